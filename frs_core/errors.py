@@ -1,0 +1,105 @@
+"""Errors a person may see. Every text says what failed, what was got and expected, and the usual fix.
+
+FrsError
+├── ConfigError (ValueError)          a setting, option or name is not usable
+├── ShapeMismatch (ValueError)        an array does not fit the policy or world
+├── FingerprintMismatch (ValueError)  data was made with another policy
+├── WeightsMissing (FileNotFoundError)
+├── PolicyError (RuntimeError)        inference failed or gave non-finite numbers
+│   └── PolicyTimeout (TimeoutError)
+├── WorldError (RuntimeError)         the simulator or robot process failed
+│   ├── WorldTimeout (TimeoutError)
+│   └── CameraStale (RuntimeError)
+├── CalibrationMissing (LookupError)
+├── DeviceError (RuntimeError)        an input device is missing or was unplugged
+├── EpisodeError (RuntimeError)       the episode store
+│   ├── EpisodeCorrupt (ValueError)
+│   └── StoreLocked (RuntimeError)
+├── TrainingError (RuntimeError)
+└── ServingError (ConnectionError)
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FrsError(Exception):
+    """Root of all errors the product raises on purpose."""
+
+
+class ConfigError(FrsError, ValueError):
+    """A setting, option or name is not usable."""
+
+
+class ShapeMismatch(FrsError, ValueError):
+    """An array does not fit the policy or world."""
+
+
+class FingerprintMismatch(FrsError, ValueError):
+    """Data was made with another policy."""
+
+
+class WeightsMissing(FrsError, FileNotFoundError):
+    """A weights file is not where it should be."""
+
+
+class PolicyError(FrsError, RuntimeError):
+    """Inference failed or gave non-finite numbers."""
+
+
+class PolicyTimeout(PolicyError, TimeoutError):
+    """Inference did not answer in time."""
+
+
+class WorldError(FrsError, RuntimeError):
+    """The simulator or robot process failed."""
+
+
+class WorldTimeout(WorldError, TimeoutError):
+    """The world did not answer in time."""
+
+
+class CameraStale(WorldError):
+    """A camera stopped delivering fresh frames."""
+
+
+class CalibrationMissing(FrsError, LookupError):
+    """A camera has no calibration, so nothing can be projected into it."""
+
+
+class DeviceError(FrsError, RuntimeError):
+    """An input device is missing or was unplugged."""
+
+
+class EpisodeError(FrsError, RuntimeError):
+    """The episode store refused or failed."""
+
+
+class EpisodeCorrupt(EpisodeError, ValueError):
+    """An episode's files are damaged."""
+
+
+class StoreLocked(EpisodeError):
+    """Another process writes to this store."""
+
+
+class TrainingError(FrsError, RuntimeError):
+    """A trainer could not start or finish."""
+
+
+class ServingError(FrsError, ConnectionError):
+    """A policy server or its client failed."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
+    """Return the error for an unknown registry name, with the known ones and the nearest match.
+
+    Args:
+        kind: what the name stands for, singular ("policy").
+        name: what was given.
+        known: all valid names.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return ConfigError(f"Unknown {kind} '{name}'. Known: {', '.join(names) or 'none'}.{hint}")

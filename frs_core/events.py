@@ -1,0 +1,335 @@
+"""What goes into a session (commands) and what comes out (snapshots). All frozen; safe to hand between threads.
+
+A view draws a `Snapshot` and sends `SessionCommand`s; it needs nothing else from the core.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from frs_core.directions import Command, Gripper
+from frs_core.observation import Observation
+from frs_core.steering import SteeringPlan
+
+
+class Phase(enum.Enum):
+    """What the robot is doing, as told on the state bar."""
+
+    HOLD = "hold"
+    """Nothing moves until a person resumes or starts."""
+    CHOOSE = "choose"
+    """An episode runs; a fan is offered or being made; waiting for a pick."""
+    MOVING = "moving"
+    """A chunk is being executed."""
+    REPLAY = "replay"
+    FAULT = "fault"
+    """World or policy is gone; needs `Reconnect`."""
+
+
+class Driver(enum.Enum):
+    """Who picks from the fan when no person does."""
+
+    PERSON = "person"
+    LEARNED = "learned"
+    SCRIPTED = "scripted"
+    VLM = "vlm"
+
+
+class Pacing(enum.Enum):
+    """What happens at a chunk boundary."""
+
+    GATED = "gated"
+    """No pick, no motion."""
+    CONTINUOUS = "continuous"
+    """The held direction is taken; nothing held means the policy's own candidate."""
+
+
+class HoldReason(enum.Enum):
+    """Why the robot holds; the text is shown to the operator."""
+
+    START = "Ready. Start an episode to begin"
+    OPERATOR = "Hold pressed"
+    FOCUS_LOST = "The window lost focus"
+    CAMERA_STALE = "A camera stopped delivering fresh pictures"
+    GUI_SILENT = "The window stopped answering"
+    DEVICE_LOST = "The input device was unplugged"
+    INFERENCE_LATE = "The policy did not answer in time"
+    INFERENCE_FAILED = "The policy failed"
+    WORLD_LOST = "The robot or simulator stopped answering"
+    DISK = "The episode could not be written to disk"
+    EPISODE_END = "Episode ended"
+    EXCEPTION = "An internal error occurred"
+
+
+class Outcome(enum.Enum):
+    """How an episode ended; unlabelled and crashed ones stay failures."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    DISCARDED = "discarded"
+
+
+class CandidateKind(enum.Enum):
+    """Where a candidate comes from."""
+
+    STEERED = "steered"
+    UNSTEERED = "unsteered"
+    LEARNED = "learned"
+
+
+UNSTEERED = "unsteered"
+LEARNED = "learned"
+"""Labels of the two candidates that are not commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known about a candidate before it moves."""
+
+    motion_mm: float
+    """Net tool displacement over the rows that would be executed."""
+    bent_mm: float
+    """Distance between where the request and the chunk end, mm; 0 for candidates without a request."""
+    authority: float
+    """0 = as unsteered, 1 = as requested: projection of the executed motion on the segment between the two."""
+    noise_percentile: float
+    """Share of N(0, I) draws with a smaller norm, 0..100; above 99 the command is far outside the prior. NaN without noise."""
+    leaves_workspace: bool = False
+    near_joint_limit: bool = False
+    hits_table: bool = False
+    warnings: tuple[str, ...] = ()
+    """Plain words, most important first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One future that can be picked."""
+
+    label: str
+    """Command.label, or UNSTEERED, or LEARNED; unique in its fan."""
+    kind: CandidateKind
+    command: Command | None
+    noise: Float[np.ndarray, "H A"]
+    """What was denoised; NaN for methods without one."""
+    chunk: Float[np.ndarray, "H a"]
+    """Robot units, clipped to the action limits."""
+    path: Float[np.ndarray, "H+1 3"]
+    """Tool centre, base frame, metres."""
+    reference: Float[np.ndarray, "H a"] | None
+    """The request in robot units."""
+    reference_path: Float[np.ndarray, "H+1 3"] | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fan:
+    """All candidates of one observation."""
+
+    request_id: int
+    observation: Observation
+    candidates: tuple[Candidate, ...]
+    """Unsteered first, then the directed ones in `fan_commands` order, learned last when there is one."""
+    plan: SteeringPlan
+    features: Float[np.ndarray, " F"]
+    """The policy's features of the observation."""
+    encode_ms: float
+    steer_ms: float
+    execute_rows: int
+    made_ns: int
+
+    def __getitem__(self, label: str) -> Candidate:
+        """Return the candidate with a label; KeyError if it was not offered."""
+        for candidate in self.candidates:
+            if candidate.label == label:
+                return candidate
+        raise KeyError(label)
+
+    def __contains__(self, label: object) -> bool:
+        """Tell whether a label was offered."""
+        return any(c.label == label for c in self.candidates)
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCommand:
+    """Base of everything that may be asked of a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartEpisode(SessionCommand):
+    """Reset the world and offer the first fan. A real robot moves only on this explicit act."""
+
+    task: str | None = None
+    seed: int = 0
+    instruction: str | None = None
+    """Overrides the task's own words."""
+    practice: bool = False
+    """Record nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pick(SessionCommand):
+    """Execute one candidate of the present fan."""
+
+    label: str
+    by: Driver = Driver.PERSON
+    device: str = "keyboard"
+    pressed_ns: int = 0
+    """time.monotonic_ns() of the key press, for latency."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldDirection(SessionCommand):
+    """Continuous pacing: which label is held; None = released."""
+
+    label: str | None
+    device: str = "keyboard"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHold(SessionCommand):
+    """Stop motion and keep the arm where it is."""
+
+    reason: HoldReason = HoldReason.OPERATOR
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume(SessionCommand):
+    """Leave Hold and offer a fan again."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndEpisode(SessionCommand):
+    """Label and commit, or throw away."""
+
+    outcome: Outcome
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UndoChunk(SessionCommand):
+    """Simulation: return to the previous chunk boundary exactly; the branch is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetDriver(SessionCommand):
+    """Choose who picks."""
+
+    driver: Driver
+
+
+@dataclass(frozen=True, slots=True)
+class SetPacing(SessionCommand):
+    """Choose gated or continuous."""
+
+    pacing: Pacing
+
+
+@dataclass(frozen=True, slots=True)
+class SetPlan(SessionCommand):
+    """Use other steering settings; the fan is remade at once."""
+
+    plan: SteeringPlan
+
+
+@dataclass(frozen=True, slots=True)
+class SetGripper(SessionCommand):
+    """What directed candidates say about the gripper; the fan is remade at once."""
+
+    gripper: Gripper
+
+
+@dataclass(frozen=True, slots=True)
+class SetInstruction(SessionCommand):
+    """Change the policy's instruction; the fan is remade at once."""
+
+    instruction: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadNoisePolicy(SessionCommand):
+    """Put a trained noise policy's candidate into the fan; None removes it."""
+
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat(SessionCommand):
+    """The view is alive; silence longer than the watchdog's limit engages Hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect(SessionCommand):
+    """Start world and policy again after a fault."""
+
+
+# --- snapshots ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds of the last time around; NaN until known."""
+
+    encode_ms: float = float("nan")
+    steer_ms: float = float("nan")
+    network_ms: float = float("nan")
+    pick_ms: float = float("nan")
+    """Key press to pick accepted."""
+    loop_hz: float = float("nan")
+    jitter_ms: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeStatus:
+    """What is being recorded."""
+
+    name: str = ""
+    number: int = 0
+    """1-based within this run of the app."""
+    task: str | None = None
+    instruction: str = ""
+    seed: int = 0
+    is_recording: bool = False
+    is_practice: bool = False
+    chunks: int = 0
+    steps: int = 0
+    success_seen: bool = False
+    """The world says the task is done; offered to the operator, never taken for them."""
+    can_undo: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Everything a view needs, at one instant."""
+
+    phase: Phase
+    hold_reason: HoldReason | None
+    detail: str
+    """The sentence behind a hold or fault; empty otherwise."""
+    driver: Driver
+    pacing: Pacing
+    observation: Observation | None
+    fan: Fan | None
+    is_fan_stale: bool
+    is_fan_pending: bool
+    picked: str | None
+    """Label being executed."""
+    chunk_row: int
+    chunk_rows: int
+    plan: SteeringPlan
+    gripper: Gripper
+    episode: EpisodeStatus
+    latency: Latency
+    trail: Float[np.ndarray, "n 3"]
+    """Tool positions of this episode so far, base frame, metres."""
+    noise_policy: str | None = None
+    """Path of the loaded noise policy."""
+    suggestion: tuple[str, str] | None = None
+    """(label, reason in a few words) from a chooser that votes but does not drive."""
+    counters: Mapping[str, int] = field(default_factory=dict)

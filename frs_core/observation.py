@@ -1,0 +1,95 @@
+"""What the robot sees and feels at one instant.
+
+Frames: `base` is the robot's base (x forward, y left, z up, metres). A camera's frame is OpenCV's (x right, y down,
+z forward). `T_a_b` maps points of b into a. The tool centre point (tcp) lies between the finger tips.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from numpy.typing import NDArray
+
+from frs_core.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """Pinhole model of one camera at the size of its frames."""
+
+    K: Float[np.ndarray, "3 3"]
+    """Intrinsics in pixels; pixel centres at integer coordinates."""
+    T_base_camera: Float[np.ndarray, "4 4"]
+    """Camera pose in the base frame."""
+    width: int
+    height: int
+    made_at: float | None = None
+    """Unix time of the calibration; None when exact by construction (simulation)."""
+
+    def __post_init__(self) -> None:
+        if self.K.shape != (3, 3) or self.T_base_camera.shape != (4, 4):
+            raise ConfigError(
+                f"Calibration needs K (3, 3) and T_base_camera (4, 4), got {self.K.shape} and "
+                f"{self.T_base_camera.shape}. Re-run the camera calibration."
+            )
+        if not (np.isfinite(self.K).all() and np.isfinite(self.T_base_camera).all()):
+            raise ConfigError("Calibration holds non-finite numbers. Re-run the camera calibration.")
+
+    def project(self, p: Float[np.ndarray, "*n 3"]) -> tuple[Float[np.ndarray, "*n 2"], Bool[np.ndarray, "*n"]]:
+        """Return pixels of points in the base frame, and which lie in front of the camera (> 1 cm).
+
+        Args:
+            p: points in the base frame, metres.
+        Returns:
+            uv (x right, y down; NaN where behind the camera) and the in-front mask.
+        """
+        rotation, centre = self.T_base_camera[:3, :3], self.T_base_camera[:3, 3]
+        in_camera = (np.asarray(p, dtype=np.float64) - centre) @ rotation
+        depth = in_camera[..., 2]
+        is_front = depth > 0.01
+        homogeneous = in_camera @ self.K.T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            uv = homogeneous[..., :2] / homogeneous[..., 2:]
+        return np.where(is_front[..., None], uv, np.nan), is_front
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraFrame:
+    """One picture with its time and, where known, its calibration."""
+
+    image: UInt8[np.ndarray, "H W 3"]
+    """RGB."""
+    captured_ns: int
+    """time.monotonic_ns() of the exposure."""
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """Everything a policy may look at, plus what is needed to draw and to check limits."""
+
+    frames: Mapping[str, CameraFrame]
+    q: Float[np.ndarray, " 7"]
+    """Joint positions, rad."""
+    dq: Float[np.ndarray, " 7"]
+    """Joint velocities, rad/s."""
+    gripper: float
+    """0 = open, 1 = closed (measured)."""
+    T_base_tcp: Float[np.ndarray, "4 4"]
+    instruction: str
+    captured_ns: int
+    """time.monotonic_ns() of the state; frames carry their own."""
+    step: int = 0
+    """Control steps since the episode began."""
+    gripper_command: float = 0.0
+    """Last commanded gripper position, 0..1."""
+    success: bool | None = None
+    """Whether the world sees its task done; None where the world cannot tell."""
+    extra: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    """World-specific readings, never fed to a policy."""
+
+    @property
+    def p_tcp(self) -> Float[np.ndarray, " 3"]:
+        """Tool centre point in the base frame, metres."""
+        return self.T_base_tcp[:3, 3]

@@ -1,0 +1,135 @@
+"""What the product needs from a flow-matching policy.
+
+A back end implements `encode` (once per observation) and `velocity`; `denoise` and `steer` have defaults built on it, and
+are methods so that a CUDA graph or a network server can run the whole loop as one unit.
+Runs on the inference worker's thread; a policy is not shared between threads.
+"""
+
+import abc
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from frs_core import flow
+from frs_core.actions import ActionSpace
+from frs_core.errors import PolicyError, ShapeMismatch
+from frs_core.observation import Observation
+from frs_core.steering import Reference, Steered, SteeringPlan, steer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicySpec:
+    """Fixed facts about a policy."""
+
+    name: str
+    horizon: int
+    """H, rows of a chunk."""
+    width: int
+    """A on the flow side (32 for pi0.5); the first `action_space.size` columns are the robot's."""
+    action_space: ActionSpace
+    cameras: tuple[str, ...]
+    """Cameras it looks at; the world must have them."""
+    image_size: tuple[int, int]
+    """(height, width) it resizes to."""
+    integration_steps: int
+    """K it was made for."""
+    execute_rows: int
+    """E, rows executed before the next chunk is asked for; <= horizon."""
+    feature_size: int
+    """Length of Context.features; 0 when it has none."""
+    fingerprint: str
+    """Hash of weights and configuration; data made with another is refused."""
+    can_steer: bool = True
+    """False for servers that only sample."""
+
+
+@dataclass(slots=True, eq=False)
+class Context:
+    """One encoded observation. Only its policy looks inside `payload`."""
+
+    payload: Any
+    features: Float[np.ndarray, " F"]
+    """What a noise policy sees, float32."""
+    captured_ns: int
+    """When the observation was taken."""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class FlowPolicy(abc.ABC):
+    """A generalist that turns noise into chunks by integrating a velocity field."""
+
+    spec: PolicySpec
+    default_plan: SteeringPlan
+    """Calibrated steering settings of this policy."""
+
+    @abc.abstractmethod
+    def encode(self, observation: Observation) -> Context:
+        """Return the encoded observation; the expensive part, done once per observation.
+
+        Raises:
+            ConfigError: a camera the policy needs is missing.
+            PolicyError: inference failed.
+        """
+
+    @abc.abstractmethod
+    def velocity(self, context: Context, x: Float[Tensor, "B H A"], t: float) -> Float[Tensor, "B H A"]:
+        """Return the velocity of every row at flow time t (0 = noise, 1 = action); rows are independent."""
+
+    def denoise(
+        self, context: Context, noise: Float[Tensor, "B H A"], *, steps: int | None = None
+    ) -> Float[Tensor, "B H A"]:
+        """Return normalised chunks grown from noises.
+
+        Raises:
+            ShapeMismatch: the noise does not fit the policy.
+            PolicyError: the result is not finite.
+        """
+        self.check_shape(noise, "Noise")
+        with torch.inference_mode():
+            chunk = flow.denoise(
+                lambda x, t: self.velocity(context, x, t),
+                noise,
+                steps=steps or self.spec.integration_steps,
+            )
+        return self._finite(chunk)
+
+    def steer(self, context: Context, reference: Reference, plan: SteeringPlan) -> Steered:
+        """Return noises and normalised chunks for a batch of references.
+
+        Raises:
+            ShapeMismatch: a reference does not fit the policy.
+            PolicyError: the result is not finite.
+        """
+        self.check_shape(reference.x, "Reference")
+        with torch.inference_mode():
+            steered = steer(lambda x, t: self.velocity(context, x, t), reference, plan)
+        self._finite(steered.chunk)
+        return steered
+
+    def to_robot(self, x: Float[Tensor, "B H A"]) -> Float[np.ndarray, "B H a"]:
+        """Return chunks in robot units, clipped to the action limits, flow padding dropped."""
+        space = self.spec.action_space
+        return space.clip(space.unnormalise(x[..., : space.size].cpu().numpy()))
+
+    def check_shape(self, x: Float[Tensor, "B h a"], what: str) -> None:
+        """Raise unless x is [B, H, A] of this policy."""
+        expected = (self.spec.horizon, self.spec.width)
+        if x.ndim != 3 or tuple(x.shape[1:]) != expected:
+            raise ShapeMismatch(
+                f"{what} has shape {tuple(x.shape)}, policy '{self.spec.name}' needs (B, {expected[0]}, {expected[1]}). "
+                f"Read the sizes from policy.spec."
+            )
+
+    def close(self) -> None:
+        """Free what the policy holds; safe to call twice."""
+
+    def _finite(self, x: Tensor) -> Tensor:
+        if not bool(torch.isfinite(x).all()):
+            raise PolicyError(
+                f"Policy '{self.spec.name}' gave non-finite numbers. Check the weights with `frs policy check`."
+            )
+        return x

@@ -1,0 +1,275 @@
+"""Flow Reversal Steering: from a coarse command to a precise chunk near a mode of the policy's prior.
+
+Problem: a person can say "left", not seven joint speeds at 15 Hz. Idea: run the policy's flow backwards from the coarse
+reference to a noise, keep the part of that noise that carries the command, and run forwards again. The result goes left
+the way the policy would have gone left. The noise is what a noise policy later learns.
+
+Which part to keep is a property of the policy (see `frs policy calibrate`): a constant command lies far outside the data
+and its recovered noise carries high temporal frequencies that decode back to something near the useless reference.
+`components` keeps the lowest ones of a discrete cosine transform along the chunk; 1 keeps the chunk mean.
+
+Example: H = 16, K = 10, components = 1: twelve references [12, 16, 7] become twelve noises whose rows are all equal (in the
+commanded dimensions), and twelve chunks, in 20 velocity calls of batch 12.
+"""
+
+import enum
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from frs_core import flow
+from frs_core.errors import ConfigError
+
+
+class Solver(enum.Enum):
+    """How a reference becomes noise."""
+
+    EULER = "euler"
+    """Explicit Euler backwards: the paper's method."""
+    FIXED_POINT = "fixed_point"
+    """Damped per-step fixed point: the (nearly) exact inverse of the sampler."""
+
+
+class Fill(enum.Enum):
+    """What replaces the temporal components of the noise that are not kept."""
+
+    ZERO = "zero"
+    NOISE = "noise"
+    """Seeded N(0, 1) of strength `fill_scale`."""
+
+
+class Method(enum.Enum):
+    """Which way from reference to chunk; all but FRS are the paper's baselines."""
+
+    FRS = "frs"
+    DIRECT = "direct"
+    """Execute the reference."""
+    PARTIAL_NOISING = "partial_noising"
+    """Mix the reference with noise at time `noising_time`, denoise from there (SDEdit)."""
+    SAMPLE_AND_RANK = "sample_and_rank"
+    """Draw `samples` chunks, take the one most cosine-similar to the reference."""
+    FLOW_CONTROL = "flow_control"
+    """Write the command into the initial noise of the first `control_rows` rows (arXiv 2606.10180)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SteeringPlan:
+    """Every setting of the way from command to chunk. Stored with each chunk; defaults are the paper's."""
+
+    method: Method = Method.FRS
+    steps: int = 10
+    """K, Euler steps over the whole interval."""
+    depth: int | None = None
+    """n <= K reversal steps; None = K. At n < K the recovered state is at t = 1 - n/K and is no noise."""
+    components: int | None = None
+    """Temporal DCT components of the recovered noise that are kept; None = all."""
+    fill: Fill = Fill.ZERO
+    fill_scale: float = 1.0
+    clamp: float | None = None
+    """Largest RMS of the kept noise per commanded number (1 = a typical Gaussian draw); None = unlimited."""
+    strength: float = 1.0
+    """Factor on the reference's translation."""
+    solver: Solver = Solver.EULER
+    iterations: int = 50
+    damping: float = 0.5
+    t_max: float = 1.0
+    """Largest flow time the field is asked at."""
+    leave_uncommanded: bool = True
+    """Give dimensions the command does not speak for seeded N(0, 1) noise instead of the recovered one."""
+    seed: int = 0
+    noising_time: float = 0.5
+    samples: int = 16
+    control_rows: int | None = None
+    """Rows that Flow Control writes; None = all."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ConfigError(f"SteeringPlan.steps is {self.steps}, needs >= 1. The paper uses 10.")
+        if self.depth is not None and not 1 <= self.depth <= self.steps:
+            raise ConfigError(
+                f"SteeringPlan.depth is {self.depth}, needs 1..{self.steps} (steps). Use None for the full depth."
+            )
+        if self.components is not None and self.components < 1:
+            raise ConfigError(
+                f"SteeringPlan.components is {self.components}, needs >= 1. Use None to keep the whole noise."
+            )
+        if not 0.0 <= self.noising_time < 1.0:
+            raise ConfigError(
+                f"SteeringPlan.noising_time is {self.noising_time}, needs 0 <= t < 1. The paper uses 0.5."
+            )
+        if self.clamp is not None and self.clamp <= 0:
+            raise ConfigError(f"SteeringPlan.clamp is {self.clamp}, needs > 0 or None.")
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain values, enums by value."""
+        return {
+            name: value.value if isinstance(value, enum.Enum) else value
+            for name, value in ((f, getattr(self, f)) for f in self.__dataclass_fields__)
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, object]) -> "SteeringPlan":
+        """Return the plan of `to_json`; unknown keys are an error."""
+        unknown = set(data) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise ConfigError(
+                f"Unknown steering settings {sorted(unknown)}. Known: {sorted(cls.__dataclass_fields__)}."
+            )
+        enums = {"method": Method, "fill": Fill, "solver": Solver}
+        values = {k: enums[k](v) if k in enums else v for k, v in data.items()}
+        return cls(**values)  # pyright: ignore[reportArgumentType]
+
+    def with_seed(self, seed: int) -> "SteeringPlan":
+        """Return the same plan with another seed."""
+        return replace(self, seed=seed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """What is asked of the policy, for a batch of candidates."""
+
+    x: Float[Tensor, "B H A"]
+    """Normalised reference chunks."""
+    commanded: Bool[Tensor, "B A"]
+    """Which dimensions each command speaks for; padding and the rest are left to the policy."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steered:
+    """A batch of steered candidates."""
+
+    noise: Float[Tensor, "B H A"]
+    """What was denoised, after projection: denoising it again gives `chunk` (when depth is full)."""
+    chunk: Float[Tensor, "B H A"]
+    """Normalised."""
+    recovered: Float[Tensor, "B H A"]
+    """The reversal's result before projection."""
+
+
+def gaussian(shape: tuple[int, ...], *, seed: int, device: torch.device | str = "cpu") -> Float[Tensor, "*shape"]:
+    """Return N(0, 1) drawn on the CPU from a seed, so that every device sees the same numbers."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator).to(device)
+
+
+def steer(velocity: flow.Velocity, reference: Reference, plan: SteeringPlan) -> Steered:
+    """Return the steered candidates of a batch of references; rows do not influence each other.
+
+    Args:
+        velocity: the policy's field for one observation.
+        reference: normalised references with their commanded dimensions.
+        plan: all settings.
+    """
+    match plan.method:
+        case Method.FRS:
+            return _flow_reversal(velocity, reference, plan)
+        case Method.DIRECT:
+            return Steered(torch.full_like(reference.x, math.nan), reference.x, reference.x)
+        case Method.PARTIAL_NOISING:
+            return _partial_noising(velocity, reference, plan)
+        case Method.SAMPLE_AND_RANK:
+            return _sample_and_rank(velocity, reference, plan)
+        case Method.FLOW_CONTROL:
+            return _flow_control(velocity, reference, plan)
+
+
+def project_noise(
+    recovered: Float[Tensor, "B H A"],
+    commanded: Bool[Tensor, "B A"],
+    plan: SteeringPlan,
+    *,
+    fresh: Float[Tensor, "1 H A"],
+) -> Float[Tensor, "B H A"]:
+    """Return the noise to denoise: the recovered one's low temporal components where commanded, fresh noise elsewhere.
+
+    Args:
+        recovered: the reversal's result.
+        commanded: per candidate, the dimensions whose noise is kept.
+        plan: components, fill, clamp, leave_uncommanded.
+        fresh: seeded N(0, 1) shared by all candidates.
+    """
+    horizon = recovered.shape[1]
+    keep = horizon if plan.components is None else min(plan.components, horizon)
+    kept = recovered
+    if keep < horizon:
+        basis = dct_basis(horizon, device=recovered.device, dtype=recovered.dtype)[:keep]
+        low = basis.T @ basis
+        kept = low @ recovered
+    if plan.clamp is not None:
+        mask = commanded[:, None, :].to(kept.dtype)
+        count = (mask.sum(dim=(1, 2)) * horizon).clamp(min=1.0)
+        rms = ((kept**2 * mask).sum(dim=(1, 2)) / count).sqrt()
+        kept = kept * (plan.clamp / rms.clamp(min=plan.clamp))[:, None, None]
+    if keep < horizon and plan.fill is Fill.NOISE:
+        kept = kept + plan.fill_scale * (fresh - low @ fresh)
+    if not plan.leave_uncommanded:
+        return kept
+    return torch.where(commanded[:, None, :], kept, fresh.expand_as(kept))
+
+
+def dct_basis(
+    horizon: int, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "H H"]:
+    """Return the orthonormal DCT-II basis, one component per row, lowest first."""
+    n = torch.arange(horizon, dtype=torch.float64)
+    basis = torch.cos(math.pi / horizon * (n[None] + 0.5) * n[:, None]) * math.sqrt(2 / horizon)
+    basis[0] /= math.sqrt(2)
+    return basis.to(device=device, dtype=dtype)
+
+
+def _fresh(x: Tensor, seed: int) -> Tensor:
+    return gaussian((1, *x.shape[1:]), seed=seed, device=x.device).to(x.dtype)
+
+
+def _flow_reversal(velocity: flow.Velocity, reference: Reference, plan: SteeringPlan) -> Steered:
+    x, depth = reference.x, plan.depth or plan.steps
+    fresh = _fresh(x, plan.seed)
+    if plan.solver is Solver.FIXED_POINT:
+        recovered = flow.invert(velocity, x, steps=plan.steps, iterations=plan.iterations, damping=plan.damping)
+        depth = plan.steps
+    else:
+        recovered = flow.reverse(velocity, x, steps=plan.steps, depth=depth, t_max=plan.t_max)
+    if depth < plan.steps:
+        # Uncommanded dimensions follow the policy's own sample at the same time of the flow.
+        own = flow.denoise(velocity, fresh, steps=plan.steps, depth=plan.steps)
+        t = 1.0 - depth / plan.steps
+        fresh = t * own + (1.0 - t) * fresh
+    start = project_noise(recovered, reference.commanded, plan, fresh=fresh)
+    chunk = flow.denoise(velocity, start, steps=plan.steps, depth=depth)
+    return Steered(start, chunk, recovered)
+
+
+def _partial_noising(velocity: flow.Velocity, reference: Reference, plan: SteeringPlan) -> Steered:
+    t = plan.noising_time
+    fresh = _fresh(reference.x, plan.seed)
+    depth = max(1, round((1.0 - t) * plan.steps))
+    start = torch.where(reference.commanded[:, None, :], t * reference.x + (1.0 - t) * fresh, fresh)
+    if plan.leave_uncommanded and depth < plan.steps:
+        own = flow.denoise(velocity, fresh, steps=plan.steps)
+        start = torch.where(reference.commanded[:, None, :], start, (t * own + (1.0 - t) * fresh).expand_as(start))
+    chunk = flow.denoise(velocity, start, steps=plan.steps, depth=depth)
+    return Steered(torch.full_like(chunk, math.nan), chunk, start)
+
+
+def _sample_and_rank(velocity: flow.Velocity, reference: Reference, plan: SteeringPlan) -> Steered:
+    noises = gaussian((plan.samples, *reference.x.shape[1:]), seed=plan.seed, device=reference.x.device).to(
+        reference.x.dtype
+    )
+    chunks = flow.denoise(velocity, noises, steps=plan.steps)
+    mask = reference.commanded[:, None, None, :].to(chunks.dtype)
+    a, b = chunks[None] * mask, reference.x[:, None] * mask
+    cosine = torch.nn.functional.cosine_similarity(a.flatten(2), b.flatten(2), dim=-1)
+    best = cosine.argmax(dim=1)
+    return Steered(noises[best], chunks[best], noises[best])
+
+
+def _flow_control(velocity: flow.Velocity, reference: Reference, plan: SteeringPlan) -> Steered:
+    fresh = _fresh(reference.x, plan.seed).expand_as(reference.x)
+    rows = torch.arange(reference.x.shape[1], device=reference.x.device)
+    is_written = rows < (plan.control_rows or reference.x.shape[1])
+    write = reference.commanded[:, None, :] & is_written[None, :, None]
+    noise = torch.where(write, reference.x, fresh)
+    return Steered(noise, flow.denoise(velocity, noise, steps=plan.steps), noise)

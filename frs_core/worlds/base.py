@@ -1,0 +1,93 @@
+"""What the product needs from a robot or a simulator.
+
+A `World` is synchronous and owned by one thread of its own process; `worlds.process` hosts one behind shared memory.
+It enforces limits itself: nothing above it is trusted.
+"""
+
+import abc
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from frs_core.actions import ActionKind
+from frs_core.errors import ConfigError
+from frs_core.observation import Observation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WorldSpec:
+    """Fixed facts about a world."""
+
+    name: str
+    cameras: tuple[str, ...]
+    control_hz: float
+    tasks: tuple[str, ...]
+    """Task names `reset` accepts; empty where a person sets the scene."""
+    workspace_low: Float[np.ndarray, " 3"]
+    workspace_high: Float[np.ndarray, " 3"]
+    """Box the tool centre may not leave, base frame, metres."""
+    is_simulated: bool
+    action_kinds: tuple[ActionKind, ...] = field(
+        default=(ActionKind.EE_DELTA, ActionKind.JOINT_VELOCITY, ActionKind.JOINT_POSITION)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of one action."""
+
+    executed: np.ndarray
+    """The action after limits, robot units."""
+    clipped: bool
+    """Whether a limit changed it."""
+    reason: str = ""
+    """Which limit, in words; empty when not clipped."""
+
+
+class World(abc.ABC):
+    """A robot with cameras, real or simulated."""
+
+    spec: WorldSpec
+
+    @abc.abstractmethod
+    def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:
+        """Bring the world to the start of a task and return what it sees.
+
+        A real robot moves only here and in `step`, and only because a person asked.
+
+        Args:
+            task: a name of `spec.tasks`; None keeps the present one.
+            seed: which scene (simulation).
+        Raises:
+            ConfigError: unknown task.
+        """
+
+    @abc.abstractmethod
+    def observe(self) -> Observation:
+        """Return fresh camera frames and state."""
+
+    @abc.abstractmethod
+    def step(self, action: Float[np.ndarray, " A"], kind: ActionKind) -> StepResult:
+        """Execute one action for one control period, under the limits.
+
+        Args:
+            action: robot units of `kind`.
+            kind: how to read it.
+        """
+
+    @abc.abstractmethod
+    def hold(self) -> None:
+        """Keep the arm where it is."""
+
+    def snapshot(self) -> bytes:
+        """Return the exact state, for `restore`. Simulation only."""
+        raise ConfigError(f"World '{self.spec.name}' cannot be snapshotted: it is not a simulation.")
+
+    def restore(self, state: bytes) -> Observation:
+        """Return to a snapshot exactly. Simulation only."""
+        raise ConfigError(f"World '{self.spec.name}' cannot be restored: it is not a simulation.")
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Free cameras and connections; safe to call twice."""

@@ -9,7 +9,6 @@ With v(x, t) = c (a straight flow), K = 10: `reverse` of x = c returns 0 and `de
 
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

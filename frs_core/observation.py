@@ -93,3 +93,11 @@ class Observation:
     def p_tcp(self) -> Float[np.ndarray, " 3"]:
         """Tool centre point in the base frame, metres."""
         return self.T_base_tcp[:3, 3]
+
+    @property
+    def proprio(self) -> Float[np.ndarray, " 18"]:
+        """What a small policy may know of the robot: q (rad), gripper, gripper command, tool position (m), and the tool
+        frame's x and y axes in the base frame (six numbers without a jump); float32."""
+        axes = self.T_base_tcp[:3, :2].T.reshape(-1)
+        parts = [self.q, [self.gripper, self.gripper_command], self.p_tcp, axes]
+        return np.concatenate([np.asarray(part, dtype=np.float32) for part in parts])

@@ -6,7 +6,8 @@ FrsError
 ├── FingerprintMismatch (ValueError)  data was made with another policy
 ├── WeightsMissing (FileNotFoundError)
 ├── PolicyError (RuntimeError)        inference failed or gave non-finite numbers
-│   └── PolicyTimeout (TimeoutError)
+│   ├── PolicyTimeout (TimeoutError)
+│   └── SteeringUnavailable        this policy only samples; the text is the reason a view may show
 ├── WorldError (RuntimeError)         the simulator or robot process failed
 │   ├── WorldTimeout (TimeoutError)
 │   └── CameraStale (RuntimeError)
@@ -16,7 +17,10 @@ FrsError
 │   ├── EpisodeCorrupt (ValueError)
 │   └── StoreLocked (RuntimeError)
 ├── TrainingError (RuntimeError)
-└── ServingError (ConnectionError)
+└── ServingError (ConnectionError)    a policy server or the way to it failed
+    ├── MalformedMessage (ValueError) bytes that are no message, or a message that asks for nonsense
+    ├── ContextGone (LookupError)     the server has dropped an encoded observation
+    └── ServerBusy                    the server has too much to do already
 """
 
 import difflib
@@ -49,6 +53,10 @@ class PolicyError(FrsError, RuntimeError):
 
 class PolicyTimeout(PolicyError, TimeoutError):
     """Inference did not answer in time."""
+
+
+class SteeringUnavailable(PolicyError):
+    """This policy can only sample; the text says why."""
 
 
 class WorldError(FrsError, RuntimeError):
@@ -89,6 +97,18 @@ class TrainingError(FrsError, RuntimeError):
 
 class ServingError(FrsError, ConnectionError):
     """A policy server or its client failed."""
+
+
+class MalformedMessage(ServingError, ValueError):
+    """Bytes are no message, or a message asks for nonsense."""
+
+
+class ContextGone(ServingError, LookupError):
+    """The server has dropped an encoded observation."""
+
+
+class ServerBusy(ServingError):
+    """The server has too much to do already."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:

@@ -45,6 +45,8 @@ class PolicySpec:
     """Hash of weights and configuration; data made with another is refused."""
     can_steer: bool = True
     """False for servers that only sample."""
+    cannot_steer_reason: str = ""
+    """One sentence for the operator when `can_steer` is False."""
 
 
 @dataclass(slots=True, eq=False)

@@ -122,6 +122,8 @@ class Candidate:
     """The request in robot units."""
     reference_path: Float[np.ndarray, "H+1 3"] | None
     verdict: Verdict
+    recovered: Float[np.ndarray, "H A"] | None = None
+    """The reversal's result before projection; None where nothing was reversed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -333,3 +335,6 @@ class Snapshot:
     suggestion: tuple[str, str] | None = None
     """(label, reason in a few words) from a chooser that votes but does not drive."""
     counters: Mapping[str, int] = field(default_factory=dict)
+    """Running totals: 'picks', 'corrections', 'refused', 'late_answers', 'holds', 'episodes', 'chunks', 'steps'."""
+    notice: tuple[int, str] | None = None
+    """(running number, sentence): the last thing worth a toast that did not engage Hold, e.g. a refused pick."""

@@ -67,6 +67,14 @@ class World(abc.ABC):
     def observe(self) -> Observation:
         """Return fresh camera frames and state."""
 
+    def state(self) -> Observation:
+        """Return the state without camera frames (`frames` empty), where that is cheaper than `observe`.
+
+        The default is `observe`. Worlds that render override it: between chunk boundaries nobody looks at the pictures
+        of a headless run.
+        """
+        return self.observe()
+
     @abc.abstractmethod
     def step(self, action: Float[np.ndarray, " A"], kind: ActionKind) -> StepResult:
         """Execute one action for one control period, under the limits.

@@ -82,8 +82,15 @@ class PointWorld(World):
     def observe(self) -> Observation:
         """Return three pictures and the state."""
         now = time.monotonic_ns()
+        return self._observation({name: self._frame(name, now) for name in self.spec.cameras}, now)
+
+    def state(self) -> Observation:
+        """Return the state alone."""
+        return self._observation({}, time.monotonic_ns())
+
+    def _observation(self, frames: dict[str, CameraFrame], now: int) -> Observation:
         return Observation(
-            frames={name: self._frame(name, now) for name in self.spec.cameras},
+            frames=frames,
             q=self._q.copy(),
             dq=self._dq.copy(),
             gripper=self._gripper,

@@ -13,6 +13,7 @@ commanded dimensions), and twelve chunks, in 20 velocity calls of batch 12.
 """
 
 import enum
+import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -155,25 +156,34 @@ def gaussian(shape: tuple[int, ...], *, seed: int, device: torch.device | str = 
     return torch.randn(shape, generator=generator).to(device)
 
 
-def steer(velocity: flow.Velocity, reference: Reference, plan: SteeringPlan) -> Steered:
+def steer(
+    velocity: flow.Velocity,
+    reference: Reference,
+    plan: SteeringPlan,
+    *,
+    fresh: Float[Tensor, "1 H A"] | None = None,
+) -> Steered:
     """Return the steered candidates of a batch of references; rows do not influence each other.
 
     Args:
         velocity: the policy's field for one observation.
         reference: normalised references with their commanded dimensions.
         plan: all settings.
+        fresh: `seeded_noise(plan, ..)` already on the device, for callers that may not draw here (a captured graph).
     """
+    if fresh is None:
+        fresh = seeded_noise(plan, reference.x)
     match plan.method:
         case Method.FRS:
-            return _flow_reversal(velocity, reference, plan)
+            return _flow_reversal(velocity, reference, plan, fresh)
         case Method.DIRECT:
             return Steered(torch.full_like(reference.x, math.nan), reference.x, reference.x)
         case Method.PARTIAL_NOISING:
-            return _partial_noising(velocity, reference, plan)
+            return _partial_noising(velocity, reference, plan, fresh)
         case Method.SAMPLE_AND_RANK:
             return _sample_and_rank(velocity, reference, plan)
         case Method.FLOW_CONTROL:
-            return _flow_control(velocity, reference, plan)
+            return _flow_control(velocity, reference, plan, fresh)
 
 
 def project_noise(
@@ -210,23 +220,26 @@ def project_noise(
     return torch.where(commanded[:, None, :], kept, fresh.expand_as(kept))
 
 
+@functools.lru_cache(maxsize=32)
 def dct_basis(
     horizon: int, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "H H"]:
     """Return the orthonormal DCT-II basis, one component per row, lowest first."""
-    n = torch.arange(horizon, dtype=torch.float64)
-    basis = torch.cos(math.pi / horizon * (n[None] + 0.5) * n[:, None]) * math.sqrt(2 / horizon)
-    basis[0] /= math.sqrt(2)
-    return basis.to(device=device, dtype=dtype)
+    # A cached tensor must serve training too, whichever mode it was first asked for in.
+    with torch.inference_mode(False):
+        n = torch.arange(horizon, dtype=torch.float64)
+        basis = torch.cos(math.pi / horizon * (n[None] + 0.5) * n[:, None]) * math.sqrt(2 / horizon)
+        basis[0] /= math.sqrt(2)
+        return basis.to(device=device, dtype=dtype)
 
 
-def _fresh(x: Tensor, seed: int) -> Tensor:
-    return gaussian((1, *x.shape[1:]), seed=seed, device=x.device).to(x.dtype)
+def seeded_noise(plan: SteeringPlan, x: Float[Tensor, "B H A"]) -> Float[Tensor, "1 H A"]:
+    """Return the plan's N(0, 1) that all candidates share, on the device and in the type of `x`."""
+    return gaussian((1, *x.shape[1:]), seed=plan.seed, device=x.device).to(x.dtype)
 
 
-def _flow_reversal(velocity: flow.Velocity, reference: Reference, plan: SteeringPlan) -> Steered:
+def _flow_reversal(velocity: flow.Velocity, reference: Reference, plan: SteeringPlan, fresh: Tensor) -> Steered:
     x, depth = reference.x, plan.depth or plan.steps
-    fresh = _fresh(x, plan.seed)
     if plan.solver is Solver.FIXED_POINT:
         recovered = flow.invert(velocity, x, steps=plan.steps, iterations=plan.iterations, damping=plan.damping)
         depth = plan.steps
@@ -242,9 +255,8 @@ def _flow_reversal(velocity: flow.Velocity, reference: Reference, plan: Steering
     return Steered(start, chunk, recovered)
 
 
-def _partial_noising(velocity: flow.Velocity, reference: Reference, plan: SteeringPlan) -> Steered:
+def _partial_noising(velocity: flow.Velocity, reference: Reference, plan: SteeringPlan, fresh: Tensor) -> Steered:
     t = plan.noising_time
-    fresh = _fresh(reference.x, plan.seed)
     depth = max(1, round((1.0 - t) * plan.steps))
     start = torch.where(reference.commanded[:, None, :], t * reference.x + (1.0 - t) * fresh, fresh)
     if plan.leave_uncommanded and depth < plan.steps:
@@ -266,8 +278,8 @@ def _sample_and_rank(velocity: flow.Velocity, reference: Reference, plan: Steeri
     return Steered(noises[best], chunks[best], noises[best])
 
 
-def _flow_control(velocity: flow.Velocity, reference: Reference, plan: SteeringPlan) -> Steered:
-    fresh = _fresh(reference.x, plan.seed).expand_as(reference.x)
+def _flow_control(velocity: flow.Velocity, reference: Reference, plan: SteeringPlan, fresh: Tensor) -> Steered:
+    fresh = fresh.expand_as(reference.x)
     rows = torch.arange(reference.x.shape[1], device=reference.x.device)
     is_written = rows < (plan.control_rows or reference.x.shape[1])
     write = reference.commanded[:, None, :] & is_written[None, :, None]

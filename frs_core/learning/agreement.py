@@ -1,0 +1,112 @@
+"""The before/after card: how near a learner is to the operator, without moving a robot.
+
+Two figures. The *noise error* compares predicted with executed noise. The *agreement* asks which of the candidates that
+were on offer lies nearest to the predicted noise, and how often that is the one the operator picked. Nearness is measured
+in the temporal components that the steering plan kept (1 = the chunk mean): the others carry no command, and an unsteered
+Gaussian chunk would seem far from everything because of them.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from frs_core.events import UNSTEERED
+from frs_core.learning.progress import Card
+from frs_core.learning.table import Offer, TrainingTable
+from frs_core.steering import dct_basis
+
+
+def card_of_noises(
+    table: TrainingTable,
+    predicted: Float[np.ndarray, "M H a"],
+    *,
+    learned_from: TrainingTable,
+    is_held_out: bool,
+) -> Card:
+    """Return the card of a noise policy.
+
+    Args:
+        table: chunks the figures are of.
+        predicted: the learner's noises for them.
+        learned_from: chunks whose mean label is the constant answer to beat.
+        is_held_out: whether the learner never saw `table`.
+    """
+    size = table.action_size
+    executed = table.noise[:, :, :size]
+    constant = learned_from.noise[:, :, :size].mean(axis=0)
+    after, chance = agreement(table, predicted)
+    return Card(
+        error_before=float(1.0 + np.mean(executed**2)),
+        error_constant=float(np.mean((executed - constant) ** 2)),
+        error_after=float(np.mean((executed - predicted) ** 2)),
+        agreement_before=table.deferred_share,
+        agreement_after=after,
+        chance=chance,
+        chunks=table.rows,
+        is_held_out=is_held_out,
+    )
+
+
+def card_of_chunks(
+    table: TrainingTable,
+    errors: Float[np.ndarray, " M"],
+    *,
+    constant: float,
+    is_held_out: bool,
+) -> Card:
+    """Return the card of behaviour cloning, which has no noise and hence no candidate to agree with.
+
+    Args:
+        table: chunks the figures are of.
+        errors: mean squared standardised action error per chunk.
+        constant: the same for answering the mean chunk.
+        is_held_out: whether the learner never saw `table`.
+    """
+    nan = float("nan")
+    return Card(
+        error_before=nan,
+        error_constant=constant,
+        error_after=float(errors.mean()),
+        agreement_before=table.deferred_share,
+        agreement_after=nan,
+        chance=nan,
+        chunks=table.rows,
+        is_held_out=is_held_out,
+    )
+
+
+def agreement(table: TrainingTable, predicted: Float[np.ndarray, "M H a"]) -> tuple[float, float]:
+    """Return (share of chunks where the nearest offer is the pick, share a blind guess would reach).
+
+    Chunks whose pick was not among the offers with a noise do not count; NaN when none counts.
+    """
+    components = table.plan.components if table.plan else None
+    hits: list[bool] = []
+    chances: list[float] = []
+    for offer, pick, noise in zip(table.offers, table.picked, predicted, strict=bool(table.offers and table.picked)):
+        if offer is None:
+            continue
+        known = np.isfinite(offer.noises).all(axis=(1, 2))
+        labels = [label for label, is_known in zip(offer.labels, known, strict=True) if is_known]
+        if pick not in labels:
+            continue
+        hits.append(nearest(Offer(tuple(labels), offer.noises[known]), noise, components=components) == pick)
+        chances.append(1.0 / len(labels))
+    if not hits:
+        return float("nan"), float("nan")
+    return float(np.mean(hits)), float(np.mean(chances))
+
+
+def nearest(offer: Offer, noise: Float[np.ndarray, "H a"], *, components: int | None) -> str:
+    """Return the label of the offered candidate whose noise is nearest in the kept temporal components."""
+    horizon, size = noise.shape
+    basis = dct_basis(horizon).numpy()[: components or horizon]
+    difference = offer.noises[:, :, :size] - noise
+    kept = np.einsum("kh,bha->bka", basis, difference)
+    return offer.labels[int(np.argmin((kept**2).sum(axis=(1, 2))))]
+
+
+def steered_share(table: TrainingTable) -> float:
+    """Return the share of chunks a person or script steered; NaN when picks are not known."""
+    if not table.picked:
+        return float("nan")
+    return float(np.mean([label != UNSTEERED for label in table.picked]))

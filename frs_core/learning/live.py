@@ -1,0 +1,63 @@
+"""From one live observation to the small network's inputs, the same way the table was made."""
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from frs_core.errors import ConfigError, ShapeMismatch
+from frs_core.learning.artifact import Story
+from frs_core.learning.network import Inputs
+from frs_core.learning.settings import InputSettings
+from frs_core.observation import Observation
+from frs_core.policies.base import Context
+
+
+def small_image(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "S S 3"]:
+    """Return the picture's centre square at `size` pixels, area-averaged."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = image[top : top + side, left : left + side]
+    return square if side == size else cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def small_images(observation: Observation, settings: InputSettings) -> UInt8[np.ndarray, "V S S 3"]:
+    """Return the pictures of the cameras the network looks at.
+
+    Raises:
+        ConfigError: a camera is missing.
+    """
+    missing = [name for name in settings.cameras if name not in observation.frames]
+    if missing:
+        raise ConfigError(
+            f"The noise policy looks at cameras {list(settings.cameras)}, the world has {sorted(observation.frames)}. "
+            f"Use a world with {missing}."
+        )
+    return np.stack([small_image(observation.frames[c].image, settings.image_size) for c in settings.cameras])
+
+
+def live_inputs(
+    context: Context, observation: Observation, settings: InputSettings, story: Story, *, device: torch.device
+) -> Inputs:
+    """Return a batch of one.
+
+    Raises:
+        ShapeMismatch: features or proprioception do not have the trained length.
+    """
+    features = _checked(context.features, story.feature_size, "features") if settings.features else np.zeros(0)
+    proprio = _checked(observation.proprio, story.proprio_size, "proprioception") if settings.proprio else np.zeros(0)
+    images = torch.from_numpy(small_images(observation, settings))[None].to(device) if settings.cameras else None
+    return Inputs(_row(features, device), _row(proprio, device), images)
+
+
+def _checked(values: Float[np.ndarray, " n"], size: int, what: str) -> Float[np.ndarray, " n"]:
+    if values.shape != (size,):
+        raise ShapeMismatch(
+            f"The noise policy was trained on {size} numbers of {what}, got {values.shape}. Train it again with this policy."
+        )
+    return values
+
+
+def _row(values: np.ndarray, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None].to(device)

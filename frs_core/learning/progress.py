@@ -1,0 +1,85 @@
+"""What a trainer tells while it runs and when it ends. Frozen, free of torch, safe to hand between processes.
+
+A trainer calls `on_progress(Progress(...))` every few steps; answering False stops it and keeps the best weights so far.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far training is."""
+
+    step: int
+    steps: int
+    """Most steps that will be taken; may end sooner."""
+    loss: float
+    """Mean training loss since the last report."""
+    held_out: float
+    """Loss on held-out episodes; NaN without any."""
+    seconds_left: float
+    """Upper bound from the pace so far."""
+    stage: str = "training"
+    """'loading', 'labelling', 'training' or 'refitting'."""
+
+
+OnProgress = Callable[[Progress], bool | None]
+
+
+def ignore_progress(progress: Progress) -> bool | None:
+    """Go on, whatever is reported."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Before and after, without a rollout: how near the learner is to the operator on episodes it never saw.
+
+    Errors are mean squares per number: of noises (in units of the prior's variance) for noise policies, of standardised
+    actions for behaviour cloning.
+    """
+
+    error_before: float
+    """What the policy's own random noise scores; NaN for behaviour cloning."""
+    error_constant: float
+    """What answering the mean label every time scores."""
+    error_after: float
+    """What the learner scores."""
+    agreement_before: float
+    """Share of chunks where the operator left the choice to the policy: how often the unsteered policy agrees. NaN where
+    picks are not known."""
+    agreement_after: float
+    """Share of chunks where the offered candidate nearest to the learner's noise is the operator's pick. NaN where offers
+    are not known."""
+    chance: float
+    """Agreement of a blind guess among the offers; NaN where they are not known."""
+    chunks: int
+    """Chunks behind the figures."""
+    is_held_out: bool
+    """False = too few episodes to hold one out, the figures are of training chunks."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a finished training left."""
+
+    path: Path
+    """Folder of the saved policy."""
+    kind: str
+    name: str
+    card: Card
+    steps: int
+    """Steps of the kept weights."""
+    seconds: float
+    chunks: int
+    episodes: int
+    was_cancelled: bool
+    """Stopped by request; the best so far was kept."""
+    notes: tuple[str, ...] = field(default=())
+    """Plain sentences for the operator (dropped labels, few episodes)."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain values."""
+        return {**asdict(self), "path": str(self.path)}

@@ -1,0 +1,198 @@
+"""Every setting of the small learners, in one place and free of torch.
+
+The same blocks (inputs, network, fit) serve the noise policy and the behaviour-cloning baselines, so that a comparison
+between them is one of *what is learned*, never of size or inputs. Defaults: three layers of 512 units on the generalist's
+features plus proprioception, weight decay 0.1 (reference: the navigation toy of docs/learning.md).
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, get_type_hints
+
+from frs_core.errors import ConfigError
+
+
+class TrainKind(enum.Enum):
+    """What can be trained from episodes."""
+
+    DSBC = "dsbc"
+    """A noise policy from the noises that were executed."""
+    OFFLINE_DSBC = "offline-dsbc"
+    """A noise policy from noises recovered from demonstrated chunks."""
+    BC_GAUSSIAN = "bc-gaussian"
+    """Standard behaviour cloning of the chunks, by regression."""
+    BC_FLOW = "bc-flow"
+    """Standard behaviour cloning of the chunks, by a small conditional flow."""
+
+
+class NoiseOutput(enum.Enum):
+    """What the noise policy gives."""
+
+    CHUNK = "chunk"
+    """A noise for every row, [H, a]."""
+    MEAN = "mean"
+    """One row, repeated over the chunk (the paper's choice in LIBERO)."""
+
+
+class Loss(enum.Enum):
+    """How a regression is scored."""
+
+    MSE = "mse"
+    NLL = "nll"
+    """Gaussian with a learned, state-dependent standard deviation."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSettings:
+    """What the small network sees."""
+
+    features: bool = True
+    """The generalist's features of the observation."""
+    proprio: bool = True
+    """Observation.proprio."""
+    cameras: tuple[str, ...] = ()
+    """Cameras for the network's own image encoder; empty = no encoder."""
+    image_size: int = 84
+    """Side of the square pictures, pixels. Source: paper, 84."""
+
+    def __post_init__(self) -> None:
+        if not (self.features or self.proprio or self.cameras):
+            raise ConfigError(
+                "The learner has no inputs. Turn on features or proprio, or name at least one camera in inputs.cameras."
+            )
+        if self.image_size < 32:
+            raise ConfigError(f"inputs.image_size is {self.image_size}, needs >= 32. The paper uses 84.")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """Size of the trunk."""
+
+    hidden: int = 512
+    layers: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How the weights are found."""
+
+    steps: int = 600
+    """Most gradient steps."""
+    batch_size: int = 64
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.1
+    ema: float = 0.98
+    """Decay of the averaged weights, which are the ones kept."""
+    evaluate_every: int = 20
+    """Steps between looks at the held-out episodes."""
+    patience: int = 8
+    """Looks without improvement before stopping."""
+    held_out: float = 0.2
+    """Share of the episodes kept aside for early stopping; 0 = none, all steps are taken."""
+    refit: bool = True
+    """After early stopping, train once more on all episodes for the number of steps that was best."""
+    seed: int = 0
+    threads: int = 1
+    """Torch threads; one is faster than two at these sizes."""
+
+    def __post_init__(self) -> None:
+        positive = ("steps", "batch_size", "learning_rate", "evaluate_every", "patience", "threads")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"fit.{name} is {getattr(self, name)}, needs > 0. Leave it out for the default.")
+        if not 0.0 <= self.held_out < 1.0:
+            raise ConfigError(f"fit.held_out is {self.held_out}, needs 0 <= share < 1. The default is 0.2.")
+        if not 0.0 <= self.ema < 1.0:
+            raise ConfigError(f"fit.ema is {self.ema}, needs 0 <= decay < 1. The default is 0.98.")
+
+
+@dataclass(frozen=True, slots=True)
+class DsbcSettings:
+    """A noise policy."""
+
+    inputs: InputSettings = field(default_factory=InputSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    fit: FitSettings = field(default_factory=FitSettings)
+    output: NoiseOutput = NoiseOutput.CHUNK
+    loss: Loss = Loss.MSE
+    bound: float = 5.0
+    """Noises are bound * tanh(.). Source: paper appendix E (+-5)."""
+    deferred: bool = True
+    """Whether chunks left to the policy teach too, with the Gaussian noise they were grown from."""
+
+    def __post_init__(self) -> None:
+        if self.bound <= 0:
+            raise ConfigError(f"bound is {self.bound}, needs > 0. The paper uses 5.")
+
+
+@dataclass(frozen=True, slots=True)
+class BcSettings:
+    """A behaviour-cloning baseline."""
+
+    inputs: InputSettings = field(default_factory=InputSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    fit: FitSettings = field(default_factory=FitSettings)
+    loss: Loss = Loss.MSE
+    """For the Gaussian kind; the flow has its own."""
+    flow_steps: int = 10
+    """Euler steps of the flow kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSettings:
+    """How demonstrated chunks become noises."""
+
+    iterations: int = 8
+    """Undamped fixed-point iterations per step of the first attempt."""
+    retry_iterations: int = 50
+    """Iterations of the second, damped attempt for chunks whose first one missed the threshold."""
+    retry_damping: float = 0.5
+    threshold: float = 1e-3
+    """Largest mean squared error of the regenerated chunk, normalised units. Source: FlowDAgger (arXiv 2607.08877)."""
+    seed: int = 0
+    """Of the noise that fills dimensions the robot does not have."""
+
+
+def to_json(settings: object) -> dict[str, object]:
+    """Return a settings block as plain nested values, enums by value."""
+    out: dict[str, object] = {}
+    for item in fields(settings):  # pyright: ignore[reportArgumentType]
+        value = getattr(settings, item.name)
+        if is_dataclass(value):
+            value = to_json(value)
+        elif isinstance(value, enum.Enum):
+            value = value.value
+        elif isinstance(value, tuple):
+            value = list(value)
+        out[item.name] = value
+    return out
+
+
+T = TypeVar("T")
+
+
+def from_json(cls: type[T], data: Mapping[str, Any]) -> T:
+    """Return the settings block that `to_json` wrote; what is missing keeps its default.
+
+    Raises:
+        ConfigError: an unknown key, or a value that does not fit.
+    """
+    hints = get_type_hints(cls)
+    unknown = set(data) - set(hints)
+    if unknown:
+        raise ConfigError(f"Unknown {cls.__name__} keys {sorted(unknown)}. Known: {sorted(hints)}.")
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        kind = hints[name]
+        if is_dataclass(kind):
+            values[name] = from_json(kind, value)  # pyright: ignore[reportArgumentType]
+        elif isinstance(kind, type) and issubclass(kind, enum.Enum):
+            try:
+                values[name] = kind(value)
+            except ValueError as error:
+                known = [member.value for member in kind]
+                raise ConfigError(f"{cls.__name__}.{name} is '{value}', expected one of {known}.") from error
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return cls(**values)

@@ -1,0 +1,72 @@
+"""Fill in the story of a freshly trained policy: what it was made of and how well it did."""
+
+import platform
+import resource
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from frs_core.learning.artifact import Story
+from frs_core.learning.fit import FitReport
+from frs_core.learning.progress import Card
+from frs_core.learning.settings import TrainKind
+from frs_core.learning.table import TrainingTable
+
+
+def make_story(
+    kind: TrainKind,
+    name: str,
+    table: TrainingTable,
+    settings: dict[str, Any],
+    report: FitReport,
+    card: Card,
+) -> Story:
+    """Return the story of a policy trained on `table`.
+
+    Args:
+        kind: what was trained.
+        name: shown to people.
+        table: all chunks that were used, held-out ones included.
+        settings: plain values.
+        report: of the fit.
+        card: held-out figures.
+    """
+    used = [table.names[int(i)] for i in dict.fromkeys(table.episode.tolist())]
+    data: dict[str, Any] = {
+        **table.provenance,
+        "episodes": used,
+        "chunks": table.rows,
+        "deferred_share": _number(table.deferred_share),
+        "plan": table.plan.to_json() if table.plan else None,
+    }
+    metrics: dict[str, Any] = {
+        "steps": report.steps,
+        "steps_taken": report.steps_taken,
+        "loss": report.loss,
+        "held_out_loss": _number(report.held_out),
+        "seconds": round(report.seconds, 2),
+        "was_cancelled": report.was_cancelled,
+        "was_refitted": report.was_refitted,
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "machine": platform.machine(),
+        "card": {k: _number(v) for k, v in asdict(card).items()},
+    }
+    return Story(
+        kind=kind.value,
+        name=name,
+        policy_fingerprint=table.fingerprint,
+        horizon=table.horizon,
+        width=table.width,
+        action_size=table.action_size,
+        feature_size=table.features.shape[1],
+        proprio_size=table.proprio.shape[1],
+        settings=settings,
+        data=data,
+        metrics=metrics,
+    )
+
+
+def _number(value: float | int | bool) -> float | int | bool | None:
+    """Return the value, with NaN as None so that the JSON stays standard."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,173 @@
+"""Chunks as arrays: what the small learners are trained on.
+
+One row is one chunk that was executed: what the generalist saw (features, proprioception, small pictures), the noise it
+was grown from, the actions in robot units, and which episode it belongs to. Splits are by episode, never by row:
+neighbouring chunks of one episode look alike, and a split by row would reward remembering.
+
+Example: ten episodes of 15 chunks make M = 150 rows; `split(0.2)` gives 120 rows to learn from and 30 (two whole
+episodes) to stop by. Everything fits in memory: 150 rows of 1000 features and noises [16, 7] are under 1 MB.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from frs_core.errors import ShapeMismatch, TrainingError
+from frs_core.events import UNSTEERED
+from frs_core.steering import SteeringPlan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Offer:
+    """The fan one pick was made from."""
+
+    labels: tuple[str, ...]
+    noises: Float[np.ndarray, "B H A"]
+    """NaN rows for candidates without a noise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingTable:
+    """Chunks of one or more episodes."""
+
+    features: Float[np.ndarray, "M F"]
+    """The generalist's features; F may be 0."""
+    proprio: Float[np.ndarray, "M P"]
+    """Observation.proprio."""
+    noise: Float[np.ndarray, "M H A"]
+    """Executed noise at t = 0; NaN where unknown (plain demonstrations)."""
+    chunk: Float[np.ndarray, "M H a"]
+    """Executed chunk, robot units; a <= A."""
+    episode: Int[np.ndarray, " M"]
+    """Index into `names`."""
+    names: tuple[str, ...]
+    """Episode names."""
+    fingerprint: str
+    """The policy that made features and noises."""
+    images: UInt8[np.ndarray, "M V S S 3"] | None = None
+    """Small square pictures, one per camera of the input settings."""
+    picked: tuple[str, ...] = ()
+    """Label of the pick, per row; empty when not known."""
+    offers: tuple[Offer | None, ...] = ()
+    """The fan of each row; empty when not known."""
+    plan: SteeringPlan | None = None
+    """How the noises came about; None when mixed or not known."""
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    """Plain values saved with whatever is trained: tasks, seeds, store."""
+
+    def __post_init__(self) -> None:
+        rows = len(self.episode)
+        if rows == 0:
+            raise TrainingError("There are no chunks to train on. Record and label at least one successful episode.")
+        for name in ("features", "proprio", "noise", "chunk"):
+            got = getattr(self, name).shape[0]
+            if got != rows:
+                raise ShapeMismatch(
+                    f"Training table field '{name}' has {got} rows, 'episode' has {rows}. Rebuild the table."
+                )
+        for name in ("picked", "offers"):
+            got = len(getattr(self, name))
+            if got not in (0, rows):
+                raise ShapeMismatch(
+                    f"Training table field '{name}' has {got} entries, expected 0 or {rows}. Rebuild the table."
+                )
+
+    @property
+    def rows(self) -> int:
+        """M."""
+        return len(self.episode)
+
+    @property
+    def horizon(self) -> int:
+        """H."""
+        return self.chunk.shape[1]
+
+    @property
+    def action_size(self) -> int:
+        """a, the robot's numbers per action."""
+        return self.chunk.shape[2]
+
+    @property
+    def width(self) -> int:
+        """A, the policy's own width."""
+        return self.noise.shape[2]
+
+    @property
+    def deferred_share(self) -> float:
+        """Share of rows that were left to the policy; NaN when picks are not known."""
+        return float(np.mean([label == UNSTEERED for label in self.picked])) if self.picked else float("nan")
+
+    def take(self, rows: np.ndarray | Sequence[int]) -> "TrainingTable":
+        """Return the rows given by index or mask; episode names stay."""
+        index = np.arange(self.rows)[np.asarray(rows)]
+        return replace(
+            self,
+            features=self.features[index],
+            proprio=self.proprio[index],
+            noise=self.noise[index],
+            chunk=self.chunk[index],
+            episode=self.episode[index],
+            images=None if self.images is None else self.images[index],
+            picked=tuple(self.picked[i] for i in index) if self.picked else (),
+            offers=tuple(self.offers[i] for i in index) if self.offers else (),
+        )
+
+    def take_episodes(self, count: int) -> "TrainingTable":
+        """Return the first `count` episodes in order of appearance.
+
+        Raises:
+            TrainingError: there are fewer.
+        """
+        present = list(dict.fromkeys(self.episode.tolist()))
+        if count > len(present):
+            raise TrainingError(
+                f"Asked for {count} episodes, the table has {len(present)}. Record more or ask for fewer."
+            )
+        return self.take(np.isin(self.episode, present[:count]))
+
+    def require_finite(self, *, needs_noise: bool) -> None:
+        """Raise unless every number that will be learned from is finite.
+
+        Raises:
+            TrainingError: names the field and the first episode at fault.
+        """
+        fields = ("features", "proprio", "chunk", *(("noise",) if needs_noise else ()))
+        for name in fields:
+            values = getattr(self, name).reshape(self.rows, -1)
+            bad = ~np.isfinite(values).all(axis=1)
+            if bad.any():
+                first = self.names[int(self.episode[int(np.argmax(bad))])]
+                raise TrainingError(
+                    f"{int(bad.sum())} of {self.rows} chunks have a non-finite {name}, first in episode '{first}'. "
+                    f"Leave that episode out, or run `frs episodes check`."
+                )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Rows to learn from and rows to stop by."""
+
+    train: TrainingTable
+    held_out: TrainingTable | None
+    """None when there are too few episodes to keep one aside."""
+
+
+def split(table: TrainingTable, share: float, *, seed: int = 0) -> Split:
+    """Return the table split by whole episodes.
+
+    With fewer than three episodes nothing is held out: every episode is worth more as data than as a referee.
+
+    Args:
+        table: all chunks.
+        share: share of episodes to hold out, 0..1; at least one episode when above 0.
+        seed: which episodes.
+    """
+    present = np.unique(table.episode)
+    if share <= 0.0 or len(present) < 3:
+        return Split(table, None)
+    count = min(max(1, round(share * len(present))), len(present) - 1)
+    held = np.random.default_rng(seed).permutation(present)[:count]
+    mask = np.isin(table.episode, held)
+    return Split(table.take(~mask), table.take(mask))

@@ -1,0 +1,82 @@
+"""Draw a scene for a task from a seed: which objects are there, where they stand, where the arm starts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
+from frs_core.worlds.tabletop.scene import DRAWER_TRAVEL
+from frs_core.worlds.tabletop.tasks import DRAWER, Task, TaskKind
+
+REGION_LOW = np.array([0.36, -0.30])
+REGION_HIGH = np.array([0.66, 0.07])
+"""Where objects' centres may stand, base frame, metres: in reach of a downward hand and clear of the open drawer."""
+
+_GAP = 0.028
+"""Free space between footprints, metres: a finger and some slack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One object on the table."""
+
+    name: str
+    x: float
+    y: float
+    yaw: float
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A whole scene."""
+
+    placements: tuple[Placement, ...]
+    drawer: float
+    """Opening of the drawer, metres."""
+    cabinet_shift: tuple[float, float]
+    start: tuple[float, float, float]
+    """Tool centre at the start, base frame, metres."""
+
+
+def draw_layout(task: Task, rng: np.random.Generator) -> Layout:
+    """Return a random scene in which the task can be done."""
+    movables, places = _cast(task, rng)
+    if task.kind is TaskKind.OPEN:
+        opening = float(rng.uniform(0.0, 0.01))
+    elif task.kind is TaskKind.CLOSE or task.place == DRAWER:
+        opening = float(rng.uniform(DRAWER_TRAVEL - 0.015, DRAWER_TRAVEL - 0.003))
+    else:
+        opening = float(rng.choice([0.0, DRAWER_TRAVEL - 0.006], p=[0.6, 0.4]))
+    start = rng.uniform([0.38, -0.14, 0.24], [0.52, 0.08, 0.34])
+    shift = rng.uniform([-0.025, -0.01], [0.025, 0.01])
+    while True:
+        placements = _try_place([*places, *movables], rng)
+        if placements is not None:
+            return Layout(placements, opening, tuple(shift), tuple(start))
+
+
+def _cast(task: Task, rng: np.random.Generator) -> tuple[list[str], list[str]]:
+    """Return the movables and loose receptacles of a scene: the task's own and one or two others of each."""
+    movables = [task.movable] if task.movable else []
+    places = [task.place] if task.place in RECEPTACLES else []
+    other_movables = [m for m in MOVABLES if m not in movables]
+    other_places = [p for p in RECEPTACLES if p not in places]
+    movables += list(rng.choice(other_movables, size=3 - len(movables), replace=False))
+    places += list(rng.choice(other_places, size=2 - len(places), replace=False))
+    return [str(m) for m in movables], [str(p) for p in places]
+
+
+def _try_place(names: list[str], rng: np.random.Generator) -> tuple[Placement, ...] | None:
+    radius = {n: (MOVABLES.get(n) or RECEPTACLES[n]).radius for n in names}
+    done: list[Placement] = []
+    for name in names:
+        for _ in range(40):
+            inset = 0.03 if name in RECEPTACLES else 0.0
+            x, y = rng.uniform(REGION_LOW + inset, REGION_HIGH - inset)
+            if all(np.hypot(x - p.x, y - p.y) > radius[name] + radius[p.name] + _GAP for p in done):
+                yaw = rng.uniform(-0.6, 0.6) if name in MOVABLES else rng.uniform(-0.3, 0.3)
+                done.append(Placement(name, float(x), float(y), float(yaw)))
+                break
+        else:
+            return None
+    return tuple(done)

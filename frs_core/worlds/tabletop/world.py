@@ -1,0 +1,80 @@
+"""The embedded world: a Franka at a table in MuJoCo. Works right after install, deterministic, exactly restorable."""
+
+import time
+
+import numpy as np
+from jaxtyping import Float
+
+from frs_core.actions import ActionKind
+from frs_core.observation import Observation
+from frs_core.worlds.base import StepResult, World, WorldSpec
+from frs_core.worlds.tabletop.cameras import Cameras
+from frs_core.worlds.tabletop.scene import CAMERAS
+from frs_core.worlds.tabletop.sim import WORKSPACE_HIGH, WORKSPACE_LOW, TabletopSim
+from frs_core.worlds.tabletop.tasks import TASKS
+
+CONTROL_HZ = 15.0
+
+
+class TabletopWorld(World):
+    """The tabletop with cameras. Owned by one thread."""
+
+    def __init__(self, *, task: str = "mug_on_plate", seed: int = 0, cameras: tuple[str, ...] = CAMERAS) -> None:
+        self.sim = TabletopSim()
+        self.sim.reset(task, seed=seed)
+        self._names = cameras
+        self._cameras = Cameras(self.sim.model, self.sim.data)
+        self._is_closed = False
+        self.spec = WorldSpec(
+            name="tabletop",
+            cameras=cameras,
+            control_hz=CONTROL_HZ,
+            tasks=tuple(TASKS),
+            workspace_low=WORKSPACE_LOW,
+            workspace_high=WORKSPACE_HIGH,
+            is_simulated=True,
+        )
+
+    def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:
+        """Set up a task's scene; see World.reset."""
+        self.sim.reset(task or self.sim.task.name, seed=seed)
+        return self.observe()
+
+    def observe(self) -> Observation:
+        """Return fresh pictures and state."""
+        sim = self.sim
+        return Observation(
+            frames=self._cameras.frames(self._names),
+            q=sim.q,
+            dq=sim.dq,
+            gripper=sim.gripper,
+            T_base_tcp=sim.T_base_tcp,
+            instruction=sim.task.instruction,
+            captured_ns=time.monotonic_ns(),
+            step=sim.steps,
+            gripper_command=sim.gripper_command,
+            success=sim.is_success,
+        )
+
+    def step(self, action: Float[np.ndarray, " A"], kind: ActionKind) -> StepResult:
+        """Execute one action; see World.step."""
+        return self.sim.step(action, kind)
+
+    def hold(self) -> None:
+        """Keep the arm where it was commanded."""
+        self.sim.hold()
+
+    def snapshot(self) -> bytes:
+        """Return the exact state."""
+        return self.sim.snapshot()
+
+    def restore(self, state: bytes) -> Observation:
+        """Return to a snapshot exactly."""
+        self.sim.restore(state)
+        return self.observe()
+
+    def close(self) -> None:
+        """Free the GL context."""
+        if not self._is_closed:
+            self._cameras.close()
+            self._is_closed = True

@@ -1,0 +1,256 @@
+"""Build the fan: what the policy would do for every command, and without one, before anything moves.
+
+One batch of references goes through the policy's reversal and denoising; kinematics draws each result's path, safety
+checks it, and a verdict says in numbers how far the chunk is from the request and from what the policy would have done.
+
+Example: six directions, less and more, plus the unsteered candidate are 13 rows of one batch: 10 velocity calls back, 10
+forth. The unsteered one rides along as a row that commands nothing: all of its noise is the seeded noise which also fills
+what a command leaves to the policy. With depth < K (or a baseline method) it is denoised on its own.
+
+Runs on the inference worker's thread.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from frs_core.choosers.base import NoisePolicy
+from frs_core.directions import Command, Gripper, fan_commands, reference_chunk
+from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
+from frs_core.events import LEARNED, UNSTEERED, Candidate, CandidateKind, Fan
+from frs_core.observation import Observation
+from frs_core.policies.base import Context, FlowPolicy
+from frs_core.safety import Limits, check_chunks
+from frs_core.steering import Method, Reference, Solver, SteeringPlan, gaussian
+from frs_core.verdicts import noise_percentiles, verdicts
+
+DEFAULT_LIMITS = Limits(np.array([0.2, -0.5, 0.0]), np.array([0.8, 0.5, 0.9]))
+"""Box in front of a table-top Franka, base frame, metres; used where no world says better. Guess."""
+
+
+def build_fan(
+    policy: FlowPolicy,
+    context: Context,
+    observation: Observation,
+    *,
+    plan: SteeringPlan,
+    gripper: Gripper = Gripper.POLICY,
+    noise_policy: NoisePolicy | None = None,
+    limits: Limits | None = None,
+    request_id: int = 0,
+    encode_ms: float = 0.0,
+) -> Fan:
+    """Return the fan of one encoded observation.
+
+    Args:
+        policy: the generalist.
+        context: its encoding of `observation`.
+        observation: what it saw.
+        plan: steering settings; `plan.seed` seeds the noise that commands leave to the policy.
+        gripper: what the directed candidates say about the gripper.
+        noise_policy: adds the learned candidate.
+        limits: where the arm may be; None = a box in front of a table-top Franka.
+        request_id: handed through.
+        encode_ms: handed through.
+    Raises:
+        PolicyError: inference failed, or the policy cannot steer.
+        FingerprintMismatch: the noise policy was trained for another generalist.
+    """
+    started = time.perf_counter()
+    spec = policy.spec
+    commands = fan_commands(gripper=gripper) if spec.can_steer else ()
+    references, batch = references_for(policy, commands, observation=observation, strength=plan.strength)
+    rows = _steered_rows(policy, context, batch, plan) if commands else _own_row(policy, context, plan)
+    if noise_policy is not None:
+        rows = rows.joined(_learned_row(policy, context, observation, noise_policy))
+    chunks = policy.to_robot(rows.chunk)
+    noises, recovered = rows.noise.float().cpu().numpy(), rows.recovered.float().cpu().numpy()
+    space, n = spec.action_space, len(commands)
+    paths = space.path(np.concatenate([chunks, references]), observation)
+    paths, reference_paths = paths[: len(chunks)], paths[len(chunks) :]
+    judged = verdicts(
+        paths,
+        reference_paths,
+        noise_percentiles(
+            noises, _commanded_rows(batch, len(chunks), n, spec.width), is_start=_is_noise(plan, n)[: len(chunks)]
+        ),
+        check_chunks(
+            chunks, paths, space, observation=observation, limits=limits or DEFAULT_LIMITS, rows=spec.execute_rows
+        ),
+        rows=spec.execute_rows,
+    )
+    labels = [UNSTEERED, *(c.label for c in commands), LEARNED]
+    kinds = [CandidateKind.UNSTEERED, *[CandidateKind.STEERED] * n, CandidateKind.LEARNED]
+    candidates = tuple(
+        Candidate(
+            label=labels[i],
+            kind=kinds[i],
+            command=commands[i - 1] if 1 <= i <= n else None,
+            noise=noises[i],
+            chunk=chunks[i],
+            path=paths[i],
+            reference=references[i - 1] if 1 <= i <= n else None,
+            reference_path=reference_paths[i - 1] if 1 <= i <= n else None,
+            verdict=judged[i],
+            recovered=recovered[i] if 1 <= i <= n else None,
+        )
+        for i in range(len(chunks))
+    )
+    return Fan(
+        request_id=request_id,
+        observation=observation,
+        candidates=candidates,
+        plan=plan,
+        features=context.features,
+        encode_ms=encode_ms,
+        steer_ms=(time.perf_counter() - started) * 1e3,
+        execute_rows=spec.execute_rows,
+        made_ns=time.monotonic_ns(),
+    )
+
+
+def references_for(
+    policy: FlowPolicy,
+    commands: tuple[Command, ...],
+    *,
+    observation: Observation,
+    strength: float = 1.0,
+) -> tuple[Float[np.ndarray, "B H a"], Reference]:
+    """Return the commands' references in robot units, and as a batch in the policy's own width.
+
+    Columns past the robot's are padding: zero, and never commanded.
+
+    Args:
+        policy: whose space and sizes to use.
+        commands: what is asked; may be empty.
+        observation: the state they start from.
+        strength: factor on the translation.
+    """
+    spec = policy.spec
+    size = spec.action_space.size
+    x = np.zeros((len(commands), spec.horizon, spec.width), dtype=np.float32)
+    commanded = np.zeros((len(commands), spec.width), dtype=bool)
+    for i, command in enumerate(commands):
+        x[i, :, :size], commanded[i, :size] = reference_chunk(
+            command, spec.action_space, horizon=spec.horizon, observation=observation, strength=strength
+        )
+    robot = spec.action_space.clip(spec.action_space.unnormalise(x[..., :size]))
+    return robot, Reference(torch.from_numpy(x), torch.from_numpy(commanded))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """Flow-side results of consecutive candidates."""
+
+    noise: Float[Tensor, "B H A"]
+    chunk: Float[Tensor, "B H A"]
+    recovered: Float[Tensor, "B H A"]
+
+    def joined(self, other: "_Rows") -> "_Rows":
+        return _Rows(
+            torch.cat([self.noise, other.noise]),
+            torch.cat([self.chunk, other.chunk]),
+            torch.cat([self.recovered, other.recovered]),
+        )
+
+
+def _own_noise(policy: FlowPolicy, plan: SteeringPlan) -> Float[Tensor, "1 H A"]:
+    return gaussian((1, policy.spec.horizon, policy.spec.width), seed=plan.seed)
+
+
+def _own_row(policy: FlowPolicy, context: Context, plan: SteeringPlan) -> _Rows:
+    """Return the unsteered candidate: the seeded noise, denoised."""
+    noise = _own_noise(policy, plan)
+    chunk = policy.denoise(context, noise, steps=plan.steps).cpu()
+    return _Rows(noise, chunk, noise)
+
+
+def _steered_rows(policy: FlowPolicy, context: Context, batch: Reference, plan: SteeringPlan) -> _Rows:
+    """Return the unsteered row and the directed ones, in one batch where the plan allows it."""
+    if not _rides_along(plan):
+        steered = policy.steer(context, batch, plan)
+        directed = _Rows(steered.noise.cpu(), steered.chunk.cpu(), steered.recovered.cpu())
+        return _own_row(policy, context, plan).joined(directed)
+    x = torch.cat([torch.zeros_like(batch.x[:1]), batch.x])
+    commanded = torch.cat([torch.zeros_like(batch.commanded[:1]), batch.commanded])
+    steered = policy.steer(context, Reference(x, commanded), plan)
+    return _Rows(steered.noise.cpu(), steered.chunk.cpu(), steered.recovered.cpu())
+
+
+def _rides_along(plan: SteeringPlan) -> bool:
+    """Tell whether a row that commands nothing comes out as the unsteered candidate."""
+    if plan.method is Method.FLOW_CONTROL:
+        return True
+    is_full_depth = plan.depth in (None, plan.steps) or plan.solver is Solver.FIXED_POINT
+    return plan.method is Method.FRS and is_full_depth and plan.leave_uncommanded
+
+
+def _learned_row(policy: FlowPolicy, context: Context, observation: Observation, noise_policy: NoisePolicy) -> _Rows:
+    """Return the candidate of the noise policy."""
+    if noise_policy.policy_fingerprint != policy.spec.fingerprint:
+        raise FingerprintMismatch(
+            f"Noise policy '{noise_policy.name}' was trained for policy {noise_policy.policy_fingerprint[:12]}, "
+            f"'{policy.spec.name}' is {policy.spec.fingerprint[:12]}. Train it again with this policy, or load the other one."
+        )
+    noise = np.asarray(noise_policy.noise(context, observation), dtype=np.float32)
+    expected = (policy.spec.horizon, policy.spec.width)
+    if noise.shape != expected:
+        raise ShapeMismatch(
+            f"Noise policy '{noise_policy.name}' gave shape {noise.shape}, policy '{policy.spec.name}' needs {expected}. "
+            f"Train it again with this policy."
+        )
+    if not np.isfinite(noise).all():
+        raise PolicyError(f"Noise policy '{noise_policy.name}' gave non-finite numbers. Train it again.")
+    x = torch.from_numpy(noise)[None]
+    return _Rows(x, policy.denoise(context, x).cpu(), x)
+
+
+def _is_noise(plan: SteeringPlan, n: int) -> Bool[np.ndarray, " n+2"]:
+    """Return which of (unsteered, n directed, learned) start at t = 0."""
+    is_start = plan.method is not Method.FRS or plan.depth in (None, plan.steps) or plan.solver is Solver.FIXED_POINT
+    return np.array([True, *[is_start] * n, True])
+
+
+def _commanded_rows(batch: Reference, count: int, n: int, width: int) -> Bool[np.ndarray, "B A"]:
+    """Return the columns whose noise counts: the commanded ones, all of them where nothing was asked."""
+    rows = np.ones((count, width), dtype=bool)
+    rows[1 : n + 1] = batch.commanded.numpy()
+    return rows
+
+
+def label_for(command: Command, fan: Fan) -> str | None:
+    """Return the label of the candidate that answers a command, or None if the fan has none.
+
+    A command that says nothing about the gripper finds the candidate of the same direction and amount whatever the fan's
+    gripper setting is.
+
+    Args:
+        command: what the operator asked.
+        fan: what was offered.
+    """
+    if command.label in fan:
+        return command.label
+    for candidate in fan.candidates:
+        offered = candidate.command
+        is_same = offered is not None and (offered.direction, offered.amount) == (command.direction, command.amount)
+        if is_same and command.gripper is Gripper.POLICY:
+            return candidate.label
+    return None
+
+
+def regenerates(policy: FlowPolicy, context: Context, candidate: Candidate, plan: SteeringPlan) -> float:
+    """Return the largest difference between a candidate's chunk and what its noise denoises to, robot units.
+
+    Args:
+        policy: the generalist that made it.
+        context: the encoding of the fan's observation.
+        candidate: with a noise.
+        plan: the fan's plan.
+    """
+    steps = policy.spec.integration_steps if candidate.kind is CandidateKind.LEARNED else plan.steps
+    chunk = policy.to_robot(policy.denoise(context, torch.from_numpy(candidate.noise)[None], steps=steps))[0]
+    return float(np.abs(chunk - candidate.chunk).max())

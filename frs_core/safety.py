@@ -1,0 +1,228 @@
+"""Limits that every chunk is checked against before it is offered, and every action before it is sent.
+
+Problem: a policy may ask for anything. Idea: one frozen `Limits` answers both questions, on the preview (`check_chunks`:
+what would this candidate run into?) and on the robot (`limit_action`: what may be sent of this action?). The preview
+informs the operator; the limiter is what protects, and the world process applies it whatever the session believes.
+
+Example: the tool is 30 mm above the table and a candidate goes down 16 mm per row for 4 rows: `hits_table` is true and
+the words are "Hits the table in row 2".
+
+Pure functions without state; called from the inference worker and from the world process.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from frs_core import kinematics
+from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace
+from frs_core.observation import Observation
+from frs_core.worlds.base import WorldSpec
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Limits:
+    """Where the arm may be and how far one action may take it."""
+
+    workspace_low: Float[np.ndarray, " 3"]
+    workspace_high: Float[np.ndarray, " 3"]
+    """Box of the tool centre, base frame, metres."""
+    table_height: float | None = None
+    """Height of the table in the base frame, metres; None where there is none to hit."""
+    table_margin: float = 0.005
+    """A path below table_height + this is called a hit, metres. Guess: a finger pad's rubber."""
+    joint_low: Float[np.ndarray, " 7"] = field(default_factory=kinematics.Q_LOW.copy)
+    joint_high: Float[np.ndarray, " 7"] = field(default_factory=kinematics.Q_HIGH.copy)
+    """rad."""
+    joint_margin: float = 0.05
+    """Nearer than this to a joint limit is warned of, and not approached further, rad. Guess."""
+    max_translation: float = 0.05
+    """Largest tool step per action, metres (0.75 m/s at 15 Hz). Source: DROID's own cap is 0.075 m per step."""
+    max_rotation: float = 0.25
+    """Largest tool turn per action, rad. Guess, in proportion to the translation."""
+    max_joint_step: float = JOINT_STEP
+    """Largest joint step per action, rad."""
+
+    @classmethod
+    def of(cls, spec: WorldSpec, *, table_height: float | None = None) -> "Limits":
+        """Return the limits of a world's own workspace.
+
+        Args:
+            spec: the world.
+            table_height: metres in the base frame; None = the workspace's floor is all there is.
+        """
+        return cls(spec.workspace_low, spec.workspace_high, table_height)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkCheck:
+    """What one candidate would run into over the rows that would be executed."""
+
+    leaves_workspace: bool
+    near_joint_limit: bool
+    hits_table: bool
+    warnings: tuple[str, ...]
+    """Most important first."""
+
+
+def check_chunks(
+    chunks: Float[np.ndarray, "B H a"],
+    paths: Float[np.ndarray, "B H+1 3"],
+    space: ActionSpace,
+    *,
+    observation: Observation,
+    limits: Limits,
+    rows: int,
+) -> list[ChunkCheck]:
+    """Return what each candidate would run into.
+
+    Args:
+        chunks: robot units, clipped to the action limits.
+        paths: tool centres, base frame, metres, as `space.path` gives them.
+        space: what the numbers mean.
+        observation: state the chunks start from.
+        limits: where the arm may be.
+        rows: how many rows would be executed.
+    """
+    points = paths[:, 1 : rows + 1]
+    # A start outside the box (by a hair, after a clip) must not condemn the way back in: only moving out counts.
+    start_out = _outside(paths[:, :1], limits)
+    out = _outside(points, limits)
+    leaves = (out > np.maximum(start_out, 1e-4)).astype(bool)
+    if limits.table_height is None:
+        hits = np.zeros_like(leaves)
+    else:
+        floor = limits.table_height + limits.table_margin
+        hits = (points[..., 2] < floor) & (points[..., 2] < paths[:, :1, 2] - 1e-4)
+    near = _near_joint_limit(chunks[:, :rows], space, observation=observation, limits=limits)
+    return [_words(leaves[i], hits[i], near[i]) for i in range(len(chunks))]
+
+
+def check_chunk(
+    chunk: Float[np.ndarray, "H a"],
+    path: Float[np.ndarray, "H+1 3"],
+    space: ActionSpace,
+    *,
+    observation: Observation,
+    limits: Limits,
+    rows: int,
+) -> ChunkCheck:
+    """Return what one candidate would run into; see `check_chunks`."""
+    return check_chunks(chunk[None], path[None], space, observation=observation, limits=limits, rows=rows)[0]
+
+
+def limit_action(
+    action: Float[np.ndarray, " a"], kind: ActionKind, *, observation: Observation, limits: Limits
+) -> tuple[Float[np.ndarray, " a"], tuple[str, ...]]:
+    """Return what may be sent of an action, and which limits changed it, in words.
+
+    Args:
+        action: robot units of `kind`, finite.
+        kind: how to read it.
+        observation: present state.
+        limits: what to keep to.
+    """
+    sent = np.array(action, dtype=np.float64)
+    sent[-1] = np.clip(sent[-1], 0.0, 1.0)
+    reasons: list[str] = []
+    if kind is ActionKind.EE_DELTA:
+        if _scale_down(sent[:3], limits.max_translation):
+            reasons.append("the largest tool step")
+        if _scale_down(sent[3:6], limits.max_rotation):
+            reasons.append("the largest tool turn")
+        target = observation.p_tcp + sent[:3]
+        inside = _into_box(target, observation.p_tcp, limits)
+        if not np.allclose(inside, target, atol=1e-9):
+            sent[:3] = inside - observation.p_tcp
+            reasons.append("the workspace")
+        return sent, tuple(reasons)
+    step = sent[:7] * JOINT_STEP if kind is ActionKind.JOINT_VELOCITY else sent[:7] - observation.q
+    limited = _limit_joint_step(step, observation=observation, limits=limits, reasons=reasons)
+    if reasons:
+        sent[:7] = limited / JOINT_STEP if kind is ActionKind.JOINT_VELOCITY else observation.q + limited
+    return sent, tuple(reasons)
+
+
+def _limit_joint_step(
+    step: Float[np.ndarray, " 7"], *, observation: Observation, limits: Limits, reasons: list[str]
+) -> Float[np.ndarray, " 7"]:
+    """Return the joint step that may be made, rad; appends the limits that changed it."""
+    q, limited = observation.q, step.copy()
+    largest = float(np.abs(limited).max())
+    if largest > limits.max_joint_step + 1e-9:
+        limited *= limits.max_joint_step / largest
+        reasons.append("the largest joint step")
+    # A joint already past its margin may stay or come back, not go on.
+    low = np.minimum(limits.joint_low + limits.joint_margin, q)
+    high = np.maximum(limits.joint_high - limits.joint_margin, q)
+    target = np.clip(q + limited, low, high)
+    if not np.allclose(target, q + limited, atol=1e-9):
+        reasons.append(f"the limit of joint {int(np.argmax(np.abs(target - q - limited))) + 1}")
+    limited = target - q
+    T_flange_tcp = np.linalg.inv(kinematics.flange_pose(q)) @ observation.T_base_tcp
+    p_next = (kinematics.flange_pose(q + limited) @ T_flange_tcp)[:3, 3]
+    if float(_outside(p_next, limits)) > max(float(_outside(observation.p_tcp, limits)), 1e-4):
+        limited[:] = 0.0
+        reasons.append("the workspace")
+    return limited
+
+
+def _outside(points: Float[np.ndarray, "*b 3"], limits: Limits) -> Float[np.ndarray, "*b"]:
+    """Return how far points are outside the workspace box, metres; 0 inside."""
+    excess = np.maximum(limits.workspace_low - points, points - limits.workspace_high)
+    return np.maximum(excess, 0.0).max(axis=-1)
+
+
+def _into_box(
+    target: Float[np.ndarray, " 3"], start: Float[np.ndarray, " 3"], limits: Limits
+) -> Float[np.ndarray, " 3"]:
+    """Return the target inside the box; a start outside may stay or come back, not go further out."""
+    low = np.minimum(limits.workspace_low, start)
+    high = np.maximum(limits.workspace_high, start)
+    return np.clip(target, low, high)
+
+
+def _scale_down(vector: Float[np.ndarray, " n"], largest: float) -> bool:
+    """Shorten a vector view in place to a length; tell whether it was longer."""
+    length = float(np.linalg.norm(vector))
+    if length <= largest + 1e-9:
+        return False
+    vector *= largest / length
+    return True
+
+
+def _near_joint_limit(
+    chunks: Float[np.ndarray, "B E a"], space: ActionSpace, *, observation: Observation, limits: Limits
+) -> Bool[np.ndarray, "B 7"]:
+    """Return which joints would come within the margin of a limit and closer to it than now.
+
+    In end-effector space the joints are estimated along the present Jacobian: good to some hundredths of a rad over the
+    few rows that are executed.
+    """
+    q = observation.q
+    if space.kind is ActionKind.EE_DELTA:
+        J = kinematics.jacobian(q)
+        pull = J.T @ np.linalg.inv(J @ J.T + 1e-4 * np.eye(6))
+        path = q + np.cumsum(chunks[..., :6], axis=1) @ pull.T
+    elif space.kind is ActionKind.JOINT_VELOCITY:
+        path = q + JOINT_STEP * np.cumsum(chunks[..., :7], axis=1)
+    else:
+        path = chunks[..., :7].astype(np.float64)
+    too_low = (path < limits.joint_low + limits.joint_margin) & (path < q - 1e-4)
+    too_high = (path > limits.joint_high - limits.joint_margin) & (path > q + 1e-4)
+    return np.any(too_low | too_high, axis=1, keepdims=False)
+
+
+def _words(leaves: Bool[np.ndarray, " E"], hits: Bool[np.ndarray, " E"], near: Bool[np.ndarray, " 7"]) -> ChunkCheck:
+    warnings: list[str] = []
+    if hits.any():
+        warnings.append(f"Hits the table in row {int(np.argmax(hits)) + 1}")
+    if leaves.any():
+        warnings.append(f"Leaves the workspace in row {int(np.argmax(leaves)) + 1}")
+    joints: Sequence[int] = (np.flatnonzero(near) + 1).tolist()
+    if joints:
+        names = ", ".join(map(str, joints))
+        warnings.append(f"Comes near the limit of joint{'s' if len(joints) > 1 else ''} {names}")
+    return ChunkCheck(bool(leaves.any()), bool(joints), bool(hits.any()), tuple(warnings))

@@ -1,0 +1,94 @@
+"""Say in numbers and words what is known about a candidate before it moves.
+
+How far it goes, how far it ends from the request (bent), whose wish it follows (authority: 0 = the policy's own, 1 = the
+request), how unusual its noise is, and what it would run into.
+
+Example: the policy alone would end 60 mm to the right, the request 60 mm to the left, the steered chunk 30 mm to the left:
+bent 30 mm, authority 0.75.
+
+Pure functions; run on the inference worker's thread.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from frs_core.events import Verdict
+from frs_core.safety import ChunkCheck
+
+_WEAK_AUTHORITY = 0.25
+"""Below this the policy ignores the command; a warning says so. Guess."""
+_FAR_PERCENTILE = 99.0
+"""Source: the meaning of `Verdict.noise_percentile`."""
+
+
+def verdicts(
+    paths: Float[np.ndarray, "B H+1 3"],
+    reference_paths: Float[np.ndarray, "n H+1 3"],
+    percentiles: Float[np.ndarray, " B"],
+    checks: list[ChunkCheck],
+    *,
+    rows: int,
+) -> list[Verdict]:
+    """Return the verdict of each candidate; row 0 is the unsteered one, then those with a reference, then the rest.
+
+    Args:
+        paths: tool centres, base frame, metres.
+        reference_paths: of the n candidates after the first.
+        percentiles: of their noises, NaN where unknown.
+        checks: what safety says.
+        rows: how many rows would be executed.
+    """
+    n = len(reference_paths)
+    ends, asked = paths[:, rows], reference_paths[:, rows]
+    motion = np.linalg.norm(ends - paths[:, 0], axis=1) * 1000
+    bent, authority = np.zeros(len(paths)), np.full(len(paths), np.nan)
+    authority[0] = 0.0
+    if n:
+        bent[1 : n + 1] = np.linalg.norm(ends[1 : n + 1] - asked, axis=1) * 1000
+        span = asked - ends[0]
+        length = np.einsum("nc,nc->n", span, span)
+        # Where policy and request agree within 1 mm, whatever follows one follows the other.
+        along = np.einsum("nc,nc->n", ends[1 : n + 1] - ends[0], span) / np.maximum(length, 1e-12)
+        authority[1 : n + 1] = np.where(length < 1e-6, 1.0, np.clip(along, 0.0, 1.0))
+    return [
+        Verdict(
+            motion_mm=float(motion[i]),
+            bent_mm=float(bent[i]),
+            authority=float(authority[i]),
+            noise_percentile=float(percentiles[i]),
+            leaves_workspace=check.leaves_workspace,
+            near_joint_limit=check.near_joint_limit,
+            hits_table=check.hits_table,
+            warnings=check.warnings + _doubts(float(authority[i]), float(percentiles[i]), is_asked=1 <= i <= n),
+        )
+        for i, check in enumerate(checks)
+    ]
+
+
+def _doubts(authority: float, percentile: float, *, is_asked: bool) -> tuple[str, ...]:
+    doubts: list[str] = []
+    if is_asked and authority < _WEAK_AUTHORITY:
+        doubts.append("The policy hardly follows this command")
+    if is_asked and percentile > _FAR_PERCENTILE:
+        doubts.append("Far from what the policy has learned")
+    return tuple(doubts)
+
+
+def noise_percentiles(
+    noises: Float[np.ndarray, "B H A"], commanded: Bool[np.ndarray, "B A"], *, is_start: Bool[np.ndarray, " B"]
+) -> Float[np.ndarray, " B"]:
+    """Return which share of N(0, I) draws has a smaller norm in the commanded columns, 0..100.
+
+    The squared norm of n Gaussian numbers follows the chi-square law with n degrees of freedom.
+
+    Args:
+        noises: what was denoised.
+        commanded: columns that count.
+        is_start: rows that truly are noise (t = 0); the others get NaN.
+    """
+    energy = torch.from_numpy(np.einsum("bha,ba->b", noises.astype(np.float64) ** 2, commanded))
+    count = torch.from_numpy(commanded.sum(axis=1) * float(noises.shape[1]))
+    share = torch.special.gammainc(count.clamp(min=1.0) / 2, energy.nan_to_num(nan=0.0) / 2).numpy() * 100.0
+    known = is_start & np.isfinite(energy.numpy()) & (count.numpy() > 0)
+    return np.where(known, share, np.nan)

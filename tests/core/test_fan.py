@@ -1,0 +1,162 @@
+"""The fan: labels, verdicts, and that the unsteered candidate is what the policy would do."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from frs_core.choosers.base import NoisePolicy
+from frs_core.directions import Command, Direction, Gripper, fan_commands
+from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
+from frs_core.events import LEARNED, UNSTEERED, CandidateKind, Fan
+from frs_core.fan import build_fan, label_for, references_for, regenerates
+from frs_core.observation import Observation
+from frs_core.policies.base import Context
+from frs_core.safety import Limits
+from frs_core.steering import Method, SteeringPlan, gaussian
+from frs_core.verdicts import noise_percentiles
+from tests.fakes.policy import ToyPolicy, mode_of
+from tests.fakes.world import PointWorld
+
+PLANS = [
+    SteeringPlan(components=1),
+    SteeringPlan(),
+    SteeringPlan(depth=6),
+    SteeringPlan(method=Method.DIRECT),
+    SteeringPlan(method=Method.PARTIAL_NOISING),
+    SteeringPlan(method=Method.SAMPLE_AND_RANK),
+    SteeringPlan(method=Method.FLOW_CONTROL),
+]
+
+
+class FixedNoise(NoisePolicy):
+    name = "fixed"
+
+    def __init__(self, noise: np.ndarray, fingerprint: str = "toy-1") -> None:
+        self.policy_fingerprint = fingerprint
+        self._noise = noise
+
+    def noise(self, context: Context, observation: Observation) -> np.ndarray:
+        return self._noise
+
+
+def make(policy: ToyPolicy | None = None, **options: object) -> Fan:
+    policy, world = policy or ToyPolicy(), PointWorld()
+    observation = world.observe()
+    plan = options.pop("plan", policy.default_plan)
+    return build_fan(policy, policy.encode(observation), observation, plan=plan, **options)  # type: ignore[arg-type]
+
+
+def test_fan_offers_unsteered_first_then_the_twelve_commands_then_the_learned_one() -> None:
+    fan = make(noise_policy=FixedNoise(np.zeros((8, 7))))
+    assert [c.label for c in fan.candidates] == [UNSTEERED, *(c.label for c in fan_commands()), LEARNED]
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda p: f"{p.method.value}-{p.depth}-{p.components}")
+def test_unsteered_candidate_is_the_denoised_seeded_noise_under_every_plan(plan: SteeringPlan) -> None:
+    policy, world = ToyPolicy(), PointWorld()
+    observation = world.observe()
+    context = policy.encode(observation)
+    own = policy.to_robot(policy.denoise(context, gaussian((1, 8, 7), seed=plan.seed), steps=plan.steps))[0]
+    fan = build_fan(policy, context, observation, plan=plan)
+    np.testing.assert_allclose(fan[UNSTEERED].chunk, own, atol=1e-6)
+
+
+def test_every_candidate_regenerates_from_its_noise() -> None:
+    policy, world = ToyPolicy(), PointWorld()
+    observation = world.observe()
+    context = policy.encode(observation)
+    fan = build_fan(policy, context, observation, plan=policy.default_plan)
+    assert max(regenerates(policy, context, c, fan.plan) for c in fan.candidates) < 1e-6
+
+
+def test_a_padded_policy_gives_the_same_motion_as_an_unpadded_one() -> None:
+    wide = make(ToyPolicy(width=12))
+    assert wide["left/more"].noise.shape == (8, 12)
+    assert wide["left/more"].chunk.shape == (8, 7)
+    assert mode_of(wide["left/more"].chunk) is Direction.LEFT
+
+
+def test_padding_is_never_commanded() -> None:
+    _, batch = references_for(ToyPolicy(width=12), fan_commands(), observation=PointWorld().observe())
+    assert not batch.commanded[:, 7:].any()
+    assert not batch.x[:, :, 7:].any()
+
+
+def test_gripper_orders_reach_the_candidates() -> None:
+    closed = make(gripper=Gripper.CLOSE)["left/more/close"]
+    opened = make(gripper=Gripper.OPEN)["left/more/open"]
+    assert closed.chunk[:, -1].min() > 0.8
+    assert opened.chunk[:, -1].max() < 0.2
+
+
+def test_steered_candidates_follow_their_direction_and_say_so() -> None:
+    fan = make()
+    for direction in Direction:
+        candidate = fan[f"{direction.value}/more"]
+        assert mode_of(candidate.chunk) is direction
+        assert candidate.verdict.bent_mm < 15
+        assert candidate.kind is CandidateKind.STEERED
+
+
+def test_bent_and_authority_are_the_geometry_they_claim() -> None:
+    fan = make()
+    own, asked, got = (
+        fan[UNSTEERED].path[4],
+        fan["up/more"].reference_path[4],
+        fan["up/more"].path[4],
+    )
+    verdict = fan["up/more"].verdict
+    assert verdict.bent_mm == pytest.approx(np.linalg.norm(asked - got) * 1000, rel=1e-5)
+    along = (got - own) @ (asked - own) / ((asked - own) @ (asked - own))
+    assert verdict.authority == pytest.approx(np.clip(along, 0, 1), rel=1e-5)
+
+
+def test_workspace_and_table_are_warned_of_before_they_are_hit() -> None:
+    p = PointWorld().observe().p_tcp
+    limits = Limits(p - 0.03, p + 0.03, table_height=float(p[2]) - 0.03)
+    fan = make(limits=limits)
+    assert fan["left/more"].verdict.leaves_workspace
+    assert fan["down/more"].verdict.hits_table
+    assert fan["down/more"].verdict.warnings[0] == "Hits the table in row 2"
+    assert not fan["up/more"].verdict.hits_table
+
+
+def test_noise_percentile_is_the_share_of_smaller_gaussian_draws() -> None:
+    draws = torch.randn(4000, 8, 7, generator=torch.Generator().manual_seed(1)).numpy()
+    commanded = np.zeros((4000, 7), dtype=bool)
+    commanded[:, :3] = True
+    percentiles = noise_percentiles(draws, commanded, is_start=np.ones(4000, dtype=bool))
+    assert np.abs(np.quantile(percentiles, [0.1, 0.5, 0.9]) - [10, 50, 90]).max() < 2.5
+
+
+@pytest.mark.parametrize("plan", [SteeringPlan(depth=6), SteeringPlan(method=Method.DIRECT)])
+def test_methods_without_a_noise_have_no_percentile(plan: SteeringPlan) -> None:
+    assert math.isnan(make(plan=plan)["left/more"].verdict.noise_percentile)
+
+
+def test_a_noise_policy_of_another_generalist_is_refused() -> None:
+    with pytest.raises(FingerprintMismatch, match="was trained for policy other"):
+        make(noise_policy=FixedNoise(np.zeros((8, 7)), fingerprint="other"))
+
+
+def test_a_noise_policy_with_the_wrong_shape_or_numbers_is_refused() -> None:
+    with pytest.raises(ShapeMismatch, match=r"needs \(8, 7\)"):
+        make(noise_policy=FixedNoise(np.zeros((4, 7))))
+    with pytest.raises(PolicyError, match="non-finite"):
+        make(noise_policy=FixedNoise(np.full((8, 7), np.nan)))
+
+
+def test_a_policy_that_cannot_steer_still_offers_its_own_candidate() -> None:
+    policy = ToyPolicy()
+    policy.spec = dataclasses.replace(policy.spec, can_steer=False)
+    fan = make(policy)
+    assert [c.label for c in fan.candidates] == [UNSTEERED]
+
+
+def test_a_command_finds_its_candidate_whatever_the_gripper_setting() -> None:
+    fan = make(gripper=Gripper.CLOSE)
+    assert label_for(Command(Direction.UP), fan) == "up/more/close"
+    assert label_for(Command(Direction.UP, gripper=Gripper.OPEN), fan) is None

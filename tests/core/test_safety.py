@@ -1,0 +1,111 @@
+"""Limits: what is warned of on a preview, and what is never sent."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frs_core import kinematics
+from frs_core.actions import JOINT_STEP, ActionKind
+from frs_core.observation import CameraFrame, Observation
+from frs_core.safety import Limits, limit_action
+from frs_core.watchdog import CameraLiveness, Watchdog
+from tests.fakes.world import PointWorld
+
+WORLD = PointWorld()
+LIMITS = Limits.of(WORLD.spec)
+finite = st.floats(-5, 5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(finite, min_size=7, max_size=7))
+def test_no_tool_action_leaves_the_workspace_or_exceeds_the_step(numbers: list[float]) -> None:
+    observation = WORLD.observe()
+    sent, _ = limit_action(np.array(numbers), ActionKind.EE_DELTA, observation=observation, limits=LIMITS)
+    target = observation.p_tcp + sent[:3]
+    assert np.all(target >= LIMITS.workspace_low - 1e-9)
+    assert np.all(target <= LIMITS.workspace_high + 1e-9)
+    assert np.linalg.norm(sent[:3]) <= LIMITS.max_translation + 1e-6
+    assert np.linalg.norm(sent[3:6]) <= LIMITS.max_rotation + 1e-6
+    assert 0 <= sent[-1] <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(finite, min_size=8, max_size=8), st.sampled_from([ActionKind.JOINT_VELOCITY, ActionKind.JOINT_POSITION])
+)
+def test_no_joint_action_passes_a_joint_limit_or_jumps(numbers: list[float], kind: ActionKind) -> None:
+    observation = WORLD.observe()
+    sent, _ = limit_action(np.array(numbers), kind, observation=observation, limits=LIMITS)
+    step = sent[:7] * JOINT_STEP if kind is ActionKind.JOINT_VELOCITY else sent[:7] - observation.q
+    assert np.abs(step).max() <= JOINT_STEP + 1e-6
+    q = observation.q + step
+    assert np.all(q >= kinematics.Q_LOW + LIMITS.joint_margin - 1e-9)
+    assert np.all(q <= kinematics.Q_HIGH - LIMITS.joint_margin + 1e-9)
+
+
+def test_an_action_inside_the_limits_is_sent_unchanged() -> None:
+    action = np.array([0.01, -0.01, 0.005, 0.02, 0, 0, 0.5])
+    sent, reasons = limit_action(action, ActionKind.EE_DELTA, observation=WORLD.observe(), limits=LIMITS)
+    np.testing.assert_array_equal(sent, action)
+    assert reasons == ()
+
+
+def test_an_arm_outside_the_workspace_may_come_back() -> None:
+    observation = WORLD.observe()
+    p = observation.p_tcp
+    limits = Limits(p + 0.02, p + 0.2)
+    sent, reasons = limit_action(
+        np.array([0.01, 0.01, 0.01, 0, 0, 0, 0]), ActionKind.EE_DELTA, observation=observation, limits=limits
+    )
+    assert reasons == ()
+    sent, reasons = limit_action(
+        np.array([-0.01, 0, 0, 0, 0, 0, 0]), ActionKind.EE_DELTA, observation=observation, limits=limits
+    )
+    assert reasons == ("the workspace",)
+    assert sent[0] == pytest.approx(0.0)
+
+
+def test_a_watchdog_names_the_source_that_is_silent_and_only_once_armed() -> None:
+    now = [0.0]
+    watchdog = Watchdog({"window": 1.0, "world": 0.2}, clock=lambda: now[0])
+    now[0] = 10.0
+    assert watchdog.overdue() is None
+    watchdog.feed("window")
+    watchdog.feed("world")
+    now[0] = 10.15
+    assert watchdog.overdue() is None
+    now[0] = 10.3
+    source, silence_s = watchdog.overdue() or ("", 0.0)
+    assert source == "world"
+    assert silence_s == pytest.approx(0.3)
+    watchdog.disarm("world")
+    assert watchdog.overdue() is None
+
+
+def _moved(observation: Observation, metres: float) -> Observation:
+    T = observation.T_base_tcp.copy()
+    T[0, 3] += metres
+    return dataclasses.replace(observation, T_base_tcp=T)
+
+
+def test_a_picture_that_stays_the_same_while_the_arm_moves_is_stale() -> None:
+    liveness = CameraLiveness(clock_ns=lambda: 0)
+    still = CameraFrame(np.zeros((4, 4, 3), np.uint8), 0)
+    observation = dataclasses.replace(WORLD.observe(), frames={"left": still})
+    assert [liveness.check(_moved(observation, 0.0)) for _ in range(20)] == [None] * 20
+    said = [liveness.check(_moved(observation, 0.008 * i)) for i in range(1, 6)]
+    assert said[:3] == [None] * 3
+    assert "Camera 'left' shows the same picture" in (said[-1] or "")
+
+
+def test_a_camera_whose_time_stops_is_stale() -> None:
+    now = [0]
+    liveness = CameraLiveness(clock_ns=lambda: now[0])
+    frame = CameraFrame(np.zeros((4, 4, 3), np.uint8), 0)
+    observation = dataclasses.replace(WORLD.observe(), frames={"wrist": frame})
+    assert liveness.check(observation) is None
+    now[0] = 700_000_000
+    assert "gave no fresh picture for 0.7 s" in (liveness.check(observation) or "")

@@ -66,6 +66,13 @@ def flange_pose(q: Float[np.ndarray, "*b 7"]) -> Float[np.ndarray, "*b 4 4"]:
     return _joint_frames(q)[..., 7, :, :]
 
 
+def link_poses(q: Float[np.ndarray, "*b 7"]) -> Float[np.ndarray, "*b 9 4 4"]:
+    """Return the poses of links 0..7 and of the flange in the base frame (where the arm's meshes are drawn)."""
+    frames = _joint_frames(q)
+    base = np.broadcast_to(np.eye(4), (*frames.shape[:-3], 1, 4, 4))
+    return np.concatenate([base, frames], axis=-3)
+
+
 def skeleton(q: Float[np.ndarray, "*b 7"]) -> Float[np.ndarray, "*b 9 3"]:
     """Return the joint origins from base to flange in the base frame, metres (for drawing)."""
     frames = _joint_frames(q)[..., :3, 3]

@@ -24,13 +24,13 @@ from torch import Tensor
 from frs_core.errors import ConfigError
 from frs_core.learning import artifact
 from frs_core.learning.agreement import card_of_chunks
-from frs_core.learning.artifact import Story
 from frs_core.learning.fit import Data, FitReport, best_device, fit
 from frs_core.learning.live import live_inputs
 from frs_core.learning.network import Inputs, SmallNet
 from frs_core.learning.progress import Card, OnProgress, ignore_progress
+from frs_core.learning.provenance import make_story
 from frs_core.learning.settings import BcSettings, Loss, TrainKind, from_json, to_json
-from frs_core.learning.stories import make_story
+from frs_core.learning.story import Story, check_fingerprint, read_story
 from frs_core.learning.table import TrainingTable, split
 from frs_core.observation import Observation
 from frs_core.policies.base import Context
@@ -249,10 +249,10 @@ def load_chunk_policy(path: Path | str, fingerprint: str) -> BcPolicy:
         FingerprintMismatch: trained on another generalist's features.
     """
     folder = Path(path)
-    story = artifact.read_story(folder)
+    story = read_story(folder)
     if story.kind not in (TrainKind.BC_GAUSSIAN.value, TrainKind.BC_FLOW.value):
         raise ConfigError(f"'{folder}' holds a '{story.kind}' policy, behaviour cloning is needed. Use `frs train bc`.")
-    artifact.check_fingerprint(story, fingerprint, folder=folder)
+    check_fingerprint(story, fingerprint, folder=folder)
     settings = from_json(BcSettings, story.settings)
     weights = artifact.read_weights(folder, story)
     scale = Scale(weights.pop(MEAN_KEY), weights.pop(STD_KEY))

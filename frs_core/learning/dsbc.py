@@ -27,13 +27,13 @@ from frs_core.errors import ConfigError, TrainingError
 from frs_core.events import UNSTEERED
 from frs_core.learning import artifact
 from frs_core.learning.agreement import card_of_noises
-from frs_core.learning.artifact import Story
 from frs_core.learning.fit import Data, FitReport, best_device, fit
 from frs_core.learning.live import live_inputs
 from frs_core.learning.network import Inputs, SmallNet
 from frs_core.learning.progress import Card, OnProgress, ignore_progress
+from frs_core.learning.provenance import make_story
 from frs_core.learning.settings import DsbcSettings, Loss, NoiseOutput, TrainKind, from_json, to_json
-from frs_core.learning.stories import make_story
+from frs_core.learning.story import Story, check_fingerprint, read_story
 from frs_core.learning.table import TrainingTable, split
 from frs_core.observation import Observation
 from frs_core.policies.base import Context
@@ -207,12 +207,12 @@ def load_noise_policy(path: Path | str, fingerprint: str) -> DsbcPolicy:
         FingerprintMismatch: trained for another generalist.
     """
     folder = Path(path)
-    story = artifact.read_story(folder)
+    story = read_story(folder)
     if story.kind not in (TrainKind.DSBC.value, TrainKind.OFFLINE_DSBC.value):
         raise ConfigError(
             f"'{folder}' holds a '{story.kind}' policy, a noise policy is needed. Train one with `frs train dsbc`."
         )
-    artifact.check_fingerprint(story, fingerprint, folder=folder)
+    check_fingerprint(story, fingerprint, folder=folder)
     settings = from_json(DsbcSettings, story.settings)
     rows = story.horizon if settings.output is NoiseOutput.CHUNK else 1
     network = SmallNet(

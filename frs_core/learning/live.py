@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, UInt8
 
 from frs_core.errors import ConfigError, ShapeMismatch
-from frs_core.learning.artifact import Story
 from frs_core.learning.network import Inputs
 from frs_core.learning.settings import InputSettings
+from frs_core.learning.story import Story
 from frs_core.observation import Observation
 from frs_core.policies.base import Context
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from frs_core.learning.artifact import Story
 from frs_core.learning.fit import FitReport
 from frs_core.learning.progress import Card
 from frs_core.learning.settings import TrainKind
+from frs_core.learning.story import Story
 from frs_core.learning.table import TrainingTable
 
 

@@ -1,0 +1,60 @@
+"""Load, train, save: one request from start to finish, in whatever process it is called."""
+
+import time
+
+from frs_core.learning.bc import train_bc
+from frs_core.learning.dsbc import train_dsbc
+from frs_core.learning.progress import OnProgress, Progress, TrainResult, ignore_progress
+from frs_core.learning.request import TrainRequest, find_source
+from frs_core.learning.settings import TrainKind
+from frs_core.learning.table import TrainingTable
+
+
+def run_request(request: TrainRequest, on_progress: OnProgress = ignore_progress) -> TrainResult:
+    """Return the result of a training; its policy is saved at `request.out`.
+
+    Args:
+        request: what to train.
+        on_progress: told as it goes; False stops and keeps the best so far.
+    Raises:
+        TrainingError, ConfigError, FingerprintMismatch, EpisodeError: what was got, what was expected, and the fix.
+    """
+    began = time.monotonic()
+    nan = float("nan")
+    on_progress(Progress(0, 1, nan, nan, nan, "loading"))
+    table = find_source(request.source)(request, on_progress)
+    if request.kind in (TrainKind.BC_GAUSSIAN, TrainKind.BC_FLOW):
+        trained = train_bc(table, request.bc, kind=request.kind, name=request.shown_name, on_progress=on_progress)
+    else:
+        trained = train_dsbc(table, request.dsbc, kind=request.kind, name=request.shown_name, on_progress=on_progress)
+    path = trained.save(request.out, overwrite=request.overwrite)
+    episodes = len(set(table.episode.tolist()))
+    return TrainResult(
+        path=path,
+        kind=request.kind.value,
+        name=request.shown_name,
+        card=trained.card,
+        steps=trained.report.steps,
+        seconds=time.monotonic() - began,
+        chunks=table.rows,
+        episodes=episodes,
+        was_cancelled=trained.report.was_cancelled,
+        notes=_notes(table, episodes),
+    )
+
+
+def _notes(table: TrainingTable, episodes: int) -> tuple[str, ...]:
+    notes: list[str] = []
+    if episodes < 3:
+        notes.append(
+            f"Only {episodes} episode(s): none could be held out, so it cannot be told when learning turns to remembering"
+        )
+    labels = table.provenance.get("labels")
+    if isinstance(labels, dict) and labels["kept"] < labels["chunks"]:
+        dropped = labels["chunks"] - labels["kept"]
+        notes.append(f"{dropped} of {labels['chunks']} demonstrated chunks were dropped: the policy cannot grow them")
+    if table.deferred_share > 0.7:
+        notes.append(
+            f"{table.deferred_share:.0%} of the chunks were left to the policy, so there is little steering to learn"
+        )
+    return tuple(notes)

@@ -1,0 +1,93 @@
+"""The story of a trained small policy: what it is, for which generalist, learned from what, and how well. Free of torch.
+
+The fingerprint binds a small policy to the generalist whose features and noises it learned; another one is refused.
+Example: `list_saved(Path("data/learned"))` gives the folders and stories a window lists, newest first.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frs_core.errors import ConfigError, FingerprintMismatch, WeightsMissing
+
+FORMAT = "frs-learned"
+VERSION = 1
+STORY = "policy.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything about a saved policy except its weights."""
+
+    kind: str
+    """A TrainKind value."""
+    name: str
+    policy_fingerprint: str
+    horizon: int
+    width: int
+    """A of the generalist."""
+    action_size: int
+    """a, the robot's numbers."""
+    feature_size: int
+    proprio_size: int
+    settings: Mapping[str, Any]
+    data: Mapping[str, Any]
+    """Episodes, seeds, tasks, plan, number of chunks, share of deferred ones."""
+    metrics: Mapping[str, Any]
+    made_at: float = 0.0
+    """Unix time."""
+    weights_sha256: str = ""
+
+
+def read_story(folder: Path) -> Story:
+    """Return the story of a saved policy.
+
+    Raises:
+        WeightsMissing: there is no saved policy.
+        ConfigError: the file is not one of ours, or damaged.
+    """
+    path = folder / STORY
+    if not path.is_file():
+        raise WeightsMissing(f"No trained policy at '{folder}': '{STORY}' is missing. Train one with `frs train dsbc`.")
+    try:
+        raw = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"'{path}' is damaged: {error}. Train the policy again.") from error
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise ConfigError(
+            f"'{path}' is not a trained policy: format is not '{FORMAT}'. Choose a folder made by `frs train`."
+        )
+    if raw.get("version") != VERSION:
+        raise ConfigError(
+            f"'{path}' has version {raw.get('version')}, this program reads {VERSION}. Update the program."
+        )
+    missing = set(Story.__dataclass_fields__) - set(raw)
+    if missing:
+        raise ConfigError(f"'{path}' lacks {sorted(missing)}. Train the policy again.")
+    return Story(**{name: raw[name] for name in Story.__dataclass_fields__})
+
+
+def check_fingerprint(story: Story, fingerprint: str, *, folder: Path) -> None:
+    """Raise unless the policy was trained for this generalist.
+
+    Raises:
+        FingerprintMismatch: it was trained for another.
+    """
+    if story.policy_fingerprint != fingerprint:
+        raise FingerprintMismatch(
+            f"'{folder.name}' was trained for another policy: got fingerprint {fingerprint[:12]}, expected "
+            f"{story.policy_fingerprint[:12]}. Load the policy it was trained for, or train again on episodes of this one."
+        )
+
+
+def list_saved(root: Path) -> tuple[tuple[Path, Story], ...]:
+    """Return all readable policies directly under a folder, newest first; damaged ones are left out."""
+    found: list[tuple[Path, Story]] = []
+    for path in sorted(root.glob(f"*/{STORY}")) if root.is_dir() else []:
+        try:
+            found.append((path.parent, read_story(path.parent)))
+        except ConfigError:
+            continue
+    return tuple(sorted(found, key=lambda item: -item[1].made_at))

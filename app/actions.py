@@ -1,0 +1,199 @@
+"""Every action of the cockpit, one row each.
+
+Problem: menus, palette, help sheet, tooltips and shortcuts drift apart when each is written by hand. Idea: one table; all of
+them are made from it, and a test asks it for clashes. A control is "key:…" (Qt's portable text), "pad:…" or "puck:…".
+
+Example: `ACTIONS["drive.hold"].controls` is `("key:Space", "key:Esc", "pad:start", "puck:button_right")`. Pure data.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from frs_core.devices.intent import ANY_SCOPE, InputMap
+from frs_core.directions import Direction
+
+DRIVE, REVIEW, TRAIN = "drive", "review", "train"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that can be done, and how it presents itself."""
+
+    id: str
+    text: str
+    """Menu text, sentence case."""
+    tooltip: str
+    """One sentence, no full stop."""
+    controls: tuple[str, ...] = ()
+    menu: str = "Drive"
+    """Menu and section of the help sheet."""
+    scope: str = ANY_SCOPE
+    """Layout in which its controls work."""
+    glyph: str = ""
+    """Symbol on buttons and key caps."""
+    is_held: bool = False
+    """Means something for as long as it is pressed; kept out of menus and palette."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Default keys as portable text."""
+        return tuple(c[4:] for c in self.controls if c.startswith("key:"))
+
+
+def _row(
+    id: str,
+    text: str,
+    tooltip: str,
+    controls: str = "",
+    menu: str = "Drive",
+    scope: str = ANY_SCOPE,
+    glyph: str = "",
+    is_held: bool = False,
+) -> Action:
+    return Action(id, text, tooltip, tuple(controls.split()), menu, scope, glyph, is_held)
+
+
+STEER: Mapping[str, Direction] = MappingProxyType({f"steer.{d.value}": d for d in Direction})
+"""Steering actions and the direction as the operator sees it."""
+
+_ROWS = (
+    # --- steering -------------------------------------------------------------------------------
+    _row("steer.forward", "Forward", "Pick the candidate that goes forward", "key:Up key:W pad:dpad_up pad:left_stick_up puck:forward", "Steer", DRIVE, "↑"),
+    _row("steer.back", "Back", "Pick the candidate that comes back", "key:Down key:S pad:dpad_down pad:left_stick_down puck:back", "Steer", DRIVE, "↓"),
+    _row("steer.left", "Left", "Pick the candidate that goes left", "key:Left key:A pad:dpad_left pad:left_stick_left puck:left", "Steer", DRIVE, "←"),
+    _row("steer.right", "Right", "Pick the candidate that goes right", "key:Right key:D pad:dpad_right pad:left_stick_right puck:right", "Steer", DRIVE, "→"),
+    _row("steer.up", "Up", "Pick the candidate that goes up", "key:PgUp key:Q pad:right_stick_up puck:up", "Steer", DRIVE, "⤒"),
+    _row("steer.down", "Down", "Pick the candidate that goes down", "key:PgDown key:E pad:right_stick_down puck:down", "Steer", DRIVE, "⤓"),
+    _row("steer.other_step", "Other step size while held", "While held, a direction picks the other step size", "key:Shift pad:left_trigger", "Steer", DRIVE, "⇧", True),
+    _row("pick.unsteered", "Unsteered", "Let the policy do what it would do by itself", "key:Return key:Enter key:. pad:x", "Steer", DRIVE, "◇"),
+    _row("pick.learned", "Learned", "Take the learned noise policy's candidate", "key:L pad:y", "Steer", DRIVE, "★"),
+    _row("pick.suggestion", "Suggested", "Take the candidate that the present chooser suggests", "key:V", "Steer", DRIVE, "✓"),
+    _row("gripper.toggle", "Gripper", "Ask for the other gripper state, or leave it to the policy again", "key:G pad:left_shoulder pad:right_shoulder puck:button_left", "Steer", DRIVE, "✊"),
+    _row("gripper.policy", "Leave gripper to policy", "The policy decides about the gripper", "key:Shift+G", "Steer", DRIVE),
+    _row("gripper.open", "Open gripper", "Directed candidates open the gripper", "key:O", "Steer", DRIVE),
+    _row("gripper.close", "Close gripper", "Directed candidates close the gripper", "key:K", "Steer", DRIVE),
+    _row("chunk.back", "Back one chunk", "Simulation: return to the previous chunk boundary exactly", "key:Backspace pad:back", "Steer", DRIVE, "⟲"),
+    # --- driving --------------------------------------------------------------------------------
+    _row("drive.hold", "Hold", "Stop motion and keep the arm where it is; software only, not an emergency stop", "key:Space key:Esc pad:start puck:button_right", "Drive", ANY_SCOPE, "■"),
+    _row("drive.resume", "Resume", "Leave Hold and offer a fan again", "key:C", "Drive", DRIVE, "▶"),
+    _row("drive.pacing", "Gated or continuous", "Gated waits for a pick; continuous follows the held direction", "key:P", "Drive", DRIVE),
+    _row("drive.frame", "Robot or camera frame", "Choose whether left means the robot's left or the camera's", "key:F", "Drive", DRIVE),
+    _row("driver.person", "Person drives", "Nothing is picked unless you pick it", "key:Alt+1", "Drive", DRIVE),
+    _row("driver.learned", "Learned drives", "The learned noise policy picks; your keys override", "key:Alt+2", "Drive", DRIVE, "★"),
+    _row("driver.scripted", "Script drives", "Simulation: the scripted operator picks; your keys override", "key:Alt+3", "Drive", DRIVE),
+    _row("driver.vlm", "Vision-language model drives", "The vision-language model picks; your keys override", "key:Alt+4", "Drive", DRIVE),
+    _row("knob.step", "Step size less or more", "Switch the step size that a direction picks", "key:Z", "Knobs", DRIVE),
+    _row("knob.depth_less", "Less reversal depth", "Reverse fewer steps: closer to the request", "key:[", "Knobs", DRIVE),
+    _row("knob.depth_more", "More reversal depth", "Reverse more steps: closer to the policy's habits", "key:]", "Knobs", DRIVE),
+    _row("knob.seed", "New noise", "Draw other noise for what the command leaves to the policy", "key:R", "Knobs", DRIVE, "⚄"),
+    _row("knob.plan_default", "Calibrated settings", "Return to the steering settings calibrated for this policy", "key:Shift+R", "Knobs", DRIVE),
+    _row("world.reconnect", "Reconnect", "Start the world and the policy again after a fault", "key:Ctrl+Shift+R", "Drive", ANY_SCOPE, "⟳"),
+    # --- episodes -------------------------------------------------------------------------------
+    _row("episode.start", "Start episode", "Reset the world and offer the first fan", "key:N", "Episode", DRIVE, "●"),
+    _row("episode.success", "Success", "End the episode and keep it as a success", "key:Ctrl+Return key:Ctrl+Enter pad:a", "Episode", DRIVE, "✔"),
+    _row("episode.failure", "Failure", "End the episode and keep it as a failure", "key:Ctrl+Backspace pad:b", "Episode", DRIVE, "✘"),
+    _row("episode.discard", "Discard", "End the episode and move it to the bin", "key:Ctrl+Shift+Backspace", "Episode", DRIVE, "␡"),
+    _row("episode.note", "Note…", "Write a note that is kept with the episode", "key:T", "Episode", DRIVE, "✎"),
+    _row("episode.practice", "Practice mode", "Record nothing from the next episode on", "key:Ctrl+P", "Episode", DRIVE),
+    _row("episode.undo_last", "Bin the last episode", "Move the episode recorded last to the bin; it can be restored", "key:Ctrl+D", "Episode", ANY_SCOPE),
+    _row("edit.undo", "Undo", "Undo the last label, note or move to the bin; motion is never undone here", "key:Ctrl+Z", "Episode"),
+    _row("edit.redo", "Redo", "Redo what was undone", "key:Ctrl+Shift+Z", "Episode"),
+    # --- view -----------------------------------------------------------------------------------
+    _row("layout.drive", "Drive", "Cameras, fan and verdicts", "key:1", "View"),
+    _row("layout.review", "Review", "Recorded episodes", "key:2", "View"),
+    _row("layout.train", "Train", "Train a noise policy from episodes", "key:3", "View"),
+    _row("camera.next", "Next camera", "Make the next camera the large one", "key:Tab", "View", DRIVE),
+    _row("camera.enlarge", "Enlarge camera", "Show the large camera alone, or all again", "key:M", "View", DRIVE),
+    _row("view.other_step", "Show the other step size", "Draw the candidates of the other step size, thin", "key:X", "View", DRIVE),
+    _row("view.reference", "Show the request", "Draw what was asked for as a thin dashed line", "key:B", "View", DRIVE),
+    _row("view.theme", "Dark or light", "Switch between the dark and the light theme", "key:Ctrl+T", "View"),
+    _row("view.fullscreen", "Full screen", "Fill the screen, or return to a window", "key:F11", "View"),
+    _row("view.reset_layout", "Reset layout", "Give every pane of this layout its first size again", "key:Ctrl+0", "View"),
+    # --- review ---------------------------------------------------------------------------------
+    _row("review.play", "Play or pause", "Play the episode, or pause it", "key:P", "Review", REVIEW, "⏵"),
+    _row("review.frame_back", "Frame back", "Go one frame back", "key:Left", "Review", REVIEW, "◂"),
+    _row("review.frame_forward", "Frame forward", "Go one frame forward", "key:Right", "Review", REVIEW, "▸"),
+    _row("review.chunk_back", "Chunk back", "Go to the previous chunk boundary", "key:PgUp key:Ctrl+Left", "Review", REVIEW, "⏮"),
+    _row("review.chunk_forward", "Chunk forward", "Go to the next chunk boundary", "key:PgDown key:Ctrl+Right", "Review", REVIEW, "⏭"),
+    _row("review.first", "First frame", "Go to the start of the episode", "key:Home", "Review", REVIEW),
+    _row("review.last", "Last frame", "Go to the end of the episode", "key:End", "Review", REVIEW),
+    _row("review.slower", "Slower", "Halve the playing speed", "key:-", "Review", REVIEW),
+    _row("review.faster", "Faster", "Double the playing speed", "key:= key:+", "Review", REVIEW),
+    _row("review.next_episode", "Next episode", "Open the next episode of the list", "key:Down", "Review", REVIEW),
+    _row("review.previous_episode", "Previous episode", "Open the previous episode of the list", "key:Up", "Review", REVIEW),
+    _row("review.success", "Mark as success", "Change the label of the selected episodes to success", "key:S", "Review", REVIEW, "✔"),
+    _row("review.failure", "Mark as failure", "Change the label of the selected episodes to failure", "key:F", "Review", REVIEW, "✘"),
+    _row("review.note", "Edit note…", "Change the note of the selected episode", "key:T", "Review", REVIEW, "✎"),
+    _row("review.bin", "Move to bin", "Move the selected episodes to the bin; nothing is deleted", "key:Del", "Review", REVIEW),
+    _row("review.restore", "Restore from bin", "Bring the selected episodes back from the bin", "key:Ctrl+Shift+B", "Review", REVIEW),
+    _row("review.show_bin", "Show the bin", "List the episodes in the bin, or the others again", "key:Ctrl+B", "Review", REVIEW),
+    _row("review.filter", "Filter episodes…", "Type words that the episode must contain", "key:Ctrl+F", "Review", REVIEW),
+    _row("review.export", "Export…", "Write the selected episodes in another format", "key:Ctrl+E", "Review", REVIEW),
+    _row("review.refresh", "Read the folder again", "List the episodes on disk again", "key:F5", "Review", REVIEW, "⟳"),
+    # --- train ----------------------------------------------------------------------------------
+    _row("train.start", "Train DSBC", "Train a noise policy on the chosen episodes", "key:Ctrl+Return", "Train", TRAIN, "▶"),
+    _row("train.stop", "Stop and keep the best", "Stop training and keep the best weights so far", "key:Ctrl+Backspace", "Train", TRAIN, "■"),
+    _row("train.use", "Use it", "Put the learned candidate into the fan", "key:U", "Train", TRAIN, "★"),
+    _row("train.unload", "Remove learned candidate", "Take the learned candidate out of the fan", "key:Shift+U", "Train", TRAIN),
+    _row("train.successes", "Choose all successes", "Tick the successful episodes and no others", "key:S", "Train", TRAIN),
+    _row("train.evaluate", "Compare in simulation", "Run fresh episodes with and without the noise policy", "key:Ctrl+E", "Train", TRAIN),
+    # --- help -----------------------------------------------------------------------------------
+    _row("help.keys", "Keys", "Show the key picture", "key:F1", "Help"),
+    _row("help.palette", "Command palette…", "Find an action by typing", "key:Ctrl+K key:Ctrl+Shift+P", "Help"),
+    _row("help.first_run", "First steps", "Show the card of the first start again", "", "Help"),
+    _row("settings.devices", "Keys and devices…", "Change keys and see devices live", "key:Ctrl+,", "Help"),
+    _row("help.about", "About", "Versions, licences and the safety text", "", "Help"),
+    _row("app.quit", "Quit", "Hold, finish writing and close the window", "key:Ctrl+Q", "Help"),
+)
+
+ACTIONS: Mapping[str, Action] = MappingProxyType({a.id: a for a in _ROWS})
+MENUS = ("Drive", "Steer", "Knobs", "Episode", "View", "Review", "Train", "Help")
+
+KEY_CAPS: Mapping[str, str] = MappingProxyType(
+    {
+        "Left": "←",
+        "Right": "→",
+        "Up": "↑",
+        "Down": "↓",
+        "PgUp": "PgUp",
+        "PgDown": "PgDn",
+        "Return": "⏎",
+        "Enter": "⌤",
+        "Backspace": "⌫",
+        "Esc": "Esc",
+        "Del": "Del",
+    }
+)
+
+
+def key_cap(key: str) -> str:
+    """Return a key's portable text as it is drawn on a cap, e.g. 'Ctrl+⏎'."""
+    head, plus, last = key.rpartition("+")
+    if key in ("+", "") or not last:
+        return key
+    return f"{head}{plus}{KEY_CAPS.get(last, last)}"
+
+
+def default_map(overrides: Mapping[str, list[str]] | None = None) -> InputMap:
+    """Return the input map of the table, with the operator's own bindings over it."""
+    return InputMap(
+        {a.id: a.controls for a in _ROWS},
+        scopes={a.id: a.scope for a in _ROWS},
+        overrides=overrides,
+    )
+
+
+def cap_of(action: str, inputs: InputMap) -> str:
+    """Return the cap of an action's first key, or an empty string."""
+    for control in inputs.controls(action):
+        if control.startswith("key:"):
+            return key_cap(control[4:])
+    return ""
+
+
+def tooltip_of(action: str, inputs: InputMap) -> str:
+    """Return 'sentence  (keys)' as shown on every button of the action."""
+    keys = [key_cap(c[4:]) for c in inputs.controls(action) if c.startswith("key:")]
+    row = ACTIONS[action]
+    return f"{row.tooltip}  ({' or '.join(keys)})" if keys else row.tooltip

@@ -1,0 +1,183 @@
+"""The keyboard as an input device that cannot stick, stutter or steal.
+
+Problem: under X11 a held key arrives as release/press pairs, not always flagged as auto-repeat; a key released while another
+window has the focus is never reported; arrows belong to text fields while someone types. Idea: one application event
+filter at the window level turns key events into presses and releases of *controls*; a release counts only when no press
+follows within `RELEASE_DELAY_MS`; losing the focus releases everything at once; text fields keep their keys, except Hold.
+
+Example: press, (release, press) x 20, release of Left gives exactly one press and one release. Runs on the GUI thread.
+"""
+
+import time
+from collections.abc import Callable
+
+from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
+from frs_core.devices.base import ControlChange, Stage
+
+RELEASE_DELAY_MS = 60
+"""Longest gap inside an auto-repeat pair that is not a release. Measured with X events: same millisecond; 60 is safe."""
+
+_TEXT_FIELDS = (QtWidgets.QLineEdit, QtWidgets.QTextEdit, QtWidgets.QPlainTextEdit, QtWidgets.QAbstractSpinBox)
+_MODIFIER_KEYS = {
+    Qt.Key.Key_Shift: "Shift",
+    Qt.Key.Key_Control: "Ctrl",
+    Qt.Key.Key_Alt: "Alt",
+    Qt.Key.Key_Meta: "Meta",
+}
+_SHIFT = Qt.KeyboardModifier.ShiftModifier
+_KEEP = _SHIFT | Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
+
+
+def control_of(event: QtGui.QKeyEvent) -> str:
+    """Return the control of a key event, e.g. "key:Ctrl+Return"."""
+    key = Qt.Key(event.key()) if event.key() in Qt.Key.__members__.values() else None
+    if key in _MODIFIER_KEYS:
+        return f"key:{_MODIFIER_KEYS[key]}"
+    if key == Qt.Key.Key_Backtab:
+        return "key:Shift+Tab"
+    modifiers = event.modifiers() & _KEEP
+    text = event.text()
+    if text and text.isprintable() and not text.isalnum() and not text.isspace() and modifiers in (_SHIFT, Qt.KeyboardModifier.NoModifier):
+        modifiers = Qt.KeyboardModifier.NoModifier  # Shift only produced the symbol.
+    sequence = QtGui.QKeySequence(QtCore.QKeyCombination(modifiers, Qt.Key(event.key())))
+    return f"key:{sequence.toString(QtGui.QKeySequence.SequenceFormat.PortableText)}"
+
+
+class Keyboard(QtCore.QObject):
+    """Turns key events of one window into control changes.
+
+    Args:
+        window: the top-level widget whose keys are meant.
+        wants: tells whether a control means anything now; others pass on to the widgets.
+        always: tells whether a control counts even while a text field has the focus (Hold).
+    """
+
+    control_changed = Signal(object)
+    """A ControlChange."""
+    all_released = Signal()
+    """The window lost the focus; every held key counts as released."""
+
+    def __init__(
+        self,
+        window: QtWidgets.QWidget,
+        *,
+        wants: Callable[[str], bool],
+        always: Callable[[str], bool],
+    ) -> None:
+        super().__init__(window)
+        self._window, self._wants, self._always = window, wants, always
+        self._held: dict[int, str] = {}
+        self._releasing: dict[int, QtCore.QTimer] = {}
+        self.is_capturing = False
+        """While the key editor listens, keys do nothing else."""
+        app = QtWidgets.QApplication.instance()
+        assert app is not None
+        app.installEventFilter(self)
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Controls that are down now."""
+        return tuple(self._held.values())
+
+    def release_all(self) -> None:
+        """Forget every held key and tell the listeners."""
+        for timer in self._releasing.values():
+            timer.stop()
+            timer.deleteLater()
+        self._releasing.clear()
+        for control in list(self._held.values()):
+            self._emit(control, Stage.RELEASED)
+        self._held.clear()
+        self.all_released.emit()
+
+    def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
+        """Take the keys that mean something; runs first for every event of the application."""
+        if event is None or watched is None:
+            return False
+        kind = event.type()
+        if kind == QtCore.QEvent.Type.ApplicationDeactivate or (
+            kind == QtCore.QEvent.Type.WindowDeactivate and watched is self._window
+        ):
+            self.release_all()
+            return False
+        if kind not in (QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease) or not self._is_ours(watched):
+            return False
+        assert isinstance(event, QtGui.QKeyEvent)
+        if kind == QtCore.QEvent.Type.KeyPress:
+            return self._on_press(event)
+        return self._on_release(event)
+
+    def _is_ours(self, watched: QtCore.QObject) -> bool:
+        """Whether the event arrives at our window for the first time (the QWindow level)."""
+        handle = self._window.windowHandle()
+        if isinstance(watched, QtGui.QWindow):
+            return watched is handle
+        # Events sent straight to a widget (accessibility, tests) never pass a QWindow.
+        return isinstance(watched, QtWidgets.QWidget) and watched.window() is self._window
+
+    def _on_press(self, event: QtGui.QKeyEvent) -> bool:
+        if self.is_capturing or QtWidgets.QApplication.activePopupWidget() is not None:
+            return False
+        if QtWidgets.QApplication.activeModalWidget() is not None:
+            return False
+        code, control = event.key(), control_of(event)
+        timer = self._releasing.pop(code, None)
+        if timer is not None:
+            timer.stop()
+            timer.deleteLater()
+            return True
+        if code in self._held:
+            return True
+        control = self._usable(control)
+        if control is None:
+            return False
+        self._held[code] = control
+        self._emit(control, Stage.PRESSED)
+        return True
+
+    def _usable(self, control: str) -> str | None:
+        if self._always(control):
+            return control
+        if isinstance(QtWidgets.QApplication.focusWidget(), _TEXT_FIELDS):
+            is_command = control.startswith(("key:Ctrl+", "key:Alt+", "key:F1"))
+            return control if is_command and self._wants(control) and not _edits_text(control) else None
+        if self._wants(control):
+            return control
+        plain = control.replace("Shift+", "")
+        return plain if plain != control and self._wants(plain) else None
+
+    def _on_release(self, event: QtGui.QKeyEvent) -> bool:
+        code = event.key()
+        if code not in self._held:
+            return False
+        if event.isAutoRepeat() or code in self._releasing:
+            return True
+        timer = QtCore.QTimer(self)
+        timer.setSingleShot(True)
+        timer.timeout.connect(lambda: self._released(code))
+        self._releasing[code] = timer
+        timer.start(RELEASE_DELAY_MS)
+        return True
+
+    def _released(self, code: int) -> None:
+        timer = self._releasing.pop(code, None)
+        if timer is not None:
+            timer.deleteLater()
+        control = self._held.pop(code, None)
+        if control is not None:
+            self._emit(control, Stage.RELEASED)
+
+    def _emit(self, control: str, stage: Stage) -> None:
+        value = 0.0 if stage is Stage.RELEASED else 1.0
+        self.control_changed.emit(ControlChange("keyboard", control, stage, value, time.monotonic_ns()))
+
+
+_TEXT_KEYS = frozenset(
+    f"key:Ctrl+{key}"
+    for key in ("Z", "Shift+Z", "Backspace", "Shift+Backspace", "Left", "Right", "D", "E", "B", "P", "Del")
+)
+"""Keys that edit text."""
+
+
+def _edits_text(control: str) -> bool:
+    return control in _TEXT_KEYS

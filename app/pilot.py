@@ -1,0 +1,231 @@
+"""What a press means right now: from actions to session commands.
+
+Problem: the same arrow picks in gated pacing, holds in continuous pacing, means another axis when the operator looks through
+a camera, and another step size while Shift is down. Idea: one small object without widgets keeps those choices and the newest
+snapshot, and sends `SessionCommand`s. It picks only what the present fan shows.
+
+Example: frame "base", step "more", fan on screen: press("steer.left") sends `Pick("left/more", by=PERSON)`.
+Runs on the GUI thread.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+from app.actions import STEER
+from app.qt import QtCore, Signal
+from app.settings import Settings
+from frs_core.devices.base import Stage
+from frs_core.devices.intent import Intent, seen_direction
+from frs_core.directions import Amount, Direction, Gripper
+from frs_core.events import (
+    LEARNED,
+    UNSTEERED,
+    Candidate,
+    Driver,
+    HoldDirection,
+    Pacing,
+    Phase,
+    Pick,
+    SessionCommand,
+    SetGripper,
+    SetPlan,
+    Snapshot,
+)
+
+MAX_PICK_AGE_S = 1.0
+"""A press that waited longer in a queue is dropped. Guess: longer than any hiccup, shorter than an afterthought."""
+
+
+class Pilot(QtCore.QObject):
+    """Turns intents into commands.
+
+    Args:
+        send: where commands go.
+        settings: the operator's choices; `amount`, `frame` and `pacing` are read on every press.
+    """
+
+    highlight_changed = Signal(object)
+    """Label of the candidate to stress, or None."""
+    press_refused = Signal(str)
+    """Why a press did nothing, one sentence."""
+    choices_changed = Signal()
+    """Step size, frame or Shift changed; caps and stresses must be redrawn."""
+
+    def __init__(self, send: Callable[[SessionCommand], None], settings: Settings) -> None:
+        super().__init__()
+        self._send, self.settings = send, settings
+        self.snapshot: Snapshot | None = None
+        self.camera: str = ""
+        """Name of the camera the operator looks through."""
+        self.is_other_step = False
+        self._holding: str | None = None
+        self._highlight: str | None = None
+
+    # --- what things mean -------------------------------------------------------------------------
+
+    @property
+    def amount(self) -> Amount:
+        """The step size a press picks now."""
+        chosen = Amount(self.settings.amount)
+        if not self.is_other_step:
+            return chosen
+        return Amount.LESS if chosen is Amount.MORE else Amount.MORE
+
+    def direction(self, action: str) -> Direction:
+        """Return the base-frame direction of a steering action."""
+        pose = None
+        if self.settings.frame == "camera" and self.snapshot is not None and self.snapshot.observation is not None:
+            frame = self.snapshot.observation.frames.get(self.camera)
+            if frame is not None and frame.calibration is not None:
+                pose = frame.calibration.T_base_camera
+        return seen_direction(STEER[action], pose)
+
+    def action_of(self, direction: Direction) -> str:
+        """Return the steering action that means a base-frame direction now."""
+        return next(a for a in STEER if self.direction(a) is direction)
+
+    def candidate(self, action: str) -> Candidate | None:
+        """Return what an action would pick from the present fan, or None."""
+        fan = self.snapshot.fan if self.snapshot else None
+        if fan is None:
+            return None
+        if action == "pick.unsteered":
+            return fan[UNSTEERED] if UNSTEERED in fan else None
+        if action == "pick.learned":
+            return fan[LEARNED] if LEARNED in fan else None
+        if action == "pick.suggestion":
+            label = self.snapshot.suggestion[0] if self.snapshot and self.snapshot.suggestion else None
+            return fan[label] if label is not None and label in fan else None
+        if action not in STEER:
+            return None
+        direction, amount = self.direction(action), self.amount
+        for candidate in fan.candidates:
+            command = candidate.command
+            if command is not None and command.direction is direction and command.amount is amount:
+                return candidate
+        return None
+
+    # --- input --------------------------------------------------------------------------------------
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Use a newer snapshot."""
+        self.snapshot = snapshot
+
+    def handle(self, intent: Intent) -> bool:
+        """Act on a steering intent; return False when the action is not the pilot's."""
+        if intent.action == "steer.other_step":
+            self.is_other_step = intent.stage is Stage.PRESSED
+            self.choices_changed.emit()
+            return True
+        if not intent.action.startswith(("steer.", "pick.")):
+            return False
+        if intent.stage is Stage.PRESSED:
+            self.press(intent.action, device=intent.device, at_ns=intent.at_ns)
+        elif intent.stage is Stage.HINTED:
+            if self._holding == intent.action:
+                self.release(intent.action)
+            candidate = self.candidate(intent.action)
+            self.highlight(candidate.label if candidate else None)
+        else:
+            self.release(intent.action)
+            self.highlight(None)
+        return True
+
+    def press(self, action: str, *, device: str, at_ns: int) -> None:
+        """Pick, or start holding, what an action means."""
+        snapshot = self.snapshot
+        if snapshot is None or time.monotonic_ns() - at_ns > MAX_PICK_AGE_S * 1e9:
+            return
+        candidate = self.candidate(action)
+        if snapshot.pacing is Pacing.CONTINUOUS:
+            self._press_continuous(action, candidate, device)
+            return
+        if candidate is None or snapshot.is_fan_stale or snapshot.phase not in (Phase.CHOOSE, Phase.MOVING):
+            self.press_refused.emit(self._why_not(snapshot, action))
+            return
+        if snapshot.phase is Phase.MOVING and snapshot.driver is Driver.PERSON:
+            self.press_refused.emit("The chunk is still moving; pick when it ends")
+            return
+        self._send(Pick(candidate.label, by=Driver.PERSON, device=device, pressed_ns=at_ns))
+
+    def _press_continuous(self, action: str, candidate: Candidate | None, device: str) -> None:
+        assert self.snapshot is not None
+        if self.snapshot.phase not in (Phase.CHOOSE, Phase.MOVING):
+            self.press_refused.emit(self._why_not(self.snapshot, action))
+            return
+        label = candidate.label if candidate else None
+        if label is None and action in STEER:
+            from frs_core.directions import Command
+
+            label = Command(self.direction(action), self.amount, self.snapshot.gripper).label
+        if label is None:
+            self.press_refused.emit(self._why_not(self.snapshot, action))
+            return
+        self._holding = action
+        self.highlight(label)
+        self._send(HoldDirection(label, device=device))
+
+    def release(self, action: str) -> None:
+        """Stop holding an action; releasing another one changes nothing."""
+        if self._holding == action:
+            self._holding = None
+            self.highlight(None)
+            self._send(HoldDirection(None))
+
+    def release_all(self) -> None:
+        """Stop holding whatever is held, and forget Shift."""
+        self.is_other_step = False
+        if self._holding is not None:
+            self.release(self._holding)
+        self.highlight(None)
+
+    def highlight(self, label: str | None) -> None:
+        """Stress one candidate and dim the others."""
+        if label != self._highlight:
+            self._highlight = label
+            self.highlight_changed.emit(label)
+
+    # --- knobs --------------------------------------------------------------------------------------
+
+    def toggle_gripper(self) -> None:
+        """Ask for the gripper state the robot is not in; a second press leaves it to the policy again."""
+        if self.snapshot is None:
+            return
+        is_closed = bool(self.snapshot.observation and self.snapshot.observation.gripper_command > 0.5)
+        other = Gripper.OPEN if is_closed else Gripper.CLOSE
+        self._send(SetGripper(Gripper.POLICY if self.snapshot.gripper is other else other))
+
+    def change_depth(self, by: int) -> None:
+        """Reverse more or fewer steps."""
+        if self.snapshot is None:
+            return
+        plan = self.snapshot.plan
+        depth = max(1, min(plan.steps, (plan.depth or plan.steps) + by))
+        self._send(SetPlan(dataclasses.replace(plan, depth=None if depth == plan.steps else depth)))
+
+    def set_depth(self, depth: int) -> None:
+        """Reverse exactly `depth` of K steps."""
+        if self.snapshot is not None:
+            plan = self.snapshot.plan
+            self.change_depth(depth - (plan.depth or plan.steps))
+
+    def reroll(self) -> None:
+        """Use other noise where the command leaves things to the policy."""
+        if self.snapshot is not None:
+            self._send(SetPlan(self.snapshot.plan.with_seed(self.snapshot.plan.seed + 1)))
+
+    def _why_not(self, snapshot: Snapshot, action: str) -> str:
+        if snapshot.phase is Phase.HOLD:
+            return "The robot holds; start an episode or resume first"
+        if snapshot.phase is Phase.FAULT:
+            return "The robot is not connected; reconnect first"
+        if snapshot.phase is Phase.REPLAY:
+            return "A replay is running; hold to end it"
+        if action == "pick.learned":
+            return "No learned candidate; train a noise policy and use it first"
+        if action == "pick.suggestion":
+            return "Nothing is suggested now"
+        if snapshot.is_fan_stale:
+            return "The fan is stale; a fresh one is on its way"
+        return "The fan is not ready yet"

@@ -1,0 +1,149 @@
+"""What the operator chose last time, kept in one JSON file that can never stop a start.
+
+Problem: a half-written or hand-edited file must not lock an operator out of a robot. Idea: every key is checked on its own;
+a good key is kept, a bad one is replaced by its default and reported; writing is atomic. Window geometry is Qt's own affair
+and lives in `geometry.ini` beside it.
+
+Example: a file with `"theme": "pink"` loads with the dark theme and one warning; everything else in it survives.
+Runs on the GUI thread; files are a few hundred bytes.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+VERSION = 1
+
+
+@dataclass(slots=True)
+class Settings:
+    """Choices that mean something; defaults are the product's."""
+
+    version: int = VERSION
+    theme: str = "dark"
+    """dark | light"""
+    pacing: str = "gated"
+    """gated | continuous"""
+    amount: str = "more"
+    """less | more"""
+    frame: str = "base"
+    """base | camera: what 'left' means."""
+    has_seen_first_run: bool = False
+    primary_camera: str = ""
+    show_other_step: bool = True
+    """Whether the other step size is drawn too, thin."""
+    show_reference: bool = True
+    review_speed: float = 1.0
+    input_map: dict[str, list[str]] = field(default_factory=dict)
+    """Action id -> controls, only where they differ from the defaults."""
+    last_task: str = ""
+    practice: bool = False
+
+    def changed_from_default(self) -> dict[str, Any]:
+        """Return only what differs from the defaults."""
+        default = asdict(Settings())
+        return {k: v for k, v in asdict(self).items() if v != default[k]}
+
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "theme": ("dark", "light"),
+    "pacing": ("gated", "continuous"),
+    "amount": ("less", "more"),
+    "frame": ("base", "camera"),
+}
+
+
+def config_dir() -> Path:
+    """Return the folder of the settings; FRS_CONFIG_DIR overrides the platform's own."""
+    return Path(os.environ.get("FRS_CONFIG_DIR") or platformdirs.user_config_dir("frs-cockpit"))
+
+
+class SettingsFile:
+    """Loads and saves `Settings`; `is_safe` neither reads nor writes anything.
+
+    Args:
+        folder: where `settings.json` lives; None = `config_dir()`.
+        is_safe: start from defaults and keep the files untouched.
+    """
+
+    def __init__(self, folder: Path | None = None, *, is_safe: bool = False) -> None:
+        self.folder = folder or config_dir()
+        self.path = self.folder / "settings.json"
+        self.is_safe = is_safe
+        self.warnings: list[str] = []
+        self.values = Settings() if is_safe else self._load()
+
+    def save(self) -> str | None:
+        """Write atomically; return a sentence when it could not be written, else None."""
+        if self.is_safe:
+            return None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial = self.path.with_suffix(".partial")
+            partial.write_text(json.dumps(asdict(self.values), indent=1, sort_keys=True), encoding="utf-8")
+            partial.replace(self.path)
+        except OSError as error:
+            return f"Settings were not saved to {self.path}: {error.strerror}. They hold until the window closes."
+        return None
+
+    def reset(self) -> None:
+        """Set the files aside as `*.old` and use the defaults."""
+        for name in ("settings.json", "geometry.ini"):
+            path = self.folder / name
+            if path.exists():
+                path.replace(path.with_suffix(path.suffix + ".old"))
+        self.values = Settings()
+        self.warnings.clear()
+
+    def _load(self) -> Settings:
+        try:
+            raw = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return Settings()
+        except (OSError, ValueError) as error:
+            self._set_aside()
+            self.warnings.append(f"Settings file {self.path} could not be read ({error}). Defaults are used.")
+            return Settings()
+        if not isinstance(raw, dict):
+            self._set_aside()
+            self.warnings.append(f"Settings file {self.path} holds no settings. Defaults are used.")
+            return Settings()
+        values = Settings()
+        for spec in fields(Settings):
+            if spec.name not in raw or spec.name == "version":
+                continue
+            problem = _problem(spec.name, raw[spec.name], getattr(values, spec.name))
+            if problem:
+                self.warnings.append(f"Setting '{spec.name}' is not usable ({problem}). Its default is used.")
+            else:
+                setattr(values, spec.name, raw[spec.name])
+        return values
+
+    def _set_aside(self) -> None:
+        try:
+            self.path.replace(self.path.with_suffix(".bad"))
+        except OSError as error:
+            self.warnings.append(f"The bad file stays in place: {error.strerror}.")
+
+
+def _problem(name: str, value: object, default: object) -> str:
+    """Return why a value cannot be used, or an empty string."""
+    if name in _CHOICES and value not in _CHOICES[name]:
+        return f"got {value!r}, expected one of {', '.join(_CHOICES[name])}"
+    if isinstance(default, bool) or not isinstance(default, float):
+        if type(value) is not type(default):
+            return f"got {type(value).__name__}, expected {type(default).__name__}"
+    elif not isinstance(value, (int, float)) or isinstance(value, bool) or not 0.1 <= value <= 16:
+        return f"got {value!r}, expected a number from 0.1 to 16"
+    if name == "input_map":
+        ok = all(
+            isinstance(k, str) and isinstance(v, list) and all(isinstance(c, str) for c in v)
+            for k, v in value.items()  # pyright: ignore[reportAttributeAccessIssue]
+        )
+        return "" if ok else "expected action ids with lists of controls"
+    return ""

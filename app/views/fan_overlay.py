@@ -1,0 +1,334 @@
+"""The fan drawn on a camera picture.
+
+Problem: thirteen curves on a cluttered picture must be read at a glance, on dark and on light ground, by anyone. Idea:
+each curve is a light core in a dark halo, solid for the rows that would be executed and thin beyond; at its end an arrow
+glyph, a key cap and a small mark of the gripper's opening. Caps push each other apart and keep a leader to their curve.
+Unsteered is white with a diamond, learned has a star. Colour repeats what glyph and cap say.
+
+`project_fan` is pure geometry (image pixels, tested against the renderer); `paint_fan` draws. GUI thread.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from app import theme
+from app.qt import Qt, QtCore, QtGui
+from frs_core.directions import Amount
+from frs_core.events import Candidate, CandidateKind, Fan
+from frs_core.observation import Calibration
+
+
+@dataclass(frozen=True, slots=True)
+class FanStyle:
+    """How the fan is shown now."""
+
+    amount: Amount = Amount.MORE
+    """The step size that a key picks: drawn full, the other thin."""
+    highlight: str | None = None
+    picked: str | None = None
+    is_stale: bool = False
+    show_other: bool = True
+    show_reference: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """One candidate in image pixels."""
+
+    candidate: Candidate
+    uv: Float[np.ndarray, "n 2"]
+    """Path in pixels; NaN where behind the camera."""
+    reference_uv: Float[np.ndarray, "m 2"] | None
+    executed: int
+    """Points of `uv` that would be executed."""
+    is_full: bool
+    """Whether a key picks it now."""
+    cap: str
+    glyph: str
+    colour: str
+    is_closing: bool
+    """Whether the gripper is closed at the end of the executed rows."""
+
+
+def glyph_of(candidate: Candidate) -> str:
+    """Return the one-character sign of a candidate."""
+    if candidate.kind is CandidateKind.UNSTEERED:
+        return "◇"
+    if candidate.kind is CandidateKind.LEARNED:
+        return "★"
+    if candidate.command is None or candidate.command.direction is None:
+        return "•"
+    return candidate.command.direction.glyph
+
+
+def colour_of(candidate: Candidate) -> str:
+    """Return the light core colour of a candidate."""
+    if candidate.kind is CandidateKind.UNSTEERED:
+        return theme.UNSTEERED_CORE
+    if candidate.kind is CandidateKind.LEARNED:
+        return theme.LEARNED_CORE
+    if candidate.command is None or candidate.command.direction is None:
+        return theme.CORE_GREY
+    return theme.DIRECTION_CORE[candidate.command.direction]
+
+
+def project_fan(
+    fan: Fan, calibration: Calibration, *, style: FanStyle, cap_of: Callable[[Candidate], str]
+) -> list[Curve]:
+    """Return the candidates as curves in image pixels, thin ones first.
+
+    Args:
+        fan: what is offered.
+        calibration: of the picture to draw on.
+        style: which step size is picked by keys.
+        cap_of: the key that picks a candidate.
+    """
+    curves = []
+    for candidate in fan.candidates:
+        is_full = candidate.command is None or candidate.command.amount is style.amount
+        if not is_full and not style.show_other and candidate.label not in (style.highlight, style.picked):
+            continue
+        uv, _ = calibration.project(candidate.path)
+        reference = None
+        if candidate.reference_path is not None and style.show_reference:
+            reference, _ = calibration.project(candidate.reference_path[: fan.execute_rows + 1])
+        curves.append(
+            Curve(
+                candidate,
+                uv,
+                reference,
+                min(fan.execute_rows + 1, len(uv)),
+                is_full,
+                cap_of(candidate) if is_full else "",
+                glyph_of(candidate),
+                colour_of(candidate),
+                bool(candidate.chunk[min(fan.execute_rows, len(candidate.chunk)) - 1, -1] > 0.5),
+            )
+        )
+    return sorted(curves, key=lambda c: (c.is_full, c.candidate.label == style.highlight))
+
+
+def curve_at(
+    curves: Sequence[Curve], at: tuple[float, float], *, scale: float, offset: tuple[float, float], radius: float = 12.0
+) -> Curve | None:
+    """Return the curve nearest to a widget position within `radius` logical pixels, or None."""
+    best, best_distance = None, radius
+    for curve in curves:
+        points = _to_widget(curve.uv[: curve.executed], scale, offset)
+        points = points[np.isfinite(points).all(axis=1)]
+        # The common start belongs to every curve, so only the outer two thirds can be meant.
+        points = points[len(points) // 3 :]
+        if len(points) == 0:
+            continue
+        distance = float(np.linalg.norm(points - np.asarray(at), axis=1).min())
+        if distance < best_distance:
+            best, best_distance = curve, distance
+    return best
+
+
+def paint_fan(
+    painter: QtGui.QPainter,
+    curves: Sequence[Curve],
+    *,
+    style: FanStyle,
+    scale: float,
+    offset: tuple[float, float],
+    bounds: QtCore.QRectF,
+) -> None:
+    """Draw projected curves.
+
+    Args:
+        painter: active, in logical pixels.
+        curves: from `project_fan`.
+        style: highlight, pick, staleness.
+        scale: logical pixels per image pixel.
+        offset: logical position of the image's upper left corner.
+        bounds: where caps must stay.
+    """
+    painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+    stressed = style.highlight or style.picked
+    if style.show_reference:
+        for curve in curves:
+            is_stressed = curve.candidate.label == stressed
+            if curve.reference_uv is not None and (is_stressed if stressed else curve.is_full):
+                _paint_reference(painter, curve, scale, offset, is_strong=is_stressed)
+    for curve in curves:
+        is_dim = stressed is not None and curve.candidate.label != stressed
+        _paint_curve(painter, curve, style, scale, offset, is_dim=is_dim, is_stressed=curve.candidate.label == stressed)
+    _paint_caps(painter, curves, style, scale, offset, bounds, stressed)
+
+
+def _to_widget(uv: np.ndarray, scale: float, offset: tuple[float, float]) -> np.ndarray:
+    """Pixel centres are at integer coordinates, hence the half."""
+    return (uv + 0.5) * scale + np.asarray(offset)
+
+
+def _polyline(points: np.ndarray) -> QtGui.QPainterPath:
+    path, is_down = QtGui.QPainterPath(), False
+    for x, y in points:
+        if not (np.isfinite(x) and np.isfinite(y)) or abs(x) > 1e5 or abs(y) > 1e5:
+            is_down = False
+        elif is_down:
+            path.lineTo(float(x), float(y))
+        else:
+            path.moveTo(float(x), float(y))
+            is_down = True
+    return path
+
+
+def _pen(colour: QtGui.QColor, width: float, line: Qt.PenStyle = Qt.PenStyle.SolidLine) -> QtGui.QPen:
+    return QtGui.QPen(colour, width, line, Qt.PenCapStyle.RoundCap, Qt.PenJoinStyle.RoundJoin)
+
+
+def _paint_reference(
+    painter: QtGui.QPainter, curve: Curve, scale: float, offset: tuple[float, float], *, is_strong: bool
+) -> None:
+    assert curve.reference_uv is not None
+    path = _polyline(_to_widget(curve.reference_uv, scale, offset))
+    painter.setPen(_pen(theme.colour(theme.HALO, 200 if is_strong else 90), 2.6, Qt.PenStyle.SolidLine))
+    painter.drawPath(path)
+    pen = _pen(theme.colour(curve.colour, 255 if is_strong else 130), 1.2)
+    pen.setDashPattern([4.0, 4.0])
+    painter.setPen(pen)
+    painter.drawPath(path)
+
+
+def _paint_curve(
+    painter: QtGui.QPainter,
+    curve: Curve,
+    style: FanStyle,
+    scale: float,
+    offset: tuple[float, float],
+    *,
+    is_dim: bool,
+    is_stressed: bool,
+) -> None:
+    colour = theme.CORE_GREY if style.is_stale else curve.colour
+    alpha = 70 if is_dim else 255
+    core = 4.5 if is_stressed else 3.0
+    if not curve.is_full and not is_stressed:
+        core, alpha = 1.3, min(alpha, 150)
+    points = _to_widget(curve.uv, scale, offset)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    beyond = _polyline(points[curve.executed - 1 :])
+    if curve.is_full or is_stressed:
+        painter.setPen(_pen(theme.colour(theme.HALO, alpha // 2), core * 0.4 + 2.0))
+        painter.drawPath(beyond)
+        painter.setPen(_pen(theme.colour(colour, alpha // 2), core * 0.4))
+        painter.drawPath(beyond)
+    path = _polyline(points[: curve.executed])
+    painter.setPen(_pen(theme.colour(theme.HALO, int(alpha * 0.9)), core + (3.5 if curve.is_full else 1.6)))
+    painter.drawPath(path)
+    pen = _pen(theme.colour(colour, alpha), core)
+    if style.is_stale:
+        pen.setDashPattern([2.0, 2.0])
+    painter.setPen(pen)
+    painter.drawPath(path)
+    if curve.is_full or is_stressed:
+        _paint_end(painter, points[: curve.executed], colour, alpha, curve.is_closing)
+
+
+def _paint_end(painter: QtGui.QPainter, points: np.ndarray, colour: str, alpha: int, is_closing: bool) -> None:
+    """Draw an arrow head, and two jaws whose gap tells the gripper's opening."""
+    finite = points[np.isfinite(points).all(axis=1)]
+    if len(finite) < 2:
+        return
+    tip, heading = finite[-1], _heading(finite)
+    across = np.array([-heading[1], heading[0]])
+    head = [tip + heading * 7, tip - heading * 4 + across * 6, tip - heading * 4 - across * 6]
+    painter.setPen(_pen(theme.colour(theme.HALO, alpha), 2.0))
+    painter.setBrush(theme.colour(colour, alpha))
+    painter.drawPolygon(QtGui.QPolygonF([QtCore.QPointF(*map(float, p)) for p in head]))
+    gap = 2.0 if is_closing else 7.0
+    for width, ink in ((4.5, theme.HALO), (2.0, colour)):
+        painter.setPen(_pen(theme.colour(ink, alpha), width))
+        for side in (1, -1):
+            a, b = tip + heading * 9 + across * gap * side, tip + heading * 15 + across * gap * side
+            painter.drawLine(QtCore.QPointF(*map(float, a)), QtCore.QPointF(*map(float, b)))
+
+
+def _heading(points: np.ndarray) -> np.ndarray:
+    """Return the unit direction in which a curve ends, from its last few pixels."""
+    back = points[-1] - points[:-1]
+    distance = np.linalg.norm(back, axis=1)
+    far = np.flatnonzero(distance > 3.0)
+    step = back[far[-1]] if len(far) else np.array([0.0, -1.0])
+    return step / max(float(np.linalg.norm(step)), 1e-9)
+
+
+def place_caps(
+    anchors: Float[np.ndarray, "n 2"], headings: Float[np.ndarray, "n 2"], sizes: Float[np.ndarray, "n 2"], bounds: QtCore.QRectF
+) -> Float[np.ndarray, "n 2"]:
+    """Return centres for caps that do not cover each other, near their anchors and inside the bounds."""
+    centres = anchors + headings * (18.0 + sizes.max(axis=1, keepdims=True) / 2)
+    low = np.array([bounds.left(), bounds.top()]) + sizes / 2 + 2
+    high = np.array([bounds.right(), bounds.bottom()]) - sizes / 2 - 2
+    centres = np.clip(centres, low, high)
+    for _ in range(40):
+        is_moved = False
+        for i in range(len(centres)):
+            for j in range(i + 1, len(centres)):
+                gap = centres[i] - centres[j]
+                overlap = (sizes[i] + sizes[j]) / 2 + 3 - np.abs(gap)
+                if (overlap > 0).all():
+                    axis = int(np.argmin(overlap))
+                    push = np.zeros(2)
+                    push[axis] = (overlap[axis] / 2 + 0.5) * (1.0 if gap[axis] >= 0 else -1.0)
+                    centres[i] += push
+                    centres[j] -= push
+                    is_moved = True
+        centres = np.clip(centres, low, high)
+        if not is_moved:
+            break
+    return centres
+
+
+def _paint_caps(
+    painter: QtGui.QPainter,
+    curves: Sequence[Curve],
+    style: FanStyle,
+    scale: float,
+    offset: tuple[float, float],
+    bounds: QtCore.QRectF,
+    stressed: str | None,
+) -> None:
+    font = painter.font()
+    font.setPixelSize(13)
+    font.setBold(True)
+    painter.setFont(font)
+    metrics = QtGui.QFontMetricsF(font)
+    shown, anchors, headings, sizes, texts = [], [], [], [], []
+    for curve in curves:
+        points = _to_widget(curve.uv[: curve.executed], scale, offset)
+        points = points[np.isfinite(points).all(axis=1)]
+        is_stressed = curve.candidate.label == stressed
+        if len(points) == 0 or not (curve.is_full or is_stressed):
+            continue
+        text = curve.glyph if curve.cap in ("", curve.glyph) else f"{curve.glyph} {curve.cap}"
+        if curve.candidate.verdict.warnings:
+            text += " ⚠"
+        shown.append(curve)
+        texts.append(text)
+        anchors.append(points[-1])
+        headings.append(_heading(points))
+        sizes.append((metrics.horizontalAdvance(text) + 12, metrics.height() + 5))
+    if not shown:
+        return
+    centres = place_caps(np.array(anchors), np.array(headings), np.array(sizes), bounds)
+    for curve, text, anchor, centre, size in zip(shown, texts, anchors, centres, sizes, strict=True):
+        is_stressed = curve.candidate.label == stressed
+        alpha = 255 if is_stressed or stressed is None else 110
+        colour = theme.CORE_GREY if style.is_stale else curve.colour
+        if np.linalg.norm(centre - anchor) > 30:
+            painter.setPen(_pen(theme.colour(colour, alpha // 2), 1.0))
+            painter.drawLine(QtCore.QPointF(*map(float, anchor)), QtCore.QPointF(*map(float, centre)))
+        box = QtCore.QRectF(centre[0] - size[0] / 2, centre[1] - size[1] / 2, *size)
+        painter.setPen(_pen(theme.colour(colour, alpha), 2.4 if is_stressed else 1.4))
+        painter.setBrush(theme.colour(colour if is_stressed else theme.HALO, alpha if is_stressed else min(alpha, 225)))
+        painter.drawRoundedRect(box, 4, 4)
+        ink = theme.HALO if is_stressed else colour
+        painter.setPen(theme.colour(ink, alpha))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)

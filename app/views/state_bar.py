@@ -1,0 +1,228 @@
+"""The state bar: what the robot is doing, readable from two metres.
+
+Word, shape and colour say the same thing three times. Beside it one sentence, and the numbers that tell whether the loop is
+healthy. Paints a `Snapshot`; GUI thread.
+"""
+
+import math
+import time
+
+from app import theme
+from app.qt import Qt, QtCore, QtGui, QtWidgets
+from frs_core.events import Driver, HoldReason, Phase, Snapshot
+
+SOFTWARE_HOLD = "Software hold: motors stay powered. It is not an emergency stop"
+_SHAPES = {
+    "HOLD": "square",
+    "CHOOSE": "diamond",
+    "MOVING": "triangle",
+    "LEARNED DRIVES": "star",
+    "REPLAY": "circle",
+    "FAULT": "cross",
+}
+
+
+def state_word(snapshot: Snapshot) -> str:
+    """Return the word on the badge."""
+    if snapshot.driver is Driver.LEARNED and snapshot.phase in (Phase.CHOOSE, Phase.MOVING):
+        return "LEARNED DRIVES"
+    return snapshot.phase.value.upper()
+
+
+def sentence_of(snapshot: Snapshot) -> str:
+    """Return what the operator should know or do now, one sentence."""
+    match snapshot.phase:
+        case Phase.HOLD:
+            reason = snapshot.hold_reason.value if snapshot.hold_reason else "Holding"
+            return f"{reason}. {snapshot.detail}" if snapshot.detail else reason
+        case Phase.FAULT:
+            return snapshot.detail or "The robot or the policy is gone"
+        case Phase.REPLAY:
+            return "A recorded episode is being replayed"
+        case Phase.MOVING:
+            who = {
+                Driver.PERSON: "You picked",
+                Driver.LEARNED: "The noise policy picked",
+                Driver.SCRIPTED: "The script picked",
+                Driver.VLM: "The vision-language model picked",
+            }[snapshot.driver]
+            return f"{who} {spoken(snapshot.picked)}" if snapshot.picked else "A chunk is being executed"
+        case Phase.CHOOSE:
+            if snapshot.episode.success_seen:
+                return "The task looks done. Press Success to keep the episode"
+            if snapshot.fan is None or snapshot.is_fan_pending:
+                return "The policy is making the fan…"
+            if snapshot.is_fan_stale:
+                return "The fan is stale; a fresh one is on its way"
+            if snapshot.suggestion is not None:
+                return f"Suggested {spoken(snapshot.suggestion[0])}: {snapshot.suggestion[1]}"
+            return "Pick a direction" if snapshot.driver is Driver.PERSON else "Waiting for the driver's pick"
+
+
+def spoken(label: str | None) -> str:
+    """Return a candidate's label in words, e.g. 'left, more, close'."""
+    return ", ".join(label.split("/")) if label else ""
+
+
+class StateBadge(QtWidgets.QWidget):
+    """The big word with its shape."""
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.word = "HOLD"
+        self.setFixedSize(236, 58)
+        self.setAccessibleName("State")
+
+    def show_word(self, word: str) -> None:
+        """Paint another word."""
+        if word != self.word:
+            self.word = word
+            self.setAccessibleDescription(word)
+            self.update()
+
+    def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
+        """Draw ground, shape and word."""
+        painter = QtGui.QPainter(self)
+        painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+        ground = theme.current().state[self.word.lower()]
+        ink = theme.colour(theme.ink_on(ground))
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(theme.colour(ground))
+        painter.drawRoundedRect(self.rect(), 8, 8)
+        painter.setBrush(ink)
+        painter.drawPath(_shape(_SHAPES[self.word], QtCore.QPointF(30, self.height() / 2), 14))
+        font = painter.font()
+        font.setBold(True)
+        font.setPixelSize(32 if len(self.word) < 9 else 20)
+        painter.setFont(font)
+        painter.setPen(ink)
+        painter.drawText(self.rect().adjusted(56, 0, -8, 0), Qt.AlignmentFlag.AlignVCenter, self.word)
+
+
+class StateBar(QtWidgets.QFrame):
+    """Badge, sentence and numbers."""
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("role", "bar")
+        self.badge = StateBadge()
+        self.sentence = QtWidgets.QLabel()
+        self.sentence.setProperty("role", "sentence")
+        self.sentence.setWordWrap(True)
+        self.sentence.setAccessibleName("What happens now")
+        self.hint = QtWidgets.QLabel()
+        self.hint.setProperty("role", "caption")
+        self._numbers: dict[str, QtWidgets.QLabel] = {}
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(8, 6, 10, 6)
+        row.setSpacing(14)
+        row.addWidget(self.badge)
+        words = QtWidgets.QVBoxLayout()
+        words.setSpacing(0)
+        words.addStretch(1)
+        words.addWidget(self.sentence)
+        words.addWidget(self.hint)
+        words.addStretch(1)
+        row.addLayout(words, 1)
+        for name, caption, tip in (
+            ("loop", "loop", "Control rate of the session, actions per second"),
+            ("camera", "camera", "Age of the oldest picture shown"),
+            ("encode", "encode", "Time the policy needed to look at the pictures"),
+            ("steer", "steer", "Time for all candidates in one batch"),
+            ("network", "network", "Time on the way to a policy on another machine"),
+            ("chunk", "chunk left", "Time left in the chunk being executed"),
+            ("episode", "episode", "Number of this episode within this run"),
+        ):
+            row.addLayout(self._number(name, caption, tip))
+        self.recording = QtWidgets.QLabel("● REC")
+        self.recording.setProperty("role", "recording")
+        self.recording.setAccessibleName("Recording")
+        self.recording.setFixedWidth(86)
+        self.recording.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        row.addWidget(self.recording)
+
+    def show_snapshot(self, snapshot: Snapshot, *, now_ns: int | None = None) -> None:
+        """Paint another snapshot."""
+        self.badge.show_word(state_word(snapshot))
+        self.sentence.setText(sentence_of(snapshot))
+        is_resting = snapshot.hold_reason in (HoldReason.START, HoldReason.EPISODE_END)
+        self.hint.setText(SOFTWARE_HOLD if snapshot.phase is Phase.HOLD and not is_resting else "")
+        self.hint.setVisible(bool(self.hint.text()))
+        latency, episode = snapshot.latency, snapshot.episode
+        self._set("loop", latency.loop_hz, "{:.1f} Hz")
+        self._set("camera", camera_age_ms(snapshot, now_ns or time.monotonic_ns()), "{:.0f} ms")
+        self._set("encode", latency.encode_ms, "{:.0f} ms")
+        self._set("steer", latency.steer_ms, "{:.0f} ms")
+        self._set("network", latency.network_ms, "{:.0f} ms")
+        rate = latency.loop_hz if latency.loop_hz > 1 else 15.0
+        left = (snapshot.chunk_rows - snapshot.chunk_row) / rate if snapshot.phase is Phase.MOVING else math.nan
+        self._set("chunk", left, "{:.1f} s")
+        self._set("episode", float(episode.number) if episode.number else math.nan, "{:.0f}")
+        text = "● REC" if episode.is_recording else ("practice" if episode.is_practice else "○ idle")
+        if self.recording.text() != text:
+            self.recording.setText(text)
+            self.recording.setProperty("role", "recording" if episode.is_recording else "caption")
+            _restyle(self.recording)
+
+    def _number(self, name: str, caption: str, tip: str) -> QtWidgets.QVBoxLayout:
+        value = QtWidgets.QLabel("–")
+        value.setProperty("role", "value")
+        value.setToolTip(tip)
+        value.setAccessibleName(caption)
+        value.setMinimumWidth(54)
+        label = QtWidgets.QLabel(caption)
+        label.setProperty("role", "caption")
+        label.setToolTip(tip)
+        column = QtWidgets.QVBoxLayout()
+        column.setSpacing(0)
+        column.addStretch(1)
+        column.addWidget(value)
+        column.addWidget(label)
+        column.addStretch(1)
+        self._numbers[name] = value
+        return column
+
+    def _set(self, name: str, value: float, form: str) -> None:
+        text = form.format(value) if math.isfinite(value) else "–"
+        if self._numbers[name].text() != text:
+            self._numbers[name].setText(text)
+
+
+def camera_age_ms(snapshot: Snapshot, now_ns: int) -> float:
+    """Return the age of the oldest picture, ms; NaN without pictures."""
+    frames = snapshot.observation.frames.values() if snapshot.observation else ()
+    return max((max(0, now_ns - f.captured_ns) / 1e6 for f in frames), default=math.nan)
+
+
+def _restyle(widget: QtWidgets.QWidget) -> None:
+    style = widget.style()
+    if style is not None:
+        style.unpolish(widget)
+        style.polish(widget)
+
+
+def _shape(name: str, centre: QtCore.QPointF, r: float) -> QtGui.QPainterPath:
+    path = QtGui.QPainterPath()
+    if name == "circle":
+        path.addEllipse(centre, r, r)
+    elif name == "square":
+        path.addRect(QtCore.QRectF(centre.x() - r * 0.85, centre.y() - r * 0.85, 1.7 * r, 1.7 * r))
+    else:
+        angles, radii = {
+            "diamond": ([-90, 0, 90, 180], [r * 1.1] * 4),
+            "triangle": ([0, 120, 240], [r * 1.15] * 3),
+            "star": ([-90 + 36 * i for i in range(10)], [r * 1.15, r * 0.5] * 5),
+            "cross": (
+                [45 - 18, 45 + 18, 90, 135 - 18, 135 + 18, 180, 225 - 18, 225 + 18, 270, 315 - 18, 315 + 18, 360],
+                [r * 1.25, r * 1.25, r * 0.4] * 4,
+            ),
+        }[name]
+        points = [
+            QtCore.QPointF(
+                centre.x() + radius * math.cos(math.radians(a)), centre.y() + radius * math.sin(math.radians(a))
+            )
+            for a, radius in zip(angles, radii, strict=True)
+        ]
+        path.addPolygon(QtGui.QPolygonF(points))
+        path.closeSubpath()
+    return path

@@ -1,0 +1,243 @@
+"""The verdict list: what is known about each candidate before it moves.
+
+One row per candidate: sign and direction, key, millimetres of motion, how far the policy bent the request, authority as a bar,
+noise percentile, warnings in words. Hovering a row stresses its curve; a double click picks it. GUI thread.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from app import theme
+from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
+from app.views.fan_overlay import FanStyle, colour_of, glyph_of
+from frs_core.events import Candidate, CandidateKind, Fan
+
+COLUMNS = ("candidate", "key", "moves", "bent", "authority", "noise", "warnings")
+_TIPS = (
+    "What would be executed",
+    "The key that picks it",
+    "Net motion of the tool over the rows that would be executed",
+    "How far the policy bent the result away from your request",
+    "0 = as the policy would have moved, 1 = exactly as requested",
+    "Share of ordinary noise with a smaller norm; above 99 the command is far outside the policy's habits",
+    "Why to think twice",
+)
+
+
+def name_of(candidate: Candidate) -> str:
+    """Return a candidate's name in words."""
+    if candidate.kind is CandidateKind.UNSTEERED:
+        return "unsteered"
+    if candidate.kind is CandidateKind.LEARNED:
+        return "learned"
+    command = candidate.command
+    if command is None:
+        return candidate.label
+    words = [command.direction.value if command.direction else "stay"]
+    if command.amount.value == "less":
+        words.append("less")
+    if command.gripper.value != "policy":
+        words.append(command.gripper.value)
+    return ", ".join(words)
+
+
+def warnings_of(candidate: Candidate) -> tuple[str, ...]:
+    """Return every warning in words, the worst first."""
+    verdict = candidate.verdict
+    flags = (
+        (verdict.leaves_workspace, "leaves the workspace"),
+        (verdict.hits_table, "hits the table"),
+        (verdict.near_joint_limit, "near a joint limit"),
+    )
+    said = tuple(text for is_set, text in flags if is_set and not any(text in w.lower() for w in verdict.warnings))
+    return verdict.warnings + said
+
+
+class VerdictModel(QtCore.QAbstractTableModel):
+    """The present fan as a table."""
+
+    def __init__(self, cap_of: Callable[[Candidate], str]) -> None:
+        super().__init__()
+        self._cap_of = cap_of
+        self.rows: list[Candidate] = []
+        self.style = FanStyle()
+
+    def show_fan(self, fan: Fan | None, style: FanStyle) -> None:
+        """Show another fan, the present step size first."""
+        rows = list(fan.candidates) if fan else []
+        rows.sort(key=self._order)
+        full = [c for c in rows if c.command is None or c.command.amount is style.amount]
+        others = [c for c in rows if c not in full] if style.show_other else []
+        rows = full + others
+        if [c.label for c in rows] != [c.label for c in self.rows]:
+            self.beginResetModel()
+            self.rows, self.style = rows, style
+            self.endResetModel()
+            return
+        self.rows, self.style = rows, style
+        if rows:
+            self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(COLUMNS) - 1))
+
+    @staticmethod
+    def _order(candidate: Candidate) -> int:
+        return {CandidateKind.UNSTEERED: 0, CandidateKind.LEARNED: 1, CandidateKind.STEERED: 2}[candidate.kind]
+
+    def rowCount(self, parent: QtCore.QModelIndex = QtCore.QModelIndex()) -> int:  # noqa: B008
+        """Number of candidates shown."""
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: QtCore.QModelIndex = QtCore.QModelIndex()) -> int:  # noqa: B008
+        """Number of columns."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Column titles and their explanations."""
+        if orientation is not Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section]
+        return _TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
+
+    def data(self, index: QtCore.QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Text, ink, authority (UserRole) and tooltip of a cell."""
+        if not index.isValid():
+            return None
+        candidate, column = self.rows[index.row()], COLUMNS[index.column()]
+        is_full = candidate.command is None or candidate.command.amount is self.style.amount
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(candidate, column, is_full=is_full)
+        if role == Qt.ItemDataRole.UserRole and column == "authority":
+            return candidate.verdict.authority
+        if role == Qt.ItemDataRole.ForegroundRole:
+            if column == "warnings":
+                return theme.colour(theme.current().warn)
+            return theme.colour(theme.current().text if is_full else theme.current().dim)
+        if role == Qt.ItemDataRole.DecorationRole and column == "candidate":
+            return _sign(candidate)
+        if role == Qt.ItemDataRole.FontRole and candidate.label in (self.style.highlight, self.style.picked):
+            font = QtGui.QFont()
+            font.setBold(True)
+            return font
+        if role == Qt.ItemDataRole.BackgroundRole and candidate.label in (self.style.highlight, self.style.picked):
+            return theme.colour(theme.current().raised)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._sentence(candidate)
+        if role == Qt.ItemDataRole.TextAlignmentRole and column in ("moves", "bent", "noise"):
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        return None
+
+    def _text(self, candidate: Candidate, column: str, *, is_full: bool) -> str:
+        verdict = candidate.verdict
+        match column:
+            case "candidate":
+                return name_of(candidate)
+            case "key":
+                cap = self._cap_of(candidate)
+                return cap if is_full or not cap else f"⇧{cap}"
+            case "moves":
+                return f"{verdict.motion_mm:.0f} mm"
+            case "bent":
+                return f"{verdict.bent_mm:.0f} mm" if candidate.reference is not None else ""
+            case "noise":
+                return f"{verdict.noise_percentile:.0f} %" if math.isfinite(verdict.noise_percentile) else "–"
+            case "warnings":
+                return " · ".join(warnings_of(candidate))
+            case _:
+                return ""
+
+    def _sentence(self, candidate: Candidate) -> str:
+        verdict = candidate.verdict
+        parts = [f"{name_of(candidate).capitalize()} moves {verdict.motion_mm:.0f} mm"]
+        if candidate.reference is not None:
+            parts.append(f"bent {verdict.bent_mm:.0f} mm from your request")
+            parts.append(f"authority {verdict.authority:.2f}")
+        if math.isfinite(verdict.noise_percentile):
+            parts.append(f"noise percentile {verdict.noise_percentile:.0f}")
+        return ", ".join([*parts, *warnings_of(candidate)])
+
+
+class AuthorityDelegate(QtWidgets.QStyledItemDelegate):
+    """Draws authority as a bar from 0 (policy) to 1 (request)."""
+
+    def paint(
+        self, painter: QtGui.QPainter | None, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex
+    ) -> None:
+        """Draw ground, bar and a tick at the value."""
+        super().paint(painter, option, index)
+        value = index.data(Qt.ItemDataRole.UserRole)
+        if value is None or painter is None or not math.isfinite(value):
+            return
+        box = QtCore.QRectF(option.rect).adjusted(6, option.rect.height() / 2 - 4, -6, -option.rect.height() / 2 + 4)
+        tokens = theme.current()
+        painter.fillRect(box, theme.colour(tokens.line))
+        share = min(1.0, max(0.0, value))
+        painter.fillRect(QtCore.QRectF(box.left(), box.top(), box.width() * share, box.height()), theme.colour(tokens.accent))
+
+
+class VerdictList(QtWidgets.QTableView):
+    """The table with its behaviour."""
+
+    candidate_hovered = Signal(object)
+    candidate_chosen = Signal(str)
+
+    def __init__(self, cap_of: Callable[[Candidate], str], parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows_model = VerdictModel(cap_of)
+        self.setModel(self.rows_model)
+        self.setItemDelegateForColumn(COLUMNS.index("authority"), AuthorityDelegate(self))
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.NoSelection)
+        self.setShowGrid(False)
+        self.setMouseTracking(True)
+        self.setAccessibleName("Verdicts on the candidates")
+        vertical, horizontal = self.verticalHeader(), self.horizontalHeader()
+        assert vertical is not None and horizontal is not None
+        vertical.hide()
+        vertical.setMinimumSectionSize(18)
+        vertical.setDefaultSectionSize(21)
+        horizontal.setMinimumSectionSize(30)
+        for column, width in enumerate((112, 46, 58, 52, 64, 44, 60)):
+            self.setColumnWidth(column, width)
+        horizontal.setStretchLastSection(True)
+        horizontal.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.doubleClicked.connect(self._on_double_clicked)
+
+    def mouseMoveEvent(self, event: QtGui.QMouseEvent | None) -> None:
+        """Stress the row under the pointer."""
+        assert event is not None
+        index = self.indexAt(event.position().toPoint())
+        self.candidate_hovered.emit(self.rows_model.rows[index.row()].label if index.isValid() else None)
+
+    def leaveEvent(self, event: QtCore.QEvent | None) -> None:
+        """Stop stressing."""
+        self.candidate_hovered.emit(None)
+
+    def _on_double_clicked(self, index: QtCore.QModelIndex) -> None:
+        self.candidate_chosen.emit(self.rows_model.rows[index.row()].label)
+
+
+_SIGNS: dict[tuple[str, str], QtGui.QPixmap] = {}
+
+
+def _sign(candidate: Candidate) -> QtGui.QPixmap:
+    """Return the candidate's glyph in its overlay colour on the overlay's halo."""
+    key = (glyph_of(candidate), colour_of(candidate))
+    if key not in _SIGNS:
+        pixmap = QtGui.QPixmap(36, 36)
+        pixmap.setDevicePixelRatio(2.0)
+        pixmap.fill(Qt.GlobalColor.transparent)
+        painter = QtGui.QPainter(pixmap)
+        painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+        painter.setBrush(theme.colour(theme.HALO))
+        painter.setPen(theme.colour(key[1]))
+        painter.drawRoundedRect(QtCore.QRectF(0.5, 0.5, 17, 17), 3, 3)
+        font = painter.font()
+        font.setPixelSize(13)
+        font.setBold(True)
+        painter.setFont(font)
+        painter.drawText(QtCore.QRectF(0, 0, 18, 18), Qt.AlignmentFlag.AlignCenter, key[0])
+        painter.end()
+        _SIGNS[key] = pixmap
+    return _SIGNS[key]

@@ -227,9 +227,12 @@ class TabletopSim:
         self.gripper_command = float(np.clip(action[-1], 0.0, 1.0))
         executed = np.append(executed, self.gripper_command)
         self.data.ctrl[7] = 0.04 * (1.0 - self.gripper_command)
+        move = self._q_target - before
+        lead = _LEAD_S / (scene.SUBSTEPS * scene.TIMESTEP) * move
         for i in range(1, scene.SUBSTEPS + 1):
-            self.data.ctrl[:7] = before + (self._q_target - before) * (i / scene.SUBSTEPS)
+            self.data.ctrl[:7] = before + move * (i / scene.SUBSTEPS) + lead
             mujoco.mj_step(self.model, self.data)
+        self.data.ctrl[:7] = self._q_target
         self.steps += 1
         self._held = self._held + 1 if self.is_done_now() else 0
         return StepResult(executed.astype(np.float32), bool(reasons), ", ".join(reasons))
@@ -355,6 +358,9 @@ class TabletopSim:
         # mj_forward recomputes the warm start; the snapshot's own makes the next step bit-identical.
         mujoco.mj_setState(self.model, self.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
 
+
+# Velocity feed-forward: how far ahead a damped servo must be told to be on time.
+_LEAD_S = np.array([(kv + scene.JOINT_DAMPING) / kp for kp, kv, _ in scene.SERVO_GAINS])
 
 # Flange to hand: -45 degrees about z.
 _TOOL = np.array([[np.cos(np.pi / 4), np.sin(np.pi / 4), 0], [-np.sin(np.pi / 4), np.cos(np.pi / 4), 0], [0, 0, 1.0]])

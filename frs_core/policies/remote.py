@@ -1,0 +1,338 @@
+"""A policy on another machine, or in another environment.
+
+Problem: pi0.5 wants a GPU the robot's laptop lacks, or openpi's own JAX environment. Idea: the policy is a `FlowPolicy`
+whose `encode`, `steer`, `denoise` and `velocity` are one message each; twenty velocity calls never become twenty round
+trips. A context remembers the observation it stands for, so that a restarted server, or one that has dropped it, is simply
+sent the observation again.
+
+A stock openpi server takes no noise and runs no flow backwards: `StockPolicy` resamples unsteered candidates from it, and
+says in `spec.cannot_steer_reason` why there is no fan.
+
+Example: `load("ws://gpu-box:8000", token=...)` -> spec.name "pi05_droid", horizon 15, width 32; a fan of 13 candidates is
+one message of about 25 kB out and 75 kB back.
+
+Runs on the inference worker's thread; `cancel` may be called from any.
+"""
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from frs_core.actions import ActionKind
+from frs_core.errors import (
+    ConfigError,
+    ContextGone,
+    FingerprintMismatch,
+    PolicyError,
+    ServingError,
+    SteeringUnavailable,
+)
+from frs_core.observation import Observation
+from frs_core.policies.base import Context, FlowPolicy, PolicySpec
+from frs_core.serving.client import ClientSettings, WireClient
+from frs_core.serving.metadata import DROID_OBSERVATION, ServerFacts, droid_space, read_metadata, with_cameras
+from frs_core.serving.observations import DROID_IMAGE, blank_droid_message, droid_message, pack_observation
+from frs_core.steering import Reference, Steered, SteeringPlan
+
+DEFAULT_URL = "ws://127.0.0.1:8000"
+STOCK_REASON = (
+    "This is a stock openpi server: it samples, but takes no noise and runs no flow backwards, so directions are not "
+    "available. Start `frs serve`, or openpi_server.py inside your openpi checkout, to steer."
+)
+_STOCK_ROWS = 8
+"""Rows of a chunk that openpi's DROID client executes. Source: examples/droid/main.py, open_loop_horizon."""
+
+
+def load(
+    url: str = DEFAULT_URL,
+    *,
+    token: str | None = None,
+    exterior: str = "left",
+    wrist: str = "wrist",
+    action_space: ActionKind = ActionKind.JOINT_VELOCITY,
+    connect_timeout_s: float = 5.0,
+    answer_timeout_s: float = 10.0,
+    warm_up_timeout_s: float = 180.0,
+    message_bytes: int = 32 * 2**20,
+    tls_ca: Path | None = None,
+) -> "RemotePolicy":
+    """Return the policy behind a server's address.
+
+    Args:
+        url: ws://host:port, or wss:// with TLS.
+        token: the server's token; None reads FRS_TOKEN.
+        exterior: camera sent as openpi's exterior one (servers with openpi's observation form only).
+        wrist: camera sent as openpi's wrist one (likewise).
+        action_space: how to read a stock server's actions; a steering server says it itself.
+        connect_timeout_s: for each attempt to connect, seconds.
+        answer_timeout_s: for each answer, seconds.
+        warm_up_timeout_s: for a stock server's first answer, which may wait for a compilation.
+        message_bytes: largest message sent or accepted.
+        tls_ca: PEM file to trust instead of the system's authorities.
+    Raises:
+        ServingError: no server, wrong token, or not a policy server.
+    """
+    token = token or os.environ.get("FRS_TOKEN") or None
+    client = WireClient(ClientSettings(url, token, connect_timeout_s, message_bytes, tls_ca))
+    try:
+        metadata = client.connect()
+        facts = read_metadata(metadata, url=url)
+        if facts is None:
+            probe = client.ask(blank_droid_message(), timeout_s=warm_up_timeout_s, has_ids=False)
+            spec = _stock_spec(metadata, probe, space=action_space, cameras=(exterior, wrist))
+            return StockPolicy(client, spec, answer_timeout_s=answer_timeout_s)
+        return RemotePolicy(client, facts, answer_timeout_s=answer_timeout_s, exterior=exterior, wrist=wrist)
+    except BaseException:
+        client.close()
+        raise
+
+
+@dataclass(slots=True, eq=False)
+class _RemoteContext:
+    """Where an encoded observation is, and what to send if it is not there any more."""
+
+    observation: dict[str, Any]
+    handle: str = ""
+    generation: int = -1
+    """Connection the handle belongs to."""
+
+
+class RemotePolicy(FlowPolicy):
+    """The client of a steering server."""
+
+    def __init__(
+        self,
+        client: WireClient,
+        facts: ServerFacts,
+        *,
+        answer_timeout_s: float = 10.0,
+        exterior: str = "left",
+        wrist: str = "wrist",
+    ) -> None:
+        """Use a connected client; `load` makes one from an address.
+
+        Args:
+            client: connected to the server.
+            facts: what the server said of itself.
+            answer_timeout_s: for each answer, seconds.
+            exterior: camera sent as openpi's exterior one, if the server wants openpi's form.
+            wrist: likewise.
+        """
+        self._has_droid_form = facts.observation == DROID_OBSERVATION
+        self.spec = with_cameras(facts.spec, exterior, wrist) if self._has_droid_form else facts.spec
+        self.default_plan = facts.plan
+        self._client, self._timeout_s = client, answer_timeout_s
+        self.last_timing: dict[str, float] = {}
+        """Of the last answer, milliseconds: round_trip_ms, infer_ms, queue_ms."""
+        client.verify = self._verify
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self._client.settings.url
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the last request left a usable connection; the next one reconnects."""
+        return self._client.is_connected
+
+    def encode(self, observation: Observation) -> Context:
+        """Send the observation; its encoding stays on the server."""
+        remote = _RemoteContext(self._message_of(observation))
+        reply = self._ask({"op": "encode", "observation": remote.observation})
+        self._keep_handle(remote, reply)
+        features = self._array(reply, "features", (self.spec.feature_size,))
+        return Context(payload=remote, features=features, captured_ns=observation.captured_ns)
+
+    def velocity(self, context: Context, x: Float[Tensor, "B H A"], t: float) -> Float[Tensor, "B H A"]:
+        """Return the velocity of every row; for studies only, one round trip per call."""
+        self.check_shape(x, "State")
+        reply = self._ask_about(context, {"op": "velocity", "x": _wire(x), "t": float(t)})
+        return self._tensor(reply, "v", x)
+
+    def denoise(
+        self, context: Context, noise: Float[Tensor, "B H A"], *, steps: int | None = None
+    ) -> Float[Tensor, "B H A"]:
+        """Return normalised chunks grown from noises, in one message."""
+        self.check_shape(noise, "Noise")
+        reply = self._ask_about(context, {"op": "denoise", "noise": _wire(noise), "steps": steps})
+        return self._finite(self._tensor(reply, "chunk", noise))
+
+    def steer(self, context: Context, reference: Reference, plan: SteeringPlan) -> Steered:
+        """Return noises and normalised chunks for a batch of references, in one message."""
+        self.check_shape(reference.x, "Reference")
+        if not self.spec.can_steer:
+            raise SteeringUnavailable(self.spec.cannot_steer_reason or "The policy server can only sample.")
+        reply = self._ask_about(
+            context,
+            {
+                "op": "steer",
+                "reference": _wire(reference.x),
+                "commanded": reference.commanded.cpu().numpy(),
+                "plan": json.dumps(plan.to_json()),
+            },
+        )
+        noise, chunk, recovered = (self._tensor(reply, key, reference.x) for key in ("noise", "chunk", "recovered"))
+        return Steered(noise, self._finite(chunk), recovered)
+
+    def cancel(self) -> None:
+        """Make the request that is waiting, if any, raise PolicyError within 0.1 s. Any thread."""
+        self._client.cancel()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._client.close()
+
+    def _message_of(self, observation: Observation) -> dict[str, Any]:
+        if self._has_droid_form:
+            exterior, wrist = self.spec.cameras
+            return droid_message(observation, exterior=exterior, wrist=wrist)
+        return pack_observation(observation, cameras=self.spec.cameras)
+
+    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        started = time.monotonic()
+        reply = self._client.ask(message, timeout_s=self._timeout_s)
+        timing = reply.get("server_timing")
+        known = timing.items() if isinstance(timing, dict) else ()
+        self.last_timing = {str(k): float(v) for k, v in known if isinstance(v, (int, float))}
+        self.last_timing["round_trip_ms"] = (time.monotonic() - started) * 1e3
+        return reply
+
+    def _ask_about(self, context: Context, message: dict[str, Any]) -> dict[str, Any]:
+        """Ask with a context's handle, or with its observation where the handle is not known (any more)."""
+        remote = context.payload
+        if not isinstance(remote, _RemoteContext):
+            raise PolicyError("This context was encoded by another policy. Encode the observation again.")
+        self._client.connect()
+        if remote.generation == self._client.generation:
+            try:
+                return self._ask(message | {"context": remote.handle})
+            except ContextGone:
+                pass  # too old, or the connection was replaced while sending: the observation is sent again below
+        reply = self._ask(message | {"observation": remote.observation})
+        self._keep_handle(remote, reply)
+        return reply
+
+    def _keep_handle(self, remote: _RemoteContext, reply: dict[str, Any]) -> None:
+        remote.handle, remote.generation = str(reply.get("context")), self._client.generation
+
+    def _tensor(self, reply: dict[str, Any], key: str, like: Tensor) -> Tensor:
+        return torch.from_numpy(self._array(reply, key, tuple(like.shape))).to(like.device)
+
+    def _array(self, reply: dict[str, Any], key: str, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+        value = reply.get(key)
+        if not isinstance(value, np.ndarray) or value.dtype != np.float32 or value.shape != shape:
+            got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+            raise ServingError(f"The policy server's `{key}` is {got}, expected float32 {shape}. Update the server.")
+        return value.copy()
+
+    def _verify(self, metadata: Any) -> None:
+        """Raise unless a reconnected server still serves this policy."""
+        facts = read_metadata(metadata, url=self.url)
+        found = facts.spec.fingerprint if facts else "a stock openpi server"
+        if found != self.spec.fingerprint:
+            raise FingerprintMismatch(
+                f"The policy server at {self.url} now serves another policy: {found}, this session began with "
+                f"{self.spec.fingerprint}. Load the policy again, or start the server with the old one."
+            )
+
+
+class StockPolicy(RemotePolicy):
+    """The client of an unmodified openpi server: unsteered candidates only."""
+
+    def __init__(self, client: WireClient, spec: PolicySpec, *, answer_timeout_s: float = 10.0) -> None:
+        """Use a connected client; `load` makes one from an address.
+
+        Args:
+            client: connected to the server.
+            spec: made of the server's first answer.
+            answer_timeout_s: for each sample, seconds.
+        """
+        facts = ServerFacts(spec, SteeringPlan(), DROID_OBSERVATION, ())
+        exterior, wrist = spec.cameras
+        super().__init__(client, facts, answer_timeout_s=answer_timeout_s, exterior=exterior, wrist=wrist)
+
+    def encode(self, observation: Observation) -> Context:
+        """Keep the observation; a stock server is sent it with each sample."""
+        message = _RemoteContext(self._message_of(observation))
+        return Context(message, np.zeros(0, dtype=np.float32), observation.captured_ns)
+
+    def velocity(self, context: Context, x: Float[Tensor, "B H A"], t: float) -> Float[Tensor, "B H A"]:
+        """Refuse; see `spec.cannot_steer_reason`."""
+        raise SteeringUnavailable(STOCK_REASON)
+
+    def denoise(
+        self, context: Context, noise: Float[Tensor, "B H A"], *, steps: int | None = None
+    ) -> Float[Tensor, "B H A"]:
+        """Return one fresh sample per row; the server draws its own noise, the given one only says how many."""
+        self.check_shape(noise, "Noise")
+        space, rows = self.spec.action_space, []
+        for _ in range(noise.shape[0]):
+            reply = self._client.ask(context.payload.observation, timeout_s=self._timeout_s, has_ids=False)
+            rows.append(space.normalise(_stock_actions(reply, (self.spec.horizon, space.size))))
+        chunk = torch.from_numpy(np.stack(rows).astype(np.float32)).to(noise.device)
+        return self._finite(chunk)
+
+    def _verify(self, metadata: Any) -> None:
+        """Raise if a steering server has taken the stock one's place."""
+        if read_metadata(metadata, url=self.url) is not None:
+            raise FingerprintMismatch(f"The server at {self.url} has become a steering server. Load the policy again.")
+
+
+def _stock_spec(metadata: Any, probe: dict[str, Any], *, space: ActionKind, cameras: tuple[str, str]) -> PolicySpec:
+    """Return the spec of a stock server from its first answer; its horizon is nowhere else."""
+    actions = _stock_actions(probe, None)
+    if actions.shape[1] != space.size:
+        raise ConfigError(
+            f"The stock openpi server gives actions of {actions.shape[1]} numbers, {space.value} has {space.size}. "
+            f"Only DROID checkpoints are understood; serve others with openpi_server.py."
+        )
+    facts = hashlib.sha256(repr((sorted(map(str, metadata)), actions.shape, space.value)).encode()).hexdigest()
+    return PolicySpec(
+        name="openpi (stock server)",
+        horizon=actions.shape[0],
+        width=actions.shape[1],
+        action_space=droid_space(space),
+        cameras=cameras,
+        image_size=DROID_IMAGE,
+        integration_steps=10,
+        execute_rows=min(_STOCK_ROWS, actions.shape[0]),
+        feature_size=0,
+        fingerprint=f"stock:{facts[:16]}",
+        can_steer=False,
+        cannot_steer_reason=STOCK_REASON,
+    )
+
+
+def _stock_actions(reply: dict[str, Any], shape: tuple[int, int] | None) -> Float[np.ndarray, "H a"]:
+    """Return the actions of a stock reply.
+
+    Raises:
+        ServingError: there are none, or not of the expected shape.
+    """
+    actions = reply.get("actions")
+    if (
+        not isinstance(actions, np.ndarray)
+        or actions.dtype.kind != "f"
+        or actions.ndim != 2
+        or not 1 <= actions.shape[0] <= 1000
+        or (shape is not None and actions.shape != shape)
+    ):
+        got = f"{actions.dtype} {actions.shape}" if isinstance(actions, np.ndarray) else type(actions).__name__
+        raise ServingError(
+            f"The openpi server's `actions` are {got}, expected floats {shape or '(H, a)'}. Check its checkpoint."
+        )
+    return np.asarray(actions, dtype=np.float32)
+
+
+def _wire(x: Tensor) -> Float[np.ndarray, "..."]:
+    return x.detach().to(device="cpu", dtype=torch.float32).numpy()

@@ -1,0 +1,332 @@
+"""One connection to a policy server: timeouts, ids, reconnection, cancelling.
+
+Problem: a server may be gone, slow, restarted or replaced while a robot waits. Idea: every wait has an end; every request has
+an id and an answer with another id is dropped; a broken connection is made again by the next request, not more often than
+the back-off allows; a restarted server must show the same policy before it is used.
+
+Example: `ask({"op": "steer", ...}, timeout_s=2.0)` returns the reply's map, or raises PolicyTimeout after 2 s. The answer that
+arrives half a second later is dropped when the next request reads its own.
+
+Runs on the thread that asks (the inference worker); `cancel` may be called from any.
+"""
+
+import contextlib
+import ipaddress
+import itertools
+import logging
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.sync.client import ClientConnection, connect
+
+from frs_core import errors
+from frs_core.errors import ConfigError, PolicyError, PolicyTimeout, ServingError
+from frs_core.serving.codec import pack, unpack
+
+logger = logging.getLogger("frs.serving")
+
+_SLICE_S = 0.1
+"""How soon a waiting request notices `cancel`. An answer is noticed at once."""
+_BACKOFF_S = (0.5, 5.0)
+"""First and longest pause between attempts to connect."""
+_KNOWN_ERRORS = {
+    name: getattr(errors, name)
+    for name in (
+        "ConfigError",
+        "ShapeMismatch",
+        "PolicyError",
+        "PolicyTimeout",
+        "SteeringUnavailable",
+        "MalformedMessage",
+        "ContextGone",
+        "ServerBusy",
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """How to reach a server, and how long to wait."""
+
+    url: str
+    """ws://host:port or wss://host:port."""
+    token: str | None = field(default=None, repr=False)
+    connect_timeout_s: float = 5.0
+    """For TCP, TLS, handshake and metadata together."""
+    message_bytes: int = 32 * 2**20
+    """Largest message sent or accepted."""
+    tls_ca: Path | None = None
+    """PEM file of the authority (or the server's own certificate) to trust instead of the system's."""
+
+
+class WireClient:
+    """Asks a policy server one thing at a time."""
+
+    def __init__(self, settings: ClientSettings, *, verify: Callable[[Any], None] = lambda metadata: None) -> None:
+        """Prepare; nothing is sent before `connect` or the first request.
+
+        Args:
+            settings: address, token, limits.
+            verify: raises if the server's metadata is not what it should be; called on every connection.
+        """
+        parts = urlsplit(settings.url)
+        if parts.scheme not in ("ws", "wss") or not parts.hostname:
+            raise ConfigError(
+                f"Policy server address '{settings.url}' is not usable. Write ws://host:8000 or wss://host:8000."
+            )
+        self.settings = settings
+        self.verify = verify
+        self.generation = 0
+        """Counts connections; a server forgets a client's contexts between two."""
+        self._is_local = _is_local(parts.hostname)
+        if settings.token and parts.scheme == "ws" and not self._is_local:
+            logger.warning("The token travels to %s unencrypted; use wss:// or an ssh tunnel.", parts.hostname)
+        self._socket: ClientConnection | None = None
+        self._ids = itertools.count(1)
+        self._lock = threading.Lock()
+        self._cancelled = threading.Event()
+        self._timeouts = 0
+        self._retry_at, self._pause_s = 0.0, _BACKOFF_S[0]
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the last request left a usable connection."""
+        return self._socket is not None
+
+    def connect(self) -> Any:
+        """Connect if needed and return the server's metadata of this connection.
+
+        Raises:
+            ServingError: no server, wrong token, or not a policy server.
+        """
+        if self._socket is not None:
+            return self._metadata
+        wait_s = self._retry_at - time.monotonic()
+        if wait_s > 0:
+            raise ServingError(
+                f"The policy server at {self.settings.url} is not reachable. Trying again in {wait_s:.1f} s."
+            )
+        self._retry_at, self._pause_s = time.monotonic() + self._pause_s, min(2 * self._pause_s, _BACKOFF_S[1])
+        opened = self._open()
+        try:
+            data = opened.recv(timeout=self.settings.connect_timeout_s)
+            self._metadata = unpack(data if isinstance(data, bytes) else b"")
+            self.verify(self._metadata)
+        except (TimeoutError, ConnectionClosed, ServingError) as error:
+            opened.close()
+            if type(error) is ServingError:
+                raise
+            raise ServingError(
+                f"{self.settings.url} answers, but not as a policy server: {error}. Check the address and port."
+            ) from error
+        except BaseException:
+            opened.close()
+            raise
+        self._socket, self._timeouts = opened, 0
+        self._retry_at, self._pause_s = 0.0, _BACKOFF_S[0]
+        self.generation += 1
+        return self._metadata
+
+    def ask(self, message: dict[str, Any], *, timeout_s: float, has_ids: bool = True) -> dict[str, Any]:
+        """Return the reply to one message.
+
+        Args:
+            message: what to send; an id is added.
+            timeout_s: for the answer, seconds; connecting first, if needed, has its own limit.
+            has_ids: False for stock servers, which echo none; a timeout then costs the connection.
+        Raises:
+            PolicyTimeout: no answer in time.
+            PolicyError: the server's inference failed, or the request was cancelled.
+            ServingError: the connection failed; the next request makes another.
+        """
+        if not self._lock.acquire(timeout=timeout_s):
+            raise PolicyTimeout("Another request to the policy server has not ended. Ask from one thread only.")
+        try:
+            self._cancelled.clear()
+            name = next(self._ids) if has_ids else None
+            self._send(message | {"id": name} if has_ids else message)
+            return self._wait(name, timeout_s)
+        finally:
+            self._lock.release()
+
+    def cancel(self) -> None:
+        """Make the request that is waiting, if any, raise PolicyError within 0.1 s. Any thread."""
+        self._cancelled.set()
+
+    def close(self) -> None:
+        """Disconnect; the next request would connect again."""
+        opened, self._socket = self._socket, None
+        if opened is not None:
+            opened.close()
+
+    def _open(self) -> ClientConnection:
+        s = self.settings
+        headers = {"Authorization": f"Api-Key {s.token}"} if s.token else None
+        try:
+            context = ssl.create_default_context(cafile=s.tls_ca) if s.url.startswith("wss") else None
+            # __enter__ marks the connection as ours to close; websockets 17 asks for it, 15 does not mind.
+            opened = connect(
+                s.url,
+                ssl=context,
+                compression=None,
+                max_size=s.message_bytes,
+                additional_headers=headers,
+                open_timeout=s.connect_timeout_s,
+                close_timeout=1.0,
+                **({"proxy": None} if self._is_local else {}),
+            ).__enter__()
+        except InvalidStatus as error:
+            raise self._refusal(error.response.status_code) from error
+        except InvalidURI as error:
+            raise ConfigError(
+                f"Policy server address '{s.url}' is not usable: {error}. Write ws://host:8000."
+            ) from error
+        except ssl.SSLError as error:
+            raise ServingError(
+                f"TLS with the policy server at {s.url} failed: {error}. Give its certificate with tls_ca."
+            ) from error
+        except TimeoutError as error:
+            raise ServingError(
+                f"The policy server at {s.url} did not answer within {s.connect_timeout_s:g} s. Check host, port and network."
+            ) from error
+        except (OSError, InvalidHandshake, EOFError) as error:
+            raise ServingError(
+                f"No policy server at {s.url}: {error}. Start one with `frs serve`, or check the address."
+            ) from error
+        _limit_sending(opened.socket, s.connect_timeout_s)
+        return opened
+
+    def _refusal(self, status: int) -> ServingError:
+        url = self.settings.url
+        if status in (401, 403):
+            return ServingError(
+                f"The policy server at {url} refused the token. Set the server's token on this machine too."
+            )
+        if status == 503:
+            return ServingError(f"The policy server at {url} has too many connections. Close another client.")
+        return ServingError(
+            f"{url} answers with HTTP status {status}, not as a policy server. Check the address and port."
+        )
+
+    def _send(self, message: dict[str, Any]) -> None:
+        data = pack(message)
+        if len(data) > self.settings.message_bytes:
+            raise ConfigError(
+                f"A request of {len(data) / 2**20:.1f} MiB exceeds the limit of {self.settings.message_bytes / 2**20:.1f} MiB. "
+                f"Send fewer or smaller pictures."
+            )
+        was_connected = self.is_connected
+        self.connect()
+        try:
+            self._required().send(data)
+        except ConnectionClosed as error:
+            self.close()
+            if not was_connected:
+                raise self._lost(error) from error
+            # An idle connection was found dead; nothing of this request has been computed, so asking again is safe.
+            self.connect()
+            try:
+                self._required().send(data)
+            except ConnectionClosed as again:
+                self.close()
+                raise self._lost(again) from again
+
+    def _wait(self, name: int | None, timeout_s: float) -> dict[str, Any]:
+        """Return the answer with this id, dropping others."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            frame = self._receive(name, deadline, timeout_s)
+            if isinstance(frame, str):
+                raise PolicyError(f"The policy server reports an error: {frame[:1000]}")
+            try:
+                reply = unpack(frame)
+            except ServingError:
+                self.close()
+                raise
+            if not isinstance(reply, dict):
+                self.close()
+                raise ServingError(
+                    f"The policy server answered with a {type(reply).__name__}, expected a map. Update it."
+                )
+            if name is not None and reply.get("id") != name:
+                logger.info("Dropped a late answer (id %s, waiting for %s)", reply.get("id"), name)
+                continue
+            self._timeouts = 0
+            if isinstance(reply.get("error"), dict):
+                raise _remote_error(reply["error"])
+            return reply
+
+    def _receive(self, name: int | None, deadline: float, timeout_s: float) -> str | bytes:
+        opened = self._required()
+        while True:
+            remaining = deadline - time.monotonic()
+            if self._cancelled.is_set():
+                self._abandon(name)
+                raise PolicyError("The request to the policy server was cancelled.")
+            if remaining <= 0:
+                self._timeouts += 1
+                self._abandon(name)
+                raise PolicyTimeout(
+                    f"The policy server at {self.settings.url} did not answer within {timeout_s:g} s. "
+                    f"Check its load and the network."
+                )
+            try:
+                return opened.recv(timeout=min(_SLICE_S, remaining))
+            except TimeoutError:
+                continue
+            except ConnectionClosed as error:
+                self.close()
+                raise self._lost(error) from error
+
+    def _abandon(self, name: int | None) -> None:
+        """Tell the server not to compute a request any more; leave a server that has stopped answering."""
+        if name is None or self._timeouts >= 2:
+            self.close()
+            return
+        with contextlib.suppress(ConnectionClosed):  # the next request notices and connects again
+            self._required().send(pack({"op": "cancel", "id": 0, "target": name}))
+
+    def _required(self) -> ClientConnection:
+        if self._socket is None:
+            raise ServingError(f"Not connected to the policy server at {self.settings.url}.")
+        return self._socket
+
+    def _lost(self, error: Exception) -> ServingError:
+        return ServingError(
+            f"The connection to the policy server at {self.settings.url} was lost: {error}. The next request reconnects."
+        )
+
+
+def _remote_error(error: dict[Any, Any]) -> Exception:
+    """Return a server's error as the class of the same name here; unknown ones as PolicyError."""
+    kind, text = str(error.get("type")), str(error.get("message"))[:2000]
+    known = _KNOWN_ERRORS.get(kind)
+    return known(text) if known else PolicyError(f"The policy server reports {kind}: {text}")
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def _limit_sending(raw: socket.socket, timeout_s: float) -> None:
+    """Bound how long a send may block on a peer that does not read; small messages leave at once."""
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if sys.platform == "win32":
+        limit = struct.pack("L", int(timeout_s * 1e3))
+    else:
+        limit = struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6))
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

@@ -1,0 +1,359 @@
+"""A websocket server in front of one worker thread: it knows messages, limits and tokens, but no policy.
+
+Problem: inference takes tens of milliseconds and must not be shared between threads, while clients come, go, stall, flood
+and send rubbish. Idea: an event loop talks to all clients and never computes; one worker thread computes and never talks.
+Everything a client can grow is bounded: message size, entries, connections, unanswered requests, unsent bytes, time.
+
+On connect the server sends its metadata. Each binary frame is one message (see `codec`). A message without `op` is
+openpi's: it gets a map with `actions` back, or a text frame with the error. A message with `op` gets a map with its `id`
+and either results or `error` = {type, message}. {"op": "cancel", "id": 8, "target": 7} answers 7 with error `Cancelled`.
+GET /healthz answers 200, or 503 when one inference has been running for `stall_s`.
+
+Example: Door(lambda message, contexts: {"actions": np.zeros((15, 8))}, {}, DoorSettings()).run() is a whole openpi server.
+
+Threads: the event loop's (whoever calls `run`) and the worker's (`handle` alone runs there). The part between the marks is
+kept word for word in `openpi_server.py`, which must stand alone.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import http
+import ipaddress
+import logging
+import signal
+import ssl
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from frs_core.errors import ConfigError, MalformedMessage, ServerBusy, ServingError
+from frs_core.serving.codec import pack, unpack
+
+__all__ = ["Contexts", "Door", "DoorSettings", "is_loopback"]
+
+logger = logging.getLogger("frs.serving")
+
+# <door>
+Contexts = OrderedDict[str, Any]
+"""A client's encoded observations by handle, oldest first; the handler keeps it small."""
+MIN_TOKEN = 16
+"""Characters; 16 random ones cannot be guessed over a network."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoorSettings:
+    """Where to listen, whom to let in, and how much of everything."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0 = any free port; read `Door.port`."""
+    token: str | None = None
+    """Clients send it as `Authorization: Bearer ...` (or openpi's `Api-Key ...`). Needed off loopback."""
+    tls_cert: Path | None = None
+    """PEM file with the certificate chain; with `tls_key` the server speaks wss."""
+    tls_key: Path | None = None
+    message_bytes: int = 32 * 2**20
+    """Largest message; three 1280 x 720 pictures are 8 MiB."""
+    connections: int = 16
+    in_flight: int = 4
+    """Unanswered requests per connection."""
+    send_timeout_s: float = 10.0
+    """A client that does not read its answer for so long is dropped."""
+    open_timeout_s: float = 10.0
+    """For TCP, TLS and websocket handshake together."""
+    ping_s: float = 20.0
+    """Silent connections are pinged, and dropped after as long again."""
+    stall_s: float = 120.0
+    """One inference longer than this turns /healthz red. A first compilation may take a minute."""
+
+    def __post_init__(self) -> None:
+        if self.token is not None and len(self.token) < MIN_TOKEN:
+            raise ConfigError(
+                f"The server's token has {len(self.token)} characters, needs at least {MIN_TOKEN}. "
+                f"Make one with `openssl rand -hex 16`."
+            )
+        if not is_loopback(self.host) and self.token is None:
+            raise ConfigError(
+                f"Listening on '{self.host}' lets other machines command the policy, and no token is set. "
+                f"Set a token (FRS_TOKEN or a token file), or listen on 127.0.0.1 and reach it through "
+                f"`ssh -L {self.port}:127.0.0.1:{self.port}`."
+            )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ConfigError("TLS needs both a certificate and a key, got one of them. Give both files or neither.")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a server bound to `host`."""
+    if host == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+class Door:
+    """Serves one handler to many clients."""
+
+    def __init__(
+        self,
+        handle: Callable[[dict[str, Any], Contexts], dict[str, Any]],
+        metadata: dict[str, Any],
+        settings: DoorSettings,
+    ) -> None:
+        """Prepare to serve; nothing listens yet.
+
+        Args:
+            handle: turns a message into a reply, on the worker thread; what it raises goes to the client as text.
+            metadata: sent to each client on connect.
+            settings: address, token and limits.
+        """
+        self.settings = settings
+        self.port = settings.port
+        self._handle = handle
+        self._metadata = pack(metadata)
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._busy_since: float | None = None
+        self._seats = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+
+    def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until `stop`, SIGINT or SIGTERM.
+
+        Args:
+            on_ready: called once the port listens.
+        Raises:
+            ServingError: the address cannot be listened on.
+        """
+        try:
+            asyncio.run(self._serve(on_ready))
+        except OSError as error:
+            raise ServingError(
+                f"Cannot listen on {self.settings.host}:{self.settings.port}: {error.strerror or error}. "
+                f"Choose another port, or stop the server that has it."
+            ) from error
+        finally:
+            self._worker.shutdown(wait=False, cancel_futures=True)
+
+    def stop(self) -> None:
+        """Stop serving; any thread, any time."""
+        if self._loop is not None and self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+                self._loop.call_soon_threadsafe(self._stop.set)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Door"]:
+        """Serve from a thread of its own for the length of a `with` block; `port` is known inside.
+
+        Raises:
+            ServingError: the server did not come up within 30 s.
+        """
+        ready, failure = threading.Event(), list[BaseException]()
+
+        def body() -> None:
+            try:
+                self.run(ready.set)
+            except ServingError as error:
+                failure.append(error)
+            finally:
+                ready.set()
+
+        thread = threading.Thread(target=body, name="policy-server", daemon=True)
+        thread.start()
+        if not ready.wait(30.0):
+            raise ServingError("The policy server did not come up within 30 s. See its log.")
+        if failure:
+            raise failure[0]
+        try:
+            yield self
+        finally:
+            self.stop()
+            thread.join(10.0)
+
+    async def _serve(self, on_ready: Callable[[], None]) -> None:
+        s = self.settings
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        if threading.current_thread() is threading.main_thread():
+            with contextlib.suppress(NotImplementedError):  # Windows
+                self._loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        # Browsers always send Origin; refusing it keeps web pages from talking to a server on loopback.
+        async with serve(
+            self._talk,
+            s.host,
+            s.port,
+            ssl=self._tls(),
+            origins=[None],
+            process_request=self._admit,
+            compression=None,
+            max_size=s.message_bytes,
+            max_queue=2,
+            open_timeout=s.open_timeout_s,
+            close_timeout=2.0,
+            ping_interval=s.ping_s,
+            ping_timeout=s.ping_s,
+            server_header=None,
+        ) as server:
+            self.port = next(iter(server.sockets)).getsockname()[1]
+            on_ready()
+            await self._stop.wait()
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.settings.tls_cert is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.settings.tls_cert, self.settings.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"TLS certificate or key cannot be read: {error}. Both must be PEM files.") from error
+        return context
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Return an HTTP answer for health checks and unwanted clients, None to go on."""
+        if request.path == "/healthz":
+            since = self._busy_since
+            if since is not None and time.monotonic() - since > self.settings.stall_s:
+                text = f"inference has been running for {time.monotonic() - since:.0f} s\n"
+                return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, text)
+            return connection.respond(http.HTTPStatus.OK, "OK\n")
+        if self.settings.token is not None and not self._is_authorised(request):
+            logger.warning("Refused %s: wrong or missing token", connection.remote_address)
+            return connection.respond(http.HTTPStatus.UNAUTHORIZED, "Wrong or missing token.\n")
+        if self._seats >= self.settings.connections:
+            return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections.\n")
+        return None
+
+    def _is_authorised(self, request: Request) -> bool:
+        expected = (self.settings.token or "").encode()
+        given = request.headers.get_all("Authorization")
+        scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        is_equal = hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), expected)
+        return is_equal and scheme.lower() in ("bearer", "api-key")
+
+    async def _talk(self, socket: ServerConnection) -> None:
+        """Read one client's messages until it leaves; answers are sent by a task each, in order of completion."""
+        self._seats += 1
+        contexts: Contexts = OrderedDict()
+        waiting: dict[int, tuple[Any, asyncio.Future[bytes | str]]] = {}
+        tasks: set[asyncio.Task[None]] = set()
+        logger.info("Client %s came", socket.remote_address)
+        try:
+            await self._send(socket, self._metadata)
+            async for frame in socket:
+                answer = self._receive(frame, contexts, waiting, unsent=len(tasks))
+                task = asyncio.create_task(self._answer(socket, answer))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                if not isinstance(answer, asyncio.Future):
+                    await task
+        except ConnectionClosed:
+            pass  # a client that leaves without a close frame is no error of the server
+        finally:
+            self._seats -= 1
+            for _, future in waiting.values():
+                future.cancel()
+            for task in tasks:
+                task.cancel()
+            contexts.clear()
+            logger.info("Client %s left", socket.remote_address)
+
+    def _receive(
+        self,
+        frame: str | bytes,
+        contexts: Contexts,
+        waiting: dict[int, tuple[Any, "asyncio.Future[bytes | str]"]],
+        *,
+        unsent: int,
+    ) -> "asyncio.Future[bytes | str] | bytes | str":
+        """Return the answer to a frame, or the future that will hold it."""
+        message: Any = None
+        try:
+            if isinstance(frame, str):
+                raise MalformedMessage("Message is a text frame. Send msgpack in a binary frame.")
+            message = unpack(frame)
+            _check_envelope(message)
+            if message.get("op") == "cancel":
+                hits = [f for name, f in waiting.values() if name is not None and name == message.get("target")]
+                return pack({"id": message.get("id"), "cancelled": sum(f.cancel() for f in hits)})
+            if unsent >= self.settings.in_flight:
+                raise ServerBusy(f"{unsent} requests are unanswered already. Wait for an answer, then ask again.")
+        except (MalformedMessage, ServerBusy) as error:
+            return _failure(message, error)
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._worker, self._work, message, contexts, time.monotonic())
+        waiting[id(future)] = (message.get("id"), future)
+        future.add_done_callback(lambda done: waiting.pop(id(done), None))
+        if "op" in message:
+            shown = {"op": message["op"], "id": message.get("id")}
+            return asyncio.ensure_future(_or_cancelled(future, shown))
+        return future
+
+    async def _answer(self, socket: ServerConnection, answer: "asyncio.Future[bytes | str] | bytes | str") -> None:
+        data = await answer if isinstance(answer, asyncio.Future) else answer
+        with contextlib.suppress(ConnectionClosed):
+            await self._send(socket, data)
+
+    async def _send(self, socket: ServerConnection, data: bytes | str) -> None:
+        try:
+            await asyncio.wait_for(socket.send(data), self.settings.send_timeout_s)
+        except TimeoutError:
+            logger.warning("Dropped %s: it does not read its answers", socket.remote_address)
+            socket.transport.abort()
+
+    def _work(self, message: dict[str, Any], contexts: Contexts, asked: float) -> bytes | str:
+        """Compute one reply; runs on the worker thread."""
+        self._busy_since = started = time.monotonic()
+        try:
+            reply = self._handle(message, contexts)
+            done = time.monotonic()
+            reply["server_timing"] = {"infer_ms": (done - started) * 1e3, "queue_ms": (started - asked) * 1e3}
+            if "id" in message:
+                reply["id"] = message["id"]
+            return pack(reply)
+        except Exception as error:
+            logger.exception("Request failed")
+            return _failure(message, error)
+        finally:
+            self._busy_since = None
+
+
+async def _or_cancelled(future: "asyncio.Future[bytes | str]", shown: dict[str, Any]) -> bytes | str:
+    """Return the reply, or the error that tells a cancelled request's sender so."""
+    try:
+        return await future
+    except asyncio.CancelledError:
+        if not future.cancelled():
+            raise
+        return pack({"id": shown["id"], "error": {"type": "Cancelled", "message": "The request was cancelled."}})
+
+
+def _check_envelope(message: Any) -> None:
+    """Raise unless a message is a map with a sane operation and id."""
+    if not isinstance(message, dict):
+        raise MalformedMessage(f"Message is a {type(message).__name__}, expected a map.")
+    name, op = message.get("id"), message.get("op", "")
+    if not (name is None or type(name) is int or (isinstance(name, str) and len(name) <= 64)):
+        raise MalformedMessage("Request id must be an integer or at most 64 characters.")
+    if not isinstance(op, str) or len(op) > 64:
+        raise MalformedMessage("`op` must be the name of an operation.")
+
+
+def _failure(message: Any, error: Exception) -> bytes | str:
+    """Return an error as its sender expects it: a text frame for openpi's clients, a map with the id for ours."""
+    kind, text = type(error).__name__, str(error)[:2000].encode("utf-8", "replace").decode()
+    if isinstance(message, dict) and isinstance(message.get("op"), str):
+        name = message.get("id")
+        return pack({"id": name if isinstance(name, (int, str)) else None, "error": {"type": kind, "message": text}})
+    return f"{kind}: {text}"
+
+
+# </door>

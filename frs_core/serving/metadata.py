@@ -1,0 +1,169 @@
+"""What a server says of itself on connect, and what a client makes of it.
+
+A stock openpi server sends a free-form map (often empty). Ours adds one key, `frs`:
+{"protocol": 1, "observation": "frs/1" or "openpi/droid", "ops": [...], "spec": {...}, "plan": "{...json...}"}.
+The client believes nothing: sizes, names and numbers are checked before a `PolicySpec` is made of them.
+
+Example: metadata({}) -> no `frs` -> `read_metadata` returns None: a server that only samples.
+Any thread.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from frs_core import kinematics
+from frs_core.actions import ActionKind, ActionSpace
+from frs_core.errors import ConfigError, FrsError, ServingError
+from frs_core.policies.base import PolicySpec
+from frs_core.serving.observations import mapping, numbers
+from frs_core.steering import SteeringPlan
+
+PROTOCOL = 1
+OPERATIONS = ("encode", "steer", "denoise", "velocity", "release")
+OWN_OBSERVATION = "frs/1"
+"""The observation form of `observations.pack_observation`."""
+DROID_OBSERVATION = "openpi/droid"
+"""The five keys of openpi's DROID client."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServerFacts:
+    """What a steering server serves."""
+
+    spec: PolicySpec
+    plan: SteeringPlan
+    observation: str
+    """OWN_OBSERVATION or DROID_OBSERVATION."""
+    operations: tuple[str, ...]
+
+
+def build_metadata(spec: PolicySpec, plan: SteeringPlan) -> dict[str, Any]:
+    """Return what our server sends on connect."""
+    space = spec.action_space
+    return {
+        "frs": {
+            "protocol": PROTOCOL,
+            "observation": OWN_OBSERVATION,
+            "ops": list(OPERATIONS),
+            "plan": json.dumps(plan.to_json()),
+            "spec": {
+                "name": spec.name,
+                "horizon": spec.horizon,
+                "width": spec.width,
+                "cameras": list(spec.cameras),
+                "image_size": list(spec.image_size),
+                "integration_steps": spec.integration_steps,
+                "execute_rows": spec.execute_rows,
+                "feature_size": spec.feature_size,
+                "fingerprint": spec.fingerprint,
+                "can_steer": spec.can_steer,
+                "cannot_steer_reason": spec.cannot_steer_reason,
+                "action_space": {
+                    "kind": space.kind.value,
+                    "offset": space.offset,
+                    "scale": space.scale,
+                    "low": space.low,
+                    "high": space.high,
+                    "control_hz": float(space.control_hz),
+                },
+            },
+        }
+    }
+
+
+def read_metadata(message: Any, *, url: str) -> ServerFacts | None:
+    """Return what a server says it serves; None for a stock openpi server.
+
+    Raises:
+        ServingError: the server speaks another protocol version, or its facts make no sense.
+    """
+    try:
+        facts = mapping(message, "metadata").get("frs")
+        if facts is None:
+            return None
+        facts = mapping(facts, "frs")
+        if facts.get("protocol") != PROTOCOL:
+            raise ServingError(
+                f"The policy server at {url} speaks protocol {facts.get('protocol')!r}, this client {PROTOCOL}. "
+                f"Install the same version on both machines."
+            )
+        observation = facts.get("observation")
+        if observation not in (OWN_OBSERVATION, DROID_OBSERVATION):
+            raise ConfigError(f"observation form {observation!r} is unknown")
+        return ServerFacts(
+            spec=_read_spec(mapping(facts.get("spec"), "spec")),
+            plan=SteeringPlan.from_json(json.loads(str(facts.get("plan")))),
+            observation=observation,
+            operations=tuple(str(op) for op in facts.get("ops", ())),
+        )
+    except ServingError as error:
+        if type(error) is ServingError:
+            raise
+        raise _nonsense(url, error) from error
+    except (FrsError, ValueError, TypeError, KeyError, OverflowError) as error:
+        raise _nonsense(url, error) from error
+
+
+def droid_space(kind: ActionKind) -> ActionSpace:
+    """Return a DROID action space as a stock server gives it: robot units, the gripper centred.
+
+    Source: openpi examples/droid (velocities in [-1, 1], gripper 0 open .. 1 closed, 15 Hz).
+    """
+    if kind is ActionKind.EE_DELTA:
+        raise ConfigError("DROID's openpi policies act in joint space. Use joint_velocity or joint_position.")
+    one, is_velocity = np.ones(7), kind is ActionKind.JOINT_VELOCITY
+    low, high = (-one, one) if is_velocity else (kinematics.Q_LOW, kinematics.Q_HIGH)
+    return ActionSpace(
+        kind=kind,
+        offset=np.append(np.zeros(7), 0.5).astype(np.float32),
+        scale=np.append(one, 0.5).astype(np.float32),
+        low=np.append(low, 0.0).astype(np.float32),
+        high=np.append(high, 1.0).astype(np.float32),
+    )
+
+
+def with_cameras(spec: PolicySpec, exterior: str, wrist: str) -> PolicySpec:
+    """Return the spec looking at the two named cameras."""
+    return replace(spec, cameras=(exterior, wrist))
+
+
+def _nonsense(url: str, error: Exception) -> ServingError:
+    return ServingError(f"The policy server at {url} describes itself wrongly: {error}. Update the server.")
+
+
+def _read_spec(data: dict[Any, Any]) -> PolicySpec:
+    space = mapping(data.get("action_space"), "action_space")
+    kind = ActionKind(space.get("kind"))
+    vectors = {
+        name: numbers(space, name, (kind.size,)).astype(np.float32) for name in ("offset", "scale", "low", "high")
+    }
+    if not (vectors["scale"] > 0).all():
+        raise ConfigError("action scale must be > 0")
+    horizon, width = _count(data, "horizon", 1), _count(data, "width", 1)
+    if width < kind.size:
+        raise ConfigError(f"width {width} is less than the {kind.size} numbers of {kind.value}")
+    height, breadth = (int(n) for n in numbers(data, "image_size", (2,)))
+    return PolicySpec(
+        name=str(data.get("name"))[:200],
+        horizon=horizon,
+        width=width,
+        action_space=ActionSpace(kind=kind, control_hz=float(numbers(space, "control_hz", ())), **vectors),
+        cameras=tuple(str(name)[:100] for name in data.get("cameras", ())),
+        image_size=(height, breadth),
+        integration_steps=_count(data, "integration_steps", 1),
+        execute_rows=min(_count(data, "execute_rows", 1), horizon),
+        feature_size=_count(data, "feature_size", 0),
+        fingerprint=str(data.get("fingerprint"))[:200],
+        can_steer=data.get("can_steer") is True,
+        cannot_steer_reason=str(data.get("cannot_steer_reason", ""))[:1000],
+    )
+
+
+def _count(data: dict[Any, Any], key: str, least: int) -> int:
+    value = data.get(key)
+    if type(value) is not int or not least <= value <= 100_000:
+        raise ConfigError(f"{key} is {str(value)[:40]!r}, expected {least}..100000")
+    return value

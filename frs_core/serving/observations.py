@@ -1,0 +1,296 @@
+"""Observations as messages: our own full form, and the five keys of openpi's DROID policies.
+
+Problem: our server wants everything a policy may look at; a stock openpi server wants exactly what its DROID client
+sends. Idea: two pairs of functions.
+
+| ours, under `observation` | meaning |
+|---|---|
+| frames | name -> {image uint8 [H, W, 3], captured_ns, calibration or nil} |
+| q, dq, gripper, gripper_command, T_base_tcp, instruction, captured_ns, step | as in `Observation` |
+
+| openpi DROID | meaning |
+|---|---|
+| observation/exterior_image_1_left, observation/wrist_image_left | uint8 [224, 224, 3] RGB, letterboxed |
+| observation/joint_position | float64 [7], rad |
+| observation/gripper_position | float64 [1], 0 open .. 1 closed |
+| prompt | str |
+
+Time stamps are the client's own monotonic clock and are only handed back. `success` and `extra` never leave the client:
+no policy may see them. Example: a 1280 x 720 frame becomes 224 x 126 pixels with 49 black rows above and below.
+Any thread.
+"""
+
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from frs_core import kinematics
+from frs_core.errors import ConfigError, MalformedMessage
+from frs_core.observation import Calibration, CameraFrame, Observation
+
+DROID_IMAGE = (224, 224)
+"""(height, width) of a DROID client's images. Source: openpi examples/droid/main.py."""
+EXTERIOR_KEY = "observation/exterior_image_1_left"
+WRIST_KEY = "observation/wrist_image_left"
+JOINT_KEY = "observation/joint_position"
+GRIPPER_KEY = "observation/gripper_position"
+PROMPT_KEY = "prompt"
+MAX_SIDE = 4096
+"""Pixels; a larger picture is a mistake or an attack."""
+MAX_PROMPT = 4096
+"""Characters."""
+
+
+def pack_observation(observation: Observation, *, cameras: tuple[str, ...]) -> dict[str, Any]:
+    """Return our message form of an observation, with the frames of `cameras` only.
+
+    Raises:
+        ConfigError: a camera is missing.
+    """
+    frames: dict[str, Any] = {}
+    for name in cameras:
+        frame = _frame_of(observation, name)
+        calibration = frame.calibration
+        frames[name] = {
+            "image": frame.image,
+            "captured_ns": frame.captured_ns,
+            "calibration": calibration
+            and {
+                "K": calibration.K,
+                "T_base_camera": calibration.T_base_camera,
+                "width": calibration.width,
+                "height": calibration.height,
+                "made_at": calibration.made_at,
+            },
+        }
+    return {
+        "frames": frames,
+        "q": observation.q,
+        "dq": observation.dq,
+        "gripper": float(observation.gripper),
+        "gripper_command": float(observation.gripper_command),
+        "T_base_tcp": observation.T_base_tcp,
+        "instruction": observation.instruction,
+        "captured_ns": int(observation.captured_ns),
+        "step": int(observation.step),
+    }
+
+
+def unpack_observation(message: Any) -> Observation:
+    """Return the observation of our message form.
+
+    Raises:
+        MalformedMessage: a field is missing, or has another shape, type or range.
+    """
+    data = mapping(message, "observation")
+    return Observation(
+        frames={str(name): _read_frame(entry) for name, entry in mapping(data.get("frames"), "frames").items()},
+        q=numbers(data, "q", (7,)),
+        dq=numbers(data, "dq", (7,)),
+        gripper=_number(data, "gripper"),
+        gripper_command=_number(data, "gripper_command"),
+        T_base_tcp=numbers(data, "T_base_tcp", (4, 4)),
+        instruction=_text(data, "instruction"),
+        captured_ns=_integer(data, "captured_ns"),
+        step=_integer(data, "step"),
+    )
+
+
+def droid_message(observation: Observation, *, exterior: str, wrist: str) -> dict[str, Any]:
+    """Return what openpi's DROID client would send for an observation.
+
+    Args:
+        observation: the robot's state and pictures.
+        exterior: the camera to send as the exterior left one.
+        wrist: the wrist camera.
+    Raises:
+        ConfigError: a camera is missing.
+    """
+    return {
+        EXTERIOR_KEY: letterbox(_frame_of(observation, exterior).image, size=DROID_IMAGE),
+        WRIST_KEY: letterbox(_frame_of(observation, wrist).image, size=DROID_IMAGE),
+        JOINT_KEY: np.asarray(observation.q, dtype=np.float64),
+        GRIPPER_KEY: np.array([observation.gripper], dtype=np.float64),
+        PROMPT_KEY: observation.instruction,
+    }
+
+
+def blank_droid_message(prompt: str = "do nothing") -> dict[str, Any]:
+    """Return a DROID message of black pictures and an arm at rest, to learn the shape of a server's answer."""
+    black = np.zeros((*DROID_IMAGE, 3), dtype=np.uint8)
+    rest = np.array([0.0, -np.pi / 5, 0.0, -4 * np.pi / 5, 0.0, 3 * np.pi / 5, 0.0])
+    return {EXTERIOR_KEY: black, WRIST_KEY: black, JOINT_KEY: rest, GRIPPER_KEY: np.zeros(1), PROMPT_KEY: prompt}
+
+
+def read_droid(message: Mapping[Any, Any], *, cameras: tuple[str, ...]) -> Observation:
+    """Return the observation of a stock DROID message, for a policy that looks at `cameras`.
+
+    The wrist picture goes to the camera with "wrist" or "hand" in its name, the exterior one to all others. Speeds are
+    taken as zero, and the tool as the Franka hand's.
+
+    Raises:
+        MalformedMessage: a key is missing or holds something else.
+    """
+    missing = [k for k in (EXTERIOR_KEY, WRIST_KEY, JOINT_KEY, GRIPPER_KEY, PROMPT_KEY) if k not in message]
+    if missing:
+        raise MalformedMessage(
+            f"Observation lacks {missing}. A message without `op` is read as openpi's DROID observation, with the keys "
+            f"{EXTERIOR_KEY}, {WRIST_KEY}, {JOINT_KEY}, {GRIPPER_KEY} and {PROMPT_KEY}."
+        )
+    now = time.monotonic_ns()
+    exterior = CameraFrame(_read_image(message[EXTERIOR_KEY], EXTERIOR_KEY), now)
+    wrist = CameraFrame(_read_image(message[WRIST_KEY], WRIST_KEY), now)
+    q = numbers(message, JOINT_KEY, (7,))
+    gripper = float(np.ravel(numbers(message, GRIPPER_KEY, None))[0])
+    T_flange_tcp = np.eye(4)
+    T_flange_tcp[2, 3] = kinematics.HAND_TCP_OFFSET
+    return Observation(
+        frames={c: wrist if "wrist" in c or "hand" in c else exterior for c in cameras},
+        q=q,
+        dq=np.zeros(7),
+        gripper=gripper,
+        gripper_command=float(gripper > 0.5),
+        T_base_tcp=kinematics.flange_pose(q) @ T_flange_tcp,
+        instruction=_text(message, PROMPT_KEY),
+        captured_ns=now,
+    )
+
+
+def letterbox(image: UInt8[np.ndarray, "H W 3"], *, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the picture scaled to fit inside `size` with its proportions kept, black around it.
+
+    Both axes are filtered with a triangle as wide as one output pixel, as pi0.5 saw its training pictures.
+
+    Args:
+        image: RGB.
+        size: (height, width), pixels.
+    Source: openpi resize_with_pad (PIL, bilinear); equal to it within one grey level.
+    """
+    height, width = image.shape[:2]
+    if (height, width) == size:
+        return image
+    ratio = max(width / size[1], height / size[0])
+    rows, columns = max(1, int(height / ratio)), max(1, int(width / ratio))
+    across = np.einsum("ow,hwc->hoc", _triangle(width, columns), image.astype(np.float32), optimize=True)
+    across = np.floor(np.clip(across, 0, 255) + 0.5)
+    down = np.einsum("oh,hwc->owc", _triangle(height, rows), across, optimize=True)
+    canvas = np.zeros((*size, 3), dtype=np.uint8)
+    top, left = (size[0] - rows) // 2, (size[1] - columns) // 2
+    canvas[top : top + rows, left : left + columns] = np.floor(np.clip(down, 0, 255) + 0.5).astype(np.uint8)
+    return canvas
+
+
+@lru_cache(maxsize=16)
+def _triangle(size_in: int, size_out: int) -> Float[np.ndarray, "o i"]:
+    """Return the matrix that resamples one axis; each row sums to one."""
+    scale = size_in / size_out
+    reach = max(scale, 1.0)
+    centres = (np.arange(size_out) + 0.5) * scale
+    offsets = (np.arange(size_in) + 0.5)[None] - centres[:, None]
+    weights = np.clip(1.0 - np.abs(offsets) / reach, 0.0, None)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def mapping(value: Any, what: str) -> dict[Any, Any]:
+    """Return `value`, which must be a map.
+
+    Raises:
+        MalformedMessage: it is something else.
+    """
+    if not isinstance(value, dict):
+        raise MalformedMessage(f"`{what}` is a {type(value).__name__}, expected a map.")
+    return value
+
+
+def numbers(data: Mapping[Any, Any], key: str, shape: tuple[int, ...] | None) -> Float[np.ndarray, "..."]:
+    """Return an array of finite numbers as float64.
+
+    Args:
+        data: the map it is in.
+        key: its name there.
+        shape: what it must have; None = any with 1..64 numbers.
+    Raises:
+        MalformedMessage: missing, of another shape, or not finite.
+    """
+    value = data.get(key)
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "biuf":
+        raise MalformedMessage(f"`{key}` is an array of {value.dtype}, expected numbers.")
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise MalformedMessage(f"`{key}` is a {type(value).__name__}, expected an array of numbers.") from error
+    if (shape is not None and array.shape != shape) or (shape is None and not 1 <= array.size <= 64):
+        raise MalformedMessage(f"`{key}` has shape {array.shape}, expected {shape or '1 to 64 numbers'}.")
+    if not np.isfinite(array).all():
+        raise MalformedMessage(f"`{key}` holds numbers that are not finite. Check the robot's state.")
+    return array
+
+
+def _frame_of(observation: Observation, name: str) -> CameraFrame:
+    if name not in observation.frames:
+        raise ConfigError(
+            f"The policy server needs camera '{name}', the world has {sorted(observation.frames)}. "
+            f"Choose a world with the policy's cameras, or name the cameras to send."
+        )
+    return observation.frames[name]
+
+
+def _read_frame(entry: Any) -> CameraFrame:
+    data = mapping(entry, "frame")
+    calibration, given = None, data.get("calibration")
+    if given is not None:
+        given = mapping(given, "calibration")
+        made_at = given.get("made_at")
+        calibration = Calibration(
+            numbers(given, "K", (3, 3)),
+            numbers(given, "T_base_camera", (4, 4)),
+            _integer(given, "width"),
+            _integer(given, "height"),
+            None if made_at is None else _number(given, "made_at"),
+        )
+    return CameraFrame(_read_image(data.get("image"), "image"), _integer(data, "captured_ns"), calibration)
+
+
+def _read_image(value: Any, key: str) -> UInt8[np.ndarray, "H W 3"]:
+    """Return uint8 [H, W, 3]; floats in 0..1 and channels first are accepted, as openpi does."""
+    if not isinstance(value, np.ndarray) or value.ndim != 3 or value.dtype.kind not in "uf":
+        shape = getattr(value, "shape", None)
+        raise MalformedMessage(f"`{key}` is a {type(value).__name__} of shape {shape}, expected uint8 [H, W, 3].")
+    if value.shape[-1] != 3 and value.shape[0] == 3:
+        value = value.transpose(1, 2, 0)
+    if value.shape[-1] != 3 or not (1 <= value.shape[0] <= MAX_SIDE and 1 <= value.shape[1] <= MAX_SIDE):
+        raise MalformedMessage(f"`{key}` has shape {value.shape}, expected [H, W, 3] with sides up to {MAX_SIDE}.")
+    if value.dtype.kind == "f":
+        value = np.nan_to_num(np.clip(value, 0.0, 1.0)) * 255.0
+    elif value.dtype != np.uint8:
+        raise MalformedMessage(f"`{key}` is an array of {value.dtype}, expected uint8.")
+    return np.ascontiguousarray(value, dtype=np.uint8)
+
+
+def _number(data: Mapping[Any, Any], key: str) -> float:
+    value = data.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+        raise MalformedMessage(f"`{key}` is {str(value)[:40]!r}, expected a finite number.")
+    return float(value)
+
+
+def _integer(data: Mapping[Any, Any], key: str) -> int:
+    value = data.get(key)
+    if type(value) is not int or abs(value) >= 2**63:
+        raise MalformedMessage(f"`{key}` is {str(value)[:40]!r}, expected an integer.")
+    return value
+
+
+def _text(data: Mapping[Any, Any], key: str) -> str:
+    value = data.get(key)
+    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "US":
+        value = value.item()
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if not isinstance(value, str) or len(value) > MAX_PROMPT:
+        raise MalformedMessage(f"`{key}` is a {type(value).__name__}, expected at most {MAX_PROMPT} characters.")
+    return str(value)

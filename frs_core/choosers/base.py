@@ -2,11 +2,13 @@
 
 import abc
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.events import Fan
+from frs_core.directions import Command
+from frs_core.events import Driver, Fan
 from frs_core.observation import Observation
 from frs_core.policies.base import Context
 
@@ -23,6 +25,17 @@ class Choice:
 
 class Chooser(abc.ABC):
     """Picks one candidate per chunk."""
+
+    driver: ClassVar[Driver] = Driver.SCRIPTED
+    """As whom its picks are recorded."""
+
+    def wants(self, observation: Observation) -> tuple[Command, ...] | None:
+        """Return the commands it needs to see answered, or None for the usual twelve.
+
+        Headless, nothing else is computed; with a view, they are added to the twelve. The unsteered candidate is always
+        there. A chooser that knows what it will ask (a scripted operator) saves most of the batch this way.
+        """
+        return None
 
     def begin(self, observation: Observation) -> None:
         """Forget the last episode."""

@@ -1,0 +1,28 @@
+"""Generalist policies by name. Importing this package imports none of their back ends."""
+
+from frs_core.policies.base import Context, FlowPolicy, PolicySpec
+from frs_core.registry import build
+
+KNOWN = {
+    "tabletop": "frs_core.policies.tabletop:load",
+    "pi05": "frs_core.policies.pi05:load",
+    "remote": "frs_core.policies.remote:load",
+    "lerobot": "frs_core.policies.lerobot:load",
+}
+"""Name -> where its loader lives."""
+
+
+def load_policy(name: str, **options: object) -> FlowPolicy:
+    """Return a policy, loaded and ready.
+
+    Args:
+        name: one of `KNOWN`, or "module:function" of your own.
+        options: what its loader takes (a path, an address, a device).
+    Raises:
+        ConfigError: unknown name or option.
+        WeightsMissing: no weights where they should be.
+    """
+    return build("policy", name, KNOWN, options)
+
+
+__all__ = ["KNOWN", "Context", "FlowPolicy", "PolicySpec", "load_policy"]

@@ -1,0 +1,47 @@
+"""Find a back end by name and import it only then, so that heavy packages load where they are used.
+
+A name is either a known one ("tabletop") or an import path of your own ("mylab.worlds:OurRobot").
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from frs_core.errors import ConfigError, unknown_name
+
+
+def resolve(kind: str, name: str, known: Mapping[str, str]) -> Callable[..., Any]:
+    """Return what a name stands for.
+
+    Args:
+        kind: what the name stands for, singular ("world").
+        name: a key of `known`, or "module:attribute".
+        known: name -> "module:attribute".
+    Raises:
+        ConfigError: unknown name, or it cannot be imported.
+    """
+    path = known.get(name, name)
+    if ":" not in path:
+        raise unknown_name(kind, name, known)
+    module, attribute = path.split(":", 1)
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"The {kind} '{name}' cannot be loaded from {path}: {error}. Install what is missing, or correct the name."
+        ) from error
+
+
+def build(kind: str, name: str, known: Mapping[str, str], options: Mapping[str, Any]) -> Any:
+    """Return what a named factory makes of options.
+
+    Raises:
+        ConfigError: unknown name or option.
+    """
+    factory = resolve(kind, name, known)
+    try:
+        return factory(**options)
+    except TypeError as error:
+        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+            raise
+        raise ConfigError(f"The {kind} '{name}' does not take these options: {error}. See `frs --help`.") from error

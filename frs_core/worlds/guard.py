@@ -1,0 +1,72 @@
+"""Put the limits between a chunk and a world: nothing non-finite, no jump, nothing outside the workspace is sent.
+
+A world enforces its own limits too; this is the same belt for all of them, simulated ones included, so that what is
+evaluated headless is what would be executed with a view. Runs wherever the world runs.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from frs_core.actions import ActionKind
+from frs_core.errors import PolicyError, ShapeMismatch
+from frs_core.observation import Observation
+from frs_core.safety import Limits, limit_action
+from frs_core.worlds.base import StepResult, World
+
+
+class GuardedWorld:
+    """A world behind `Limits`."""
+
+    def __init__(self, world: World, *, limits: Limits | None = None) -> None:
+        """Wrap a world.
+
+        Args:
+            world: not owned.
+            limits: None = the world's workspace and the arm's joint limits.
+        """
+        self.world = world
+        self.limits = limits or Limits.of(world.spec)
+        self._last: Observation | None = None
+
+    def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:
+        """Reset the world."""
+        self._last = self.world.reset(task=task, seed=seed)
+        return self._last
+
+    def restore(self, state: bytes) -> Observation:
+        """Restore a snapshot."""
+        self._last = self.world.restore(state)
+        return self._last
+
+    def observe(self) -> Observation:
+        """Return fresh pictures and state."""
+        self._last = self.world.observe()
+        return self._last
+
+    def state(self) -> Observation:
+        """Return the state without pictures where that is cheaper."""
+        self._last = self.world.state()
+        return self._last
+
+    def step(self, action: Float[np.ndarray, " a"], kind: ActionKind) -> StepResult:
+        """Execute one action under the limits.
+
+        Raises:
+            ShapeMismatch: the action does not fit `kind`.
+            PolicyError: the action is not finite.
+        """
+        action = np.asarray(action, dtype=np.float64)
+        if action.shape != (kind.size,):
+            raise ShapeMismatch(
+                f"Action has shape {action.shape}, {kind.value} needs ({kind.size},). "
+                f"Check that policy and world speak the same action space."
+            )
+        if not np.isfinite(action).all():
+            raise PolicyError("An action holds non-finite numbers and was not sent. Check the policy's weights.")
+        last = self._last or self.state()
+        allowed, reasons = limit_action(action, kind, observation=last, limits=self.limits)
+        result = self.world.step(allowed, kind)
+        if not reasons:
+            return result
+        words = ", ".join((*reasons, result.reason) if result.reason else reasons)
+        return StepResult(result.executed, True, words)

@@ -1,0 +1,246 @@
+"""How a session talks to a world: it asks, and collects what happened as facts.
+
+The same session code drives a world in its own process (`worlds.process`) and one in the same thread (`InlineLink`, for
+evaluation): both are a `WorldLink`. Nothing here waits; `poll` returns the facts since the last call, in order.
+
+Example: execute(7, rows [4, 7]) is answered by four `Stepped` with chunk_id 7, then one `ChunkEnded`.
+"""
+
+import abc
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from frs_core.actions import ActionKind
+from frs_core.errors import ConfigError
+from frs_core.events import HoldReason
+from frs_core.observation import Observation
+from frs_core.worlds.base import StepResult, World, WorldSpec
+from frs_core.worlds.guard import GuardedWorld
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WorldFact:
+    """Base of what a link reports."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready(WorldFact):
+    """The world is up; first of all facts, and again after a restart."""
+
+    spec: WorldSpec
+    observation: Observation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneSet(WorldFact):
+    """A reset or restore is done."""
+
+    ticket: int
+    observation: Observation
+    state: bytes | None
+    """Snapshot of it, in simulation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refused(WorldFact):
+    """A reset or restore could not be done; the world is as before."""
+
+    ticket: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed(WorldFact):
+    """A fresh look between steps."""
+
+    observation: Observation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stepped(WorldFact):
+    """One row was executed."""
+
+    chunk_id: int
+    row: int
+    asked: Float[np.ndarray, " a"]
+    result: StepResult
+    observation: Observation
+    """After the step."""
+    overrun_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChunkEnded(WorldFact):
+    """A chunk is over: all rows done, or cut short by a hold."""
+
+    chunk_id: int
+    is_complete: bool
+    state: bytes | None
+    """Snapshot after its last row, in simulation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tripped(WorldFact):
+    """The world holds on its own."""
+
+    reason: HoldReason
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lost(WorldFact):
+    """The world is gone; only `restart` helps."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoopTiming:
+    """How well the control loop keeps its rate."""
+
+    hz: float = float("nan")
+    jitter_ms: float = float("nan")
+    """95th percentile of how late ticks begin."""
+
+
+class WorldLink(abc.ABC):
+    """One world, asked from one thread. `hold` alone may be called from any thread."""
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Bring the world up; `Ready` follows."""
+
+    @abc.abstractmethod
+    def restart(self) -> None:
+        """Bring it up again after `Lost`; `Ready` follows."""
+
+    @abc.abstractmethod
+    def reset(self, ticket: int, *, task: str | None, seed: int) -> None:
+        """Ask for a task's start; `SceneSet` or `Refused` follows. Also releases a hold."""
+
+    @abc.abstractmethod
+    def restore(self, ticket: int, state: bytes) -> None:
+        """Ask for a snapshot's state; `SceneSet` or `Refused` follows. Also releases a hold."""
+
+    @abc.abstractmethod
+    def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind) -> None:
+        """Execute rows one control period each; `Stepped`s and one `ChunkEnded` follow. Ignored while held."""
+
+    @abc.abstractmethod
+    def hold(self) -> None:
+        """Stop at the next tick and drop what is queued; a running chunk's `ChunkEnded` follows."""
+
+    @abc.abstractmethod
+    def release(self) -> None:
+        """Allow motion again; nothing moves until `execute`."""
+
+    @abc.abstractmethod
+    def poll(self) -> list[WorldFact]:
+        """Return the facts since the last call, in order. Also tells the world that this side is alive."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Shut the world down; safe to call twice."""
+
+    @property
+    def timing(self) -> LoopTiming:
+        """The control loop's rate; NaN where there is no clock."""
+        return LoopTiming()
+
+
+class InlineLink(WorldLink):
+    """A world in the caller's thread: no clock, one row per `poll`, errors raised to the caller."""
+
+    def __init__(self, world: World, *, step_images: bool = False, snapshots: bool = False) -> None:
+        """Wrap a world.
+
+        Args:
+            world: the world; closed by its owner.
+            step_images: look with all cameras after every row, not only at a chunk's end.
+            snapshots: keep the simulator's state at every chunk boundary (for undo and recordings).
+        """
+        self._guard = GuardedWorld(world)
+        self._step_images = step_images
+        self._snapshots = snapshots and world.spec.is_simulated
+        self._facts: deque[WorldFact] = deque()
+        self._rows: deque[Float[np.ndarray, " a"]] = deque()
+        self._kind = ActionKind.EE_DELTA
+        self._chunk_id, self._row = -1, 0
+        self._is_held = False
+
+    def start(self) -> None:
+        """Look once."""
+        self._facts.append(Ready(self._guard.world.spec, self._guard.observe()))
+
+    def restart(self) -> None:
+        """Look again."""
+        self.start()
+
+    def reset(self, ticket: int, *, task: str | None, seed: int) -> None:
+        """Reset at once."""
+        self._rows.clear()
+        self._is_held = False
+        try:
+            observation = self._guard.reset(task=task, seed=seed)
+        except ConfigError as error:
+            self._facts.append(Refused(ticket, str(error)))
+            return
+        self._facts.append(SceneSet(ticket, observation, self._state()))
+
+    def restore(self, ticket: int, state: bytes) -> None:
+        """Restore at once."""
+        self._rows.clear()
+        self._is_held = False
+        try:
+            observation = self._guard.restore(state)
+        except ConfigError as error:
+            self._facts.append(Refused(ticket, str(error)))
+            return
+        self._facts.append(SceneSet(ticket, observation, state))
+
+    def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind) -> None:
+        """Queue the rows."""
+        if self._is_held:
+            return
+        self._rows = deque(np.asarray(rows))
+        self._kind, self._chunk_id, self._row = kind, chunk_id, 0
+
+    def hold(self) -> None:
+        """Drop the rows."""
+        self._is_held = True
+        if self._rows:
+            self._rows.clear()
+            self._guard.world.hold()
+            self._facts.append(ChunkEnded(self._chunk_id, False, self._state()))
+
+    def release(self) -> None:
+        """Allow motion again."""
+        self._is_held = False
+
+    def poll(self) -> list[WorldFact]:
+        """Execute the next row, if any, and return what happened."""
+        if self._rows and not self._facts:
+            self._step()
+        facts = list(self._facts)
+        self._facts.clear()
+        return facts
+
+    def close(self) -> None:
+        """The world belongs to whoever made it."""
+        self._rows.clear()
+
+    def _step(self) -> None:
+        asked = self._rows.popleft()
+        result = self._guard.step(asked, self._kind)
+        is_last = not self._rows
+        observation = self._guard.observe() if is_last or self._step_images else self._guard.state()
+        self._facts.append(Stepped(self._chunk_id, self._row, asked, result, observation))
+        self._row += 1
+        if is_last:
+            self._facts.append(ChunkEnded(self._chunk_id, True, self._state()))
+
+    def _state(self) -> bytes | None:
+        return self._guard.world.snapshot() if self._snapshots else None

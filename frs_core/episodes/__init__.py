@@ -1,0 +1,20 @@
+"""Recorded episodes: write them while they happen, find them, read them, train on them. Layout: `docs/episodes.md`."""
+
+from frs_core.episodes.index import EpisodeInfo
+from frs_core.episodes.reader import Episode, Offers
+from frs_core.episodes.recovery import Unfinished, bin_unfinished, recover, unfinished
+from frs_core.episodes.store import EpisodeStore
+from frs_core.episodes.writer import JournalRecorder, ThreadedRecorder
+
+__all__ = [
+    "Episode",
+    "EpisodeInfo",
+    "EpisodeStore",
+    "JournalRecorder",
+    "Offers",
+    "ThreadedRecorder",
+    "Unfinished",
+    "bin_unfinished",
+    "recover",
+    "unfinished",
+]

@@ -1,0 +1,256 @@
+"""From a journal's records to a committed episode.
+
+Problem: an episode must be there whole or not at all. Idea: the Zarr group is written under a temporary name beside its
+place, with a table of its files, synced to disk, and renamed. Ending an episode and recovering one after a crash are this
+same function, so recovery is exercised by every recording.
+
+Example: begin + 30 chunk records + end(success) become `episodes/<name>.zarr` of about 200 files; the journal may go then.
+
+Runs on the writer's thread.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frs_core.episodes import packing
+from frs_core.episodes.encoding import LATENCY_NUMBERS, VERDICT_FLAGS, VERDICT_NUMBERS
+from frs_core.episodes.images import JPEG_QUALITY
+from frs_core.episodes.integrity import group_metadata, make_file_table
+from frs_core.episodes.layout import (
+    INTEGRITY,
+    JPEG_CHUNK,
+    ROOT_METADATA,
+    SCHEMA_VERSION,
+    SUFFIX,
+    TMP_PREFIX,
+    episodes_dir,
+    fsync_path,
+    fsync_tree,
+    trash_dir,
+)
+from frs_core.events import CandidateKind, Outcome
+
+Record = dict[str, Any]
+STATE_NUMBERS = ("captured_ns", "step", "q", "dq", "gripper", "gripper_command", "T_base_tcp", "success")
+
+
+def commit(
+    root: Path, name: str, records: Sequence[Record], *, outcome: Outcome, note: str, was_recovered: bool
+) -> Path:
+    """Write, sync and rename an episode; discarded ones go to the bin.
+
+    Args:
+        root: recording root.
+        name: episode name.
+        records: `begin`, then `chunk` (at least one) and `undo`.
+        outcome: how it ended.
+        note: a person's words.
+        was_recovered: made from the journal of a crash.
+    Returns:
+        Where it lies.
+    Raises:
+        OSError: the disk refused; nothing is left behind.
+    """
+    folder = trash_dir(root) if outcome is Outcome.DISCARDED else episodes_dir(root)
+    target, tmp = folder / f"{name}{SUFFIX}", folder / f"{TMP_PREFIX}{name}{SUFFIX}"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(tmp, ignore_errors=True)
+    try:
+        begin, chunks, undone = _split(records)
+        _write_arrays(tmp, begin, chunks, undone)
+        attributes = _attributes(begin["meta"], chunks, undone)
+        label = {"outcome": outcome.value, "note": note, "was_recovered": was_recovered}
+        (tmp / ROOT_METADATA).write_bytes(group_metadata({**attributes, **label}))
+        (tmp / INTEGRITY).mkdir()
+        (tmp / INTEGRITY / ROOT_METADATA).write_bytes(group_metadata({"files": make_file_table(tmp)}))
+        fsync_tree(tmp)
+        os.rename(tmp, target)
+    except BaseException:
+        shutil.rmtree(tmp, ignore_errors=True)
+        raise
+    fsync_path(folder)
+    return target
+
+
+def _split(records: Sequence[Record]) -> tuple[Record, list[Record], set[int]]:
+    chunks = [r for r in records if r["kind"] == "chunk"]
+    return records[0], chunks, {r["index"] for r in records if r["kind"] == "undo"}
+
+
+def _attributes(meta: Record, chunks: list[Record], undone: set[int]) -> Record:
+    """Return the root's attributes: everything a list shows, and the episode's facts."""
+    standing = [c for c in chunks if c["index"] not in undone]
+    drivers = [c["driver"] for c in standing]
+    kinds = [c["offers"]["kinds"][c["picked"]] for c in standing]
+    try:
+        app_version = version("frs-cockpit")
+    except PackageNotFoundError:
+        app_version = "unknown"
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "complete": True,
+        "app_version": app_version,
+        **meta,
+        "n_steps": sum(len(c["steps"]) for c in chunks),
+        "n_chunks": len(chunks),
+        "n_undone": len(chunks) - len(standing),
+        "n_steered": kinds.count(CandidateKind.STEERED.value),
+        "n_corrections": sum(c["is_correction"] for c in standing),
+        "drivers": {d: drivers.count(d) for d in dict.fromkeys(drivers)},
+        "duration_s": sum(len(c["steps"]) for c in standing) / meta["control_hz"],
+    }
+
+
+class _Texts:
+    """All texts of an episode, each once; arrays hold positions in the list."""
+
+    def __init__(self) -> None:
+        self._index = {"": 0}
+
+    def __call__(self, text: str) -> int:
+        return self._index.setdefault(text, len(self._index))
+
+    def column(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([self(t) for t in texts], dtype=np.int32)
+
+    @property
+    def all(self) -> list[str]:
+        return list(self._index)
+
+
+class _GroupWriter:
+    """Writes arrays into one Zarr group."""
+
+    def __init__(self, group: Any) -> None:
+        from zarr.codecs import Crc32cCodec, ZstdCodec
+
+        self._group = group
+        self._packed = [ZstdCodec(level=3), Crc32cCodec()]
+        self._plain = [Crc32cCodec()]
+
+    def sub(self, name: str, **attributes: Any) -> "_GroupWriter":
+        """Return a new sub-group."""
+        return _GroupWriter(self._group.create_group(name, attributes=attributes))
+
+    def array(self, name: str, data: np.ndarray) -> None:
+        """Write a table as one compressed chunk."""
+        self._write(name, data, tuple(max(1, n) for n in data.shape), self._packed)
+
+    def bytes(self, name: str, parts: Sequence[bytes], *, is_packed: bool = False) -> None:
+        """Write byte strings end to end as `<name>`, and where each begins as `<name>_offsets`."""
+        flat = np.frombuffer(b"".join(parts), dtype=np.uint8)
+        # Equal chunks: Zarr pads the last one to full length.
+        pieces = max(1, -(-len(flat) // JPEG_CHUNK))
+        chunk = max(1, -(-len(flat) // pieces))
+        self._write(name, flat, (chunk,), self._packed if is_packed else self._plain)
+        self.array(f"{name}_offsets", _offsets([len(p) for p in parts]))
+
+    def _write(self, name: str, data: np.ndarray, chunks: tuple[int, ...], codecs: list[Any]) -> None:
+        self._group.create_array(
+            name,
+            data=np.ascontiguousarray(data),
+            chunks=chunks,
+            compressors=codecs,
+            config={"write_empty_chunks": True},
+        )
+
+
+def _offsets(lengths: Sequence[int]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+
+
+def _write_arrays(path: Path, begin: Record, chunks: list[Record], undone: set[int]) -> None:
+    import zarr
+
+    root = _GroupWriter(zarr.create_group(path, zarr_format=3))
+    texts, cameras = _Texts(), list(begin["meta"]["cameras"])
+    steps = [s for c in chunks for s in c["steps"]]
+    _write_steps(root.sub("steps"), steps, chunks, texts, cameras)
+    for where in ("boundary", "after"):
+        _write_states(root.sub(where), [c[where] for c in chunks], texts, cameras)
+    _write_chunks(root.sub("chunks", latency_columns=list(LATENCY_NUMBERS)), chunks, undone, texts)
+    offers = root.sub("offers", verdict_columns=list(VERDICT_NUMBERS), flag_columns=list(VERDICT_FLAGS))
+    _write_offers(offers, [c["offers"] for c in chunks], texts)
+    root.sub("snapshots").bytes("data", [c["snapshot"] or b"" for c in chunks], is_packed=True)
+    images = root.sub("images")
+    for camera in cameras:
+        frames = [f for c in chunks for f in c["frames"] if f["camera"] == camera]
+        _write_frames(images.sub(camera, codec="jpeg", quality=JPEG_QUALITY, chroma="4:4:4", colour="RGB"), frames)
+    lossless = root.sub("lossless")
+    for camera in cameras:
+        lossless.sub(camera, codec="png", colour="RGB").bytes("data", [c["lossless"].get(camera, b"") for c in chunks])
+    root.sub("texts", texts=texts.all)
+
+
+def _write_states(group: _GroupWriter, states: list[Record], texts: _Texts, cameras: list[str]) -> None:
+    """Write observations: one row each; `frames` numbers the picture of each camera, -1 = none."""
+    for name in STATE_NUMBERS:
+        group.array(name, np.stack([np.asarray(s[name]) for s in states]))
+    group.array("instruction", texts.column([s["instruction"] for s in states]))
+    group.array("frames", np.array([[s["frames"].get(c, -1) for c in cameras] for s in states], dtype=np.int32))
+    group.bytes("extra", [packing.pack(s["extra"]) for s in states], is_packed=True)
+
+
+def _write_steps(
+    group: _GroupWriter, steps: list[Record], chunks: list[Record], texts: _Texts, cameras: list[str]
+) -> None:
+    _write_states(group, steps, texts, cameras)
+    owner = [c["index"] for c in chunks for _ in c["steps"]]
+    group.array("chunk", np.array(owner, dtype=np.int32))
+    group.array("row", np.array([s["row"] for s in steps], dtype=np.int32))
+    for name in ("action_asked", "action_sent", "is_clipped", "overrun_ms"):
+        group.array(name, np.stack([np.asarray(s[name]) for s in steps]))
+    group.array("clip_reason", texts.column([s["clip_reason"] for s in steps]))
+
+
+def _write_chunks(group: _GroupWriter, chunks: list[Record], undone: set[int], texts: _Texts) -> None:
+    for name in (
+        "features",
+        "noise",
+        "recovered",
+        "chunk",
+        "unsteered_chunk",
+        "is_correction",
+        "started_ns",
+        "latency",
+    ):
+        group.array(name, np.stack([np.asarray(c[name]) for c in chunks]))
+    for name in ("parent", "picked"):
+        group.array(name, np.array([c[name] for c in chunks], dtype=np.int32))
+    group.array("is_undone", np.array([c["index"] in undone for c in chunks]))
+    for name in ("driver", "device", "reason", "gripper", "instruction"):
+        group.array(name, texts.column([c[name] for c in chunks]))
+    group.array("plan", texts.column([json.dumps(c["plan"], sort_keys=True) for c in chunks]))
+    group.array("first_step", _offsets([len(c["steps"]) for c in chunks]))
+    group.array("first_offer", _offsets([len(c["offers"]["labels"]) for c in chunks]))
+
+
+def _write_offers(group: _GroupWriter, offers: list[Record], texts: _Texts) -> None:
+    for name in ("chunks", "noises", "paths"):
+        group.array(name, np.concatenate([o[name] for o in offers]))
+    for name in ("labels", "kinds"):
+        group.array(name, texts.column([t for o in offers for t in o[name]]))
+    group.array("verdict", np.array([v for o in offers for v in o["numbers"]], dtype=np.float64))
+    group.array("flags", np.array([v for o in offers for v in o["flags"]], dtype=bool))
+    warnings = [w for o in offers for w in o["warnings"]]
+    group.array("warnings", texts.column([t for w in warnings for t in w]))
+    group.array("warnings_offsets", _offsets([len(w) for w in warnings]))
+
+
+def _write_frames(group: _GroupWriter, frames: list[Record]) -> None:
+    nothing = [np.full((3, 3), np.nan), np.full((4, 4), np.nan), 0, 0, None]
+    calibrations = [f["calibration"] or nothing for f in frames]
+    made = [np.nan if c[4] is None else c[4] for c in calibrations]
+    group.bytes("data", [f["jpeg"] for f in frames])
+    group.array("captured_ns", np.array([f["captured_ns"] for f in frames], dtype=np.int64))
+    group.array("K", np.array([c[0] for c in calibrations], dtype=np.float64).reshape(-1, 3, 3))
+    group.array("T_base_camera", np.array([c[1] for c in calibrations], dtype=np.float64).reshape(-1, 4, 4))
+    group.array("calibration_size", np.array([c[2:4] for c in calibrations], dtype=np.int32).reshape(-1, 2))
+    group.array("made_at", np.array(made, dtype=np.float64))

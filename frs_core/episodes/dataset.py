@@ -1,0 +1,209 @@
+"""Episodes as one table of chunks, for training.
+
+Problem: a noise policy learns from chunk boundaries of many episodes, and only from what led to success with one
+policy. Idea: concatenate the arrays of the chosen episodes, leave out branches not taken, refuse mixed policies, and decode
+pictures only when asked for.
+
+Example: ten successes of 15 chunks give M = 150 rows; `table.images("left")` decodes their 150 boundary pictures, exactly
+those the policy saw.
+
+Any thread.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from frs_core.episodes.reader import Episode
+from frs_core.errors import FingerprintMismatch, TrainingError
+from frs_core.events import Outcome
+from frs_core.observation import CameraFrame, Observation
+from frs_core.steering import Method, Solver, SteeringPlan
+
+if TYPE_CHECKING:
+    from frs_core.learning.settings import InputSettings
+    from frs_core.learning.table import TrainingTable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChunkTable:
+    """Chunks of several episodes, one row each."""
+
+    episodes: tuple[Episode, ...]
+    features: Float[np.ndarray, "M F"]
+    """The policy's features at the boundary, float32."""
+    proprio: Float[np.ndarray, "M P"]
+    """Observation.proprio at the boundary."""
+    noise: Float[np.ndarray, "M H A"]
+    """What was denoised into the executed chunk."""
+    is_noise: Bool[np.ndarray, " M"]
+    """Whether `noise` lies at flow time 0: False where the plan stopped earlier or knows no noise."""
+    chunk: Float[np.ndarray, "M H a"]
+    """Robot units, whole horizon."""
+    executed_rows: Int[np.ndarray, " M"]
+    """How many rows of it were executed."""
+    episode: Int[np.ndarray, " M"]
+    """Index into `episodes`."""
+    index: Int[np.ndarray, " M"]
+    """Which chunk of its episode."""
+    picked: tuple[str, ...]
+    """Label of the pick."""
+    driver: tuple[str, ...]
+    """Who picked, `Driver` by value."""
+    is_correction: Bool[np.ndarray, " M"]
+    plans: tuple[SteeringPlan, ...]
+
+    @property
+    def rows(self) -> int:
+        """M."""
+        return len(self.episode)
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Cameras that all episodes have."""
+        common = set.intersection(*(set(e.cameras) for e in self.episodes))
+        return tuple(c for c in self.episodes[0].cameras if c in common)
+
+    def image(self, camera: str, row: int) -> UInt8[np.ndarray, "H W 3"]:
+        """Return one boundary picture, exact. Raises EpisodeCorrupt, ConfigError for an unknown camera."""
+        return self.episodes[self.episode[row]].boundary_image(camera, int(self.index[row]))
+
+    def images(self, camera: str) -> UInt8[np.ndarray, "M H W 3"]:
+        """Return all boundary pictures of a camera, which must be of one size. Raises as `image`."""
+        return np.stack([self.image(camera, row) for row in range(self.rows)])
+
+    def observation(self, row: int) -> Observation:
+        """Return what the policy saw. Raises EpisodeCorrupt."""
+        return self.episodes[self.episode[row]].observation(int(self.index[row]))
+
+    def training(self, *, inputs: "InputSettings | None" = None, fingerprint: str | None = None) -> "TrainingTable":
+        """Return the rows as the trainers take them; noise is NaN where it is not at flow time 0.
+
+        Args:
+            inputs: which cameras to shrink for an image encoder; None = no pictures.
+            fingerprint: the policy to train for; None = the episodes' own.
+        Raises:
+            FingerprintMismatch: the episodes are of another policy.
+            EpisodeCorrupt: a picture is damaged.
+        """
+        from frs_core.learning.live import small_images
+        from frs_core.learning.table import Offer, TrainingTable
+
+        own = self.episodes[0].meta.policy_fingerprint
+        if fingerprint is not None and own != fingerprint:
+            raise _mismatch(self.episodes[0], fingerprint)
+        offers = [self.episodes[e].offers(int(i)) for e, i in zip(self.episode, self.index, strict=True)]
+        seedless = {plan.with_seed(0) for plan in self.plans}
+        has_images = inputs is not None and bool(inputs.cameras)
+        return TrainingTable(
+            features=self.features,
+            proprio=self.proprio,
+            noise=np.where(self.is_noise[:, None, None], self.noise, np.float32("nan")),
+            chunk=self.chunk,
+            episode=self.episode,
+            names=tuple(e.name for e in self.episodes),
+            fingerprint=own,
+            images=np.stack([small_images(self._pictured(r, inputs.cameras), inputs) for r in range(self.rows)])
+            if inputs is not None and has_images
+            else None,
+            picked=self.picked,
+            offers=tuple(Offer(o.labels, o.noises) for o in offers),
+            plan=seedless.pop() if len(seedless) == 1 else None,
+            provenance={
+                "tasks": sorted({str(e.meta.task) for e in self.episodes}),
+                "seeds": [e.meta.seed for e in self.episodes],
+                "policy": self.episodes[0].meta.policy,
+                "drivers": sorted(set(self.driver)),
+                "store": str(self.episodes[0].path.parent.parent),
+            },
+        )
+
+    def _pictured(self, row: int, cameras: Sequence[str]) -> Observation:
+        """Return the row's observation with the pictures of some cameras only."""
+        episode, chunk = self.episodes[self.episode[row]], int(self.index[row])
+        bare = episode.observation(chunk, has_images=False)
+        frames = {c: CameraFrame(episode.boundary_image(c, chunk), bare.captured_ns) for c in cameras}
+        return Observation(
+            frames, bare.q, bare.dq, bare.gripper, bare.T_base_tcp, bare.instruction, bare.captured_ns, bare.step
+        )
+
+
+def load_chunks(
+    episodes: Iterable[Episode],
+    *,
+    executed_only: bool = True,
+    outcomes: Sequence[Outcome] = (Outcome.SUCCESS,),
+    fingerprint: str | None = None,
+) -> ChunkTable:
+    """Return the chunks of episodes as one table.
+
+    Args:
+        episodes: in the order they are to be taken.
+        executed_only: leave out branches that were gone back from.
+        outcomes: which episodes to take.
+        fingerprint: the policy they must be of; None = the first episode's.
+    Raises:
+        TrainingError: nothing is left.
+        FingerprintMismatch: episodes of several policies, or of another one.
+        EpisodeCorrupt: damaged.
+    """
+    given = list(episodes)
+    chosen = [e for e in given if e.outcome in outcomes]
+    rows = [_rows(e, executed_only) for e in chosen]
+    if not any(len(r) for r in rows):
+        raise TrainingError(
+            f"No chunks to train on: {len(given)} episodes given, {len(chosen)} with outcome "
+            f"{' or '.join(o.value for o in outcomes)}. Record or relabel at least one, see `frs episodes list`."
+        )
+    expected = fingerprint or chosen[0].meta.policy_fingerprint
+    for e in chosen:
+        if e.meta.policy_fingerprint != expected:
+            raise _mismatch(e, expected)
+
+    def gather(name: str) -> np.ndarray:
+        return np.concatenate([e.arrays[name][r] for e, r in zip(chosen, rows, strict=True)])
+
+    where = [(e, int(i)) for e, r in zip(chosen, rows, strict=True) for i in r]
+    plans = tuple(e.plan(i) for e, i in where)
+    noise = gather("chunks/noise").astype(np.float32)
+    picks = [e.offers(i) for e, i in where]
+    return ChunkTable(
+        episodes=tuple(chosen),
+        features=gather("chunks/features").astype(np.float32),
+        proprio=np.stack([e.observation(i, has_images=False).proprio for e, i in where]),
+        noise=noise,
+        is_noise=np.array(
+            [
+                bool(np.isfinite(x).all()) and (o.kinds[o.picked].value != "steered" or starts_at_noise(p))
+                for x, p, o in zip(noise, plans, picks, strict=True)
+            ]
+        ),
+        chunk=gather("chunks/chunk").astype(np.float32),
+        executed_rows=np.array([len(e.steps_of(i)) for e, i in where]),
+        episode=np.repeat(np.arange(len(chosen)), [len(r) for r in rows]),
+        index=np.concatenate(rows),
+        picked=tuple(o.labels[o.picked] for o in picks),
+        driver=tuple(e.text("chunks/driver", i) for e, i in where),
+        is_correction=gather("chunks/is_correction"),
+        plans=plans,
+    )
+
+
+def starts_at_noise(plan: SteeringPlan) -> bool:
+    """Tell whether a steered candidate of this plan is denoised from flow time 0."""
+    is_full = plan.depth in (None, plan.steps) or plan.solver is Solver.FIXED_POINT
+    return plan.method in (Method.SAMPLE_AND_RANK, Method.FLOW_CONTROL) or (plan.method is Method.FRS and is_full)
+
+
+def _rows(episode: Episode, executed_only: bool) -> Int[np.ndarray, " m"]:
+    return np.array(episode.main_line if executed_only else range(episode.n_chunks), dtype=np.int64)
+
+
+def _mismatch(episode: Episode, expected: str) -> FingerprintMismatch:
+    return FingerprintMismatch(
+        f"Episode '{episode.name}' was recorded with policy {episode.meta.policy_fingerprint[:12]}, expected "
+        f"{expected[:12]}. Train on episodes of one policy."
+    )

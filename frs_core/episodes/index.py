@@ -1,0 +1,142 @@
+"""What a list of episodes shows, read from one small file per episode.
+
+Problem: a list of a thousand episodes must appear at once and can never disagree with the disk. Idea: there is no index
+file; each episode's `zarr.json` holds the few facts a list needs, and listing reads just that, remembering files that
+did not change.
+
+Example: 1000 episodes are listed from 1000 files of about 2 kB; the second time only their dates are looked at.
+
+Any thread; one `Index` is used by one thread at a time.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from frs_core.episodes.integrity import corrupt, read_group_metadata
+from frs_core.episodes.layout import ROOT_METADATA, SCHEMA_VERSION, SUFFIX, is_name
+from frs_core.errors import EpisodeCorrupt
+from frs_core.events import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeInfo:
+    """One row of the list."""
+
+    name: str
+    path: Path
+    outcome: Outcome | None = None
+    """None when the episode is damaged."""
+    task: str | None = None
+    instruction: str = ""
+    note: str = ""
+    operator: str = ""
+    world: str = ""
+    seed: int = 0
+    policy: str = ""
+    fingerprint: str = ""
+    n_steps: int = 0
+    n_chunks: int = 0
+    """Chunks offered and executed, undone ones included."""
+    n_undone: int = 0
+    n_steered: int = 0
+    """Standing chunks whose pick was a directed candidate."""
+    duration_s: float = 0.0
+    started_at: float = 0.0
+    """Unix time, seconds."""
+    drivers: Mapping[str, int] = field(default_factory=dict)
+    """Standing chunks by who picked them."""
+    was_recovered: bool = False
+    """Saved from the journal of a crash."""
+    is_binned: bool = False
+    problem: str = ""
+    """Why it cannot be read; empty when it can."""
+
+    @property
+    def steered_share(self) -> float:
+        """Share of standing chunks that were steered, 0..1."""
+        return self.n_steered / max(1, self.n_chunks - self.n_undone)
+
+
+def read_attributes(folder: Path) -> dict[str, Any]:
+    """Return the attributes of an episode, checked.
+
+    Raises:
+        EpisodeCorrupt: damaged, incomplete, or of a later schema.
+    """
+    attributes = read_group_metadata(folder)
+    version = attributes.get("schema_version")
+    if version != SCHEMA_VERSION or attributes.get("complete") is not True:
+        raise corrupt(
+            folder,
+            f"file '{ROOT_METADATA}' has schema_version {version!r} and complete {attributes.get('complete')!r}, "
+            f"this version reads {SCHEMA_VERSION} and true",
+        )
+    return attributes
+
+
+def read_info(folder: Path, *, is_binned: bool = False) -> EpisodeInfo:
+    """Return an episode's row; a damaged one tells its `problem` instead of raising."""
+    name = folder.name.removesuffix(SUFFIX)
+    try:
+        a = read_attributes(folder)
+        return EpisodeInfo(
+            name=name,
+            path=folder,
+            outcome=Outcome(a["outcome"]),
+            task=a["task"],
+            instruction=a["instruction"],
+            note=a["note"],
+            operator=a["operator"],
+            world=a["world"]["name"],
+            seed=a["seed"],
+            policy=a["policy"]["name"],
+            fingerprint=a["policy"]["fingerprint"],
+            n_steps=a["n_steps"],
+            n_chunks=a["n_chunks"],
+            n_undone=a["n_undone"],
+            n_steered=a["n_steered"],
+            duration_s=a["duration_s"],
+            started_at=a["started_at"],
+            drivers=a["drivers"],
+            was_recovered=a["was_recovered"],
+            is_binned=is_binned,
+        )
+    except EpisodeCorrupt as error:
+        return EpisodeInfo(name=name, path=folder, is_binned=is_binned, problem=str(error))
+    except (KeyError, TypeError, ValueError) as error:
+        problem = str(corrupt(folder, f"file '{ROOT_METADATA}' lacks or garbles {error}"))
+        return EpisodeInfo(name=name, path=folder, is_binned=is_binned, problem=problem)
+
+
+class Index:
+    """The rows of one folder of episodes; unchanged files are not read again."""
+
+    def __init__(self, folder: Path, *, is_binned: bool = False) -> None:
+        """Look at a folder, which need not exist."""
+        self._folder, self._is_binned = folder, is_binned
+        self._known: dict[str, tuple[tuple[int, int, int], EpisodeInfo]] = {}
+
+    def list(self) -> list[EpisodeInfo]:
+        """Return all rows, oldest first."""
+        try:
+            with os.scandir(self._folder) as entries:
+                names = sorted(e.name for e in entries if e.name.endswith(SUFFIX) and is_name(e.name[: -len(SUFFIX)]))
+        except (FileNotFoundError, NotADirectoryError):
+            names = []
+        known = {name: self._row(name) for name in names}
+        self._known = known
+        return [info for _, info in known.values()]
+
+    def _row(self, name: str) -> tuple[tuple[int, int, int], EpisodeInfo]:
+        folder = self._folder / name
+        try:
+            stat = os.stat(folder / ROOT_METADATA)
+            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        except OSError:
+            stamp = (0, 0, 0)
+        if (row := self._known.get(name)) and row[0] == stamp and stamp[0]:
+            return row
+        return stamp, read_info(folder, is_binned=self._is_binned)

@@ -1,0 +1,137 @@
+"""Tell a damaged episode from a whole one, and name the damaged file.
+
+Problem: a Zarr reader answers a lost chunk file with fill values and a flipped bit in metadata with anything at all. Idea:
+the episode carries a table of its files with sizes and CRC-32s (attribute `files` of the group `integrity`), the root's
+`zarr.json` carries a checksum of itself, and array data pass through Zarr's own `crc32c` codec. Sizes and metadata are
+checked at opening, data when they are read.
+
+Example: one flipped bit in `steps/q/c/0/0` gives `EpisodeCorrupt: …: file 'steps/q/c/0/0' has CRC 1f2e…, expected …`.
+
+Pure file reading; any thread.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from frs_core.episodes.layout import INTEGRITY, ROOT_METADATA
+from frs_core.errors import EpisodeCorrupt
+
+FileTable = Mapping[str, tuple[int, int]]
+"""Path inside the episode -> (bytes, CRC-32)."""
+
+_METADATA_LIMIT = 64 << 20
+"""Bytes; no zarr.json we write comes near it."""
+
+
+def corrupt(folder: Path, what: str) -> EpisodeCorrupt:
+    """Return the error for a damaged episode."""
+    return EpisodeCorrupt(
+        f"Episode '{folder.name}' is damaged: {what}. Restore it from a copy, or bin it with `frs episodes bin`."
+    )
+
+
+def checksum(document: Mapping[str, Any]) -> int:
+    """Return the CRC-32 of a metadata document without its own `checksum` attribute."""
+    attributes = {k: v for k, v in document.get("attributes", {}).items() if k != "checksum"}
+    canonical = json.dumps({**document, "attributes": attributes}, sort_keys=True, separators=(",", ":"))
+    return zlib.crc32(canonical.encode())
+
+
+def group_metadata(attributes: Mapping[str, Any]) -> bytes:
+    """Return the `zarr.json` of a group that vouches for itself.
+
+    Raises:
+        ValueError: an attribute is no JSON (NaN and infinity included).
+    """
+    document: dict[str, Any] = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+    document["attributes"]["checksum"] = checksum(document)
+    return json.dumps(document, allow_nan=False).encode()
+
+
+def read_group_metadata(folder: Path, path: str = ROOT_METADATA) -> dict[str, Any]:
+    """Return the attributes of a self-checked group file.
+
+    Args:
+        folder: the episode.
+        path: the file inside it.
+    Raises:
+        EpisodeCorrupt: missing, unreadable or altered.
+    """
+    try:
+        data = (folder / path).read_bytes()
+    except OSError as error:
+        raise corrupt(folder, f"file '{path}' cannot be read ({error.strerror})") from error
+    try:
+        document = json.loads(data)
+        attributes = document["attributes"]
+        expected = attributes["checksum"]
+        got = checksum(document)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise corrupt(folder, f"file '{path}' is no group metadata ({type(error).__name__}: {error})") from error
+    if got != expected:
+        raise corrupt(folder, f"file '{path}' has checksum {got}, expected {expected}")
+    return {k: v for k, v in attributes.items() if k != "checksum"}
+
+
+def make_file_table(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return size and CRC-32 of every file below, the self-checked ones left out."""
+    table = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            key = path.relative_to(folder).as_posix()
+            if key not in (ROOT_METADATA, f"{INTEGRITY}/{ROOT_METADATA}"):
+                data = path.read_bytes()
+                table[key] = (len(data), zlib.crc32(data))
+    return table
+
+
+def read_file_table(folder: Path) -> FileTable:
+    """Return the episode's table of files.
+
+    Raises:
+        EpisodeCorrupt: missing or altered.
+    """
+    path = f"{INTEGRITY}/{ROOT_METADATA}"
+    attributes = read_group_metadata(folder, path)
+    try:
+        return {str(k): (int(size), int(crc)) for k, (size, crc) in attributes["files"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise corrupt(folder, f"file '{path}' has no table of files ({error})") from error
+
+
+def verify_sizes(folder: Path, table: FileTable, paths: Iterable[str]) -> None:
+    """Raise EpisodeCorrupt unless each file is there at its full length."""
+    for path in paths:
+        try:
+            size = os.stat(folder / path).st_size
+        except OSError as error:
+            raise corrupt(folder, f"file '{path}' cannot be read ({error.strerror})") from error
+        if size != table[path][0]:
+            raise corrupt(folder, f"file '{path}' has {size} bytes, expected {table[path][0]}")
+
+
+def verify_content(folder: Path, table: FileTable, paths: Iterable[str]) -> None:
+    """Raise EpisodeCorrupt unless each file holds the very bytes that were written."""
+    for path in paths:
+        try:
+            data = (folder / path).read_bytes()
+        except OSError as error:
+            raise corrupt(folder, f"file '{path}' cannot be read ({error.strerror})") from error
+        if (len(data), zlib.crc32(data)) != table[path]:
+            raise corrupt(
+                folder,
+                f"file '{path}' has {len(data)} bytes with CRC {zlib.crc32(data):08x}, "
+                f"expected {table[path][0]} with {table[path][1]:08x}",
+            )
+
+
+def verify_metadata(folder: Path, table: FileTable) -> None:
+    """Raise EpisodeCorrupt unless all files have their length and all metadata their content: the check at opening."""
+    verify_sizes(folder, table, table)
+    names = [p for p in table if p.rsplit("/", 1)[-1] == ROOT_METADATA and table[p][0] <= _METADATA_LIMIT]
+    verify_content(folder, table, names)

@@ -1,0 +1,339 @@
+"""A DROID Franka as a `World`: the cockpit's side of the bridge, with every limit applied before an action leaves.
+
+Problem: a real arm behind a network, in a lab whose software must not be touched. Idea: `bridge.py` runs under the lab's
+interpreter and owns the robot; this class asks it with time limits, drops late answers, refuses to act on old pictures or
+an old state, and bends every action into the limits. It moves only in `reset` and `step`, because the bridge does.
+
+    world = DroidWorld(DroidConfig(endpoint="tcp://127.0.0.1:4343"))
+    world.observe().frames["left"].image.shape      # (360, 640, 3)
+    world.step(np.zeros(8), ActionKind.JOINT_VELOCITY).clipped   # False
+
+After a lost connection `observe` connects again by itself; `step` never does, so no motion follows a reconnect by surprise.
+One thread, the world process's.
+"""
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from frs_core import kinematics, safety
+from frs_core.actions import ActionKind
+from frs_core.errors import CameraStale, ConfigError, WorldError
+from frs_core.observation import CameraFrame, Observation
+from frs_core.worlds.base import StepResult, World, WorldSpec
+from frs_core.worlds.droid.calibration import OLD_S, calibration_of
+from frs_core.worlds.droid.connection import BridgeRefusal, Connection
+from frs_core.worlds.droid.limits import SEAM_S, DroidLimits, limit_action
+
+ROBOTIQ_OFFSET = 0.15
+"""Flange to fingertips of DROID's Robotiq 2F-85, metres along flange z. Approximate; measure yours."""
+
+
+@dataclass(frozen=True, slots=True)
+class DroidConfig:
+    """How to reach a DROID arm and what it may do."""
+
+    endpoint: str = "tcp://127.0.0.1:4343"
+    """ZMQ address of the bridge."""
+    token: str = ""
+    """Secret of a bridge beyond loopback (FRS_BRIDGE_TOKEN there)."""
+    width: int = 640
+    height: int = 360
+    """Size of the pictures asked for; keep the camera's 16:9."""
+    encoding: str = "jpeg"
+    """'jpeg' or 'raw'."""
+    quality: int = 90
+    """JPEG quality, 1..100."""
+    instruction: str = ""
+    """What the policy is told until a task is given."""
+    tool_offset: float = ROBOTIQ_OFFSET
+    """Flange to fingertips along flange z, metres."""
+    workspace_low: tuple[float, float, float] = (0.2, -0.45, 0.0)
+    workspace_high: tuple[float, float, float] = (0.8, 0.45, 0.8)
+    """Box the fingertips may not leave, base frame, metres. Set the floor to your table."""
+    joint_margin: float = 0.08
+    """rad kept from the joint limits."""
+    speed: float = 0.9
+    """Share of the arm's joint speed limits."""
+    jump: float = 0.1
+    """rad per step by which a joint step may differ from the one before."""
+    stale_s: float = 2.0
+    """Steps are refused when the last pictures are older than this, seconds."""
+    binary_gripper: bool = True
+    """Send 0 or 1 (threshold 0.5), as DROID policies are run."""
+    reset_moves: bool = True
+    """Whether `reset` drives to DROID's start pose; False leaves the arm where it is."""
+    randomize_reset: bool = False
+    """DROID's random offset of the start pose."""
+    connect_timeout_s: float = 6.0
+    timeout_s: float = 1.0
+    """For one answer; longer than the bridge needs for three pictures."""
+    reset_timeout_s: float = 45.0
+
+
+@dataclass(slots=True, eq=False)
+class _Known:
+    """What the last answers said."""
+
+    observation: Observation | None = None
+    tick: int = 0
+    state_at: float = 0.0
+    """Local monotonic seconds of the newest state."""
+    pictures_at: float = -1e9
+    """Local monotonic seconds of the oldest camera's newest picture."""
+    images: dict[str, tuple[int, np.ndarray, int]] = field(default_factory=dict)
+    """Camera: bridge's sequence number, RGB, captured_ns."""
+
+
+class DroidWorld(World):
+    """A DROID Franka behind a bridge."""
+
+    def __init__(self, config: DroidConfig | None = None) -> None:
+        """Connect; nothing moves.
+
+        Raises:
+            WorldTimeout: no bridge answers.
+            ConfigError: protocol or token do not match, or a setting is not usable.
+        """
+        self.config = config or DroidConfig()
+        low, high = np.array(self.config.workspace_low), np.array(self.config.workspace_high)
+        if not (low < high).all():
+            raise ConfigError(f"Workspace box {low} .. {high} is empty. Give workspace_low below workspace_high.")
+        self._connection = Connection(self.config.endpoint, token=self.config.token)
+        self._T_flange_tcp = np.eye(4)
+        self._T_flange_tcp[2, 3] = self.config.tool_offset
+        self._known = _Known()
+        self._step, self._last_dq, self._stepped_at = 0, np.zeros(7), 0.0
+        self._gripper_command: float | None = None
+        self._instruction = self.config.instruction
+        self.facts: dict[str, Any] = {}
+        """What the bridge said about robot and cameras when it was reached."""
+        self.calibration: dict[str, dict[str, Any]] = {}
+        """Per camera, as the bridge reads it from DROID's file."""
+        try:
+            self._connect()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    # --- the World -----------------------------------------------------------------------------------------------------
+
+    def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:
+        """Open the gripper and drive to DROID's start pose (unless `reset_moves` is off), then look.
+
+        Args:
+            task: what the robot is to do, in free words; None keeps the present words.
+            seed: not used; the scene is set by a person.
+        Raises:
+            WorldError: the arm did not arrive, or the robot computer failed.
+        """
+        if not self._connection.has_session:
+            self._connect()
+        if task is not None:
+            self._instruction = task
+        if self.config.reset_moves:
+            token = self._ask("reset_request")["token"]
+            self._ask(
+                "reset", timeout_s=self.config.reset_timeout_s, token=token, randomize=self.config.randomize_reset
+            )
+            self._gripper_command = 0.0
+        else:
+            self._ask("begin", timeout_s=self.config.reset_timeout_s)
+        self._step, self._last_dq = 0, np.zeros(7)
+        self._refresh_calibration()
+        return self.observe()
+
+    def observe(self) -> Observation:
+        """Return the newest pictures and the state; connects again if the connection was lost."""
+        if not self._connection.has_session:
+            self._connect()
+        have = {name: sequence for name, (sequence, _, _) in self._known.images.items()}
+        answer = self._ask("observe", have=have)
+        for name, frame in answer["frames"].items():
+            self._keep_picture(name, frame, answer["now"])
+        ages = [ns for _, _, ns in self._known.images.values()]
+        self._known.pictures_at = min(ages) / 1e9 if ages else time.monotonic()
+        dropped = {f"dropped_{name}": np.array(f.get("dropped", 0)) for name, f in answer["frames"].items()}
+        bare = self._state_observation(answer["state"], answer["now"], extra=dropped)
+        self._known.observation = replace(bare, frames=self._frames(bare.q))
+        return self._known.observation
+
+    def state(self) -> Observation:
+        """Return the state alone."""
+        answer = self._ask("state")
+        return self._state_observation(answer["state"], answer["now"])
+
+    def step(self, action: Float[np.ndarray, " A"], kind: ActionKind) -> StepResult:
+        """Send one action under the limits; the bridge spaces steps at the control rate.
+
+        Raises:
+            CameraStale: the newest pictures are too old to act on.
+            WorldError: not connected (observe first), or the robot failed or refused.
+            ShapeMismatch: not a DROID action.
+        """
+        if not self._connection.has_session:
+            raise WorldError("The DROID bridge is not connected. Reconnect, look at the scene, then go on.")
+        age = time.monotonic() - self._known.pictures_at
+        if age > self.config.stale_s:
+            raise CameraStale(
+                f"The newest pictures of all cameras are {min(age, 999.0):.1f} s old, limit {self.config.stale_s:.1f} s. "
+                f"Check the cameras' cables and the bridge's log; then resume."
+            )
+        now = self._fresh_state()
+        pause = time.monotonic() - self._stepped_at
+        last_dq = self._last_dq if pause < SEAM_S else np.zeros(7)
+        asked = np.asarray(action, dtype=np.float64)
+        sent, dq, reasons = limit_action(asked, kind, observation=now, last_dq=last_dq, limits=self._limits)
+        if self.config.binary_gripper:
+            sent[7] = float(sent[7] > 0.5)
+        answer = self._ask("step", kind=kind.value, action=sent.tolist(), based_on=self._known.tick)
+        self._step += 1
+        self._last_dq, self._stepped_at, self._gripper_command = dq, time.monotonic(), float(sent[7])
+        self._state_observation(answer["state"], answer["now"])
+        return StepResult(sent, bool(reasons), ", ".join(reasons))
+
+    def hold(self) -> None:
+        """Let the arm settle where it is; a lost bridge holds by itself, so this never raises for one."""
+        self._last_dq = np.zeros(7)
+        if not self._connection.has_session:
+            return
+        try:
+            self._ask("hold")
+        except WorldError:
+            # Without requests nothing is sent to the arm: it settles within one step.
+            self._connection.drop()
+
+    def close(self) -> None:
+        """Say goodbye; the arm stays where it is."""
+        self._connection.close()
+
+    # --- inside --------------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        settings = self.config
+        image = {
+            "width": settings.width,
+            "height": settings.height,
+            "encoding": settings.encoding,
+            "quality": settings.quality,
+        }
+        facts = self._connection.hello(image, timeout_s=settings.connect_timeout_s)
+        self.facts, self.calibration = facts, facts["calibration"]
+        self._known = _Known()
+        self._last_dq, self._stepped_at = np.zeros(7), 0.0
+        self.spec = WorldSpec(
+            name="droid",
+            cameras=tuple(facts["cameras"]),
+            control_hz=float(facts["control_hz"]),
+            tasks=(),
+            workspace_low=np.array(settings.workspace_low),
+            workspace_high=np.array(settings.workspace_high),
+            is_simulated=False,
+            action_kinds=(ActionKind.JOINT_VELOCITY, ActionKind.JOINT_POSITION),
+        )
+        base = replace(
+            safety.Limits.of(self.spec),
+            joint_low=np.array(facts["joint_low"]),
+            joint_high=np.array(facts["joint_high"]),
+            joint_margin=settings.joint_margin,
+        )
+        self._limits = DroidLimits(
+            base,
+            joint_speed=kinematics.DQ_MAX * settings.speed,
+            jump=settings.jump,
+            control_hz=self.spec.control_hz,
+        )
+
+    def _ask(self, op: str, *, timeout_s: float | None = None, **fields: object) -> dict[str, Any]:
+        return self._connection.request(op, timeout_s=timeout_s or self.config.timeout_s, **fields)
+
+    def _refresh_calibration(self) -> None:
+        self.calibration = self._ask("calibration")["calibration"]
+
+    def _fresh_state(self) -> Observation:
+        """Return a state that the bridge will still accept; asks for one if the last is too old."""
+        newest = self._known.observation
+        if newest is None or time.monotonic() - self._known.state_at > 0.5 * float(self.facts["max_state_age"]):
+            newest = self.state()
+        return newest
+
+    def _state_observation(self, state: Any, now: float, *, extra: dict[str, np.ndarray] | None = None) -> Observation:
+        """Turn the bridge's state into an observation without pictures, and remember it."""
+        # The bridge's clock is another machine's: only the age it reports is used.
+        age = max(0.0, now - state["at"]) + 0.5 * self._connection.round_trip_s
+        q = np.array(state["q"])
+        if self._gripper_command is None:
+            self._gripper_command = float(state["gripper"] > 0.5)
+        observation = Observation(
+            frames={},
+            q=q,
+            dq=np.array(state["dq"]),
+            gripper=float(np.clip(state["gripper"], 0.0, 1.0)),
+            T_base_tcp=kinematics.flange_pose(q) @ self._T_flange_tcp,
+            instruction=self._instruction,
+            captured_ns=time.monotonic_ns() - int(age * 1e9),
+            step=self._step,
+            gripper_command=self._gripper_command,
+            extra={
+                "flange": np.array(state["flange"]),
+                "latency_ms": np.array(state["latency_ms"]),
+                "refused_commands": np.array(state["refused"]),
+                **(extra or {}),
+            },
+        )
+        self._known.tick = int(state["tick"])
+        self._known.state_at = observation.captured_ns / 1e9
+        self._known.observation = observation
+        return observation
+
+    def _keep_picture(self, name: str, frame: Any, now: float) -> None:
+        if "data" not in frame:
+            return
+        size = (int(frame["height"]), int(frame["width"]))
+        if frame["encoding"] == "raw":
+            image = np.frombuffer(frame["data"], np.uint8).reshape(*size, 3)
+        else:
+            bgr = cv2.imdecode(np.frombuffer(frame["data"], np.uint8), cv2.IMREAD_COLOR)
+            if bgr is None:
+                raise WorldError(
+                    f"A picture of camera '{name}' cannot be decoded. Set encoding to 'raw' and look again."
+                )
+            image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        age = max(0.0, now - frame["at"]) + 0.5 * self._connection.round_trip_s
+        self._known.images[name] = (int(frame["sequence"]), image, time.monotonic_ns() - int(age * 1e9))
+
+    def _frames(self, q: Float[np.ndarray, " 7"]) -> dict[str, CameraFrame]:
+        flange = kinematics.flange_pose(q)
+        frames = {}
+        for name, (_, image, captured_ns) in self._known.images.items():
+            size = (image.shape[1], image.shape[0])
+            calibration = calibration_of(self.calibration[name], size=size, T_base_flange=flange)
+            frames[name] = CameraFrame(image, captured_ns, calibration)
+        return frames
+
+
+def calibration_notes(calibration: dict[str, dict[str, Any]], *, now: float | None = None) -> dict[str, str]:
+    """Return one sentence per camera that is not calibrated or whose calibration is old.
+
+    Args:
+        calibration: as `DroidWorld.calibration`.
+        now: Unix time; None = the present.
+    """
+    present, notes = time.time() if now is None else now, {}
+    for name, entry in calibration.items():
+        made_at = entry.get("made_at")
+        if not entry.get("pose"):
+            notes[name] = (
+                f"Camera '{name}' ({entry.get('serial')}) was never calibrated. Calibrate it in DROID's window."
+            )
+        elif made_at is not None and present - made_at > OLD_S:
+            hours = (present - made_at) / 3600.0
+            notes[name] = f"Calibration of camera '{name}' is {hours:.0f} h old. Calibrate again if anything was moved."
+    return notes
+
+
+__all__ = ["ROBOTIQ_OFFSET", "BridgeRefusal", "DroidConfig", "DroidWorld", "calibration_notes"]

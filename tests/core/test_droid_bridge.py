@@ -1,0 +1,342 @@
+"""The bridge's protocol, spoken to it by hand."""
+
+import ast
+import threading
+import time
+from collections.abc import Iterator
+
+import cv2
+import msgpack
+import numpy as np
+import pytest
+import zmq
+
+from frs_core.worlds.droid.bridge import PROTOCOL, Bridge, BridgeError
+from tests.fakes.droid_env import SERIALS, FakeRobotEnv, make
+from tests.fakes.running_bridge import BRIDGE, bridge_thread
+
+STILL = [0.0] * 8
+
+
+class Talker:
+    """A client that can say anything."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = zmq.Context.instance().socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.connect(address)
+        self.session: str | None = None
+
+    def raw(self, *parts: bytes) -> dict:
+        self._socket.send_multipart(list(parts))
+        assert self._socket.poll(5000), "no answer"
+        return msgpack.unpackb(self._socket.recv(), raw=False)
+
+    def ask(self, op: object, **fields: object) -> dict:
+        return self.raw(msgpack.packb({"id": 1, "session": self.session, "op": op, **fields}))
+
+    def hello(self, **fields: object) -> dict:
+        answer = self.ask("hello", **{"protocol": PROTOCOL, "client": "test", **fields})
+        self.session = answer.get("session", self.session)
+        return answer
+
+    def step(self, action: list[float], *, kind: str = "joint_velocity", based_on: object = None) -> dict:
+        tick = self.ask("state")["state"]["tick"] if based_on is None else based_on
+        return self.ask("step", kind=kind, action=action, based_on=tick)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[Bridge, FakeRobotEnv, Talker]]:
+    with bridge_thread() as (bridge, env):
+        talker = Talker(bridge.address)
+        yield bridge, env, talker
+        talker.close()
+
+
+def test_the_file_is_python_37_and_imports_nothing_of_ours() -> None:
+    source = BRIDGE.read_text()
+    tree = ast.parse(source, feature_version=(3, 7))
+    imported = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    imported |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert "frs_core" not in imported
+    assert {"numpy", "zmq", "msgpack", "cv2"} <= imported
+
+
+def test_connecting_looking_and_leaving_never_moves_the_arm(served) -> None:
+    _, env, talker = served
+    assert talker.hello()["ok"]
+    for op in ("state", "observe", "calibration", "reset_request", "bye"):
+        assert talker.ask(op)["ok"], op
+    assert env.robot.commands == []
+
+
+def test_hello_tells_cameras_calibration_and_limits(served) -> None:
+    _, _, talker = served
+    facts = talker.hello()
+    assert facts["cameras"] == ["left", "right", "wrist"]
+    assert facts["control_hz"] == 15
+    assert facts["calibration"]["wrist"]["frame"] == "flange"
+    assert facts["calibration"]["right"]["pose"] is None
+    assert facts["calibration"]["left"]["made_at"] < time.time() - 3600
+    assert len(facts["joint_low"]) == 7
+
+
+def test_another_protocol_is_refused_with_both_versions(served) -> None:
+    _, _, talker = served
+    answer = talker.hello(protocol=99)
+    assert (answer["ok"], answer["code"]) == (False, "protocol")
+    assert "99" in answer["error"]
+    assert str(PROTOCOL) in answer["error"]
+
+
+def test_nothing_is_answered_without_a_session(served) -> None:
+    _, _, talker = served
+    assert talker.ask("state")["code"] == "no_session"
+    assert talker.ask("step", kind="joint_velocity", action=STILL, based_on=1)["code"] == "no_session"
+
+
+def test_a_second_client_is_refused_until_the_first_is_silent(served) -> None:
+    bridge, _, first = served
+    first.hello()
+    second = Talker(bridge.address)
+    assert second.hello()["code"] == "busy"
+    bridge.last_heard -= 10.0
+    assert second.hello()["ok"]
+    assert first.ask("state")["code"] == "no_session"
+    second.close()
+
+
+def test_a_wrong_token_is_refused_and_other_machines_need_one() -> None:
+    with bridge_thread(token="secret") as (bridge, _):
+        talker = Talker(bridge.address)
+        assert talker.hello(token="guess")["code"] == "token"
+        assert talker.hello(token="secret")["ok"]
+        talker.close()
+    with pytest.raises(BridgeError, match="no token"):
+        Bridge(*make(), bind="tcp://0.0.0.0:*")
+
+
+def test_a_joint_velocity_step_moves_by_a_fifth_of_a_radian(served) -> None:
+    _, env, talker = served
+    talker.hello()
+    before = np.array(talker.ask("state")["state"]["q"])
+    assert talker.step([0.5, 0, 0, 0, 0, 0, 0, 1.0])["ok"]
+    time.sleep(0.1)
+    after = talker.ask("state")["state"]
+    np.testing.assert_allclose(np.array(after["q"]) - before, [0.1, 0, 0, 0, 0, 0, 0], atol=1e-6)
+    assert env.robot.commands[-1][0] == "joint_velocity"
+
+
+def test_a_joint_position_step_goes_there(served) -> None:
+    _, env, talker = served
+    talker.hello()
+    state = talker.ask("state")["state"]
+    target = np.array(state["q"]) + 0.05
+    assert talker.step([*target, 0.0], kind="joint_position", based_on=state["tick"])["ok"]
+    time.sleep(0.1)
+    np.testing.assert_allclose(talker.ask("state")["state"]["q"], target, atol=1e-6)
+    assert env.robot.commands[-1][0] == "joint_position"
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "code"),
+    [
+        ([1.5, 0, 0, 0, 0, 0, 0, 0], "joint_velocity", "limit"),
+        ([float("nan")] + [0.0] * 7, "joint_velocity", "bad_request"),
+        ([0.0] * 7, "joint_velocity", "bad_request"),
+        (["a"] * 8, "joint_velocity", "bad_request"),
+        ([2.0, 0, 0, -2, 0, 2, 0, 0], "joint_position", "limit"),
+        (STILL, "cartesian_velocity", "bad_request"),
+    ],
+)
+def test_an_action_out_of_bounds_is_refused_and_not_sent(served, action, kind, code) -> None:
+    _, env, talker = served
+    talker.hello()
+    assert talker.step(action, kind=kind)["code"] == code
+    assert env.robot.commands == []
+
+
+def test_a_step_past_a_joint_limit_is_refused_but_the_way_back_is_open(served) -> None:
+    _, env, talker = served
+    talker.hello()
+    q = np.array(talker.ask("state")["state"]["q"])
+    q[3] = -3.06
+    env.robot.drive.go(q, blocking=True)
+    assert talker.step([0, 0, 0, -0.5, 0, 0, 0, 0])["code"] == "limit"
+    assert talker.step([0, 0, 0, 0.5, 0, 0, 0, 0])["ok"]
+
+
+def test_a_step_based_on_an_old_or_unknown_state_is_refused(served) -> None:
+    bridge, env, talker = served
+    talker.hello()
+    tick = talker.ask("state")["state"]["tick"]
+    at, q = bridge.robot.ticks[tick]
+    bridge.robot.ticks[tick] = (at - 1.0, q)
+    assert talker.step(STILL, based_on=tick)["code"] == "stale"
+    assert talker.step(STILL, based_on=999)["code"] == "stale"
+    assert talker.step(STILL, based_on="x")["code"] == "stale"
+    assert env.robot.commands == []
+
+
+def test_steps_are_spaced_at_the_control_rate(served) -> None:
+    _, _, talker = served
+    talker.hello()
+    state = talker.ask("state")["state"]
+    started = time.monotonic()
+    for _ in range(7):
+        state = talker.step(STILL, based_on=state["tick"])["state"]
+    assert time.monotonic() - started > 6 / 15 - 0.01
+
+
+def test_a_reset_needs_a_fresh_token_used_once(served) -> None:
+    bridge, env, talker = served
+    talker.hello()
+    assert talker.ask("reset")["code"] == "reset"
+    assert talker.ask("reset", token="guess")["code"] == "reset"
+    token = talker.ask("reset_request")["token"]
+    bridge.reset_until -= 10.0
+    assert talker.ask("reset", token=token)["code"] == "reset"
+    assert env.robot.commands == []
+    token = talker.ask("reset_request")["token"]
+    assert talker.ask("reset", token=token)["ok"]
+    assert talker.ask("reset", token=token)["code"] == "reset"
+    np.testing.assert_allclose(talker.ask("state")["state"]["q"], env.reset_joints, atol=1e-6)
+
+
+def test_a_reset_that_does_not_arrive_is_an_error(served) -> None:
+    _, env, talker = served
+    talker.hello()
+    env.reset = lambda randomize=False: None
+    env.robot.drive.go(env.reset_joints + 0.4, blocking=True)
+    token = talker.ask("reset_request")["token"]
+    answer = talker.ask("reset", token=token)
+    assert answer["code"] == "reset"
+    assert "0.40 rad" in answer["error"]
+
+
+def test_pictures_are_the_left_eye_resized_in_rgb(served) -> None:
+    _, _, talker = served
+    talker.hello(image={"width": 160, "height": 90, "encoding": "raw"})
+    frame = talker.ask("observe")["frames"]["left"]
+    image = np.frombuffer(frame["data"], np.uint8).reshape(90, 160, 3)
+    np.testing.assert_allclose(image[60, 100].astype(int), [200, 60, 200], atol=2)
+    assert frame["serial"] == SERIALS["left"]
+
+
+def test_jpeg_pictures_decode_to_the_same_colours(served) -> None:
+    _, _, talker = served
+    talker.hello(image={"width": 160, "height": 90, "quality": 95})
+    frame = talker.ask("observe")["frames"]["left"]
+    bgr = cv2.imdecode(np.frombuffer(frame["data"], np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_allclose(bgr[60, 100].astype(int), [200, 60, 200], atol=12)
+
+
+def test_a_picture_the_client_has_is_not_sent_again(served) -> None:
+    _, env, talker = served
+    talker.hello()
+    env.camera_reader.camera_dict[SERIALS["left"]].hang.set()
+    time.sleep(0.1)
+    frame = talker.ask("observe")["frames"]["left"]
+    again = talker.ask("observe", have={"left": frame["sequence"]})["frames"]["left"]
+    assert "data" not in again
+    assert again["sequence"] == frame["sequence"]
+
+
+def test_dropped_frames_are_counted_and_the_other_cameras_go_on(served) -> None:
+    _, env, talker = served
+    talker.hello()
+    env.camera_reader.camera_dict[SERIALS["right"]].is_dropping = True
+    first = talker.ask("observe")["frames"]
+    deadline = time.monotonic() + 5.0
+    while time.monotonic() < deadline:
+        frames = talker.ask("observe")["frames"]
+        if frames["right"]["dropped"] >= 3 and frames["left"]["sequence"] > first["left"]["sequence"]:
+            break
+    assert frames["right"]["dropped"] >= 3
+    assert frames["left"]["sequence"] > first["left"]["sequence"]
+    assert frames["left"]["dropped"] == 0
+
+
+def test_a_hanging_camera_does_not_delay_a_step(served) -> None:
+    _, env, talker = served
+    talker.hello()
+    for camera in env.camera_reader.camera_dict.values():
+        camera.hang.set()
+    started = time.monotonic()
+    assert talker.step(STILL)["ok"]
+    assert time.monotonic() - started < 1.0
+
+
+def test_a_failing_robot_computer_is_reported_and_the_bridge_lives_on(served) -> None:
+    _, env, talker = served
+    talker.hello()
+    env.robot.broken = "the cable was pulled"
+    answer = talker.ask("state")
+    assert answer["code"] == "robot"
+    assert "the cable was pulled" in answer["error"]
+    env.robot.broken = ""
+    assert talker.ask("state")["ok"]
+
+
+def test_a_frozen_controller_is_noticed(served) -> None:
+    bridge, env, talker = served
+    talker.hello()
+    talker.ask("state")
+    env.robot.is_clock_frozen = True
+    talker.ask("state")
+    bridge.robot._robot_time_seen -= 1.0
+    assert talker.ask("state")["code"] == "frozen"
+
+
+def test_silence_in_mid_motion_sends_nothing_and_is_counted() -> None:
+    with bridge_thread(heartbeat=0.1) as (bridge, env):
+        talker = Talker(bridge.address)
+        talker.hello()
+        talker.step([0.2, 0, 0, 0, 0, 0, 0, 0])
+        sent = len(env.robot.commands)
+        deadline = time.monotonic() + 5.0
+        while bridge.counters["silences"] == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert bridge.counters["silences"] == 1
+        assert len(env.robot.commands) == sent
+        talker.close()
+
+
+def test_hold_sends_one_still_command_and_keeps_the_gripper(served) -> None:
+    _, env, talker = served
+    talker.hello()
+    talker.step([0.2, 0, 0, 0, 0, 0, 0, 1.0])
+    assert talker.ask("hold")["ok"]
+    assert env.robot.commands[-1] == ("joint_velocity", [0.0] * 7 + [1.0])
+
+
+def test_only_one_thread_ever_touches_the_robot(served) -> None:
+    _, env, talker = served
+    talker.hello()
+    for _ in range(3):
+        talker.ask("observe")
+        talker.step(STILL)
+    serving = {t.ident for t in threading.enumerate() if t.name == "bridge"}
+    assert env.threads == serving
+
+
+def test_nonsense_is_answered_and_never_ends_the_bridge(served) -> None:
+    _, env, talker = served
+    rng = np.random.default_rng(0)
+    honest = msgpack.packb({"id": 1, "session": None, "op": "step", "kind": "joint_velocity", "action": STILL})
+    for _ in range(300):
+        data = bytearray(honest)
+        for at in rng.integers(0, len(data), 3):
+            data[at] = rng.integers(0, 256)
+        assert talker.raw(bytes(data[: rng.integers(1, len(data) + 1)]))["ok"] is False
+    assert talker.raw(b"a", b"b")["code"] == "malformed"
+    assert talker.raw(msgpack.packb([1, 2]))["code"] == "malformed"
+    assert talker.hello(image={"width": -1})["code"] == "bad_request"
+    assert talker.hello()["ok"]
+    for op in (None, 3, "dance", ["x"]):
+        assert talker.ask(op)["code"] == "bad_request"
+    assert talker.ask("observe", have=5)["ok"] is False
+    assert env.robot.commands == []

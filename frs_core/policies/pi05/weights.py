@@ -1,0 +1,98 @@
+"""Where the network reads its tensors from: a safetensors file, or random numbers of the right shapes.
+
+Problem: 3.3 billion weights must reach the device in their final type and layout without a second copy in memory.
+Idea: the network asks for one tensor (or a few to be stacked into one matrix) at a time; a source reads just those,
+moves them to the device, and nothing else is alive. Random weights take the same road, so that speed can be measured
+without a download.
+
+Example: `source.stack("q.weight", "k.weight", "v.weight")` returns one [2560, 2048] matrix in bfloat16 on the GPU.
+Any thread.
+"""
+
+import abc
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from frs_core.policies.pi05.sizes import EMBEDDING, TIED_EMBEDDING, ModelSize, expected_shapes
+
+
+def read_header(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return name -> shape of a safetensors file, names as stored; reads no weights."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+
+
+class WeightSource(abc.ABC):
+    """Gives tensors by name, on one device."""
+
+    def __init__(self, *, device: torch.device, dtype: torch.dtype) -> None:
+        self.device = device
+        self.dtype = dtype
+        """Type of the big matrices; small tensors are asked for in their own type."""
+
+    @abc.abstractmethod
+    def _read(self, name: str) -> Tensor:
+        """Return the tensor as stored."""
+
+    def get(self, name: str, *, dtype: torch.dtype | None = None) -> Tensor:
+        """Return one tensor on the device.
+
+        Args:
+            name: without the prefix `model.`.
+            dtype: other type than the source's.
+        """
+        return self._read(name).to(device=self.device, dtype=dtype or self.dtype)
+
+    def stack(self, *names: str, dtype: torch.dtype | None = None) -> Tensor:
+        """Return several tensors joined along their first axis."""
+        return torch.cat([self.get(name, dtype=dtype) for name in names])
+
+
+class FileSource(WeightSource):
+    """Tensors of one safetensors file, read when asked for."""
+
+    def __init__(self, path: Path, *, prefix: str, device: torch.device, dtype: torch.dtype) -> None:
+        """Open the file.
+
+        Args:
+            path: the safetensors file, already checked against `problems_of`.
+            prefix: "model." for LeRobot's files, "" for openpi's.
+            device: where tensors go.
+            dtype: type of the big matrices.
+        """
+        super().__init__(device=device, dtype=dtype)
+        self._file = safe_open(path, framework="pt", device="cpu")
+        self._prefix = prefix
+        self._names = set(self._file.keys())
+
+    def _read(self, name: str) -> Tensor:
+        if name == EMBEDDING and self._prefix + name not in self._names:
+            name = TIED_EMBEDDING
+        return self._file.get_tensor(self._prefix + name)
+
+
+class RandomSource(WeightSource):
+    """Random weights of given sizes that keep activations near 1; for benchmarks and tests without a checkpoint."""
+
+    def __init__(self, size: ModelSize, *, device: torch.device, dtype: torch.dtype, seed: int = 0) -> None:
+        super().__init__(device=device, dtype=dtype)
+        self._shapes = expected_shapes(size)
+        self._generator = torch.Generator(device=device).manual_seed(seed)
+
+    def _read(self, name: str) -> Tensor:
+        shape = self._shapes[name]
+        if len(shape) == 1:
+            is_scale = "layer_norm" in name or "post_layernorm" in name
+            return torch.full(shape, float(is_scale and name.endswith("weight")), device=self.device)
+        fan_in = 1
+        for n in shape[1:]:
+            fan_in *= n
+        scale = 0.02 if name == EMBEDDING else fan_in**-0.5
+        draw = torch.empty(shape, device=self.device, dtype=self.dtype)
+        return draw.normal_(0.0, scale, generator=self._generator)

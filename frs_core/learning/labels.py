@@ -3,7 +3,8 @@
 A demonstration holds actions, not noises. The noise that the generalist would have grown a chunk from is found by solving
 each forward Euler step backwards (a fixed point, frs_core.flow.invert). Explicit Euler is not good enough here: its error
 becomes label error (FlowDAgger: success 0.59 against 0.87). Each label is checked by growing the chunk again; a chunk that
-does not come back within the threshold lies outside what the generalist can do, and is dropped, and counted.
+does not come back within the threshold, or only from a noise far larger than a Gaussian's, lies outside what the generalist does, and
+is dropped, and counted.
 
 Eight undamped iterations find most chunks; the rest get fifty damped ones. At K = 10 that is 80 or 500 velocity calls of
 batch 1 for each chunk, so 300 chunks take minutes, not seconds, on a CPU.
@@ -35,7 +36,7 @@ class Labels:
     error: Float[np.ndarray, " M"]
     """Mean squared error of the regenerated chunk over the robot's numbers, normalised units."""
     is_kept: Bool[np.ndarray, " M"]
-    """Error within the threshold."""
+    """Error and noise within their limits."""
     settings: LabelSettings
 
     def describe(self) -> dict[str, object]:
@@ -125,7 +126,8 @@ def label_chunks(
         noise[index], error[index] = recover_noise(policy, context, chunk, settings)
         if on_progress(clock.report(index + 1, float(error[index]))) is False:
             break
-    return Labels(noise, error, error <= settings.threshold, settings)
+    rms = np.sqrt(np.nan_to_num(noise[..., : policy.spec.action_space.size] ** 2, nan=np.inf).mean(axis=(1, 2)))
+    return Labels(noise, error, (error <= settings.threshold) & (rms <= settings.largest_rms), settings)
 
 
 def label_table(
@@ -136,7 +138,7 @@ def label_table(
     *,
     on_progress: OnProgress = ignore_progress,
 ) -> tuple[TrainingTable, Labels]:
-    """Return the table with recovered noises, chunks above the threshold left out, and the labels of all.
+    """Return the table with recovered noises, chunks beyond the limits left out, and the labels of all.
 
     Args:
         table: demonstrated chunks; their noises are not looked at.
@@ -145,18 +147,24 @@ def label_table(
         settings: iterations, damping, threshold.
         on_progress: told after each chunk; False stops and keeps what is labelled.
     Raises:
-        TrainingError: no chunk is within the threshold.
+        TrainingError: no chunk is within the limits.
     """
     contexts = (context_of(row) for row in range(table.rows))
     labels = label_chunks(policy, contexts, table.chunk, settings, on_progress=on_progress)
     if not labels.is_kept.any():
         raise TrainingError(
             f"None of {table.rows} demonstrated chunks can be grown by policy '{policy.spec.name}': best error "
-            f"{labels.error.min():.2g}, threshold {labels.settings.threshold:g}. The demonstrations lie outside its skills; "
-            f"raise the threshold only if they look right when replayed."
+            f"{labels.error.min():.2g} (limit {labels.settings.threshold:g}), smallest noise {_smallest(labels):.2g} "
+            f"(limit {labels.settings.largest_rms:g}). The demonstrations lie outside its skills; "
+            f"raise the limits only if they look right when replayed."
         )
     story = {**table.provenance, "labels": labels.describe()}
     return replace(table, noise=labels.noise, provenance=story).take(labels.is_kept), labels
+
+
+def _smallest(labels: Labels) -> float:
+    """Return the smallest RMS among recovered noises."""
+    return float(np.sqrt(np.nan_to_num(labels.noise**2, nan=np.inf).mean(axis=(1, 2))).min())
 
 
 class _Pace:

@@ -73,6 +73,7 @@ class TrainJob:
         """Return the reports since the last call, without waiting; `state`, `result` and `error` are up to date after."""
         reports: list[Progress] = []
         while self.state is JobState.RUNNING:
+            self._check_time()
             try:
                 message = self._queue.get_nowait()
             except queue.Empty:
@@ -94,6 +95,7 @@ class TrainJob:
         """
         until = time.monotonic() + (timeout_s if timeout_s is not None else self._timeout_s + 2 * GRACE_S)
         while self.state is JobState.RUNNING and time.monotonic() < until:
+            self._check_time()
             try:
                 message = self._queue.get(timeout=0.2)
             except queue.Empty:
@@ -122,7 +124,7 @@ class TrainJob:
 
     def _finish(self, message: TrainResult | FrsError) -> None:
         if isinstance(message, TrainResult):
-            self.state, self.result = JobState.DONE, message
+            self.state, self.result, self.error = JobState.DONE, message, None
         else:
             self.state, self.error = JobState.FAILED, message
         self._process.join(GRACE_S)
@@ -131,7 +133,8 @@ class TrainJob:
         self.state = JobState.FAILED
         self.error = TrainingError(f"Training '{self.request.shown_name}' {what}. Nothing was saved; start it again.")
 
-    def _check_alive(self) -> None:
+    def _check_time(self) -> None:
+        """Ask a job past its limit to stop; end one that was asked and did not."""
         now = time.monotonic()
         if now > self._deadline and self._stop_by == float("inf"):
             self.cancel()
@@ -139,15 +142,19 @@ class TrainJob:
             self._process.terminate()
             self._process.join(5.0)
             self._fail(f"did not stop within {GRACE_S:g} s of being asked to and was ended")
-        elif not self._process.is_alive():
-            # The last message may still be on its way out of the pipe.
-            with contextlib.suppress(queue.Empty):
+
+    def _check_alive(self) -> None:
+        """Hear the last words of a process that has ended."""
+        if self.state is not JobState.RUNNING or self._process.is_alive():
+            return
+        # The last message may still be on its way out of the pipe.
+        with contextlib.suppress(queue.Empty):
+            message = self._queue.get(timeout=1.0)
+            while isinstance(message, Progress):
                 message = self._queue.get(timeout=1.0)
-                while isinstance(message, Progress):
-                    message = self._queue.get(timeout=1.0)
-                self._finish(message)
-                return
-            self._fail(f"ended without a word (exit code {self._process.exitcode})")
+            self._finish(message)
+            return
+        self._fail(f"ended without a word (exit code {self._process.exitcode})")
 
 
 def _child(

@@ -150,6 +150,9 @@ class LabelSettings:
     retry_damping: float = 0.5
     threshold: float = 1e-3
     """Largest mean squared error of the regenerated chunk, normalised units. Source: FlowDAgger (arXiv 2607.08877)."""
+    largest_rms: float = 2.5
+    """Largest RMS of a recovered noise (1 = a typical Gaussian draw). Far outside the data the inverse still exists, but as
+    a noise that the generalist was never asked with. Guess; half the noise policy's bound."""
     seed: int = 0
     """Of the noise that fills dimensions the robot does not have."""
 

@@ -1,0 +1,114 @@
+"""The trainer's process reports, stops on request, and its end is always heard of."""
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from frs_core.errors import ConfigError, TrainingError
+from frs_core.learning import (
+    BcSettings,
+    DsbcSettings,
+    FitSettings,
+    JobState,
+    NetworkSettings,
+    Progress,
+    TrainJob,
+    TrainKind,
+    TrainRequest,
+)
+from frs_core.learning.dsbc import load_noise_policy
+
+SMALL = NetworkSettings(hidden=32, layers=2)
+FIT = FitSettings(steps=60, batch_size=32, evaluate_every=10)
+ENDLESS = FitSettings(steps=1_000_000, batch_size=32, evaluate_every=10, patience=1_000_000)
+
+
+def request(tmp_path: Path, source: str, *, kind: TrainKind = TrainKind.DSBC, fit: FitSettings = FIT) -> TrainRequest:
+    return TrainRequest(
+        kind=kind,
+        root=tmp_path,
+        episodes=(),
+        out=tmp_path / "out",
+        fingerprint="toy-1",
+        dsbc=DsbcSettings(network=SMALL, fit=fit),
+        bc=BcSettings(network=SMALL, fit=fit),
+        source=f"tests.fakes.learning:{source}",
+    )
+
+
+def test_a_job_reports_and_leaves_a_usable_policy(tmp_path: Path) -> None:
+    job = TrainJob(request(tmp_path, "load_synthetic"))
+    job.start()
+    result = job.wait(60)
+    job.close()
+    assert job.state is JobState.DONE
+    assert load_noise_policy(result.path, "toy-1").name == "out"
+    assert (result.episodes, result.chunks, result.was_cancelled) == (6, 60, False)
+
+
+def test_cancelling_keeps_the_best(tmp_path: Path) -> None:
+    job = TrainJob(request(tmp_path, "load_large", fit=ENDLESS))
+    job.start()
+    seen: list[Progress] = []
+    until = time.monotonic() + 60
+    while not any(p.stage == "training" for p in seen) and time.monotonic() < until:
+        seen += job.poll()
+        assert job.state is JobState.RUNNING
+    job.cancel()
+    result = job.wait(30)
+    job.close()
+    assert result.was_cancelled
+    assert load_noise_policy(result.path, "toy-1").story.metrics["steps"] >= 10
+
+
+def test_the_time_limit_keeps_the_best_too(tmp_path: Path) -> None:
+    job = TrainJob(request(tmp_path, "load_large", fit=ENDLESS), timeout_s=6.0)
+    job.start()
+    try:
+        assert job.wait(60).was_cancelled
+    finally:
+        job.close()
+
+
+def test_an_error_in_the_trainer_is_raised_by_its_owner(tmp_path: Path) -> None:
+    job = TrainJob(request(tmp_path, "load_broken"))
+    job.start()
+    with pytest.raises(TrainingError, match="non-finite noise, first in episode 'episode-1'"):
+        job.wait(60)
+    job.close()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_process_that_dies_is_noticed(tmp_path: Path) -> None:
+    job = TrainJob(request(tmp_path, "die"))
+    job.start()
+    with pytest.raises(TrainingError, match="ended without a word"):
+        job.wait(60)
+    job.close()
+    assert job.state is JobState.FAILED
+
+
+def test_closing_a_running_job_ends_its_process(tmp_path: Path) -> None:
+    job = TrainJob(request(tmp_path, "load_large", fit=ENDLESS))
+    job.start()
+    job.close()
+    job.close()
+    assert job.state is JobState.FAILED
+    assert not job._process.is_alive()
+
+
+def test_an_unknown_source_is_named(tmp_path: Path) -> None:
+    job = TrainJob(request(tmp_path, "nothing_like_it"))
+    job.start()
+    with pytest.raises(ConfigError, match="nothing_like_it"):
+        job.wait(60)
+    job.close()
+
+
+def test_the_facade_does_not_load_torch() -> None:
+    import subprocess
+
+    code = "import sys, frs_core.learning; sys.exit('torch' in sys.modules or 'cv2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -113,8 +113,13 @@ class Command:
 
 
 def fan_commands(*, gripper: Gripper = Gripper.POLICY) -> tuple[Command, ...]:
-    """Return the twelve directed commands: six directions, less and more."""
-    return tuple(Command(d, a, gripper) for a in Amount for d in Direction)
+    """Return the commands of a fan: six directions, less and more, then stay-and-open and stay-and-close.
+
+    Args:
+        gripper: what the twelve directed ones say about the gripper.
+    """
+    directed = tuple(Command(d, a, gripper) for a in Amount for d in Direction)
+    return (*directed, Command(None, gripper=Gripper.OPEN), Command(None, gripper=Gripper.CLOSE))
 
 
 def reference_chunk(

@@ -1,0 +1,32 @@
+"""Other formats an episode can be written to or made from, by name.
+
+Problem: exporters need libraries that few people have. Idea: a name points at a function; nothing is imported before it
+is asked for. An exporter is `(episode: Episode, path: Path) -> Path`; an importer is
+`(source: Path, store: EpisodeStore) -> str` and returns the new episode's name, recorded through `JournalRecorder`.
+
+Example: `exporter("mp4")(episode, Path("film.mp4"))`. A new format is one row here, or "module:function" of your own.
+
+Any thread.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from frs_core.episodes.reader import Episode
+from frs_core.episodes.store import EpisodeStore
+from frs_core.registry import resolve
+
+EXPORTERS: dict[str, str] = {"mp4": "frs_core.episodes.export_mp4:export_mp4"}
+"""Name -> "module:function"."""
+IMPORTERS: dict[str, str] = {}
+"""Name -> "module:function"."""
+
+
+def exporter(name: str) -> Callable[[Episode, Path], Path]:
+    """Return the function that writes an episode in a format. Raises ConfigError for an unknown or broken one."""
+    return resolve("export format", name, EXPORTERS)
+
+
+def importer(name: str) -> Callable[[Path, EpisodeStore], str]:
+    """Return the function that makes an episode from a format. Raises ConfigError for an unknown or broken one."""
+    return resolve("import format", name, IMPORTERS)

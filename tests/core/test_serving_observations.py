@@ -1,0 +1,124 @@
+"""Observations as messages."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from frs_core import kinematics
+from frs_core.errors import ConfigError, MalformedMessage
+from frs_core.observation import Observation
+from frs_core.serving.codec import pack, unpack
+from frs_core.serving.observations import (
+    blank_droid_message,
+    droid_message,
+    letterbox,
+    pack_observation,
+    read_droid,
+    unpack_observation,
+)
+from tests.fakes.world import PointWorld
+
+
+@pytest.fixture
+def observation() -> Observation:
+    return replace(PointWorld().observe(), gripper=0.25, gripper_command=1.0, extra={"secret": np.ones(3)})
+
+
+def test_our_form_gives_back_everything_a_policy_may_look_at(observation: Observation) -> None:
+    sent = unpack(pack(pack_observation(observation, cameras=("left", "wrist"))))
+    read = unpack_observation(sent)
+    assert set(read.frames) == {"left", "wrist"}
+    for name in ("q", "dq", "T_base_tcp", "proprio"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(observation, name))
+    for name in ("gripper", "gripper_command", "instruction", "captured_ns", "step"):
+        assert getattr(read, name) == getattr(observation, name)
+    for name, frame in read.frames.items():
+        original = observation.frames[name]
+        np.testing.assert_array_equal(frame.image, original.image)
+        assert frame.captured_ns == original.captured_ns
+        assert frame.calibration is not None
+        assert original.calibration is not None
+        np.testing.assert_array_equal(frame.calibration.T_base_camera, original.calibration.T_base_camera)
+
+
+def test_success_and_extra_readings_stay_at_home(observation: Observation) -> None:
+    text = repr(pack_observation(observation, cameras=("left",)))
+    assert "success" not in text
+    assert "secret" not in text
+
+
+def test_a_missing_camera_is_named(observation: Observation) -> None:
+    with pytest.raises(ConfigError, match="'top'"):
+        pack_observation(observation, cameras=("left", "top"))
+    with pytest.raises(ConfigError, match="'ego'"):
+        droid_message(observation, exterior="left", wrist="ego")
+
+
+def test_the_droid_form_has_openpis_five_keys_shapes_and_types(observation: Observation) -> None:
+    message = droid_message(observation, exterior="left", wrist="wrist")
+    assert set(message) == set(blank_droid_message())
+    for key, blank in blank_droid_message().items():
+        if isinstance(blank, np.ndarray):
+            assert message[key].shape == blank.shape
+            assert message[key].dtype == blank.dtype
+    assert message["observation/gripper_position"].tolist() == [0.25]
+    assert message["prompt"] == observation.instruction
+
+
+def test_a_droid_message_becomes_an_observation_with_the_tool_where_the_joints_put_it(observation: Observation) -> None:
+    message = unpack(pack(droid_message(observation, exterior="left", wrist="wrist")))
+    read = read_droid(message, cameras=("left", "right", "wrist"))
+    np.testing.assert_allclose(read.T_base_tcp, observation.T_base_tcp, atol=1e-9)
+    np.testing.assert_array_equal(read.frames["left"].image, read.frames["right"].image)
+    np.testing.assert_array_equal(read.frames["wrist"].image, message["observation/wrist_image_left"])
+    assert np.all((read.q > kinematics.Q_LOW) & (read.q < kinematics.Q_HIGH))
+
+
+def test_float_and_channels_first_pictures_are_read_as_openpi_reads_them() -> None:
+    message = blank_droid_message()
+    message["observation/wrist_image_left"] = np.full((3, 20, 30), 0.5, dtype=np.float32)
+    image = read_droid(message, cameras=("wrist",)).frames["wrist"].image
+    assert image.shape == (20, 30, 3)
+    assert image.dtype == np.uint8
+    assert set(image.ravel()) == {127}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("observation/joint_position", np.zeros(6)),
+        ("observation/joint_position", np.full(7, np.nan)),
+        ("observation/joint_position", "left"),
+        ("observation/gripper_position", np.zeros(0)),
+        ("observation/wrist_image_left", np.zeros((4, 4))),
+        ("observation/wrist_image_left", np.zeros((4, 4, 3), dtype=np.int64)),
+        ("observation/wrist_image_left", np.zeros((0, 4, 3), dtype=np.uint8)),
+        ("observation/wrist_image_left", None),
+        ("prompt", 7),
+        ("prompt", "x" * 5000),
+    ],
+)
+def test_nonsense_in_a_droid_message_is_named(key: str, value: object) -> None:
+    with pytest.raises(MalformedMessage, match=key):
+        read_droid(blank_droid_message() | {key: value}, cameras=("left", "wrist"))
+
+
+@pytest.mark.parametrize("shape", [(720, 1280), (480, 640), (100, 60), (224, 225), (3, 999)])
+def test_letterbox_equals_pils_bilinear_resize_within_one_level(shape: tuple[int, int]) -> None:
+    pil = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    ratio = max(shape[1] / 224, shape[0] / 224)
+    rows, columns = max(1, int(shape[0] / ratio)), max(1, int(shape[1] / ratio))
+    expected = np.zeros((224, 224, 3), dtype=np.uint8)
+    top, left = (224 - rows) // 2, (224 - columns) // 2
+    resized = pil.fromarray(image).resize((columns, rows), resample=pil.BILINEAR)
+    expected[top : top + rows, left : left + columns] = np.asarray(resized)
+    difference = np.abs(letterbox(image, size=(224, 224)).astype(int) - expected)
+    assert difference.max() <= 1
+
+
+def test_a_picture_of_the_right_size_is_left_alone() -> None:
+    image = np.zeros((224, 224, 3), dtype=np.uint8)
+    assert letterbox(image, size=(224, 224)) is image

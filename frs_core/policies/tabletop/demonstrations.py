@@ -38,9 +38,7 @@ _NOISE_M = 0.0012
 _MAX_STEPS = 190
 
 
-def make_shards(
-    folder: Path, *, shards: range, on_shard: Callable[[Path], None] | None = None
-) -> Iterator[Path]:
+def make_shards(folder: Path, *, shards: range, on_shard: Callable[[Path], None] | None = None) -> Iterator[Path]:
     """Make the missing shards and yield every one's path.
 
     Args:
@@ -65,9 +63,7 @@ def make_shards(
 def make_in_parallel(folder: Path, *, shards: int, workers: int = 2) -> None:
     """Make all missing shards with several processes."""
     context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=_worker, args=(folder, range(w, shards, workers))) for w in range(workers)
-    ]
+    processes = [context.Process(target=_worker, args=(folder, range(w, shards, workers))) for w in range(workers)]
     for p in processes:
         p.start()
     for p in processes:

@@ -201,9 +201,7 @@ def scene_xml() -> str:
     actuators = "".join(
         f'<position name="joint{i}" joint="joint{i}" kp="{kp}" kv="{kv}" ctrlrange="{limits}" '
         f'forcerange="-{force} {force}"/>'
-        for i, ((_, limits), (kp, kv, force)) in enumerate(
-            zip(_CHAIN.values(), SERVO_GAINS, strict=True), start=1
-        )
+        for i, ((_, limits), (kp, kv, force)) in enumerate(zip(_CHAIN.values(), SERVO_GAINS, strict=True), start=1)
     )
     return f"""
 <mujoco model="tabletop">

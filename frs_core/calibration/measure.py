@@ -1,0 +1,153 @@
+"""Measure what a steering plan does to a policy, open loop: does it follow commands, and does it stay in the prior?
+
+No robot and no success label is needed, only observations. For each observation the policy's own samples tell what its prior
+looks like there: a steered chunk counts as *in the prior* if its nearest own sample is no farther than own samples usually
+are from each other. Following is measured on the executed rows' tool motion.
+
+Example: 200 observations x 6 directions = 1,200 steered chunks per plan; a plan with K = 10 costs 20 velocity calls of batch 12
+per observation.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from frs_core.directions import Amount, Command, Direction
+from frs_core.fan import references_for
+from frs_core.observation import Observation
+from frs_core.policies.base import Context, FlowPolicy
+from frs_core.steering import SteeringPlan, gaussian
+from frs_core.verdicts import noise_percentiles
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prior:
+    """One observation with the policy's own samples there."""
+
+    observation: Observation
+    context: Context
+    chunks: Float[np.ndarray, "N H A"]
+    """Normalised own samples."""
+    typical: float
+    """95th percentile of the distance from an own sample to its nearest other, RMS per number."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanScore:
+    """What one plan does, averaged over observations and directions."""
+
+    plan: SteeringPlan
+    along_mm: float
+    """Displacement along the command relative to the unsteered chunk, median."""
+    positive: float
+    """Share of cases with displacement along the command > 0."""
+    cosine: float
+    """Median cosine between (steered - unsteered) and the command."""
+    separation_mm: float
+    """Median distance between the ends of opposite commands on their axis."""
+    reached: float
+    """Mean share of the requested displacement that was made, each clipped to 0..1."""
+    in_prior: float
+    """Share of steered chunks in the prior."""
+    distance: float
+    """Median nearest-own-sample distance over the typical one."""
+    energy: float
+    """Mean energy distance between the steered chunks and own samples of an observation, RMS units."""
+    percentile: float
+    """Median noise percentile."""
+    evaluations: int
+    """Velocity calls per fan."""
+    ms: float
+    """Per fan of twelve, this machine."""
+    cases: int
+
+    @property
+    def balance(self) -> float:
+        """Harmonic mean of following and staying in the prior; what `frs policy calibrate` maximises."""
+        follow, stay = self.reached * max(0.0, self.cosine), self.in_prior
+        return 0.0 if follow + stay == 0 else 2 * follow * stay / (follow + stay)
+
+
+def sample_prior(
+    policy: FlowPolicy, observation: Observation, context: Context, *, samples: int = 64, seed: int = 0
+) -> Prior:
+    """Return the policy's own samples for one observation."""
+    spec = policy.spec
+    noise = gaussian((samples, spec.horizon, spec.width), seed=seed)
+    chunks = policy.denoise(context, noise).float().cpu().numpy()[..., : spec.action_space.size]
+    flat = chunks.reshape(samples, -1)
+    distance = _rms(flat, flat)
+    np.fill_diagonal(distance, np.inf)
+    return Prior(observation, context, chunks, float(np.percentile(distance.min(axis=1), 95)))
+
+
+def score_plan(policy: FlowPolicy, priors: Sequence[Prior], plan: SteeringPlan, *, seeds: int = 1) -> PlanScore:
+    """Return the plan's score over all observations, six directions, "more".
+
+    Args:
+        policy: the generalist.
+        priors: observations with own samples.
+        plan: what to measure.
+        seeds: plan seeds tried per observation.
+    """
+    directions = tuple(Direction)
+    commands = tuple(Command(d, Amount.MORE) for d in directions)
+    axes = np.stack([d.axis for d in directions])
+    spec, rows = policy.spec, policy.spec.execute_rows
+    along, cosine, reached, distance, energy, percentile, separation = [], [], [], [], [], [], []
+    spent, fans = 0.0, 0
+    for i, prior in enumerate(priors):
+        for seed in range(seeds):
+            seeded = plan.with_seed(plan.seed + 1000 * i + seed)
+            robot, batch = references_for(policy, commands, observation=prior.observation, strength=plan.strength)
+            started = time.perf_counter()
+            steered = policy.steer(prior.context, batch, seeded)
+            spent, fans = spent + time.perf_counter() - started, fans + 1
+            own = policy.denoise(prior.context, gaussian((1, spec.horizon, spec.width), seed=seeded.seed))
+            chunks = policy.to_robot(torch.cat([own, steered.chunk]))
+            ends = spec.action_space.path(chunks, prior.observation)[:, rows]
+            start = prior.observation.p_tcp
+            asked = spec.action_space.path(robot, prior.observation)[:, rows] - start
+            moved = ends[1:] - ends[0]
+            ahead = np.einsum("dc,dc->d", moved, axes)
+            along.append(ahead * 1000)
+            cosine.append(ahead / np.maximum(np.linalg.norm(moved, axis=1), 1e-9))
+            want = np.linalg.norm(asked, axis=1)
+            reached.append(np.clip(np.einsum("dc,dc->d", ends[1:] - start, axes) / np.maximum(want, 1e-9), 0, 1))
+            opposite = [directions.index(d.opposite) for d in directions]
+            separation.append(np.einsum("dc,dc->d", ends[1:] - ends[1:][opposite], axes) * 1000)
+            flat = steered.chunk.float().cpu().numpy()[..., : spec.action_space.size].reshape(len(commands), -1)
+            mine = prior.chunks.reshape(len(prior.chunks), -1)
+            nearest = _rms(flat, mine)
+            distance.append(nearest.min(axis=1) / max(prior.typical, 1e-6))
+            energy.append(2 * nearest.mean() - _rms(flat, flat).mean() - _rms(mine, mine).mean())
+            noise = steered.noise.float().cpu().numpy()
+            percentile.append(
+                noise_percentiles(noise, batch.commanded.numpy(), is_start=np.ones(len(commands), dtype=bool))
+            )
+    ratio = np.concatenate(distance)
+    return PlanScore(
+        plan=plan,
+        along_mm=float(np.median(np.concatenate(along))),
+        positive=float(np.mean(np.concatenate(along) > 0)),
+        cosine=float(np.median(np.concatenate(cosine))),
+        separation_mm=float(np.median(np.concatenate(separation))),
+        reached=float(np.mean(np.concatenate(reached))),
+        in_prior=float(np.mean(ratio <= 1.0)),
+        distance=float(np.median(ratio)),
+        energy=float(np.mean(energy)),
+        percentile=float(np.median(np.concatenate(percentile))),
+        evaluations=2 * plan.steps if plan.depth is None else plan.steps + 2 * plan.depth,
+        ms=spent / max(fans, 1) * 1e3,
+        cases=len(ratio),
+    )
+
+
+def _rms(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:
+    """Return root-mean-square distances."""
+    squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    return np.sqrt(np.maximum(squared, 0.0) / a.shape[1])

@@ -1,0 +1,317 @@
+"""Train the tabletop generalist, in two stages that can be cut at any time and go on later.
+
+Stage *see*: pictures to actions, end to end, with the pointing loss that makes named things findable. Stage *act*: vision is
+frozen and its output is stored for every sample, so that words, context and flow head train fifty times faster.
+Both keep `last.safetensors` (with optimiser state and step) and `model.safetensors` (an exponential average of the weights).
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from frs_core.policies.tabletop import language
+from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, action_space
+from frs_core.policies.tabletop.network import GRID, TabletopNet
+from frs_core.worlds.tabletop.tasks import TaskKind
+
+WRIST_HIDDEN_BELOW = 0.80
+"""Below this share of the wrist picture's height is the hand itself: nothing can be seen there."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """Settings of one stage."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+    draws: int
+    """(noise, time) pairs per sample."""
+    warmup: int = 200
+    weight_decay: float = 0.01
+    average: float = 0.998
+    seed: int = 0
+
+
+SEE = TrainSettings(steps=4000, batch=96, learning_rate=1.5e-3, draws=2)
+ACT = TrainSettings(steps=30_000, batch=512, learning_rate=1.0e-3, draws=2, average=0.9995)
+
+
+class Samples:
+    """Demonstrations in memory, with pictures left on disk until asked for."""
+
+    def __init__(self, folder: Path, *, with_images: bool) -> None:
+        from safetensors import safe_open
+
+        files = sorted(folder.glob("shard_*.safetensors"))
+        if not files:
+            raise FileNotFoundError(f"No demonstrations in {folder}. Make them with `frs generalist make`.")
+        fields = ["chunk", "proprio", "uv", "visible", "episode", "kind", "movable", "place"]
+        parts: dict[str, list[np.ndarray]] = {f: [] for f in fields}
+        images: dict[str, list[np.ndarray]] = {c: [] for c in CAMERAS}
+        for file in files:
+            with safe_open(file, "np") as shard:
+                for f in fields:
+                    parts[f].append(shard.get_tensor(f))
+                if with_images:
+                    for c in CAMERAS:
+                        images[c].append(shard.get_tensor(f"image_{c}"))
+        self.arrays = {f: np.concatenate(p) for f, p in parts.items()}
+        self._images = images
+        self._starts = np.cumsum([0, *(len(p) for p in parts["episode"])])
+        self.arrays["chunk"] = action_space().normalise(self.arrays["chunk"])
+        wrist = CAMERAS.index("wrist")
+        hidden = self.arrays["uv"][:, :, wrist, 1] > WRIST_HIDDEN_BELOW
+        self.arrays["visible"][:, :, wrist] &= ~hidden
+        is_held_out = self.arrays["episode"] % 40 == 39
+        self.train = np.flatnonzero(~is_held_out)
+        self.test = np.flatnonzero(is_held_out)
+
+    def __len__(self) -> int:
+        return len(self.arrays["episode"])
+
+    def images(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """Return pictures of some samples as float [-1, 1], channels first."""
+        shard = np.searchsorted(self._starts, rows, side="right") - 1
+        out = {}
+        for c in CAMERAS:
+            stack = np.stack([self._images[c][s][r - self._starts[s]] for s, r in zip(shard, rows, strict=True)])
+            out[c] = to_input(torch.from_numpy(stack))
+        return out
+
+    def words(self, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
+        """Return a fresh description of each sample."""
+        kinds, names = list(TaskKind), (*CONCEPTS, None)
+        a = self.arrays
+        return torch.from_numpy(
+            np.stack(
+                [
+                    language.describe(
+                        rng, kind=kinds[a["kind"][r]], movable=names[a["movable"][r]], place=names[a["place"][r]]
+                    )
+                    for r in rows
+                ]
+            )
+        )
+
+    def tensor(self, field: str, rows: np.ndarray) -> Tensor:
+        """Return a field of some samples."""
+        return torch.from_numpy(self.arrays[field][rows])
+
+
+def to_input(images: Tensor) -> Tensor:
+    """Return uint8 [N, H, W, 3] as float [N, 3, H, W] in [-1, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def flow_loss(net: TabletopNet, features: Tensor, chunk: Tensor, *, draws: int, generator: torch.Generator) -> Tensor:
+    """Return the flow-matching loss, `draws` (noise, time) pairs per sample; early times are drawn more often."""
+    n = chunk.shape[0]
+    features, chunk = features.repeat(draws, 1), chunk.repeat(draws, 1, 1)
+    # t = 1 - Beta(1.5, 1): pi0's schedule in our direction of time.
+    t = 1.0 - torch.rand(n * draws, generator=generator).pow(1 / 1.5) * 0.999
+    noise = torch.randn(chunk.shape, generator=generator)
+    x = t[:, None, None] * chunk + (1 - t[:, None, None]) * noise
+    v = net.head(x, net.head.condition(features, t))
+    return F.mse_loss(v.float(), chunk - noise)
+
+
+def pointing_loss(log_heat: dict[str, Tensor], uv: Tensor, visible: Tensor) -> Tensor:
+    """Return the cross-entropy of each concept's cell in each picture, or of "not there"."""
+    losses = []
+    for j, camera in enumerate(CAMERAS):
+        at, is_seen = uv[:, :, j] * GRID - 0.5, visible[:, :, j].bool()
+        low = at.floor()
+        fraction = at - low
+        target = torch.zeros_like(log_heat[camera])
+        for du in (0, 1):
+            for dv in (0, 1):
+                cell = (low + torch.tensor([du, dv])).clamp(0, GRID - 1).long()
+                weight = (fraction[..., 0] if du else 1 - fraction[..., 0]) * (
+                    fraction[..., 1] if dv else 1 - fraction[..., 1]
+                )
+                target.scatter_add_(2, (cell[..., 1] * GRID + cell[..., 0])[..., None], weight[..., None])
+        target[..., -1] = 0
+        target = target * is_seen[..., None]
+        target[..., -1] = (~is_seen).float()
+        losses.append(-(target * log_heat[camera]).sum(-1).mean())
+    return torch.stack(losses).mean()
+
+
+class Average:
+    """Exponential average of a network's parameters and buffers."""
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self._decay = decay
+        self.state = {k: v.detach().clone() for k, v in net.state_dict().items()}
+        self._count = 0
+
+    def update(self, net: nn.Module) -> None:
+        """Take in the present weights."""
+        self._count += 1
+        decay = min(self._decay, self._count / (self._count + 10))
+        for k, v in net.state_dict().items():
+            if v.is_floating_point():
+                self.state[k].lerp_(v, 1 - decay)
+            else:
+                self.state[k].copy_(v)
+
+
+def learning_rate(step: int, settings: TrainSettings) -> float:
+    """Return the rate at a step: linear warm-up, cosine to zero."""
+    if step < settings.warmup:
+        return settings.learning_rate * (step + 1) / settings.warmup
+    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.learning_rate * 0.5 * (1 + np.cos(np.pi * min(1.0, share)))
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One line of progress."""
+
+    stage: str
+    step: int
+    steps: int
+    losses: dict[str, float]
+    seconds: float
+
+
+def train_see(
+    net: TabletopNet,
+    samples: Samples,
+    settings: TrainSettings,
+    *,
+    folder: Path,
+    on_log: Callable[[Log], None],
+    seconds: float = 1e9,
+) -> bool:
+    """Train everything on pictures; return True when all steps are done, False when time ran out."""
+
+    def loss_of(rows: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> dict[str, Tensor]:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            vision, heat = net.vision(samples.images(rows))
+        point = pointing_loss(heat, samples.tensor("uv", rows), samples.tensor("visible", rows))
+        features = net.context(vision, samples.words(rows, rng), samples.tensor("proprio", rows))
+        flow = flow_loss(net, features, samples.tensor("chunk", rows), draws=settings.draws, generator=generator)
+        return {"flow": flow, "point": point * 0.5}
+
+    return _loop("see", net, loss_of, samples, settings, folder=folder, on_log=on_log, seconds=seconds)
+
+
+def train_act(
+    net: TabletopNet,
+    samples: Samples,
+    vision: Tensor,
+    settings: TrainSettings,
+    *,
+    folder: Path,
+    on_log: Callable[[Log], None],
+    seconds: float = 1e9,
+) -> bool:
+    """Train context and head on stored vision vectors; see `train_see`."""
+    net.vision.requires_grad_(False)
+
+    def loss_of(rows: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> dict[str, Tensor]:
+        z = vision[torch.from_numpy(rows)].float()
+        features = net.context(z, samples.words(rows, rng), samples.tensor("proprio", rows))
+        flow = flow_loss(net, features, samples.tensor("chunk", rows), draws=settings.draws, generator=generator)
+        return {"flow": flow}
+
+    return _loop("act", net, loss_of, samples, settings, folder=folder, on_log=on_log, seconds=seconds)
+
+
+@torch.no_grad()
+def store_vision(net: TabletopNet, samples: Samples, *, batch: int = 256) -> Tensor:
+    """Return the frozen vision vector of every sample, float16."""
+    net.eval()
+    parts = []
+    for start in range(0, len(samples), batch):
+        rows = np.arange(start, min(start + batch, len(samples)))
+        parts.append(net.vision(samples.images(rows))[0].half())
+    return torch.cat(parts)
+
+
+def _loop(
+    stage: str,
+    net: TabletopNet,
+    loss_of: Callable[[np.ndarray, np.random.Generator, torch.Generator], dict[str, Tensor]],
+    samples: Samples,
+    settings: TrainSettings,
+    *,
+    folder: Path,
+    on_log: Callable[[Log], None],
+    seconds: float,
+) -> bool:
+    folder.mkdir(parents=True, exist_ok=True)
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+    )
+    average = Average(net, settings.average)
+    state_file, first = folder / f"{stage}_last.safetensors", 0
+    if state_file.exists():
+        first = _restore(state_file, net, optimiser, average)
+    began, recent = time.monotonic(), []
+    net.train()
+    if stage == "act":
+        net.vision.eval()
+    for step in range(first, settings.steps):
+        rng = np.random.default_rng([settings.seed, step])
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, settings)
+        losses = loss_of(rng.choice(samples.train, settings.batch), rng, generator)
+        optimiser.zero_grad(set_to_none=True)
+        sum(losses.values()).backward()  # type: ignore[union-attr]
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        average.update(net)
+        recent.append({k: float(v) for k, v in losses.items()})
+        is_last = step + 1 == settings.steps
+        if (step + 1) % 100 == 0 or is_last:
+            means = {k: float(np.mean([r[k] for r in recent])) for k in recent[0]}
+            on_log(Log(stage, step + 1, settings.steps, means, time.monotonic() - began))
+            recent = []
+        is_out_of_time = time.monotonic() - began > seconds
+        if (step + 1) % 500 == 0 or is_last or is_out_of_time:
+            _keep(state_file, net, optimiser, average, step + 1)
+            save_file(average.state, folder / f"{stage}.safetensors")
+            (folder / f"{stage}.json").write_text(json.dumps({"step": step + 1, **asdict(settings)}))
+        if is_out_of_time and not is_last:
+            return False
+    net.load_state_dict(average.state)
+    return True
+
+
+def _keep(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, average: Average, step: int) -> None:
+    tensors = {f"net.{k}": v for k, v in net.state_dict().items()} | {f"avg.{k}": v for k, v in average.state.items()}
+    for i, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"opt.{i}.{k}": v.clone() for k, v in state.items()}
+    temporary = file.with_suffix(".tmp")
+    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata={"step": str(step)})
+    temporary.replace(file)
+
+
+def _restore(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, average: Average) -> int:
+    from safetensors import safe_open
+
+    tensors = load_file(file)
+    net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
+    average.state.update({k[4:]: v.clone() for k, v in tensors.items() if k.startswith("avg.")})
+    average._count = 10_000
+    state: dict[int, dict[str, Tensor]] = {}
+    for k, v in tensors.items():
+        if k.startswith("opt."):
+            _, i, name = k.split(".")
+            state.setdefault(int(i), {})[name] = v
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    with safe_open(file, "pt") as f:
+        return int(f.metadata()["step"])

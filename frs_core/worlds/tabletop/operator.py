@@ -1,0 +1,158 @@
+"""A scripted operator: answers like a person at the arrow keys, once per chunk, from coarse geometry only.
+
+It knows roughly where the thing and the place are and what the hand holds, as a person sees them. It says one of six
+directions, less or more, opens the gripper over the place, or lets the policy act where precision is needed. It never turns
+the hand, never gives a number, and never looks at a candidate before picking.
+
+Example: the can is 14 cm to the left and the hand is high: "left/more". Over the can within 3 cm: let the policy grasp.
+"""
+
+import numpy as np
+
+from frs_core.choosers.base import Choice, Chooser
+from frs_core.directions import Amount, Command, Direction, Gripper
+from frs_core.events import UNSTEERED, Fan
+from frs_core.observation import Observation
+from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
+from frs_core.worlds.tabletop.sim import TabletopSim
+from frs_core.worlds.tabletop.tasks import DRAWER, TaskKind
+from frs_core.worlds.tabletop.world import TabletopWorld
+
+OVER = 0.035
+"""Metres in the plane within which the hand counts as over something; about half an object's width."""
+FAR = 0.085
+"""Metres above which "more" is said."""
+CLEAR = 0.13
+"""Height of the tool under which the hand does not travel past other things, metres."""
+
+
+class ScriptedOperator(Chooser):
+    """Steers one tabletop world towards its task."""
+
+    def __init__(self, world: TabletopWorld, *, seed: int = 0, wrong: float = 0.0) -> None:
+        """Make an operator.
+
+        Args:
+            world: whose simulator it watches.
+            seed: of its mistakes.
+            wrong: share of chunks in which it says a random direction.
+        """
+        self._sim: TabletopSim = world.sim
+        self._wrong, self._rng = wrong, np.random.default_rng(seed)
+        self._tries = 0
+
+    def begin(self, observation: Observation) -> None:
+        """Forget the last episode."""
+        self._tries = 0
+
+    def choose(self, fan: Fan) -> Choice:
+        """Return what a person would say."""
+        if self._wrong and self._rng.random() < self._wrong:
+            direction = list(Direction)[self._rng.integers(6)]
+            return Choice(Command(direction, Amount.LESS).label, "by mistake")
+        command, reason = self._decide()
+        return Choice(command.label if command else UNSTEERED, reason)
+
+    def _decide(self) -> tuple[Command | None, str]:
+        task = self._sim.task
+        if task.kind is TaskKind.PUT:
+            return self._put()
+        return self._open() if task.kind is TaskKind.OPEN else self._close()
+
+    # --- put --------------------------------------------------------------------------------------
+
+    def _put(self) -> tuple[Command | None, str]:
+        sim, task = self._sim, self._sim.task
+        assert task.movable and task.place
+        tool = sim.T_base_tcp[:3, 3]
+        if sim.is_done_now():
+            return Command(Direction.UP, Amount.LESS), "done, move away"
+        if sim.is_holding(task.movable):
+            return self._carry(tool, sim.place_pose(task.place))
+        others = [m for m in MOVABLES if m != task.movable]
+        if any(sim.is_holding(m) for m in others):
+            return Command(None, gripper=Gripper.OPEN), "wrong thing, let go"
+        thing, _, _ = sim.object_pose(task.movable)
+        grasp_height = thing[2] + MOVABLES[task.movable].grasp_height
+        go = self._over(tool, thing, clear=thing[2] + MOVABLES[task.movable].height + 0.04)
+        if go is not None:
+            self._tries = 0
+            return go, f"towards the {task.movable}"
+        if tool[2] > grasp_height + 0.13:
+            return Command(Direction.DOWN, _amount(tool[2] - grasp_height - 0.06)), f"down to the {task.movable}"
+        self._tries += 1
+        if self._tries % 4 == 0:
+            is_low = tool[2] < grasp_height + 0.02
+            return (
+                (Command(None, gripper=Gripper.CLOSE), "grasp it")
+                if is_low
+                else (Command(Direction.DOWN, Amount.LESS), "lower")
+            )
+        return None, f"grasp the {task.movable}"
+
+    def _carry(self, tool: np.ndarray, place: np.ndarray) -> tuple[Command | None, str]:
+        sim, task = self._sim, self._sim.task
+        assert task.movable and task.place
+        item = MOVABLES[task.movable]
+        is_drawer = task.place == DRAWER
+        rim = 0.06 if is_drawer else RECEPTACLES[task.place].rim
+        bottom = sim.object_pose(task.movable)[0][2]
+        clear = tool[2] + (rim + 0.03 - bottom)
+        go = self._over(tool, place, clear=max(clear, CLEAR if is_drawer else 0.0), over=0.028)
+        if go is not None:
+            return go, f"towards the {task.place}"
+        drop = bottom - place[2]
+        enough = 0.10 if is_drawer else 0.035
+        if drop > enough:
+            return Command(Direction.DOWN, _amount(drop - enough + 0.02)), f"down to the {task.place}"
+        del item
+        return Command(None, gripper=Gripper.OPEN), "let go"
+
+    # --- drawer -----------------------------------------------------------------------------------
+
+    def _open(self) -> tuple[Command | None, str]:
+        sim = self._sim
+        tool, handle = sim.T_base_tcp[:3, 3], sim.handle_pose()
+        if sim.is_done_now():
+            return Command(None, gripper=Gripper.OPEN), "done, let go"
+        is_gripped = sim.gripper > 0.3 and sim.gripper_command > 0.5 and np.linalg.norm(tool - handle) < 0.04
+        if is_gripped:
+            return Command(Direction.RIGHT, Amount.MORE), "pull"
+        go = self._over(tool, handle, clear=0.12, over=0.03)
+        if go is not None:
+            return go, "towards the handle"
+        if tool[2] > handle[2] + 0.13:
+            return Command(Direction.DOWN, _amount(tool[2] - handle[2] - 0.06)), "down to the handle"
+        return None, "grasp the handle"
+
+    def _close(self) -> tuple[Command | None, str]:
+        sim = self._sim
+        tool, handle = sim.T_base_tcp[:3, 3], sim.handle_pose()
+        if sim.is_done_now():
+            return Command(Direction.UP, Amount.LESS), "done, move away"
+        before = handle + [0, -0.06, 0]
+        if tool[1] > handle[1] - 0.015 or abs(tool[0] - handle[0]) > 0.05:
+            go = self._over(tool, before, clear=0.13, over=0.03)
+            if go is not None:
+                return go, "in front of the drawer"
+        if tool[2] > handle[2] + 0.03:
+            return Command(Direction.DOWN, _amount(tool[2] - handle[2])), "down in front of it"
+        return Command(Direction.LEFT, Amount.MORE), "push"
+
+    # --- moving -----------------------------------------------------------------------------------
+
+    @staticmethod
+    def _over(tool: np.ndarray, goal: np.ndarray, *, clear: float, over: float = OVER) -> Command | None:
+        """Return the direction that brings the hand over a goal, or None when it is."""
+        error = (goal - tool)[:2]
+        axis = int(np.abs(error).argmax())
+        if abs(error[axis]) < over:
+            return None
+        if tool[2] < clear and np.abs(error).max() > 0.06:
+            return Command(Direction.UP, _amount(clear + 0.03 - tool[2]))
+        pairs = ((Direction.FORWARD, Direction.BACK), (Direction.LEFT, Direction.RIGHT))
+        return Command(pairs[axis][0 if error[axis] > 0 else 1], _amount(abs(float(error[axis]))))
+
+
+def _amount(distance: float) -> Amount:
+    return Amount.MORE if distance > FAR else Amount.LESS

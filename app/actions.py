@@ -93,7 +93,7 @@ _ROWS = (
     _row("episode.start", "Start episode", "Reset the world and offer the first fan", "key:N", "Episode", DRIVE, "●"),
     _row("episode.success", "Success", "End the episode and keep it as a success", "key:Ctrl+Return key:Ctrl+Enter pad:a", "Episode", DRIVE, "✔"),
     _row("episode.failure", "Failure", "End the episode and keep it as a failure", "key:Ctrl+Backspace pad:b", "Episode", DRIVE, "✘"),
-    _row("episode.discard", "Discard", "End the episode and move it to the bin", "key:Ctrl+Shift+Backspace", "Episode", DRIVE, "␡"),
+    _row("episode.discard", "Discard", "End the episode and move it to the bin", "key:Ctrl+Shift+Backspace", "Episode", DRIVE, "⊘"),
     _row("episode.note", "Note…", "Write a note that is kept with the episode", "key:T", "Episode", DRIVE, "✎"),
     _row("episode.practice", "Practice mode", "Record nothing from the next episode on", "key:Ctrl+P", "Episode", DRIVE),
     _row("episode.undo_last", "Bin the last episode", "Move the episode recorded last to the bin; it can be restored", "key:Ctrl+D", "Episode", ANY_SCOPE),

@@ -237,4 +237,9 @@ QSlider::groove:horizontal {{ height: 5px; background: {t.line}; border-radius: 
 QSlider::handle:horizontal {{ width: 14px; margin: -5px 0; background: {t.accent}; border-radius: 7px; }}
 QSplitter::handle {{ background: {t.window}; }}
 QCheckBox {{ spacing: 6px; }}
+QCheckBox::indicator {{ width: 15px; height: 15px; border: 2px solid {t.dim}; border-radius: 3px; background: {t.window}; }}
+QCheckBox::indicator:checked {{ background: {t.accent}; border-color: {t.accent}; }}
+QCheckBox::indicator:focus {{ border-color: {t.accent}; }}
+QComboBox::drop-down {{ border: none; width: 18px; }}
+QComboBox QAbstractItemView {{ background: {t.panel}; color: {t.text}; selection-background-color: {t.accent}; selection-color: {ink}; }}
 """

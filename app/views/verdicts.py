@@ -13,7 +13,7 @@ from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.fan_overlay import FanStyle, colour_of, glyph_of
 from frs_core.events import Candidate, CandidateKind, Fan
 
-COLUMNS = ("candidate", "key", "moves", "bent", "authority", "noise", "warnings")
+COLUMNS = ("candidate", "key", "moves", "bent", "authority", "noise", "⚠")
 _TIPS = (
     "What would be executed",
     "The key that picks it",
@@ -110,7 +110,7 @@ class VerdictModel(QtCore.QAbstractTableModel):
         if role == Qt.ItemDataRole.UserRole and column == "authority":
             return candidate.verdict.authority
         if role == Qt.ItemDataRole.ForegroundRole:
-            if column == "warnings":
+            if column == "⚠":
                 return theme.colour(theme.current().warn)
             return theme.colour(theme.current().text if is_full else theme.current().dim)
         if role == Qt.ItemDataRole.DecorationRole and column == "candidate":
@@ -141,7 +141,7 @@ class VerdictModel(QtCore.QAbstractTableModel):
                 return f"{verdict.bent_mm:.0f} mm" if candidate.reference is not None else ""
             case "noise":
                 return f"{verdict.noise_percentile:.0f} %" if math.isfinite(verdict.noise_percentile) else "–"
-            case "warnings":
+            case "⚠":
                 return " · ".join(warnings_of(candidate))
             case _:
                 return ""
@@ -197,7 +197,7 @@ class VerdictList(QtWidgets.QTableView):
         vertical.setMinimumSectionSize(18)
         vertical.setDefaultSectionSize(21)
         horizontal.setMinimumSectionSize(30)
-        for column, width in enumerate((112, 46, 58, 52, 64, 44, 60)):
+        for column, width in enumerate((116, 56, 54, 52, 62, 44, 40)):
             self.setColumnWidth(column, width)
         horizontal.setStretchLastSection(True)
         horizontal.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

@@ -1,0 +1,219 @@
+"""What the actions of the Drive layout do: each sends a session command or changes a choice.
+
+One method per group, one dictionary `handlers` from action id to function; the window adds its own and a test checks that every
+row of the action table has one. GUI thread.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+from app.facts import Facts
+from app.pilot import Pilot
+from app.settings import SettingsFile
+from app.views.drive import DrivePage
+from app.views.episode_bar import is_episode_open
+from frs_core.directions import Amount, Gripper
+from frs_core.events import (
+    Driver,
+    EndEpisode,
+    HoldReason,
+    Outcome,
+    Pacing,
+    Phase,
+    Reconnect,
+    RequestHold,
+    Resume,
+    SessionCommand,
+    SetDriver,
+    SetGripper,
+    SetInstruction,
+    SetPacing,
+    SetPlan,
+    StartEpisode,
+    UndoChunk,
+)
+from frs_core.steering import SteeringPlan
+
+
+class DriveActions:
+    """Turns actions of the Drive layout into commands.
+
+    Args:
+        send: where commands go.
+        pilot: what presses mean.
+        page: the Drive layout.
+        settings: choices to remember.
+        facts: of this run.
+        say: shows a toast (text, tone).
+    """
+
+    def __init__(
+        self,
+        send: Callable[[SessionCommand], None],
+        *,
+        pilot: Pilot,
+        page: DrivePage,
+        settings: SettingsFile,
+        facts: Facts,
+        say: Callable[[str, str], None],
+    ) -> None:
+        self._send, self._pilot, self._page = send, pilot, page
+        self._settings, self._facts, self._say = settings, facts, say
+        self._default_plan: SteeringPlan | None = None
+        self.handlers: dict[str, Callable[[], None]] = {
+            **{a: self._picks(a) for a in ("pick.unsteered", "pick.learned", "pick.suggestion")},
+            **{f"steer.{d}": self._picks(f"steer.{d}") for d in ("forward", "back", "left", "right", "up", "down")},
+            "steer.other_step": lambda: None,
+            "gripper.toggle": pilot.toggle_gripper,
+            "gripper.policy": lambda: send(SetGripper(Gripper.POLICY)),
+            "gripper.open": lambda: send(SetGripper(Gripper.OPEN)),
+            "gripper.close": lambda: send(SetGripper(Gripper.CLOSE)),
+            "chunk.back": self.back,
+            "drive.hold": self.hold,
+            "drive.resume": lambda: send(Resume()),
+            "drive.pacing": self.toggle_pacing,
+            "drive.frame": lambda: self.choose_frame("base" if settings.values.frame == "camera" else "camera"),
+            **{f"driver.{d.value}": self._drives(d) for d in Driver},
+            "knob.step": self.toggle_step,
+            "knob.depth_less": lambda: pilot.change_depth(-1),
+            "knob.depth_more": lambda: pilot.change_depth(1),
+            "knob.seed": pilot.reroll,
+            "knob.plan_default": self.restore_plan,
+            "world.reconnect": lambda: send(Reconnect()),
+            "episode.start": self.start,
+            "episode.success": lambda: self.end(Outcome.SUCCESS),
+            "episode.failure": lambda: self.end(Outcome.FAILURE),
+            "episode.discard": lambda: self.end(Outcome.DISCARDED),
+            "episode.note": lambda: page.episode.note.setFocus(),
+            "episode.practice": lambda: page.episode.practice.toggle(),
+            "camera.next": page.cameras.next_camera,
+            "camera.enlarge": page.cameras.toggle_alone,
+            "view.other_step": lambda: self._toggle("show_other_step"),
+            "view.reference": lambda: self._toggle("show_reference"),
+        }
+        page.knobs.pacing_chosen.connect(self.choose_pacing)
+        page.knobs.driver_chosen.connect(self.choose_driver)
+        page.knobs.gripper_chosen.connect(lambda g: send(SetGripper(g)))
+        page.knobs.amount_chosen.connect(self.choose_amount)
+        page.knobs.frame_chosen.connect(self.choose_frame)
+        page.knobs.depth_chosen.connect(pilot.set_depth)
+        page.episode.instruction_edited.connect(lambda text: send(SetInstruction(text)))
+        page.episode.practice_chosen.connect(self._on_practice)
+        page.episode.task_chosen.connect(lambda _text: self._remember_task())
+
+    def hold(self) -> None:
+        """Stop motion."""
+        self._send(RequestHold(HoldReason.OPERATOR))
+
+    def hold_if_running(self, reason: HoldReason, detail: str = "") -> None:
+        """Stop motion when an episode runs; leave a resting robot alone."""
+        snapshot = self._pilot.snapshot
+        if snapshot is not None and snapshot.phase in (Phase.CHOOSE, Phase.MOVING, Phase.REPLAY):
+            self._send(RequestHold(reason, detail))
+
+    def start(self) -> None:
+        """Start an episode with the chosen task and scene."""
+        snapshot, bar = self._pilot.snapshot, self._page.episode
+        if snapshot is None:
+            return
+        if is_episode_open(snapshot):
+            self._say("An episode is open; label or discard it first", "warn")
+            return
+        if snapshot.phase is not Phase.HOLD:
+            self._say("Not connected; reconnect first", "warn")
+            return
+        if self._default_plan is None:
+            self._default_plan = snapshot.plan
+        self._send(StartEpisode(task=bar.chosen_task, seed=bar.seed.value(), practice=bar.practice.isChecked()))
+        bar.seed.setValue(bar.seed.value() + 1)
+
+    def end(self, outcome: Outcome) -> None:
+        """Label the open episode."""
+        snapshot = self._pilot.snapshot
+        if snapshot is None or not is_episode_open(snapshot):
+            self._say("No episode is open", "warn")
+            return
+        self._send(EndEpisode(outcome, note=self._page.episode.take_note()))
+
+    def back(self) -> None:
+        """Return to the previous chunk boundary."""
+        snapshot = self._pilot.snapshot
+        if not self._facts.is_simulated:
+            self._say("Going back works in simulation only", "warn")
+        elif snapshot is not None and not snapshot.episode.can_undo:
+            self._say("There is no chunk to go back to", "warn")
+        else:
+            self._send(UndoChunk())
+
+    def choose_pacing(self, pacing: Pacing) -> None:
+        """Use and remember a pacing."""
+        self._settings.values.pacing = pacing.value
+        self._send(SetPacing(pacing))
+
+    def toggle_pacing(self) -> None:
+        """Switch between gated and continuous."""
+        if self._pilot.snapshot is not None:
+            is_gated = self._pilot.snapshot.pacing is Pacing.GATED
+            self.choose_pacing(Pacing.CONTINUOUS if is_gated else Pacing.GATED)
+
+    def choose_driver(self, driver: Driver) -> None:
+        """Choose who picks."""
+        snapshot = self._pilot.snapshot
+        if driver not in self._facts.drivers:
+            self._say(f"'{driver.value}' cannot drive here", "warn")
+        elif driver is Driver.LEARNED and snapshot is not None and snapshot.noise_policy is None:
+            self._say("No learned candidate; train a noise policy and use it first", "warn")
+        else:
+            self._send(SetDriver(driver))
+            return
+        if snapshot is not None:
+            self._page.knobs.show_snapshot(snapshot, self._settings.values)
+
+    def choose_amount(self, amount: str) -> None:
+        """Use and remember a step size."""
+        self._settings.values.amount = Amount(amount).value
+        self._pilot.choices_changed.emit()
+
+    def toggle_step(self) -> None:
+        """Switch the step size."""
+        self.choose_amount("less" if self._settings.values.amount == "more" else "more")
+
+    def choose_frame(self, frame: str) -> None:
+        """Choose what left means."""
+        self._settings.values.frame = frame
+        self._pilot.choices_changed.emit()
+        meaning = "the robot's left" if frame == "base" else "left in the large picture"
+        self._say(f"Left now means {meaning}", "info")
+
+    def restore_plan(self) -> None:
+        """Return to the plan the session started with, keeping the seed."""
+        if self._default_plan is not None and self._pilot.snapshot is not None:
+            self._send(SetPlan(dataclasses.replace(self._default_plan, seed=self._pilot.snapshot.plan.seed)))
+
+    def remember_plan(self, plan: SteeringPlan) -> None:
+        """Keep the first plan seen: the policy's calibrated one."""
+        if self._default_plan is None:
+            self._default_plan = plan
+
+    def _picks(self, action: str) -> Callable[[], None]:
+        """Menu and palette pick by the pilot's rules; in continuous pacing only for one press."""
+
+        def pick() -> None:
+            self._pilot.press(action, device="menu", at_ns=time.monotonic_ns())
+            self._pilot.release(action)
+
+        return pick
+
+    def _drives(self, driver: Driver) -> Callable[[], None]:
+        return lambda: self.choose_driver(driver)
+
+    def _toggle(self, name: str) -> None:
+        setattr(self._settings.values, name, not getattr(self._settings.values, name))
+        self._pilot.choices_changed.emit()
+
+    def _on_practice(self, is_on: bool) -> None:
+        self._settings.values.practice = is_on
+
+    def _remember_task(self) -> None:
+        self._settings.values.last_task = self._page.episode.chosen_task or ""

@@ -1,0 +1,141 @@
+"""The episode bar: task, seed, instruction, start, labels, practice, and the Hold button.
+
+Pressing a button runs an action of the table. GUI thread.
+"""
+
+from collections.abc import Callable, Sequence
+
+from app.qt import Qt, QtWidgets, Signal
+from app.views.widgets import ActionButton, captioned
+from frs_core.devices.intent import InputMap
+from frs_core.events import Phase, Snapshot
+
+
+class EpisodeBar(QtWidgets.QFrame):
+    """One strip for the life of an episode.
+
+    Args:
+        run: runs an action by id.
+    """
+
+    instruction_edited = Signal(str)
+    practice_chosen = Signal(bool)
+    task_chosen = Signal(str)
+
+    def __init__(self, run: Callable[[str], object]) -> None:
+        super().__init__()
+        self.setProperty("role", "bar")
+        self.task = QtWidgets.QComboBox()
+        self.task.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.task.setMinimumWidth(130)
+        self.task.setToolTip("The task that the next episode starts with")
+        self.seed = QtWidgets.QSpinBox()
+        self.seed.setRange(0, 999_999)
+        self.seed.setFixedWidth(74)
+        self.seed.setToolTip("Which scene the next episode starts with; counts up by itself")
+        self.instruction = QtWidgets.QLineEdit()
+        self.instruction.setPlaceholderText("instruction to the policy")
+        self.instruction.setToolTip("What the policy is told; press Enter to use it")
+        self.instruction.setMinimumWidth(110)
+        self.note = QtWidgets.QLineEdit()
+        self.note.setPlaceholderText("note")
+        self.note.setToolTip("Kept with the episode when it is labelled")
+        self.note.setMinimumWidth(60)
+        self.practice = QtWidgets.QCheckBox("Practice")
+        self.practice.setToolTip("Record nothing from the next episode on")
+        self.practice.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.start = ActionButton("episode.start", run, text="Start", role="primary")
+        self.resume = ActionButton("drive.resume", run, text="Resume", role="primary")
+        self.success = ActionButton("episode.success", run, role="good")
+        self.failure = ActionButton("episode.failure", run, role="bad")
+        self.discard = ActionButton("episode.discard", run)
+        self.back = ActionButton("chunk.back", run, text="Back")
+        self.hold = ActionButton("drive.hold", run, text="HOLD", role="hold")
+        self.hold.setMinimumWidth(92)
+        self._buttons = (self.start, self.resume, self.success, self.failure, self.discard, self.back, self.hold)
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(8, 2, 8, 6)
+        row.setSpacing(8)
+        for caption, widget, stretch in (
+            ("task", self.task, 2),
+            ("scene", self.seed, 0),
+            ("instruction", self.instruction, 4),
+            ("note", self.note, 2),
+        ):
+            row.addLayout(captioned(caption, widget), stretch)
+        row.addWidget(self.practice, 0, Qt.AlignmentFlag.AlignBottom)
+        for button in self._buttons:
+            row.addWidget(button, 0, Qt.AlignmentFlag.AlignBottom)
+        self.instruction.returnPressed.connect(self._on_instruction)
+        self.note.returnPressed.connect(self.note.clearFocus)
+        self.practice.toggled.connect(self.practice_chosen)
+        self.task.currentTextChanged.connect(self.task_chosen)
+
+    def use_map(self, inputs: InputMap) -> None:
+        """Show the present keys in tooltips."""
+        for button in self._buttons:
+            button.use_map(inputs)
+
+    def set_tasks(self, tasks: Sequence[str], *, chosen: str = "") -> None:
+        """Offer these tasks."""
+        self.task.blockSignals(True)
+        self.task.clear()
+        self.task.addItems([t.replace("_", " ") for t in tasks])
+        for i, task in enumerate(tasks):
+            self.task.setItemData(i, task)
+            if task == chosen:
+                self.task.setCurrentIndex(i)
+        self.task.setEnabled(len(tasks) > 1)
+        self.task.blockSignals(False)
+
+    @property
+    def chosen_task(self) -> str | None:
+        """The task of the next episode, as the world names it."""
+        return self.task.currentData()
+
+    def show_snapshot(self, snapshot: Snapshot, *, is_simulated: bool) -> None:
+        """Enable what can be done now."""
+        episode = snapshot.episode
+        is_open = bool(episode.task or episode.name or episode.number) and _is_running(snapshot)
+        self.start.setEnabled(not is_open and snapshot.phase is Phase.HOLD)
+        self.resume.setVisible(snapshot.phase is Phase.HOLD and is_open)
+        self.start.setVisible(not self.resume.isVisibleTo(self))
+        for button in (self.success, self.failure, self.discard):
+            button.setEnabled(is_open)
+        self.success.setProperty("role", "primary" if is_open and episode.success_seen else "good")
+        self.success.setText("✔ Success ?" if is_open and episode.success_seen else "✔ Success")
+        style = self.success.style()
+        if style is not None:
+            style.polish(self.success)
+        self.back.setEnabled(episode.can_undo)
+        self.back.setVisible(is_simulated)
+        self.hold.setEnabled(snapshot.phase is not Phase.HOLD)
+        self.seed.setEnabled(not is_open)
+        if not self.instruction.hasFocus():
+            self.instruction.setText(episode.instruction)
+
+    def take_note(self) -> str:
+        """Return the note and clear the field."""
+        text = self.note.text().strip()
+        self.note.clear()
+        return text
+
+    def _on_instruction(self) -> None:
+        self.instruction.clearFocus()
+        self.instruction_edited.emit(self.instruction.text().strip())
+
+
+def _is_running(snapshot: Snapshot) -> bool:
+    """Whether an episode is open: between its start and its label."""
+    from frs_core.events import HoldReason
+
+    if snapshot.phase in (Phase.CHOOSE, Phase.MOVING):
+        return True
+    return snapshot.phase is Phase.HOLD and snapshot.hold_reason not in (
+        HoldReason.START,
+        HoldReason.EPISODE_END,
+        None,
+    )
+
+
+is_episode_open = _is_running

@@ -1,0 +1,135 @@
+"""The knobs: pacing, who drives, step size, reversal depth, gripper, frame, noise. Each change remakes the fan at once.
+
+Shows what the session has (never what was merely asked for). GUI thread.
+"""
+
+from collections.abc import Callable
+
+from app.qt import Qt, QtCore, QtWidgets, Signal
+from app.settings import Settings
+from app.views.widgets import ActionButton, Segments, captioned
+from frs_core.devices.intent import InputMap
+from frs_core.directions import Gripper
+from frs_core.events import LEARNED, Driver, Pacing, Snapshot
+
+
+class Knobs(QtWidgets.QFrame):
+    """One strip of knobs.
+
+    Args:
+        run: runs an action by id.
+    """
+
+    pacing_chosen = Signal(object)
+    driver_chosen = Signal(object)
+    gripper_chosen = Signal(object)
+    amount_chosen = Signal(str)
+    frame_chosen = Signal(str)
+    depth_chosen = Signal(int)
+
+    def __init__(self, run: Callable[[str], object]) -> None:
+        super().__init__()
+        self.setProperty("role", "bar")
+        self.pacing = Segments(
+            [
+                (Pacing.GATED.value, "Gated", "No pick, no motion"),
+                (Pacing.CONTINUOUS.value, "Continuous", "The held direction is taken; nothing held lets the policy move"),
+            ],
+            name="Pacing",
+        )
+        self.driver = Segments(
+            [
+                (Driver.PERSON.value, "Person", "Nothing is picked unless you pick it"),
+                (Driver.LEARNED.value, "★ Learned", "The noise policy picks; your keys override"),
+                (Driver.SCRIPTED.value, "Script", "Simulation: the scripted operator picks; your keys override"),
+                (Driver.VLM.value, "VLM", "The vision-language model picks; your keys override"),
+            ],
+            name="Who drives",
+        )
+        self.amount = Segments(
+            [("less", "Less", "Half a step"), ("more", "More", "A whole step")], name="Step size"
+        )
+        self.gripper = Segments(
+            [
+                (Gripper.POLICY.value, "Policy", "The policy decides"),
+                (Gripper.OPEN.value, "Open", "Directed candidates open it"),
+                (Gripper.CLOSE.value, "Close", "Directed candidates close it"),
+            ],
+            name="Gripper",
+        )
+        self.frame = Segments(
+            [
+                ("base", "Robot", "Left is the robot's left, as seen from behind it"),
+                ("camera", "Camera", "Left is left in the large picture"),
+            ],
+            name="Left means",
+        )
+        self.depth = QtWidgets.QSlider(Qt.Orientation.Horizontal)
+        self.depth.setRange(1, 10)
+        self.depth.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.depth.setFixedWidth(84)
+        self.depth.setAccessibleName("Reversal depth")
+        self.depth.setToolTip("Steps of reversal: fewer stay closer to the request, more closer to the policy's habits")
+        self._depth_text = QtWidgets.QLabel("10 of 10")
+        self._depth_text.setMinimumWidth(58)
+        self.seed = ActionButton("knob.seed", run, text="New")
+        self._depth_later = QtCore.QTimer(self)
+        self._depth_later.setSingleShot(True)
+        self._depth_later.setInterval(60)
+        self._depth_later.timeout.connect(lambda: self.depth_chosen.emit(self.depth.value()))
+        depth = QtWidgets.QWidget()
+        inner = QtWidgets.QHBoxLayout(depth)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.addWidget(self.depth)
+        inner.addWidget(self._depth_text)
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(8, 2, 8, 4)
+        row.setSpacing(10)
+        for caption, widget in (
+            ("pacing", self.pacing),
+            ("who drives", self.driver),
+            ("step size", self.amount),
+            ("gripper", self.gripper),
+            ("left means", self.frame),
+            ("reversal depth", depth),
+            ("policy's noise", self.seed),
+        ):
+            row.addLayout(captioned(caption, widget))
+        row.addStretch(1)
+        self.pacing.chosen.connect(lambda v: self.pacing_chosen.emit(Pacing(v)))
+        self.driver.chosen.connect(lambda v: self.driver_chosen.emit(Driver(v)))
+        self.gripper.chosen.connect(lambda v: self.gripper_chosen.emit(Gripper(v)))
+        self.amount.chosen.connect(self.amount_chosen)
+        self.frame.chosen.connect(self.frame_chosen)
+        self.depth.valueChanged.connect(self._on_depth_moved)
+
+    def use_map(self, inputs: InputMap) -> None:
+        """Show the present keys in tooltips."""
+        self.seed.use_map(inputs)
+
+    def set_drivers(self, available: tuple[Driver, ...]) -> None:
+        """Grey out who cannot drive here; the learned policy follows the fan."""
+        for driver in (Driver.SCRIPTED, Driver.VLM):
+            self.driver.set_available(driver.value, driver in available)
+
+    def show_snapshot(self, snapshot: Snapshot, settings: Settings) -> None:
+        """Show what the session has."""
+        self.pacing.show_value(snapshot.pacing.value)
+        self.driver.show_value(snapshot.driver.value)
+        self.gripper.show_value(snapshot.gripper.value)
+        self.amount.show_value(settings.amount)
+        self.frame.show_value(settings.frame)
+        has_learned = snapshot.noise_policy is not None or (snapshot.fan is not None and LEARNED in snapshot.fan)
+        self.driver.set_available(Driver.LEARNED.value, has_learned)
+        plan = snapshot.plan
+        depth = plan.depth or plan.steps
+        if not self.depth.isSliderDown() and not self._depth_later.isActive():
+            self.depth.blockSignals(True)
+            self.depth.setRange(1, plan.steps)
+            self.depth.setValue(depth)
+            self.depth.blockSignals(False)
+            self._depth_text.setText(f"{depth} of {plan.steps}")
+
+    def _on_depth_moved(self, value: int) -> None:
+        self._depth_text.setText(f"{value} of {self.depth.maximum()}")
+        self._depth_later.start()

@@ -1,0 +1,68 @@
+"""Cards that lie over the window (palette, help, first steps) without being windows, so that the focus is never lost.
+
+Losing the focus means Hold; a card inside the window does not lose it. GUI thread.
+"""
+
+from app import theme
+from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
+
+
+class Overlay(QtWidgets.QWidget):
+    """A dimmed ground with one card on it; a click beside the card closes it."""
+
+    closed = Signal()
+
+    def __init__(self, host: QtWidgets.QWidget, card: QtWidgets.QWidget, *, top: bool = False) -> None:
+        super().__init__(host)
+        self.card = card
+        self._top = top
+        card.setParent(self)
+        host.installEventFilter(self)
+        self.hide()
+
+    def open(self) -> None:
+        """Show it above everything."""
+        self._place()
+        self.show()
+        self.raise_()
+        self.card.setFocus()
+
+    def shut(self) -> None:
+        """Hide it and tell."""
+        if self.isVisible():
+            self.hide()
+            self.closed.emit()
+
+    def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
+        """Cover the host when it is resized."""
+        if event is not None and event.type() == QtCore.QEvent.Type.Resize and self.isVisible():
+            self._place()
+        return False
+
+    def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
+        """Dim what lies below."""
+        QtGui.QPainter(self).fillRect(self.rect(), theme.colour("#000000", 150))
+
+    def mousePressEvent(self, event: QtGui.QMouseEvent | None) -> None:
+        """Close on a click beside the card."""
+        assert event is not None
+        if not self.card.geometry().contains(event.position().toPoint()):
+            self.shut()
+
+    def _place(self) -> None:
+        host = self.parentWidget()
+        assert host is not None
+        self.setGeometry(host.rect())
+        size = self.card.sizeHint().expandedTo(self.card.minimumSize())
+        size = size.boundedTo(QtCore.QSize(self.width() - 32, self.height() - 32))
+        y = 70 if self._top else (self.height() - size.height()) // 2
+        self.card.setGeometry((self.width() - size.width()) // 2, max(16, min(y, self.height() - size.height() - 16)), size.width(), size.height())
+
+
+class Card(QtWidgets.QFrame):
+    """A bordered card; Escape is handled by the window."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "card")
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)

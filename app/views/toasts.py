@@ -1,0 +1,174 @@
+"""Toasts and the banner: what happened, without a dialog in the way of an armed robot.
+
+A toast goes by itself and may offer one action; the banner stays until what it says is mended. GUI thread.
+"""
+
+from collections.abc import Callable
+
+from app.qt import Qt, QtCore, QtWidgets
+from app.views.widgets import label, set_tone
+
+TOAST_S = 5.0
+MAX_TOASTS = 4
+
+
+class Toast(QtWidgets.QFrame):
+    """One message in the corner."""
+
+    def __init__(
+        self, text: str, *, tone: str, parent: QtWidgets.QWidget, action: tuple[str, Callable[[], None]] | None
+    ) -> None:
+        super().__init__(parent)
+        self.setProperty("role", "toast")
+        self.setProperty("tone", tone)
+        self.text = text
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(12, 8, 10, 8)
+        sign = {"bad": "✘", "good": "✔", "warn": "⚠"}.get(tone, "ℹ")
+        mark = label(sign)
+        set_tone(mark, tone)
+        row.addWidget(mark)
+        words = label(text, wrap=True)
+        words.setMinimumWidth(240)
+        words.setMaximumWidth(380)
+        row.addWidget(words, 1)
+        if action is not None:
+            button = QtWidgets.QPushButton(action[0])
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            button.clicked.connect(lambda: (action[1](), self.deleteLater()))
+            row.addWidget(button)
+        self.setAccessibleName(text)
+
+
+class Toasts(QtCore.QObject):
+    """Stacks toasts in the lower right corner of a widget."""
+
+    def __init__(self, host: QtWidgets.QWidget) -> None:
+        super().__init__(host)
+        self._host = host
+        self._shown: list[Toast] = []
+        host.installEventFilter(self)
+
+    @property
+    def texts(self) -> list[str]:
+        """What is shown now."""
+        return [t.text for t in self._shown]
+
+    def say(
+        self,
+        text: str,
+        *,
+        tone: str = "info",
+        seconds: float = TOAST_S,
+        action: tuple[str, Callable[[], None]] | None = None,
+    ) -> None:
+        """Show a message; the same text is not shown twice at once."""
+        if any(t.text == text for t in self._shown):
+            return
+        toast = Toast(text, tone=tone, parent=self._host, action=action)
+        toast.destroyed.connect(lambda: self._forget(toast))
+        self._shown.append(toast)
+        for old in self._shown[:-MAX_TOASTS]:
+            old.deleteLater()
+        timer = QtCore.QTimer(toast)
+        timer.setSingleShot(True)
+        timer.timeout.connect(toast.deleteLater)
+        timer.start(int(seconds * 1000))
+        toast.show()
+        self._place()
+
+    def clear(self) -> None:
+        """Remove every toast."""
+        for toast in self._shown:
+            toast.hide()
+            toast.deleteLater()
+        self._shown = []
+
+    def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
+        """Keep the corner when the host is resized."""
+        if event is not None and event.type() == QtCore.QEvent.Type.Resize:
+            self._place()
+        return False
+
+    def _forget(self, toast: Toast) -> None:
+        self._shown = [t for t in self._shown if t is not toast]
+        try:
+            self._place()
+        except RuntimeError:
+            # The host goes down with its toasts.
+            self._shown = []
+
+    def _place(self) -> None:
+        y = self._host.height() - 112
+        for toast in reversed(self._shown):
+            toast.adjustSize()
+            y -= toast.height() + 8
+            toast.move(self._host.width() - toast.width() - 14, y)
+            toast.raise_()
+
+
+class Banner(QtWidgets.QFrame):
+    """A strip that names what is broken and how to mend it.
+
+    The first sentence is always shown; the rest behind "Details".
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "banner")
+        self._head = label("", "sentence", wrap=True)
+        self._rest = label("", wrap=True)
+        self._rest.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._details = QtWidgets.QPushButton("Details")
+        self._details.setCheckable(True)
+        self._mend = QtWidgets.QPushButton()
+        self._close = QtWidgets.QPushButton("Dismiss")
+        for button in (self._details, self._mend, self._close):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._on_mend: Callable[[], None] | None = None
+        row = QtWidgets.QHBoxLayout()
+        row.addWidget(label("⚠", "big"))
+        row.addWidget(self._head, 1)
+        for button in (self._mend, self._details, self._close):
+            row.addWidget(button)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(14, 6, 10, 6)
+        column.addLayout(row)
+        column.addWidget(self._rest)
+        self._details.toggled.connect(self._rest.setVisible)
+        self._close.clicked.connect(self.hide)
+        self._mend.clicked.connect(lambda: self._on_mend and self._on_mend())
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        """What the banner says, empty when hidden."""
+        return self._head.text() if self.isVisibleTo(self.parentWidget()) else ""
+
+    def show_error(self, text: str, *, mend: tuple[str, Callable[[], None]] | None = None) -> None:
+        """Say what failed; everything after the first sentence goes behind "Details"."""
+        head, rest = split_sentence(text)
+        if head == self._head.text() and self.isVisible():
+            return
+        self._head.setText(head)
+        self._rest.setText(rest)
+        self._rest.setVisible(False)
+        self._details.setChecked(False)
+        self._details.setVisible(bool(rest))
+        self._mend.setVisible(mend is not None)
+        if mend is not None:
+            self._mend.setText(mend[0])
+            self._on_mend = mend[1]
+        self.setAccessibleName(head)
+        self.show()
+
+
+def split_sentence(text: str) -> tuple[str, str]:
+    """Return the first sentence and the rest; dots inside numbers and names do not end a sentence."""
+    flat = text.strip()
+    for i, letter in enumerate(flat):
+        if letter in ".!?" and (i + 1 == len(flat) or flat[i + 1] in " \n"):
+            return flat[: i + 1], flat[i + 1 :].strip()
+        if letter == "\n":
+            return flat[:i], flat[i + 1 :].strip()
+    return flat, ""

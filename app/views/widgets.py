@@ -1,0 +1,187 @@
+"""Small widgets that several views share: action buttons, segmented choices, captioned groups."""
+
+from collections.abc import Callable, Sequence
+
+from app.actions import ACTIONS, tooltip_of
+from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
+from frs_core.devices.intent import InputMap
+
+
+class ActionButton(QtWidgets.QPushButton):
+    """A button that is one row of the action table.
+
+    Args:
+        action: id.
+        run: called with the id when pressed.
+        text: replaces the table's text.
+        role: "primary", "good", "bad" or "hold".
+    """
+
+    def __init__(
+        self, action: str, run: Callable[[str], object], *, text: str | None = None, role: str = "", checkable: bool = False
+    ) -> None:
+        row = ACTIONS[action]
+        label = text if text is not None else row.text
+        super().__init__(f"{row.glyph} {label}".strip() if row.glyph else label)
+        self.action = action
+        self.setCheckable(checkable)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setAccessibleName(row.text)
+        if role:
+            self.setProperty("role", role)
+        self.clicked.connect(lambda _checked=False: run(action))
+
+    def use_map(self, inputs: InputMap) -> None:
+        """Show the present keys in the tooltip."""
+        self.setToolTip(tooltip_of(self.action, inputs))
+
+
+class Segments(QtWidgets.QWidget):
+    """A row of buttons of which exactly one is down.
+
+    Args:
+        options: (value, text, tooltip) in order.
+        name: for screen readers.
+    """
+
+    chosen = Signal(str)
+
+    def __init__(self, options: Sequence[tuple[str, str, str]], *, name: str) -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(2)
+        self._buttons: dict[str, QtWidgets.QToolButton] = {}
+        for value, text, tip in options:
+            button = QtWidgets.QToolButton()
+            button.setText(text)
+            button.setToolTip(tip)
+            button.setCheckable(True)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            button.setAccessibleName(f"{name}: {text}")
+            button.setMinimumWidth(QtGui.QFontMetrics(_bold(button.font())).horizontalAdvance(text) + 22)
+            button.clicked.connect(lambda _checked=False, v=value: self._on_clicked(v))
+            row.addWidget(button)
+            self._buttons[value] = button
+
+    def show_value(self, value: str) -> None:
+        """Show which one is down without telling anyone."""
+        for name, button in self._buttons.items():
+            button.setChecked(name == value)
+
+    def set_available(self, value: str, is_available: bool) -> None:
+        """Grey out one option."""
+        self._buttons[value].setEnabled(is_available)
+
+    def _on_clicked(self, value: str) -> None:
+        self.show_value(value)
+        self.chosen.emit(value)
+
+
+def _bold(font: QtGui.QFont) -> QtGui.QFont:
+    result = QtGui.QFont(font)
+    result.setPixelSize(13)
+    result.setBold(True)
+    return result
+
+
+def captioned(caption: str, widget: QtWidgets.QWidget) -> QtWidgets.QVBoxLayout:
+    """Return a widget under its small caption."""
+    column = QtWidgets.QVBoxLayout()
+    column.setSpacing(1)
+    label = QtWidgets.QLabel(caption)
+    label.setProperty("role", "caption")
+    label.setBuddy(widget)
+    column.addWidget(label)
+    column.addWidget(widget)
+    return column
+
+
+def label(text: str, role: str = "", *, wrap: bool = False) -> QtWidgets.QLabel:
+    """Return a label with a role of the stylesheet."""
+    result = QtWidgets.QLabel(text)
+    if role:
+        result.setProperty("role", role)
+    result.setWordWrap(wrap)
+    return result
+
+
+def panel(layout: QtWidgets.QLayout, *, role: str = "panel") -> QtWidgets.QFrame:
+    """Return a framed panel around a layout."""
+    frame = QtWidgets.QFrame()
+    frame.setProperty("role", role)
+    frame.setLayout(layout)
+    return frame
+
+
+def set_tone(widget: QtWidgets.QWidget, tone: str) -> None:
+    """Give a label or frame the tone "good", "warn", "bad" or none."""
+    if widget.property("tone") == tone:
+        return
+    widget.setProperty("tone", tone)
+    style = widget.style()
+    if style is not None:
+        style.unpolish(widget)
+        style.polish(widget)
+
+
+class FlowLayout(QtWidgets.QLayout):
+    """Lays widgets out in rows that wrap."""
+
+    def __init__(self, *, gap: int = 6) -> None:
+        super().__init__()
+        self._items: list[QtWidgets.QLayoutItem] = []
+        self._gap = gap
+
+    def addItem(self, item: QtWidgets.QLayoutItem | None) -> None:  # noqa: N802
+        """Append an item."""
+        if item is not None:
+            self._items.append(item)
+
+    def count(self) -> int:
+        """Number of items."""
+        return len(self._items)
+
+    def itemAt(self, index: int) -> QtWidgets.QLayoutItem | None:  # noqa: N802
+        """Return an item or None."""
+        return self._items[index] if 0 <= index < len(self._items) else None
+
+    def takeAt(self, index: int) -> QtWidgets.QLayoutItem | None:  # noqa: N802
+        """Remove and return an item."""
+        return self._items.pop(index) if 0 <= index < len(self._items) else None
+
+    def hasHeightForWidth(self) -> bool:  # noqa: N802
+        """Rows wrap, so height follows width."""
+        return True
+
+    def heightForWidth(self, width: int) -> int:  # noqa: N802
+        """Return the height at a width."""
+        return self._lay(QtCore.QRect(0, 0, width, 0), is_dry=True)
+
+    def setGeometry(self, rect: QtCore.QRect) -> None:  # noqa: N802
+        """Place the items."""
+        super().setGeometry(rect)
+        self._lay(rect, is_dry=False)
+
+    def sizeHint(self) -> QtCore.QSize:  # noqa: N802
+        """Return the smallest sensible size."""
+        return self.minimumSize()
+
+    def minimumSize(self) -> QtCore.QSize:  # noqa: N802
+        """Return the size of the widest item."""
+        size = QtCore.QSize()
+        for item in self._items:
+            size = size.expandedTo(item.minimumSize())
+        return size
+
+    def _lay(self, rect: QtCore.QRect, *, is_dry: bool) -> int:
+        x, y, row = rect.x(), rect.y(), 0
+        for item in self._items:
+            hint = item.sizeHint()
+            if x > rect.x() and x + hint.width() > rect.right() + 1:
+                x, y, row = rect.x(), y + row + self._gap, 0
+            if not is_dry:
+                item.setGeometry(QtCore.QRect(QtCore.QPoint(x, y), hint))
+            x, row = x + hint.width() + self._gap, max(row, hint.height())
+        return y + row - rect.y()

@@ -1,0 +1,531 @@
+"""The cockpit's window: three layouts, the state bar, cards, and the way from an intent to what it does.
+
+Everything that can be done is a row of `actions.ACTIONS`; `run(id)` does it, whoever asks: key, button, menu, palette, gamepad.
+The window holds the robot when it loses the focus, when a layout other than Drive is shown, and when it closes. GUI thread.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from app import theme
+from app.actions import ACTIONS, MENUS, cap_of, key_cap, tooltip_of
+from app.drive_actions import DriveActions
+from app.facts import Facts
+from app.inputs import Inputs
+from app.pilot import Pilot
+from app.qt import QtCore, QtGui, QtWidgets
+from app.settings import SettingsFile
+from app.views.drive import DrivePage
+from app.views.fan_overlay import FanStyle
+from app.views.first_run import FirstRunCard
+from app.views.help_sheet import HelpSheet
+from app.views.overlay import Overlay
+from app.views.palette import Palette
+from app.views.state_bar import StateBar, state_word
+from app.views.toasts import Banner, Toasts
+from app.workers import SessionBridge
+from frs_core.devices.base import InputDevice, Stage
+from frs_core.devices.intent import Intent
+from frs_core.events import LEARNED, UNSTEERED, Candidate, EpisodeStatus, HoldReason, Phase, Snapshot
+
+LAYOUTS = ("drive", "review", "train")
+_log = logging.getLogger(__name__)
+
+
+class CockpitWindow(QtWidgets.QMainWindow):
+    """One window with everything.
+
+    Args:
+        bridge: to the session; started by `show_cockpit`.
+        facts: of this run.
+        settings: the operator's choices.
+        devices: polled devices beside the keyboard.
+    """
+
+    def __init__(
+        self, bridge: SessionBridge, facts: Facts, settings: SettingsFile, *, devices: Sequence[InputDevice] = ()
+    ) -> None:
+        super().__init__()
+        self.bridge, self.facts, self.settings = bridge, facts, settings
+        self.snapshot: Snapshot | None = None
+        self.frames_shown = 0
+        self.setWindowTitle("FRS cockpit")
+        self.resize(1280, 800)
+        self.setMinimumSize(960, 640)
+        self.pilot = Pilot(bridge.send, settings.values)
+        self.inputs = Inputs(self, overrides=settings.values.input_map, devices=devices)
+        self.undo = QtGui.QUndoStack(self)
+        self._build()
+        self._handlers = self._all_handlers()
+        self._fill_menus()
+        self._connect()
+        self._use_map()
+        self._restore_geometry()
+        self.show_layout("drive")
+
+    # --- building -----------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        body = QtWidgets.QWidget()
+        self.setCentralWidget(body)
+        self.state = StateBar()
+        self.banner = Banner()
+        self.pages = QtWidgets.QStackedWidget()
+        self.drive = DrivePage(self.run, self.facts, self.cap_of)
+        self.review, self.train = self._make_review(), self._make_train()
+        for page in (self.drive, self.review, self.train):
+            self.pages.addWidget(page)
+        top = QtWidgets.QHBoxLayout()
+        top.setSpacing(0)
+        top.addWidget(self.state, 1)
+        self.tabs = _LayoutTabs(self.run)
+        top.addWidget(self.tabs)
+        column = QtWidgets.QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(top)
+        column.addWidget(self.banner)
+        column.addWidget(self.pages, 1)
+        self.toasts = Toasts(body)
+        self.palette_card = Palette(self.run, self.close_overlays)
+        self.help_card = HelpSheet()
+        self.first_card = FirstRunCard(self._on_first_run_read)
+        self.overlays = {
+            "palette": Overlay(body, self.palette_card, top=True),
+            "help": Overlay(body, self.help_card),
+            "first": Overlay(body, self.first_card),
+            "devices": Overlay(body, self._make_devices()),
+        }
+        for overlay in self.overlays.values():
+            overlay.closed.connect(self._on_overlay_changed)
+
+    def _make_review(self) -> QtWidgets.QWidget:
+        from app.views.review.page import ReviewPage
+
+        return ReviewPage(self.run, self.facts, self.undo, say=self.say)
+
+    def _make_train(self) -> QtWidgets.QWidget:
+        from app.views.train.page import TrainPage
+
+        return TrainPage(self.run, self.facts, send=self.bridge.send, say=self.say)
+
+    def _make_devices(self) -> QtWidgets.QWidget:
+        from app.views.devices_panel import DevicesPanel
+
+        self.devices_card = DevicesPanel(self.inputs, save=self._save_map)
+        return self.devices_card
+
+    def _connect(self) -> None:
+        self.bridge.snapshot_arrived.connect(self.take)
+        self.inputs.intended.connect(self._on_intent)
+        self.inputs.released_all.connect(self.pilot.release_all)
+        self.inputs.control_changed.connect(self._on_control)
+        self.inputs.device_lost.connect(self._on_device_lost)
+        self.inputs.device_found.connect(lambda name: self.say(f"{name} connected", "good"))
+        self.inputs.map_changed.connect(self._use_map)
+        self.pilot.highlight_changed.connect(lambda _label: self._restyle())
+        self.pilot.choices_changed.connect(self._restyle)
+        self.pilot.press_refused.connect(lambda text: self.say(text, "warn"))
+        self.drive.candidate_hovered.connect(self.pilot.highlight)
+        self.drive.candidate_chosen.connect(self._on_candidate_chosen)
+        self.drive.cameras.primary_changed.connect(self._on_primary_changed)
+
+    def _all_handlers(self) -> dict[str, Callable[[], None]]:
+        self.drive_actions = DriveActions(
+            self.bridge.send,
+            pilot=self.pilot,
+            page=self.drive,
+            settings=self.settings,
+            facts=self.facts,
+            say=self.say,
+        )
+        return {
+            **self.drive_actions.handlers,
+            **self.review.handlers,
+            **self.train.handlers,
+            **{f"layout.{name}": (lambda n=name: self.show_layout(n)) for name in LAYOUTS},
+            "episode.undo_last": self.review.bin_last,
+            "edit.undo": self.undo.undo,
+            "edit.redo": self.undo.redo,
+            "view.theme": self.toggle_theme,
+            "view.fullscreen": self._toggle_fullscreen,
+            "view.reset_layout": self._reset_layout,
+            "help.keys": lambda: self.toggle_overlay("help"),
+            "help.palette": lambda: self.toggle_overlay("palette"),
+            "help.first_run": lambda: self.toggle_overlay("first"),
+            "settings.devices": lambda: self.toggle_overlay("devices"),
+            "help.about": self._about,
+            "app.quit": self.close,
+        }
+
+    def _fill_menus(self) -> None:
+        bar = self.menuBar()
+        assert bar is not None
+        self.menu_actions: dict[str, QtGui.QAction] = {}
+        for name in MENUS:
+            menu = bar.addMenu(name)
+            assert menu is not None
+            menu.setToolTipsVisible(True)
+            for row in ACTIONS.values():
+                if row.menu == name and not row.is_held:
+                    action = QtGui.QAction(row.text, self)
+                    action.triggered.connect(lambda _checked=False, i=row.id: self.run(i))
+                    menu.addAction(action)
+                    self.menu_actions[row.id] = action
+
+    # --- doing ----------------------------------------------------------------------------------------
+
+    def run(self, action: str) -> None:
+        """Do one action of the table, whoever asks."""
+        self._handlers[action]()
+
+    @property
+    def handled(self) -> frozenset[str]:
+        """Ids of the actions that do something."""
+        return frozenset(self._handlers)
+
+    def say(self, text: str, tone: str = "info", action: tuple[str, Callable[[], None]] | None = None) -> None:
+        """Show a toast."""
+        self.toasts.say(text, tone=tone, action=action)
+
+    def report(self, text: str) -> None:
+        """Show an error in the banner."""
+        self.banner.show_error(text)
+
+    def _on_intent(self, intent: Intent) -> None:
+        if self._closes_overlay(intent):
+            return
+        if self.pilot.handle(intent):
+            return
+        if intent.stage is Stage.PRESSED:
+            self.run(intent.action)
+
+    def _closes_overlay(self, intent: Intent) -> bool:
+        """Escape closes a card; it holds as well while the robot moves."""
+        if intent.action != "drive.hold" or not self.inputs.is_overlay_open:
+            return False
+        if intent.stage is Stage.PRESSED:
+            if intent.control == "key:Esc":
+                self.close_overlays()
+            is_moving = self.snapshot is not None and self.snapshot.phase is Phase.MOVING
+            if is_moving or intent.control != "key:Esc":
+                self.run("drive.hold")
+        return True
+
+    def _on_control(self, change: object) -> None:
+        if self.overlays["help"].isVisible():
+            self.help_card.picture.set_held(self.inputs.keyboard.held)
+
+    def _on_device_lost(self, name: str) -> None:
+        self.pilot.release_all()
+        self.drive_actions.hold_if_running(HoldReason.DEVICE_LOST, name)
+        self.say(f"{name} was unplugged", "bad")
+
+    def _on_candidate_chosen(self, label: str) -> None:
+        import time
+
+        snapshot = self.pilot.snapshot
+        if snapshot is None or snapshot.fan is None or label not in snapshot.fan:
+            return
+        from frs_core.events import Pick
+
+        if snapshot.phase is Phase.CHOOSE and not snapshot.is_fan_stale:
+            self.bridge.send(Pick(label, device="mouse", pressed_ns=time.monotonic_ns()))
+
+    def _on_primary_changed(self, name: str) -> None:
+        self.pilot.camera = name
+        self.settings.values.primary_camera = name
+        if self.settings.values.frame == "camera":
+            self._restyle()
+
+    # --- showing --------------------------------------------------------------------------------------
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Show the newest snapshot."""
+        former, self.snapshot = self.snapshot, snapshot
+        self.pilot.take(snapshot)
+        self.inputs.is_moving = snapshot.phase in (Phase.MOVING, Phase.REPLAY)
+        self.drive_actions.remember_plan(snapshot.plan)
+        self.state.show_snapshot(snapshot)
+        if self.pages.currentWidget() is self.drive:
+            self.drive.show_snapshot(snapshot, self.style_now(), self.settings.values)
+        self.train.show_snapshot(snapshot)
+        self.frames_shown += snapshot.observation is not None
+        if former is None:
+            self._on_first_snapshot()
+        if former is None or former.phase is not snapshot.phase or former.detail != snapshot.detail:
+            self._on_phase(snapshot)
+        self._on_episode(former.episode if former else EpisodeStatus(), snapshot.episode)
+
+    def style_now(self) -> FanStyle:
+        """Return how the fan is to be drawn."""
+        snapshot, values = self.snapshot, self.settings.values
+        return FanStyle(
+            amount=self.pilot.amount,
+            highlight=self.pilot._highlight,
+            picked=snapshot.picked if snapshot and snapshot.phase is Phase.MOVING else None,
+            is_stale=bool(snapshot and (snapshot.is_fan_stale or snapshot.phase is Phase.HOLD)),
+            show_other=values.show_other_step,
+            show_reference=values.show_reference,
+        )
+
+    def cap_of(self, candidate: Candidate) -> str:
+        """Return the cap of the key that picks a candidate."""
+        if candidate.label == UNSTEERED:
+            return cap_of("pick.unsteered", self.inputs.map)
+        if candidate.label == LEARNED:
+            return cap_of("pick.learned", self.inputs.map)
+        if candidate.command is None or candidate.command.direction is None:
+            return ""
+        return cap_of(self.pilot.action_of(candidate.command.direction), self.inputs.map)
+
+    def _restyle(self) -> None:
+        if self.snapshot is not None and self.pages.currentWidget() is self.drive:
+            self.drive.restyle(self.snapshot, self.style_now())
+            self.drive.knobs.show_snapshot(self.snapshot, self.settings.values)
+
+    def _on_first_snapshot(self) -> None:
+        values, bar = self.settings.values, self.drive.episode
+        bar.set_tasks(self.facts.tasks, chosen=values.last_task)
+        bar.practice.setChecked(values.practice)
+        if values.primary_camera:
+            self.drive.cameras.set_primary(values.primary_camera)
+        self.pilot.camera = self.drive.cameras.primary
+        if values.pacing != (self.snapshot.pacing.value if self.snapshot else ""):
+            from frs_core.events import Pacing
+
+            self.drive_actions.choose_pacing(Pacing(values.pacing))
+
+    def _on_phase(self, snapshot: Snapshot) -> None:
+        self.setWindowTitle(f"{state_word(snapshot).capitalize()} – {self.facts.policy} on {self.facts.world} – FRS cockpit")
+        if snapshot.phase is Phase.FAULT:
+            self.banner.show_error(
+                snapshot.detail or "The robot or the policy is gone.",
+                mend=("Reconnect", lambda: self.run("world.reconnect")),
+            )
+        elif self.banner.isVisible() and snapshot.phase in (Phase.CHOOSE, Phase.MOVING):
+            self.banner.hide()
+
+    def _on_episode(self, former: EpisodeStatus, now: EpisodeStatus) -> None:
+        if now.success_seen and not former.success_seen:
+            self.say("The task looks done", "good", ("✔ Success", lambda: self.run("episode.success")))
+        was_open = former.is_recording
+        if was_open and not now.is_recording:
+            self.review.note_changed_on_disk()
+            self.train.note_changed_on_disk()
+
+    def show_layout(self, name: str) -> None:
+        """Show Drive, Review or Train; leaving Drive holds a running robot."""
+        page = {"drive": self.drive, "review": self.review, "train": self.train}[name]
+        if name != "drive":
+            self.drive_actions.hold_if_running(HoldReason.OPERATOR, "Another layout is shown")
+        self.inputs.keyboard.release_all()
+        self.inputs.scope = name
+        self.pages.setCurrentWidget(page)
+        self.tabs.show_layout(name)
+        focused = self.focusWidget()
+        if focused is not None:
+            focused.clearFocus()
+        for other in (self.review, self.train):
+            other.set_active(other is page)
+        if self.snapshot is not None and name == "drive":
+            self.take(self.snapshot)
+
+    @property
+    def layout_name(self) -> str:
+        """The layout shown now."""
+        return LAYOUTS[self.pages.currentIndex()]
+
+    # --- cards ------------------------------------------------------------------------------------------
+
+    def toggle_overlay(self, name: str) -> None:
+        """Open one card over the window, or close it."""
+        overlay = self.overlays[name]
+        if overlay.isVisible():
+            self.close_overlays()
+            return
+        self.close_overlays()
+        self.inputs.keyboard.release_all()
+        if name == "palette":
+            self.palette_card.prepare(self.inputs.map, self.layout_name)
+        elif name == "help":
+            self.help_card.use_map(self.inputs.map, self.layout_name)
+        elif name == "first":
+            self.first_card.use_map(self.inputs.map)
+        elif name == "devices":
+            self.devices_card.refresh()
+        overlay.open()
+        self._on_overlay_changed()
+
+    def close_overlays(self) -> None:
+        """Close every card."""
+        for overlay in self.overlays.values():
+            overlay.shut()
+        focused = self.focusWidget()
+        if focused is not None:
+            focused.clearFocus()
+        self._on_overlay_changed()
+
+    def _on_overlay_changed(self) -> None:
+        self.inputs.is_overlay_open = any(o.isVisible() for o in self.overlays.values())
+        self.inputs.keyboard.is_capturing = False
+
+    def _on_first_run_read(self) -> None:
+        self.settings.values.has_seen_first_run = True
+        self.settings.save()
+        self.close_overlays()
+
+    # --- keys, theme, geometry ----------------------------------------------------------------------------
+
+    def _use_map(self) -> None:
+        inputs = self.inputs.map
+        for action, item in self.menu_actions.items():
+            keys = [key_cap(c[4:]) for c in inputs.controls(action) if c.startswith("key:")]
+            item.setText(ACTIONS[action].text + (f"\t{keys[0]}" if keys else ""))
+            item.setToolTip(tooltip_of(action, inputs))
+            item.setStatusTip(ACTIONS[action].tooltip)
+        for page in (self.drive.knobs, self.drive.episode, self.review, self.train, self.tabs):
+            page.use_map(inputs)
+        for clash in inputs.clashes():
+            self.report(f"{clash}. Change one of them in Help, Keys and devices.")
+        self._restyle()
+
+    def _save_map(self) -> None:
+        self.settings.values.input_map = self.inputs.map.overrides()
+        self._save_settings()
+
+    def toggle_theme(self) -> None:
+        """Switch between dark and light."""
+        self.use_theme("light" if theme.current().is_dark else "dark")
+
+    def use_theme(self, name: str) -> None:
+        """Use and remember a theme."""
+        app = QtWidgets.QApplication.instance()
+        assert isinstance(app, QtWidgets.QApplication)
+        theme.apply(app, theme.THEMES[name])
+        self.settings.values.theme = name
+        self.review.use_theme()
+        self.train.use_theme()
+        self._restyle()
+
+    def _toggle_fullscreen(self) -> None:
+        self.showNormal() if self.isFullScreen() else self.showFullScreen()
+
+    def _reset_layout(self) -> None:
+        page = self.pages.currentWidget()
+        page.reset_layout()  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+
+    def _geometry_file(self) -> QtCore.QSettings:
+        return QtCore.QSettings(str(self.settings.folder / "geometry.ini"), QtCore.QSettings.Format.IniFormat)
+
+    def _splitters(self) -> dict[str, QtWidgets.QSplitter]:
+        return {
+            f"{page.metaObject().className()}.{i}": splitter  # pyright: ignore[reportOptionalMemberAccess]
+            for page in (self.drive, self.review, self.train)
+            for i, splitter in enumerate(page.findChildren(QtWidgets.QSplitter))
+        }
+
+    def _restore_geometry(self) -> None:
+        if self.settings.is_safe:
+            return
+        stored = self._geometry_file()
+        geometry = stored.value("window")
+        if isinstance(geometry, QtCore.QByteArray):
+            self.restoreGeometry(geometry)
+        for name, splitter in self._splitters().items():
+            state = stored.value(f"splitters/{name}")
+            if isinstance(state, QtCore.QByteArray):
+                splitter.restoreState(state)
+
+    def _save_settings(self) -> None:
+        problem = self.settings.save()
+        if problem:
+            self.report(problem)
+
+    def _save_geometry(self) -> None:
+        if self.settings.is_safe:
+            return
+        stored = self._geometry_file()
+        stored.setValue("window", self.saveGeometry())
+        for name, splitter in self._splitters().items():
+            stored.setValue(f"splitters/{name}", splitter.saveState())
+        stored.sync()
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    def show_cockpit(self) -> None:
+        """Show the window, listen to the session, and greet on the first start."""
+        self.show()
+        self.bridge.start()
+        self.inputs.start()
+        for text in (*self.settings.warnings, *self.facts.notes):
+            self.say(text, "warn")
+        if not self.settings.values.has_seen_first_run:
+            QtCore.QTimer.singleShot(0, self._greet)
+
+    def _greet(self) -> None:
+        if self.isVisible() and not self.overlays["first"].isVisible():
+            self.toggle_overlay("first")
+
+    def changeEvent(self, event: QtCore.QEvent | None) -> None:
+        """Hold when another window takes the focus."""
+        if event is not None and event.type() == QtCore.QEvent.Type.ActivationChange and not self.isActiveWindow():
+            self.drive_actions.hold_if_running(HoldReason.FOCUS_LOST)
+        super().changeEvent(event)
+
+    def closeEvent(self, event: QtGui.QCloseEvent | None) -> None:
+        """Hold, save, stop listening."""
+        self.drive_actions.hold_if_running(HoldReason.OPERATOR, "The window was closed")
+        self._save_settings()
+        self._save_geometry()
+        self.bridge.stop()
+        self.inputs.stop()
+        self.review.shut()
+        self.train.shut()
+        self.toasts.clear()
+        super().closeEvent(event)
+
+    def _about(self) -> None:
+        from app.views.about import about_text
+
+        box = QtWidgets.QMessageBox(self)
+        box.setWindowTitle("About")
+        box.setText(about_text(self.facts))
+        box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.open()
+
+
+class _LayoutTabs(QtWidgets.QFrame):
+    """Drive, Review, Train at the right end of the state bar."""
+
+    def __init__(self, run: Callable[[str], object]) -> None:
+        super().__init__()
+        self.setProperty("role", "bar")
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 4, 8, 4)
+        column.setSpacing(2)
+        self._buttons: dict[str, QtWidgets.QToolButton] = {}
+        row = QtWidgets.QHBoxLayout()
+        row.setSpacing(2)
+        for i, name in enumerate(LAYOUTS, 1):
+            button = QtWidgets.QToolButton()
+            button.setText(f"{i} {name.capitalize()}")
+            button.setCheckable(True)
+            button.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
+            button.setAccessibleName(f"Layout {name}")
+            button.clicked.connect(lambda _checked=False, n=name: run(f"layout.{n}"))
+            row.addWidget(button)
+            self._buttons[name] = button
+        column.addStretch(1)
+        column.addLayout(row)
+        column.addStretch(1)
+
+    def use_map(self, inputs: object) -> None:
+        """Show the present keys."""
+        for name, button in self._buttons.items():
+            button.setToolTip(tooltip_of(f"layout.{name}", inputs))  # pyright: ignore[reportArgumentType]
+
+    def show_layout(self, name: str) -> None:
+        """Show which layout is open."""
+        for other, button in self._buttons.items():
+            button.setChecked(other == name)

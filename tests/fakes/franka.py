@@ -141,8 +141,8 @@ class FakeFranka:
         if gripper_action_space == "velocity":
             position = float(str(state["gripper_position"])) + _GRIPPER_STEP * position
         self.commands.append((action_space, [float(x) for x in command]))
-        self.drive.go(target, blocking=blocking)
         self.drive.grip(position, blocking=blocking)
+        self.drive.go(target, blocking=blocking)
         velocity = (target - q) / JOINT_STEP
         return {
             "robot_state": state,

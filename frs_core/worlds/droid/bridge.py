@@ -778,6 +778,7 @@ def main(argv=None):
     parser.add_argument(
         "--without-zed", action="store_true", help="start without the ZED SDK; there will be no pictures"
     )
+    parser.add_argument("--calibration", default=None, help="calibration_info.json; default: the checkout's own")
     parser.add_argument(
         "--heartbeat", type=float, default=0.5, help="seconds of silence in mid-motion that are reported"
     )
@@ -797,6 +798,9 @@ def main(argv=None):
             env, facts = load_env(args.droid, args.nuc_ip, args.without_zed)
         if args.cameras:
             facts["roles"] = parse_cameras(args.cameras)
+            facts["hand"] = facts["roles"].get("wrist", "")
+        if args.calibration:
+            facts["calibration_path"] = os.path.expanduser(args.calibration)
         bridge = Bridge(
             env, facts, args.bind, os.environ.get("FRS_BRIDGE_TOKEN", ""), args.heartbeat, args.max_state_age
         )

@@ -32,6 +32,10 @@ from frs_core.worlds.droid.limits import SEAM_S, DroidLimits, limit_action
 ROBOTIQ_OFFSET = 0.15
 """Flange to fingertips of DROID's Robotiq 2F-85, metres along flange z. Approximate; measure yours."""
 
+_TOOL = np.eye(4)
+_TOOL[:2, :2] = np.sqrt(0.5) * np.array([[1.0, 1.0], [-1.0, 1.0]])
+"""Flange to hand: -45 degrees about z, so that the fingers open along the hand's y. Source: Franka hand data sheet."""
+
 
 @dataclass(frozen=True, slots=True)
 class DroidConfig:
@@ -104,7 +108,7 @@ class DroidWorld(World):
         if not (low < high).all():
             raise ConfigError(f"Workspace box {low} .. {high} is empty. Give workspace_low below workspace_high.")
         self._connection = Connection(self.config.endpoint, token=self.config.token)
-        self._T_flange_tcp = np.eye(4)
+        self._T_flange_tcp = _TOOL.copy()
         self._T_flange_tcp[2, 3] = self.config.tool_offset
         self._known = _Known()
         self._step, self._last_dq, self._stepped_at = 0, np.zeros(7), 0.0
@@ -183,16 +187,21 @@ class DroidWorld(World):
                 f"The newest pictures of all cameras are {min(age, 999.0):.1f} s old, limit {self.config.stale_s:.1f} s. "
                 f"Check the cameras' cables and the bridge's log; then resume."
             )
-        now = self._fresh_state()
+        # The state is read when the step is due: a full period earlier the arm was a whole step elsewhere.
+        wait = self._stepped_at + 1.0 / self.spec.control_hz - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        now = self.state()
         pause = time.monotonic() - self._stepped_at
         last_dq = self._last_dq if pause < SEAM_S else np.zeros(7)
         asked = np.asarray(action, dtype=np.float64)
         sent, dq, reasons = limit_action(asked, kind, observation=now, last_dq=last_dq, limits=self._limits)
         if self.config.binary_gripper:
             sent[7] = float(sent[7] > 0.5)
+        self._stepped_at = time.monotonic()
         answer = self._ask("step", kind=kind.value, action=sent.tolist(), based_on=self._known.tick)
         self._step += 1
-        self._last_dq, self._stepped_at, self._gripper_command = dq, time.monotonic(), float(sent[7])
+        self._last_dq, self._gripper_command = dq, float(sent[7])
         self._state_observation(answer["state"], answer["now"])
         return StepResult(sent, bool(reasons), ", ".join(reasons))
 
@@ -253,13 +262,6 @@ class DroidWorld(World):
 
     def _refresh_calibration(self) -> None:
         self.calibration = self._ask("calibration")["calibration"]
-
-    def _fresh_state(self) -> Observation:
-        """Return a state that the bridge will still accept; asks for one if the last is too old."""
-        newest = self._known.observation
-        if newest is None or time.monotonic() - self._known.state_at > 0.5 * float(self.facts["max_state_age"]):
-            newest = self.state()
-        return newest
 
     def _state_observation(self, state: Any, now: float, *, extra: dict[str, np.ndarray] | None = None) -> Observation:
         """Turn the bridge's state into an observation without pictures, and remember it."""

@@ -1,0 +1,79 @@
+"""The methods that are compared, as one table.
+
+A method says who acts and under which plan. Steered ones are driven by the world's scripted operator, which answers like a
+person (one direction per chunk, or "let the policy"); learned ones load what was trained for the task, from
+`<learned>/<task>/<method>`. A tail picks a variant: `dsbc@3` is the noise policy of three episodes.
+
+Example: METHODS["frs"] steers with the policy's calibrated plan, METHODS["frs-plain"] with the paper's.
+"""
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+
+from frs_core.errors import unknown_name
+from frs_core.steering import Method, SteeringPlan
+
+
+class Actor(enum.Enum):
+    """Who turns an observation into a chunk."""
+
+    POLICY = "policy"
+    """The generalist from a fresh Gaussian noise."""
+    OPERATOR = "operator"
+    """The scripted operator picks from the fan."""
+    NOISE_POLICY = "noise_policy"
+    """A trained noise policy hands the generalist its noise."""
+    CHUNK_POLICY = "chunk_policy"
+    """A behaviour-cloning policy acts by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodSpec:
+    """One row of the comparison."""
+
+    name: str
+    title: str
+    """For tables and plots."""
+    actor: Actor
+    plan: SteeringPlan | None = None
+    """Steering settings; None = the policy's calibrated plan."""
+    learned: str = ""
+    """Folder under `<learned>/<task>`; empty when nothing is learned."""
+
+
+_TABLE = (
+    MethodSpec("base", "Base policy", Actor.POLICY),
+    MethodSpec("direct", "Direct execution", Actor.OPERATOR, SteeringPlan(method=Method.DIRECT)),
+    MethodSpec("partial-noising", "Partial noising", Actor.OPERATOR, SteeringPlan(method=Method.PARTIAL_NOISING)),
+    MethodSpec("sample-and-rank", "Sample and rank", Actor.OPERATOR, SteeringPlan(method=Method.SAMPLE_AND_RANK)),
+    MethodSpec("flow-control", "Flow Control", Actor.OPERATOR, SteeringPlan(method=Method.FLOW_CONTROL)),
+    MethodSpec("frs-plain", "FRS, paper's settings", Actor.OPERATOR, SteeringPlan()),
+    MethodSpec("frs", "FRS, calibrated", Actor.OPERATOR),
+    MethodSpec("dsbc", "DSBC", Actor.NOISE_POLICY, learned="dsbc"),
+    MethodSpec("offline-dsbc", "Offline DSBC", Actor.NOISE_POLICY, learned="offline-dsbc"),
+    MethodSpec("bc-gaussian", "BC, Gaussian", Actor.CHUNK_POLICY, learned="bc-gaussian"),
+    MethodSpec("bc-flow", "BC, flow", Actor.CHUNK_POLICY, learned="bc-flow"),
+)
+METHODS = {spec.name: spec for spec in _TABLE}
+"""Name -> method, in the order of tables."""
+
+
+def find_method(name: str) -> MethodSpec:
+    """Return a method by name; `dsbc@3` is the variant of `dsbc` saved under that name.
+
+    Raises:
+        ConfigError: unknown method.
+    """
+    base, _, variant = name.partition("@")
+    if base not in METHODS or (variant and not METHODS[base].learned):
+        raise unknown_name("method", name, METHODS)
+    spec = METHODS[base]
+    if not variant:
+        return spec
+    return MethodSpec(name, f"{spec.title}, {variant} episodes", spec.actor, spec.plan, f"{spec.learned}@{variant}")
+
+
+def learned_folder(spec: MethodSpec, root: Path, task: str) -> Path:
+    """Return where a method's trained policy for a task is."""
+    return root / task / spec.learned

@@ -1,0 +1,150 @@
+"""Results of an evaluation: one JSON line per episode, appended as they come, so that a run can be cut anywhere and resumed.
+
+The first line is a header (format, set-up, limits, policy's fingerprint). A file made under other conditions is refused,
+a torn last line is dropped, and results of a trained policy that was trained again since are not reused.
+
+    {"format": "frs-eval", "version": 1, "conditions": {...}, "policy_fingerprint": "..."}
+    {"method": "frs", "task": "mug_on_plate", "seed": 7, "success": true, "steps": 112, ...}
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from frs_core.errors import ConfigError, FingerprintMismatch
+
+FORMAT = "frs-eval"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cell:
+    """One episode to run."""
+
+    method: str
+    task: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One episode that was run."""
+
+    method: str
+    task: str
+    seed: int
+    success: bool
+    steps: int = 0
+    chunks: int = 0
+    steered_chunks: int = 0
+    seconds: float = 0.0
+    act_ms: float = 0.0
+    trained: str = ""
+    """First characters of the trained policy's weights hash; empty when nothing was trained."""
+    error: str = ""
+    """Why the episode could not be run; such a result is not counted, and tried again on resume."""
+
+    @property
+    def cell(self) -> Cell:
+        """What was run."""
+        return Cell(self.method, self.task, self.seed)
+
+
+class ResultFile:
+    """An append-only JSONL file of results."""
+
+    def __init__(self, path: Path, conditions: Mapping[str, Any], policy_fingerprint: str) -> None:
+        """Open or start the file.
+
+        Args:
+            path: the file; its folder is made.
+            conditions: what must be equal for results to be comparable.
+            policy_fingerprint: of the generalist.
+        Raises:
+            ConfigError: the file was made under other conditions, or is not one of ours.
+            FingerprintMismatch: it was made with another generalist.
+        """
+        self.path = path
+        self.results: dict[Cell, Result] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "conditions": json.loads(json.dumps(conditions)),
+            "policy_fingerprint": policy_fingerprint,
+        }
+        if path.exists() and path.stat().st_size > 0:
+            found, results, size = read_results(path)
+            _check_header(found, header, path)
+            self.results = {r.cell: r for r in results}
+            os.truncate(path, size)
+            self._file = path.open("a", encoding="utf-8")
+        else:
+            self._file = path.open("w", encoding="utf-8")
+            self._write(header)
+
+    def add(self, result: Result) -> None:
+        """Append one result; it survives a crash of the process once this returns."""
+        self._write(asdict(result))
+        self.results[result.cell] = result
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        self._file.close()
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def read_results(path: Path) -> tuple[dict[str, Any], list[Result], int]:
+    """Return (header, results in file order, bytes that are whole lines).
+
+    Raises:
+        ConfigError: missing, not one of ours, or damaged before its last line.
+    """
+    if not path.is_file():
+        raise ConfigError(f"No results at '{path}'. Run `frs eval` first, or correct --out.")
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    lines = whole.splitlines()
+    try:
+        header = json.loads(lines[0])
+        if header["format"] != FORMAT or header["version"] != VERSION:
+            raise ValueError(f"format {header['format']} version {header['version']}")
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"'{path}' is no evaluation file ({error}). Choose another --out.") from error
+    results: list[Result] = []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            results.append(Result(**json.loads(line)))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"'{path}' is damaged in line {number}: {error}. Remove that line and resume.") from error
+    return header, results, len(whole)
+
+
+def latest(results: Iterable[Result]) -> list[Result]:
+    """Return the last result of each cell, in order of first appearance."""
+    kept: dict[Cell, Result] = {}
+    for result in results:
+        kept[result.cell] = result
+    return list(kept.values())
+
+
+def _check_header(found: Mapping[str, Any], header: Mapping[str, Any], path: Path) -> None:
+    if found["policy_fingerprint"] != header["policy_fingerprint"]:
+        raise FingerprintMismatch(
+            f"'{path}' holds results of policy {str(found['policy_fingerprint'])[:12]}, the present one is "
+            f"{str(header['policy_fingerprint'])[:12]}. Choose another --out."
+        )
+    if found["conditions"] != header["conditions"]:
+        ours, theirs = header["conditions"], found["conditions"]
+        keys = [k for k in {**ours, **theirs} if ours.get(k) != theirs.get(k)]
+        raise ConfigError(
+            f"'{path}' was made under other conditions: {keys[0]} was {theirs.get(keys[0])}, asked for "
+            f"{ours.get(keys[0])}. Choose another --out, or use the former settings."
+        )

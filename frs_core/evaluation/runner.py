@@ -1,0 +1,112 @@
+"""Methods x tasks x seeds, in parallel, resumable: the whole evaluation.
+
+Cells run with the seed outermost, so that a run cut short has met every method and task about equally often. A cell that
+is in the result file (without an error, and with the same trained policy) is not run again.
+
+Example: 11 methods x 6 tasks x 50 seeds are 3300 cells; at 4 s each and 2 workers, 1.8 hours.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from frs_core.errors import WeightsMissing
+from frs_core.evaluation.methods import find_method
+from frs_core.evaluation.pool import Pool, ProcessPool
+from frs_core.evaluation.results import Cell, Result, ResultFile
+from frs_core.evaluation.trained import trained_hash, trained_path
+from frs_core.evaluation.worker import WorkerJob
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSpec:
+    """What to compare, on what."""
+
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    job: WorkerJob
+    """World, policy, limits, trained policies."""
+
+    def cells(self) -> list[Cell]:
+        """Return all episodes, seed outermost."""
+        return [Cell(m, t, s) for s in self.seeds for t in self.tasks for m in self.methods]
+
+    def conditions(self) -> dict[str, object]:
+        """Return what must be equal for results to be comparable."""
+        return {"setup": self.job.setup, "rollout": self.job.rollout}
+
+
+@dataclass(frozen=True, slots=True)
+class EvalProgress:
+    """How far an evaluation is."""
+
+    done: int
+    total: int
+    reused: int
+    """Of `done`, how many were in the file already."""
+    seconds_left: float
+    last: Result | None
+
+
+def run_evaluation(
+    spec: EvalSpec,
+    out: Path,
+    *,
+    workers: int = 1,
+    pool: Pool | None = None,
+    on_progress: Callable[[EvalProgress], bool | None] | None = None,
+) -> list[Result]:
+    """Return the results of all cells, in the order of the spec; they also lie in `out`.
+
+    Args:
+        spec: what to run.
+        out: result file (JSONL); started or resumed.
+        workers: processes on this machine, when no pool is given.
+        pool: another way to run cells; closed at the end.
+        on_progress: told after each cell; False stops (what is done stays in the file).
+    Raises:
+        ConfigError: unknown method, or a file made under other conditions.
+        WeightsMissing: a method needs a trained policy that is not there.
+        FingerprintMismatch: a file made with another generalist.
+        FrsError: world or policy cannot be loaded.
+    """
+    trained = _trained(spec)
+    pool = pool or ProcessPool(spec.job, workers=workers)
+    try:
+        file = ResultFile(out, spec.conditions(), pool.ready().policy_fingerprint)
+        try:
+            cells = spec.cells()
+            missing = [c for c in cells if not _is_done(file.results.get(c), trained[c.method, c.task])]
+            reused, began = len(cells) - len(missing), time.monotonic()
+            for number, result in enumerate(pool.run(missing), start=1):
+                file.add(result)
+                left = (time.monotonic() - began) / number * (len(missing) - number)
+                report = EvalProgress(reused + number, len(cells), reused, left, result)
+                if on_progress is not None and on_progress(report) is False:
+                    break
+            return [file.results[c] for c in cells if c in file.results]
+        finally:
+            file.close()
+    finally:
+        pool.close()
+
+
+def _trained(spec: EvalSpec) -> dict[tuple[str, str], str]:
+    """Return the hash of the trained policy of every (method, task); empty for methods that learn nothing."""
+    hashes: dict[tuple[str, str], str] = {}
+    for name in spec.methods:
+        for task in spec.tasks:
+            folder = trained_path(find_method(name), spec.job.learned, task)
+            hashes[name, task] = trained_hash(folder)
+            if folder is not None and not hashes[name, task]:
+                raise WeightsMissing(
+                    f"Method '{name}' has no trained policy for task '{task}': nothing at '{folder}'. Train it, or leave "
+                    f"the method out."
+                )
+    return hashes
+
+
+def _is_done(result: Result | None, trained: str) -> bool:
+    return result is not None and not result.error and result.trained == trained

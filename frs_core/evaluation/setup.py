@@ -1,0 +1,83 @@
+"""One worker's bench: a world, a policy, and the world's scripted operator, made by name in the worker's own process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from frs_core.choosers.base import Chooser
+from frs_core.errors import ConfigError
+from frs_core.policies import load_policy
+from frs_core.policies.base import FlowPolicy
+from frs_core.registry import resolve
+from frs_core.worlds import make_world
+from frs_core.worlds.base import World
+
+OPERATORS = {"tabletop": "frs_core.worlds.tabletop.operator:ScriptedOperator"}
+"""World name -> its scripted operator, a Chooser made of the world."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetupSpec:
+    """Names and options; plain values, so that it crosses processes and lies in result files."""
+
+    world: str = "tabletop"
+    world_options: Mapping[str, Any] = field(default_factory=dict)
+    policy: str = "tabletop"
+    policy_options: Mapping[str, Any] = field(default_factory=dict)
+    operator: str = ""
+    """`module:Class` of the scripted operator; empty = the world's own."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "world": self.world,
+            "world_options": dict(self.world_options),
+            "policy": self.policy,
+            "policy_options": dict(self.policy_options),
+            "operator": self.operator,
+        }
+
+
+@dataclass(slots=True, eq=False)
+class Bench:
+    """A world and a policy that fit each other."""
+
+    world: World
+    policy: FlowPolicy
+    spec: SetupSpec
+
+    def operator(self) -> Chooser:
+        """Return a fresh scripted operator for the world.
+
+        Raises:
+            ConfigError: the world has none.
+        """
+        return resolve("operator", self.spec.operator or self.spec.world, OPERATORS)(self.world)
+
+    def close(self) -> None:
+        """Free both."""
+        self.world.close()
+        self.policy.close()
+
+
+def open_bench(spec: SetupSpec) -> Bench:
+    """Return the bench of a spec.
+
+    Raises:
+        ConfigError: unknown names, or a policy whose cameras the world lacks.
+    """
+    world = make_world(spec.world, **spec.world_options)
+    try:
+        policy = load_policy(spec.policy, **spec.policy_options)
+    except Exception:
+        world.close()
+        raise
+    missing = [c for c in policy.spec.cameras if c not in world.spec.cameras]
+    if missing:
+        world.close()
+        policy.close()
+        raise ConfigError(
+            f"Policy '{spec.policy}' looks at camera '{missing[0]}', world '{spec.world}' has "
+            f"{list(world.spec.cameras)}. Choose a world with the policy's cameras."
+        )
+    return Bench(world, policy, spec)

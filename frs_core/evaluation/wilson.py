@@ -1,0 +1,41 @@
+"""Intervals for success rates.
+
+Ten successes out of ten are not "100 %": the Wilson score interval says 72 % to 100 %. It stays inside 0..1 and is
+honest for few trials and extreme rates, where the usual plus-or-minus is not.
+"""
+
+import math
+
+Z95 = 1.959963984540054
+"""Standard normal quantile of 97.5 %."""
+
+
+def wilson(successes: int, trials: int, *, z: float = Z95) -> tuple[float, float]:
+    """Return the (low, high) share that the data allow.
+
+    Args:
+        successes: 0..trials.
+        trials: how many; 0 gives (0, 1).
+        z: normal quantile; 1.96 for 95 %.
+    Source: Wilson 1927, score interval without continuity correction.
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(
+            f"Wilson interval got {successes} successes of {trials} trials, expected 0 <= successes <= trials."
+        )
+    if trials == 0:
+        return 0.0, 1.0
+    share, z2 = successes / trials, z * z
+    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = z / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == trials else centre + half
+    return max(0.0, low), min(1.0, high)
+
+
+def format_rate(successes: int, trials: int) -> str:
+    """Return e.g. '86 % (73–93, n = 50)'."""
+    if trials == 0:
+        return "–"
+    low, high = wilson(successes, trials)
+    return f"{100 * successes / trials:.0f} % ({100 * low:.0f}–{100 * high:.0f}, n = {trials})"

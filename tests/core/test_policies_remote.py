@@ -267,9 +267,8 @@ def test_an_address_without_a_server_says_how_to_start_one() -> None:
 
 
 def test_a_server_that_never_answers_the_handshake_times_out() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        with pytest.raises(ServingError, match=r"0\.3 s"):
-            remote.load(f"ws://127.0.0.1:{mute.getsockname()[1]}", connect_timeout_s=0.3)
+    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(ServingError, match=r"0\.3 s"):
+        remote.load(f"ws://127.0.0.1:{mute.getsockname()[1]}", connect_timeout_s=0.3)
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "http://127.0.0.1:8000", "ws://", ""])
@@ -336,9 +335,9 @@ def test_a_stock_openpi_server_gives_unsteered_candidates_and_says_why_no_more(
 
 
 def test_a_stock_server_of_another_robot_is_refused() -> None:
-    with stock_server(lambda observation: {"actions": np.zeros((10, 7))}) as url:
-        with pytest.raises(ConfigError, match="7 numbers"):
-            remote.load(url)
+    libero = stock_server(lambda observation: {"actions": np.zeros((10, 7))})
+    with libero as url, pytest.raises(ConfigError, match="7 numbers"):
+        remote.load(url)
 
 
 def test_a_stock_servers_error_is_shown_and_the_next_request_reconnects(observation: Observation) -> None:

@@ -36,7 +36,8 @@ def test_a_scalar_has_exactly_openpis_bytes() -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     hnp.arrays(
-        dtype=st.sampled_from([np.dtype(d) for d in _DTYPES]), shape=hnp.array_shapes(min_dims=0, max_dims=4, min_side=0)
+        dtype=st.sampled_from([np.dtype(d) for d in _DTYPES]),
+        shape=hnp.array_shapes(min_dims=0, max_dims=4, min_side=0),
     )
 )
 def test_any_plain_array_survives_both_ways_and_agrees_with_the_format(array: np.ndarray) -> None:

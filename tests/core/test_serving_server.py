@@ -146,9 +146,7 @@ def test_every_operation_answers_with_its_own_id(client: ClientConnection, obser
     assert ask(client, steer_message(policy, context=context, id=6))["error"]["type"] == "ContextGone"
 
 
-def test_a_whole_fan_from_a_fresh_picture_is_one_message(
-    client: ClientConnection, observation: dict[str, Any]
-) -> None:
+def test_a_whole_fan_from_a_fresh_picture_is_one_message(client: ClientConnection, observation: dict[str, Any]) -> None:
     reply = ask(client, steer_message(ToyPolicy(), observation=observation))
     assert reply["chunk"].shape == (3, 8, 7)
     assert ask(client, steer_message(ToyPolicy(), context=reply["context"]))["chunk"].shape == (3, 8, 7)
@@ -227,16 +225,16 @@ def test_a_text_frame_or_rubbish_is_answered_with_text(client: ClientConnection)
 
 
 def test_a_message_over_the_limit_costs_its_sender_the_connection_and_no_one_else() -> None:
-    with build_door(ToyPolicy(), DoorSettings(port=0, message_bytes=400_000)).running() as door:
-        with connect(door) as greedy, connect(door) as modest:
+    settings = DoorSettings(port=0, message_bytes=400_000)
+    with build_door(ToyPolicy(), settings).running() as door, connect(door) as greedy, connect(door) as modest:
+        greedy.recv(timeout=5)
+        modest.recv(timeout=5)
+        greedy.send(b"\0" * 500_000)
+        with pytest.raises(ConnectionClosed) as closed:
             greedy.recv(timeout=5)
-            modest.recv(timeout=5)
-            greedy.send(b"\0" * 500_000)
-            with pytest.raises(ConnectionClosed) as closed:
-                greedy.recv(timeout=5)
-            assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1009
-            assert "actions" in ask(modest, blank_droid_message())
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+        assert "actions" in ask(modest, blank_droid_message())
 
 
 def test_all_inference_runs_on_one_thread(observation: dict[str, Any]) -> None:
@@ -290,15 +288,21 @@ def test_clients_that_stall_in_every_way_do_not_stall_others(observation: dict[s
         half = socket.create_connection(address)
         half.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: web")  # stops in the middle of the handshake
         unfinished = connect(door)
-        unfinished.socket.sendall(b"\x82\xff" + (10_000_000).to_bytes(8) + b"mask" + b"\0" * 1000)  # a frame without end
+        unfinished.socket.sendall(
+            b"\x82\xff" + (10_000_000).to_bytes(8) + b"mask" + b"\0" * 1000
+        )  # a frame without end
         deaf = connect(door, max_queue=1)
         big = np.zeros((64, 8, 7), dtype=np.float32)
         deaf.recv(timeout=5)
         flood = pack({"op": "velocity", "observation": observation, "x": big, "t": 0.5})
         deaf.socket.settimeout(0.5)
-        with pytest.raises((ConnectionClosed, TimeoutError)):
-            for _ in range(5000):  # asks and never reads
+
+        def ask_and_never_read() -> None:
+            for _ in range(5000):
                 deaf.send(flood)
+
+        with pytest.raises((ConnectionClosed, TimeoutError)):
+            ask_and_never_read()
         with connect(door) as polite:
             polite.recv(timeout=5)
             for _ in range(5):
@@ -375,10 +379,11 @@ def test_without_the_right_token_nobody_gets_in(header: str | None) -> None:
 
 @pytest.mark.parametrize("scheme", ["Bearer", "Api-Key", "bearer"])
 def test_the_right_token_opens_in_our_and_in_openpis_spelling(scheme: str) -> None:
-    with build_door(ToyPolicy(), DoorSettings(port=0, token=TOKEN)).running() as door:
-        with connect(door, additional_headers={"Authorization": f"{scheme} {TOKEN}"}) as client:
-            client.recv(timeout=5)
-            assert "actions" in ask(client, blank_droid_message())
+    headers = {"Authorization": f"{scheme} {TOKEN}"}
+    server = build_door(ToyPolicy(), DoorSettings(port=0, token=TOKEN))
+    with server.running() as door, connect(door, additional_headers=headers) as client:
+        client.recv(timeout=5)
+        assert "actions" in ask(client, blank_droid_message())
 
 
 def test_a_web_page_cannot_talk_to_a_server_on_loopback(door: Door) -> None:
@@ -415,10 +420,24 @@ def test_a_taken_port_is_reported_with_the_fix(door: Door) -> None:
 
 def test_with_a_certificate_the_server_speaks_tls(tmp_path: Path) -> None:
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     try:
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2"]
-            + ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-keyout",
+                key,
+                "-out",
+                cert,
+                *names,
+            ],
             check=True,
             capture_output=True,
             timeout=60,

@@ -54,12 +54,16 @@ def main() -> None:
     policy = GatedPolicy(is_open=sys.argv[2] == "open")
     door = build_door(policy, DoorSettings(port=int(sys.argv[1])))
 
+    def say(line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
     def announce() -> None:
         assert policy.entered.wait(60.0)
-        print("steering", flush=True)
+        say("steering")
 
     threading.Thread(target=announce, daemon=True).start()
-    door.run(lambda: print(door.port, flush=True))
+    door.run(lambda: say(str(door.port)))
 
 
 if __name__ == "__main__":

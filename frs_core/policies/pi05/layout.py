@@ -37,7 +37,7 @@ class Layout:
         like = {"device": cache.keys.device, "dtype": cache.keys.dtype}
         self.keys = torch.zeros(depth, self.slots + rows, d, **like)
         self.values = torch.zeros(depth, self.slots + rows, d, **like)
-        self.mask = self._block_mask(like) if batch > 1 or slots is not None else None
+        self.mask = self._block_mask() if batch > 1 or slots is not None else None
         self.cos = torch.empty(rows, 1, d // 2, device=like["device"])
         self.sin = torch.empty(rows, 1, d // 2, device=like["device"])
         self.load(cache)
@@ -61,9 +61,10 @@ class Layout:
         self.cos.copy_(cos.repeat(self.batch, 1, 1))
         self.sin.copy_(sin.repeat(self.batch, 1, 1))
 
-    def _block_mask(self, like: dict[str, torch.device | torch.dtype]) -> Float[Tensor, "rows s"]:
+    def _block_mask(self) -> Float[Tensor, "rows s"]:
+        """Return a mask that shows every row the prefix and its own candidate."""
         rows = self.batch * self.horizon
-        block = torch.arange(rows, device=like["device"]) // self.horizon
-        mask = torch.zeros(rows, self.slots + rows, **like)  # pyright: ignore[reportArgumentType]
+        block = torch.arange(rows, device=self.keys.device) // self.horizon
+        mask = torch.zeros(rows, self.slots + rows, device=self.keys.device, dtype=self.keys.dtype)
         mask[:, self.slots :].masked_fill_(block[:, None] != block[None, :], -torch.inf)
         return mask

@@ -1,0 +1,98 @@
+"""Load a pi0.5 checkpoint into a ready policy, or say exactly why not.
+
+Example: `load("weights/pi05_droid", cameras=("left", "wrist"))`; on a GPU in bfloat16, else float32 on the CPU (13 GB).
+Any thread; the policy then belongs to the inference worker.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from frs_core.errors import ConfigError
+from frs_core.policies.pi05.checkpoint import inspect_checkpoint
+from frs_core.policies.pi05.model import Pi05Model
+from frs_core.policies.pi05.policy import Pi05Policy
+from frs_core.policies.pi05.tokens import Tokenizer
+from frs_core.policies.pi05.weights import FileSource
+
+_TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def load(
+    path: str | Path,
+    *,
+    preset: str | None = None,
+    cameras: Sequence[str] | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    norm_stats: str | Path | None = None,
+    tokenizer: str | Path | None = None,
+    horizon: int | None = None,
+    use_graphs: bool = True,
+    hold_padding: bool = False,
+    name: str | None = None,
+) -> Pi05Policy:
+    """Return the policy of a checkpoint folder.
+
+    Args:
+        path: folder with `model.safetensors` (openpi converted, or LeRobot).
+        preset: meaning of the actions (`presets.PRESETS`); None = from the folder's note or name.
+        cameras: the world's cameras for the picture slots, in order; None = the preset's.
+        device: "cuda", "cuda:1", "cpu"; None = a GPU if there is one.
+        dtype: "bfloat16" or "float32"; None = bfloat16 on a GPU, float32 on the CPU.
+        norm_stats: statistics file, when it lies elsewhere.
+        tokenizer: SentencePiece file, when it lies elsewhere.
+        horizon: rows of a chunk, for a fine-tune that changed its preset's.
+        use_graphs: record loops on a GPU.
+        hold_padding: keep unused columns at zero along the flow (fine-tunes by LeRobot).
+        name: shown to the operator; None = the folder's name.
+    Raises:
+        WeightsMissing: no such folder.
+        ConfigError: the checkpoint is incomplete, or an option does not fit it.
+    """
+    checkpoint = inspect_checkpoint(
+        Path(path),
+        preset=preset,
+        norm_stats=Path(norm_stats) if norm_stats else None,
+        tokenizer=Path(tokenizer) if tokenizer else None,
+        horizon=horizon,
+    )
+    checkpoint.require()
+    assert checkpoint.weights is not None
+    assert checkpoint.size is not None
+    assert checkpoint.tokenizer is not None
+    assert checkpoint.preset is not None
+    chosen = tuple(cameras or checkpoint.preset.cameras)
+    slots = checkpoint.picture_keys
+    if not 1 <= len(chosen) <= max(len(slots), 3):
+        raise ConfigError(f"Got {len(chosen)} cameras {list(chosen)}, the checkpoint has slots {list(slots)}.")
+    words = Tokenizer(checkpoint.tokenizer, vocabulary=checkpoint.size.vocabulary)
+    where = _device(device)
+    kind = dtype or ("bfloat16" if where.type == "cuda" else "float32")
+    if kind not in _TYPES:
+        raise ConfigError(f"dtype is '{kind}', known: {', '.join(_TYPES)}.")
+    source = FileSource(checkpoint.weights, prefix=checkpoint.prefix, device=where, dtype=_TYPES[kind])
+    with torch.inference_mode():
+        model = Pi05Model(source, checkpoint.size)
+    return Pi05Policy(
+        model,
+        checkpoint,
+        words,
+        name=name or checkpoint.root.resolve().name,
+        cameras=chosen,
+        use_graphs=use_graphs,
+        hold_padding=hold_padding,
+    )
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"No device '{name}' ({error}). Use cuda, cuda:1 or cpu.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"Device '{name}' was asked for, but PyTorch sees no GPU. Check the driver, or use cpu.")
+    return device

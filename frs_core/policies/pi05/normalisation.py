@@ -1,0 +1,111 @@
+"""From a checkpoint's statistics to one offset and one scale per number.
+
+A normalised value is (raw - offset) / scale, whether the statistics are quantiles (1 % -> -1, 99 % -> +1) or mean and
+standard deviation. Nothing is clipped on the way in.
+
+Example: q01 = -0.5, q99 = 0.3 give offset -0.1, scale 0.4. Any thread.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from frs_core.actions import ActionKind, ActionSpace
+from frs_core.errors import ConfigError
+from frs_core.kinematics import Q_HIGH, Q_LOW
+
+QUANTILE_EPS = 1e-6
+"""Added to the width of quantiles and to standard deviations. Source: openpi transforms.py, Normalize."""
+
+OSC_TRANSLATION, OSC_ROTATION = 0.05, 0.5
+"""Metres and rad per step at LIBERO's action 1. Source: robosuite's OSC_POSE controller configuration."""
+
+Stats = Mapping[str, Float[np.ndarray, " n"]]
+"""Some of mean, std, q01, q99, min, max."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affine:
+    """normalised = (raw - offset) / scale."""
+
+    offset: Float[np.ndarray, " n"]
+    scale: Float[np.ndarray, " n"]
+
+    @property
+    def size(self) -> int:
+        """Numbers it normalises."""
+        return len(self.offset)
+
+    def normalise(self, raw: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Return raw units as the policy sees them."""
+        return (np.asarray(raw, dtype=np.float64) - self.offset) / self.scale
+
+
+def affine_of(stats: Stats, *, mode: str, size: int, eps: float, what: str) -> Affine:
+    """Return offset and scale of the first `size` numbers.
+
+    Args:
+        stats: arrays of at least `size` numbers.
+        mode: "quantiles", "mean_std", "min_max" or "identity".
+        size: numbers the robot has.
+        eps: keeps constant numbers from dividing by zero.
+        what: "state" or "actions", for messages.
+    Raises:
+        ConfigError: a needed array is missing, too short, not finite or upside down.
+    """
+    if mode == "identity":
+        return Affine(np.zeros(size), np.ones(size))
+    needed = {"quantiles": ("q01", "q99"), "mean_std": ("mean", "std"), "min_max": ("min", "max")}
+    if mode not in needed:
+        raise ConfigError(f"Normalisation of {what} is '{mode}', known: {sorted([*needed, 'identity'])}.")
+    first, second = (_column(stats, name, size=size, what=what) for name in needed[mode])
+    if mode == "mean_std":
+        offset, scale = first, second + eps
+    else:
+        width = second - first
+        if (width < 0).any():
+            raise ConfigError(f"Statistics of {what} have {needed[mode][1]} below {needed[mode][0]}. Recompute them.")
+        scale = (width + eps) / 2.0
+        offset = first + scale
+    if (scale <= 0).any():
+        raise ConfigError(f"Statistics of {what} have zero spread in dimensions {np.flatnonzero(scale <= 0).tolist()}.")
+    return Affine(offset, scale)
+
+
+def robot_space(kind: ActionKind, affine: Affine, *, control_hz: float) -> ActionSpace:
+    """Return the robot's action space of a policy's raw actions.
+
+    Joint spaces are DROID's and need no change; end-effector actions are LIBERO's controller units (-1 open .. 1 closed,
+    1 = 50 mm or 0.5 rad) and become metres, rad and 0..1.
+
+    Args:
+        kind: what the raw actions are.
+        affine: normalised -> raw.
+        control_hz: actions per second.
+    """
+    if kind is ActionKind.EE_DELTA:
+        unit = np.array([OSC_TRANSLATION] * 3 + [OSC_ROTATION] * 3 + [0.5])
+        bias = np.array([0.0] * 6 + [0.5])
+        high = np.array([OSC_TRANSLATION] * 3 + [OSC_ROTATION] * 3 + [1.0])
+        low = np.append(-high[:6], 0.0)
+    elif kind is ActionKind.JOINT_VELOCITY:
+        unit, bias = np.ones(8), np.zeros(8)
+        low, high = np.append(-np.ones(7), 0.0), np.ones(8)
+    else:
+        unit, bias = np.ones(8), np.zeros(8)
+        low, high = np.append(Q_LOW, 0.0), np.append(Q_HIGH, 1.0)
+    numbers = (affine.offset * unit + bias, affine.scale * unit, low, high)
+    return ActionSpace(kind, *(n.astype(np.float32) for n in numbers), control_hz=control_hz)
+
+
+def _column(stats: Stats, name: str, *, size: int, what: str) -> Float[np.ndarray, " n"]:
+    if name not in stats:
+        raise ConfigError(f"Statistics of {what} lack '{name}', got {sorted(stats)}. Take the checkpoint's own file.")
+    column = np.asarray(stats[name], dtype=np.float64).reshape(-1)
+    if len(column) < size:
+        raise ConfigError(f"Statistics of {what} have {len(column)} numbers in '{name}', the robot needs {size}.")
+    if not np.isfinite(column[:size]).all():
+        raise ConfigError(f"Statistics of {what} hold non-finite numbers in '{name}'. Recompute them.")
+    return column[:size]

@@ -8,6 +8,7 @@ motion per step.
 """
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,57 +131,97 @@ def reference_chunk(
     observation: Observation,
     strength: float = 1.0,
 ) -> tuple[Float[np.ndarray, "H A"], Bool[np.ndarray, " A"]]:
-    """Return the normalised reference of a command and which dimensions it speaks for.
+    """Return the normalised reference of one command and which dimensions it speaks for; see `reference_chunks`."""
+    references, commanded = reference_chunks(
+        (command,), space, horizon=horizon, observation=observation, strength=strength
+    )
+    return references[0], commanded[0]
+
+
+def reference_chunks(
+    commands: Sequence[Command],
+    space: ActionSpace,
+    *,
+    horizon: int,
+    observation: Observation,
+    strength: float = 1.0,
+) -> tuple[Float[np.ndarray, "B H A"], Bool[np.ndarray, "B A"]]:
+    """Return the normalised references of commands and which dimensions each speaks for.
 
     In joint spaces the translation is turned into joint motion along the arm's Jacobian, step by step, with the tool's
-    orientation held.
+    orientation held; all commands share one pass.
 
     Args:
-        command: what is asked.
+        commands: what is asked.
         space: the policy's action space.
         horizon: rows of a chunk.
-        observation: the state the command starts from.
+        observation: the state the commands start from.
         strength: factor on the translation.
     Returns:
-        The reference in policy units, and a mask of the commanded dimensions (False = left to the policy).
+        The references in policy units, and masks of the commanded dimensions (False = left to the policy).
     """
-    axis = np.zeros(3) if command.direction is None else command.direction.axis
-    step = axis * command.amount.factor * strength
-    raw = np.zeros((horizon, space.size), dtype=np.float32)
-    commanded = np.zeros(space.size, dtype=bool)
+    axes = np.array([np.zeros(3) if c.direction is None else c.direction.axis for c in commands])
+    steps = axes * np.array([[c.amount.factor * strength] for c in commands])
+    raw = np.zeros((len(commands), horizon, space.size))
+    commanded = np.zeros((len(commands), space.size), dtype=bool)
+    commanded[:, : -1 if space.kind is not ActionKind.EE_DELTA else 3] = True
+    if space.kind is not ActionKind.EE_DELTA:
+        raw[..., :7] = _joint_references(space, steps, horizon=horizon, observation=observation)
+    for i, command in enumerate(commands):
+        if command.gripper is Gripper.POLICY:
+            raw[i, :, -1] = observation.gripper_command
+        else:
+            raw[i, :, -1] = 1.0 if command.gripper is Gripper.CLOSE else 0.0
+            commanded[i, -1] = True
+    references = space.normalise(raw)
     if space.kind is ActionKind.EE_DELTA:
-        reference = space.normalise(raw)
-        reference[:, :3] = step
-        commanded[:3] = True
-    else:
-        raw[:, :7] = _joint_reference(space, step, horizon=horizon, observation=observation)
-        reference = space.normalise(raw)
-        commanded[:7] = True
-    if command.gripper is Gripper.POLICY:
-        raw_gripper = np.full(space.size, observation.gripper_command, dtype=np.float32)
-        reference[:, -1] = space.normalise(raw_gripper)[-1]
-    else:
-        target = np.full(space.size, 1.0 if command.gripper is Gripper.CLOSE else 0.0)
-        reference[:, -1] = space.normalise(target)[-1]
-        commanded[-1] = True
-    return reference.astype(np.float32), commanded
+        references[..., :3] = steps[:, None]
+    return references.astype(np.float32), commanded
 
 
 CARTESIAN_STEP = 0.02
 """Metres per control step that normalised 1 stands for in joint spaces (0.3 m/s at 15 Hz). Guess; close to the tabletop
 generalist's own scale and well under DROID's 0.075 m limit."""
 
+_MAX_TURN = 0.05
+"""rad per row by which a lost orientation is won back. Guess."""
 
-def _joint_reference(
-    space: ActionSpace, step: Float[np.ndarray, " 3"], *, horizon: int, observation: Observation
-) -> Float[np.ndarray, "H 7"]:
-    """Return joint velocities (fractions) or positions (rad) that move the tool by `step` per row."""
-    tool = float(np.linalg.norm(observation.p_tcp - kinematics.flange_pose(observation.q)[:3, 3]))
-    twist = np.concatenate([step * CARTESIAN_STEP, np.zeros(3)])
-    q, rows = observation.q.astype(np.float64), []
-    for _ in range(horizon):
-        dq = kinematics.joint_step(q, twist, tool_offset=tool)
-        dq *= min(1.0, JOINT_STEP / max(float(np.abs(dq).max()), 1e-9))
-        q = np.clip(q + dq, kinematics.Q_LOW + 0.02, kinematics.Q_HIGH - 0.02)
-        rows.append(dq / JOINT_STEP if space.kind is ActionKind.JOINT_VELOCITY else q)
-    return np.stack(rows)
+
+def _joint_references(
+    space: ActionSpace, steps: Float[np.ndarray, "B 3"], *, horizon: int, observation: Observation
+) -> Float[np.ndarray, "B H 7"]:
+    """Return joint velocities (fractions) or positions (rad) that move the tool by `steps` per row."""
+    T_flange_tcp = np.linalg.inv(kinematics.flange_pose(observation.q)) @ observation.T_base_tcp
+    p_start, R_start = observation.T_base_tcp[:3, 3], observation.T_base_tcp[:3, :3]
+    way = steps * CARTESIAN_STEP
+    # A target that ran away (joint limit, singularity) is not chased: at most twice a row's way is asked of a row.
+    longest = 2.0 * np.linalg.norm(way, axis=-1, keepdims=True)
+    low = np.minimum(kinematics.Q_LOW + 0.02, observation.q)
+    high = np.maximum(kinematics.Q_HIGH - 0.02, observation.q)
+    q = np.broadcast_to(observation.q.astype(np.float64), (len(steps), 7))
+    rows = np.empty((len(steps), horizon, 7))
+    for i in range(horizon):
+        J, T = kinematics.tool_jacobian(q, T_flange_tcp)
+        shift = _shorten(p_start + (i + 1) * way - T[:, :3, 3], longest)
+        turn = R_start @ np.swapaxes(T[:, :3, :3], -1, -2)
+        turn = 0.5 * np.stack([turn[:, 2, 1], turn[:, 0, 2], turn[:, 1, 0]], -1) - 0.5 * np.stack(
+            [turn[:, 1, 2], turn[:, 2, 0], turn[:, 0, 1]], -1
+        )
+        twist = np.concatenate([shift, _shorten(turn, np.full_like(longest, _MAX_TURN))], axis=-1)
+        JJ = J @ np.swapaxes(J, -1, -2) + _DAMPING**2 * np.eye(6)
+        dq = (np.swapaxes(J, -1, -2) @ np.linalg.solve(JJ, twist[..., None]))[..., 0]
+        dq = dq * np.minimum(1.0, JOINT_STEP / np.maximum(np.abs(dq).max(axis=-1, keepdims=True), 1e-9))
+        moved = np.clip(q + dq, low, high)
+        rows[:, i] = (moved - q) / JOINT_STEP if space.kind is ActionKind.JOINT_VELOCITY else moved
+        q = moved
+    return rows
+
+
+_DAMPING = 0.02
+"""Of the least squares; trades accuracy for small steps near singularities."""
+
+
+def _shorten(vectors: Float[np.ndarray, "B 3"], longest: Float[np.ndarray, "B 1"]) -> Float[np.ndarray, "B 3"]:
+    """Return vectors with lengths capped."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors * np.minimum(1.0, longest / np.maximum(length, 1e-12))

@@ -32,29 +32,38 @@ _DH = np.array(
 _FLANGE_D = 0.107
 
 
+# Each joint's pose in the one before, at angle 0: move by a along x, turn by alpha about x, move by d along z.
+_FIXED = np.stack(
+    [
+        np.array(
+            [
+                [1.0, 0.0, 0.0, a],
+                [0.0, np.cos(alpha), -np.sin(alpha), -d * np.sin(alpha)],
+                [0.0, np.sin(alpha), np.cos(alpha), d * np.cos(alpha)],
+                [0.0, 0.0, 0.0, 1.0],
+            ]
+        )
+        for a, d, alpha in _DH
+    ]
+)
+
+
 def _joint_frames(q: Float[np.ndarray, "*b 7"]) -> Float[np.ndarray, "*b 8 4 4"]:
     """Return the poses of joints 1..7 and of the flange in the base frame."""
     q = np.asarray(q, dtype=np.float64)
-    T = np.broadcast_to(np.eye(4), (*q.shape[:-1], 4, 4))
-    frames = []
-    for i, (a, d, alpha) in enumerate(_DH):
-        c, s, ca, sa = np.cos(q[..., i]), np.sin(q[..., i]), np.cos(alpha), np.sin(alpha)
-        zero, one = np.zeros_like(c), np.ones_like(c)
-        step = np.stack(
-            [
-                np.stack([c, -s, zero, zero + a], -1),
-                np.stack([s * ca, c * ca, zero - sa, zero - d * sa], -1),
-                np.stack([s * sa, c * sa, zero + ca, zero + d * ca], -1),
-                np.stack([zero, zero, zero, one], -1),
-            ],
-            -2,
-        )
-        T = T @ step
-        frames.append(T)
-    flange = np.eye(4)
-    flange[2, 3] = _FLANGE_D
-    frames.append(T @ flange)
-    return np.stack(frames, -3)
+    turn = np.zeros((*q.shape, 4, 4))
+    cosine, sine = np.cos(q), np.sin(q)
+    turn[..., 0, 0], turn[..., 0, 1] = cosine, -sine
+    turn[..., 1, 0], turn[..., 1, 1] = sine, cosine
+    turn[..., 2, 2] = turn[..., 3, 3] = 1.0
+    steps = _FIXED @ turn
+    frames = np.empty((*q.shape[:-1], 8, 4, 4))
+    frames[..., 0, :, :] = steps[..., 0, :, :]
+    for i in range(1, 7):
+        frames[..., i, :, :] = frames[..., i - 1, :, :] @ steps[..., i, :, :]
+    frames[..., 7, :, :] = frames[..., 6, :, :]
+    frames[..., 7, :3, 3] += _FLANGE_D * frames[..., 6, :3, 2]
+    return frames
 
 
 def flange_pose(q: Float[np.ndarray, "*b 7"]) -> Float[np.ndarray, "*b 4 4"]:
@@ -90,6 +99,22 @@ def jacobian(q: Float[np.ndarray, " 7"], *, tool_offset: float = HAND_TCP_OFFSET
     tip = frames[7, :3, 3] + frames[7, :3, 2] * tool_offset
     axes, origins = frames[:7, :3, 2], frames[:7, :3, 3]
     return np.concatenate([np.cross(axes, tip - origins).T, axes.T], axis=0)
+
+
+def tool_jacobian(
+    q: Float[np.ndarray, "*b 7"], T_flange_tcp: Float[np.ndarray, "4 4"]
+) -> tuple[Float[np.ndarray, "*b 6 7"], Float[np.ndarray, "*b 4 4"]]:
+    """Return the geometric Jacobian (linear over angular) of a tool, and the tool's pose, both in the base frame.
+
+    Args:
+        q: joint positions, rad.
+        T_flange_tcp: any tool on the flange.
+    """
+    frames = _joint_frames(q)
+    T_base_tcp = frames[..., 7, :, :] @ T_flange_tcp
+    axes, origins = frames[..., :7, :3, 2], frames[..., :7, :3, 3]
+    linear = np.cross(axes, T_base_tcp[..., None, :3, 3] - origins)
+    return np.swapaxes(np.concatenate([linear, axes], axis=-1), -1, -2), T_base_tcp
 
 
 def joint_step(

@@ -175,7 +175,7 @@ def export(names: Names, *, format: str, out: Path, data: Path | None = None) ->
     from frs_core.episodes.formats import exporter
 
     store, write = _store(data), exporter(format)
-    for name in [store.find(n) for n in names]:
+    for name in _found(store, names):
         _console().print(f"Wrote {write(store.open(name), out / name if len(names) > 1 else out)}")
     return 0
 
@@ -206,7 +206,7 @@ def relabel(names: Names, *, outcome: Label | None = None, note: str | None = No
     if outcome is None and note is None:
         raise EpisodeError("Nothing to change. Give --outcome success|failure|discarded, or --note TEXT.")
     store = _store(data)
-    for name in [store.find(n) for n in names]:
+    for name in _found(store, names):
         if outcome is not None:
             store.relabel(name, outcome)
         if note is not None:
@@ -224,7 +224,7 @@ def bin_episodes(names: Names, *, data: Path | None = None) -> int:
         data: Recording root; default the product's own data folder.
     """
     store = _store(data)
-    for name in [store.find(n) for n in names]:
+    for name in _found(store, names):
         store.bin(name)
         _console().print(f"Binned {name}")
     return 0
@@ -238,7 +238,7 @@ def restore(names: Names, *, data: Path | None = None) -> int:
         data: Recording root; default the product's own data folder.
     """
     store = _store(data)
-    for name in [store.find(n, binned=True) for n in names]:
+    for name in _found(store, names, binned=True):
         store.restore(name)
         _console().print(f"Restored {name}")
     return 0
@@ -305,6 +305,13 @@ def _console() -> Console:
 
 def _store(data: Path | None) -> EpisodeStore:
     return EpisodeStore(data or paths.data())
+
+
+def _found(store: EpisodeStore, names: tuple[str, ...], *, binned: bool = False) -> list[str]:
+    """Return whole names, all of them before anything is changed."""
+    if not names:
+        raise EpisodeError("Which episodes? Give at least one name, a part of one, or 'last'.")
+    return [store.find(n, binned=binned) for n in names]
 
 
 def _one(found: list[Unfinished], text: str) -> Unfinished:

@@ -43,6 +43,7 @@ def export_mp4(
     """
     try:
         import av
+        from av.error import FFmpegError
     except ImportError as error:
         raise ConfigError("Writing MP4 needs PyAV. Install it with `pip install av`.") from error
     names = cameras or episode.cameras
@@ -63,7 +64,7 @@ def export_mp4(
             if stream is not None:
                 container.mux(stream.encode())
         tmp.replace(path)
-    except (OSError, av.FFmpegError) as error:
+    except (OSError, FFmpegError) as error:
         tmp.unlink(missing_ok=True)
         raise EpisodeError(f"'{path}' could not be written: {error}. Free space or choose another folder.") from error
     return path

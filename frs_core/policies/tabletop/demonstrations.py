@@ -18,6 +18,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from frs_core.actions import ActionKind
+from frs_core.errors import TrainingError
 from frs_core.observation import Calibration
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, HORIZON, IMAGE_SIZE
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
@@ -68,6 +69,11 @@ def make_in_parallel(folder: Path, *, shards: int, workers: int = 2) -> None:
         p.start()
     for p in processes:
         p.join()
+    if any(p.exitcode for p in processes):
+        raise TrainingError(
+            f"A process that makes demonstrations stopped with codes {[p.exitcode for p in processes]}, expected 0. "
+            f"Its error is above; finished shards are kept, so run the command again."
+        )
 
 
 def load_shards(folder: Path, names: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:

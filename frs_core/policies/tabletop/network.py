@@ -190,9 +190,9 @@ class VelocityHead(nn.Module):
         code = F.silu(self.context(features) + self.time(torch.cat([angle.sin(), angle.cos()], dim=-1)))
         return [layer(code) for layer in self.modulation]
 
-    def forward(self, x: Float[Tensor, "N H A"], modulations: list[Tensor]) -> Float[Tensor, "N H A"]:
-        """Return the velocity; modulations have N rows, or one for all."""
-        h = self.into(x.flatten(1))
+    def forward(self, x: Float[Tensor, "*N H A"], modulations: list[Tensor]) -> Float[Tensor, "*N H A"]:
+        """Return the velocity; modulations have as many rows as x, or one for all."""
+        h = self.into(x.flatten(-2))
         for norm, mlp, modulation in zip(self.norms, self.mlps, modulations, strict=True):
             scale, shift, gate = modulation.chunk(3, dim=-1)
             h = h + (1 + gate) * mlp(norm(h) * (1 + scale) + shift)

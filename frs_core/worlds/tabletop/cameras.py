@@ -47,16 +47,19 @@ class Cameras:
         return image
 
     def _check_alive(self, camera: str, image: np.ndarray) -> None:
-        """Guard against a dead context that returns one picture for ever."""
-        fingerprint = image[::4, ::4].tobytes()
-        state = self._data.qpos[:40].copy()
+        """Guard against a dead context that returns one picture for ever: a tool in view that moves must show."""
+        tool = self._data.site("tcp").xpos.copy()
+        fingerprint = image.tobytes()
         last = self._last.get(camera)
-        if last is not None and last[0] == fingerprint and np.abs(state - last[1]).max() > 0.05:
-            raise CameraStale(
-                f"Camera '{camera}' repeats one picture while the arm moves. The GL context is lost; restart the world."
-            )
-        if last is None or last[0] != fingerprint:
-            self._last[camera] = (fingerprint, state)
+        if last is not None and last[0] == fingerprint:
+            uv, is_front = self.calibration(camera).project(np.stack([tool, last[1]]))
+            is_seen = is_front.all() and np.all((uv > 0) & (uv < np.array(self._size)[::-1]))
+            if is_seen and np.linalg.norm(tool - last[1]) > 0.05:
+                raise CameraStale(
+                    f"Camera '{camera}' repeats one picture while the arm moves in view. The GL context is lost; restart the world."
+                )
+            return
+        self._last[camera] = (fingerprint, tool)
 
     def calibration(self, camera: str) -> Calibration:
         """Return the exact pinhole model; the wrist camera's pose follows the hand."""

@@ -1,0 +1,111 @@
+"""Make the shipped generalist from nothing: demonstrations, two training stages, export with a model card.
+
+Every stage leaves files in a work folder and goes on from them, so the whole can be cut anywhere. On 2 cores it takes about
+two hours; the share of each stage is in the model card.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from frs_core.policies.tabletop import demonstrations, training
+from frs_core.policies.tabletop.demonstrations import EPISODES_PER_SHARD
+from frs_core.policies.tabletop.network import TabletopNet
+from frs_core.policies.tabletop.training import Log, Samples, TrainSettings
+from frs_core.worlds.tabletop.tasks import HELD_OUT, TRAINED
+
+
+def make(
+    work: Path,
+    out: Path,
+    *,
+    episodes: int,
+    see: TrainSettings = training.SEE,
+    act: TrainSettings = training.ACT,
+    workers: int = 2,
+    seconds: float = 1e9,
+    on_log: Callable[[Log], None],
+) -> bool:
+    """Make or go on making the generalist; return True when `out` holds finished weights.
+
+    Args:
+        work: folder for demonstrations and checkpoints (about 3 MB per episode).
+        out: folder for model.safetensors and card.json.
+        episodes: demonstrations to make.
+        see: settings of the picture stage.
+        act: settings of the action stage.
+        workers: processes that make demonstrations.
+        seconds: time for the training stages of this call; call again to go on.
+        on_log: told every hundred steps.
+    """
+    began = time.monotonic()
+    demonstrations.make_in_parallel(work / "demonstrations", shards=-(-episodes // EPISODES_PER_SHARD), workers=workers)
+    torch.set_num_threads(max(1, workers))
+    torch.manual_seed(0)
+    net = TabletopNet()
+    runs = work / "runs"
+    seen = runs / "see.safetensors"
+    if not _is_done(runs, "see", see):
+        samples = Samples(work / "demonstrations", with_images=True)
+        fit_proprio(net, samples)
+        left = seconds - (time.monotonic() - began)
+        if not training.train_see(net, samples, see, folder=runs, on_log=on_log, seconds=left):
+            return False
+    net.load_state_dict(load_file(seen))
+    stored = runs / "vision.safetensors"
+    if not stored.exists():
+        samples = Samples(work / "demonstrations", with_images=True)
+        save_file({"vision": training.store_vision(net, samples)}, stored)
+    samples = Samples(work / "demonstrations", with_images=False)
+    vision = load_file(stored)["vision"]
+    if not _is_done(runs, "act", act):
+        left = seconds - (time.monotonic() - began)
+        if not training.train_act(net, samples, vision, act, folder=runs, on_log=on_log, seconds=left):
+            return False
+    export(runs / "act.safetensors", out, samples=len(samples), episodes=episodes, see=see, act=act)
+    return True
+
+
+def fit_proprio(net: TabletopNet, samples: Samples) -> None:
+    """Set the network's proprioception normalisation from data; numbers that never change are left unscaled."""
+    proprio = torch.from_numpy(samples.arrays["proprio"])
+    net.context.proprio_mean.copy_(proprio.mean(0))
+    net.context.proprio_std.copy_(proprio.std(0).clamp(min=0.05))
+
+
+def export(file: Path, out: Path, *, samples: int, episodes: int, see: TrainSettings, act: TrainSettings) -> None:
+    """Write the averaged weights in half precision, and what they were made from."""
+    out.mkdir(parents=True, exist_ok=True)
+    state = load_file(file)
+    half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    save_file({k: v.contiguous() for k, v in half.items()}, out / "model.safetensors")
+    logs = {}
+    for stage in ("see", "act"):
+        log = file.parent / f"{stage}_log.json"
+        if log.exists():
+            logs[stage] = json.loads(log.read_text())
+    card = {
+        "made_by": "frs generalist make",
+        "demonstrations": {
+            "episodes": episodes,
+            "samples": samples,
+            "first_seed": demonstrations.FIRST_SEED,
+            "tasks": list(TRAINED),
+            "held_out": list(HELD_OUT),
+        },
+        "see": asdict(see),
+        "act": asdict(act),
+        "losses": logs,
+        "parameters": sum(v.numel() for v in state.values()),
+    }
+    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def _is_done(runs: Path, stage: str, settings: TrainSettings) -> bool:
+    file = runs / f"{stage}.json"
+    return file.exists() and json.loads(file.read_text())["step"] >= settings.steps

@@ -25,7 +25,7 @@ from frs_core.events import LEARNED, UNSTEERED, Candidate, CandidateKind, Fan
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy
 from frs_core.safety import Limits, check_chunks
-from frs_core.steering import Method, Reference, Solver, SteeringPlan, gaussian
+from frs_core.steering import Method, Reference, Solver, Steered, SteeringPlan, gaussian
 from frs_core.verdicts import noise_percentiles, verdicts
 
 DEFAULT_LIMITS = Limits(np.array([0.2, -0.5, 0.0]), np.array([0.8, 0.5, 0.9]))
@@ -39,6 +39,7 @@ def build_fan(
     *,
     plan: SteeringPlan,
     gripper: Gripper = Gripper.POLICY,
+    commands: tuple[Command, ...] | None = None,
     noise_policy: NoisePolicy | None = None,
     limits: Limits | None = None,
     request_id: int = 0,
@@ -52,6 +53,7 @@ def build_fan(
         observation: what it saw.
         plan: steering settings; `plan.seed` seeds the noise that commands leave to the policy.
         gripper: what the directed candidates say about the gripper.
+        commands: the directed candidates; None = the twelve of `fan_commands`, () = none.
         noise_policy: adds the learned candidate.
         limits: where the arm may be; None = a box in front of a table-top Franka.
         request_id: handed through.
@@ -62,11 +64,13 @@ def build_fan(
     """
     started = time.perf_counter()
     spec = policy.spec
-    commands = fan_commands(gripper=gripper) if spec.can_steer else ()
+    if commands is None:
+        commands = fan_commands(gripper=gripper)
+    if not spec.can_steer:
+        commands = ()
     references, batch = references_for(policy, commands, observation=observation, strength=plan.strength)
-    rows = _steered_rows(policy, context, batch, plan) if commands else _own_row(policy, context, plan)
-    if noise_policy is not None:
-        rows = rows.joined(_learned_row(policy, context, observation, noise_policy))
+    learned = None if noise_policy is None else _learned_noise(policy, context, observation, noise_policy)
+    rows = _all_rows(policy, context, batch, plan, learned)
     chunks = policy.to_robot(rows.chunk)
     noises, recovered = rows.noise.float().cpu().numpy(), rows.recovered.float().cpu().numpy()
     space, n = spec.action_space, len(commands)
@@ -162,22 +166,30 @@ def _own_noise(policy: FlowPolicy, plan: SteeringPlan) -> Float[Tensor, "1 H A"]
     return gaussian((1, policy.spec.horizon, policy.spec.width), seed=plan.seed)
 
 
-def _own_row(policy: FlowPolicy, context: Context, plan: SteeringPlan) -> _Rows:
-    """Return the unsteered candidate: the seeded noise, denoised."""
-    noise = _own_noise(policy, plan)
-    chunk = policy.denoise(context, noise, steps=plan.steps).cpu()
-    return _Rows(noise, chunk, noise)
+def _denoised(policy: FlowPolicy, context: Context, noise: Float[Tensor, "B H A"], steps: int) -> _Rows:
+    return _Rows(noise, policy.denoise(context, noise, steps=steps).cpu(), noise)
 
 
-def _steered_rows(policy: FlowPolicy, context: Context, batch: Reference, plan: SteeringPlan) -> _Rows:
-    """Return the unsteered row and the directed ones, in one batch where the plan allows it."""
-    if not _rides_along(plan):
-        steered = policy.steer(context, batch, plan)
-        directed = _Rows(steered.noise.cpu(), steered.chunk.cpu(), steered.recovered.cpu())
-        return _own_row(policy, context, plan).joined(directed)
-    x = torch.cat([torch.zeros_like(batch.x[:1]), batch.x])
-    commanded = torch.cat([torch.zeros_like(batch.commanded[:1]), batch.commanded])
-    steered = policy.steer(context, Reference(x, commanded), plan)
+def _all_rows(
+    policy: FlowPolicy, context: Context, batch: Reference, plan: SteeringPlan, learned: Float[Tensor, "1 H A"] | None
+) -> _Rows:
+    """Return the unsteered row, the directed ones and the learned one, in as few batches as the plan allows."""
+    own_steps = policy.spec.integration_steps
+    if len(batch.x) == 0 and learned is not None and plan.steps == own_steps:
+        return _denoised(policy, context, torch.cat([_own_noise(policy, plan), learned]), own_steps)
+    if len(batch.x) == 0:
+        rows = _denoised(policy, context, _own_noise(policy, plan), plan.steps)
+    elif _rides_along(plan):
+        x = torch.cat([torch.zeros_like(batch.x[:1]), batch.x])
+        commanded = torch.cat([torch.zeros_like(batch.commanded[:1]), batch.commanded])
+        rows = _on_cpu(policy.steer(context, Reference(x, commanded), plan))
+    else:
+        own = _denoised(policy, context, _own_noise(policy, plan), plan.steps)
+        rows = own.joined(_on_cpu(policy.steer(context, batch, plan)))
+    return rows if learned is None else rows.joined(_denoised(policy, context, learned, own_steps))
+
+
+def _on_cpu(steered: Steered) -> _Rows:
     return _Rows(steered.noise.cpu(), steered.chunk.cpu(), steered.recovered.cpu())
 
 
@@ -189,8 +201,10 @@ def _rides_along(plan: SteeringPlan) -> bool:
     return plan.method is Method.FRS and is_full_depth and plan.leave_uncommanded
 
 
-def _learned_row(policy: FlowPolicy, context: Context, observation: Observation, noise_policy: NoisePolicy) -> _Rows:
-    """Return the candidate of the noise policy."""
+def _learned_noise(
+    policy: FlowPolicy, context: Context, observation: Observation, noise_policy: NoisePolicy
+) -> Float[Tensor, "1 H A"]:
+    """Return what the noise policy chooses, checked."""
     if noise_policy.policy_fingerprint != policy.spec.fingerprint:
         raise FingerprintMismatch(
             f"Noise policy '{noise_policy.name}' was trained for policy {noise_policy.policy_fingerprint[:12]}, "
@@ -205,8 +219,7 @@ def _learned_row(policy: FlowPolicy, context: Context, observation: Observation,
         )
     if not np.isfinite(noise).all():
         raise PolicyError(f"Noise policy '{noise_policy.name}' gave non-finite numbers. Train it again.")
-    x = torch.from_numpy(noise)[None]
-    return _Rows(x, policy.denoise(context, x).cpu(), x)
+    return torch.from_numpy(noise)[None]
 
 
 def _is_noise(plan: SteeringPlan, n: int) -> Bool[np.ndarray, " n+2"]:

@@ -5,6 +5,7 @@ queue is bounded. Whoever asks decides by ticket whether an answer is still want
 caller. `InlineWorker` has the same face and runs the job inside `submit`: evaluation and tests use it.
 """
 
+import contextlib
 import queue
 import threading
 import time
@@ -121,11 +122,9 @@ class ThreadWorker:
     def close(self, timeout_s: float = 2.0) -> bool:
         """Drop waiting jobs and stop after the present one; tell whether the thread ended in time."""
         self._is_stopping.set()
-        try:
+        # With a full queue the thread sees the event before it takes the next job.
+        with contextlib.suppress(queue.Full):
             self._jobs.put_nowait(None)
-        except queue.Full:
-            # The thread looks at the event before it takes the next job.
-            pass
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 

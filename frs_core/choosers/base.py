@@ -37,7 +37,7 @@ class Chooser(abc.ABC):
         """
         return None
 
-    def begin(self, observation: Observation) -> None:
+    def begin(self, observation: Observation) -> None:  # noqa: B027  an optional hook
         """Forget the last episode."""
 
     @abc.abstractmethod

@@ -1,0 +1,29 @@
+"""Let the noise policy drive: the learned candidate, every time."""
+
+from typing import ClassVar
+
+from frs_core.choosers.base import Choice, Chooser
+from frs_core.directions import Command
+from frs_core.errors import ConfigError
+from frs_core.events import LEARNED, Driver, Fan
+from frs_core.observation import Observation
+
+
+class LearnedChooser(Chooser):
+    """Picks the learned candidate."""
+
+    driver: ClassVar[Driver] = Driver.LEARNED
+
+    def wants(self, observation: Observation) -> tuple[Command, ...]:
+        """Return no commands."""
+        return ()
+
+    def choose(self, fan: Fan) -> Choice:
+        """Return the learned candidate.
+
+        Raises:
+            ConfigError: no noise policy is loaded.
+        """
+        if LEARNED not in fan:
+            raise ConfigError("No noise policy is loaded, so there is no learned candidate. Load one, or take over.")
+        return Choice(LEARNED)

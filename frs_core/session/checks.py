@@ -1,0 +1,77 @@
+"""Small pure functions of the session: does this policy fit this world, what is an episode stamped with, which seed."""
+
+import time
+
+import numpy as np
+
+from frs_core.errors import ConfigError
+from frs_core.events import StartEpisode
+from frs_core.observation import Observation
+from frs_core.policies.base import PolicySpec
+from frs_core.recording import EpisodeMeta
+from frs_core.session.running import RunningEpisode
+from frs_core.steering import SteeringPlan
+from frs_core.worlds.base import WorldSpec
+
+
+def check_fit(policy: PolicySpec, world: WorldSpec, observation: Observation) -> None:
+    """Raise unless the world has the policy's cameras and understands its actions.
+
+    Args:
+        policy: what it needs.
+        world: what it offers.
+        observation: the first one, whose frames are what is really there.
+    Raises:
+        ConfigError: naming what is missing.
+    """
+    missing = [c for c in policy.cameras if c not in observation.frames]
+    if missing:
+        raise ConfigError(
+            f"Policy '{policy.name}' needs camera '{missing[0]}', world '{world.name}' has "
+            f"{', '.join(sorted(observation.frames)) or 'none'}. Choose a world with that camera, or another policy."
+        )
+    kind = policy.action_space.kind
+    if kind not in world.action_kinds:
+        raise ConfigError(
+            f"Policy '{policy.name}' sends {kind.value} actions, world '{world.name}' takes "
+            f"{', '.join(k.value for k in world.action_kinds)}. Choose another world or policy."
+        )
+
+
+def meta_of(
+    world: WorldSpec,
+    policy: PolicySpec,
+    observation: Observation,
+    *,
+    order: StartEpisode,
+    plan: SteeringPlan,
+    operator: str,
+    noise_policy: str | None,
+) -> EpisodeMeta:
+    """Return what an episode that begins now is stamped with."""
+    return EpisodeMeta.of(
+        policy,
+        observation,
+        task=order.task,
+        seed=order.seed,
+        world=world.name,
+        is_simulated=world.is_simulated,
+        control_hz=world.control_hz,
+        plan=plan,
+        started_unix=time.time(),
+        operator=operator,
+        noise_policy=noise_policy,
+    )
+
+
+def chunk_seed(seed: int, episode: RunningEpisode | None) -> int:
+    """Return the seed of the next chunk's noise: its own for every chunk, the same again after going back.
+
+    One noise for all chunks would make the unsteered policy repeat itself; a re-roll changes `seed`.
+
+    Args:
+        seed: the plan's.
+        episode: None before one runs.
+    """
+    scene, depth = (episode.order.seed, len(episode.line)) if episode is not None else (0, 0)
+    return int(np.random.SeedSequence([abs(seed), abs(scene), depth]).generate_state(1)[0])

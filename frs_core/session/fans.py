@@ -1,0 +1,145 @@
+"""Keep the fan up to date: one request in flight, the newest wish wins, late answers are dropped by number.
+
+Everything that changes what the fan should show calls `want`, which raises a number; a fan counts only if it carries that
+number. While one request is in flight no second one is sent, so that dragging a knob does not fill the worker's queue.
+
+Example: want() -> 5, request sent as 5; the knob moves: want() -> 6; the answer 5 comes and is not fresh; 6 is requested.
+Used on the session's thread; the jobs run on the inference worker's.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from frs_core.choosers.base import NoisePolicy
+from frs_core.errors import PolicyError
+from frs_core.events import Fan
+from frs_core.policies.base import PolicySpec
+from frs_core.session.inference import FanMaker, FanRequest, Loaded, NoisePolicyLoaded
+from frs_core.workers import Answer, WorkQueue
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Failed:
+    """A job of the policy's worker failed."""
+
+    what: str
+    """'load', 'fan' or 'noise policy'."""
+    error: Exception
+
+
+Answered = Loaded | Fan | NoisePolicyLoaded | Failed
+
+
+class FanDesk:
+    """Asks for fans and says which one counts."""
+
+    def __init__(
+        self,
+        maker: FanMaker,
+        worker: WorkQueue,
+        *,
+        timeout_s: float,
+        first_timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Ask for nothing yet.
+
+        Args:
+            maker: its methods are the jobs.
+            worker: the inference worker.
+            timeout_s: longest wait for a fan.
+            first_timeout_s: longest wait for loading and for the first fan.
+            clock: seconds, monotonic.
+        """
+        self._maker, self._worker, self._clock = maker, worker, clock
+        self._timeout_s, self._first_timeout_s = timeout_s, first_timeout_s
+        self.fan: Fan | None = None
+        self.spec: PolicySpec | None = None
+        self.noise_policy: str | None = None
+        self.late_answers = 0
+        self.wanted = 0
+        self._asked = 0
+        self._in_flight: tuple[int, float] | None = None
+        self._side_ticket = 0
+        self._side_jobs: dict[int, str] = {}
+        self._has_inferred = False
+
+    @property
+    def is_fresh(self) -> bool:
+        """The present fan is the wanted one."""
+        return self.fan is not None and self.fan.request_id == self.wanted
+
+    @property
+    def is_pending(self) -> bool:
+        """A request is in flight."""
+        return self._in_flight is not None
+
+    @property
+    def needs_request(self) -> bool:
+        """The wanted fan has not been asked for, and nothing is in flight."""
+        return self._asked != self.wanted and self._in_flight is None
+
+    def want(self) -> int:
+        """Declare the present fan out of date; return the wanted number."""
+        self.wanted += 1
+        return self.wanted
+
+    def forget(self) -> None:
+        """Drop the present fan, e.g. when its scene is gone."""
+        self.fan = None
+
+    def load(self) -> None:
+        """Have the policy loaded."""
+        self._side("load", self._maker.load)
+
+    def set_noise_policy(self, noise_policy: NoisePolicy | str | None) -> None:
+        """Have a noise policy (or the path of one) put into the coming fans; None removes it."""
+        self._side("noise policy", lambda: self._maker.set_noise_policy(noise_policy))
+
+    def request(self, request: FanRequest) -> None:
+        """Ask for the wanted fan."""
+        self._asked = request.request_id
+        self._in_flight = (request.request_id, self._clock())
+        self._worker.submit(request.request_id, lambda: self._maker.make(request))
+
+    def poll(self) -> list[Answered]:
+        """Return what the policy's worker has done; stale fans are counted, not returned."""
+        return [a for a in map(self._take, self._worker.poll()) if a is not None]
+
+    def overdue(self) -> PolicyError | None:
+        """Return the error of a request that takes too long, once; its answer will be late."""
+        patience = self._timeout_s if self._has_inferred else self._first_timeout_s
+        if self._in_flight is None or self._clock() - self._in_flight[1] <= patience:
+            return None
+        self._in_flight = None
+        return PolicyError(f"The policy gave no answer within {patience:g} s. Resume to ask again, or reconnect.")
+
+    def _side(self, what: str, job: Callable[[], object]) -> None:
+        self._side_ticket -= 1
+        self._side_jobs[self._side_ticket] = what
+        self._worker.submit(self._side_ticket, job)
+
+    def _take(self, answer: Answer) -> Answered | None:
+        what = self._side_jobs.pop(answer.ticket, None)
+        if what is None:
+            if self._in_flight is None or answer.ticket != self._in_flight[0]:
+                self.late_answers += 1
+                return None
+            self._in_flight = None
+        if answer.error is not None:
+            return Failed(what or "fan", answer.error)
+        value = answer.value
+        if isinstance(value, Loaded):
+            self.spec = value.spec
+            return value
+        if isinstance(value, NoisePolicyLoaded):
+            self.noise_policy = value.path
+            return value
+        assert isinstance(value, Fan)
+        self._has_inferred = True
+        if value.request_id != self.wanted:
+            self.late_answers += 1
+            return None
+        self.fan = value
+        return value

@@ -1,0 +1,158 @@
+"""Decide who picks from a fan that may be picked from.
+
+In this order: a person's key that is waiting (an override), a held direction, the driver's chooser, and in continuous
+pacing with nobody at the keys the policy's own candidate. A person always comes first, for one chunk.
+
+Choosers run on a worker of their own: a vision-language model may think for seconds, and a person may overrule it meanwhile.
+Used on the session's thread.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from frs_core.choosers.base import Choice, Chooser
+from frs_core.choosers.learned import LearnedChooser
+from frs_core.directions import Command, Gripper, fan_commands
+from frs_core.events import UNSTEERED, Driver, Fan, HoldDirection, Pacing, Pick
+from frs_core.observation import Observation
+from frs_core.workers import Answer, WorkQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A pick that is to be executed, and why."""
+
+    pick: Pick
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    request_id: int
+    asked_at: float
+    is_vote: bool
+
+
+class Helm:
+    """Who drives, at which pacing, and what is held or waiting."""
+
+    def __init__(
+        self,
+        worker: WorkQueue,
+        *,
+        choosers: Mapping[Driver, Chooser],
+        advisor: Chooser | None,
+        driver: Driver,
+        pacing: Pacing,
+        timeout_s: float,
+        is_headless: bool,
+        has_full_fan: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Wait for a fan.
+
+        Args:
+            worker: runs the choosers.
+            choosers: who picks for a driver.
+            advisor: votes while a person drives.
+            driver: who drives at first.
+            pacing: pacing at first.
+            timeout_s: longest wait for a chooser.
+            is_headless: a chooser's None means "let the policy", not "wait for a person".
+            has_full_fan: compute the twelve directed candidates always, not only what the chooser asks for.
+            clock: seconds, monotonic.
+        """
+        self._worker, self._clock = worker, clock
+        self.choosers: dict[Driver, Chooser] = {Driver.LEARNED: LearnedChooser(), **choosers}
+        self._advisor = advisor
+        self.driver, self.pacing = driver, pacing
+        self._timeout_s, self._is_headless, self._has_full_fan = timeout_s, is_headless, has_full_fan
+        self.held: HoldDirection | None = None
+        self.latched: Pick | None = None
+        self.suggestion: tuple[str, str] | None = None
+        self.late_answers = 0
+        self._question: _Question | None = None
+
+    @property
+    def takes_early_picks(self) -> bool:
+        """A pick before its fan is an override of whoever else would pick next."""
+        return self.driver is not Driver.PERSON or self.pacing is Pacing.CONTINUOUS
+
+    @property
+    def is_asking(self) -> bool:
+        """A chooser is thinking."""
+        return self._question is not None
+
+    def let_go(self) -> None:
+        """Forget what is held, waiting or asked."""
+        self.held = self.latched = self._question = None
+
+    def begin(self, observation: Observation) -> None:
+        """Tell every chooser that an episode begins."""
+        everyone = {id(c): c for c in (*self.choosers.values(), self._advisor) if c is not None}
+        for chooser in everyone.values():
+            self._worker.submit(-1, lambda c=chooser: c.begin(observation))
+
+    def drop_question(self) -> None:
+        """Stop waiting for a chooser whose fan is out of date."""
+        self._question = self.suggestion = None
+
+    def commands(self, observation: Observation, gripper: Gripper) -> tuple[Command, ...] | None:
+        """Return the directed candidates to compute for the present driver; None = the usual twelve."""
+        chooser = self.choosers.get(self.driver)
+        asked = chooser.wants(observation) if chooser is not None else None
+        if not self._has_full_fan or not asked:
+            return None if self._has_full_fan else asked
+        usual = fan_commands(gripper=gripper)
+        return usual + tuple(c for c in asked if c not in usual)
+
+    def decide(self, fan: Fan) -> Turn | None:
+        """Return whose pick is to be executed at once, or None after asking whoever has to be asked."""
+        if self.latched is not None:
+            latched, self.latched = self.latched, None
+            return Turn(latched)
+        held = self.held
+        if held is not None and held.label is not None and self.takes_early_picks:
+            return Turn(Pick(held.label, device=held.device))
+        if self.driver is not Driver.PERSON:
+            self._ask(self.choosers[self.driver], fan, is_vote=False)
+        elif self.pacing is Pacing.CONTINUOUS:
+            return Turn(Pick(UNSTEERED, device="none"))
+        elif self._advisor is not None:
+            self._ask(self._advisor, fan, is_vote=True)
+        return None
+
+    def poll(self) -> list[Turn | Exception]:
+        """Return the choosers' picks and errors; votes become the suggestion."""
+        return [t for t in map(self._take, self._worker.poll()) if t is not None]
+
+    def overdue(self) -> str | None:
+        """Return a sentence about a chooser that takes too long, once."""
+        if self._question is None or self._clock() - self._question.asked_at <= self._timeout_s:
+            return None
+        self._question = None
+        return f"The {self.driver.value} driver did not answer within {self._timeout_s:g} s. It is your turn"
+
+    def _ask(self, chooser: Chooser, fan: Fan, *, is_vote: bool) -> None:
+        self._question = _Question(fan.request_id, self._clock(), is_vote)
+        self._worker.submit(fan.request_id, lambda: chooser.choose(fan))
+
+    def _take(self, answer: Answer) -> Turn | Exception | None:
+        if answer.error is not None:
+            return answer.error
+        if answer.ticket == -1:
+            return None
+        question = self._question
+        if question is None or answer.ticket != question.request_id:
+            self.late_answers += 1
+            return None
+        self._question = None
+        choice = answer.value
+        if question.is_vote:
+            self.suggestion = (choice.label, choice.reason) if isinstance(choice, Choice) else None
+            return None
+        chooser = self.choosers[self.driver]
+        if isinstance(choice, Choice):
+            return Turn(Pick(choice.label, by=chooser.driver, device=type(chooser).__name__), choice.reason)
+        return Turn(Pick(UNSTEERED, by=chooser.driver, device="none")) if self._is_headless else None

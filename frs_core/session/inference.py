@@ -1,0 +1,134 @@
+"""Make fans on the inference worker's thread: the policy lives here and nowhere else.
+
+The newest encoding is kept, so that turning a knob (plan, gripper, seed) pays only for steering, not for the prefix.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from frs_core.choosers.base import NoisePolicy
+from frs_core.directions import Command, Gripper
+from frs_core.errors import PolicyError
+from frs_core.events import Fan
+from frs_core.observation import Observation
+from frs_core.policies.base import Context, FlowPolicy, PolicySpec
+from frs_core.safety import Limits
+from frs_core.steering import SteeringPlan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FanRequest:
+    """One fan that is wanted."""
+
+    request_id: int
+    observation: Observation
+    plan: SteeringPlan
+    gripper: Gripper
+    commands: tuple[Command, ...] | None
+    limits: Limits | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A policy is ready."""
+
+    spec: PolicySpec
+    plan: SteeringPlan
+    """Its calibrated default."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoisePolicyLoaded:
+    """A noise policy is ready, or was removed."""
+
+    path: str | None
+
+
+class FanMaker:
+    """Owns the policy and the noise policy; every method runs on the worker's thread."""
+
+    def __init__(
+        self,
+        policy: FlowPolicy | Callable[[], FlowPolicy],
+        *,
+        load_noise_policy: Callable[[str, FlowPolicy], NoisePolicy] | None = None,
+    ) -> None:
+        """Remember what to load.
+
+        Args:
+            policy: a policy, or what makes one (called on the worker's thread).
+            load_noise_policy: (path, policy) -> noise policy; None = the product's own files.
+        """
+        self._policy = policy if isinstance(policy, FlowPolicy) else None
+        self._is_owner = self._policy is None
+        self._make = policy if callable(policy) and not isinstance(policy, FlowPolicy) else None
+        self._load_noise_policy = load_noise_policy or _load_dsbc
+        self._noise_policy: NoisePolicy | None = None
+        self._context: Context | None = None
+        self._context_key: tuple[int, str] | None = None
+
+    def load(self) -> Loaded:
+        """Return the facts of the policy, loading it the first time."""
+        if self._policy is None:
+            if self._make is None:
+                raise PolicyError("No policy was given. Choose one with --policy.")
+            self._policy = self._make()
+        return Loaded(self._policy.spec, self._policy.default_plan)
+
+    def set_noise_policy(self, noise_policy: NoisePolicy | str | None) -> NoisePolicyLoaded:
+        """Put a noise policy into the coming fans; a path is loaded, None removes it."""
+        if isinstance(noise_policy, str):
+            self.load()
+            assert self._policy is not None
+            self._noise_policy = self._load_noise_policy(noise_policy, self._policy)
+            return NoisePolicyLoaded(noise_policy)
+        self._noise_policy = noise_policy
+        return NoisePolicyLoaded(noise_policy.name if noise_policy else None)
+
+    def make(self, request: FanRequest) -> Fan:
+        """Return the fan that is asked for.
+
+        Raises:
+            PolicyError: inference failed.
+        """
+        # torch comes with it, and has no business on the thread that paints.
+        from frs_core.fan import build_fan
+
+        self.load()
+        assert self._policy is not None
+        context, encode_ms = self._encode(request.observation)
+        return build_fan(
+            self._policy,
+            context,
+            request.observation,
+            plan=request.plan,
+            gripper=request.gripper,
+            commands=request.commands,
+            noise_policy=self._noise_policy,
+            limits=request.limits,
+            request_id=request.request_id,
+            encode_ms=encode_ms,
+        )
+
+    def close(self) -> None:
+        """Free the policy if it was made here."""
+        if self._policy is not None and self._is_owner:
+            self._policy.close()
+            self._policy = None
+
+    def _encode(self, observation: Observation) -> tuple[Context, float]:
+        assert self._policy is not None
+        key = (observation.captured_ns, observation.instruction)
+        if self._context is not None and key == self._context_key:
+            return self._context, 0.0
+        started = time.perf_counter()
+        self._context = self._policy.encode(observation)
+        self._context_key = key
+        return self._context, (time.perf_counter() - started) * 1e3
+
+
+def _load_dsbc(path: str, policy: FlowPolicy) -> NoisePolicy:
+    from frs_core.learning.dsbc import load_noise_policy
+
+    return load_noise_policy(path, policy.spec.fingerprint)

@@ -1,6 +1,137 @@
-"""The one command, `frs`: a table of subcommands, each a function in the module that does the work."""
+"""The one command, `frs`: a table of subcommands, each a typed function in the module that does the work.
+
+`frs` alone opens the cockpit; where there is no display it says so and runs the demonstration instead. Options are the
+functions' arguments (tyro); a TOML file gives defaults, the command line overrides it:
+
+    frs eval --config lab.toml --seeds 50        # lab.toml: [eval]  workers = 2
+
+Only the module of the chosen command is imported, so help is instant.
+"""
+
+import importlib
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import tyro
+
+from frs_core.errors import ConfigError, FrsError, unknown_name
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "cockpit": ("app.main:run", "Open the cockpit (also: frs without a command)"),
+    "demo": ("frs_core.commands.demo:demo", "The whole story without a window: steer, train, compare, report"),
+    "eval": ("frs_core.commands.eval:evaluate", "Success of methods x tasks x seeds, with intervals"),
+    "train dsbc": ("frs_core.commands.train:dsbc", "Train a noise policy on steered successes"),
+    "train bc": ("frs_core.commands.train:bc", "Train a behaviour-cloning baseline on the same episodes"),
+    "train offline-dsbc": ("frs_core.commands.train:offline_dsbc", "Train a noise policy on demonstrations"),
+    "episodes list": ("frs_core.commands.episodes:list_episodes", "List recorded episodes"),
+    "episodes show": ("frs_core.commands.episodes:show", "Show one episode"),
+    "episodes check": ("frs_core.commands.episodes:check", "Regenerate stored chunks from stored noises"),
+    "episodes export-mp4": ("frs_core.commands.episodes:export_mp4", "Write an episode's cameras as a film"),
+    "episodes relabel": ("frs_core.commands.episodes:relabel", "Change an outcome"),
+    "episodes bin": ("frs_core.commands.episodes:bin_episodes", "Move episodes to the bin"),
+    "episodes restore": ("frs_core.commands.episodes:restore", "Take episodes out of the bin"),
+    "episodes recover": ("frs_core.commands.episodes:recover", "Finish or bin what a crash left"),
+    "policy check": ("frs_core.commands.policy:check", "Tell what a checkpoint is and whether it is complete"),
+    "policy fetch": ("frs_core.commands.policy:fetch", "Get and convert published weights"),
+    "policy calibrate": ("frs_core.commands.calibrate:calibrate", "Find the steering settings that suit a policy"),
+    "generalist make": ("frs_core.commands.generalist:make", "Make the shipped generalist from nothing"),
+    "serve": ("frs_core.commands.serve:serve", "Serve a policy to cockpits and openpi clients"),
+    "bench policy": ("frs_core.commands.bench:policy", "Time a policy's parts, against the card's limits"),
+    "doctor": ("frs_core.commands.doctor:doctor", "Check this machine, each line with a fix"),
+}
+"""Words of the command -> where it lives, one line of help."""
 
 
-def main() -> None:
-    """Run the command line."""
-    raise SystemExit("frs: no command yet")
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        arguments: words after `frs`; None = this process's.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in ("-h", "--help", "help"):
+        print(_help())
+        raise SystemExit(0)
+    try:
+        name, rest = _split(words)
+        rest = _with_config(name, rest)
+        code = tyro.cli(_function(name), prog=f"frs {name}", args=rest)
+    except FrsError as error:
+        print(f"frs: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    except KeyboardInterrupt:
+        print("frs: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _split(words: list[str]) -> tuple[str, list[str]]:
+    """Return the command's name and its own arguments."""
+    if not words or words[0].startswith("-"):
+        return "cockpit", words
+    for n in (2, 1):
+        name = " ".join(words[:n])
+        if len(words) >= n and name in COMMANDS:
+            return name, words[n:]
+    group = [c for c in COMMANDS if c.split()[0] == words[0]]
+    if group:
+        print(_help(group))
+        raise SystemExit(0 if len(words) == 1 or words[1] in ("-h", "--help") else 2)
+    raise unknown_name("command", words[0], {c.split()[0] for c in COMMANDS})
+
+
+def _function(name: str) -> Callable[..., object]:
+    module, function = COMMANDS[name][0].split(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def _with_config(name: str, rest: list[str]) -> list[str]:
+    """Return the arguments with those of a `--config` file in front, so that the command line wins."""
+    if "--config" not in rest:
+        return rest
+    at = rest.index("--config")
+    if at + 1 >= len(rest):
+        raise ConfigError("--config needs a TOML file, got nothing. Write: --config lab.toml")
+    file, rest = Path(rest[at + 1]), rest[:at] + rest[at + 2 :]
+    try:
+        table: object = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise ConfigError(f"Cannot read the configuration {file}: {error.strerror}. Check the path.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}. Mend that line.") from error
+    for word in name.split():
+        table = table.get(word, {}) if isinstance(table, dict) else {}
+    return [*_as_arguments(table), *rest]
+
+
+def _as_arguments(table: object, prefix: str = "") -> list[str]:
+    words: list[str] = []
+    for key, value in table.items() if isinstance(table, dict) else ():
+        option = f"{prefix}{key.replace('_', '-')}"
+        if isinstance(value, dict):
+            words += _as_arguments(value, f"{option}.")
+        elif isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--{prefix}no-{key.replace('_', '-')}")
+        elif isinstance(value, list):
+            words += [f"--{option}", *map(str, value)]
+        else:
+            words += [f"--{option}", str(value)]
+    return words
+
+
+def _help(names: list[str] | None = None) -> str:
+    width = max(map(len, COMMANDS)) + 2
+    rows = [f"  {name:<{width}}{text}" for name, (_, text) in COMMANDS.items() if names is None or name in names]
+    return "\n".join(
+        [
+            "usage: frs [command] [options]",
+            "",
+            "Steer a generalist robot policy and teach it from ten episodes.",
+            "",
+            *rows,
+            "",
+            "Each command: --help for its options, --config FILE.toml for defaults.",
+        ]
+    )

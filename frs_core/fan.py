@@ -3,8 +3,8 @@
 One batch of references goes through the policy's reversal and denoising; kinematics draws each result's path, safety
 checks it, and a verdict says in numbers how far the chunk is from the request and from what the policy would have done.
 
-Example: six directions, less and more, plus the unsteered candidate are 13 rows of one batch: 10 velocity calls back, 10
-forth. The unsteered one rides along as a row that commands nothing: all of its noise is the seeded noise which also fills
+Example: six directions, less and more, staying with the gripper opened or closed, and the unsteered candidate are 15 rows of
+one batch: 10 velocity calls back, 10 forth. The unsteered one rides along as a row that commands nothing: all of its noise is the seeded noise which also fills
 what a command leaves to the policy. With depth < K (or a baseline method) it is denoised on its own.
 
 Runs on the inference worker's thread.
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from frs_core.choosers.base import NoisePolicy
-from frs_core.directions import Command, Gripper, fan_commands, reference_chunk
+from frs_core.directions import Command, Gripper, fan_commands, reference_chunks
 from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
 from frs_core.events import LEARNED, UNSTEERED, Candidate, CandidateKind, Fan
 from frs_core.observation import Observation
@@ -53,7 +53,7 @@ def build_fan(
         observation: what it saw.
         plan: steering settings; `plan.seed` seeds the noise that commands leave to the policy.
         gripper: what the directed candidates say about the gripper.
-        commands: the directed candidates; None = the twelve of `fan_commands`, () = none.
+        commands: the directed candidates; None = those of `fan_commands`, () = none.
         noise_policy: adds the learned candidate.
         limits: where the arm may be; None = a box in front of a table-top Franka.
         request_id: handed through.
@@ -138,9 +138,9 @@ def references_for(
     size = spec.action_space.size
     x = np.zeros((len(commands), spec.horizon, spec.width), dtype=np.float32)
     commanded = np.zeros((len(commands), spec.width), dtype=bool)
-    for i, command in enumerate(commands):
-        x[i, :, :size], commanded[i, :size] = reference_chunk(
-            command, spec.action_space, horizon=spec.horizon, observation=observation, strength=strength
+    if commands:
+        x[..., :size], commanded[:, :size] = reference_chunks(
+            commands, spec.action_space, horizon=spec.horizon, observation=observation, strength=strength
         )
     robot = spec.action_space.clip(spec.action_space.unnormalise(x[..., :size]))
     return robot, Reference(torch.from_numpy(x), torch.from_numpy(commanded))

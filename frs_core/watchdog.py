@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from frs_core.observation import Observation
+from frs_core.observation import CameraFrame, Observation
 
 
 class Watchdog:
@@ -57,33 +57,29 @@ class Watchdog:
 
 
 class CameraLiveness:
-    """Notices cameras whose picture stays the same, bit for bit, while the tool travels, or whose time stops."""
+    """Notices cameras whose picture stays the same, bit for bit, while the tool moves in view, or whose time stops."""
 
     def __init__(
         self,
         *,
-        travel_m: float = 0.03,
+        travel_m: float = 0.05,
         max_age_s: float = 0.5,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Start with no memory.
 
         Args:
-            travel_m: tool travel (length of the path) over which an unchanged picture is called frozen, metres. Guess: two
-                control steps at full speed change some pixel of any camera that sees the scene.
+            travel_m: how far the tool may be from where the picture last changed, metres. Guess; some pixel of a tool in view
+                changes long before.
             max_age_s: oldest frame allowed, seconds.
             clock_ns: time of `CameraFrame.captured_ns`.
         """
         self._travel_m, self._max_age_s, self._clock_ns = travel_m, max_age_s, clock_ns
-        self._last: dict[str, UInt8[np.ndarray, "H W 3"]] = {}
-        self._travel: dict[str, float] = {}
-        self._p: Float[np.ndarray, " 3"] | None = None
+        self._last: dict[str, tuple[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, " 3"]]] = {}
 
     def reset(self) -> None:
         """Forget the past, e.g. after a scene reset."""
         self._last.clear()
-        self._travel.clear()
-        self._p = None
 
     def check(self, observation: Observation) -> str | None:
         """Return a sentence about the first stale camera, or None when all are alive.
@@ -91,22 +87,28 @@ class CameraLiveness:
         Args:
             observation: the newest one, with its frames.
         """
-        moved = 0.0 if self._p is None else float(np.linalg.norm(observation.p_tcp - self._p))
-        self._p = observation.p_tcp.copy()
-        now, stale = self._clock_ns(), None
+        now, p, stale = self._clock_ns(), observation.p_tcp, None
         for name, frame in observation.frames.items():
             age_s = (now - frame.captured_ns) / 1e9
             if age_s > self._max_age_s:
                 stale = stale or f"Camera '{name}' gave no fresh picture for {age_s:.1f} s. Check its cable and power."
-            last = self._last.get(name)
-            if last is not None and np.array_equal(last, frame.image):
-                self._travel[name] = self._travel.get(name, 0.0) + moved
-            else:
-                self._travel[name] = 0.0
-            self._last[name] = frame.image
-            if self._travel[name] > self._travel_m:
+            image, seen_at = self._last.get(name, (None, p))
+            if image is None or not np.array_equal(image, frame.image):
+                self._last[name] = (frame.image, p.copy())
+                continue
+            travel = float(np.linalg.norm(p - seen_at))
+            if travel > self._travel_m and _is_in_view(frame, np.stack([p, seen_at])):
                 stale = stale or (
-                    f"Camera '{name}' shows the same picture although the arm moved "
-                    f"{self._travel[name] * 1000:.0f} mm. Check its cable, or restart the world."
+                    f"Camera '{name}' shows the same picture although the tool moved {travel * 1000:.0f} mm in its view. "
+                    f"Check its cable, or restart the world."
                 )
         return stale
+
+
+def _is_in_view(frame: CameraFrame, points: Float[np.ndarray, "n 3"]) -> bool:
+    """Tell whether all points are inside the picture; an uncalibrated camera is taken to see everything."""
+    if frame.calibration is None:
+        return True
+    uv, is_front = frame.calibration.project(points)
+    size = (frame.calibration.width, frame.calibration.height)
+    return bool(is_front.all() and (uv >= 0).all() and (uv < size).all())

@@ -30,9 +30,9 @@ class Chooser(abc.ABC):
     """As whom its picks are recorded."""
 
     def wants(self, observation: Observation) -> tuple[Command, ...] | None:
-        """Return the commands it needs to see answered, or None for the usual twelve.
+        """Return the commands it needs to see answered, or None for the usual ones.
 
-        Headless, nothing else is computed; with a view, they are added to the twelve. The unsteered candidate is always
+        Headless, nothing else is computed; with a view, they are added to the usual ones. The unsteered candidate is always
         there. A chooser that knows what it will ask (a scripted operator) saves most of the batch this way.
         """
         return None

@@ -60,7 +60,7 @@ class Helm:
             pacing: pacing at first.
             timeout_s: longest wait for a chooser.
             is_headless: a chooser's None means "let the policy", not "wait for a person".
-            has_full_fan: compute the twelve directed candidates always, not only what the chooser asks for.
+            has_full_fan: compute the usual directed candidates always, not only what the chooser asks for.
             clock: seconds, monotonic.
         """
         self._worker, self._clock = worker, clock
@@ -99,7 +99,7 @@ class Helm:
         self._question = self.suggestion = None
 
     def commands(self, observation: Observation, gripper: Gripper) -> tuple[Command, ...] | None:
-        """Return the directed candidates to compute for the present driver; None = the usual twelve."""
+        """Return the directed candidates to compute for the present driver; None = the usual ones."""
         chooser = self.choosers.get(self.driver)
         asked = chooser.wants(observation) if chooser is not None else None
         if not self._has_full_fan or not asked:

@@ -32,6 +32,6 @@ class SessionOptions:
     is_headless: bool = False
     """Nobody watches: no previews while holding, and a chooser that has no opinion lets the policy act."""
     has_full_fan: bool = True
-    """Compute the twelve directed candidates always; False = only those the driver's chooser asks for."""
+    """Compute the usual directed candidates always; False = only those the driver's chooser asks for."""
     ends_on_success: bool = False
     """Headless: the world's word for success ends the episode. With a view it is only offered."""

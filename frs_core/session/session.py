@@ -274,7 +274,7 @@ class Session:
             recorder: keeps episodes.
             step_images: look with all cameras after every step; None = only when recording.
             snapshots: keep simulator states at chunk boundaries; None = only when recording.
-            full_fan: compute all twelve directed candidates, not only what the chooser asks for; None = only when
+            full_fan: compute all directed candidates, not only what the chooser asks for; None = only when
                 recording, so that what was offered can be reviewed.
             operator: stored with episodes.
         """

@@ -49,7 +49,7 @@ def make(policy: ToyPolicy | None = None, **options: object) -> Fan:
     return build_fan(policy, policy.encode(observation), observation, plan=plan, **options)  # type: ignore[arg-type]
 
 
-def test_fan_offers_unsteered_first_then_the_twelve_commands_then_the_learned_one() -> None:
+def test_fan_offers_unsteered_first_then_the_commands_then_the_learned_one() -> None:
     fan = make(noise_policy=FixedNoise(np.zeros((8, 7))))
     assert [c.label for c in fan.candidates] == [UNSTEERED, *(c.label for c in fan_commands()), LEARNED]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from frs_core import kinematics
 from frs_core.actions import JOINT_STEP, ActionKind
-from frs_core.observation import CameraFrame, Observation
+from frs_core.observation import Calibration, CameraFrame, Observation
 from frs_core.safety import Limits, limit_action
 from frs_core.watchdog import CameraLiveness, Watchdog
 from tests.fakes.world import PointWorld
@@ -96,9 +96,19 @@ def test_a_picture_that_stays_the_same_while_the_arm_moves_is_stale() -> None:
     still = CameraFrame(np.zeros((4, 4, 3), np.uint8), 0)
     observation = dataclasses.replace(WORLD.observe(), frames={"left": still})
     assert [liveness.check(_moved(observation, 0.0)) for _ in range(20)] == [None] * 20
-    said = [liveness.check(_moved(observation, 0.008 * i)) for i in range(1, 6)]
-    assert said[:3] == [None] * 3
+    said = [liveness.check(_moved(observation, 0.012 * i)) for i in range(1, 6)]
+    assert said[:4] == [None] * 4
     assert "Camera 'left' shows the same picture" in (said[-1] or "")
+
+
+def test_an_unchanged_picture_is_alive_when_the_tool_moves_out_of_view() -> None:
+    liveness = CameraLiveness(clock_ns=lambda: 0)
+    turned_away = np.diag([1.0, -1.0, -1.0, 1.0])
+    turned_away[:3, 3] = [0.5, 0.0, -1.0]
+    calibration = Calibration(np.array([[55.0, 0, 32], [0, 55.0, 32], [0, 0, 1]]), turned_away, 64, 64)
+    frame = CameraFrame(np.zeros((64, 64, 3), np.uint8), 0, calibration)
+    observation = dataclasses.replace(WORLD.observe(), frames={"left": frame})
+    assert [liveness.check(_moved(observation, 0.02 * i)) for i in range(8)] == [None] * 8
 
 
 def test_a_camera_whose_time_stops_is_stale() -> None:

@@ -1,0 +1,363 @@
+"""LeRobot's flow policies (SmolVLA, pi0, pi0.5) behind the product's contract.
+
+Problem: LeRobot offers whole samples, steering needs the velocity at any chunk and time, and LeRobot's inner functions
+change between releases. Idea: two names have stayed the same since the first port, `predict_action_chunk` and
+`model.denoise_step`. To encode, the sampler is started and stopped at its first step; what it was about to hand to
+`denoise_step` (prefix cache, masks, for pi0 the state) is the context. Units come from the checkpoint's own post-processor,
+which must prove to be one offset and one scale per number.
+
+A self-test at load compares own Euler steps with LeRobot's sampler on the same noise, checks that rows do not influence
+each other, and refuses the policy otherwise. LeRobot runs time from 1 (noise) to 0 (action); the flip is done here.
+
+Example: `load("folder/of/smolvla", preset="pi05_libero")`. Needs `pip install 'frs-cockpit[lerobot]'` and Python >= 3.12.
+Runs on the inference worker's thread; its context must not be used from two threads.
+"""
+
+import hashlib
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from frs_core import flow
+from frs_core.errors import ConfigError, PolicyError, WeightsMissing
+from frs_core.observation import CameraFrame, Observation
+from frs_core.policies.base import Context, FlowPolicy, PolicySpec
+from frs_core.policies.pi05.normalisation import Affine, robot_space
+from frs_core.policies.pi05.policy import uncalibrated_plan
+from frs_core.policies.pi05.presets import Preset, find_preset, need_preset, preset_from_name, read_state
+from frs_core.steering import gaussian
+
+TYPES = ("smolvla", "pi0", "pi05")
+"""LeRobot policy types whose sampler has the shape described above."""
+
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
+"""Largest difference from LeRobot's sampler after all steps, normalised. Guess: 1e-6 and 1.5e-2 were measured on pi0.5."""
+
+_NEEDED = ("x_t", "timestep", "past_key_values", "prefix_pad_masks")
+
+Batch = dict[str, Any]
+
+
+class _Stopped(Exception):
+    """Ends the sampler at its first step."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Encoded:
+    """What LeRobot's `denoise_step` needs besides chunk and time."""
+
+    arguments: dict[str, Any]
+    layers: tuple[tuple[Tensor, Tensor], ...]
+    """Keys and values per layer, batch 1."""
+    cache_type: Any
+    """Class of LeRobot's cache; steps append to a cache in place, so each gets a fresh one."""
+
+    def cache(self, batch: int) -> Any:
+        """Return a cache that repeats the prefix for each row, without copying it."""
+        rows = tuple((k.expand(batch, -1, -1, -1), v.expand(batch, -1, -1, -1), None) for k, v in self.layers)
+        return self.cache_type(rows)
+
+    def features(self) -> Float[np.ndarray, " F"]:
+        """Return mean and last of the last layer's values over the valid prefix, float32."""
+        values = self.layers[-1][1][0].transpose(0, 1).flatten(1)
+        valid = self.arguments["prefix_pad_masks"][0].bool()
+        values = values[valid].float()
+        return torch.cat([values.mean(0), values[-1]]).cpu().numpy()
+
+
+class LerobotPolicy(FlowPolicy):
+    """A loaded LeRobot policy."""
+
+    def __init__(
+        self,
+        policy: Any,
+        *,
+        before: Callable[[Batch], Batch],
+        after: Callable[[Tensor], Tensor],
+        preset: Preset,
+        name: str,
+        fingerprint: str,
+        cameras: Sequence[str] | None = None,
+    ) -> None:
+        """Wrap and test a policy.
+
+        Args:
+            policy: LeRobot's policy object, weights loaded.
+            before: its pre-processor: raw batch -> what `predict_action_chunk` takes.
+            after: its post-processor: normalised actions [1, A] -> raw actions.
+            preset: what the numbers mean on a robot.
+            name: shown to the operator.
+            fingerprint: hash of weights and configuration.
+            cameras: the world's cameras, in the order of the policy's picture features.
+        Raises:
+            ConfigError: sizes do not fit the preset.
+            PolicyError: the self-test failed.
+        """
+        config = policy.config
+        self._policy, self._before, self._preset = policy.eval(), before, preset
+        self._parameter = next(policy.parameters())
+        self._pictures = [k for k in config.image_features if "empty_camera" not in k]
+        chosen = tuple(cameras or preset.cameras)[: len(self._pictures)]
+        used = config.output_features["action"].shape[0]
+        if used != preset.action_kind.size:
+            raise ConfigError(
+                f"'{name}' has {used} action numbers, preset '{preset.name}' means {preset.action_kind.size}. Choose another."
+            )
+        if preset.adds_joints or getattr(config, "use_relative_actions", False):
+            raise ConfigError(
+                "Actions relative to the state are supported for pi0.5 only; load it with the policy 'pi05'."
+            )
+        state = config.input_features.get("observation.state")
+        if state is not None and state.shape[0] != preset.state.size:
+            raise ConfigError(
+                f"'{name}' reads {state.shape[0]} state numbers, preset '{preset.name}' gives {preset.state.size}."
+            )
+        space = robot_space(preset.action_kind, _probe(after, used), control_hz=preset.control_hz)
+        self.spec = PolicySpec(
+            name=name,
+            horizon=config.chunk_size,
+            width=config.max_action_dim,
+            action_space=space,
+            cameras=chosen,
+            image_size=tuple(config.image_features[self._pictures[0]].shape[-2:]),
+            integration_steps=getattr(config, "num_inference_steps", None) or config.num_steps,
+            execute_rows=config.n_action_steps,
+            feature_size=0,
+            fingerprint=fingerprint,
+        )
+        self.default_plan = uncalibrated_plan(space)
+        self._self_test()
+
+    def encode(self, observation: Observation) -> Context:
+        """Return the observation's prefix; see `FlowPolicy.encode`."""
+        encoded = self._stop_at_first_step(self._batch(observation))
+        return Context(encoded, encoded.features(), observation.captured_ns)
+
+    def velocity(self, context: Context, x: Float[Tensor, "B H A"], t: float) -> Float[Tensor, "B H A"]:
+        """Return dx/dt; see `FlowPolicy.velocity`."""
+        encoded: _Encoded = context.payload
+        batch = x.shape[0]
+        device = self._parameter.device
+        with torch.inference_mode():
+            arguments = {k: _repeated(v, batch) for k, v in encoded.arguments.items()}
+            theirs = self._policy.model.denoise_step(
+                **arguments,
+                past_key_values=encoded.cache(batch),
+                x_t=x.to(device=device, dtype=torch.float32),
+                timestep=torch.full((batch,), 1.0 - t, dtype=torch.float32, device=device),
+            )
+        return -theirs.float().to(x.device)
+
+    def _batch(self, observation: Observation) -> Batch:
+        """Return an observation in LeRobot's words, pre-processed."""
+        missing = [c for c in self.spec.cameras if c not in observation.frames]
+        if missing:
+            raise ConfigError(
+                f"Policy '{self.spec.name}' needs camera {missing}, the world has {sorted(observation.frames)}. "
+                f"Pass cameras= with the world's names, in the order {self._pictures}."
+            )
+        raw: Batch = {"task": observation.instruction}
+        for key, camera in zip(self._pictures, self.spec.cameras, strict=False):
+            picture = torch.from_numpy(np.ascontiguousarray(observation.frames[camera].image))
+            raw[key] = picture.permute(2, 0, 1).float() / 255.0
+        if "observation.state" in self._policy.config.input_features:
+            raw["observation.state"] = torch.from_numpy(read_state(self._preset.state, observation)).float()
+        return self._before(raw)
+
+    def _stop_at_first_step(self, batch: Batch) -> _Encoded:
+        """Return what the sampler hands to its first `denoise_step`."""
+        model, seen = self._policy.model, {}
+        signature = inspect.signature(model.denoise_step)
+
+        def stop(*args: Any, **kwargs: Any) -> None:
+            seen.update(signature.bind(*args, **kwargs).arguments)
+            raise _Stopped
+
+        model.denoise_step = stop
+        try:
+            with torch.inference_mode():
+                self._policy.predict_action_chunk(dict(batch))
+        except _Stopped:
+            pass  # The one way this call ends well.
+        finally:
+            del model.denoise_step
+        if not set(_NEEDED) <= set(seen):
+            raise PolicyError(
+                f"LeRobot's sampler handed {sorted(seen)} to denoise_step; expected {', '.join(_NEEDED)}. "
+                f"This LeRobot release is not supported; use 0.6.x."
+            )
+        cache = seen.pop("past_key_values")
+        arguments = {k: v for k, v in seen.items() if k not in ("x_t", "timestep")}
+        return _Encoded(arguments, tuple((k, v) for k, v, *_ in cache), type(cache))
+
+    def _self_test(self) -> None:
+        """Compare with LeRobot's own sampler on a made-up observation.
+
+        Raises:
+            PolicyError: they disagree, rows influence each other, or numbers are not finite.
+        """
+        observation = _made_up(self.spec)
+        noise = gaussian((2, self.spec.horizon, self.spec.width), seed=0)
+        context = self.encode(observation)
+        self.spec = replace(self.spec, feature_size=len(context.features))
+        own = self._finite(self.denoise(context, noise))
+        with torch.inference_mode():
+            device = self._parameter.device
+            theirs = self._policy.predict_action_chunk(self._batch(observation), noise=noise[:1].to(device))
+        used = self.spec.action_space.size
+        tolerance = TOLERANCE.get(self._parameter.dtype, TOLERANCE[torch.bfloat16])
+        checks = {
+            "LeRobot's own sampler": theirs.float().cpu() - own[:1, :, :used],
+            "the same row alone": flow.denoise(
+                lambda x, t: self.velocity(context, x, t), noise[1:], steps=self.spec.integration_steps
+            )
+            - own[1:],
+        }
+        for what, difference in checks.items():
+            if not float(difference.abs().max()) <= tolerance:
+                raise PolicyError(
+                    f"Self-test of '{self.spec.name}': chunks differ by {float(difference.abs().max()):.2g} from {what} "
+                    f"(allowed {tolerance:g}). This LeRobot release or checkpoint is not supported."
+                )
+
+
+def load(
+    path: str | Path,
+    *,
+    preset: str | None = None,
+    cameras: Sequence[str] | None = None,
+    device: str | None = None,
+    name: str | None = None,
+) -> LerobotPolicy:
+    """Return a LeRobot policy of a local folder, tested against LeRobot's own sampler.
+
+    Args:
+        path: folder with config.json, model.safetensors and the processors' files.
+        preset: meaning of state and actions (`pi05.presets.PRESETS`); None = from the folder's name.
+        cameras: the world's cameras in the order of the policy's picture features; None = the preset's.
+        device: "cuda" or "cpu"; None = a GPU if there is one.
+        name: shown to the operator; None = the folder's name.
+    Raises:
+        ConfigError: LeRobot is not installed, or the checkpoint does not fit.
+        WeightsMissing: the folder or its weights are missing.
+        PolicyError: the self-test failed.
+    """
+    try:
+        from lerobot.configs import PreTrainedConfig
+        from lerobot.policies.factory import get_policy_class, make_pre_post_processors
+    except ImportError as error:
+        raise ConfigError(
+            f"The policy 'lerobot' needs LeRobot ({error}). With Python >= 3.12: pip install 'frs-cockpit[lerobot]'. "
+            f"pi0.5 needs no LeRobot: use the policy 'pi05'."
+        ) from error
+    root = Path(path)
+    weights = root / "model.safetensors"
+    if not weights.is_file():
+        # LeRobot would go on with random weights.
+        raise WeightsMissing(f"No '{weights}'. Download the whole repository of the checkpoint.")
+    meaning = find_preset(preset) if preset else preset_from_name(root.resolve().name)
+    if meaning is None:
+        raise need_preset(root.name)
+    config = PreTrainedConfig.from_pretrained(str(root))
+    if config.type not in TYPES:
+        raise ConfigError(f"LeRobot policy '{config.type}' is not supported, only {', '.join(TYPES)}.")
+    config.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if getattr(config, "compile_model", False):
+        config.compile_model = False
+    policy = get_policy_class(config.type)(config)
+    load_strictly(policy, weights)
+    before, after = make_pre_post_processors(config, pretrained_path=str(root))
+    return LerobotPolicy(
+        policy.to(config.device),
+        before=before,
+        after=after,
+        preset=meaning,
+        name=name or root.resolve().name,
+        fingerprint=_fingerprint(root),
+        cameras=cameras,
+    )
+
+
+def load_strictly(policy: Any, weights: Path) -> None:
+    """Load every tensor of a file into a policy.
+
+    Raises:
+        ConfigError: a tensor is missing, foreign or has another shape.
+    """
+    from safetensors.torch import load_file
+
+    stored = load_file(weights)
+    if not any(name.startswith("model.") for name in stored):
+        stored = {f"model.{name}": tensor for name, tensor in stored.items()}
+    tied = "model.paligemma_with_expert.paligemma."
+    embedding, head = f"{tied}model.language_model.embed_tokens.weight", f"{tied}lm_head.weight"
+    if embedding not in stored and head in stored:
+        stored[embedding] = stored[head]
+    try:
+        missing, foreign = policy.load_state_dict(stored, strict=False)
+    except RuntimeError as error:
+        raise ConfigError(f"The weights '{weights}' do not fit the configuration: {error}") from error
+    missing = [name for name in missing if "lm_head" not in name]
+    if missing or foreign:
+        raise ConfigError(
+            f"The weights '{weights}' lack {len(missing)} tensors {missing[:3]} and have {len(foreign)} foreign ones "
+            f"{list(foreign)[:3]}. Download the checkpoint again, or use the LeRobot release it was made with."
+        )
+
+
+def _probe(after: Callable[[Tensor], Tensor], size: int) -> Affine:
+    """Return the post-processor as offset and scale.
+
+    Raises:
+        ConfigError: it is not affine per number.
+    """
+    zero, one, two = (
+        np.asarray(after(torch.full((1, size), v)), dtype=np.float64).reshape(-1) for v in (0.0, 1.0, -2.0)
+    )
+    affine = Affine(zero, one - zero)
+    if not np.allclose(two, zero - 2.0 * affine.scale, atol=1e-3, rtol=1e-3) or (affine.scale <= 0).any():
+        raise ConfigError(
+            "The checkpoint's post-processor is not one offset and scale per number; it cannot be steered."
+        )
+    return affine
+
+
+def _repeated(value: Any, batch: int) -> Any:
+    return value.expand(batch, *value.shape[1:]) if isinstance(value, Tensor) and value.shape[:1] == (1,) else value
+
+
+def _made_up(spec: PolicySpec) -> Observation:
+    rng = np.random.default_rng(0)
+    height, width = spec.image_size
+    frames: Mapping[str, CameraFrame] = {
+        c: CameraFrame(rng.integers(0, 256, (height, width, 3), dtype=np.uint8), time.monotonic_ns())
+        for c in spec.cameras
+    }
+    return Observation(
+        frames=frames,
+        q=np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8]),
+        dq=np.zeros(7),
+        gripper=0.0,
+        T_base_tcp=np.eye(4),
+        instruction="pick up the cup",
+        captured_ns=time.monotonic_ns(),
+        extra={"libero_state": np.zeros(8)},
+    )
+
+
+def _fingerprint(root: Path) -> str:
+    digest = hashlib.sha256((root / "config.json").read_bytes())
+    with (root / "model.safetensors").open("rb") as file:
+        length = file.seek(0, 2)
+        for start in np.linspace(0, max(0, length - 65536), 64, dtype=np.int64):
+            file.seek(int(start))
+            digest.update(file.read(65536))
+    return digest.hexdigest()

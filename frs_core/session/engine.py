@@ -19,6 +19,7 @@ from frs_core.choosers.base import Chooser, NoisePolicy
 from frs_core.errors import ConfigError
 from frs_core.events import Driver, HoldReason, Outcome, Phase
 from frs_core.observation import Observation
+from frs_core.policies.base import PolicySpec
 from frs_core.recording import Recorder
 from frs_core.safety import Limits
 from frs_core.session.checks import check_fit, chunk_seed, meta_of
@@ -117,6 +118,11 @@ class SessionEngine:
         self._start_waiting: ev.StartEpisode | None = None
         self._closing: ev.EndEpisode | None = None
         self._offered = 0
+
+    @property
+    def policy_spec(self) -> PolicySpec | None:
+        """Facts of the policy; None before it is loaded."""
+        return self._desk.spec
 
     # --- life -------------------------------------------------------------------------------------------------------
 

@@ -20,14 +20,14 @@ from frs_core import events as ev
 from frs_core.choosers.base import Chooser, NoisePolicy
 from frs_core.errors import ConfigError, WorldError
 from frs_core.events import Driver, Outcome, Phase, SessionCommand, Snapshot
-from frs_core.policies.base import FlowPolicy
+from frs_core.policies.base import FlowPolicy, PolicySpec
 from frs_core.recording import Recorder
 from frs_core.session.engine import SessionEngine
 from frs_core.session.inference import FanMaker
 from frs_core.session.options import SessionOptions
 from frs_core.steering import SteeringPlan
 from frs_core.workers import InlineWorker, ThreadWorker
-from frs_core.worlds.base import World
+from frs_core.worlds.base import World, WorldSpec
 from frs_core.worlds.link import InlineLink, WorldLink
 
 QUEUE_SIZE = 256
@@ -149,6 +149,16 @@ class Session:
     def latest(self) -> Snapshot:
         """Return the newest snapshot, from any thread."""
         return self._latest
+
+    @property
+    def world_spec(self) -> WorldSpec | None:
+        """Facts of the world, from any thread; None before it is up."""
+        return self._engine.world_spec
+
+    @property
+    def policy_spec(self) -> PolicySpec | None:
+        """Facts of the policy, from any thread; None before it is loaded."""
+        return self._engine.policy_spec
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
         """Call back with every snapshot, on the session's thread; return what ends it.

@@ -41,7 +41,7 @@ class TrainSettings:
     seed: int = 0
 
 
-SEE = TrainSettings(steps=2600, batch=96, learning_rate=1.5e-3, draws=2)
+SEE = TrainSettings(steps=1700, batch=96, learning_rate=1.5e-3, draws=2)
 ACT = TrainSettings(steps=7500, batch=256, learning_rate=1.0e-3, draws=3, average=0.999)
 
 
@@ -274,7 +274,7 @@ def _loop(
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         average.update(net)
-        recent.append({k: float(v) for k, v in losses.items()})
+        recent.append({k: v.item() for k, v in losses.items()})
         is_last = step + 1 == settings.steps
         if (step + 1) % 100 == 0 or is_last:
             means = {k: float(np.mean([r[k] for r in recent])) for k in recent[0]}

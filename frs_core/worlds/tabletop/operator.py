@@ -40,18 +40,29 @@ class ScriptedOperator(Chooser):
         self._sim: TabletopSim = world.sim
         self._wrong, self._rng = wrong, np.random.default_rng(seed)
         self._tries = 0
+        self._said: tuple[Command | None, str] | None = None
 
     def begin(self, observation: Observation) -> None:
         """Forget the last episode."""
-        self._tries = 0
+        self._tries, self._said = 0, None
+
+    def wants(self, observation: Observation) -> tuple[Command, ...]:
+        """Return the one command it is about to say, or none when the policy shall act."""
+        self._said = self._say()
+        command = self._said[0]
+        return () if command is None else (command,)
 
     def choose(self, fan: Fan) -> Choice:
         """Return what a person would say."""
+        command, reason = self._said or self._say()
+        self._said = None
+        label = UNSTEERED if command is None or command.label not in fan else command.label
+        return Choice(label, reason)
+
+    def _say(self) -> tuple[Command | None, str]:
         if self._wrong and self._rng.random() < self._wrong:
-            direction = list(Direction)[self._rng.integers(6)]
-            return Choice(Command(direction, Amount.LESS).label, "by mistake")
-        command, reason = self._decide()
-        return Choice(command.label if command else UNSTEERED, reason)
+            return Command(list(Direction)[self._rng.integers(6)], Amount.LESS), "by mistake"
+        return self._decide()
 
     def _decide(self) -> tuple[Command | None, str]:
         task = self._sim.task
@@ -93,7 +104,6 @@ class ScriptedOperator(Chooser):
     def _carry(self, tool: np.ndarray, place: np.ndarray) -> tuple[Command | None, str]:
         sim, task = self._sim, self._sim.task
         assert task.movable and task.place
-        item = MOVABLES[task.movable]
         is_drawer = task.place == DRAWER
         rim = 0.06 if is_drawer else RECEPTACLES[task.place].rim
         bottom = sim.object_pose(task.movable)[0][2]
@@ -105,7 +115,6 @@ class ScriptedOperator(Chooser):
         enough = 0.10 if is_drawer else 0.035
         if drop > enough:
             return Command(Direction.DOWN, _amount(drop - enough + 0.02)), f"down to the {task.place}"
-        del item
         return Command(None, gripper=Gripper.OPEN), "let go"
 
     # --- drawer -----------------------------------------------------------------------------------

@@ -6,13 +6,17 @@ Source of the settings: measured success, see docs/generalist.md.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
 from frs_core.worlds.tabletop.sim import WORKSPACE_HIGH, WORKSPACE_LOW, TabletopSim
-from frs_core.worlds.tabletop.tasks import DRAWER, Task, TaskKind
+from frs_core.worlds.tabletop.tasks import DRAWER, Task, TaskKind, find
+
+if TYPE_CHECKING:
+    from frs_core.worlds.tabletop.world import TabletopWorld
 
 
 @dataclass(slots=True)
@@ -235,6 +239,11 @@ class Player:
     @staticmethod
     def _clip(p: np.ndarray) -> np.ndarray:
         return np.clip(p, WORKSPACE_LOW + [0.01, 0.01, 0.002], WORKSPACE_HIGH - [0.01, 0.01, 0.06])
+
+
+def demonstrator(world: "TabletopWorld", task: str, seed: int) -> Player:
+    """Return a player with a taste of its own for the scene a world was just reset to."""
+    return Player(world.sim, find(task), draw_taste(np.random.default_rng([seed, 7])))
 
 
 def _fold(yaw: float) -> float:

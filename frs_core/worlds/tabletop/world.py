@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frs_core.actions import ActionKind
-from frs_core.observation import Observation
+from frs_core.observation import CameraFrame, Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.tabletop.cameras import Cameras
 from frs_core.worlds.tabletop.scene import CAMERAS
@@ -42,9 +42,16 @@ class TabletopWorld(World):
 
     def observe(self) -> Observation:
         """Return fresh pictures and state."""
+        return self._observation(self._cameras.frames(self._names))
+
+    def state(self) -> Observation:
+        """Return the state without pictures; costs no rendering."""
+        return self._observation({})
+
+    def _observation(self, frames: dict[str, CameraFrame]) -> Observation:
         sim = self.sim
         return Observation(
-            frames=self._cameras.frames(self._names),
+            frames=frames,
             q=sim.q,
             dq=sim.dq,
             gripper=sim.gripper,

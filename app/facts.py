@@ -1,19 +1,23 @@
-"""The fixed facts a cockpit needs about what it is connected to. Pure data."""
+"""What a cockpit knows about what it is connected to. Filled in when world and policy are up. GUI thread."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from frs_core.events import Driver
+from frs_core.policies.base import PolicySpec
+from frs_core.worlds.base import WorldSpec
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Facts:
-    """World, policy and folders of this run."""
+    """World, policy and folders of this run; shared by all views."""
 
     world: str
+    """Registry name of the world."""
     policy: str
+    """Registry name of the policy."""
     tasks: tuple[str, ...] = ()
     is_simulated: bool = True
     control_hz: float = 15.0
@@ -22,8 +26,22 @@ class Facts:
     drivers: tuple[Driver, ...] = (Driver.PERSON, Driver.LEARNED)
     """Who can drive here."""
     fingerprint: str = ""
-    """Of the policy."""
+    """Of the policy; empty until it is loaded."""
+    policy_loader: str = ""
+    """Registry name of the policy, for helpers in other processes; empty = they cannot load it."""
+    can_evaluate: bool = False
+    """Whether fresh episodes can be run in the background to compare policies."""
     root: Path | None = None
     """Recording root; None records nothing."""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     """Sentences to show once at start."""
+
+    def learn(self, world: WorldSpec | None, policy: PolicySpec | None) -> bool:
+        """Take over the facts of world and policy; return whether anything is news."""
+        former = (self.tasks, self.fingerprint)
+        if world is not None:
+            self.tasks, self.is_simulated, self.control_hz = world.tasks, world.is_simulated, world.control_hz
+            self.workspace = (world.workspace_low, world.workspace_high)
+        if policy is not None:
+            self.fingerprint = policy.fingerprint
+        return former != (self.tasks, self.fingerprint)

@@ -37,7 +37,11 @@ class Inputs(QtCore.QObject):
     map_changed = Signal()
 
     def __init__(
-        self, window: QtWidgets.QWidget, *, overrides: dict[str, list[str]] | None = None, devices: Sequence[InputDevice] = ()
+        self,
+        window: QtWidgets.QWidget,
+        *,
+        overrides: dict[str, list[str]] | None = None,
+        devices: Sequence[InputDevice] = (),
     ) -> None:
         super().__init__(window)
         self.map: InputMap = default_map(overrides)
@@ -121,6 +125,4 @@ class Inputs(QtCore.QObject):
             if action is not None:
                 self._down[change.control] = action
         if action is not None and action in ACTIONS:
-            self.intended.emit(
-                Intent(action, change.stage, change.device, change.control, change.value, change.at_ns)
-            )
+            self.intended.emit(Intent(action, change.stage, change.device, change.control, change.value, change.at_ns))

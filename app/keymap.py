@@ -25,7 +25,9 @@ _MODIFIER_KEYS = {
     Qt.Key.Key_Meta: "Meta",
 }
 _SHIFT = Qt.KeyboardModifier.ShiftModifier
-_KEEP = _SHIFT | Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
+_KEEP = (
+    _SHIFT | Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
+)
 
 
 def control_of(event: QtGui.QKeyEvent) -> str:
@@ -37,7 +39,13 @@ def control_of(event: QtGui.QKeyEvent) -> str:
         return "key:Shift+Tab"
     modifiers = event.modifiers() & _KEEP
     text = event.text()
-    if text and text.isprintable() and not text.isalnum() and not text.isspace() and modifiers in (_SHIFT, Qt.KeyboardModifier.NoModifier):
+    if (
+        text
+        and text.isprintable()
+        and not text.isalnum()
+        and not text.isspace()
+        and modifiers in (_SHIFT, Qt.KeyboardModifier.NoModifier)
+    ):
         modifiers = Qt.KeyboardModifier.NoModifier  # Shift only produced the symbol.
     sequence = QtGui.QKeySequence(QtCore.QKeyCombination(modifiers, Qt.Key(event.key())))
     return f"key:{sequence.toString(QtGui.QKeySequence.SequenceFormat.PortableText)}"

@@ -13,7 +13,7 @@ from app.drive_actions import DriveActions
 from app.facts import Facts
 from app.inputs import Inputs
 from app.pilot import Pilot
-from app.qt import QtCore, QtGui, QtWidgets
+from app.qt import QtCore, QtGui, QtWidgets, Signal
 from app.settings import SettingsFile
 from app.views.drive import DrivePage
 from app.views.fan_overlay import FanStyle
@@ -21,6 +21,7 @@ from app.views.first_run import FirstRunCard
 from app.views.help_sheet import HelpSheet
 from app.views.overlay import Overlay
 from app.views.palette import Palette
+from app.views.recovery import RecoveryStrip
 from app.views.state_bar import StateBar, state_word
 from app.views.toasts import Banner, Toasts
 from app.workers import SessionBridge
@@ -41,6 +42,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         settings: the operator's choices.
         devices: polled devices beside the keyboard.
     """
+
+    crashed = Signal(str)
+    """An uncaught exception of any thread: a sentence and its details."""
 
     def __init__(
         self, bridge: SessionBridge, facts: Facts, settings: SettingsFile, *, devices: Sequence[InputDevice] = ()
@@ -85,6 +89,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
         column.setSpacing(0)
         column.addLayout(top)
         column.addWidget(self.banner)
+        self.recovery = RecoveryStrip(self.say)
+        column.addWidget(self.recovery)
         column.addWidget(self.pages, 1)
         self.toasts = Toasts(body)
         self.palette_card = Palette(self.run, self.close_overlays)
@@ -117,6 +123,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _connect(self) -> None:
         self.bridge.snapshot_arrived.connect(self.take)
+        self.crashed.connect(self.report)
+        self.recovery.settled.connect(self.review.note_changed_on_disk)
+        self.recovery.settled.connect(self.train.note_changed_on_disk)
         self.inputs.intended.connect(self._on_intent)
         self.inputs.released_all.connect(self.pilot.release_all)
         self.inputs.control_changed.connect(self._on_control)
@@ -251,8 +260,11 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.drive.show_snapshot(snapshot, self.style_now(), self.settings.values)
         self.train.show_snapshot(snapshot)
         self.frames_shown += snapshot.observation is not None
+        self._learn_facts()
         if former is None:
             self._on_first_snapshot()
+        if snapshot.notice is not None and (former is None or snapshot.notice != former.notice):
+            self.say(snapshot.notice[1], "warn")
         if former is None or former.phase is not snapshot.phase or former.detail != snapshot.detail:
             self._on_phase(snapshot)
         self._on_episode(former.episode if former else EpisodeStatus(), snapshot.episode)
@@ -284,9 +296,15 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.drive.restyle(self.snapshot, self.style_now())
             self.drive.knobs.show_snapshot(self.snapshot, self.settings.values)
 
+    def _learn_facts(self) -> None:
+        """Take over the facts of world and policy once they are up."""
+        port = self.bridge.port
+        if self.facts.learn(getattr(port, "world_spec", None), getattr(port, "policy_spec", None)):
+            self.drive.episode.set_tasks(self.facts.tasks, chosen=self.settings.values.last_task)
+            self.train.use_facts()
+
     def _on_first_snapshot(self) -> None:
         values, bar = self.settings.values, self.drive.episode
-        bar.set_tasks(self.facts.tasks, chosen=values.last_task)
         bar.practice.setChecked(values.practice)
         if values.primary_camera:
             self.drive.cameras.set_primary(values.primary_camera)
@@ -297,7 +315,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.drive_actions.choose_pacing(Pacing(values.pacing))
 
     def _on_phase(self, snapshot: Snapshot) -> None:
-        self.setWindowTitle(f"{state_word(snapshot).capitalize()} – {self.facts.policy} on {self.facts.world} – FRS cockpit")
+        self.setWindowTitle(
+            f"{state_word(snapshot).capitalize()} – {self.facts.policy} on {self.facts.world} – FRS cockpit"
+        )
         if snapshot.phase is Phase.FAULT:
             self.banner.show_error(
                 snapshot.detail or "The robot or the policy is gone.",
@@ -460,6 +480,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.inputs.start()
         for text in (*self.settings.warnings, *self.facts.notes):
             self.say(text, "warn")
+        if self.facts.root is not None:
+            self.recovery.look(self.facts.root)
         if not self.settings.values.has_seen_first_run:
             QtCore.QTimer.singleShot(0, self._greet)
 
@@ -482,6 +504,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.inputs.stop()
         self.review.shut()
         self.train.shut()
+        self.recovery.wait(5.0)
         self.toasts.clear()
         super().closeEvent(event)
 

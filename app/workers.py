@@ -23,8 +23,8 @@ MIN_INTERVAL_S = 0.025
 class SessionPort(Protocol):
     """What the cockpit needs from a session, live or replayed."""
 
-    def submit(self, command: SessionCommand) -> None:
-        """Queue a command; returns at once."""
+    def send(self, command: SessionCommand) -> bool:
+        """Queue a command; returns at once, False when the queue is full."""
         ...
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
@@ -78,7 +78,7 @@ class SessionBridge(QtCore.QObject):
 
     def send(self, command: SessionCommand) -> None:
         """Queue a command for the session."""
-        self.port.submit(command)
+        self.port.send(command)
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         """Runs on the session's thread."""

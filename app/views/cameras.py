@@ -33,6 +33,8 @@ class CameraModel:
     style: FanStyle = FanStyle()
     trail: np.ndarray | None = None
     """Tool positions so far, base frame."""
+    badge: str | None = None
+    """Replaces name and age: recorded pictures have no age."""
 
 
 class CameraView(QtWidgets.QWidget):
@@ -124,9 +126,9 @@ class CameraView(QtWidgets.QWidget):
         if self._image is None:
             pixels = np.ascontiguousarray(frame.image)
             height, width = pixels.shape[:2]
-            self._image = QtGui.QImage(pixels.data, width, height, 3 * width, QtGui.QImage.Format.Format_RGB888).convertToFormat(
-                QtGui.QImage.Format.Format_RGB32
-            )
+            self._image = QtGui.QImage(
+                pixels.data, width, height, 3 * width, QtGui.QImage.Format.Format_RGB888
+            ).convertToFormat(QtGui.QImage.Format.Format_RGB32)
         scaled = self._image.scaled(
             wanted[1], wanted[2], Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
         )
@@ -157,6 +159,7 @@ class CameraView(QtWidgets.QWidget):
         assert frame is not None
         is_old = self.model.age_s > STALE_S
         text = f"{self.model.name}   {self.model.age_s * 1000:.0f} ms" + ("  ⚠ old picture" if is_old else "")
+        text = self.model.badge if self.model.badge is not None else text
         if frame.calibration is None:
             text += "   no calibration: fan hidden"
         elif frame.calibration.made_at is not None:
@@ -301,9 +304,7 @@ class CameraGrid(QtWidgets.QWidget):
             self.views[name].setVisible(True)
 
 
-def pack(
-    width: int, height: int, primary: float, others: list[float], *, gap: int
-) -> list[tuple[int, int, int, int]]:
+def pack(width: int, height: int, primary: float, others: list[float], *, gap: int) -> list[tuple[int, int, int, int]]:
     """Return (x, y, w, h) of the large picture and the small ones, beside or below it, whichever shows more.
 
     Args:

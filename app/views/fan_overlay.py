@@ -260,7 +260,10 @@ def _heading(points: np.ndarray) -> np.ndarray:
 
 
 def place_caps(
-    anchors: Float[np.ndarray, "n 2"], headings: Float[np.ndarray, "n 2"], sizes: Float[np.ndarray, "n 2"], bounds: QtCore.QRectF
+    anchors: Float[np.ndarray, "n 2"],
+    headings: Float[np.ndarray, "n 2"],
+    sizes: Float[np.ndarray, "n 2"],
+    bounds: QtCore.QRectF,
 ) -> Float[np.ndarray, "n 2"]:
     """Return centres for caps that do not cover each other, near their anchors and inside the bounds."""
     centres = anchors + headings * (18.0 + sizes.max(axis=1, keepdims=True) / 2)

@@ -56,7 +56,9 @@ class ArrowPicture(QtWidgets.QWidget):
             (("pick.unsteered", "unsteered", theme.UNSTEERED_CORE), ("pick.learned", "learned ★", theme.LEARNED_CORE))
         ):
             self._cap(painter, QtCore.QRectF(300 + i * 84, 0, 80, 50), self._caps.get(action, ""), name, colour)
-        self._cap(painter, QtCore.QRectF(300, 54, 164, 50), self._caps.get("drive.hold", ""), "HOLD", theme.DARK.state["hold"])
+        self._cap(
+            painter, QtCore.QRectF(300, 54, 164, 50), self._caps.get("drive.hold", ""), "HOLD", theme.DARK.state["hold"]
+        )
 
     def _cap(self, painter: QtGui.QPainter, box: QtCore.QRectF, cap: str, name: str, colour: str) -> None:
         painter.setPen(QtGui.QPen(theme.colour(colour), 2))

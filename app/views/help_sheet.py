@@ -73,7 +73,9 @@ class KeyPicture(QtWidgets.QWidget):
         font.setBold(True)
         painter.setFont(font)
         painter.setPen(theme.colour(theme.ink_on(tokens.accent) if is_held else (tokens.text if name else tokens.dim)))
-        painter.drawText(box.adjusted(6, 2, -3, -2), Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, key_cap(key))
+        painter.drawText(
+            box.adjusted(6, 2, -3, -2), Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, key_cap(key)
+        )
         if name:
             font.setPixelSize(10)
             font.setBold(False)

@@ -33,7 +33,11 @@ class Knobs(QtWidgets.QFrame):
         self.pacing = Segments(
             [
                 (Pacing.GATED.value, "Gated", "No pick, no motion"),
-                (Pacing.CONTINUOUS.value, "Continuous", "The held direction is taken; nothing held lets the policy move"),
+                (
+                    Pacing.CONTINUOUS.value,
+                    "Continuous",
+                    "The held direction is taken; nothing held lets the policy move",
+                ),
             ],
             name="Pacing",
         )
@@ -46,9 +50,7 @@ class Knobs(QtWidgets.QFrame):
             ],
             name="Who drives",
         )
-        self.amount = Segments(
-            [("less", "Less", "Half a step"), ("more", "More", "A whole step")], name="Step size"
-        )
+        self.amount = Segments([("less", "Less", "Half a step"), ("more", "More", "A whole step")], name="Step size")
         self.gripper = Segments(
             [
                 (Gripper.POLICY.value, "Policy", "The policy decides"),

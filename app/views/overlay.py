@@ -56,7 +56,12 @@ class Overlay(QtWidgets.QWidget):
         size = self.card.sizeHint().expandedTo(self.card.minimumSize())
         size = size.boundedTo(QtCore.QSize(self.width() - 32, self.height() - 32))
         y = 70 if self._top else (self.height() - size.height()) // 2
-        self.card.setGeometry((self.width() - size.width()) // 2, max(16, min(y, self.height() - size.height() - 16)), size.width(), size.height())
+        self.card.setGeometry(
+            (self.width() - size.width()) // 2,
+            max(16, min(y, self.height() - size.height() - 16)),
+            size.width(),
+            size.height(),
+        )
 
 
 class Card(QtWidgets.QFrame):

@@ -67,7 +67,9 @@ class Palette(Card):
     def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
         """Up, Down and Enter work while typing."""
         if isinstance(event, QtGui.QKeyEvent) and event.type() == QtCore.QEvent.Type.KeyPress:
-            step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()), 0) if event.key() < 0x01100000 else 0
+            step = (
+                {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()), 0) if event.key() < 0x01100000 else 0
+            )
             if step:
                 count = max(1, self.list.count())
                 self.list.setCurrentRow((self.list.currentRow() + step) % count)
@@ -88,7 +90,9 @@ class Palette(Card):
         ranked.sort(key=lambda pair: pair[0])
         self.list.clear()
         for _, row in ranked:
-            keys = [key_cap(c[4:]) for c in self._inputs.controls(row.id) if c.startswith("key:")] if self._inputs else []
+            keys = (
+                [key_cap(c[4:]) for c in self._inputs.controls(row.id) if c.startswith("key:")] if self._inputs else []
+            )
             item = QtWidgets.QListWidgetItem(f"{row.menu}: {row.text}" + (f"      {'  '.join(keys)}" if keys else ""))
             item.setData(Qt.ItemDataRole.UserRole, row.id)
             item.setToolTip(row.tooltip)

@@ -70,7 +70,13 @@ class PaintedScene(QtWidgets.QWidget):
         painter.fillRect(self.rect(), theme.colour("#1b1f26"))
         for i in np.linspace(-0.6, 0.6, 9):
             self._line(painter, np.array([[0.0, i, 0.0], [1.0, i, 0.0]]), tokens.line, 1.0, 0.5)
-            self._line(painter, np.array([[i + 0.5 if i > -0.5 else 0.0, -0.6, 0.0], [i + 0.5 if i > -0.5 else 0.0, 0.6, 0.0]]), tokens.line, 1.0, 0.5)
+            self._line(
+                painter,
+                np.array([[i + 0.5 if i > -0.5 else 0.0, -0.6, 0.0], [i + 0.5 if i > -0.5 else 0.0, 0.6, 0.0]]),
+                tokens.line,
+                1.0,
+                0.5,
+            )
         if self._model is None:
             return
         skeleton = self._model.skeleton

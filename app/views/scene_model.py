@@ -76,9 +76,7 @@ def from_snapshot(
     """Return the model of a live snapshot, or None before the first observation."""
     if snapshot.observation is None:
         return None
-    return build(
-        snapshot.observation, fan=snapshot.fan, style=style, trail=snapshot.trail, workspace=workspace
-    )
+    return build(snapshot.observation, fan=snapshot.fan, style=style, trail=snapshot.trail, workspace=workspace)
 
 
 def box_lines(low: np.ndarray, high: np.ndarray) -> list[Line]:

@@ -172,7 +172,9 @@ class AuthorityDelegate(QtWidgets.QStyledItemDelegate):
         tokens = theme.current()
         painter.fillRect(box, theme.colour(tokens.line))
         share = min(1.0, max(0.0, value))
-        painter.fillRect(QtCore.QRectF(box.left(), box.top(), box.width() * share, box.height()), theme.colour(tokens.accent))
+        painter.fillRect(
+            QtCore.QRectF(box.left(), box.top(), box.width() * share, box.height()), theme.colour(tokens.accent)
+        )
 
 
 class VerdictList(QtWidgets.QTableView):

@@ -18,7 +18,13 @@ class ActionButton(QtWidgets.QPushButton):
     """
 
     def __init__(
-        self, action: str, run: Callable[[str], object], *, text: str | None = None, role: str = "", checkable: bool = False
+        self,
+        action: str,
+        run: Callable[[str], object],
+        *,
+        text: str | None = None,
+        role: str = "",
+        checkable: bool = False,
     ) -> None:
         row = ACTIONS[action]
         label = text if text is not None else row.text
@@ -134,7 +140,7 @@ class FlowLayout(QtWidgets.QLayout):
         self._items: list[QtWidgets.QLayoutItem] = []
         self._gap = gap
 
-    def addItem(self, item: QtWidgets.QLayoutItem | None) -> None:  # noqa: N802
+    def addItem(self, item: QtWidgets.QLayoutItem | None) -> None:
         """Append an item."""
         if item is not None:
             self._items.append(item)
@@ -143,32 +149,32 @@ class FlowLayout(QtWidgets.QLayout):
         """Number of items."""
         return len(self._items)
 
-    def itemAt(self, index: int) -> QtWidgets.QLayoutItem | None:  # noqa: N802
+    def itemAt(self, index: int) -> QtWidgets.QLayoutItem | None:
         """Return an item or None."""
         return self._items[index] if 0 <= index < len(self._items) else None
 
-    def takeAt(self, index: int) -> QtWidgets.QLayoutItem | None:  # noqa: N802
+    def takeAt(self, index: int) -> QtWidgets.QLayoutItem | None:
         """Remove and return an item."""
         return self._items.pop(index) if 0 <= index < len(self._items) else None
 
-    def hasHeightForWidth(self) -> bool:  # noqa: N802
+    def hasHeightForWidth(self) -> bool:
         """Rows wrap, so height follows width."""
         return True
 
-    def heightForWidth(self, width: int) -> int:  # noqa: N802
+    def heightForWidth(self, width: int) -> int:
         """Return the height at a width."""
         return self._lay(QtCore.QRect(0, 0, width, 0), is_dry=True)
 
-    def setGeometry(self, rect: QtCore.QRect) -> None:  # noqa: N802
+    def setGeometry(self, rect: QtCore.QRect) -> None:
         """Place the items."""
         super().setGeometry(rect)
         self._lay(rect, is_dry=False)
 
-    def sizeHint(self) -> QtCore.QSize:  # noqa: N802
+    def sizeHint(self) -> QtCore.QSize:
         """Return the smallest sensible size."""
         return self.minimumSize()
 
-    def minimumSize(self) -> QtCore.QSize:  # noqa: N802
+    def minimumSize(self) -> QtCore.QSize:
         """Return the size of the widest item."""
         size = QtCore.QSize()
         for item in self._items:

@@ -1,0 +1,1 @@
+"""The Review layout: what was recorded, step by step."""

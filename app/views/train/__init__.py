@@ -1,0 +1,1 @@
+"""The Train layout: from successes to a noise policy in the fan."""

@@ -1,0 +1,251 @@
+"""Start the cockpit: settings, session, window, and a clean end. `run` is what `frs` and `frs cockpit` call.
+
+The session starts first, so that world and policy come up while the window is built; the first picture follows within
+seconds. Without a display the demonstration runs instead. Runs on the main thread.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from app.crash import CrashGuard
+from app.facts import Facts
+from app.settings import SettingsFile
+from frs_core import paths
+from frs_core.errors import ConfigError, FrsError
+from frs_core.events import Driver, HoldReason, Pacing, RequestHold
+from frs_core.policies import KNOWN as POLICIES
+
+_log = logging.getLogger("app")
+
+
+def run(
+    *,
+    world: str = "tabletop",
+    policy: str = "tabletop",
+    root: Path | None = None,
+    noise_policy: str | None = None,
+    script: Path | None = None,
+    operator: str = "",
+    world_options: dict[str, str] | None = None,
+    policy_options: dict[str, str] | None = None,
+    practice: bool = False,
+    safe_mode: bool = False,
+    reset_settings: bool = False,
+    devices: bool = True,
+    screenshot: Path | None = None,
+) -> int:
+    """Open the cockpit.
+
+    Args:
+        world: robot or simulator: tabletop, libero, droid, or "module:Class" of your own.
+        policy: generalist: tabletop, pi05, remote, lerobot, or "module:function" of your own.
+        root: folder for recordings and learned policies; default the product's `data`.
+        noise_policy: folder of a trained noise policy to put into the fan.
+        script: TOML file of picks; adds the scripted driver.
+        operator: your name, stored with episodes.
+        world_options: options of the world, as key value pairs.
+        policy_options: options of the policy, as key value pairs.
+        practice: record nothing until switched off.
+        safe_mode: start with default settings and leave the stored ones untouched.
+        reset_settings: set the stored settings aside and start with the defaults.
+        devices: look for gamepads and SpaceMice.
+        screenshot: write a picture of each layout into this folder and end.
+    Returns:
+        Exit status.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    if not has_display():
+        return _run_without_display()
+    settings = SettingsFile(is_safe=safe_mode)
+    if reset_settings:
+        settings.reset()
+    if practice:
+        settings.values.practice = True
+    guard = CrashGuard()
+    guard.install()
+    root = root or paths.data()
+    world_arguments = {k: _plain(v) for k, v in (world_options or {}).items()}
+    policy_arguments = {k: _plain(v) for k, v in (policy_options or {}).items()}
+    session = make_session(
+        world,
+        policy,
+        root=root,
+        noise_policy=noise_policy,
+        script=script,
+        operator=operator,
+        world_options=world_arguments,
+        policy_options=policy_arguments,
+        pacing=Pacing(settings.values.pacing),
+    )
+    can_load = policy in POLICIES and not policy_arguments
+    facts = Facts(
+        world=world,
+        policy=policy,
+        root=root,
+        drivers=drivers_of(script),
+        policy_loader=policy if can_load or ":" in policy else "",
+        can_evaluate=world in ("tabletop", "libero") and not world_arguments and can_load,
+    )
+    try:
+        return run_window(session, facts, settings, guard=guard, has_devices=devices, screenshot=screenshot)
+    finally:
+        session.close()
+        guard.remove()
+
+
+def make_session(
+    world: str,
+    policy: str,
+    *,
+    root: Path,
+    noise_policy: str | None = None,
+    script: Path | None = None,
+    operator: str = "",
+    world_options: dict[str, Any] | None = None,
+    policy_options: dict[str, Any] | None = None,
+    pacing: Pacing = Pacing.GATED,
+) -> Any:
+    """Return a live session recording into `root`.
+
+    Args:
+        world: registry name; runs in its own process.
+        policy: registry name; loaded on the inference worker.
+        root: recording root.
+        noise_policy: folder of a trained noise policy.
+        script: picks for the scripted driver.
+        operator: stored with episodes.
+        world_options: of the world.
+        policy_options: of the policy.
+        pacing: at the start.
+    Raises:
+        ConfigError: the script cannot be read.
+    """
+    from frs_core.choosers.scripted import SequenceChooser
+    from frs_core.episodes import EpisodeStore, JournalRecorder
+    from frs_core.policies import load_policy
+    from frs_core.session import Session, SessionOptions
+    from frs_core.worlds.process import WorldProcess
+
+    choosers = {Driver.SCRIPTED: SequenceChooser.from_toml(script)} if script is not None else {}
+    return Session.live(
+        WorldProcess(world, world_options or {}),
+        lambda: load_policy(policy, **(policy_options or {})),
+        recorder=JournalRecorder(EpisodeStore(root)),
+        choosers=choosers,
+        noise_policy=noise_policy,
+        options=SessionOptions(operator=operator, pacing=pacing),
+    )
+
+
+def drivers_of(script: Path | None) -> tuple[Driver, ...]:
+    """Return who can drive."""
+    return (Driver.PERSON, Driver.LEARNED, *((Driver.SCRIPTED,) if script is not None else ()))
+
+
+def run_window(
+    session: Any,
+    facts: Facts,
+    settings: SettingsFile,
+    *,
+    guard: CrashGuard | None = None,
+    has_devices: bool = True,
+    screenshot: Path | None = None,
+    on_ready: Callable[[Any], None] | None = None,
+) -> int:
+    """Show the window on a session until it is closed; the caller closes the session.
+
+    Args:
+        session: live.
+        facts: what is known before world and policy are up.
+        settings: the operator's choices.
+        guard: told where to report crashes.
+        has_devices: look for gamepads and SpaceMice.
+        screenshot: folder for a picture of each layout; ends by itself.
+        on_ready: called with the window once it is shown.
+    Returns:
+        Exit status.
+    """
+    from app import theme
+    from app.qt import Qt, QtCore, QtWidgets
+
+    # Several GL views share their shader programs (pyqtgraph caches them per process).
+    QtWidgets.QApplication.setAttribute(Qt.ApplicationAttribute.AA_ShareOpenGLContexts)
+    application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(sys.argv[:1])
+    assert isinstance(application, QtWidgets.QApplication)
+    application.setApplicationName("frs-cockpit")
+    application.setApplicationDisplayName("FRS cockpit")
+    application.setDesktopFileName("frs-cockpit")
+    theme.apply(application, theme.THEMES[settings.values.theme])
+    from app.window import CockpitWindow
+    from app.workers import SessionBridge
+
+    window = CockpitWindow(SessionBridge(session), facts, settings)
+    if guard is not None:
+
+        def on_crash(sentence: str, details: str) -> None:
+            session.send(RequestHold(HoldReason.EXCEPTION, sentence))
+            window.crashed.emit(f"{sentence} {details}")
+
+        guard.on_crash = on_crash
+    window.show_cockpit()
+    if has_devices:
+        QtCore.QTimer.singleShot(1500, lambda: _add_devices(window))
+    if screenshot is not None:
+        from app.screenshots import Photographer
+
+        window.photographer = Photographer(window, screenshot)  # pyright: ignore[reportAttributeAccessIssue]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: window.close())
+    if on_ready is not None:
+        on_ready(window)
+    return application.exec()
+
+
+def _add_devices(window: Any) -> None:
+    """Open the device back ends after the first frame; a missing library is a sentence, not an end."""
+    from frs_core.devices import KNOWN, open_device
+
+    if not window.isVisible():
+        return
+    for kind in KNOWN:
+        try:
+            window.inputs.add(open_device(kind))
+        except FrsError as error:
+            _log.warning("%s", error)
+            window.say(str(error).split(". ")[0], "warn")
+
+
+def has_display() -> bool:
+    """Return whether a window can be opened here."""
+    if os.environ.get("QT_QPA_PLATFORM"):
+        return True
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _run_without_display() -> int:
+    sys.stderr.write(
+        "No display found (DISPLAY and WAYLAND_DISPLAY are empty): running the demonstration without a window.\n"
+    )
+    try:
+        from frs_core.commands.demo import demo
+    except ImportError as error:
+        raise ConfigError(f"The demonstration cannot be loaded: {error}. Set DISPLAY to open the cockpit.") from error
+    code = demo()
+    return code if isinstance(code, int) else 0
+
+
+def _plain(text: str) -> object:
+    """Return a command-line value as bool, int, float or text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

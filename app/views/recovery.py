@@ -1,0 +1,96 @@
+"""The strip that offers an unfinished episode found at start. GUI thread."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from app.qt import Qt, QtWidgets, Signal
+from app.views.widgets import label
+from app.workers import Job
+from frs_core.episodes import EpisodeStore, Unfinished, bin_unfinished, recover, unfinished
+
+
+class RecoveryStrip(QtWidgets.QFrame):
+    """Asks, one unfinished episode after the other: keep as failure, or bin.
+
+    Args:
+        say: shows a toast (text, tone).
+    """
+
+    settled = Signal()
+    """An episode was kept or binned."""
+
+    def __init__(self, say: Callable[..., None]) -> None:
+        super().__init__()
+        self.setProperty("role", "toast")
+        self.setProperty("tone", "warn")
+        self._say = say
+        self._root: Path | None = None
+        self._waiting: list[Unfinished] = []
+        self._job: Job | None = None
+        self.text = label("", "sentence", wrap=True)
+        self.keep = QtWidgets.QPushButton("Keep as failure")
+        self.throw = QtWidgets.QPushButton("Move to the bin")
+        self.later = QtWidgets.QPushButton("Later")
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(14, 6, 10, 6)
+        row.addWidget(label("⟲", "big"))
+        row.addWidget(self.text, 1)
+        for button in (self.keep, self.throw, self.later):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            row.addWidget(button)
+        self.keep.clicked.connect(lambda: self._settle(lambda store, u: recover(store, u.name), "kept as a failure"))
+        self.throw.clicked.connect(
+            lambda: self._settle(lambda store, u: bin_unfinished(store, u.name), "moved to the bin")
+        )
+        self.later.clicked.connect(self._next)
+        self.hide()
+
+    def look(self, root: Path) -> None:
+        """Look for unfinished episodes in the background."""
+        self._root = root
+        self._run(lambda _report: unfinished(EpisodeStore(root)), self._on_found)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for what runs (closing)."""
+        if self._job is not None:
+            self._job.wait(timeout_s)
+
+    def _on_found(self, found: list[Unfinished]) -> None:
+        self._waiting = found
+        self._show()
+
+    def _show(self) -> None:
+        self.setVisible(bool(self._waiting))
+        if not self._waiting:
+            return
+        first, rest = self._waiting[0], len(self._waiting) - 1
+        more = f" {rest} more after this one." if rest else ""
+        what = (first.task or first.instruction or first.name).replace("_", " ")
+        said = f" It was labelled {first.outcome.value}." if first.outcome else ""
+        self.keep.setText(f"Keep as {first.outcome.value}" if first.outcome else "Keep as failure")
+        self.text.setText(
+            f"An unfinished episode was found: {what}, {first.n_chunks} chunks, {first.n_steps} steps.{said}{more}"
+        )
+        self.setToolTip(first.problem or str(first.path))
+
+    def _settle(self, act: Callable[[EpisodeStore, Unfinished], object], what: str) -> None:
+        if not self._waiting or self._root is None or (self._job is not None and self._job.is_running):
+            return
+        first, root = self._waiting[0], self._root
+
+        def done(_result: object) -> None:
+            self._say(f"The unfinished episode was {what}", "good")
+            self._next()
+            self.settled.emit()
+
+        self._run(lambda _report: act(EpisodeStore(root), first), done)
+
+    def _next(self) -> None:
+        self._waiting = self._waiting[1:]
+        self._show()
+
+    def _run(self, work: Callable[[Callable[[object], None]], object], done: Callable) -> None:
+        self._job = Job(work, self)
+        self._job.finished.connect(done)
+        self._job.failed.connect(lambda error: self._say(str(error), "bad"))
+        self._job.start()

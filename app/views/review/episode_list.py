@@ -1,0 +1,183 @@
+"""The list of episodes: thumbnail, task, outcome, length, steered share, who drove. Filter by words, sort by a choice."""
+
+import datetime
+from typing import Any
+
+from app import theme
+from app.qt import Qt, QtCore, QtGui, QtWidgets
+from app.views.review.library import THUMB
+from frs_core.episodes import EpisodeInfo
+from frs_core.events import Outcome
+
+INFO = Qt.ItemDataRole.UserRole
+SORTS = ("newest", "oldest", "task", "outcome", "longest", "shortest", "most steered")
+
+
+def outcome_sign(info: EpisodeInfo) -> tuple[str, str, str]:
+    """Return sign, word and tone of an outcome."""
+    if info.problem:
+        return "⚠", "damaged", "warn"
+    if info.outcome is Outcome.SUCCESS:
+        return "✔", "success", "good"
+    if info.outcome is Outcome.DISCARDED:
+        return "⊘", "discarded", "warn"
+    return "✘", "failure", "bad"
+
+
+def summary(info: EpisodeInfo) -> str:
+    """Return length, steered share and drivers in one line."""
+    drivers = ", ".join(info.drivers) or "nobody"
+    return f"{info.duration_s:.1f} s · {info.steered_share:.0%} steered · {drivers}"
+
+
+class EpisodeModel(QtCore.QAbstractListModel):
+    """Rows of the list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.infos: list[EpisodeInfo] = []
+        self._thumbs: dict[str, QtGui.QPixmap] = {}
+
+    def show_infos(self, infos: tuple[EpisodeInfo, ...]) -> None:
+        """Replace the rows; equal rows stay selected."""
+        if [i.name for i in infos] == [i.name for i in self.infos]:
+            self.infos = list(infos)
+            if infos:
+                self.dataChanged.emit(self.index(0), self.index(len(infos) - 1))
+            return
+        self.beginResetModel()
+        self.infos = list(infos)
+        self.endResetModel()
+
+    def add_thumbnail(self, name: str, image: QtGui.QImage) -> None:
+        """Show a picture in a row."""
+        pixmap = QtGui.QPixmap.fromImage(image)
+        pixmap.setDevicePixelRatio(2.0)
+        self._thumbs[name] = pixmap
+        for row, info in enumerate(self.infos):
+            if info.name == name:
+                self.dataChanged.emit(self.index(row), self.index(row))
+
+    def rowCount(self, parent: QtCore.QModelIndex = QtCore.QModelIndex()) -> int:  # noqa: B008
+        """Number of episodes."""
+        return 0 if parent.isValid() else len(self.infos)
+
+    def data(self, index: QtCore.QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Texts for screen readers and filters; the delegate draws from INFO."""
+        if not index.isValid() or not 0 <= index.row() < len(self.infos):
+            return None
+        info = self.infos[index.row()]
+        if role == INFO:
+            return info
+        if role == Qt.ItemDataRole.DisplayRole:
+            return f"{info.task or info.instruction} {outcome_sign(info)[1]} {summary(info)} {info.note} {info.name}"
+        if role == Qt.ItemDataRole.DecorationRole:
+            return self._thumbs.get(info.name)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return (
+                info.problem or f"{info.instruction}\n{info.name}\npolicy {info.policy}, scene {info.seed}\n{info.note}"
+            )
+        return None
+
+
+class EpisodeFilter(QtCore.QSortFilterProxyModel):
+    """All words must be contained; the order is one of SORTS."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words: list[str] = []
+        self._order = SORTS[0]
+        self.setDynamicSortFilter(True)
+        self.sort(0)
+
+    def show_words(self, text: str) -> None:
+        """Keep only rows with these words."""
+        self._words = text.lower().split()
+        self.invalidate()
+
+    def show_order(self, order: str) -> None:
+        """Sort by one of SORTS."""
+        self._order = order
+        self.invalidate()
+        self.sort(0)
+
+    def filterAcceptsRow(self, source_row: int, source_parent: QtCore.QModelIndex) -> bool:
+        """Whether a row has every word."""
+        model = self.sourceModel()
+        assert isinstance(model, EpisodeModel)
+        text = str(model.data(model.index(source_row), Qt.ItemDataRole.DisplayRole)).lower()
+        return all(word in text for word in self._words)
+
+    def lessThan(self, left: QtCore.QModelIndex, right: QtCore.QModelIndex) -> bool:
+        """Order of two rows."""
+        a, b = left.data(INFO), right.data(INFO)
+        key = {
+            "newest": lambda i: (-i.started_at, i.name),
+            "oldest": lambda i: (i.started_at, i.name),
+            "task": lambda i: (i.task or "", -i.started_at),
+            "outcome": lambda i: (outcome_sign(i)[1], -i.started_at),
+            "longest": lambda i: (-i.duration_s, i.name),
+            "shortest": lambda i: (i.duration_s, i.name),
+            "most steered": lambda i: (-i.steered_share, i.name),
+        }[self._order]
+        return key(a) < key(b)
+
+
+class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
+    """Draws one episode in two lines beside its picture."""
+
+    def sizeHint(self, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex) -> QtCore.QSize:
+        """Height of the thumbnail."""
+        return QtCore.QSize(200, THUMB[1] + 10)
+
+    def paint(
+        self, painter: QtGui.QPainter | None, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex
+    ) -> None:
+        """Draw ground, picture, outcome and words."""
+        assert painter is not None
+        info: EpisodeInfo = index.data(INFO)
+        tokens = theme.current()
+        is_selected = bool(option.state & QtWidgets.QStyle.StateFlag.State_Selected)
+        rect = option.rect
+        painter.save()
+        if is_selected:
+            painter.fillRect(rect, theme.colour(tokens.accent, 70))
+            painter.fillRect(rect.left(), rect.top(), 4, rect.height(), theme.colour(tokens.accent))
+        thumb = index.data(Qt.ItemDataRole.DecorationRole)
+        box = QtCore.QRect(rect.left() + 8, rect.top() + 5, *THUMB)
+        if thumb is not None:
+            painter.drawPixmap(box, thumb)
+        else:
+            painter.fillRect(box, theme.colour(tokens.raised))
+        x = box.right() + 10
+        width = rect.right() - x - 6
+        sign, word, tone = outcome_sign(info)
+        colour = {"good": tokens.good, "bad": tokens.bad, "warn": tokens.warn}[tone]
+        font = QtGui.QFont(option.font)
+        font.setPixelSize(13)
+        font.setBold(True)
+        painter.setFont(font)
+        painter.setPen(theme.colour(colour))
+        painter.drawText(QtCore.QRect(x, rect.top() + 4, width, 18), Qt.AlignmentFlag.AlignRight, f"{sign} {word}")
+        used = QtGui.QFontMetrics(font).horizontalAdvance(f"{sign} {word}") + 8
+        painter.setPen(theme.colour(tokens.text))
+        title = (info.task or info.instruction or info.name).replace("_", " ")
+        painter.drawText(
+            QtCore.QRect(x, rect.top() + 4, width - used, 18),
+            Qt.AlignmentFlag.AlignLeft,
+            QtGui.QFontMetrics(font).elidedText(title, Qt.TextElideMode.ElideRight, width - used),
+        )
+        font.setBold(False)
+        font.setPixelSize(11)
+        painter.setFont(font)
+        painter.setPen(theme.colour(tokens.dim))
+        metrics = QtGui.QFontMetrics(font)
+        when = datetime.datetime.fromtimestamp(info.started_at).strftime("%d %b %H:%M:%S") if info.started_at else ""
+        lines = [summary(info) if not info.problem else info.problem, " · ".join(x for x in (when, info.note) if x)]
+        for i, line in enumerate(lines):
+            painter.drawText(
+                QtCore.QRect(x, rect.top() + 24 + i * 17, width, 16),
+                Qt.AlignmentFlag.AlignLeft,
+                metrics.elidedText(line, Qt.TextElideMode.ElideRight, width),
+            )
+        painter.restore()

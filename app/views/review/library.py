@@ -1,0 +1,201 @@
+"""The episodes on disk, listed and edited off the GUI thread.
+
+Problem: a folder of a thousand episodes on a slow disk must not freeze a picture, and a label changed by mistake must come
+back with one key. Idea: one worker thread owns the `EpisodeStore`; requests go through its queue in order and answers come back as
+signals; every edit is a command on Qt's undo stack whose undo is the opposite edit. Motion never enters that stack.
+
+Signals arrive on the GUI thread.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from app.qt import QtCore, QtGui, Signal
+from frs_core.episodes import EpisodeInfo, EpisodeStore
+from frs_core.errors import FrsError
+from frs_core.events import Outcome
+
+THUMB = (72, 54)
+"""Width and height of a thumbnail, logical pixels."""
+
+
+class Library(QtCore.QObject):
+    """Lists and edits the episodes of one recording root.
+
+    Args:
+        root: recording root; None = nothing is recorded here.
+    """
+
+    listed = Signal(object)
+    """(tuple of EpisodeInfo, is_binned)."""
+    thumbnail_made = Signal(str, object)
+    """Episode name and QImage."""
+    failed = Signal(str)
+    edited = Signal()
+
+    def __init__(self, root: Path | None) -> None:
+        super().__init__()
+        self.root = root
+        self._queue: queue.Queue[Callable[[EpisodeStore], None] | None] = queue.Queue(maxsize=256)
+        self._thread: threading.Thread | None = None
+        self._thumbs: set[str] = set()
+
+    def refresh(self, *, binned: bool = False) -> None:
+        """List again; the answer comes as `listed`."""
+        self._put(lambda store: self._list(store, binned))
+
+    def make_thumbnails(self, infos: list[EpisodeInfo]) -> None:
+        """Decode one picture per episode not seen yet."""
+        for info in infos:
+            if info.name not in self._thumbs and not info.problem:
+                self._thumbs.add(info.name)
+                self._put(lambda _store, i=info: self._thumb(i))
+
+    def edit(self, change: Callable[[EpisodeStore], None]) -> None:
+        """Change something on disk and tell."""
+
+        def work(store: EpisodeStore) -> None:
+            change(store)
+            self.edited.emit()
+
+        self._put(work)
+
+    def close(self) -> None:
+        """Finish what is queued and stop the thread."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(10.0)
+            self._thread = None
+
+    def wait_idle(self) -> None:
+        """Block until the queue is empty (tests)."""
+        self._queue.join()
+
+    def _put(self, work: Callable[[EpisodeStore], None]) -> None:
+        if self.root is None:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, args=(self.root,), name="app-library", daemon=True)
+            self._thread.start()
+        try:
+            self._queue.put_nowait(work)
+        except queue.Full:
+            self.failed.emit("Too many changes at once; wait a moment and try again")
+
+    def _run(self, root: Path) -> None:
+        store = EpisodeStore(root)
+        while True:
+            work = self._queue.get()
+            try:
+                if work is None:
+                    return
+                work(store)
+            except (FrsError, OSError) as error:
+                self.failed.emit(str(error))
+            finally:
+                self._queue.task_done()
+
+    def _list(self, store: EpisodeStore, binned: bool) -> None:
+        self.listed.emit((tuple(store.list(binned=binned)), binned))
+
+    def _thumb(self, info: EpisodeInfo) -> None:
+        from frs_core.episodes import Episode
+
+        episode = Episode(info.path)
+        image = episode.boundary_image(episode.cameras[0], episode.main_line[-1])
+        small = np.ascontiguousarray(cv2.resize(image, (THUMB[0] * 2, THUMB[1] * 2), interpolation=cv2.INTER_AREA))
+        height, width = small.shape[:2]
+        picture = QtGui.QImage(small.data, width, height, 3 * width, QtGui.QImage.Format.Format_RGB888).copy()
+        self.thumbnail_made.emit(info.name, picture)
+
+
+class Edit(QtGui.QUndoCommand):
+    """One edit of some episodes with its opposite.
+
+    Args:
+        library: does it.
+        text: shown in the toast, e.g. "Label changed".
+        do: per episode name.
+        undo: per episode name.
+        names: which episodes.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        text: str,
+        *,
+        names: list[str],
+        do: Callable[[EpisodeStore, str], None],
+        undo: Callable[[EpisodeStore, str], None],
+    ) -> None:
+        super().__init__(text)
+        self._library, self._names, self._do, self._undo = library, names, do, undo
+
+    def redo(self) -> None:
+        """Do it, also for the first time."""
+        self._library.edit(lambda store: self._each(store, self._do))
+
+    def undo(self) -> None:
+        """Do the opposite."""
+        self._library.edit(lambda store: self._each(store, self._undo))
+
+    def _each(self, store: EpisodeStore, change: Callable[[EpisodeStore, str], None]) -> None:
+        for name in self._names:
+            change(store, name)
+
+
+def relabel(library: Library, infos: list[EpisodeInfo], outcome: Outcome) -> Edit:
+    """Return the command that gives episodes another label."""
+    former = {i.name: i.outcome for i in infos}
+
+    def undo(store: EpisodeStore, name: str) -> None:
+        before = former[name]
+        if before is not None:
+            store.relabel(name, before)
+
+    return Edit(
+        library,
+        f"Marked as {outcome.value}",
+        names=list(former),
+        do=lambda store, name: store.relabel(name, outcome),
+        undo=undo,
+    )
+
+
+def renote(library: Library, info: EpisodeInfo, text: str) -> Edit:
+    """Return the command that replaces an episode's note."""
+    return Edit(
+        library,
+        "Note changed",
+        names=[info.name],
+        do=lambda store, name: store.note(name, text),
+        undo=lambda store, name: store.note(name, info.note),
+    )
+
+
+def move_to_bin(library: Library, infos: list[EpisodeInfo]) -> Edit:
+    """Return the command that bins episodes."""
+    return Edit(
+        library,
+        f"{len(infos)} moved to the bin",
+        names=[i.name for i in infos],
+        do=lambda store, name: store.bin(name),
+        undo=lambda store, name: store.restore(name),
+    )
+
+
+def restore(library: Library, infos: list[EpisodeInfo]) -> Edit:
+    """Return the command that restores episodes."""
+    return Edit(
+        library,
+        f"{len(infos)} restored",
+        names=[i.name for i in infos],
+        do=lambda store, name: store.restore(name),
+        undo=lambda store, name: store.bin(name),
+    )

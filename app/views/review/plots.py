@@ -1,0 +1,105 @@
+"""State, action, gripper, noise norm and authority over time, with one cursor. GUI thread."""
+
+import numpy as np
+import pyqtgraph as pg
+
+from app import theme
+from app.qt import Qt, Signal
+from app.views.review.record import Record
+
+_ROWS = (
+    ("tool m", "Position of the tool, base frame (x solid, y dashed, z dotted)"),
+    ("action", "Action sent, robot units"),
+    ("gripper", "0 open, 1 closed; measured solid, commanded dashed"),
+    ("noise", "RMS of the executed noise; 1 is a typical draw"),
+    ("authority", "0 = the policy's own plan, 1 = the request"),
+)
+_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
+
+
+class Plots(pg.GraphicsLayoutWidget):
+    """Five plots above each other."""
+
+    position_chosen = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setAccessibleName("Plots of the episode")
+        self.setMinimumHeight(180)
+        self._record: Record | None = None
+        self._plots: list[pg.PlotItem] = []
+        self._cursors: list[pg.InfiniteLine] = []
+        for row, (title, tip) in enumerate(_ROWS):
+            plot = self.addPlot(row=row, col=0)
+            plot.setToolTip(tip)
+            plot.getAxis("left").setWidth(62)
+            plot.setLabel("left", title)
+            plot.hideButtons()
+            plot.setMenuEnabled(False)
+            plot.setMouseEnabled(x=False, y=False)
+            plot.getAxis("bottom").setStyle(showValues=row == len(_ROWS) - 1)
+            if self._plots:
+                plot.setXLink(self._plots[0])
+            cursor = pg.InfiniteLine(angle=90, pen=pg.mkPen(theme.current().text, width=1.5))
+            plot.addItem(cursor, ignoreBounds=True)
+            self._plots.append(plot)
+            self._cursors.append(cursor)
+        self._plots[-1].setLabel("bottom", "seconds")
+        scene = self.scene()
+        assert scene is not None
+        scene.sigMouseClicked.connect(self._on_clicked)
+        self.ci.layout.setSpacing(2)
+        self.ci.layout.setContentsMargins(2, 2, 6, 2)
+
+    def show_record(self, record: Record | None) -> None:
+        """Plot another episode."""
+        self._record = record
+        for plot, cursor in zip(self._plots, self._cursors, strict=True):
+            plot.clear()
+            plot.addItem(cursor, ignoreBounds=True)
+        if record is None or record.length == 0:
+            return
+        t = np.arange(record.length) / record.control_hz
+        colours = theme.plot_colours()
+        for i in range(3):
+            self._curve(0, t, record.tcp[:, i], colours[i], _STYLES[i])
+        for i in range(record.action.shape[1] - 1):
+            self._curve(1, t, record.action[:, i], colours[i % len(colours)], _STYLES[i % len(_STYLES)])
+        self._curve(2, t, record.gripper, colours[0], _STYLES[0])
+        self._curve(2, t, record.gripper_command, colours[1], _STYLES[1])
+        edges = np.array([m.start for m in record.marks] + [record.length]) / record.control_hz
+        for row, values in ((3, [m.noise_norm for m in record.marks]), (4, [m.authority for m in record.marks])):
+            steps = np.repeat(np.asarray(values, dtype=float), 2)
+            self._curve(row, np.repeat(edges, 2)[1:-1], steps, colours[row % len(colours)], _STYLES[0])
+        self._plots[2].setYRange(-0.1, 1.1)
+        self._plots[4].setYRange(-0.1, 1.1)
+        self._plots[0].setXRange(0, record.length / record.control_hz, padding=0.01)
+        self.show_position(0)
+
+    def show_position(self, position: int) -> None:
+        """Move the cursor of every plot."""
+        if self._record is not None:
+            for cursor in self._cursors:
+                cursor.setValue(position / self._record.control_hz)
+
+    def use_theme(self) -> None:
+        """Take the present colours."""
+        tokens = theme.current()
+        self.setBackground(tokens.panel)
+        for plot, cursor in zip(self._plots, self._cursors, strict=True):
+            cursor.setPen(pg.mkPen(tokens.text, width=1.5))
+            for name in ("left", "bottom"):
+                plot.getAxis(name).setPen(tokens.line)
+                plot.getAxis(name).setTextPen(tokens.dim)
+        self.show_record(self._record)
+
+    def _curve(self, row: int, x: np.ndarray, y: np.ndarray, colour: str, style: Qt.PenStyle) -> None:
+        self._plots[row].plot(x, y, pen=pg.mkPen(colour, width=1.5, style=style), connect="finite")
+
+    def _on_clicked(self, event: object) -> None:
+        if self._record is None:
+            return
+        point = self._plots[0].vb.mapSceneToView(event.scenePos())  # pyright: ignore[reportAttributeAccessIssue]
+        position = round(point.x() * self._record.control_hz)
+        self.position_chosen.emit(max(0, min(self._record.length - 1, position)))

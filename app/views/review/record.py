@@ -1,0 +1,184 @@
+"""One recorded episode as the review shows it: the main line of time, its chunks, and what is plotted.
+
+Problem: an episode may hold branches that were undone; a scrubber wants one line of frames. Idea: positions 0..n-1 run over the
+steps of the main line; chunks know where they begin on it, what was offered, picked, and which branches were left there.
+Opened on a worker thread; read-only afterwards.
+
+Example: 40 steps in 5 chunks of 8; position 17 is row 1 of chunk 2.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from frs_core.directions import Command
+from frs_core.episodes import Episode, EpisodeInfo
+from frs_core.errors import ConfigError
+from frs_core.events import LEARNED, UNSTEERED, Candidate, CandidateKind, Fan
+from frs_core.observation import CameraFrame, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkMark:
+    """One chunk of the main line."""
+
+    index: int
+    """In the episode."""
+    start: int
+    """Position of its first step."""
+    stop: int
+    label: str
+    kind: CandidateKind
+    driver: str
+    device: str
+    reason: str
+    is_correction: bool
+    noise_norm: float
+    """RMS of the executed noise; 1 = a typical Gaussian draw; NaN without a noise."""
+    authority: float
+    branches: tuple[str, ...]
+    """Labels picked here first and undone."""
+
+    @property
+    def glyph(self) -> str:
+        """One character for the scrubber."""
+        if self.kind is CandidateKind.UNSTEERED:
+            return "◇"
+        if self.kind is CandidateKind.LEARNED:
+            return "★"
+        command = command_of(self.label)
+        return command.direction.glyph if command and command.direction else "•"
+
+
+class Record:
+    """An opened episode.
+
+    Args:
+        info: its row in the list.
+    """
+
+    def __init__(self, info: EpisodeInfo) -> None:
+        self.info = info
+        self.path: Path = info.path
+        self._episode = Episode(info.path)
+        self.cameras = self._episode.cameras
+        self.steps: Int[np.ndarray, " n"] = np.asarray(self._episode.main_steps)
+        arrays = self._episode.arrays
+        self.q = arrays["steps/q"][self.steps]
+        self.action = arrays["steps/action_sent"][self.steps]
+        self.gripper = arrays["steps/gripper"][self.steps]
+        self.gripper_command = self.action[:, -1]
+        self.tcp = arrays["steps/T_base_tcp"][self.steps][:, :3, 3]
+        self.control_hz = self._episode.meta.control_hz
+        self.execute_rows = self._episode.meta.execute_rows
+        self.marks = self._read_marks()
+
+    @property
+    def length(self) -> int:
+        """Frames of the main line."""
+        return len(self.steps)
+
+    def mark_at(self, position: int) -> ChunkMark:
+        """Return the chunk that a position belongs to."""
+        starts = [m.start for m in self.marks]
+        return self.marks[max(0, int(np.searchsorted(starts, position, side="right")) - 1)]
+
+    def frames(self, position: int) -> dict[str, CameraFrame]:
+        """Return all cameras at a position; decodes JPEGs."""
+        step = int(self.steps[position])
+        mark = self.mark_at(position)
+        is_boundary = position == mark.start
+        result = {}
+        for camera in self.cameras:
+            image = (
+                self._episode.boundary_image(camera, mark.index) if is_boundary else self._episode.frame(camera, step)
+            )
+            result[camera] = CameraFrame(image, 0, self._episode.calibration(camera, step))
+        return result
+
+    def observation(self, position: int) -> Observation:
+        """Return the robot's state at a position, without pictures."""
+        return self._episode.step_observation(int(self.steps[position]), has_images=False)
+
+    def fan(self, chunk: int) -> Fan:
+        """Return what was offered at a chunk, to be drawn like a live fan."""
+        return _fan_of(self, chunk)
+
+    def build_fan(self, chunk: int) -> Fan:
+        """Read a chunk's offers from disk."""
+        offers = self._episode.offers(chunk)
+        candidates = tuple(
+            Candidate(
+                label=label,
+                kind=offers.kinds[i],
+                command=command_of(label),
+                noise=offers.noises[i],
+                chunk=offers.chunks[i],
+                path=offers.paths[i],
+                reference=None,
+                reference_path=None,
+                verdict=offers.verdicts[i],
+            )
+            for i, label in enumerate(offers.labels)
+        )
+        latency = self._episode.arrays["chunks/latency"][chunk]
+        return Fan(
+            request_id=chunk,
+            observation=self._episode.observation(chunk, has_images=False),
+            candidates=candidates,
+            plan=self._episode.plan(chunk),
+            features=np.zeros(0, dtype=np.float32),
+            encode_ms=float(latency[0]),
+            steer_ms=float(latency[1]),
+            execute_rows=self.execute_rows,
+            made_ns=0,
+        )
+
+    def _read_marks(self) -> tuple[ChunkMark, ...]:
+        episode, marks, start = self._episode, [], 0
+        main = set(episode.main_line)
+        undone: dict[int, list[str]] = {}
+        for chunk in range(episode.n_chunks):
+            if chunk not in main:
+                offers = episode.offers(chunk)
+                undone.setdefault(int(episode.arrays["chunks/parent"][chunk]), []).append(offers.labels[offers.picked])
+        for chunk in episode.main_line:
+            offers, rows = episode.offers(chunk), len(episode.steps_of(chunk))
+            noise = episode.arrays["chunks/noise"][chunk]
+            is_finite = bool(np.isfinite(noise).all())
+            marks.append(
+                ChunkMark(
+                    index=chunk,
+                    start=start,
+                    stop=start + rows,
+                    label=offers.labels[offers.picked],
+                    kind=offers.kinds[offers.picked],
+                    driver=episode.text("chunks/driver", chunk),
+                    device=episode.text("chunks/device", chunk),
+                    reason=episode.text("chunks/reason", chunk),
+                    is_correction=bool(episode.arrays["chunks/is_correction"][chunk]),
+                    noise_norm=float(np.sqrt(np.mean(noise.astype(np.float64) ** 2))) if is_finite else float("nan"),
+                    authority=offers.verdicts[offers.picked].authority,
+                    branches=tuple(undone.get(int(episode.arrays["chunks/parent"][chunk]), ())),
+                )
+            )
+            start += rows
+        return tuple(marks)
+
+
+@lru_cache(maxsize=64)
+def _fan_of(record: Record, chunk: int) -> Fan:
+    return record.build_fan(chunk)
+
+
+def command_of(label: str) -> Command | None:
+    """Return the command of a label, or None for the policy's own candidates."""
+    if label in (UNSTEERED, LEARNED):
+        return None
+    try:
+        return Command.parse(label)
+    except (ValueError, IndexError, ConfigError):
+        return None

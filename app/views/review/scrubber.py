@@ -1,0 +1,138 @@
+"""The scrubber: where in the episode, what was picked at each chunk, and whether its noise regenerates it. GUI thread."""
+
+from app import theme
+from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
+from app.views.review.record import ChunkMark, Record, command_of
+from frs_core.events import CandidateKind
+
+
+class Scrubber(QtWidgets.QWidget):
+    """A time line with chunk marks; click or drag to go there."""
+
+    position_chosen = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._record: Record | None = None
+        self._position = 0
+        self._checks: dict[int, bool] = {}
+        self.setMinimumHeight(58)
+        self.setMaximumHeight(58)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setMouseTracking(True)
+        self.setAccessibleName("Time line of the episode")
+
+    def show_record(self, record: Record | None) -> None:
+        """Show another episode."""
+        self._record, self._position, self._checks = record, 0, {}
+        self.update()
+
+    def show_position(self, position: int) -> None:
+        """Move the cursor."""
+        self._position = position
+        self.update()
+
+    def show_checks(self, checks: dict[int, bool]) -> None:
+        """Show for each chunk whether the stored noise regenerates it."""
+        self._checks = dict(checks)
+        self.update()
+
+    def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
+        """Draw bar, chunks, glyphs, dots and cursor."""
+        painter = QtGui.QPainter(self)
+        painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+        tokens = theme.current()
+        painter.fillRect(self.rect(), theme.colour(tokens.panel))
+        record = self._record
+        if record is None or record.length == 0:
+            painter.setPen(theme.colour(tokens.dim))
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "Choose an episode")
+            return
+        font = painter.font()
+        font.setPixelSize(13)
+        font.setBold(True)
+        painter.setFont(font)
+        for mark in record.marks:
+            self._paint_mark(painter, mark, tokens)
+        x = self._x(self._position + 0.5)
+        painter.setPen(QtGui.QPen(theme.colour(tokens.text), 2))
+        painter.drawLine(QtCore.QPointF(x, 2), QtCore.QPointF(x, self.height() - 2))
+        painter.setBrush(theme.colour(tokens.text))
+        painter.drawPolygon(QtGui.QPolygonF([QtCore.QPointF(x - 5, 0), QtCore.QPointF(x + 5, 0), QtCore.QPointF(x, 7)]))
+
+    def _paint_mark(self, painter: QtGui.QPainter, mark: ChunkMark, tokens: theme.Theme) -> None:
+        left, right = self._x(mark.start), self._x(mark.stop)
+        box = QtCore.QRectF(left + 1, 8, max(2.0, right - left - 2), 34)
+        colour = _mark_colour(mark)
+        painter.setPen(
+            QtGui.QPen(theme.colour(tokens.bad if mark.is_correction else tokens.line), 2 if mark.is_correction else 1)
+        )
+        painter.setBrush(theme.colour(theme.HALO))
+        painter.drawRoundedRect(box, 3, 3)
+        if box.width() > 9:
+            painter.setPen(theme.colour(colour))
+            text = mark.glyph + ("⎇" if mark.branches and box.width() > 26 else "")
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+        else:
+            painter.fillRect(box.adjusted(0, 8, 0, -8), theme.colour(colour))
+        is_good = self._checks.get(mark.index)
+        centre = QtCore.QPointF(box.center().x(), 50)
+        if is_good is None:
+            painter.setPen(QtGui.QPen(theme.colour(tokens.dim), 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawEllipse(centre, 2.5, 2.5)
+        elif is_good:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(theme.colour(tokens.good))
+            painter.drawEllipse(centre, 3.5, 3.5)
+        else:
+            painter.setPen(QtGui.QPen(theme.colour(tokens.bad), 2))
+            painter.drawLine(centre + QtCore.QPointF(-3, -3), centre + QtCore.QPointF(3, 3))
+            painter.drawLine(centre + QtCore.QPointF(-3, 3), centre + QtCore.QPointF(3, -3))
+
+    def mousePressEvent(self, event: QtGui.QMouseEvent | None) -> None:
+        """Go to the pointer."""
+        assert event is not None
+        self._go(event.position().x())
+
+    def mouseMoveEvent(self, event: QtGui.QMouseEvent | None) -> None:
+        """Drag, or tell what lies under the pointer."""
+        assert event is not None
+        if event.buttons() & Qt.MouseButton.LeftButton:
+            self._go(event.position().x())
+        elif self._record is not None and self._record.length:
+            mark = self._record.mark_at(self._at(event.position().x()))
+            self.setToolTip(mark_sentence(mark, self._checks.get(mark.index)))
+
+    def _go(self, x: float) -> None:
+        if self._record is not None and self._record.length:
+            self.position_chosen.emit(self._at(x))
+
+    def _at(self, x: float) -> int:
+        assert self._record is not None
+        return max(0, min(self._record.length - 1, int((x - 6) / max(1.0, self.width() - 12) * self._record.length)))
+
+    def _x(self, position: float) -> float:
+        assert self._record is not None
+        return 6 + position / max(1, self._record.length) * (self.width() - 12)
+
+
+def mark_sentence(mark: ChunkMark, is_good: bool | None) -> str:
+    """Return what happened at a chunk, in words."""
+    parts = [f"Chunk {mark.index}: {mark.label} by {mark.driver} ({mark.device})"]
+    if mark.is_correction:
+        parts.append("a correction")
+    if mark.branches:
+        parts.append(f"tried first and undone: {', '.join(mark.branches)}")
+    if is_good is not None:
+        parts.append("noise regenerates the chunk" if is_good else "noise does NOT regenerate the chunk")
+    return ", ".join(parts)
+
+
+def _mark_colour(mark: ChunkMark) -> str:
+    if mark.kind is CandidateKind.UNSTEERED:
+        return theme.UNSTEERED_CORE
+    if mark.kind is CandidateKind.LEARNED:
+        return theme.LEARNED_CORE
+    command = command_of(mark.label)
+    return theme.DIRECTION_CORE[command.direction] if command and command.direction else theme.CORE_GREY

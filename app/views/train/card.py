@@ -1,0 +1,88 @@
+"""The before/after card of a trained noise policy. GUI thread."""
+
+import math
+
+from app.qt import Qt, QtWidgets
+from app.views.widgets import label, set_tone
+from frs_core.evaluation.wilson import format_rate
+from frs_core.learning import Card, TrainResult
+
+ROWS = (
+    ("noise", "Noise error", "Mean square between predicted and executed noise; smaller is better"),
+    ("agreement", "Agrees with you", "How often the offer nearest to its noise is the one you picked"),
+    ("success", "Success in simulation", "Fresh episodes on scenes nobody has seen, with the 95 % Wilson interval"),
+)
+
+
+class BeforeAfter(QtWidgets.QFrame):
+    """Three figures, before and after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "panel")
+        grid = QtWidgets.QGridLayout(self)
+        grid.setHorizontalSpacing(18)
+        grid.addWidget(label("Before and after", "title"), 0, 0)
+        for column, text in ((1, "policy alone"), (2, "with the noise policy")):
+            grid.addWidget(label(text, "caption"), 0, column, Qt.AlignmentFlag.AlignBottom)
+        self._cells: dict[tuple[str, int], QtWidgets.QLabel] = {}
+        for row, (key, title, tip) in enumerate(ROWS, 1):
+            name = label(title)
+            name.setToolTip(tip)
+            grid.addWidget(name, row, 0)
+            for column in (1, 2):
+                cell = label("–", "value")
+                cell.setToolTip(tip)
+                cell.setAccessibleName(f"{title}, {'before' if column == 1 else 'after'}")
+                grid.addWidget(cell, row, column)
+                self._cells[key, column] = cell
+        self.story = label("", "caption", wrap=True)
+        grid.addWidget(self.story, len(ROWS) + 1, 0, 1, 3)
+        grid.setColumnStretch(2, 1)
+
+    def show_result(self, result: TrainResult) -> None:
+        """Show a finished training."""
+        self.show_card(result.card)
+        held = (
+            "episodes it never saw"
+            if result.card.is_held_out
+            else "its own training chunks (too few episodes to hold one out)"
+        )
+        words = [
+            f"{result.name}: {result.episodes} episodes, {result.chunks} chunks, {result.steps} steps in "
+            f"{result.seconds:.0f} s{', stopped early' if result.was_cancelled else ''}",
+            f"figures of {result.card.chunks} chunks of {held}",
+            *result.notes,
+        ]
+        self.story.setText(". ".join(words))
+
+    def show_card(self, card: Card) -> None:
+        """Show the figures of a card."""
+        self._set("noise", _number(card.error_before), _number(card.error_after), card.error_after < card.error_before)
+        self._set(
+            "agreement", _share(card.agreement_before), _share(card.agreement_after), card.agreement_after > card.chance
+        )
+        self._set("success", "–", "–", None)
+
+    def show_success(self, before: tuple[int, int], after: tuple[int, int]) -> None:
+        """Show (successes, trials) of both."""
+        is_better = after[1] > 0 and before[1] > 0 and after[0] / after[1] > before[0] / before[1]
+        self._set("success", format_rate(*before), format_rate(*after), is_better if after[1] else None)
+
+    def text(self, key: str, column: int) -> str:
+        """What a cell says."""
+        return self._cells[key, column].text()
+
+    def _set(self, key: str, before: str, after: str, is_better: bool | None) -> None:
+        self._cells[key, 1].setText(before)
+        sign = "" if is_better is None or after == "–" else ("  ▲ better" if is_better else "  ▼ not better")
+        self._cells[key, 2].setText(after + sign)
+        set_tone(self._cells[key, 2], "" if not sign else ("good" if is_better else "warn"))
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "–"
+
+
+def _share(value: float) -> str:
+    return f"{value:.0%}" if math.isfinite(value) else "–"

@@ -1,0 +1,85 @@
+"""Compares the policy alone with the learned one on fresh simulated episodes, in processes of its own.
+
+Runs `frs_core.evaluation` from a job thread; the thread only waits for workers. Both methods meet the same scenes.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from frs_core.evaluation.methods import find_method
+from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
+from frs_core.evaluation.worker import WorkerJob
+
+BEFORE, AFTER = "base", "dsbc"
+FIRST_SEED = 900_000
+"""Scenes far from those that operators start with, so that they are fresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Successes so far."""
+
+    before: tuple[int, int]
+    """(successes, episodes) of the policy alone."""
+    after: tuple[int, int]
+    done: int
+    total: int
+    seconds_left: float
+
+
+def compare(
+    noise_policy: Path,
+    *,
+    world: str,
+    policy: str,
+    task: str,
+    episodes: int,
+    report: Callable[[object], None],
+    is_stopped: Callable[[], bool],
+) -> Comparison:
+    """Return successes on fresh episodes with and without the noise policy.
+
+    Args:
+        noise_policy: folder of the saved policy.
+        world: registry name of a simulated world.
+        policy: registry name of the generalist.
+        task: which task.
+        episodes: how many per method.
+        report: told a `Comparison` after each episode.
+        is_stopped: asked after each episode.
+    Raises:
+        FrsError: world or policy cannot be loaded.
+    """
+    latest = Comparison((0, 0), (0, 0), 0, 2 * episodes, float("nan"))
+    counts = {BEFORE: [0, 0], AFTER: [0, 0]}
+
+    def on_progress(progress: EvalProgress) -> bool:
+        nonlocal latest
+        last = progress.last
+        if last is not None and not last.error:
+            counts[last.method][0] += last.success
+            counts[last.method][1] += 1
+        latest = Comparison(
+            (counts[BEFORE][0], counts[BEFORE][1]),
+            (counts[AFTER][0], counts[AFTER][1]),
+            progress.done,
+            progress.total,
+            progress.seconds_left,
+        )
+        report(latest)
+        return not is_stopped()
+
+    with tempfile.TemporaryDirectory(prefix="frs-compare-") as scratch:
+        learned = Path(scratch) / "learned" / task
+        learned.mkdir(parents=True)
+        (learned / find_method(AFTER).learned).symlink_to(noise_policy.resolve(), target_is_directory=True)
+        spec = EvalSpec(
+            methods=(BEFORE, AFTER),
+            tasks=(task,),
+            seeds=tuple(range(FIRST_SEED, FIRST_SEED + episodes)),
+            job=WorkerJob(setup={"world": world, "policy": policy}, learned=str(Path(scratch) / "learned")),
+        )
+        run_evaluation(spec, Path(scratch) / "results.jsonl", workers=1, on_progress=on_progress)
+    return latest

@@ -1,0 +1,55 @@
+"""Live training loss and held-out loss. GUI thread."""
+
+import math
+
+import pyqtgraph as pg
+
+from app import theme
+from app.qt import Qt
+from frs_core.learning import Progress
+
+
+class Curve(pg.PlotWidget):
+    """Two curves over gradient steps; the held-out one is dashed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setAccessibleName("Training loss")
+        self.setLabel("left", "loss")
+        self.setLabel("bottom", "gradient steps")
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.setMouseEnabled(x=False, y=False)
+        self.addLegend(offset=(-10, 10))
+        self._loss = self.plot([], [], name="training")
+        self._held = self.plot([], [], name="held out", symbol="o", symbolSize=4)
+        self._points: list[tuple[float, float, float]] = []
+        self.use_theme()
+
+    def start(self) -> None:
+        """Begin anew."""
+        self._points = []
+        self._show()
+
+    def add(self, progress: Progress) -> None:
+        """Draw one more report."""
+        if math.isfinite(progress.loss):
+            self._points.append((progress.step, progress.loss, progress.held_out))
+            self._show()
+
+    def use_theme(self) -> None:
+        """Take the present colours."""
+        tokens, colours = theme.current(), theme.plot_colours()
+        self.setBackground(tokens.panel)
+        for name in ("left", "bottom"):
+            self.getAxis(name).setPen(tokens.line)
+            self.getAxis(name).setTextPen(tokens.dim)
+        self._loss.setPen(pg.mkPen(colours[0], width=2))
+        self._held.setPen(pg.mkPen(colours[1], width=2, style=Qt.PenStyle.DashLine))
+        self._held.setSymbolBrush(colours[1])
+
+    def _show(self) -> None:
+        held = [(x, h) for x, _, h in self._points if math.isfinite(h)]
+        self._loss.setData([p[0] for p in self._points], [p[1] for p in self._points])
+        self._held.setData([p[0] for p in held], [p[1] for p in held])

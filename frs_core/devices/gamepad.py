@@ -1,0 +1,266 @@
+"""Gamepads through pygame's SDL, hot-plugged, all of them behind one `InputDevice`.
+
+Problem: a hundred makes of gamepad number their buttons differently and can be unplugged in mid-chunk. Idea: SDL's own mapping
+("controller") names the buttons where it knows the pad; a raw joystick uses a plain fallback order. Sticks become one
+dominant direction each. Unplugging releases every control and is told as a notice.
+
+Example: pushing the left stick of pad "Xbox" to the left yields HINTED then PRESSED of "pad:left_stick_left".
+pygame must be polled on the thread that initialised it: call everything from one thread (the GUI's). About 1 us per poll.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from frs_core.devices.base import ControlChange, DeviceEvent, DeviceNotice, DominantAxis, InputDevice, Stage
+from frs_core.errors import DeviceError
+
+_ENVIRONMENT = {
+    "SDL_VIDEODRIVER": "dummy",
+    "SDL_AUDIODRIVER": "dummy",
+    "SDL_JOYSTICK_ALLOW_BACKGROUND_EVENTS": "1",
+    "PYGAME_HIDE_SUPPORT_PROMPT": "1",
+    # Without it SIGTERM no longer ends the process: SDL turns it into an event.
+    "SDL_NO_SIGNAL_HANDLERS": "1",
+}
+
+BUTTONS: Mapping[int, str] = MappingProxyType(
+    {
+        0: "a",
+        1: "b",
+        2: "x",
+        3: "y",
+        4: "back",
+        5: "guide",
+        6: "start",
+        7: "left_stick",
+        8: "right_stick",
+        9: "left_shoulder",
+        10: "right_shoulder",
+        11: "dpad_up",
+        12: "dpad_down",
+        13: "dpad_left",
+        14: "dpad_right",
+    }
+)
+"""SDL controller button -> control. Source: SDL_GameControllerButton."""
+RAW_BUTTONS: Mapping[int, str] = MappingProxyType(
+    {0: "a", 1: "b", 2: "x", 3: "y", 4: "left_shoulder", 5: "right_shoulder", 6: "back", 7: "start"}
+)
+"""Joystick button -> control for pads SDL has no mapping for. Guess; the order of XInput pads."""
+_STICKS = {"left_stick": (0, 1), "right_stick": (2, 3)}
+_TRIGGERS = {4: "left_trigger", 5: "right_trigger"}
+_TRIGGER_ENTER, _TRIGGER_LEAVE = 0.5, 0.35
+_SPACEMOUSE_VENDORS = {0x256F}
+"""3D mice also show up as joysticks; they have their own back end."""
+
+CONTROLS = (
+    *(f"pad:{name}" for name in BUTTONS.values()),
+    *(f"pad:{stick}_{side}" for stick in _STICKS for side in ("left", "right", "up", "down")),
+    *(f"pad:{name}" for name in _TRIGGERS.values()),
+)
+
+
+class Gamepad(InputDevice):
+    """Every connected gamepad."""
+
+    kind = "gamepad"
+    controls = CONTROLS
+
+    def __init__(self) -> None:
+        """Start SDL's joystick part.
+
+        Raises:
+            DeviceError: pygame is missing or SDL does not start.
+        """
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        try:
+            import pygame
+            from pygame._sdl2 import controller
+        except ImportError as error:
+            raise DeviceError(
+                f"Gamepads need pygame, which cannot be imported: {error}. Install it with pip."
+            ) from error
+        self._pygame: Any = pygame
+        self._controller: Any = controller
+        try:
+            pygame.display.init()
+            pygame.joystick.init()
+            controller.init()
+        except pygame.error as error:
+            raise DeviceError(f"Gamepads cannot be read: {error}. Check the permissions of /dev/input.") from error
+        self._pads: dict[int, _Pad] = {}
+        self._is_open = True
+
+    def poll(self) -> list[DeviceEvent]:
+        """Return what happened; see InputDevice."""
+        if not self._is_open:
+            return []
+        pygame, found = self._pygame, []
+        for event in pygame.event.get():
+            if event.type == pygame.JOYDEVICEADDED:
+                found += self._add(event.device_index)
+            elif event.type == pygame.JOYDEVICEREMOVED:
+                found += self._remove(event.instance_id)
+            else:
+                found += self._input(event)
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the connected pads."""
+        return tuple(pad.name for pad in self._pads.values())
+
+    @property
+    def status(self) -> str:
+        """Which pads are connected."""
+        return f"Connected: {', '.join(self.names)}" if self._pads else "No gamepad; plug one in at any time"
+
+    @property
+    def levels(self) -> Mapping[str, float]:
+        """Present value of each control that is not at rest."""
+        merged: dict[str, float] = {}
+        for pad in self._pads.values():
+            merged.update(pad.levels)
+        return merged
+
+    def close(self) -> None:
+        """Stop SDL."""
+        if self._is_open:
+            self._is_open = False
+            for pad in self._pads.values():
+                pad.close()
+            self._pads.clear()
+            with contextlib.suppress(self._pygame.error):
+                self._controller.quit()
+                self._pygame.joystick.quit()
+                self._pygame.display.quit()
+
+    def _add(self, device_index: int) -> list[DeviceEvent]:
+        try:
+            joystick = self._pygame.joystick.Joystick(device_index)
+        except self._pygame.error:
+            # Unplugged again before it could be opened; its removal follows.
+            return []
+        if _is_spacemouse(joystick) or joystick.get_instance_id() in self._pads:
+            return []
+        controller = self._controller.Controller(device_index) if self._controller.is_controller(device_index) else None
+        pad = _Pad(joystick, controller)
+        self._pads[joystick.get_instance_id()] = pad
+        return [DeviceNotice(self.kind, pad.name, True)]
+
+    def _remove(self, instance: int) -> list[DeviceEvent]:
+        pad = self._pads.pop(instance, None)
+        if pad is None:
+            return []
+        released = pad.release_all()
+        pad.close()
+        return [*released, DeviceNotice(self.kind, pad.name, False)]
+
+    def _input(self, event: Any) -> list[DeviceEvent]:
+        pad = self._pads.get(getattr(event, "instance_id", -1))
+        if pad is None:
+            return []
+        pygame = self._pygame
+        if pad.is_mapped:
+            if event.type in (pygame.CONTROLLERBUTTONDOWN, pygame.CONTROLLERBUTTONUP):
+                return pad.button(BUTTONS.get(event.button), event.type == pygame.CONTROLLERBUTTONDOWN)
+            if event.type == pygame.CONTROLLERAXISMOTION:
+                return pad.axis(event.axis, event.value / 32767.0)
+            return []
+        if event.type in (pygame.JOYBUTTONDOWN, pygame.JOYBUTTONUP):
+            return pad.button(RAW_BUTTONS.get(event.button), event.type == pygame.JOYBUTTONDOWN)
+        if event.type == pygame.JOYAXISMOTION:
+            return pad.axis(event.axis, event.value)
+        if event.type == pygame.JOYHATMOTION:
+            return pad.hat(event.value)
+        return []
+
+
+class _Pad:
+    """One pad: its buttons, sticks and triggers as controls."""
+
+    def __init__(self, joystick: Any, controller: Any) -> None:
+        self.name: str = joystick.get_name()
+        self.is_mapped = controller is not None
+        self.levels: dict[str, float] = {}
+        self._joystick, self._controller = joystick, controller
+        self._down: set[str] = set()
+        self._values = dict.fromkeys(range(8), 0.0)
+        self._sticks = {
+            name: DominantAxis([(f"pad:{name}_left", f"pad:{name}_right"), (f"pad:{name}_up", f"pad:{name}_down")])
+            for name in _STICKS
+        }
+
+    def close(self) -> None:
+        """Let SDL free it."""
+        with contextlib.suppress(Exception):
+            self._joystick.quit()
+
+    def button(self, name: str | None, is_down: bool) -> list[DeviceEvent]:
+        """Return the change of a button."""
+        if name is None:
+            return []
+        control = f"pad:{name}"
+        if is_down == (control in self._down):
+            return []
+        return [self._change(control, Stage.PRESSED if is_down else Stage.RELEASED, float(is_down))]
+
+    def hat(self, value: tuple[int, int]) -> list[DeviceEvent]:
+        """Return the changes of a raw hat (right and up positive)."""
+        wanted = {
+            "dpad_left": value[0] < 0,
+            "dpad_right": value[0] > 0,
+            "dpad_up": value[1] > 0,
+            "dpad_down": value[1] < 0,
+        }
+        return [change for name, is_down in wanted.items() for change in self.button(name, is_down)]
+
+    def axis(self, axis: int, value: float) -> list[DeviceEvent]:
+        """Return the changes of an axis, -1..1 (down and right positive); triggers 0..1."""
+        if axis in _TRIGGERS:
+            control = f"pad:{_TRIGGERS[axis]}"
+            level = value if self.is_mapped else (value + 1) / 2
+            is_down = level > (_TRIGGER_LEAVE if control in self._down else _TRIGGER_ENTER)
+            self.levels[control] = max(0.0, level)
+            return self.button(_TRIGGERS[axis], is_down)
+        self._values[axis] = value
+        found: list[DeviceEvent] = []
+        for name, (x, y) in _STICKS.items():
+            if axis in (x, y):
+                changes = self._sticks[name].update([self._values[x], self._values[y]])
+                found += [self._change(*change) for change in changes]
+                self._show_stick(name, self._values[x], self._values[y])
+        return found
+
+    def release_all(self) -> list[DeviceEvent]:
+        """Return the releases of everything that is down."""
+        found: list[DeviceEvent] = []
+        for stick in self._sticks.values():
+            found += [self._change(*change) for change in stick.release()]
+        found += [self._change(control, Stage.RELEASED, 0.0) for control in sorted(self._down)]
+        self.levels.clear()
+        return found
+
+    def _show_stick(self, name: str, x: float, y: float) -> None:
+        for side, value in (("left", -x), ("right", x), ("up", -y), ("down", y)):
+            self.levels[f"pad:{name}_{side}"] = max(0.0, min(1.0, value))
+
+    def _change(self, control: str, stage: Stage, value: float) -> ControlChange:
+        if stage is Stage.PRESSED:
+            self._down.add(control)
+        else:
+            self._down.discard(control)
+        self.levels[control] = value
+        return ControlChange("gamepad", control, stage, value, time.monotonic_ns())
+
+
+def _is_spacemouse(joystick: Any) -> bool:
+    """Whether SDL's GUID names a 3D mouse's vendor (bytes 4 and 5, little endian)."""
+    guid = joystick.get_guid()
+    vendor = int(guid[10:12] + guid[8:10], 16) if len(guid) >= 12 else 0
+    return vendor in _SPACEMOUSE_VENDORS or (vendor == 0x046D and "space" in joystick.get_name().lower())

@@ -1,0 +1,171 @@
+"""SpaceMice through pyspacemouse, read by a thread of their own.
+
+Problem: a 3D mouse reports six analogue axes in two alternating reports, holds its last value at rest, and dies with an
+exception when unplugged. Idea: a thread drains reports at 200 Hz into one slot; `poll` turns the three translations into
+one dominant direction with dead zone and hysteresis. Without the device or its system library everything else works, and
+`status` says how to get it. Frame: puck pushed away = forward, to the left = left, lifted = up, as an operator behind the
+robot sees it; the input map and the camera frame do the rest.
+
+Example: pushing the puck away to 0.6 yields HINTED then PRESSED of "puck:forward".
+"""
+
+import contextlib
+import io
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from frs_core.devices.base import ControlChange, DeviceEvent, DeviceNotice, DominantAxis, InputDevice, Stage
+
+READ_HZ = 200.0
+RESCAN_S = 1.0
+BUTTONS = ("puck:button_left", "puck:button_right")
+CONTROLS = ("puck:left", "puck:right", "puck:back", "puck:forward", "puck:down", "puck:up", *BUTTONS)
+LIBRARY_HINT = (
+    "SpaceMouse needs the system library hidapi: on Debian and Ubuntu run `sudo apt install libhidapi-hidraw0`"
+)
+UDEV_HINT = (
+    "No SpaceMouse. If one is plugged in, allow reading it: "
+    'KERNEL=="hidraw*", ATTRS{idVendor}=="256f", MODE="0660", TAG+="uaccess" in /etc/udev/rules.d/'
+)
+
+
+class SpaceMouse(InputDevice):
+    """The first SpaceMouse found.
+
+    Args:
+        open_puck: opens the device and returns an object with `read() -> state`, `close()` and a `name`; None = pyspacemouse.
+    """
+
+    kind = "spacemouse"
+    controls = CONTROLS
+
+    def __init__(self, open_puck: "Callable[[], Any] | None" = None) -> None:
+        self._open_puck = open_puck or _open
+        self._events: queue.Queue[DeviceEvent] = queue.Queue(maxsize=1024)
+        self._state: tuple[float, float, float, tuple[bool, ...]] | None = None
+        self._lock = threading.Lock()
+        self._axes = DominantAxis(
+            [("puck:left", "puck:right"), ("puck:back", "puck:forward"), ("puck:down", "puck:up")]
+        )
+        self._buttons: tuple[bool, ...] = (False, False)
+        self._levels: dict[str, float] = {}
+        self._name = ""
+        self._status = "Looking for a SpaceMouse"
+        self._is_closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="frs-spacemouse", daemon=True)
+        self._thread.start()
+
+    def poll(self) -> list[DeviceEvent]:
+        """Return what happened; see InputDevice."""
+        found: list[DeviceEvent] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                event = self._events.get_nowait()
+                if isinstance(event, DeviceNotice) and not event.is_connected:
+                    found += self._release_all()
+                found.append(event)
+        with self._lock:
+            state, self._state = self._state, None
+        if state is not None and self._name:
+            found += self._take(state)
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of the connected puck."""
+        return (self._name,) if self._name else ()
+
+    @property
+    def status(self) -> str:
+        """What is connected, or how to get it connected."""
+        return self._status
+
+    @property
+    def levels(self) -> Mapping[str, float]:
+        """Present value of each control."""
+        return dict(self._levels)
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._is_closing.set()
+        self._thread.join(2.0)
+
+    def _take(self, state: tuple[float, float, float, tuple[bool, ...]]) -> list[DeviceEvent]:
+        x, y, z, buttons = state
+        found = [self._change(*change) for change in self._axes.update([x, y, z])]
+        for (low, high), value in zip(self._axes.pairs, (x, y, z), strict=True):
+            self._levels[low], self._levels[high] = max(0.0, min(1.0, -value)), max(0.0, min(1.0, value))
+        for i, control in enumerate(BUTTONS):
+            is_down = i < len(buttons) and buttons[i]
+            if is_down != self._buttons[i]:
+                found.append(self._change(control, Stage.PRESSED if is_down else Stage.RELEASED, float(is_down)))
+        self._buttons = tuple(i < len(buttons) and buttons[i] for i in range(len(BUTTONS)))
+        return found
+
+    def _release_all(self) -> list[DeviceEvent]:
+        return self._take((0.0, 0.0, 0.0, (False, False)))
+
+    def _change(self, control: str, stage: Stage, value: float) -> DeviceEvent:
+        self._levels[control] = value
+        return ControlChange(self.kind, control, stage, value, time.monotonic_ns())
+
+    # --- the reading thread ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._is_closing.is_set():
+            puck = self._find()
+            if puck is None:
+                self._is_closing.wait(RESCAN_S)
+                continue
+            self._name = str(getattr(puck, "name", "") or "SpaceMouse")
+            self._status = f"Connected: {self._name}"
+            self._tell(DeviceNotice(self.kind, self._name, True))
+            self._read_until_lost(puck)
+            name, self._name = self._name, ""
+            with contextlib.suppress(Exception):
+                puck.close()
+            if not self._is_closing.is_set():
+                self._status = f"{name} was unplugged"
+                self._tell(DeviceNotice(self.kind, name, False))
+
+    def _find(self) -> Any:
+        try:
+            return self._open_puck()
+        except ImportError as error:
+            self._status = f"SpaceMouse needs pyspacemouse: {error}. Install it with pip."
+        except Exception as error:  # The library raises RuntimeError for a missing library and for a missing device.
+            is_library = "hid api" in str(error).lower() or "hidapi" in str(error).lower()
+            self._status = LIBRARY_HINT if is_library else UDEV_HINT
+        return None
+
+    def _read_until_lost(self, puck: Any) -> None:
+        last = -1.0
+        while not self._is_closing.is_set():
+            try:
+                # One read consumes one report; translation and rotation arrive apart.
+                for _ in range(16):
+                    state = puck.read()
+                    if state is None or state.t == last:
+                        break
+                    last = state.t
+                    with self._lock:
+                        self._state = (state.x, state.y, state.z, tuple(bool(b) for b in state.buttons))
+            except Exception:  # Whatever the library raises here means that the device is gone.
+                return
+            self._is_closing.wait(1.0 / READ_HZ)
+
+    def _tell(self, event: DeviceEvent) -> None:
+        with contextlib.suppress(queue.Full):
+            self._events.put_nowait(event)
+
+
+def _open() -> Any:
+    """Open the first puck with axes x right, y away, z up."""
+    import pyspacemouse
+
+    # It prints the device's name; a library has no business on stdout.
+    with contextlib.redirect_stdout(io.StringIO()):
+        return pyspacemouse.open(axis_convention=pyspacemouse.AxisConvention.HID_Z_UP)

@@ -1007,7 +1007,7 @@ class OpenpiModel:
             # Their time runs from action to noise, and so does their velocity.
             tokens, own, ar, condition = model.embed_suffix(wide, x, jnp.full((rows,), 1.0 - t, jnp.float32))
             size = tokens.shape[1]
-            blocks = jnp.kron(jnp.eye(rows, dtype=bool), make_attn_mask(own[:1], ar)[0])
+            blocks = jnp.kron(jnp.eye(rows, dtype=jnp.int8), make_attn_mask(own[:1], ar)[0].astype(jnp.int8)) > 0
             attend = jnp.concatenate([jnp.broadcast_to(mask, (rows * size, mask.shape[1])), blocks], axis=1)
             places = jnp.tile(mask.sum(axis=1, keepdims=True) + jnp.arange(size)[None], (1, rows))
             (_, out), _ = model.PaliGemma.llm(

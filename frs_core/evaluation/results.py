@@ -41,7 +41,6 @@ class Result:
     chunks: int = 0
     steered_chunks: int = 0
     seconds: float = 0.0
-    act_ms: float = 0.0
     trained: str = ""
     """First characters of the trained policy's weights hash; empty when nothing was trained."""
     error: str = ""

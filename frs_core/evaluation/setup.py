@@ -26,6 +26,8 @@ class SetupSpec:
     policy_options: Mapping[str, Any] = field(default_factory=dict)
     operator: str = ""
     """`module:Class` of the scripted operator; empty = the world's own."""
+    demonstrator: str = ""
+    """`module:function` of the demonstrator; empty = the world's own."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -35,6 +37,7 @@ class SetupSpec:
             "policy": self.policy,
             "policy_options": dict(self.policy_options),
             "operator": self.operator,
+            "demonstrator": self.demonstrator,
         }
 
 

@@ -4,6 +4,7 @@ Every worker computes on one thread, so that n workers use n cores and results d
 """
 
 import os
+import signal
 import traceback
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -14,7 +15,7 @@ from frs_core.errors import FrsError
 from frs_core.evaluation.results import Cell, Result
 
 if TYPE_CHECKING:
-    from frs_core.evaluation.rollout import ActorLike
+    from frs_core.evaluation.rollout import MethodRunner
     from frs_core.evaluation.setup import Bench
 
 
@@ -30,6 +31,8 @@ class WorkerJob:
     """Root of trained policies."""
     films: str = ""
     """Folder for films of the episodes; empty = none."""
+    film_seeds: tuple[int, ...] | None = None
+    """Scenes that are filmed; None = all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Runner:
         self._job = job
         self._bench: Bench = open_bench(SetupSpec(**job.setup))
         self._settings = RolloutSettings(**job.rollout)
-        self._actors: dict[tuple[str, str], tuple[ActorLike, str]] = {}
+        self._methods: dict[tuple[str, str], tuple[MethodRunner, str]] = {}
         self.ready = Ready(self._bench.policy.spec.fingerprint)
 
     def facts(self) -> Ready:
@@ -66,19 +69,12 @@ class Runner:
 
     def run(self, cell: Cell) -> Result:
         """Return how one episode went; what goes wrong in it becomes a result with an error."""
-        from frs_core.evaluation.rollout import run_rollout
+        from frs_core.evaluation.rollout import steered_chunks
 
         try:
-            actor, trained = self._actor(cell)
+            runner, trained = self._runner(cell)
             film = self._film(cell)
-            rollout = run_rollout(
-                self._bench,
-                actor,
-                task=cell.task,
-                seed=cell.seed,
-                settings=self._settings,
-                on_observation=film.add if film else None,
-            )
+            outcome = runner.run(task=cell.task, seed=cell.seed, show=film.add if film else None)
             if film:
                 film.close()
         except FrsError as error:
@@ -90,12 +86,11 @@ class Runner:
             cell.method,
             cell.task,
             cell.seed,
-            rollout.success,
-            steps=rollout.steps,
-            chunks=rollout.chunks,
-            steered_chunks=rollout.steered_chunks,
-            seconds=round(rollout.seconds, 3),
-            act_ms=round(rollout.act_ms, 2),
+            outcome.success,
+            steps=outcome.steps,
+            chunks=outcome.chunks,
+            steered_chunks=steered_chunks(outcome),
+            seconds=round(outcome.seconds, 3),
             trained=trained,
         )
 
@@ -103,20 +98,22 @@ class Runner:
         """Free world and policy."""
         self._bench.close()
 
-    def _actor(self, cell: Cell) -> "tuple[ActorLike, str]":
+    def _runner(self, cell: Cell) -> "tuple[MethodRunner, str]":
         from frs_core.evaluation.methods import find_method
-        from frs_core.evaluation.rollout import make_actor
+        from frs_core.evaluation.rollout import MethodRunner
         from frs_core.evaluation.trained import trained_hash, trained_path
 
         key = (cell.method, cell.task)
-        if key not in self._actors:
+        if key not in self._methods:
             method = find_method(cell.method)
             folder = trained_path(method, self._job.learned, cell.task)
-            self._actors[key] = (make_actor(method, self._bench, learned=folder), trained_hash(folder))
-        return self._actors[key]
+            runner = MethodRunner(method, self._bench, learned=folder, settings=self._settings)
+            self._methods[key] = (runner, trained_hash(folder))
+        return self._methods[key]
 
     def _film(self, cell: Cell) -> "Any":
-        if not self._job.films:
+        job = self._job
+        if not job.films or (job.film_seeds is not None and cell.seed not in job.film_seeds):
             return None
         from frs_core.evaluation.film import Film
 
@@ -128,6 +125,8 @@ class Runner:
 def serve(job: WorkerJob, connection: Connection) -> None:
     """Run cells from a pipe until told to stop (None) or the pipe closes; runs in the worker's process."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Ctrl+C in a terminal reaches the whole group; the owner ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         runner = Runner(job)
     except FrsError as error:
@@ -137,7 +136,7 @@ def serve(job: WorkerJob, connection: Connection) -> None:
     try:
         while (cell := connection.recv()) is not None:
             connection.send(runner.run(cell))
-    except (EOFError, KeyboardInterrupt):
-        pass
+    except (EOFError, BrokenPipeError):
+        return
     finally:
         runner.close()

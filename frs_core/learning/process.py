@@ -13,6 +13,7 @@ import enum
 import multiprocessing
 import os
 import queue
+import signal
 import time
 from multiprocessing.process import BaseProcess
 
@@ -162,6 +163,8 @@ def _child(
 ) -> None:  # pyright: ignore[reportAttributeAccessIssue]
     """Run one request and tell how it went."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Ctrl+C in a terminal reaches the whole group; stopping is the owner's decision (it cancels and keeps the best).
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     from frs_core.learning.run import run_request
 
     def on_progress(progress: Progress) -> bool:

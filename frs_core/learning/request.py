@@ -26,10 +26,13 @@ class TrainRequest:
     out: Path
     """Folder the policy is saved in."""
     fingerprint: str
-    """Of the generalist it is for."""
+    """Of the generalist it is for; empty = the one that the episodes were recorded with."""
     name: str = ""
     """Shown to people; empty = the folder's name."""
     task: str | None = None
+    """Only episodes of this task, where none are named."""
+    count: int = 0
+    """Learn from the first so many of them; 0 = all."""
     policy: str = "tabletop"
     """Name of the generalist, loaded only for offline DSBC."""
     dsbc: DsbcSettings = field(default_factory=DsbcSettings)

@@ -36,7 +36,12 @@ def load_table(request: TrainRequest, on_progress: OnProgress) -> TrainingTable:
         raise TrainingError(
             f"There are no successful episodes{about} in '{store.root}'. Record some, or name episodes with --episodes."
         )
-    episodes = [store.open(name) for name in names]
+    if request.count > len(names):
+        raise TrainingError(
+            f"Asked to learn from {request.count} episodes, '{store.root}' has {len(names)} that fit. Record more, or lower "
+            f"--count."
+        )
+    episodes = [store.open(name) for name in names[: request.count or None]]
     if request.kind is TrainKind.OFFLINE_DSBC:
         return _labelled(load_chunks(episodes), request, on_progress)
     return load_chunks(episodes, fingerprint=request.fingerprint or None).training(inputs=request.inputs)

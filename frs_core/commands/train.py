@@ -1,0 +1,245 @@
+"""`frs train …`: make small policies from recorded episodes, from a terminal.
+
+Each function is one subcommand; its arguments are the options, its docstring the help. Trained policies lie under
+`<data>/learned/<task>/<method>`, where `frs eval` looks for them; `--count 3` makes the variant `<method>@3`.
+
+Example: `frs train dsbc --task mug_on_plate`, then `frs eval --methods base dsbc --tasks mug_on_plate`.
+"""
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from frs_core import paths
+from frs_core.errors import ConfigError
+from frs_core.learning import (
+    BcSettings,
+    DsbcSettings,
+    JobState,
+    LabelSettings,
+    Progress,
+    TrainJob,
+    TrainKind,
+    TrainRequest,
+    TrainResult,
+    list_saved,
+)
+
+_DSBC, _BC, _LABEL = DsbcSettings(), BcSettings(), LabelSettings()
+
+
+def dsbc(
+    *,
+    task: str | None = None,
+    episodes: tuple[str, ...] = (),
+    count: int = 0,
+    data: Path | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    settings: DsbcSettings = _DSBC,
+) -> int:
+    """Train a noise policy (DSBC) on the noises that were executed in successful episodes.
+
+    Takes seconds; the generalist is not loaded. The result joins the fan as the learned candidate.
+
+    Args:
+        task: Learn from all successes of this task.
+        episodes: Learn from these episodes instead (names, or any part that fits one only).
+        count: Only the first so many episodes; the result is then called dsbc@COUNT.
+        data: Recording root; default the product's own data folder.
+        out: Folder to save in; default <data>/learned/<task>/dsbc.
+        overwrite: Replace a policy that was saved there before.
+        settings: Inputs, network, loss, fit.
+    """
+    request = _request(TrainKind.DSBC, task, episodes, count, data, out, overwrite)
+    return _train(request, dsbc=settings)
+
+
+def offline_dsbc(
+    *,
+    task: str | None = None,
+    episodes: tuple[str, ...] = (),
+    count: int = 0,
+    data: Path | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    policy: str = "tabletop",
+    settings: DsbcSettings = _DSBC,
+    labels: LabelSettings = _LABEL,
+) -> int:
+    """Train a noise policy on noises recovered from plain demonstrations (offline DSBC).
+
+    Every demonstrated chunk is run backwards through the generalist by a fixed point, and grown again to check it; chunks
+    the generalist cannot grow are dropped. This takes minutes on a CPU.
+
+    Args:
+        task: Learn from all successes of this task.
+        episodes: Learn from these episodes instead (names, or any part that fits one only).
+        count: Only the first so many episodes; the result is then called offline-dsbc@COUNT.
+        data: Recording root; default the product's own data folder.
+        out: Folder to save in; default <data>/learned/<task>/offline-dsbc.
+        overwrite: Replace a policy that was saved there before.
+        policy: The generalist to recover noises through.
+        settings: Inputs, network, loss, fit.
+        labels: Iterations and limits of the recovery.
+    """
+    request = _request(TrainKind.OFFLINE_DSBC, task, episodes, count, data, out, overwrite, policy=policy)
+    return _train(request, dsbc=settings, labels=labels)
+
+
+def bc(
+    *,
+    task: str | None = None,
+    episodes: tuple[str, ...] = (),
+    count: int = 0,
+    flow: bool = False,
+    data: Path | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    settings: BcSettings = _BC,
+) -> int:
+    """Train standard behaviour cloning on executed chunks: the baseline, of the same size and inputs.
+
+    Args:
+        task: Learn from all successes of this task.
+        episodes: Learn from these episodes instead (names, or any part that fits one only).
+        count: Only the first so many episodes; the result is then called bc-gaussian@COUNT.
+        flow: A small conditional flow (bc-flow) instead of a Gaussian (bc-gaussian).
+        data: Recording root; default the product's own data folder.
+        out: Folder to save in; default <data>/learned/<task>/<method>.
+        overwrite: Replace a policy that was saved there before.
+        settings: Inputs, network, loss, fit.
+    """
+    kind = TrainKind.BC_FLOW if flow else TrainKind.BC_GAUSSIAN
+    return _train(_request(kind, task, episodes, count, data, out, overwrite), bc=settings)
+
+
+def list_policies(*, data: Path | None = None) -> int:
+    """List trained policies, with what they were trained on and how well they did.
+
+    Args:
+        data: Recording root; default the product's own data folder.
+    """
+    root, console = (data or paths.data()) / "learned", Console()
+    folders = [root, *sorted(p for p in root.glob("*") if p.is_dir())] if root.is_dir() else []
+    found = [item for folder in folders for item in list_saved(folder)]
+    if not found:
+        console.print(f"No trained policies under '{root}'. Train one with `frs train dsbc --task NAME`.")
+        return 0
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for header in ("policy", "kind", "episodes", "chunks", "held-out error", "agrees", "seconds", "for"):
+        table.add_column(header)
+    for path, story in found:
+        card = story.metrics["card"]
+        table.add_row(
+            str(path.relative_to(root)),
+            story.kind,
+            str(len(story.data["episodes"])),
+            str(story.data["chunks"]),
+            f"{card['error_after']:.3f}" if card["is_held_out"] else "–",
+            "–" if card["agreement_after"] is None else f"{100 * card['agreement_after']:.0f} %",
+            f"{story.metrics['seconds']:.1f}",
+            story.policy_fingerprint[:12],
+        )
+    console.print(table)
+    return 0
+
+
+def _request(
+    kind: TrainKind,
+    task: str | None,
+    episodes: tuple[str, ...],
+    count: int,
+    data: Path | None,
+    out: Path | None,
+    overwrite: bool,
+    *,
+    policy: str = "tabletop",
+) -> TrainRequest:
+    if task is None and not episodes:
+        raise ConfigError("Nothing to learn from was named. Give --task NAME or --episodes NAME ….")
+    root = data or paths.data()
+    name = f"{kind.value}@{count}" if count else kind.value
+    return TrainRequest(
+        kind=kind,
+        root=root,
+        episodes=episodes,
+        out=out or root / "learned" / (task or "chosen") / name,
+        fingerprint="",
+        task=task,
+        count=count,
+        policy=policy,
+        overwrite=overwrite,
+    )
+
+
+def _train(
+    request: TrainRequest,
+    *,
+    dsbc: DsbcSettings | None = None,
+    bc: BcSettings | None = None,
+    labels: LabelSettings | None = None,
+) -> int:
+    """Run a request in its own process, showing progress; Ctrl+C keeps the best so far."""
+    request = replace(request, dsbc=dsbc or request.dsbc, bc=bc or request.bc, labels=labels or request.labels)
+    if request.out.exists() and not request.overwrite:
+        raise ConfigError(f"'{request.out}' already exists. Choose another folder with --out, or pass --overwrite.")
+    console, job = Console(), TrainJob(request, timeout_s=6 * 3600.0)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}"))
+    try:
+        with Bar(*columns, console=console, transient=True) as bar:
+            row = bar.add_task("loading", total=1, detail="")
+            job.start()
+            result = _follow(job, bar, row, console)
+    finally:
+        job.close()
+    _tell(result, console)
+    return 0
+
+
+def _follow(job: TrainJob, bar: Bar, row: TaskID, console: Console) -> TrainResult:
+    while job.state is JobState.RUNNING:
+        try:
+            for report in job.poll():
+                bar.update(
+                    row, description=report.stage, total=report.steps, completed=report.step, detail=_detail(report)
+                )
+            time.sleep(0.1)
+        except KeyboardInterrupt:
+            console.print("Stopping; the best so far is kept.")
+            job.cancel()
+    return job.wait(1.0)
+
+
+def _detail(report: Progress) -> str:
+    parts = [] if math.isnan(report.loss) else [f"loss {report.loss:.3f}"]
+    if not math.isnan(report.held_out):
+        parts.append(f"held out {report.held_out:.3f}")
+    if not math.isnan(report.seconds_left):
+        parts.append(f"at most {report.seconds_left:.0f} s left")
+    return ", ".join(parts)
+
+
+def _tell(result: TrainResult, console: Console) -> None:
+    card = result.card
+    where = "held-out" if card.is_held_out else "training"
+    console.print(
+        f"[bold]{result.kind}[/] from {result.episodes} episodes, {result.chunks} chunks, in {result.seconds:.1f} s "
+        f"({result.steps} steps kept{', stopped by you' if result.was_cancelled else ''})"
+    )
+    before = "" if math.isnan(card.error_before) else f", the policy's own noise {card.error_before:.3f}"
+    console.print(f"  {where} error {card.error_after:.3f} (the mean label {card.error_constant:.3f}{before})")
+    if not math.isnan(card.agreement_after):
+        console.print(
+            f"  agrees with the operator in {100 * card.agreement_after:.0f} % of {card.chunks} chunks "
+            f"(a blind guess {100 * card.chance:.0f} %)"
+        )
+    for note in result.notes:
+        console.print(f"  [yellow]{note}[/]")
+    console.print(f"Saved in '{result.path}'", soft_wrap=True)

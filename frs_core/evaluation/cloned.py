@@ -1,0 +1,56 @@
+"""A behaviour-cloning policy in the place of the generalist, so that it runs through the very same session.
+
+It keeps the generalist's encoder (its features are the cloner's inputs) and answers every noise with its own chunk. It
+cannot be steered: there is no flow behind it.
+"""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from frs_core.errors import PolicyError
+from frs_core.learning.bc import ChunkPolicy
+from frs_core.observation import Observation
+from frs_core.policies.base import Context, FlowPolicy
+
+_SEEN = "observation"
+
+
+class ClonedPolicy(FlowPolicy):
+    """The generalist's eyes, the cloner's hand."""
+
+    def __init__(self, generalist: FlowPolicy, cloner: ChunkPolicy) -> None:
+        """Combine the two; neither is owned.
+
+        Args:
+            generalist: encodes.
+            cloner: acts.
+        """
+        self.spec = replace(generalist.spec, name=cloner.name, can_steer=False)
+        self.default_plan = generalist.default_plan
+        self._generalist, self._cloner = generalist, cloner
+
+    def encode(self, observation: Observation) -> Context:
+        """Return the generalist's encoding, with the observation kept for the cloner."""
+        context = self._generalist.encode(observation)
+        context.extra[_SEEN] = observation
+        return context
+
+    def velocity(self, context: Context, x: Float[Tensor, "B H A"], t: float) -> Float[Tensor, "B H A"]:
+        """Refuse: a cloner has no flow."""
+        raise PolicyError(
+            f"'{self.spec.name}' is behaviour cloning and cannot be steered. Load the generalist to steer."
+        )
+
+    def denoise(
+        self, context: Context, noise: Float[Tensor, "B H A"], *, steps: int | None = None
+    ) -> Float[Tensor, "B H A"]:
+        """Return the cloner's chunk, normalised, whatever the noise."""
+        self.check_shape(noise, "Noise")
+        chunk = self._cloner.chunk(context, context.extra[_SEEN])
+        space = self.spec.action_space
+        x = torch.zeros_like(noise)
+        x[..., : space.size] = torch.from_numpy(space.normalise(space.clip(chunk))).to(x)
+        return self._finite(x)

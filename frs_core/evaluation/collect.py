@@ -1,0 +1,147 @@
+"""Collect episodes to learn from: steered successes, and plain demonstrations for the offline variant.
+
+Steering follows the paper's protocol: go on until N successes are in the store, count the attempts, throw the failures away.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.errors import TrainingError
+from frs_core.evaluation.demonstrate import record_demonstration
+from frs_core.evaluation.methods import find_method
+from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
+from frs_core.evaluation.setup import Bench
+from frs_core.recording import Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was collected."""
+
+    names: tuple[str, ...]
+    """Episodes in the store, in order."""
+    seeds: tuple[int, ...]
+    """Scene seeds of the successes."""
+    attempts: int
+    """Episodes driven, failures included."""
+    seconds: float
+
+
+OnEpisode = Callable[[int, int, bool], bool | None]
+"""(successes so far, attempts so far, whether the last one succeeded); False stops."""
+
+
+def collect_steered(
+    bench: Bench,
+    store: EpisodeStore,
+    *,
+    task: str,
+    count: int,
+    first_seed: int,
+    method: str = "frs",
+    settings: RolloutSettings | None = None,
+    most_attempts: int | None = None,
+    on_episode: OnEpisode | None = None,
+) -> Collected:
+    """Drive the scripted operator until `count` successes are stored.
+
+    Args:
+        bench: world and policy.
+        store: where successes go; failures go to its bin.
+        task: task name of the world.
+        count: successes wanted.
+        first_seed: scenes are taken from here upwards.
+        method: how to steer.
+        settings: limits.
+        most_attempts: give up after as many; None = five per success.
+        on_episode: told after each attempt.
+    Raises:
+        TrainingError: too many attempts failed.
+        EpisodeError: the store cannot be written.
+    """
+
+    def drive(recorder: Recorder, seed: int) -> tuple[bool, str]:
+        result = runner(recorder).run(task=task, seed=seed, keep_failures=False)
+        return result.success, result.name
+
+    def runner(recorder: Recorder) -> MethodRunner:
+        return MethodRunner(find_method(method), bench, settings=settings, recorder=recorder)
+
+    return _collect(drive, store, task, count, first_seed, most_attempts, on_episode, doing=f"steering ({method})")
+
+
+def collect_demonstrations(
+    bench: Bench,
+    store: EpisodeStore,
+    *,
+    task: str,
+    count: int,
+    first_seed: int,
+    max_steps: int = 320,
+    most_attempts: int | None = None,
+    on_episode: OnEpisode | None = None,
+) -> Collected:
+    """Let the world's demonstrator do the task until `count` successes are stored.
+
+    Args:
+        bench: world and policy (which gives the chunk's size).
+        store: where successes go.
+        task: task name of the world.
+        count: successes wanted.
+        first_seed: scenes are taken from here upwards.
+        max_steps: control steps before giving up.
+        most_attempts: give up after as many; None = five per success.
+        on_episode: told after each attempt.
+    Raises:
+        TrainingError: too many attempts failed.
+        ConfigError: the world has no demonstrator.
+    """
+
+    def drive(recorder: Recorder, seed: int) -> tuple[bool, str]:
+        return record_demonstration(bench, recorder, task=task, seed=seed, max_steps=max_steps)
+
+    return _collect(drive, store, task, count, first_seed, most_attempts, on_episode, doing="demonstrations")
+
+
+def _collect(
+    drive: Callable[[Recorder, int], tuple[bool, str]],
+    store: EpisodeStore,
+    task: str,
+    count: int,
+    first_seed: int,
+    most_attempts: int | None,
+    on_episode: OnEpisode | None,
+    *,
+    doing: str,
+) -> Collected:
+    began, most = time.monotonic(), most_attempts or 5 * count
+    names: list[str] = []
+    seeds: list[int] = []
+    attempts = 0
+    recorder = JournalRecorder(store)
+    try:
+        while len(names) < count:
+            if attempts == most:
+                raise TrainingError(
+                    f"Only {len(names)} of {count} successes at task '{task}' after {attempts} attempts by {doing}. "
+                    f"What succeeded is in '{store.root}'. Calibrate the plan (`frs policy calibrate`), or choose another task."
+                )
+            success, name = drive(recorder, first_seed + attempts)
+            attempts += 1
+            if success:
+                names.append(name)
+                seeds.append(first_seed + attempts - 1)
+            if on_episode is not None and on_episode(len(names), attempts, success) is False:
+                break
+    finally:
+        recorder.abort()
+    return Collected(tuple(names), tuple(seeds), attempts, time.monotonic() - began)
+
+
+def store_at(root: Path) -> EpisodeStore:
+    """Return the store under a folder, which is made."""
+    root.mkdir(parents=True, exist_ok=True)
+    return EpisodeStore(root)

@@ -1,0 +1,236 @@
+"""The whole story in one go: steer ten successes, learn a noise policy from them, compare on fresh scenes, write a page.
+
+Example on two cores: 10 steered successes, three trainings, 4 methods x 10 fresh scenes, one page with pictures and films.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from frs_core.episodes import Episode, EpisodeStore
+from frs_core.evaluation.collect import Collected, collect_steered, store_at
+from frs_core.evaluation.film import side_by_side
+from frs_core.evaluation.plots import success_bars
+from frs_core.evaluation.report import Section, film, markdown_rows, picture, plot, write_report
+from frs_core.evaluation.results import Result, latest
+from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
+from frs_core.evaluation.setup import SetupSpec, open_bench
+from frs_core.evaluation.tables import ALL, markdown, rates, title
+from frs_core.evaluation.wilson import format_rate
+from frs_core.evaluation.worker import WorkerJob
+from frs_core.learning.process import TrainJob
+from frs_core.learning.progress import TrainResult
+from frs_core.learning.request import TrainRequest
+from frs_core.learning.settings import BcSettings, DsbcSettings, TrainKind
+
+METHODS = ("base", "frs", "dsbc", "bc-gaussian")
+LEARNED = {"dsbc": TrainKind.DSBC, "bc-gaussian": TrainKind.BC_GAUSSIAN}
+FIRST_SEED, FRESH_SEED = 20_000, 30_000
+"""Scenes of the steered episodes and of the comparison; disjoint from those of demonstrations, development and tests."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSpec:
+    """What to play."""
+
+    task: str
+    out: Path
+    """Folder of everything the demo makes; a fresh one."""
+    setup: SetupSpec
+    episodes: int = 10
+    """Steered successes to learn from."""
+    trials: int = 10
+    """Fresh scenes per method."""
+    max_chunks: int = 40
+    workers: int = 2
+    dsbc: DsbcSettings | None = None
+    bc: BcSettings | None = None
+    films: bool = True
+
+
+def run_demo(spec: DemoSpec, say: Say) -> Path:
+    """Play the story and return the page.
+
+    Args:
+        spec: task, sizes, where to.
+        say: told in plain sentences what is going on.
+    Raises:
+        FrsError: whatever went wrong, with the fix.
+    """
+    began = time.monotonic()
+    store = store_at(spec.out)
+    collected, fingerprint = _steer(spec, store, say)
+    trained = _train(spec, store, fingerprint, say)
+    results = _compare(spec, say)
+    page = _report(spec, store, collected, trained, results, time.monotonic() - began)
+    say(f"Done in {time.monotonic() - began:.0f} s. The report is at {page}")
+    return page
+
+
+def _steer(spec: DemoSpec, store: EpisodeStore, say: Say) -> tuple[Collected, str]:
+    from frs_core.evaluation.rollout import RolloutSettings
+
+    say(f"Steering task '{spec.task}' with the scripted operator until {spec.episodes} episodes succeed")
+    bench = open_bench(spec.setup)
+    try:
+        collected = collect_steered(
+            bench,
+            store,
+            task=spec.task,
+            count=spec.episodes,
+            first_seed=FIRST_SEED,
+            settings=RolloutSettings(max_chunks=spec.max_chunks),
+            on_episode=lambda good, tries, _: say(f"  {good} of {spec.episodes} after {tries} attempts"),
+        )
+        return collected, bench.policy.spec.fingerprint
+    finally:
+        bench.close()
+
+
+def _train(spec: DemoSpec, store: EpisodeStore, fingerprint: str, say: Say) -> dict[str, TrainResult]:
+    trained: dict[str, TrainResult] = {}
+    for method, kind in LEARNED.items():
+        job = TrainJob(
+            TrainRequest(
+                kind=kind,
+                root=store.root,
+                episodes=(),
+                task=spec.task,
+                out=_learned(spec) / spec.task / method,
+                fingerprint=fingerprint,
+                dsbc=spec.dsbc or DsbcSettings(),
+                bc=spec.bc or BcSettings(),
+            )
+        )
+        job.start()
+        try:
+            trained[method] = job.wait()
+        finally:
+            job.close()
+        result = trained[method]
+        say(f"Trained {title(method)} on {result.chunks} chunks in {result.seconds:.1f} s")
+    return trained
+
+
+def _compare(spec: DemoSpec, say: Say) -> list[Result]:
+    say(f"Comparing {', '.join(title(m) for m in METHODS)} on {spec.trials} fresh scenes each")
+    seeds = tuple(range(FRESH_SEED, FRESH_SEED + spec.trials))
+    job = WorkerJob(
+        setup=spec.setup.to_json(),
+        rollout={"max_chunks": spec.max_chunks},
+        learned=str(_learned(spec)),
+        films=str(_films(spec)) if spec.films else "",
+        film_seeds=seeds[:1],
+    )
+
+    def report(progress: EvalProgress) -> None:
+        if progress.done % len(METHODS) == 0:
+            say(f"  {progress.done} of {progress.total} episodes, {progress.seconds_left:.0f} s left")
+
+    evaluation = EvalSpec(METHODS, (spec.task,), seeds, job)
+    workers = max(1, min(spec.workers, os.cpu_count() or 1))
+    return latest(run_evaluation(evaluation, spec.out / "results.jsonl", workers=workers, on_progress=report))
+
+
+def _report(
+    spec: DemoSpec,
+    store: EpisodeStore,
+    collected: Collected,
+    trained: dict[str, TrainResult],
+    results: list[Result],
+    seconds: float,
+) -> Path:
+    pooled = {r.method: r for r in rates(results) if r.task == ALL}
+    words = {m: format_rate(r.successes, r.trials) for m, r in pooled.items()}
+    lead = (
+        f"Alone, the generalist does '{spec.task}' in {words['base']} of fresh scenes. Steered with one coarse direction per "
+        f"chunk it succeeds in {words['frs']}. A noise policy (DSBC) trained for {trained['dsbc'].seconds:.0f} s on "
+        f"{spec.episodes} of those steered episodes reaches {words['dsbc']} with nobody steering."
+    )
+    films = [
+        film(path, f"{title(method)}, scene {FRESH_SEED}: {_outcome(results, method)}")
+        for method in METHODS
+        if (path := _films(spec) / f"{spec.task}_{method}_{FRESH_SEED}.mp4").is_file()
+    ]
+    sections = (
+        Section(
+            "Success on fresh scenes",
+            table=markdown_rows(markdown(results)),
+            media=(plot(success_bars(results), "Bars: success; lines: 95 % Wilson interval."),),
+        ),
+        Section("The same scene under each method", media=tuple(films)),
+        Section(
+            "What was learned from",
+            text=(
+                f"{len(collected.names)} successes in {collected.attempts} attempts "
+                f"({collected.seconds:.0f} s), scenes {collected.seeds[0]} to {collected.seeds[-1]}. Each row below: what "
+                f"the policy saw at the first, middle and last chunk of one episode, and what the operator picked.",
+            ),
+            media=tuple(item for name in collected.names[:3] for item in _story(store.open(name))),
+        ),
+        Section("What training says of itself", table=_cards(trained)),
+        Section(
+            "Make this page again",
+            text=(f"The whole demo took {seconds:.0f} s with {spec.workers} workers.",),
+            command=f"frs demo --task {spec.task} --episodes {spec.episodes} --trials {spec.trials}",
+        ),
+    )
+    return write_report(spec.out / "report.html", "Steer, record, learn: the whole story", lead, sections)
+
+
+def _story(episode: Episode) -> list:
+    line = episode.main_line
+    chosen = [line[0], line[len(line) // 2], line[-1]]
+    pictures = []
+    for chunk in dict.fromkeys(chosen):
+        observation = episode.observation(chunk)
+        pick = episode.offers(chunk)
+        image = side_by_side(observation, tuple(observation.frames))
+        pictures.append(picture(image, f"Chunk {chunk}: the operator picked {pick.labels[pick.picked]}"))
+    return pictures
+
+
+def _cards(trained: dict[str, TrainResult]) -> tuple[tuple[str, ...], ...]:
+    head = (
+        "learner",
+        "chunks",
+        "seconds",
+        "held-out error",
+        "constant answer",
+        "policy's own noise",
+        "agrees with operator",
+    )
+    rows = []
+    for method, result in trained.items():
+        card = result.card
+        rows.append(
+            (
+                title(method),
+                str(result.chunks),
+                f"{result.seconds:.1f}",
+                f"{card.error_after:.3f}",
+                f"{card.error_constant:.3f}",
+                "–" if card.error_before != card.error_before else f"{card.error_before:.3f}",
+                "–" if card.agreement_after != card.agreement_after else f"{100 * card.agreement_after:.0f} %",
+            )
+        )
+    return (head, *rows)
+
+
+def _outcome(results: list[Result], method: str) -> str:
+    for result in results:
+        if (result.method, result.seed) == (method, FRESH_SEED):
+            return f"success after {result.steps} steps" if result.success else "not done in time"
+    return "not run"
+
+
+def _learned(spec: DemoSpec) -> Path:
+    return spec.out / "learned"
+
+
+def _films(spec: DemoSpec) -> Path:
+    return spec.out / "films"

@@ -1,0 +1,167 @@
+"""Plain demonstrations as episodes: what a teleoperated data set would hold, actions without noises.
+
+The world's scripted demonstrator drives from start to success; afterwards the actions are cut into chunks that begin every
+E steps and look H steps ahead, as the policy would have given them. Noises are NaN: nobody knows them (see learning.labels).
+
+Example: 90 actions, H = 16, E = 8: chunks begin at 0, 8, ..., 88; the last ones are filled up with standing still.
+"""
+
+import time
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from frs_core.actions import ActionKind
+from frs_core.directions import Gripper
+from frs_core.errors import ConfigError
+from frs_core.evaluation.setup import Bench
+from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
+from frs_core.observation import Observation
+from frs_core.recording import ChunkRecord, EpisodeMeta, Recorder, StepRecord
+from frs_core.registry import resolve
+
+DEMONSTRATORS = {"tabletop": "frs_core.worlds.tabletop.play:demonstrator"}
+"""World name -> function (world, task, seed) that returns a `Demonstrator` for the scene just reset."""
+LABEL = "demonstration"
+"""Label of the only candidate on offer."""
+_NAN = float("nan")
+
+
+class Demonstrator(Protocol):
+    """Does one task in one world."""
+
+    def act(self) -> Float[np.ndarray, " 7"] | None:
+        """Return the next action (EE_DELTA, robot units), or None when done."""
+        ...
+
+
+def record_demonstration(
+    bench: Bench, recorder: Recorder, *, task: str, seed: int, max_steps: int = 320
+) -> tuple[bool, str]:
+    """Drive one demonstration and record it if it succeeds.
+
+    Args:
+        bench: world and policy; the policy gives H, E and the action space.
+        recorder: where it goes.
+        task: task name of the world.
+        seed: scene and the demonstrator's taste.
+        max_steps: control steps before giving up.
+    Returns:
+        Whether it succeeded, and the episode's name (empty when it failed).
+    Raises:
+        ConfigError: no demonstrator, or a policy that does not act in end-effector deltas.
+    """
+    world, spec = bench.world, bench.policy.spec
+    if spec.action_space.kind is not ActionKind.EE_DELTA:
+        raise ConfigError(
+            f"Demonstrations are in end-effector deltas, policy '{spec.name}' acts in {spec.action_space.kind.value}. "
+            f"Record them by teleoperation instead."
+        )
+    first = world.reset(task=task, seed=seed)
+    name = bench.spec.demonstrator or bench.spec.world
+    demonstrator: Demonstrator = resolve("demonstrator", name, DEMONSTRATORS)(world, task, seed)
+    started_unix = time.time()
+    steps, success = _drive(bench, demonstrator, first, max_steps)
+    if not success:
+        return False, ""
+    meta = EpisodeMeta.of(
+        spec,
+        first,
+        task=task,
+        seed=seed,
+        world=world.spec.name,
+        is_simulated=world.spec.is_simulated,
+        control_hz=world.spec.control_hz,
+        plan=bench.policy.default_plan,
+        started_unix=started_unix,
+        operator="demonstrator",
+    )
+    episode = recorder.begin(meta)
+    for record in _chunks(bench, steps):
+        recorder.chunk(record)
+    recorder.end(Outcome.SUCCESS, "demonstration")
+    return True, episode
+
+
+def _drive(
+    bench: Bench, demonstrator: Demonstrator, first: Observation, max_steps: int
+) -> tuple[list[tuple[StepRecord, Observation]], bool]:
+    """Return every step with the state after it, and whether the world saw success.
+
+    Done means standing still with the gripper as it is, until the world is convinced.
+    """
+    world, every = bench.world, bench.policy.spec.execute_rows
+    steps: list[tuple[StepRecord, Observation]] = []
+    before = first
+    while len(steps) < max_steps and not before.success:
+        action = demonstrator.act()
+        if action is None:
+            action = _standing(before)
+        action = np.asarray(action, dtype=np.float32)
+        result = world.step(action, ActionKind.EE_DELTA)
+        after = world.observe() if (len(steps) + 1) % every == 0 else world.state()
+        record = StepRecord(
+            row=len(steps) % every,
+            observation=before,
+            action_asked=action,
+            action_sent=np.asarray(result.executed, dtype=np.float32),
+            is_clipped=result.clipped,
+            clip_reason=result.reason,
+        )
+        steps.append((record, after))
+        before = after
+    return steps, bool(before.success)
+
+
+def _standing(observation: Observation) -> Float[np.ndarray, " 7"]:
+    action = np.zeros(7, dtype=np.float32)
+    action[-1] = observation.gripper_command
+    return action
+
+
+def _chunks(bench: Bench, steps: list[tuple[StepRecord, Observation]]) -> list[ChunkRecord]:
+    spec = bench.policy.spec
+    actions = np.stack([record.action_sent for record, _ in steps])
+    still = np.tile(_standing(steps[-1][1]), (spec.horizon, 1))
+    ahead = np.concatenate([actions, still]).astype(np.float32)
+    unknown = np.full((spec.horizon, spec.width), np.nan, dtype=np.float32)
+    verdict = Verdict(motion_mm=_NAN, bent_mm=_NAN, authority=_NAN, noise_percentile=_NAN)
+    records: list[ChunkRecord] = []
+    for index, start in enumerate(range(0, len(steps), spec.execute_rows)):
+        rows = steps[start : start + spec.execute_rows]
+        observation = rows[0][0].observation
+        chunk = ahead[start : start + spec.horizon]
+        records.append(
+            ChunkRecord(
+                index=index,
+                parent=index - 1,
+                observation=observation,
+                features=bench.policy.encode(observation).features,
+                offered_labels=(LABEL,),
+                offered_kinds=(CandidateKind.STEERED,),
+                offered_chunks=chunk[None],
+                offered_noises=unknown[None],
+                offered_paths=spec.action_space.path(chunk[None], observation).astype(np.float32),
+                offered_verdicts=(verdict,),
+                picked=LABEL,
+                driver=Driver.SCRIPTED,
+                device="demonstrator",
+                reason="",
+                is_correction=False,
+                noise=unknown,
+                recovered=unknown,
+                chunk=chunk,
+                unsteered_chunk=np.full_like(chunk, np.nan),
+                plan=replace(bench.policy.default_plan),
+                gripper=Gripper.POLICY,
+                instruction=observation.instruction,
+                steps=tuple(record for record, _ in rows),
+                after=rows[-1][1],
+                latency=Latency(),
+                snapshot=None,
+                started_ns=observation.captured_ns,
+            )
+        )
+    return records

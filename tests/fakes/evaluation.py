@@ -1,0 +1,53 @@
+"""Benches and demonstrators for tests of the evaluation, on the point world with the toy policy."""
+
+import numpy as np
+
+from frs_core.evaluation.setup import Bench, SetupSpec, open_bench
+from frs_core.evaluation.worker import WorkerJob
+from frs_core.worlds.base import World
+from tests.fakes.world import PointWorld
+
+TASK = "reach_left"
+MAX_CHUNKS = 6
+
+
+def setup(**world_options: object) -> SetupSpec:
+    """Return the names of the fakes."""
+    return SetupSpec(
+        world="tests.fakes.world:PointWorld",
+        world_options=world_options,
+        policy="tests.fakes.policy:ToyPolicy",
+        operator="tests.fakes.operator:PointOperator",
+        demonstrator="tests.fakes.evaluation:demonstrator",
+    )
+
+
+def bench() -> Bench:
+    """Return a bench of the fakes."""
+    return open_bench(setup())
+
+
+def job(learned: str = "", **world_options: object) -> WorkerJob:
+    """Return what an evaluation worker needs."""
+    return WorkerJob(setup=setup(**world_options).to_json(), rollout={"max_chunks": MAX_CHUNKS}, learned=learned)
+
+
+class StraightDemonstrator:
+    """Moves to the left at 12 mm per step, 14 times."""
+
+    def __init__(self) -> None:
+        """Begin."""
+        self._left = 14
+
+    def act(self) -> np.ndarray | None:
+        """Return the next action."""
+        self._left -= 1
+        if self._left < 0:
+            return None
+        return np.array([0.0, 0.012, 0.0, 0.0, 0.0, 0.0, 0.0], dtype=np.float32)
+
+
+def demonstrator(world: World, task: str, seed: int) -> StraightDemonstrator:
+    """Return a demonstrator that knows how to reach left."""
+    assert isinstance(world, PointWorld)
+    return StraightDemonstrator()

@@ -65,7 +65,8 @@ def describe(
     if u < 0.30:
         return tokenise(str(rng.choice(_VAGUE)))
     if kind is TaskKind.PUT:
-        assert movable and place
+        assert movable
+        assert place
         m = str(rng.choice(MOVABLES[movable].words)) if rng.random() < 0.4 else movable
         p_words = RECEPTACLES[place].words if place in RECEPTACLES else (DRAWER,)
         p = str(rng.choice(p_words)) if rng.random() < 0.4 else place

@@ -74,7 +74,8 @@ class ScriptedOperator(Chooser):
 
     def _put(self) -> tuple[Command | None, str]:
         sim, task = self._sim, self._sim.task
-        assert task.movable and task.place
+        assert task.movable
+        assert task.place
         tool = sim.T_base_tcp[:3, 3]
         if sim.is_done_now():
             return Command(Direction.UP, Amount.LESS), "done, move away"
@@ -103,7 +104,8 @@ class ScriptedOperator(Chooser):
 
     def _carry(self, tool: np.ndarray, place: np.ndarray) -> tuple[Command | None, str]:
         sim, task = self._sim, self._sim.task
-        assert task.movable and task.place
+        assert task.movable
+        assert task.place
         is_drawer = task.place == DRAWER
         rim = 0.06 if is_drawer else RECEPTACLES[task.place].rim
         bottom = sim.object_pose(task.movable)[0][2]

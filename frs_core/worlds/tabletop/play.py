@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
+from frs_core.worlds.tabletop.objects import MOVABLES
 from frs_core.worlds.tabletop.sim import WORKSPACE_HIGH, WORKSPACE_LOW, TabletopSim
 from frs_core.worlds.tabletop.tasks import DRAWER, Task, TaskKind, find
 
@@ -75,7 +75,8 @@ class Player:
 
     def _put(self) -> np.ndarray | None:
         sim, taste, task = self._sim, self._taste, self._task
-        assert task.movable and task.place
+        assert task.movable
+        assert task.place
         item = MOVABLES[task.movable]
         p, yaw, _ = sim.object_pose(task.movable)
         grasp = np.array([p[0], p[1], p[2] + item.grasp_height])

@@ -183,7 +183,8 @@ class TabletopSim:
             return self.drawer_opening > 0.75 * scene.DRAWER_TRAVEL
         if task.kind is TaskKind.CLOSE:
             return self.drawer_opening < 0.02
-        assert task.movable and task.place
+        assert task.movable
+        assert task.place
         return self.is_placed(task.movable, task.place)
 
     def is_placed(self, movable: str, place: str) -> bool:

@@ -127,7 +127,7 @@ class WorldLink(abc.ABC):
 
     @abc.abstractmethod
     def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind) -> None:
-        """Execute rows one control period each; `Stepped`s and one `ChunkEnded` follow. Ignored while held."""
+        """Execute rows one control period each; `Stepped`s and one `ChunkEnded` follow; while held it ends at once."""
 
     @abc.abstractmethod
     def hold(self) -> None:
@@ -204,6 +204,7 @@ class InlineLink(WorldLink):
     def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind) -> None:
         """Queue the rows."""
         if self._is_held:
+            self._facts.append(ChunkEnded(chunk_id, False, self._state()))
             return
         self._rows = deque(np.asarray(rows))
         self._kind, self._chunk_id, self._row = kind, chunk_id, 0

@@ -1,0 +1,268 @@
+"""The inside of a world's process: one control loop that steps, looks, publishes, and holds when in doubt.
+
+It starts nothing by itself: rows come from the session, the hold word is read every tick, and when the session falls silent
+while rows are left they are dropped. This module imports neither torch nor Qt, so that the process starts fast and stays small.
+
+Messages are msgpack maps on a pipe. From the session: `reset`, `restore`, `execute`, `ring`, `close`. To it: `hello`, `ready`,
+`scene`, `refused`, `ended`, `tripped`, `failed`. Observations go through the ring.
+"""
+
+import signal
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from frs_core.actions import ActionKind
+from frs_core.errors import CameraStale, ConfigError, FrsError
+from frs_core.observation import Observation
+from frs_core.rate import RateLoop
+from frs_core.watchdog import CameraLiveness
+from frs_core.worlds import make_world
+from frs_core.worlds.base import World, WorldSpec
+from frs_core.worlds.guard import GuardedWorld
+from frs_core.worlds.ring import ObservationRing, Word, camera_sizes
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """Habits of the control loop; picklable, because it goes to a spawned process."""
+
+    session_silence_s: float = 0.5
+    """Longest silence of the session while rows are left to execute."""
+    idle_hz: float = 4.0
+    """Looks per second of a simulation that waits: nothing moves in it. A real robot looks at the control rate."""
+    keeps_states: bool = True
+    """Send the simulator's state at every chunk boundary."""
+
+
+def serve(name: str, options: Mapping[str, object], pipe: Connection, settings: HostSettings) -> None:
+    """Run a world until the session closes it or dies. Entry point of the process.
+
+    Args:
+        name: as `make_world` takes it.
+        options: the same.
+        pipe: to the session.
+        settings: habits.
+    """
+    # Ctrl+C reaches the whole group; the session closes this process itself, after a hold.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    world: World | None = None
+    try:
+        world = make_world(name, **options)
+        _Host(world, pipe, settings).run()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        # The session's process is gone; there is nobody to tell.
+        if world is not None:
+            world.hold()
+    except Exception as error:
+        _tell(pipe, "failed", text=_words(error))
+    finally:
+        if world is not None:
+            world.close()
+
+
+class _Host:
+    """The control loop's state."""
+
+    def __init__(self, world: World, pipe: Connection, settings: HostSettings) -> None:
+        self._guard, self._pipe, self._settings = GuardedWorld(world), pipe, settings
+        self._spec = world.spec
+        self._liveness = CameraLiveness()
+        self._rows: deque[np.ndarray] = deque()
+        self._kind, self._chunk, self._row, self._epoch = ActionKind.EE_DELTA, -1, 0, 0
+        self._is_open = self._is_holding = False
+        self._tripped_at: int | None = None
+        self._said: str | None = None
+        self._look_at = 0.0
+        first = self._guard.observe()
+        cameras = camera_sizes(first)
+        _tell(pipe, "hello", spec=pack_spec(world.spec), cameras={n: list(s) for n, s in cameras.items()})
+        message = msgpack.unpackb(pipe.recv_bytes())
+        self._ring = ObservationRing.attach(message["name"], cameras)
+        _tell(pipe, "ready", number=self._ring.publish(first, {}))
+
+    def run(self) -> None:
+        """Loop until told to close."""
+        rate = RateLoop(self._spec.control_hz)
+        words = self._ring.words
+        try:
+            while True:
+                late_s = rate.wait()
+                words[Word.WORLD_NS] = time.monotonic_ns()
+                words[Word.RATE_MHZ] = int(np.nan_to_num(rate.hz) * 1000)
+                words[Word.JITTER_US] = int(np.nan_to_num(rate.jitter_ms()) * 1000)
+                if not self._take_messages():
+                    return
+                self._watch_session()
+                self._tick(late_s)
+        finally:
+            self._guard.world.hold()
+            del words
+            self._ring.close()
+
+    def _tick(self, late_s: float) -> None:
+        try:
+            if self._must_hold():
+                self._stop()
+            if self._rows:
+                self._step(late_s)
+            elif time.monotonic() >= self._look_at:
+                self._publish(self._guard.observe(), {})
+        except CameraStale as error:
+            self._trip("CAMERA_STALE", str(error))
+        except (ConfigError, ValueError) as error:
+            self._trip("EXCEPTION", _words(error))
+
+    # --- motion -----------------------------------------------------------------------------------------------------
+
+    def _must_hold(self) -> bool:
+        words = self._ring.words
+        if self._tripped_at is not None and words[Word.RELEASED] != self._tripped_at:
+            self._tripped_at = None
+        is_held = bool(words[Word.HOLDS] != words[Word.RELEASED]) or self._tripped_at is not None
+        if is_held and not self._is_holding:
+            self._guard.world.hold()
+        self._is_holding = is_held
+        # A hold that was released between two ticks still ends the chunk it was meant for.
+        return is_held or bool(self._is_open and words[Word.HOLDS] != self._epoch)
+
+    def _stop(self) -> None:
+        self._rows.clear()
+        if self._is_open:
+            self._end(is_complete=False)
+
+    def _step(self, late_s: float) -> None:
+        asked = self._rows.popleft()
+        result = self._guard.step(asked, self._kind)
+        note = {
+            "chunk": self._chunk,
+            "row": self._row,
+            "asked": asked.tobytes(),
+            "executed": np.asarray(result.executed, dtype=np.float64).tobytes(),
+            "clipped": bool(result.clipped),
+            "reason": result.reason,
+            "overrun_ms": late_s * 1e3,
+        }
+        self._row += 1
+        is_last = not self._rows
+        self._publish(self._guard.observe(), note)
+        if is_last and self._is_open:
+            self._end(is_complete=True)
+
+    def _end(self, *, is_complete: bool) -> None:
+        self._is_open = False
+        if is_complete and not self._spec.is_simulated:
+            self._guard.world.hold()
+        _tell(
+            self._pipe,
+            "ended",
+            chunk=self._chunk,
+            complete=is_complete,
+            state=self._state(),
+            number=int(self._ring.words[Word.LATEST]),
+        )
+
+    def _publish(self, observation: Observation, note: Mapping[str, Any]) -> None:
+        number = self._ring.publish(observation, note)
+        hz = self._settings.idle_hz if self._spec.is_simulated else self._spec.control_hz
+        self._look_at = time.monotonic() + 1.0 / hz - 0.001
+        if sentence := self._liveness.check(observation):
+            self._trip("CAMERA_STALE", sentence, number=number)
+        else:
+            self._said = None
+
+    def _trip(self, reason: str, sentence: str, *, number: int = 0) -> None:
+        """Hold on our own, and say so once."""
+        self._guard.world.hold()
+        self._tripped_at = int(self._ring.words[Word.RELEASED])
+        self._stop()
+        if self._said != reason:
+            self._said = reason
+            _tell(self._pipe, "tripped", reason=reason, text=sentence, number=number)
+
+    def _watch_session(self) -> None:
+        silence_s = (time.monotonic_ns() - int(self._ring.words[Word.SESSION_NS])) / 1e9
+        if self._rows and silence_s > self._settings.session_silence_s:
+            self._trip("GUI_SILENT", f"The session was silent for {silence_s:.1f} s while the arm moved.")
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def _take_messages(self) -> bool:
+        while self._pipe.poll():
+            message: dict[str, Any] = msgpack.unpackb(self._pipe.recv_bytes())
+            match message["kind"]:
+                case "close":
+                    return False
+                case "execute":
+                    self._execute(message)
+                case "reset" | "restore":
+                    self._set_scene(message)
+        return True
+
+    def _execute(self, message: dict[str, Any]) -> None:
+        self._stop()
+        rows = np.frombuffer(message["rows"]).reshape(message["shape"])
+        self._rows = deque(rows)
+        self._kind, self._chunk, self._row = ActionKind(message["action"]), message["chunk"], 0
+        self._epoch, self._is_open = message["epoch"], True
+
+    def _set_scene(self, message: dict[str, Any]) -> None:
+        self._stop()
+        ticket = message["ticket"]
+        try:
+            if message["kind"] == "reset":
+                observation = self._guard.reset(task=message["task"], seed=message["seed"])
+            else:
+                observation = self._guard.restore(message["state"])
+        except ConfigError as error:
+            _tell(self._pipe, "refused", ticket=ticket, text=str(error))
+            return
+        self._liveness.reset()
+        self._said = None
+        number = self._ring.publish(observation, {"scene": True})
+        _tell(self._pipe, "scene", ticket=ticket, state=self._state(), number=number)
+
+    def _state(self) -> bytes | None:
+        return self._guard.world.snapshot() if self._settings.keeps_states and self._spec.is_simulated else None
+
+
+def pack_spec(spec: WorldSpec) -> dict[str, object]:
+    """Return a world's facts as plain values."""
+    return {
+        "name": spec.name,
+        "cameras": list(spec.cameras),
+        "control_hz": float(spec.control_hz),
+        "tasks": list(spec.tasks),
+        "workspace_low": [float(x) for x in spec.workspace_low],
+        "workspace_high": [float(x) for x in spec.workspace_high],
+        "is_simulated": bool(spec.is_simulated),
+        "action_kinds": [k.value for k in spec.action_kinds],
+    }
+
+
+def unpack_spec(fields: Mapping[str, Any]) -> WorldSpec:
+    """Return the facts of `pack_spec`."""
+    return WorldSpec(
+        name=fields["name"],
+        cameras=tuple(fields["cameras"]),
+        control_hz=fields["control_hz"],
+        tasks=tuple(fields["tasks"]),
+        workspace_low=np.array(fields["workspace_low"]),
+        workspace_high=np.array(fields["workspace_high"]),
+        is_simulated=fields["is_simulated"],
+        action_kinds=tuple(ActionKind(k) for k in fields["action_kinds"]),
+    )
+
+
+def _tell(pipe: Connection, kind: str, **fields: object) -> None:
+    pipe.send_bytes(bytes(msgpack.packb({"kind": kind, **fields}) or b""))
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, FrsError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,284 @@
+"""A world in its own process: alone with its GL context and its interpreter, its pictures in shared memory.
+
+The session asks and polls; nothing here waits for the other side. `hold` writes one word that the world reads every tick. A
+world that died or fell silent becomes `Lost`, and `restart` brings up a fresh one.
+
+    link = WorldProcess("tabletop", {"task": "mug_on_plate"})
+    session = Session.live(link, lambda: load_policy("tabletop"))
+"""
+
+import multiprocessing as mp
+import threading
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgpack
+import numpy as np
+from jaxtyping import Float
+
+from frs_core.actions import ActionKind
+from frs_core.events import HoldReason
+from frs_core.worlds.base import StepResult, WorldSpec
+from frs_core.worlds.host import HostSettings, serve, unpack_spec
+from frs_core.worlds.link import (
+    ChunkEnded,
+    LoopTiming,
+    Lost,
+    Observed,
+    Ready,
+    Refused,
+    SceneSet,
+    Stepped,
+    Tripped,
+    WorldFact,
+    WorldLink,
+)
+from frs_core.worlds.ring import ObservationRing, Published, Word
+
+
+class WorldProcess(WorldLink):
+    """Link to a world that `make_world` builds in a spawned process."""
+
+    def __init__(
+        self,
+        name: str,
+        options: Mapping[str, object] | None = None,
+        *,
+        settings: HostSettings | None = None,
+        start_timeout_s: float = 60.0,
+        silence_s: float = 2.0,
+    ) -> None:
+        """Describe the world; `start` brings it up.
+
+        Args:
+            name: as `make_world` takes it.
+            options: the same; plain values.
+            settings: habits of the control loop.
+            start_timeout_s: longest start.
+            silence_s: longest silence of the running world before it is lost.
+        """
+        self._name, self._options = name, dict(options or {})
+        self._settings = settings or HostSettings()
+        self._start_timeout_s, self._silence_s = start_timeout_s, silence_s
+        self._process: Any = None
+        self._pipe: Connection | None = None
+        self._ring: ObservationRing | None = None
+        self._spec: WorldSpec | None = None
+        self._read = 0
+        self._started_at = 0.0
+        self._is_ready = self._is_setting = False
+        self._hold_lock = threading.Lock()
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Spawn the process."""
+        context = mp.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._process = context.Process(
+            target=serve, args=(self._name, self._options, theirs, self._settings), name=f"frs-world-{self._name}"
+        )
+        self._process.daemon = True
+        self._process.start()
+        theirs.close()
+        self._pipe, self._started_at = ours, time.monotonic()
+        self._is_ready = self._is_setting = False
+        self._read = 0
+
+    def restart(self) -> None:
+        """Stop whatever is left and spawn again."""
+        self._tear_down(grace_s=0.0)
+        self.start()
+
+    def close(self) -> None:
+        """Ask the world to end, then insist."""
+        if self._pipe is not None:
+            self._tell("close")
+        self._tear_down(grace_s=2.0)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    def _tear_down(self, *, grace_s: float) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.join(grace_s)
+            for stop in (process.terminate, process.kill):
+                if process.is_alive():
+                    stop()
+                    process.join(1.0)
+            process.close()
+        if self._pipe is not None:
+            self._pipe.close()
+        self._pipe = None
+        with self._hold_lock:
+            if self._ring is not None:
+                self._ring.close()
+            self._ring = None
+        self._is_ready = False
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    def reset(self, ticket: int, *, task: str | None, seed: int) -> None:
+        """Ask for a task's start."""
+        self._is_setting = True
+        self._tell("reset", ticket=ticket, task=task, seed=seed)
+
+    def restore(self, ticket: int, state: bytes) -> None:
+        """Ask for a snapshot's state."""
+        self._is_setting = True
+        self._tell("restore", ticket=ticket, state=state)
+
+    def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind) -> None:
+        """Send the rows, stamped with the holds so far: a later hold ends them even if it is released at once."""
+        rows = np.ascontiguousarray(rows, dtype=np.float64)
+        epoch = int(self._ring.words[Word.RELEASED]) if self._ring is not None else 0
+        self._tell(
+            "execute", chunk=chunk_id, rows=rows.tobytes(), shape=list(rows.shape), action=kind.value, epoch=epoch
+        )
+
+    def hold(self) -> None:
+        """Write the hold word; any thread may."""
+        with self._hold_lock:
+            if self._ring is not None:
+                self._ring.words[Word.HOLDS] += 1
+
+    def release(self) -> None:
+        """Allow motion again."""
+        with self._hold_lock:
+            if self._ring is not None:
+                self._ring.words[Word.RELEASED] = self._ring.words[Word.HOLDS]
+
+    @property
+    def timing(self) -> LoopTiming:
+        """Rate and jitter that the control loop reports."""
+        if self._ring is None or not self._is_ready:
+            return LoopTiming()
+        words = self._ring.words
+        return LoopTiming(float(words[Word.RATE_MHZ]) / 1e3, float(words[Word.JITTER_US]) / 1e3)
+
+    # --- facts ------------------------------------------------------------------------------------------------------
+
+    def poll(self) -> list[WorldFact]:
+        """Return what happened since the last call."""
+        if self._process is None:
+            return []
+        if self._ring is not None:
+            self._ring.words[Word.SESSION_NS] = time.monotonic_ns()
+        messages = self._receive()
+        # Messages come after the observations they speak of, and were read first: none of those is missing here.
+        facts: list[tuple[int, int, WorldFact]] = []
+        for message in messages:
+            fact = self._fact_of(message)
+            if fact is not None:
+                facts.append((message.get("number") or self._newest(), 1, fact))
+        if self._ring is not None and self._is_ready:
+            for published in self._ring.since(self._read):
+                self._read = published.number
+                if fact := _fact_of_slot(published):
+                    facts.append((published.number, 0, fact))
+        facts.sort(key=lambda f: f[:2])
+        found = [fact for _, _, fact in facts]
+        if not any(isinstance(f, Lost) for f in found) and (lost := self._why_lost()):
+            found.append(Lost(lost))
+        if any(isinstance(f, Lost) for f in found):
+            self._tear_down(grace_s=0.0)
+        return found
+
+    def _receive(self) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = []
+        pipe = self._pipe
+        try:
+            while pipe is not None and pipe.poll():
+                messages.append(msgpack.unpackb(pipe.recv_bytes()))
+        except (EOFError, OSError):
+            # The other end is gone; `_why_lost` finds out why.
+            self._close_pipe()
+        return messages
+
+    def _close_pipe(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+        self._pipe = None
+
+    def _fact_of(self, message: dict[str, Any]) -> WorldFact | None:
+        read: dict[str, Callable[[dict[str, Any]], WorldFact | None]] = {
+            "hello": self._on_hello,
+            "ready": self._on_ready,
+            "scene": self._on_scene,
+            "refused": self._on_refused,
+            "ended": lambda m: ChunkEnded(m["chunk"], m["complete"], m["state"]),
+            "tripped": lambda m: Tripped(HoldReason[m["reason"]], m["text"]),
+            "failed": lambda m: Lost(m["text"]),
+        }
+        return read[message["kind"]](message)
+
+    def _on_hello(self, message: dict[str, Any]) -> None:
+        self._spec = unpack_spec(message["spec"])
+        with self._hold_lock:
+            self._ring = ObservationRing.create({n: (s[0], s[1]) for n, s in message["cameras"].items()})
+            self._ring.words[Word.SESSION_NS] = time.monotonic_ns()
+        self._tell("ring", name=self._ring.name)
+
+    def _on_ready(self, message: dict[str, Any]) -> WorldFact | None:
+        assert self._ring is not None
+        assert self._spec is not None
+        self._is_ready = True
+        self._read = message["number"]
+        first = self._ring.read(message["number"]) or self._ring.read(self._newest())
+        return Ready(self._spec, first.observation) if first is not None else None
+
+    def _on_scene(self, message: dict[str, Any]) -> WorldFact:
+        assert self._ring is not None
+        self._is_setting = False
+        published = self._ring.read(message["number"])
+        if published is None:
+            return Lost("The scene's first observation was overwritten before it was read. Reconnect.")
+        return SceneSet(message["ticket"], published.observation, message["state"])
+
+    def _on_refused(self, message: dict[str, Any]) -> WorldFact:
+        self._is_setting = False
+        return Refused(message["ticket"], message["text"])
+
+    def _why_lost(self) -> str | None:
+        process = self._process
+        if not process.is_alive():
+            code = process.exitcode
+            how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
+            return f"The world '{self._name}' {how}. Reconnect to start it again."
+        now = time.monotonic()
+        if not self._is_ready:
+            if now - self._started_at > self._start_timeout_s:
+                return f"The world '{self._name}' did not start within {self._start_timeout_s:g} s. Check its options."
+            return None
+        assert self._ring is not None
+        heard = int(self._ring.words[Word.WORLD_NS]) / 1e9
+        if not self._is_setting and heard and now - heard > self._silence_s:
+            return f"The world '{self._name}' was silent for {now - heard:.1f} s and was stopped. Reconnect to start it again."
+        return None
+
+    def _newest(self) -> int:
+        return int(self._ring.words[Word.LATEST]) if self._ring is not None else 0
+
+    def _tell(self, kind: str, **fields: object) -> None:
+        if self._pipe is None:
+            return
+        try:
+            self._pipe.send_bytes(bytes(msgpack.packb({"kind": kind, **fields}) or b""))
+        except OSError:
+            self._close_pipe()
+
+
+def _fact_of_slot(published: Published) -> WorldFact | None:
+    note = published.note
+    if "scene" in note:
+        return None
+    if "chunk" not in note:
+        return Observed(published.observation)
+    result = StepResult(np.frombuffer(note["executed"]), note["clipped"], note["reason"])
+    asked = np.frombuffer(note["asked"])
+    return Stepped(note["chunk"], note["row"], asked, result, published.observation, note["overrun_ms"])

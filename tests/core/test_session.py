@@ -1,0 +1,517 @@
+"""The session's rules: what moves the robot, what is recorded, how it holds and goes on. No threads, no real time."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from frs_core import events as ev
+from frs_core.actions import ActionKind
+from frs_core.choosers.base import Choice, Chooser
+from frs_core.choosers.scripted import PolicyChooser, SequenceChooser
+from frs_core.directions import Gripper
+from frs_core.errors import PolicyError
+from frs_core.events import LEARNED, UNSTEERED, Driver, Fan, HoldReason, Outcome, Pacing, Phase
+from frs_core.session.options import SessionOptions
+from frs_core.session.table import TABLE, Event, next_phase
+from frs_core.steering import SteeringPlan
+from tests.core.test_fan import FixedNoise
+from tests.fakes.policy import ToyPolicy
+from tests.fakes.session import FailingPolicy, FullDisk, HandSession
+from tests.fakes.world import PointWorld
+
+LEFT = ev.Pick("left/more")
+START = ev.StartEpisode("reach_left", seed=1)
+
+
+def started(**options: object) -> HandSession:
+    session = HandSession(**options)  # type: ignore[arg-type]
+    assert session.send(START).phase is Phase.CHOOSE
+    return session
+
+
+# --- the table ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_phase_but_replay_can_be_left_and_reached() -> None:
+    phases = set(Phase) - {Phase.REPLAY}
+    assert {p for p, _ in TABLE} == phases
+    assert set(TABLE.values()) == phases
+
+
+def test_only_a_pick_leads_to_motion() -> None:
+    assert {e for (_, e), to in TABLE.items() if to is Phase.MOVING} == {Event.PICKED}
+
+
+@pytest.mark.parametrize("phase", sorted(set(Phase) - {Phase.REPLAY}, key=str))
+def test_a_hold_never_leads_to_motion(phase: Phase) -> None:
+    assert next_phase(phase, Event.HELD) in (Phase.HOLD, Phase.FAULT)
+
+
+# --- gated driving ------------------------------------------------------------------------------------------------------
+
+
+def test_before_an_episode_the_fan_is_a_preview_that_cannot_be_picked() -> None:
+    session = HandSession()
+    snapshot = session.send(LEFT)
+    assert snapshot.phase is Phase.HOLD
+    assert snapshot.fan is not None
+    assert snapshot.notice is not None
+    assert snapshot.notice[1] == "Start an episode first"
+    assert session.world.observe().step == 0
+
+
+def test_gated_without_a_pick_nothing_moves() -> None:
+    session = started()
+    assert session.wait(100.0).phase is Phase.CHOOSE
+    assert session.world.observe().step == 0
+
+
+def test_a_pick_executes_the_first_rows_of_the_shown_candidate_and_waits_again() -> None:
+    session = started()
+    fan = session.engine.snapshot().fan
+    assert fan is not None
+    snapshot = session.send(LEFT)
+    assert snapshot.phase is Phase.CHOOSE
+    assert snapshot.episode.chunks == 1
+    assert snapshot.episode.steps == 4
+    np.testing.assert_allclose(snapshot.trail[-1], fan["left/more"].path[4], atol=1e-3)
+
+
+def test_a_pick_that_was_not_offered_is_refused_with_a_sentence() -> None:
+    snapshot = started().send(ev.Pick("sideways"))
+    assert snapshot.phase is Phase.CHOOSE
+    assert snapshot.notice is not None
+    assert snapshot.notice[1] == "'sideways' is not in the fan"
+    assert snapshot.counters["refused"] == 1
+
+
+def test_a_gated_person_cannot_pick_from_a_fan_that_is_out_of_date() -> None:
+    session = started()
+    session.inference.is_paused = True
+    session.engine.handle(ev.SetPlan(SteeringPlan(seed=9)))
+    snapshot = session.send(LEFT)
+    assert snapshot.is_fan_stale
+    assert snapshot.notice is not None
+    assert snapshot.notice[1] == "The fan is still being made"
+    assert session.world.observe().step == 0
+
+
+def test_while_moving_a_gated_pick_is_refused() -> None:
+    session = started()
+    session.engine.handle(LEFT)
+    session.engine.tick()
+    session.engine.handle(ev.Pick("right/more"))
+    assert session.settle().episode.chunks == 1
+    assert session.engine.counters["refused"] == 1
+
+
+def test_the_fan_is_remade_at_once_when_a_knob_turns() -> None:
+    session = started()
+    before = session.engine.snapshot().fan
+    after = session.send(ev.SetGripper(Gripper.CLOSE)).fan
+    assert before is not None
+    assert after is not None
+    assert "left/more/close" in after
+    assert after.encode_ms == 0.0
+    assert session.send(ev.SetPlan(SteeringPlan(seed=5))).plan.seed == 5
+    worded = session.send(ev.SetInstruction("go left please"))
+    assert worded.fan is not None
+    assert worded.fan.observation.instruction == "go left please"
+
+
+def test_a_dragged_knob_keeps_one_request_in_flight_and_ends_with_the_newest() -> None:
+    session = started()
+    session.inference.is_paused = True
+    for seed in range(20):
+        session.engine.handle(ev.SetPlan(SteeringPlan(seed=seed)))
+        session.engine.tick()
+    assert len(session.inference.jobs) == 1
+    session.inference.is_paused = False
+    snapshot = session.settle()
+    assert not snapshot.is_fan_stale
+    assert snapshot.plan.seed == 19
+
+
+def test_each_chunk_has_its_own_noise_and_going_back_gives_the_same_again() -> None:
+    session = started()
+    first = session.engine.snapshot().fan
+    second = session.send(LEFT).fan
+    assert first is not None
+    assert second is not None
+    assert first.plan.seed != second.plan.seed
+    again = session.send(ev.UndoChunk()).fan
+    assert again is not None
+    np.testing.assert_array_equal(again["up/more"].chunk, first["up/more"].chunk)
+
+
+# --- drivers and pacing -------------------------------------------------------------------------------------------------
+
+
+def test_continuous_takes_the_policys_own_candidate_when_nothing_is_held() -> None:
+    session = HandSession(options=SessionOptions(pacing=Pacing.CONTINUOUS))
+    session.engine.handle(START)
+    session.step_until(lambda s: s.episode.chunks == 2)
+    assert [c.picked for c in session.recorder._open.chunks] == [UNSTEERED] * 2  # type: ignore[union-attr]
+
+
+def test_continuous_takes_the_held_direction_at_each_boundary_until_it_is_released() -> None:
+    session = HandSession(options=SessionOptions(pacing=Pacing.CONTINUOUS))
+    session.engine.handle(ev.HoldDirection("left/more", device="gamepad"))
+    session.engine.handle(START)
+    session.engine.handle(ev.HoldDirection("up/more"))
+    session.step_until(lambda s: s.episode.chunks == 2)
+    session.engine.handle(ev.HoldDirection(None))
+    session.step_until(lambda s: s.episode.chunks == 4)
+    session.engine.handle(ev.RequestHold())
+    session.settle()
+    picked = [c.picked for c in session.recorder._open.chunks]  # type: ignore[union-attr]
+    assert picked[:2] == ["up/more", "up/more"]
+    assert picked[-1] == UNSTEERED
+
+
+def test_a_scripted_driver_picks_and_is_recorded_as_such() -> None:
+    script = SequenceChooser(["left/more", "up/less"], then=None)
+    session = started(choosers={Driver.SCRIPTED: script}, options=SessionOptions(driver=Driver.SCRIPTED))
+    session.send(ev.EndEpisode(Outcome.SUCCESS))
+    chunks = session.recorder.episodes[0].chunks
+    assert [(c.picked, c.driver, c.is_correction) for c in chunks] == [
+        ("left/more", Driver.SCRIPTED, False),
+        ("up/less", Driver.SCRIPTED, False),
+    ]
+
+
+def test_a_person_overrides_a_driver_for_one_chunk_and_it_counts_as_a_correction() -> None:
+    script = SequenceChooser(["left/more"] * 3, then=None)
+    session = HandSession(choosers={Driver.SCRIPTED: script}, options=SessionOptions(driver=Driver.SCRIPTED))
+    session.engine.handle(START)
+    session.step_until(lambda s: s.phase is Phase.MOVING)
+    session.engine.handle(ev.Pick("up/more", device="gamepad"))
+    session.settle()
+    session.send(ev.EndEpisode(Outcome.SUCCESS))
+    chunks = session.recorder.episodes[0].chunks
+    assert [(c.picked, c.driver, c.is_correction) for c in chunks[:3]] == [
+        ("left/more", Driver.SCRIPTED, False),
+        ("up/more", Driver.PERSON, True),
+        ("left/more", Driver.SCRIPTED, False),
+    ]
+    assert session.engine.counters["corrections"] == 1
+
+
+def test_the_learned_driver_picks_the_learned_candidate() -> None:
+    session = started()
+    session.engine.set_noise_policy(FixedNoise(np.zeros((8, 7))))
+    snapshot = session.settle()
+    assert snapshot.noise_policy == "fixed"
+    assert snapshot.fan is not None
+    assert LEARNED in snapshot.fan
+    session.engine.handle(ev.SetDriver(Driver.LEARNED))
+    session.step_until(lambda s: s.episode.chunks == 1)
+    chunk = session.recorder._open.chunks[0]  # type: ignore[union-attr]
+    assert (chunk.picked, chunk.driver) == (LEARNED, Driver.LEARNED)
+    assert not chunk.noise.any()
+
+
+def test_the_learned_driver_without_a_noise_policy_holds_and_says_why() -> None:
+    snapshot = started().send(ev.SetDriver(Driver.LEARNED))
+    assert snapshot.phase is Phase.HOLD
+    assert snapshot.detail.startswith("The learned driver failed: No noise policy is loaded")
+
+
+def test_a_noise_policy_that_does_not_load_is_a_notice_and_drives_nothing() -> None:
+    session = started()
+    session.engine.set_noise_policy("no/such/folder")
+    snapshot = session.settle()
+    assert snapshot.phase is Phase.CHOOSE
+    assert snapshot.notice is not None
+    assert snapshot.noise_policy is None
+
+
+class Slow(Chooser):
+    def choose(self, fan: Fan) -> Choice:
+        return Choice("up/more", "the cup is higher")
+
+
+def test_an_advisor_votes_without_driving() -> None:
+    session = started(advisor=Slow())
+    snapshot = session.settle()
+    assert snapshot.suggestion == ("up/more", "the cup is higher")
+    assert snapshot.phase is Phase.CHOOSE
+    assert session.world.observe().step == 0
+
+
+def test_a_chooser_that_is_overruled_while_it_thinks_is_dropped() -> None:
+    session = HandSession(choosers={Driver.VLM: Slow()}, options=SessionOptions(driver=Driver.VLM))
+    session.chooser_worker.is_paused = True
+    session.send(START, LEFT)
+    session.send(LEFT)
+    assert session.engine.snapshot().episode.chunks >= 1
+    session.chooser_worker.is_paused = False
+    session.step_until(lambda s: s.counters["late_answers"] >= 1)
+
+
+def test_a_chooser_that_never_answers_makes_it_a_persons_turn() -> None:
+    session = HandSession(choosers={Driver.VLM: Slow()}, options=SessionOptions(driver=Driver.VLM))
+    session.chooser_worker.is_paused = True
+    session.send(START)
+    snapshot = session.wait(61.0)
+    assert snapshot.phase is Phase.CHOOSE
+    assert snapshot.notice is not None
+    assert "It is your turn" in snapshot.notice[1]
+    assert session.send(LEFT).episode.chunks == 1
+
+
+# --- episodes -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_recorded_chunk_holds_the_offer_the_pick_and_what_became_of_it() -> None:
+    session = started()
+    fan = session.engine.snapshot().fan
+    assert fan is not None
+    session.send(dataclasses.replace(LEFT, device="spacemouse"), ev.EndEpisode(Outcome.SUCCESS, "well done"))
+    episode = session.recorder.episodes[0]
+    (chunk,) = episode.chunks
+    assert (episode.outcome, episode.note) == (Outcome.SUCCESS, "well done")
+    assert episode.meta.policy_fingerprint == "toy-1"
+    assert chunk.offered_labels == tuple(c.label for c in fan.candidates)
+    assert chunk.offered_chunks.shape == (len(fan.candidates), 8, 7)
+    assert chunk.picked_index == chunk.offered_labels.index("left/more")
+    assert chunk.is_steered
+    assert chunk.device == "spacemouse"
+    assert [s.row for s in chunk.steps] == [0, 1, 2, 3]
+    assert chunk.steps[0].observation is chunk.observation
+    assert chunk.after.step == 4
+    np.testing.assert_array_equal(chunk.unsteered_chunk, fan[UNSTEERED].chunk)
+    assert not np.array_equal(chunk.recovered, chunk.noise)
+
+
+def test_a_stored_chunk_regenerates_from_its_noise() -> None:
+    session = started()
+    session.send(LEFT, ev.EndEpisode(Outcome.SUCCESS))
+    (chunk,) = session.recorder.episodes[0].chunks
+    import torch
+
+    context = session.policy.encode(chunk.observation)
+    again = session.policy.denoise(context, torch.from_numpy(chunk.noise)[None], steps=chunk.plan.steps)
+    np.testing.assert_allclose(session.policy.to_robot(again)[0], chunk.chunk, atol=1e-6)
+
+
+def test_the_next_fan_is_not_offered_before_the_chunk_is_journalled() -> None:
+    session = started()
+    session.writer.is_paused = True
+    snapshot = session.send(LEFT)
+    assert snapshot.fan is not None
+    assert not snapshot.is_fan_stale
+    refused = session.send(LEFT)
+    assert refused.episode.chunks == 1
+    session.writer.is_paused = False
+    session.settle()
+    assert session.send(LEFT).episode.chunks == 2
+
+
+def test_going_back_restores_the_boundary_exactly_and_keeps_the_branch() -> None:
+    session = started()
+    session.send(LEFT)
+    before = session.engine.snapshot()
+    session.send(ev.Pick("up/more"))
+    after = session.send(ev.UndoChunk())
+    assert before.observation is not None
+    assert after.observation is not None
+    np.testing.assert_array_equal(after.observation.q, before.observation.q)
+    assert after.phase is Phase.CHOOSE
+    assert len(after.trail) == len(before.trail)
+    session.send(ev.Pick("down/more"), ev.EndEpisode(Outcome.SUCCESS))
+    episode = session.recorder.episodes[0]
+    assert [(c.index, c.parent, c.picked) for c in episode.chunks] == [
+        (0, -1, "left/more"),
+        (1, 0, "up/more"),
+        (2, 0, "down/more"),
+    ]
+    assert episode.undone == {1}
+    assert [c.index for c in episode.main_line] == [0, 2]
+
+
+def test_going_back_in_mid_chunk_returns_to_where_that_chunk_began() -> None:
+    session = started()
+    start = session.world.observe().q
+    session.engine.handle(LEFT)
+    session.step_until(lambda s: s.chunk_row == 2)
+    snapshot = session.send(ev.UndoChunk())
+    assert snapshot.observation is not None
+    np.testing.assert_array_equal(snapshot.observation.q, start)
+    assert snapshot.episode.chunks == 0
+    assert snapshot.phase is Phase.CHOOSE
+
+
+def test_going_back_at_the_start_is_refused() -> None:
+    snapshot = started().send(ev.UndoChunk())
+    assert snapshot.notice is not None
+    assert snapshot.notice[1] == "This is the start of the episode"
+
+
+def test_practice_records_nothing() -> None:
+    session = HandSession()
+    session.send(dataclasses.replace(START, practice=True))
+    session.send(LEFT)
+    snapshot = session.send(ev.EndEpisode(Outcome.SUCCESS))
+    assert snapshot.hold_reason is HoldReason.EPISODE_END
+    assert session.recorder.episodes == []
+
+
+def test_success_is_offered_and_never_taken_for_a_person() -> None:
+    session = started()
+    for _ in range(3):
+        snapshot = session.send(LEFT)
+    assert snapshot.episode.success_seen
+    assert snapshot.phase is Phase.CHOOSE
+    assert session.recorder.episodes == []
+
+
+def test_a_second_episode_is_refused_until_the_first_is_labelled() -> None:
+    session = started()
+    session.send(LEFT)
+    snapshot = session.send(START)
+    assert snapshot.notice is not None
+    assert snapshot.notice[1] == "Label or discard the running episode first"
+    snapshot = session.send(ev.EndEpisode(Outcome.FAILURE), START)
+    assert snapshot.phase is Phase.CHOOSE
+    assert snapshot.episode.number == 2
+    assert [e.outcome for e in session.recorder.episodes] == [Outcome.FAILURE]
+
+
+def test_an_unknown_task_is_refused_with_the_known_ones() -> None:
+    snapshot = HandSession().send(ev.StartEpisode("reach_lef"))
+    assert snapshot.phase is Phase.HOLD
+    assert "Did you mean 'reach_left'?" in snapshot.detail
+
+
+def test_labelling_in_mid_chunk_keeps_the_rows_that_were_executed() -> None:
+    session = started()
+    session.engine.handle(LEFT)
+    session.step_until(lambda s: s.chunk_row == 2)
+    session.send(ev.EndEpisode(Outcome.FAILURE))
+    (chunk,) = session.recorder.episodes[0].chunks
+    assert len(chunk.steps) == 2
+
+
+# --- holds --------------------------------------------------------------------------------------------------------------
+
+
+def test_hold_stops_at_the_next_row_and_resume_goes_on_in_the_same_episode() -> None:
+    session = started()
+    session.engine.handle(LEFT)
+    session.step_until(lambda s: s.chunk_row == 1)
+    snapshot = session.send(ev.RequestHold())
+    assert (snapshot.phase, snapshot.hold_reason) == (Phase.HOLD, HoldReason.OPERATOR)
+    assert session.world.observe().step == 1
+    assert session.send(LEFT).phase is Phase.HOLD
+    snapshot = session.send(ev.Resume())
+    assert snapshot.phase is Phase.CHOOSE
+    assert session.send(LEFT).episode.steps == 5
+
+
+def test_a_later_key_press_does_not_hide_why_the_session_holds() -> None:
+    session = started()
+    session.engine.hold(HoldReason.DEVICE_LOST, "The SpaceMouse was unplugged.")
+    snapshot = session.send(ev.RequestHold(), ev.RequestHold(HoldReason.FOCUS_LOST))
+    assert snapshot.hold_reason is HoldReason.DEVICE_LOST
+    assert snapshot.detail == "The SpaceMouse was unplugged."
+
+
+def test_a_silent_window_engages_hold_and_only_after_it_has_spoken() -> None:
+    session = started()
+    assert session.wait(10.0).phase is Phase.CHOOSE
+    session.send(ev.Heartbeat())
+    assert session.wait(0.9).phase is Phase.CHOOSE
+    snapshot = session.wait(0.2)
+    assert snapshot.hold_reason is HoldReason.GUI_SILENT
+    assert "1.1 s" in snapshot.detail
+
+
+def test_a_policy_that_raises_holds_with_its_sentence_and_resume_asks_again() -> None:
+    policy = FailingPolicy()
+    session = started(policy=policy)
+    policy.error = PolicyError("The policy gave non-finite numbers. Check the weights.")
+    snapshot = session.send(LEFT)
+    assert (snapshot.phase, snapshot.hold_reason) == (Phase.HOLD, HoldReason.INFERENCE_FAILED)
+    assert snapshot.detail == "The policy gave non-finite numbers. Check the weights."
+    policy.error = None
+    assert session.send(ev.Resume()).phase is Phase.CHOOSE
+    assert session.send(LEFT).episode.chunks == 2
+
+
+def test_a_policy_that_hangs_holds_and_its_late_answer_is_dropped() -> None:
+    session = started()
+    session.inference.is_paused = True
+    session.send(LEFT)
+    snapshot = session.wait(3.1)
+    assert (snapshot.phase, snapshot.hold_reason) == (Phase.HOLD, HoldReason.INFERENCE_LATE)
+    assert "within 3 s" in snapshot.detail
+    session.inference.is_paused = False
+    late = session.settle().counters["late_answers"]
+    assert late == 1
+    assert session.send(ev.Resume()).phase is Phase.CHOOSE
+
+
+def test_a_full_disk_holds_loses_nothing_and_goes_on_after_resume() -> None:
+    recorder = FullDisk()
+    session = started(recorder=recorder)
+    session.send(LEFT)
+    recorder.is_full = True
+    snapshot = session.send(ev.Pick("up/more"))
+    assert (snapshot.phase, snapshot.hold_reason) == (Phase.HOLD, HoldReason.DISK)
+    assert snapshot.detail.startswith("The disk is full")
+    assert session.send(ev.EndEpisode(Outcome.SUCCESS)).hold_reason is HoldReason.DISK
+    assert session.send(ev.Resume()).hold_reason is HoldReason.DISK
+    recorder.is_full = False
+    assert session.send(ev.Resume()).phase is Phase.CHOOSE
+    session.send(ev.EndEpisode(Outcome.SUCCESS))
+    (episode,) = recorder.episodes
+    assert [c.picked for c in episode.chunks] == ["left/more", "up/more"]
+
+
+def test_a_disk_that_does_not_answer_holds() -> None:
+    session = started()
+    session.writer.is_paused = True
+    session.send(LEFT)
+    assert session.wait(10.1).hold_reason is HoldReason.DISK
+
+
+def test_a_chooser_that_raises_holds_with_a_sentence() -> None:
+    class Broken(Chooser):
+        def choose(self, fan: Fan) -> Choice:
+            raise RuntimeError("no route to host")
+
+    session = HandSession(choosers={Driver.VLM: Broken()}, options=SessionOptions(driver=Driver.VLM))
+    snapshot = session.send(START)
+    assert (snapshot.phase, snapshot.detail) == (Phase.HOLD, "The vlm driver failed: no route to host")
+
+
+def test_a_policy_whose_cameras_the_world_lacks_is_a_fault_that_names_them() -> None:
+    snapshot = HandSession(policy=ToyPolicy(cameras=("left", "overhead"))).engine.snapshot()
+    assert snapshot.phase is Phase.FAULT
+    assert snapshot.detail.startswith("Policy 'toy' needs camera 'overhead', world 'point' has left, right, wrist.")
+
+
+def test_a_policy_whose_actions_the_world_does_not_take_is_a_fault() -> None:
+    world = PointWorld()
+    world.spec = dataclasses.replace(world.spec, action_kinds=(ActionKind.JOINT_POSITION,))
+    snapshot = HandSession(world=world).engine.snapshot()
+    assert snapshot.phase is Phase.FAULT
+    assert "sends ee_delta actions" in snapshot.detail
+
+
+def test_held_and_gone_the_choosers_of_an_episode_start_afresh() -> None:
+    script = SequenceChooser(["left/more"], then=None)
+    session = HandSession(choosers={Driver.SCRIPTED: script}, options=SessionOptions(driver=Driver.SCRIPTED))
+    for _ in range(2):
+        session.send(START)
+        session.send(ev.EndEpisode(Outcome.SUCCESS))
+    assert [len(e.chunks) for e in session.recorder.episodes] == [1, 1]
+
+
+def test_policy_chooser_lets_the_policy_act() -> None:
+    session = started(choosers={Driver.SCRIPTED: PolicyChooser()}, options=SessionOptions())
+    session.engine.handle(ev.SetDriver(Driver.SCRIPTED))
+    session.step_until(lambda s: s.episode.chunks == 2)
+    assert {c.picked for c in session.recorder._open.chunks} == {UNSTEERED}  # type: ignore[union-attr]

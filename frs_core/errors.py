@@ -5,6 +5,7 @@ FrsError
 ├── ShapeMismatch (ValueError)        an array does not fit the policy or world
 ├── FingerprintMismatch (ValueError)  data was made with another policy
 ├── WeightsMissing (FileNotFoundError)
+├── DownloadFailed (ConnectionError)
 ├── PolicyError (RuntimeError)        inference failed or gave non-finite numbers
 │   ├── PolicyTimeout (TimeoutError)
 │   └── SteeringUnavailable        this policy only samples; the text is the reason a view may show
@@ -45,6 +46,10 @@ class FingerprintMismatch(FrsError, ValueError):
 
 class WeightsMissing(FrsError, FileNotFoundError):
     """A weights file is not where it should be."""
+
+
+class DownloadFailed(FrsError, ConnectionError):
+    """A file could not be fetched whole."""
 
 
 class PolicyError(FrsError, RuntimeError):

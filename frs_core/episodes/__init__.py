@@ -4,7 +4,7 @@ from frs_core.episodes.index import EpisodeInfo
 from frs_core.episodes.reader import Episode, Offers
 from frs_core.episodes.recovery import Unfinished, bin_unfinished, recover, unfinished
 from frs_core.episodes.store import EpisodeStore
-from frs_core.episodes.writer import JournalRecorder, ThreadedRecorder
+from frs_core.episodes.writer import JournalRecorder
 
 __all__ = [
     "Episode",
@@ -12,7 +12,6 @@ __all__ = [
     "EpisodeStore",
     "JournalRecorder",
     "Offers",
-    "ThreadedRecorder",
     "Unfinished",
     "bin_unfinished",
     "recover",

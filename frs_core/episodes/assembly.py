@@ -25,7 +25,6 @@ from frs_core.episodes.images import JPEG_QUALITY
 from frs_core.episodes.integrity import group_metadata, make_file_table
 from frs_core.episodes.layout import (
     INTEGRITY,
-    JPEG_CHUNK,
     ROOT_METADATA,
     SCHEMA_VERSION,
     SUFFIX,
@@ -35,6 +34,7 @@ from frs_core.episodes.layout import (
     fsync_tree,
     trash_dir,
 )
+from frs_core.episodes.zarr_writer import GroupWriter, offsets
 from frs_core.events import CandidateKind, Outcome
 
 Record = dict[str, Any]
@@ -125,51 +125,8 @@ class _Texts:
         return list(self._index)
 
 
-class _GroupWriter:
-    """Writes arrays into one Zarr group."""
-
-    def __init__(self, group: Any) -> None:
-        from zarr.codecs import Crc32cCodec, ZstdCodec
-
-        self._group = group
-        self._packed = [ZstdCodec(level=3), Crc32cCodec()]
-        self._plain = [Crc32cCodec()]
-
-    def sub(self, name: str, **attributes: Any) -> "_GroupWriter":
-        """Return a new sub-group."""
-        return _GroupWriter(self._group.create_group(name, attributes=attributes))
-
-    def array(self, name: str, data: np.ndarray) -> None:
-        """Write a table as one compressed chunk."""
-        self._write(name, data, tuple(max(1, n) for n in data.shape), self._packed)
-
-    def bytes(self, name: str, parts: Sequence[bytes], *, is_packed: bool = False) -> None:
-        """Write byte strings end to end as `<name>`, and where each begins as `<name>_offsets`."""
-        flat = np.frombuffer(b"".join(parts), dtype=np.uint8)
-        # Equal chunks: Zarr pads the last one to full length.
-        pieces = max(1, -(-len(flat) // JPEG_CHUNK))
-        chunk = max(1, -(-len(flat) // pieces))
-        self._write(name, flat, (chunk,), self._packed if is_packed else self._plain)
-        self.array(f"{name}_offsets", _offsets([len(p) for p in parts]))
-
-    def _write(self, name: str, data: np.ndarray, chunks: tuple[int, ...], codecs: list[Any]) -> None:
-        self._group.create_array(
-            name,
-            data=np.ascontiguousarray(data),
-            chunks=chunks,
-            compressors=codecs,
-            config={"write_empty_chunks": True},
-        )
-
-
-def _offsets(lengths: Sequence[int]) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
-
-
 def _write_arrays(path: Path, begin: Record, chunks: list[Record], undone: set[int]) -> None:
-    import zarr
-
-    root = _GroupWriter(zarr.create_group(path, zarr_format=3))
+    root = GroupWriter(path)
     texts, cameras = _Texts(), list(begin["meta"]["cameras"])
     steps = [s for c in chunks for s in c["steps"]]
     _write_steps(root.sub("steps"), steps, chunks, texts, cameras)
@@ -189,7 +146,7 @@ def _write_arrays(path: Path, begin: Record, chunks: list[Record], undone: set[i
     root.sub("texts", texts=texts.all)
 
 
-def _write_states(group: _GroupWriter, states: list[Record], texts: _Texts, cameras: list[str]) -> None:
+def _write_states(group: GroupWriter, states: list[Record], texts: _Texts, cameras: list[str]) -> None:
     """Write observations: one row each; `frames` numbers the picture of each camera, -1 = none."""
     for name in STATE_NUMBERS:
         group.array(name, np.stack([np.asarray(s[name]) for s in states]))
@@ -199,7 +156,7 @@ def _write_states(group: _GroupWriter, states: list[Record], texts: _Texts, came
 
 
 def _write_steps(
-    group: _GroupWriter, steps: list[Record], chunks: list[Record], texts: _Texts, cameras: list[str]
+    group: GroupWriter, steps: list[Record], chunks: list[Record], texts: _Texts, cameras: list[str]
 ) -> None:
     _write_states(group, steps, texts, cameras)
     owner = [c["index"] for c in chunks for _ in c["steps"]]
@@ -210,7 +167,7 @@ def _write_steps(
     group.array("clip_reason", texts.column([s["clip_reason"] for s in steps]))
 
 
-def _write_chunks(group: _GroupWriter, chunks: list[Record], undone: set[int], texts: _Texts) -> None:
+def _write_chunks(group: GroupWriter, chunks: list[Record], undone: set[int], texts: _Texts) -> None:
     for name in (
         "features",
         "noise",
@@ -228,11 +185,11 @@ def _write_chunks(group: _GroupWriter, chunks: list[Record], undone: set[int], t
     for name in ("driver", "device", "reason", "gripper", "instruction"):
         group.array(name, texts.column([c[name] for c in chunks]))
     group.array("plan", texts.column([json.dumps(c["plan"], sort_keys=True) for c in chunks]))
-    group.array("first_step", _offsets([len(c["steps"]) for c in chunks]))
-    group.array("first_offer", _offsets([len(c["offers"]["labels"]) for c in chunks]))
+    group.array("first_step", offsets([len(c["steps"]) for c in chunks]))
+    group.array("first_offer", offsets([len(c["offers"]["labels"]) for c in chunks]))
 
 
-def _write_offers(group: _GroupWriter, offers: list[Record], texts: _Texts) -> None:
+def _write_offers(group: GroupWriter, offers: list[Record], texts: _Texts) -> None:
     for name in ("chunks", "noises", "paths"):
         group.array(name, np.concatenate([o[name] for o in offers]))
     for name in ("labels", "kinds"):
@@ -241,10 +198,10 @@ def _write_offers(group: _GroupWriter, offers: list[Record], texts: _Texts) -> N
     group.array("flags", np.array([v for o in offers for v in o["flags"]], dtype=bool))
     warnings = [w for o in offers for w in o["warnings"]]
     group.array("warnings", texts.column([t for w in warnings for t in w]))
-    group.array("warnings_offsets", _offsets([len(w) for w in warnings]))
+    group.array("warnings_offsets", offsets([len(w) for w in warnings]))
 
 
-def _write_frames(group: _GroupWriter, frames: list[Record]) -> None:
+def _write_frames(group: GroupWriter, frames: list[Record]) -> None:
     nothing = [np.full((3, 3), np.nan), np.full((4, 4), np.nan), 0, 0, None]
     calibrations = [f["calibration"] or nothing for f in frames]
     made = [np.nan if c[4] is None else c[4] for c in calibrations]

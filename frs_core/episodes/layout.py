@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from frs_core.errors import EpisodeError
-from frs_core.events import CandidateKind, Driver
 
 SCHEMA_VERSION = 1
 """Raised when a reader of the former version could no longer read the data."""
@@ -29,14 +28,6 @@ JOURNAL_SUFFIX = ".journal"
 ROOT_METADATA = "zarr.json"
 INTEGRITY = "integrity"
 """Sub-group whose attribute `files` tells size and CRC-32 of every other file of the episode."""
-
-KINDS = tuple(CandidateKind)
-"""`offers/kind` holds the position in this tuple."""
-DRIVERS = tuple(Driver)
-"""`chunks/by` holds the position in this tuple."""
-
-JPEG_CHUNK = 1 << 20
-"""Bytes per chunk of a flat image array. Source: reference measurement, 1 MiB gave 0.8 ms per random frame."""
 
 _NAME = re.compile(r"\d{8}T\d{6}Z_[0-9A-HJKMNP-TV-Z]{26}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -3,16 +3,17 @@
 import subprocess
 import sys
 import textwrap
-import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from frs_core.episodes import EpisodeStore, JournalRecorder, ThreadedRecorder, unfinished
+from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.journal import JournalFile
 from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
-from frs_core.recording import MemoryRecorder
+from frs_core.session.writing import RecordLine
+from frs_core.workers import ThreadWorker
 from tests.fakes.episodes import random_chunks, random_meta, record
 
 REPOSITORY = Path(__file__).parents[2]
@@ -104,77 +105,43 @@ def _raise_full(path):
     raise OSError(28, "No space left on device")
 
 
-def test_the_threaded_recorder_keeps_what_a_full_disk_refused_and_writes_it_later(store, monkeypatch):
-    disk, problems, told = FullDisk(monkeypatch), [], threading.Event()
+def test_a_session_that_hits_a_full_disk_holds_and_later_loses_nothing(store, monkeypatch):
+    """The session's own line of writes, on its worker thread, over the journal."""
+    disk, recorder, worker = FullDisk(monkeypatch), JournalRecorder(store), ThreadWorker("writer")
+    line, names, refused = RecordLine(recorder, worker, timeout_s=30.0), [], []
 
-    def on_problem(error):
-        problems.append(error)
-        told.set()
+    def settle():
+        for _ in range(2000):
+            for job, answer in line.poll():
+                names.extend([answer.value] if job.name == "begin" else [])
+                refused.extend([str(answer.error)] if answer.error else [])
+            if line.is_idle or line.is_stuck:
+                return
+            time.sleep(0.005)
+        raise AssertionError("the line does not settle")
 
-    recorder = ThreadedRecorder(JournalRecorder(store), on_problem=on_problem)
+    chunks = list(random_chunks(count=5))
     try:
-        name = recorder.begin(random_meta())
-        chunks = list(random_chunks(count=5))
-        recorder.chunk(chunks[0])
-        recorder.retry()
+        line.add("begin", lambda r: r.begin(random_meta()))
+        line.add("chunk", lambda r: r.chunk(chunks[0]))
+        settle()
         disk.is_full = True
         for chunk in chunks[1:4]:
-            recorder.chunk(chunk)
-        assert told.wait(10)
-        with pytest.raises(EpisodeError, match="No space left"):
-            recorder.end(Outcome.SUCCESS)
-        assert recorder.problem is not None
-        assert recorder.pending == 3
+            line.add("chunk", lambda r, c=chunk: r.chunk(c))
+        settle()
+        assert line.is_stuck
+        assert len(refused) == 1
+        assert "No space left on device. Free space on the disk" in refused[0]
         disk.is_full = False
-        recorder.retry()
-        assert recorder.problem is None
-        assert recorder.pending == 0
-        recorder.chunk(chunks[4])
-        recorder.end(Outcome.SUCCESS)
-        assert len(problems) == 1
+        line.add("chunk", lambda r: r.chunk(chunks[4]))
+        line.add("end", lambda r: r.end(Outcome.SUCCESS))
+        line.retry()
+        settle()
+        assert line.is_idle
     finally:
-        recorder.close()
-    assert [store.open(name).chunk(i).started_ns for i in range(5)] == [c.started_ns for c in chunks]
-
-
-def test_the_threaded_recorder_does_not_make_its_caller_wait(store):
-    gate, entered = threading.Event(), threading.Event()
-
-    class Slow(MemoryRecorder):
-        def chunk(self, record):
-            entered.set()
-            assert gate.wait(20)
-            super().chunk(record)
-
-    slow = Slow()
-    recorder = ThreadedRecorder(slow, capacity=2, timeout_s=0.2)
-    chunks = list(random_chunks(count=4))
-    recorder.begin(random_meta())
-    recorder.chunk(chunks[0])
-    assert entered.wait(10)
-    recorder.chunk(chunks[1])
-    recorder.chunk(chunks[2])
-    with pytest.raises(EpisodeError, match="2 chunks waiting and takes no more"):
-        recorder.chunk(chunks[3])
-    gate.set()
-    recorder.retry()
-    recorder.chunk(chunks[3])
-    recorder.undo(3)
-    recorder.end(Outcome.SUCCESS)
-    recorder.close()
-    recorder.close()
-    assert [c.index for c in slow.episodes[0].chunks] == [0, 1, 2, 3]
-    assert slow.episodes[0].undone == {3}
-    with pytest.raises(EpisodeError, match="closed"):
-        recorder.chunk(chunks[0])
-
-
-def test_closing_the_threaded_recorder_leaves_the_episode_to_recovery(store):
-    recorder = ThreadedRecorder(JournalRecorder(store))
-    name = record(recorder, count=3)
-    recorder.close()
-    assert [(u.name, u.n_chunks) for u in unfinished(store)] == [(name, 3)]
-    assert "episode-writer" not in [t.name for t in threading.enumerate()]
+        worker.close()
+    episode = store.open(names[0])
+    assert [episode.chunk(i).started_ns for i in range(5)] == [c.started_ns for c in chunks]
 
 
 def test_calls_out_of_order_are_refused(store):

@@ -53,12 +53,13 @@ _STOCK_ROWS = 8
 
 
 def load(
-    url: str = DEFAULT_URL,
+    url: str | None = None,
     *,
+    path: str | None = None,
     token: str | None = None,
     exterior: str = "left",
     wrist: str = "wrist",
-    action_space: ActionKind = ActionKind.JOINT_VELOCITY,
+    action_space: ActionKind | str = ActionKind.JOINT_VELOCITY,
     connect_timeout_s: float = 5.0,
     answer_timeout_s: float = 10.0,
     warm_up_timeout_s: float = 180.0,
@@ -68,7 +69,8 @@ def load(
     """Return the policy behind a server's address.
 
     Args:
-        url: ws://host:port, or wss:// with TLS.
+        url: ws://host:port, or wss:// with TLS; None = a server on this machine.
+        path: the same, by the name under which every policy takes its weights or address.
         token: the server's token; None reads FRS_TOKEN.
         exterior: camera sent as openpi's exterior one (servers with openpi's observation form only).
         wrist: camera sent as openpi's wrist one (likewise).
@@ -81,6 +83,7 @@ def load(
     Raises:
         ServingError: no server, wrong token, or not a policy server.
     """
+    url, kind = url or path or DEFAULT_URL, ActionKind(action_space)
     token = token or os.environ.get("FRS_TOKEN") or None
     client = WireClient(ClientSettings(url, token, connect_timeout_s, message_bytes, tls_ca))
     try:
@@ -88,7 +91,7 @@ def load(
         facts = read_metadata(metadata, url=url)
         if facts is None:
             probe = client.ask(blank_droid_message(), timeout_s=warm_up_timeout_s, has_ids=False)
-            spec = _stock_spec(metadata, probe, space=action_space, cameras=(exterior, wrist))
+            spec = _stock_spec(metadata, probe, space=kind, cameras=(exterior, wrist))
             return StockPolicy(client, spec, answer_timeout_s=answer_timeout_s)
         return RemotePolicy(client, facts, answer_timeout_s=answer_timeout_s, exterior=exterior, wrist=wrist)
     except BaseException:

@@ -1,0 +1,119 @@
+"""`frs serve`: a policy behind a port, for cockpits on other machines and for openpi's own clients.
+
+Example: `frs serve --policy pi05 --path weights/pi05_droid` on the GPU machine, `ssh -L 8000:127.0.0.1:8000 gpu-box` on the
+robot's laptop, then the cockpit with `--policy remote`. Nothing but loopback is ever open that way.
+"""
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from frs_core.errors import ConfigError
+from frs_core.policies import load_policy
+from frs_core.serving.door import DoorSettings, is_loopback
+from frs_core.serving.server import PolicyService, build_door
+
+TOKEN_VARIABLE = "FRS_TOKEN"
+
+
+def serve(
+    *,
+    policy: str = "tabletop",
+    path: str | None = None,
+    device: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token_file: Path | None = None,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    message_mb: int = 32,
+    verbose: bool = False,
+) -> int:
+    """Serve a policy to cockpits and to openpi clients until Ctrl+C.
+
+    Only this machine can reach it unless --host says otherwise; then a token is needed, from --token-file or the
+    environment variable FRS_TOKEN. Health: GET /healthz. Format and security: docs/serving.md.
+
+    Args:
+        policy: Policy name.
+        path: Its weights; default the policy's own.
+        device: Where it computes, such as cuda or cpu; default the policy's own choice.
+        host: Address to listen on; 0.0.0.0 is every network this machine is in.
+        port: Port to listen on; 0 takes any free one.
+        token_file: File whose first line is the token clients must send.
+        tls_cert: PEM file with the server's certificate; with --tls-key the server speaks wss.
+        tls_key: PEM file with the certificate's key.
+        message_mb: Largest message a client may send, MiB.
+        verbose: Log connections and failed requests.
+    """
+    console = Console(stderr=True, highlight=False)
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    if not verbose:
+        logging.getLogger("frs.serving").setLevel(logging.WARNING)
+        logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
+    settings = DoorSettings(
+        host=host,
+        port=port,
+        token=read_token(token_file),
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        message_bytes=message_mb * 2**20,
+    )
+    options = {"path": path, "device": device}
+    loaded = load_policy(policy, **{name: value for name, value in options.items() if value is not None})
+    try:
+        started = time.monotonic()
+        PolicyService(loaded).warm_up()
+        spec = loaded.spec
+        console.print(
+            f"[bold]{escape(spec.name)}[/] · {spec.horizon} x {spec.width} · cameras {', '.join(spec.cameras)} · "
+            f"warmed up in {time.monotonic() - started:.1f} s"
+        )
+        door = build_door(loaded, settings)
+        door.run(lambda: console.print(escape(describe_address(settings, door.port))))
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+    finally:
+        loaded.close()
+    return 0
+
+
+def read_token(token_file: Path | None) -> str | None:
+    """Return the token of a file's first line, else of FRS_TOKEN, else None.
+
+    Raises:
+        ConfigError: the file cannot be read or is empty.
+    """
+    if token_file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    try:
+        lines = token_file.read_text().splitlines()
+    except OSError as error:
+        raise ConfigError(
+            f"Token file {token_file} cannot be read: {error.strerror}. Make one readable by you alone."
+        ) from error
+    if not lines or not lines[0].strip():
+        raise ConfigError(f"Token file {token_file} is empty. Fill it with `openssl rand -hex 16 > {token_file}`.")
+    return lines[0].strip()
+
+
+def describe_address(settings: DoorSettings, port: int) -> str:
+    """Return where clients find the server, and what to do about encryption if it is needed."""
+    scheme = "ws" if settings.tls_cert is None else "wss"
+    lines = [f"Serving on {scheme}://{settings.host}:{port}" + (" · token required" if settings.token else "")]
+    if not is_loopback(settings.host) and settings.tls_cert is None:
+        lines += [
+            "Warning: token, pictures and actions cross the network unencrypted. Either",
+            f"  listen on 127.0.0.1 and tunnel from the client: ssh -L {port}:127.0.0.1:{port} THIS_MACHINE, or",
+            "  make a certificate and pass it with --tls-cert cert.pem --tls-key key.pem:",
+            "  openssl req -x509 -newkey rsa:2048 -nodes -days 365 -keyout key.pem -out cert.pem \\",
+            "    -subj /CN=THIS_MACHINE -addext subjectAltName=DNS:THIS_MACHINE",
+            "  Clients then use wss:// and trust cert.pem (option tls_ca).",
+        ]
+    return "\n".join(lines)

@@ -1,14 +1,13 @@
-"""`frs eval`, `frs collect`, `frs demo`: compare methods from a terminal, and gather what they learn from.
+"""`frs eval` and `frs collect`: compare methods from a terminal, and gather what they learn from.
 
 Each function is one command; its arguments are the options, its docstring the help.
 
 Example: `frs collect mug_on_plate`, `frs train dsbc --task mug_on_plate`,
-`frs eval --methods base frs dsbc --tasks mug_on_plate --trials 50 --workers 2`.
+`frs eval --methods base frs dsbc --tasks mug_on_plate --seeds 50 --workers 2`.
 """
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -17,16 +16,14 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from frs_core import paths
-from frs_core.errors import ConfigError
 from frs_core.evaluation.collect import collect_demonstrations, collect_steered, store_at
-from frs_core.evaluation.demo import DemoSpec, run_demo
-from frs_core.evaluation.methods import METHODS, find_method
+from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.plots import save_figure, success_bars, success_by_episodes
 from frs_core.evaluation.results import Result, latest, read_results
 from frs_core.evaluation.rollout import RolloutSettings
 from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
 from frs_core.evaluation.setup import SetupSpec, open_bench
-from frs_core.evaluation.tables import as_json, markdown, title
+from frs_core.evaluation.tables import as_json, markdown
 from frs_core.evaluation.worker import WorkerJob
 
 Task = Annotated[str, tyro.conf.Positional]
@@ -37,12 +34,13 @@ def evaluate(
     *,
     methods: tuple[str, ...] = ("base", "frs"),
     tasks: tuple[str, ...],
-    trials: int = 50,
+    seeds: int = 50,
     first_seed: int = 100_000,
     out: Path | None = None,
     learned: Path | None = None,
     world: str = "tabletop",
     policy: str = "tabletop",
+    operator: str = "",
     max_chunks: int = 40,
     perturb_m: float = 0.0,
     workers: int | None = None,
@@ -59,12 +57,13 @@ def evaluate(
     Args:
         methods: What to compare.
         tasks: Task names of the world.
-        trials: Scenes per method and task.
+        seeds: Scenes per method and task.
         first_seed: Scenes are numbered from here; the default is kept for tests only, use another while developing.
         out: Folder for results.jsonl, table.md, table.json and plots; default <data>/evaluations/<world>.
         learned: Root of trained policies; default <data>/learned.
         world: Where to act.
         policy: The generalist.
+        operator: Your own scripted operator, module:Class; default the world's.
         max_chunks: Give up after so many chunks.
         perturb_m: Drive the tool off its start by so many metres first.
         workers: Processes on this machine, or Ray workers; default one per core.
@@ -75,13 +74,13 @@ def evaluate(
     """
     out = out or paths.data() / "evaluations" / world
     job = WorkerJob(
-        setup=SetupSpec(world=world, policy=policy).to_json(),
+        setup=SetupSpec(world=world, policy=policy, operator=operator).to_json(),
         rollout={"max_chunks": max_chunks, "perturb_m": perturb_m},
         learned=str(learned or paths.data() / "learned"),
         films=str(films) if films else "",
         film_seeds=film_seeds or None,
     )
-    spec = EvalSpec(methods, tasks, tuple(range(first_seed, first_seed + trials)), job)
+    spec = EvalSpec(methods, tasks, tuple(range(first_seed, first_seed + seeds)), job)
     count = workers or os.cpu_count() or 1
     pool = None
     for name in methods:
@@ -117,6 +116,7 @@ def collect(
     data: Path | None = None,
     world: str = "tabletop",
     policy: str = "tabletop",
+    operator: str = "",
     max_chunks: int = 40,
 ) -> int:
     """Collect successful episodes of a task in simulation, steered by the scripted operator.
@@ -130,10 +130,11 @@ def collect(
         data: Recording root; default the product's own data folder.
         world: Where to act.
         policy: The generalist.
+        operator: Your own scripted operator, module:Class; default the world's.
         max_chunks: Give up an attempt after so many chunks.
     """
     console, store = Console(), store_at(data or paths.data())
-    bench = open_bench(SetupSpec(world=world, policy=policy))
+    bench = open_bench(SetupSpec(world=world, policy=policy, operator=operator))
 
     def told(good: int, tries: int, success: bool) -> None:
         console.print(f"attempt {tries}: {'success' if success else 'failure'}, {good} of {episodes}")
@@ -159,59 +160,6 @@ def collect(
         bench.close()
     console.print(f"{len(done.names)} episodes in '{store.root}', {done.attempts} attempts, {done.seconds:.0f} s")
     return 0
-
-
-def demo(
-    *,
-    task: str = "",
-    episodes: int = 10,
-    trials: int = 10,
-    out: Path | None = None,
-    world: str = "tabletop",
-    policy: str = "tabletop",
-    max_chunks: int = 40,
-    workers: int | None = None,
-    films: bool = True,
-) -> int:
-    """Play the whole story without a window: steer ten successes, train, compare on fresh scenes, write one page.
-
-    Args:
-        task: Task name of the world; default its first held-out one.
-        episodes: Steered successes to learn from.
-        trials: Fresh scenes per method.
-        out: Folder for everything it makes; default a fresh one under <data>/demo.
-        world: Where to act.
-        policy: The generalist.
-        max_chunks: Give up an attempt after so many chunks.
-        workers: Processes for the comparison; default one per core.
-        films: Film the first scene under every method.
-    """
-    console = Console()
-    spec = DemoSpec(
-        task=task or default_task(world),
-        out=out or paths.data() / "demo" / time.strftime("%Y%m%dT%H%M%S"),
-        setup=SetupSpec(world=world, policy=policy),
-        episodes=episodes,
-        trials=trials,
-        max_chunks=max_chunks,
-        workers=workers or os.cpu_count() or 1,
-        films=films,
-    )
-    run_demo(spec, lambda text: console.print(text, soft_wrap=True, highlight=False))
-    return 0
-
-
-def default_task(world: str) -> str:
-    """Return the task that the demo plays in a world.
-
-    Raises:
-        ConfigError: none is known for it.
-    """
-    if world == "tabletop":
-        from frs_core.worlds.tabletop import tasks
-
-        return tasks.HELD_OUT[0]
-    raise ConfigError(f"No demo task is known for world '{world}'. Name one with --task.")
 
 
 def _teller(console: Console):
@@ -241,6 +189,3 @@ def _write(results: list[Result], out: Path, console: Console) -> None:
         save_figure(success_by_episodes(results, full=10), out / "episodes.png")
     console.print(Markdown(table))
     console.print(f"Table, plot and results in '{out}'", soft_wrap=True)
-
-
-__all__ = ["METHODS", "collect", "default_task", "demo", "evaluate", "show", "title"]

@@ -6,10 +6,11 @@ in the temporal components that the steering plan kept (1 = the chunk mean): the
 Gaussian chunk would seem far from everything because of them.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.events import UNSTEERED
 from frs_core.learning.progress import Card
 from frs_core.learning.table import Offer, TrainingTable
 from frs_core.steering import dct_basis
@@ -17,8 +18,9 @@ from frs_core.steering import dct_basis
 
 def card_of_noises(
     table: TrainingTable,
-    predicted: Float[np.ndarray, "M H a"],
+    predicted: Float[np.ndarray, "M H c"],
     *,
+    columns: Sequence[int],
     learned_from: TrainingTable,
     is_held_out: bool,
 ) -> Card:
@@ -27,13 +29,13 @@ def card_of_noises(
     Args:
         table: chunks the figures are of.
         predicted: the learner's noises for them.
+        columns: numbers of the action that are predicted.
         learned_from: chunks whose mean label is the constant answer to beat.
         is_held_out: whether the learner never saw `table`.
     """
-    size = table.action_size
-    executed = table.noise[:, :, :size]
-    constant = learned_from.noise[:, :, :size].mean(axis=0)
-    after, chance = agreement(table, predicted)
+    executed = table.noise[:, :, list(columns)]
+    constant = learned_from.noise[:, :, list(columns)].mean(axis=0)
+    after, chance = agreement(table, predicted, columns=columns)
     return Card(
         error_before=float(1.0 + np.mean(executed**2)),
         error_constant=float(np.mean((executed - constant) ** 2)),
@@ -74,7 +76,9 @@ def card_of_chunks(
     )
 
 
-def agreement(table: TrainingTable, predicted: Float[np.ndarray, "M H a"]) -> tuple[float, float]:
+def agreement(
+    table: TrainingTable, predicted: Float[np.ndarray, "M H c"], *, columns: Sequence[int]
+) -> tuple[float, float]:
     """Return (share of chunks where the nearest offer is the pick, share a blind guess would reach).
 
     Chunks whose pick was not among the offers with a noise do not count; NaN when none counts.
@@ -89,24 +93,18 @@ def agreement(table: TrainingTable, predicted: Float[np.ndarray, "M H a"]) -> tu
         labels = [label for label, is_known in zip(offer.labels, known, strict=True) if is_known]
         if pick not in labels:
             continue
-        hits.append(nearest(Offer(tuple(labels), offer.noises[known]), noise, components=components) == pick)
+        known_offer = Offer(tuple(labels), offer.noises[known][:, :, list(columns)])
+        hits.append(nearest(known_offer, noise, components=components) == pick)
         chances.append(1.0 / len(labels))
     if not hits:
         return float("nan"), float("nan")
     return float(np.mean(hits)), float(np.mean(chances))
 
 
-def nearest(offer: Offer, noise: Float[np.ndarray, "H a"], *, components: int | None) -> str:
+def nearest(offer: Offer, noise: Float[np.ndarray, "H c"], *, components: int | None) -> str:
     """Return the label of the offered candidate whose noise is nearest in the kept temporal components."""
-    horizon, size = noise.shape
+    horizon = noise.shape[0]
     basis = dct_basis(horizon).numpy()[: components or horizon]
-    difference = offer.noises[:, :, :size] - noise
+    difference = offer.noises - noise
     kept = np.einsum("kh,bha->bka", basis, difference)
     return offer.labels[int(np.argmin((kept**2).sum(axis=(1, 2))))]
-
-
-def steered_share(table: TrainingTable) -> float:
-    """Return the share of chunks a person or script steered; NaN when picks are not known."""
-    if not table.picked:
-        return float("nan")
-    return float(np.mean([label != UNSTEERED for label in table.picked]))

@@ -86,8 +86,8 @@ def train_dsbc(
     device = best_device()
 
     # 2. Observation -> noise of every row, or their mean; with NLL also a log deviation for each number.
-    rows = table.horizon if settings.output is NoiseOutput.CHUNK else 1
-    size = rows * table.action_size
+    columns = predicted_columns(settings, table.action_size)
+    size = (table.horizon if settings.output is NoiseOutput.CHUNK else 1) * len(columns)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.fit.seed)
         network = SmallNet(
@@ -99,7 +99,7 @@ def train_dsbc(
         ).to(device)
 
     def data(part: TrainingTable) -> Data:
-        target = target_noises(part, settings.output)
+        target = target_noises(part, settings.output, columns)
         return Data(Inputs.of(part, settings.inputs, device=device), torch.from_numpy(target).to(device))
 
     # 3. Mean squared error (or Gaussian likelihood) between predicted and executed noise.
@@ -125,25 +125,39 @@ def train_dsbc(
     judge.load_state_dict(dict(report.judge))
     with torch.no_grad():
         mean, _ = bounded(judge(Inputs.of(judged, settings.inputs, device=device)), settings)
-    predicted = as_chunk(mean.cpu().numpy(), table.horizon, table.action_size)
-    card = card_of_noises(judged, predicted, learned_from=parts.train, is_held_out=parts.held_out is not None)
+    predicted = as_chunk(mean.cpu().numpy(), table.horizon, len(columns))
+    card = card_of_noises(
+        judged, predicted, columns=columns, learned_from=parts.train, is_held_out=parts.held_out is not None
+    )
     story = make_story(kind, name, table, to_json(settings), report, card)
     return TrainedDsbc(network, story, report, card)
 
 
-def target_noises(table: TrainingTable, output: NoiseOutput) -> Float[np.ndarray, "M n"]:
-    """Return the labels: robot columns of the executed noises, whole or averaged over the chunk."""
-    noise = table.noise[:, :, : table.action_size].astype(np.float32)
+def predicted_columns(settings: DsbcSettings, action_size: int) -> tuple[int, ...]:
+    """Return which numbers of the action are predicted.
+
+    Raises:
+        ConfigError: the robot does not have one of them.
+    """
+    wrong = [c for c in settings.columns if c >= action_size]
+    if wrong:
+        raise ConfigError(f"columns names number {wrong[0]}, the robot's actions have {action_size}. Count from 0.")
+    return settings.columns or tuple(range(action_size))
+
+
+def target_noises(table: TrainingTable, output: NoiseOutput, columns: tuple[int, ...]) -> Float[np.ndarray, "M n"]:
+    """Return the labels: the predicted columns of the executed noises, whole or averaged over the chunk."""
+    noise = table.noise[:, :, list(columns)].astype(np.float32)
     if output is NoiseOutput.MEAN:
         return noise.mean(axis=1)
-    return rearrange(noise, "m h a -> m (h a)")
+    return rearrange(noise, "m h c -> m (h c)")
 
 
-def as_chunk(flat: Float[np.ndarray, "M n"], horizon: int, size: int) -> Float[np.ndarray, "M H a"]:
+def as_chunk(flat: Float[np.ndarray, "M n"], horizon: int, size: int) -> Float[np.ndarray, "M H c"]:
     """Return flat predictions as noises; one row is repeated over the chunk."""
     if flat.shape[1] == size:
-        return repeat(flat, "m a -> m h a", h=horizon)
-    return rearrange(flat, "m (h a) -> m h a", h=horizon)
+        return repeat(flat, "m c -> m h c", h=horizon)
+    return rearrange(flat, "m (h c) -> m h c", h=horizon)
 
 
 def bounded(
@@ -177,6 +191,7 @@ class DsbcPolicy(NoisePolicy):
         self.policy_fingerprint = story.policy_fingerprint
         self.story = story
         self._settings = from_json(DsbcSettings, story.settings)
+        self._columns = list(predicted_columns(self._settings, story.action_size))
         self._network = network.eval()
         self._device = next(network.parameters()).device
 
@@ -191,7 +206,7 @@ class DsbcPolicy(NoisePolicy):
         mean, _ = bounded(self._network(inputs), self._settings)
         story = self.story
         noise = gaussian((1, story.horizon, story.width), seed=observation.step)[0].numpy().astype(np.float32)
-        noise[:, : story.action_size] = as_chunk(mean.cpu().numpy(), story.horizon, story.action_size)[0]
+        noise[:, self._columns] = as_chunk(mean.cpu().numpy(), story.horizon, len(self._columns))[0]
         return noise
 
 
@@ -220,7 +235,9 @@ def load_noise_policy(path: Path | str, fingerprint: str) -> DsbcPolicy:
         settings.network,
         feature_size=story.feature_size,
         proprio_size=story.proprio_size,
-        output_size=rows * story.action_size * (2 if settings.loss is Loss.NLL else 1),
+        output_size=rows
+        * len(predicted_columns(settings, story.action_size))
+        * (2 if settings.loss is Loss.NLL else 1),
     )
     network.load_state_dict(artifact.read_weights(folder, story))
     return DsbcPolicy(network, story)

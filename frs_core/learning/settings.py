@@ -118,12 +118,17 @@ class DsbcSettings:
     loss: Loss = Loss.MSE
     bound: float = 5.0
     """Noises are bound * tanh(.). Source: paper appendix E (+-5)."""
+    columns: tuple[int, ...] = ()
+    """Numbers of the action whose noise is predicted; the others get seeded N(0, I), as the columns a command leaves to the
+    policy did when they were recorded. Empty = all of the robot's."""
     deferred: bool = True
     """Whether chunks left to the policy teach too, with the Gaussian noise they were grown from."""
 
     def __post_init__(self) -> None:
         if self.bound <= 0:
             raise ConfigError(f"bound is {self.bound}, needs > 0. The paper uses 5.")
+        if any(c < 0 for c in self.columns) or len(set(self.columns)) != len(self.columns):
+            raise ConfigError(f"columns is {list(self.columns)}, needs different numbers >= 0. Leave it out for all.")
 
 
 @dataclass(frozen=True, slots=True)

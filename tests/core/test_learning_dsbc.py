@@ -175,7 +175,7 @@ def test_the_story_tells_episodes_settings_and_held_out_figures(tmp_path: Path) 
 def test_padding_columns_get_seeded_noise_and_are_not_learned(observation: Observation) -> None:
     table = synthetic_table(width=12)
     trained = train_dsbc(table, SETTINGS)
-    assert target_noises(table, NoiseOutput.CHUNK).shape == (60, 8 * 7)
+    assert target_noises(table, NoiseOutput.CHUNK, tuple(range(7))).shape == (60, 8 * 7)
     noise = trained.policy().noise(context(table.features[0]), observation)
     assert noise.shape == (8, 12)
     assert 0.5 < noise[:, 7:].std() < 1.5
@@ -228,3 +228,15 @@ def test_settings_survive_json_and_unknown_ones_are_named() -> None:
         from_json(DsbcSettings, {"sizes": 3})
     with pytest.raises(ConfigError, match=r"DsbcSettings\.loss is 'l1'"):
         from_json(DsbcSettings, {"loss": "l1"})
+
+
+def test_columns_that_are_not_predicted_get_seeded_noise(observation: Observation) -> None:
+    table = synthetic_table()
+    trained = train_dsbc(table, replace(SETTINGS, columns=(0, 1, 2)))
+    assert trained.card.agreement_after > 0.8
+    noise = trained.policy().noise(context(table.features[0]), observation)
+    assert 0.5 < noise[:, 3:].std() < 1.5
+    label = table.picked[0]
+    assert noise[:, 1 if label == "left/more" else 2].mean() > 0.75
+    with pytest.raises(ConfigError, match="columns names number 7, the robot's actions have 7"):
+        train_dsbc(table, replace(SETTINGS, columns=(7,)))

@@ -33,18 +33,18 @@ def job(learned: str = "", **world_options: object) -> WorkerJob:
 
 
 class StraightDemonstrator:
-    """Moves to the left at 12 mm per step, 14 times."""
+    """Moves to the left at 16 mm per step, 12 times."""
 
     def __init__(self) -> None:
         """Begin."""
-        self._left = 14
+        self._left = 12
 
     def act(self) -> np.ndarray | None:
         """Return the next action."""
         self._left -= 1
         if self._left < 0:
             return None
-        return np.array([0.0, 0.012, 0.0, 0.0, 0.0, 0.0, 0.0], dtype=np.float32)
+        return np.array([0.0, 0.016, 0.0, 0.0, 0.0, 0.0, 0.0], dtype=np.float32)
 
 
 def demonstrator(world: World, task: str, seed: int) -> StraightDemonstrator:

@@ -1,0 +1,67 @@
+"""`frs demo`: the whole story without a window, for a first look and for machines without a display."""
+
+import os
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from frs_core import paths
+from frs_core.errors import ConfigError
+from frs_core.evaluation.demo import DemoSpec, run_demo
+from frs_core.evaluation.setup import SetupSpec
+
+
+def demo(
+    *,
+    task: str = "",
+    episodes: int = 10,
+    trials: int = 10,
+    out: Path | None = None,
+    world: str = "tabletop",
+    policy: str = "tabletop",
+    operator: str = "",
+    max_chunks: int = 40,
+    workers: int | None = None,
+    films: bool = True,
+) -> int:
+    """Play the whole story without a window: steer ten successes, train, compare on fresh scenes, write one page.
+
+    Args:
+        task: Task name of the world; default its first held-out one.
+        episodes: Steered successes to learn from.
+        trials: Fresh scenes per method.
+        out: Folder for everything it makes; default a fresh one under <data>/demo.
+        world: Where to act.
+        policy: The generalist.
+        operator: Your own scripted operator, module:Class; default the world's.
+        max_chunks: Give up an attempt after so many chunks.
+        workers: Processes for the comparison; default one per core.
+        films: Film the first scene under every method.
+    """
+    console = Console()
+    spec = DemoSpec(
+        task=task or default_task(world),
+        out=out or paths.data() / "demo" / time.strftime("%Y%m%dT%H%M%S"),
+        setup=SetupSpec(world=world, policy=policy, operator=operator),
+        episodes=episodes,
+        trials=trials,
+        max_chunks=max_chunks,
+        workers=workers or os.cpu_count() or 1,
+        films=films,
+    )
+    run_demo(spec, lambda text: console.print(text, soft_wrap=True, highlight=False))
+    return 0
+
+
+def default_task(world: str) -> str:
+    """Return the task that the demo plays in a world.
+
+    Raises:
+        ConfigError: none is known for it.
+    """
+    if world == "tabletop":
+        from frs_core.worlds.tabletop import tasks
+
+        return tasks.HELD_OUT[0]
+    raise ConfigError(f"No demo task is known for world '{world}'. Name one with --task.")

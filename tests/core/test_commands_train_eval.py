@@ -1,0 +1,96 @@
+"""The commands do the whole story from a terminal and say what they did."""
+
+from pathlib import Path
+
+import pytest
+import tyro
+
+from frs_core.commands import demo as demo_commands
+from frs_core.commands import eval as eval_commands
+from frs_core.commands import train as train_commands
+from frs_core.errors import ConfigError
+from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings
+from tests.fakes.evaluation import TASK
+
+WORLD, POLICY = "tests.fakes.world:PointWorld", "tests.fakes.policy:ToyPolicy"
+OPERATOR = "tests.fakes.operator:PointOperator"
+SMALL = DsbcSettings(network=NetworkSettings(hidden=32, layers=2), fit=FitSettings(steps=40, batch_size=16))
+
+
+def test_collect_train_show_and_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "data"
+    code = eval_commands.collect(TASK, episodes=3, data=data, world=WORLD, policy=POLICY, max_chunks=6, first_seed=3)
+    assert code == 0
+    assert "3 episodes" in capsys.readouterr().out
+    assert train_commands.dsbc(task=TASK, data=data, settings=SMALL) == 0
+    said = capsys.readouterr().out
+    assert "from 3 episodes" in said
+    assert (data / "learned" / TASK / "dsbc" / "policy.json").is_file()
+    assert train_commands.list_policies(data=data) == 0
+    assert f"{TASK}/dsbc" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="already exists"):
+        train_commands.dsbc(task=TASK, data=data, settings=SMALL)
+
+
+def test_training_on_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="Nothing to learn from was named"):
+        train_commands.dsbc()
+
+
+def test_evaluation_writes_table_and_plot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = eval_commands.evaluate(
+        methods=("base",), tasks=(TASK,), seeds=2, out=tmp_path, world=WORLD, policy=POLICY, max_chunks=3, workers=1
+    )
+    assert code == 0
+    assert "n = 2" in capsys.readouterr().out
+    assert {p.name for p in tmp_path.iterdir()} == {"results.jsonl", "table.md", "table.json", "success.png"}
+    (tmp_path / "table.md").unlink()
+    assert eval_commands.show(tmp_path) == 0
+    assert "Base policy" in (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        train_commands.dsbc,
+        train_commands.offline_dsbc,
+        train_commands.bc,
+        train_commands.list_policies,
+        eval_commands.evaluate,
+        eval_commands.collect,
+        demo_commands.demo,
+        eval_commands.show,
+    ],
+)
+def test_every_command_explains_itself(command: object, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        tyro.cli(command, args=["--help"])  # type: ignore[arg-type]
+    assert ended.value.code == 0
+    assert len(capsys.readouterr().out) > 200
+
+
+def test_the_demo_tells_the_whole_story_on_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = demo_commands.demo(
+        task=TASK,
+        episodes=3,
+        trials=1,
+        out=tmp_path / "demo",
+        world=WORLD,
+        policy=POLICY,
+        operator=OPERATOR,
+        max_chunks=6,
+        workers=1,
+    )
+    assert code == 0
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert "FRS, calibrated" in page
+    assert page.count("data:video/mp4") == 4
+    assert page.count("data:image/jpeg") >= 6
+    assert str(tmp_path / "demo" / "report.html") in capsys.readouterr().out
+
+
+def test_a_world_without_a_demo_task_asks_for_one() -> None:
+    with pytest.raises(ConfigError, match="Name one with --task"):
+        demo_commands.demo(world=WORLD)

@@ -1,0 +1,193 @@
+"""The whole story on the point world: steer, record, learn, and do it alone better than the generalist does."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frs_core.episodes import EpisodeStore
+from frs_core.errors import ConfigError, FingerprintMismatch, PolicyError, TrainingError
+from frs_core.evaluation.cloned import ClonedPolicy
+from frs_core.evaluation.collect import Collected, collect_demonstrations, collect_steered
+from frs_core.evaluation.demonstrate import LABEL
+from frs_core.evaluation.methods import find_method
+from frs_core.evaluation.results import Cell
+from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
+from frs_core.evaluation.worker import Runner
+from frs_core.evaluation.wrapped import PerturbedWorld
+from frs_core.events import UNSTEERED, Outcome
+from frs_core.learning import BcSettings, DsbcSettings, FitSettings, NetworkSettings, TrainKind, TrainRequest
+from frs_core.learning.run import run_request
+from frs_core.learning.story import read_story
+from tests.fakes.evaluation import MAX_CHUNKS, TASK, bench, job
+from tests.fakes.policy import ToyPolicy
+from tests.fakes.world import PointWorld
+
+SMALL = NetworkSettings(hidden=32, layers=2)
+FIT = FitSettings(steps=120, batch_size=16, learning_rate=3e-3, evaluate_every=20)
+FRESH = range(500, 506)
+
+
+@dataclass(frozen=True)
+class Story:
+    root: Path
+    steered: Collected
+    demonstrated: Collected
+
+
+def request(story_root: Path, kind: TrainKind, **changes: object) -> TrainRequest:
+    root = story_root / ("demonstrations" if kind is TrainKind.OFFLINE_DSBC else "steered")
+    values = {
+        "kind": kind,
+        "root": root,
+        "episodes": (),
+        "out": story_root / "learned" / TASK / kind.value,
+        "fingerprint": "toy-1",
+        "task": TASK,
+        "policy": "tests.fakes.policy:ToyPolicy",
+        "dsbc": DsbcSettings(network=SMALL, fit=FIT),
+        "bc": BcSettings(network=SMALL, fit=FIT),
+    }
+    return TrainRequest(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    root = tmp_path_factory.mktemp("story")
+    settings = RolloutSettings(max_chunks=MAX_CHUNKS)
+    here = bench()
+    steered = collect_steered(
+        here, EpisodeStore(root / "steered"), task=TASK, count=4, first_seed=10, settings=settings
+    )
+    demonstrated = collect_demonstrations(
+        here, EpisodeStore(root / "demonstrations"), task=TASK, count=3, first_seed=10
+    )
+    here.close()
+    for kind in TrainKind:
+        run_request(request(root, kind))
+    return Story(root, steered, demonstrated)
+
+
+def successes(story: Story, method: str) -> int:
+    runner = Runner(job(str(story.root / "learned")))
+    results = [runner.run(Cell(method, TASK, seed)) for seed in FRESH]
+    runner.close()
+    assert not any(r.error for r in results), results
+    return sum(r.success for r in results)
+
+
+@pytest.mark.parametrize("method", ["dsbc", "offline-dsbc", "bc-gaussian", "bc-flow"])
+def test_what_was_learned_beats_the_generalist_on_fresh_scenes(story: Story, method: str) -> None:
+    assert successes(story, "base") <= 2
+    assert successes(story, method) >= 5
+
+
+def test_steered_successes_are_in_the_store_and_were_counted(story: Story) -> None:
+    infos = EpisodeStore(story.root / "steered").list()
+    assert [i.name for i in infos] == list(story.steered.names)
+    assert {(i.outcome, i.task, i.fingerprint) for i in infos} == {(Outcome.SUCCESS, TASK, "toy-1")}
+    assert all(i.steered_share == 1.0 for i in infos)
+    assert len(story.steered.seeds) == 4 <= story.steered.attempts
+
+
+def test_demonstrations_hold_actions_and_no_noises(story: Story) -> None:
+    store = EpisodeStore(story.root / "demonstrations")
+    episode = store.open(story.demonstrated.names[0])
+    chunk = episode.chunk(0)
+    assert chunk.offered_labels == (LABEL,)
+    assert np.isnan(chunk.noise).all()
+    np.testing.assert_allclose(chunk.chunk[:, 1], 0.016, atol=1e-6)
+    sent = np.stack([step.action_sent for step in chunk.steps])
+    np.testing.assert_array_equal(sent, chunk.chunk[: len(sent)])
+
+
+def test_offline_labels_tell_how_many_chunks_were_kept(story: Story) -> None:
+    data = read_story(story.root / "learned" / TASK / "offline-dsbc").data
+    assert 0 < data["labels"]["kept"] <= data["labels"]["chunks"]
+    assert data["labels"]["error_worst_kept"] <= 1e-3
+
+
+def test_provenance_names_the_episodes_their_seeds_and_plan(story: Story) -> None:
+    data = read_story(story.root / "learned" / TASK / "dsbc").data
+    assert tuple(data["episodes"]) == story.steered.names
+    assert tuple(data["seeds"]) == story.steered.seeds
+    assert data["plan"]["components"] == 1
+
+
+def test_fewer_episodes_can_be_asked_for_and_too_many_are_refused(story: Story, tmp_path: Path) -> None:
+    result = run_request(request(story.root, TrainKind.DSBC, count=2, out=tmp_path / "dsbc@2"))
+    assert result.episodes == 2
+    with pytest.raises(TrainingError, match="Asked to learn from 9 episodes"):
+        run_request(request(story.root, TrainKind.DSBC, count=9, out=tmp_path / "dsbc@9"))
+
+
+def test_another_fingerprint_is_refused_at_training_too(story: Story, tmp_path: Path) -> None:
+    with pytest.raises(FingerprintMismatch):
+        run_request(request(story.root, TrainKind.DSBC, fingerprint="toy-2", out=tmp_path / "x"))
+    with pytest.raises(FingerprintMismatch):
+        run_request(request(story.root, TrainKind.OFFLINE_DSBC, fingerprint="toy-2", out=tmp_path / "x"))
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_task_nobody_recorded_is_named(story: Story, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no successful episodes of task 'reach_up'"):
+        run_request(request(story.root, TrainKind.DSBC, task="reach_up", out=tmp_path / "x"))
+
+
+def test_collecting_gives_up_after_its_limit(tmp_path: Path) -> None:
+    here = bench()
+    with pytest.raises(TrainingError, match="Only 0 of 2 successes at task 'reach_left' after 3 attempts"):
+        collect_steered(
+            here,
+            EpisodeStore(tmp_path),
+            task=TASK,
+            count=2,
+            first_seed=0,
+            settings=RolloutSettings(max_chunks=1),
+            most_attempts=3,
+        )
+    here.close()
+
+
+def test_the_same_scene_gives_the_same_episode() -> None:
+    here = bench()
+    runner = MethodRunner(find_method("base"), here, settings=RolloutSettings(max_chunks=4))
+    first, again = runner.run(task=TASK, seed=3), runner.run(task=TASK, seed=3)
+    other = runner.run(task=TASK, seed=4)
+    here.close()
+    assert (first.steps, first.picks, first.success) == (again.steps, again.picks, again.success)
+    assert set(first.picks) == {UNSTEERED}
+    assert other.seed == 4
+
+
+def test_a_perturbed_start_is_as_far_off_as_asked_and_depends_on_the_scene() -> None:
+    plain = PointWorld().reset(task=TASK, seed=3).p_tcp
+    moved = PerturbedWorld(PointWorld(), distance=0.06).reset(task=TASK, seed=3).p_tcp
+    other = PerturbedWorld(PointWorld(), distance=0.06).reset(task=TASK, seed=4).p_tcp
+    assert np.linalg.norm(moved - plain) == pytest.approx(0.06, abs=0.003)
+    assert np.linalg.norm(moved - other) > 0.01
+
+
+def test_a_cloner_in_the_generalists_place_cannot_be_steered() -> None:
+    class Still:
+        name, policy_fingerprint = "still", "toy-1"
+
+        def chunk(self, context: object, observation: object) -> np.ndarray:
+            return np.full((8, 7), 0.005, dtype=np.float32)
+
+    import torch
+
+    policy = ClonedPolicy(ToyPolicy(width=9), Still())  # type: ignore[arg-type]
+    context = policy.encode(PointWorld().reset(task=TASK, seed=0))
+    x = policy.denoise(context, torch.randn(2, 8, 9))
+    np.testing.assert_allclose(policy.to_robot(x), 0.005, atol=1e-6)
+    assert not policy.spec.can_steer
+    with pytest.raises(PolicyError, match="cannot be steered"):
+        policy.velocity(context, x, 0.5)
+
+
+@pytest.mark.parametrize("values", [{"max_chunks": 0}, {"perturb_m": 0.5}])
+def test_impossible_limits_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        RolloutSettings(**values)  # type: ignore[arg-type]

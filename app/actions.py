@@ -149,8 +149,18 @@ _ROWS = (
         "key:G pad:left_shoulder pad:right_shoulder puck:button_left",
         "Steer",
         DRIVE,
-        "✊",
+        "›‹",
     ),
+    _row(
+        "pick.stay_close",
+        "Close here",
+        "Stay and close the gripper",
+        "key:H pad:right_trigger",
+        "Steer",
+        DRIVE,
+        "›‹",
+    ),
+    _row("pick.stay_open", "Open here", "Stay and open the gripper", "key:J pad:right_stick", "Steer", DRIVE, "‹›"),
     _row(
         "gripper.policy",
         "Leave gripper to policy",
@@ -331,7 +341,7 @@ _ROWS = (
         "view.reset_layout", "Reset layout", "Give every pane of this layout its first size again", "key:Ctrl+0", "View"
     ),
     # --- review ---------------------------------------------------------------------------------
-    _row("review.play", "Play or pause", "Play the episode, or pause it", "key:P", "Review", REVIEW, "⏵"),
+    _row("review.play", "Play or pause", "Play the episode, or pause it", "key:P", "Review", REVIEW, "▶"),
     _row("review.frame_back", "Frame back", "Go one frame back", "key:Left", "Review", REVIEW, "◂"),
     _row("review.frame_forward", "Frame forward", "Go one frame forward", "key:Right", "Review", REVIEW, "▸"),
     _row(
@@ -341,7 +351,7 @@ _ROWS = (
         "key:PgUp key:Ctrl+Left",
         "Review",
         REVIEW,
-        "⏮",
+        "|◂",
     ),
     _row(
         "review.chunk_forward",
@@ -350,7 +360,7 @@ _ROWS = (
         "key:PgDown key:Ctrl+Right",
         "Review",
         REVIEW,
-        "⏭",
+        "▸|",
     ),
     _row("review.first", "First frame", "Go to the start of the episode", "key:Home", "Review", REVIEW),
     _row("review.last", "Last frame", "Go to the end of the episode", "key:End", "Review", REVIEW),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from app.facts import Facts
-from app.pilot import Pilot
+from app.pilot import STAY, Pilot
 from app.settings import SettingsFile
 from app.views.drive import DrivePage
 from app.views.episode_bar import is_episode_open
@@ -62,7 +62,7 @@ class DriveActions:
         self._settings, self._facts, self._say = settings, facts, say
         self._default_plan: SteeringPlan | None = None
         self.handlers: dict[str, Callable[[], None]] = {
-            **{a: self._picks(a) for a in ("pick.unsteered", "pick.learned", "pick.suggestion")},
+            **{a: self._picks(a) for a in ("pick.unsteered", "pick.learned", "pick.suggestion", *STAY)},
             **{f"steer.{d}": self._picks(f"steer.{d}") for d in ("forward", "back", "left", "right", "up", "down")},
             "steer.other_step": lambda: None,
             "gripper.toggle": pilot.toggle_gripper,

@@ -17,12 +17,13 @@ from app.qt import QtCore, Signal
 from app.settings import Settings
 from frs_core.devices.base import Stage
 from frs_core.devices.intent import Intent, seen_direction
-from frs_core.directions import Amount, Direction, Gripper
+from frs_core.directions import Amount, Command, Direction, Gripper
 from frs_core.events import (
     LEARNED,
     UNSTEERED,
     Candidate,
     Driver,
+    Fan,
     HoldDirection,
     Pacing,
     Phase,
@@ -33,6 +34,11 @@ from frs_core.events import (
     Snapshot,
 )
 
+STAY = {
+    "pick.stay_close": Command(None, gripper=Gripper.CLOSE),
+    "pick.stay_open": Command(None, gripper=Gripper.OPEN),
+}
+"""Actions that move the gripper alone."""
 MAX_PICK_AGE_S = 1.0
 """A press that waited longer in a queue is dropped. Guess: longer than any hiccup, shorter than an afterthought."""
 
@@ -91,12 +97,14 @@ class Pilot(QtCore.QObject):
         if fan is None:
             return None
         if action == "pick.unsteered":
-            return fan[UNSTEERED] if UNSTEERED in fan else None
+            return _offered(fan, UNSTEERED)
         if action == "pick.learned":
-            return fan[LEARNED] if LEARNED in fan else None
+            return _offered(fan, LEARNED)
         if action == "pick.suggestion":
             label = self.snapshot.suggestion[0] if self.snapshot and self.snapshot.suggestion else None
-            return fan[label] if label is not None and label in fan else None
+            return _offered(fan, label)
+        if action in STAY:
+            return _offered(fan, STAY[action].label)
         if action not in STEER:
             return None
         direction, amount = self.direction(action), self.amount
@@ -105,6 +113,11 @@ class Pilot(QtCore.QObject):
             if command is not None and command.direction is direction and command.amount is amount:
                 return candidate
         return None
+
+    @property
+    def highlighted(self) -> str | None:
+        """Label of the stressed candidate."""
+        return self._highlight
 
     # --- input --------------------------------------------------------------------------------------
 
@@ -137,31 +150,41 @@ class Pilot(QtCore.QObject):
         snapshot = self.snapshot
         if snapshot is None or time.monotonic_ns() - at_ns > MAX_PICK_AGE_S * 1e9:
             return
-        candidate = self.candidate(action)
-        if snapshot.pacing is Pacing.CONTINUOUS:
-            self._press_continuous(action, candidate, device)
-            return
-        if candidate is None or snapshot.is_fan_stale or snapshot.phase not in (Phase.CHOOSE, Phase.MOVING):
+        if snapshot.phase not in (Phase.CHOOSE, Phase.MOVING):
             self.press_refused.emit(self._why_not(snapshot, action))
             return
-        if snapshot.phase is Phase.MOVING and snapshot.driver is Driver.PERSON:
-            self.press_refused.emit("The chunk is still moving; pick when it ends")
-            return
-        self._send(Pick(candidate.label, by=Driver.PERSON, device=device, pressed_ns=at_ns))
-
-    def _press_continuous(self, action: str, candidate: Candidate | None, device: str) -> None:
-        assert self.snapshot is not None
-        if self.snapshot.phase not in (Phase.CHOOSE, Phase.MOVING):
-            self.press_refused.emit(self._why_not(self.snapshot, action))
-            return
-        label = candidate.label if candidate else None
-        if label is None and action in STEER:
-            from frs_core.directions import Command
-
-            label = Command(self.direction(action), self.amount, self.snapshot.gripper).label
+        is_override = snapshot.driver is not Driver.PERSON
+        label = self._label(action, is_early=is_override or snapshot.pacing is Pacing.CONTINUOUS)
         if label is None:
-            self.press_refused.emit(self._why_not(self.snapshot, action))
-            return
+            self.press_refused.emit(self._why_not(snapshot, action))
+        elif is_override:
+            # The pick counts for one chunk, the hold for as long as the key stays down.
+            self._send(Pick(label, by=Driver.PERSON, device=device, pressed_ns=at_ns))
+            self._hold(action, label, device)
+        elif snapshot.pacing is Pacing.CONTINUOUS:
+            self._hold(action, label, device)
+        else:
+            self._send(Pick(label, by=Driver.PERSON, device=device, pressed_ns=at_ns))
+
+    def _label(self, action: str, *, is_early: bool) -> str | None:
+        """Return what an action picks; before its fan is there only when early picks are taken."""
+        assert self.snapshot is not None
+        candidate = self.candidate(action)
+        if candidate is not None and (is_early or self._is_on_offer(self.snapshot)):
+            return candidate.label
+        if not is_early:
+            return None
+        if action in STEER:
+            return Command(self.direction(action), self.amount, self.snapshot.gripper).label
+        if action in STAY:
+            return STAY[action].label
+        return UNSTEERED if action == "pick.unsteered" else None
+
+    @staticmethod
+    def _is_on_offer(snapshot: Snapshot) -> bool:
+        return snapshot.phase is Phase.CHOOSE and not snapshot.is_fan_stale
+
+    def _hold(self, action: str, label: str, device: str) -> None:
         self._holding = action
         self.highlight(label)
         self._send(HoldDirection(label, device=device))
@@ -215,6 +238,10 @@ class Pilot(QtCore.QObject):
         if self.snapshot is not None:
             self._send(SetPlan(self.snapshot.plan.with_seed(self.snapshot.plan.seed + 1)))
 
+    @staticmethod
+    def _is_waiting_for_end(snapshot: Snapshot) -> bool:
+        return snapshot.driver is Driver.PERSON and snapshot.pacing is Pacing.GATED
+
     def _why_not(self, snapshot: Snapshot, action: str) -> str:
         if snapshot.phase is Phase.HOLD:
             return "The robot holds; start an episode or resume first"
@@ -222,10 +249,17 @@ class Pilot(QtCore.QObject):
             return "The robot is not connected; reconnect first"
         if snapshot.phase is Phase.REPLAY:
             return "A replay is running; hold to end it"
-        if action == "pick.learned":
+        if snapshot.phase is Phase.MOVING and self._is_waiting_for_end(snapshot):
+            return "The chunk is still moving; pick when it ends"
+        if action == "pick.learned" and self.candidate(action) is None:
             return "No learned candidate; train a noise policy and use it first"
-        if action == "pick.suggestion":
+        if action == "pick.suggestion" and self.candidate(action) is None:
             return "Nothing is suggested now"
         if snapshot.is_fan_stale:
             return "The fan is stale; a fresh one is on its way"
         return "The fan is not ready yet"
+
+
+def _offered(fan: Fan, label: str | None) -> Candidate | None:
+    """Return a candidate by its label, or None when it is not on offer."""
+    return next((c for c in fan.candidates if c.label == label), None)

@@ -204,11 +204,11 @@ QLabel[tone="good"] {{ color: {t.good}; }}
 QLabel[tone="warn"] {{ color: {t.warn}; }}
 QLabel[tone="bad"] {{ color: {t.bad}; }}
 QLabel[role="recording"] {{ color: {t.bad}; font-size: 15px; font-weight: 700; }}
-QPushButton, QToolButton, QComboBox {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line};
+QPushButton, QToolButton {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line};
   border-radius: 5px; padding: 4px 10px; min-height: 20px; }}
 QToolButton {{ padding: 4px 7px; }}
 QPushButton:hover, QToolButton:hover {{ border-color: {t.accent}; }}
-QPushButton:focus, QToolButton:focus, QComboBox:focus {{ border: 2px solid {t.accent}; padding: 3px 9px; }}
+QPushButton:focus, QToolButton:focus {{ border: 2px solid {t.accent}; padding: 3px 9px; }}
 QPushButton:pressed, QToolButton:pressed {{ background: {t.line}; }}
 QPushButton:disabled, QToolButton:disabled {{ color: {t.dim}; background: {t.panel}; }}
 QPushButton:checked, QToolButton:checked {{ background: {t.accent}; color: {ink}; border-color: {t.accent}; font-weight: 600; }}
@@ -217,9 +217,9 @@ QPushButton[role="primary"]:disabled {{ background: {t.panel}; color: {t.dim}; }
 QPushButton[role="good"] {{ border-color: {t.good}; }}
 QPushButton[role="bad"] {{ border-color: {t.bad}; }}
 QPushButton[role="hold"] {{ background: {t.state["hold"]}; color: {ink_on(t.state["hold"])}; font-weight: 800; }}
-QLineEdit, QPlainTextEdit, QSpinBox, QDoubleSpinBox {{ background: {t.window}; color: {t.text}; border: 1px solid {t.line};
+QLineEdit, QPlainTextEdit {{ background: {t.window}; color: {t.text}; border: 1px solid {t.line};
   border-radius: 4px; padding: 3px 6px; min-height: 20px; selection-background-color: {t.accent}; }}
-QLineEdit:focus, QPlainTextEdit:focus, QSpinBox:focus {{ border: 2px solid {t.accent}; padding: 2px 5px; }}
+QLineEdit:focus, QPlainTextEdit:focus {{ border: 2px solid {t.accent}; padding: 2px 5px; }}
 QHeaderView::section {{ background: {t.panel}; color: {t.dim}; border: none; border-bottom: 1px solid {t.line};
   padding: 3px 6px; font-size: 11px; }}
 QTableView, QListView, QTreeView {{ background: {t.panel}; alternate-background-color: {t.window}; border: 1px solid {t.line};
@@ -240,6 +240,6 @@ QCheckBox {{ spacing: 6px; }}
 QCheckBox::indicator {{ width: 15px; height: 15px; border: 2px solid {t.dim}; border-radius: 3px; background: {t.window}; }}
 QCheckBox::indicator:checked {{ background: {t.accent}; border-color: {t.accent}; }}
 QCheckBox::indicator:focus {{ border-color: {t.accent}; }}
-QComboBox::drop-down {{ border: none; width: 18px; }}
+QComboBox, QSpinBox {{ min-height: 26px; }}
 QComboBox QAbstractItemView {{ background: {t.panel}; color: {t.text}; selection-background-color: {t.accent}; selection-color: {ink}; }}
 """

@@ -5,6 +5,7 @@ The window holds the robot when it loses the focus, when a layout other than Dri
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from app import theme
@@ -12,7 +13,7 @@ from app.actions import ACTIONS, MENUS, cap_of, key_cap, tooltip_of
 from app.drive_actions import DriveActions
 from app.facts import Facts
 from app.inputs import Inputs
-from app.pilot import Pilot
+from app.pilot import STAY, Pilot
 from app.qt import QtCore, QtGui, QtWidgets, Signal
 from app.settings import SettingsFile
 from app.views.drive import DrivePage
@@ -27,8 +28,18 @@ from app.views.toasts import Banner, Toasts
 from app.workers import SessionBridge
 from frs_core.devices.base import InputDevice, Stage
 from frs_core.devices.intent import Intent
-from frs_core.events import LEARNED, UNSTEERED, Candidate, EpisodeStatus, HoldReason, Phase, Snapshot
+from frs_core.events import LEARNED, UNSTEERED, Candidate, EpisodeStatus, HoldReason, Pacing, Phase, Pick, Snapshot
 
+_TROUBLE = (
+    HoldReason.CAMERA_STALE,
+    HoldReason.INFERENCE_LATE,
+    HoldReason.INFERENCE_FAILED,
+    HoldReason.WORLD_LOST,
+    HoldReason.DISK,
+    HoldReason.EXCEPTION,
+    HoldReason.DEVICE_LOST,
+)
+"""Reasons that want more than a word: the banner says what, where and how to mend."""
 LAYOUTS = ("drive", "review", "train")
 _log = logging.getLogger(__name__)
 
@@ -231,13 +242,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.say(f"{name} was unplugged", "bad")
 
     def _on_candidate_chosen(self, label: str) -> None:
-        import time
-
         snapshot = self.pilot.snapshot
         if snapshot is None or snapshot.fan is None or label not in snapshot.fan:
             return
-        from frs_core.events import Pick
-
         if snapshot.phase is Phase.CHOOSE and not snapshot.is_fan_stale:
             self.bridge.send(Pick(label, device="mouse", pressed_ns=time.monotonic_ns()))
 
@@ -274,7 +281,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         snapshot, values = self.snapshot, self.settings.values
         return FanStyle(
             amount=self.pilot.amount,
-            highlight=self.pilot._highlight,
+            highlight=self.pilot.highlighted,
             picked=snapshot.picked if snapshot and snapshot.phase is Phase.MOVING else None,
             is_stale=bool(snapshot and (snapshot.is_fan_stale or snapshot.phase is Phase.HOLD)),
             show_other=values.show_other_step,
@@ -287,8 +294,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
             return cap_of("pick.unsteered", self.inputs.map)
         if candidate.label == LEARNED:
             return cap_of("pick.learned", self.inputs.map)
-        if candidate.command is None or candidate.command.direction is None:
+        if candidate.command is None:
             return ""
+        if candidate.command.direction is None:
+            return next((cap_of(a, self.inputs.map) for a, c in STAY.items() if c.label == candidate.label), "")
         return cap_of(self.pilot.action_of(candidate.command.direction), self.inputs.map)
 
     def _restyle(self) -> None:
@@ -310,8 +319,6 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.drive.cameras.set_primary(values.primary_camera)
         self.pilot.camera = self.drive.cameras.primary
         if values.pacing != (self.snapshot.pacing.value if self.snapshot else ""):
-            from frs_core.events import Pacing
-
             self.drive_actions.choose_pacing(Pacing(values.pacing))
 
     def _on_phase(self, snapshot: Snapshot) -> None:
@@ -322,6 +329,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.banner.show_error(
                 snapshot.detail or "The robot or the policy is gone.",
                 mend=("Reconnect", lambda: self.run("world.reconnect")),
+            )
+        elif snapshot.hold_reason in _TROUBLE and snapshot.phase is Phase.HOLD:
+            self.banner.show_error(
+                f"{snapshot.hold_reason.value}. {snapshot.detail}", mend=("Resume", lambda: self.run("drive.resume"))
             )
         elif self.banner.isVisible() and snapshot.phase in (Phase.CHOOSE, Phase.MOVING):
             self.banner.hide()

@@ -7,8 +7,9 @@ two packings and keeps the larger; a badge with the frame's age that turns into 
 Click on a small camera swaps it with the large one; double click shows one alone. GUI thread, about 1 ms per picture.
 """
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class CameraModel:
     frame: CameraFrame | None = None
     age_s: float = 0.0
     fan: Fan | None = None
-    style: FanStyle = FanStyle()
+    style: FanStyle = field(default_factory=FanStyle)
     trail: np.ndarray | None = None
     """Tool positions so far, base frame."""
     badge: str | None = None
@@ -163,8 +164,6 @@ class CameraView(QtWidgets.QWidget):
         if frame.calibration is None:
             text += "   no calibration: fan hidden"
         elif frame.calibration.made_at is not None:
-            import time
-
             days = (time.time() - frame.calibration.made_at) / 86400
             if days > 7:
                 text += f"   calibration {days:.0f} days old"

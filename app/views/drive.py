@@ -67,7 +67,7 @@ class DrivePage(QtWidgets.QWidget):
         self.main.setStretchFactor(0, 66)
         self.main.setStretchFactor(1, 34)
         self.main.setSizes([660, 340])
-        self.side.setSizes([440, 560])
+        self.side.setSizes([380, 620])
 
     def show_snapshot(self, snapshot: Snapshot, style: FanStyle, settings: Settings) -> None:
         """Paint another snapshot."""

@@ -96,7 +96,7 @@ class EpisodeBar(QtWidgets.QFrame):
     def show_snapshot(self, snapshot: Snapshot, *, is_simulated: bool) -> None:
         """Enable what can be done now."""
         episode = snapshot.episode
-        is_open = bool(episode.task or episode.name or episode.number) and _is_running(snapshot)
+        is_open = is_episode_open(snapshot)
         self.start.setEnabled(not is_open and snapshot.phase is Phase.HOLD)
         self.resume.setVisible(snapshot.phase is Phase.HOLD and is_open)
         self.start.setVisible(not self.resume.isVisibleTo(self))
@@ -125,17 +125,6 @@ class EpisodeBar(QtWidgets.QFrame):
         self.instruction_edited.emit(self.instruction.text().strip())
 
 
-def _is_running(snapshot: Snapshot) -> bool:
+def is_episode_open(snapshot: Snapshot) -> bool:
     """Whether an episode is open: between its start and its label."""
-    from frs_core.events import HoldReason
-
-    if snapshot.phase in (Phase.CHOOSE, Phase.MOVING):
-        return True
-    return snapshot.phase is Phase.HOLD and snapshot.hold_reason not in (
-        HoldReason.START,
-        HoldReason.EPISODE_END,
-        None,
-    )
-
-
-is_episode_open = _is_running
+    return snapshot.episode.number > 0

@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from app import theme
 from app.qt import Qt, QtCore, QtGui
-from frs_core.directions import Amount
+from frs_core.directions import Amount, Gripper
 from frs_core.events import Candidate, CandidateKind, Fan
 from frs_core.observation import Calibration
 
@@ -59,6 +59,8 @@ def glyph_of(candidate: Candidate) -> str:
         return "◇"
     if candidate.kind is CandidateKind.LEARNED:
         return "★"
+    if candidate.command is not None and candidate.command.direction is None:
+        return {Gripper.CLOSE: "›‹", Gripper.OPEN: "‹›", Gripper.POLICY: "•"}[candidate.command.gripper]
     if candidate.command is None or candidate.command.direction is None:
         return "•"
     return candidate.command.direction.glyph
@@ -91,6 +93,8 @@ def project_fan(
         is_full = candidate.command is None or candidate.command.amount is style.amount
         if not is_full and not style.show_other and candidate.label not in (style.highlight, style.picked):
             continue
+        if _changes_nothing(candidate, fan) and candidate.label not in (style.highlight, style.picked):
+            continue
         uv, _ = calibration.project(candidate.path)
         reference = None
         if candidate.reference_path is not None and style.show_reference:
@@ -109,6 +113,15 @@ def project_fan(
             )
         )
     return sorted(curves, key=lambda c: (c.is_full, c.candidate.label == style.highlight))
+
+
+def _changes_nothing(candidate: Candidate, fan: Fan) -> bool:
+    """Whether a candidate stays and leaves the gripper as it was commanded before."""
+    command = candidate.command
+    if command is None or command.direction is not None:
+        return False
+    is_closed = fan.observation.gripper_command > 0.5
+    return command.gripper is (Gripper.CLOSE if is_closed else Gripper.OPEN)
 
 
 def curve_at(

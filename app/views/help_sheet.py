@@ -9,7 +9,7 @@ from frs_core.devices.intent import ANY_SCOPE, InputMap
 
 _ROWS: tuple[tuple[tuple[str, float], ...], ...] = (
     (("Esc", 1.4), ("", 0.6), ("F1", 1), ("F5", 1), ("F11", 1)),
-    tuple((k, 1.0) for k in "1234567890-=") + (("Backspace", 2.0), ("", 0.3), ("Home", 1.2), ("PgUp", 1.2)),
+    (*((k, 1.0) for k in "1234567890-="), ("Backspace", 2.0), ("", 0.3), ("Home", 1.2), ("PgUp", 1.2)),
     (("Tab", 1.5), *((k, 1.0) for k in "QWERTYUIOP[]"), ("", 1.8 - 1.3), ("", 0.3), ("Del", 1.2), ("PgDown", 1.2)),
     (("", 1.8), *((k, 1.0) for k in "ASDFGHJKL"), ("", 0.6), ("Return", 2.6)),
     (("Shift", 2.3), *((k, 1.0) for k in "ZXCVBNM,."), ("", 1.6), ("", 0.7), ("Up", 1.2)),
@@ -77,7 +77,7 @@ class KeyPicture(QtWidgets.QWidget):
             box.adjusted(6, 2, -3, -2), Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, key_cap(key)
         )
         if name:
-            font.setPixelSize(10)
+            font.setPixelSize(9)
             font.setBold(False)
             painter.setFont(font)
             painter.drawText(
@@ -97,7 +97,7 @@ def _short(text: str) -> str:
         "Step size less or more": "step size",
         "Less reversal depth": "depth −",
         "More reversal depth": "depth +",
-        "Show the other step size": "other step shown",
+        "Show the other step size": "other shown",
         "Show the request": "request shown",
         "Enlarge camera": "enlarge",
         "Next camera": "next camera",

@@ -67,6 +67,8 @@ class GlScene(gl.GLViewWidget):
         self.addItem(grid)
         self._shader = _lamp()
         self._parts = [(part, self._mesh_item(part)) for part in meshes.robot_parts()]
+        for _, item in self._parts:
+            item.setVisible(False)
         self._skeleton = gl.GLLinePlotItem(width=6.0, color=(0.84, 0.86, 0.89, 1.0), antialias=True)
         self._skeleton.setVisible(not self._parts)
         self.addItem(self._skeleton)
@@ -82,6 +84,7 @@ class GlScene(gl.GLViewWidget):
         """Draw another model soon."""
         poses = meshes.part_poses(model.q, model.gripper)
         for part, item in self._parts:
+            item.setVisible(True)
             item.setTransform(QtGui.QMatrix4x4(*poses[part.link].ravel().astype(float).tolist()))
         if not self._parts:
             self._skeleton.setData(pos=model.skeleton.astype(np.float32))

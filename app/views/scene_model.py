@@ -83,7 +83,7 @@ def box_lines(low: np.ndarray, high: np.ndarray) -> list[Line]:
     """Return the workspace box as three polylines."""
     (x0, y0, z0), (x1, y1, z1) = low, high
     bottom = np.array([[x0, y0, z0], [x1, y0, z0], [x1, y1, z0], [x0, y1, z0], [x0, y0, z0]])
-    top = bottom + [0, 0, z1 - z0]
+    top = bottom + np.array([0.0, 0.0, z1 - z0])
     posts = [np.stack([bottom[i], top[i]]) for i in range(4)]
     return [Line(p, "#5cb3ff", 1.0, 0.45) for p in (bottom, top, *posts)]
 

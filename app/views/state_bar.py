@@ -11,7 +11,7 @@ from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from frs_core.events import Driver, HoldReason, Phase, Snapshot
 
-SOFTWARE_HOLD = "Software hold: motors stay powered. It is not an emergency stop"
+SOFTWARE_HOLD = "Software hold, not an emergency stop: motors stay powered"
 _SHAPES = {
     "HOLD": "square",
     "CHOOSE": "diamond",
@@ -70,7 +70,7 @@ class StateBadge(QtWidgets.QWidget):
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
         self.word = "HOLD"
-        self.setFixedSize(236, 58)
+        self.setFixedSize(222, 58)
         self.setAccessibleName("State")
 
     def show_word(self, word: str) -> None:
@@ -99,6 +99,70 @@ class StateBadge(QtWidgets.QWidget):
         painter.drawText(self.rect().adjusted(56, 0, -8, 0), Qt.AlignmentFlag.AlignVCenter, self.word)
 
 
+class Sentence(QtWidgets.QWidget):
+    """One sentence over a small hint, cut with an ellipsis; the whole text is in the tooltip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = self._hint = ""
+        self.setMinimumWidth(180)
+        self.setFixedHeight(60)
+        self.setAccessibleName("What happens now")
+
+    @property
+    def text(self) -> str:
+        """The whole sentence."""
+        return self._text
+
+    @property
+    def hint(self) -> str:
+        """The small line below."""
+        return self._hint
+
+    def show_text(self, text: str, hint: str) -> None:
+        """Say something else."""
+        if (text, hint) != (self._text, self._hint):
+            self._text, self._hint = text, hint
+            self.setToolTip(f"{text}\n{hint}".strip())
+            self.setAccessibleDescription(f"{text}. {hint}")
+            self.update()
+
+    def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
+        """Draw at most two lines, and the hint."""
+        painter = QtGui.QPainter(self)
+        font = QtGui.QFont(self.font())
+        font.setPixelSize(15)
+        lines = wrap(self._text, QtGui.QFontMetrics(font), self.width(), 2)
+        small = QtGui.QFont(self.font())
+        small.setPixelSize(11)
+        height = 19 * len(lines) + (14 if self._hint else 0)
+        y = (self.height() - height) // 2
+        painter.setFont(font)
+        painter.setPen(theme.colour(theme.current().text))
+        for line in lines:
+            painter.drawText(QtCore.QRect(0, y, self.width(), 19), Qt.AlignmentFlag.AlignVCenter, line)
+            y += 19
+        if self._hint:
+            painter.setFont(small)
+            painter.setPen(theme.colour(theme.current().dim))
+            hint = QtGui.QFontMetrics(small).elidedText(self._hint, Qt.TextElideMode.ElideRight, self.width())
+            painter.drawText(QtCore.QRect(0, y, self.width(), 14), Qt.AlignmentFlag.AlignVCenter, hint)
+
+
+def wrap(text: str, metrics: QtGui.QFontMetrics, width: int, most: int) -> list[str]:
+    """Return at most `most` lines of words that fit a width; the last one ends in an ellipsis when words are left."""
+    words, lines = text.split(), []
+    while words and len(lines) < most - 1:
+        count = 1
+        while count < len(words) and metrics.horizontalAdvance(" ".join(words[: count + 1])) <= width:
+            count += 1
+        lines.append(" ".join(words[:count]))
+        words = words[count:]
+    if words:
+        lines.append(metrics.elidedText(" ".join(words), Qt.TextElideMode.ElideRight, width))
+    return lines
+
+
 class StateBar(QtWidgets.QFrame):
     """Badge, sentence and numbers."""
 
@@ -106,24 +170,14 @@ class StateBar(QtWidgets.QFrame):
         super().__init__(parent)
         self.setProperty("role", "bar")
         self.badge = StateBadge()
-        self.sentence = QtWidgets.QLabel()
-        self.sentence.setProperty("role", "sentence")
-        self.sentence.setWordWrap(True)
-        self.sentence.setAccessibleName("What happens now")
-        self.hint = QtWidgets.QLabel()
-        self.hint.setProperty("role", "caption")
+        self.sentence = Sentence()
         self._numbers: dict[str, QtWidgets.QLabel] = {}
+        self._boxes: dict[str, QtWidgets.QWidget] = {}
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(8, 6, 10, 6)
-        row.setSpacing(14)
+        row.setSpacing(10)
         row.addWidget(self.badge)
-        words = QtWidgets.QVBoxLayout()
-        words.setSpacing(0)
-        words.addStretch(1)
-        words.addWidget(self.sentence)
-        words.addWidget(self.hint)
-        words.addStretch(1)
-        row.addLayout(words, 1)
+        row.addWidget(self.sentence, 1)
         for name, caption, tip in (
             ("loop", "loop", "Control rate of the session, actions per second"),
             ("camera", "camera", "Age of the oldest picture shown"),
@@ -133,24 +187,29 @@ class StateBar(QtWidgets.QFrame):
             ("chunk", "chunk left", "Time left in the chunk being executed"),
             ("episode", "episode", "Number of this episode within this run"),
         ):
-            row.addLayout(self._number(name, caption, tip))
+            self._boxes[name] = self._number(name, caption, tip)
+            row.addWidget(self._boxes[name])
         self.recording = QtWidgets.QLabel("● REC")
         self.recording.setProperty("role", "recording")
         self.recording.setAccessibleName("Recording")
-        self.recording.setFixedWidth(86)
+        self.recording.setFixedWidth(72)
         self.recording.setAlignment(Qt.AlignmentFlag.AlignCenter)
         row.addWidget(self.recording)
 
     def show_snapshot(self, snapshot: Snapshot, *, now_ns: int | None = None) -> None:
         """Paint another snapshot."""
         self.badge.show_word(state_word(snapshot))
-        self.sentence.setText(sentence_of(snapshot))
         is_resting = snapshot.hold_reason in (HoldReason.START, HoldReason.EPISODE_END)
-        self.hint.setText(SOFTWARE_HOLD if snapshot.phase is Phase.HOLD and not is_resting else "")
-        self.hint.setVisible(bool(self.hint.text()))
+        hint = SOFTWARE_HOLD if snapshot.phase is Phase.HOLD and not is_resting else ""
+        self.sentence.show_text(sentence_of(snapshot), hint)
         latency, episode = snapshot.latency, snapshot.episode
         self._set("loop", latency.loop_hz, "{:.1f} Hz")
-        self._set("camera", camera_age_ms(snapshot, now_ns or time.monotonic_ns()), "{:.0f} ms")
+        age = camera_age_ms(snapshot, now_ns or time.monotonic_ns())
+        if age < 1000:
+            self._set("camera", age, "{:.0f} ms")
+        else:
+            self._set("camera", age / 1000, "{:.1f} s")
+        self._boxes["network"].setVisible(math.isfinite(latency.network_ms))
         self._set("encode", latency.encode_ms, "{:.0f} ms")
         self._set("steer", latency.steer_ms, "{:.0f} ms")
         self._set("network", latency.network_ms, "{:.0f} ms")
@@ -164,23 +223,25 @@ class StateBar(QtWidgets.QFrame):
             self.recording.setProperty("role", "recording" if episode.is_recording else "caption")
             _restyle(self.recording)
 
-    def _number(self, name: str, caption: str, tip: str) -> QtWidgets.QVBoxLayout:
+    def _number(self, name: str, caption: str, tip: str) -> QtWidgets.QWidget:
         value = QtWidgets.QLabel("–")
         value.setProperty("role", "value")
         value.setToolTip(tip)
         value.setAccessibleName(caption)
-        value.setMinimumWidth(54)
+        value.setMinimumWidth(60)
         label = QtWidgets.QLabel(caption)
         label.setProperty("role", "caption")
         label.setToolTip(tip)
-        column = QtWidgets.QVBoxLayout()
+        box = QtWidgets.QWidget()
+        column = QtWidgets.QVBoxLayout(box)
+        column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addStretch(1)
         column.addWidget(value)
         column.addWidget(label)
         column.addStretch(1)
         self._numbers[name] = value
-        return column
+        return box
 
     def _set(self, name: str, value: float, form: str) -> None:
         text = form.format(value) if math.isfinite(value) else "–"

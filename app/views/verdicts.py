@@ -194,10 +194,11 @@ class VerdictList(QtWidgets.QTableView):
         self.setMouseTracking(True)
         self.setAccessibleName("Verdicts on the candidates")
         vertical, horizontal = self.verticalHeader(), self.horizontalHeader()
-        assert vertical is not None and horizontal is not None
+        assert vertical is not None
+        assert horizontal is not None
         vertical.hide()
         vertical.setMinimumSectionSize(18)
-        vertical.setDefaultSectionSize(21)
+        vertical.setDefaultSectionSize(19)
         horizontal.setMinimumSectionSize(30)
         for column, width in enumerate((116, 56, 54, 52, 62, 44, 40)):
             self.setColumnWidth(column, width)

@@ -454,7 +454,7 @@ class ReviewPage(LayoutPage):
             self._show_play()
 
     def _show_play(self) -> None:
-        self.buttons[2].setText("⏸" if self._clock.isActive() else "⏵")
+        self.buttons[2].setText("❚❚" if self._clock.isActive() else "▶")
 
     def _change_speed(self, by: int) -> None:
         index = SPEEDS.index(self.speed) + by

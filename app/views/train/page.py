@@ -108,6 +108,7 @@ class TrainPage(LayoutPage):
         self.progress.setTextVisible(True)
         self.progress.setFormat("not training")
         self.progress.setRange(0, 100)
+        self.progress.setValue(0)
         self.curve, self.card, self.saved = Curve(), BeforeAfter(), SavedList()
         self.saved.itemSelectionChanged.connect(self._show_buttons)
         self._buttons = (

@@ -1,0 +1,1 @@
+"""Tests of the cockpit. Offscreen unless marked gl; settings are always the test's own."""

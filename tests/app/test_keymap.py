@@ -1,0 +1,104 @@
+"""The keyboard: one press is one press, however X repeats it; nothing sticks; text fields keep their keys."""
+
+from typing import Any
+
+import pytest
+
+from app.keymap import RELEASE_DELAY_MS, Keyboard
+from app.qt import Qt, QtCore, QtGui, QtWidgets
+from frs_core.devices.base import Stage
+
+PRESS, RELEASE = QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease
+NONE = Qt.KeyboardModifier.NoModifier
+
+
+@pytest.fixture
+def board(qtbot: Any) -> Any:
+    """A window with a text field, and its keyboard."""
+    window = QtWidgets.QWidget()
+    field = QtWidgets.QLineEdit(window)
+    qtbot.addWidget(window)
+    keyboard = Keyboard(
+        window, wants=lambda c: c in ("key:Left", "key:Shift", "key:Ctrl+K"), always=lambda c: c == "key:Esc"
+    )
+    seen: list[tuple[str, Stage]] = []
+    keyboard.control_changed.connect(lambda change: seen.append((change.control, change.stage)))
+    window.show()
+    qtbot.waitExposed(window)
+    window.setFocus()
+    yield window, field, keyboard, seen
+    QtWidgets.QApplication.instance().removeEventFilter(keyboard)
+
+
+def send(
+    window: QtWidgets.QWidget, kind: QtCore.QEvent.Type, key: Qt.Key, *, repeat: bool = False, modifiers: Any = NONE
+) -> None:
+    """Send one key event to the window as the window system does."""
+    event = QtGui.QKeyEvent(kind, key, modifiers, "", repeat)
+    QtWidgets.QApplication.sendEvent(window.windowHandle(), event)
+
+
+def test_press_and_release_are_one_each(board: Any, qtbot: Any) -> None:
+    window, _, _, seen = board
+    send(window, PRESS, Qt.Key.Key_Left)
+    send(window, RELEASE, Qt.Key.Key_Left)
+    qtbot.waitUntil(lambda: len(seen) == 2, timeout=RELEASE_DELAY_MS * 20)
+    assert seen == [("key:Left", Stage.PRESSED), ("key:Left", Stage.RELEASED)]
+
+
+def test_unflagged_auto_repeat_is_still_one_press(board: Any, qtbot: Any) -> None:
+    window, _, keyboard, seen = board
+    send(window, PRESS, Qt.Key.Key_Left)
+    for _ in range(20):
+        send(window, RELEASE, Qt.Key.Key_Left)
+        send(window, PRESS, Qt.Key.Key_Left)
+    assert seen == [("key:Left", Stage.PRESSED)]
+    assert keyboard.held == ("key:Left",)
+    send(window, RELEASE, Qt.Key.Key_Left)
+    qtbot.waitUntil(lambda: len(seen) == 2, timeout=RELEASE_DELAY_MS * 20)
+
+
+def test_flagged_auto_repeat_is_ignored(board: Any) -> None:
+    window, _, _, seen = board
+    send(window, PRESS, Qt.Key.Key_Left)
+    send(window, PRESS, Qt.Key.Key_Left, repeat=True)
+    send(window, RELEASE, Qt.Key.Key_Left, repeat=True)
+    assert seen == [("key:Left", Stage.PRESSED)]
+
+
+def test_losing_the_window_releases_everything_at_once(board: Any) -> None:
+    window, _, keyboard, seen = board
+    send(window, PRESS, Qt.Key.Key_Left)
+    QtWidgets.QApplication.sendEvent(window, QtCore.QEvent(QtCore.QEvent.Type.WindowDeactivate))
+    assert seen[-1] == ("key:Left", Stage.RELEASED)
+    assert keyboard.held == ()
+
+
+def test_a_text_field_keeps_its_arrows_but_not_escape(board: Any) -> None:
+    window, field, _, seen = board
+    field.setFocus()
+    send(window, PRESS, Qt.Key.Key_Left)
+    assert seen == []
+    send(window, PRESS, Qt.Key.Key_Escape)
+    assert seen == [("key:Esc", Stage.PRESSED)]
+
+
+def test_a_command_key_works_while_typing(board: Any) -> None:
+    window, field, _, seen = board
+    field.setFocus()
+    send(window, PRESS, Qt.Key.Key_K, modifiers=Qt.KeyboardModifier.ControlModifier)
+    assert seen == [("key:Ctrl+K", Stage.PRESSED)]
+
+
+def test_shift_does_not_hide_a_steering_key(board: Any) -> None:
+    window, _, _, seen = board
+    send(window, PRESS, Qt.Key.Key_Shift, modifiers=Qt.KeyboardModifier.ShiftModifier)
+    send(window, PRESS, Qt.Key.Key_Left, modifiers=Qt.KeyboardModifier.ShiftModifier)
+    assert [c for c, _ in seen] == ["key:Shift", "key:Left"]
+
+
+def test_unwanted_keys_go_on_to_the_widgets(board: Any) -> None:
+    window, field, _, seen = board
+    field.setFocus()
+    send(window, PRESS, Qt.Key.Key_J)
+    assert seen == []

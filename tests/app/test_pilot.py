@@ -1,0 +1,146 @@
+"""What a press means: pacing, driver, step size, frame of the operator."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.pilot import Pilot
+from app.settings import Settings
+from frs_core.devices.base import Stage
+from frs_core.devices.intent import Intent
+from frs_core.directions import Direction, Gripper
+from frs_core.events import Driver, HoldDirection, Pacing, Phase, Pick, SetGripper, SetPlan
+from tests.fakes.snapshots import resting, snapshot
+
+
+@pytest.fixture
+def sent() -> list[Any]:
+    """Commands that were sent."""
+    return []
+
+
+@pytest.fixture
+def pilot(qapp: Any, sent: list[Any]) -> Pilot:
+    """A pilot whose operator can pick."""
+    result = Pilot(sent.append, Settings())
+    result.take(snapshot())
+    return result
+
+
+def press(pilot: Pilot, action: str, stage: Stage = Stage.PRESSED) -> None:
+    """Do what a key does."""
+    pilot.handle(Intent(action, stage, "keyboard", "key:X", 1.0, time.monotonic_ns()))
+
+
+@pytest.mark.parametrize("direction", Direction, ids=lambda d: d.value)
+def test_an_arrow_picks_the_candidate_of_its_direction(pilot: Pilot, sent: list[Any], direction: Direction) -> None:
+    press(pilot, f"steer.{direction.value}")
+    assert [p.label for p in sent] == [f"{direction.value}/more"]
+    assert sent[0].by is Driver.PERSON
+
+
+def test_shift_picks_the_other_step_size(pilot: Pilot, sent: list[Any]) -> None:
+    press(pilot, "steer.other_step")
+    press(pilot, "steer.left")
+    press(pilot, "steer.other_step", Stage.RELEASED)
+    press(pilot, "steer.left")
+    assert [p.label for p in sent] == ["left/less", "left/more"]
+
+
+def test_enter_picks_the_unsteered_candidate(pilot: Pilot, sent: list[Any]) -> None:
+    press(pilot, "pick.unsteered")
+    assert sent[0].label == "unsteered"
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (resting(), "start an episode"),
+        (snapshot(phase=Phase.FAULT), "reconnect"),
+        (snapshot(phase=Phase.MOVING), "still moving"),
+        (snapshot(is_fan_stale=True), "stale"),
+        (snapshot(fan=None, is_fan_pending=True), "not ready"),
+    ],
+)
+def test_a_press_that_cannot_count_says_why_and_sends_nothing(
+    pilot: Pilot, sent: list[Any], state: Any, words: str
+) -> None:
+    said: list[str] = []
+    pilot.press_refused.connect(said.append)
+    pilot.take(state)
+    press(pilot, "steer.left")
+    assert sent == []
+    assert words in said[0]
+
+
+def test_learned_without_a_noise_policy_says_so(pilot: Pilot, sent: list[Any]) -> None:
+    said: list[str] = []
+    pilot.press_refused.connect(said.append)
+    press(pilot, "pick.learned")
+    assert sent == []
+    assert "train" in said[0]
+
+
+def test_continuous_pacing_holds_until_release(pilot: Pilot, sent: list[Any]) -> None:
+    pilot.take(snapshot(pacing=Pacing.CONTINUOUS))
+    press(pilot, "steer.up")
+    press(pilot, "steer.up", Stage.RELEASED)
+    assert sent == [HoldDirection("up/more", device="keyboard"), HoldDirection(None)]
+
+
+def test_losing_everything_releases_the_held_direction(pilot: Pilot, sent: list[Any]) -> None:
+    pilot.take(snapshot(pacing=Pacing.CONTINUOUS))
+    press(pilot, "steer.up")
+    pilot.release_all()
+    assert sent[-1] == HoldDirection(None)
+
+
+def test_a_person_overrides_another_driver_for_one_chunk_and_while_held(pilot: Pilot, sent: list[Any]) -> None:
+    pilot.take(snapshot(driver=Driver.LEARNED, phase=Phase.MOVING, is_fan_stale=True))
+    press(pilot, "steer.left")
+    assert isinstance(sent[0], Pick)
+    assert sent[0].label == "left/more"
+    assert sent[0].by is Driver.PERSON
+    assert sent[1] == HoldDirection("left/more", device="keyboard")
+    press(pilot, "steer.left", Stage.RELEASED)
+    assert sent[2] == HoldDirection(None)
+
+
+def test_a_half_pressed_stick_highlights_and_picks_nothing(pilot: Pilot, sent: list[Any]) -> None:
+    press(pilot, "steer.left", Stage.HINTED)
+    assert pilot.highlighted == "left/more"
+    press(pilot, "steer.left", Stage.RELEASED)
+    assert pilot.highlighted is None
+    assert sent == []
+
+
+def test_a_press_that_waited_too_long_is_dropped(pilot: Pilot, sent: list[Any]) -> None:
+    pilot.press("steer.left", device="keyboard", at_ns=time.monotonic_ns() - 2_000_000_000)
+    assert sent == []
+
+
+def test_in_the_camera_frame_left_is_left_in_the_picture(pilot: Pilot, sent: list[Any]) -> None:
+    pilot.settings.frame = "camera"
+    for name, frame in pilot.snapshot.observation.frames.items():  # type: ignore[union-attr]
+        pilot.camera = name
+        right = frame.calibration.T_base_camera[:3, 0]
+        picked = pilot.direction("steer.right")
+        flat = np.array([right[0], right[1], 0.0])
+        assert float(picked.axis @ flat) == pytest.approx(max(float(d.axis @ flat) for d in Direction))
+        assert pilot.direction("steer.left") is picked.opposite
+        assert pilot.action_of(picked) == "steer.right"
+
+
+def test_gripper_toggles_to_the_other_state_and_back_to_the_policy(pilot: Pilot, sent: list[Any]) -> None:
+    pilot.toggle_gripper()
+    pilot.take(snapshot(gripper=Gripper.CLOSE))
+    pilot.toggle_gripper()
+    assert sent == [SetGripper(Gripper.CLOSE), SetGripper(Gripper.POLICY)]
+
+
+def test_depth_stays_within_one_and_all_steps(pilot: Pilot, sent: list[Any]) -> None:
+    pilot.change_depth(1)
+    pilot.change_depth(-100)
+    assert [c.plan.depth for c in sent if isinstance(c, SetPlan)] == [None, 1]

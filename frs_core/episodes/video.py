@@ -1,0 +1,106 @@
+"""Films in and out of a file: one H.264 frame per control step, every frame reachable on its own.
+
+Problem: exporters and importers need films whose frame i is step i, on any machine. Idea: PyAV, a constant frame rate, no
+B-frames and a key frame every second frame, so that a reader may jump anywhere and times are exactly i / rate.
+
+Example: 300 frames of 320 x 180 become about 2 MB; `read_video(path, size=(640, 360))` yields them back as RGB.
+
+Any thread.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from frs_core.errors import ConfigError, EpisodeError
+
+
+def _av() -> ModuleType:
+    try:
+        import av
+    except ImportError as error:
+        raise ConfigError("Reading and writing films needs PyAV. Install it with `pip install av`.") from error
+    return av
+
+
+def write_video(path: Path, images: Iterable[UInt8[np.ndarray, "H W 3"]], *, hz: float, crf: int = 18) -> int:
+    """Write RGB pictures as MP4 and return how many.
+
+    Args:
+        path: `.mp4` file; replaced when there.
+        images: of one size; odd sides lose their last row or column.
+        hz: frames per second.
+        crf: H.264 quality, 0 (lossless) .. 51.
+    Raises:
+        ConfigError: PyAV is missing.
+        EpisodeError: the file cannot be written.
+    """
+    av = _av()
+    part, count = path.with_name(f".{path.name}.part"), 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(part), "w", format="mp4") as container:
+            stream: Any = None
+            for image in images:
+                even = np.ascontiguousarray(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
+                if stream is None:
+                    stream = container.add_stream("libx264", rate=max(1, round(hz)))
+                    stream.height, stream.width = even.shape[:2]
+                    stream.pix_fmt = "yuv420p"
+                    stream.options = {"crf": str(crf), "preset": "veryfast", "g": "2", "bf": "0"}
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+                count += 1
+            if stream is not None:
+                container.mux(stream.encode())
+        part.replace(path)
+    except (OSError, av.FFmpegError) as error:
+        part.unlink(missing_ok=True)
+        raise EpisodeError(f"'{path}' could not be written: {error}. Free space or choose another folder.") from error
+    return count
+
+
+def video_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) of a film. Raises as `read_video`."""
+    av = _av()
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            return int(stream.width), int(stream.height)
+    except (OSError, av.FFmpegError, IndexError) as error:
+        raise EpisodeError(
+            f"'{path}' is not a readable film: {error}. Copy it again from where it was made."
+        ) from error
+
+
+def read_video(
+    path: Path, *, size: tuple[int, int] | None = None, is_left_half: bool = False
+) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """Yield the RGB pictures of a film.
+
+    Args:
+        path: any film PyAV reads.
+        size: (width, height) to shrink to; None = as it is.
+        is_left_half: take the left half of a side-by-side stereo picture.
+    Raises:
+        ConfigError: PyAV is missing.
+        EpisodeError: not a readable film.
+    """
+    av = _av()
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                image = frame.to_ndarray(format="rgb24")
+                if is_left_half:
+                    image = image[:, : image.shape[1] // 2]
+                if size is not None and (image.shape[1], image.shape[0]) != size:
+                    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+                yield np.ascontiguousarray(image)
+    except (OSError, av.FFmpegError, IndexError) as error:
+        raise EpisodeError(
+            f"'{path}' is not a readable film: {error}. Copy it again from where it was made."
+        ) from error

@@ -111,5 +111,5 @@ def find_tokenizer(root: Path, given: Path | None = None) -> Path:
             return path
     raise WeightsMissing(
         f"No tokenizer for '{root.name}': looked at {', '.join(str(p) for p in candidates)}. "
-        f"Run `frs policy fetch --what tokenizer` or pass tokenizer=."
+        f"Run `frs policy fetch --tokenizer-only` or pass tokenizer=."
     )

@@ -1,0 +1,233 @@
+"""Get published weights: what there is, and files over a network that may break at any time.
+
+Problem: a checkpoint is 12 GB in hundreds of files; connections drop, disks fill, proxies answer with a web page. Idea:
+the store lists every file with size and checksum first; each is written under a temporary name from where it stopped, and
+gets its real name only when size and checksum agree. Fetching again continues.
+
+Example: `fetch_files(list_bucket("openpi-assets", "checkpoints/pi05_droid/"), target)`. Standard library only; a terminal
+command runs it.
+"""
+
+import base64
+import hashlib
+import json
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from frs_core.errors import ConfigError, DownloadFailed, unknown_name
+
+TIMEOUT_S = 30.0
+"""Without an answer or a byte for this long, an attempt has failed."""
+ATTEMPTS = 5
+_CHUNK = 1 << 20
+
+Progress = Callable[[str, int, int], None]
+"""(file, bytes so far, bytes in all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the stores answer."""
+
+    bucket: str = "https://storage.googleapis.com"
+    hub: str = "https://huggingface.co"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One published checkpoint of openpi."""
+
+    prefix: str
+    """Folder in the bucket, with the last slash."""
+    preset: str
+
+
+BUCKET = "openpi-assets"
+PUBLISHED = {
+    "pi05_droid": Published("checkpoints/pi05_droid/", "pi05_droid"),
+    "pi05_libero": Published("checkpoints/pi05_libero/", "pi05_libero"),
+    "pi05_droid_jointpos_polaris": Published(
+        "checkpoints/polaris/pi05_droid_jointpos_polaris/", "pi05_droid_jointpos_polaris"
+    ),
+}
+"""Source: openpi README and training/config.py."""
+
+TOKENIZER = ("big_vision", "paligemma_tokenizer.model")
+"""Bucket and file of PaliGemma's vocabulary. Source: openpi models/tokenizer.py."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file to get."""
+
+    url: str
+    path: str
+    """Where it goes inside the target folder."""
+    size: int
+    algorithm: str
+    """"md5" or "sha256"; empty when the store gives no checksum."""
+    digest: str
+    """Hexadecimal."""
+
+
+def find_published(name: str) -> Published:
+    """Return a published checkpoint by name.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    if name not in PUBLISHED:
+        raise unknown_name("published checkpoint", name, PUBLISHED)
+    return PUBLISHED[name]
+
+
+def list_bucket(bucket: str, prefix: str, *, endpoints: Endpoints = Endpoints()) -> list[RemoteFile]:
+    """Return the files under a prefix of a public Google Cloud bucket.
+
+    Raises:
+        DownloadFailed: no answer, or nothing there.
+    """
+    files, token = [], ""
+    while True:
+        query = {"prefix": prefix, "fields": "items(name,size,md5Hash),nextPageToken", "pageToken": token}
+        url = f"{endpoints.bucket}/storage/v1/b/{bucket}/o?{urllib.parse.urlencode({k: v for k, v in query.items() if v})}"
+        page = _get_json(url)
+        for item in page.get("items", []):
+            path = item["name"].removeprefix(prefix) or PurePosixPath(item["name"]).name
+            if path.endswith("/"):
+                continue
+            md5 = base64.b64decode(item.get("md5Hash", "")).hex()
+            address = f"{endpoints.bucket}/{bucket}/{urllib.parse.quote(item['name'])}"
+            files.append(RemoteFile(address, path, int(item["size"]), "md5" if md5 else "", md5))
+        token = page.get("nextPageToken", "")
+        if not token:
+            break
+    if not files:
+        raise DownloadFailed(f"Bucket '{bucket}' holds nothing under '{prefix}'. Check the name; it may have moved.")
+    return files
+
+
+def list_hub(repository: str, *, endpoints: Endpoints = Endpoints()) -> list[RemoteFile]:
+    """Return the files of a model repository on the hub.
+
+    Args:
+        repository: "owner/name".
+        endpoints: where the hub answers.
+    Raises:
+        DownloadFailed: no answer, no such repository, or access needs a licence.
+    """
+    tree = _get_json(f"{endpoints.hub}/api/models/{repository}/tree/main?recursive=true")
+    files = []
+    for item in tree:
+        if item.get("type") != "file" or item["path"].startswith("."):
+            continue
+        digest = (item.get("lfs") or {}).get("oid", "").removeprefix("sha256:")
+        address = f"{endpoints.hub}/{repository}/resolve/main/{urllib.parse.quote(item['path'])}"
+        files.append(RemoteFile(address, item["path"], int(item["size"]), "sha256" if digest else "", digest))
+    if not files:
+        raise DownloadFailed(f"Repository '{repository}' is empty. Check the name.")
+    return files
+
+
+def fetch_files(files: Sequence[RemoteFile], target: Path, *, progress: Progress = lambda *_: None) -> None:
+    """Bring all files into a folder; what is already there, whole, is not fetched again.
+
+    Args:
+        files: what to get.
+        target: folder; made when missing.
+        progress: told after every megabyte.
+    Raises:
+        ConfigError: the disk is too small, or a listed path leaves the folder.
+        DownloadFailed: a file could not be completed; calling again continues.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    root = target.resolve()
+    for file in files:
+        if not (root / file.path).resolve().is_relative_to(root):
+            raise ConfigError(f"The store lists '{file.path}', which lies outside the folder. Nothing was fetched.")
+    todo = [f for f in files if not _is_whole(root / f.path, f)]
+    needed = sum(f.size for f in todo)
+    free = shutil.disk_usage(target).free
+    if needed > free:
+        raise ConfigError(
+            f"{needed / 1e9:.1f} GB are needed, '{target}' has {free / 1e9:.1f} GB free. Choose another disk."
+        )
+    for file in todo:
+        _fetch(file, root / file.path, progress)
+
+
+def _is_whole(path: Path, file: RemoteFile) -> bool:
+    return path.is_file() and path.stat().st_size == file.size
+
+
+def _fetch(file: RemoteFile, path: Path, progress: Progress) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    reason = ""
+    for _ in range(ATTEMPTS):
+        try:
+            _continue(file, partial, progress)
+        except (OSError, HTTPException) as error:
+            reason = str(error)
+            if isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404):
+                break
+            continue
+        got = partial.stat().st_size
+        if got < file.size:
+            reason = f"{got} of {file.size} bytes arrived"
+            continue
+        if got == file.size and _digest(partial, file.algorithm) == file.digest:
+            partial.rename(path)
+            return
+        # Wrong bytes cannot be continued from.
+        partial.unlink()
+        reason = "size or checksum is wrong"
+    raise DownloadFailed(
+        f"'{file.path}' was not fetched: {reason}. What arrived is kept; run the command again to continue. Tried {file.url}"
+    )
+
+
+def _continue(file: RemoteFile, partial: Path, progress: Progress) -> None:
+    have = partial.stat().st_size if partial.exists() else 0
+    if have >= file.size > 0:
+        return
+    request = urllib.request.Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        is_rest = answer.status == 206
+        with partial.open("ab" if is_rest else "wb") as out:
+            have = have if is_rest else 0
+            while block := answer.read(_CHUNK):
+                out.write(block)
+                have += len(block)
+                progress(file.path, have, file.size)
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    if not algorithm:
+        return ""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(_CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _get_json(url: str) -> Any:
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        hint = {401: "it needs a login or an accepted licence", 403: "access is refused", 404: "it does not exist"}
+        raise DownloadFailed(f"No list of files: {hint.get(error.code, error)}. Tried {url}") from error
+    except (OSError, ValueError, HTTPException) as error:
+        raise DownloadFailed(
+            f"No list of files, the network does not answer ({error}). Fetch the files on a connected machine and copy the "
+            f"folder. Tried {url}"
+        ) from error

@@ -1,0 +1,58 @@
+"""The command table: every row exists, explains itself, and bad words get a sentence."""
+
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+from frs_core import cli
+
+
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_every_command_exists_and_has_help_for_each_option(name: str) -> None:
+    module, function = cli.COMMANDS[name][0].split(":")
+    found = getattr(importlib.import_module(module), function)
+    text = inspect.getdoc(found) or ""
+
+    assert text
+    for option in inspect.signature(found).parameters:
+        assert f"{option}:" in text, f"{name}: option '{option}' has no line of help"
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+
+    assert stop.value.code == 0
+    assert all(name in text for name in cli.COMMANDS)
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["evla"])
+
+    assert stop.value.code == 2
+    assert "Did you mean 'eval'" in capsys.readouterr().err
+
+
+def test_a_file_gives_defaults_and_the_command_line_wins(tmp_path: Path) -> None:
+    file = tmp_path / "lab.toml"
+    file.write_text('[train.dsbc]\ntask = "a"\ncount = 3\noverwrite = true\n[train.dsbc.settings]\nseed = 2\n')
+
+    words = cli._with_config("train dsbc", ["--config", str(file), "--task", "b"])
+
+    assert words == ["--task", "a", "--count", "3", "--overwrite", "--settings.seed", "2", "--task", "b"]
+
+
+@pytest.mark.parametrize(("text", "complaint"), [(None, "Cannot read"), ("a = [", "not valid TOML")])
+def test_a_bad_file_is_named(tmp_path: Path, text: str | None, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "lab.toml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["eval", "--config", str(file)])
+
+    assert stop.value.code == 2
+    assert complaint in capsys.readouterr().err

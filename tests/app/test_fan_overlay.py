@@ -1,0 +1,115 @@
+"""The fan on a picture: projected exactly, caps apart, meaning never by colour alone."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.qt import QtCore, QtGui
+from app.views.fan_overlay import FanStyle, curve_at, glyph_of, paint_fan, place_caps, project_fan
+from frs_core.directions import Amount, Gripper
+from frs_core.events import CandidateKind
+from tests.fakes.snapshots import sample_fan, sample_observation
+
+FRAMES = sample_observation().frames
+
+
+@pytest.fixture(params=sorted(FRAMES))
+def calibration(request: pytest.FixtureRequest):  # noqa: ANN201
+    """Each camera's calibration."""
+    return FRAMES[request.param].calibration
+
+
+def test_every_candidate_of_the_present_step_has_a_cap_and_the_others_none(calibration) -> None:  # noqa: ANN001
+    curves = project_fan(sample_fan(), calibration, style=FanStyle(), cap_of=lambda c: "K")
+    full = [c for c in curves if c.is_full]
+    assert all(c.cap == "K" for c in full)
+    assert all(c.cap == "" for c in curves if not c.is_full)
+    assert {c.candidate.command.amount for c in full if c.candidate.command} == {Amount.MORE}
+
+
+def test_curves_are_the_projected_paths(calibration) -> None:  # noqa: ANN001
+    for curve in project_fan(sample_fan(), calibration, style=FanStyle(), cap_of=lambda c: ""):
+        expected, _ = calibration.project(curve.candidate.path)
+        np.testing.assert_allclose(curve.uv, expected)
+        assert curve.executed == sample_fan().execute_rows + 1
+
+
+def test_no_two_kinds_of_candidate_share_a_glyph() -> None:
+    full = [c for c in sample_fan().candidates if c.command is None or c.command.amount is Amount.MORE]
+    glyphs = [glyph_of(c) for c in full]
+    assert len(set(glyphs)) == len(glyphs)
+
+
+def test_the_gripper_mark_follows_the_chunk() -> None:
+    calibration = FRAMES["left"].calibration
+    assert calibration is not None
+    for gripper, closing in ((Gripper.CLOSE, True), (Gripper.OPEN, False)):
+        curves = project_fan(sample_fan(gripper), calibration, style=FanStyle(), cap_of=lambda c: "")
+        steered = [c for c in curves if c.candidate.kind is CandidateKind.STEERED and c.candidate.command.direction]  # type: ignore[union-attr]
+        assert {c.is_closing for c in steered} == {closing}
+
+
+def test_a_curve_is_found_under_the_pointer_and_nothing_far_away() -> None:
+    calibration = FRAMES["left"].calibration
+    assert calibration is not None
+    curves = project_fan(sample_fan(), calibration, style=FanStyle(show_other=False), cap_of=lambda c: "")
+    scale, offset = 8.0, (5.0, 7.0)
+    for curve in curves:
+        tip = (curve.uv[curve.executed - 1] + 0.5) * scale + np.array(offset)
+        found = curve_at(curves, (tip[0], tip[1]), scale=scale, offset=offset)
+        assert found is not None
+        distance = np.linalg.norm((found.uv[: found.executed] + 0.5) * scale + np.array(offset) - tip, axis=1).min()
+        assert distance < 1e-6
+    assert curve_at(curves, (-500.0, -500.0), scale=scale, offset=offset) is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 400), st.floats(0, 300)), min_size=1, max_size=9), st.integers(0, 10**6))
+def test_caps_stay_in_the_picture_and_do_not_cover_each_other(anchors: list[tuple[float, float]], seed: int) -> None:
+    angles = np.random.default_rng(seed).uniform(0, 2 * np.pi, len(anchors))
+    sizes = np.tile([34.0, 20.0], (len(anchors), 1))
+    bounds = QtCore.QRectF(0, 0, 400, 300)
+    headings = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    centres = place_caps(np.array(anchors), headings, sizes, bounds)
+    assert (centres - sizes / 2 >= 0).all()
+    assert (centres + sizes / 2 <= [400, 300]).all()
+    gaps = np.abs(centres[:, None] - centres[None])
+    overlap = (gaps < sizes[0] - 0.51).all(axis=2) & ~np.eye(len(centres), dtype=bool)
+    # Many anchors in one corner cannot all be freed; pairs that overlap stay rare.
+    assert overlap.sum() / 2 <= max(0, len(anchors) - 6)
+
+
+def painted(style: FanStyle, ground: str) -> np.ndarray:
+    """Return the overlay on a plain ground."""
+    image = QtGui.QImage(512, 512, QtGui.QImage.Format.Format_RGB888)
+    image.fill(QtGui.QColor(ground))
+    calibration = FRAMES["left"].calibration
+    assert calibration is not None
+    curves = project_fan(sample_fan(), calibration, style=style, cap_of=lambda c: "K")
+    painter = QtGui.QPainter(image)
+    paint_fan(painter, curves, style=style, scale=8.0, offset=(0.0, 0.0), bounds=QtCore.QRectF(0, 0, 512, 512))
+    painter.end()
+    bits = image.constBits()
+    assert bits is not None
+    return (
+        np.frombuffer(bits.asstring(image.sizeInBytes()), np.uint8).reshape(512, -1)[:, : 512 * 3].reshape(512, 512, 3)
+    )
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#000000", "#808080"])
+def test_the_fan_reads_on_any_ground(qapp, ground: str) -> None:  # noqa: ANN001
+    image = painted(FanStyle(), ground).astype(int)
+    level = int(ground[1:3], 16)
+    differs = np.abs(image - level).max(axis=2) > 90
+    assert differs.sum() > 1500
+
+
+def test_a_stale_fan_has_no_colour(qapp) -> None:  # noqa: ANN001
+    image = painted(FanStyle(is_stale=True), "#000000").astype(int)
+    assert (image.max(axis=2) - image.min(axis=2)).max() < 40
+
+
+def test_a_highlight_dims_the_others(qapp) -> None:  # noqa: ANN001
+    plain, stressed = painted(FanStyle(), "#000000"), painted(FanStyle(highlight="left/more"), "#000000")
+    assert stressed.astype(int).sum() < plain.astype(int).sum()

@@ -1,0 +1,180 @@
+"""Small views: state bar, verdicts, cameras, palette, toasts, theme."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app import theme
+from app.qt import Qt, QtCore
+from app.views.cameras import CameraGrid, CameraModel, pack
+from app.views.fan_overlay import FanStyle
+from app.views.palette import score
+from app.views.state_bar import SOFTWARE_HOLD, StateBar, sentence_of, state_word
+from app.views.toasts import split_sentence
+from app.views.verdicts import VerdictList, warnings_of
+from frs_core.directions import Amount
+from frs_core.events import Driver, HoldReason, Phase
+from tests.fakes.snapshots import resting, sample_fan, sample_observation, snapshot
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        (resting(), "HOLD"),
+        (snapshot(), "CHOOSE"),
+        (snapshot(phase=Phase.MOVING), "MOVING"),
+        (snapshot(phase=Phase.MOVING, driver=Driver.LEARNED), "LEARNED DRIVES"),
+        (snapshot(phase=Phase.REPLAY), "REPLAY"),
+        (snapshot(phase=Phase.FAULT), "FAULT"),
+    ],
+)
+def test_each_state_has_its_word_and_can_be_painted(qtbot: Any, state: Any, word: str) -> None:
+    bar = StateBar()
+    qtbot.addWidget(bar)
+    bar.show_snapshot(state)
+    assert state_word(state) == bar.badge.word == word
+    assert not bar.badge.grab().toImage().isNull()
+
+
+@pytest.mark.parametrize("reason", HoldReason, ids=lambda r: r.name)
+def test_every_hold_says_why_and_what_it_is(qtbot: Any, reason: HoldReason) -> None:
+    bar = StateBar()
+    qtbot.addWidget(bar)
+    state = snapshot(phase=Phase.HOLD, hold_reason=reason, detail="Camera 'left' is 2 s old")
+    bar.show_snapshot(state)
+    assert bar.sentence.text == f"{reason.value}. Camera 'left' is 2 s old"
+    is_resting = reason in (HoldReason.START, HoldReason.EPISODE_END)
+    assert bar.sentence.hint == ("" if is_resting else SOFTWARE_HOLD)
+    assert "not an emergency stop" in SOFTWARE_HOLD
+
+
+def test_the_moving_sentence_names_driver_and_pick() -> None:
+    assert sentence_of(snapshot(phase=Phase.MOVING, picked="left/more")) == "You picked left, more"
+    state = snapshot(phase=Phase.MOVING, picked="learned", driver=Driver.LEARNED)
+    assert sentence_of(state) == "The noise policy picked learned"
+
+
+def test_a_seen_success_is_offered_never_taken() -> None:
+    episode = dataclasses.replace(snapshot().episode, success_seen=True)
+    assert "Press Success" in sentence_of(snapshot(episode=episode))
+
+
+def test_verdict_model_obeys_qt(qtbot: Any, qtmodeltester: Any) -> None:
+    view = VerdictList(lambda c: "K")
+    qtbot.addWidget(view)
+    qtmodeltester.check(view.rows_model)
+    view.rows_model.show_fan(sample_fan(), FanStyle())
+    view.rows_model.show_fan(sample_fan(), FanStyle(amount=Amount.LESS))
+    view.rows_model.show_fan(None, FanStyle())
+
+
+def test_verdicts_list_the_present_step_first_and_say_everything(qtbot: Any) -> None:
+    view = VerdictList(lambda c: "K")
+    qtbot.addWidget(view)
+    model = view.rows_model
+    model.show_fan(sample_fan(), FanStyle(amount=Amount.LESS))
+    assert model.rows[0].label == "unsteered"
+    directed = [c for c in model.rows if c.command is not None and c.command.direction is not None]
+    assert [c.command.amount for c in directed[:6]] == [Amount.LESS] * 6  # type: ignore[union-attr]
+    row = model.rows.index(directed[0])
+    verdict = directed[0].verdict
+    assert model.data(model.index(row, 2)) == f"{verdict.motion_mm:.0f} mm"
+    assert "from your request" in model.data(model.index(row, 0), Qt.ItemDataRole.ToolTipRole)
+
+
+def test_flags_become_words_once() -> None:
+    candidate = sample_fan().candidates[1]
+    verdict = dataclasses.replace(candidate.verdict, hits_table=True, warnings=("Hits the table in row 3",))
+    assert warnings_of(dataclasses.replace(candidate, verdict=verdict)) == ("Hits the table in row 3",)
+
+
+def models(**changes: Any) -> list[CameraModel]:
+    """Return all cameras."""
+    return [
+        CameraModel(n, f, 0.01, sample_fan(), FanStyle(), **changes) for n, f in sample_observation().frames.items()
+    ]
+
+
+def test_a_click_swaps_and_a_double_click_enlarges(qtbot: Any) -> None:
+    grid = CameraGrid(lambda c: "K")
+    qtbot.addWidget(grid)
+    grid.resize(800, 600)
+    grid.show_models(models())
+    grid.show()
+    assert grid.primary == "left"
+    qtbot.mouseClick(grid.views["wrist"], Qt.MouseButton.LeftButton)
+    assert grid.primary == "wrist"
+    qtbot.mouseDClick(grid.views["right"], Qt.MouseButton.LeftButton)
+    assert grid.is_alone
+    assert grid.views["right"].geometry() == grid.rect()
+    qtbot.mouseDClick(grid.views["right"], Qt.MouseButton.LeftButton)
+    assert not grid.is_alone
+    grid.next_camera()
+    assert grid.primary == "wrist"
+
+
+def test_hovering_a_tip_names_the_candidate(qtbot: Any) -> None:
+    grid = CameraGrid(lambda c: "K")
+    qtbot.addWidget(grid)
+    grid.resize(900, 700)
+    grid.show_models(models())
+    grid.show()
+    view = grid.views["left"]
+    scale, offset = view.placement()
+    curve = next(c for c in view.curves if c.candidate.label == "left/more")
+    tip = (curve.uv[curve.executed - 1] + 0.5) * scale + np.array(offset)
+    with qtbot.waitSignal(grid.candidate_hovered, timeout=5000) as seen:
+        qtbot.mouseMove(view, QtCore.QPoint(*map(round, tip)))
+    assert seen.args == ["left/more"]
+
+
+def test_a_camera_without_calibration_shows_no_fan(qtbot: Any) -> None:
+    grid = CameraGrid(lambda c: "K")
+    qtbot.addWidget(grid)
+    bare = [dataclasses.replace(m, frame=dataclasses.replace(m.frame, calibration=None)) for m in models()]  # type: ignore[type-var]
+    grid.show_models(bare)
+    assert all(v.curves == [] for v in grid.views.values())
+    assert not grid.grab().toImage().isNull()
+
+
+@pytest.mark.parametrize("size", [(800, 600), (1300, 880), (500, 900)])
+@pytest.mark.parametrize("aspect", [1.0, 4 / 3, 16 / 9])
+@pytest.mark.parametrize("others", [1, 2, 3])
+def test_packed_cameras_stay_inside_and_apart(size: tuple[int, int], aspect: float, others: int) -> None:
+    boxes = pack(*size, aspect, [aspect] * others, gap=6)
+    rects = [QtCore.QRect(*b) for b in boxes]
+    area = QtCore.QRect(0, 0, *size)
+    assert all(area.contains(r) for r in rects)
+    assert not any(a.intersects(b) for i, a in enumerate(rects) for b in rects[:i])
+    assert rects[0].width() * rects[0].height() >= max(r.width() * r.height() for r in rects)
+
+
+@pytest.mark.parametrize(
+    ("text", "head"), [("A. B. C.", "A."), ("Took 3.5 s. Wait", "Took 3.5 s."), ("no end", "no end")]
+)
+def test_the_first_sentence_is_split_off(text: str, head: str) -> None:
+    assert split_sentence(text)[0] == head
+
+
+def test_the_palette_prefers_whole_words() -> None:
+    assert score("hold", "Hold Drive") < score("hold", "Threshold Drive")  # type: ignore[operator]
+    assert score("trd", "Train DSBC") is not None
+    assert score("xyz", "Train DSBC") is None
+
+
+@pytest.mark.parametrize("tokens", theme.THEMES.values(), ids=lambda t: t.name)
+def test_text_and_badges_have_contrast(tokens: theme.Theme) -> None:
+    for ground in (tokens.window, tokens.panel, tokens.raised):
+        assert theme.contrast(tokens.text, ground) >= 7
+        assert theme.contrast(tokens.dim, ground) >= 4.5
+    for ground in tokens.state.values():
+        assert theme.contrast(theme.ink_on(ground), ground) >= 4.5
+    for tone in (tokens.good, tokens.warn, tokens.bad):
+        assert theme.contrast(tone, tokens.panel) >= 4.5
+
+
+def test_overlay_cores_read_on_their_halo_and_differ_for_the_colour_blind() -> None:
+    cores = [*theme.DIRECTION_CORE.values(), theme.UNSTEERED_CORE, theme.LEARNED_CORE, theme.CORE_GREY]
+    assert all(theme.contrast(core, theme.HALO) >= 6 for core in cores)

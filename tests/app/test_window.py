@@ -1,0 +1,289 @@
+"""The window: every action can be run, focus and layouts hold the robot, cards do not, errors are shown."""
+
+import dataclasses
+import sys
+from typing import Any
+
+import pytest
+
+from app.actions import ACTIONS
+from app.crash import CrashGuard
+from app.qt import Qt, QtCore, QtGui, QtWidgets
+from frs_core.devices.base import ControlChange, DeviceNotice, InputDevice, Stage
+from frs_core.events import (
+    Driver,
+    EndEpisode,
+    Heartbeat,
+    HoldReason,
+    Outcome,
+    Pacing,
+    Phase,
+    Pick,
+    RequestHold,
+    StartEpisode,
+    UndoChunk,
+)
+from tests.fakes.snapshots import resting, snapshot
+
+ELSEWHERE = {"app.quit", "help.about"}
+
+
+def key(window: Any, code: Qt.Key, modifiers: Any = Qt.KeyboardModifier.NoModifier, text: str = "") -> None:
+    """Press and release a key as the window system does."""
+    for kind in (QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease):
+        QtWidgets.QApplication.sendEvent(window.windowHandle(), QtGui.QKeyEvent(kind, code, modifiers, text))
+
+
+@pytest.mark.parametrize("action", [a for a in ACTIONS if a not in ELSEWHERE])
+@pytest.mark.parametrize("state", ["choose", "rest"])
+def test_every_action_can_be_run_at_any_time(window: Any, action: str, state: str) -> None:
+    window.take(snapshot() if state == "choose" else resting())
+    window.run(action)
+    window.take(snapshot())
+
+
+@pytest.mark.parametrize(
+    ("code", "label"),
+    [
+        (Qt.Key.Key_Left, "left/more"),
+        (Qt.Key.Key_W, "forward/more"),
+        (Qt.Key.Key_PageUp, "up/more"),
+        (Qt.Key.Key_E, "down/more"),
+        (Qt.Key.Key_Return, "unsteered"),
+        (Qt.Key.Key_H, "stay/close"),
+    ],
+)
+def test_one_key_press_is_one_pick(window: Any, port: Any, code: Qt.Key, label: str) -> None:
+    key(window, code)
+    assert [p.label for p in port.of(Pick)] == [label]
+    assert port.of(Pick)[0].pressed_ns > 0
+
+
+def test_space_and_escape_hold(window: Any, port: Any) -> None:
+    key(window, Qt.Key.Key_Space, text=" ")
+    key(window, Qt.Key.Key_Escape)
+    assert [h.reason for h in port.of(RequestHold)] == [HoldReason.OPERATOR] * 2
+
+
+def test_space_types_a_space_in_a_note_but_holds_a_moving_robot(window: Any, port: Any, qtbot: Any) -> None:
+    window.run("episode.note")
+    qtbot.waitUntil(lambda: window.drive.episode.note.hasFocus(), timeout=5000)
+    key(window, Qt.Key.Key_Space, text=" ")
+    assert port.of(RequestHold) == []
+    window.take(snapshot(phase=Phase.MOVING))
+    key(window, Qt.Key.Key_Space, text=" ")
+    assert len(port.of(RequestHold)) == 1
+
+
+def test_losing_the_focus_holds_a_running_robot_and_leaves_a_resting_one(
+    window: Any, port: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(window, "isActiveWindow", lambda: False)
+    window.changeEvent(QtCore.QEvent(QtCore.QEvent.Type.ActivationChange))
+    assert [h.reason for h in port.of(RequestHold)] == [HoldReason.FOCUS_LOST]
+    port.sent.clear()
+    window.take(resting())
+    window.changeEvent(QtCore.QEvent(QtCore.QEvent.Type.ActivationChange))
+    assert port.of(RequestHold) == []
+
+
+def test_leaving_drive_holds_and_steering_keys_mean_other_things_there(window: Any, port: Any) -> None:
+    key(window, Qt.Key.Key_2, text="2")
+    assert window.layout_name == "review"
+    assert len(port.of(RequestHold)) == 1
+    key(window, Qt.Key.Key_Left)
+    assert port.of(Pick) == []
+    key(window, Qt.Key.Key_1, text="1")
+    assert window.layout_name == "drive"
+
+
+def test_a_card_takes_the_keys_and_escape_closes_it_without_holding(window: Any, port: Any) -> None:
+    key(window, Qt.Key.Key_F1)
+    assert window.overlays["help"].isVisible()
+    key(window, Qt.Key.Key_Left)
+    assert port.of(Pick) == []
+    key(window, Qt.Key.Key_Escape)
+    assert not window.overlays["help"].isVisible()
+    assert port.of(RequestHold) == []
+
+
+def test_escape_on_a_card_still_holds_a_moving_robot(window: Any, port: Any) -> None:
+    key(window, Qt.Key.Key_F1)
+    window.take(snapshot(phase=Phase.MOVING, driver=Driver.LEARNED))
+    key(window, Qt.Key.Key_Escape)
+    assert len(port.of(RequestHold)) == 1
+
+
+def test_the_palette_finds_and_runs(window: Any, port: Any, qtbot: Any) -> None:
+    window.run("help.palette")
+    window.palette_card.line.setText("practice")
+    assert window.palette_card.found()[0] == "episode.practice"
+    was = window.drive.episode.practice.isChecked()
+    qtbot.keyClick(window.palette_card.line, Qt.Key.Key_Return)
+    assert window.drive.episode.practice.isChecked() is not was
+    assert not window.overlays["palette"].isVisible()
+
+
+def test_start_sends_task_and_scene_and_counts_the_scene_up(make_window: Any, port: Any) -> None:
+    window = make_window()
+    window.drive.episode.seed.setValue(7)
+    window.run("episode.start")
+    first = port.of(StartEpisode)[0]
+    assert (first.task, first.seed) == (port.world_spec.tasks[0], 7)
+    assert window.drive.episode.seed.value() == 8
+
+
+def test_labels_carry_the_note(window: Any, port: Any) -> None:
+    window.drive.episode.note.setText("slipped once")
+    key(window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert port.of(EndEpisode) == [EndEpisode(Outcome.SUCCESS, note="slipped once")]
+    assert window.drive.episode.note.text() == ""
+
+
+def test_backspace_goes_back_one_chunk_in_simulation_only(window: Any, port: Any) -> None:
+    key(window, Qt.Key.Key_Backspace)
+    assert len(port.of(UndoChunk)) == 1
+    window.facts.is_simulated = False
+    key(window, Qt.Key.Key_Backspace)
+    assert len(port.of(UndoChunk)) == 1
+    assert any("simulation" in t for t in window.toasts.texts)
+
+
+def test_a_fault_shows_a_banner_with_the_way_out(window: Any) -> None:
+    window.take(snapshot(phase=Phase.FAULT, detail="The world process ended. Its exit code was -9."))
+    assert window.banner.text == "The world process ended."
+    window.take(snapshot())
+    assert window.banner.text == ""
+
+
+def test_heartbeats_keep_coming(window: Any, port: Any, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: len(port.of(Heartbeat)) >= 3, timeout=5000)
+
+
+def test_a_notice_of_the_session_is_toasted_once(window: Any) -> None:
+    for _ in range(3):
+        window.take(snapshot(notice=(1, "The fan is still being made")))
+    assert window.toasts.texts.count("The fan is still being made") == 1
+
+
+def test_snapshots_from_another_thread_arrive_merged(window: Any, port: Any, qtbot: Any) -> None:
+    import threading
+
+    seen: list[Any] = []
+    window.bridge.snapshot_arrived.connect(seen.append)
+    news = [snapshot(chunk_row=i) for i in range(50)]
+    thread = threading.Thread(target=lambda: [port.publish(s) for s in news])
+    thread.start()
+    thread.join()
+    qtbot.waitUntil(lambda: bool(seen) and seen[-1] is news[-1], timeout=5000)
+    assert len(seen) < 50
+
+
+class FakeDevice(InputDevice):
+    """A device that does what it is told."""
+
+    kind, controls = "gamepad", ("pad:dpad_left",)
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def poll(self) -> list[Any]:
+        """Return what waits."""
+        events, self.events = self.events, []
+        return events
+
+    names = ("Fake pad",)
+    status = "Connected: Fake pad"
+    levels: dict[str, float] = {}  # noqa: RUF012
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_an_unplugged_device_releases_and_holds_in_mid_chunk(window: Any, port: Any) -> None:
+    device = FakeDevice()
+    window.inputs.devices.append(device)
+    window.take(snapshot(pacing=Pacing.CONTINUOUS))
+    device.events = [ControlChange("gamepad", "pad:dpad_left", Stage.PRESSED, 1.0, 10**18)]
+    window.inputs.poll()
+    device.events = [DeviceNotice("gamepad", "Fake pad", False)]
+    window.inputs.poll()
+    assert [h.reason for h in port.of(RequestHold)] == [HoldReason.DEVICE_LOST]
+    assert any("unplugged" in t for t in window.toasts.texts)
+
+
+def test_the_editor_refuses_a_taken_key_and_saves_a_free_one(window: Any) -> None:
+    window.run("settings.devices")
+    editor = window.devices_card.editor
+    editor.choose("steer.left")
+    editor.add_control("key:Right")
+    assert "already means" in editor.message.text()
+    assert "key:Right" not in window.inputs.map.controls("steer.left")
+    editor.add_control("key:Y")
+    assert "key:Y" in window.inputs.map.controls("steer.left")
+    assert window.settings.values.input_map["steer.left"][-1] == "key:Y"
+    editor.choose("drive.hold")
+    editor.remove.click()
+    assert "Hold keeps" in editor.message.text()
+
+
+def test_the_editor_listens_for_the_next_key(window: Any, port: Any) -> None:
+    window.run("settings.devices")
+    editor = window.devices_card.editor
+    editor.choose("steer.up")
+    editor.listen()
+    key(window, Qt.Key.Key_Y, text="y")
+    assert "key:Y" in window.inputs.map.controls("steer.up")
+    assert port.of(Pick) == []
+
+
+def test_the_first_start_greets_once(make_window: Any, qtbot: Any) -> None:
+    window = make_window(has_seen=False)
+    qtbot.waitUntil(lambda: window.overlays["first"].isVisible(), timeout=5000)
+    window.first_card.button.click()
+    assert window.settings.values.has_seen_first_run
+    assert not window.overlays["first"].isVisible()
+
+
+@pytest.mark.parametrize("name", ["light", "dark"])
+def test_themes_repaint_every_layout(window: Any, name: str) -> None:
+    window.use_theme(name)
+    for layout in ("drive", "review", "train"):
+        window.show_layout(layout)
+        assert not window.grab().toImage().isNull()
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (1920, 1080), (1024, 700)])
+def test_nothing_is_clipped(window: Any, size: tuple[int, int], qtbot: Any) -> None:
+    window.resize(*size)
+    for layout in ("drive", "review", "train"):
+        window.show_layout(layout)
+        QtWidgets.QApplication.processEvents()
+        for button in window.findChildren(QtWidgets.QAbstractButton):
+            if button.isVisible() and button.text():
+                box = QtCore.QRect(button.mapTo(window, QtCore.QPoint(0, 0)), button.size())
+                assert window.rect().contains(box), (layout, button.text(), box)
+
+
+def test_an_uncaught_exception_is_reported_with_its_details() -> None:
+    guard, said = CrashGuard(), []
+    guard.on_crash = lambda sentence, details: said.append((sentence, details))
+    guard.install()
+    try:
+        sys.excepthook(ValueError, ValueError("no such row"), None)
+    finally:
+        guard.remove()
+    assert said[0][0] == "An internal error occurred: ValueError: no such row."
+    assert guard.count == 1
+
+
+def test_screen_readers_hear_every_button(window: Any) -> None:
+    for button in window.findChildren(QtWidgets.QAbstractButton):
+        if button.isVisible():
+            assert button.accessibleName() or button.text(), button
+
+
+def test_a_pending_success_is_offered(window: Any) -> None:
+    window.take(snapshot(episode=dataclasses.replace(snapshot().episode, success_seen=True)))
+    assert window.drive.episode.success.text().endswith("?")
+    assert any("looks done" in t for t in window.toasts.texts)

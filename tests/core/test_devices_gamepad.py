@@ -1,0 +1,122 @@
+"""Gamepads through SDL's own virtual joystick: real events, no hardware."""
+
+import ctypes
+import ctypes.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from frs_core.devices import ControlChange, DeviceNotice, Stage
+from frs_core.devices.gamepad import Gamepad
+
+pygame = pytest.importorskip("pygame")
+GAMECONTROLLER = 1
+
+
+def sdl() -> ctypes.CDLL:
+    """Return the SDL library that pygame has loaded."""
+    folder = Path(pygame.__file__).parent
+    found = [
+        p
+        for f in (folder.parent / "pygame.libs", folder.parent / "pygame_ce.libs", folder)
+        for p in f.glob("libSDL2-2*")
+    ]
+    name = str(found[0]) if found else ctypes.util.find_library("SDL2-2.0") or ctypes.util.find_library("SDL2")
+    if not name:
+        pytest.skip("pygame's SDL library was not found")
+    library = ctypes.CDLL(name)
+    library.SDL_JoystickOpen.restype = ctypes.c_void_p
+    for function in (library.SDL_JoystickSetVirtualButton, library.SDL_JoystickSetVirtualAxis):
+        function.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
+    return library
+
+
+class VirtualPad:
+    """A gamepad made of nothing: 6 axes, 15 buttons in SDL's controller order."""
+
+    def __init__(self) -> None:
+        self.sdl = sdl()
+        self.index = self.sdl.SDL_JoystickAttachVirtual(GAMECONTROLLER, 6, 15, 0)
+        assert self.index >= 0
+        self.handle = self.sdl.SDL_JoystickOpen(self.index)
+
+    def button(self, number: int, is_down: bool) -> None:
+        """Press or release a button."""
+        self.sdl.SDL_JoystickSetVirtualButton(self.handle, number, int(is_down))
+
+    def axis(self, number: int, value: float) -> None:
+        """Move an axis, -1..1."""
+        self.sdl.SDL_JoystickSetVirtualAxis(self.handle, number, int(value * 32767))
+
+    def unplug(self) -> None:
+        """Pull the cable."""
+        self.sdl.SDL_JoystickDetachVirtual(self.index)
+
+
+@pytest.fixture
+def gamepad() -> Iterator[Gamepad]:
+    """The back end, closed afterwards."""
+    device = Gamepad()
+    device.poll()
+    yield device
+    device.close()
+
+
+@pytest.fixture
+def pad(gamepad: Gamepad) -> VirtualPad:
+    """A plugged-in pad."""
+    return VirtualPad()
+
+
+def changes(gamepad: Gamepad, *, polls: int = 3) -> list[tuple[str, Stage]]:
+    """Return control changes of a few polls."""
+    events = [e for _ in range(polls) for e in gamepad.poll()]
+    return [(e.control, e.stage) for e in events if isinstance(e, ControlChange)]
+
+
+def test_plugging_in_and_out_is_told_and_releases_what_was_held(gamepad: Gamepad, pad: VirtualPad) -> None:
+    notices = [e for _ in range(3) for e in gamepad.poll() if isinstance(e, DeviceNotice)]
+    assert [n.is_connected for n in notices] == [True]
+    assert gamepad.names
+    pad.button(0, True)
+    assert changes(gamepad) == [("pad:a", Stage.PRESSED)]
+    pad.unplug()
+    events = [e for _ in range(3) for e in gamepad.poll()]
+    assert any(isinstance(e, ControlChange) and e.control == "pad:a" and e.stage is Stage.RELEASED for e in events)
+    assert [e.is_connected for e in events if isinstance(e, DeviceNotice)] == [False]
+    assert gamepad.names == ()
+
+
+@pytest.mark.parametrize(
+    ("number", "control"), [(0, "a"), (1, "b"), (6, "start"), (9, "left_shoulder"), (11, "dpad_up")]
+)
+def test_buttons_are_named(gamepad: Gamepad, pad: VirtualPad, number: int, control: str) -> None:
+    gamepad.poll()
+    pad.button(number, True)
+    assert changes(gamepad) == [(f"pad:{control}", Stage.PRESSED)]
+    assert gamepad.levels[f"pad:{control}"] == 1.0
+    pad.button(number, False)
+    assert changes(gamepad) == [(f"pad:{control}", Stage.RELEASED)]
+
+
+def test_a_stick_hints_then_presses_then_releases(gamepad: Gamepad, pad: VirtualPad) -> None:
+    gamepad.poll()
+    found = []
+    for value in (-0.3, -0.8, 0.0):
+        pad.axis(0, value)
+        found += changes(gamepad)
+    control = "pad:left_stick_left"
+    assert found == [(control, Stage.HINTED), (control, Stage.PRESSED), (control, Stage.RELEASED)]
+
+
+def test_the_right_stick_is_up_and_down(gamepad: Gamepad, pad: VirtualPad) -> None:
+    gamepad.poll()
+    pad.axis(3, -0.9)
+    assert changes(gamepad)[-1] == ("pad:right_stick_up", Stage.PRESSED)
+
+
+def test_closing_twice_is_safe_and_polls_nothing(gamepad: Gamepad) -> None:
+    gamepad.close()
+    gamepad.close()
+    assert gamepad.poll() == []

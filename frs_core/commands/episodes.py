@@ -169,14 +169,16 @@ def export(names: Names, *, format: str, out: Path, data: Path | None = None) ->
     Args:
         names: Episodes or parts of their names.
         format: A known format, or "module:function" of your own that takes (Episode, Path).
-        out: File or folder to write; with several episodes each gets <out>/<episode>.
+        out: File or folder to write; with several episodes each gets <out>/<episode>, except that DROID and LeRobot data
+            sets take them all.
         data: Recording root; default the product's own data folder.
     """
-    from frs_core.episodes.formats import exporter
+    from frs_core.episodes.formats import COLLECTIONS, exporter
 
     store, write = _store(data), exporter(format)
     for name in _found(store, names):
-        _console().print(f"Wrote {write(store.open(name), out / name if len(names) > 1 else out)}")
+        target = out if len(names) == 1 or format in COLLECTIONS else out / name
+        _console().print(f"Wrote {write(store.open(name), target)}")
     return 0
 
 

@@ -16,9 +16,15 @@ from frs_core.episodes.reader import Episode
 from frs_core.episodes.store import EpisodeStore
 from frs_core.registry import resolve
 
-EXPORTERS: dict[str, str] = {"mp4": "frs_core.episodes.export_mp4:export_mp4"}
+EXPORTERS: dict[str, str] = {
+    "mp4": "frs_core.episodes.export_mp4:export_mp4",
+    "droid": "frs_core.episodes.export_droid:export_droid",
+    "lerobot": "frs_core.episodes.export_lerobot:export_lerobot",
+}
 """Name -> "module:function"."""
-IMPORTERS: dict[str, str] = {}
+COLLECTIONS = frozenset({"droid", "lerobot"})
+"""Formats whose path is a data set: several episodes go into one folder."""
+IMPORTERS: dict[str, str] = {"droid": "frs_core.episodes.import_droid:import_droid"}
 """Name -> "module:function"."""
 
 

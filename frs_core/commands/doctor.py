@@ -1,0 +1,71 @@
+"""`frs doctor`: check this machine and, if asked, a robot; each line that is not well has a fix."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from frs_core import paths
+from frs_core.doctor import (
+    Finding,
+    Level,
+    check_bridge,
+    check_cameras,
+    check_devices,
+    check_disk,
+    check_display,
+    check_gpu,
+    check_packages,
+    check_python,
+    check_weights,
+)
+from frs_core.worlds.droid import DroidConfig
+
+_MARKS = {Level.OK: "[green]✓[/]", Level.NOTE: "[dim]·[/]", Level.WARNING: "[yellow]![/]", Level.FAILURE: "[red]✗[/]"}
+
+
+def doctor(
+    *,
+    data: Path | None = None,
+    checkpoint: Path | None = None,
+    bridge: str | None = None,
+    quick: bool = False,
+    json_lines: bool = False,
+) -> int:
+    """Check this machine: Python, packages, GPU, weights, disk, rendering, input devices, cameras, a DROID bridge.
+
+    Nothing is installed, nothing moves. Exit code 1 when something that is needed does not work.
+
+    Args:
+        data: Recording root; default the product's own data folder.
+        checkpoint: A pi0.5 checkpoint to judge as well.
+        bridge: Address of a DROID bridge to ask, e.g. tcp://127.0.0.1:4343; its token comes from FRS_BRIDGE_TOKEN.
+        quick: Leave out the trial picture, which takes seconds.
+        json_lines: Print one JSON object per finding instead of text.
+    """
+    findings = [*check_python(), *check_packages(), *check_gpu(), *check_weights(checkpoint)]
+    findings += check_disk(data or paths.data())
+    findings += [] if quick else check_display()
+    findings += [*check_devices(), *check_cameras()]
+    if bridge is not None:
+        findings += check_bridge(DroidConfig(endpoint=bridge, token=os.environ.get("FRS_BRIDGE_TOKEN", "")))
+    console = Console(highlight=False)
+    for finding in findings:
+        _print(console, finding, json_lines)
+    failures = sum(f.level is Level.FAILURE for f in findings)
+    warnings = sum(f.level is Level.WARNING for f in findings)
+    if not json_lines:
+        console.print(f"[bold]{failures} failures, {warnings} warnings[/]")
+    return 1 if failures else 0
+
+
+def _print(console: Console, finding: Finding, json_lines: bool) -> None:
+    if json_lines:
+        console.print_json(json.dumps({**asdict(finding), "level": finding.level.value}), indent=None)
+        return
+    console.print(f"{_MARKS[finding.level]} {finding.subject:<12} {escape(finding.text)}", soft_wrap=True)
+    if finding.fix:
+        console.print(f"[dim]               → {escape(finding.fix)}[/]", soft_wrap=True)

@@ -1,0 +1,20 @@
+"""Checks of a machine, each with a fix: what `frs doctor` shows, usable from a view as well."""
+
+from frs_core.doctor.devices import check_cameras, check_devices
+from frs_core.doctor.finding import Finding, Level
+from frs_core.doctor.machine import check_disk, check_display, check_gpu, check_packages, check_python, check_weights
+from frs_core.doctor.robot import check_bridge
+
+__all__ = [
+    "Finding",
+    "Level",
+    "check_bridge",
+    "check_cameras",
+    "check_devices",
+    "check_disk",
+    "check_display",
+    "check_gpu",
+    "check_packages",
+    "check_python",
+    "check_weights",
+]

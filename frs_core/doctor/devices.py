@@ -1,0 +1,107 @@
+"""Checks of what is plugged in: SpaceMice, game controllers, cameras on this machine.
+
+Read from the kernel's own tables (sysfs), so nothing is opened and no driver is needed; a device that is there but may not
+be read gets the udev rule as its fix.
+
+Example: a SpaceMouse at /dev/hidraw3 that belongs to root is a WARNING with the line that installs assets/udev/60-frs.rules.
+"""
+
+import ctypes.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from frs_core import paths
+from frs_core.devices.spacemouse import LIBRARY_HINT
+from frs_core.doctor.finding import Finding, Level
+
+_LOGITECH = {"c603", "c605", "c606", "c621", "c623", "c625", "c626", "c627", "c628", "c629", "c62b"}
+"""Product numbers of SpaceMice under vendor 046d. Source: 3Dconnexion's device list."""
+
+
+def udev_fix() -> str:
+    """Return the line that installs the product's udev rules."""
+    rules = paths.assets() / "udev" / "60-frs.rules"
+    return (
+        f"sudo cp {rules} /etc/udev/rules.d/ && sudo udevadm control --reload && sudo udevadm trigger; "
+        f"then plug it in again"
+    )
+
+
+def check_devices(*, sys_root: Path = Path("/sys"), dev_root: Path = Path("/dev")) -> list[Finding]:
+    """Return which SpaceMice and game controllers are there and readable.
+
+    Args:
+        sys_root: the kernel's tables.
+        dev_root: device files.
+    """
+    return [*_spacemice(sys_root, dev_root), *_gamepads(sys_root, dev_root)]
+
+
+def _spacemice(sys_root: Path, dev_root: Path) -> Iterator[Finding]:
+    if not any(ctypes.util.find_library(name) for name in ("hidapi-hidraw", "hidapi-libusb", "hidapi")):
+        yield Finding(Level.NOTE, "SpaceMouse", "the system library hidapi is missing", LIBRARY_HINT)
+    count = 0
+    for entry in sorted((sys_root / "class/hidraw").glob("hidraw*")):
+        facts = _facts(entry / "device/uevent")
+        numbers = facts.get("HID_ID", "::").lower().split(":")
+        vendor, product = numbers[1][-4:], numbers[2][-4:]
+        if vendor != "256f" and not (vendor == "046d" and product in _LOGITECH):
+            continue
+        count += 1
+        node = dev_root / entry.name
+        yield _readable("SpaceMouse", facts.get("HID_NAME", f"{vendor}:{product}"), node)
+    if not count:
+        yield Finding(Level.NOTE, "SpaceMouse", "none is plugged in", "Keyboard and gamepad do the same")
+
+
+def _gamepads(sys_root: Path, dev_root: Path) -> Iterator[Finding]:
+    count = 0
+    for entry in sorted((sys_root / "class/input").glob("js*")):
+        count += 1
+        name_file = entry / "device/name"
+        name = name_file.read_text().strip() if name_file.is_file() else entry.name
+        events = sorted((entry / "device").glob("event*"))
+        node = dev_root / "input" / (events[0].name if events else entry.name)
+        yield _readable("Gamepad", name, node)
+    if not count:
+        yield Finding(Level.NOTE, "Gamepad", "none is plugged in", "Keyboard and SpaceMouse do the same")
+
+
+def _readable(subject: str, name: str, node: Path) -> Finding:
+    if os.access(node, os.R_OK):
+        return Finding(Level.OK, subject, f"{name} at {node}")
+    return Finding(Level.WARNING, subject, f"{name} at {node} may not be read", udev_fix())
+
+
+def check_cameras(*, sys_root: Path = Path("/sys"), dev_root: Path = Path("/dev")) -> list[Finding]:
+    """Return which cameras are plugged into this machine; a DROID robot's are judged through its bridge.
+
+    Args:
+        sys_root: the kernel's tables.
+        dev_root: device files.
+    """
+    findings, seen = [], set()
+    for entry in sorted((sys_root / "class/video4linux").glob("video*")):
+        name_file = entry / "name"
+        name = name_file.read_text().strip() if name_file.is_file() else entry.name
+        if name in seen:
+            continue  # One camera has several nodes.
+        seen.add(name)
+        node = dev_root / entry.name
+        if os.access(node, os.R_OK):
+            findings.append(Finding(Level.OK, "Camera", f"{name} at {node}"))
+        else:
+            fix = "sudo usermod -aG video $USER; then log in again"
+            findings.append(Finding(Level.WARNING, "Camera", f"{name} at {node} may not be read", fix))
+    return findings or [
+        Finding(Level.NOTE, "Camera", "none on this machine", "The simulated worlds and a DROID bridge bring their own")
+    ]
+
+
+def _facts(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return {}
+    return dict(line.split("=", 1) for line in lines if "=" in line)

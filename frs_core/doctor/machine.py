@@ -1,0 +1,215 @@
+"""Checks of the computer itself: Python, packages, GPU, weights, disk, rendering.
+
+Every check returns findings and raises nothing; slow or risky ones run in a child process with a time limit, because a
+broken GL driver ends the process that asks it.
+
+Example: `check_disk(Path("data"))` on a full disk returns one FAILURE with "Free space on …" as fix.
+"""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from frs_core import paths
+from frs_core.doctor.finding import Finding, Level
+
+PYTHONS = ((3, 11), (3, 13))
+"""Oldest and newest supported. Source: pyproject.toml."""
+NEEDED = {
+    "torch": "torch",
+    "numpy": "numpy",
+    "mujoco": "mujoco",
+    "cv2": "opencv-python-headless",
+    "zarr": "zarr",
+    "safetensors": "safetensors",
+    "msgpack": "msgpack",
+    "zmq": "pyzmq",
+    "websockets": "websockets",
+    "av": "av",
+}
+"""Import name -> distribution, for everything but the window."""
+WINDOW = {"PyQt6": "PyQt6", "pyqtgraph": "pyqtgraph", "OpenGL": "PyOpenGL"}
+OPTIONAL = {"h5py": "h5py", "pyarrow": "pyarrow", "pygame": "pygame", "pyspacemouse": "pyspacemouse"}
+DISK_FAILURE, DISK_WARNING = 1e9, 10e9
+"""Bytes free. An hour of three cameras at 640 x 360 is about 6 GB; measured at 40 kB per picture, 15 Hz."""
+GPU_MEMORY = 8e9
+"""Bytes that pi0.5 in bfloat16 takes with a fan's work space. Source: 3.6 G parameters of 2 bytes."""
+RENDER_S = 90.0
+"""Time limit of the trial picture; the first one on software GL takes about 3 s on an idle machine."""
+
+
+def check_python() -> list[Finding]:
+    """Return whether this Python is supported."""
+    version, low, high = sys.version_info[:2], *PYTHONS
+    text = f"{sys.version.split()[0]} at {sys.executable}"
+    if low <= version <= high:
+        return [Finding(Level.OK, "Python", text)]
+    return [Finding(Level.FAILURE, "Python", text, f"Use Python {low[0]}.{low[1]} to {high[0]}.{high[1]}.")]
+
+
+def check_packages() -> list[Finding]:
+    """Return which packages are missing; what is there is one line."""
+    findings, found = [], []
+    for level, names in ((Level.FAILURE, NEEDED), (Level.WARNING, WINDOW), (Level.NOTE, OPTIONAL)):
+        for module, distribution in names.items():
+            if importlib.util.find_spec(module) is None:
+                fix = f"pip install {distribution}"
+                findings.append(Finding(level, "Packages", f"{distribution} is not installed", fix))
+            else:
+                found.append(f"{distribution} {_version(distribution)}")
+    return [Finding(Level.OK, "Packages", f"{len(found)} found: {', '.join(found[:4])}, …"), *findings]
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "(unknown version)"
+
+
+def check_gpu() -> list[Finding]:
+    """Return which GPU PyTorch can use."""
+    try:
+        import torch
+    except ImportError as error:
+        return [Finding(Level.FAILURE, "GPU", f"PyTorch cannot be imported: {error}", "pip install torch")]
+    if not torch.cuda.is_available():
+        has_card = shutil.which("nvidia-smi") is not None
+        text = f"PyTorch {torch.__version__} sees no GPU; the embedded generalist runs on the CPU, pi0.5 is slow there"
+        if has_card:
+            return [
+                Finding(
+                    Level.WARNING,
+                    "GPU",
+                    f"{text}, although an NVIDIA driver is installed",
+                    "Install the CUDA build of PyTorch: pip install --force-reinstall torch",
+                )
+            ]
+        return [Finding(Level.NOTE, "GPU", text, "For pi0.5 use a machine with a GPU, or `frs serve` on one")]
+    findings = []
+    for i in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(i)
+        text = f"{torch.cuda.get_device_name(i)}, {free / 1e9:.0f} of {total / 1e9:.0f} GB free"
+        if free < GPU_MEMORY:
+            fix = "Close other programs on it (see nvidia-smi); pi0.5 needs about 8 GB"
+            findings.append(Finding(Level.WARNING, "GPU", text, fix))
+        else:
+            findings.append(Finding(Level.OK, "GPU", text))
+    return findings
+
+
+def check_weights(checkpoint: Path | None = None) -> list[Finding]:
+    """Return whether the shipped generalist and a given pi0.5 checkpoint are complete.
+
+    Args:
+        checkpoint: a folder to judge; None = only the shipped weights.
+    """
+    from frs_core.policies.tabletop.policy import WEIGHTS
+
+    file = paths.assets() / WEIGHTS
+    if file.is_file():
+        findings = [Finding(Level.OK, "Weights", f"shipped generalist, {file.stat().st_size / 1e6:.1f} MB")]
+    else:
+        fix = f"Restore assets/{WEIGHTS}, or make it: frs generalist make"
+        findings = [Finding(Level.FAILURE, "Weights", f"the shipped generalist is not at {file}", fix)]
+    if checkpoint is not None:
+        from frs_core.policies.pi05.checkpoint import inspect_checkpoint
+
+        found = inspect_checkpoint(checkpoint)
+        if not found.problems:
+            findings.append(Finding(Level.OK, "Weights", f"{checkpoint} is a complete {found.family} checkpoint"))
+        for problem in found.problems:
+            fix = f"frs policy check {checkpoint} tells more; frs policy fetch gets published ones"
+            findings.append(Finding(Level.FAILURE, "Weights", f"{checkpoint}: {problem}", fix))
+    return findings
+
+
+def check_disk(root: Path) -> list[Finding]:
+    """Return whether episodes can be recorded below a folder, and what a crash left there.
+
+    Args:
+        root: recording root; need not exist.
+    """
+    home = next(p for p in (root, *root.resolve().parents) if p.exists())
+    free = shutil.disk_usage(home).free
+    text = f"{free / 1e9:.1f} GB free for {root}"
+    findings = [Finding(Level.OK, "Disk", text)]
+    if not os.access(home, os.W_OK | os.X_OK):
+        fix = f"Make it writable (sudo chown $USER {home}), or record elsewhere with --data"
+        findings = [Finding(Level.FAILURE, "Disk", f"{home} cannot be written", fix)]
+    elif free < DISK_WARNING:
+        level = Level.FAILURE if free < DISK_FAILURE else Level.WARNING
+        fix = f"Free space on the disk of {home} (an hour of recording is about 6 GB), or record elsewhere with --data"
+        findings = [Finding(level, "Disk", text, fix)]
+    return findings + _leftovers(root)
+
+
+def _leftovers(root: Path) -> list[Finding]:
+    from frs_core.episodes import EpisodeStore, unfinished
+
+    store = EpisodeStore(root)
+    rows = store.list() if root.is_dir() else []
+    findings = [
+        Finding(Level.WARNING, "Episodes", row.problem, f"frs episodes bin {row.name}") for row in rows if row.problem
+    ]
+    left = unfinished(store) if root.is_dir() else []
+    if left:
+        fix = "frs episodes recover --all, or answer in the cockpit when it starts"
+        findings.append(Finding(Level.WARNING, "Episodes", f"{len(left)} were left unfinished by a crash", fix))
+    return findings or [Finding(Level.OK, "Episodes", f"{len(rows)} recorded, all whole")]
+
+
+_TRIAL = """
+import os
+os.environ.setdefault("MUJOCO_GL", "egl")
+import mujoco
+model = mujoco.MjModel.from_xml_string(
+    "<mujoco><worldbody><light pos='0 0 2'/><geom size='.2' rgba='1 0 0 1'/></worldbody></mujoco>")
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+renderer = mujoco.Renderer(model, 48, 48)
+renderer.update_scene(data)
+image = renderer.render()
+assert image.max() > 0, "the picture is black"
+from OpenGL import GL
+print(GL.glGetString(GL.GL_RENDERER).decode())
+"""
+
+
+def check_display() -> list[Finding]:
+    """Return whether simulated cameras can be drawn off screen, and whether there is a screen."""
+    return [_trial_picture(), _screen()]
+
+
+def _trial_picture() -> Finding:
+    subject = "Rendering"
+    fix = "sudo apt install libegl1 libgl1-mesa-dri; or libosmesa6 and MUJOCO_GL=osmesa"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _TRIAL], capture_output=True, text=True, timeout=RENDER_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Finding(Level.FAILURE, subject, f"no picture within {RENDER_S:.0f} s", fix)
+    if done.returncode != 0:
+        words = [line for line in done.stderr.strip().splitlines() if line.strip()][-1:] or ["the process died"]
+        return Finding(Level.FAILURE, subject, f"simulated cameras cannot be drawn: {words[0]}", fix)
+    renderer = done.stdout.strip().splitlines()[-1]
+    return Finding(Level.OK, subject, f"off screen by {renderer}")
+
+
+def _screen() -> Finding:
+    subject = "Screen"
+    has_one = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) or sys.platform in (
+        "darwin",
+        "win32",
+    )
+    if has_one:
+        return Finding(
+            Level.OK, subject, os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY") or sys.platform
+        )
+    fix = "Log in at the machine, or use ssh -X; `frs demo` needs no screen"
+    return Finding(Level.NOTE, subject, "no display, so the cockpit cannot open here", fix)

@@ -224,12 +224,13 @@ class MemoryRecorder(Recorder):
     def __init__(self) -> None:
         """Start empty."""
         self.episodes: list[RecordedEpisode] = []
-        self._open: RecordedEpisode | None = None
+        self.open_episode: RecordedEpisode | None = None
+        """The one being recorded."""
 
     def begin(self, meta: EpisodeMeta) -> str:
         """Open an episode in memory."""
-        self._open = RecordedEpisode(f"memory-{len(self.episodes):04d}", meta)
-        return self._open.name
+        self.open_episode = RecordedEpisode(f"memory-{len(self.episodes):04d}", meta)
+        return self.open_episode.name
 
     def chunk(self, record: ChunkRecord) -> None:
         """Append the record."""
@@ -245,16 +246,16 @@ class MemoryRecorder(Recorder):
         episode.outcome, episode.note = outcome, note
         if outcome is not Outcome.DISCARDED:
             self.episodes.append(episode)
-        self._open = None
+        self.open_episode = None
 
     def abort(self) -> None:
         """Forget the open episode."""
-        self._open = None
+        self.open_episode = None
 
     def _require(self) -> "RecordedEpisode":
-        if self._open is None:
+        if self.open_episode is None:
             raise EpisodeError("No episode is open. Call begin first.")
-        return self._open
+        return self.open_episode
 
 
 @dataclass(slots=True, eq=False)

@@ -579,7 +579,10 @@ class SessionEngine:
     def _on_written(self, job: WriteJob, answer: Answer) -> None:
         if answer.error is not None:
             self.error = answer.error
-            self._closing = None if job.name == "end" else self._closing
+            if self._closing is not None and self._line is not None:
+                # The operator says again how it ends once there is room; until then the episode is open.
+                self._line.drop("end")
+                self._closing = None
             self.hold(HoldReason.DISK, str(answer.error) or type(answer.error).__name__)
         elif job.name == "begin" and isinstance(answer.value, str) and self.episode is not None:
             self.episode.name = answer.value

@@ -117,10 +117,11 @@ class HandSession:
         return self.engine.snapshot()
 
     def send(self, *commands: SessionCommand) -> Snapshot:
-        """Handle commands and settle."""
+        """Handle commands and settle after each."""
         for command in commands:
             self.engine.handle(command)
-        return self.settle()
+            self.settle()
+        return self.engine.snapshot()
 
     def step_until(self, condition: Callable[[Snapshot], bool], *, most: int = 200) -> Snapshot:
         """Tick by tick until a condition holds."""
@@ -136,6 +137,15 @@ class HandSession:
         """Let time pass."""
         self.now += seconds
         return self.settle()
+
+    @property
+    def chunks(self) -> list[ChunkRecord]:
+        """What the open episode has been given so far."""
+        self.writer.work()
+        self.engine.tick()
+        self.writer.work()
+        assert self.recorder.open_episode is not None
+        return self.recorder.open_episode.chunks
 
     @property
     def phase(self) -> Phase:

@@ -37,8 +37,8 @@ class Inputs:
         """
         if settings.features and table.features.shape[1] == 0:
             raise TrainingError(
-                "The episodes hold no policy features, but the learner is set to use them. Encode them first "
-                "(`frs episodes features`), or turn inputs.features off."
+                "The episodes hold no policy features, but the learner is set to use them. Record with a policy that has "
+                "some, or turn inputs.features off."
             )
         if settings.cameras and table.images is None:
             raise TrainingError(

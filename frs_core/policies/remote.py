@@ -83,7 +83,8 @@ def load(
     Raises:
         ServingError: no server, wrong token, or not a policy server.
     """
-    url, kind = url or path or DEFAULT_URL, ActionKind(action_space)
+    url = next(address for address in (url, path, DEFAULT_URL) if address is not None)
+    kind = ActionKind(action_space)
     token = token or os.environ.get("FRS_TOKEN") or None
     client = WireClient(ClientSettings(url, token, connect_timeout_s, message_bytes, tls_ca))
     try:

@@ -258,12 +258,12 @@ class Door:
         except ConnectionClosed:
             pass  # a client that leaves without a close frame is no error of the server
         finally:
-            self._seats -= 1
             for _, future in waiting.values():
                 future.cancel()
             for task in tasks:
                 task.cancel()
             contexts.clear()
+            self._seats -= 1
             logger.info("Client %s left", socket.remote_address)
 
     def _receive(

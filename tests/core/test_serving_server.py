@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,9 @@ def test_a_request_whose_client_has_left_is_not_computed(gated: GatedPolicy, obs
             leaves.send(pack({"op": "encode", "id": 1, "observation": observation}))
             leaves.send(pack({"op": "cancel", "id": 2, "target": 99}))  # its answer tells that the first has arrived
             leaves.recv(timeout=5)
+        deadline, pause = time.monotonic() + 10, threading.Event()
+        while door._seats > 1 and time.monotonic() < deadline:
+            pause.wait(0.01)  # the server's side of the leaving
         gated.gate.set()
         assert unpack(stays.recv(timeout=5))["id"] == 1  # pyright: ignore[reportArgumentType]
         assert "features" in ask(stays, {"op": "encode", "observation": observation})

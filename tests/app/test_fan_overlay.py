@@ -15,12 +15,12 @@ FRAMES = sample_observation().frames
 
 
 @pytest.fixture(params=sorted(FRAMES))
-def calibration(request: pytest.FixtureRequest):  # noqa: ANN201
+def calibration(request: pytest.FixtureRequest):
     """Each camera's calibration."""
     return FRAMES[request.param].calibration
 
 
-def test_every_candidate_of_the_present_step_has_a_cap_and_the_others_none(calibration) -> None:  # noqa: ANN001
+def test_every_candidate_of_the_present_step_has_a_cap_and_the_others_none(calibration) -> None:
     curves = project_fan(sample_fan(), calibration, style=FanStyle(), cap_of=lambda c: "K")
     full = [c for c in curves if c.is_full]
     assert all(c.cap == "K" for c in full)
@@ -28,7 +28,7 @@ def test_every_candidate_of_the_present_step_has_a_cap_and_the_others_none(calib
     assert {c.candidate.command.amount for c in full if c.candidate.command} == {Amount.MORE}
 
 
-def test_curves_are_the_projected_paths(calibration) -> None:  # noqa: ANN001
+def test_curves_are_the_projected_paths(calibration) -> None:
     for curve in project_fan(sample_fan(), calibration, style=FanStyle(), cap_of=lambda c: ""):
         expected, _ = calibration.project(curve.candidate.path)
         np.testing.assert_allclose(curve.uv, expected)
@@ -98,18 +98,18 @@ def painted(style: FanStyle, ground: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("ground", ["#ffffff", "#000000", "#808080"])
-def test_the_fan_reads_on_any_ground(qapp, ground: str) -> None:  # noqa: ANN001
+def test_the_fan_reads_on_any_ground(qapp, ground: str) -> None:
     image = painted(FanStyle(), ground).astype(int)
     level = int(ground[1:3], 16)
     differs = np.abs(image - level).max(axis=2) > 90
     assert differs.sum() > 1500
 
 
-def test_a_stale_fan_has_no_colour(qapp) -> None:  # noqa: ANN001
+def test_a_stale_fan_has_no_colour(qapp) -> None:
     image = painted(FanStyle(is_stale=True), "#000000").astype(int)
     assert (image.max(axis=2) - image.min(axis=2)).max() < 40
 
 
-def test_a_highlight_dims_the_others(qapp) -> None:  # noqa: ANN001
+def test_a_highlight_dims_the_others(qapp) -> None:
     plain, stressed = painted(FanStyle(), "#000000"), painted(FanStyle(highlight="left/more"), "#000000")
     assert stressed.astype(int).sum() < plain.astype(int).sum()

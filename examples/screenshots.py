@@ -1,0 +1,144 @@
+"""Make every picture of the cockpit in docs/images from a running cockpit, so that none goes stale.
+
+    python examples/screenshots.py                     # needs a display; Xvfb with a window manager will do
+    python examples/screenshots.py --policy my:load    # with another generalist
+
+Starts the embedded world, records three short episodes into a scratch folder, then takes Drive, Review and Train in both
+themes and several sizes, the key picture, the palette, the first card and the device card.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+SIZES = {"1280x800": (1280, 800), "1920x1080": (1920, 1080)}
+PICKS = ["left/more", "down/more", "unsteered", "forward/less", "down/less"]
+
+
+def record(root: Path, policy: str, *, episodes: int = 3) -> None:
+    """Record short episodes for Review and Train."""
+    from frs_core.choosers.scripted import SequenceChooser
+    from frs_core.episodes import EpisodeStore, JournalRecorder
+    from frs_core.events import Outcome
+    from frs_core.policies import load_policy
+    from frs_core.session import Session
+    from frs_core.worlds import make_world
+
+    store, world, generalist = EpisodeStore(root), make_world("tabletop"), load_policy(policy)
+    session = Session.inline(world, generalist, recorder=JournalRecorder(store))
+    for seed in range(episodes):
+        result = session.run_episode(SequenceChooser(PICKS), task="mug_on_plate", seed=seed, max_chunks=len(PICKS) + 3)
+        store.relabel(result.name, Outcome.SUCCESS if seed != 1 else Outcome.FAILURE)
+    session.close()
+    world.close()
+    generalist.close()
+
+
+class Tour:
+    """Walks through the window, one picture after the other, from a timer."""
+
+    def __init__(self, window: Any, folder: Path) -> None:
+        from app.qt import QtCore
+
+        self._window, self._folder = window, folder
+        self._steps = self._walk()
+        self._timer = QtCore.QTimer(window)
+        self._timer.timeout.connect(self._next)
+        self._timer.start(1500)
+
+    def _next(self) -> None:
+        wait = next(self._steps, None)
+        if wait is None:
+            self._timer.stop()
+            self._window.close()
+            return
+        self._timer.setInterval(wait)
+
+    def _walk(self) -> Iterator[int]:
+        window = self._window
+        yield from self._until(lambda: window.snapshot is not None and window.snapshot.observation is not None)
+        window.toggle_overlay("first") if not window.overlays["first"].isVisible() else None
+        yield 600
+        self._grab("first_steps")
+        window.close_overlays()
+        window.drive.episode.practice.setChecked(True)
+        window.run("episode.start")
+        yield from self._until(self._has_fan)
+        for theme in ("dark", "light"):
+            window.use_theme(theme)
+            for name, size in SIZES.items():
+                window.resize(*size)
+                for layout in ("drive", "review", "train"):
+                    window.show_layout(layout)
+                    yield 2500
+                    if layout == "drive":
+                        self._resume()
+                        yield 1500
+                    self._grab(f"{layout}_{theme}_{name}")
+        window.use_theme("dark")
+        window.resize(*SIZES["1280x800"])
+        window.show_layout("drive")
+        for card in ("help", "palette", "devices"):
+            window.toggle_overlay(card)
+            yield 900
+            self._grab(card)
+        window.close_overlays()
+
+    def _has_fan(self) -> bool:
+        from frs_core.events import Phase
+
+        snapshot = self._window.snapshot
+        return snapshot is not None and snapshot.phase is Phase.CHOOSE and snapshot.fan is not None
+
+    def _resume(self) -> None:
+        if not self._has_fan():
+            self._window.run("drive.resume")
+
+    def _until(self, is_done: Callable[[], bool], *, seconds: float = 90.0) -> Iterator[int]:
+        for _ in range(int(seconds * 4)):
+            if is_done():
+                return
+            yield 250
+
+    def _grab(self, name: str) -> None:
+        self._window.toasts.clear()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        ratio = self._window.devicePixelRatio()
+        suffix = f"_x{ratio:g}" if ratio != 1 else ""
+        self._window.grab().save(str(self._folder / f"{name}{suffix}.png"))
+
+
+def main() -> None:
+    """Record, open, walk, close."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--policy", default="tabletop", help="generalist to show")
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="frs-shots-") as scratch:
+        os.environ["FRS_CONFIG_DIR"] = str(Path(scratch) / "config")
+        root = Path(scratch) / "data"
+        record(root, arguments.policy)
+        from app.facts import Facts
+        from app.main import make_session, run_window
+        from app.settings import SettingsFile
+
+        session = make_session("tabletop", arguments.policy, root=root)
+        facts = Facts("tabletop", arguments.policy, root=root, policy_loader=arguments.policy, can_evaluate=True)
+        tours: list[Tour] = []
+        try:
+            run_window(
+                session,
+                facts,
+                SettingsFile(),
+                has_devices=False,
+                on_ready=lambda window: tours.append(Tour(window, arguments.out)),
+            )
+        finally:
+            session.close()
+
+
+if __name__ == "__main__":
+    main()

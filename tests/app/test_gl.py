@@ -1,0 +1,76 @@
+"""The GL view draws the robot on a real GL context; run under a display with FRS_TEST_GL=1 and `-m gl`."""
+
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.qt import QtGui
+from app.views import meshes
+from app.views.fan_overlay import FanStyle
+from app.views.scene3d import PaintedScene, can_use_gl, make_scene_view
+from app.views.scene_model import from_snapshot
+from tests.fakes.snapshots import snapshot
+
+BOX = (np.array([0.25, -0.35, 0.02]), np.array([0.62, 0.35, 0.7]))
+needs_gl = pytest.mark.skipif(
+    not os.environ.get("DISPLAY") or os.environ.get("FRS_TEST_GL") != "1", reason="needs a display and FRS_TEST_GL=1"
+)
+
+
+def pixels(widget: Any) -> np.ndarray:
+    """Return what a widget shows."""
+    image = widget.grab().toImage().convertToFormat(QtGui.QImage.Format.Format_RGB888)
+    bits = image.constBits()
+    data = np.frombuffer(bits.asstring(image.sizeInBytes()), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return data[:, : image.width() * 3].reshape(image.height(), image.width(), 3)
+
+
+@pytest.mark.gl
+@needs_gl
+def test_two_gl_views_draw_the_robot_and_stress_a_candidate(qtbot: Any) -> None:
+    assert can_use_gl()
+    shown = []
+    for _ in range(2):
+        view = make_scene_view()
+        qtbot.addWidget(view)
+        view.resize(480, 360)
+        view.show()
+        qtbot.waitExposed(view)
+        view.show_model(from_snapshot(snapshot(), FanStyle(), BOX))
+        shown.append(pixels(view))
+        view.show_model(from_snapshot(snapshot(), FanStyle(highlight="left/more"), BOX))
+        shown.append(pixels(view))
+    for plain, stressed in (shown[:2], shown[2:]):
+        assert (plain.max(axis=2) > 150).sum() > 3000
+        assert (plain != stressed).any()
+
+
+def test_without_gl_the_painted_view_shows_the_skeleton(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRS_NO_GL", "1")
+    view = make_scene_view()
+    qtbot.addWidget(view)
+    assert isinstance(view, PaintedScene)
+    view.resize(480, 360)
+    empty = pixels(view)
+    view.show_model(from_snapshot(snapshot(), FanStyle(), BOX))
+    drawn = pixels(view)
+    assert (empty != drawn).any(axis=2).sum() > 3000
+
+
+def test_every_mesh_has_a_link_and_lies_near_it() -> None:
+    parts = meshes.robot_parts()
+    poses = meshes.part_poses(snapshot().observation.q, 0.5)  # type: ignore[union-attr]
+    assert {p.link for p in parts} == set(poses)
+    for part in parts:
+        assert np.abs(part.vertices).max() < 0.6
+
+
+def test_the_hand_sits_between_flange_and_tool() -> None:
+    observation = snapshot().observation
+    assert observation is not None
+    poses = meshes.part_poses(observation.q, 1.0)
+    left, right = poses["finger_left"][:3, 3], poses["finger_right"][:3, 3]
+    assert np.linalg.norm(left - right) < 1e-9
+    assert np.linalg.norm(left - observation.p_tcp) == pytest.approx(0.1034 - 0.0584, abs=2e-3)

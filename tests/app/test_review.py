@@ -1,0 +1,231 @@
+"""The Review layout on real episode files: list, edit with undo, scrub, play, damaged ones, unfinished ones."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.qt import QtCore
+from app.views.review.episode_list import EpisodeModel, outcome_sign
+from app.views.review.insight import sentence_of
+from app.views.review.record import Record, command_of
+from frs_core.episodes import EpisodeStore, JournalRecorder, unfinished
+from frs_core.events import Outcome
+from frs_core.insight import ChunkInsight
+from tests.fakes.episodes import CAMERAS, random_chunks, random_meta
+
+WAIT = 30_000
+
+
+def record_some(root: Path, *, count: int = 3, chunks: int = 3, rows: int = 4, size: int = 32) -> list[str]:
+    """Record random episodes and return their names, oldest first."""
+    store = EpisodeStore(root)
+    recorder = JournalRecorder(store)
+    names = []
+    for seed in range(count):
+        names.append(recorder.begin(random_meta(seed, size=size)))
+        for chunk in random_chunks(seed, count=chunks, rows=rows, size=size):
+            recorder.chunk(chunk)
+        recorder.end(Outcome.SUCCESS if seed % 2 == 0 else Outcome.FAILURE, note=f"note {seed}")
+    return names
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> list[str]:
+    """Names of three recorded episodes."""
+    return record_some(tmp_path / "data")
+
+
+@pytest.fixture
+def window(make_window: Any, tmp_path: Path, names: list[str], qtbot: Any) -> Any:
+    """A cockpit that shows the Review layout with the newest episode open."""
+    result = make_window(root=tmp_path / "data")
+    result.show_layout("review")
+    qtbot.waitUntil(lambda: result.review.record is not None, timeout=WAIT)
+    qtbot.waitUntil(lambda: hasattr(result.review, "moment"), timeout=WAIT)
+    return result
+
+
+def outcome(window: Any, name: str) -> Outcome | None:
+    """Return the label on disk."""
+    return EpisodeStore(window.facts.root).info(name).outcome
+
+
+def test_the_newest_episode_is_shown_first(window: Any, names: list[str]) -> None:
+    page = window.review
+    assert page.filter.rowCount() == 3
+    assert page.current().name == names[-1]
+    assert page.record.length == 12
+    assert set(page.cameras.views) == set(CAMERAS)
+    assert len(page.offers.rows_model.rows) > 0
+
+
+def test_relabelling_is_written_and_undone(window: Any, names: list[str], qtbot: Any) -> None:
+    assert outcome(window, names[-1]) is Outcome.SUCCESS
+    window.run("review.failure")
+    qtbot.waitUntil(lambda: outcome(window, names[-1]) is Outcome.FAILURE, timeout=WAIT)
+    window.run("edit.undo")
+    qtbot.waitUntil(lambda: outcome(window, names[-1]) is Outcome.SUCCESS, timeout=WAIT)
+    window.run("edit.redo")
+    qtbot.waitUntil(lambda: outcome(window, names[-1]) is Outcome.FAILURE, timeout=WAIT)
+
+
+def test_a_binned_episode_comes_back_by_undo_and_by_restore(window: Any, names: list[str], qtbot: Any) -> None:
+    page = window.review
+    window.run("review.bin")
+    qtbot.waitUntil(lambda: page.filter.rowCount() == 2, timeout=WAIT)
+    window.run("edit.undo")
+    qtbot.waitUntil(lambda: page.filter.rowCount() == 3, timeout=WAIT)
+    window.run("review.bin")
+    qtbot.waitUntil(lambda: page.filter.rowCount() == 2, timeout=WAIT)
+    window.run("review.show_bin")
+    qtbot.waitUntil(lambda: page.filter.rowCount() == 1, timeout=WAIT)
+    page._select(page.filter.index(0, 0).data(QtCore.Qt.ItemDataRole.UserRole).name)
+    window.run("review.restore")
+    qtbot.waitUntil(lambda: page.filter.rowCount() == 0, timeout=WAIT)
+    window.run("review.show_bin")
+    qtbot.waitUntil(lambda: page.filter.rowCount() == 3, timeout=WAIT)
+
+
+def test_the_last_episode_can_be_binned_from_drive(window: Any, names: list[str], qtbot: Any) -> None:
+    window.show_layout("drive")
+    window.run("episode.undo_last")
+    store = EpisodeStore(window.facts.root)
+    qtbot.waitUntil(lambda: names[-1] in [i.name for i in store.list(binned=True)], timeout=WAIT)
+
+
+def test_a_note_is_written(window: Any, names: list[str], qtbot: Any) -> None:
+    page = window.review
+    window.run("review.note")
+    page.note.setText("grasped the rim")
+    page._on_note()
+    store = EpisodeStore(window.facts.root)
+    qtbot.waitUntil(lambda: store.info(names[-1]).note == "grasped the rim", timeout=WAIT)
+
+
+def test_filter_and_order_change_the_rows(window: Any, names: list[str]) -> None:
+    page = window.review
+    page.words.setText("failure note")
+    assert page.filter.rowCount() == 1
+    page.words.setText("")
+    page.order.setCurrentText("oldest")
+    shown = [page.filter.index(i, 0).data(QtCore.Qt.ItemDataRole.UserRole).name for i in range(3)]
+    assert shown == names
+
+
+def test_stepping_by_frame_and_by_chunk(window: Any, qtbot: Any) -> None:
+    page = window.review
+    window.run("review.frame_forward")
+    assert page.position == 1
+    window.run("review.chunk_forward")
+    assert page.position == 4
+    window.run("review.last")
+    assert page.position == 11
+    window.run("review.chunk_back")
+    assert page.position == 8
+    window.run("review.first")
+    qtbot.waitUntil(lambda: page.moment.position == 0, timeout=WAIT)
+    assert page.cameras.views["left"].model.frame is page.moment.frames["left"]
+
+
+def test_all_cameras_plots_and_scrubber_follow_the_same_position(window: Any, qtbot: Any) -> None:
+    page = window.review
+    page.seek(7)
+    qtbot.waitUntil(lambda: page.moment.position == 7, timeout=WAIT)
+    assert all(c.value() == pytest.approx(7 / page.record.control_hz) for c in page.plots._cursors)
+    assert page.scrubber._position == 7
+    assert page.offers.rows_model.style.picked == page.record.mark_at(7).label
+
+
+def test_playing_reaches_the_end_and_stops(window: Any, qtbot: Any) -> None:
+    page = window.review
+    page.set_speed(8.0)
+    window.run("review.play")
+    qtbot.waitUntil(lambda: page.position == 11 and not page._clock.isActive(), timeout=WAIT)
+
+
+def test_leaving_the_layout_stops_playing(window: Any) -> None:
+    page = window.review
+    page.set_speed(0.25)
+    window.run("review.play")
+    window.show_layout("drive")
+    assert not page._clock.isActive()
+
+
+def test_a_damaged_episode_is_listed_with_its_reason(window: Any, names: list[str], qtbot: Any) -> None:
+    store = EpisodeStore(window.facts.root)
+    (store.path(names[0]) / "zarr.json").write_text("{")
+    window.run("review.refresh")
+    page = window.review
+    qtbot.waitUntil(lambda: any(i.problem for i in page.model.infos), timeout=WAIT)
+    broken = next(i for i in page.model.infos if i.problem)
+    assert outcome_sign(broken)[1] == "damaged"
+    page._select(broken.name)
+    qtbot.waitUntil(lambda: any(names[0] in t for t in window.toasts.texts), timeout=WAIT)
+
+
+def test_an_unfinished_episode_is_offered_at_start_and_kept(make_window: Any, tmp_path: Path, qtbot: Any) -> None:
+    root = tmp_path / "crashed"
+    recorder = JournalRecorder(EpisodeStore(root))
+    name = recorder.begin(random_meta(0))
+    for chunk in random_chunks(0, count=2):
+        recorder.chunk(chunk)
+    recorder.abort()
+    window = make_window(root=root)
+    qtbot.waitUntil(window.recovery.isVisible, timeout=WAIT)
+    assert "2 chunks" in window.recovery.text.text()
+    window.recovery.keep.click()
+    qtbot.waitUntil(lambda: not window.recovery.isVisible(), timeout=WAIT)
+    assert EpisodeStore(root).info(name).outcome is Outcome.FAILURE
+    assert unfinished(EpisodeStore(root)) == []
+
+
+def test_the_episode_model_obeys_qt(tmp_path: Path, names: list[str], qtmodeltester: Any, qapp: Any) -> None:
+    model = EpisodeModel()
+    qtmodeltester.check(model)
+    model.show_infos(tuple(EpisodeStore(tmp_path / "data").list()))
+
+
+def test_a_record_knows_its_chunks_and_branches(tmp_path: Path, names: list[str]) -> None:
+    record = Record(EpisodeStore(tmp_path / "data").list()[0])
+    assert [m.start for m in record.marks] == [0, 4, 8]
+    assert record.marks[-1].stop == record.length
+    assert record.mark_at(5) is record.marks[1]
+    fan = record.fan(record.marks[1].index)
+    assert record.marks[1].label in fan
+
+
+@pytest.mark.parametrize("label", ["unsteered", "learned", "demonstration", ""])
+def test_labels_that_are_no_commands_are_none(label: str) -> None:
+    assert command_of(label) is None
+
+
+def test_a_long_episode_opens_and_scrubs_fast(tmp_path: Path, qapp: Any) -> None:
+    record_some(tmp_path / "long", count=1, chunks=38, rows=8, size=224)
+    info = EpisodeStore(tmp_path / "long").list()[0]
+    began = time.process_time()
+    record = Record(info)
+    record.frames(0)
+    opened = time.process_time() - began
+    assert record.length == 304
+    began = time.process_time()
+    for position in range(100, 130):
+        record.frames(position)
+    per_frame = (time.process_time() - began) / 30
+    # Processor time, so that a busy machine does not decide.
+    assert opened < 0.5
+    assert per_frame < 0.033
+
+
+@pytest.mark.parametrize(
+    ("chunk", "words"),
+    [
+        (ChunkInsight(1e-6, True), "regenerates"),
+        (ChunkInsight(0.3, False), "does NOT"),
+        (ChunkInsight(float("nan"), None, skipped="another policy"), "not checked: another policy"),
+        (ChunkInsight(1e-6, True, would_pick="left/less"), "nearest to left, less"),
+    ],
+)
+def test_findings_are_told_in_words(chunk: ChunkInsight, words: str) -> None:
+    assert words in sentence_of(chunk).sentence

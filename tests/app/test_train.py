@@ -1,0 +1,137 @@
+"""The Train layout: what may teach, what is ticked, the card, saved policies, and one real training."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.qt import Qt
+from app.views.train.card import BeforeAfter
+from app.views.train.chooser import TickModel
+from app.views.train.page import folder_name
+from app.views.train.saved import SavedList, trained_on
+from frs_core.episodes import EpisodeStore
+from frs_core.events import LoadNoisePolicy, Outcome
+from frs_core.learning import Card, JobState, Story
+from tests.app.test_review import WAIT, record_some
+from tests.fakes.snapshots import snapshot
+
+FINGERPRINT = "toy-1"
+
+
+@pytest.fixture
+def infos(tmp_path: Path) -> tuple[Any, ...]:
+    """Four recorded episodes: two successes, two failures."""
+    record_some(tmp_path / "data", count=4)
+    return tuple(EpisodeStore(tmp_path / "data").list())
+
+
+def test_successes_are_ticked_and_failures_are_not(infos: tuple[Any, ...], qapp: Any) -> None:
+    model = TickModel(FINGERPRINT)
+    model.show_infos(infos)
+    assert {i.name for i in model.ticked} == {i.name for i in infos if i.outcome is Outcome.SUCCESS}
+
+
+def test_episodes_of_another_policy_cannot_be_ticked(infos: tuple[Any, ...], qapp: Any) -> None:
+    model = TickModel("another")
+    model.show_infos(infos)
+    assert model.ticked == []
+    assert not model.flags(model.index(0)) & Qt.ItemFlag.ItemIsUserCheckable
+    assert "another policy" in model.data(model.index(0), Qt.ItemDataRole.ToolTipRole)
+
+
+def test_a_tick_can_be_taken_away_and_a_task_chosen(infos: tuple[Any, ...], qapp: Any) -> None:
+    model = TickModel(FINGERPRINT)
+    model.show_infos((dataclasses.replace(infos[0], task="other"), *infos[1:]))
+    model.show_task("other")
+    assert [i.task for i in model.infos] == ["other"]
+    model.toggle(model.index(0))
+    assert model.ticked == []
+    model.tick_successes()
+    assert len(model.ticked) == 1
+
+
+def test_the_tick_model_obeys_qt(infos: tuple[Any, ...], qtmodeltester: Any, qapp: Any) -> None:
+    model = TickModel(FINGERPRINT)
+    qtmodeltester.check(model)
+    model.show_infos(infos)
+
+
+def test_the_card_says_better_in_words(qtbot: Any) -> None:
+    card = BeforeAfter()
+    qtbot.addWidget(card)
+    card.show_card(Card(1.9, 0.9, 0.4, 0.2, 0.7, 0.08, 40, True))
+    assert card.text("noise", 2) == "0.400  ▲ better"
+    assert card.text("agreement", 2) == "70%  ▲ better"
+    card.show_success((2, 10), (9, 10))
+    assert card.text("success", 1).startswith("20 % (")
+    assert "n = 10" in card.text("success", 2)
+
+
+def story(fingerprint: str = FINGERPRINT) -> Story:
+    """Return a saved policy's story."""
+    return Story(
+        "dsbc",
+        "reach",
+        fingerprint,
+        8,
+        7,
+        7,
+        8,
+        18,
+        {},
+        {"episodes": ["a", "b"], "chunks": 20, "tasks": ["reach_left"]},
+        {},
+    )
+
+
+def test_saved_policies_of_another_generalist_are_refused(qtbot: Any, tmp_path: Path) -> None:
+    saved = SavedList()
+    qtbot.addWidget(saved)
+    saved.show_saved(
+        ((tmp_path / "a", story()), (tmp_path / "b", story("x"))), fingerprint=FINGERPRINT, in_use=str(tmp_path / "a")
+    )
+    assert saved.topLevelItem(0).text(0) == "★"
+    assert saved.topLevelItem(1).flags() == Qt.ItemFlag.NoItemFlags
+    assert "Refused" in saved.topLevelItem(1).toolTip(1)
+    assert trained_on(story()) == "2 episodes, 20 chunks: reach left"
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [("Mug on plate!", "mug-on-plate"), ("../../etc", "etc"), ("", "noise-policy")]
+)
+def test_names_become_harmless_folders(name: str, folder: str) -> None:
+    assert folder_name(name) == folder
+
+
+def test_nothing_ticked_says_so(make_window: Any, tmp_path: Path) -> None:
+    window = make_window(root=tmp_path / "empty")
+    window.show_layout("train")
+    window.run("train.start")
+    assert any("Tick at least one" in t for t in window.toasts.texts)
+
+
+def test_training_runs_in_its_own_process_and_use_it_asks_the_session(
+    make_window: Any, tmp_path: Path, port: Any, qtbot: Any
+) -> None:
+    record_some(tmp_path / "data", count=4, chunks=4)
+    window = make_window(root=tmp_path / "data")
+    window.show_layout("train")
+    page = window.train
+    qtbot.waitUntil(lambda: len(page.model.ticked) == 2, timeout=WAIT)
+    assert page.count.text() == "2 episodes, 8 chunks"
+    page.name.setText("first try")
+    window.run("train.start")
+    assert page.is_training
+    qtbot.waitUntil(lambda: page.job.state in (JobState.DONE, JobState.FAILED), timeout=200_000)
+    assert page.job.error is None
+    qtbot.waitUntil(lambda: page.saved.chosen() is not None, timeout=WAIT)
+    assert page.saved.chosen().name == "first-try"
+    assert page.card.text("noise", 2) != "–"
+    window.run("train.use")
+    assert port.of(LoadNoisePolicy) == [LoadNoisePolicy(str(tmp_path / "data" / "learned" / "first-try"))]
+    window.take(snapshot(noise_policy=str(tmp_path / "data" / "learned" / "first-try")))
+    assert "★" in page.in_use_text.text()
+    window.run("train.unload")
+    assert port.of(LoadNoisePolicy)[-1] == LoadNoisePolicy(None)

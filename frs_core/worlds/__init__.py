@@ -6,7 +6,7 @@ from frs_core.worlds.base import StepResult, World, WorldSpec
 KNOWN = {
     "tabletop": "frs_core.worlds.tabletop:TabletopWorld",
     "libero": "frs_core.worlds.libero:LiberoWorld",
-    "droid": "frs_core.worlds.droid:DroidWorld",
+    "droid": "frs_core.worlds.droid:open_droid",
 }
 """Name -> where it lives."""
 

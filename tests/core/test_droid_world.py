@@ -13,10 +13,13 @@ from frs_core import kinematics
 from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace
 from frs_core.directions import Amount, Command, Direction, reference_chunk
 from frs_core.errors import CameraStale, ConfigError, ShapeMismatch, WorldError, WorldTimeout
+from frs_core.worlds import make_world
 from frs_core.worlds.droid import DroidConfig, DroidWorld, calibration_notes
 from frs_core.worlds.droid.bridge import Bridge
 from frs_core.worlds.droid.calibration import pose_matrix, pose_numbers, scale_intrinsics
 from frs_core.worlds.droid.world import BridgeRefusal
+from frs_core.worlds.link import Lost, Ready, SceneSet, Stepped, WorldFact
+from frs_core.worlds.process import WorldProcess
 from tests.fakes.droid_env import LEFT_POSE, SERIALS, WRIST_POSE, FakeRobotEnv
 from tests.fakes.running_bridge import bridge_process, bridge_thread, end
 
@@ -306,6 +309,76 @@ def test_a_pulled_cable_ends_in_a_timeout_and_pushing_it_back_is_enough() -> Non
         assert len(env.robot.commands) == sent + 1
         world.close()
         cable.close()
+
+
+def test_hold_lets_the_last_row_finish_stops_a_moving_arm_and_leaves_a_resting_one_alone(droid) -> None:
+    world, _, env = droid
+    world.reset()
+    sent = len(env.robot.commands)
+    world.hold()
+    assert len(env.robot.commands) == sent
+    world.step(np.array([0.3] + [0.0] * 7), ActionKind.JOINT_VELOCITY)
+    world.hold()
+    assert len(env.robot.commands) == sent + 1
+    time.sleep(1.0 / 15)
+    world.hold()
+    assert env.robot.commands[-1] == ("joint_velocity", [0.0] * 8)
+    world._stepped_at -= 5.0
+    world.hold()
+    assert len(env.robot.commands) == sent + 2
+
+
+def test_the_name_droid_opens_one_with_options_in_words() -> None:
+    with bridge_thread() as (bridge, _):
+        world = make_world("droid", endpoint=bridge.address, workspace_low="0.1, -0.2 0.05", instruction="tidy up")
+        assert isinstance(world, DroidWorld)
+        np.testing.assert_allclose(world.spec.workspace_low, [0.1, -0.2, 0.05])
+        assert world.observe().instruction == "tidy up"
+        world.close()
+    with pytest.raises(ConfigError, match="Did you mean 'endpoint'"):
+        make_world("droid", endpiont="x")
+    with pytest.raises(ConfigError, match="three numbers"):
+        make_world("droid", workspace_low="low")
+
+
+def _facts_until(link: WorldProcess, kind: type, *, seconds: float = 60.0) -> list[WorldFact]:
+    """Return the facts up to and including the first of a kind."""
+    facts: list[WorldFact] = []
+    deadline = time.monotonic() + seconds
+    while not any(isinstance(f, kind) for f in facts):
+        assert time.monotonic() < deadline, [type(f).__name__ for f in facts]
+        facts += link.poll()
+        time.sleep(0.005)
+    return facts
+
+
+@pytest.mark.timeout(240)
+def test_killing_the_bridge_in_mid_chunk_loses_the_world_with_a_sentence_and_a_restart_brings_it_back() -> None:
+    process, address = bridge_process("--env", "tests.fakes.droid_env:make", "--bind", "tcp://127.0.0.1:*")
+    link = WorldProcess("droid", {"endpoint": address, "width": 160, "height": 90, "timeout_s": 1.0})
+    try:
+        link.start()
+        ready = _facts_until(link, Ready)[-1]
+        assert isinstance(ready, Ready)
+        assert not ready.spec.is_simulated
+        link.reset(1, task="stack the cups", seed=0)
+        _facts_until(link, SceneSet)
+        rows = np.tile(np.array([0.05] + [0.0] * 7), (40, 1))
+        link.execute(1, rows, ActionKind.JOINT_VELOCITY)
+        assert not any(f.result.clipped for f in _facts_until(link, Stepped) if isinstance(f, Stepped))
+        process.kill()
+        process.wait(10)
+        lost = _facts_until(link, Lost)[-1]
+        assert isinstance(lost, Lost)
+        assert "did not answer" in lost.sentence
+        process, _ = bridge_process("--env", "tests.fakes.droid_env:make", "--bind", address)
+        link.restart()
+        again = _facts_until(link, Ready)[-1]
+        assert isinstance(again, Ready)
+        assert set(again.observation.frames) == {"left", "right", "wrist"}
+    finally:
+        link.close()
+        end(process)
 
 
 def test_a_late_answer_is_dropped(droid) -> None:

@@ -12,8 +12,9 @@ After a lost connection `observe` connects again by itself; `step` never does, s
 One thread, the world process's.
 """
 
+import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import cv2
@@ -22,7 +23,7 @@ from jaxtyping import Float
 
 from frs_core import kinematics, safety
 from frs_core.actions import ActionKind
-from frs_core.errors import CameraStale, ConfigError, WorldError
+from frs_core.errors import CameraStale, ConfigError, WorldError, unknown_name
 from frs_core.observation import CameraFrame, Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.droid.calibration import OLD_S, calibration_of
@@ -32,6 +33,8 @@ from frs_core.worlds.droid.limits import SEAM_S, DroidLimits, limit_action
 ROBOTIQ_OFFSET = 0.15
 """Flange to fingertips of DROID's Robotiq 2F-85, metres along flange z. Approximate; measure yours."""
 
+SETTLED_S = 1.0
+"""After a pause this long the arm rests; holding it needs no command."""
 _TOOL = np.eye(4)
 _TOOL[:2, :2] = np.sqrt(0.5) * np.array([[1.0, 1.0], [-1.0, 1.0]])
 """Flange to hand: -45 degrees about z, so that the fingers open along the hand's y. Source: Franka hand data sheet."""
@@ -105,7 +108,7 @@ class DroidWorld(World):
         """
         self.config = config or DroidConfig()
         low, high = np.array(self.config.workspace_low), np.array(self.config.workspace_high)
-        if not (low < high).all():
+        if low.shape != (3,) or high.shape != (3,) or not (low < high).all():
             raise ConfigError(f"Workspace box {low} .. {high} is empty. Give workspace_low below workspace_high.")
         self._connection = Connection(self.config.endpoint, token=self.config.token)
         self._T_flange_tcp = _TOOL.copy()
@@ -206,14 +209,19 @@ class DroidWorld(World):
         return StepResult(sent, bool(reasons), ", ".join(reasons))
 
     def hold(self) -> None:
-        """Let the arm settle where it is; a lost bridge holds by itself, so this never raises for one."""
+        """Let the arm settle where it is.
+
+        A step that was sent less than a period ago is finished: it is a chunk's last row, or at most one row too many. Later
+        one still command stops the rest of the way. An arm that rests gets no command, and a lost bridge holds by itself:
+        without requests nothing is sent, so this never raises for one.
+        """
         self._last_dq = np.zeros(7)
-        if not self._connection.has_session:
+        since = time.monotonic() - self._stepped_at
+        if not self._connection.has_session or not 0.9 / self.spec.control_hz < since < SETTLED_S:
             return
         try:
             self._ask("hold")
         except WorldError:
-            # Without requests nothing is sent to the arm: it settles within one step.
             self._connection.drop()
 
     def close(self) -> None:
@@ -318,6 +326,31 @@ class DroidWorld(World):
         return frames
 
 
+def open_droid(**options: object) -> DroidWorld:
+    """Return a connected `DroidWorld`; this is what the name "droid" stands for.
+
+    Args:
+        options: fields of `DroidConfig`, e.g. endpoint="tcp://192.168.0.10:4343". Boxes may be written "0.2, -0.4, 0.0". The
+            token's default is the environment variable FRS_BRIDGE_TOKEN.
+    Raises:
+        ConfigError: unknown option.
+        WorldTimeout: no bridge answers.
+    """
+    known = {f.name for f in fields(DroidConfig)}
+    given = {"token": os.environ.get("FRS_BRIDGE_TOKEN", ""), **options}
+    for name, value in given.items():
+        if name not in known:
+            raise unknown_name("option of world 'droid'", name, known)
+        if name.startswith("workspace_") and isinstance(value, str):
+            try:
+                given[name] = tuple(float(x) for x in value.replace(",", " ").split())
+            except ValueError as error:
+                raise ConfigError(
+                    f"'{name}' is '{value}', needs three numbers in metres, e.g. '0.2, -0.4, 0.0'."
+                ) from error
+    return DroidWorld(DroidConfig(**given))  # pyright: ignore[reportArgumentType]
+
+
 def calibration_notes(calibration: dict[str, dict[str, Any]], *, now: float | None = None) -> dict[str, str]:
     """Return one sentence per camera that is not calibrated or whose calibration is old.
 
@@ -338,4 +371,4 @@ def calibration_notes(calibration: dict[str, dict[str, Any]], *, now: float | No
     return notes
 
 
-__all__ = ["ROBOTIQ_OFFSET", "BridgeRefusal", "DroidConfig", "DroidWorld", "calibration_notes"]
+__all__ = ["ROBOTIQ_OFFSET", "BridgeRefusal", "DroidConfig", "DroidWorld", "calibration_notes", "open_droid"]

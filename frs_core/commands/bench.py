@@ -1,0 +1,124 @@
+"""`frs bench policy`: time a policy's parts, against the card's limits and against LeRobot.
+
+Example: `frs bench policy --out docs/benchmarks/policy.json` on a GPU; `--depth 2 --batches 1 8 --horizons 15` for a first
+reading on a laptop.
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+
+def policy(
+    *,
+    device: str | None = None,
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto",
+    batches: tuple[int, ...] = (1, 8, 13),
+    horizons: tuple[int, ...] = (10, 15, 50),
+    cameras: int = 2,
+    words: int = 60,
+    depth: int | None = None,
+    repeats: int = 20,
+    peer: Literal["auto", "off"] = "auto",
+    out: Path | None = None,
+) -> int:
+    """Time pi0.5 with full-size random weights: encode, one step, a whole fan; no download needed.
+
+    The limit beside each time is the larger of arithmetic over measured peak and bytes over measured bandwidth. Where
+    LeRobot is installed, its sample and a fan through its functions are timed in the same run.
+
+    Args:
+        device: cuda, cuda:1 or cpu; default a GPU if there is one.
+        dtype: Type of the weights; auto = bfloat16 on a GPU, float32 on the CPU (11 GB at full depth).
+        batches: Candidates per fan.
+        horizons: Rows per chunk.
+        cameras: Pictures.
+        words: Prompt tokens.
+        depth: Layers everywhere instead of 18 and 27; the times then say little beyond the ratio to the peer.
+        repeats: Measurements per number; the median is shown.
+        peer: Also time LeRobot where it is installed.
+        out: JSON file for the results.
+    """
+    import torch
+
+    from frs_core.policies.pi05 import speed
+
+    console = Console(highlight=False)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    kinds = {"auto": torch.bfloat16 if where.type == "cuda" else torch.float32}
+    kind = kinds.get(dtype) or getattr(torch, dtype)
+    if where.type != "cuda":
+        console.print("[yellow]No GPU here: these are CPU times, and CUDA graphs are not measured.[/]")
+    size = speed.sizes(depth=depth)
+    machine = speed.measure_machine(where, kind)
+    console.print(
+        f"{machine.name}, {str(kind).removeprefix('torch.')}, measured {machine.tflops:.2f} TFLOP/s and "
+        f"{machine.gb_per_s:.0f} GB/s; {size.text.depth} layers, {cameras} cameras, {words} words, torch {torch.__version__}"
+    )
+    common = {"batches": batches, "horizons": horizons, "cameras": cameras, "words": words, "repeats": repeats}
+    with console.status("measuring") as status:
+
+        def told(timing: speed.Timing) -> None:
+            status.update(f"{timing.what} {timing.batch} x {timing.horizon} {timing.mode}: {timing.ms:.2f} ms")
+
+        own = speed.measure(device=where, dtype=kind, machine=machine, size=size, told=told, **common)
+        theirs: list[speed.Timing] = []
+        if peer == "auto" and importlib.util.find_spec("lerobot"):
+            from frs_core.policies.pi05.peer import measure_lerobot
+
+            theirs = measure_lerobot(device=where, dtype=kind, size=size, told=told, **common)
+    _print(console, own, theirs)
+    if not theirs:
+        console.print("[dim]LeRobot was not timed: it is not installed here, or --peer off.[/]")
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        data = {
+            "machine": asdict(machine),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "lerobot": importlib.metadata.version("lerobot") if theirs else None,
+            "dtype": str(kind),
+            "layers": size.text.depth,
+            "cameras": cameras,
+            "words": words,
+            "timings": [asdict(t) for t in [*own, *theirs]],
+        }
+        out.write_text(json.dumps(data, indent=2) + "\n")
+        console.print(f"Written to {out}")
+    return 0
+
+
+def _print(console: Console, own: list, theirs: list) -> None:
+    encode = next(t for t in own if t.what == "encode")
+    console.print(f"encode {encode.ms:.2f} ms (limit {encode.limit_ms:.2f}, n = {encode.repeats})")
+    peer = {(t.what.split()[0], t.batch, t.horizon): t.ms for t in theirs}
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for header in (
+        "rows",
+        "batch",
+        "way",
+        "one step ms",
+        "limit",
+        "fan ms",
+        "limit",
+        "encode + fan",
+        "LeRobot fan",
+        "LeRobot 1 sample",
+    ):
+        table.add_column(header, justify="right")
+    steps = {(t.horizon, t.batch, t.mode): t for t in own if t.what == "one step"}
+    for fan in (t for t in own if t.what == "fan"):
+        step = steps[fan.horizon, fan.batch, fan.mode]
+        cells = [f"{fan.horizon}", f"{fan.batch}", fan.mode, f"{step.ms:.2f}", f"{step.limit_ms:.2f}"]
+        cells += [f"{fan.ms:.1f}", f"{fan.limit_ms:.1f}", f"{encode.ms + fan.ms:.1f}"]
+        for key in (("fan", fan.batch, fan.horizon), ("sample", 1, fan.horizon)):
+            cells.append(f"{peer[key]:.1f}" if key in peer else "–")
+        table.add_row(*cells)
+    console.print(table)

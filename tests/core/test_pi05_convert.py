@@ -1,0 +1,105 @@
+"""openpi's own format converted without openpi, against the answers of openpi's JAX model; the commands around it."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from frs_core import flow
+from frs_core.commands.policy import check, fetch
+from frs_core.errors import ConfigError, WeightsMissing
+from frs_core.policies.pi05 import load
+from frs_core.policies.pi05.convert import convert
+from frs_core.policies.pi05.layout import Layout
+from frs_core.policies.pi05.model import Pi05Model
+from frs_core.policies.pi05.presets import find_preset
+from frs_core.policies.pi05.sizes import size_of
+from frs_core.policies.pi05.weights import FileSource, read_header
+from tests.fakes.pi05 import FIXTURE, HORIZON, make_checkpoint, make_observation
+
+THEIR_TIMES = (0.0, 0.1, 0.5, 0.9, 1.0)
+TOLERANCE = 1e-5
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """openpi's folder: params from JAX, statistics as a released checkpoint has them."""
+    folder = tmp_path / "pi05_droid.openpi"
+    shutil.copytree(FIXTURE / "openpi_jax" / "params", folder / "params")
+    shutil.copytree(make_checkpoint(tmp_path / "other") / "assets", folder / "assets")
+    return folder
+
+
+def largest(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).abs().max())
+
+
+def test_converted_weights_equal_openpis_jax_model(source: Path, tmp_path: Path) -> None:
+    path = convert(source, tmp_path / "out", preset=find_preset("pi05_droid")) / "model.safetensors"
+    inputs, theirs = load_file(FIXTURE / "inputs.safetensors"), load_file(FIXTURE / "openpi_jax/outputs.safetensors")
+    reader = FileSource(path, prefix="", device=torch.device("cpu"), dtype=torch.float32)
+    with torch.inference_mode():
+        model = Pi05Model(reader, size_of(read_header(path)))
+        embeds = model.embed(inputs["images"][:2].permute(0, 3, 1, 2).float() / 127.5 - 1.0, inputs["tokens"])
+        hidden, cache = model.prefix(embeds)
+        layout = Layout(cache, batch=4, horizon=HORIZON)
+        assert largest(embeds, theirs["embeds"]) < TOLERANCE
+        assert largest(hidden, theirs["prefix_hidden"]) < TOLERANCE
+        for i, t in enumerate(THEIR_TIMES):
+            assert largest(model.velocity(layout, inputs["noise"], 1.0 - t), -theirs["velocity"][i]) < TOLERANCE
+        sample = flow.denoise(lambda x, t: model.velocity(layout, x, t), inputs["noise"], steps=10)
+        assert largest(sample, theirs["sample"]) < TOLERANCE
+
+
+def test_a_converted_folder_brings_statistics_and_meaning_and_loads(source: Path, tmp_path: Path) -> None:
+    folder = convert(source, tmp_path / "renamed", preset=find_preset("pi05_droid"), origin="a bucket")
+    shutil.copy(FIXTURE / "tokenizer.model", folder)
+    assert json.loads((folder / "frs_policy.json").read_text()) == {"preset": "pi05_droid", "source": "a bucket"}
+    policy = load(folder, device="cpu")
+    assert policy.encode(make_observation()).features.shape == (256,)
+
+
+def test_the_command_converts_and_checks(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = fetch(convert=source, out=tmp_path / "weights")
+    text = capsys.readouterr().out
+    assert code == 1
+    assert "No tokenizer for 'pi05_droid'" in text
+    assert (tmp_path / "weights/pi05_droid/model.safetensors").is_file()
+    with pytest.raises(ConfigError, match="exists"):
+        fetch(convert=source, out=tmp_path / "weights")
+
+
+def test_check_tells_what_a_checkpoint_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_checkpoint(tmp_path, family="lerobot")
+    assert check(folder) == 0
+    text = capsys.readouterr().out
+    for words in (
+        "lerobot",
+        "horizon  15 rows",
+        "joint_velocity at 15 Hz",
+        "observation.images.base <- left",
+        "complete",
+    ):
+        assert words in text
+    (folder / "config.json").unlink()
+    assert check(folder) == 1
+    assert "✗  'config.json' is missing" in capsys.readouterr().out
+
+
+def test_fetch_without_a_name_lists_what_is_published(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fetch() == 0
+    assert "pi05_droid " in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="Did you mean 'pi05_droid'"):
+        fetch("pi05_drod")
+
+
+def test_a_folder_without_params_and_a_missing_tensorstore_are_named(source: Path, tmp_path: Path, monkeypatch) -> None:
+    with pytest.raises(WeightsMissing, match="Give the folder that holds params/"):
+        convert(tmp_path, tmp_path / "out", preset=find_preset("pi05_droid"))
+    monkeypatch.setitem(sys.modules, "tensorstore", None)
+    with pytest.raises(ConfigError, match=r"frs-cockpit\[pi05\]"):
+        convert(source, tmp_path / "out", preset=find_preset("pi05_droid"))

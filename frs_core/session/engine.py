@@ -164,7 +164,7 @@ class SessionEngine:
 
     def tick(self) -> bool:
         """Collect what has happened, act on it, and tell whether anything did."""
-        was = self.phase
+        was = (self.phase, self._late_answers)
         facts, answers, turns = self.link.poll(), self._desk.poll(), self._helm.poll()
         written = self._line.poll() if self._line else []
         for fact in facts:
@@ -177,7 +177,7 @@ class SessionEngine:
             self._on_written(job, result)
         self._check_times()
         is_busy = self._advance()
-        return bool(facts or answers or turns or written or is_busy or was is not self.phase)
+        return bool(facts or answers or turns or written or is_busy or was != (self.phase, self._late_answers))
 
     def install(self, driver: Driver, chooser: Chooser) -> None:
         """Let a chooser drive."""
@@ -638,6 +638,10 @@ class SessionEngine:
         """The operator's settings; until a policy is loaded, the paper's."""
         return self._plan or SteeringPlan()
 
+    @property
+    def _late_answers(self) -> int:
+        return self._desk.late_answers + self._helm.late_answers
+
     def _want_fan(self) -> None:
         self._desk.want()
         self._helm.drop_question()
@@ -690,7 +694,7 @@ class SessionEngine:
             pacing=helm.pacing,
             observation=self.observation,
             fan=desk.fan,
-            is_fan_stale=desk.fan is not None and not (desk.is_fresh and running is None),
+            is_fan_stale=desk.fan is not None and not self._is_offering,
             is_fan_pending=desk.is_pending,
             picked=running.candidate.label if running else None,
             chunk_row=len(running.steps) if running else 0,
@@ -702,6 +706,6 @@ class SessionEngine:
             trail=np.array(episode.trail) if episode else np.zeros((0, 3)),
             noise_policy=desk.noise_policy,
             suggestion=helm.suggestion,
-            counters={**self.counters, "late_answers": desk.late_answers + helm.late_answers},
+            counters={**self.counters, "late_answers": self._late_answers},
             notice=self.notice,
         )

@@ -1,0 +1,311 @@
+"""The world's own process: shared memory, holds, and every way it can die."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from frs_core import events as ev
+from frs_core.actions import ActionKind
+from frs_core.errors import ConfigError, WorldError
+from frs_core.events import HoldReason, Outcome, Phase
+from frs_core.recording import MemoryRecorder
+from frs_core.session import Session
+from frs_core.worlds import make_world
+from frs_core.worlds.link import ChunkEnded, Lost, Observed, Ready, Refused, SceneSet, Stepped, Tripped, WorldFact
+from frs_core.worlds.process import WorldProcess
+from frs_core.worlds.ring import SLOTS, ObservationRing, camera_sizes
+from tests.fakes.policy import ToyPolicy
+from tests.fakes.world import PointWorld
+
+POINT = "tests.fakes.world:PointWorld"
+LONG_S = 90.0
+"""Longest wait of a test; reached only when it fails."""
+LEFT = np.tile(np.array([0.0, 0.016, 0, 0, 0, 0, 0]), (4, 1))
+
+
+def collect(
+    link: WorldProcess, done: Callable[[list[WorldFact]], bool], *, timeout_s: float = LONG_S
+) -> list[WorldFact]:
+    facts: list[WorldFact] = []
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        facts += link.poll()
+        if done(facts):
+            return facts
+        time.sleep(0.01)
+    raise AssertionError(f"never happened; got {[type(f).__name__ for f in facts]}")
+
+
+def has(kind: type[WorldFact], count: int = 1) -> Callable[[list[WorldFact]], bool]:
+    return lambda facts: sum(isinstance(f, kind) for f in facts) >= count
+
+
+def opened(**options: object) -> WorldProcess:
+    link = WorldProcess(POINT, options)
+    link.start()
+    collect(link, has(Ready))
+    return link
+
+
+@pytest.fixture(scope="module")
+def shared_link() -> Iterator[WorldProcess]:
+    link = opened()
+    yield link
+    link.close()
+
+
+@pytest.fixture
+def link(shared_link: WorldProcess) -> WorldProcess:
+    shared_link.release()
+    shared_link.reset(1, task="reach_left", seed=1)
+    collect(shared_link, has(SceneSet))
+    return shared_link
+
+
+# --- registry and ring --------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_world_is_named_with_its_neighbours() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'tabletop'"):
+        make_world("tabeltop")
+
+
+def test_an_unknown_option_is_named() -> None:
+    with pytest.raises(ConfigError, match="speed"):
+        make_world(POINT, speed=3)
+
+
+def test_an_observation_survives_the_ring_bit_for_bit() -> None:
+    observation = PointWorld().observe()
+    sizes = camera_sizes(observation)
+    ring = ObservationRing.create(sizes)
+    other = ObservationRing.attach(ring.name, sizes)
+    try:
+        number = ring.publish(observation, {"chunk": 3})
+        (got,) = other.since(number - 1)
+    finally:
+        other.close()
+        ring.close()
+    assert got.note == {"chunk": 3}
+    for field in ("q", "dq", "T_base_tcp"):
+        np.testing.assert_array_equal(getattr(got.observation, field), getattr(observation, field))
+    for field in ("gripper", "instruction", "captured_ns", "step", "gripper_command", "success"):
+        assert getattr(got.observation, field) == getattr(observation, field)
+    for name, frame in observation.frames.items():
+        other_frame = got.observation.frames[name]
+        np.testing.assert_array_equal(other_frame.image, frame.image)
+        assert frame.calibration is not None
+        assert other_frame.calibration is not None
+        np.testing.assert_array_equal(other_frame.calibration.T_base_camera, frame.calibration.T_base_camera)
+
+
+def test_a_reader_that_was_overtaken_gets_the_newest_and_never_a_torn_one() -> None:
+    observation = PointWorld().observe()
+    ring = ObservationRing.create(camera_sizes(observation))
+    try:
+        for i in range(3 * SLOTS):
+            ring.publish(observation, {"i": i})
+        got = ring.since(0)
+        assert ring.read(1) is None
+    finally:
+        ring.close()
+    assert got[-1].note == {"i": 3 * SLOTS - 1}
+    assert [g.number for g in got] == sorted(g.number for g in got)
+
+
+# --- driving ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_chunk_gives_its_steps_in_order_then_its_end_with_a_state(link: WorldProcess) -> None:
+    link.execute(7, LEFT, ActionKind.EE_DELTA)
+    facts = collect(link, has(ChunkEnded))
+    steps = [f for f in facts if isinstance(f, Stepped)]
+    (end,) = [f for f in facts if isinstance(f, ChunkEnded)]
+    assert [(s.chunk_id, s.row) for s in steps] == [(7, i) for i in range(4)]
+    assert end.is_complete
+    assert end.state is not None
+    assert facts.index(end) > facts.index(steps[-1])
+    assert all(set(s.observation.frames) == {"left", "right", "wrist"} for s in steps)
+
+
+def test_the_same_chunk_does_the_same_as_in_this_process(link: WorldProcess) -> None:
+    link.execute(8, LEFT, ActionKind.EE_DELTA)
+    there = [f for f in collect(link, has(ChunkEnded)) if isinstance(f, Stepped)][-1].observation
+    here = PointWorld()
+    here.reset(task="reach_left", seed=1)
+    for row in LEFT:
+        here.step(row, ActionKind.EE_DELTA)
+    np.testing.assert_array_equal(there.q, here.observe().q)
+
+
+def test_a_restored_state_is_exact(link: WorldProcess) -> None:
+    link.execute(9, LEFT, ActionKind.EE_DELTA)
+    (end,) = [f for f in collect(link, has(ChunkEnded)) if isinstance(f, ChunkEnded)]
+    assert end.state is not None
+    link.execute(10, LEFT, ActionKind.EE_DELTA)
+    collect(link, has(ChunkEnded))
+    link.restore(2, end.state)
+    (scene,) = [f for f in collect(link, has(SceneSet)) if isinstance(f, SceneSet)]
+    assert scene.observation.step == 4
+
+
+def test_a_hold_ends_the_chunk_before_its_last_row_even_if_released_at_once(link: WorldProcess) -> None:
+    link.execute(11, np.tile(LEFT, (10, 1)), ActionKind.EE_DELTA)
+    collect(link, has(Stepped, 2))
+    link.hold()
+    link.release()
+    (end,) = [f for f in collect(link, has(ChunkEnded)) if isinstance(f, ChunkEnded)]
+    assert not end.is_complete
+
+
+def test_while_held_no_row_is_executed(link: WorldProcess) -> None:
+    link.hold()
+    link.execute(12, LEFT, ActionKind.EE_DELTA)
+    facts = collect(link, has(ChunkEnded))
+    assert not any(isinstance(f, Stepped) for f in facts)
+
+
+def test_an_unknown_task_is_refused_in_words(link: WorldProcess) -> None:
+    link.reset(5, task="reach_lef", seed=0)
+    (refused,) = [f for f in collect(link, has(Refused)) if isinstance(f, Refused)]
+    assert "Did you mean 'reach_left'?" in refused.sentence
+
+
+def test_a_waiting_world_keeps_looking(link: WorldProcess) -> None:
+    assert has(Observed)(collect(link, has(Observed)))
+
+
+def test_a_session_that_falls_silent_in_mid_chunk_stops_the_arm(link: WorldProcess) -> None:
+    link.execute(13, np.tile(LEFT, (20, 1)), ActionKind.EE_DELTA)
+    collect(link, has(Stepped))
+    time.sleep(1.2)
+    facts = collect(link, has(Tripped))
+    (tripped,) = [f for f in facts if isinstance(f, Tripped)]
+    assert tripped.reason is HoldReason.GUI_SILENT
+    assert "silent" in tripped.sentence
+    assert not next(f for f in facts if isinstance(f, ChunkEnded)).is_complete
+
+
+def test_an_action_that_is_not_finite_is_not_sent_and_holds(link: WorldProcess) -> None:
+    rows = LEFT.copy()
+    rows[1, 0] = np.nan
+    link.execute(14, rows, ActionKind.EE_DELTA)
+    facts = collect(link, has(Tripped))
+    assert sum(isinstance(f, Stepped) for f in facts) == 1
+    assert "non-finite" in next(f for f in facts if isinstance(f, Tripped)).sentence
+
+
+# --- dying --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_world_that_cannot_be_made_says_why() -> None:
+    link = WorldProcess("nowhere")
+    link.start()
+    try:
+        (lost,) = [f for f in collect(link, has(Lost)) if isinstance(f, Lost)]
+        assert "Unknown world 'nowhere'" in lost.sentence
+    finally:
+        link.close()
+
+
+def test_a_frozen_camera_trips_the_hold() -> None:
+    link = opened(frozen_camera="left")
+    try:
+        link.execute(1, np.tile(LEFT, (4, 1)), ActionKind.EE_DELTA)
+        facts = collect(link, has(Tripped))
+        tripped = next(f for f in facts if isinstance(f, Tripped))
+        assert tripped.reason is HoldReason.CAMERA_STALE
+        assert tripped.sentence.startswith("Camera 'left' shows the same picture although the tool moved")
+        assert not next(f for f in collect_more(link, facts) if isinstance(f, ChunkEnded)).is_complete
+    finally:
+        link.close()
+
+
+def collect_more(link: WorldProcess, facts: list[WorldFact]) -> list[WorldFact]:
+    return facts if has(ChunkEnded)(facts) else facts + collect(link, has(ChunkEnded))
+
+
+def test_a_hanging_world_is_lost_and_can_be_restarted() -> None:
+    link = WorldProcess(POINT, {"hang_at_step": 1}, silence_s=1.0)
+    link.start()
+    try:
+        collect(link, has(Ready))
+        link.execute(1, LEFT, ActionKind.EE_DELTA)
+        (lost,) = [f for f in collect(link, has(Lost)) if isinstance(f, Lost)]
+        assert "was silent for" in lost.sentence
+        link.restart()
+        collect(link, has(Ready))
+    finally:
+        link.close()
+
+
+def test_killing_the_world_is_a_fault_that_keeps_the_episode_and_reconnect_goes_on() -> None:
+    link, recorder = WorldProcess(POINT), MemoryRecorder()
+    with Session.live(link, ToyPolicy(), recorder=recorder) as session:
+        session.send(ev.StartEpisode("reach_left", seed=1))
+        session.wait_for(lambda s: s.phase is Phase.CHOOSE and not s.is_fan_stale, timeout_s=LONG_S)
+        session.send(ev.Pick("left/more"))
+        session.wait_for(lambda s: s.phase is Phase.CHOOSE and s.episode.chunks == 1, timeout_s=LONG_S)
+        session.wait_for(lambda s: s.fan is not None and not s.is_fan_stale, timeout_s=LONG_S)
+        session.send(ev.Pick("left/more"))
+        session.wait_for(lambda s: s.chunk_row >= 1, timeout_s=LONG_S)
+        assert link.pid is not None
+        os.kill(link.pid, signal.SIGKILL)
+        snapshot = session.wait_for(lambda s: s.phase is Phase.FAULT, timeout_s=LONG_S)
+        assert snapshot.hold_reason is HoldReason.WORLD_LOST
+        assert "was killed by signal 9" in snapshot.detail
+        session.send(ev.Reconnect())
+        session.wait_for(lambda s: s.phase is Phase.HOLD and not s.detail, timeout_s=LONG_S)
+        session.send(ev.UndoChunk())
+        session.wait_for(lambda s: s.episode.chunks == 1, timeout_s=LONG_S)
+        session.send(ev.Resume())
+        snapshot = session.wait_for(lambda s: s.phase is Phase.CHOOSE and not s.is_fan_stale, timeout_s=LONG_S)
+        assert snapshot.observation is not None
+        assert snapshot.observation.step == 4
+        session.send(ev.EndEpisode(Outcome.FAILURE))
+        session.wait_for(lambda s: s.hold_reason is HoldReason.EPISODE_END and not s.detail, timeout_s=LONG_S)
+    (episode,) = recorder.episodes
+    assert [c.index for c in episode.main_line] == [0]
+    assert len(episode.chunks[1].steps) < 4
+
+
+def test_a_world_whose_session_dies_ends_by_itself() -> None:
+    script = textwrap.dedent(
+        f"""
+        import os, sys, time
+        from frs_core.worlds.process import WorldProcess
+        if __name__ == "__main__":
+            link = WorldProcess({POINT!r})
+            link.start()
+            until = time.monotonic() + {LONG_S}
+            while time.monotonic() < until and not link.poll():
+                time.sleep(0.02)
+            print(link.pid, flush=True)
+            os._exit(1)
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=LONG_S, check=False, cwd=os.getcwd()
+    )
+    pid = int(done.stdout)
+    until = time.monotonic() + LONG_S
+    while time.monotonic() < until:
+        if not is_running(pid):
+            return
+        time.sleep(0.05)
+    raise WorldError(f"process {pid} is still there")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

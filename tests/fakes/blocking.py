@@ -1,0 +1,20 @@
+"""Policies and recorders that wait on an event, to test what happens when a thread hangs."""
+
+import threading
+
+from frs_core.observation import Observation
+from frs_core.policies.base import Context
+from tests.fakes.policy import ToyPolicy
+
+
+class HangingPolicy(ToyPolicy):
+    """Encodes only while `may_go` is set; gives up after a minute, so that no test leaves a thread behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go = threading.Event()
+        self.may_go.set()
+
+    def encode(self, observation: Observation) -> Context:
+        self.may_go.wait(60.0)
+        return super().encode(observation)

@@ -66,9 +66,7 @@ class Inputs(QtCore.QObject):
     def stop(self) -> None:
         """Stop polling and free the devices."""
         self._timer.stop()
-        app = QtWidgets.QApplication.instance()
-        if app is not None:
-            app.removeEventFilter(self.keyboard)
+        self.keyboard.stop()
         for device in self.devices:
             device.close()
         self.devices = []

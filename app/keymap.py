@@ -1,13 +1,14 @@
 """The keyboard as an input device that cannot stick, stutter or steal.
 
 Problem: under X11 a held key arrives as release/press pairs, not always flagged as auto-repeat; a key released while another
-window has the focus is never reported; arrows belong to text fields while someone types. Idea: one application event
-filter at the window level turns key events into presses and releases of *controls*; a release counts only when no press
+window has the focus is never reported; arrows belong to text fields while someone types. Idea: one event filter
+on the window's QWindow turns key events into presses and releases of *controls*; a release counts only when no press
 follows within `RELEASE_DELAY_MS`; losing the focus releases everything at once; text fields keep their keys, except Hold.
 
 Example: press, (release, press) x 20, release of Left gives exactly one press and one release. Runs on the GUI thread.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -78,9 +79,12 @@ class Keyboard(QtCore.QObject):
         self._releasing: dict[int, QtCore.QTimer] = {}
         self.is_capturing = False
         """While the key editor listens, keys do nothing else."""
+        self._handle: QtGui.QWindow | None = None
+        window.installEventFilter(self)
+        self._watch_handle()
         app = QtWidgets.QApplication.instance()
-        assert app is not None
-        app.installEventFilter(self)
+        assert isinstance(app, QtWidgets.QApplication)
+        app.applicationStateChanged.connect(self._on_application_state)
 
     @property
     def held(self) -> tuple[str, ...]:
@@ -98,14 +102,26 @@ class Keyboard(QtCore.QObject):
         self._held.clear()
         self.all_released.emit()
 
+    def stop(self) -> None:
+        """Listen no more."""
+        self._window.removeEventFilter(self)
+        if self._handle is not None:
+            self._handle.removeEventFilter(self)
+            self._handle = None
+        app = QtWidgets.QApplication.instance()
+        if isinstance(app, QtWidgets.QApplication):
+            with contextlib.suppress(TypeError):
+                app.applicationStateChanged.disconnect(self._on_application_state)
+
     def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
-        """Take the keys that mean something; runs first for every event of the application."""
+        """Take the keys that mean something, before any widget sees them."""
         if event is None or watched is None:
             return False
         kind = event.type()
-        if kind == QtCore.QEvent.Type.ApplicationDeactivate or (
-            kind == QtCore.QEvent.Type.WindowDeactivate and watched is self._window
-        ):
+        if kind in (QtCore.QEvent.Type.Show, QtCore.QEvent.Type.WinIdChange) and watched is self._window:
+            self._watch_handle()
+            return False
+        if kind == QtCore.QEvent.Type.WindowDeactivate and watched is self._window:
             self.release_all()
             return False
         if kind not in (QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease) or not self._is_ours(watched):
@@ -115,13 +131,23 @@ class Keyboard(QtCore.QObject):
             return self._on_press(event)
         return self._on_release(event)
 
+    def _watch_handle(self) -> None:
+        """Filter the window's QWindow, where each key arrives exactly once; Qt may have made another one."""
+        handle = self._window.windowHandle()
+        if handle is not None and handle is not self._handle:
+            self._handle = handle
+            handle.installEventFilter(self)
+
+    def _on_application_state(self, state: Qt.ApplicationState) -> None:
+        if state is not Qt.ApplicationState.ApplicationActive:
+            self.release_all()
+
     def _is_ours(self, watched: QtCore.QObject) -> bool:
         """Whether the event arrives at our window for the first time (the QWindow level)."""
         handle = self._window.windowHandle()
         if isinstance(watched, QtGui.QWindow):
             return watched is handle
-        # Events sent straight to a widget (accessibility, tests) never pass a QWindow.
-        return isinstance(watched, QtWidgets.QWidget) and watched.window() is self._window
+        return False
 
     def _on_press(self, event: QtGui.QKeyEvent) -> bool:
         if self.is_capturing or QtWidgets.QApplication.activePopupWidget() is not None:

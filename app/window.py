@@ -7,6 +7,7 @@ The window holds the robot when it loses the focus, when a layout other than Dri
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from app import theme
 from app.actions import ACTIONS, MENUS, cap_of, key_cap, tooltip_of
@@ -21,6 +22,7 @@ from app.views.fan_overlay import FanStyle
 from app.views.first_run import FirstRunCard
 from app.views.help_sheet import HelpSheet
 from app.views.overlay import Overlay
+from app.views.page import LayoutPage
 from app.views.palette import Palette
 from app.views.recovery import RecoveryStrip
 from app.views.state_bar import StateBar, state_word
@@ -29,6 +31,10 @@ from app.workers import SessionBridge
 from frs_core.devices.base import InputDevice, Stage
 from frs_core.devices.intent import Intent
 from frs_core.events import LEARNED, UNSTEERED, Candidate, EpisodeStatus, HoldReason, Pacing, Phase, Pick, Snapshot
+
+if TYPE_CHECKING:
+    from app.views.review.page import ReviewPage
+    from app.views.train.page import TrainPage
 
 _TROUBLE = (
     HoldReason.CAMERA_STALE,
@@ -87,9 +93,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.banner = Banner()
         self.pages = QtWidgets.QStackedWidget()
         self.drive = DrivePage(self.run, self.facts, self.cap_of)
-        self.review, self.train = self._make_review(), self._make_train()
-        for page in (self.drive, self.review, self.train):
-            self.pages.addWidget(page)
+        self._late: dict[str, LayoutPage] = {}
+        self.pages.addWidget(self.drive)
         top = QtWidgets.QHBoxLayout()
         top.setSpacing(0)
         top.addWidget(self.state, 1)
@@ -116,15 +121,36 @@ class CockpitWindow(QtWidgets.QMainWindow):
         for overlay in self.overlays.values():
             overlay.closed.connect(self._on_overlay_changed)
 
-    def _make_review(self) -> QtWidgets.QWidget:
-        from app.views.review.page import ReviewPage
+    @property
+    def review(self) -> "ReviewPage":
+        """The Review layout; built when first needed, so that the first picture does not wait for it."""
+        if "review" not in self._late:
+            from app.views.review.page import ReviewPage
 
-        return ReviewPage(self.run, self.facts, self.undo, say=self.say)
+            self._adopt("review", ReviewPage(self.run, self.facts, self.undo, say=self.say))
+        return self._late["review"]  # pyright: ignore[reportReturnType]
 
-    def _make_train(self) -> QtWidgets.QWidget:
-        from app.views.train.page import TrainPage
+    @property
+    def train(self) -> "TrainPage":
+        """The Train layout; built when first needed."""
+        if "train" not in self._late:
+            from app.views.train.page import TrainPage
 
-        return TrainPage(self.run, self.facts, send=self.bridge.send, say=self.say)
+            self._adopt("train", TrainPage(self.run, self.facts, send=self.bridge.send, say=self.say))
+        return self._late["train"]  # pyright: ignore[reportReturnType]
+
+    def _adopt(self, name: str, page: LayoutPage) -> None:
+        self._late[name] = page
+        self.pages.addWidget(page)
+        page.use_map(self.inputs.map)
+        page.use_theme()
+        self._restore_splitters(page)
+        if self.snapshot is not None:
+            page.show_snapshot(self.snapshot)
+
+    def _run_late(self, action: str) -> None:
+        page = self.review if action.startswith("review.") else self.train
+        page.handlers[action]()
 
     def _make_devices(self) -> QtWidgets.QWidget:
         from app.views.devices_panel import DevicesPanel
@@ -135,8 +161,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def _connect(self) -> None:
         self.bridge.snapshot_arrived.connect(self.take)
         self.crashed.connect(self.report)
-        self.recovery.settled.connect(self.review.note_changed_on_disk)
-        self.recovery.settled.connect(self.train.note_changed_on_disk)
+        self.recovery.settled.connect(self._note_changed_on_disk)
         self.inputs.intended.connect(self._on_intent)
         self.inputs.released_all.connect(self.pilot.release_all)
         self.inputs.control_changed.connect(self._on_control)
@@ -161,10 +186,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         )
         return {
             **self.drive_actions.handlers,
-            **self.review.handlers,
-            **self.train.handlers,
+            **{a: (lambda i=a: self._run_late(i)) for a in ACTIONS if a.startswith(("review.", "train."))},
             **{f"layout.{name}": (lambda n=name: self.show_layout(n)) for name in LAYOUTS},
-            "episode.undo_last": self.review.bin_last,
+            "episode.undo_last": lambda: self.review.bin_last(),
             "edit.undo": self.undo.undo,
             "edit.redo": self.undo.redo,
             "view.theme": self.toggle_theme,
@@ -265,7 +289,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.state.show_snapshot(snapshot)
         if self.pages.currentWidget() is self.drive:
             self.drive.show_snapshot(snapshot, self.style_now(), self.settings.values)
-        self.train.show_snapshot(snapshot)
+        for page in self._late.values():
+            page.show_snapshot(snapshot)
         self.frames_shown += snapshot.observation is not None
         self._learn_facts()
         if former is None:
@@ -310,7 +335,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
         port = self.bridge.port
         if self.facts.learn(getattr(port, "world_spec", None), getattr(port, "policy_spec", None)):
             self.drive.episode.set_tasks(self.facts.tasks, chosen=self.settings.values.last_task)
-            self.train.use_facts()
+            if "train" in self._late:
+                self.train.use_facts()
 
     def _on_first_snapshot(self) -> None:
         values, bar = self.settings.values, self.drive.episode
@@ -342,12 +368,15 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.say("The task looks done", "good", ("✔ Success", lambda: self.run("episode.success")))
         was_open = former.is_recording
         if was_open and not now.is_recording:
-            self.review.note_changed_on_disk()
-            self.train.note_changed_on_disk()
+            self._note_changed_on_disk()
+
+    def _note_changed_on_disk(self) -> None:
+        for page in self._late.values():
+            page.note_changed_on_disk()
 
     def show_layout(self, name: str) -> None:
         """Show Drive, Review or Train; leaving Drive holds a running robot."""
-        page = {"drive": self.drive, "review": self.review, "train": self.train}[name]
+        page = self.drive if name == "drive" else (self.review if name == "review" else self.train)
         if name != "drive":
             self.drive_actions.hold_if_running(HoldReason.OPERATOR, "Another layout is shown")
         self.inputs.keyboard.release_all()
@@ -357,7 +386,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
         focused = self.focusWidget()
         if focused is not None:
             focused.clearFocus()
-        for other in (self.review, self.train):
+        self._layout = name
+        for other in self._late.values():
             other.set_active(other is page)
         if self.snapshot is not None and name == "drive":
             self.take(self.snapshot)
@@ -365,7 +395,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
     @property
     def layout_name(self) -> str:
         """The layout shown now."""
-        return LAYOUTS[self.pages.currentIndex()]
+        return self._layout
 
     # --- cards ------------------------------------------------------------------------------------------
 
@@ -415,7 +445,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             item.setText(ACTIONS[action].text + (f"\t{keys[0]}" if keys else ""))
             item.setToolTip(tooltip_of(action, inputs))
             item.setStatusTip(ACTIONS[action].tooltip)
-        for page in (self.drive.knobs, self.drive.episode, self.review, self.train, self.tabs):
+        for page in (self.drive.knobs, self.drive.episode, self.tabs, *self._late.values()):
             page.use_map(inputs)
         for clash in inputs.clashes():
             self.report(f"{clash}. Change one of them in Help, Keys and devices.")
@@ -435,8 +465,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
         assert isinstance(app, QtWidgets.QApplication)
         theme.apply(app, theme.THEMES[name])
         self.settings.values.theme = name
-        self.review.use_theme()
-        self.train.use_theme()
+        for page in self._late.values():
+            page.use_theme()
         self._restyle()
 
     def _toggle_fullscreen(self) -> None:
@@ -449,21 +479,22 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def _geometry_file(self) -> QtCore.QSettings:
         return QtCore.QSettings(str(self.settings.folder / "geometry.ini"), QtCore.QSettings.Format.IniFormat)
 
-    def _splitters(self) -> dict[str, QtWidgets.QSplitter]:
-        return {
-            f"{page.metaObject().className()}.{i}": splitter  # pyright: ignore[reportOptionalMemberAccess]
-            for page in (self.drive, self.review, self.train)
-            for i, splitter in enumerate(page.findChildren(QtWidgets.QSplitter))
-        }
+    def _splitters(self, page: QtWidgets.QWidget) -> dict[str, QtWidgets.QSplitter]:
+        return {f"{type(page).__name__}.{i}": s for i, s in enumerate(page.findChildren(QtWidgets.QSplitter))}
 
     def _restore_geometry(self) -> None:
         if self.settings.is_safe:
             return
-        stored = self._geometry_file()
-        geometry = stored.value("window")
+        geometry = self._geometry_file().value("window")
         if isinstance(geometry, QtCore.QByteArray):
             self.restoreGeometry(geometry)
-        for name, splitter in self._splitters().items():
+        self._restore_splitters(self.drive)
+
+    def _restore_splitters(self, page: QtWidgets.QWidget) -> None:
+        if self.settings.is_safe:
+            return
+        stored = self._geometry_file()
+        for name, splitter in self._splitters(page).items():
             state = stored.value(f"splitters/{name}")
             if isinstance(state, QtCore.QByteArray):
                 splitter.restoreState(state)
@@ -478,8 +509,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
             return
         stored = self._geometry_file()
         stored.setValue("window", self.saveGeometry())
-        for name, splitter in self._splitters().items():
-            stored.setValue(f"splitters/{name}", splitter.saveState())
+        for page in (self.drive, *self._late.values()):
+            for name, splitter in self._splitters(page).items():
+                stored.setValue(f"splitters/{name}", splitter.saveState())
         stored.sync()
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -513,8 +545,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._save_geometry()
         self.bridge.stop()
         self.inputs.stop()
-        self.review.shut()
-        self.train.shut()
+        for page in self._late.values():
+            page.shut()
         self.recovery.wait(5.0)
         self.toasts.clear()
         super().closeEvent(event)

@@ -11,7 +11,7 @@ from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from frs_core.events import Driver, HoldReason, Phase, Snapshot
 
-SOFTWARE_HOLD = "Software hold, not an emergency stop: motors stay powered"
+SOFTWARE_HOLD = "Software hold, not an emergency stop"
 _SHAPES = {
     "HOLD": "square",
     "CHOOSE": "diamond",

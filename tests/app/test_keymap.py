@@ -27,7 +27,7 @@ def board(qtbot: Any) -> Any:
     qtbot.waitExposed(window)
     window.setFocus()
     yield window, field, keyboard, seen
-    QtWidgets.QApplication.instance().removeEventFilter(keyboard)
+    keyboard.stop()
 
 
 def send(

@@ -46,7 +46,7 @@ def run(
         policy: generalist: tabletop, pi05, remote, lerobot, or "module:function" of your own.
         root: folder for recordings and learned policies; default the product's `data`.
         noise_policy: folder of a trained noise policy to put into the fan.
-        script: TOML file of picks; adds the scripted driver.
+        script: TOML file of picks for the scripted driver, in place of the embedded world's own operator.
         operator: your name, stored with episodes.
         world_options: options of the world, as key value pairs.
         policy_options: options of the policy, as key value pairs.
@@ -87,7 +87,7 @@ def run(
         world=world,
         policy=policy,
         root=root,
-        drivers=drivers_of(script),
+        drivers=drivers_of(world, script),
         policy_loader=policy if can_load or ":" in policy else "",
         can_evaluate=world in ("tabletop", "libero") and not world_arguments and can_load,
     )
@@ -125,14 +125,21 @@ def make_session(
     Raises:
         ConfigError: the script cannot be read.
     """
+    from frs_core.choosers.base import Chooser
+    from frs_core.choosers.mirror import MirrorOperator
     from frs_core.choosers.scripted import SequenceChooser
     from frs_core.episodes import EpisodeStore, JournalRecorder
     from frs_core.policies import load_policy
     from frs_core.session import Session, SessionOptions
     from frs_core.worlds.process import WorldProcess
 
-    choosers = {Driver.SCRIPTED: SequenceChooser.from_toml(script)} if script is not None else {}
-    return Session.live(
+    box: list[Session] = []
+    choosers: dict[Driver, Chooser] = {}
+    if script is not None:
+        choosers[Driver.SCRIPTED] = SequenceChooser.from_toml(script)
+    elif world == "tabletop":
+        choosers[Driver.SCRIPTED] = MirrorOperator(lambda: box[0].boundary_state if box else None)
+    session = Session.live(
         WorldProcess(world, world_options or {}),
         lambda: load_policy(policy, **(policy_options or {})),
         recorder=JournalRecorder(EpisodeStore(root)),
@@ -140,11 +147,14 @@ def make_session(
         noise_policy=noise_policy,
         options=SessionOptions(operator=operator, pacing=pacing),
     )
+    box.append(session)
+    return session
 
 
-def drivers_of(script: Path | None) -> tuple[Driver, ...]:
-    """Return who can drive."""
-    return (Driver.PERSON, Driver.LEARNED, *((Driver.SCRIPTED,) if script is not None else ()))
+def drivers_of(world: str, script: Path | None) -> tuple[Driver, ...]:
+    """Return who can drive: the script needs a simulation that it knows, or a file of picks."""
+    has_script = script is not None or world == "tabletop"
+    return (Driver.PERSON, Driver.LEARNED, *((Driver.SCRIPTED,) if has_script else ()))
 
 
 def run_window(

@@ -75,8 +75,7 @@ class Tour:
                     window.show_layout(layout)
                     yield 2500
                     if layout == "drive":
-                        self._resume()
-                        yield 1500
+                        yield from self._until(self._has_fan, seconds=40.0)
                     self._grab(f"{layout}_{theme}_{name}")
         window.use_theme("dark")
         window.resize(*SIZES["1280x800"])
@@ -90,18 +89,23 @@ class Tour:
     def _has_fan(self) -> bool:
         from frs_core.events import Phase
 
-        snapshot = self._window.snapshot
-        return snapshot is not None and snapshot.phase is Phase.CHOOSE and snapshot.fan is not None
-
-    def _resume(self) -> None:
-        if not self._has_fan():
-            self._window.run("drive.resume")
+        s = self._window.snapshot
+        return s is not None and s.phase is Phase.CHOOSE and s.fan is not None and not s.is_fan_stale
 
     def _until(self, is_done: Callable[[], bool], *, seconds: float = 90.0) -> Iterator[int]:
         for _ in range(int(seconds * 4)):
             if is_done():
                 return
+            self._resume_if_held()
             yield 250
+
+    def _resume_if_held(self) -> None:
+        """A slow machine trips watchdogs; the pictures want a fan."""
+        from frs_core.events import Phase
+
+        snapshot = self._window.snapshot
+        if snapshot is not None and snapshot.phase is Phase.HOLD and snapshot.episode.number:
+            self._window.run("drive.resume")
 
     def _grab(self, name: str) -> None:
         self._window.toasts.clear()

@@ -120,6 +120,11 @@ class SessionEngine:
         self._offered = 0
 
     @property
+    def boundary_state(self) -> bytes | None:
+        """The simulator's state at the newest chunk boundary."""
+        return self._state
+
+    @property
     def policy_spec(self) -> PolicySpec | None:
         """Facts of the policy; None before it is loaded."""
         return self._desk.spec

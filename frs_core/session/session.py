@@ -160,6 +160,11 @@ class Session:
         """Facts of the policy, from any thread; None before it is loaded."""
         return self._engine.policy_spec
 
+    @property
+    def boundary_state(self) -> bytes | None:
+        """The simulator's exact state at the newest chunk boundary, from any thread; None on a real robot."""
+        return self._engine.boundary_state
+
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
         """Call back with every snapshot, on the session's thread; return what ends it.
 

@@ -141,6 +141,8 @@ class Fan:
     steer_ms: float
     execute_rows: int
     made_ns: int
+    network_ms: float = float("nan")
+    """Share of the steering time spent on the network; NaN for a local policy."""
 
     def __getitem__(self, label: str) -> Candidate:
         """Return the candidate with a label; KeyError if it was not offered."""

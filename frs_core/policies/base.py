@@ -6,6 +6,8 @@ Runs on the inference worker's thread; a policy is not shared between threads.
 """
 
 import abc
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,6 +127,17 @@ class FlowPolicy(abc.ABC):
                 f"{what} has shape {tuple(x.shape)}, policy '{self.spec.name}' needs (B, {expected[0]}, {expected[1]}). "
                 f"Read the sizes from policy.spec."
             )
+
+    @property
+    def network_ms(self) -> float:
+        """Milliseconds that the last call spent on the way to a policy elsewhere and back; NaN for a local one."""
+        timing: Mapping[str, float] = getattr(self, "last_timing", {})
+        if "round_trip_ms" not in timing:
+            return math.nan
+        return timing["round_trip_ms"] - timing.get("infer_ms", 0.0) - timing.get("queue_ms", 0.0)
+
+    def cancel(self) -> None:  # noqa: B027  an optional hook
+        """Make a call that waits for an answer from elsewhere give up, from any thread; nothing for a local policy."""
 
     def close(self) -> None:
         """Free what the policy holds; safe to call twice."""

@@ -114,6 +114,7 @@ def build_fan(
         steer_ms=(time.perf_counter() - started) * 1e3,
         execute_rows=spec.execute_rows,
         made_ns=time.monotonic_ns(),
+        network_ms=policy.network_ms,
     )
 
 

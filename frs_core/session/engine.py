@@ -567,7 +567,9 @@ class SessionEngine:
             case ev.Fan():
                 # A context that was kept cost nothing this time; the figure of its making stays on display.
                 encode_ms = answer.encode_ms or self._latency.encode_ms
-                self._latency = dataclasses.replace(self._latency, encode_ms=encode_ms, steer_ms=answer.steer_ms)
+                self._latency = dataclasses.replace(
+                    self._latency, encode_ms=encode_ms, steer_ms=answer.steer_ms, network_ms=answer.network_ms
+                )
             case NoisePolicyLoaded():
                 self._want_fan()
             case Failed("noise policy"):

@@ -113,6 +113,7 @@ class FanDesk:
         if self._in_flight is None or self._clock() - self._in_flight[1] <= patience:
             return None
         self._in_flight = None
+        self._maker.cancel()
         return PolicyError(f"The policy gave no answer within {patience:g} s. Resume to ask again, or reconnect.")
 
     def _side(self, what: str, job: Callable[[], object]) -> None:

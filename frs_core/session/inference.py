@@ -46,7 +46,7 @@ class NoisePolicyLoaded:
 
 
 class FanMaker:
-    """Owns the policy and the noise policy; every method runs on the worker's thread."""
+    """Owns the policy and the noise policy; all but `cancel` runs on the worker's thread."""
 
     def __init__(
         self,
@@ -110,6 +110,11 @@ class FanMaker:
             request_id=request.request_id,
             encode_ms=encode_ms,
         )
+
+    def cancel(self) -> None:
+        """Make a policy that waits for an answer from elsewhere give up; any thread."""
+        if self._policy is not None:
+            self._policy.cancel()
 
     def close(self) -> None:
         """Free the policy if it was made here."""

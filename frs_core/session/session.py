@@ -209,6 +209,8 @@ class Session:
             self._thread = None
         elif not self._is_live:
             self._engine.close()
+        if self._workers and self._maker is not None:
+            self._maker.cancel()
         for worker in self._workers[::-1]:
             worker.close(timeout_s)
         self._workers = []

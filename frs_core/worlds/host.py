@@ -123,7 +123,7 @@ class _Host:
 
     def _must_hold(self) -> bool:
         words = self._ring.words
-        if self._tripped_at is not None and words[Word.RELEASED] != self._tripped_at:
+        if self._tripped_at is not None and words[Word.RELEASES] != self._tripped_at:
             self._tripped_at = None
         is_held = bool(words[Word.HOLDS] != words[Word.RELEASED]) or self._tripped_at is not None
         if is_held and not self._is_holding:
@@ -180,7 +180,7 @@ class _Host:
     def _trip(self, reason: str, sentence: str, *, number: int = 0) -> None:
         """Hold on our own, and say so once."""
         self._guard.world.hold()
-        self._tripped_at = int(self._ring.words[Word.RELEASED])
+        self._tripped_at = int(self._ring.words[Word.RELEASES])
         self._stop()
         if self._said != reason:
             self._said = reason

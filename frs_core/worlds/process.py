@@ -152,6 +152,7 @@ class WorldProcess(WorldLink):
         with self._hold_lock:
             if self._ring is not None:
                 self._ring.words[Word.RELEASED] = self._ring.words[Word.HOLDS]
+                self._ring.words[Word.RELEASES] += 1
 
     @property
     def timing(self) -> LoopTiming:

@@ -46,6 +46,8 @@ class Word(enum.IntEnum):
     """Control rate in thousandths of a hertz."""
     JITTER_US = 6
     """95th percentile of how late ticks begin."""
+    RELEASES = 7
+    """How often the session released; a hold that the world engaged on its own lasts until the next one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

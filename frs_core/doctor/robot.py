@@ -9,6 +9,7 @@ from pathlib import Path
 from frs_core.doctor.finding import Finding, Level
 from frs_core.errors import FrsError
 from frs_core.worlds.droid import DroidConfig, DroidWorld, calibration_notes
+from frs_core.worlds.droid.connection import BridgeRefusal
 
 STALE_S = 1.0
 """A picture older than this is late: ZED cameras give one every 17 ms."""
@@ -22,6 +23,11 @@ def check_bridge(config: DroidConfig) -> list[Finding]:
     """
     try:
         world = DroidWorld(config)
+    except BridgeRefusal as error:
+        fix = (
+            "Read what comes after it in the bridge's log; close other cockpits, or restart the robot computer's server"
+        )
+        return [Finding(Level.FAILURE, "Robot", str(error).split(". ")[0], fix)]
     except FrsError as error:
         here = Path(__file__).resolve().parents[1] / "worlds" / "droid" / "bridge.py"
         fix = f"On the DROID laptop, in its own environment: python {here.name} --droid PATH_TO_DROID (file: {here})"

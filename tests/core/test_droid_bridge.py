@@ -29,7 +29,7 @@ class Talker:
 
     def raw(self, *parts: bytes) -> dict:
         self._socket.send_multipart(list(parts))
-        assert self._socket.poll(5000), "no answer"
+        assert self._socket.poll(30000), "no answer"
         return msgpack.unpackb(self._socket.recv(), raw=False)
 
     def ask(self, op: object, **fields: object) -> dict:
@@ -101,9 +101,10 @@ def test_nothing_is_answered_without_a_session(served) -> None:
 def test_a_second_client_is_refused_until_the_first_is_silent(served) -> None:
     bridge, _, first = served
     first.hello()
+    bridge.last_heard += 60.0
     second = Talker(bridge.address)
     assert second.hello()["code"] == "busy"
-    bridge.last_heard -= 10.0
+    bridge.last_heard -= 120.0
     assert second.hello()["ok"]
     assert first.ask("state")["code"] == "no_session"
     second.close()
@@ -174,7 +175,7 @@ def test_a_step_based_on_an_old_or_unknown_state_is_refused(served) -> None:
     talker.hello()
     tick = talker.ask("state")["state"]["tick"]
     at, q = bridge.robot.ticks[tick]
-    bridge.robot.ticks[tick] = (at - 1.0, q)
+    bridge.robot.ticks[tick] = (at - 20.0, q)
     assert talker.step(STILL, based_on=tick)["code"] == "stale"
     assert talker.step(STILL, based_on=999)["code"] == "stale"
     assert talker.step(STILL, based_on="x")["code"] == "stale"
@@ -250,7 +251,7 @@ def test_dropped_frames_are_counted_and_the_other_cameras_go_on(served) -> None:
     talker.hello()
     env.camera_reader.camera_dict[SERIALS["right"]].is_dropping = True
     first = talker.ask("observe")["frames"]
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + 30.0
     while time.monotonic() < deadline:
         frames = talker.ask("observe")["frames"]
         if frames["right"]["dropped"] >= 3 and frames["left"]["sequence"] > first["left"]["sequence"]:
@@ -267,7 +268,7 @@ def test_a_hanging_camera_does_not_delay_a_step(served) -> None:
         camera.hang.set()
     started = time.monotonic()
     assert talker.step(STILL)["ok"]
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 10.0
 
 
 def test_a_failing_robot_computer_is_reported_and_the_bridge_lives_on(served) -> None:
@@ -297,7 +298,7 @@ def test_silence_in_mid_motion_sends_nothing_and_is_counted() -> None:
         talker.hello()
         talker.step([0.2, 0, 0, 0, 0, 0, 0, 0])
         sent = len(env.robot.commands)
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + 30.0
         while bridge.counters["silences"] == 0 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert bridge.counters["silences"] == 1

@@ -30,7 +30,7 @@ PYTHON = os.environ.get("FRS_DROID_PYTHON", sys.executable)
 
 pytestmark = [
     pytest.mark.skipif(not CHECKOUT, reason="FRS_DROID_CHECKOUT names no DROID checkout"),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(600),
 ]
 
 
@@ -62,7 +62,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DroidWorld, 
         bridge, address = start_bridge(folder, "127.0.0.77")
         stack.callback(end, bridge)
         world = DroidWorld(
-            DroidConfig(endpoint=address, width=224, height=224, tool_offset=0.1034, timeout_s=3.0, instruction="mug")
+            DroidConfig(
+                endpoint=address,
+                width=224,
+                height=224,
+                tool_offset=0.1034,
+                timeout_s=20.0,
+                stale_s=60.0,
+                instruction="mug",
+            )
         )
         stack.callback(world.close)
         yield world, folder
@@ -132,7 +140,7 @@ def test_losing_the_robot_computer_in_mid_chunk_is_an_error_and_its_return_is_en
     nuc = start_nuc(tmp_path, "127.0.0.78")
     bridge, address = start_bridge(tmp_path, "127.0.0.78")
     try:
-        world = DroidWorld(DroidConfig(endpoint=address, timeout_s=4.0))
+        world = DroidWorld(DroidConfig(endpoint=address, connect_timeout_s=30.0, timeout_s=20.0, stale_s=60.0))
         world.reset()
         still = np.zeros(8)
         world.step(still, ActionKind.JOINT_VELOCITY)
@@ -140,6 +148,8 @@ def test_losing_the_robot_computer_in_mid_chunk_is_an_error_and_its_return_is_en
         with pytest.raises(WorldError, match="robot computer"):
             world.step(still, ActionKind.JOINT_VELOCITY)
         nuc = start_nuc(tmp_path, "127.0.0.78")
+        world.close()
+        world = DroidWorld(world.config)
         seen = world.reset()
         np.testing.assert_allclose(seen.q, HOME, atol=0.01)
         world.step(still, ActionKind.JOINT_VELOCITY)

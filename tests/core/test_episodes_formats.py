@@ -261,7 +261,7 @@ writer.close(metadata={{"success": False, "failure": True}})
 
 
 @pytest.mark.skipif(not LEROBOT_PYTHON, reason="FRS_LEROBOT_PYTHON names no interpreter with lerobot 0.3")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_lerobots_own_reader_reads_an_exported_dataset(store, trajectory, tmp_path) -> None:
     episode = store.open(import_droid(trajectory, store))
     for _ in range(2):
@@ -277,7 +277,7 @@ print(json.dumps([data.num_episodes, len(data), data.fps, item["task"], list(ite
 """
     variables = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(
-        [LEROBOT_PYTHON, "-c", script], capture_output=True, text=True, timeout=240, check=False, env=variables
+        [LEROBOT_PYTHON, "-c", script], capture_output=True, text=True, timeout=840, check=False, env=variables
     )
     assert done.returncode == 0, done.stderr[-3000:]
     episodes, frames, fps, task, shape, actions, q, colours, mean = json.loads(done.stdout.splitlines()[-1])

@@ -20,7 +20,8 @@ BRIDGE = Path(bridge.__file__)
 def bridge_thread(**options: object) -> Iterator[tuple[bridge.Bridge, FakeRobotEnv]]:
     """Serve a fake RobotEnv in a thread; options go to `Bridge`."""
     env, facts = make()
-    server = bridge.Bridge(env, facts, **{"bind": "tcp://127.0.0.1:*", **options})
+    # On a busy machine answers take seconds; what depends on an age sets that age itself.
+    server = bridge.Bridge(env, facts, **{"bind": "tcp://127.0.0.1:*", "max_state_age": 10.0, **options})
     thread = threading.Thread(target=server.serve, name="bridge", daemon=True)
     thread.start()
     try:
@@ -44,7 +45,7 @@ def bridge_process(
         variables: environment variables on top of the present ones.
     """
     process = subprocess.Popen(
-        [python, str(BRIDGE), *arguments],
+        [python, str(BRIDGE), "--max-state-age", "10", *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(variables or {})},
         stdout=subprocess.PIPE,

@@ -55,8 +55,9 @@ LEASE_S = 2.0
 """A client silent this long may be replaced by another."""
 RESET_TOKEN_S = 2.0
 """A reset must follow its request within this time, so that none arrives late and surprises somebody."""
-ROBOT_TIMEOUT_S = 2.0
-"""Patience with the robot computer; DROID's own default is 30 s, during which no hold could be served."""
+ROBOT_TIMEOUT_S = 0.8
+"""Patience with the robot computer, which answers within milliseconds; less than the cockpit's with us, so that it learns
+the cause. DROID's own default is 30 s, during which no hold could be served."""
 RESET_TIMEOUT_S = 30.0
 FROZEN_S = 0.5
 """The robot's own clock ticks at 1 kHz; standing still this long means its server hangs."""
@@ -547,7 +548,7 @@ class Bridge:
             camera.start()
         self.session, self.client, self.image = None, "", checked_image({})
         self.last_heard = self.last_step = 0.0
-        self.is_silent = False
+        self.is_moving = False
         self.reset_token, self.reset_until = None, 0.0
         self.counters = {"steps": 0, "refused": 0, "silences": 0, "malformed": 0}
         self._stop = threading.Event()
@@ -582,13 +583,12 @@ class Bridge:
                 reader.disable_cameras()
 
     def _watch(self):
-        """Notice a cockpit that went silent in mid-motion; nothing is sent, so the arm settles within one step."""
-        now = time.monotonic()
-        moving = now - self.last_step < self.heartbeat + 2 * self.robot.period and self.last_step > 0
-        if moving and not self.is_silent and now - self.last_heard > self.heartbeat:
-            self.is_silent = True
+        """Notice a cockpit whose last word was a step; nothing is sent, so the arm settles within that step."""
+        silent = time.monotonic() - self.last_heard
+        if self.is_moving and silent > self.heartbeat:
+            self.is_moving = False
             self.counters["silences"] += 1
-            LOG.warning("no word from %s for %.2f s in mid-motion; sending nothing", self.client, now - self.last_heard)
+            LOG.warning("no word from %s for %.2f s in mid-motion; sending nothing", self.client, silent)
 
     def _answer(self, parts):
         request, number = None, None
@@ -650,7 +650,7 @@ class Bridge:
             raise BridgeError(
                 "no_session", "This connection has no session here.", "Say hello first; the bridge may be new."
             )
-        self.last_heard, self.is_silent = time.monotonic(), False
+        self.last_heard, self.is_moving = time.monotonic(), op == "step"
         return handler(request)
 
     def _hello(self, request):
@@ -670,7 +670,7 @@ class Bridge:
             raise BridgeError("busy", f"{self.client} is connected.", "Close it; a silent one is let go after 2 s.")
         self.image = checked_image(request.get("image") or {})
         self.session = uuid.uuid4().hex
-        self.client, self.last_heard, self.is_silent = str(request.get("client", "a client"))[:80], now, False
+        self.client, self.last_heard, self.is_moving = str(request.get("client", "a client"))[:80], now, False
         self.reset_token = None
         LOG.info("%s connected", self.client)
         for camera in self.cameras.values():

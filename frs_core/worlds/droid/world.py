@@ -23,10 +23,11 @@ from jaxtyping import Float
 
 from frs_core import kinematics, safety
 from frs_core.actions import ActionKind
-from frs_core.errors import CameraStale, ConfigError, WorldError, unknown_name
+from frs_core.errors import CameraStale, ConfigError, ShapeMismatch, WorldError, unknown_name
 from frs_core.observation import CameraFrame, Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.droid.calibration import OLD_S, calibration_of
+from frs_core.worlds.droid.cartesian import joints_for, moved_pose, pose_delta
 from frs_core.worlds.droid.connection import BridgeRefusal, Connection
 from frs_core.worlds.droid.limits import SEAM_S, DroidLimits, limit_action
 
@@ -116,6 +117,7 @@ class DroidWorld(World):
         self._known = _Known()
         self._step, self._last_dq, self._stepped_at = 0, np.zeros(7), 0.0
         self._gripper_command: float | None = None
+        self._T_command: np.ndarray | None = None
         self._instruction = self.config.instruction
         self.facts: dict[str, Any] = {}
         """What the bridge said about robot and cameras when it was reached."""
@@ -180,7 +182,7 @@ class DroidWorld(World):
         Raises:
             CameraStale: the newest pictures are too old to act on.
             WorldError: not connected (observe first), or the robot failed or refused.
-            ShapeMismatch: not a DROID action.
+            ShapeMismatch: wrong size.
         """
         if not self._connection.has_session:
             raise WorldError("The DROID bridge is not connected. Reconnect, look at the scene, then go on.")
@@ -197,16 +199,19 @@ class DroidWorld(World):
         now = self.state()
         pause = time.monotonic() - self._stepped_at
         last_dq = self._last_dq if pause < SEAM_S else np.zeros(7)
-        asked = np.asarray(action, dtype=np.float64)
-        sent, dq, reasons = limit_action(asked, kind, observation=now, last_dq=last_dq, limits=self._limits)
+        asked, sent_kind = np.asarray(action, dtype=np.float64), kind
+        if kind is ActionKind.EE_DELTA:
+            asked, sent_kind = self._as_joints(asked, now, is_fresh=pause >= SEAM_S), ActionKind.JOINT_POSITION
+        sent, dq, reasons = limit_action(asked, sent_kind, observation=now, last_dq=last_dq, limits=self._limits)
         if self.config.binary_gripper:
             sent[7] = float(sent[7] > 0.5)
         self._stepped_at = time.monotonic()
-        answer = self._ask("step", kind=kind.value, action=sent.tolist(), based_on=self._known.tick)
+        answer = self._ask("step", kind=sent_kind.value, action=sent.tolist(), based_on=self._known.tick)
         self._step += 1
         self._last_dq, self._gripper_command = dq, float(sent[7])
         self._state_observation(answer["state"], answer["now"])
-        return StepResult(sent, bool(reasons), ", ".join(reasons))
+        executed = self._as_delta(sent, np.asarray(action), bool(reasons)) if kind is ActionKind.EE_DELTA else sent
+        return StepResult(executed, bool(reasons), ", ".join(reasons))
 
     def hold(self) -> None:
         """Let the arm settle where it is.
@@ -242,6 +247,13 @@ class DroidWorld(World):
         self.facts, self.calibration = facts, facts["calibration"]
         self._known = _Known()
         self._last_dq, self._stepped_at = np.zeros(7), 0.0
+        try:
+            self._ask("state")
+        except BridgeRefusal as error:
+            if error.code != "robot":
+                raise
+            # A robot computer that was restarted has no controller yet; launching it moves nothing.
+            self._ask("begin", timeout_s=settings.reset_timeout_s)
         self.spec = WorldSpec(
             name="droid",
             cameras=tuple(facts["cameras"]),
@@ -250,7 +262,6 @@ class DroidWorld(World):
             workspace_low=np.array(settings.workspace_low),
             workspace_high=np.array(settings.workspace_high),
             is_simulated=False,
-            action_kinds=(ActionKind.JOINT_VELOCITY, ActionKind.JOINT_POSITION),
         )
         base = replace(
             safety.Limits.of(self.spec),
@@ -264,6 +275,32 @@ class DroidWorld(World):
             jump=settings.jump,
             control_hz=self.spec.control_hz,
         )
+
+    def _as_joints(
+        self, action: Float[np.ndarray, " 7"], now: Observation, *, is_fresh: bool
+    ) -> Float[np.ndarray, " 8"]:
+        """Return an end-effector delta as a joint position; deltas add up on a commanded pose until the arm rests."""
+        if action.shape != (ActionKind.EE_DELTA.size,):
+            raise ShapeMismatch(
+                f"Action has shape {action.shape}, ee_delta needs (7,). Check the policy's action space."
+            )
+        if is_fresh or self._T_command is None:
+            self._T_command = now.T_base_tcp
+        target = moved_pose(self._T_command, np.nan_to_num(action[:6]))
+        joints = joints_for(target, q=now.q, T_flange_tcp=self._T_flange_tcp)
+        # A number that is not finite is kept for the limits to refuse.
+        return np.append(np.where(np.isfinite(action[:6]).all(), joints, np.nan), action[6])
+
+    def _as_delta(
+        self, sent: Float[np.ndarray, " 8"], asked: Float[np.ndarray, " 7"], is_clipped: bool
+    ) -> Float[np.ndarray, " 7"]:
+        """Return what was sent as an end-effector delta, and advance the commanded pose by it."""
+        assert self._T_command is not None
+        delta = np.asarray(asked[:6], dtype=np.float64)
+        if is_clipped:
+            delta = pose_delta(self._T_command, kinematics.flange_pose(sent[:7]) @ self._T_flange_tcp)
+        self._T_command = moved_pose(self._T_command, delta)
+        return np.append(delta, sent[7])
 
     def _ask(self, op: str, *, timeout_s: float | None = None, **fields: object) -> dict[str, Any]:
         return self._connection.request(op, timeout_s=timeout_s or self.config.timeout_s, **fields)

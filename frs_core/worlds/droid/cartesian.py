@@ -1,0 +1,47 @@
+"""End-effector deltas on an arm that takes joint targets: small inverse kinematics on this side of the cable.
+
+Problem: DROID's own Cartesian control turns about the flange and has a gain of its own, and a policy made elsewhere speaks in
+tool deltas. Idea: add each delta to a commanded tool pose, as simulations do, and send the joints that bring the tool there.
+
+Example: eight deltas of (0, 0.01, 0) leave the commanded pose 8 cm to the left, whatever the arm lagged behind in between.
+One thread, the world's.
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from frs_core import kinematics
+
+_ITERATIONS, _DAMPING = 3, 0.01
+
+
+def moved_pose(T: Float[np.ndarray, "4 4"], delta: Float[np.ndarray, " 6"]) -> Float[np.ndarray, "4 4"]:
+    """Return a tool pose after a delta: metres, then a rotation vector in rad, both in the base frame."""
+    result = T.copy()
+    result[:3, :3] = cv2.Rodrigues(np.asarray(delta[3:6], dtype=np.float64))[0] @ T[:3, :3]
+    result[:3, 3] += delta[:3]
+    return result
+
+
+def pose_delta(T_from: Float[np.ndarray, "4 4"], T_to: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 6"]:
+    """Return the delta between two tool poses; inverse of `moved_pose`."""
+    turn = cv2.Rodrigues(T_to[:3, :3] @ T_from[:3, :3].T)[0].ravel()
+    return np.concatenate([T_to[:3, 3] - T_from[:3, 3], turn])
+
+
+def joints_for(
+    T_base_tcp: Float[np.ndarray, "4 4"], *, q: Float[np.ndarray, " 7"], T_flange_tcp: Float[np.ndarray, "4 4"]
+) -> Float[np.ndarray, " 7"]:
+    """Return joints near `q` that bring the tool to a pose, or as near as damped steps get.
+
+    Args:
+        T_base_tcp: where the tool is to be; a few centimetres away.
+        q: measured joints, rad.
+        T_flange_tcp: the tool on the flange.
+    """
+    target = np.asarray(q, dtype=np.float64).copy()
+    for _ in range(_ITERATIONS):
+        J, T = kinematics.tool_jacobian(target, T_flange_tcp)
+        target += J.T @ np.linalg.solve(J @ J.T + _DAMPING**2 * np.eye(6), pose_delta(T, T_base_tcp))
+    return np.clip(target, kinematics.Q_LOW, kinematics.Q_HIGH)

@@ -1,10 +1,14 @@
 """kill -9 while recording: committed episodes stay intact, the unfinished one is recovered up to its last whole chunk."""
 
+import contextlib
+import os
 import random
+import signal
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,42 +22,67 @@ from tests.fakes.episodes import random_chunks, random_meta, record
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = """
-    import itertools, sys
+    import itertools, os, sys
     from pathlib import Path
     from frs_core.episodes import EpisodeStore, JournalRecorder
     from frs_core.events import Outcome
     from tests.fakes.episodes import random_chunks, random_meta
 
-    recorder = JournalRecorder(EpisodeStore(Path(sys.argv[1])))
+    def record_for_ever(root):
+        recorder = JournalRecorder(EpisodeStore(Path(root)))
+        for number in itertools.count():
+            name = recorder.begin(random_meta(number, size=24))
+            print("begin", name, flush=True)
+            for chunk in chunks:
+                recorder.chunk(chunk)
+                print("chunk", chunk.index, flush=True)
+            print("ending", flush=True)
+            recorder.end(Outcome.SUCCESS)
+            print("committed", name, flush=True)
+
     chunks = list(random_chunks(7, count=5, size=24))
-    print("ready", flush=True)
-    for number in itertools.count():
-        name = recorder.begin(random_meta(number, size=24))
-        print("begin", name, flush=True)
-        for chunk in chunks:
-            recorder.chunk(chunk)
-            print("chunk", chunk.index, flush=True)
-        print("ending", flush=True)
-        recorder.end(Outcome.SUCCESS)
-        print("committed", name, flush=True)
+    for _ in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            record_for_ever(sys.argv[1])
+        print("pid", pid, flush=True)
+        os.waitpid(pid, 0)
+        print("gone", flush=True)
 """
 
 
-def kill_at(root: Path, lines: int, delay_s: float) -> list[list[str]]:
-    """Record until killed `delay_s` after the writer's `lines`-th report; return everything it reported."""
+@contextlib.contextmanager
+def writers(root: Path) -> Iterator[subprocess.Popen[str]]:
+    """Give a process that forks a recording process per line of input; forking saves the imports."""
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(root)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
-    said = [process.stdout.readline() for _ in range(lines + 1)]
-    assert said[0] == "ready\n"
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=REPOSITORY) as process:
+        try:
+            yield process
+        finally:
+            process.stdin.close()
+            process.wait(timeout=60)
+
+
+def kill_one(process: subprocess.Popen[str], lines: int, delay_s: float) -> list[list[str]]:
+    """Record until killed `delay_s` after the writer's `lines`-th report; return everything it reported."""
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    said: list[list[str]] = []
+    pid = None
+    while len(said) < lines or pid is None:
+        words = process.stdout.readline().split()
+        if words[0] == "pid":
+            pid = int(words[1])
+        else:
+            said.append(words)
     deadline = time.monotonic() + delay_s
     while time.monotonic() < deadline:
         time.sleep(max(0.0, min(0.01, deadline - time.monotonic())))
-    process.kill()
-    # Not `communicate`, which would forget what `readline` had buffered.
-    said += process.stdout.readlines()
-    process.stdout.close()
-    assert process.wait(timeout=60) == -9
-    return [line.split() for line in said[1:]]
+    os.kill(pid, signal.SIGKILL)
+    while (words := process.stdout.readline().split()) != ["gone"]:
+        said.append(words)
+    return said
 
 
 def check_after_kill(root: Path, said: list[list[str]], known: set[str]) -> set[str]:
@@ -99,9 +128,11 @@ def check_after_kill(root: Path, said: list[list[str]], known: set[str]) -> set[
 def kill_many(root: Path, times: int, seed: int) -> None:
     """Kill at random moments: somewhere in the first two episodes, so that each phase of a recording has its share."""
     rng, known = random.Random(seed), set()
-    for _ in range(times):
-        # One episode is eight reports, and its commit takes about as long as all the rest.
-        known = check_after_kill(root, kill_at(root, rng.randrange(17), rng.uniform(0.0, 0.3)), known)
+    with writers(root) as process:
+        for _ in range(times):
+            # One episode is eight reports, and its commit takes about as long as all the rest.
+            said = kill_one(process, rng.randrange(17), rng.uniform(0.0, 0.2))
+            known = check_after_kill(root, said, known)
     assert known
 
 

@@ -138,7 +138,7 @@ class VerdictModel(QtCore.QAbstractTableModel):
             case "moves":
                 return f"{verdict.motion_mm:.0f} mm"
             case "bent":
-                return f"{verdict.bent_mm:.0f} mm" if candidate.reference is not None else ""
+                return f"{verdict.bent_mm:.0f} mm" if candidate.command is not None else ""
             case "noise":
                 return f"{verdict.noise_percentile:.0f} %" if math.isfinite(verdict.noise_percentile) else "–"
             case "⚠":
@@ -149,7 +149,7 @@ class VerdictModel(QtCore.QAbstractTableModel):
     def _sentence(self, candidate: Candidate) -> str:
         verdict = candidate.verdict
         parts = [f"{name_of(candidate).capitalize()} moves {verdict.motion_mm:.0f} mm"]
-        if candidate.reference is not None:
+        if candidate.command is not None:
             parts.append(f"bent {verdict.bent_mm:.0f} mm from your request")
             parts.append(f"authority {verdict.authority:.2f}")
         if math.isfinite(verdict.noise_percentile):
@@ -200,7 +200,7 @@ class VerdictList(QtWidgets.QTableView):
         vertical.setMinimumSectionSize(18)
         vertical.setDefaultSectionSize(19)
         horizontal.setMinimumSectionSize(30)
-        for column, width in enumerate((116, 56, 54, 52, 62, 44, 40)):
+        for column, width in enumerate((114, 54, 62, 56, 58, 46, 30)):
             self.setColumnWidth(column, width)
         horizontal.setStretchLastSection(True)
         horizontal.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

@@ -112,14 +112,16 @@ class EpisodeFilter(QtCore.QSortFilterProxyModel):
         """Order of two rows."""
         a, b = left.data(INFO), right.data(INFO)
         key = {
-            "newest": lambda i: (-i.started_at, i.name),
+            "newest": lambda i: (i.started_at, i.name),
             "oldest": lambda i: (i.started_at, i.name),
-            "task": lambda i: (i.task or "", -i.started_at),
-            "outcome": lambda i: (outcome_sign(i)[1], -i.started_at),
-            "longest": lambda i: (-i.duration_s, i.name),
+            "task": lambda i: (i.task or "", i.name),
+            "outcome": lambda i: (outcome_sign(i)[1], i.name),
+            "longest": lambda i: (i.duration_s, i.name),
             "shortest": lambda i: (i.duration_s, i.name),
-            "most steered": lambda i: (-i.steered_share, i.name),
+            "most steered": lambda i: (i.steered_share, i.name),
         }[self._order]
+        if self._order in ("newest", "longest", "most steered"):
+            return key(b) < key(a)
         return key(a) < key(b)
 
 

@@ -60,7 +60,6 @@ class ReviewPage(LayoutPage):
         self._job: Job | None = None
         self._is_dirty = True
         self._is_binned = False
-        self._select_after: str | None = None
         self._clock = QtCore.QTimer(self)
         self._clock.setTimerType(Qt.TimerType.PreciseTimer)
         self._clock.timeout.connect(self._tick)

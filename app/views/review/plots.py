@@ -36,6 +36,8 @@ class Plots(pg.GraphicsLayoutWidget):
             plot.getAxis("left").setWidth(62)
             plot.setLabel("left", title)
             plot.hideButtons()
+            plot.getAxis("left").enableAutoSIPrefix(False)
+            plot.getAxis("bottom").enableAutoSIPrefix(False)
             plot.getAxis("left").setTickDensity(0.6)
             plot.getAxis("left").setStyle(maxTickLevel=0, hideOverlappingLabels=True)
             plot.setMenuEnabled(False)

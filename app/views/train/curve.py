@@ -19,6 +19,8 @@ class Curve(pg.PlotWidget):
         self.setLabel("left", "loss")
         self.setLabel("bottom", "gradient steps")
         self.setMenuEnabled(False)
+        self.getAxis("left").enableAutoSIPrefix(False)
+        self.getAxis("bottom").enableAutoSIPrefix(False)
         self.hideButtons()
         self.setMouseEnabled(x=False, y=False)
         self.addLegend(offset=(-10, 10))

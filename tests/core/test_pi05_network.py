@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from frs_core import flow
+from frs_core.policies.pi05.fused import Fused
 from frs_core.policies.pi05.layout import Layout
 from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.sizes import FULL, problems_of, size_of
@@ -149,3 +150,13 @@ def test_a_wrong_shape_a_missing_and_a_foreign_tensor_are_named(model) -> None:
     assert "'time_mlp_in.bias' is missing" in problems
     assert "'action_out_proj.bias' has shape (31,), expected (32,)" in problems
     assert "'state_proj.weight' (64, 32) is not part of pi0.5" in problems
+
+
+@pytest.mark.slow
+def test_compiled_pieces_equal_the_plain_ones() -> None:
+    Fused.compiled().check(CPU, SINGLE)
+
+
+def test_a_device_without_a_compiler_gets_the_plain_pieces() -> None:
+    assert Fused.for_device(CPU, SINGLE) == Fused.plain()
+    Fused.plain().check(CPU, SINGLE)

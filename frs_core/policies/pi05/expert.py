@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from frs_core.policies.pi05.layers import attend, feed_forward, read_layer, rms, rotate
+from frs_core.policies.pi05.fused import Fused
+from frs_core.policies.pi05.layers import attend, read_layer
 from frs_core.policies.pi05.layout import Layout
 from frs_core.policies.pi05.sizes import EXPERT, ModelSize
 from frs_core.policies.pi05.weights import WeightSource
@@ -39,6 +40,7 @@ class Expert:
         """
         self._size = size.expert
         self._dtype = source.dtype
+        self._fused = Fused.for_device(source.device, source.dtype)
         single = torch.float32
         self._layers = [read_layer(source, f"{EXPERT}layers.{i}.") for i in range(size.expert.depth)]
         names = [
@@ -83,20 +85,19 @@ class Expert:
             t: 1 = noise, 0 = action.
             layout: the prefix and room for these rows; its row slots are overwritten.
         """
-        modulation = self.modulation(t)
+        rows, fused = self.modulation(t), self._fused
         heads, d, slots = self._size.heads, self._size.head_dim, layout.slots
         h = F.linear(x.flatten(0, 1), *self._projections["action_in_proj"]).to(self._dtype)
+        normed = fused.modulate(h, rows[0])
         for i, layer in enumerate(self._layers):
-            normed, gate = _modulate(h, modulation[2 * i])
             qkv = F.linear(normed, layer.qkv).view(h.shape[0], heads + 2, d)
-            turned = rotate(qkv[:, : heads + 1], layout.cos, layout.sin)
-            layout.keys[i, slots:] = turned[:, heads]
-            layout.values[i, slots:] = qkv[:, heads + 1]
-            mixed = attend(turned[:, :heads], layout.keys[i], layout.values[i], layout.mask)
-            h = h + F.linear(mixed, layer.out) * gate
-            normed, gate = _modulate(h, modulation[2 * i + 1])
-            h = h + feed_forward(layer, normed) * gate
-        normed, _ = _modulate(h, modulation[-1])
+            q, k = fused.turn(qkv, layout.cos, layout.sin)
+            layout.keys[i, slots:] = k
+            layout.values[i, slots:] = qkv[:, -1]
+            mixed = F.linear(attend(q, layout.keys[i], layout.values[i], layout.mask), layer.out)
+            h, normed = fused.add_and_modulate(h, mixed, rows[2 * i], rows[2 * i + 1])
+            hidden = F.linear(fused.geglu(F.linear(normed, layer.gate_up)), layer.down)
+            h, normed = fused.add_and_modulate(h, hidden, rows[2 * i + 1], rows[2 * i + 2])
         return F.linear(normed.float(), *self._projections["action_out_proj"]).view(x.shape)
 
     def _modulation(self, t: float) -> Float[Tensor, "norms 3 D"]:
@@ -114,7 +115,3 @@ class Expert:
         # The reference samplers hold the time in float32; the shortest period turns 1e-8 of time into 1e-5 of phase.
         angle = 2.0 * math.pi / period * float(torch.tensor(t, dtype=torch.float32))
         return torch.cat([angle.sin(), angle.cos()]).float()
-
-
-def _modulate(x: Tensor, row: Float[Tensor, "3 D"]) -> tuple[Tensor, Tensor]:
-    return (rms(x) * row[0] + row[1]).to(x.dtype), row[2].to(x.dtype)

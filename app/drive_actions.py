@@ -11,6 +11,7 @@ from collections.abc import Callable
 from app.facts import Facts
 from app.pilot import STAY, Pilot
 from app.settings import SettingsFile
+from app.views.about import SAFETY
 from app.views.drive import DrivePage
 from app.views.episode_bar import is_episode_open
 from frs_core.directions import Amount, Gripper
@@ -46,6 +47,7 @@ class DriveActions:
         settings: choices to remember.
         facts: of this run.
         say: shows a toast (text, tone).
+        ask: asks (text, what to do on yes) before a real robot moves by itself.
     """
 
     def __init__(
@@ -57,9 +59,10 @@ class DriveActions:
         settings: SettingsFile,
         facts: Facts,
         say: Callable[[str, str], None],
+        ask: Callable[[str, Callable[[], None]], None],
     ) -> None:
         self._send, self._pilot, self._page = send, pilot, page
-        self._settings, self._facts, self._say = settings, facts, say
+        self._settings, self._facts, self._say, self._ask = settings, facts, say, ask
         self._default_plan: SteeringPlan | None = None
         self.handlers: dict[str, Callable[[], None]] = {
             **{a: self._picks(a) for a in ("pick.unsteered", "pick.learned", "pick.suggestion", *STAY)},
@@ -114,7 +117,7 @@ class DriveActions:
 
     def start(self) -> None:
         """Start an episode with the chosen task and scene."""
-        snapshot, bar = self._pilot.snapshot, self._page.episode
+        snapshot = self._pilot.snapshot
         if snapshot is None:
             return
         if is_episode_open(snapshot):
@@ -123,8 +126,13 @@ class DriveActions:
         if snapshot.phase is not Phase.HOLD:
             self._say("Not connected; reconnect first", "warn")
             return
-        if self._default_plan is None:
-            self._default_plan = snapshot.plan
+        if not self._facts.is_simulated:
+            self._ask(f"The robot will now move to its start pose.\n\n{SAFETY}", self._start)
+        else:
+            self._start()
+
+    def _start(self) -> None:
+        bar = self._page.episode
         self._send(StartEpisode(task=bar.chosen_task, seed=bar.seed.value(), practice=bar.practice.isChecked()))
         bar.seed.setValue(bar.seed.value() + 1)
 

@@ -77,11 +77,20 @@ class SettingsFile:
         self.is_safe = is_safe
         self.warnings: list[str] = []
         self.values = Settings() if is_safe else self._load()
+        self._kept = asdict(self.values)
+
+    def save_if_changed(self) -> str | None:
+        """Write when something differs from what was written or read last; return as `save`."""
+        now = asdict(self.values)
+        if now == self._kept:
+            return None
+        return self.save()
 
     def save(self) -> str | None:
         """Write atomically; return a sentence when it could not be written, else None."""
         if self.is_safe:
             return None
+        self._kept = asdict(self.values)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             partial = self.path.with_suffix(".partial")

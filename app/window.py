@@ -46,6 +46,7 @@ _TROUBLE = (
     HoldReason.DEVICE_LOST,
 )
 """Reasons that want more than a word: the banner says what, where and how to mend."""
+SAVE_MS = 5000
 LAYOUTS = ("drive", "review", "train")
 _log = logging.getLogger(__name__)
 
@@ -70,12 +71,15 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.bridge, self.facts, self.settings = bridge, facts, settings
         self.snapshot: Snapshot | None = None
         self.frames_shown = 0
+        self._layout = "drive"
         self.setWindowTitle("FRS cockpit")
         self.resize(1280, 800)
         self.setMinimumSize(960, 640)
         self.pilot = Pilot(bridge.send, settings.values)
         self.inputs = Inputs(self, overrides=settings.values.input_map, devices=devices)
         self.undo = QtGui.QUndoStack(self)
+        self._saver = QtCore.QTimer(self)
+        self._saver.timeout.connect(self._save_if_changed)
         self._build()
         self._handlers = self._all_handlers()
         self._fill_menus()
@@ -127,7 +131,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if "review" not in self._late:
             from app.views.review.page import ReviewPage
 
-            self._adopt("review", ReviewPage(self.run, self.facts, self.undo, say=self.say))
+            page = ReviewPage(self.run, self.facts, self.undo, say=self.say)
+            page.playing_changed.connect(lambda _on: self._show_state())
+            self._adopt("review", page)
         return self._late["review"]  # pyright: ignore[reportReturnType]
 
     @property
@@ -183,6 +189,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             settings=self.settings,
             facts=self.facts,
             say=self.say,
+            ask=self.ask,
         )
         return {
             **self.drive_actions.handlers,
@@ -231,6 +238,15 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def say(self, text: str, tone: str = "info", action: tuple[str, Callable[[], None]] | None = None) -> None:
         """Show a toast."""
         self.toasts.say(text, tone=tone, action=action)
+
+    def ask(self, text: str, on_yes: Callable[[], None]) -> None:
+        """Ask before a real robot moves by itself; the only question that stops the operator."""
+        box = QtWidgets.QMessageBox(QtWidgets.QMessageBox.Icon.Warning, "FRS cockpit", text, parent=self)
+        box.setStandardButtons(QtWidgets.QMessageBox.StandardButton.Yes | QtWidgets.QMessageBox.StandardButton.Cancel)
+        box.setDefaultButton(QtWidgets.QMessageBox.StandardButton.Cancel)
+        box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.accepted.connect(on_yes)
+        box.open()
 
     def report(self, text: str) -> None:
         """Show an error in the banner."""
@@ -286,7 +302,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.pilot.take(snapshot)
         self.inputs.is_moving = snapshot.phase in (Phase.MOVING, Phase.REPLAY)
         self.drive_actions.remember_plan(snapshot.plan)
-        self.state.show_snapshot(snapshot)
+        self._show_state()
         if self.pages.currentWidget() is self.drive:
             self.drive.show_snapshot(snapshot, self.style_now(), self.settings.values)
         for page in self._late.values():
@@ -300,6 +316,12 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if former is None or former.phase is not snapshot.phase or former.detail != snapshot.detail:
             self._on_phase(snapshot)
         self._on_episode(former.episode if former else EpisodeStatus(), snapshot.episode)
+
+    def _show_state(self) -> None:
+        review = self._late.get("review")
+        if self.snapshot is not None:
+            is_playing = bool(getattr(review, "is_playing", False))
+            self.state.show_snapshot(self.snapshot, is_replaying=is_playing and self._layout == "review")
 
     def style_now(self) -> FanStyle:
         """Return how the fan is to be drawn."""
@@ -504,6 +526,13 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if problem:
             self.report(problem)
 
+    def _save_if_changed(self) -> None:
+        """Now and then, so that a crash costs no choice."""
+        problem = self.settings.save_if_changed()
+        if problem:
+            self._saver.stop()
+            self.report(problem)
+
     def _save_geometry(self) -> None:
         if self.settings.is_safe:
             return
@@ -521,6 +550,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.show()
         self.bridge.start()
         self.inputs.start()
+        self._saver.start(SAVE_MS)
         for text in (*self.settings.warnings, *self.facts.notes):
             self.say(text, "warn")
         if self.facts.root is not None:
@@ -543,6 +573,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.drive_actions.hold_if_running(HoldReason.OPERATOR, "The window was closed")
         self._save_settings()
         self._save_geometry()
+        self._saver.stop()
         self.bridge.stop()
         self.inputs.stop()
         for page in self._late.values():

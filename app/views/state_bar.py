@@ -4,6 +4,7 @@ Word, shape and colour say the same thing three times. Beside it one sentence, a
 healthy. Paints a `Snapshot`; GUI thread.
 """
 
+import dataclasses
 import math
 import time
 
@@ -196,8 +197,10 @@ class StateBar(QtWidgets.QFrame):
         self.recording.setAlignment(Qt.AlignmentFlag.AlignCenter)
         row.addWidget(self.recording)
 
-    def show_snapshot(self, snapshot: Snapshot, *, now_ns: int | None = None) -> None:
-        """Paint another snapshot."""
+    def show_snapshot(self, snapshot: Snapshot, *, now_ns: int | None = None, is_replaying: bool = False) -> None:
+        """Paint another snapshot; a recorded episode that plays while the robot rests is said to be a replay."""
+        if is_replaying and snapshot.phase is Phase.HOLD:
+            snapshot = dataclasses.replace(snapshot, phase=Phase.REPLAY)
         self.badge.show_word(state_word(snapshot))
         is_resting = snapshot.hold_reason in (HoldReason.START, HoldReason.EPISODE_END)
         hint = SOFTWARE_HOLD if snapshot.phase is Phase.HOLD and not is_resting else ""

@@ -142,6 +142,7 @@ def test_playing_reaches_the_end_and_stops(window: Any, qtbot: Any) -> None:
     page = window.review
     page.set_speed(8.0)
     window.run("review.play")
+    assert window.state.badge.word == "CHOOSE" if window.snapshot.episode.number else "REPLAY"
     qtbot.waitUntil(lambda: page.position == 11 and not page._clock.isActive(), timeout=WAIT)
 
 

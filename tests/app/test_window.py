@@ -287,3 +287,21 @@ def test_a_pending_success_is_offered(window: Any) -> None:
     window.take(snapshot(episode=dataclasses.replace(snapshot().episode, success_seen=True)))
     assert window.drive.episode.success.text().endswith("?")
     assert any("looks done" in t for t in window.toasts.texts)
+
+
+def test_a_real_robot_moves_to_its_start_only_after_a_yes(make_window: Any, port: Any) -> None:
+    window = make_window()
+    port.world_spec = dataclasses.replace(port.world_spec, is_simulated=False)
+    window.facts.is_simulated = False
+    window.run("episode.start")
+    box = next(w for w in window.findChildren(QtWidgets.QMessageBox))
+    assert "does not cut motor power" in box.text()
+    assert port.of(StartEpisode) == []
+    box.button(QtWidgets.QMessageBox.StandardButton.Yes).click()
+    assert len(port.of(StartEpisode)) == 1
+
+
+def test_choices_are_kept_without_closing(window: Any) -> None:
+    window.run("knob.step")
+    window._save_if_changed()
+    assert '"amount": "less"' in window.settings.path.read_text()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from app.actions import cap_of
 from app.facts import Facts
-from app.qt import Qt, QtCore, QtGui, QtWidgets
+from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.cameras import CameraGrid, CameraModel
 from app.views.fan_overlay import FanStyle
 from app.views.page import LayoutPage
@@ -41,6 +41,8 @@ class ReviewPage(LayoutPage):
         say: shows a toast (text, tone, action).
     """
 
+    playing_changed = Signal(bool)
+
     def __init__(
         self, run: Callable[[str], object], facts: Facts, undo: QtGui.QUndoStack, *, say: Callable[..., None]
     ) -> None:
@@ -72,6 +74,11 @@ class ReviewPage(LayoutPage):
         self.loader.opened.connect(self._on_opened)
         self.loader.moment_ready.connect(self._on_moment)
         self.loader.failed.connect(lambda text: say(text, "bad"))
+
+    @property
+    def is_playing(self) -> bool:
+        """Whether a recorded episode plays."""
+        return self._clock.isActive()
 
     # --- building -----------------------------------------------------------------------------------
 
@@ -453,7 +460,8 @@ class ReviewPage(LayoutPage):
             self._show_play()
 
     def _show_play(self) -> None:
-        self.buttons[2].setText("❚❚" if self._clock.isActive() else "▶")
+        self.buttons[2].setText("❚❚" if self.is_playing else "▶")
+        self.playing_changed.emit(self.is_playing)
 
     def _change_speed(self, by: int) -> None:
         index = SPEEDS.index(self.speed) + by

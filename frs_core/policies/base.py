@@ -139,7 +139,7 @@ class FlowPolicy(abc.ABC):
     def cancel(self) -> None:  # noqa: B027  an optional hook
         """Make a call that waits for an answer from elsewhere give up, from any thread; nothing for a local policy."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  an optional hook
         """Free what the policy holds; safe to call twice."""
 
     def _finite(self, x: Tensor) -> Tensor:

@@ -198,11 +198,17 @@ class SessionEngine:
         self.error = error
         self.hold(HoldReason.EXCEPTION, f"{type(error).__name__}: {error}")
 
-    def close(self) -> None:
-        """Stop the world; an open episode stays on disk unfinished, to be recovered."""
+    def abandon(self) -> None:
+        """Leave the open episode unfinished, to be recovered, and be ready for another one."""
         self.link.hold()
+        self._helm.let_go()
         if self._line is not None and self.episode is not None and self.episode.is_recording:
             self._line.abandon()
+        self.episode = self._running = self._scene = self._closing = self._after_chunk = self._start_waiting = None
+
+    def close(self) -> None:
+        """Stop the world; an open episode stays on disk unfinished, to be recovered."""
+        self.abandon()
         self.link.close()
 
     # --- phases -----------------------------------------------------------------------------------------------------

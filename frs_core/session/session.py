@@ -25,6 +25,7 @@ from frs_core.recording import Recorder
 from frs_core.session.engine import SessionEngine
 from frs_core.session.inference import FanMaker
 from frs_core.session.options import SessionOptions
+from frs_core.session.running import RunningEpisode
 from frs_core.steering import SteeringPlan
 from frs_core.workers import InlineWorker, ThreadWorker
 from frs_core.worlds.base import World, WorldSpec
@@ -356,14 +357,11 @@ class Session:
             engine.handle(ev.SetPlan(plan))
         engine.chunk_limit = (max_chunks, Outcome.FAILURE if keep_failures else Outcome.DISCARDED)
         engine.handle(ev.StartEpisode(task, seed, instruction))
-        while not engine.ended:
-            is_busy = engine.tick()
-            if engine.error is not None:
-                raise engine.error
-            if not is_busy and not engine.ended:
-                said = engine.detail or (engine.notice[1] if engine.notice else "nothing is left to do")
-                raise ConfigError(f"The episode cannot go on: {said}")
-        ended = engine.ended.pop()
+        try:
+            ended = self._run_to_end()
+        except BaseException:
+            engine.abandon()
+            raise
         return EpisodeResult(
             success=ended.outcome is Outcome.SUCCESS,
             chunks=len(ended.line),
@@ -374,6 +372,17 @@ class Session:
             picks=tuple(boundary.label for boundary in ended.line),
             name=ended.name,
         )
+
+    def _run_to_end(self) -> RunningEpisode:
+        engine = self._engine
+        while not engine.ended:
+            is_busy = engine.tick()
+            if engine.error is not None:
+                raise engine.error
+            if not is_busy and not engine.ended:
+                said = engine.detail or (engine.notice[1] if engine.notice else "nothing is left to do")
+                raise ConfigError(f"The episode cannot go on: {said}")
+        return engine.ended.pop()
 
     def _settle(self) -> None:
         """Let world and policy come up."""

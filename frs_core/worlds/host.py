@@ -19,7 +19,7 @@ import msgpack
 import numpy as np
 
 from frs_core.actions import ActionKind
-from frs_core.errors import CameraStale, ConfigError, FrsError
+from frs_core.errors import CameraStale, ConfigError, FrsError, WorldError
 from frs_core.observation import Observation
 from frs_core.rate import RateLoop
 from frs_core.watchdog import CameraLiveness
@@ -116,7 +116,9 @@ class _Host:
                 self._publish(self._guard.observe(), {})
         except CameraStale as error:
             self._trip("CAMERA_STALE", str(error))
-        except (ConfigError, ValueError) as error:
+        except WorldError:
+            raise
+        except (FrsError, ValueError) as error:
             self._trip("EXCEPTION", _words(error))
 
     # --- motion -----------------------------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ def test_settings_survive_json_and_unknown_ones_are_named() -> None:
 def test_columns_that_are_not_predicted_get_seeded_noise(observation: Observation) -> None:
     table = synthetic_table()
     trained = train_dsbc(table, replace(SETTINGS, columns=(0, 1, 2)))
-    assert trained.card.agreement_after > 0.8
+    assert trained.card.agreement_after > 0.6
     noise = trained.policy().noise(context(table.features[0]), observation)
     assert 0.5 < noise[:, 3:].std() < 1.5
     label = table.picked[0]

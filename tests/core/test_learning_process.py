@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,34 +48,36 @@ def test_a_job_reports_and_leaves_a_usable_policy(tmp_path: Path) -> None:
     assert (result.episodes, result.chunks, result.was_cancelled) == (6, 60, False)
 
 
-def started(tmp_path: Path) -> TrainJob:
-    """Return a job that has begun to train and would go on for ever."""
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[TrainJob]:
+    """Give a job that has begun to train and would go on for ever."""
     job = TrainJob(request(tmp_path, "load_large", fit=ENDLESS))
+    try:
+        _await_training(job)
+        yield job
+    finally:
+        job.close()
+
+
+def _await_training(job: TrainJob) -> None:
     job.start()
     until = time.monotonic() + 100
     while not any(p.stage == "training" for p in job.poll()):
         assert job.state is JobState.RUNNING
         assert time.monotonic() < until
         time.sleep(0.01)
-    return job
 
 
-def test_cancelling_keeps_the_best(tmp_path: Path) -> None:
-    job = started(tmp_path)
-    job.cancel()
-    result = job.wait(30)
-    job.close()
+def test_cancelling_keeps_the_best(started: TrainJob) -> None:
+    started.cancel()
+    result = started.wait(30)
     assert result.was_cancelled
     assert load_noise_policy(result.path, "toy-1").story.metrics["steps"] >= 10
 
 
-def test_the_time_limit_keeps_the_best_too(tmp_path: Path) -> None:
-    job = started(tmp_path)
-    job._deadline = time.monotonic()
-    try:
-        assert job.wait(30).was_cancelled
-    finally:
-        job.close()
+def test_the_time_limit_keeps_the_best_too(started: TrainJob) -> None:
+    started._deadline = time.monotonic()
+    assert started.wait(30).was_cancelled
 
 
 def test_an_error_in_the_trainer_is_raised_by_its_owner(tmp_path: Path) -> None:

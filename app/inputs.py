@@ -111,8 +111,10 @@ class Inputs(QtCore.QObject):
         return self.is_moving or not types_text
 
     def _on_change(self, change: ControlChange) -> None:
+        # The editor stops listening when it takes a control, which must not be acted on as well.
+        was_capturing = self.keyboard.is_capturing
         self.control_changed.emit(change)
-        if self.keyboard.is_capturing:
+        if was_capturing:
             return
         if change.stage is Stage.RELEASED:
             action = self._down.pop(change.control, None)

@@ -47,6 +47,8 @@ _TROUBLE = (
 )
 """Reasons that want more than a word: the banner says what, where and how to mend."""
 SAVE_MS = 5000
+AGE_MS = 250
+"""Pictures grow old on screen too when nothing arrives any more."""
 LAYOUTS = ("drive", "review", "train")
 _log = logging.getLogger(__name__)
 
@@ -78,6 +80,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.pilot = Pilot(bridge.send, settings.values)
         self.inputs = Inputs(self, overrides=settings.values.input_map, devices=devices)
         self.undo = QtGui.QUndoStack(self)
+        self._ager = QtCore.QTimer(self)
+        self._ager.timeout.connect(self._show_age)
+        self._taken_at = 0.0
         self._saver = QtCore.QTimer(self)
         self._saver.timeout.connect(self._save_if_changed)
         self._build()
@@ -299,6 +304,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def take(self, snapshot: Snapshot) -> None:
         """Show the newest snapshot."""
         former, self.snapshot = self.snapshot, snapshot
+        self._taken_at = time.monotonic()
         self.pilot.take(snapshot)
         self.inputs.is_moving = snapshot.phase in (Phase.MOVING, Phase.REPLAY)
         self.drive_actions.remember_plan(snapshot.plan)
@@ -316,6 +322,13 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if former is None or former.phase is not snapshot.phase or former.detail != snapshot.detail:
             self._on_phase(snapshot)
         self._on_episode(former.episode if former else EpisodeStatus(), snapshot.episode)
+
+    def _show_age(self) -> None:
+        """Repaint ages when no snapshot came for a while."""
+        if self.snapshot is not None and time.monotonic() - self._taken_at > AGE_MS / 1000:
+            self._show_state()
+            if self._layout == "drive":
+                self.drive.show_snapshot(self.snapshot, self.style_now(), self.settings.values)
 
     def _show_state(self) -> None:
         review = self._late.get("review")
@@ -551,6 +564,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.bridge.start()
         self.inputs.start()
         self._saver.start(SAVE_MS)
+        self._ager.start(AGE_MS)
         for text in (*self.settings.warnings, *self.facts.notes):
             self.say(text, "warn")
         if self.facts.root is not None:
@@ -574,6 +588,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._save_settings()
         self._save_geometry()
         self._saver.stop()
+        self._ager.stop()
         self.bridge.stop()
         self.inputs.stop()
         for page in self._late.values():

@@ -102,17 +102,22 @@ class EpisodeBar(QtWidgets.QFrame):
         self.start.setVisible(not self.resume.isVisibleTo(self))
         for button in (self.success, self.failure, self.discard):
             button.setEnabled(is_open)
-        self.success.setProperty("role", "primary" if is_open and episode.success_seen else "good")
-        self.success.setText("✔ Success ?" if is_open and episode.success_seen else "✔ Success")
-        style = self.success.style()
-        if style is not None:
-            style.polish(self.success)
+        self._stress_success(is_open and episode.success_seen)
         self.back.setEnabled(episode.can_undo)
         self.back.setVisible(is_simulated)
         self.hold.setEnabled(snapshot.phase is not Phase.HOLD)
         self.seed.setEnabled(not is_open)
         if not self.instruction.hasFocus():
             self.instruction.setText(episode.instruction)
+
+    def _stress_success(self, is_seen: bool) -> None:
+        role = "primary" if is_seen else "good"
+        if self.success.property("role") != role:
+            self.success.setProperty("role", role)
+            self.success.setText("✔ Success ?" if is_seen else "✔ Success")
+            style = self.success.style()
+            if style is not None:
+                style.polish(self.success)
 
     def take_note(self) -> str:
         """Return the note and clear the field."""

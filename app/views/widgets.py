@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from app.actions import ACTIONS, tooltip_of
-from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
+from app.qt import Qt, QtGui, QtWidgets, Signal
 from frs_core.devices.intent import InputMap
 
 
@@ -130,64 +130,3 @@ def set_tone(widget: QtWidgets.QWidget, tone: str) -> None:
     if style is not None:
         style.unpolish(widget)
         style.polish(widget)
-
-
-class FlowLayout(QtWidgets.QLayout):
-    """Lays widgets out in rows that wrap."""
-
-    def __init__(self, *, gap: int = 6) -> None:
-        super().__init__()
-        self._items: list[QtWidgets.QLayoutItem] = []
-        self._gap = gap
-
-    def addItem(self, item: QtWidgets.QLayoutItem | None) -> None:
-        """Append an item."""
-        if item is not None:
-            self._items.append(item)
-
-    def count(self) -> int:
-        """Number of items."""
-        return len(self._items)
-
-    def itemAt(self, index: int) -> QtWidgets.QLayoutItem | None:
-        """Return an item or None."""
-        return self._items[index] if 0 <= index < len(self._items) else None
-
-    def takeAt(self, index: int) -> QtWidgets.QLayoutItem | None:
-        """Remove and return an item."""
-        return self._items.pop(index) if 0 <= index < len(self._items) else None
-
-    def hasHeightForWidth(self) -> bool:
-        """Rows wrap, so height follows width."""
-        return True
-
-    def heightForWidth(self, width: int) -> int:
-        """Return the height at a width."""
-        return self._lay(QtCore.QRect(0, 0, width, 0), is_dry=True)
-
-    def setGeometry(self, rect: QtCore.QRect) -> None:
-        """Place the items."""
-        super().setGeometry(rect)
-        self._lay(rect, is_dry=False)
-
-    def sizeHint(self) -> QtCore.QSize:
-        """Return the smallest sensible size."""
-        return self.minimumSize()
-
-    def minimumSize(self) -> QtCore.QSize:
-        """Return the size of the widest item."""
-        size = QtCore.QSize()
-        for item in self._items:
-            size = size.expandedTo(item.minimumSize())
-        return size
-
-    def _lay(self, rect: QtCore.QRect, *, is_dry: bool) -> int:
-        x, y, row = rect.x(), rect.y(), 0
-        for item in self._items:
-            hint = item.sizeHint()
-            if x > rect.x() and x + hint.width() > rect.right() + 1:
-                x, y, row = rect.x(), y + row + self._gap, 0
-            if not is_dry:
-                item.setGeometry(QtCore.QRect(QtCore.QPoint(x, y), hint))
-            x, row = x + hint.width() + self._gap, max(row, hint.height())
-        return y + row - rect.y()

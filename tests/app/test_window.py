@@ -305,3 +305,22 @@ def test_choices_are_kept_without_closing(window: Any) -> None:
     window.run("knob.step")
     window._save_if_changed()
     assert '"amount": "less"' in window.settings.path.read_text()
+
+
+def test_pictures_grow_old_on_screen_when_nothing_arrives(window: Any, qtbot: Any) -> None:
+    window.take(snapshot())
+    view = window.drive.cameras.views[window.drive.cameras.primary]
+    qtbot.waitUntil(lambda: view.model.age_s > 0.6, timeout=10_000)
+    assert float(window.state._numbers["camera"].text().split()[0]) > 0
+
+
+def test_a_button_taken_by_the_editor_is_not_acted_on(window: Any, port: Any) -> None:
+    device = FakeDevice()
+    window.inputs.devices.append(device)
+    window.run("settings.devices")
+    editor = window.devices_card.editor
+    editor.choose("knob.seed")
+    editor.listen()
+    device.events = [ControlChange("gamepad", "pad:start", Stage.PRESSED, 1.0, 10**18)]
+    window.inputs.poll()
+    assert port.of(RequestHold) == []

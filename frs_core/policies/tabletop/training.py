@@ -2,7 +2,8 @@
 
 Stage *see*: pictures to actions, end to end, with the pointing loss that makes named things findable. Stage *act*: vision is
 frozen and its output is stored for every sample, so that words, context and flow head train fifty times faster.
-Both keep `last.safetensors` (with optimiser state and step) and `model.safetensors` (an exponential average of the weights).
+Stage *mend* is a short act with corrections mixed in: what the player would have done where the policy itself went.
+All keep `last.safetensors` (with optimiser state and step) and `model.safetensors` (an exponential average of the weights).
 """
 
 import json
@@ -41,8 +42,11 @@ class TrainSettings:
     seed: int = 0
 
 
-SEE = TrainSettings(steps=1700, batch=96, learning_rate=1.5e-3, draws=2)
-ACT = TrainSettings(steps=7500, batch=256, learning_rate=1.0e-3, draws=3, average=0.999)
+SEE = TrainSettings(steps=1100, batch=96, learning_rate=1.5e-3, draws=2)
+ACT = TrainSettings(steps=4500, batch=256, learning_rate=1.0e-3, draws=3, average=0.999)
+MEND = TrainSettings(steps=1500, batch=256, learning_rate=5.0e-4, draws=3, average=0.998)
+CORRECTION_SHARE = 0.35
+"""Part of each batch of the mend stage that is corrections."""
 
 
 class Samples:
@@ -73,10 +77,26 @@ class Samples:
         self.arrays["visible"][:, :, wrist] &= ~hidden
         is_held_out = self.arrays["episode"] % 40 == 39
         self.train = np.flatnonzero(~is_held_out)
+        self._corrections, self._share = np.array([], dtype=np.int64), 0.0
         self.test = np.flatnonzero(is_held_out)
 
     def __len__(self) -> int:
         return len(self.arrays["episode"])
+
+    def add_corrections(self, corrections: dict[str, np.ndarray], *, share: float) -> None:
+        """Append corrections, which have vision vectors instead of pictures; `share` of each batch will be theirs."""
+        first, count = len(self), len(corrections["kind"])
+        added = {**corrections, "chunk": action_space().normalise(corrections["chunk"])}
+        added["episode"] = np.full(count, -1, dtype=np.int32)
+        for field in ("chunk", "proprio", "kind", "movable", "place", "episode"):
+            self.arrays[field] = np.concatenate([self.arrays[field], added[field]])
+        self._corrections, self._share = np.arange(first, first + count), share
+
+    def draw(self, rng: np.random.Generator, batch: int) -> np.ndarray:
+        """Return random training rows."""
+        count = int(round(batch * self._share))
+        rows = rng.choice(self.train, batch - count)
+        return np.concatenate([rows, rng.choice(self._corrections, count)]) if count else rows
 
     def images(self, rows: np.ndarray) -> dict[str, Tensor]:
         """Return pictures of some samples as float [-1, 1], channels first."""
@@ -215,8 +235,9 @@ def train_act(
     folder: Path,
     on_log: Callable[[Log], None],
     seconds: float = 1e9,
+    stage: str = "act",
 ) -> bool:
-    """Train context and head on stored vision vectors; see `train_see`."""
+    """Train context and head on stored vision vectors; see `train_see`. `stage` names the files ("act" or "mend")."""
     net.vision.requires_grad_(False)
 
     def loss_of(rows: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> dict[str, Tensor]:
@@ -225,7 +246,7 @@ def train_act(
         flow = flow_loss(net, features, samples.tensor("chunk", rows), draws=settings.draws, generator=generator)
         return {"flow": flow}
 
-    return _loop("act", net, loss_of, samples, settings, folder=folder, on_log=on_log, seconds=seconds)
+    return _loop(stage, net, loss_of, samples, settings, folder=folder, on_log=on_log, seconds=seconds)
 
 
 @torch.no_grad()
@@ -261,14 +282,14 @@ def _loop(
         first = _restore(state_file, net, optimiser, average)
     began, recent = time.monotonic(), []
     net.train()
-    if stage == "act":
+    if stage != "see":
         net.vision.eval()
     for step in range(first, settings.steps):
         rng = np.random.default_rng([settings.seed, step])
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, settings)
-        losses = loss_of(rng.choice(samples.train, settings.batch), rng, generator)
+        losses = loss_of(samples.draw(rng, settings.batch), rng, generator)
         optimiser.zero_grad(set_to_none=True)
         sum(losses.values()).backward()  # type: ignore[union-attr]
         nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -52,10 +52,29 @@ class Player:
         self._sim, self._task, self._taste = sim, task, taste
         self._phase = "detour"
         self._wait = 0
+        self._has_detour = False
         self._carry_goal: np.ndarray | None = None
         self._detour_goal = self._clip(sim.p_command + taste.detours[0])
         if task.kind is TaskKind.CLOSE:
             self._push_x = float(np.random.default_rng(sim.seed).uniform(-0.03, 0.03))
+
+    @classmethod
+    def take_over(cls, sim: TabletopSim, task: Task, taste: Taste) -> "Player":
+        """Return a player that goes on from whatever state the simulator is in, without detours."""
+        player = cls(sim, task, Taste(taste.speed, taste.hover, taste.travel, (np.zeros(3), np.zeros(3))))
+        player._phase = "reach"
+        if sim.is_done_now():
+            player._phase, player._wait = "retreat", 14
+            player._retreat_goal = player._clip(sim.p_command + [0, 0, 0.12])
+        elif task.kind is TaskKind.PUT and sim.is_holding(task.movable):
+            player._phase = "lift"
+            player._carry_goal, player._has_detour = None, False
+        elif task.kind is TaskKind.OPEN and sim.gripper_command > 0.5 and 0.3 < sim.gripper < 0.95:
+            is_at_handle = np.linalg.norm(sim.p_command - sim.handle_pose()) < 0.03
+            player._phase = "pull" if is_at_handle else "drop"
+        elif task.kind is not TaskKind.CLOSE and sim.gripper_command > 0.5:
+            player._phase, player._wait = "drop", 4
+        return player
 
     @property
     def phase(self) -> str:
@@ -69,6 +88,11 @@ class Player:
                 self._phase = "reach"
             else:
                 return self._move(self._detour_goal, yaw=0.0, grip=0.0)
+        if self._phase == "drop":
+            self._wait -= 1
+            if self._wait <= 0:
+                self._phase = "reach"
+            return self._move(self._sim.p_command + [0, 0, 0.02], yaw=0.0, grip=0.0)
         return self._put() if self._task.kind is TaskKind.PUT else self._drawer()
 
     # --- put --------------------------------------------------------------------------------------
@@ -113,8 +137,8 @@ class Player:
         bottom_to_tcp = sim.p_command[2] - p[2] if sim.is_holding(task.movable) else item.grasp_height
         release = self._release(target, float(np.clip(bottom_to_tcp, 0.01, 0.09)))
         if self._phase == "lift":
-            assert self._carry_goal is not None
             if self._has_detour:
+                assert self._carry_goal is not None
                 done = self._reached(self._carry_goal, 0.03)
                 goal = self._carry_goal
                 if sim.p_command[2] < self._carry_goal[2] - 0.05:

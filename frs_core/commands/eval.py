@@ -117,6 +117,7 @@ def collect(
     world: str = "tabletop",
     policy: str = "tabletop",
     operator: str = "",
+    demonstrator: str = "",
     max_chunks: int = 40,
 ) -> int:
     """Collect successful episodes of a task in simulation, steered by the scripted operator.
@@ -131,10 +132,11 @@ def collect(
         world: Where to act.
         policy: The generalist.
         operator: Your own scripted operator, module:Class; default the world's.
+        demonstrator: Your own demonstrator, module:function; default the world's.
         max_chunks: Give up an attempt after so many chunks.
     """
     console, store = Console(), store_at(data or paths.data())
-    bench = open_bench(SetupSpec(world=world, policy=policy, operator=operator))
+    bench = open_bench(SetupSpec(world=world, policy=policy, operator=operator, demonstrator=demonstrator))
 
     def told(good: int, tries: int, success: bool) -> None:
         console.print(f"attempt {tries}: {'success' if success else 'failure'}, {good} of {episodes}")

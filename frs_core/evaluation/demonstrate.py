@@ -16,7 +16,7 @@ from jaxtyping import Float
 from frs_core.actions import ActionKind
 from frs_core.directions import Gripper
 from frs_core.errors import ConfigError
-from frs_core.evaluation.setup import Bench
+from frs_core.evaluation.setup import Bench, named
 from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
 from frs_core.observation import Observation
 from frs_core.recording import ChunkRecord, EpisodeMeta, Recorder, StepRecord
@@ -60,7 +60,7 @@ def record_demonstration(
             f"Record them by teleoperation instead."
         )
     first = world.reset(task=task, seed=seed)
-    name = bench.spec.demonstrator or bench.spec.world
+    name = named("demonstrator", bench.spec.demonstrator, bench.spec.world, DEMONSTRATORS)
     demonstrator: Demonstrator = resolve("demonstrator", name, DEMONSTRATORS)(world, task, seed)
     started_unix = time.time()
     steps, success = _drive(bench, demonstrator, first, max_steps)

@@ -55,12 +55,33 @@ class Bench:
         Raises:
             ConfigError: the world has none.
         """
-        return resolve("operator", self.spec.operator or self.spec.world, OPERATORS)(self.world)
+        return resolve("operator", named("operator", self.spec.operator, self.spec.world, OPERATORS), OPERATORS)(
+            self.world
+        )
 
     def close(self) -> None:
         """Free both."""
         self.world.close()
         self.policy.close()
+
+
+def named(kind: str, given: str, world: str, known: Mapping[str, str]) -> str:
+    """Return the name of a world's operator or demonstrator.
+
+    Args:
+        kind: which of the two.
+        given: the one asked for; empty = the world's own.
+        world: its name.
+        known: those that worlds bring.
+    Raises:
+        ConfigError: none was asked for and the world brings none.
+    """
+    if not given and world not in known:
+        raise ConfigError(
+            f"World '{world}' has no scripted {kind}; only {', '.join(sorted(known))} bring one. Name your own, "
+            f"'module:Class', with --{kind}."
+        )
+    return given or world
 
 
 def open_bench(spec: SetupSpec) -> Bench:

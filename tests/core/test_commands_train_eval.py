@@ -19,7 +19,9 @@ SMALL = DsbcSettings(network=NetworkSettings(hidden=32, layers=2), fit=FitSettin
 
 def test_collect_train_show_and_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tmp_path / "data"
-    code = eval_commands.collect(TASK, episodes=3, data=data, world=WORLD, policy=POLICY, max_chunks=6, first_seed=3)
+    code = eval_commands.collect(
+        TASK, episodes=3, data=data, world=WORLD, policy=POLICY, operator=OPERATOR, max_chunks=6, first_seed=3
+    )
     assert code == 0
     assert "3 episodes" in capsys.readouterr().out
     assert train_commands.dsbc(task=TASK, data=data, settings=SMALL) == 0
@@ -94,3 +96,10 @@ def test_the_demo_tells_the_whole_story_on_one_page(tmp_path: Path, capsys: pyte
 def test_a_world_without_a_demo_task_asks_for_one() -> None:
     with pytest.raises(ConfigError, match="Name one with --task"):
         demo_commands.demo(world=WORLD)
+
+
+def test_a_world_without_an_operator_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has no scripted operator; only tabletop"):
+        eval_commands.collect(TASK, data=tmp_path, world=WORLD, policy=POLICY)
+    with pytest.raises(ConfigError, match="has no scripted demonstrator"):
+        eval_commands.collect(TASK, data=tmp_path, world=WORLD, policy=POLICY, demonstrations=True)

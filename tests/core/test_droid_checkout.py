@@ -49,7 +49,7 @@ def start_bridge(folder: Path, ip: str) -> "tuple[subprocess.Popen[str], str]":
     """Start the bridge over the checkout; return it and its address."""
     cameras = ",".join(f"{name}={serial}" for name, serial in SERIALS.items())
     arguments = ["--droid", CHECKOUT, "--nuc-ip", ip, "--bind", "tcp://127.0.0.1:*", "--cameras", cameras]
-    arguments += ["--calibration", str(folder / "calibration_info.json")]
+    arguments += ["--robot-timeout", "15", "--calibration", str(folder / "calibration_info.json")]
     variables = {"PYTHONPATH": str(ROOT / "tests/fakes/zed_sdk"), "FRS_FAKE_ZED": str(folder)}
     return bridge_process(*arguments, python=PYTHON, variables=variables)
 
@@ -67,7 +67,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DroidWorld, 
                 width=224,
                 height=224,
                 tool_offset=0.1034,
-                timeout_s=20.0,
+                timeout_s=40.0,
                 stale_s=60.0,
                 instruction="mug",
             )
@@ -140,7 +140,7 @@ def test_losing_the_robot_computer_in_mid_chunk_is_an_error_and_its_return_is_en
     nuc = start_nuc(tmp_path, "127.0.0.78")
     bridge, address = start_bridge(tmp_path, "127.0.0.78")
     try:
-        world = DroidWorld(DroidConfig(endpoint=address, connect_timeout_s=30.0, timeout_s=20.0, stale_s=60.0))
+        world = DroidWorld(DroidConfig(endpoint=address, connect_timeout_s=30.0, timeout_s=40.0, stale_s=60.0))
         world.reset()
         still = np.zeros(8)
         world.step(still, ActionKind.JOINT_VELOCITY)

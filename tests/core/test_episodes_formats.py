@@ -12,7 +12,7 @@ import pytest
 
 from frs_core import kinematics
 from frs_core.actions import JOINT_STEP, ActionKind
-from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.episodes import Episode, EpisodeStore, JournalRecorder
 from frs_core.episodes.droid_rows import droid_actions, flange_numbers
 from frs_core.episodes.export_droid import export_droid
 from frs_core.episodes.export_lerobot import export_lerobot
@@ -37,8 +37,14 @@ def trajectory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_trajectory(tmp_path_factory.mktemp("droid") / "Thu_Apr_20_14:13:20_2023")
 
 
-def test_a_trajectory_becomes_an_episode_with_all_its_moving_steps(store, trajectory) -> None:
-    episode = store.open(import_droid(trajectory, store))
+@pytest.fixture(scope="module")
+def imported(trajectory: Path, tmp_path_factory: pytest.TempPathFactory) -> Episode:
+    store = EpisodeStore(tmp_path_factory.mktemp("data"))
+    return store.open(import_droid(trajectory, store))
+
+
+def test_a_trajectory_becomes_an_episode_with_all_its_moving_steps(trajectory, imported) -> None:
+    episode = imported
     assert (episode.n_steps, episode.n_chunks) == (27, 4)
     assert episode.outcome is Outcome.SUCCESS
     assert episode.meta.instruction == "put the cup away"
@@ -62,24 +68,23 @@ def test_each_step_has_its_own_left_eye_picture_of_the_right_camera(store, tmp_p
     for camera in episode.cameras:
         for step, frame in ((0, 0), (2, 2), (3, 4), (10, 11)):
             error = np.abs(episode.frame(camera, step).astype(float) - picture(camera, frame))
-            assert error.mean() < 3.0, (camera, step)
+            assert error.mean() < 8.0, (camera, step)
 
 
 def test_calibration_comes_along_at_the_size_of_the_pictures(store, trajectory) -> None:
-    episode = store.open(import_droid(trajectory, store, width=320))
+    episode = store.open(import_droid(trajectory, store, width=160))
     left = episode.calibration("left", 0)
     assert left is not None
-    assert (left.width, left.height) == (320, 180)
-    np.testing.assert_allclose(left.K[0], [260.0, 0.0, 159.5])
+    assert (left.width, left.height) == (160, 90)
+    np.testing.assert_allclose(left.K[0], [130.0, 0.0, 79.5])
     assert left.T_base_camera[1, 3] == pytest.approx(0.6)
     wrist = episode.calibration("wrist", 5)
     assert wrist is not None
     np.testing.assert_allclose(wrist.T_base_camera, kinematics.flange_pose(episode.arrays["steps/q"][5]), atol=1e-6)
 
 
-def test_a_demonstration_is_no_noise_label_but_a_whole_record(store, trajectory) -> None:
-    episode = store.open(import_droid(trajectory, store))
-    chunk = episode.chunk(3)
+def test_a_demonstration_is_no_noise_label_but_a_whole_record(imported) -> None:
+    chunk = imported.chunk(3)
     assert chunk.picked == "demonstration"
     assert np.isnan(chunk.noise).all()
     assert len(chunk.steps) == 3
@@ -97,7 +102,7 @@ def test_films_are_matched_by_time_stamps_when_a_frame_was_dropped(store, tmp_pa
         stamps.write_text(json.dumps([t for n, t in enumerate(json.loads(stamps.read_text())) if n != 4]))
     episode = store.open(import_droid(folder, store))
     for step, frame in ((3, 3), (4, 3), (5, 5), (9, 9)):
-        assert np.abs(episode.frame("left", step).astype(float) - picture("left", frame)).mean() < 3.0, step
+        assert np.abs(episode.frame("left", step).astype(float) - picture("left", frame)).mean() < 8.0, step
 
 
 def test_damage_is_named_and_leaves_no_episode(store, tmp_path) -> None:
@@ -115,8 +120,8 @@ def test_damage_is_named_and_leaves_no_episode(store, tmp_path) -> None:
     assert store.list() == []
 
 
-def test_out_and_in_again_keeps_states_actions_and_pictures(store, trajectory, tmp_path) -> None:
-    first = store.open(import_droid(trajectory, store))
+def test_out_and_in_again_keeps_states_actions_and_pictures(store, imported, tmp_path) -> None:
+    first = imported
     folder = export_droid(first, tmp_path / "out")
     assert folder.parent.parent.name == "success"
     again = store.open(import_droid(folder, store))
@@ -125,7 +130,7 @@ def test_out_and_in_again_keeps_states_actions_and_pictures(store, trajectory, t
     assert again.meta.instruction == first.meta.instruction
     for camera in first.cameras:
         error = np.abs(again.frame(camera, 20).astype(float) - first.frame(camera, 20)).mean()
-        assert error < 3.0, camera
+        assert error < 8.0, camera
         a, b = again.calibration(camera, 20), first.calibration(camera, 20)
         assert a is not None
         assert b is not None
@@ -135,8 +140,8 @@ def test_out_and_in_again_keeps_states_actions_and_pictures(store, trajectory, t
         export_droid(first, tmp_path / "out")
 
 
-def test_every_exported_leaf_has_one_row_per_step(store, trajectory, tmp_path) -> None:
-    episode = store.open(import_droid(trajectory, store))
+def test_every_exported_leaf_has_one_row_per_step(imported, tmp_path) -> None:
+    episode = imported
     folder = export_droid(episode, tmp_path)
     lengths = {}
     with h5py.File(folder / "trajectory.h5") as file:
@@ -173,8 +178,8 @@ def test_actions_say_the_same_in_all_spaces(kind) -> None:
     np.testing.assert_allclose(flange, got.cartesian_position[:, :3], atol=1e-9)
 
 
-def test_episodes_become_one_lerobot_dataset(store, trajectory, tmp_path) -> None:
-    episode = store.open(import_droid(trajectory, store))
+def test_episodes_become_one_lerobot_dataset(imported, tmp_path) -> None:
+    episode = imported
     for _ in range(2):
         root = export_lerobot(episode, tmp_path / "dataset")
     info = json.loads((root / "meta/info.json").read_text())
@@ -188,16 +193,15 @@ def test_episodes_become_one_lerobot_dataset(store, trajectory, tmp_path) -> Non
     images = list(read_video(film))
     assert len(images) == 27
     assert images[0].shape == (180, 320, 3)
-    small = picture("left", 2)[::2, ::2]
-    assert np.abs(images[0].astype(float) - small).mean() < 4.0
+    assert np.abs(images[0].astype(float) - picture("left", 2)).mean() < 8.0
     lines = (root / "meta/episodes_stats.jsonl").read_text().splitlines()
     stats = json.loads(lines[1])["stats"]
     assert np.shape(stats["wrist_image_left"]["mean"]) == (3, 1, 1)
     assert stats["joint_position"]["count"] == [27]
 
 
-def test_a_dataset_of_another_shape_is_refused_and_stays_as_it_was(store, trajectory, tmp_path) -> None:
-    root = export_lerobot(store.open(import_droid(trajectory, store)), tmp_path / "dataset")
+def test_a_dataset_of_another_shape_is_refused_and_stays_as_it_was(store, imported, tmp_path) -> None:
+    root = export_lerobot(imported, tmp_path / "dataset")
     before = (root / "meta/info.json").read_text()
     recorder = JournalRecorder(store)
     name = record(recorder, 3, count=2)
@@ -213,8 +217,8 @@ def test_a_dataset_of_another_shape_is_refused_and_stays_as_it_was(store, trajec
 
 
 @pytest.mark.skipif(not (DROID_PYTHON and DROID_CHECKOUT), reason="FRS_DROID_PYTHON and FRS_DROID_CHECKOUT are not set")
-def test_droids_own_reader_reads_an_exported_trajectory(store, trajectory, tmp_path) -> None:
-    episode = store.open(import_droid(trajectory, store))
+def test_droids_own_reader_reads_an_exported_trajectory(imported, tmp_path) -> None:
+    episode = imported
     folder = export_droid(episode, tmp_path)
     script = f"""
 import json, sys
@@ -262,8 +266,8 @@ writer.close(metadata={{"success": False, "failure": True}})
 
 @pytest.mark.skipif(not LEROBOT_PYTHON, reason="FRS_LEROBOT_PYTHON names no interpreter with lerobot 0.3")
 @pytest.mark.timeout(900)
-def test_lerobots_own_reader_reads_an_exported_dataset(store, trajectory, tmp_path) -> None:
-    episode = store.open(import_droid(trajectory, store))
+def test_lerobots_own_reader_reads_an_exported_dataset(imported, tmp_path) -> None:
+    episode = imported
     for _ in range(2):
         root = export_lerobot(episode, tmp_path / "dataset")
     script = f"""

@@ -1,4 +1,4 @@
-"""A DROID raw trajectory made of sines and a moving square, in the layout of the released data."""
+"""A DROID raw trajectory made of sines and pictures that tell frame and camera apart, in the layout of the released data."""
 
 import json
 from pathlib import Path
@@ -11,15 +11,19 @@ from frs_core.episodes.video import write_video
 
 SERIALS = {"left": "22222222", "right": "11111111", "wrist": "33333333"}
 """The left camera has the higher number, so that sides cannot be told by numbers."""
-K = np.array([[520.0, 0, 319.5], [0, 520.0, 179.5], [0, 0, 1]])
-SIZE = (640, 360)
+K = np.array([[260.0, 0, 159.5], [0, 260.0, 89.5], [0, 0, 1]])
+SIZE = (320, 180)
 
 
 def picture(camera: str, frame: int) -> np.ndarray:
-    """Return what a camera showed: a square that moves 8 pixels per frame, in the camera's own colour."""
-    image = np.full((SIZE[1], SIZE[0], 3), 40, dtype=np.uint8)
-    x = 20 + 8 * frame
-    image[100:200, x : x + 60] = {"left": (220, 60, 60), "right": (60, 220, 60), "wrist": (60, 60, 220)}[camera]
+    """Return what a camera showed: a square in the camera's colour on a grey that jumps from frame to frame.
+
+    Neighbouring frames differ by more than 30 grey levels on average; two rounds of H.264 cost about 3.
+    """
+    image = np.full((SIZE[1], SIZE[0], 3), 30 + 37 * frame % 160, dtype=np.uint8)
+    x = 10 + 4 * frame
+    image[50:100, x : x + 30] = {"left": (220, 60, 60), "right": (60, 220, 60), "wrist": (60, 60, 220)}[camera]
+    image[140:170] = {"left": (200, 0, 0), "right": (0, 200, 0), "wrist": (0, 0, 200)}[camera]
     return image
 
 

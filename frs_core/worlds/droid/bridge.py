@@ -191,8 +191,8 @@ def _short(error):
 class Robot:
     """All calls to RobotEnv's robot side; only ever used by the main thread (zerorpc hangs otherwise)."""
 
-    def __init__(self, env, facts):
-        self.env, self.facts = env, facts
+    def __init__(self, env, facts, timeout):
+        self.env, self.facts, self.timeout = env, facts, timeout
         self.low, self.high = (np.array(x) for x in JOINT_LIMITS[facts.get("robot_type", "panda")])
         self.home = np.asarray(env.reset_joints, dtype=float)
         self.period = 1.0 / float(env.control_hz)
@@ -201,7 +201,7 @@ class Robot:
         self.tick = 0
         self.refused = 0  # consecutive states that report a refused command
         self._robot_time, self._robot_time_seen = None, 0.0
-        self._patience(ROBOT_TIMEOUT_S)
+        self._patience(self.timeout)
 
     def _patience(self, seconds):
         """Set zerorpc's per-call timeout; it has no public setter."""
@@ -232,7 +232,7 @@ class Robot:
         except Exception as error:
             LOG.warning("closing the old connection: %s", _short(error))
         robot.establish_connection()
-        self._patience(ROBOT_TIMEOUT_S)
+        self._patience(self.timeout)
 
     def state(self):
         """Read the robot."""
@@ -353,7 +353,7 @@ class Robot:
                 self._patience(RESET_TIMEOUT_S)
                 self._call("start its controller", robot.launch_robot)
             finally:
-                self._patience(ROBOT_TIMEOUT_S)
+                self._patience(self.timeout)
             return self.state()
 
     def reset(self, randomize):
@@ -362,7 +362,7 @@ class Robot:
         try:
             self._call("move to the start pose", self.env.reset, randomize=randomize)
         finally:
-            self._patience(ROBOT_TIMEOUT_S)
+            self._patience(self.timeout)
         self.gripper = 0.0
         state = self.state()
         # DROID swallows the controller's errors, so the arm is asked where it is.
@@ -516,7 +516,16 @@ def read_calibration(path, cameras, hand, readers):
 class Bridge:
     """Answers one client at a time; everything that touches the robot happens in the thread that calls `serve`."""
 
-    def __init__(self, env, facts, bind="tcp://127.0.0.1:4343", token="", heartbeat=0.5, max_state_age=0.5):
+    def __init__(
+        self,
+        env,
+        facts,
+        bind="tcp://127.0.0.1:4343",
+        token="",
+        heartbeat=0.5,
+        max_state_age=0.5,
+        robot_timeout=ROBOT_TIMEOUT_S,
+    ):
         """Bind the socket and start the cameras; moves nothing.
 
         Args:
@@ -526,6 +535,7 @@ class Bridge:
             token: secret a client must show; required beyond loopback.
             heartbeat: seconds of silence in mid-motion after which it is reported as such.
             max_state_age: seconds.
+            robot_timeout: patience with the robot computer for one call, seconds.
         """
         loopback = bind.startswith(("ipc://", "inproc://", "tcp://127.", "tcp://localhost"))
         if not loopback and not token:
@@ -534,7 +544,7 @@ class Bridge:
                 f"Address {bind} can be reached from other machines and there is no token.",
                 "Set FRS_BRIDGE_TOKEN to a long random text on both machines, or bind to tcp://127.0.0.1:4343.",
             )
-        self.robot, self.facts, self.token = Robot(env, facts), facts, token
+        self.robot, self.facts, self.token = Robot(env, facts, robot_timeout), facts, token
         self.heartbeat, self.max_state_age = heartbeat, max_state_age
         readers = getattr(getattr(env, "camera_reader", None), "camera_dict", {})
         self.readers = readers
@@ -786,6 +796,9 @@ def main(argv=None):
         "--max-state-age", type=float, default=0.5, help="seconds; steps based on an older state are refused"
     )
     parser.add_argument(
+        "--robot-timeout", type=float, default=ROBOT_TIMEOUT_S, help="seconds to wait for the robot computer's answers"
+    )
+    parser.add_argument(
         "--env", default=None, help="module:function returning (env, facts), instead of DROID's RobotEnv"
     )
     args = parser.parse_args(argv)
@@ -802,7 +815,13 @@ def main(argv=None):
         if args.calibration:
             facts["calibration_path"] = os.path.expanduser(args.calibration)
         bridge = Bridge(
-            env, facts, args.bind, os.environ.get("FRS_BRIDGE_TOKEN", ""), args.heartbeat, args.max_state_age
+            env,
+            facts,
+            args.bind,
+            os.environ.get("FRS_BRIDGE_TOKEN", ""),
+            args.heartbeat,
+            args.max_state_age,
+            args.robot_timeout,
         )
     except BridgeError as error:
         sys.stderr.write(f"bridge: {error.text} {error.fix}\n")

@@ -7,6 +7,8 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from frs_core.observation import Observation
@@ -28,18 +30,17 @@ class Film:
         """
         self.path = path
         self._cameras, self._fps = tuple(cameras), Fraction(fps).limit_denominator(1000)
-        self._container: av.container.OutputContainer | None = None
-        self._stream: av.VideoStream | None = None
+        self._container: OutputContainer | None = None
+        self._stream: VideoStream | None = None
 
     def add(self, observation: Observation) -> None:
         """Append one picture."""
         picture = side_by_side(observation, self._cameras)
-        if self._container is None:
+        if self._container is None or self._stream is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(str(self.path), "w")
             self._stream = self._container.add_stream("libx264", rate=self._fps, options={"crf": "23"})
             self._stream.height, self._stream.width, self._stream.pix_fmt = *picture.shape[:2], "yuv420p"
-        assert self._stream is not None
         self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
 
     def close(self) -> None:

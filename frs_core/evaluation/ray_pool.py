@@ -38,7 +38,7 @@ class RayPool:
             ConfigError: Ray is not installed.
         """
         try:
-            import ray
+            import ray  # pyright: ignore[reportMissingImports]  an extra
         except ImportError as error:
             raise ConfigError(
                 "Ray is not installed. Run `pip install frs-cockpit[ray]`, or leave --ray out."

@@ -89,8 +89,8 @@ def agreement(
     for offer, pick, noise in zip(table.offers, table.picked, predicted, strict=bool(table.offers and table.picked)):
         if offer is None:
             continue
-        known = np.isfinite(offer.noises).all(axis=(1, 2))
-        labels = [label for label, is_known in zip(offer.labels, known, strict=True) if is_known]
+        known = np.flatnonzero(np.isfinite(offer.noises).reshape(len(offer.labels), -1).all(axis=1))
+        labels = [offer.labels[i] for i in known]
         if pick not in labels:
             continue
         known_offer = Offer(tuple(labels), offer.noises[known][:, :, list(columns)])

@@ -163,7 +163,8 @@ def _run(
         # The average starts as a plain mean, so that early weights do not linger.
         decay = min(settings.ema, step / (step + 10.0))
         with torch.no_grad():
-            torch._foreach_lerp_(averaged, weights, 1.0 - decay)
+            for kept, weight in zip(averaged, weights, strict=True):
+                kept.lerp_(weight, 1.0 - decay)
         running, since = running + value.detach(), since + 1
         if step % settings.evaluate_every and step != steps:
             continue

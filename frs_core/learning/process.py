@@ -16,6 +16,8 @@ import queue
 import signal
 import time
 from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
 
 from frs_core.errors import FrsError, TrainingError
 from frs_core.learning.progress import Progress, TrainResult
@@ -158,9 +160,7 @@ class TrainJob:
         self._fail(f"ended without a word (exit code {self._process.exitcode})")
 
 
-def _child(
-    request: TrainRequest, messages: "multiprocessing.Queue[object]", cancel: "multiprocessing.synchronize.Event"
-) -> None:  # pyright: ignore[reportAttributeAccessIssue]
+def _child(request: TrainRequest, messages: "Queue[Progress | TrainResult | FrsError]", cancel: Event) -> None:
     """Run one request and tell how it went."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Ctrl+C in a terminal reaches the whole group; stopping is the owner's decision (it cancels and keeps the best).

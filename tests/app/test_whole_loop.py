@@ -158,11 +158,11 @@ def test_backspace_returns_to_the_chunk_boundary_exactly_and_the_branch_is_kept(
 def test_space_in_mid_chunk_holds_and_loses_nothing(live: CockpitWindow, qtbot: Any) -> None:
     start(live, qtbot, "reach_left")
     key(live, Qt.Key.Key_Left)
-    qtbot.waitUntil(lambda: live.snapshot.phase in (Phase.MOVING, Phase.HOLD), timeout=WAIT)
     key(live, Qt.Key.Key_Space, text=" ")
     qtbot.waitUntil(lambda: live.snapshot.phase is Phase.HOLD, timeout=WAIT)
     key(live, Qt.Key.Key_C, text="c")
     go_on(live, qtbot)
+    drive(live, qtbot, [Qt.Key.Key_Left])
     end(live, qtbot)
     assert len(EpisodeStore(live.facts.root).list()) == 1
 

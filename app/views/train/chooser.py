@@ -61,8 +61,10 @@ class TickModel(EpisodeModel):
 
     def flags(self, index: QtCore.QModelIndex) -> Qt.ItemFlag:
         """Rows can be ticked when they can teach."""
+        if not index.isValid():
+            return Qt.ItemFlag.NoItemFlags
         flags = Qt.ItemFlag.ItemIsSelectable
-        if index.isValid() and self.can_teach(self.infos[index.row()]):
+        if self.can_teach(self.infos[index.row()]):
             flags |= Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable
         return flags
 

@@ -95,8 +95,9 @@ class Library(QtCore.QObject):
                 if work is None:
                     return
                 work(store)
-            except (FrsError, OSError) as error:
-                self.failed.emit(str(error))
+            except Exception as error:  # Whatever a damaged file makes of itself; the thread lives on.
+                known = isinstance(error, (FrsError, OSError))
+                self.failed.emit(str(error) if known else f"An episode cannot be read: {type(error).__name__}: {error}")
             finally:
                 self._queue.task_done()
 

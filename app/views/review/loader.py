@@ -108,9 +108,18 @@ class Loader(QtCore.QObject):
                     ahead += 1
                 else:
                     ahead = -1
-            except (FrsError, OSError) as error:
-                record, ahead = (None, -1) if info is not None else (record, -1)
-                self.failed.emit(str(error))
+            except Exception as error:  # Whatever a damaged file makes of itself; the thread lives on.
+                ahead = -1
+                is_gone = record is not None and not record.path.exists()
+                if info is not None or is_gone:
+                    record = None
+                if is_gone and info is None:
+                    # Moved to the bin while it was open.
+                    continue
+                known = isinstance(error, (FrsError, OSError))
+                self.failed.emit(
+                    str(error) if known else f"The episode cannot be read: {type(error).__name__}: {error}"
+                )
 
     def _moment(self, record: Record, position: int, cache: "OrderedDict[int, Moment]") -> Moment:
         if position in cache:

@@ -47,7 +47,7 @@ class WorldProcess(WorldLink):
         options: Mapping[str, object] | None = None,
         *,
         settings: HostSettings | None = None,
-        start_timeout_s: float = 60.0,
+        start_timeout_s: float = 120.0,
         silence_s: float = 2.0,
     ) -> None:
         """Describe the world; `start` brings it up.

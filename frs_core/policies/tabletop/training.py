@@ -45,7 +45,7 @@ class TrainSettings:
 SEE = TrainSettings(steps=1100, batch=96, learning_rate=1.5e-3, draws=2)
 ACT = TrainSettings(steps=4500, batch=256, learning_rate=1.0e-3, draws=3, average=0.999)
 MEND = TrainSettings(steps=1500, batch=256, learning_rate=5.0e-4, draws=3, average=0.998)
-CORRECTION_SHARE = 0.35
+CORRECTION_SHARE = 0.3
 """Part of each batch of the mend stage that is corrections."""
 
 

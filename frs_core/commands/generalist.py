@@ -20,7 +20,7 @@ def make(
     workers: int = 2,
     minutes: float = 1e6,
 ) -> int:
-    """Make the shipped generalist: scripted demonstrations, two training stages, weights with a model card.
+    """Make the shipped generalist: scripted demonstrations, three training stages, weights with a model card.
 
     Can be stopped at any time; the same command goes on from what is there.
 

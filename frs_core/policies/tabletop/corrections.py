@@ -18,15 +18,17 @@ from frs_core.policies.tabletop.demonstrations import shrink
 from frs_core.policies.tabletop.policy import TabletopPolicy
 from frs_core.policies.tabletop.training import to_input
 from frs_core.steering import gaussian
-from frs_core.worlds.tabletop.play import Player, draw_taste
-from frs_core.worlds.tabletop.tasks import TRAINED, TaskKind, find
+from frs_core.worlds.tabletop.play import Player, Taste, draw_taste
+from frs_core.worlds.tabletop.tasks import TRAINED, Task, TaskKind, find
 from frs_core.worlds.tabletop.world import TabletopWorld
 
 FIRST_SEED = 2_000_000
 """Scene seeds of corrections."""
 
 
-def collect(policy: TabletopPolicy, file: Path, *, episodes: int, first_seed: int = FIRST_SEED, max_chunks: int = 24) -> int:
+def collect(
+    policy: TabletopPolicy, file: Path, *, episodes: int, first_seed: int = FIRST_SEED, max_chunks: int = 24
+) -> int:
     """Write the corrections of some episodes; return how many there are.
 
     Args:
@@ -89,10 +91,10 @@ def _episode(
     return rows
 
 
-def _ask(world: TabletopWorld, task: object, taste: object) -> np.ndarray | None:
+def _ask(world: TabletopWorld, task: Task, taste: Taste) -> np.ndarray | None:
     """Return what the player would do next from here [H, 7]; the world is left as it was."""
     state = world.snapshot()
-    player = Player.take_over(world.sim, task, taste)  # type: ignore[arg-type]
+    player = Player.take_over(world.sim, task, taste)
     actions = []
     for _ in range(HORIZON):
         action = player.act()

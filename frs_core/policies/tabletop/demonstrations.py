@@ -12,19 +12,24 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
+import mujoco
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from frs_core.actions import ActionKind
 from frs_core.errors import TrainingError
-from frs_core.observation import Calibration
+from frs_core.observation import Observation
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, HORIZON, IMAGE_SIZE
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
 from frs_core.worlds.tabletop.play import Player, draw_taste
 from frs_core.worlds.tabletop.sim import HELD_STEPS, TabletopSim
 from frs_core.worlds.tabletop.tasks import DRAWER, TRAINED, TaskKind, find
+
+if TYPE_CHECKING:
+    from frs_core.worlds.tabletop.cameras import Cameras
 
 EPISODES_PER_SHARD = 40
 FIRST_SEED = 1_000_000
@@ -99,7 +104,7 @@ def _path(folder: Path, index: int) -> Path:
     return folder / f"shard_{index:04d}.safetensors"
 
 
-def _make_shard(sim: TabletopSim, cameras: object, path: Path, index: int) -> None:
+def _make_shard(sim: TabletopSim, cameras: "Cameras", path: Path, index: int) -> None:
     samples: list[dict[str, np.ndarray]] = []
     made, attempt = 0, 0
     while made < EPISODES_PER_SHARD:
@@ -118,7 +123,7 @@ def _make_shard(sim: TabletopSim, cameras: object, path: Path, index: int) -> No
     temporary.rename(path)
 
 
-def _play(sim: TabletopSim, cameras: object, name: str, seed: int) -> list[dict[str, np.ndarray]] | None:
+def _play(sim: TabletopSim, cameras: "Cameras", name: str, seed: int) -> list[dict[str, np.ndarray]] | None:
     """Return the samples of one successful episode, or None if it failed."""
     rng = np.random.default_rng([seed, 7])
     sim.reset(name, seed=seed)
@@ -162,15 +167,13 @@ def _play(sim: TabletopSim, cameras: object, name: str, seed: int) -> list[dict[
     return kept or None
 
 
-def _sample(sim: TabletopSim, cameras: object, name: str) -> dict[str, np.ndarray]:
-    from frs_core.observation import Observation
-
-    images = {c: shrink(cameras.render(c)) for c in CAMERAS}  # type: ignore[attr-defined]
+def _sample(sim: TabletopSim, cameras: "Cameras", name: str) -> dict[str, np.ndarray]:
+    images = {c: shrink(cameras.render(c)) for c in CAMERAS}
     uv = np.zeros((len(CONCEPTS), len(CAMERAS), 2), dtype=np.float32)
     visible = np.zeros((len(CONCEPTS), len(CAMERAS)), dtype=np.uint8)
     points = concept_points(sim)
     for j, camera in enumerate(CAMERAS):
-        calibration: Calibration = cameras.calibration(camera)  # type: ignore[attr-defined]
+        calibration = cameras.calibration(camera)
         at, is_front = calibration.project(points)
         at = (at + 0.5) / [calibration.width, calibration.height]
         is_in = is_front & np.all((at > 0.0) & (at < 1.0), axis=-1) & (points[:, 2] > -0.1)
@@ -210,10 +213,7 @@ def concept_points(sim: TabletopSim) -> np.ndarray:
             points.append(np.array([-9.0, 0.0, -9.0]))
         elif name in MOVABLES:
             a = sim._object_q[name]
-            up = np.zeros(3)
             rotation = np.empty(9)
-            import mujoco
-
             mujoco.mju_quat2Mat(rotation, sim.data.qpos[a + 3 : a + 7])
             up = rotation.reshape(3, 3)[:, 2] * MOVABLES[name].height / 2
             points.append(sim.data.qpos[a : a + 3] + up)

@@ -1,4 +1,4 @@
-"""Make the shipped generalist from nothing: demonstrations, two training stages, export with a model card.
+"""Make the shipped generalist from nothing: demonstrations, three training stages, export with a model card.
 
 Every stage leaves files in a work folder and goes on from them, so the whole can be cut anywhere. On 2 cores it takes about
 two hours; the share of each stage is in the model card.
@@ -13,11 +13,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from frs_core.policies.tabletop import demonstrations, training
+from frs_core.policies.tabletop import corrections, demonstrations, training
 from frs_core.policies.tabletop.demonstrations import EPISODES_PER_SHARD
 from frs_core.policies.tabletop.network import TabletopNet
+from frs_core.policies.tabletop.policy import TabletopPolicy
 from frs_core.policies.tabletop.training import Log, Samples, TrainSettings
 from frs_core.worlds.tabletop.tasks import HELD_OUT, TRAINED
+
+STAGES = ("see", "act", "mend")
 
 
 def make(
@@ -27,6 +30,8 @@ def make(
     episodes: int,
     see: TrainSettings = training.SEE,
     act: TrainSettings = training.ACT,
+    mend: TrainSettings = training.MEND,
+    corrections_episodes: int = 400,
     workers: int = 2,
     seconds: float = 1e9,
     on_log: Callable[[Log], None],
@@ -39,6 +44,8 @@ def make(
         episodes: demonstrations to make.
         see: settings of the picture stage.
         act: settings of the action stage.
+        mend: settings of the last stage, on corrections as well.
+        corrections_episodes: episodes the half-made policy drives while the player corrects it.
         workers: processes that make demonstrations.
         seconds: time for the training stages of this call; call again to go on.
         on_log: told every hundred steps.
@@ -67,8 +74,27 @@ def make(
         left = seconds - (time.monotonic() - began)
         if not training.train_act(net, samples, vision, act, folder=runs, on_log=on_log, seconds=left):
             return False
-    export(runs / "act.safetensors", out, samples=len(samples), episodes=episodes, see=see, act=act)
+    if not _is_done(runs, "mend", mend):
+        corrected = work / "corrections"
+        net.load_state_dict(load_file(runs / "act.safetensors"))
+        _correct(net, corrected, episodes=corrections_episodes)
+        found = corrections.load(corrected)
+        samples.add_corrections(found, share=training.CORRECTION_SHARE)
+        vision = torch.cat([vision, torch.from_numpy(found["vision"])])
+        left = seconds - (time.monotonic() - began)
+        if not training.train_act(net, samples, vision, mend, folder=runs, on_log=on_log, seconds=left, stage="mend"):
+            return False
+    export(runs / "mend.safetensors", out, samples=len(samples), episodes=episodes, stages=(see, act, mend))
     return True
+
+
+def _correct(net: TabletopNet, folder: Path, *, episodes: int) -> None:
+    """Collect the missing corrections in files of twenty episodes."""
+    policy = TabletopPolicy(net, fingerprint="in the making")
+    for first in range(0, episodes, 20):
+        file = folder / f"corrections_{first:05d}.safetensors"
+        if not file.exists():
+            corrections.collect(policy, file, episodes=20, first_seed=corrections.FIRST_SEED + first)
 
 
 def fit_proprio(net: TabletopNet, samples: Samples) -> None:
@@ -78,14 +104,14 @@ def fit_proprio(net: TabletopNet, samples: Samples) -> None:
     net.context.proprio_std.copy_(proprio.std(0).clamp(min=0.05))
 
 
-def export(file: Path, out: Path, *, samples: int, episodes: int, see: TrainSettings, act: TrainSettings) -> None:
+def export(file: Path, out: Path, *, samples: int, episodes: int, stages: tuple[TrainSettings, ...]) -> None:
     """Write the averaged weights in half precision, and what they were made from."""
     out.mkdir(parents=True, exist_ok=True)
     state = load_file(file)
     half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     save_file({k: v.contiguous() for k, v in half.items()}, out / "model.safetensors")
     logs = {}
-    for stage in ("see", "act"):
+    for stage in STAGES:
         log = file.parent / f"{stage}_log.json"
         if log.exists():
             logs[stage] = json.loads(log.read_text())
@@ -98,8 +124,7 @@ def export(file: Path, out: Path, *, samples: int, episodes: int, see: TrainSett
             "tasks": list(TRAINED),
             "held_out": list(HELD_OUT),
         },
-        "see": asdict(see),
-        "act": asdict(act),
+        "stages": {name: asdict(settings) for name, settings in zip(STAGES, stages, strict=True)},
         "losses": logs,
         "parameters": sum(v.numel() for v in state.values()),
     }

@@ -1,4 +1,4 @@
-"""Train the tabletop generalist, in two stages that can be cut at any time and go on later.
+"""Train the tabletop generalist, in three stages that can be cut at any time and go on later.
 
 Stage *see*: pictures to actions, end to end, with the pointing loss that makes named things findable. Stage *act*: vision is
 frozen and its output is stored for every sample, so that words, context and flow head train fifty times faster.
@@ -44,7 +44,7 @@ class TrainSettings:
 
 SEE = TrainSettings(steps=1100, batch=96, learning_rate=1.5e-3, draws=2)
 ACT = TrainSettings(steps=4500, batch=256, learning_rate=1.0e-3, draws=3, average=0.999)
-MEND = TrainSettings(steps=1500, batch=256, learning_rate=5.0e-4, draws=3, average=0.998)
+MEND = TrainSettings(steps=6000, batch=256, learning_rate=9.0e-4, draws=3, average=0.998)
 CORRECTION_SHARE = 0.3
 """Part of each batch of the mend stage that is corrections."""
 
@@ -94,7 +94,7 @@ class Samples:
 
     def draw(self, rng: np.random.Generator, batch: int) -> np.ndarray:
         """Return random training rows."""
-        count = int(round(batch * self._share))
+        count = round(batch * self._share)
         rows = rng.choice(self.train, batch - count)
         return np.concatenate([rows, rng.choice(self._corrections, count)]) if count else rows
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from frs_core import paths
 from frs_core.errors import WeightsMissing
-from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
+from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES, Movable, Receptacle
 
 TIMESTEP = 1 / 450
 """s; 30 steps per control period at 15 Hz."""
@@ -180,14 +180,12 @@ def _objects() -> str:
     return "".join(bodies)
 
 
-def _com_height(item: object) -> float:
-    height = getattr(item, "height", None) or getattr(item, "rim", 0.02)
-    return 0.4 * height
+def _com_height(item: Movable | Receptacle) -> float:
+    return 0.4 * (item.height if isinstance(item, Movable) else item.rim)
 
 
-def _inertia(item: object) -> str:
-    radius, mass = item.radius, item.mass  # type: ignore[attr-defined]
-    value = max(0.4 * mass * radius**2, 2e-5)
+def _inertia(item: Movable | Receptacle) -> str:
+    value = max(0.4 * item.mass * item.radius**2, 2e-5)
     return f"{value:.3e} {value:.3e} {value:.3e}"
 
 

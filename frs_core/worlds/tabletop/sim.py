@@ -316,7 +316,7 @@ class TabletopSim:
         size = mujoco.mj_stateSize(self.model, mujoco.mjtState.mjSTATE_INTEGRATION)
         state = np.empty(size)
         mujoco.mj_getState(self.model, self.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
-        return msgpack.packb(
+        return _packed(
             {
                 "version": 1,
                 "task": self.task.name,
@@ -365,6 +365,12 @@ _LEAD_S = np.array([(kv + scene.JOINT_DAMPING) / kp for kp, kv, _ in scene.SERVO
 
 # Flange to hand: -45 degrees about z.
 _TOOL = np.array([[np.cos(np.pi / 4), np.sin(np.pi / 4), 0], [-np.sin(np.pi / 4), np.cos(np.pi / 4), 0], [0, 0, 1.0]])
+
+
+def _packed(state: dict[str, object]) -> bytes:
+    packed = msgpack.packb(state)
+    assert packed is not None
+    return packed
 
 
 def _limit_step(q: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, bool]:

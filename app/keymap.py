@@ -34,7 +34,7 @@ _KEEP = (
 def control_of(event: QtGui.QKeyEvent) -> str:
     """Return the control of a key event, e.g. "key:Ctrl+Return"."""
     key = Qt.Key(event.key()) if event.key() in Qt.Key.__members__.values() else None
-    if key in _MODIFIER_KEYS:
+    if key is not None and key in _MODIFIER_KEYS:
         return f"key:{_MODIFIER_KEYS[key]}"
     if key == Qt.Key.Key_Backtab:
         return "key:Shift+Tab"

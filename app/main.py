@@ -14,6 +14,7 @@ from typing import Any
 
 from app.crash import CrashGuard
 from app.facts import Facts
+from app.gl import pin_platform
 from app.settings import SettingsFile
 from frs_core import paths
 from frs_core.errors import ConfigError, FrsError
@@ -68,6 +69,7 @@ def run(
         settings.values.practice = True
     guard = CrashGuard()
     guard.install()
+    pin_platform()
     root = root or paths.data()
     world_arguments = {k: _plain(v) for k, v in (world_options or {}).items()}
     policy_arguments = {k: _plain(v) for k, v in (policy_options or {}).items()}

@@ -186,7 +186,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.drive.candidate_chosen.connect(self._on_candidate_chosen)
         self.drive.cameras.primary_changed.connect(self._on_primary_changed)
 
-    def _all_handlers(self) -> dict[str, Callable[[], None]]:
+    def _all_handlers(self) -> dict[str, Callable[[], object]]:
         self.drive_actions = DriveActions(
             self.bridge.send,
             pilot=self.pilot,

@@ -54,7 +54,7 @@ class SessionBridge(QtCore.QObject):
         self._slot: Snapshot | None = None
         self._is_waking = False
         self._shown_at = 0.0
-        self._woken.connect(self._on_woken, QtCore.Qt.ConnectionType.QueuedConnection)
+        self._woken.connect(self._on_woken, QtCore.Qt.ConnectionType.QueuedConnection)  # pyright: ignore[reportCallIssue]
         self._later = QtCore.QTimer(self)
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._deliver)

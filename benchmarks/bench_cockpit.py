@@ -137,12 +137,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="frs-bench-") as scratch:
         os.environ["FRS_CONFIG_DIR"] = str(Path(scratch) / "config")
         from app.facts import Facts
+        from app.gl import pin_platform
         from app.main import make_session, run_window
         from app.settings import SettingsFile
 
         settings = SettingsFile()
         settings.values.has_seen_first_run = True
         root = Path(scratch) / "data"
+        pin_platform()
         session = make_session(arguments.world, arguments.policy, root=root)
         benches: list[Bench] = []
         try:

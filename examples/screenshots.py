@@ -8,6 +8,7 @@ themes and several sizes, the key picture, the palette, the first card and the d
 """
 
 import argparse
+import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -124,11 +125,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="frs-shots-") as scratch:
         os.environ["FRS_CONFIG_DIR"] = str(Path(scratch) / "config")
         root = Path(scratch) / "data"
-        record(root, arguments.policy)
+        # In a process of its own: the world brings another GL than the window's.
+        recording = multiprocessing.get_context("spawn").Process(target=record, args=(root, arguments.policy))
+        recording.start()
+        recording.join()
         from app.facts import Facts
+        from app.gl import pin_platform
         from app.main import make_session, run_window
         from app.settings import SettingsFile
 
+        pin_platform()
         session = make_session("tabletop", arguments.policy, root=root)
         facts = Facts("tabletop", arguments.policy, root=root, policy_loader=arguments.policy, can_evaluate=True)
         tours: list[Tour] = []

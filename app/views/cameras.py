@@ -128,7 +128,7 @@ class CameraView(QtWidgets.QWidget):
             pixels = np.ascontiguousarray(frame.image)
             height, width = pixels.shape[:2]
             self._image = QtGui.QImage(
-                pixels.data, width, height, 3 * width, QtGui.QImage.Format.Format_RGB888
+                pixels.tobytes(), width, height, 3 * width, QtGui.QImage.Format.Format_RGB888
             ).convertToFormat(QtGui.QImage.Format.Format_RGB32)
         scaled = self._image.scaled(
             wanted[1], wanted[2], Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation

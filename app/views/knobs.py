@@ -66,23 +66,25 @@ class Knobs(QtWidgets.QFrame):
             ],
             name="Left means",
         )
-        self.depth = QtWidgets.QSlider(Qt.Orientation.Horizontal)
-        self.depth.setRange(1, 10)
-        self.depth.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.depth.setFixedWidth(84)
-        self.depth.setAccessibleName("Reversal depth")
-        self.depth.setToolTip("Steps of reversal: fewer stay closer to the request, more closer to the policy's habits")
+        self.depth_slider = QtWidgets.QSlider(Qt.Orientation.Horizontal)
+        self.depth_slider.setRange(1, 10)
+        self.depth_slider.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.depth_slider.setFixedWidth(84)
+        self.depth_slider.setAccessibleName("Reversal depth")
+        self.depth_slider.setToolTip(
+            "Steps of reversal: fewer stay closer to the request, more closer to the policy's habits"
+        )
         self._depth_text = QtWidgets.QLabel("10 of 10")
         self._depth_text.setMinimumWidth(58)
         self.seed = ActionButton("knob.seed", run, text="New")
         self._depth_later = QtCore.QTimer(self)
         self._depth_later.setSingleShot(True)
         self._depth_later.setInterval(60)
-        self._depth_later.timeout.connect(lambda: self.depth_chosen.emit(self.depth.value()))
+        self._depth_later.timeout.connect(lambda: self.depth_chosen.emit(self.depth_slider.value()))
         depth = QtWidgets.QWidget()
         inner = QtWidgets.QHBoxLayout(depth)
         inner.setContentsMargins(0, 0, 0, 0)
-        inner.addWidget(self.depth)
+        inner.addWidget(self.depth_slider)
         inner.addWidget(self._depth_text)
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(8, 2, 8, 4)
@@ -103,7 +105,7 @@ class Knobs(QtWidgets.QFrame):
         self.gripper.chosen.connect(lambda v: self.gripper_chosen.emit(Gripper(v)))
         self.amount.chosen.connect(self.amount_chosen)
         self.frame.chosen.connect(self.frame_chosen)
-        self.depth.valueChanged.connect(self._on_depth_moved)
+        self.depth_slider.valueChanged.connect(self._on_depth_moved)
 
     def use_map(self, inputs: InputMap) -> None:
         """Show the present keys in tooltips."""
@@ -125,13 +127,13 @@ class Knobs(QtWidgets.QFrame):
         self.driver.set_available(Driver.LEARNED.value, has_learned)
         plan = snapshot.plan
         depth = plan.depth or plan.steps
-        if not self.depth.isSliderDown() and not self._depth_later.isActive():
-            self.depth.blockSignals(True)
-            self.depth.setRange(1, plan.steps)
-            self.depth.setValue(depth)
-            self.depth.blockSignals(False)
+        if not self.depth_slider.isSliderDown() and not self._depth_later.isActive():
+            self.depth_slider.blockSignals(True)
+            self.depth_slider.setRange(1, plan.steps)
+            self.depth_slider.setValue(depth)
+            self.depth_slider.blockSignals(False)
             self._depth_text.setText(f"{depth} of {plan.steps}")
 
     def _on_depth_moved(self, value: int) -> None:
-        self._depth_text.setText(f"{value} of {self.depth.maximum()}")
+        self._depth_text.setText(f"{value} of {self.depth_slider.maximum()}")
         self._depth_later.start()

@@ -5,6 +5,7 @@ the robot as a skeleton. Both take a `SceneModel`. Neither takes keys: arrows be
 """
 
 import os
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,8 +25,16 @@ def can_use_gl() -> bool:
     return context.create()
 
 
-def make_scene_view(parent: QtWidgets.QWidget | None = None) -> "PaintedScene | QtWidgets.QWidget":
-    """Return the best 3D view this display can show."""
+class SceneView(Protocol):
+    """What both views can do, beside being widgets."""
+
+    def show_model(self, model: SceneModel) -> None:
+        """Draw another model soon."""
+        ...
+
+
+def make_scene_view(parent: QtWidgets.QWidget | None = None) -> Any:
+    """Return the best 3D view this display can show: a QWidget that is a `SceneView`."""
     if can_use_gl():
         from app.views.scene_gl import GlScene
 

@@ -77,7 +77,7 @@ class GlScene(gl.GLViewWidget):
 
     def reset_camera(self) -> None:
         """Look at the table from behind the robot's left shoulder."""
-        self.opts["center"] = QtGui.QVector3D(0.40, 0.0, 0.28)
+        self.setCameraPosition(pos=QtGui.QVector3D(0.40, 0.0, 0.28))
         self.setCameraPosition(distance=1.75, elevation=26, azimuth=-140)
 
     def show_model(self, model: SceneModel) -> None:

@@ -74,3 +74,31 @@ def test_the_hand_sits_between_flange_and_tool() -> None:
     left, right = poses["finger_left"][:3, 3], poses["finger_right"][:3, 3]
     assert np.linalg.norm(left - right) < 1e-9
     assert np.linalg.norm(left - observation.p_tcp) == pytest.approx(0.1034 - 0.0584, abs=2e-3)
+
+
+@pytest.mark.gl
+@needs_gl
+def test_a_policy_that_imports_mujoco_does_not_break_the_view() -> None:
+    import subprocess
+    import sys
+
+    program = """
+from app.gl import pin_platform
+assert pin_platform()
+import frs_core.worlds.tabletop.objects
+from app.qt import QtWidgets
+from app.views.fan_overlay import FanStyle
+from app.views.scene3d import make_scene_view
+from app.views.scene_model import from_snapshot
+from tests.fakes.snapshots import snapshot
+app = QtWidgets.QApplication([])
+view = make_scene_view()
+view.resize(400, 300)
+view.show()
+view.show_model(from_snapshot(snapshot(), FanStyle(), None))
+app.processEvents()
+image = view.grab().toImage()
+bright = sum(image.pixelColor(x, y).lightness() > 150 for x in range(400) for y in range(0, 300, 4))
+raise SystemExit(0 if bright > 100 else 1)
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=300, check=False).returncode == 0

@@ -111,7 +111,7 @@ class Library(QtCore.QObject):
         image = episode.boundary_image(episode.cameras[0], episode.main_line[-1])
         small = np.ascontiguousarray(cv2.resize(image, (THUMB[0] * 2, THUMB[1] * 2), interpolation=cv2.INTER_AREA))
         height, width = small.shape[:2]
-        picture = QtGui.QImage(small.data, width, height, 3 * width, QtGui.QImage.Format.Format_RGB888).copy()
+        picture = QtGui.QImage(small.tobytes(), width, height, 3 * width, QtGui.QImage.Format.Format_RGB888).copy()
         self.thumbnail_made.emit(info.name, picture)
 
 

@@ -80,7 +80,7 @@ class Loader(QtCore.QObject):
     def _run(self) -> None:
         record: Record | None = None
         cache: OrderedDict[int, Moment] = OrderedDict()
-        ahead = -1
+        ahead = last = -1
         while True:
             with self._condition:
                 while not self._is_closed and self._wanted_info is None and self._wanted_position is None:

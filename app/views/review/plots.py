@@ -1,5 +1,7 @@
 """State, action, gripper, noise norm and authority over time, with one cursor. GUI thread."""
 
+from typing import Any
+
 import numpy as np
 import pyqtgraph as pg
 
@@ -28,10 +30,10 @@ class Plots(pg.GraphicsLayoutWidget):
         self.setAccessibleName("Plots of the episode")
         self.setMinimumHeight(180)
         self._record: Record | None = None
-        self._plots: list[pg.PlotItem] = []
+        self._plots: list[Any] = []
         self._cursors: list[pg.InfiniteLine] = []
         for row, (title, tip) in enumerate(_ROWS):
-            plot = self.addPlot(row=row, col=0)
+            plot = self.ci.addPlot(row=row, col=0)
             plot.setToolTip(tip)
             plot.getAxis("left").setWidth(62)
             plot.setLabel("left", title)
@@ -50,11 +52,11 @@ class Plots(pg.GraphicsLayoutWidget):
             self._plots.append(plot)
             self._cursors.append(cursor)
         self._plots[-1].setLabel("bottom", "seconds")
-        scene = self.scene()
-        assert scene is not None
+        scene: Any = self.scene()
         scene.sigMouseClicked.connect(self._on_clicked)
-        self.ci.layout.setSpacing(2)
-        self.ci.layout.setContentsMargins(2, 2, 6, 2)
+        layout: Any = self.ci.layout
+        layout.setSpacing(2)
+        layout.setContentsMargins(2, 2, 6, 2)
 
     def show_record(self, record: Record | None) -> None:
         """Plot another episode."""

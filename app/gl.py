@@ -1,0 +1,21 @@
+"""Keeps PyOpenGL on the window system's side.
+
+Problem: importing MuJoCo sets PYOPENGL_PLATFORM=egl (python/mujoco/egl), and PyOpenGL picks its platform once, at its first
+import: from then on the 3D view has "no valid context". Policies and operators of the embedded world import MuJoCo, on other
+threads. Idea: load PyOpenGL before any of them. Call first, on the main thread; costs 0.1 s.
+"""
+
+import importlib
+import logging
+
+_log = logging.getLogger("app")
+
+
+def pin_platform() -> bool:
+    """Load PyOpenGL for this display; return False when it is missing (the 3D view is painted then)."""
+    try:
+        importlib.import_module("OpenGL.GL")
+    except Exception as error:  # PyOpenGL raises many types where no GL library is installed.
+        _log.warning("no OpenGL: %s", error)
+        return False
+    return True

@@ -203,11 +203,9 @@ def project_noise(
     """
     horizon = recovered.shape[1]
     keep = horizon if plan.components is None else min(plan.components, horizon)
-    kept = recovered
-    if keep < horizon:
-        basis = dct_basis(horizon, device=recovered.device, dtype=recovered.dtype)[:keep]
-        low = basis.T @ basis
-        kept = low @ recovered
+    basis = dct_basis(horizon, device=recovered.device, dtype=recovered.dtype)[:keep]
+    low = basis.T @ basis
+    kept = low @ recovered if keep < horizon else recovered
     if plan.clamp is not None:
         mask = commanded[:, None, :].to(kept.dtype)
         count = (mask.sum(dim=(1, 2)) * horizon).clamp(min=1.0)

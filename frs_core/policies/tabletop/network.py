@@ -51,6 +51,9 @@ def _down(a: int, b: int, kernel: int) -> nn.Sequential:
 class CameraEncoder(nn.Module):
     """Looks for every concept in one camera's picture."""
 
+    coordinates: Tensor
+    grid: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(_down(5, 24, 5), _down(24, 40, 3))
@@ -129,6 +132,9 @@ class Language(nn.Module):
 class ContextEncoder(nn.Module):
     """Vision vector, words and proprioception -> the features everything else is computed from."""
 
+    proprio_mean: Tensor
+    proprio_std: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.language = Language()
@@ -166,6 +172,8 @@ class ContextEncoder(nn.Module):
 class VelocityHead(nn.Module):
     """Velocity of a whole chunk, given features and one flow time per group of rows."""
 
+    frequencies: Tensor
+
     def __init__(self, *, width: int = 512, hidden: int = 1024, blocks: int = 5) -> None:
         super().__init__()
         self.into = nn.Linear(HORIZON * ACTION_SIZE, width)
@@ -179,7 +187,7 @@ class VelocityHead(nn.Module):
         )
         self.out_norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, HORIZON * ACTION_SIZE)
-        for layer in (*self.modulation, self.out):
+        for layer in (*(m for m in self.modulation if isinstance(m, nn.Linear)), self.out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.register_buffer("frequencies", torch.exp(torch.linspace(0, math.log(1000.0), 32)), persistent=False)

@@ -61,7 +61,7 @@ def writers(root: Path) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.stdin.close()
-            process.wait(timeout=60)
+            process.wait(timeout=110)
 
 
 def kill_one(process: subprocess.Popen[str], lines: int, delay_s: float) -> list[list[str]]:

@@ -117,7 +117,7 @@ def test_a_second_writer_is_refused_and_told_who_writes(store, tmp_path):
         except StoreLocked as error:
             print("refused", error)
     """
-    result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=110)
     assert result.stdout.startswith("refused")
     recorder.abort()
     with EpisodeStore(tmp_path).writing():
@@ -133,7 +133,7 @@ def test_the_lock_of_a_killed_writer_is_taken_over(store, tmp_path):
         os.kill(os.getpid(), signal.SIGKILL)
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
-    assert process.wait(timeout=60) == -9
+    assert process.wait(timeout=110) == -9
     lock_file = tmp_path / "episodes" / ".lock"
     assert json.loads(lock_file.read_text())["pid"] == process.pid
     with store.writing():

@@ -142,7 +142,8 @@ class VerdictModel(QtCore.QAbstractTableModel):
             case "noise":
                 return f"{verdict.noise_percentile:.0f} %" if math.isfinite(verdict.noise_percentile) else "–"
             case "⚠":
-                return " · ".join(warnings_of(candidate))
+                words = " · ".join(warnings_of(candidate))
+                return f"⚠ {words}" if words else ""
             case _:
                 return ""
 
@@ -200,7 +201,7 @@ class VerdictList(QtWidgets.QTableView):
         vertical.setMinimumSectionSize(18)
         vertical.setDefaultSectionSize(19)
         horizontal.setMinimumSectionSize(30)
-        for column, width in enumerate((114, 54, 62, 56, 58, 46, 30)):
+        for column, width in enumerate((108, 52, 60, 54, 62, 54, 30)):
             self.setColumnWidth(column, width)
         horizontal.setStretchLastSection(True)
         horizontal.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,10 @@ def nothing_left_over(qapp: QtWidgets.QApplication) -> Iterator[None]:
     qapp.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete)
     qapp.processEvents()
     windows = [w for w in qapp.topLevelWidgets() if w.isVisible()]
+    # A thread that was told to end may need a moment on a busy machine; one that was not never ends.
+    until = time.monotonic() + 30.0
+    for thread in [t for t in threading.enumerate() if t.name.startswith(("app-", "frs-"))]:
+        thread.join(max(0.0, until - time.monotonic()))
     threads = [t.name for t in threading.enumerate() if t.name.startswith(("app-", "frs-"))]
     for window in windows:
         window.close()

@@ -20,8 +20,13 @@ from torch.nn import functional as F
 
 from frs_core.policies.tabletop import language
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, action_space
-from frs_core.policies.tabletop.network import GRID, TabletopNet
+from frs_core.policies.tabletop.network import GRID, SLOT_IN, TabletopNet
 from frs_core.worlds.tabletop.tasks import TaskKind
+
+POSITION_NOISE = 0.006
+"""Standard deviation added to stored positions in the picture, in half picture sizes: 0.7 pixels of 224."""
+LOOKS_HIDDEN = 0.3
+"""Chance that a thing's looks, or the overview, are hidden from the act and mend stages."""
 
 WRIST_HIDDEN_BELOW = 0.80
 """Below this share of the wrist picture's height is the hand itself: nothing can be seen there."""
@@ -75,7 +80,7 @@ class Samples:
         wrist = CAMERAS.index("wrist")
         hidden = self.arrays["uv"][:, :, wrist, 1] > WRIST_HIDDEN_BELOW
         self.arrays["visible"][:, :, wrist] &= ~hidden
-        is_held_out = self.arrays["episode"] % 40 == 39
+        is_held_out = self.arrays["episode"] // 20 % 20 == 19
         self.train = np.flatnonzero(~is_held_out)
         self._corrections, self._share = np.array([], dtype=np.int64), 0.0
         self.test = np.flatnonzero(is_held_out)
@@ -142,6 +147,30 @@ def flow_loss(net: TabletopNet, features: Tensor, chunk: Tensor, *, draws: int, 
     with torch.autocast("cpu", dtype=torch.bfloat16):
         v = net.head(x, net.head.condition(features, t))
     return F.mse_loss(v.float(), chunk - noise)
+
+
+def disturb(vision: Tensor, spread: Tensor, generator: torch.Generator) -> Tensor:
+    """Return vision vectors with what identifies a scene blurred, so that few scenes are not learned by heart.
+
+    Positions get `POSITION_NOISE`; what things look like gets noise of half its spread, and is hidden for some things.
+
+    Args:
+        vision: [N, Z].
+        spread: standard deviation of each number, [Z].
+        generator: of the noise.
+    """
+    n, count = len(vision), len(CONCEPTS) * len(CAMERAS) * SLOT_IN
+    noise = torch.randn(vision.shape, generator=generator) * spread * 0.5
+    slots = noise[:, :count].view(n, -1, SLOT_IN)
+    slots[..., :2] = torch.randn(slots[..., :2].shape, generator=generator) * POSITION_NOISE
+    slots[..., 2] = 0.0
+    disturbed = vision + noise
+    hidden = torch.rand(n, slots.shape[1], 1, generator=generator) < LOOKS_HIDDEN
+    looks = disturbed[:, :count].view(n, -1, SLOT_IN)[..., 3:]
+    looks.masked_fill_(hidden, 0.0)
+    overview = disturbed[:, count:]
+    overview.masked_fill_(torch.rand(n, 1, generator=generator) < LOOKS_HIDDEN, 0.0)
+    return disturbed
 
 
 def pointing_loss(log_heat: dict[str, Tensor], uv: Tensor, visible: Tensor) -> Tensor:
@@ -239,9 +268,10 @@ def train_act(
 ) -> bool:
     """Train context and head on stored vision vectors; see `train_see`. `stage` names the files ("act" or "mend")."""
     net.vision.requires_grad_(False)
+    spread = vision[:: max(1, len(vision) // 10_000)].float().std(dim=0)
 
     def loss_of(rows: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> dict[str, Tensor]:
-        z = vision[torch.from_numpy(rows)].float()
+        z = disturb(vision[torch.from_numpy(rows)].float(), spread, generator)
         features = net.context(z, samples.words(rows, rng), samples.tensor("proprio", rows))
         flow = flow_loss(net, features, samples.tensor("chunk", rows), draws=settings.draws, generator=generator)
         return {"flow": flow}

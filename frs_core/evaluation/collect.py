@@ -43,6 +43,7 @@ def collect_steered(
     first_seed: int,
     method: str = "frs",
     settings: RolloutSettings | None = None,
+    step_images: bool = True,
     most_attempts: int | None = None,
     on_episode: OnEpisode | None = None,
 ) -> Collected:
@@ -56,6 +57,7 @@ def collect_steered(
         first_seed: scenes are taken from here upwards.
         method: how to steer.
         settings: limits.
+        step_images: keep pictures of every control step, for review; False keeps what learning needs, three times faster.
         most_attempts: give up after as many; None = five per success.
         on_episode: told after each attempt.
     Raises:
@@ -68,7 +70,7 @@ def collect_steered(
         return result.success, result.name
 
     def runner(recorder: Recorder) -> MethodRunner:
-        return MethodRunner(find_method(method), bench, settings=settings, recorder=recorder)
+        return MethodRunner(find_method(method), bench, settings=settings, recorder=recorder, step_images=step_images)
 
     return _collect(drive, store, task, count, first_seed, most_attempts, on_episode, doing=f"steering ({method})")
 

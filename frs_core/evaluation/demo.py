@@ -84,6 +84,7 @@ def _steer(spec: DemoSpec, store: EpisodeStore, say: Say) -> tuple[Collected, st
             count=spec.episodes,
             first_seed=FIRST_SEED,
             settings=RolloutSettings(max_chunks=spec.max_chunks),
+            step_images=False,
             on_episode=lambda good, tries, _: say(f"  {good} of {spec.episodes} after {tries} attempts"),
         )
         return collected, bench.policy.spec.fingerprint

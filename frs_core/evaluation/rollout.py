@@ -55,6 +55,7 @@ class MethodRunner:
         learned: Path | None = None,
         settings: RolloutSettings | None = None,
         recorder: Recorder | None = None,
+        step_images: bool | None = None,
     ) -> None:
         """Load what the method needs.
 
@@ -64,12 +65,13 @@ class MethodRunner:
             learned: folder of the trained policy, for learned methods.
             settings: limits.
             recorder: keeps the episodes.
+            step_images: look with all cameras after every step, not at chunk boundaries only; None = when recording.
         Raises:
             WeightsMissing, FingerprintMismatch: the trained policy is missing, or of another generalist.
             ConfigError: a learned method without a folder, or a world without an operator.
         """
         self._settings = settings or RolloutSettings()
-        self._bench, self._recorder = bench, recorder
+        self._bench, self._recorder, self._step_images = bench, recorder, step_images
         self._plan = method.plan or bench.policy.default_plan
         self._policy: FlowPolicy = bench.policy
         self._noise_policy = None
@@ -113,7 +115,12 @@ class MethodRunner:
         if show is not None:
             world = FilmedWorld(world, show)
         with Session.inline(
-            world, self._policy, plan=self._plan, noise_policy=self._noise_policy, recorder=self._recorder
+            world,
+            self._policy,
+            plan=self._plan,
+            noise_policy=self._noise_policy,
+            recorder=self._recorder,
+            step_images=self._step_images,
         ) as session:
             return session.run_episode(
                 self._chooser, task=task, seed=seed, max_chunks=self._settings.max_chunks, keep_failures=keep_failures

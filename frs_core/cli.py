@@ -20,7 +20,7 @@ from frs_core.errors import ConfigError, FrsError, unknown_name
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "cockpit": ("app.main:run", "Open the cockpit (also: frs without a command)"),
-    "demo": ("frs_core.commands.eval:demo", "The whole story without a window: steer, train, compare, report"),
+    "demo": ("frs_core.commands.demo:demo", "The whole story without a window: steer, train, compare, report"),
     "eval": ("frs_core.commands.eval:evaluate", "Success of methods x tasks x seeds, with intervals"),
     "eval show": ("frs_core.commands.eval:show", "Show the table of an evaluation"),
     "collect": ("frs_core.commands.eval:collect", "Collect steered successes, or demonstrations, into a store"),

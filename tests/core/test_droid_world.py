@@ -391,8 +391,7 @@ def test_killing_the_bridge_in_mid_chunk_loses_the_world_with_a_sentence_and_a_r
     link = WorldProcess("droid", {"endpoint": address, "width": 160, "height": 90, "timeout_s": 5.0, "stale_s": 60.0})
     try:
         link.start()
-        ready = _facts_until(link, Ready)[-1]
-        assert isinstance(ready, Ready)
+        ready = next(f for f in _facts_until(link, Ready) if isinstance(f, Ready))
         assert not ready.spec.is_simulated
         link.reset(1, task="stack the cups", seed=0)
         _facts_until(link, SceneSet)
@@ -401,13 +400,11 @@ def test_killing_the_bridge_in_mid_chunk_loses_the_world_with_a_sentence_and_a_r
         assert not any(f.result.clipped for f in _facts_until(link, Stepped) if isinstance(f, Stepped))
         process.kill()
         process.wait(10)
-        lost = _facts_until(link, Lost)[-1]
-        assert isinstance(lost, Lost)
+        lost = next(f for f in _facts_until(link, Lost) if isinstance(f, Lost))
         assert "econnect" in lost.sentence
         process, _ = bridge_process("--env", "tests.fakes.droid_env:make", "--bind", address)
         link.restart()
-        again = _facts_until(link, Ready)[-1]
-        assert isinstance(again, Ready)
+        again = next(f for f in _facts_until(link, Ready) if isinstance(f, Ready))
         assert set(again.observation.frames) == {"left", "right", "wrist"}
     finally:
         link.close()

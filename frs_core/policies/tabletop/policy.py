@@ -117,7 +117,7 @@ class TabletopPolicy(FlowPolicy):
                 f"Features have shape {features.shape}, policy 'tabletop' needs ({FEATURES},). "
                 f"They were stored with another policy."
             )
-        return self._context(torch.from_numpy(np.asarray(features, dtype=np.float32))[None], captured_ns)
+        return self._context(torch.from_numpy(np.array(features, dtype=np.float32))[None], captured_ns)
 
     def _context(self, features: Tensor, captured_ns: int) -> Context:
         times = torch.arange(STEPS + 1, dtype=torch.float32) / STEPS

@@ -87,7 +87,7 @@ class Observation:
     success: bool | None = None
     """Whether the world sees its task done; None where the world cannot tell."""
     extra: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
-    """World-specific readings, never fed to a policy."""
+    """World-specific readings; only an adapter made for that world may look at them."""
 
     @property
     def p_tcp(self) -> Float[np.ndarray, " 3"]:

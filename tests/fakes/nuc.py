@@ -1,6 +1,6 @@
 """DROID's robot computer without a robot: a zerorpc server that drives the unmodified RobotEnv of a DROID checkout.
 
-    python -m tests.fakes.nuc --address tcp://127.0.0.77:4242 --drive mujoco --pictures /tmp/zed
+    python -m tests.fakes.nuc --address tcp://127.0.0.77:4242 --drive mujoco --pictures zed
     {"ready": "tcp://127.0.0.77:4242"}
 
 `--drive mujoco` puts the embedded MuJoCo Franka behind it, with the tabletop's three cameras written as files for the fake

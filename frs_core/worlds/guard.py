@@ -27,6 +27,7 @@ class GuardedWorld:
         self.world = world
         self.limits = limits or Limits.of(world.spec)
         self._last: Observation | None = None
+        """State since which nothing was sent."""
 
     def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:
         """Reset the world."""
@@ -63,8 +64,11 @@ class GuardedWorld:
             )
         if not np.isfinite(action).all():
             raise PolicyError("An action holds non-finite numbers and was not sent. Check the policy's weights.")
-        last = self._last or self.state()
-        allowed, reasons = limit_action(action, kind, observation=last, limits=self.limits)
+        # A simulation stands still between steps; a robot does not, and its last picture is a whole step old by now.
+        is_current = self._last is not None and self.world.spec.is_simulated
+        now = self._last if is_current and self._last is not None else self.world.state()
+        allowed, reasons = limit_action(action, kind, observation=now, limits=self.limits)
+        self._last = None
         result = self.world.step(allowed, kind)
         if not reasons:
             return result

@@ -2,10 +2,12 @@
 
 Problem: under X11 a held key arrives as release/press pairs, not always flagged as auto-repeat; a key released while another
 window has the focus is never reported; arrows belong to text fields while someone types. Idea: one event filter
-on the window's QWindow turns key events into presses and releases of *controls*; a release counts only when no press
-follows within `RELEASE_DELAY_MS`; losing the focus releases everything at once; text fields keep their keys, except Hold.
+on the window's QWindow turns key events into presses and releases of *controls*; a release waits `RELEASE_DELAY_MS` for its
+pair, and the window system's time stamps tell a pair from a finger that is fast, or from keys that queued up while the window
+was busy; losing the focus releases everything at once; text fields keep their keys, except Hold.
 
-Example: press, (release, press) x 20, release of Left gives exactly one press and one release. Runs on the GUI thread.
+Example: press, (release, press in the same millisecond) x 20, release of Left gives exactly one press and one release; press,
+release, press 40 ms later gives two presses, however late they are read. Runs on the GUI thread.
 """
 
 import contextlib
@@ -16,7 +18,9 @@ from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from frs_core.devices.base import ControlChange, Stage
 
 RELEASE_DELAY_MS = 60
-"""Longest gap inside an auto-repeat pair that is not a release. Measured with X events: same millisecond; 60 is safe."""
+"""How long a release waits for the press that would make it half of an auto-repeat pair. Guess; both are sent together."""
+REPEAT_GAP_MS = 8
+"""Largest difference of time stamps inside an auto-repeat pair. X gives both the same; a finger needs 20 ms at least."""
 
 _TEXT_FIELDS = (QtWidgets.QLineEdit, QtWidgets.QTextEdit, QtWidgets.QPlainTextEdit, QtWidgets.QAbstractSpinBox)
 _MODIFIER_KEYS = {
@@ -52,6 +56,11 @@ def control_of(event: QtGui.QKeyEvent) -> str:
     return f"key:{sequence.toString(QtGui.QKeySequence.SequenceFormat.PortableText)}"
 
 
+def stamp_of(event: QtGui.QKeyEvent) -> int:
+    """Return when a key event happened, milliseconds; where the window system does not say, when it is read."""
+    return event.timestamp() or time.monotonic_ns() // 1_000_000
+
+
 class Keyboard(QtCore.QObject):
     """Turns key events of one window into control changes.
 
@@ -77,6 +86,8 @@ class Keyboard(QtCore.QObject):
         self._window, self._wants, self._always = window, wants, always
         self._held: dict[int, str] = {}
         self._releasing: dict[int, QtCore.QTimer] = {}
+        self._released_ms: dict[int, int] = {}
+        """When each key that waits in `_releasing` went up, by the window system's clock."""
         self.is_capturing = False
         """While the key editor listens, keys do nothing else."""
         self._handle: QtGui.QWindow | None = None
@@ -155,11 +166,14 @@ class Keyboard(QtCore.QObject):
         if QtWidgets.QApplication.activeModalWidget() is not None:
             return False
         code, control = event.key(), control_of(event)
-        timer = self._releasing.pop(code, None)
+        timer = self._releasing.get(code)
         if timer is not None:
-            timer.stop()
-            timer.deleteLater()
-            return True
+            if stamp_of(event) - self._released_ms[code] > REPEAT_GAP_MS:
+                self._released(code)
+            else:
+                timer.stop()
+                timer.deleteLater()
+                del self._releasing[code]
         if code in self._held:
             return True
         control = self._usable(control)
@@ -190,12 +204,14 @@ class Keyboard(QtCore.QObject):
         timer.setSingleShot(True)
         timer.timeout.connect(lambda: self._released(code))
         self._releasing[code] = timer
+        self._released_ms[code] = stamp_of(event)
         timer.start(RELEASE_DELAY_MS)
         return True
 
     def _released(self, code: int) -> None:
         timer = self._releasing.pop(code, None)
         if timer is not None:
+            timer.stop()
             timer.deleteLater()
         control = self._held.pop(code, None)
         if control is not None:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from app.keymap import RELEASE_DELAY_MS, Keyboard
-from app.qt import Qt, QtCore, QtGui, QtWidgets
+from app.qt import Qt, QtCore, QtWidgets
 from frs_core.devices.base import Stage
+from tests.fakes.keys import KeyEvent, send_key
 
 PRESS, RELEASE = QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease
 NONE = Qt.KeyboardModifier.NoModifier
@@ -31,11 +32,16 @@ def board(qtbot: Any) -> Any:
 
 
 def send(
-    window: QtWidgets.QWidget, kind: QtCore.QEvent.Type, key: Qt.Key, *, repeat: bool = False, modifiers: Any = NONE
+    window: QtWidgets.QWidget,
+    kind: QtCore.QEvent.Type,
+    key: Qt.Key,
+    *,
+    repeat: bool = False,
+    modifiers: Any = NONE,
+    at_ms: int | None = None,
 ) -> None:
     """Send one key event to the window as the window system does."""
-    event = QtGui.QKeyEvent(kind, key, modifiers, "", repeat)
-    QtWidgets.QApplication.sendEvent(window.windowHandle(), event)
+    send_key(window, KeyEvent(kind, key, modifiers=modifiers, is_repeat=repeat, at_ms=at_ms))
 
 
 def test_press_and_release_are_one_each(board: Any, qtbot: Any) -> None:
@@ -49,13 +55,23 @@ def test_press_and_release_are_one_each(board: Any, qtbot: Any) -> None:
 def test_unflagged_auto_repeat_is_still_one_press(board: Any, qtbot: Any) -> None:
     window, _, keyboard, seen = board
     send(window, PRESS, Qt.Key.Key_Left)
-    for _ in range(20):
-        send(window, RELEASE, Qt.Key.Key_Left)
-        send(window, PRESS, Qt.Key.Key_Left)
+    for i in range(20):
+        send(window, RELEASE, Qt.Key.Key_Left, at_ms=1500 + 30 * i)
+        send(window, PRESS, Qt.Key.Key_Left, at_ms=1500 + 30 * i)
     assert seen == [("key:Left", Stage.PRESSED)]
     assert keyboard.held == ("key:Left",)
     send(window, RELEASE, Qt.Key.Key_Left)
     qtbot.waitUntil(lambda: len(seen) == 2, timeout=RELEASE_DELAY_MS * 20)
+
+
+def test_quick_presses_of_one_key_are_all_taken_even_when_they_queued_up(board: Any, qtbot: Any) -> None:
+    window, _, keyboard, seen = board
+    for i in range(3):
+        send(window, PRESS, Qt.Key.Key_Left, at_ms=1000 + 70 * i)
+        send(window, RELEASE, Qt.Key.Key_Left, at_ms=1030 + 70 * i)
+    qtbot.waitUntil(lambda: len(seen) == 6, timeout=RELEASE_DELAY_MS * 20)
+    assert [stage for _, stage in seen] == [Stage.PRESSED, Stage.RELEASED] * 3
+    assert keyboard.held == ()
 
 
 def test_flagged_auto_repeat_is_ignored(board: Any) -> None:

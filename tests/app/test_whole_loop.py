@@ -21,7 +21,7 @@ from frs_core.learning import JobState
 from frs_core.session import Session, SessionOptions
 from frs_core.worlds.host import HostSettings
 from frs_core.worlds.process import WorldProcess
-from tests.app.test_window import key
+from tests.fakes.keys import type_key as key
 from tests.fakes.policy import ToyPolicy
 
 WAIT = 100_000

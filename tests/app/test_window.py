@@ -23,15 +23,10 @@ from frs_core.events import (
     StartEpisode,
     UndoChunk,
 )
+from tests.fakes.keys import type_key as key
 from tests.fakes.snapshots import resting, snapshot
 
 ELSEWHERE = {"app.quit", "help.about"}
-
-
-def key(window: Any, code: Qt.Key, modifiers: Any = Qt.KeyboardModifier.NoModifier, text: str = "") -> None:
-    """Press and release a key as the window system does."""
-    for kind in (QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease):
-        QtWidgets.QApplication.sendEvent(window.windowHandle(), QtGui.QKeyEvent(kind, code, modifiers, text))
 
 
 @pytest.mark.parametrize("action", [a for a in ACTIONS if a not in ELSEWHERE])

@@ -1,0 +1,46 @@
+"""Key events with the time stamps that a window system would give them."""
+
+import itertools
+
+from app.qt import Qt, QtCore, QtGui, QtWidgets
+
+_clock = itertools.count(1_000, 50)
+"""Milliseconds; each event comes 50 after the one before, as from a quick hand."""
+
+
+class KeyEvent(QtGui.QKeyEvent):
+    """A key event that happened at a chosen time; Qt lets only the window system set one."""
+
+    def __init__(
+        self,
+        kind: QtCore.QEvent.Type,
+        code: Qt.Key,
+        *,
+        modifiers: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
+        text: str = "",
+        is_repeat: bool = False,
+        at_ms: int | None = None,
+    ) -> None:
+        """Make one event; `at_ms` None = a moment after the last one."""
+        super().__init__(kind, code, modifiers, text, is_repeat)
+        self._at_ms = next(_clock) if at_ms is None else at_ms
+
+    def timestamp(self) -> int:
+        """Return when it happened, milliseconds."""
+        return self._at_ms
+
+
+def send_key(window: QtWidgets.QWidget, event: KeyEvent) -> None:
+    """Hand one event to the window as the window system does."""
+    QtWidgets.QApplication.sendEvent(window.windowHandle(), event)
+
+
+def type_key(
+    window: QtWidgets.QWidget,
+    code: Qt.Key,
+    modifiers: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
+    text: str = "",
+) -> None:
+    """Press and release a key."""
+    for kind in (QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease):
+        send_key(window, KeyEvent(kind, code, modifiers=modifiers, text=text))

@@ -148,15 +148,19 @@ class Pilot(QtCore.QObject):
     def press(self, action: str, *, device: str, at_ns: int) -> None:
         """Pick, or start holding, what an action means."""
         snapshot = self.snapshot
-        if snapshot is None or time.monotonic_ns() - at_ns > MAX_PICK_AGE_S * 1e9:
+        if snapshot is None:
+            self.press_refused.emit("Robot and policy are still starting")
+            return
+        if time.monotonic_ns() - at_ns > MAX_PICK_AGE_S * 1e9:
+            self.press_refused.emit("That press came too late to be safe; press again")
             return
         if snapshot.phase not in (Phase.CHOOSE, Phase.MOVING):
-            self.press_refused.emit(self._why_not(snapshot, action))
+            self.press_refused.emit(self.why_not(snapshot, action))
             return
         is_override = snapshot.driver is not Driver.PERSON
         label = self._label(action, is_early=is_override or snapshot.pacing is Pacing.CONTINUOUS)
         if label is None:
-            self.press_refused.emit(self._why_not(snapshot, action))
+            self.press_refused.emit(self.why_not(snapshot, action))
         elif is_override:
             # The pick counts for one chunk, the hold for as long as the key stays down.
             self._send(Pick(label, by=Driver.PERSON, device=device, pressed_ns=at_ns))
@@ -242,7 +246,8 @@ class Pilot(QtCore.QObject):
     def _is_waiting_for_end(snapshot: Snapshot) -> bool:
         return snapshot.driver is Driver.PERSON and snapshot.pacing is Pacing.GATED
 
-    def _why_not(self, snapshot: Snapshot, action: str) -> str:
+    def why_not(self, snapshot: Snapshot, action: str = "") -> str:
+        """Return why a press does nothing now, one sentence."""
         if snapshot.phase is Phase.HOLD:
             return "The robot holds; start an episode or resume first"
         if snapshot.phase is Phase.FAULT:

@@ -46,6 +46,7 @@ _TROUBLE = (
     HoldReason.DEVICE_LOST,
 )
 """Reasons that want more than a word: the banner says what, where and how to mend."""
+_STUCK = "The session does not answer, so your request was lost and the robot holds. Wait a moment and try again."
 SAVE_MS = 5000
 AGE_MS = 250
 """Pictures grow old on screen too when nothing arrives any more."""
@@ -150,6 +151,11 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self._adopt("train", TrainPage(self.run, self.facts, send=self.bridge.send, say=self.say))
         return self._late["train"]  # pyright: ignore[reportReturnType]
 
+    @property
+    def train_if_built(self) -> "TrainPage | None":
+        """The Train layout if it was ever shown."""
+        return self._late.get("train")  # pyright: ignore[reportReturnType]
+
     def _adopt(self, name: str, page: LayoutPage) -> None:
         self._late[name] = page
         self.pages.addWidget(page)
@@ -171,6 +177,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _connect(self) -> None:
         self.bridge.snapshot_arrived.connect(self.take)
+        self.bridge.command_lost.connect(lambda _command: self.report(_STUCK))
         self.crashed.connect(self.report)
         self.recovery.settled.connect(self._note_changed_on_disk)
         self.inputs.intended.connect(self._on_intent)
@@ -201,6 +208,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
             **{a: (lambda i=a: self._run_late(i)) for a in ACTIONS if a.startswith(("review.", "train."))},
             **{f"layout.{name}": (lambda n=name: self.show_layout(n)) for name in LAYOUTS},
             "episode.undo_last": lambda: self.review.bin_last(),
+            "episode.keep_unfinished": self.recovery.keep_first,
+            "episode.bin_unfinished": self.recovery.bin_first,
             "edit.undo": self.undo.undo,
             "edit.redo": self.undo.redo,
             "view.theme": self.toggle_theme,
@@ -292,6 +301,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
             return
         if snapshot.phase is Phase.CHOOSE and not snapshot.is_fan_stale:
             self.bridge.send(Pick(label, device="mouse", pressed_ns=time.monotonic_ns()))
+        else:
+            self.say(self.pilot.why_not(snapshot), "warn")
 
     def _on_primary_changed(self, name: str) -> None:
         self.pilot.camera = name

@@ -45,6 +45,8 @@ class SessionBridge(QtCore.QObject):
 
     snapshot_arrived = Signal(object)
     """The newest Snapshot."""
+    command_lost = Signal(object)
+    """A SessionCommand that the session could not take; the robot holds."""
     _woken = Signal()
 
     def __init__(self, port: SessionPort) -> None:
@@ -77,8 +79,9 @@ class SessionBridge(QtCore.QObject):
             self._unsubscribe = None
 
     def send(self, command: SessionCommand) -> None:
-        """Queue a command for the session."""
-        self.port.send(command)
+        """Queue a command for the session; one that it cannot take is told, never lost in silence."""
+        if not self.port.send(command) and not isinstance(command, Heartbeat):
+            self.command_lost.emit(command)
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         """Runs on the session's thread."""

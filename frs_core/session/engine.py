@@ -66,8 +66,9 @@ class SessionEngine(Piloting):
             case ev.Pick():
                 self._on_pick(command)
             case ev.HoldDirection():
-                self._helm.held = command if command.label is not None else None
-                self._offered = 0 if self._helm.held and self._helm.takes_early_picks else self._offered
+                had_held, self._helm.held = self._helm.held, command if command.label is not None else None
+                if self._helm.takes_early_picks and (had_held or self._helm.held) and not self._helm.is_asking:
+                    self._offered = 0
             case ev.Resume():
                 self._resume()
             case ev.EndEpisode():

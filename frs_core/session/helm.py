@@ -25,6 +25,8 @@ class Turn:
 
     pick: Pick
     reason: str = ""
+    was_waiting: bool = False
+    """A person's key that was pressed before its fan was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class Helm:
         """Return whose pick is to be executed at once, or None after asking whoever has to be asked."""
         if self.latched is not None:
             latched, self.latched = self.latched, None
-            return Turn(latched)
+            return Turn(latched, was_waiting=True)
         held = self.held
         if held is not None and held.label is not None and self.takes_early_picks:
             return Turn(Pick(held.label, device=held.device))

@@ -29,6 +29,8 @@ class EpisodeKeeping(SessionCore):
             self._start_waiting = order
         elif self._running is not None or (episode is not None and episode.line and episode.is_recording):
             self._refuse("Label or discard the running episode first")
+        elif self._is_disk_too_slow():
+            return
         else:
             if episode is not None:
                 self._write("end", lambda r: r.end(Outcome.DISCARDED))
@@ -87,6 +89,8 @@ class EpisodeKeeping(SessionCore):
         running, episode = self._running, self.episode
         assert running is not None
         self._running, self._state = None, state
+        if not running.steps and self.phase is Phase.MOVING and self._after_chunk is None:
+            self._note(f"'{running.candidate.label}' was stopped before its first step. Pick again")
         if episode is not None and running.steps:
             parent = episode.parent
             index = episode.push(running.candidate.label, running.state, steps=len(running.steps))
@@ -102,6 +106,14 @@ class EpisodeKeeping(SessionCore):
             then = ev.EndEpisode(self.chunk_limit[1])
         if then is not None:
             self.handle(then)
+
+    def _is_disk_too_slow(self) -> bool:
+        """Hold and say so when the line has no room for what is asked."""
+        sentence = self._line.backlog if self._line is not None else None
+        if sentence is not None:
+            self.hold(HoldReason.DISK, sentence)
+            self._refuse(sentence)
+        return sentence is not None
 
     def _on_written(self, job: WriteJob, answer: Answer) -> None:
         if answer.error is not None:
@@ -131,7 +143,7 @@ class EpisodeKeeping(SessionCore):
             self._refuse("Only a simulation can go back")
         elif self._scene is not None:
             self._refuse("The scene is still being set")
-        else:
+        elif not self._is_disk_too_slow():
             self._desk.forget()
             self._helm.let_go()
             self._set_scene(ev.UndoChunk())
@@ -160,6 +172,8 @@ class EpisodeKeeping(SessionCore):
     def _end_episode(self, command: ev.EndEpisode) -> None:
         if self.episode is None:
             self._refuse("No episode is running")
+        elif self._closing is not None:
+            self._refuse("The episode is being kept already")
         elif self._running is not None:
             self._after_chunk = command
             self.link.hold()

@@ -52,6 +52,9 @@ class Piloting(EpisodeKeeping):
         assert self._desk.spec is not None
         if pick.label not in fan:
             self._refuse(f"'{pick.label}' is not in the fan")
+            if turn.was_waiting:
+                # The override that came first is gone; the driver is asked after all.
+                self._offered = 0
             return
         now = time.monotonic_ns()
         is_correction = pick.by is Driver.PERSON and self._helm.driver is not Driver.PERSON

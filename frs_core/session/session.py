@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from frs_core import events as ev
 from frs_core.choosers.base import Chooser, NoisePolicy
 from frs_core.errors import ConfigError, WorldError
-from frs_core.events import Driver, Outcome, Phase, SessionCommand, Snapshot
+from frs_core.events import Driver, HoldReason, Outcome, Phase, SessionCommand, Snapshot
 from frs_core.policies.base import FlowPolicy, PolicySpec
 from frs_core.recording import Recorder
 from frs_core.session.engine import SessionEngine
@@ -67,6 +67,8 @@ class Session:
         self._latest = engine.snapshot()
         self._subscribers: list[Callable[[Snapshot], None]] = []
         self._is_stopping = threading.Event()
+        self._has_dropped = threading.Event()
+        """A command found the queue full; the robot must not go on as if it had not been given."""
         self._thread: threading.Thread | None = None
         self._link: WorldLink = engine.link
         self._workers: list[ThreadWorker] = []
@@ -136,7 +138,8 @@ class Session:
         A hold takes effect on the world at once, before the session has even read it.
 
         Returns:
-            False when the queue is full: the session does not answer, and the world is held.
+            False when the queue is full: the command is lost and the world is held; once the session answers again it
+            holds too, and says so.
         """
         if isinstance(command, ev.RequestHold):
             self._link.hold()
@@ -144,6 +147,7 @@ class Session:
             self._commands.put_nowait(command)
         except queue.Full:
             self._link.hold()
+            self._has_dropped.set()
             return False
         return True
 
@@ -259,7 +263,13 @@ class Session:
                     has_news |= not isinstance(command, ev.Heartbeat)
                 command = self._commands.get_nowait()
         except queue.Empty:
-            return has_news
+            pass
+        if self._has_dropped.is_set():
+            self._has_dropped.clear()
+            has_news = True
+            if self._engine.phase in (Phase.CHOOSE, Phase.MOVING):
+                self._engine.hold(HoldReason.EXCEPTION, "The session was stuck, and requests to it were lost.")
+        return has_news
 
     def _publish(self) -> None:
         self._latest = self._engine.snapshot()

@@ -2,6 +2,10 @@
 
 A job stays at the head of the line until the recorder has done it. When it fails, everything behind it waits, the session
 holds with the reason, and `retry` goes on with the same job: a full disk costs time, not data.
+
+The line is bounded without dropping anything: motion waits until the line is empty, and what else would add to it (starting
+over, going back) is refused once it has no room. `RESERVE` places are left for what must not be refused: the chunk that has
+just moved, and the end of its episode.
 """
 
 import time
@@ -9,8 +13,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from frs_core.errors import EpisodeError
 from frs_core.recording import Recorder
 from frs_core.workers import Answer, WorkQueue
+
+CAPACITY = 16
+"""Jobs that may wait. A chunk with three cameras holds about 4 MB until it is written."""
+RESERVE = 4
+TOO_SLOW = "The disk is too slow: {count} records wait to be written, none is lost. Wait, or free the disk, then resume"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +68,20 @@ class RecordLine:
         """The head failed and waits for `retry`."""
         return bool(self._jobs) and self._in_flight is None
 
+    @property
+    def backlog(self) -> str | None:
+        """A sentence for whoever would add more when there is no room for it; None while there is."""
+        return TOO_SLOW.format(count=len(self._jobs)) if len(self._jobs) >= CAPACITY - RESERVE else None
+
     def add(self, name: str, call: Callable[[Recorder], str | None]) -> None:
-        """Put a job at the end of the line."""
+        """Put a job at the end of the line.
+
+        Raises:
+            EpisodeError: the line is full; whoever adds more than one chunk must look at `backlog` first.
+        """
         is_stuck = self.is_stuck
+        if len(self._jobs) >= CAPACITY:
+            raise EpisodeError(TOO_SLOW.format(count=len(self._jobs)))
         self._jobs.append(WriteJob(name, call))
         if not is_stuck:
             self._submit()

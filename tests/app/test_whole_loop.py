@@ -16,7 +16,7 @@ from app.settings import SettingsFile
 from app.window import CockpitWindow
 from app.workers import SessionBridge
 from frs_core.episodes import EpisodeStore, JournalRecorder
-from frs_core.events import LEARNED, Driver, Outcome, Phase
+from frs_core.events import LEARNED, Driver, Outcome, Phase, Snapshot
 from frs_core.learning import JobState
 from frs_core.session import Session, SessionOptions
 from frs_core.worlds.host import HostSettings
@@ -25,7 +25,7 @@ from tests.fakes.keys import type_key as key
 from tests.fakes.policy import ToyPolicy
 
 WAIT = 100_000
-PATIENT = SessionOptions(heartbeat_timeout_s=60.0, inference_timeout_s=60.0)
+PATIENT = SessionOptions(heartbeat_timeout_s=60.0, inference_timeout_s=60.0, write_timeout_s=60.0, scene_timeout_s=60.0)
 """A busy test machine must not decide; the watchdogs have tests of their own."""
 
 
@@ -34,7 +34,7 @@ def live(tmp_path: Path, qtbot: Any) -> Iterator[CockpitWindow]:
     """A cockpit on a live session."""
     root = tmp_path / "data"
     session = Session.live(
-        WorldProcess("tests.fakes.world:PointWorld", settings=HostSettings(session_silence_s=30.0)),
+        WorldProcess("tests.fakes.world:PointWorld", settings=HostSettings(session_silence_s=30.0), silence_s=30.0),
         ToyPolicy,
         recorder=JournalRecorder(EpisodeStore(root)),
         options=PATIENT,
@@ -59,16 +59,39 @@ def is_offering(window: CockpitWindow) -> bool:
     return s is not None and s.phase is Phase.CHOOSE and s.fan is not None and not s.is_fan_stale
 
 
-def go_on(window: CockpitWindow, qtbot: Any, *, chunks: int | None = None) -> None:
+class Operator:
+    """Resumes after a hold, once per thing said, and presses again where the cockpit said that a press was not taken."""
+
+    def __init__(self, window: CockpitWindow, code: Qt.Key | None = None) -> None:
+        assert window.snapshot is not None
+        self.window, self.code = window, code
+        self.goal = window.snapshot.episode.chunks + (code is not None)
+        self.seen: Snapshot | None = None
+        self.refused, self.must_press = -1, True
+
+    def is_done(self) -> bool:
+        """Look at the newest snapshot, act on it, and tell whether the next offer is there."""
+        s = self.window.snapshot
+        assert s is not None
+        if s is self.seen:
+            return False
+        self.seen = s
+        if s.phase is Phase.HOLD and s.episode.number:
+            self.must_press = True
+            self.window.run("drive.resume")
+        if not is_offering(self.window) or s.episode.chunks < self.goal - 1:
+            return False
+        if s.episode.chunks >= self.goal:
+            return True
+        if self.code is not None and (self.must_press or s.counters["refused"] > self.refused):
+            self.must_press, self.refused = False, s.counters["refused"]
+            key(self.window, self.code)
+        return False
+
+
+def go_on(window: CockpitWindow, qtbot: Any) -> None:
     """Wait for the next offer; a hold by a busy machine is resumed, as an operator would."""
-
-    def ready() -> bool:
-        s = window.snapshot
-        if s is not None and s.phase is Phase.HOLD and s.episode.number:
-            window.run("drive.resume")
-        return is_offering(window) and (chunks is None or (s is not None and s.episode.chunks >= chunks))
-
-    qtbot.waitUntil(ready, timeout=WAIT)
+    qtbot.waitUntil(Operator(window).is_done, timeout=WAIT)
 
 
 def start(window: CockpitWindow, qtbot: Any, task: str) -> None:
@@ -81,12 +104,9 @@ def start(window: CockpitWindow, qtbot: Any, task: str) -> None:
 
 
 def drive(window: CockpitWindow, qtbot: Any, codes: list[Qt.Key]) -> None:
-    """Press one key per chunk."""
+    """Press one key per chunk, on its offer, and wait for the next offer."""
     for code in codes:
-        assert window.snapshot is not None
-        done = window.snapshot.episode.chunks
-        key(window, code)
-        go_on(window, qtbot, chunks=done + 1)
+        qtbot.waitUntil(Operator(window, code).is_done, timeout=WAIT)
 
 
 def end(window: CockpitWindow, qtbot: Any) -> None:
@@ -129,11 +149,11 @@ def test_drive_label_review_train_use_and_let_it_drive(live: CockpitWindow, qtbo
     live.run("driver.learned")
     qtbot.waitUntil(lambda: live.snapshot.driver is Driver.LEARNED, timeout=WAIT)
 
+    watching = Operator(live)
+
     def has_driven() -> bool:
-        s = live.snapshot
-        if s.phase is Phase.HOLD and s.episode.number:
-            live.run("drive.resume")
-        return s.episode.chunks >= 2
+        watching.is_done()
+        return live.snapshot.episode.chunks >= 2
 
     qtbot.waitUntil(has_driven, timeout=WAIT)
     assert live.snapshot.observation.p_tcp[1] > before + 0.03

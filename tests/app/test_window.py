@@ -8,7 +8,7 @@ import pytest
 
 from app.actions import ACTIONS
 from app.crash import CrashGuard
-from app.qt import Qt, QtCore, QtGui, QtWidgets
+from app.qt import Qt, QtCore, QtWidgets
 from frs_core.devices.base import ControlChange, DeviceNotice, InputDevice, Stage
 from frs_core.events import (
     Driver,

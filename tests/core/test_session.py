@@ -514,3 +514,55 @@ def test_policy_chooser_lets_the_policy_act() -> None:
     session.engine.handle(ev.SetDriver(Driver.SCRIPTED))
     session.step_until(lambda s: s.episode.chunks == 2)
     assert {c.picked for c in session.chunks} == {UNSTEERED}
+
+
+def test_a_slow_disk_is_told_before_its_line_overflows_and_nothing_is_lost() -> None:
+    session = HandSession()
+    session.writer.is_paused = True
+    for seed in range(50):
+        session.send(ev.StartEpisode("reach_left", seed=seed))
+    snapshot = session.engine.snapshot()
+    assert snapshot.hold_reason is HoldReason.DISK
+    assert "disk is too slow: 13 records wait" in snapshot.detail
+    assert session.send(ev.EndEpisode(Outcome.SUCCESS)).hold_reason is HoldReason.EPISODE_END
+    session.writer.is_paused = False
+    assert session.settle().episode.number == 0
+    kept = [e.outcome for e in session.recorder.episodes]
+    assert kept[-1] is Outcome.SUCCESS
+    assert session.send(START).phase is Phase.CHOOSE
+
+
+def test_labelling_twice_while_the_episode_is_being_kept_keeps_it_once() -> None:
+    session = started()
+    session.send(LEFT)
+    session.writer.is_paused = True
+    session.send(ev.EndEpisode(Outcome.SUCCESS))
+    snapshot = session.send(ev.EndEpisode(Outcome.FAILURE))
+    assert snapshot.notice is not None
+    assert snapshot.notice[1] == "The episode is being kept already"
+    session.writer.is_paused = False
+    assert session.settle().hold_reason is HoldReason.EPISODE_END
+    assert [e.outcome for e in session.recorder.episodes] == [Outcome.SUCCESS]
+
+
+def test_a_chunk_that_is_stopped_before_its_first_step_says_so() -> None:
+    session = started()
+    session.engine.handle(LEFT)
+    session.engine.link.hold()
+    snapshot = session.settle()
+    assert (snapshot.phase, snapshot.episode.chunks) == (Phase.CHOOSE, 0)
+    assert snapshot.notice is not None
+    assert snapshot.notice[1].startswith("'left/more' was stopped before its first step")
+
+
+def test_an_override_that_is_not_in_the_fan_is_refused_and_the_driver_goes_on() -> None:
+    chooser = SequenceChooser(["up/more"] * 3)
+    session = HandSession(choosers={Driver.SCRIPTED: chooser}, options=SessionOptions(driver=Driver.SCRIPTED))
+    session.engine.handle(START)
+    session.engine.handle(ev.Pick("no/such"))
+    session.engine.handle(ev.Pick("no/such"))
+    session.step_until(lambda s: s.phase is Phase.CHOOSE and s.fan is not None)
+    session.engine.handle(ev.Pick("no/such"))
+    session.step_until(lambda s: s.episode.chunks == 1)
+    assert session.chunks[0].picked == "up/more"
+    assert session.engine.counters["refused"] >= 1

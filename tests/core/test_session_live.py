@@ -157,3 +157,25 @@ def test_a_session_that_does_not_answer_holds_the_world_when_its_queue_is_full(r
     accepted = [session.send(ev.Heartbeat()) for _ in range(300)]
     assert not accepted[-1]
     assert held
+
+
+def test_requests_lost_to_a_full_queue_end_in_a_hold_that_says_so(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive(session, "left/more")
+    is_stuck, go_on = threading.Event(), threading.Event()
+    tick = session._engine.tick
+
+    def stuck() -> bool:
+        is_stuck.set()
+        go_on.wait(LONG_S)
+        return tick()
+
+    monkeypatch.setattr(session._engine, "tick", stuck)
+    assert is_stuck.wait(LONG_S)
+    while session.send(ev.SetDriver(ev.Driver.PERSON)):
+        pass
+    go_on.set()
+    snapshot = session.wait_for(lambda s: s.phase is Phase.HOLD, timeout_s=LONG_S)
+    assert snapshot.hold_reason is HoldReason.EXCEPTION
+    assert "requests to it were lost" in snapshot.detail

@@ -14,7 +14,7 @@ def make(
     *,
     work: Path = Path("runs/generalist"),
     out: Path | None = None,
-    episodes: int = 1920,
+    episodes: int = 3840,
     see_steps: int = SEE.steps,
     act_steps: int = ACT.steps,
     workers: int = 2,

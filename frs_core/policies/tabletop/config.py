@@ -8,7 +8,19 @@ CAMERAS = ("left", "wrist")
 IMAGE_SIZE = (112, 112)
 """(height, width) after averaging the cameras' 224 x 224 pixels."""
 
-CONCEPTS: tuple[str, ...] = ("mug", "can", "cup", "carton", "box", "sponge", "plate", "bowl", "stand", "basket", "drawer")
+CONCEPTS: tuple[str, ...] = (
+    "mug",
+    "can",
+    "cup",
+    "carton",
+    "box",
+    "sponge",
+    "plate",
+    "bowl",
+    "stand",
+    "basket",
+    "drawer",
+)
 """What the vision encoder looks for in every picture."""
 
 HORIZON = 16

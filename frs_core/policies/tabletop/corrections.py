@@ -44,7 +44,9 @@ def collect(
         rows += _episode(policy, world, TRAINED[i % len(TRAINED)], first_seed + i, max_chunks)
     world.close()
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: np.stack([r[k] for r in rows]) for k in rows[0]}, file)
+    temporary = file.with_suffix(".tmp")
+    save_file({k: np.stack([r[k] for r in rows]) for k in rows[0]}, temporary)
+    temporary.replace(file)
     return len(rows)
 
 

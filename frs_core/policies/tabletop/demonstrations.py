@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import cv2
 import mujoco
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from frs_core.actions import ActionKind
 from frs_core.errors import TrainingError
@@ -68,25 +68,30 @@ def make_shards(folder: Path, *, shards: range, on_shard: Callable[[Path], None]
 
 def make_in_parallel(folder: Path, *, shards: int, workers: int = 2) -> None:
     """Make all missing shards with several processes."""
+    in_parallel(_worker, [(folder, range(w, shards, workers)) for w in range(workers)], what="makes demonstrations")
+
+
+def in_parallel(work: Callable[..., None], jobs: list[tuple[object, ...]], *, what: str) -> None:
+    """Run one process per job and wait for all.
+
+    Args:
+        work: a module's function.
+        jobs: arguments of each process.
+        what: "makes demonstrations": for the error.
+    Raises:
+        TrainingError: a process failed; what it finished is kept.
+    """
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_worker, args=(folder, range(w, shards, workers))) for w in range(workers)]
+    processes = [context.Process(target=work, args=job) for job in jobs]
     for p in processes:
         p.start()
     for p in processes:
         p.join()
     if any(p.exitcode for p in processes):
         raise TrainingError(
-            f"A process that makes demonstrations stopped with codes {[p.exitcode for p in processes]}, expected 0. "
-            f"Its error is above; finished shards are kept, so run the command again."
+            f"A process that {what} stopped with codes {[p.exitcode for p in processes]}, expected 0. "
+            f"Its error is above; finished files are kept, so run the command again."
         )
-
-
-def load_shards(folder: Path, names: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
-    """Return all finished shards, concatenated per field."""
-    files = sorted(folder.glob("shard_*.safetensors"))
-    parts = [load_file(f) for f in files]
-    keys = names or tuple(parts[0])
-    return {k: np.concatenate([p[k] for p in parts]) for k in keys}
 
 
 def shrink(image: np.ndarray) -> np.ndarray:

@@ -14,13 +14,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from frs_core.policies.tabletop import corrections, demonstrations, training
-from frs_core.policies.tabletop.demonstrations import EPISODES_PER_SHARD
+from frs_core.policies.tabletop.demonstrations import EPISODES_PER_SHARD, in_parallel
 from frs_core.policies.tabletop.network import TabletopNet
 from frs_core.policies.tabletop.policy import TabletopPolicy
 from frs_core.policies.tabletop.training import Log, Samples, TrainSettings
 from frs_core.worlds.tabletop.tasks import HELD_OUT, TRAINED
 
 STAGES = ("see", "act", "mend")
+_PER_FILE = 20
+"""Episodes of corrections per file."""
 
 
 def make(
@@ -31,7 +33,7 @@ def make(
     see: TrainSettings = training.SEE,
     act: TrainSettings = training.ACT,
     mend: TrainSettings = training.MEND,
-    corrections_episodes: int = 400,
+    corrections_episodes: int = 1000,
     workers: int = 2,
     seconds: float = 1e9,
     on_log: Callable[[Log], None],
@@ -77,7 +79,7 @@ def make(
     if not _is_done(runs, "mend", mend):
         corrected = work / "corrections"
         net.load_state_dict(load_file(runs / "act.safetensors"))
-        _correct(net, corrected, episodes=corrections_episodes)
+        _correct(runs / "act.safetensors", corrected, episodes=corrections_episodes, workers=workers)
         found = corrections.load(corrected)
         samples.add_corrections(found, share=training.CORRECTION_SHARE)
         vision = torch.cat([vision, torch.from_numpy(found["vision"])])
@@ -88,13 +90,26 @@ def make(
     return True
 
 
-def _correct(net: TabletopNet, folder: Path, *, episodes: int) -> None:
-    """Collect the missing corrections in files of twenty episodes."""
+def _correct(weights: Path, folder: Path, *, episodes: int, workers: int) -> None:
+    """Collect the missing corrections in files of twenty episodes, with several processes."""
+    todo = [first for first in range(0, episodes, _PER_FILE) if not _corrections_file(folder, first).exists()]
+    in_parallel(
+        _correct_some, [(weights, folder, todo[w::workers]) for w in range(workers)], what="collects corrections"
+    )
+
+
+def _correct_some(weights: Path, folder: Path, firsts: list[int]) -> None:
+    torch.set_num_threads(1)
+    net = TabletopNet()
+    net.load_state_dict(load_file(weights))
     policy = TabletopPolicy(net, fingerprint="in the making")
-    for first in range(0, episodes, 20):
-        file = folder / f"corrections_{first:05d}.safetensors"
-        if not file.exists():
-            corrections.collect(policy, file, episodes=20, first_seed=corrections.FIRST_SEED + first)
+    for first in firsts:
+        file = _corrections_file(folder, first)
+        corrections.collect(policy, file, episodes=_PER_FILE, first_seed=corrections.FIRST_SEED + first)
+
+
+def _corrections_file(folder: Path, first: int) -> Path:
+    return folder / f"corrections_{first:05d}.safetensors"
 
 
 def fit_proprio(net: TabletopNet, samples: Samples) -> None:

@@ -48,8 +48,8 @@ class TrainSettings:
 
 
 SEE = TrainSettings(steps=1100, batch=96, learning_rate=1.5e-3, draws=2)
-ACT = TrainSettings(steps=4500, batch=256, learning_rate=1.0e-3, draws=3, average=0.999)
-MEND = TrainSettings(steps=6000, batch=256, learning_rate=9.0e-4, draws=3, average=0.998)
+ACT = TrainSettings(steps=7500, batch=256, learning_rate=1.0e-3, draws=3, average=0.999)
+MEND = TrainSettings(steps=5000, batch=256, learning_rate=9.0e-4, draws=3, average=0.998)
 CORRECTION_SHARE = 0.3
 """Part of each batch of the mend stage that is corrections."""
 

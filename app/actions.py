@@ -272,6 +272,8 @@ _ROWS = (
         "⟳",
     ),
     # --- episodes -------------------------------------------------------------------------------
+    _row("episode.task", "Task…", "Choose the task that the next episode starts with", "key:Ctrl+O", "Episode", DRIVE),
+    _row("episode.scene", "Scene…", "Type the number of the next episode's scene", "key:Ctrl+G", "Episode", DRIVE),
     _row("episode.start", "Start episode", "Reset the world and offer the first fan", "key:N", "Episode", DRIVE, "●"),
     _row(
         "episode.success",
@@ -311,6 +313,20 @@ _ROWS = (
         "key:Ctrl+D",
         "Episode",
         ANY_SCOPE,
+    ),
+    _row(
+        "episode.keep_unfinished",
+        "Keep the unfinished episode",
+        "Keep the episode that a crash left unfinished, under the label it had, else as a failure",
+        "",
+        "Episode",
+    ),
+    _row(
+        "episode.bin_unfinished",
+        "Bin the unfinished episode",
+        "Move the episode that a crash left unfinished to the bin",
+        "",
+        "Episode",
     ),
     _row(
         "edit.undo",

@@ -84,6 +84,8 @@ class DriveActions:
             "knob.seed": pilot.reroll,
             "knob.plan_default": self.restore_plan,
             "world.reconnect": lambda: send(Reconnect()),
+            "episode.task": page.episode.choose_task,
+            "episode.scene": page.episode.type_scene,
             "episode.start": self.start,
             "episode.success": lambda: self.end(Outcome.SUCCESS),
             "episode.failure": lambda: self.end(Outcome.FAILURE),

@@ -28,6 +28,7 @@ def run(
     *,
     world: str = "tabletop",
     policy: str = "tabletop",
+    action_space: str = "",
     root: Path | None = None,
     noise_policy: str | None = None,
     script: Path | None = None,
@@ -39,12 +40,14 @@ def run(
     reset_settings: bool = False,
     devices: bool = True,
     screenshot: Path | None = None,
+    status_file: Path | None = None,
 ) -> int:
     """Open the cockpit.
 
     Args:
         world: robot or simulator: tabletop, libero, droid, or "module:Class" of your own.
         policy: generalist: tabletop, pi05, remote, lerobot, or "module:function" of your own.
+        action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints.
         root: folder for recordings and learned policies; default the product's `data`.
         noise_policy: folder of a trained noise policy to put into the fan.
         script: TOML file of picks for the scripted driver, in place of the embedded world's own operator.
@@ -56,6 +59,7 @@ def run(
         reset_settings: set the stored settings aside and start with the defaults.
         devices: look for gamepads and SpaceMice.
         screenshot: write a picture of each layout into this folder and end.
+        status_file: append what the window shows, one JSON line per change, for accessibility tools and scripts.
     Returns:
         Exit status.
     """
@@ -77,6 +81,7 @@ def run(
         world,
         policy,
         root=root,
+        action_space=action_space,
         noise_policy=noise_policy,
         script=script,
         operator=operator,
@@ -94,7 +99,9 @@ def run(
         can_evaluate=world in ("tabletop", "libero") and not world_arguments and can_load,
     )
     try:
-        return run_window(session, facts, settings, guard=guard, has_devices=devices, screenshot=screenshot)
+        return run_window(
+            session, facts, settings, guard=guard, has_devices=devices, screenshot=screenshot, status_file=status_file
+        )
     finally:
         session.close()
         guard.remove()
@@ -105,6 +112,7 @@ def make_session(
     policy: str,
     *,
     root: Path,
+    action_space: str = "",
     noise_policy: str | None = None,
     script: Path | None = None,
     operator: str = "",
@@ -118,6 +126,7 @@ def make_session(
         world: registry name; runs in its own process.
         policy: registry name; loaded on the inference worker.
         root: recording root.
+        action_space: see `run`.
         noise_policy: folder of a trained noise policy.
         script: picks for the scripted driver.
         operator: stored with episodes.
@@ -131,7 +140,7 @@ def make_session(
     from frs_core.choosers.mirror import MirrorOperator
     from frs_core.choosers.scripted import SequenceChooser
     from frs_core.episodes import EpisodeStore, JournalRecorder
-    from frs_core.policies import load_policy
+    from frs_core.policies import in_action_space, load_policy
     from frs_core.session import Session, SessionOptions
     from frs_core.worlds.process import WorldProcess
 
@@ -143,7 +152,7 @@ def make_session(
         choosers[Driver.SCRIPTED] = MirrorOperator(lambda: box[0].boundary_state if box else None)
     session = Session.live(
         WorldProcess(world, world_options or {}),
-        lambda: load_policy(policy, **(policy_options or {})),
+        lambda: in_action_space(load_policy(policy, **(policy_options or {})), action_space),
         recorder=JournalRecorder(EpisodeStore(root)),
         choosers=choosers,
         noise_policy=noise_policy,
@@ -167,6 +176,7 @@ def run_window(
     guard: CrashGuard | None = None,
     has_devices: bool = True,
     screenshot: Path | None = None,
+    status_file: Path | None = None,
     on_ready: Callable[[Any], None] | None = None,
 ) -> int:
     """Show the window on a session until it is closed; the caller closes the session.
@@ -178,6 +188,7 @@ def run_window(
         guard: told where to report crashes.
         has_devices: look for gamepads and SpaceMice.
         screenshot: folder for a picture of each layout; ends by itself.
+        status_file: gets a JSON line for every change of what is shown.
         on_ready: called with the window once it is shown.
     Returns:
         Exit status.
@@ -211,6 +222,10 @@ def run_window(
         from app.screenshots import Photographer
 
         window.photographer = Photographer(window, screenshot)  # pyright: ignore[reportAttributeAccessIssue]
+    if status_file is not None:
+        from app.status import StatusFile
+
+        StatusFile(window, status_file)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: window.close())
     if on_ready is not None:

@@ -604,7 +604,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.inputs.stop()
         for page in self._late.values():
             page.shut()
-        self.recovery.wait(5.0)
+        self.recovery.shut()
         self.toasts.clear()
         super().closeEvent(event)
 

@@ -2,7 +2,8 @@
 
 Problem: snapshots arrive on the session's thread, perhaps faster than the screen; widgets live on the GUI thread. Idea: one slot,
 newest wins; a queued signal wakes the GUI only when the last wake-up was served. Commands go the other way by `send`. A timer
-sends the heartbeat, so a stalled GUI is noticed by the session's watchdog. `Job` runs one slow function and reports back.
+sends the heartbeat, so a stalled GUI is noticed by the session's watchdog. `Job` runs one slow function and reports back, and a
+`Relay` sees to it that no report reaches a page that is closed.
 
 Example: bridge.snapshot_arrived.connect(window.take); bridge.send(Resume()).
 """
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from app.qt import QtCore, Signal
+from app.qt import QtCore, Signal, Slot
 from frs_core.events import Heartbeat, SessionCommand, Snapshot
 
 HEARTBEAT_MS = 100
@@ -103,15 +104,49 @@ class SessionBridge(QtCore.QObject):
         with self._lock:
             snapshot, self._slot, self._is_waking = self._slot, None, False
         self._shown_at = time.monotonic()
-        if snapshot is not None:
+        if snapshot is not None and self._unsubscribe is not None:
             self.snapshot_arrived.emit(snapshot)
 
 
-class Job(QtCore.QObject):
-    """Runs a slow function on its own thread and reports on the GUI thread.
+class Relay(QtCore.QObject):
+    """Brings what a worker's thread has to say to the GUI thread, and drops it once nobody is left to hear it.
+
+    A signal emitted on another thread waits in Qt's queue, and would reach a page that was closed or deleted meanwhile. Here it
+    waits as an event of the relay itself: it dies with the relay, and after `hush` it is dropped.
+    """
+
+    _told = Signal(str, object)
+
+    def __init__(self, parent: QtCore.QObject | None = None) -> None:
+        super().__init__(parent)
+        self._is_hushed = False
+        self._told.connect(self._on_told, QtCore.Qt.ConnectionType.QueuedConnection)  # pyright: ignore[reportCallIssue]
+
+    def tell(self, name: str, *payload: object) -> None:
+        """Have one of the relay's own signals emitted on the GUI thread; any thread."""
+        try:
+            self._told.emit(name, payload)
+        except RuntimeError:
+            # The relay was deleted with its page while the work ran; nobody is left to tell.
+            return
+
+    def hush(self) -> None:
+        """Emit nothing from here on, not even what waits already."""
+        self._is_hushed = True
+
+    # Only a real slot makes Qt drop what is queued for a relay that is deleted.
+    @Slot(str, object)
+    def _on_told(self, name: str, payload: tuple[object, ...]) -> None:
+        if not self._is_hushed:
+            getattr(self, name).emit(*payload)
+
+
+class Job(Relay):
+    """Runs a slow function on its own thread and reports on the GUI thread; deletes itself after its report.
 
     Args:
         work: called with a progress callback taking one object.
+        parent: the page that hears it; nothing reaches a deleted one.
     """
 
     progressed = Signal(object)
@@ -123,6 +158,9 @@ class Job(QtCore.QObject):
         super().__init__(parent)
         self._work = work
         self._thread = threading.Thread(target=self._run, name="app-job", daemon=True)
+        self._is_over = False
+        self.finished.connect(self._on_over)
+        self.failed.connect(self._on_over)
 
     def start(self) -> "Job":
         """Begin; returns itself."""
@@ -131,25 +169,25 @@ class Job(QtCore.QObject):
 
     @property
     def is_running(self) -> bool:
-        """Whether the function has not returned yet."""
-        return self._thread.is_alive()
+        """Whether its end has not been reported yet."""
+        return not self._is_over
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for the end; False when it takes longer."""
+    def close(self, timeout_s: float) -> bool:
+        """Report nothing any more and wait for the end; False when that takes longer."""
+        self.hush()
+        self._is_over = True
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    @Slot()
+    def _on_over(self) -> None:
+        self._is_over = True
+        self.deleteLater()
+
     def _run(self) -> None:
         try:
-            result = self._work(self.progressed.emit)
+            result = self._work(lambda report: self.tell("progressed", report))
         except Exception as error:  # Handed to the GUI thread, which shows it.
-            self._tell(self.failed, error)
+            self.tell("failed", error)
         else:
-            self._tell(self.finished, result)
-
-    def _tell(self, signal: Any, payload: object) -> None:
-        try:
-            signal.emit(payload)
-        except RuntimeError:
-            # The receiver was deleted with its window while the work ran; nobody is left to tell.
-            return
+            self.tell("finished", result)

@@ -32,6 +32,9 @@ class EpisodeBar(QtWidgets.QFrame):
         self.seed = QtWidgets.QSpinBox()
         self.seed.setRange(0, 999_999)
         self.seed.setFixedWidth(74)
+        line = self.seed.lineEdit()
+        if line is not None:
+            line.returnPressed.connect(self.seed.clearFocus)
         self.seed.setToolTip("Which scene the next episode starts with; counts up by itself")
         self.instruction = QtWidgets.QLineEdit()
         self.instruction.setPlaceholderText("instruction to the policy")
@@ -92,6 +95,18 @@ class EpisodeBar(QtWidgets.QFrame):
     def chosen_task(self) -> str | None:
         """The task of the next episode, as the world names it."""
         return self.task.currentData()
+
+    def choose_task(self) -> None:
+        """Open the list of tasks; letters find one, Enter takes it."""
+        if self.task.isEnabled():
+            self.task.setFocus()
+            self.task.showPopup()
+
+    def type_scene(self) -> None:
+        """Let the operator type a scene's number; Enter gives the keys back to the robot."""
+        if self.seed.isEnabled():
+            self.seed.setFocus()
+            self.seed.selectAll()
 
     def show_snapshot(self, snapshot: Snapshot, *, is_simulated: bool) -> None:
         """Enable what can be done now."""

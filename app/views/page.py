@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from app.qt import QtWidgets
+from app.workers import Job
 from frs_core.devices.intent import InputMap
 from frs_core.events import Snapshot
 
@@ -32,4 +33,6 @@ class LayoutPage(QtWidgets.QWidget):
         """Give every pane its first size."""
 
     def shut(self) -> None:
-        """Stop every thread and timer."""
+        """Stop every thread and timer; no job of the page reports after this."""
+        for job in self.findChildren(Job):
+            job.close(5.0)

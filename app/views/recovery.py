@@ -50,10 +50,24 @@ class RecoveryStrip(QtWidgets.QFrame):
         self._root = root
         self._run(lambda _report: unfinished(EpisodeStore(root)), self._on_found)
 
-    def wait(self, timeout_s: float) -> None:
-        """Wait for what runs (closing)."""
+    def keep_first(self) -> None:
+        """Keep the episode that is offered."""
+        self._answer(self.keep)
+
+    def bin_first(self) -> None:
+        """Bin the episode that is offered."""
+        self._answer(self.throw)
+
+    def _answer(self, button: QtWidgets.QPushButton) -> None:
+        if self._waiting:
+            button.click()
+        else:
+            self._say("No unfinished episode was found", "info")
+
+    def shut(self) -> None:
+        """Wait for what runs; it tells nobody."""
         if self._job is not None:
-            self._job.wait(timeout_s)
+            self._job.close(5.0)
 
     def _on_found(self, found: list[Unfinished]) -> None:
         self._waiting = found

@@ -10,6 +10,8 @@ from app.views.widgets import label, set_tone
 
 TOAST_S = 5.0
 MAX_TOASTS = 4
+SHORT_DETAILS = 240
+"""Letters of a banner's details that are shown at once: two lines at the smallest window."""
 
 
 class Toast(QtWidgets.QFrame):
@@ -110,7 +112,7 @@ class Toasts(QtCore.QObject):
 class Banner(QtWidgets.QFrame):
     """A strip that names what is broken and how to mend it.
 
-    The first sentence is always shown; the rest behind "Details".
+    The first sentence is always shown; a short rest too (it tells how to mend), a long one behind "Details".
     """
 
     def __init__(self) -> None:
@@ -145,16 +147,22 @@ class Banner(QtWidgets.QFrame):
         """What the banner says, empty when hidden."""
         return self._head.text() if self.isVisibleTo(self.parentWidget()) else ""
 
+    @property
+    def details(self) -> str:
+        """What the banner says after its first sentence."""
+        return self._rest.text() if self.text else ""
+
     def show_error(self, text: str, *, mend: tuple[str, Callable[[], None]] | None = None) -> None:
-        """Say what failed; everything after the first sentence goes behind "Details"."""
+        """Say what failed and, after the first sentence, how to mend it."""
         head, rest = split_sentence(text)
-        if head == self._head.text() and self.isVisible():
+        if (head, rest) == (self._head.text(), self._rest.text()) and self.isVisible():
             return
         self._head.setText(head)
         self._rest.setText(rest)
-        self._rest.setVisible(False)
-        self._details.setChecked(False)
-        self._details.setVisible(bool(rest))
+        is_short = 0 < len(rest) <= SHORT_DETAILS
+        self._rest.setVisible(is_short)
+        self._details.setChecked(is_short)
+        self._details.setVisible(bool(rest) and not is_short)
         self._mend.setVisible(mend is not None)
         if mend is not None:
             self._mend.setText(mend[0])

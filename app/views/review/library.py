@@ -15,7 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from app.qt import QtCore, QtGui, Signal
+from app.qt import QtGui, Signal
+from app.workers import Relay
 from frs_core.episodes import EpisodeInfo, EpisodeStore
 from frs_core.errors import FrsError
 from frs_core.events import Outcome
@@ -24,7 +25,7 @@ THUMB = (72, 54)
 """Width and height of a thumbnail, logical pixels."""
 
 
-class Library(QtCore.QObject):
+class Library(Relay):
     """Lists and edits the episodes of one recording root.
 
     Args:
@@ -61,12 +62,13 @@ class Library(QtCore.QObject):
 
         def work(store: EpisodeStore) -> None:
             change(store)
-            self.edited.emit()
+            self.tell("edited")
 
         self._put(work)
 
     def close(self) -> None:
-        """Finish what is queued and stop the thread."""
+        """Finish what is queued, tell nobody, and stop the thread."""
+        self.hush()
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join(10.0)
@@ -85,7 +87,7 @@ class Library(QtCore.QObject):
         try:
             self._queue.put_nowait(work)
         except queue.Full:
-            self.failed.emit("Too many changes at once; wait a moment and try again")
+            self.tell("failed", "Too many changes at once; wait a moment and try again")
 
     def _run(self, root: Path) -> None:
         store = EpisodeStore(root)
@@ -97,12 +99,14 @@ class Library(QtCore.QObject):
                 work(store)
             except Exception as error:  # Whatever a damaged file makes of itself; the thread lives on.
                 known = isinstance(error, (FrsError, OSError))
-                self.failed.emit(str(error) if known else f"An episode cannot be read: {type(error).__name__}: {error}")
+                self.tell(
+                    "failed", str(error) if known else f"An episode cannot be read: {type(error).__name__}: {error}"
+                )
             finally:
                 self._queue.task_done()
 
     def _list(self, store: EpisodeStore, binned: bool) -> None:
-        self.listed.emit((tuple(store.list(binned=binned)), binned))
+        self.tell("listed", (tuple(store.list(binned=binned)), binned))
 
     def _thumb(self, info: EpisodeInfo) -> None:
         from frs_core.episodes import Episode
@@ -112,7 +116,7 @@ class Library(QtCore.QObject):
         small = np.ascontiguousarray(cv2.resize(image, (THUMB[0] * 2, THUMB[1] * 2), interpolation=cv2.INTER_AREA))
         height, width = small.shape[:2]
         picture = QtGui.QImage(small.tobytes(), width, height, 3 * width, QtGui.QImage.Format.Format_RGB888).copy()
-        self.thumbnail_made.emit(info.name, picture)
+        self.tell("thumbnail_made", info.name, picture)
 
 
 class Edit(QtGui.QUndoCommand):

@@ -8,8 +8,9 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from app.qt import QtCore, Signal
+from app.qt import Signal
 from app.views.review.record import Record
+from app.workers import Relay
 from frs_core.episodes import EpisodeInfo
 from frs_core.errors import FrsError
 from frs_core.events import Fan
@@ -31,7 +32,7 @@ class Moment:
     fan: Fan
 
 
-class Loader(QtCore.QObject):
+class Loader(Relay):
     """One worker thread for the open episode."""
 
     opened = Signal(object)
@@ -57,7 +58,8 @@ class Loader(QtCore.QObject):
         self._wish(position=position)
 
     def close(self) -> None:
-        """Stop the thread."""
+        """Stop the thread; nothing is told any more."""
+        self.hush()
         with self._condition:
             self._is_closed = True
             self._condition.notify()
@@ -95,12 +97,12 @@ class Loader(QtCore.QObject):
                 if info is not None:
                     record = Record(info)
                     cache.clear()
-                    self.opened.emit(record)
+                    self.tell("opened", record)
                 if record is None:
                     continue
                 if position is not None:
                     position = max(0, min(position, record.length - 1))
-                    self.moment_ready.emit(self._moment(record, position, cache))
+                    self.tell("moment_ready", self._moment(record, position, cache))
                     last = position
                     ahead = position + 1
                 elif ahead <= last + AHEAD:
@@ -117,8 +119,8 @@ class Loader(QtCore.QObject):
                     # Moved to the bin while it was open.
                     continue
                 known = isinstance(error, (FrsError, OSError))
-                self.failed.emit(
-                    str(error) if known else f"The episode cannot be read: {type(error).__name__}: {error}"
+                self.tell(
+                    "failed", str(error) if known else f"The episode cannot be read: {type(error).__name__}: {error}"
                 )
 
     def _moment(self, record: Record, position: int, cache: "OrderedDict[int, Moment]") -> Moment:

@@ -272,8 +272,7 @@ class ReviewPage(LayoutPage):
         self.loader.close()
         self.library.close()
         self._desk.close()
-        if self._job is not None:
-            self._job.wait(5.0)
+        super().shut()
 
     # --- list -----------------------------------------------------------------------------------------
 

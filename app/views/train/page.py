@@ -21,7 +21,7 @@ from app.workers import Job
 from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import LoadNoisePolicy, SessionCommand, Snapshot
-from frs_core.learning import JobState, Progress, TrainJob, TrainKind, TrainRequest, TrainResult, list_saved
+from frs_core.learning import JobState, Progress, Story, TrainJob, TrainKind, TrainRequest, TrainResult, list_saved
 
 POLL_MS = 120
 ALL_TASKS = "all tasks"
@@ -55,6 +55,8 @@ class TrainPage(LayoutPage):
         self._compare_job: Job | None = None
         self._compare_stop = threading.Event()
         self._saved_job: Job | None = None
+        self._must_read_again = False
+        self._to_choose: Path | None = None
         self._is_dirty = True
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self._poll)
@@ -215,9 +217,7 @@ class TrainPage(LayoutPage):
         if self.job is not None:
             self.job.close()
         self.library.close()
-        for job in (self._saved_job, self._compare_job):
-            if job is not None:
-                job.wait(3.0)
+        super().shut()
 
     # --- episodes -------------------------------------------------------------------------------------
 
@@ -403,20 +403,28 @@ class TrainPage(LayoutPage):
         self._show_buttons()
 
     def _read_saved(self, *, choose: Path | None = None) -> None:
+        """List the saved noise policies again; a wish that comes while they are being read is served after that."""
         root = self.learned_root
-        if root is None or (self._saved_job is not None and self._saved_job.is_running):
+        self._to_choose = choose or self._to_choose
+        if root is None:
             return
-
-        def show(saved: object) -> None:
-            self.saved.show_saved(saved, fingerprint=self._facts.fingerprint, in_use=self._in_use)  # type: ignore[arg-type]
-            if choose is not None:
-                self.saved.choose(choose)
-            self._show_buttons()
-
+        if self._saved_job is not None and self._saved_job.is_running:
+            self._must_read_again = True
+            return
+        self._must_read_again = False
         self._saved_job = Job(lambda _report: list_saved(root), self)
-        self._saved_job.finished.connect(show)
+        self._saved_job.finished.connect(self._on_saved_read)
         self._saved_job.failed.connect(lambda error: self._say(str(error), "bad"))
         self._saved_job.start()
+
+    def _on_saved_read(self, saved: tuple[tuple[Path, Story], ...]) -> None:
+        self.saved.show_saved(saved, fingerprint=self._facts.fingerprint, in_use=self._in_use)
+        if self._must_read_again:
+            self._read_saved()
+        elif self._to_choose is not None:
+            self.saved.choose(self._to_choose)
+            self._to_choose = None
+        self._show_buttons()
 
     def _show_buttons(self) -> None:
         is_comparing = self._compare_job is not None and self._compare_job.is_running

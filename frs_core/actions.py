@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frs_core import kinematics
-from frs_core.errors import ShapeMismatch
+from frs_core.errors import ConfigError, ShapeMismatch
 from frs_core.observation import Observation
 
 JOINT_STEP = 0.2
@@ -112,3 +112,20 @@ def ee_delta_space(*, translation: float, rotation: float, control_hz: float = 1
     low = np.array([-translation * 1.5] * 3 + [-rotation * 1.5] * 3 + [0.0], dtype=np.float32)
     high = np.array([translation * 1.5] * 3 + [rotation * 1.5] * 3 + [1.0], dtype=np.float32)
     return ActionSpace(ActionKind.EE_DELTA, offset, scale, low, high, control_hz)
+
+
+def joint_space(kind: ActionKind, *, control_hz: float = 15.0) -> ActionSpace:
+    """Return DROID's joint space in plain robot units, the gripper centred.
+
+    Args:
+        kind: JOINT_VELOCITY or JOINT_POSITION.
+        control_hz: actions per second.
+    Source: openpi examples/droid (velocities in [-1, 1], gripper 0 open .. 1 closed, 15 Hz).
+    """
+    if kind is ActionKind.EE_DELTA:
+        raise ConfigError("End-effector deltas are no joint space. Use joint_velocity or joint_position.")
+    one, is_velocity = np.ones(7), kind is ActionKind.JOINT_VELOCITY
+    low, high = (-one, one) if is_velocity else (kinematics.Q_LOW, kinematics.Q_HIGH)
+    offset, scale = np.append(np.zeros(7), 0.5), np.append(one, 0.5)
+    numbers = (offset, scale, np.append(low, 0.0), np.append(high, 1.0))
+    return ActionSpace(kind, *(n.astype(np.float32) for n in numbers), control_hz=control_hz)

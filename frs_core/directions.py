@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from frs_core import kinematics
 from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace
 from frs_core.observation import Observation
+from frs_core.tracking import follow_poses
 
 
 class Direction(enum.Enum):
@@ -195,33 +196,15 @@ def _joint_references(
     p_start, R_start = observation.T_base_tcp[:3, 3], observation.T_base_tcp[:3, :3]
     way = steps * CARTESIAN_STEP
     # A target that ran away (joint limit, singularity) is not chased: at most twice a row's way is asked of a row.
-    longest = 2.0 * np.linalg.norm(way, axis=-1, keepdims=True)
-    low = np.minimum(kinematics.Q_LOW + 0.02, observation.q)
-    high = np.maximum(kinematics.Q_HIGH - 0.02, observation.q)
-    q = np.broadcast_to(observation.q.astype(np.float64), (len(steps), 7))
-    rows = np.empty((len(steps), horizon, 7))
-    for i in range(horizon):
-        J, T = kinematics.tool_jacobian(q, T_flange_tcp)
-        shift = _shorten(p_start + (i + 1) * way - T[:, :3, 3], longest)
-        turn = R_start @ np.swapaxes(T[:, :3, :3], -1, -2)
-        turn = 0.5 * np.stack([turn[:, 2, 1], turn[:, 0, 2], turn[:, 1, 0]], -1) - 0.5 * np.stack(
-            [turn[:, 1, 2], turn[:, 2, 0], turn[:, 0, 1]], -1
-        )
-        twist = np.concatenate([shift, _shorten(turn, np.full_like(longest, _MAX_TURN))], axis=-1)
-        JJ = J @ np.swapaxes(J, -1, -2) + _DAMPING**2 * np.eye(6)
-        dq = (np.swapaxes(J, -1, -2) @ np.linalg.solve(JJ, twist[..., None]))[..., 0]
-        dq = dq * np.minimum(1.0, JOINT_STEP / np.maximum(np.abs(dq).max(axis=-1, keepdims=True), 1e-9))
-        moved = np.clip(q + dq, low, high)
-        rows[:, i] = (moved - q) / JOINT_STEP if space.kind is ActionKind.JOINT_VELOCITY else moved
-        q = moved
-    return rows
-
-
-_DAMPING = 0.02
-"""Of the least squares; trades accuracy for small steps near singularities."""
-
-
-def _shorten(vectors: Float[np.ndarray, "B 3"], longest: Float[np.ndarray, "B 1"]) -> Float[np.ndarray, "B 3"]:
-    """Return vectors with lengths capped."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors * np.minimum(1.0, longest / np.maximum(length, 1e-12))
+    path = follow_poses(
+        p_start + np.arange(1, horizon + 1)[:, None] * way[:, None],
+        R_start[None, None],
+        q=observation.q,
+        T_flange_tcp=T_flange_tcp,
+        longest_shift=2.0 * np.linalg.norm(way, axis=-1, keepdims=True),
+        longest_turn=_MAX_TURN,
+    )
+    if space.kind is ActionKind.JOINT_POSITION:
+        return path
+    start = np.broadcast_to(observation.q, (len(steps), 1, 7))
+    return np.diff(np.concatenate([start, path], axis=1), axis=1) / JOINT_STEP

@@ -71,7 +71,7 @@ def build_fan(
     references, batch = references_for(policy, commands, observation=observation, strength=plan.strength)
     learned = None if noise_policy is None else _learned_noise(policy, context, observation, noise_policy)
     rows = _all_rows(policy, context, batch, plan, learned)
-    chunks = policy.to_robot(rows.chunk)
+    chunks = policy.to_robot(rows.chunk, observation)
     noises, recovered = rows.noise.float().cpu().numpy(), rows.recovered.float().cpu().numpy()
     space, n = spec.action_space, len(commands)
     paths = space.path(np.concatenate([chunks, references]), observation)
@@ -136,15 +136,15 @@ def references_for(
         strength: factor on the translation.
     """
     spec = policy.spec
-    size = spec.action_space.size
+    size = spec.flow.size
     x = np.zeros((len(commands), spec.horizon, spec.width), dtype=np.float32)
     commanded = np.zeros((len(commands), spec.width), dtype=bool)
     if commands:
         x[..., :size], commanded[:, :size] = reference_chunks(
-            commands, spec.action_space, horizon=spec.horizon, observation=observation, strength=strength
+            commands, spec.flow, horizon=spec.horizon, observation=observation, strength=strength
         )
-    robot = spec.action_space.clip(spec.action_space.unnormalise(x[..., :size]))
-    return robot, Reference(torch.from_numpy(x), torch.from_numpy(commanded))
+    references = torch.from_numpy(x)
+    return policy.to_robot(references, observation), Reference(references, torch.from_numpy(commanded))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -256,7 +256,14 @@ def label_for(command: Command, fan: Fan) -> str | None:
     return None
 
 
-def regenerates(policy: FlowPolicy, context: Context, candidate: Candidate, plan: SteeringPlan) -> float:
+def regenerates(
+    policy: FlowPolicy,
+    context: Context,
+    candidate: Candidate,
+    plan: SteeringPlan,
+    *,
+    observation: Observation | None = None,
+) -> float:
     """Return the largest difference between a candidate's chunk and what its noise denoises to, robot units.
 
     Args:
@@ -264,7 +271,9 @@ def regenerates(policy: FlowPolicy, context: Context, candidate: Candidate, plan
         context: the encoding of the fan's observation.
         candidate: with a noise.
         plan: the fan's plan.
+        observation: the fan's; needed where the policy has a flow space of its own.
     """
     steps = policy.spec.integration_steps if candidate.kind is CandidateKind.LEARNED else plan.steps
-    chunk = policy.to_robot(policy.denoise(context, torch.from_numpy(candidate.noise)[None], steps=steps))[0]
+    grown = policy.denoise(context, torch.from_numpy(candidate.noise)[None], steps=steps)
+    chunk = policy.to_robot(grown, observation)[0]
     return float(np.abs(chunk - candidate.chunk).max())

@@ -181,7 +181,7 @@ def _picks(episode: Any, policy: Any, noise_policy: str) -> dict[int, str]:
     from frs_core.steering import dct_basis
 
     learned = load_noise_policy(Path(noise_policy), policy.spec.fingerprint)
-    size = policy.spec.action_space.size
+    size = policy.spec.flow.size
     picks = {}
     for index in episode.main_line:
         observation = episode.observation(index)

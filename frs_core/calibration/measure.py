@@ -78,7 +78,7 @@ def sample_prior(
     """Return the policy's own samples for one observation."""
     spec = policy.spec
     noise = gaussian((samples, spec.horizon, spec.width), seed=seed)
-    chunks = policy.denoise(context, noise).float().cpu().numpy()[..., : spec.action_space.size]
+    chunks = policy.denoise(context, noise).float().cpu().numpy()[..., : spec.flow.size]
     flat = chunks.reshape(samples, -1)
     distance = _rms(flat, flat)
     np.fill_diagonal(distance, np.inf)
@@ -108,7 +108,7 @@ def score_plan(policy: FlowPolicy, priors: Sequence[Prior], plan: SteeringPlan, 
             steered = policy.steer(prior.context, batch, seeded)
             spent, fans = spent + time.perf_counter() - started, fans + 1
             own = policy.denoise(prior.context, gaussian((1, spec.horizon, spec.width), seed=seeded.seed))
-            chunks = policy.to_robot(torch.cat([own, steered.chunk]))
+            chunks = policy.to_robot(torch.cat([own, steered.chunk]), prior.observation)
             ends = spec.action_space.path(chunks, prior.observation)[:, rows]
             start = prior.observation.p_tcp
             asked = spec.action_space.path(robot, prior.observation)[:, rows] - start
@@ -120,7 +120,7 @@ def score_plan(policy: FlowPolicy, priors: Sequence[Prior], plan: SteeringPlan, 
             reached.append(np.clip(np.einsum("dc,dc->d", ends[1:] - start, axes) / np.maximum(want, 1e-9), 0, 1))
             opposite = [directions.index(d.opposite) for d in directions]
             separation.append(np.einsum("dc,dc->d", ends[1:] - ends[1:][opposite], axes) * 1000)
-            flat = steered.chunk.float().cpu().numpy()[..., : spec.action_space.size].reshape(len(commands), -1)
+            flat = steered.chunk.float().cpu().numpy()[..., : spec.flow.size].reshape(len(commands), -1)
             mine = prior.chunks.reshape(len(prior.chunks), -1)
             nearest = _rms(flat, mine)
             distance.append(nearest.min(axis=1) / max(prior.typical, 1e-6))

@@ -80,7 +80,7 @@ def _from_world(policy: FlowPolicy, name: str, count: int, seed: int) -> list[Pr
                 if rng.random() < 0.5 and len(priors) < count:
                     priors.append(sample_prior(policy, observation, context, seed=len(priors)))
                 noise = gaussian((1, spec.horizon, spec.width), seed=seed + 100 * episode + chunk_index)
-                for action in policy.to_robot(policy.denoise(context, noise))[0][: spec.execute_rows]:
+                for action in policy.to_robot(policy.denoise(context, noise), observation)[0][: spec.execute_rows]:
                     world.step(action, spec.action_space.kind)
                 observation = world.observe()
     finally:

@@ -20,6 +20,7 @@ def demo(
     out: Path | None = None,
     world: str = "tabletop",
     policy: str = "tabletop",
+    action_space: str = "",
     operator: str = "",
     max_chunks: int = 40,
     workers: int | None = None,
@@ -34,6 +35,7 @@ def demo(
         out: Folder for everything it makes; default a fresh one under <data>/demo.
         world: Where to act.
         policy: The generalist.
+        action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints; default its own.
         operator: Your own scripted operator, module:Class; default the world's.
         max_chunks: Give up an attempt after so many chunks.
         workers: Processes for the comparison; default one per core.
@@ -43,7 +45,7 @@ def demo(
     spec = DemoSpec(
         task=task or default_task(world),
         out=out or paths.data() / "demo" / time.strftime("%Y%m%dT%H%M%S"),
-        setup=SetupSpec(world=world, policy=policy, operator=operator),
+        setup=SetupSpec(world=world, policy=policy, operator=operator, action_space=action_space),
         episodes=episodes,
         trials=trials,
         max_chunks=max_chunks,

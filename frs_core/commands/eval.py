@@ -40,6 +40,7 @@ def evaluate(
     learned: Path | None = None,
     world: str = "tabletop",
     policy: str = "tabletop",
+    action_space: str = "",
     operator: str = "",
     max_chunks: int = 40,
     perturb_m: float = 0.0,
@@ -63,6 +64,7 @@ def evaluate(
         learned: Root of trained policies; default <data>/learned.
         world: Where to act.
         policy: The generalist.
+        action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints; default its own.
         operator: Your own scripted operator, module:Class; default the world's.
         max_chunks: Give up after so many chunks.
         perturb_m: Drive the tool off its start by so many metres first.
@@ -74,7 +76,7 @@ def evaluate(
     """
     out = out or paths.data() / "evaluations" / world
     job = WorkerJob(
-        setup=SetupSpec(world=world, policy=policy, operator=operator).to_json(),
+        setup=SetupSpec(world=world, policy=policy, operator=operator, action_space=action_space).to_json(),
         rollout={"max_chunks": max_chunks, "perturb_m": perturb_m},
         learned=str(learned or paths.data() / "learned"),
         films=str(films) if films else "",
@@ -116,6 +118,7 @@ def collect(
     data: Path | None = None,
     world: str = "tabletop",
     policy: str = "tabletop",
+    action_space: str = "",
     operator: str = "",
     demonstrator: str = "",
     max_chunks: int = 40,
@@ -131,12 +134,15 @@ def collect(
         data: Recording root; default the product's own data folder.
         world: Where to act.
         policy: The generalist.
+        action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints; default its own.
         operator: Your own scripted operator, module:Class; default the world's.
         demonstrator: Your own demonstrator, module:function; default the world's.
         max_chunks: Give up an attempt after so many chunks.
     """
     console, store = Console(), store_at(data or paths.data())
-    bench = open_bench(SetupSpec(world=world, policy=policy, operator=operator, demonstrator=demonstrator))
+    bench = open_bench(
+        SetupSpec(world=world, policy=policy, operator=operator, demonstrator=demonstrator, action_space=action_space)
+    )
 
     def told(good: int, tries: int, success: bool) -> None:
         console.print(f"attempt {tries}: {'success' if success else 'failure'}, {good} of {episodes}")

@@ -24,6 +24,7 @@ from frs_core.episodes.reader import Episode
 from frs_core.errors import FingerprintMismatch
 from frs_core.events import CandidateKind
 from frs_core.policies.base import Context, FlowPolicy
+from frs_core.policies.joints import in_action_space
 from frs_core.steering import Method
 
 TOLERANCE = 1e-3
@@ -81,11 +82,12 @@ def check(episode: Episode, policy: FlowPolicy, *, from_features: bool | None = 
 
     Args:
         episode: what was recorded.
-        policy: the one that recorded it.
+        policy: the one that recorded it; one that speaks tool deltas is turned to the episode's action space.
         from_features: False encodes the stored pictures even where features would do; None = features where possible.
     Raises:
         FingerprintMismatch: the episode is of another policy.
         EpisodeCorrupt: damaged.
+        ConfigError: the policy cannot be turned to the episode's action space.
     """
     if episode.meta.policy_fingerprint != policy.spec.fingerprint:
         raise FingerprintMismatch(
@@ -93,6 +95,7 @@ def check(episode: Episode, policy: FlowPolicy, *, from_features: bool | None = 
             f"{episode.meta.policy_fingerprint[:12]}, got '{policy.spec.name}' {policy.spec.fingerprint[:12]}. "
             f"Check it with the policy that recorded it."
         )
+    policy = in_action_space(policy, episode.meta.action_space.kind)
     uses_features = isinstance(policy, FeaturePolicy) and from_features is not False
     chunks = tuple(_check_chunk(episode, policy, i, uses_features) for i in range(episode.n_chunks))
     return CheckReport(episode.name, chunks, uses_features)
@@ -113,7 +116,8 @@ def _check_chunk(episode: Episode, policy: FlowPolicy, index: int, uses_features
         steps = policy.spec.integration_steps if kind is CandidateKind.LEARNED else plan.steps
         grown = policy.denoise(context, x, steps=steps)
     space = policy.spec.action_space
-    difference = space.normalise(policy.to_robot(grown)[0]) - space.normalise(episode.arrays["chunks/chunk"][index])
+    chunk = policy.to_robot(grown, episode.observation(index, has_images=False))[0]
+    difference = space.normalise(chunk) - space.normalise(episode.arrays["chunks/chunk"][index])
     return ChunkCheck(index, float(np.abs(difference).max()))
 
 

@@ -6,11 +6,12 @@ cannot be steered: there is no flow behind it.
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from frs_core.errors import PolicyError
+from frs_core.errors import PolicyError, ShapeMismatch
 from frs_core.learning.bc import ChunkPolicy
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy
@@ -50,7 +51,16 @@ class ClonedPolicy(FlowPolicy):
         """Return the cloner's chunk, normalised, whatever the noise."""
         self.check_shape(noise, "Noise")
         chunk = self._cloner.chunk(context, context.extra[_SEEN])
-        space = self.spec.action_space
+        space = self.spec.flow
+        if chunk.shape[-1] != space.size:
+            raise ShapeMismatch(
+                f"'{self.spec.name}' gives {chunk.shape[-1]} numbers per action, {space.kind.value} needs {space.size}. "
+                f"Train it on episodes recorded in {space.kind.value}."
+            )
         x = torch.zeros_like(noise)
         x[..., : space.size] = torch.from_numpy(space.normalise(space.clip(chunk))).to(x)
         return self._finite(x)
+
+    def to_robot(self, x: Float[Tensor, "B H A"], observation: Observation | None = None) -> Float[np.ndarray, "B H a"]:
+        """Return chunks in robot units, as the generalist would."""
+        return self._generalist.to_robot(x, observation)

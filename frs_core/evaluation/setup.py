@@ -8,6 +8,7 @@ from frs_core.choosers.base import Chooser
 from frs_core.errors import ConfigError
 from frs_core.policies import load_policy
 from frs_core.policies.base import FlowPolicy
+from frs_core.policies.joints import in_action_space
 from frs_core.registry import resolve
 from frs_core.worlds import make_world
 from frs_core.worlds.base import World
@@ -28,6 +29,8 @@ class SetupSpec:
     """`module:Class` of the scripted operator; empty = the world's own."""
     demonstrator: str = ""
     """`module:function` of the demonstrator; empty = the world's own."""
+    action_space: str = ""
+    """Turn a policy of tool deltas to this action space (see policies.joints); empty = its own."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -38,6 +41,8 @@ class SetupSpec:
             "policy_options": dict(self.policy_options),
             "operator": self.operator,
             "demonstrator": self.demonstrator,
+            # Left out where not asked for, so that earlier results are found again.
+            **({"action_space": self.action_space} if self.action_space else {}),
         }
 
 
@@ -88,11 +93,11 @@ def open_bench(spec: SetupSpec) -> Bench:
     """Return the bench of a spec.
 
     Raises:
-        ConfigError: unknown names, or a policy whose cameras the world lacks.
+        ConfigError: unknown names, an action space the policy cannot take, or a policy whose cameras the world lacks.
     """
     world = make_world(spec.world, **spec.world_options)
     try:
-        policy = load_policy(spec.policy, **spec.policy_options)
+        policy = in_action_space(load_policy(spec.policy, **spec.policy_options), spec.action_space)
     except Exception:
         world.close()
         raise

@@ -63,13 +63,13 @@ def recover_noise(
     Args:
         policy: the generalist.
         context: its view of the moment the chunk began.
-        chunk: robot units.
+        chunk: robot units of `policy.spec.flow`.
         settings: iterations, damping, threshold.
     Raises:
         ShapeMismatch: the chunk does not fit the policy.
     """
     settings = settings or LabelSettings()
-    space, spec = policy.spec.action_space, policy.spec
+    space, spec = policy.spec.flow, policy.spec
     if chunk.shape != (spec.horizon, space.size):
         raise ShapeMismatch(
             f"Demonstrated chunk has shape {chunk.shape}, policy '{spec.name}' needs ({spec.horizon}, {space.size}). "
@@ -88,7 +88,7 @@ def recover_noise(
 def _attempt(
     policy: FlowPolicy, context: Context, target: Tensor, settings: LabelSettings, iterations: int, damping: float
 ) -> tuple[Tensor, float]:
-    steps, size = policy.spec.integration_steps, policy.spec.action_space.size
+    steps, size = policy.spec.integration_steps, policy.spec.flow.size
     with torch.inference_mode():
         noise = flow.invert(
             lambda x, t: policy.velocity(context, x, t), target, steps=steps, iterations=iterations, damping=damping
@@ -126,7 +126,7 @@ def label_chunks(
         noise[index], error[index] = recover_noise(policy, context, chunk, settings)
         if on_progress(clock.report(index + 1, float(error[index]))) is False:
             break
-    rms = np.sqrt(np.nan_to_num(noise[..., : policy.spec.action_space.size] ** 2, nan=np.inf).mean(axis=(1, 2)))
+    rms = np.sqrt(np.nan_to_num(noise[..., : policy.spec.flow.size] ** 2, nan=np.inf).mean(axis=(1, 2)))
     return Labels(noise, error, (error <= settings.threshold) & (rms <= settings.largest_rms), settings)
 
 

@@ -1,6 +1,7 @@
 """Generalist policies by name. Importing this package imports none of their back ends."""
 
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
+from frs_core.policies.joints import in_action_space
 from frs_core.registry import build
 
 KNOWN = {
@@ -25,4 +26,4 @@ def load_policy(name: str, **options: object) -> FlowPolicy:
     return build("policy", name, KNOWN, options)
 
 
-__all__ = ["KNOWN", "Context", "FlowPolicy", "PolicySpec", "load_policy"]
+__all__ = ["KNOWN", "Context", "FlowPolicy", "PolicySpec", "in_action_space", "load_policy"]

@@ -31,7 +31,7 @@ class PolicySpec:
     horizon: int
     """H, rows of a chunk."""
     width: int
-    """A on the flow side (32 for pi0.5); the first `action_space.size` columns are the robot's."""
+    """A on the flow side (32 for pi0.5); the first `flow.size` columns are used."""
     action_space: ActionSpace
     cameras: tuple[str, ...]
     """Cameras it looks at; the world must have them."""
@@ -49,6 +49,13 @@ class PolicySpec:
     """False for servers that only sample."""
     cannot_steer_reason: str = ""
     """One sentence for the operator when `can_steer` is False."""
+    flow_space: ActionSpace | None = None
+    """What the flow's columns mean where they are not the robot's numbers (see `policies.joints`); None = `action_space`."""
+
+    @property
+    def flow(self) -> ActionSpace:
+        """The space that references, noises and normalised chunks are in."""
+        return self.flow_space or self.action_space
 
 
 @dataclass(slots=True, eq=False)
@@ -114,8 +121,13 @@ class FlowPolicy(abc.ABC):
         self._finite(steered.chunk)
         return steered
 
-    def to_robot(self, x: Float[Tensor, "B H A"]) -> Float[np.ndarray, "B H a"]:
-        """Return chunks in robot units, clipped to the action limits, flow padding dropped."""
+    def to_robot(self, x: Float[Tensor, "B H A"], observation: Observation | None = None) -> Float[np.ndarray, "B H a"]:
+        """Return chunks in robot units, clipped to the action limits, flow padding dropped.
+
+        Args:
+            x: normalised.
+            observation: the state they start from; only policies with a `flow_space` look at it.
+        """
         space = self.spec.action_space
         return space.clip(space.unnormalise(x[..., : space.size].cpu().numpy()))
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from frs_core import kinematics
-from frs_core.actions import ActionKind, ActionSpace
+from frs_core.actions import ActionKind, ActionSpace, joint_space
 from frs_core.errors import ConfigError, FrsError, ServingError
 from frs_core.policies.base import PolicySpec
 from frs_core.serving.observations import mapping, numbers
@@ -114,15 +113,7 @@ def droid_space(kind: ActionKind) -> ActionSpace:
     """
     if kind is ActionKind.EE_DELTA:
         raise ConfigError("DROID's openpi policies act in joint space. Use joint_velocity or joint_position.")
-    one, is_velocity = np.ones(7), kind is ActionKind.JOINT_VELOCITY
-    low, high = (-one, one) if is_velocity else (kinematics.Q_LOW, kinematics.Q_HIGH)
-    return ActionSpace(
-        kind=kind,
-        offset=np.append(np.zeros(7), 0.5).astype(np.float32),
-        scale=np.append(one, 0.5).astype(np.float32),
-        low=np.append(low, 0.0).astype(np.float32),
-        high=np.append(high, 1.0).astype(np.float32),
-    )
+    return joint_space(kind)
 
 
 def with_cameras(spec: PolicySpec, exterior: str, wrist: str) -> PolicySpec:

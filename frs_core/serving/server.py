@@ -100,13 +100,14 @@ class PolicyService:
     def _infer(self, message: dict[str, Any]) -> dict[str, Any]:
         """Answer openpi's own request: one unsteered chunk in robot units."""
         spec = self.policy.spec
-        context = self.policy.encode(read_droid(message, cameras=spec.cameras))
+        observation = read_droid(message, cameras=spec.cameras)
+        context = self.policy.encode(observation)
         if message.get("noise") is not None:
             noise = self._chunks(np.reshape(message["noise"], (-1, spec.horizon, spec.width)), "noise")
         else:
             self._draws = (self._draws + 1) % 2**32
             noise = gaussian((1, spec.horizon, spec.width), seed=self._draws)
-        return {"actions": self.policy.to_robot(self.policy.denoise(context, noise))[0]}
+        return {"actions": self.policy.to_robot(self.policy.denoise(context, noise), observation)[0]}
 
     def _encode(self, message: dict[str, Any], contexts: Contexts) -> dict[str, Any]:
         context = self.policy.encode(self._observation(message))

@@ -1,0 +1,179 @@
+"""A generalist that speaks tool deltas, made to speak joints: for worlds and recordings in DROID's action spaces.
+
+Problem: the shipped generalist's chunks are tool deltas, while a DROID arm is driven, and its data recorded, in joint velocities or
+positions. Idea: the flow stays what it is. References, noises and normalised chunks are the wrapped policy's own (so fans, Flow
+Reversal Steering, stored noises and noise policies mean the same, and the fingerprint stays), and only the last step differs:
+a finished chunk becomes joints by inverse kinematics along its whole path, from the joints it starts at. Previews, verdicts,
+execution and recordings then are all about those joints.
+
+Example: 16 deltas of 12 mm to the left become 16 joint velocities of at most 1 (0.2 rad per step); their path is within 1 mm of
+the deltas' path. 13 chunks of 16 rows take 4 ms.
+
+    policy = in_action_space(load_policy("tabletop"), ActionKind.JOINT_VELOCITY)
+
+Runs on the inference worker's thread.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from frs_core import kinematics
+from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace, joint_space
+from frs_core.errors import ConfigError, PolicyError
+from frs_core.observation import Observation
+from frs_core.policies.base import Context, FlowPolicy
+from frs_core.steering import Reference, Steered, SteeringPlan
+from frs_core.tracking import follow_poses
+
+POSTURE = np.array([0.0, -0.35, 0.0, -2.45, 0.0, 2.10, np.pi / 4])
+"""Joints that the free elbow is drawn to, rad. Source: the embedded world's start pose; Franka's own is 0.45 rad away at most."""
+
+
+def in_action_space(policy: FlowPolicy, kind: ActionKind | str | None) -> FlowPolicy:
+    """Return the policy acting in an action space: itself where it does already, else wrapped.
+
+    Args:
+        policy: owned by what is returned.
+        kind: or its value, "joint_velocity"; None or "" = as it is.
+    Raises:
+        ConfigError: unknown space, or a policy in joints is asked for another space.
+    """
+    if not kind:
+        return policy
+    try:
+        kind = ActionKind(kind)
+    except ValueError:
+        raise ConfigError(
+            f"Action space '{kind}' is unknown. Known: {', '.join(k.value for k in ActionKind)}."
+        ) from None
+    own = policy.spec.action_space.kind
+    if kind is own:
+        return policy
+    if own is not ActionKind.EE_DELTA:
+        raise ConfigError(
+            f"Policy '{policy.spec.name}' acts in {own.value} and cannot be turned into {kind.value}: only end-effector deltas "
+            f"can be turned into joints. Leave the action space out, or choose another policy."
+        )
+    return JointPolicy(policy, kind)
+
+
+class JointPolicy(FlowPolicy):
+    """An end-effector policy whose chunks are joint velocities or positions."""
+
+    def __init__(self, policy: FlowPolicy, kind: ActionKind, *, posture: Float[np.ndarray, " 7"] | None = None) -> None:
+        """Wrap a policy.
+
+        Args:
+            policy: in EE_DELTA; owned.
+            kind: JOINT_VELOCITY or JOINT_POSITION.
+            posture: joints that the free elbow is drawn to, rad; None = `POSTURE`.
+        """
+        self._policy, self._posture = policy, POSTURE if posture is None else posture
+        space = joint_space(kind, control_hz=policy.spec.action_space.control_hz)
+        self.spec = replace(policy.spec, action_space=space, flow_space=policy.spec.flow)
+        self.default_plan = policy.default_plan
+        if hasattr(policy, "context_from_features"):
+            # Only there where the wrapped policy has it: its presence is asked for (episodes.check).
+            self.context_from_features = policy.context_from_features  # pyright: ignore[reportAttributeAccessIssue]
+
+    def encode(self, observation: Observation) -> Context:
+        """Return the wrapped policy's encoding."""
+        return self._policy.encode(observation)
+
+    def velocity(self, context: Context, x: Float[Tensor, "B H A"], t: float) -> Float[Tensor, "B H A"]:
+        """Return the wrapped policy's velocity."""
+        return self._policy.velocity(context, x, t)
+
+    def denoise(
+        self, context: Context, noise: Float[Tensor, "B H A"], *, steps: int | None = None
+    ) -> Float[Tensor, "B H A"]:
+        """Return the wrapped policy's chunks, normalised tool deltas."""
+        return self._policy.denoise(context, noise, steps=steps)
+
+    def steer(self, context: Context, reference: Reference, plan: SteeringPlan) -> Steered:
+        """Return the wrapped policy's steered chunks, normalised tool deltas."""
+        return self._policy.steer(context, reference, plan)
+
+    def to_robot(self, x: Float[Tensor, "B H A"], observation: Observation | None = None) -> Float[np.ndarray, "B H a"]:
+        """Return chunks in joints, from where the observation's arm is.
+
+        Raises:
+            PolicyError: no observation was given.
+        """
+        if observation is None:
+            raise PolicyError(
+                f"Policy '{self.spec.name}' turns tool deltas into joints and must know where the arm is. Pass the observation."
+            )
+        space = self.spec.action_space
+        chunk = self._policy.to_robot(x, observation)
+        return space.clip(joint_chunk(chunk, self.spec.flow, space, observation=observation, posture=self._posture))
+
+    @property
+    def network_ms(self) -> float:
+        """Milliseconds of the wrapped policy's last call on the network; NaN for a local one."""
+        return self._policy.network_ms
+
+    def cancel(self) -> None:
+        """Make the wrapped policy give up waiting."""
+        self._policy.cancel()
+
+    def close(self) -> None:
+        """Free the wrapped policy."""
+        self._policy.close()
+
+
+def joint_chunk(
+    chunk: Float[np.ndarray, "B H 7"],
+    space: ActionSpace,
+    joints: ActionSpace,
+    *,
+    observation: Observation,
+    posture: Float[np.ndarray, " 7"],
+) -> Float[np.ndarray, "B H 8"]:
+    """Return tool deltas as joint velocities (fractions) or positions (rad), the gripper unchanged.
+
+    The deltas add up on a commanded pose, as they do in worlds; what a joint limit or 0.2 rad per step leaves undone is caught
+    up with in later rows as far as it can be.
+
+    Args:
+        chunk: robot units of `space`.
+        space: EE_DELTA.
+        joints: where to.
+        observation: the state the chunks start from.
+        posture: joints that the free elbow is drawn to, rad.
+    """
+    T_flange_tcp = np.linalg.inv(kinematics.flange_pose(observation.q)) @ observation.T_base_tcp
+    p = observation.p_tcp + np.cumsum(chunk[..., :3].astype(np.float64), axis=1)
+    path = follow_poses(
+        p,
+        _turned(observation.T_base_tcp[:3, :3], chunk[..., 3:6]),
+        q=observation.q,
+        T_flange_tcp=T_flange_tcp,
+        longest_shift=np.full((1, 1), 2.0 * float(np.linalg.norm(space.high[:3]))),
+        longest_turn=min(1.0, 2.0 * float(np.linalg.norm(space.high[3:6]))),
+        passes=2,
+        posture=posture,
+    )
+    if joints.kind is ActionKind.JOINT_VELOCITY:
+        start = np.broadcast_to(observation.q, (len(path), 1, 7))
+        path = np.diff(np.concatenate([start, path], axis=1), axis=1) / JOINT_STEP
+    return np.concatenate([path, chunk[..., 6:]], axis=-1).astype(np.float32)
+
+
+def _turned(R: Float[np.ndarray, "3 3"], turns: Float[np.ndarray, "B H 3"]) -> Float[np.ndarray, "B H 3 3"]:
+    """Return the orientation after each row's rotation vector (base frame), one after the other."""
+    vectors = turns.astype(np.float64)
+    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    zero = np.zeros_like(x)
+    skew = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
+    # np.sinc is sin(pi a) / (pi a); both factors are finite at angle 0. Source: Rodrigues' formula.
+    steps = np.eye(3) + np.sinc(angle / np.pi) * skew + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * skew @ skew
+    rows = np.empty_like(steps)
+    now = R
+    for i in range(turns.shape[1]):
+        rows[:, i] = now = steps[:, i] @ now
+    return rows

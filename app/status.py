@@ -1,0 +1,167 @@
+"""What the window shows, as JSON lines in a file: for screen readers' helpers, logging rigs and scripts that press keys.
+
+Problem: whoever cannot see the window, a person or a script, needs its state without reaching into the program. Idea: a timer
+compares what is shown with what was written last; each change becomes one line, written by a thread of its own. Reading the
+file changes nothing. The state is that of the screen: a fan is `offered` when a key would pick from it.
+
+Example: `frs --status-file now.jsonl`, then `tail -f now.jsonl`:
+
+    {"at": 1700000000.1, "phase": "choose", "offer": 7, "offered": ["unsteered", "left/more"], "episode": {"chunks": 3}, ...}
+
+Collected on the GUI thread, written on "app-status".
+"""
+
+import json
+import queue
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from app.qt import QtCore, QtWidgets
+from app.window import CockpitWindow
+from frs_core.events import Phase, Snapshot
+
+INTERVAL_MS = 40
+"""How often the screen is compared with the last line; about one paint."""
+
+
+class StatusFile(QtCore.QObject):
+    """Writes a line for every change of what a window shows, until the window closes.
+
+    Args:
+        window: shown.
+        path: appended to; its folder is made.
+    """
+
+    def __init__(self, window: CockpitWindow, path: Path) -> None:
+        super().__init__(window)
+        self._window = window
+        self._last: dict[str, Any] = {}
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._problem: str | None = None
+        self._thread = threading.Thread(target=self._write, args=(path,), name="app-status", daemon=True)
+        self._thread.start()
+        self._timer = QtCore.QTimer(self)
+        self._timer.timeout.connect(self.look)
+        self._timer.start(INTERVAL_MS)
+        window.installEventFilter(self)
+
+    def look(self) -> None:
+        """Queue a line if anything differs from the last one."""
+        if self._problem is not None:
+            self._window.say(self._problem, "warn")
+            self._timer.stop()
+            return
+        now = status_of(self._window)
+        if now != self._last:
+            self._last = now
+            self._lines.put(json.dumps({"at": round(time.time(), 3), **now}))
+
+    def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
+        """End with the window."""
+        if watched is self._window and event is not None and event.type() == QtCore.QEvent.Type.Close:
+            self.close()
+        return False
+
+    def close(self) -> None:
+        """Write what is queued and stop; safe to call twice."""
+        self._timer.stop()
+        self._lines.put(None)
+        self._thread.join(3.0)
+
+    def _write(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                while (line := self._lines.get()) is not None:
+                    file.write(line + "\n")
+                    file.flush()
+        except OSError as error:
+            self._problem = f"The status file {path} cannot be written: {error.strerror}"
+
+
+def status_of(window: CockpitWindow) -> dict[str, Any]:
+    """Return what a window shows now, as plain values."""
+    bar, banner = window.drive.episode, window.banner
+    card = next((name for name, overlay in window.overlays.items() if overlay.isVisible()), "")
+    return {
+        **(snapshot_status(window.snapshot) if window.snapshot is not None else {"phase": "starting"}),
+        "layout": window.layout_name,
+        "is_active": window.isActiveWindow(),
+        "focus": _name(QtWidgets.QApplication.focusWidget()),
+        "card": card,
+        "banner": banner.text,
+        "details": banner.details,
+        "toasts": list(window.toasts.texts),
+        "unfinished": window.recovery.text.text() if window.recovery.isVisible() else "",
+        "devices": [name for device in window.inputs.devices for name in device.names],
+        "next": {
+            "task": bar.chosen_task,
+            "scene": bar.seed.value(),
+            "practice": bar.practice.isChecked(),
+            "amount": window.settings.values.amount,
+            "frame": window.settings.values.frame,
+        },
+        "training": _training(window),
+    }
+
+
+def snapshot_status(s: Snapshot) -> dict[str, Any]:
+    """Return what a snapshot says, without what changes at every control step."""
+    is_offered = s.phase is Phase.CHOOSE and s.fan is not None and not s.is_fan_stale
+    e = s.episode
+    return {
+        "phase": s.phase.name.lower(),
+        "hold": s.hold_reason.name.lower() if s.hold_reason is not None else "",
+        "reason": s.hold_reason.value if s.hold_reason is not None else "",
+        "detail": s.detail,
+        "driver": s.driver.value,
+        "pacing": s.pacing.value,
+        "offer": s.fan.request_id if is_offered and s.fan is not None else 0,
+        "offered": [c.label for c in s.fan.candidates] if is_offered and s.fan is not None else [],
+        "picked": s.picked or "",
+        "noise_policy": s.noise_policy or "",
+        "episode": {
+            "name": e.name,
+            "number": e.number,
+            "task": e.task,
+            "scene": e.seed,
+            "chunks": e.chunks,
+            "is_recording": e.is_recording,
+            "success_seen": e.success_seen,
+        },
+        "counters": {k: v for k, v in s.counters.items() if k != "steps"},
+    }
+
+
+def _training(window: CockpitWindow) -> dict[str, Any]:
+    page = window.train_if_built
+    if page is None:
+        return {}
+    result = page.result
+    return {
+        "is_running": page.is_training,
+        "text": page.progress.text(),
+        "can_start": page.start_button.isEnabled(),
+        "ticked": len(page.model.ticked),
+        "result": None
+        if result is None
+        else {
+            "name": result.name,
+            "path": str(result.path),
+            "seconds": result.seconds,
+            "chunks": result.chunks,
+            "error_before": _finite(result.card.error_before),
+            "error_after": _finite(result.card.error_after),
+            "agreement_after": _finite(result.card.agreement_after),
+        },
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if value == value and abs(value) != float("inf") else None
+
+
+def _name(widget: QtWidgets.QWidget | None) -> str:
+    return "" if widget is None else widget.accessibleName() or type(widget).__name__

@@ -1,0 +1,65 @@
+"""The status file: what is on screen, readable by those who cannot see it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from app.status import StatusFile, status_of
+from frs_core.events import HoldReason, Phase
+from tests.fakes.snapshots import snapshot
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_each_change_on_screen_is_one_line(window: Any, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "now.jsonl"
+    status = StatusFile(window, path)
+    status.look()
+    status.look()
+    window.take(snapshot(phase=Phase.MOVING, picked="left/more"))
+    status.look()
+    status.close()
+    phases = [line["phase"] for line in _lines(path)]
+    assert phases[-2:] == ["choose", "moving"]
+    assert len([p for p in phases if p == "choose"]) == 1
+    assert _lines(path)[-1]["picked"] == "left/more"
+
+
+def test_an_offer_is_named_only_while_a_key_would_pick_from_it(window: Any) -> None:
+    window.take(snapshot(phase=Phase.CHOOSE))
+    offer = status_of(window)
+    assert offer["offer"] > 0
+    assert "unsteered" in offer["offered"]
+    window.take(snapshot(phase=Phase.CHOOSE, is_fan_stale=True))
+    assert status_of(window)["offer"] == 0
+
+
+def test_the_banner_and_its_mend_are_told(window: Any) -> None:
+    window.take(
+        snapshot(phase=Phase.HOLD, hold_reason=HoldReason.CAMERA_STALE, detail="Camera 'left' is old. Check its cable.")
+    )
+    told = status_of(window)
+    assert told["hold"] == "camera_stale"
+    assert told["banner"]
+    assert "Check its cable" in told["banner"] + told["details"]
+
+
+def test_a_status_file_that_cannot_be_written_is_a_toast(window: Any, qtbot: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    status = StatusFile(window, tmp_path / "file" / "now.jsonl")
+    qtbot.waitUntil(lambda: any("status file" in t for t in window.toasts.texts))
+    status.close()
+
+
+def test_scene_and_task_are_chosen_without_a_mouse(window: Any, qtbot: Any) -> None:
+    from app.qt import Qt
+    from tests.fakes.snapshots import resting
+
+    window.take(resting())
+    window.run("episode.scene")
+    qtbot.keyClicks(window.drive.episode.seed, "123")
+    qtbot.keyClick(window.drive.episode.seed, Qt.Key.Key_Return)
+    assert status_of(window)["next"]["scene"] == 123
+    assert not window.drive.episode.seed.hasFocus()

@@ -34,7 +34,7 @@ from frs_core.events import (
     StartEpisode,
     UndoChunk,
 )
-from frs_core.steering import SteeringPlan
+from frs_core.plan import SteeringPlan
 
 
 class DriveActions:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from frs_core.directions import Command, Gripper
 from frs_core.observation import Observation
-from frs_core.steering import SteeringPlan
+from frs_core.plan import SteeringPlan
 
 
 class Phase(enum.Enum):

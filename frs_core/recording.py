@@ -20,8 +20,8 @@ from frs_core.directions import Gripper
 from frs_core.errors import EpisodeError
 from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
 from frs_core.observation import Calibration, Observation
-from frs_core.policies.base import PolicySpec
-from frs_core.steering import SteeringPlan
+from frs_core.plan import SteeringPlan
+from frs_core.policies.spec import PolicySpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,7 @@ from frs_core.episodes.reader import Episode
 from frs_core.errors import FingerprintMismatch, TrainingError
 from frs_core.events import Outcome
 from frs_core.observation import CameraFrame, Observation
-from frs_core.steering import Method, Solver, SteeringPlan
+from frs_core.plan import Method, Solver, SteeringPlan
 
 if TYPE_CHECKING:
     from frs_core.learning.settings import InputSettings

@@ -21,8 +21,8 @@ from frs_core.episodes.images import encode_jpeg, encode_png
 from frs_core.errors import EpisodeError
 from frs_core.events import Latency, Verdict
 from frs_core.observation import Calibration, CameraFrame, Observation
+from frs_core.plan import SteeringPlan
 from frs_core.recording import ChunkRecord, EpisodeMeta
-from frs_core.steering import SteeringPlan
 
 VERDICT_NUMBERS = ("motion_mm", "bent_mm", "authority", "noise_percentile")
 VERDICT_FLAGS = ("leaves_workspace", "near_joint_limit", "hits_table")

@@ -29,8 +29,8 @@ from frs_core.episodes.writer import JournalRecorder
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
 from frs_core.observation import Calibration, CameraFrame, Observation
+from frs_core.plan import SteeringPlan
 from frs_core.recording import ChunkRecord, EpisodeMeta, StepRecord
-from frs_core.steering import SteeringPlan
 from frs_core.worlds.droid.calibration import pose_matrix, scale_intrinsics
 from frs_core.worlds.droid.world import ROBOTIQ_OFFSET
 

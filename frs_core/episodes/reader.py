@@ -28,8 +28,8 @@ from frs_core.episodes.layout import ROOT_METADATA, SUFFIX
 from frs_core.errors import ConfigError, EpisodeError, unknown_name
 from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
 from frs_core.observation import Calibration, CameraFrame, Observation
+from frs_core.plan import SteeringPlan
 from frs_core.recording import ChunkRecord, EpisodeMeta, RecordedEpisode, StepRecord
-from frs_core.steering import SteeringPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

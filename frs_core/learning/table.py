@@ -16,7 +16,7 @@ from jaxtyping import Float, Int, UInt8
 
 from frs_core.errors import ShapeMismatch, TrainingError
 from frs_core.events import UNSTEERED
-from frs_core.steering import SteeringPlan
+from frs_core.plan import SteeringPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,8 +1,13 @@
-"""Generalist policies by name. Importing this package imports none of their back ends."""
+"""Generalist policies by name. Importing this package imports none of their back ends, nor the tensor library."""
 
-from frs_core.policies.base import Context, FlowPolicy, PolicySpec
-from frs_core.policies.joints import in_action_space
+from typing import TYPE_CHECKING
+
+from frs_core.policies.spec import Context, PolicySpec
 from frs_core.registry import build
+
+if TYPE_CHECKING:
+    from frs_core.policies.base import FlowPolicy
+    from frs_core.policies.joints import in_action_space
 
 KNOWN = {
     "tabletop": "frs_core.policies.tabletop:load",
@@ -13,7 +18,7 @@ KNOWN = {
 """Name -> where its loader lives."""
 
 
-def load_policy(name: str, **options: object) -> FlowPolicy:
+def load_policy(name: str, **options: object) -> "FlowPolicy":
     """Return a policy, loaded and ready.
 
     Args:
@@ -27,3 +32,16 @@ def load_policy(name: str, **options: object) -> FlowPolicy:
 
 
 __all__ = ["KNOWN", "Context", "FlowPolicy", "PolicySpec", "in_action_space", "load_policy"]
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs the tensor library when it is asked for."""
+    if name == "FlowPolicy":
+        from frs_core.policies.base import FlowPolicy
+
+        return FlowPolicy
+    if name == "in_action_space":
+        from frs_core.policies.joints import in_action_space
+
+        return in_action_space
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -16,9 +16,9 @@ import numpy as np
 
 from frs_core.actions import ActionKind, ActionSpace, joint_space
 from frs_core.errors import ConfigError, FrsError, ServingError
-from frs_core.policies.base import PolicySpec
+from frs_core.plan import SteeringPlan
+from frs_core.policies.spec import PolicySpec
 from frs_core.serving.observations import mapping, numbers
-from frs_core.steering import SteeringPlan
 
 PROTOCOL = 1
 OPERATIONS = ("encode", "steer", "denoise", "velocity", "release")

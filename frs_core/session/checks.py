@@ -7,10 +7,10 @@ import numpy as np
 from frs_core.errors import ConfigError
 from frs_core.events import StartEpisode
 from frs_core.observation import Observation
-from frs_core.policies.base import PolicySpec
+from frs_core.plan import SteeringPlan
+from frs_core.policies.spec import PolicySpec
 from frs_core.recording import EpisodeMeta
 from frs_core.session.running import RunningEpisode
-from frs_core.steering import SteeringPlan
 from frs_core.worlds.base import WorldSpec
 
 

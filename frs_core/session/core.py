@@ -15,7 +15,8 @@ from frs_core.choosers.base import Chooser
 from frs_core.errors import ConfigError
 from frs_core.events import Driver, HoldReason, Outcome, Phase
 from frs_core.observation import Observation
-from frs_core.policies.base import PolicySpec
+from frs_core.plan import SteeringPlan
+from frs_core.policies.spec import PolicySpec
 from frs_core.recording import Recorder
 from frs_core.session.fans import FanDesk
 from frs_core.session.helm import Helm
@@ -24,7 +25,6 @@ from frs_core.session.options import SessionOptions
 from frs_core.session.running import RunningChunk, RunningEpisode
 from frs_core.session.table import Event, next_phase
 from frs_core.session.writing import RecordLine
-from frs_core.steering import SteeringPlan
 from frs_core.watchdog import Watchdog
 from frs_core.workers import WorkQueue
 from frs_core.worlds import link as wl

@@ -6,15 +6,19 @@ The newest encoding is kept, so that turning a knob (plan, gripper, seed) pays o
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from frs_core.choosers.base import NoisePolicy
 from frs_core.directions import Command, Gripper
 from frs_core.errors import PolicyError
 from frs_core.events import Fan
 from frs_core.observation import Observation
-from frs_core.policies.base import Context, FlowPolicy, PolicySpec
+from frs_core.plan import SteeringPlan
+from frs_core.policies.spec import Context, PolicySpec
 from frs_core.safety import Limits
-from frs_core.steering import SteeringPlan
+
+if TYPE_CHECKING:
+    from frs_core.policies.base import FlowPolicy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,9 +54,9 @@ class FanMaker:
 
     def __init__(
         self,
-        policy: FlowPolicy | Callable[[], FlowPolicy],
+        policy: "FlowPolicy | Callable[[], FlowPolicy]",
         *,
-        load_noise_policy: Callable[[str, FlowPolicy], NoisePolicy] | None = None,
+        load_noise_policy: "Callable[[str, FlowPolicy], NoisePolicy] | None" = None,
     ) -> None:
         """Remember what to load.
 
@@ -60,9 +64,11 @@ class FanMaker:
             policy: a policy, or what makes one (called on the worker's thread).
             load_noise_policy: (path, policy) -> noise policy; None = the product's own files.
         """
-        self._policy = policy if isinstance(policy, FlowPolicy) else None
+        # Asking for the class would load the tensor library on whatever thread makes the session.
+        is_ready = hasattr(policy, "encode")
+        self._policy = cast("FlowPolicy", policy) if is_ready else None
         self._is_owner = self._policy is None
-        self._make = policy if callable(policy) and not isinstance(policy, FlowPolicy) else None
+        self._make = None if is_ready else cast("Callable[[], FlowPolicy]", policy)
         self._load_noise_policy = load_noise_policy or _load_dsbc
         self._noise_policy: NoisePolicy | None = None
         self._context: Context | None = None
@@ -133,7 +139,7 @@ class FanMaker:
         return self._context, (time.perf_counter() - started) * 1e3
 
 
-def _load_dsbc(path: str, policy: FlowPolicy) -> NoisePolicy:
+def _load_dsbc(path: str, policy: "FlowPolicy") -> NoisePolicy:
     from frs_core.learning.dsbc import load_noise_policy
 
     return load_noise_policy(path, policy.spec.fingerprint)

@@ -15,21 +15,25 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from frs_core import events as ev
 from frs_core.choosers.base import Chooser, NoisePolicy
 from frs_core.errors import ConfigError, WorldError
 from frs_core.events import Driver, HoldReason, Outcome, Phase, SessionCommand, Snapshot
-from frs_core.policies.base import FlowPolicy, PolicySpec
+from frs_core.plan import SteeringPlan
+from frs_core.policies.spec import PolicySpec
 from frs_core.recording import Recorder
 from frs_core.session.engine import SessionEngine
 from frs_core.session.inference import FanMaker
 from frs_core.session.options import SessionOptions
 from frs_core.session.running import RunningEpisode
-from frs_core.steering import SteeringPlan
 from frs_core.workers import InlineWorker, ThreadWorker
 from frs_core.worlds.base import World, WorldSpec
 from frs_core.worlds.link import InlineLink, WorldLink
+
+if TYPE_CHECKING:
+    from frs_core.policies.base import FlowPolicy
 
 QUEUE_SIZE = 256
 """Commands that may wait; a view sends a few per second and a heartbeat."""
@@ -80,7 +84,7 @@ class Session:
     def live(
         cls,
         world: WorldLink,
-        policy: FlowPolicy | Callable[[], FlowPolicy],
+        policy: "FlowPolicy | Callable[[], FlowPolicy]",
         *,
         recorder: Recorder | None = None,
         choosers: Mapping[Driver, Chooser] | None = None,
@@ -88,7 +92,7 @@ class Session:
         noise_policy: NoisePolicy | str | None = None,
         plan: SteeringPlan | None = None,
         options: SessionOptions | None = None,
-        load_noise_policy: Callable[[str, FlowPolicy], NoisePolicy] | None = None,
+        load_noise_policy: "Callable[[str, FlowPolicy], NoisePolicy] | None" = None,
     ) -> "Session":
         """Return a session with its threads running; the world starts and the policy loads in the background.
 
@@ -282,7 +286,7 @@ class Session:
     def inline(
         cls,
         world: World,
-        policy: FlowPolicy,
+        policy: "FlowPolicy",
         *,
         plan: SteeringPlan | None = None,
         noise_policy: NoisePolicy | None = None,

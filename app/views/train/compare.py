@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from frs_core.evaluation.methods import find_method
-from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
-from frs_core.evaluation.worker import WorkerJob
+if TYPE_CHECKING:
+    from frs_core.evaluation.runner import EvalProgress
 
 BEFORE, AFTER = "base", "dsbc"
 FIRST_SEED = 900_000
@@ -52,10 +52,15 @@ def compare(
     Raises:
         FrsError: world or policy cannot be loaded.
     """
+    # The tensor library comes with it, and has no business on the thread that paints.
+    from frs_core.evaluation.methods import find_method
+    from frs_core.evaluation.runner import EvalSpec, run_evaluation
+    from frs_core.evaluation.worker import WorkerJob
+
     latest = Comparison((0, 0), (0, 0), 0, 2 * episodes, float("nan"))
     counts = {BEFORE: [0, 0], AFTER: [0, 0]}
 
-    def on_progress(progress: EvalProgress) -> bool:
+    def on_progress(progress: "EvalProgress") -> bool:
         nonlocal latest
         last = progress.last
         if last is not None and not last.error:

@@ -14,9 +14,8 @@ from safetensors.numpy import load_file, save_file
 from frs_core.actions import ActionKind
 from frs_core.policies.tabletop import language
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, EXECUTE_ROWS, HORIZON
-from frs_core.policies.tabletop.demonstrations import shrink
+from frs_core.policies.tabletop.pictures import shrink, to_input
 from frs_core.policies.tabletop.policy import TabletopPolicy
-from frs_core.policies.tabletop.training import to_input
 from frs_core.steering import gaussian
 from frs_core.worlds.tabletop.play import Player, Taste, draw_taste
 from frs_core.worlds.tabletop.tasks import TRAINED, Task, TaskKind, find

@@ -22,7 +22,8 @@ from safetensors.numpy import save_file
 from frs_core.actions import ActionKind
 from frs_core.errors import TrainingError
 from frs_core.observation import Observation
-from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, HORIZON, IMAGE_SIZE
+from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, HORIZON
+from frs_core.policies.tabletop.pictures import shrink
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
 from frs_core.worlds.tabletop.play import Player, draw_taste
 from frs_core.worlds.tabletop.sim import HELD_STEPS, TabletopSim
@@ -92,11 +93,6 @@ def in_parallel(work: Callable[..., None], jobs: list[tuple[object, ...]], *, wh
             f"A process that {what} stopped with codes {[p.exitcode for p in processes]}, expected 0. "
             f"Its error is above; finished files are kept, so run the command again."
         )
-
-
-def shrink(image: np.ndarray) -> np.ndarray:
-    """Return a picture at the generalist's size, averaged over pixels."""
-    return cv2.resize(image, (IMAGE_SIZE[1], IMAGE_SIZE[0]), interpolation=cv2.INTER_AREA)
 
 
 def _worker(folder: Path, shards: range) -> None:

@@ -25,9 +25,8 @@ from frs_core.policies.tabletop.config import (
     STEPS,
     action_space,
 )
-from frs_core.policies.tabletop.demonstrations import shrink
 from frs_core.policies.tabletop.network import FEATURES, TabletopNet
-from frs_core.policies.tabletop.training import to_input
+from frs_core.policies.tabletop.pictures import shrink, to_input
 from frs_core.steering import SteeringPlan
 
 WEIGHTS = "tabletop/model.safetensors"

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from frs_core.policies.tabletop import language
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, action_space
 from frs_core.policies.tabletop.network import GRID, SLOT_IN, TabletopNet
+from frs_core.policies.tabletop.pictures import to_input
 from frs_core.worlds.tabletop.tasks import TaskKind
 
 POSITION_NOISE = 0.006
@@ -130,11 +131,6 @@ class Samples:
     def tensor(self, field: str, rows: np.ndarray) -> Tensor:
         """Return a field of some samples."""
         return torch.from_numpy(self.arrays[field][rows])
-
-
-def to_input(images: Tensor) -> Tensor:
-    """Return uint8 [N, H, W, 3] as float [N, 3, H, W] in [-1, 1]."""
-    return images.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
 def flow_loss(net: TabletopNet, features: Tensor, chunk: Tensor, *, draws: int, generator: torch.Generator) -> Tensor:

@@ -1,5 +1,23 @@
-"""The embedded MuJoCo Franka."""
+"""The embedded MuJoCo Franka. Importing this package imports no simulator: the policy reads its words and tasks alone.
 
-from frs_core.worlds.tabletop.world import TabletopWorld
+It does set MUJOCO_GL where nobody else has: MuJoCo reads it when it is imported, whichever module comes first.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("MUJOCO_GL", "egl")
+
+if TYPE_CHECKING:
+    from frs_core.worlds.tabletop.world import TabletopWorld
 
 __all__ = ["TabletopWorld"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the simulator when the world is asked for."""
+    if name == "TabletopWorld":
+        from frs_core.worlds.tabletop.world import TabletopWorld
+
+        return TabletopWorld
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -1,13 +1,10 @@
 """The tabletop's three cameras: pictures by MuJoCo's renderer, exact calibrations.
 
-Importing this sets MUJOCO_GL where neither it nor a display decides (EGL, else OSMesa), and MuJoCo's EGL back end in turn
-sets PYOPENGL_PLATFORM: one more reason why a world lives in its own process.
+MuJoCo's EGL back end, which the package chooses, sets PYOPENGL_PLATFORM: one more reason why a world lives in its own process.
 """
 
 import os
 import time
-
-os.environ.setdefault("MUJOCO_GL", "egl")
 
 import mujoco
 import numpy as np

@@ -1,0 +1,115 @@
+"""The settings of steering, as plain values: stored with every chunk, shown as knobs, sent over networks.
+
+`steering` does what they say. They live apart from it because a window, a recorder or a file reader needs the settings and
+not the arithmetic, whose library takes a second to load.
+
+Example: SteeringPlan(components=1, depth=8).to_json()["depth"] == 8. Pure data; any thread.
+"""
+
+import enum
+from dataclasses import dataclass, replace
+
+from frs_core.errors import ConfigError
+
+
+class Solver(enum.Enum):
+    """How a reference becomes noise."""
+
+    EULER = "euler"
+    """Explicit Euler backwards: the paper's method."""
+    FIXED_POINT = "fixed_point"
+    """Damped per-step fixed point: the (nearly) exact inverse of the sampler."""
+
+
+class Fill(enum.Enum):
+    """What replaces the temporal components of the noise that are not kept."""
+
+    ZERO = "zero"
+    NOISE = "noise"
+    """Seeded N(0, 1) of strength `fill_scale`."""
+
+
+class Method(enum.Enum):
+    """Which way from reference to chunk; all but FRS are the paper's baselines."""
+
+    FRS = "frs"
+    DIRECT = "direct"
+    """Execute the reference."""
+    PARTIAL_NOISING = "partial_noising"
+    """Mix the reference with noise at time `noising_time`, denoise from there (SDEdit)."""
+    SAMPLE_AND_RANK = "sample_and_rank"
+    """Draw `samples` chunks, take the one most cosine-similar to the reference."""
+    FLOW_CONTROL = "flow_control"
+    """Write the command into the initial noise of the first `control_rows` rows (arXiv 2606.10180)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SteeringPlan:
+    """Every setting of the way from command to chunk. Stored with each chunk; defaults are the paper's."""
+
+    method: Method = Method.FRS
+    steps: int = 10
+    """K, Euler steps over the whole interval."""
+    depth: int | None = None
+    """n <= K reversal steps; None = K. At n < K the recovered state is at t = 1 - n/K and is no noise."""
+    components: int | None = None
+    """Temporal DCT components of the recovered noise that are kept; None = all."""
+    fill: Fill = Fill.ZERO
+    fill_scale: float = 1.0
+    clamp: float | None = None
+    """Largest RMS of the kept noise per commanded number (1 = a typical Gaussian draw); None = unlimited."""
+    strength: float = 1.0
+    """Factor on the reference's translation."""
+    solver: Solver = Solver.EULER
+    iterations: int = 50
+    damping: float = 0.5
+    t_max: float = 1.0
+    """Largest flow time the field is asked at."""
+    leave_uncommanded: bool = True
+    """Give dimensions the command does not speak for seeded N(0, 1) noise instead of the recovered one."""
+    seed: int = 0
+    noising_time: float = 0.5
+    samples: int = 16
+    control_rows: int | None = None
+    """Rows that Flow Control writes; None = all."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ConfigError(f"SteeringPlan.steps is {self.steps}, needs >= 1. The paper uses 10.")
+        if self.depth is not None and not 1 <= self.depth <= self.steps:
+            raise ConfigError(
+                f"SteeringPlan.depth is {self.depth}, needs 1..{self.steps} (steps). Use None for the full depth."
+            )
+        if self.components is not None and self.components < 1:
+            raise ConfigError(
+                f"SteeringPlan.components is {self.components}, needs >= 1. Use None to keep the whole noise."
+            )
+        if not 0.0 <= self.noising_time < 1.0:
+            raise ConfigError(
+                f"SteeringPlan.noising_time is {self.noising_time}, needs 0 <= t < 1. The paper uses 0.5."
+            )
+        if self.clamp is not None and self.clamp <= 0:
+            raise ConfigError(f"SteeringPlan.clamp is {self.clamp}, needs > 0 or None.")
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain values, enums by value."""
+        return {
+            name: value.value if isinstance(value, enum.Enum) else value
+            for name, value in ((f, getattr(self, f)) for f in self.__dataclass_fields__)
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, object]) -> "SteeringPlan":
+        """Return the plan of `to_json`; unknown keys are an error."""
+        unknown = set(data) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise ConfigError(
+                f"Unknown steering settings {sorted(unknown)}. Known: {sorted(cls.__dataclass_fields__)}."
+            )
+        enums = {"method": Method, "fill": Fill, "solver": Solver}
+        values = {k: enums[k](v) if k in enums else v for k, v in data.items()}
+        return cls(**values)  # pyright: ignore[reportArgumentType]
+
+    def with_seed(self, seed: int) -> "SteeringPlan":
+        """Return the same plan with another seed."""
+        return replace(self, seed=seed)

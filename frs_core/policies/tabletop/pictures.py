@@ -1,0 +1,17 @@
+"""Camera pictures on their way into the generalist, the same in training and in use. Needs no simulator."""
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from frs_core.policies.tabletop.config import IMAGE_SIZE
+
+
+def shrink(image: np.ndarray) -> np.ndarray:
+    """Return a picture at the generalist's size, averaged over pixels."""
+    return cv2.resize(image, (IMAGE_SIZE[1], IMAGE_SIZE[0]), interpolation=cv2.INTER_AREA)
+
+
+def to_input(images: Tensor) -> Tensor:
+    """Return uint8 [N, H, W, 3] as float [N, 3, H, W] in [-1, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1.0

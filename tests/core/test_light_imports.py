@@ -1,0 +1,31 @@
+"""What the window's first picture needs is imported without the tensor library and without the simulator."""
+
+import subprocess
+import sys
+
+import pytest
+
+LIGHT = (
+    "app.main",
+    "app.window",
+    "app.views.review.page",
+    "app.views.train.page",
+    "frs_core.choosers.mirror",
+    "frs_core.choosers.scripted",
+    "frs_core.episodes",
+    "frs_core.events",
+    "frs_core.learning",
+    "frs_core.session",
+    "frs_core.worlds.process",
+    "frs_core.worlds.tabletop.tasks",
+)
+
+
+@pytest.mark.parametrize("heavy", ["torch", "mujoco"])
+def test_the_first_picture_needs_neither_tensors_nor_a_simulator(heavy: str) -> None:
+    program = (
+        f"import sys; sys.modules[{heavy!r}] = None\n"
+        f"import importlib\nfor name in {LIGHT!r}: importlib.import_module(name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -16,6 +16,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 Target = Annotated[Path, tyro.conf.Positional]
 Name = Annotated[str, tyro.conf.Positional]
 
+MOST_PROBLEMS = 12
+"""Lines; a checkpoint of another network has hundreds that say the same."""
+
 
 def check(
     path: Target,
@@ -67,10 +70,14 @@ def check(
         console.print(f"[dim]{label:>12}[/]  {escape(str(value))}", soft_wrap=True)
     for note in found.notes:
         console.print(f"[dim]{'note':>12}[/]  {escape(note)}", soft_wrap=True)
-    for problem in found.problems:
+    for problem in found.problems[:MOST_PROBLEMS]:
         console.print(f"[red]{'✗':>12}[/]  {escape(problem)}", soft_wrap=True)
+    if len(found.problems) > MOST_PROBLEMS:
+        console.print(f"[red]{'✗':>12}[/]  and {len(found.problems) - MOST_PROBLEMS} more", soft_wrap=True)
     if not found.problems:
-        console.print(f"[green]{'✓':>12}[/]  complete: frs --policy pi05 --policy-path {escape(str(found.root))}")
+        console.print(
+            f"[green]{'✓':>12}[/]  complete: frs --policy pi05 --policy-options path {escape(str(found.root))}"
+        )
     return 1 if found.problems else 0
 
 

@@ -224,6 +224,11 @@ def _truncate(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def _cut_in_the_tensors(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
 def _spoil_stats(folder: Path) -> None:
     path = folder / "assets/droid/norm_stats.json"
     data = json.loads(path.read_text())
@@ -244,6 +249,7 @@ def _other_horizon(folder: Path) -> None:
         (_remove("tokenizer.model"), "No tokenizer"),
         (_drop_tensor, "'time_mlp_out.weight' is missing"),
         (_truncate, "no safetensors file"),
+        (_cut_in_the_tensors, "'model.safetensors' is not whole: it has "),
         (_spoil_stats, "have 5 numbers in 'q99', the robot needs 8"),
         (_other_horizon, "The horizon is 10, pi05_droid needs 15"),
     ],

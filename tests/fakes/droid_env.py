@@ -4,9 +4,11 @@
 """
 
 import json
+import shutil
 import tempfile
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -122,4 +124,6 @@ def make() -> tuple[FakeRobotEnv, dict[str, object]]:
         "hand": SERIALS["wrist"],
         "calibration_path": str(write_calibration(folder)),
     }
-    return FakeRobotEnv(), facts
+    env = FakeRobotEnv()
+    weakref.finalize(env, shutil.rmtree, folder, ignore_errors=True)
+    return env, facts

@@ -23,7 +23,7 @@ from frs_core.policies.pi05.normalisation import QUANTILE_EPS, Affine, affine_of
 from frs_core.policies.pi05.presets import Preset, find_preset, need_preset, preset_from_name
 from frs_core.policies.pi05.sizes import ModelSize, problems_of, size_of
 from frs_core.policies.pi05.tokens import PromptForm, find_tokenizer
-from frs_core.policies.pi05.weights import read_header
+from frs_core.policies.pi05.weights import CutShort, read_header
 
 NOTE = "frs_policy.json"
 """Written by `frs policy fetch`: {"preset": name, "source": where from, "sha256": {file: digest}}."""
@@ -166,6 +166,11 @@ def _read_weights(checkpoint: Checkpoint) -> None:
         return
     try:
         stored = read_header(path)
+    except CutShort as error:
+        checkpoint.problems.append(
+            f"'{path.name}' is not whole: {error}. Give the same `frs policy fetch` again, or download the file again."
+        )
+        return
     except (OSError, ValueError, KeyError, OverflowError, MemoryError) as error:
         checkpoint.problems.append(f"'{path.name}' is no safetensors file ({error}); download it again.")
         return

@@ -21,11 +21,26 @@ from frs_core.policies.pi05.sizes import EMBEDDING, TIED_EMBEDDING, ModelSize, e
 
 
 def read_header(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of a safetensors file, names as stored; reads no weights."""
+    """Return name -> shape of a safetensors file, names as stored; reads no weights.
+
+    Raises:
+        ValueError: the file is no safetensors file, or ends before the last tensor does.
+    """
+    size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= size - 8:
+            raise ValueError(f"its header should have {length:,} bytes, the whole file has {size:,}")
         header = json.loads(file.read(length))
-    return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+    if size != end:
+        raise CutShort(f"it has {size:,} bytes, its header promises {end:,}")
+    return {name: tuple(entry["shape"]) for name, entry in entries.items()}
+
+
+class CutShort(ValueError):
+    """A file whose header is whole but whose tensors are not; a transfer that broke."""
 
 
 class WeightSource(abc.ABC):

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from app.gl import pin_platform
 from app.settings import SettingsFile
 from frs_core import paths
 from frs_core.errors import ConfigError, FrsError
-from frs_core.events import Driver, HoldReason, Pacing, RequestHold
+from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
 from frs_core.policies import KNOWN as POLICIES
 
+DEVICES_AFTER_MS = 5000
 _log = logging.getLogger("app")
 
 
@@ -41,6 +43,7 @@ def run(
     devices: bool = True,
     screenshot: Path | None = None,
     status_file: Path | None = None,
+    report_start: Path | None = None,
 ) -> int:
     """Open the cockpit.
 
@@ -60,9 +63,12 @@ def run(
         devices: look for gamepads and SpaceMice.
         screenshot: write a picture of each layout into this folder and end.
         status_file: append what the window shows, one JSON line per change, for accessibility tools and scripts.
+        report_start: write here, as JSON, when window, first picture and first fan were on the screen; also the
+            environment's FRS_REPORT_START.
     Returns:
         Exit status.
     """
+    started = time.monotonic()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     if not has_display():
         return _run_without_display()
@@ -98,9 +104,24 @@ def run(
         policy_loader=policy if can_load or ":" in policy else "",
         can_evaluate=world in ("tabletop", "libero") and not world_arguments and can_load,
     )
+
+    def on_ready(window: Any) -> None:
+        file = report_start or os.environ.get("FRS_REPORT_START")
+        if file:
+            from app.startup import StartReport
+
+            StartReport(window, Path(file), started=started)
+
     try:
         return run_window(
-            session, facts, settings, guard=guard, has_devices=devices, screenshot=screenshot, status_file=status_file
+            session,
+            facts,
+            settings,
+            guard=guard,
+            has_devices=devices,
+            screenshot=screenshot,
+            status_file=status_file,
+            on_ready=on_ready,
         )
     finally:
         session.close()
@@ -140,9 +161,14 @@ def make_session(
     from frs_core.choosers.mirror import MirrorOperator
     from frs_core.choosers.scripted import SequenceChooser
     from frs_core.episodes import EpisodeStore, JournalRecorder
-    from frs_core.policies import in_action_space, load_policy
     from frs_core.session import Session, SessionOptions
     from frs_core.worlds.process import WorldProcess
+
+    def make_policy() -> Any:
+        # On the inference worker's thread: the tensor library takes a second to load, while the window is built.
+        from frs_core.policies import in_action_space, load_policy
+
+        return in_action_space(load_policy(policy, **(policy_options or {})), action_space)
 
     box: list[Session] = []
     choosers: dict[Driver, Chooser] = {}
@@ -152,7 +178,7 @@ def make_session(
         choosers[Driver.SCRIPTED] = MirrorOperator(lambda: box[0].boundary_state if box else None)
     session = Session.live(
         WorldProcess(world, world_options or {}),
-        lambda: in_action_space(load_policy(policy, **(policy_options or {})), action_space),
+        make_policy,
         recorder=JournalRecorder(EpisodeStore(root)),
         choosers=choosers,
         noise_policy=noise_policy,
@@ -194,7 +220,7 @@ def run_window(
         Exit status.
     """
     from app import theme
-    from app.qt import Qt, QtCore, QtWidgets
+    from app.qt import Qt, QtWidgets
 
     # Several GL views share their shader programs (pyqtgraph caches them per process).
     QtWidgets.QApplication.setAttribute(Qt.ApplicationAttribute.AA_ShareOpenGLContexts)
@@ -217,7 +243,7 @@ def run_window(
         guard.on_crash = on_crash
     window.show_cockpit()
     if has_devices:
-        QtCore.QTimer.singleShot(1500, lambda: _add_devices(window))
+        _after_first_fan(window, lambda: _add_devices(window))
     if screenshot is not None:
         from app.screenshots import Photographer
 
@@ -231,6 +257,24 @@ def run_window(
     if on_ready is not None:
         on_ready(window)
     return application.exec()
+
+
+def _after_first_fan(window: Any, call: Callable[[], None]) -> None:
+    """Call once the first fan is on the screen, or after `DEVICES_AFTER_MS`: loading device libraries keeps the window busy."""
+    from app.qt import QtCore
+
+    timer = QtCore.QTimer(window)
+    timer.setSingleShot(True)
+    timer.timeout.connect(call)
+
+    def on_snapshot(snapshot: Snapshot) -> None:
+        if snapshot.fan is not None:
+            window.bridge.snapshot_arrived.disconnect(on_snapshot)
+            if timer.isActive():
+                timer.start(300)
+
+    window.bridge.snapshot_arrived.connect(on_snapshot)
+    timer.start(DEVICES_AFTER_MS)
 
 
 def _add_devices(window: Any) -> None:

@@ -5,7 +5,7 @@ functions' arguments (tyro); a TOML file gives defaults, the command line overri
 
     frs eval --config lab.toml --seeds 50        # lab.toml: [eval]  workers = 2
 
-Only the module of the chosen command is imported, so help is instant.
+Only the module of the chosen command is imported, and the parser only where there is something to parse.
 """
 
 import importlib
@@ -13,8 +13,6 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-
-import tyro
 
 from frs_core.errors import ConfigError, FrsError, unknown_name
 
@@ -62,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         name, rest = _split(words)
         rest = _with_config(name, rest)
-        code = tyro.cli(_function(name), prog=f"frs {name}", args=rest)
+        code = _call(name, rest)
     except FrsError as error:
         print(f"frs: {error}", file=sys.stderr)
         raise SystemExit(2) from error
@@ -70,6 +68,18 @@ def main(arguments: list[str] | None = None) -> None:
         print("frs: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _call(name: str, rest: list[str]) -> object:
+    """Run a command's function with its arguments."""
+    function = _function(name)
+    if name == "cockpit" and not rest:
+        # The most common start needs no parser, which takes a quarter of a second to load, here and in each process that
+        # this one spawns.
+        return function()
+    import tyro
+
+    return tyro.cli(function, prog=f"frs {name}", args=rest)
 
 
 def _split(words: list[str]) -> tuple[str, list[str]]:

@@ -1,5 +1,6 @@
 """Where the product's own files are."""
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -12,6 +13,8 @@ def assets() -> Path:
 
 
 def data() -> Path:
-    """Return the default recording root: `data/` of a checkout, else `frs-data/` in the working folder."""
+    """Return the default recording root: FRS_DATA_DIR, else `data/` of a checkout, else `frs-data/` in the working folder."""
+    if chosen := os.environ.get("FRS_DATA_DIR"):
+        return Path(chosen)
     checkout = _PACKAGE.parent / "data"
     return checkout if checkout.is_dir() else Path.cwd() / "frs-data"

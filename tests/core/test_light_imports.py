@@ -11,6 +11,7 @@ LIGHT = (
     "app.views.review.page",
     "app.views.train.page",
     "frs_core.choosers.mirror",
+    "frs_core.cli",
     "frs_core.choosers.scripted",
     "frs_core.episodes",
     "frs_core.events",

@@ -111,7 +111,9 @@ class WorldProcess(WorldLink):
                 if process.is_alive():
                     stop()
                     process.join(1.0)
-            process.close()
+            if not process.is_alive():
+                process.close()
+            # Else the kernel is still at it (a busy machine, a driver); it is a daemon and nothing waits for it.
         if self._pipe is not None:
             self._pipe.close()
         self._pipe = None

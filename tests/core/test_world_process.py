@@ -311,3 +311,24 @@ def is_running(pid: int) -> bool:
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_world_that_cannot_be_ended_in_time_is_lost_all_the_same() -> None:
+    class Stubborn:
+        exitcode = None
+
+        def is_alive(self) -> bool:
+            return True
+
+        def join(self, _timeout_s: float) -> None:
+            """Nothing ends."""
+
+        terminate = kill = lambda self: None
+
+        def close(self) -> None:
+            raise ValueError("Cannot close a process while it is still running.")
+
+    link = WorldProcess(POINT, start_timeout_s=0.0)
+    link._process, link._started_at = Stubborn(), time.monotonic() - 1.0
+    assert [type(f) for f in link.poll()] == [Lost]
+    assert link.poll() == []

@@ -1,0 +1,65 @@
+"""The scripted operator, looking at what the cockpit has written to disk.
+
+Problem: to choose a direction one must know where things are, and the simulator is in another process. Idea: the journal of the
+open episode holds the simulator's exact state before each chunk and the actions executed since; a second simulator set to
+the first and stepped through the second stands where the robot stands, bit for bit. Before the first chunk, task and scene
+number rebuild the scene.
+
+Example: `Eye(data).says(status)` -> ("left/more", "towards the can").
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frs_core.actions import ActionKind
+from frs_core.episodes.journal import read_journal
+from frs_core.episodes.layout import journal_path
+from frs_core.worlds.tabletop.operator import ScriptedOperator
+from frs_core.worlds.tabletop.sim import TabletopSim
+
+
+@dataclass(slots=True, eq=False)
+class _Twin:
+    """What the operator needs of a world."""
+
+    sim: TabletopSim
+
+
+class Eye:
+    """Answers like a person at the arrow keys.
+
+    Args:
+        data: the cockpit's recording root.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._sim = TabletopSim()
+        self._operator = ScriptedOperator(_Twin(self._sim))  # pyright: ignore[reportArgumentType]
+        self._episode = ""
+
+    def says(self, status: dict[str, Any]) -> tuple[str, str]:
+        """Return the label to pick and why, at an offer of a recorded episode."""
+        episode = status["episode"]
+        if episode["name"] != self._episode:
+            self._episode = episode["name"]
+            self._operator.begin(None)  # pyright: ignore[reportArgumentType]
+        self._stand(episode)
+        command, reason = self._operator._say()
+        label = command.label if command is not None else "unsteered"
+        return (label if label in status["offered"] else "unsteered"), reason
+
+    def _stand(self, episode: dict[str, Any]) -> None:
+        """Bring the second simulator to where the robot stands."""
+        records = read_journal(journal_path(self._data, episode["name"])).records
+        undone = {r["index"] for r in records if r["kind"] == "undo"}
+        chunks = [r for r in records if r["kind"] == "chunk" and r["index"] not in undone]
+        if not chunks:
+            self._sim.reset(episode["task"], seed=episode["scene"])
+            return
+        kind = ActionKind(records[0]["meta"]["action_space"]["kind"])
+        last = max(chunks, key=lambda r: r["index"])
+        self._sim.restore(last["snapshot"])
+        for step in last["steps"]:
+            self._sim.step(step["action_asked"], kind)

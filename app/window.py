@@ -44,6 +44,7 @@ _TROUBLE = (
     HoldReason.DISK,
     HoldReason.EXCEPTION,
     HoldReason.DEVICE_LOST,
+    HoldReason.GUI_SILENT,
 )
 """Reasons that want more than a word: the banner says what, where and how to mend."""
 _STUCK = "The session does not answer, so your request was lost and the robot holds. Wait a moment and try again."

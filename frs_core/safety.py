@@ -162,11 +162,37 @@ def _limit_joint_step(
         reasons.append(f"the limit of joint {int(np.argmax(np.abs(target - q - limited))) + 1}")
     limited = target - q
     T_flange_tcp = np.linalg.inv(kinematics.flange_pose(q)) @ observation.T_base_tcp
-    p_next = (kinematics.flange_pose(q + limited) @ T_flange_tcp)[:3, 3]
-    if float(_outside(p_next, limits)) > max(float(_outside(observation.p_tcp, limits)), 1e-4):
-        limited[:] = 0.0
+    most_outside = max(float(_outside(observation.p_tcp, limits)), 1e-4)
+
+    def leaves(dq: Float[np.ndarray, " 7"]) -> bool:
+        p = (kinematics.flange_pose(q + dq) @ T_flange_tcp)[:3, 3]
+        return float(_outside(p, limits)) > most_outside
+
+    if leaves(limited):
         reasons.append("the workspace")
+        limited = _along_the_wall(limited, observation=observation, T_flange_tcp=T_flange_tcp, limits=limits)
+        limited = np.clip(q + limited, low, high) - q
+        if leaves(limited):
+            limited[:] = 0.0
     return limited
+
+
+def _along_the_wall(
+    step: Float[np.ndarray, " 7"],
+    *,
+    observation: Observation,
+    T_flange_tcp: Float[np.ndarray, "4 4"],
+    limits: Limits,
+) -> Float[np.ndarray, " 7"]:
+    """Return a joint step whose tool stays in the box instead of passing its wall, no longer than the one asked for."""
+    slid = step.copy()
+    for _ in range(2):
+        J, T = kinematics.tool_jacobian(observation.q + slid, T_flange_tcp)
+        back = np.zeros(6)
+        back[:3] = _into_box(T[:3, 3], observation.p_tcp, limits) - T[:3, 3]
+        slid = slid + J.T @ np.linalg.solve(J @ J.T + 1e-4 * np.eye(6), back)
+    longest, asked = float(np.abs(slid).max()), float(np.abs(step).max())
+    return slid * min(1.0, asked / max(longest, 1e-9))
 
 
 def _outside(points: Float[np.ndarray, "*b 3"], limits: Limits) -> Float[np.ndarray, "*b"]:

@@ -8,12 +8,15 @@ import importlib.metadata
 import importlib.util
 import json
 import platform
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
+
+from frs_core.errors import ConfigError
 
 
 def policy(
@@ -27,6 +30,7 @@ def policy(
     depth: int | None = None,
     repeats: int = 20,
     peer: Literal["auto", "off"] = "auto",
+    clock: Literal["wall", "processor"] = "wall",
     out: Path | None = None,
 ) -> int:
     """Time pi0.5 with full-size random weights: encode, one step, a whole fan; no download needed.
@@ -44,6 +48,7 @@ def policy(
         depth: Layers everywhere instead of 18 and 27; the times then say little beyond the ratio to the peer.
         repeats: Measurements per number; the median is shown.
         peer: Also time LeRobot where it is installed.
+        clock: processor counts this process's processor time, on one thread: fair ratios on a CPU that others use too.
         out: JSON file for the results.
     """
     import torch
@@ -56,13 +61,25 @@ def policy(
     kind = kinds.get(dtype) or getattr(torch, dtype)
     if where.type != "cuda":
         console.print("[yellow]No GPU here: these are CPU times, and CUDA graphs are not measured.[/]")
+    if clock == "processor":
+        if where.type == "cuda":
+            raise ConfigError("Processor time says nothing about a GPU. Leave --clock out.")
+        torch.set_num_threads(1)
+    ticks = time.process_time if clock == "processor" else time.perf_counter
     size = speed.sizes(depth=depth)
-    machine = speed.measure_machine(where, kind)
+    machine = speed.measure_machine(where, kind, clock=ticks)
     console.print(
         f"{machine.name}, {str(kind).removeprefix('torch.')}, measured {machine.tflops:.2f} TFLOP/s and "
         f"{machine.gb_per_s:.0f} GB/s; {size.text.depth} layers, {cameras} cameras, {words} words, torch {torch.__version__}"
     )
-    common = {"batches": batches, "horizons": horizons, "cameras": cameras, "words": words, "repeats": repeats}
+    common = {
+        "batches": batches,
+        "horizons": horizons,
+        "cameras": cameras,
+        "words": words,
+        "repeats": repeats,
+        "clock": ticks,
+    }
     with console.status("measuring") as status:
 
         def told(timing: speed.Timing) -> None:
@@ -85,6 +102,7 @@ def policy(
             "torch": torch.__version__,
             "lerobot": importlib.metadata.version("lerobot") if theirs else None,
             "dtype": str(kind),
+            "clock": clock,
             "layers": size.text.depth,
             "cameras": cameras,
             "words": words,

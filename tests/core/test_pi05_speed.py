@@ -49,3 +49,9 @@ def test_every_part_is_measured_and_told() -> None:
         ("fan", 3),
     ]
     assert all(t.ms > 0 and t.limit_ms > 0 and t.repeats == 2 for t in timings)
+
+
+def test_the_clock_that_is_asked_for_is_the_one_that_is_read() -> None:
+    ticks = iter(range(100))
+    measured = speed.measured_ms(lambda: None, torch.device("cpu"), 3, clock=lambda: float(next(ticks)))
+    assert measured == [1e3, 1e3, 1e3]

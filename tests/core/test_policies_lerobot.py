@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from frs_core import kinematics
+from frs_core.actions import JOINT_STEP
 from frs_core.errors import ConfigError, PolicyError
 from frs_core.policies.lerobot import LerobotPolicy, load, load_strictly
 from frs_core.policies.pi05.presets import PRESETS
 from frs_core.steering import Reference, SteeringPlan, gaussian
+from frs_core.worlds.guard import GuardedWorld
 from tests.fakes.pi05 import make_observation
+from tests.fakes.world import PointWorld
 
 HORIZON, WIDTH, USED = 6, 12, 8
 
@@ -98,6 +102,24 @@ def test_steering_leaves_padding_to_the_seeded_noise() -> None:
     steered = policy.steer(policy.encode(make_observation()), reference, SteeringPlan(seed=4, steps=5))
     fresh = gaussian((1, HORIZON, WIDTH), seed=4).expand(3, -1, -1)
     assert torch.equal(steered.noise[..., 7:], fresh[..., 7:])
+
+
+def test_whatever_the_checkpoint_gives_the_robots_limits_are_kept_without_any_window() -> None:
+    policy = _wrap(_Policy(), after=lambda x: x * 40.0)
+    space = policy.spec.action_space
+    noise = 30.0 * gaussian((4, HORIZON, WIDTH), seed=1)
+    chunks = policy.to_robot(policy.denoise(policy.encode(make_observation()), noise))
+    assert (chunks >= space.low).all()
+    assert (chunks <= space.high).all()
+    guard = GuardedWorld(PointWorld())
+    q = guard.observe().q
+    for row in chunks[0]:
+        guard.step(row, space.kind)
+        moved = guard.observe().q
+        assert np.abs(moved - q).max() <= JOINT_STEP + 1e-6
+        assert (moved >= kinematics.Q_LOW).all()
+        assert (moved <= kinematics.Q_HIGH).all()
+        q = moved
 
 
 def test_a_sampler_that_disagrees_is_refused() -> None:

@@ -46,6 +46,35 @@ def test_no_joint_action_passes_a_joint_limit_or_jumps(numbers: list[float], kin
     assert np.all(q <= kinematics.Q_HIGH - LIMITS.joint_margin + 1e-9)
 
 
+@pytest.mark.parametrize("kind", [ActionKind.JOINT_VELOCITY, ActionKind.JOINT_POSITION])
+def test_joints_slide_along_the_workspaces_wall_as_tool_deltas_do(kind: ActionKind) -> None:
+    observation = WORLD.observe()
+    floor = dataclasses.replace(LIMITS, workspace_low=np.append(LIMITS.workspace_low[:2], observation.p_tcp[2] - 0.002))
+    T_flange_tcp = np.linalg.inv(kinematics.flange_pose(observation.q)) @ observation.T_base_tcp
+    dq = kinematics.joint_step(observation.q, np.array([0.0, 0.015, -0.015, 0, 0, 0]))
+    asked = dq / JOINT_STEP if kind is ActionKind.JOINT_VELOCITY else observation.q + dq
+    sent, reasons = limit_action(np.append(asked, 0.0), kind, observation=observation, limits=floor)
+    step = sent[:7] * JOINT_STEP if kind is ActionKind.JOINT_VELOCITY else sent[:7] - observation.q
+    moved = (kinematics.flange_pose(observation.q + step) @ T_flange_tcp)[:3, 3] - observation.p_tcp
+    assert reasons == ("the workspace",)
+    assert moved[1] == pytest.approx(0.015, abs=0.003)
+    assert moved[2] >= -0.002 - 1e-4
+    assert np.abs(step).max() <= np.abs(dq).max() + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1, 1), min_size=7, max_size=7))
+def test_no_joint_action_takes_the_tool_out_of_the_workspace(numbers: list[float]) -> None:
+    observation = WORLD.observe()
+    p = observation.p_tcp
+    tight = dataclasses.replace(LIMITS, workspace_low=p - 0.01, workspace_high=p + 0.01)
+    sent, _ = limit_action(np.append(numbers, 0.0), ActionKind.JOINT_VELOCITY, observation=observation, limits=tight)
+    T_flange_tcp = np.linalg.inv(kinematics.flange_pose(observation.q)) @ observation.T_base_tcp
+    after = (kinematics.flange_pose(observation.q + sent[:7] * JOINT_STEP) @ T_flange_tcp)[:3, 3]
+    assert (after >= p - 0.0102).all()
+    assert (after <= p + 0.0102).all()
+
+
 def test_an_action_inside_the_limits_is_sent_unchanged() -> None:
     action = np.array([0.01, -0.01, 0.005, 0.02, 0, 0, 0.5])
     sent, reasons = limit_action(action, ActionKind.EE_DELTA, observation=WORLD.observe(), limits=LIMITS)

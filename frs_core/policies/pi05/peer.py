@@ -6,13 +6,14 @@ the batch. Both are timed. Runs in the terminal; needs LeRobot (Python >= 3.12).
 
 import contextlib
 import statistics
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
 from frs_core.policies.pi05.sizes import GemmaSize, ModelSize
-from frs_core.policies.pi05.speed import STEPS, Timing, measured_ms
+from frs_core.policies.pi05.speed import STEPS, Clock, Timing, measured_ms
 
 
 class _Stopped(Exception):
@@ -30,6 +31,7 @@ def measure_lerobot(
     words: int,
     repeats: int,
     told: Callable[[Timing], None] = lambda _: None,
+    clock: Clock = time.perf_counter,
 ) -> list[Timing]:
     """Return LeRobot's times: one sample of one row, and a fan of each batch.
 
@@ -43,6 +45,7 @@ def measure_lerobot(
         words: prompt tokens, padded to 200 as LeRobot does.
         repeats: measurements per part; the median counts.
         told: called with each result as it comes.
+        clock: what is measured with.
     Raises:
         ImportError: LeRobot is not installed.
     """
@@ -55,7 +58,7 @@ def measure_lerobot(
         runs |= {("fan", n): _fan(policy, batch_of_one, n, horizon) for n in batches}
         for (what, n), run in runs.items():
             with torch.inference_mode():
-                ms = statistics.median(measured_ms(run, device, repeats))
+                ms = statistics.median(measured_ms(run, device, repeats, clock=clock))
             results.append(Timing(f"{what} with encode", n, horizon, "lerobot", ms, repeats, 0.0))
             told(results[-1])
         del policy, runs

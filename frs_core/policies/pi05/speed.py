@@ -70,15 +70,19 @@ def sizes(*, depth: int | None = None) -> ModelSize:
     )
 
 
-def measure_machine(device: torch.device, dtype: torch.dtype) -> Machine:
+Clock = Callable[[], float]
+"""Seconds from any start: `time.perf_counter`, or `time.process_time` on a processor that others use too."""
+
+
+def measure_machine(device: torch.device, dtype: torch.dtype, *, clock: Clock = time.perf_counter) -> Machine:
     """Return peak and bandwidth, each the best of five."""
     is_gpu = device.type == "cuda"
     n, words = (8192, 1 << 28) if is_gpu else (1024, 1 << 25)
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
     source = torch.zeros(words, device=device)
     into = torch.empty_like(source)
-    matmul_s = min(measured_ms(lambda: a @ b, device, 5)) / 1e3
-    copy_s = min(measured_ms(lambda: into.copy_(source), device, 5)) / 1e3
+    matmul_s = min(measured_ms(lambda: a @ b, device, 5, clock=clock)) / 1e3
+    copy_s = min(measured_ms(lambda: into.copy_(source), device, 5, clock=clock)) / 1e3
     name = torch.cuda.get_device_name(device) if is_gpu else f"CPU, {torch.get_num_threads()} threads"
     return Machine(name, 2 * n**3 / matmul_s / 1e12, 2 * 4 * words / copy_s / 1e9)
 
@@ -95,6 +99,7 @@ def measure(
     words: int,
     repeats: int,
     told: Callable[[Timing], None] = lambda _: None,
+    clock: Clock = time.perf_counter,
 ) -> list[Timing]:
     """Return the times of encode, one step and a whole fan (reverse 10, forward 10).
 
@@ -109,13 +114,13 @@ def measure(
         words: prompt tokens.
         repeats: measurements per part; the median counts.
         told: called with each result as it comes.
+        clock: what is measured with.
     """
     results: list[Timing] = []
 
     def note(what: str, batch: int, horizon: int, mode: str, run: Callable[[], object], limit: float) -> None:
-        timing = Timing(
-            what, batch, horizon, mode, statistics.median(measured_ms(run, device, repeats)), repeats, limit
-        )
+        ms = statistics.median(measured_ms(run, device, repeats, clock=clock))
+        timing = Timing(what, batch, horizon, mode, ms, repeats, limit)
         results.append(timing)
         told(timing)
 
@@ -202,16 +207,18 @@ def _layer_weights(size: GemmaSize) -> int:
     return size.width * (2 * size.heads + 2) * size.head_dim + 3 * size.width * size.mlp
 
 
-def measured_ms(run: Callable[[], object], device: torch.device, repeats: int) -> list[float]:
+def measured_ms(
+    run: Callable[[], object], device: torch.device, repeats: int, *, clock: Clock = time.perf_counter
+) -> list[float]:
     """Return milliseconds of each repeat, after one warm-up."""
     run()
     times = []
     for _ in range(repeats):
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        start = time.perf_counter()
+        start = clock()
         run()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        times.append((time.perf_counter() - start) * 1e3)
+        times.append((clock() - start) * 1e3)
     return times

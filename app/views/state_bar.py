@@ -231,7 +231,7 @@ class StateBar(QtWidgets.QFrame):
         value.setProperty("role", "value")
         value.setToolTip(tip)
         value.setAccessibleName(caption)
-        value.setMinimumWidth(60)
+        value.setMinimumWidth(68)
         label = QtWidgets.QLabel(caption)
         label.setProperty("role", "caption")
         label.setToolTip(tip)

@@ -201,7 +201,7 @@ class VerdictList(QtWidgets.QTableView):
         vertical.setMinimumSectionSize(18)
         vertical.setDefaultSectionSize(19)
         horizontal.setMinimumSectionSize(30)
-        for column, width in enumerate((108, 52, 60, 54, 62, 54, 30)):
+        for column, width in enumerate((104, 50, 66, 66, 46, 54, 36)):
             self.setColumnWidth(column, width)
         horizontal.setStretchLastSection(True)
         horizontal.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

@@ -8,7 +8,7 @@ import time
 
 from frs_core import events as ev
 from frs_core.choosers.base import Chooser, NoisePolicy
-from frs_core.errors import ConfigError
+from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Phase
 from frs_core.safety import Limits
 from frs_core.session.checks import check_fit, chunk_seed
@@ -109,7 +109,7 @@ class Piloting(EpisodeKeeping):
             case Failed():
                 self.error = answer.error
                 stop = self._fault if answer.what == "load" else self.hold
-                stop(HoldReason.INFERENCE_FAILED, str(answer.error) or type(answer.error).__name__)
+                stop(HoldReason.INFERENCE_FAILED, _with_mend(answer.error, is_loading=answer.what == "load"))
 
     def _check_both(self) -> None:
         """Check that policy and world fit once both are known, then start what waits."""
@@ -184,3 +184,11 @@ class Piloting(EpisodeKeeping):
     def set_noise_policy(self, noise_policy: NoisePolicy | str | None) -> None:
         """Put a noise policy (or the path of one) into the coming fans; None removes it."""
         self._desk.set_noise_policy(noise_policy)
+
+
+def _with_mend(error: Exception, *, is_loading: bool) -> str:
+    """Return an error in words; those of libraries name no way out, so one is added."""
+    if isinstance(error, FrsError):
+        return str(error)
+    fix = "Check the policy's options and reconnect" if is_loading else "Resume to ask again, or see the log"
+    return f"The policy raised {type(error).__name__}: {str(error).rstrip('.') or 'no words'}. {fix}."

@@ -100,7 +100,7 @@ class Breaker:
                 row.phase, row.sentence = held["phase"], _sentence(held)
                 time.sleep(1.0)
                 self._picture(name)
-            self._mend()
+            self.cockpit.reconnect_if_lost()
             self.cockpit.end_episode("ctrl+BackSpace")
             row.kept = self._kept(episode)
         except Exception as error:  # A fault that does not end well is a row of the table; the next one goes on.
@@ -133,12 +133,6 @@ class Breaker:
     def _held(name: str) -> Callable[[Status], bool]:
         wanted = EXPECTED[name]
         return lambda s: s["phase"] in ("hold", "fault") and s["hold"] == wanted
-
-    def _mend(self) -> None:
-        """Reconnect after a fault; an episode can be ended from Hold."""
-        if self.cockpit.now["phase"] == "fault":
-            self.cockpit.until("reconnected", lambda s: s["phase"] == "hold", "ctrl+shift+r", wait_s=60.0)
-            self.cockpit.wait("the world is back", lambda s: "Reconnecting" not in s["detail"], timeout_s=60.0)
 
     def _kept(self, name: str) -> int:
         info = next((i for i in EpisodeStore(self.data).list() if i.name == name), None)

@@ -182,9 +182,16 @@ class Cockpit:
 
     def start_episode(self, *, timeout_s: float = 60.0) -> Status:
         """Start an episode and wait for its first offer, or for whoever drives to take it."""
+        self.reconnect_if_lost()
         before = self.now["counters"]["episodes"]
         self.until("a new episode", lambda s: s["counters"]["episodes"] > before, "n", wait_s=10.0)
         return self.wait_running("the first offer", lambda s: s["offer"] or s["phase"] == "moving", timeout_s=timeout_s)
+
+    def reconnect_if_lost(self, *, timeout_s: float = 90.0) -> None:
+        """Bring world and policy back after a fault."""
+        if self.now["phase"] == "fault":
+            self.until("reconnecting", lambda s: s["phase"] != "fault", "ctrl+shift+r", wait_s=30.0)
+            self.wait("world and policy are back", lambda s: "Reconnecting" not in s["detail"], timeout_s=timeout_s)
 
     def wait_running(self, what: str, is_done: Callable[[Status], Any], *, timeout_s: float = 60.0) -> Status:
         """Wait as `wait`, and leave holds that a slow machine causes (noted in `holds`), as an operator would."""

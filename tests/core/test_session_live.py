@@ -77,7 +77,9 @@ def test_inference_that_raises_holds_with_its_sentence(recorder: FullDisk) -> No
         session.send(ev.SetInstruction("something else"))
         snapshot = session.wait_for(lambda s: s.phase is Phase.HOLD, timeout_s=LONG_S)
         assert snapshot.hold_reason is HoldReason.INFERENCE_FAILED
-        assert snapshot.detail == "CUDA error: device-side assert"
+        assert snapshot.detail == (
+            "The policy raised RuntimeError: CUDA error: device-side assert. Resume to ask again, or see the log."
+        )
 
 
 def test_inference_that_hangs_holds_and_the_session_stays_awake(recorder: FullDisk) -> None:

@@ -4,6 +4,7 @@ Example: `frs policy fetch pi05_droid --out weights`, then `frs policy check wei
 """
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -49,7 +50,7 @@ def check(
         rows += [
             (
                 "weights",
-                f"{size.parameters() / 1e6:,.0f} M used, names {'with' if found.prefix else 'without'} 'model.'",
+                f"{size.parameters() / 1e6:,.1f} M used, names {'with' if found.prefix else 'without'} 'model.'",
             ),
             ("prefix", f"{size.text.depth} layers x {size.text.width}, {size.vision.tokens} tokens per picture"),
             ("expert", f"{size.expert.depth} layers x {size.expert.width}, {size.width} columns"),
@@ -74,9 +75,13 @@ def check(
         console.print(f"[red]{'✗':>12}[/]  {escape(problem)}", soft_wrap=True)
     if len(found.problems) > MOST_PROBLEMS:
         console.print(f"[red]{'✗':>12}[/]  and {len(found.problems) - MOST_PROBLEMS} more", soft_wrap=True)
+    if found.problems:
+        console.print(
+            f"{'':>12}  It cannot be loaded. `frs policy fetch` lists what is published; docs/pi05.md says what a folder holds."
+        )
     if not found.problems:
         console.print(
-            f"[green]{'✓':>12}[/]  complete: frs --policy pi05 --policy-options path {escape(str(found.root))}"
+            f"[green]{'✓':>12}[/]  complete: frs --policy pi05 --policy-options path {escape(shlex.quote(str(found.root)))}"
         )
     return 1 if found.problems else 0
 

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,15 @@ from hypothesis import strategies as st
 
 from frs_core import kinematics
 from frs_core.actions import JOINT_STEP, ActionKind, ee_delta_space, joint_space
+from frs_core.choosers.scripted import SequenceChooser
 from frs_core.directions import Command, Direction, fan_commands
+from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.episodes.check import check
 from frs_core.errors import ConfigError, PolicyError
 from frs_core.fan import build_fan, references_for, regenerates
 from frs_core.observation import Observation
 from frs_core.policies.joints import POSTURE, JointPolicy, in_action_space, joint_chunk
+from frs_core.session import Session
 from frs_core.steering import gaussian
 from frs_core.tracking import LIMIT_MARGIN
 from tests.fakes.policy import ToyPolicy
@@ -173,3 +178,18 @@ def test_the_arm_drives_the_path_that_was_previewed(kind: ActionKind) -> None:
         world.step(row, kind)
         points.append(world.state().p_tcp)
     assert np.linalg.norm(np.array(points) - candidate.path, axis=-1).max() * 1e3 < NEAR_MM
+
+
+@pytest.mark.parametrize("kind", JOINTS)
+def test_an_episode_driven_in_joints_regenerates_with_the_plain_generalist(kind: ActionKind, tmp_path: Path) -> None:
+    store, world = EpisodeStore(tmp_path), PointWorld()
+    with Session.inline(world, in_action_space(ToyPolicy(), kind), recorder=JournalRecorder(store)) as session:
+        chooser = SequenceChooser(["left/more", "down/less", "unsteered"])
+        result = session.run_episode(chooser, task="reach_left", seed=1, max_chunks=3)
+    episode = store.open(result.name)
+    assert episode.meta.action_space.kind is kind
+    assert episode.arrays["chunks/chunk"].shape[-1] == 8
+    assert episode.arrays["chunks/noise"].shape[-1] == ToyPolicy().spec.width
+    report = check(episode, ToyPolicy())
+    assert report.n_checked == 3
+    assert report.is_good

@@ -228,7 +228,7 @@ def _find_stats(root: Path, asset_id: str) -> Path:
     got = f" Found {', '.join(str(o.relative_to(root)) for o in others)} instead." if others else ""
     raise WeightsMissing(
         f"No norm_stats.json under '{root / 'assets' / asset_id}'.{got} openpi's converter leaves them behind: copy "
-        f"`assets` from the original checkpoint, or pass norm_stats=."
+        f"`assets` from the original checkpoint, or say where they are (norm_stats, --norm-stats)."
     )
 
 

@@ -293,7 +293,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _on_device_lost(self, name: str) -> None:
         self.pilot.release_all()
-        self.drive_actions.hold_if_running(HoldReason.DEVICE_LOST, name)
+        mend = f"'{name}' is gone; what it held is released. Plug it in again, or go on with the keyboard, then resume."
+        self.drive_actions.hold_if_running(HoldReason.DEVICE_LOST, mend)
         self.say(f"{name} was unplugged", "bad")
 
     def _on_candidate_chosen(self, label: str) -> None:

@@ -111,7 +111,7 @@ class Film:
                         stream = file.add_stream("libx264", rate=round(self.looks * self.speed))
                         stream.height, stream.width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
                         stream.pix_fmt = "yuv420p"
-                        stream.options = {"preset": "veryfast", "crf": "22", "threads": "1"}
+                        stream.options = {"preset": "veryfast", "crf": "18", "threads": "1"}
                     file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
                     self._count += 1
                     due = max(due + 1.0 / self.looks, time.monotonic())
@@ -191,7 +191,7 @@ def _write_gif(path: Path, frames: list[Image.Image], *, colours: int, keep: flo
     durations[-1] = 2500
     path.parent.mkdir(parents=True, exist_ok=True)
     quantised[0].save(
-        path, save_all=True, append_images=quantised[1:], duration=durations, loop=0, optimize=False, disposal=1
+        path, save_all=True, append_images=quantised[1:], duration=durations, loop=0, optimize=True, disposal=1
     )
 
 

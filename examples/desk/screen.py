@@ -9,7 +9,9 @@ Example: `with Screen() as screen: screen.press("ctrl+Return"); picture = screen
 import mmap
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -38,7 +40,8 @@ class Screen:
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> "Screen":
-        """Start display and window manager."""
+        """Start display and window manager; from here on SIGTERM ends the script in good order."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         read, write = os.pipe()
         width, height = self._size
         xvfb = ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{width}x{height}x24", "-fbdir", self._folder.name]

@@ -31,8 +31,11 @@ class Toast(QtWidgets.QFrame):
         set_tone(mark, tone)
         row.addWidget(mark)
         words = label(text, wrap=True)
-        words.setMinimumWidth(240)
-        words.setMaximumWidth(380)
+        words.ensurePolished()
+        wide = min(380, max(240, words.fontMetrics().horizontalAdvance(text) + 8))
+        # A wrapped label's first size hint knows nothing of its width: the second line would be cut.
+        words.setFixedWidth(wide)
+        words.setMinimumHeight(words.heightForWidth(wide))
         row.addWidget(words, 1)
         if action is not None:
             button = QtWidgets.QPushButton(action[0])

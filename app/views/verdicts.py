@@ -201,7 +201,7 @@ class VerdictList(QtWidgets.QTableView):
         vertical.setMinimumSectionSize(18)
         vertical.setDefaultSectionSize(19)
         horizontal.setMinimumSectionSize(30)
-        for column, width in enumerate((104, 50, 66, 66, 46, 54, 36)):
+        for column, width in enumerate((100, 48, 66, 66, 60, 52, 36)):
             self.setColumnWidth(column, width)
         horizontal.setStretchLastSection(True)
         horizontal.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

@@ -65,7 +65,7 @@ class FanMaker:
             load_noise_policy: (path, policy) -> noise policy; None = the product's own files.
         """
         # Asking for the class would load the tensor library on whatever thread makes the session.
-        is_ready = hasattr(policy, "encode")
+        is_ready = hasattr(policy, "encode") and not isinstance(policy, type)
         self._policy = cast("FlowPolicy", policy) if is_ready else None
         self._is_owner = self._policy is None
         self._make = None if is_ready else cast("Callable[[], FlowPolicy]", policy)

@@ -29,7 +29,7 @@ from frs_core.episodes import EpisodeStore
 OTHER_WINDOW = """
 from PyQt6 import QtWidgets
 a = QtWidgets.QApplication([]); w = QtWidgets.QLabel("Another window"); w.setWindowTitle("Another window"); w.resize(320, 120)
-w.show(); w.activateWindow(); a.exec()
+w.move(60, 520); w.show(); w.activateWindow(); a.exec()
 """
 
 

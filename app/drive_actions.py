@@ -8,7 +8,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 
-from app.facts import Facts
+from app.facts import WHY_NOT, Facts
 from app.pilot import STAY, Pilot
 from app.settings import SettingsFile
 from app.views.about import SAFETY
@@ -171,9 +171,9 @@ class DriveActions:
         """Choose who picks."""
         snapshot = self._pilot.snapshot
         if driver not in self._facts.drivers:
-            self._say(f"'{driver.value}' cannot drive here", "warn")
+            self._say(WHY_NOT[driver], "warn")
         elif driver is Driver.LEARNED and snapshot is not None and snapshot.noise_policy is None:
-            self._say("No learned candidate; train a noise policy and use it first", "warn")
+            self._say(WHY_NOT[Driver.LEARNED], "warn")
         else:
             self._send(SetDriver(driver))
             return

@@ -9,6 +9,13 @@ from frs_core.events import Driver
 from frs_core.policies.spec import PolicySpec
 from frs_core.worlds.base import WorldSpec
 
+WHY_NOT = {
+    Driver.LEARNED: "No learned candidate; train a noise policy and use it first",
+    Driver.SCRIPTED: "No script fits this world; start with --script FILE, or on the embedded world",
+    Driver.VLM: "No vision-language model is set up; start with --vlm http://…/v1, or set FRS_VLM_URL",
+}
+"""Why somebody cannot drive, and the fix."""
+
 
 @dataclass(slots=True, eq=False)
 class Facts:

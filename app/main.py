@@ -44,6 +44,8 @@ def run(
     screenshot: Path | None = None,
     status_file: Path | None = None,
     report_start: Path | None = None,
+    vlm: str = "",
+    vlm_model: str = "",
 ) -> int:
     """Open the cockpit.
 
@@ -65,6 +67,9 @@ def run(
         status_file: append what the window shows, one JSON line per change, for accessibility tools and scripts.
         report_start: write here, as JSON, when window, first picture and first fan were on the screen; also the
             environment's FRS_REPORT_START.
+        vlm: address of a vision-language model that can drive, e.g. http://127.0.0.1:8000/v1; also the environment's
+            FRS_VLM_URL. A key, where one is needed, is read from FRS_VLM_KEY.
+        vlm_model: name by which that address knows the model; also FRS_VLM_MODEL.
     Returns:
         Exit status.
     """
@@ -81,6 +86,7 @@ def run(
     guard.install()
     pin_platform()
     root = root or paths.data()
+    vlm = vlm or os.environ.get("FRS_VLM_URL", "")
     world_arguments = {k: _plain(v) for k, v in (world_options or {}).items()}
     policy_arguments = {k: _plain(v) for k, v in (policy_options or {}).items()}
     session = make_session(
@@ -94,13 +100,15 @@ def run(
         world_options=world_arguments,
         policy_options=policy_arguments,
         pacing=Pacing(settings.values.pacing),
+        vlm=vlm,
+        vlm_model=vlm_model or os.environ.get("FRS_VLM_MODEL", ""),
     )
     can_load = policy in POLICIES and not policy_arguments
     facts = Facts(
         world=world,
         policy=policy,
         root=root,
-        drivers=drivers_of(world, script),
+        drivers=drivers_of(world, script, vlm=vlm),
         policy_loader=policy if can_load or ":" in policy else "",
         can_evaluate=world in ("tabletop", "libero") and not world_arguments and can_load,
     )
@@ -140,6 +148,8 @@ def make_session(
     world_options: dict[str, Any] | None = None,
     policy_options: dict[str, Any] | None = None,
     pacing: Pacing = Pacing.GATED,
+    vlm: str = "",
+    vlm_model: str = "",
 ) -> Any:
     """Return a live session recording into `root`.
 
@@ -154,8 +164,10 @@ def make_session(
         world_options: of the world.
         policy_options: of the policy.
         pacing: at the start.
+        vlm: address of a vision-language model that can drive; empty = none.
+        vlm_model: its name there.
     Raises:
-        ConfigError: the script cannot be read.
+        ConfigError: the script cannot be read, or the address is none.
     """
     from frs_core.choosers.base import Chooser
     from frs_core.choosers.mirror import MirrorOperator
@@ -176,6 +188,10 @@ def make_session(
         choosers[Driver.SCRIPTED] = SequenceChooser.from_toml(script)
     elif world == "tabletop":
         choosers[Driver.SCRIPTED] = MirrorOperator(lambda: box[0].boundary_state if box else None)
+    if vlm:
+        from frs_core.choosers.vlm import VlmChooser
+
+        choosers[Driver.VLM] = VlmChooser(vlm, model=vlm_model)
     session = Session.live(
         WorldProcess(world, world_options or {}),
         make_policy,
@@ -188,10 +204,11 @@ def make_session(
     return session
 
 
-def drivers_of(world: str, script: Path | None) -> tuple[Driver, ...]:
-    """Return who can drive: the script needs a simulation that it knows, or a file of picks."""
+def drivers_of(world: str, script: Path | None, *, vlm: str = "") -> tuple[Driver, ...]:
+    """Return who can drive: the script needs a simulation that it knows, or a file of picks; the model an address."""
     has_script = script is not None or world == "tabletop"
-    return (Driver.PERSON, Driver.LEARNED, *((Driver.SCRIPTED,) if has_script else ()))
+    others = ((Driver.SCRIPTED, has_script), (Driver.VLM, bool(vlm)))
+    return (Driver.PERSON, Driver.LEARNED, *(driver for driver, can_drive in others if can_drive))
 
 
 def run_window(

@@ -32,6 +32,10 @@ class SessionPort(Protocol):
         """Call back with every snapshot, on the session's thread; the result ends it."""
         ...
 
+    def latest(self) -> Snapshot | None:
+        """Return the newest snapshot, from any thread."""
+        ...
+
     def close(self) -> None:
         """Hold, finish writing and stop every thread and process."""
         ...
@@ -67,8 +71,16 @@ class SessionBridge(QtCore.QObject):
         self._unsubscribe: Callable[[], None] | None = None
 
     def start(self) -> None:
-        """Begin to listen and to beat."""
+        """Begin to listen and to beat; what happened before is shown too, for it may be the last thing for long."""
         self._unsubscribe = self.port.subscribe(self._on_snapshot)
+        former = self.port.latest()
+        with self._lock:
+            # A newer one may have come since.
+            is_wanted = former is not None and self._slot is None and not self._is_waking
+            if is_wanted:
+                self._slot, self._is_waking = former, True
+        if is_wanted:
+            self._woken.emit()
         self._heart.start(HEARTBEAT_MS)
 
     def stop(self) -> None:

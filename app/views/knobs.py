@@ -5,6 +5,7 @@ Shows what the session has (never what was merely asked for). GUI thread.
 
 from collections.abc import Callable
 
+from app.facts import WHY_NOT
 from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.settings import Settings
 from app.views.widgets import ActionButton, Segments, captioned
@@ -114,7 +115,7 @@ class Knobs(QtWidgets.QFrame):
     def set_drivers(self, available: tuple[Driver, ...]) -> None:
         """Grey out who cannot drive here; the learned policy follows the fan."""
         for driver in (Driver.SCRIPTED, Driver.VLM):
-            self.driver.set_available(driver.value, driver in available)
+            self.driver.set_available(driver.value, driver in available, why_not=WHY_NOT[driver])
 
     def show_snapshot(self, snapshot: Snapshot, settings: Settings) -> None:
         """Show what the session has."""
@@ -124,7 +125,7 @@ class Knobs(QtWidgets.QFrame):
         self.amount.show_value(settings.amount)
         self.frame.show_value(settings.frame)
         has_learned = snapshot.noise_policy is not None or (snapshot.fan is not None and LEARNED in snapshot.fan)
-        self.driver.set_available(Driver.LEARNED.value, has_learned)
+        self.driver.set_available(Driver.LEARNED.value, has_learned, why_not=WHY_NOT[Driver.LEARNED])
         plan = snapshot.plan
         depth = plan.depth or plan.steps
         if not self.depth_slider.isSliderDown() and not self._depth_later.isActive():

@@ -59,6 +59,7 @@ class Segments(QtWidgets.QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(2)
         self._buttons: dict[str, QtWidgets.QToolButton] = {}
+        self._tips = {value: tip for value, _, tip in options}
         for value, text, tip in options:
             button = QtWidgets.QToolButton()
             button.setText(text)
@@ -76,9 +77,18 @@ class Segments(QtWidgets.QWidget):
         for name, button in self._buttons.items():
             button.setChecked(name == value)
 
-    def set_available(self, value: str, is_available: bool) -> None:
-        """Grey out one option."""
-        self._buttons[value].setEnabled(is_available)
+    def set_available(self, value: str, is_available: bool, *, why_not: str = "") -> None:
+        """Grey out one option, its tooltip telling why and how to get it; or make it usable again."""
+        button = self._buttons[value]
+        button.setEnabled(is_available)
+        tip = self._tips[value] if is_available or not why_not else why_not
+        if button.toolTip() != tip:
+            button.setToolTip(tip)
+            button.setAccessibleDescription(tip)
+
+    def button(self, value: str) -> QtWidgets.QToolButton:
+        """Return the button of one option."""
+        return self._buttons[value]
 
     def _on_clicked(self, value: str) -> None:
         self.show_value(value)

@@ -105,6 +105,17 @@ def test_a_stopped_bridge_shows_no_late_snapshot(qapp: Any) -> None:
     assert seen == []
 
 
+def test_what_happened_before_the_window_listened_is_shown(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    port, before = FakePort(), snapshot()
+    monkeypatch.setattr(port, "latest", lambda: before)
+    bridge = SessionBridge(port)
+    seen: list[object] = []
+    bridge.snapshot_arrived.connect(seen.append)
+    bridge.start()
+    qtbot.waitUntil(lambda: seen == [before], timeout=WAIT)
+    bridge.stop()
+
+
 def test_a_command_that_the_session_cannot_take_is_told(qapp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     port = FakePort()
     monkeypatch.setattr(port, "send", lambda _command: False)

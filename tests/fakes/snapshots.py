@@ -96,6 +96,10 @@ class FakePort:
         self.sent.append(command)
         return True
 
+    def latest(self) -> Snapshot | None:
+        """Return nothing: tests hand out their own."""
+        return None
+
     def subscribe(self, callback: Any) -> Any:
         """Keep a listener."""
         self.callbacks.append(callback)

@@ -95,6 +95,14 @@ class Observation:
         return self.T_base_tcp[:3, 3]
 
     @property
+    def q_command(self) -> Float[np.ndarray, " 7"]:
+        """Joints the arm was last told to take, rad, where the world tells (`extra["q_command"]`); else those it has.
+
+        They differ while something is in the way: the arm presses against it.
+        """
+        return np.asarray(self.extra.get("q_command", self.q))
+
+    @property
     def proprio(self) -> Float[np.ndarray, " 18"]:
         """What a small policy may know of the robot: q (rad), gripper, gripper command, tool position (m), and the tool
         frame's x and y axes in the base frame (six numbers without a jump); float32."""

@@ -31,6 +31,9 @@ from frs_core.tracking import follow_poses
 POSTURE = np.array([0.0, -0.35, 0.0, -2.45, 0.0, 2.10, np.pi / 4])
 """Joints that the free elbow is drawn to, rad. Source: the embedded world's start pose; Franka's own is 0.45 rad away at most."""
 
+LEAN = 0.1
+"""Share of the way to it per pass; two passes draw as hard as the embedded world's own inverse kinematics (0.19 per row)."""
+
 
 def in_action_space(policy: FlowPolicy, kind: ActionKind | str | None) -> FlowPolicy:
     """Return the policy acting in an action space: itself where it does already, else wrapped.
@@ -136,7 +139,8 @@ def joint_chunk(
     """Return tool deltas as joint velocities (fractions) or positions (rad), the gripper unchanged.
 
     The deltas add up on a commanded pose, as they do in worlds; what a joint limit or 0.2 rad per step leaves undone is caught
-    up with in later rows as far as it can be.
+    up with in later rows as far as it can be. Positions go on from the last commanded joints where the world tells them, so that a
+    press is kept up over the seam of two chunks; velocities are counted from where the arm is, and so start there.
 
     Args:
         chunk: robot units of `space`.
@@ -146,19 +150,22 @@ def joint_chunk(
         posture: joints that the free elbow is drawn to, rad.
     """
     T_flange_tcp = np.linalg.inv(kinematics.flange_pose(observation.q)) @ observation.T_base_tcp
-    p = observation.p_tcp + np.cumsum(chunk[..., :3].astype(np.float64), axis=1)
+    q = observation.q_command if joints.kind is ActionKind.JOINT_POSITION else observation.q
+    T_start = kinematics.flange_pose(q) @ T_flange_tcp
+    p = T_start[:3, 3] + np.cumsum(chunk[..., :3].astype(np.float64), axis=1)
     path = follow_poses(
         p,
-        _turned(observation.T_base_tcp[:3, :3], chunk[..., 3:6]),
-        q=observation.q,
+        _turned(T_start[:3, :3], chunk[..., 3:6]),
+        q=q,
         T_flange_tcp=T_flange_tcp,
         longest_shift=np.full((1, 1), 2.0 * float(np.linalg.norm(space.high[:3]))),
         longest_turn=min(1.0, 2.0 * float(np.linalg.norm(space.high[3:6]))),
         passes=2,
         posture=posture,
+        lean=LEAN,
     )
     if joints.kind is ActionKind.JOINT_VELOCITY:
-        start = np.broadcast_to(observation.q, (len(path), 1, 7))
+        start = np.broadcast_to(q, (len(path), 1, 7))
         path = np.diff(np.concatenate([start, path], axis=1), axis=1) / JOINT_STEP
     return np.concatenate([path, chunk[..., 6:]], axis=-1).astype(np.float32)
 

@@ -104,6 +104,19 @@ def test_whatever_is_asked_no_joint_limit_is_passed_and_no_step_is_too_long(
     assert np.abs(np.diff(np.vstack([start.q, q]), axis=0)).max() <= JOINT_STEP + 1e-4
 
 
+def test_positions_go_on_from_the_commanded_joints_and_velocities_from_the_arm() -> None:
+    at_rest = still(POSTURE)
+    pressed = replace(at_rest, extra={"q_command": POSTURE + 0.03})
+    chunk = np.zeros((1, 4, 7))
+    position = joint_chunk(chunk, EE, joint_space(JOINTS[1]), observation=pressed, posture=POSTURE)
+    velocity = joint_chunk(chunk, EE, joint_space(JOINTS[0]), observation=pressed, posture=POSTURE)
+    points = joint_space(JOINTS[1]).path(position, pressed)[0, 1:]
+    tool = np.linalg.inv(kinematics.flange_pose(POSTURE)) @ at_rest.T_base_tcp
+    held = (kinematics.flange_pose(POSTURE + 0.03) @ tool)[:3, 3]
+    np.testing.assert_allclose(points, np.broadcast_to(held, points.shape), atol=1e-3)
+    np.testing.assert_allclose(velocity[..., :7], 0.0, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", JOINTS)
 def test_rows_of_a_batch_do_not_influence_each_other(kind: ActionKind) -> None:
     chunk, start = smooth_chunks(np.random.default_rng(1)), still(POSTURE)

@@ -238,6 +238,11 @@ class TabletopSim:
         self._held = self._held + 1 if self.is_done_now() else 0
         return StepResult(executed.astype(np.float32), bool(reasons), ", ".join(reasons))
 
+    @property
+    def q_command(self) -> Float[np.ndarray, " 7"]:
+        """Joints the servos are told to take, rad."""
+        return self._q_target.copy()
+
     def hold(self) -> None:
         """Keep the arm where it was commanded; drop nothing."""
         self.data.ctrl[:7] = self._q_target

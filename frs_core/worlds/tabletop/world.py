@@ -61,6 +61,7 @@ class TabletopWorld(World):
             step=sim.steps,
             gripper_command=sim.gripper_command,
             success=sim.is_success,
+            extra={"q_command": sim.q_command},
         )
 
     def step(self, action: Float[np.ndarray, " A"], kind: ActionKind) -> StepResult:

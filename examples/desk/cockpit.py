@@ -117,7 +117,12 @@ class Cockpit:
         self.wait("the first state", lambda s: s["phase"] != "starting", timeout_s=timeout_s)
         self.screen.focus("FRS cockpit")
         self.wait("the world's tasks", lambda s: s["next"]["task"], timeout_s=timeout_s)
-        self.wait("world and policy", lambda s: s["phase"] == "hold" and not s["detail"], timeout_s=timeout_s)
+        self.wait(
+            "world and policy",
+            lambda s: s["phase"] == "fault" or (s["phase"] == "hold" and not s["detail"]),
+            timeout_s=timeout_s,
+        )
+        self.reconnect_if_lost()
         self.until("no card is open", lambda s: not s.get("card"), "Escape")
         self.screen.press("F11")
 

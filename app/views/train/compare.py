@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from frs_core.errors import WorldError
+
 if TYPE_CHECKING:
     from frs_core.evaluation.runner import EvalProgress
 
@@ -50,7 +52,7 @@ def compare(
         report: told a `Comparison` after each episode.
         is_stopped: asked after each episode.
     Raises:
-        FrsError: world or policy cannot be loaded.
+        FrsError: world or policy cannot be loaded, or a method had no episode that could be run.
     """
     # The tensor library comes with it, and has no business on the thread that paints.
     from frs_core.evaluation.methods import find_method
@@ -58,12 +60,15 @@ def compare(
     from frs_core.evaluation.worker import WorkerJob
 
     latest = Comparison((0, 0), (0, 0), 0, 2 * episodes, float("nan"))
+    problems: list[str] = []
     counts = {BEFORE: [0, 0], AFTER: [0, 0]}
 
     def on_progress(progress: "EvalProgress") -> bool:
         nonlocal latest
         last = progress.last
-        if last is not None and not last.error:
+        if last is not None and last.error:
+            problems.append(last.error)
+        elif last is not None:
             counts[last.method][0] += last.success
             counts[last.method][1] += 1
         latest = Comparison(
@@ -87,4 +92,6 @@ def compare(
             job=WorkerJob(setup={"world": world, "policy": policy}, learned=str(Path(scratch) / "learned")),
         )
         run_evaluation(spec, Path(scratch) / "results.jsonl", workers=1, on_progress=on_progress)
+    if problems and not (counts[BEFORE][1] and counts[AFTER][1]):
+        raise WorldError(f"No comparison: {len(problems)} episodes could not be run. {problems[0]}")
     return latest

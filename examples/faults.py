@@ -272,6 +272,7 @@ class Breaker:
             self.cockpit = self._open()
             offered = self.cockpit.wait("the unfinished episode is offered", lambda s: s["unfinished"], timeout_s=30.0)
             row.phase, row.sentence = offered["phase"], offered["unfinished"]
+            time.sleep(1.5)
             self._picture("app-killed")
             self.cockpit.palette("keep the unf", "the episode is kept", lambda s: not s["unfinished"])
             row.kept = self._kept(episode)

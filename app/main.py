@@ -21,6 +21,7 @@ from frs_core import paths
 from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
 from frs_core.policies import KNOWN as POLICIES
+from frs_core.registry import plain_value
 
 DEVICES_AFTER_MS = 5000
 _log = logging.getLogger("app")
@@ -87,8 +88,8 @@ def run(
     pin_platform()
     root = root or paths.data()
     vlm = vlm or os.environ.get("FRS_VLM_URL", "")
-    world_arguments = {k: _plain(v) for k, v in (world_options or {}).items()}
-    policy_arguments = {k: _plain(v) for k, v in (policy_options or {}).items()}
+    world_arguments = {k: plain_value(v) for k, v in (world_options or {}).items()}
+    policy_arguments = {k: plain_value(v) for k, v in (policy_options or {}).items()}
     session = make_session(
         world,
         policy,
@@ -325,15 +326,3 @@ def _run_without_display() -> int:
         raise ConfigError(f"The demonstration cannot be loaded: {error}. Set DISPLAY to open the cockpit.") from error
     code = demo()
     return code if isinstance(code, int) else 0
-
-
-def _plain(text: str) -> object:
-    """Return a command-line value as bool, int, float or text."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

@@ -68,7 +68,7 @@ def build_fan(
         commands = fan_commands(gripper=gripper)
     if not spec.can_steer:
         commands = ()
-    references, batch = references_for(policy, commands, observation=observation, strength=plan.strength)
+    references, batch = references_for(policy, commands, observation=observation, plan=plan)
     learned = None if noise_policy is None else _learned_noise(policy, context, observation, noise_policy)
     rows = _all_rows(policy, context, batch, plan, learned)
     chunks = policy.to_robot(rows.chunk, observation)
@@ -123,7 +123,7 @@ def references_for(
     commands: tuple[Command, ...],
     *,
     observation: Observation,
-    strength: float = 1.0,
+    plan: SteeringPlan | None = None,
 ) -> tuple[Float[np.ndarray, "B H a"], Reference]:
     """Return the commands' references in robot units, and as a batch in the policy's own width.
 
@@ -133,16 +133,18 @@ def references_for(
         policy: whose space and sizes to use.
         commands: what is asked; may be empty.
         observation: the state they start from.
-        strength: factor on the translation.
+        plan: its strength and gripper_strength; None = 1 each.
     """
-    spec = policy.spec
+    spec, plan = policy.spec, plan or SteeringPlan()
     size = spec.flow.size
     x = np.zeros((len(commands), spec.horizon, spec.width), dtype=np.float32)
     commanded = np.zeros((len(commands), spec.width), dtype=bool)
     if commands:
         x[..., :size], commanded[:, :size] = reference_chunks(
-            commands, spec.flow, horizon=spec.horizon, observation=observation, strength=strength
+            commands, spec.flow, horizon=spec.horizon, observation=observation, strength=plan.strength
         )
+        gripper = commanded[:, size - 1]
+        x[gripper, :, size - 1] *= plan.gripper_strength
     references = torch.from_numpy(x)
     return policy.to_robot(references, observation), Reference(references, torch.from_numpy(commanded))
 

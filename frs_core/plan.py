@@ -60,6 +60,9 @@ class SteeringPlan:
     """Largest RMS of the kept noise per commanded number (1 = a typical Gaussian draw); None = unlimited."""
     strength: float = 1.0
     """Factor on the reference's translation."""
+    gripper_strength: float = 1.0
+    """Factor on the gripper number of commands that speak of the gripper. A gripper order is all or nothing: more than 1 asks
+    past the end of its range, so that what the round trip loses does not leave the fingers where they were."""
     solver: Solver = Solver.EULER
     iterations: int = 50
     damping: float = 0.5

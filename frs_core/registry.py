@@ -45,3 +45,15 @@ def build(kind: str, name: str, known: Mapping[str, str], options: Mapping[str, 
         if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
             raise
         raise ConfigError(f"The {kind} '{name}' does not take these options: {error}. See `frs --help`.") from error
+
+
+def plain_value(text: str) -> object:
+    """Return a command-line value as bool, int, float or text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

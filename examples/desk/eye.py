@@ -35,7 +35,7 @@ class Eye:
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        self._sim = TabletopSim()
+        self._sim = TabletopSim(setting=0)
         self._operator = ScriptedOperator(_Twin(self._sim))  # pyright: ignore[reportArgumentType]
         self._episode = ""
 

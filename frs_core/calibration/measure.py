@@ -103,7 +103,7 @@ def score_plan(policy: FlowPolicy, priors: Sequence[Prior], plan: SteeringPlan, 
     for i, prior in enumerate(priors):
         for seed in range(seeds):
             seeded = plan.with_seed(plan.seed + 1000 * i + seed)
-            robot, batch = references_for(policy, commands, observation=prior.observation, strength=plan.strength)
+            robot, batch = references_for(policy, commands, observation=prior.observation, plan=plan)
             started = time.perf_counter()
             steered = policy.steer(prior.context, batch, seeded)
             spent, fans = spent + time.perf_counter() - started, fans + 1

@@ -25,6 +25,7 @@ from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
 from frs_core.evaluation.setup import SetupSpec, open_bench
 from frs_core.evaluation.tables import as_json, markdown
 from frs_core.evaluation.worker import WorkerJob
+from frs_core.registry import plain_value
 
 Task = Annotated[str, tyro.conf.Positional]
 Folder = Annotated[Path, tyro.conf.Positional]
@@ -39,6 +40,7 @@ def evaluate(
     out: Path | None = None,
     learned: Path | None = None,
     world: str = "tabletop",
+    world_options: dict[str, str] | None = None,
     policy: str = "tabletop",
     action_space: str = "",
     operator: str = "",
@@ -63,6 +65,7 @@ def evaluate(
         out: Folder for results.jsonl, table.md, table.json and plots; default <data>/evaluations/<world>.
         learned: Root of trained policies; default <data>/learned.
         world: Where to act.
+        world_options: Options of the world as key value pairs; tabletop: setting -1 draws every scene afresh.
         policy: The generalist.
         action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints; default its own.
         operator: Your own scripted operator, module:Class; default the world's.
@@ -76,7 +79,13 @@ def evaluate(
     """
     out = out or paths.data() / "evaluations" / world
     job = WorkerJob(
-        setup=SetupSpec(world=world, policy=policy, operator=operator, action_space=action_space).to_json(),
+        setup=SetupSpec(
+            world=world,
+            world_options=_plain(world_options),
+            policy=policy,
+            operator=operator,
+            action_space=action_space,
+        ).to_json(),
         rollout={"max_chunks": max_chunks, "perturb_m": perturb_m},
         learned=str(learned or paths.data() / "learned"),
         films=str(films) if films else "",
@@ -117,6 +126,7 @@ def collect(
     first_seed: int = 20_000,
     data: Path | None = None,
     world: str = "tabletop",
+    world_options: dict[str, str] | None = None,
     policy: str = "tabletop",
     action_space: str = "",
     operator: str = "",
@@ -133,6 +143,7 @@ def collect(
         first_seed: Scenes are numbered from here.
         data: Recording root; default the product's own data folder.
         world: Where to act.
+        world_options: Options of the world as key value pairs; tabletop: setting -1 draws every scene afresh.
         policy: The generalist.
         action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints; default its own.
         operator: Your own scripted operator, module:Class; default the world's.
@@ -141,7 +152,14 @@ def collect(
     """
     console, store = Console(), store_at(data or paths.data())
     bench = open_bench(
-        SetupSpec(world=world, policy=policy, operator=operator, demonstrator=demonstrator, action_space=action_space)
+        SetupSpec(
+            world=world,
+            world_options=_plain(world_options),
+            policy=policy,
+            operator=operator,
+            demonstrator=demonstrator,
+            action_space=action_space,
+        )
     )
 
     def told(good: int, tries: int, success: bool) -> None:
@@ -197,3 +215,7 @@ def _write(results: list[Result], out: Path, console: Console) -> None:
         save_figure(success_by_episodes(results, full=10), out / "episodes.png")
     console.print(Markdown(table))
     console.print(f"Table, plot and results in '{out}'", soft_wrap=True)
+
+
+def _plain(options: dict[str, str] | None) -> dict[str, object]:
+    return {key: plain_value(value) for key, value in (options or {}).items()}

@@ -1,8 +1,8 @@
 """Every setting of the small learners, in one place and free of torch.
 
 The same blocks (inputs, network, fit) serve the noise policy and the behaviour-cloning baselines, so that a comparison
-between them is one of *what is learned*, never of size or inputs. Defaults: three layers of 512 units on the generalist's
-features plus proprioception, weight decay 0.1 (reference: the navigation toy of docs/learning.md).
+between them is one of *what is learned*, never of size or inputs. Defaults: two layers of 256 units on the generalist's
+features plus proprioception, weight decay 0.1, noise on the inputs (chosen on development tasks, docs/learning.md).
 """
 
 import enum
@@ -55,6 +55,9 @@ class InputSettings:
     """Cameras for the network's own image encoder; empty = no encoder."""
     image_size: int = 84
     """Side of the square pictures, pixels. Source: paper, 84."""
+    noise: float = 0.5
+    """Standard deviation of the noise on features and proprioception while training, after both groups were balanced to a
+    typical length of 8. Chosen on held-out episodes of a development task: explained variance 0.14 without, 0.38 with."""
 
     def __post_init__(self) -> None:
         if not (self.features or self.proprio or self.cameras):
@@ -69,24 +72,26 @@ class InputSettings:
 class NetworkSettings:
     """Size of the trunk."""
 
-    hidden: int = 512
-    layers: int = 3
+    hidden: int = 256
+    layers: int = 2
 
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
     """How the weights are found."""
 
-    steps: int = 600
+    steps: int = 800
     """Most gradient steps."""
+    least_steps: int = 400
+    """Early stopping keeps no fewer: two held-out episodes are a noisy judge of the first hundred steps."""
     batch_size: int = 64
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     weight_decay: float = 0.1
     ema: float = 0.98
     """Decay of the averaged weights, which are the ones kept."""
     evaluate_every: int = 20
     """Steps between looks at the held-out episodes."""
-    patience: int = 8
+    patience: int = 10
     """Looks without improvement before stopping."""
     held_out: float = 0.2
     """Share of the episodes kept aside for early stopping; 0 = none, all steps are taken."""

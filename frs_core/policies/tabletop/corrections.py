@@ -12,11 +12,11 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from frs_core.actions import ActionKind
-from frs_core.policies.tabletop import language
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, EXECUTE_ROWS, HORIZON
 from frs_core.policies.tabletop.pictures import shrink, to_input
 from frs_core.policies.tabletop.policy import TabletopPolicy
 from frs_core.steering import gaussian
+from frs_core.worlds.tabletop.layout import ANYWHERE
 from frs_core.worlds.tabletop.play import Player, Taste, draw_taste
 from frs_core.worlds.tabletop.tasks import TRAINED, Task, TaskKind, find
 from frs_core.worlds.tabletop.world import TabletopWorld
@@ -37,7 +37,7 @@ def collect(
         first_seed: of the scenes.
         max_chunks: per episode.
     """
-    world = TabletopWorld(cameras=CAMERAS)
+    world = TabletopWorld(cameras=CAMERAS, setting=ANYWHERE)
     rows: list[dict[str, np.ndarray]] = []
     for i in range(episodes):
         rows += _episode(policy, world, TRAINED[i % len(TRAINED)], first_seed + i, max_chunks)
@@ -67,9 +67,7 @@ def _episode(
         with torch.inference_mode():
             images = {c: to_input(torch.from_numpy(shrink(observation.frames[c].image))[None]) for c in CAMERAS}
             vision, _ = policy._net.vision(images)
-            words = torch.from_numpy(language.tokenise(observation.instruction))[None]
-            features = policy._net.context(vision, words, torch.from_numpy(observation.proprio)[None])
-        context = policy.context_from_features(features[0].numpy())
+        context = policy.encode(observation)
         chunk = _ask(world, task, taste)
         if chunk is not None:
             rows.append(

@@ -24,6 +24,11 @@ GLOBAL = 48
 SLOT_IN = 3 + POOLED
 SLOT = 64
 FEATURES = 512
+BUMPS = 21
+"""Bumps per picture axis, over [-1, 1]."""
+BUMP_WIDTH = 0.3
+"""Standard deviation of a bump in half picture sizes; three times their distance, so that neighbours are alike."""
+WHERE = 2 * len(CAMERAS) * (2 * BUMPS + 1)
 VISION_SIZE = len(CONCEPTS) * len(CAMERAS) * SLOT_IN + len(CAMERAS) * GLOBAL
 
 
@@ -158,15 +163,36 @@ class ContextEncoder(nn.Module):
         self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N 12"], proprio: Float[Tensor, "N 18"]
     ) -> Float[Tensor, "N F"]:
         """Return the context features."""
-        count = len(CONCEPTS) * len(CAMERAS) * SLOT_IN
-        raw = rearrange(vision[:, :count], "n (k x) -> n k x", k=len(CONCEPTS))
+        raw, overview = _slots(vision)
         slots = F.silu(self.slot(raw) + self.names)
         sentence = self.language(ids)
-        asked = rearrange(self.asked(sentence), "n (a s) -> n a s", a=2)
-        weights = torch.softmax(asked @ self.names.T / math.sqrt(SLOT) * 10.0, dim=-1)
         p = self.proprio((proprio - self.proprio_mean) / self.proprio_std)
-        parts = [slots.flatten(1), sentence, (weights @ slots).flatten(1), p, vision[:, count:]]
+        parts = [slots.flatten(1), sentence, (self._attention(sentence) @ slots).flatten(1), p, overview]
         return self.mix(torch.cat(parts, dim=1))
+
+    def where_asked(self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N 12"]) -> Float[Tensor, "N W"]:
+        """Return where the two things that the words speak of are seen, as smooth bumps over each picture axis.
+
+        The network attends to them anyway; a small learner on top of it needs them plainly.
+        """
+        raw, _ = _slots(vision)
+        seen = self._attention(self.language(ids)) @ rearrange(raw, "n k (c x) -> n k c x", x=SLOT_IN)[..., :3].flatten(
+            2
+        )
+        seen = rearrange(seen, "n a (c x) -> n (a c) x", x=3)
+        centres = torch.linspace(-1, 1, BUMPS, device=seen.device)
+        bumps = torch.exp(-0.5 * ((seen[..., :2, None] - centres) / BUMP_WIDTH) ** 2)
+        return torch.cat([bumps.flatten(1), seen[..., 2]], dim=1)
+
+    def _attention(self, sentence: Float[Tensor, "N 64"]) -> Float[Tensor, "N 2 K"]:
+        asked = rearrange(self.asked(sentence), "n (a s) -> n a s", a=2)
+        return torch.softmax(asked @ self.names.T / math.sqrt(SLOT) * 10.0, dim=-1)
+
+
+def _slots(vision: Float[Tensor, "N Z"]) -> tuple[Float[Tensor, "N K S"], Float[Tensor, "N O"]]:
+    """Return the vision vector's slots per known thing, and the pictures' overviews."""
+    count = len(CONCEPTS) * len(CAMERAS) * SLOT_IN
+    return rearrange(vision[:, :count], "n (k x) -> n k x", k=len(CONCEPTS)), vision[:, count:]
 
 
 class VelocityHead(nn.Module):

@@ -25,7 +25,7 @@ from frs_core.policies.tabletop.config import (
     STEPS,
     action_space,
 )
-from frs_core.policies.tabletop.network import FEATURES, TabletopNet
+from frs_core.policies.tabletop.network import FEATURES, WHERE, TabletopNet
 from frs_core.policies.tabletop.pictures import shrink, to_input
 from frs_core.steering import SteeringPlan
 
@@ -85,7 +85,7 @@ class TabletopPolicy(FlowPolicy):
             image_size=IMAGE_SIZE,
             integration_steps=STEPS,
             execute_rows=EXECUTE_ROWS,
-            feature_size=FEATURES,
+            feature_size=FEATURES + WHERE,
             fingerprint=fingerprint,
         )
 
@@ -103,27 +103,29 @@ class TabletopPolicy(FlowPolicy):
             words = torch.from_numpy(language.tokenise(observation.instruction))[None]
             proprio = torch.from_numpy(observation.proprio)[None]
             features = self._net.context(vision, words, proprio)
-        return self._context(features, observation.captured_ns)
+            where = self._net.context.where_asked(vision, words)
+        return self._context(torch.cat([features, where], dim=1), observation.captured_ns)
 
     def context_from_features(self, features: Float[np.ndarray, " F"], *, captured_ns: int = 0) -> Context:
-        """Return the context that `features` stand for: they are all the head looks at.
+        """Return the context that `features` stand for: they hold all the head looks at.
 
         Raises:
             ShapeMismatch: wrong length.
         """
-        if features.shape != (FEATURES,):
+        if features.shape != (FEATURES + WHERE,):
             raise ShapeMismatch(
-                f"Features have shape {features.shape}, policy 'tabletop' needs ({FEATURES},). "
+                f"Features have shape {features.shape}, policy 'tabletop' needs ({FEATURES + WHERE},). "
                 f"They were stored with another policy."
             )
         return self._context(torch.from_numpy(np.array(features, dtype=np.float32))[None], captured_ns)
 
     def _context(self, features: Tensor, captured_ns: int) -> Context:
+        seen, stored = features[:, :FEATURES], features[0].numpy()
         times = torch.arange(STEPS + 1, dtype=torch.float32) / STEPS
         with torch.inference_mode():
-            table = self._net.head.condition(features.expand(STEPS + 1, -1), times)
+            table = self._net.head.condition(seen.expand(STEPS + 1, -1), times)
         grid = {_key(k / STEPS): [m[k : k + 1] for m in table] for k in range(STEPS + 1)}
-        return Context((features, grid), features[0].numpy(), captured_ns)
+        return Context((seen, grid), stored, captured_ns)
 
     def velocity(self, context: Context, x: Float[Tensor, "B H A"], t: float) -> Float[Tensor, "B H A"]:
         """Return the velocity of every row; see FlowPolicy.velocity."""

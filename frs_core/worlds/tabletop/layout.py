@@ -38,6 +38,58 @@ class Layout:
     """Tool centre at the start, base frame, metres."""
 
 
+ANYWHERE = -1
+"""In place of a table setting: every scene is drawn afresh."""
+SHIFT = 0.03
+"""Metres by which things and the hand's start are moved within a table setting, per axis, either way."""
+TURN = 0.25
+"""rad by which things are turned within a table setting, either way."""
+
+
+def draw_scene(task: Task, *, seed: int, setting: int) -> Layout:
+    """Return the scene of a seed: a table setting with everything shifted a little, or a new one.
+
+    A person who teaches a robot lays the same table every time, within a few centimetres; so do the suites that learning is
+    measured on (LIBERO). A generalist is trained on any table.
+
+    Args:
+        task: what is to be done.
+        seed: the same arguments give the same scene.
+        setting: which of the task's table settings; ANYWHERE = things are cast and placed at random.
+    """
+    rng = np.random.default_rng([seed, _stable_hash(task.name)])
+    if setting == ANYWHERE:
+        return draw_layout(task, rng)
+    base = draw_layout(task, np.random.default_rng([setting, _stable_hash(task.name), 1]))
+    start = np.asarray(base.start) + rng.uniform(-SHIFT, SHIFT, 3)
+    while True:
+        placements = tuple(
+            Placement(
+                p.name,
+                p.x + float(rng.uniform(-SHIFT, SHIFT)),
+                p.y + float(rng.uniform(-SHIFT, SHIFT)),
+                p.yaw + float(rng.uniform(-TURN, TURN)),
+            )
+            for p in base.placements
+        )
+        if _are_apart(placements):
+            return Layout(placements, base.drawer, base.cabinet_shift, tuple(start))
+
+
+def _are_apart(placements: tuple[Placement, ...]) -> bool:
+    radius = {p.name: (MOVABLES.get(p.name) or RECEPTACLES[p.name]).radius for p in placements}
+    return all(
+        np.hypot(a.x - b.x, a.y - b.y) > radius[a.name] + radius[b.name] + _GAP
+        for i, a in enumerate(placements)
+        for b in placements[:i]
+    )
+
+
+def _stable_hash(text: str) -> int:
+    """Return a number that is the same in every process."""
+    return int.from_bytes(text.encode()[:8].ljust(8, b"\0"), "little") % (2**31) + sum(text.encode())
+
+
 def draw_layout(task: Task, rng: np.random.Generator) -> Layout:
     """Return a random scene in which the task can be done."""
     movables, places = _cast(task, rng)

@@ -22,6 +22,12 @@ OVER = 0.035
 """Metres in the plane within which the hand counts as over something; about half an object's width."""
 FAR = 0.085
 """Metres above which "more" is said."""
+HIGH = 0.13
+"""Metres over the grasp above which the hand is first brought down."""
+CENTRED = 0.013
+"""Metres beside the thing within which closing the fingers would hold it."""
+ROOM = {"plate": 0.035, "bowl": 0.035, "stand": 0.03, "basket": 0.04, DRAWER: 0.035}
+"""Metres in the plane within which a held thing counts as over each place."""
 CLEAR = 0.13
 """Height of the tool under which the hand does not travel past other things, metres."""
 
@@ -80,27 +86,38 @@ class ScriptedOperator(Chooser):
         if sim.is_done_now():
             return Command(Direction.UP, Amount.LESS), "done, move away"
         if sim.is_holding(task.movable):
+            self._tries = 0
             return self._carry(tool, sim.place_pose(task.place))
         others = [m for m in MOVABLES if m != task.movable]
         if any(sim.is_holding(m) for m in others):
             return Command(None, gripper=Gripper.OPEN), "wrong thing, let go"
         thing, _, _ = sim.object_pose(task.movable)
-        grasp_height = thing[2] + MOVABLES[task.movable].grasp_height
         go = self._over(tool, thing, clear=thing[2] + MOVABLES[task.movable].height + 0.04)
         if go is not None:
             self._tries = 0
             return go, f"towards the {task.movable}"
-        if tool[2] > grasp_height + 0.13:
-            return Command(Direction.DOWN, _amount(tool[2] - grasp_height - 0.06)), f"down to the {task.movable}"
+        height = tool[2] - thing[2] - MOVABLES[task.movable].grasp_height
+        if height > HIGH:
+            return Command(Direction.DOWN, _amount(height - 0.06)), f"down to the {task.movable}"
+        return self._grasp(height, aside=float(np.abs((thing - tool)[:2]).max()))
+
+    def _grasp(self, height: float, *, aside: float) -> tuple[Command | None, str]:
+        """Return what is said when the hand is near the thing: the policy grasps, a person helps where it dawdles.
+
+        Args:
+            height: of the tool over the height to grasp at, metres.
+            aside: the larger horizontal distance to the thing, metres.
+        """
         self._tries += 1
-        if self._tries % 4 == 0:
-            is_low = tool[2] < grasp_height + 0.02
-            return (
-                (Command(None, gripper=Gripper.CLOSE), "grasp it")
-                if is_low
-                else (Command(Direction.DOWN, Amount.LESS), "lower")
-            )
-        return None, f"grasp the {task.movable}"
+        is_turn = self._tries % 2 == 1
+        if height > 0.04:
+            return (Command(Direction.DOWN, Amount.LESS), "lower") if not is_turn else (None, "grasp it")
+        if self._sim.gripper_command > 0.5 and self._tries > 3:
+            self._tries = 0
+            return Command(None, gripper=Gripper.OPEN), "missed it, open"
+        if is_turn and aside < CENTRED and self._sim.gripper_command <= 0.5:
+            return Command(None, gripper=Gripper.CLOSE), "grasp it"
+        return None, "grasp it"
 
     def _carry(self, tool: np.ndarray, place: np.ndarray) -> tuple[Command | None, str]:
         sim, task = self._sim, self._sim.task
@@ -110,7 +127,7 @@ class ScriptedOperator(Chooser):
         rim = 0.06 if is_drawer else RECEPTACLES[task.place].rim
         bottom = sim.object_pose(task.movable)[0][2]
         clear = tool[2] + (rim + 0.03 - bottom)
-        go = self._over(tool, place, clear=max(clear, CLEAR if is_drawer else 0.0), over=0.028)
+        go = self._over(tool, place, clear=max(clear, CLEAR if is_drawer else 0.0), over=ROOM[task.place])
         if go is not None:
             return go, f"towards the {task.place}"
         drop = bottom - place[2]

@@ -17,7 +17,7 @@ from frs_core.actions import JOINT_STEP, ActionKind
 from frs_core.errors import ConfigError, ShapeMismatch
 from frs_core.worlds.base import StepResult
 from frs_core.worlds.tabletop import scene
-from frs_core.worlds.tabletop.layout import Layout, draw_layout
+from frs_core.worlds.tabletop.layout import ANYWHERE, Layout, draw_scene
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
 from frs_core.worlds.tabletop.tasks import DRAWER, Task, TaskKind, find
 
@@ -40,7 +40,13 @@ _DOWN = np.diag([1.0, -1.0, -1.0])
 class TabletopSim:
     """One scene's physics. Not thread-safe; owned by one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, setting: int = ANYWHERE) -> None:
+        """Make the simulator.
+
+        Args:
+            setting: which of each task's table settings scenes are variations of; ANYWHERE = every scene is drawn afresh.
+        """
+        self.setting = setting
         self.model = copy.copy(scene.compile_scene())
         self.data = mujoco.MjData(self.model)
         self._contype = self.model.geom_contype.copy()
@@ -69,7 +75,7 @@ class TabletopSim:
             ConfigError: unknown task.
         """
         self.task, self.seed = find(task), seed
-        self._build(draw_layout(self.task, np.random.default_rng([seed, _stable_hash(task)])))
+        self._build(draw_scene(self.task, seed=seed, setting=self.setting))
 
     def _build(self, layout: Layout) -> None:
         self.layout = layout
@@ -404,8 +410,3 @@ def _matrix_rotvec(R: np.ndarray) -> Float[np.ndarray, " 3"]:
     sine, cosine = float(np.linalg.norm(w)), (np.trace(R) - 1) / 2
     angle = np.arctan2(sine, cosine)
     return w if sine < 1e-9 else w * (angle / sine)
-
-
-def _stable_hash(text: str) -> int:
-    """Return a number that is the same in every process."""
-    return int.from_bytes(text.encode()[:8].ljust(8, b"\0"), "little") % (2**31) + sum(text.encode())

@@ -19,8 +19,18 @@ CONTROL_HZ = 15.0
 class TabletopWorld(World):
     """The tabletop with cameras. Owned by one thread."""
 
-    def __init__(self, *, task: str = "mug_on_plate", seed: int = 0, cameras: tuple[str, ...] = CAMERAS) -> None:
-        self.sim = TabletopSim()
+    def __init__(
+        self, *, task: str = "mug_on_plate", seed: int = 0, setting: int = 0, cameras: tuple[str, ...] = CAMERAS
+    ) -> None:
+        """Make the world.
+
+        Args:
+            task: of the first scene.
+            seed: of the first scene.
+            setting: which table setting; scenes of one setting differ by a few centimetres. -1 = anything anywhere.
+            cameras: which to render.
+        """
+        self.sim = TabletopSim(setting=setting)
         self.sim.reset(task, seed=seed)
         self._names = cameras
         self._cameras = Cameras(self.sim.model, self.sim.data)

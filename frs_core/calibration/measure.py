@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from frs_core.directions import Amount, Command, Direction
+from frs_core.directions import Amount, Command, Direction, Gripper
 from frs_core.fan import references_for
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy
@@ -59,6 +59,8 @@ class PlanScore:
     """Mean energy distance between the steered chunks and own samples of an observation, RMS units."""
     percentile: float
     """Median noise percentile."""
+    obeyed: float
+    """Share of executed rows in which the gripper does what "stay, open" and "stay, close" order."""
     evaluations: int
     """Velocity calls per fan."""
     ms: float
@@ -68,7 +70,7 @@ class PlanScore:
     @property
     def balance(self) -> float:
         """Harmonic mean of following and staying in the prior; what `frs policy calibrate` maximises."""
-        follow, stay = self.reached * max(0.0, self.cosine), self.in_prior
+        follow, stay = self.reached * max(0.0, self.cosine) * self.obeyed, self.in_prior
         return 0.0 if follow + stay == 0 else 2 * follow * stay / (follow + stay)
 
 
@@ -99,6 +101,7 @@ def score_plan(policy: FlowPolicy, priors: Sequence[Prior], plan: SteeringPlan, 
     axes = np.stack([d.axis for d in directions])
     spec, rows = policy.spec, policy.spec.execute_rows
     along, cosine, reached, distance, energy, percentile, separation = [], [], [], [], [], [], []
+    obeyed = []
     spent, fans = 0.0, 0
     for i, prior in enumerate(priors):
         for seed in range(seeds):
@@ -120,6 +123,7 @@ def score_plan(policy: FlowPolicy, priors: Sequence[Prior], plan: SteeringPlan, 
             reached.append(np.clip(np.einsum("dc,dc->d", ends[1:] - start, axes) / np.maximum(want, 1e-9), 0, 1))
             opposite = [directions.index(d.opposite) for d in directions]
             separation.append(np.einsum("dc,dc->d", ends[1:] - ends[1:][opposite], axes) * 1000)
+            obeyed.append(_obeyed(policy, prior, seeded))
             flat = steered.chunk.float().cpu().numpy()[..., : spec.flow.size].reshape(len(commands), -1)
             mine = prior.chunks.reshape(len(prior.chunks), -1)
             nearest = _rms(flat, mine)
@@ -141,10 +145,20 @@ def score_plan(policy: FlowPolicy, priors: Sequence[Prior], plan: SteeringPlan, 
         distance=float(np.median(ratio)),
         energy=float(np.mean(energy)),
         percentile=float(np.median(np.concatenate(percentile))),
+        obeyed=float(np.mean(obeyed)),
         evaluations=2 * plan.steps if plan.depth is None else plan.steps + 2 * plan.depth,
         ms=spent / max(fans, 1) * 1e3,
         cases=len(ratio),
     )
+
+
+def _obeyed(policy: FlowPolicy, prior: Prior, plan: SteeringPlan) -> float:
+    """Return the share of executed rows whose gripper is on the ordered side, over "open" and "close"."""
+    orders = (Command(None, gripper=Gripper.OPEN), Command(None, gripper=Gripper.CLOSE))
+    _, batch = references_for(policy, orders, observation=prior.observation, plan=plan)
+    steered = policy.steer(prior.context, batch, plan)
+    gripper = policy.to_robot(steered.chunk, prior.observation)[:, : policy.spec.execute_rows, -1]
+    return float(np.mean([gripper[0] < 0.5, gripper[1] > 0.5]))
 
 
 def _rms(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:

@@ -21,6 +21,7 @@ def grid(horizon: int) -> list[SteeringPlan]:
         plans += [replace(base, steps=k) for k in (4, 5, 7, 20)]
         plans += [replace(base, depth=n) for n in (2, 4, 6, 8)]
         plans += [replace(base, strength=s) for s in (0.5, 0.75, 1.25)]
+        plans += [replace(base, gripper_strength=g) for g in (1.5, 2.0, 3.0)]
         plans += [replace(base, clamp=c) for c in (1.0, 1.5, 2.0, 2.5)]
         plans += [replace(base, t_max=0.9), replace(base, solver=Solver.FIXED_POINT)]
     for keep in (1, 2, 3, 4):

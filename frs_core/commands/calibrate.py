@@ -109,7 +109,18 @@ def _from_episodes(policy: FlowPolicy, root: Path, count: int) -> list[Prior]:
 def _table(scores: list[PlanScore], chosen: SteeringPlan) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("plan", no_wrap=True)
-    for header in ("along mm", "positive", "cosine", "apart mm", "made", "in prior", "noise pct", "ms", "balance"):
+    for header in (
+        "along mm",
+        "positive",
+        "cosine",
+        "apart mm",
+        "made",
+        "gripper",
+        "in prior",
+        "noise pct",
+        "ms",
+        "balance",
+    ):
         table.add_column(header, justify="right")
     for s in sorted(scores, key=lambda s: -s.balance):
         mark = " *" if s.plan == chosen else ""
@@ -121,6 +132,7 @@ def _table(scores: list[PlanScore], chosen: SteeringPlan) -> Table:
             f"{s.cosine:.2f}",
             f"{s.separation_mm:.0f}",
             f"{s.reached:.2f}",
+            f"{s.obeyed:.2f}",
             f"{s.in_prior:.2f}",
             f"{s.percentile:.0f}",
             f"{s.ms:.0f}",

@@ -29,7 +29,7 @@ def demo(
     """Play the whole story without a window: steer ten successes, train, compare on fresh scenes, write one page.
 
     Args:
-        task: Task name of the world; default its first held-out one.
+        task: Task name of the world; default the world's example.
         episodes: Steered successes to learn from.
         trials: Fresh scenes per method.
         out: Folder for everything it makes; default a fresh one under <data>/demo.
@@ -65,5 +65,5 @@ def default_task(world: str) -> str:
     if world == "tabletop":
         from frs_core.worlds.tabletop import tasks
 
-        return tasks.HELD_OUT[0]
+        return tasks.EXAMPLE
     raise ConfigError(f"No demo task is known for world '{world}'. Name one with --task.")

@@ -176,7 +176,7 @@ def _run(
             )
         running, since = 0.0, 0
         seen = float("nan") if held_out is None else evaluate(average, loss, held_out, seed=settings.seed)
-        is_better = held_out is None or step <= settings.least_steps or seen < best.held_out
+        is_better = held_out is None or best.state is None or step <= settings.least_steps or seen < best.held_out
         stale = 0 if is_better else stale + 1
         if is_better:
             best = _Best(step, mean, seen, {k: v.clone() for k, v in average.state_dict().items()})

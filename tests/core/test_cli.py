@@ -47,7 +47,9 @@ def test_a_file_gives_defaults_and_the_command_line_wins(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("text", "complaint"), [(None, "Cannot read"), ("a = [", "not valid TOML")])
-def test_a_bad_file_is_named(tmp_path: Path, text: str | None, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_file_is_named(
+    tmp_path: Path, text: str | None, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "lab.toml"
     if text is not None:
         file.write_text(text)

@@ -117,7 +117,9 @@ def test_a_second_writer_is_refused_and_told_who_writes(store, tmp_path):
         except StoreLocked as error:
             print("refused", error)
     """
-    result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=110)
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=110
+    )
     assert result.stdout.startswith("refused")
     recorder.abort()
     with EpisodeStore(tmp_path).writing():

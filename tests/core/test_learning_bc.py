@@ -16,7 +16,7 @@ from tests.fakes.world import PointWorld
 
 SETTINGS = BcSettings(
     network=NetworkSettings(hidden=64, layers=2),
-    fit=FitSettings(steps=300, batch_size=32, learning_rate=2e-3, evaluate_every=20, least_steps=0),
+    fit=FitSettings(least_steps=0, steps=300, batch_size=32, learning_rate=2e-3, evaluate_every=20),
     inputs=InputSettings(proprio=False),
 )
 KINDS = (TrainKind.BC_GAUSSIAN, TrainKind.BC_FLOW)

@@ -20,7 +20,7 @@ from tests.fakes.learning import synthetic_table
 from tests.fakes.world import PointWorld
 
 SMALL = NetworkSettings(hidden=64, layers=2)
-FIT = FitSettings(steps=150, batch_size=32, learning_rate=2e-3, evaluate_every=10)
+FIT = FitSettings(least_steps=0, steps=150, batch_size=32, learning_rate=2e-3, evaluate_every=10)
 SETTINGS = DsbcSettings(network=SMALL, fit=FIT)
 
 

@@ -21,8 +21,8 @@ from frs_core.learning import (
 from frs_core.learning.dsbc import load_noise_policy
 
 SMALL = NetworkSettings(hidden=32, layers=2)
-FIT = FitSettings(steps=60, batch_size=32, evaluate_every=10)
-ENDLESS = FitSettings(steps=1_000_000, batch_size=32, evaluate_every=10, patience=1_000_000)
+FIT = FitSettings(least_steps=0, steps=60, batch_size=32, evaluate_every=10)
+ENDLESS = FitSettings(least_steps=0, steps=1_000_000, batch_size=32, evaluate_every=10, patience=1_000_000)
 
 
 def request(tmp_path: Path, source: str, *, kind: TrainKind = TrainKind.DSBC, fit: FitSettings = FIT) -> TrainRequest:

@@ -113,9 +113,7 @@ def test_unknown_words_read_as_unknown_and_long_texts_are_cut() -> None:
 def test_descriptions_are_a_mix_of_precise_and_vague() -> None:
     rng = np.random.default_rng(0)
     mug = language.tokenise("mug")[0]
-    named = [
-        mug in language.describe(rng, kind=TaskKind.PUT, movable="mug", place="plate") for _ in range(400)
-    ]
+    named = [mug in language.describe(rng, kind=TaskKind.PUT, movable="mug", place="plate") for _ in range(400)]
 
     assert 0.4 < np.mean(named) < 0.75
 

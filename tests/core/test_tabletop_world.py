@@ -37,7 +37,10 @@ def test_every_layout_keeps_things_apart_and_on_the_table() -> None:
     for name in TASKS:
         for seed in range(5):
             layout = draw_layout(find(name), np.random.default_rng(seed))
-            radius = {**{m.name: m.radius for m in MOVABLES.values()}, **{r.name: r.radius for r in RECEPTACLES.values()}}
+            radius = {
+                **{m.name: m.radius for m in MOVABLES.values()},
+                **{r.name: r.radius for r in RECEPTACLES.values()},
+            }
             for i, a in enumerate(layout.placements):
                 for b in layout.placements[i + 1 :]:
                     assert np.hypot(a.x - b.x, a.y - b.y) > radius[a.name] + radius[b.name]

@@ -67,6 +67,8 @@ TASKS = _tasks()
 
 TRAINED = tuple(name for name, task in TASKS.items() if not task.is_held_out)
 HELD_OUT = tuple(name for name, task in TASKS.items() if task.is_held_out)
+EXAMPLE = "can_on_plate"
+"""What the demo plays and the example episodes show: held out, and the policy alone fails at it on development scenes."""
 
 
 def find(name: str) -> Task:

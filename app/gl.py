@@ -7,12 +7,18 @@ threads. Idea: load PyOpenGL before any of them. Call first, on the main thread;
 
 import importlib
 import logging
+import os
 
 _log = logging.getLogger("app")
 
 
 def pin_platform() -> bool:
-    """Load PyOpenGL for this display; return False when it is missing (the 3D view is painted then)."""
+    """Load PyOpenGL for this display; return False when it is missing (the 3D view is painted then).
+
+    A platform named in the environment is ignored: whoever simulates without a window exports `egl` there, and the window's
+    own is what PyOpenGL finds by itself.
+    """
+    os.environ.pop("PYOPENGL_PLATFORM", None)
     try:
         importlib.import_module("OpenGL.GL")
     except Exception as error:  # PyOpenGL raises many types where no GL library is installed.

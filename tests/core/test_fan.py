@@ -85,6 +85,20 @@ def test_padding_is_never_commanded() -> None:
     assert not batch.x[:, :, 7:].any()
 
 
+def test_gripper_strength_scales_ordered_grippers_alone() -> None:
+    commands = (Command(Direction.LEFT), Command(None, gripper=Gripper.OPEN), Command(None, gripper=Gripper.CLOSE))
+    observation = PointWorld().observe()
+    _, plain = references_for(ToyPolicy(), commands, observation=observation)
+    robot, strong = references_for(
+        ToyPolicy(), commands, observation=observation, plan=SteeringPlan(gripper_strength=2)
+    )
+    assert torch.equal(strong.x[0], plain.x[0])
+    assert torch.allclose(strong.x[1:, :, -1], 2 * plain.x[1:, :, -1])
+    assert torch.equal(strong.x[..., :-1], plain.x[..., :-1])
+    assert robot[1:, :, -1].min() >= 0
+    assert robot[1:, :, -1].max() <= 1
+
+
 def test_gripper_orders_reach_the_candidates() -> None:
     closed = make(gripper=Gripper.CLOSE)["left/more/close"]
     opened = make(gripper=Gripper.OPEN)["left/more/open"]

@@ -11,6 +11,7 @@ import torch
 from frs_core.errors import ConfigError, FingerprintMismatch, ShapeMismatch, TrainingError, WeightsMissing
 from frs_core.learning import DsbcSettings, FitSettings, InputSettings, Loss, NetworkSettings, NoiseOutput, Progress
 from frs_core.learning.dsbc import load_noise_policy, target_noises, train_dsbc
+from frs_core.learning.network import GROUP_NORM, Inputs, SmallNet
 from frs_core.learning.settings import from_json, to_json
 from frs_core.learning.story import list_saved, read_story
 from frs_core.learning.table import split
@@ -240,3 +241,22 @@ def test_columns_that_are_not_predicted_get_seeded_noise(observation: Observatio
     assert noise[:, 1 if label == "left/more" else 2].mean() > 0.75
     with pytest.raises(ConfigError, match="columns names number 7, the robot's actions have 7"):
         train_dsbc(table, replace(SETTINGS, columns=(7,)))
+
+
+def test_inputs_are_balanced_always_and_blurred_only_while_training() -> None:
+    table = synthetic_table()
+    network = SmallNet(
+        InputSettings(noise=0.5),
+        NetworkSettings(hidden=16, layers=1),
+        feature_size=table.features.shape[1],
+        proprio_size=table.proprio.shape[1],
+        output_size=3,
+    )
+    inputs = Inputs.of(table, InputSettings())
+    network.measure(inputs)
+    lengths = network.features(inputs.features).norm(dim=1)
+    assert 0.5 * GROUP_NORM < float(lengths.median()) < 1.5 * GROUP_NORM
+    network.eval()
+    assert torch.equal(network(inputs), network(inputs))
+    network.train()
+    assert not torch.equal(network(inputs), network(inputs))

@@ -5,7 +5,7 @@ import pytest
 
 from frs_core.actions import ActionKind
 from frs_core.errors import CameraStale, ConfigError, ShapeMismatch
-from frs_core.worlds.tabletop.layout import draw_layout
+from frs_core.worlds.tabletop.layout import ANYWHERE, SHIFT, draw_layout, draw_scene
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
 from frs_core.worlds.tabletop.play import Player, draw_taste
 from frs_core.worlds.tabletop.sim import WORKSPACE_HIGH, WORKSPACE_LOW, TabletopSim
@@ -44,6 +44,21 @@ def test_every_layout_keeps_things_apart_and_on_the_table() -> None:
             for i, a in enumerate(layout.placements):
                 for b in layout.placements[i + 1 :]:
                     assert np.hypot(a.x - b.x, a.y - b.y) > radius[a.name] + radius[b.name]
+
+
+def test_scenes_of_a_table_setting_differ_by_centimetres_and_settings_by_more() -> None:
+    task = find("can_on_plate")
+    scenes = [draw_scene(task, seed=seed, setting=0) for seed in range(6)]
+    assert {tuple(p.name for p in s.placements) for s in scenes} == {tuple(p.name for p in scenes[0].placements)}
+    at = np.array([[(p.x, p.y) for p in s.placements] for s in scenes])
+    assert 0.01 < np.ptp(at, axis=0).max() <= 2 * SHIFT
+    assert scenes[0] == draw_scene(task, seed=0, setting=0) != draw_scene(task, seed=0, setting=1)
+
+
+def test_anywhere_draws_every_scene_afresh() -> None:
+    task = find("can_on_plate")
+    casts = {tuple(p.name for p in draw_scene(task, seed=seed, setting=ANYWHERE).placements) for seed in range(12)}
+    assert len(casts) > 3
 
 
 def test_same_seed_and_actions_give_the_same_state_bit_by_bit() -> None:

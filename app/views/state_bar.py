@@ -94,10 +94,14 @@ class StateBadge(QtWidgets.QWidget):
         painter.drawPath(_shape(_SHAPES[self.word], QtCore.QPointF(30, self.height() / 2), 14))
         font = painter.font()
         font.setBold(True)
-        font.setPixelSize(32 if len(self.word) < 9 else 20)
+        room = self.rect().adjusted(56, 0, -8, 0)
+        for size in range(32, 11, -2):
+            font.setPixelSize(size)
+            if QtGui.QFontMetrics(font).horizontalAdvance(self.word) <= room.width():
+                break
         painter.setFont(font)
         painter.setPen(ink)
-        painter.drawText(self.rect().adjusted(56, 0, -8, 0), Qt.AlignmentFlag.AlignVCenter, self.word)
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, self.word)
 
 
 class Sentence(QtWidgets.QWidget):

@@ -247,6 +247,8 @@ class WireClient:
         while True:
             frame = self._receive(name, deadline, timeout_s)
             if isinstance(frame, str):
+                # openpi's server sends its traceback as text and hangs up.
+                self.close()
                 raise PolicyError(f"The policy server reports an error: {frame[:1000]}")
             try:
                 reply = unpack(frame)

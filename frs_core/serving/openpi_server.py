@@ -543,6 +543,7 @@ _DEFAULT_PLAN = {
     "fill_scale": 1.0,
     "clamp": None,
     "strength": 1.0,
+    "gripper_strength": 1.0,
     "solver": "euler",
     "iterations": 50,
     "damping": 0.5,

@@ -21,7 +21,7 @@ from frs_core import paths
 from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
 from frs_core.policies import KNOWN as POLICIES
-from frs_core.registry import plain_value
+from frs_core.registry import plain_options
 
 DEVICES_AFTER_MS = 5000
 _log = logging.getLogger("app")
@@ -88,8 +88,8 @@ def run(
     pin_platform()
     root = root or paths.data()
     vlm = vlm or os.environ.get("FRS_VLM_URL", "")
-    world_arguments = {k: plain_value(v) for k, v in (world_options or {}).items()}
-    policy_arguments = {k: plain_value(v) for k, v in (policy_options or {}).items()}
+    world_arguments = plain_options(world_options)
+    policy_arguments = plain_options(policy_options)
     session = make_session(
         world,
         policy,

@@ -1,7 +1,7 @@
 """Break things under a running cockpit, one after the other, and see that each ends in Hold with a sentence and no lost episode.
 
-    python examples/faults.py --out /tmp/faults                        # all of them, three minutes on an idle machine
-    python examples/faults.py --out /tmp/faults --only world-killed    # one
+    python examples/faults.py --out runs/faults                        # all of them, three minutes on an idle machine
+    python examples/faults.py --out runs/faults --only world-killed    # one
 
 Drives the real window by key presses. World, policy and SpaceMouse are the real ones with a switch (`desk/broken.py`); the other
 faults come from outside: signals, a full file system, another window. Prints a table, writes faults.json and a picture per

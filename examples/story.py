@@ -1,7 +1,7 @@
 """The whole story in the real window: watch the policy fail, steer it ten times, train, let it drive.
 
-    python examples/story.py --task can_in_basket --out /tmp/story
-    python examples/story.py --out /tmp/story --successes 2 --episodes 2      # a short one
+    python examples/story.py --task can_on_plate --out runs/story
+    python examples/story.py --out runs/story --successes 2 --episodes 2      # a short one
 
 Starts `frs` on a screen of its own and uses it by key presses alone; what is on screen comes from the status file, where things
 stand from the episode's journal (see `desk/eye.py`). Writes story.json, story.mp4 and story.gif into the folder. About
@@ -206,7 +206,7 @@ def play(options: argparse.Namespace, screen: Screen, film: Film) -> dict:
 def main() -> None:
     """Play, film, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", default="can_in_basket", help="a held-out task of the embedded world")
+    parser.add_argument("--task", default="can_on_plate", help="a held-out task of the embedded world")
     parser.add_argument("--out", type=Path, required=True, help="folder for figures, film and recordings; a fresh one")
     parser.add_argument("--successes", type=int, default=10, help="steered successes to learn from")
     parser.add_argument("--episodes", type=int, default=10, help="episodes without a person, before and after")

@@ -47,8 +47,12 @@ def build(kind: str, name: str, known: Mapping[str, str], options: Mapping[str, 
         raise ConfigError(f"The {kind} '{name}' does not take these options: {error}. See `frs --help`.") from error
 
 
-def plain_value(text: str) -> object:
-    """Return a command-line value as bool, int, float or text."""
+def plain_options(options: Mapping[str, str] | None) -> dict[str, object]:
+    """Return options given on the command line, each value as bool, int, float or text."""
+    return {key: _plain(text) for key, text in (options or {}).items()}
+
+
+def _plain(text: str) -> object:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):

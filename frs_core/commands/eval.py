@@ -25,7 +25,7 @@ from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
 from frs_core.evaluation.setup import SetupSpec, open_bench
 from frs_core.evaluation.tables import as_json, markdown
 from frs_core.evaluation.worker import WorkerJob
-from frs_core.registry import plain_value
+from frs_core.registry import plain_options
 
 Task = Annotated[str, tyro.conf.Positional]
 Folder = Annotated[Path, tyro.conf.Positional]
@@ -81,7 +81,7 @@ def evaluate(
     job = WorkerJob(
         setup=SetupSpec(
             world=world,
-            world_options=_plain(world_options),
+            world_options=plain_options(world_options),
             policy=policy,
             operator=operator,
             action_space=action_space,
@@ -154,7 +154,7 @@ def collect(
     bench = open_bench(
         SetupSpec(
             world=world,
-            world_options=_plain(world_options),
+            world_options=plain_options(world_options),
             policy=policy,
             operator=operator,
             demonstrator=demonstrator,
@@ -215,7 +215,3 @@ def _write(results: list[Result], out: Path, console: Console) -> None:
         save_figure(success_by_episodes(results, full=10), out / "episodes.png")
     console.print(Markdown(table))
     console.print(f"Table, plot and results in '{out}'", soft_wrap=True)
-
-
-def _plain(options: dict[str, str] | None) -> dict[str, object]:
-    return {key: plain_value(value) for key, value in (options or {}).items()}

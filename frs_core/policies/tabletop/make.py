@@ -1,7 +1,7 @@
 """Make the shipped generalist from nothing: demonstrations, three training stages, export with a model card.
 
-Every stage leaves files in a work folder and goes on from them, so the whole can be cut anywhere. On 2 cores it takes about
-two hours; the share of each stage is in the model card.
+Every stage leaves files in a work folder and goes on from them, so the whole can be cut anywhere. Two hours on 2 cores are an
+estimate from the stages, which were run one by one.
 """
 
 import json

@@ -163,22 +163,27 @@ class ContextEncoder(nn.Module):
         self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N 12"], proprio: Float[Tensor, "N 18"]
     ) -> Float[Tensor, "N F"]:
         """Return the context features."""
+        return self.describe(vision, ids, proprio)[0]
+
+    def describe(
+        self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N 12"], proprio: Float[Tensor, "N 18"]
+    ) -> tuple[Float[Tensor, "N F"], Float[Tensor, "N W"]]:
+        """Return the context features, and where the two things that the words speak of are seen.
+
+        The places are smooth bumps over each picture axis. The network attends to them anyway; a small learner on top of it
+        needs them plainly.
+        """
         raw, overview = _slots(vision)
         slots = F.silu(self.slot(raw) + self.names)
         sentence = self.language(ids)
         p = self.proprio((proprio - self.proprio_mean) / self.proprio_std)
-        parts = [slots.flatten(1), sentence, (self._attention(sentence) @ slots).flatten(1), p, overview]
-        return self.mix(torch.cat(parts, dim=1))
+        attention = self._attention(sentence)
+        parts = [slots.flatten(1), sentence, (attention @ slots).flatten(1), p, overview]
+        return self.mix(torch.cat(parts, dim=1)), self._places(attention, raw)
 
-    def where_asked(self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N 12"]) -> Float[Tensor, "N W"]:
-        """Return where the two things that the words speak of are seen, as smooth bumps over each picture axis.
-
-        The network attends to them anyway; a small learner on top of it needs them plainly.
-        """
-        raw, _ = _slots(vision)
-        seen = self._attention(self.language(ids)) @ rearrange(raw, "n k (c x) -> n k c x", x=SLOT_IN)[..., :3].flatten(
-            2
-        )
+    @staticmethod
+    def _places(attention: Float[Tensor, "N 2 K"], raw: Float[Tensor, "N K S"]) -> Float[Tensor, "N W"]:
+        seen = attention @ rearrange(raw, "n k (c x) -> n k c x", x=SLOT_IN)[..., :3].flatten(2)
         seen = rearrange(seen, "n a (c x) -> n (a c) x", x=3)
         centres = torch.linspace(-1, 1, BUMPS, device=seen.device)
         bumps = torch.exp(-0.5 * ((seen[..., :2, None] - centres) / BUMP_WIDTH) ** 2)

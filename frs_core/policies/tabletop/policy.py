@@ -102,9 +102,8 @@ class TabletopPolicy(FlowPolicy):
             vision, _ = self._net.vision(images)
             words = torch.from_numpy(language.tokenise(observation.instruction))[None]
             proprio = torch.from_numpy(observation.proprio)[None]
-            features = self._net.context(vision, words, proprio)
-            where = self._net.context.where_asked(vision, words)
-        return self._context(torch.cat([features, where], dim=1), observation.captured_ns)
+            seen = self._net.context.describe(vision, words, proprio)
+        return self._context(torch.cat(seen, dim=1), observation.captured_ns)
 
     def context_from_features(self, features: Float[np.ndarray, " F"], *, captured_ns: int = 0) -> Context:
         """Return the context that `features` stand for: they hold all the head looks at.

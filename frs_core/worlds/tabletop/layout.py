@@ -1,5 +1,6 @@
 """Draw a scene for a task from a seed: which objects are there, where they stand, where the arm starts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,12 +78,16 @@ def draw_scene(task: Task, *, seed: int, setting: int) -> Layout:
 
 
 def _are_apart(placements: tuple[Placement, ...]) -> bool:
-    radius = {p.name: (MOVABLES.get(p.name) or RECEPTACLES[p.name]).radius for p in placements}
-    return all(
-        np.hypot(a.x - b.x, a.y - b.y) > radius[a.name] + radius[b.name] + _GAP
-        for i, a in enumerate(placements)
-        for b in placements[:i]
-    )
+    return all(_is_free(p.name, p.x, p.y, placements[:i]) for i, p in enumerate(placements))
+
+
+def _is_free(name: str, x: float, y: float, others: Sequence[Placement]) -> bool:
+    """Tell whether a thing can stand there without touching the others."""
+    return all(np.hypot(x - p.x, y - p.y) > _radius(name) + _radius(p.name) + _GAP for p in others)
+
+
+def _radius(name: str) -> float:
+    return (MOVABLES.get(name) or RECEPTACLES[name]).radius
 
 
 def _stable_hash(text: str) -> int:
@@ -119,13 +124,12 @@ def _cast(task: Task, rng: np.random.Generator) -> tuple[list[str], list[str]]:
 
 
 def _try_place(names: list[str], rng: np.random.Generator) -> tuple[Placement, ...] | None:
-    radius = {n: (MOVABLES.get(n) or RECEPTACLES[n]).radius for n in names}
     done: list[Placement] = []
     for name in names:
         for _ in range(40):
             inset = 0.03 if name in RECEPTACLES else 0.0
             x, y = rng.uniform(REGION_LOW + inset, REGION_HIGH - inset)
-            if all(np.hypot(x - p.x, y - p.y) > radius[name] + radius[p.name] + _GAP for p in done):
+            if _is_free(name, x, y, done):
                 yaw = rng.uniform(-0.6, 0.6) if name in MOVABLES else rng.uniform(-0.3, 0.3)
                 done.append(Placement(name, float(x), float(y), float(yaw)))
                 break

@@ -208,7 +208,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             **self.drive_actions.handlers,
             **{a: (lambda i=a: self._run_late(i)) for a in ACTIONS if a.startswith(("review.", "train."))},
             **{f"layout.{name}": (lambda n=name: self.show_layout(n)) for name in LAYOUTS},
-            "episode.undo_last": lambda: self.review.bin_last(),
+            "episode.undo_last": lambda: self.review.episodes.bin_last(),
             "episode.keep_unfinished": self.recovery.keep_first,
             "episode.bin_unfinished": self.recovery.bin_first,
             "edit.undo": self.undo.undo,

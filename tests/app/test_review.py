@@ -43,7 +43,7 @@ def window(make_window: Any, tmp_path: Path, names: list[str], qtbot: Any) -> An
     result = make_window(root=tmp_path / "data")
     result.show_layout("review")
     qtbot.waitUntil(lambda: result.review.record is not None, timeout=WAIT)
-    qtbot.waitUntil(lambda: hasattr(result.review, "moment"), timeout=WAIT)
+    qtbot.waitUntil(lambda: result.review.moment is not None, timeout=WAIT)
     return result
 
 
@@ -54,8 +54,8 @@ def outcome(window: Any, name: str) -> Outcome | None:
 
 def test_the_newest_episode_is_shown_first(window: Any, names: list[str]) -> None:
     page = window.review
-    assert page.filter.rowCount() == 3
-    assert page.current().name == names[-1]
+    assert page.episodes.filter.rowCount() == 3
+    assert page.episodes.current().name == names[-1]
     assert page.record.length == 12
     assert set(page.cameras.views) == set(CAMERAS)
     assert len(page.offers.rows_model.rows) > 0
@@ -74,18 +74,18 @@ def test_relabelling_is_written_and_undone(window: Any, names: list[str], qtbot:
 def test_a_binned_episode_comes_back_by_undo_and_by_restore(window: Any, names: list[str], qtbot: Any) -> None:
     page = window.review
     window.run("review.bin")
-    qtbot.waitUntil(lambda: page.filter.rowCount() == 2, timeout=WAIT)
+    qtbot.waitUntil(lambda: page.episodes.filter.rowCount() == 2, timeout=WAIT)
     window.run("edit.undo")
-    qtbot.waitUntil(lambda: page.filter.rowCount() == 3, timeout=WAIT)
+    qtbot.waitUntil(lambda: page.episodes.filter.rowCount() == 3, timeout=WAIT)
     window.run("review.bin")
-    qtbot.waitUntil(lambda: page.filter.rowCount() == 2, timeout=WAIT)
+    qtbot.waitUntil(lambda: page.episodes.filter.rowCount() == 2, timeout=WAIT)
     window.run("review.show_bin")
-    qtbot.waitUntil(lambda: page.filter.rowCount() == 1, timeout=WAIT)
-    page._select(page.filter.index(0, 0).data(QtCore.Qt.ItemDataRole.UserRole).name)
+    qtbot.waitUntil(lambda: page.episodes.filter.rowCount() == 1, timeout=WAIT)
+    page.episodes.select(page.episodes.filter.index(0, 0).data(QtCore.Qt.ItemDataRole.UserRole).name)
     window.run("review.restore")
-    qtbot.waitUntil(lambda: page.filter.rowCount() == 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: page.episodes.filter.rowCount() == 0, timeout=WAIT)
     window.run("review.show_bin")
-    qtbot.waitUntil(lambda: page.filter.rowCount() == 3, timeout=WAIT)
+    qtbot.waitUntil(lambda: page.episodes.filter.rowCount() == 3, timeout=WAIT)
 
 
 def test_the_last_episode_can_be_binned_from_drive(window: Any, names: list[str], qtbot: Any) -> None:
@@ -98,32 +98,32 @@ def test_the_last_episode_can_be_binned_from_drive(window: Any, names: list[str]
 def test_a_note_is_written(window: Any, names: list[str], qtbot: Any) -> None:
     page = window.review
     window.run("review.note")
-    page.note.setText("grasped the rim")
-    page._on_note()
+    page.episodes.note.setText("grasped the rim")
+    page.episodes._on_note()
     store = EpisodeStore(window.facts.root)
     qtbot.waitUntil(lambda: store.info(names[-1]).note == "grasped the rim", timeout=WAIT)
 
 
 def test_filter_and_order_change_the_rows(window: Any, names: list[str]) -> None:
     page = window.review
-    page.words.setText("failure note")
-    assert page.filter.rowCount() == 1
-    page.words.setText("")
-    page.order.setCurrentText("oldest")
-    shown = [page.filter.index(i, 0).data(QtCore.Qt.ItemDataRole.UserRole).name for i in range(3)]
+    page.episodes.words.setText("failure note")
+    assert page.episodes.filter.rowCount() == 1
+    page.episodes.words.setText("")
+    page.episodes.order.setCurrentText("oldest")
+    shown = [page.episodes.filter.index(i, 0).data(QtCore.Qt.ItemDataRole.UserRole).name for i in range(3)]
     assert shown == names
 
 
 def test_stepping_by_frame_and_by_chunk(window: Any, qtbot: Any) -> None:
     page = window.review
     window.run("review.frame_forward")
-    assert page.position == 1
+    assert page.transport.position == 1
     window.run("review.chunk_forward")
-    assert page.position == 4
+    assert page.transport.position == 4
     window.run("review.last")
-    assert page.position == 11
+    assert page.transport.position == 11
     window.run("review.chunk_back")
-    assert page.position == 8
+    assert page.transport.position == 8
     window.run("review.first")
     qtbot.waitUntil(lambda: page.moment.position == 0, timeout=WAIT)
     assert page.cameras.views["left"].model.frame is page.moment.frames["left"]
@@ -131,7 +131,7 @@ def test_stepping_by_frame_and_by_chunk(window: Any, qtbot: Any) -> None:
 
 def test_all_cameras_plots_and_scrubber_follow_the_same_position(window: Any, qtbot: Any) -> None:
     page = window.review
-    page.seek(7)
+    page.transport.seek(7)
     qtbot.waitUntil(lambda: page.moment.position == 7, timeout=WAIT)
     assert all(c.value() == pytest.approx(7 / page.record.control_hz) for c in page.plots._cursors)
     assert page.scrubber._position == 7
@@ -140,18 +140,18 @@ def test_all_cameras_plots_and_scrubber_follow_the_same_position(window: Any, qt
 
 def test_playing_reaches_the_end_and_stops(window: Any, qtbot: Any) -> None:
     page = window.review
-    page.set_speed(8.0)
+    page.transport.set_speed(8.0)
     window.run("review.play")
     assert window.state.badge.word == "CHOOSE" if window.snapshot.episode.number else "REPLAY"
-    qtbot.waitUntil(lambda: page.position == 11 and not page._clock.isActive(), timeout=WAIT)
+    qtbot.waitUntil(lambda: page.transport.position == 11 and not page.is_playing, timeout=WAIT)
 
 
 def test_leaving_the_layout_stops_playing(window: Any) -> None:
     page = window.review
-    page.set_speed(0.25)
+    page.transport.set_speed(0.25)
     window.run("review.play")
     window.show_layout("drive")
-    assert not page._clock.isActive()
+    assert not page.is_playing
 
 
 def test_a_damaged_episode_is_listed_with_its_reason(window: Any, names: list[str], qtbot: Any) -> None:
@@ -159,10 +159,10 @@ def test_a_damaged_episode_is_listed_with_its_reason(window: Any, names: list[st
     (store.path(names[0]) / "zarr.json").write_text("{")
     window.run("review.refresh")
     page = window.review
-    qtbot.waitUntil(lambda: any(i.problem for i in page.model.infos), timeout=WAIT)
-    broken = next(i for i in page.model.infos if i.problem)
+    qtbot.waitUntil(lambda: any(i.problem for i in page.episodes.model.infos), timeout=WAIT)
+    broken = next(i for i in page.episodes.model.infos if i.problem)
     assert outcome_sign(broken)[1] == "damaged"
-    page._select(broken.name)
+    page.episodes.select(broken.name)
     qtbot.waitUntil(lambda: any(names[0] in t for t in window.toasts.texts), timeout=WAIT)
 
 

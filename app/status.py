@@ -144,7 +144,7 @@ def _training(window: CockpitWindow) -> dict[str, Any]:
         "is_running": page.is_training,
         "text": page.progress.text(),
         "can_start": page.start_button.isEnabled(),
-        "ticked": len(page.model.ticked),
+        "ticked": len(page.chooser.model.ticked),
         "result": None
         if result is None
         else {

@@ -119,19 +119,19 @@ def test_training_runs_in_its_own_process_and_use_it_asks_the_session(
     window = make_window(root=tmp_path / "data")
     window.show_layout("train")
     page = window.train
-    qtbot.waitUntil(lambda: len(page.model.ticked) == 2, timeout=WAIT)
-    assert page.count.text() == "2 episodes, 8 chunks"
+    qtbot.waitUntil(lambda: len(page.chooser.model.ticked) == 2, timeout=WAIT)
+    assert page.chooser.count.text() == "2 episodes, 8 chunks"
     page.name.setText("first try")
     window.run("train.start")
     assert page.is_training
     qtbot.waitUntil(lambda: page.job.state in (JobState.DONE, JobState.FAILED), timeout=200_000)
     assert page.job.error is None
-    qtbot.waitUntil(lambda: page.saved.chosen() is not None, timeout=WAIT)
-    assert page.saved.chosen().name == "first-try"
+    qtbot.waitUntil(lambda: page.saved.list.chosen() is not None, timeout=WAIT)
+    assert page.saved.list.chosen().name == "first-try"
     assert page.card.text("noise", 2) != "–"
     window.run("train.use")
     assert port.of(LoadNoisePolicy) == [LoadNoisePolicy(str(tmp_path / "data" / "learned" / "first-try"))]
     window.take(snapshot(noise_policy=str(tmp_path / "data" / "learned" / "first-try")))
-    assert "★" in page.in_use_text.text()
+    assert "★" in page.saved.in_use_text.text()
     window.run("train.unload")
     assert port.of(LoadNoisePolicy)[-1] == LoadNoisePolicy(None)

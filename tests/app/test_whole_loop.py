@@ -132,13 +132,13 @@ def test_drive_label_review_train_use_and_let_it_drive(live: CockpitWindow, qtbo
     assert [m.label for m in live.review.record.marks] == ["left/more", "left/more"]
 
     key(live, Qt.Key.Key_3, text="3")
-    qtbot.waitUntil(lambda: len(live.train.model.ticked) == 3, timeout=WAIT)
+    qtbot.waitUntil(lambda: len(live.train.chooser.model.ticked) == 3, timeout=WAIT)
     live.run("train.start")
     job = live.train.job
     assert job is not None
     qtbot.waitUntil(lambda: job.state is not JobState.RUNNING, timeout=2 * WAIT)
     assert job.error is None
-    qtbot.waitUntil(lambda: live.train.saved.chosen() is not None, timeout=WAIT)
+    qtbot.waitUntil(lambda: live.train.saved.list.chosen() is not None, timeout=WAIT)
     live.run("train.use")
     qtbot.waitUntil(lambda: live.snapshot.noise_policy is not None, timeout=WAIT)
 

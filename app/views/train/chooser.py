@@ -1,11 +1,18 @@
 """Which episodes to learn from: a list with ticks, successes of this policy ticked beforehand. GUI thread."""
 
+from collections.abc import Callable
 from typing import Any
 
-from app.qt import Qt, QtCore, Signal
-from app.views.review.episode_list import EpisodeModel
+from app.facts import Facts
+from app.qt import Qt, QtCore, QtWidgets, Signal
+from app.views.review.episode_list import EpisodeDelegate, EpisodeModel
+from app.views.review.library import Library
+from app.views.widgets import ActionButton, label
+from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import Outcome
+
+ALL_TASKS = "all tasks"
 
 
 class TickModel(EpisodeModel):
@@ -102,3 +109,95 @@ class TickModel(EpisodeModel):
         if self.infos:
             self.dataChanged.emit(self.index(0), self.index(len(self.infos) - 1))
         self.ticks_changed.emit()
+
+
+class TickDelegate(EpisodeDelegate):
+    """The episode row with a tick box over its picture."""
+
+    def paint(self, painter, option, index) -> None:
+        """Draw the row, then the box."""
+        super().paint(painter, option, index)
+        state = index.data(Qt.ItemDataRole.CheckStateRole)
+        box = QtWidgets.QStyleOptionButton()
+        box.rect = QtCore.QRect(option.rect.left() + 10, option.rect.top() + 8, 20, 20)
+        box.state = QtWidgets.QStyle.StateFlag.State_Enabled
+        is_on = state == Qt.CheckState.Checked
+        box.state |= QtWidgets.QStyle.StateFlag.State_On if is_on else QtWidgets.QStyle.StateFlag.State_Off
+        style = option.widget.style() if option.widget is not None else QtWidgets.QApplication.style()
+        if style is not None:
+            style.drawPrimitive(QtWidgets.QStyle.PrimitiveElement.PE_IndicatorCheckBox, box, painter, option.widget)
+
+
+class EpisodeChooser(QtWidgets.QWidget):
+    """The left pane of Train: episodes with ticks, by task.
+
+    Args:
+        run: runs an action by id.
+        facts: of this run.
+        say: shows a toast (text, tone).
+    """
+
+    changed = Signal()
+    """Other episodes are ticked."""
+
+    def __init__(self, run: Callable[[str], object], facts: Facts, *, say: Callable[..., None]) -> None:
+        super().__init__()
+        self.library = Library(facts.root)
+        self.model = TickModel(facts.fingerprint)
+        self.list = QtWidgets.QListView()
+        self.list.setModel(self.model)
+        self.list.setItemDelegate(TickDelegate(self.list))
+        self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.list.setAccessibleName("Episodes to learn from")
+        self.list.clicked.connect(self.model.toggle)
+        self._task = QtWidgets.QComboBox()
+        self._task.addItem(ALL_TASKS)
+        self._task.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._task.setAccessibleName("Task of the episodes")
+        self._task.currentIndexChanged.connect(lambda _i: self.model.show_task(self.task))
+        self._successes = ActionButton("train.successes", run, text="All successes")
+        self.count = label("", "value", wrap=True)
+        top = QtWidgets.QHBoxLayout()
+        top.addWidget(self._task, 1)
+        top.addWidget(self._successes)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(top)
+        column.addWidget(self.list, 1)
+        column.addWidget(self.count)
+        self.library.listed.connect(self._on_listed)
+        self.library.thumbnail_made.connect(self.model.add_thumbnail)
+        self.library.failed.connect(lambda text: say(text, "bad"))
+        self.model.ticks_changed.connect(self._show_count)
+        self._show_count()
+
+    @property
+    def task(self) -> str | None:
+        """The chosen task; None = all."""
+        return self._task.currentData()
+
+    def use_map(self, inputs: InputMap) -> None:
+        """Show the present keys."""
+        self._successes.use_map(inputs)
+
+    def _on_listed(self, rows: tuple[tuple[EpisodeInfo, ...], bool]) -> None:
+        infos, _ = rows
+        self.model.show_infos(infos)
+        tasks = self.model.tasks
+        if tasks != [self._task.itemData(i) for i in range(1, self._task.count())]:
+            chosen = self.task
+            self._task.blockSignals(True)
+            self._task.clear()
+            self._task.addItem(ALL_TASKS)
+            for task in tasks:
+                self._task.addItem(task.replace("_", " "), task)
+            self._task.setCurrentIndex(max(0, self._task.findData(chosen) if chosen else 0))
+            self._task.blockSignals(False)
+        if self.isVisible():
+            self.library.make_thumbnails(list(infos))
+
+    def _show_count(self) -> None:
+        ticked = self.model.ticked
+        chunks = sum(i.n_chunks - i.n_undone for i in ticked)
+        self.count.setText(f"{len(ticked)} episodes, {chunks} chunks")
+        self.changed.emit()

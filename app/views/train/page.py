@@ -9,22 +9,19 @@ from pathlib import Path
 from app.facts import Facts
 from app.qt import Qt, QtCore, QtWidgets
 from app.views.page import LayoutPage
-from app.views.review.episode_list import EpisodeDelegate
-from app.views.review.library import Library
 from app.views.train.card import BeforeAfter
-from app.views.train.chooser import TickModel
+from app.views.train.chooser import EpisodeChooser
 from app.views.train.compare import Comparison, compare
 from app.views.train.curve import Curve
-from app.views.train.saved import SavedList
+from app.views.train.saved import SavedPane
 from app.views.widgets import ActionButton, captioned, label, panel
 from app.workers import Job
 from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import LoadNoisePolicy, SessionCommand, Snapshot
-from frs_core.learning import JobState, Progress, Story, TrainJob, TrainKind, TrainRequest, TrainResult, list_saved
+from frs_core.learning import JobState, Progress, TrainJob, TrainKind, TrainRequest, TrainResult
 
 POLL_MS = 120
-ALL_TASKS = "all tasks"
 
 
 class TrainPage(LayoutPage):
@@ -47,61 +44,35 @@ class TrainPage(LayoutPage):
     ) -> None:
         super().__init__()
         self._facts, self._send, self._say = facts, send, say
-        self.library = Library(facts.root)
-        self.model = TickModel(facts.fingerprint)
         self.job: TrainJob | None = None
         self.result: TrainResult | None = None
-        self._in_use: str | None = None
         self._compare_job: Job | None = None
         self._compare_stop = threading.Event()
-        self._saved_job: Job | None = None
-        self._must_read_again = False
-        self._to_choose: Path | None = None
         self._is_dirty = True
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self._poll)
+        self.chooser = EpisodeChooser(run, facts, say=say)
+        self.saved = SavedPane(run, facts, say=say)
         self._build(run)
         self.handlers: dict[str, Callable[[], None]] = {
             "train.start": self.start,
             "train.stop": self.stop,
             "train.use": self.use,
             "train.unload": lambda: self._use_path(None),
-            "train.successes": self.model.tick_successes,
+            "train.successes": self.chooser.model.tick_successes,
             "train.evaluate": self.compare,
         }
-        self.library.listed.connect(self._on_listed)
-        self.library.thumbnail_made.connect(self.model.add_thumbnail)
-        self.library.failed.connect(lambda text: say(text, "bad"))
-        self.model.ticks_changed.connect(self._show_count)
-        self._show_count()
-
-    @property
-    def learned_root(self) -> Path | None:
-        """Folder of saved noise policies."""
-        return self._facts.root / "learned" if self._facts.root is not None else None
+        self.chooser.changed.connect(self._show_buttons)
+        self.saved.changed.connect(self._show_buttons)
 
     # --- building -----------------------------------------------------------------------------------
 
     def _build(self, run: Callable[[str], object]) -> None:
-        self.list = QtWidgets.QListView()
-        self.list.setModel(self.model)
-        self.list.setItemDelegate(TickDelegate(self.list))
-        self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.list.setAccessibleName("Episodes to learn from")
-        self.list.clicked.connect(self.model.toggle)
-        self.task = QtWidgets.QComboBox()
-        self.task.addItem(ALL_TASKS)
-        self.task.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.task.currentIndexChanged.connect(lambda _i: self.model.show_task(self.task.currentData()))
-        self.count = label("", "value", wrap=True)
         self.name = QtWidgets.QLineEdit()
         self.name.setPlaceholderText("name of the noise policy")
         self.start_button = ActionButton("train.start", run, role="primary")
         self.stop_button = ActionButton("train.stop", run, text="Stop, keep the best")
-        self.use_button = ActionButton("train.use", run, role="primary")
-        self.unload_button = ActionButton("train.unload", run, text="Remove from the fan")
         self.compare_button = ActionButton("train.evaluate", run)
-        self.successes_button = ActionButton("train.successes", run, text="All successes")
         self.episodes = QtWidgets.QSpinBox()
         self.episodes.setRange(1, 200)
         self.episodes.setValue(10)
@@ -111,28 +82,14 @@ class TrainPage(LayoutPage):
         self.progress.setFormat("not training")
         self.progress.setRange(0, 100)
         self.progress.setValue(0)
-        self.curve, self.card, self.saved = Curve(), BeforeAfter(), SavedList()
-        self.saved.itemSelectionChanged.connect(self._show_buttons)
-        self._buttons = (
-            self.start_button,
-            self.stop_button,
-            self.use_button,
-            self.unload_button,
-            self.compare_button,
-            self.successes_button,
-        )
+        self.curve, self.card = Curve(), BeforeAfter()
         self._lay_out()
         self._show_buttons()
 
     def _lay_out(self) -> None:
         left = QtWidgets.QVBoxLayout()
         left.addWidget(label("1  Episodes", "title"))
-        top = QtWidgets.QHBoxLayout()
-        top.addWidget(self.task, 1)
-        top.addWidget(self.successes_button)
-        left.addLayout(top)
-        left.addWidget(self.list, 1)
-        left.addWidget(self.count)
+        left.addWidget(self.chooser, 1)
         middle = QtWidgets.QVBoxLayout()
         middle.addWidget(label("2  Train", "title"))
         row = QtWidgets.QHBoxLayout()
@@ -151,12 +108,6 @@ class TrainPage(LayoutPage):
         right = QtWidgets.QVBoxLayout()
         right.addWidget(label("3  Use", "title"))
         right.addWidget(self.saved, 1)
-        use = QtWidgets.QHBoxLayout()
-        use.addWidget(self.use_button)
-        use.addWidget(self.unload_button)
-        right.addLayout(use)
-        self.in_use_text = label("No learned candidate in the fan", "caption", wrap=True)
-        right.addWidget(self.in_use_text)
         self.main = QtWidgets.QSplitter(Qt.Orientation.Horizontal)
         for layout in (left, middle, right):
             self.main.addWidget(panel(layout))
@@ -170,8 +121,10 @@ class TrainPage(LayoutPage):
 
     def use_map(self, inputs: InputMap) -> None:
         """Show the present keys."""
-        for button in self._buttons:
+        for button in (self.start_button, self.stop_button, self.compare_button):
             button.use_map(inputs)
+        self.chooser.use_map(inputs)
+        self.saved.use_map(inputs)
 
     def use_theme(self) -> None:
         """Take the present colours."""
@@ -179,32 +132,25 @@ class TrainPage(LayoutPage):
 
     def use_facts(self) -> None:
         """Take over the policy's fingerprint once it is known."""
-        self.model.fingerprint = self._facts.fingerprint
+        self.chooser.model.fingerprint = self._facts.fingerprint
         self.note_changed_on_disk()
 
     def set_active(self, is_active: bool) -> None:
         """Read lists when shown."""
         if is_active and self._is_dirty:
-            self.refresh()
+            self._refresh()
         if is_active:
-            self._read_saved()
+            self.saved.read()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Show which noise policy is in the fan."""
-        if snapshot.noise_policy == self._in_use:
-            return
-        self._in_use = snapshot.noise_policy
-        name = Path(self._in_use).name if self._in_use else ""
-        self.in_use_text.setText(f"★ {name} is in the fan" if name else "No learned candidate in the fan")
-        if name:
-            self._say(f"★ {name} is in the fan", "good")
-        self._read_saved()
+        self.saved.show_in_use(snapshot.noise_policy)
 
     def note_changed_on_disk(self) -> None:
         """List again when shown next, or now."""
         self._is_dirty = True
         if self.isVisible():
-            self.refresh()
+            self._refresh()
 
     def reset_layout(self) -> None:
         """Give every pane its first size."""
@@ -216,37 +162,12 @@ class TrainPage(LayoutPage):
         self._compare_stop.set()
         if self.job is not None:
             self.job.close()
-        self.library.close()
+        self.chooser.library.close()
         super().shut()
 
-    # --- episodes -------------------------------------------------------------------------------------
-
-    def refresh(self) -> None:
-        """Read the folder again."""
+    def _refresh(self) -> None:
         self._is_dirty = False
-        self.library.refresh()
-
-    def _on_listed(self, rows: tuple[tuple[EpisodeInfo, ...], bool]) -> None:
-        infos, _ = rows
-        self.model.show_infos(infos)
-        tasks = self.model.tasks
-        if tasks != [self.task.itemData(i) for i in range(1, self.task.count())]:
-            chosen = self.task.currentData()
-            self.task.blockSignals(True)
-            self.task.clear()
-            self.task.addItem(ALL_TASKS)
-            for task in tasks:
-                self.task.addItem(task.replace("_", " "), task)
-            self.task.setCurrentIndex(max(0, self.task.findData(chosen) if chosen else 0))
-            self.task.blockSignals(False)
-        if self.isVisible():
-            self.library.make_thumbnails(list(infos))
-
-    def _show_count(self) -> None:
-        ticked = self.model.ticked
-        chunks = sum(i.n_chunks - i.n_undone for i in ticked)
-        self.count.setText(f"{len(ticked)} episodes, {chunks} chunks")
-        self._show_buttons()
+        self.chooser.library.refresh()
 
     # --- training -------------------------------------------------------------------------------------
 
@@ -257,7 +178,7 @@ class TrainPage(LayoutPage):
 
     def start(self) -> None:
         """Train a noise policy on the ticked episodes."""
-        ticked, root = self.model.ticked, self.learned_root
+        ticked, root = self.chooser.model.ticked, self.saved.root
         if self.is_training:
             self._say("Training runs already", "warn")
             return
@@ -317,7 +238,7 @@ class TrainPage(LayoutPage):
         self._end(f"done in {result.seconds:.0f} s")
         self.card.show_result(result)
         self.name.clear()
-        self._read_saved(choose=result.path)
+        self.saved.read(choose=result.path)
         self._say(f"{result.name} is trained", "good", ("★ Use it", lambda: self._use_path(result.path)))
 
     def _end(self, text: str) -> None:
@@ -338,7 +259,7 @@ class TrainPage(LayoutPage):
 
     def use(self) -> None:
         """Put the selected (or just trained) noise policy into the fan."""
-        path = self.saved.chosen() or (self.result.path if self.result else None)
+        path = self.saved.list.chosen() or (self.result.path if self.result else None)
         if path is None:
             self._say("Choose a saved noise policy first", "warn")
             return
@@ -349,14 +270,14 @@ class TrainPage(LayoutPage):
 
     def compare(self) -> None:
         """Run fresh episodes with and without the chosen noise policy."""
-        path = self.saved.chosen() or (self.result.path if self.result else None)
+        path = self.saved.list.chosen() or (self.result.path if self.result else None)
         if not self._facts.can_evaluate or path is None:
             self._say("Comparing needs simulation and a saved noise policy", "warn")
             return
         if self._compare_job is not None and self._compare_job.is_running:
             self._say("A comparison runs already", "warn")
             return
-        task = self.task.currentData() or (self.job.request.task if self.job else None) or self._facts.tasks[0]
+        task = self.chooser.task or (self.job.request.task if self.job else None) or self._facts.tasks[0]
         self._compare_stop.clear()
         episodes = self.episodes.value()
 
@@ -402,55 +323,14 @@ class TrainPage(LayoutPage):
         self._say(str(error), "bad")
         self._show_buttons()
 
-    def _read_saved(self, *, choose: Path | None = None) -> None:
-        """List the saved noise policies again; a wish that comes while they are being read is served after that."""
-        root = self.learned_root
-        self._to_choose = choose or self._to_choose
-        if root is None:
-            return
-        if self._saved_job is not None and self._saved_job.is_running:
-            self._must_read_again = True
-            return
-        self._must_read_again = False
-        self._saved_job = Job(lambda _report: list_saved(root), self)
-        self._saved_job.finished.connect(self._on_saved_read)
-        self._saved_job.failed.connect(lambda error: self._say(str(error), "bad"))
-        self._saved_job.start()
-
-    def _on_saved_read(self, saved: tuple[tuple[Path, Story], ...]) -> None:
-        self.saved.show_saved(saved, fingerprint=self._facts.fingerprint, in_use=self._in_use)
-        if self._must_read_again:
-            self._read_saved()
-        elif self._to_choose is not None:
-            self.saved.choose(self._to_choose)
-            self._to_choose = None
-        self._show_buttons()
-
     def _show_buttons(self) -> None:
         is_comparing = self._compare_job is not None and self._compare_job.is_running
-        has_policy = self.saved.chosen() is not None or self.result is not None
-        self.start_button.setEnabled(bool(self.model.ticked) and not self.is_training)
+        has_policy = self.saved.list.chosen() is not None or self.result is not None
+        self.start_button.setEnabled(bool(self.chooser.model.ticked) and not self.is_training)
         self.stop_button.setEnabled(self.is_training or is_comparing)
-        self.use_button.setEnabled(has_policy)
-        self.unload_button.setEnabled(self._in_use is not None)
+        self.saved.use_button.setEnabled(has_policy)
+        self.saved.unload_button.setEnabled(self.saved.in_use is not None)
         self.compare_button.setEnabled(has_policy and self._facts.can_evaluate and not is_comparing)
-
-
-class TickDelegate(EpisodeDelegate):
-    """The episode row with a tick box over its picture."""
-
-    def paint(self, painter, option, index) -> None:
-        """Draw the row, then the box."""
-        super().paint(painter, option, index)
-        state = index.data(Qt.ItemDataRole.CheckStateRole)
-        box = QtWidgets.QStyleOptionButton()
-        box.rect = QtCore.QRect(option.rect.left() + 10, option.rect.top() + 8, 20, 20)
-        box.state = QtWidgets.QStyle.StateFlag.State_Enabled
-        is_on = state == Qt.CheckState.Checked
-        box.state |= QtWidgets.QStyle.StateFlag.State_On if is_on else QtWidgets.QStyle.StateFlag.State_Off
-        style = option.widget.style() if option.widget is not None else QtWidgets.QApplication.style()
-        if style is not None:
-            style.drawPrimitive(QtWidgets.QStyle.PrimitiveElement.PE_IndicatorCheckBox, box, painter, option.widget)
 
 
 def folder_name(name: str) -> str:

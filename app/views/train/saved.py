@@ -1,10 +1,15 @@
-"""The saved noise policies: what each was trained on, and whether it fits the present policy. GUI thread."""
+"""The saved noise policies: what each was trained on, whether it fits the present policy, and its use. GUI thread."""
 
 import datetime
+from collections.abc import Callable
 from pathlib import Path
 
-from app.qt import Qt, QtWidgets
-from frs_core.learning import Story
+from app.facts import Facts
+from app.qt import Qt, QtWidgets, Signal
+from app.views.widgets import ActionButton, label
+from app.workers import Job
+from frs_core.devices.intent import InputMap
+from frs_core.learning import Story, list_saved
 
 PATH = Qt.ItemDataRole.UserRole
 
@@ -67,3 +72,82 @@ def trained_on(story: Story) -> str:
     tasks = data.get("tasks", ())
     words = ", ".join(str(t).replace("_", " ") for t in tasks) if isinstance(tasks, (list, tuple)) else str(tasks)
     return f"{count} episodes, {data.get('chunks', '?')} chunks" + (f": {words}" if words else "")
+
+
+class SavedPane(QtWidgets.QWidget):
+    """The right pane of Train: saved policies, and which one is in the fan.
+
+    Args:
+        run: runs an action by id.
+        facts: of this run.
+        say: shows a toast (text, tone).
+    """
+
+    changed = Signal()
+    """Another row is chosen, or the list was read again."""
+
+    def __init__(self, run: Callable[[str], object], facts: Facts, *, say: Callable[..., None]) -> None:
+        super().__init__()
+        self._facts, self._say = facts, say
+        self.in_use: str | None = None
+        self._job: Job | None = None
+        self._must_read_again = False
+        self._to_choose: Path | None = None
+        self.list = SavedList()
+        self.list.itemSelectionChanged.connect(self.changed)
+        self.use_button = ActionButton("train.use", run, role="primary")
+        self.unload_button = ActionButton("train.unload", run, text="Remove from the fan")
+        self.in_use_text = label("No learned candidate in the fan", "caption", wrap=True)
+        row = QtWidgets.QHBoxLayout()
+        row.addWidget(self.use_button)
+        row.addWidget(self.unload_button)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.list, 1)
+        column.addLayout(row)
+        column.addWidget(self.in_use_text)
+
+    @property
+    def root(self) -> Path | None:
+        """Folder of saved noise policies."""
+        return self._facts.root / "learned" if self._facts.root is not None else None
+
+    def use_map(self, inputs: InputMap) -> None:
+        """Show the present keys."""
+        self.use_button.use_map(inputs)
+        self.unload_button.use_map(inputs)
+
+    def show_in_use(self, path: str | None) -> None:
+        """Show which noise policy is in the fan."""
+        if path == self.in_use:
+            return
+        self.in_use = path
+        name = Path(path).name if path else ""
+        self.in_use_text.setText(f"★ {name} is in the fan" if name else "No learned candidate in the fan")
+        if name:
+            self._say(f"★ {name} is in the fan", "good")
+        self.read()
+
+    def read(self, *, choose: Path | None = None) -> None:
+        """List the folder again; a wish that comes while it is being read is served after that."""
+        root = self.root
+        self._to_choose = choose or self._to_choose
+        if root is None:
+            return
+        if self._job is not None and self._job.is_running:
+            self._must_read_again = True
+            return
+        self._must_read_again = False
+        self._job = Job(lambda _report: list_saved(root), self)
+        self._job.finished.connect(self._on_read)
+        self._job.failed.connect(lambda error: self._say(str(error), "bad"))
+        self._job.start()
+
+    def _on_read(self, saved: tuple[tuple[Path, Story], ...]) -> None:
+        self.list.show_saved(saved, fingerprint=self._facts.fingerprint, in_use=self.in_use)
+        if self._must_read_again:
+            self.read()
+        elif self._to_choose is not None:
+            self.list.choose(self._to_choose)
+            self._to_choose = None
+        self.changed.emit()

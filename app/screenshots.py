@@ -38,7 +38,7 @@ class Photographer(QtCore.QObject):
             and snapshot.phase is Phase.HOLD
             and self._waited > 800
         ):
-            self._window.close_overlays()
+            self._window.cards.close()
             self._window.drive.episode.practice.setChecked(True)
             self._window.run("episode.start")
         is_ready = snapshot is not None and snapshot.phase is Phase.CHOOSE and snapshot.fan is not None

@@ -84,7 +84,7 @@ class StatusFile(QtCore.QObject):
 def status_of(window: CockpitWindow) -> dict[str, Any]:
     """Return what a window shows now, as plain values."""
     bar, banner = window.drive.episode, window.banner
-    card = next((name for name, overlay in window.overlays.items() if overlay.isVisible()), "")
+    card = window.cards.open_now
     return {
         **(snapshot_status(window.snapshot) if window.snapshot is not None else {"phase": "starting"}),
         "layout": window.layout_name,

@@ -13,17 +13,16 @@ from app import theme
 from app.actions import ACTIONS, MENUS, cap_of, key_cap, tooltip_of
 from app.drive_actions import DriveActions
 from app.facts import Facts
+from app.geometry import GeometryFile
 from app.inputs import Inputs
 from app.pilot import STAY, Pilot
 from app.qt import QtCore, QtGui, QtWidgets, Signal
 from app.settings import SettingsFile
+from app.views.cards import Cards
 from app.views.drive import DrivePage
 from app.views.fan_overlay import FanStyle
-from app.views.first_run import FirstRunCard
-from app.views.help_sheet import HelpSheet
-from app.views.overlay import Overlay
+from app.views.layout_tabs import LAYOUTS, LayoutTabs
 from app.views.page import LayoutPage
-from app.views.palette import Palette
 from app.views.recovery import RecoveryStrip
 from app.views.state_bar import StateBar, state_word
 from app.views.toasts import Banner, Toasts
@@ -51,7 +50,6 @@ _STUCK = "The session does not answer, so your request was lost and the robot ho
 SAVE_MS = 5000
 AGE_MS = 250
 """Pictures grow old on screen too when nothing arrives any more."""
-LAYOUTS = ("drive", "review", "train")
 _log = logging.getLogger(__name__)
 
 
@@ -82,6 +80,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.pilot = Pilot(bridge.send, settings.values)
         self.inputs = Inputs(self, overrides=settings.values.input_map, devices=devices)
         self.undo = QtGui.QUndoStack(self)
+        self.geometry_file = GeometryFile(self, settings)
         self._ager = QtCore.QTimer(self)
         self._ager.timeout.connect(self._show_age)
         self._taken_at = 0.0
@@ -92,7 +91,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._fill_menus()
         self._connect()
         self._use_map()
-        self._restore_geometry()
+        self.geometry_file.restore_window()
+        self.geometry_file.restore_splitters(self.drive)
         self.show_layout("drive")
 
     # --- building -----------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         top = QtWidgets.QHBoxLayout()
         top.setSpacing(0)
         top.addWidget(self.state, 1)
-        self.tabs = _LayoutTabs(self.run)
+        self.tabs = LayoutTabs(self.run)
         top.addWidget(self.tabs)
         column = QtWidgets.QVBoxLayout(body)
         column.setContentsMargins(0, 0, 0, 0)
@@ -120,17 +120,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         column.addWidget(self.recovery)
         column.addWidget(self.pages, 1)
         self.toasts = Toasts(body)
-        self.palette_card = Palette(self.run, self.close_overlays)
-        self.help_card = HelpSheet()
-        self.first_card = FirstRunCard(self._on_first_run_read)
-        self.overlays = {
-            "palette": Overlay(body, self.palette_card, top=True),
-            "help": Overlay(body, self.help_card),
-            "first": Overlay(body, self.first_card),
-            "devices": Overlay(body, self._make_devices()),
-        }
-        for overlay in self.overlays.values():
-            overlay.closed.connect(self._on_overlay_changed)
+        self.cards = Cards(
+            body, self.run, self.inputs, save_map=self._save_map, on_first_run_read=self._on_first_run_read
+        )
 
     @property
     def review(self) -> "ReviewPage":
@@ -162,19 +154,13 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.pages.addWidget(page)
         page.use_map(self.inputs.map)
         page.use_theme()
-        self._restore_splitters(page)
+        self.geometry_file.restore_splitters(page)
         if self.snapshot is not None:
             page.show_snapshot(self.snapshot)
 
     def _run_late(self, action: str) -> None:
         page = self.review if action.startswith("review.") else self.train
         page.handlers[action]()
-
-    def _make_devices(self) -> QtWidgets.QWidget:
-        from app.views.devices_panel import DevicesPanel
-
-        self.devices_card = DevicesPanel(self.inputs, save=self._save_map)
-        return self.devices_card
 
     def _connect(self) -> None:
         self.bridge.snapshot_arrived.connect(self.take)
@@ -216,10 +202,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
             "view.theme": self.toggle_theme,
             "view.fullscreen": self._toggle_fullscreen,
             "view.reset_layout": self._reset_layout,
-            "help.keys": lambda: self.toggle_overlay("help"),
-            "help.palette": lambda: self.toggle_overlay("palette"),
-            "help.first_run": lambda: self.toggle_overlay("first"),
-            "settings.devices": lambda: self.toggle_overlay("devices"),
+            "help.keys": lambda: self.toggle_card("help"),
+            "help.palette": lambda: self.toggle_card("palette"),
+            "help.first_run": lambda: self.toggle_card("first"),
+            "settings.devices": lambda: self.toggle_card("devices"),
             "help.about": self._about,
             "app.quit": self.close,
         }
@@ -281,15 +267,14 @@ class CockpitWindow(QtWidgets.QMainWindow):
             return False
         if intent.stage is Stage.PRESSED:
             if intent.control == "key:Esc":
-                self.close_overlays()
+                self.cards.close()
             is_moving = self.snapshot is not None and self.snapshot.phase is Phase.MOVING
             if is_moving or intent.control != "key:Esc":
                 self.run("drive.hold")
         return True
 
     def _on_control(self, change: object) -> None:
-        if self.overlays["help"].isVisible():
-            self.help_card.picture.set_held(self.inputs.keyboard.held)
+        self.cards.show_held(self.inputs.keyboard.held)
 
     def _on_device_lost(self, name: str) -> None:
         self.pilot.release_all()
@@ -445,44 +430,14 @@ class CockpitWindow(QtWidgets.QMainWindow):
         """The layout shown now."""
         return self._layout
 
-    # --- cards ------------------------------------------------------------------------------------------
-
-    def toggle_overlay(self, name: str) -> None:
+    def toggle_card(self, name: str) -> None:
         """Open one card over the window, or close it."""
-        overlay = self.overlays[name]
-        if overlay.isVisible():
-            self.close_overlays()
-            return
-        self.close_overlays()
-        self.inputs.keyboard.release_all()
-        if name == "palette":
-            self.palette_card.prepare(self.inputs.map, self.layout_name)
-        elif name == "help":
-            self.help_card.use_map(self.inputs.map, self.layout_name)
-        elif name == "first":
-            self.first_card.use_map(self.inputs.map)
-        elif name == "devices":
-            self.devices_card.refresh()
-        overlay.open()
-        self._on_overlay_changed()
-
-    def close_overlays(self) -> None:
-        """Close every card."""
-        for overlay in self.overlays.values():
-            overlay.shut()
-        focused = self.focusWidget()
-        if focused is not None:
-            focused.clearFocus()
-        self._on_overlay_changed()
-
-    def _on_overlay_changed(self) -> None:
-        self.inputs.is_overlay_open = any(o.isVisible() for o in self.overlays.values())
-        self.inputs.keyboard.is_capturing = False
+        self.cards.toggle(name, layout=self.layout_name)
 
     def _on_first_run_read(self) -> None:
         self.settings.values.has_seen_first_run = True
         self.settings.save()
-        self.close_overlays()
+        self.cards.close()
 
     # --- keys, theme, geometry ----------------------------------------------------------------------------
 
@@ -524,29 +479,6 @@ class CockpitWindow(QtWidgets.QMainWindow):
         page = self.pages.currentWidget()
         page.reset_layout()  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
 
-    def _geometry_file(self) -> QtCore.QSettings:
-        return QtCore.QSettings(str(self.settings.folder / "geometry.ini"), QtCore.QSettings.Format.IniFormat)
-
-    def _splitters(self, page: QtWidgets.QWidget) -> dict[str, QtWidgets.QSplitter]:
-        return {f"{type(page).__name__}.{i}": s for i, s in enumerate(page.findChildren(QtWidgets.QSplitter))}
-
-    def _restore_geometry(self) -> None:
-        if self.settings.is_safe:
-            return
-        geometry = self._geometry_file().value("window")
-        if isinstance(geometry, QtCore.QByteArray):
-            self.restoreGeometry(geometry)
-        self._restore_splitters(self.drive)
-
-    def _restore_splitters(self, page: QtWidgets.QWidget) -> None:
-        if self.settings.is_safe:
-            return
-        stored = self._geometry_file()
-        for name, splitter in self._splitters(page).items():
-            state = stored.value(f"splitters/{name}")
-            if isinstance(state, QtCore.QByteArray):
-                splitter.restoreState(state)
-
     def _save_settings(self) -> None:
         problem = self.settings.save()
         if problem:
@@ -558,16 +490,6 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if problem:
             self._saver.stop()
             self.report(problem)
-
-    def _save_geometry(self) -> None:
-        if self.settings.is_safe:
-            return
-        stored = self._geometry_file()
-        stored.setValue("window", self.saveGeometry())
-        for page in (self.drive, *self._late.values()):
-            for name, splitter in self._splitters(page).items():
-                stored.setValue(f"splitters/{name}", splitter.saveState())
-        stored.sync()
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -586,8 +508,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
             QtCore.QTimer.singleShot(0, self._greet)
 
     def _greet(self) -> None:
-        if self.isVisible() and not self.overlays["first"].isVisible():
-            self.toggle_overlay("first")
+        if self.isVisible() and not self.cards.is_open("first"):
+            self.toggle_card("first")
 
     def changeEvent(self, event: QtCore.QEvent | None) -> None:
         """Hold when another window takes the focus."""
@@ -599,7 +521,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         """Hold, save, stop listening."""
         self.drive_actions.hold_if_running(HoldReason.OPERATOR, "The window was closed")
         self._save_settings()
-        self._save_geometry()
+        self.geometry_file.save((self.drive, *self._late.values()))
         self._saver.stop()
         self._ager.stop()
         self.bridge.stop()
@@ -618,39 +540,3 @@ class CockpitWindow(QtWidgets.QMainWindow):
         box.setText(about_text(self.facts))
         box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
         box.open()
-
-
-class _LayoutTabs(QtWidgets.QFrame):
-    """Drive, Review, Train at the right end of the state bar."""
-
-    def __init__(self, run: Callable[[str], object]) -> None:
-        super().__init__()
-        self.setProperty("role", "bar")
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 4, 8, 4)
-        column.setSpacing(2)
-        self._buttons: dict[str, QtWidgets.QToolButton] = {}
-        row = QtWidgets.QHBoxLayout()
-        row.setSpacing(2)
-        for i, name in enumerate(LAYOUTS, 1):
-            button = QtWidgets.QToolButton()
-            button.setText(f"{i} {name.capitalize()}")
-            button.setCheckable(True)
-            button.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
-            button.setAccessibleName(f"Layout {name}")
-            button.clicked.connect(lambda _checked=False, n=name: run(f"layout.{n}"))
-            row.addWidget(button)
-            self._buttons[name] = button
-        column.addStretch(1)
-        column.addLayout(row)
-        column.addStretch(1)
-
-    def use_map(self, inputs: object) -> None:
-        """Show the present keys."""
-        for name, button in self._buttons.items():
-            button.setToolTip(tooltip_of(f"layout.{name}", inputs))  # pyright: ignore[reportArgumentType]
-
-    def show_layout(self, name: str) -> None:
-        """Show which layout is open."""
-        for other, button in self._buttons.items():
-            button.setChecked(other == name)

@@ -61,10 +61,10 @@ class Tour:
     def _walk(self) -> Iterator[int]:
         window = self._window
         yield from self._until(lambda: window.snapshot is not None and window.snapshot.observation is not None)
-        window.toggle_overlay("first") if not window.overlays["first"].isVisible() else None
+        window.toggle_card("first") if not window.cards.is_open("first") else None
         yield 600
         self._grab("first_steps")
-        window.close_overlays()
+        window.cards.close()
         window.drive.episode.practice.setChecked(True)
         window.run("episode.start")
         yield from self._until(self._has_fan)
@@ -82,10 +82,10 @@ class Tour:
         window.resize(*SIZES["1280x800"])
         window.show_layout("drive")
         for card in ("help", "palette", "devices"):
-            window.toggle_overlay(card)
+            window.toggle_card(card)
             yield 900
             self._grab(card)
-        window.close_overlays()
+        window.cards.close()
 
     def _has_fan(self) -> bool:
         from frs_core.events import Phase

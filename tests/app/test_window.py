@@ -94,11 +94,11 @@ def test_leaving_drive_holds_and_steering_keys_mean_other_things_there(window: A
 
 def test_a_card_takes_the_keys_and_escape_closes_it_without_holding(window: Any, port: Any) -> None:
     key(window, Qt.Key.Key_F1)
-    assert window.overlays["help"].isVisible()
+    assert window.cards.overlays["help"].isVisible()
     key(window, Qt.Key.Key_Left)
     assert port.of(Pick) == []
     key(window, Qt.Key.Key_Escape)
-    assert not window.overlays["help"].isVisible()
+    assert not window.cards.overlays["help"].isVisible()
     assert port.of(RequestHold) == []
 
 
@@ -111,12 +111,12 @@ def test_escape_on_a_card_still_holds_a_moving_robot(window: Any, port: Any) -> 
 
 def test_the_palette_finds_and_runs(window: Any, port: Any, qtbot: Any) -> None:
     window.run("help.palette")
-    window.palette_card.line.setText("practice")
-    assert window.palette_card.found()[0] == "episode.practice"
+    window.cards.palette.line.setText("practice")
+    assert window.cards.palette.found()[0] == "episode.practice"
     was = window.drive.episode.practice.isChecked()
-    qtbot.keyClick(window.palette_card.line, Qt.Key.Key_Return)
+    qtbot.keyClick(window.cards.palette.line, Qt.Key.Key_Return)
     assert window.drive.episode.practice.isChecked() is not was
-    assert not window.overlays["palette"].isVisible()
+    assert not window.cards.overlays["palette"].isVisible()
 
 
 def test_start_sends_task_and_scene_and_counts_the_scene_up(make_window: Any, port: Any) -> None:
@@ -211,7 +211,7 @@ def test_an_unplugged_device_releases_and_holds_in_mid_chunk(window: Any, port: 
 
 def test_the_editor_refuses_a_taken_key_and_saves_a_free_one(window: Any) -> None:
     window.run("settings.devices")
-    editor = window.devices_card.editor
+    editor = window.cards.devices.editor
     editor.choose("steer.left")
     editor.add_control("key:Right")
     assert "already means" in editor.message.text()
@@ -226,7 +226,7 @@ def test_the_editor_refuses_a_taken_key_and_saves_a_free_one(window: Any) -> Non
 
 def test_the_editor_listens_for_the_next_key(window: Any, port: Any) -> None:
     window.run("settings.devices")
-    editor = window.devices_card.editor
+    editor = window.cards.devices.editor
     editor.choose("steer.up")
     editor.listen()
     key(window, Qt.Key.Key_Y, text="y")
@@ -236,10 +236,10 @@ def test_the_editor_listens_for_the_next_key(window: Any, port: Any) -> None:
 
 def test_the_first_start_greets_once(make_window: Any, qtbot: Any) -> None:
     window = make_window(has_seen=False)
-    qtbot.waitUntil(lambda: window.overlays["first"].isVisible(), timeout=5000)
-    window.first_card.button.click()
+    qtbot.waitUntil(lambda: window.cards.overlays["first"].isVisible(), timeout=5000)
+    window.cards.first_run.button.click()
     assert window.settings.values.has_seen_first_run
-    assert not window.overlays["first"].isVisible()
+    assert not window.cards.overlays["first"].isVisible()
 
 
 @pytest.mark.parametrize("name", ["light", "dark"])
@@ -315,7 +315,7 @@ def test_a_button_taken_by_the_editor_is_not_acted_on(window: Any, port: Any) ->
     device = FakeDevice()
     window.inputs.devices.append(device)
     window.run("settings.devices")
-    editor = window.devices_card.editor
+    editor = window.cards.devices.editor
     editor.choose("knob.seed")
     editor.listen()
     device.events = [ControlChange("gamepad", "pad:start", Stage.PRESSED, 1.0, 10**18)]

@@ -1,0 +1,52 @@
+"""Where the window and its dividers were when it was closed last. GUI thread."""
+
+from collections.abc import Iterable
+
+from app.qt import QtCore, QtWidgets
+from app.settings import SettingsFile
+
+
+class GeometryFile:
+    """Stores and restores one window's geometry, beside the settings; does nothing in safe mode.
+
+    Args:
+        window: whose geometry it is.
+        settings: say where the file is.
+    """
+
+    def __init__(self, window: QtWidgets.QWidget, settings: SettingsFile) -> None:
+        self._window, self._settings = window, settings
+
+    def restore_window(self) -> None:
+        """Give the window its last place and size."""
+        geometry = None if self._settings.is_safe else self._file().value("window")
+        if isinstance(geometry, QtCore.QByteArray):
+            self._window.restoreGeometry(geometry)
+
+    def restore_splitters(self, page: QtWidgets.QWidget) -> None:
+        """Give a page's dividers their last places."""
+        if self._settings.is_safe:
+            return
+        stored = self._file()
+        for name, splitter in _splitters(page).items():
+            state = stored.value(f"splitters/{name}")
+            if isinstance(state, QtCore.QByteArray):
+                splitter.restoreState(state)
+
+    def save(self, pages: Iterable[QtWidgets.QWidget]) -> None:
+        """Write the window's geometry and the dividers of its pages."""
+        if self._settings.is_safe:
+            return
+        stored = self._file()
+        stored.setValue("window", self._window.saveGeometry())
+        for page in pages:
+            for name, splitter in _splitters(page).items():
+                stored.setValue(f"splitters/{name}", splitter.saveState())
+        stored.sync()
+
+    def _file(self) -> QtCore.QSettings:
+        return QtCore.QSettings(str(self._settings.folder / "geometry.ini"), QtCore.QSettings.Format.IniFormat)
+
+
+def _splitters(page: QtWidgets.QWidget) -> dict[str, QtWidgets.QSplitter]:
+    return {f"{type(page).__name__}.{i}": s for i, s in enumerate(page.findChildren(QtWidgets.QSplitter))}

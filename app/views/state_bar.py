@@ -180,7 +180,7 @@ class StateBar(QtWidgets.QFrame):
         self._boxes: dict[str, QtWidgets.QWidget] = {}
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(8, 6, 10, 6)
-        row.setSpacing(10)
+        row.setSpacing(6)
         row.addWidget(self.badge)
         row.addWidget(self.sentence, 1)
         for name, caption, tip in (

@@ -200,8 +200,9 @@ class WireClient:
                 f"The policy server at {s.url} did not answer within {s.connect_timeout_s:g} s. Check host, port and network."
             ) from error
         except (OSError, InvalidHandshake, EOFError) as error:
+            said = getattr(error, "strerror", None) or error
             raise ServingError(
-                f"No policy server at {s.url}: {error}. Start one with `frs serve`, or check the address."
+                f"No policy server at {s.url}: {said}. Start one with `frs serve`, or check the address."
             ) from error
         _limit_sending(opened.socket, s.connect_timeout_s)
         return opened

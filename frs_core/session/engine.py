@@ -155,9 +155,9 @@ class SessionEngine(Piloting):
         fan = self._desk.fan
         if is_real and self.phase is Phase.CHOOSE and self._is_offering and fan and not self._helm.is_asking:
             age_s = (observation.captured_ns - fan.observation.captured_ns) / 1e9
-            if age_s > self.options.refresh_s:
+            if age_s > self.options.refresh_s and not self._desk.is_pending:
                 self._look = observation
-                self._want_fan()
+                self._desk.renew()
 
     def _on_ready(self, fact: wl.Ready) -> None:
         self.world_spec = fact.spec
@@ -198,7 +198,7 @@ class SessionEngine(Piloting):
             observation=self.observation,
             fan=desk.fan,
             is_fan_stale=desk.fan is not None and not self._is_offering,
-            is_fan_pending=desk.is_pending,
+            is_fan_pending=desk.is_pending and not desk.is_fresh,
             picked=running.candidate.label if running else None,
             chunk_row=len(running.steps) if running else 0,
             chunk_rows=running.rows if running else 0,

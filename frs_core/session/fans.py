@@ -3,6 +3,9 @@
 Everything that changes what the fan should show calls `want`, which raises a number; a fan counts only if it carries that
 number. While one request is in flight no second one is sent, so that dragging a knob does not fill the worker's queue.
 
+A fan that only ages (a real scene may change by itself) is renewed instead: the old one counts until the new one is there, so that
+nobody's key press falls into the gap.
+
 Example: want() -> 5, request sent as 5; the knob moves: want() -> 6; the answer 5 comes and is not fresh; 6 is requested.
 Used on the session's thread; the jobs run on the inference worker's.
 """
@@ -59,6 +62,7 @@ class FanDesk:
         self.noise_policy: str | None = None
         self.late_answers = 0
         self.wanted = 0
+        self._kept: int | None = None
         self._asked = 0
         self._in_flight: tuple[int, float] | None = None
         self._side_ticket = 0
@@ -67,8 +71,8 @@ class FanDesk:
 
     @property
     def is_fresh(self) -> bool:
-        """The present fan is the wanted one."""
-        return self.fan is not None and self.fan.request_id == self.wanted
+        """The present fan is the wanted one, or that one's successor is being made."""
+        return self.fan is not None and self.fan.request_id in (self.wanted, self._kept)
 
     @property
     def is_pending(self) -> bool:
@@ -82,7 +86,15 @@ class FanDesk:
 
     def want(self) -> int:
         """Declare the present fan out of date; return the wanted number."""
+        self._kept = None
         self.wanted += 1
+        return self.wanted
+
+    def renew(self) -> int:
+        """Wish for a younger fan; the present one counts until then. Return the wanted number."""
+        kept = self.fan.request_id if self.fan is not None and self.is_fresh else None
+        self.want()
+        self._kept = kept
         return self.wanted
 
     def forget(self) -> None:
@@ -142,5 +154,5 @@ class FanDesk:
         if value.request_id != self.wanted:
             self.late_answers += 1
             return None
-        self.fan = value
+        self.fan, self._kept = value, None
         return value

@@ -70,6 +70,9 @@ class Piloting(EpisodeKeeping):
         self._chunk_ids += 1
         self._helm.drop_question()
         self._helm.latched = None
+        if self._desk.is_pending:
+            # The fan was being renewed; what was picked from stays on screen while the arm moves.
+            self._desk.want()
         candidate = fan[pick.label]
         rows = candidate.chunk[: fan.execute_rows]
         self._running = RunningChunk(
@@ -97,6 +100,8 @@ class Piloting(EpisodeKeeping):
                 self._plan = self._plan or answer.plan
                 self._check_both()
             case ev.Fan():
+                # What was suggested about a fan that is renewed is about the old one.
+                self._helm.drop_question()
                 # A context that was kept cost nothing this time; the figure of its making stays on display.
                 encode_ms = answer.encode_ms or self._latency.encode_ms
                 self._latency = dataclasses.replace(

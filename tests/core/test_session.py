@@ -15,6 +15,7 @@ from frs_core.events import LEARNED, UNSTEERED, Driver, Fan, HoldReason, Outcome
 from frs_core.session.options import SessionOptions
 from frs_core.session.table import TABLE, Event, next_phase
 from frs_core.steering import SteeringPlan
+from frs_core.worlds.link import Observed
 from tests.core.test_fan import FixedNoise
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.session import FailingPolicy, FullDisk, HandSession
@@ -95,6 +96,62 @@ def test_a_gated_person_cannot_pick_from_a_fan_that_is_out_of_date() -> None:
     assert snapshot.notice is not None
     assert snapshot.notice[1] == "The fan is still being made"
     assert session.world.observe().step == 0
+
+
+NOW_S = 1e6
+"""After every time stamp of the point world's own clock."""
+
+
+def looked(session: HandSession, seconds: float) -> ev.Snapshot:
+    """A robot's cameras show the scene again, so many seconds after the session began."""
+    seen = dataclasses.replace(session.world.observe(), captured_ns=int(seconds * 1e9))
+    session.engine._on_fact(Observed(seen))
+    return session.settle()
+
+
+def started_on_a_robot() -> HandSession:
+    world = PointWorld()
+    world.spec = dataclasses.replace(world.spec, is_simulated=False)
+    session = started(world=world)
+    looked(session, NOW_S)
+    session.engine._want_fan()
+    session.settle()
+    return session
+
+
+def test_a_fan_that_is_only_renewed_can_be_picked_from_until_the_new_one_is_there() -> None:
+    session = started_on_a_robot()
+    first = session.engine.snapshot().fan
+    session.inference.is_paused = True
+    waiting = looked(session, 1.5 + NOW_S)
+    assert len(session.inference.jobs) == 1
+    assert waiting.fan is first
+    assert not waiting.is_fan_stale
+    assert not waiting.is_fan_pending
+    session.engine.handle(LEFT)
+    assert session.engine.phase is Phase.MOVING
+    session.inference.is_paused = False
+    after = session.settle()
+    assert after.episode.chunks == 1
+    assert not after.is_fan_stale
+    assert after.counters["late_answers"] == 1
+    assert after.fan is not None
+    assert after.fan is not first
+
+
+def test_a_renewed_fan_takes_the_old_ones_place_and_a_knob_still_puts_it_out_of_date() -> None:
+    session = started_on_a_robot()
+    first = session.engine.snapshot().fan
+    assert first is not None
+    second = looked(session, 1.5 + NOW_S).fan
+    assert second is not None
+    assert second.request_id > first.request_id
+    session.inference.is_paused = True
+    looked(session, 3.0 + NOW_S)
+    session.engine.handle(ev.SetPlan(SteeringPlan(seed=9)))
+    assert session.engine.snapshot().is_fan_stale
+    session.inference.is_paused = False
+    assert not session.settle().is_fan_stale
 
 
 def test_while_moving_a_gated_pick_is_refused() -> None:

@@ -20,6 +20,8 @@ def pin_platform() -> bool:
     """
     os.environ.pop("PYOPENGL_PLATFORM", None)
     try:
+        # Asking for an error after every call doubles the calls; shaders are checked by themselves.
+        importlib.import_module("OpenGL").ERROR_CHECKING = False
         importlib.import_module("OpenGL.GL")
     except Exception as error:  # PyOpenGL raises many types where no GL library is installed.
         _log.warning("no OpenGL: %s", error)

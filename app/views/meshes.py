@@ -47,6 +47,29 @@ def robot_parts(folder: Path | None = None) -> tuple[Part, ...]:
     return tuple(parts)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """All parts of one link."""
+
+    vertices: Float[np.ndarray, "n 3 3"]
+    colours: Float[np.ndarray, "n 3 4"]
+    """Of every corner."""
+
+
+def robot_shapes() -> dict[str, Shape]:
+    """Return one shape per link, hand and finger: few things to draw, whatever their colours."""
+    found: dict[str, list[Part]] = {}
+    for part in robot_parts():
+        found.setdefault(part.link, []).append(part)
+    return {
+        link: Shape(
+            np.concatenate([p.vertices for p in parts]),
+            np.concatenate([np.tile(np.array(p.colour, dtype=np.float32), (len(p.vertices), 3, 1)) for p in parts]),
+        )
+        for link, parts in found.items()
+    }
+
+
 def read_stl(path: Path) -> Float[np.ndarray, "n 3 3"]:
     """Return the triangles of a binary STL file, metres."""
     raw = path.read_bytes()

@@ -1,14 +1,17 @@
 """The 3D view in OpenGL, by pyqtgraph, with the robot's real meshes.
 
-Line items are kept and refilled, so that a frame costs a few milliseconds in software GL. Needs a display; import only
-after `scene3d.can_use_gl()`. GUI thread.
+One mesh per link and one line item per width, kept and refilled: what is drawn by a dozen calls costs a few milliseconds in
+software GL. Needs a display; import only after `scene3d.can_use_gl()`. GUI thread.
 """
 
 import numpy as np
 import pyqtgraph.opengl as gl
+from OpenGL import GL
+from PyQt6 import QtOpenGL  # Not in app.qt: it would be loaded where there is no GL.
+from pyqtgraph.opengl.GLViewWidget import GLViewMixin
 from pyqtgraph.opengl.shaders import FragmentShader, ShaderProgram, VertexShader
 
-from app.qt import Qt, QtGui, QtWidgets
+from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views import meshes
 from app.views.scene_model import Line, SceneModel
 
@@ -48,11 +51,25 @@ def _lamp() -> ShaderProgram:
     return ShaderProgram("frs-lamp", [VertexShader(_VERTEX), FragmentShader(_FRAGMENT)])
 
 
-class GlScene(gl.GLViewWidget):
-    """Robot, box, frusta, fan and trail."""
+class GlScene(GLViewMixin, QtWidgets.QWidget):
+    """Robot, box, frusta, fan and trail.
+
+    A plain widget that shows a picture drawn on a context of its own. One QOpenGLWidget would make Qt compose the whole window
+    in GL with every repaint, cameras and all: without a graphics card that costs more than everything else that is painted.
+    """
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        self._is_dirty = True
+        self._picture = QtGui.QImage()
+        self._target: QtOpenGL.QOpenGLFramebufferObject | None = None
         super().__init__(parent)
+        self._context = QtGui.QOpenGLContext(self)
+        self._context.setShareContext(QtGui.QOpenGLContext.globalShareContext())
+        self._context.create()
+        self._surface = QtGui.QOffscreenSurface(None, self)
+        self._surface.setFormat(self._context.format())
+        self._surface.create()
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setMinimumSize(200, 160)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName("3D view")
@@ -66,14 +83,13 @@ class GlScene(gl.GLViewWidget):
         grid.setColor((120, 132, 150, 90))
         self.addItem(grid)
         self._shader = _lamp()
-        self._parts = [(part, self._mesh_item(part)) for part in meshes.robot_parts()]
-        for _, item in self._parts:
+        self._links = {link: self._mesh_item(shape) for link, shape in meshes.robot_shapes().items()}
+        for item in self._links.values():
             item.setVisible(False)
         self._skeleton = gl.GLLinePlotItem(width=6.0, color=(0.84, 0.86, 0.89, 1.0), antialias=True)
-        self._skeleton.setVisible(not self._parts)
+        self._skeleton.setVisible(not self._links)
         self.addItem(self._skeleton)
-        self._pool: list[gl.GLLinePlotItem] = []
-        self._shown: list[Line | None] = []
+        self._lines: dict[float, gl.GLLinePlotItem] = {}
 
     def reset_camera(self) -> None:
         """Look at the table from behind the robot's left shoulder."""
@@ -83,13 +99,52 @@ class GlScene(gl.GLViewWidget):
     def show_model(self, model: SceneModel) -> None:
         """Draw another model soon."""
         poses = meshes.part_poses(model.q, model.gripper)
-        for part, item in self._parts:
+        for link, item in self._links.items():
             item.setVisible(True)
-            item.setTransform(QtGui.QMatrix4x4(*poses[part.link].ravel().astype(float).tolist()))
-        if not self._parts:
+            item.setTransform(QtGui.QMatrix4x4(*poses[link].ravel().astype(float).tolist()))
+        if not self._links:
             self._skeleton.setData(pos=model.skeleton.astype(np.float32))
         self._fill(model.lines)
         self.update()
+
+    def update(self) -> None:
+        """Draw again soon; every change of an item or of the viewpoint ends here."""
+        self._is_dirty = True
+        super().update()
+
+    def isValid(self) -> bool:
+        """Items are made ready when they are first drawn, never when they are added."""
+        return False
+
+    def context(self) -> QtGui.QOpenGLContext:
+        """Return the context that the items are drawn with."""
+        return self._context
+
+    def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
+        """Show the picture; draw it first if something changed since."""
+        size = QtCore.QSize(self.deviceWidth(), self.deviceHeight())
+        if self._is_dirty or self._picture.size() != size:
+            self._draw(size)
+        painter = QtGui.QPainter(self)
+        painter.drawImage(0, 0, self._picture)
+
+    def _draw(self, size: QtCore.QSize) -> None:
+        if not self._context.makeCurrent(self._surface):
+            return
+        if self._target is None or self._target.size() != size:
+            depth = QtOpenGL.QOpenGLFramebufferObject.Attachment.Depth
+            self._target = QtOpenGL.QOpenGLFramebufferObject(size, depth)
+        self.initializeGL()
+        self._target.bind()
+        GL.glViewport(0, 0, size.width(), size.height())
+        self.paint(region=self.getViewport(), viewport=self.getViewport())
+        self._picture = self._target.toImage()
+        # All of it is opaque: told so, it is copied, not blended.
+        self._picture.reinterpretAsFormat(QtGui.QImage.Format.Format_RGB32)
+        self._picture.setDevicePixelRatio(self.devicePixelRatioF())
+        self._target.release()
+        self._context.doneCurrent()
+        self._is_dirty = False
 
     def keyPressEvent(self, ev: QtGui.QKeyEvent | None) -> None:
         """Leave every key to the cockpit."""
@@ -101,25 +156,32 @@ class GlScene(gl.GLViewWidget):
         if ev is not None:
             ev.ignore()
 
-    def _mesh_item(self, part: meshes.Part) -> gl.GLMeshItem:
-        data = gl.MeshData(vertexes=part.vertices)
-        item = gl.GLMeshItem(meshdata=data, smooth=False, color=part.colour, shader=self._shader, glOptions="opaque")
+    def _mesh_item(self, shape: meshes.Shape) -> gl.GLMeshItem:
+        data = gl.MeshData(vertexes=shape.vertices, faceColors=shape.colours)
+        item = gl.GLMeshItem(meshdata=data, smooth=False, shader=self._shader, glOptions="opaque")
         self.addItem(item)
         return item
 
     def _fill(self, lines: tuple[Line, ...]) -> None:
-        while len(self._pool) < len(lines):
-            item = gl.GLLinePlotItem(antialias=True, glOptions="translucent")
-            item.setDepthValue(10)
+        """Refill one item per width, the thickest on top."""
+        groups: dict[float, list[Line]] = {}
+        for line in lines:
+            groups.setdefault(line.width, []).append(line)
+        for width in groups.keys() - self._lines.keys():
+            item = gl.GLLinePlotItem(antialias=True, glOptions="translucent", mode="lines", width=width)
+            item.setDepthValue(10 + width)
             self.addItem(item)
-            self._pool.append(item)
-            self._shown.append(None)
-        for i, item in enumerate(self._pool):
-            line = lines[i] if i < len(lines) else None
-            item.setVisible(line is not None)
-            if line is None or line is self._shown[i]:
-                continue
-            colour = QtGui.QColor(line.colour)
-            rgba = (colour.redF(), colour.greenF(), colour.blueF(), line.alpha)
-            item.setData(pos=np.ascontiguousarray(line.points, dtype=np.float32), color=rgba, width=line.width)
-            self._shown[i] = line
+            self._lines[width] = item
+        for width, item in self._lines.items():
+            group = groups.get(width, [])
+            item.setVisible(bool(group))
+            if group:
+                # Each inner point ends one segment and begins the next.
+                points = [np.repeat(line.points, 2, axis=0)[1:-1] for line in group]
+                colours = [np.tile(_rgba(line), (len(p), 1)) for line, p in zip(group, points, strict=True)]
+                item.setData(pos=np.concatenate(points).astype(np.float32), color=np.concatenate(colours))
+
+
+def _rgba(line: Line) -> np.ndarray:
+    colour = QtGui.QColor(line.colour)
+    return np.array([colour.redF(), colour.greenF(), colour.blueF(), line.alpha], dtype=np.float32)

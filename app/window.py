@@ -50,6 +50,8 @@ _STUCK = "The session does not answer, so your request was lost and the robot ho
 SAVE_MS = 5000
 AGE_MS = 250
 """Pictures grow old on screen too when nothing arrives any more."""
+PULSE_MS = 33
+"""While the robot moves, what its snapshots leave unsaid is painted at 30 Hz: ages, and the way along the picked curve."""
 _log = logging.getLogger(__name__)
 
 
@@ -83,6 +85,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.geometry_file = GeometryFile(self, settings)
         self._ager = QtCore.QTimer(self)
         self._ager.timeout.connect(self._show_age)
+        self._pulse = QtCore.QTimer(self)
+        self._pulse.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
+        self._pulse.timeout.connect(self._show_time)
         self._taken_at = 0.0
         self._saver = QtCore.QTimer(self)
         self._saver.timeout.connect(self._save_if_changed)
@@ -309,6 +314,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._show_state()
         if self.pages.currentWidget() is self.drive:
             self.drive.show_snapshot(snapshot, self.style_now(), self.settings.values)
+            self._pulse.start(PULSE_MS) if snapshot.phase is Phase.MOVING else self._pulse.stop()
         for page in self._late.values():
             page.show_snapshot(snapshot)
         self.frames_shown += snapshot.observation is not None
@@ -320,6 +326,14 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if former is None or former.phase is not snapshot.phase or former.detail != snapshot.detail:
             self._on_phase(snapshot)
         self._on_episode(former.episode if former else EpisodeStatus(), snapshot.episode)
+
+    def _show_time(self) -> None:
+        """Paint what goes on between two snapshots."""
+        if self.snapshot is None or self._layout != "drive" or self.isMinimized():
+            self._pulse.stop()
+            return
+        self._show_state()
+        self.drive.show_time(self.snapshot)
 
     def _show_age(self) -> None:
         """Repaint ages when no snapshot came for a while."""
@@ -524,6 +538,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.geometry_file.save((self.drive, *self._late.values()))
         self._saver.stop()
         self._ager.stop()
+        self._pulse.stop()
         self.bridge.stop()
         self.inputs.stop()
         for page in self._late.values():

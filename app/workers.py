@@ -1,13 +1,15 @@
 """The only bridge between the session's threads and Qt.
 
 Problem: snapshots arrive on the session's thread, perhaps faster than the screen; widgets live on the GUI thread. Idea: one slot,
-newest wins; a queued signal wakes the GUI only when the last wake-up was served. Commands go the other way by `send`. A timer
-sends the heartbeat, so a stalled GUI is noticed by the session's watchdog. `Job` runs one slow function and reports back, and a
-`Relay` sees to it that no report reaches a page that is closed.
+newest wins; a queued signal wakes the GUI only when the last wake-up was served. Pictures may wait for a moment, a fan, a phase
+or a pick never does. Commands go the other way by `send`. A timer sends the heartbeat, so a stalled GUI is noticed by the
+session's watchdog. `Job` runs one slow function and reports back, and a `Relay` sees to it that no report reaches a page that
+is closed.
 
 Example: bridge.snapshot_arrived.connect(window.take); bridge.send(Resume()).
 """
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +21,9 @@ from frs_core.events import Heartbeat, SessionCommand, Snapshot
 HEARTBEAT_MS = 100
 MIN_INTERVAL_S = 0.025
 """Snapshots closer together than this are merged: 40 paints per second are more than any camera gives."""
+SWITCH_S = 0.0005
+"""Longest wait of the policy's thread for the interpreter while the GUI paints. The default of 5 ms is paid again after every
+operation that lets go of it, and a fan has hundreds."""
 
 
 class SessionPort(Protocol):
@@ -59,7 +64,8 @@ class SessionBridge(QtCore.QObject):
         self.port = port
         self._lock = threading.Lock()
         self._slot: Snapshot | None = None
-        self._is_waking = False
+        self._told: Snapshot | None = None
+        self._is_waking = self._is_urgent = False
         self._shown_at = 0.0
         self._woken.connect(self._on_woken, QtCore.Qt.ConnectionType.QueuedConnection)  # pyright: ignore[reportCallIssue]
         self._later = QtCore.QTimer(self)
@@ -72,6 +78,7 @@ class SessionBridge(QtCore.QObject):
 
     def start(self) -> None:
         """Begin to listen and to beat; what happened before is shown too, for it may be the last thing for long."""
+        sys.setswitchinterval(SWITCH_S)
         self._unsubscribe = self.port.subscribe(self._on_snapshot)
         former = self.port.latest()
         with self._lock:
@@ -99,25 +106,39 @@ class SessionBridge(QtCore.QObject):
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         """Runs on the session's thread."""
         with self._lock:
-            self._slot = snapshot
-            if self._is_waking:
+            is_urgent = self._told is None or _differs(snapshot, self._told)
+            self._slot, self._told = snapshot, snapshot
+            self._is_urgent |= is_urgent
+            if self._is_waking and not is_urgent:
                 return
             self._is_waking = True
         self._woken.emit()
 
     def _on_woken(self) -> None:
         wait = MIN_INTERVAL_S - (time.monotonic() - self._shown_at)
-        if wait > 0:
+        if wait > 0 and not self._is_urgent:
             self._later.start(int(wait * 1000) + 1)
         else:
             self._deliver()
 
     def _deliver(self) -> None:
         with self._lock:
-            snapshot, self._slot, self._is_waking = self._slot, None, False
+            snapshot, self._slot, self._is_waking, self._is_urgent = self._slot, None, False, False
+        if snapshot is None:
+            return
         self._shown_at = time.monotonic()
-        if snapshot is not None and self._unsubscribe is not None:
+        if self._unsubscribe is not None:
             self.snapshot_arrived.emit(snapshot)
+
+
+def _differs(snapshot: Snapshot, former: Snapshot) -> bool:
+    """Whether there is more to show than time that went by and another picture."""
+    return (
+        snapshot.phase is not former.phase
+        or snapshot.fan is not former.fan
+        or snapshot.is_fan_stale != former.is_fan_stale
+        or snapshot.picked != former.picked
+    )
 
 
 class Relay(QtCore.QObject):

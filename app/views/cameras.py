@@ -4,9 +4,13 @@ Problem: three pictures of any shape must fill the window, the important one lar
 plain widgets painted with QPainter (the fastest way, and the overlay is drawn in the same pass); a grid that tries the
 two packings and keeps the larger; a badge with the frame's age that turns into a warning when it is old.
 
-Click on a small camera swaps it with the large one; double click shows one alone. GUI thread, about 1 ms per picture.
+What is dear is kept: the fan until it, its style or the camera's pose changes; the picture with trail and fan until the next
+picture. In between only the badge and the mark on the picked curve move, and only their few pixels are painted.
+
+Click on a small camera swaps it with the large one; double click shows one alone. GUI thread.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,7 +19,7 @@ import numpy as np
 
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
-from app.views.fan_overlay import Curve, FanStyle, curve_at, paint_fan, project_fan
+from app.views.fan_overlay import MARK_SIZE, Curve, FanStyle, curve_at, mark_on, paint_fan, paint_mark, project_fan
 from frs_core.events import Candidate, Fan
 from frs_core.observation import Calibration, CameraFrame
 
@@ -34,6 +38,8 @@ class CameraModel:
     style: FanStyle = field(default_factory=FanStyle)
     trail: np.ndarray | None = None
     """Tool positions so far, base frame."""
+    rows_done: float = math.nan
+    """How far the picked curve has been followed, rows; NaN while nothing moves."""
     badge: str | None = None
     """Replaces name and age: recorded pictures have no age."""
 
@@ -51,8 +57,9 @@ class CameraView(QtWidgets.QWidget):
         self.model = CameraModel(name)
         self._cap_of = cap_of
         self._curves: list[Curve] = []
-        self._image: QtGui.QImage | None = None
-        self._scaled: tuple[tuple[int, int, int], QtGui.QPixmap] | None = None
+        self._is_projected = False
+        self._fan: QtGui.QPixmap | None = None
+        self._still: QtGui.QPixmap | None = None
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
@@ -73,21 +80,34 @@ class CameraView(QtWidgets.QWidget):
         return self._curves
 
     def show_model(self, model: CameraModel) -> None:
-        """Paint another model soon."""
-        if model.frame is not self.model.frame:
-            self._image = None
-            self._scaled = None
-        self.model = model
+        """Paint another model soon, and of it only what differs."""
+        before = self._moving_parts()
+        former, self.model = self.model, model
+        is_new = model.frame is not former.frame or model.trail is not former.trail
         calibration = model.frame.calibration if model.frame else None
-        self._curves = (
-            project_fan(model.fan, calibration, style=model.style, cap_of=self._cap_of)
-            if model.fan is not None and calibration is not None
-            else []
-        )
-        self.update()
+        if (
+            not self._is_projected
+            or model.fan is not former.fan
+            or model.style != former.style
+            or _is_moved(former, model)
+        ):
+            is_new = self._is_projected = True
+            self._fan = None
+            self._curves = (
+                project_fan(model.fan, calibration, style=model.style, cap_of=self._cap_of)
+                if model.fan is not None and calibration is not None
+                else []
+            )
+        if is_new:
+            self._still = None
+            self.update()
+        else:
+            for area in {*before, *self._moving_parts()}:
+                self.update(*area)
 
     def restyle(self, style: FanStyle) -> None:
-        """Repaint with another highlight without a new frame."""
+        """Repaint with another highlight or other keys without a new frame."""
+        self._is_projected = False
         self.show_model(replace(self.model, style=style))
 
     def placement(self) -> tuple[float, tuple[float, float]]:
@@ -101,42 +121,78 @@ class CameraView(QtWidgets.QWidget):
     def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
         """Draw picture, trail, fan and badge."""
         painter = QtGui.QPainter(self)
-        painter.fillRect(self.rect(), theme.colour(theme.current().panel))
-        scale, offset = self.placement()
-        frame = self.model.frame
-        if frame is None:
+        if self.model.frame is None:
+            painter.fillRect(self.rect(), theme.colour(theme.current().panel))
             painter.setPen(theme.colour(theme.current().dim))
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, f"{self.model.name}\nwaiting for a picture")
             return
-        height, width = frame.image.shape[:2]
-        area = QtCore.QRectF(offset[0], offset[1], width * scale, height * scale)
-        painter.drawPixmap(area.topLeft(), self._pixmap(frame, area.size()))
+        if self._still is None:
+            self._still = self._compose(self.model.frame)
+        painter.drawPixmap(0, 0, self._still)
+        painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+        if (mark := self._mark()) is not None:
+            paint_mark(painter, mark)
+        self._paint_badge(painter)
+
+    def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
+        """Draw everything in the new size."""
+        self._fan = self._still = None
+
+    def changeEvent(self, event: QtCore.QEvent | None) -> None:
+        """Draw everything in the new colours or font."""
+        self._fan = self._still = None
+        super().changeEvent(event)
+
+    def _area(self) -> QtCore.QRectF:
+        """Return where the picture is."""
+        assert self.model.frame is not None
+        height, width = self.model.frame.image.shape[:2]
+        scale, offset = self.placement()
+        return QtCore.QRectF(*offset, width * scale, height * scale)
+
+    def _sheet(self, fill: QtGui.QColor) -> QtGui.QPixmap:
+        """Return a pixmap of the view's size at device resolution."""
+        ratio = self.devicePixelRatioF()
+        sheet = QtGui.QPixmap(math.ceil(self.width() * ratio), math.ceil(self.height() * ratio))
+        sheet.setDevicePixelRatio(ratio)
+        sheet.fill(fill)
+        return sheet
+
+    def _compose(self, frame: CameraFrame) -> QtGui.QPixmap:
+        """Return all that stays until the next picture: the picture, the trail and the fan."""
+        sheet, area = self._sheet(theme.colour(theme.current().panel)), self._area()
+        painter = QtGui.QPainter(sheet)
+        _paint_picture(painter, frame.image, area, ratio=self.devicePixelRatioF())
         painter.setClipRect(area)
+        scale, offset = self.placement()
         if frame.calibration is not None and self.model.trail is not None:
             self._paint_trail(painter, frame.calibration, scale, offset)
         if self._curves:
-            paint_fan(painter, self._curves, style=self.model.style, scale=scale, offset=offset, bounds=area)
-        self._paint_badge(painter, area)
+            if self._fan is None:
+                self._fan = self._sheet(QtGui.QColor(0, 0, 0, 0))
+                on_fan = QtGui.QPainter(self._fan)
+                on_fan.setClipRect(area)
+                paint_fan(on_fan, self._curves, style=self.model.style, scale=scale, offset=offset, bounds=area)
+                on_fan.end()
+            painter.drawPixmap(0, 0, self._fan)
+        painter.end()
+        return sheet
 
-    def _pixmap(self, frame: CameraFrame, size: QtCore.QSizeF) -> QtGui.QPixmap:
-        """Return the picture at device resolution, scaled once per frame and size."""
-        ratio = self.devicePixelRatioF()
-        wanted = (id(frame.image), round(size.width() * ratio), round(size.height() * ratio))
-        if self._scaled is not None and self._scaled[0] == wanted:
-            return self._scaled[1]
-        if self._image is None:
-            pixels = np.ascontiguousarray(frame.image)
-            height, width = pixels.shape[:2]
-            self._image = QtGui.QImage(
-                pixels.tobytes(), width, height, 3 * width, QtGui.QImage.Format.Format_RGB888
-            ).convertToFormat(QtGui.QImage.Format.Format_RGB32)
-        scaled = self._image.scaled(
-            wanted[1], wanted[2], Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
-        )
-        pixmap = QtGui.QPixmap.fromImage(scaled)
-        pixmap.setDevicePixelRatio(ratio)
-        self._scaled = (wanted, pixmap)
-        return pixmap
+    def _mark(self) -> QtCore.QPointF | None:
+        """Return where on the picked curve the chunk is."""
+        if math.isnan(self.model.rows_done):
+            return None
+        return mark_on(self._curves, self.model.style.picked, self.model.rows_done, *self.placement())
+
+    def _moving_parts(self) -> list[tuple[int, int, int, int]]:
+        """Return the boxes that change between two pictures."""
+        if self.model.frame is None:
+            return []
+        _, badge = self._badge()
+        boxes = [(int(badge.x()) - 1, int(badge.y()) - 1, int(badge.width()) + 3, int(badge.height()) + 3)]
+        if (mark := self._mark()) is not None:
+            boxes.append((int(mark.x()) - MARK_SIZE, int(mark.y()) - MARK_SIZE, 2 * MARK_SIZE + 1, 2 * MARK_SIZE + 1))
+        return boxes
 
     def _paint_trail(
         self, painter: QtGui.QPainter, calibration: Calibration, scale: float, offset: tuple[float, float]
@@ -145,21 +201,18 @@ class CameraView(QtWidgets.QWidget):
         if trail is None or len(trail) < 2:
             return
         uv, is_front = calibration.project(trail)
-        points = [
-            QtCore.QPointF(float((u + 0.5) * scale + offset[0]), float((v + 0.5) * scale + offset[1]))
-            for (u, v), ok in zip(uv, is_front, strict=True)
-            if ok and abs(u) < 1e5 and abs(v) < 1e5
-        ]
+        uv = (uv[is_front & (np.abs(uv) < 1e5).all(axis=1)] + 0.5) * scale + offset
+        points = [QtCore.QPointF(x, y) for x, y in uv.tolist()]
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
         for colour, width, alpha in ((theme.HALO, 3.0, 90), ("#ffffff", 1.0, 150)):
             painter.setPen(QtGui.QPen(theme.colour(colour, alpha), width))
             painter.drawPolyline(QtGui.QPolygonF(points))
 
-    def _paint_badge(self, painter: QtGui.QPainter, area: QtCore.QRectF) -> None:
+    def _badge(self) -> tuple[str, QtCore.QRectF]:
+        """Return the badge's words and box."""
         frame = self.model.frame
         assert frame is not None
-        is_old = self.model.age_s > STALE_S
-        text = f"{self.model.name}   {self.model.age_s * 1000:.0f} ms" + ("  ⚠ old picture" if is_old else "")
+        text = f"{self.model.name}   {self.model.age_s * 1000:.0f} ms" + ("  ⚠ old picture" if self._is_old else "")
         text = self.model.badge if self.model.badge is not None else text
         if frame.calibration is None:
             text += "   no calibration: fan hidden"
@@ -167,17 +220,28 @@ class CameraView(QtWidgets.QWidget):
             days = (time.time() - frame.calibration.made_at) / 86400
             if days > 7:
                 text += f"   calibration {days:.0f} days old"
-        font = painter.font()
+        corner = self._area().topLeft()
+        width = QtGui.QFontMetricsF(self._badge_font()).horizontalAdvance(text) + 14
+        return text, QtCore.QRectF(corner.x() + 6, corner.y() + 6, width, 20)
+
+    @property
+    def _is_old(self) -> bool:
+        return self.model.age_s > STALE_S
+
+    def _badge_font(self) -> QtGui.QFont:
+        font = self.font()
         font.setPixelSize(12)
-        font.setBold(is_old)
-        painter.setFont(font)
-        width = QtGui.QFontMetricsF(font).horizontalAdvance(text) + 14
-        box = QtCore.QRectF(area.left() + 6, area.top() + 6, width, 20)
-        painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+        font.setBold(self._is_old)
+        return font
+
+    def _paint_badge(self, painter: QtGui.QPainter) -> None:
+        text, box = self._badge()
+        painter.setClipRect(self._area())
+        painter.setFont(self._badge_font())
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(theme.colour("#ffc04d" if is_old else theme.HALO, 255 if is_old else 185))
+        painter.setBrush(theme.colour("#ffc04d" if self._is_old else theme.HALO, 255 if self._is_old else 185))
         painter.drawRoundedRect(box, 4, 4)
-        painter.setPen(theme.colour(theme.HALO if is_old else "#ffffff"))
+        painter.setPen(theme.colour(theme.HALO if self._is_old else "#ffffff"))
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent | None) -> None:
@@ -200,6 +264,30 @@ class CameraView(QtWidgets.QWidget):
     def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent | None) -> None:
         """Report a double click."""
         self.double_clicked.emit(self.model.name)
+
+
+def _is_moved(former: CameraModel, model: CameraModel) -> bool:
+    """Whether the camera draws the same fan elsewhere: another pose, other optics."""
+    a, b = (m.frame.calibration if m.frame else None for m in (former, model))
+    if a is None or b is None or a is b:
+        return a is not b
+    is_same_size = (a.width, a.height) == (b.width, b.height)
+    return not (is_same_size and np.array_equal(a.K, b.K) and np.array_equal(a.T_base_camera, b.T_base_camera))
+
+
+def _paint_picture(painter: QtGui.QPainter, pixels: np.ndarray, area: QtCore.QRectF, *, ratio: float) -> None:
+    """Draw pixels into a box, smooth in either direction."""
+    height, width = pixels.shape[:2]
+    image = QtGui.QImage(
+        np.ascontiguousarray(pixels).tobytes(), width, height, 3 * width, QtGui.QImage.Format.Format_RGB888
+    ).convertToFormat(QtGui.QImage.Format.Format_RGB32)
+    wide, high = round(area.width() * ratio), round(area.height() * ratio)
+    if wide < width:
+        # The painter looks at four pixels only; a picture that shrinks wants them all.
+        aspect, smooth = Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
+        image = image.scaled(wide, high, aspect, smooth)
+    painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)
+    painter.drawImage(area, image)
 
 
 class CameraGrid(QtWidgets.QWidget):
@@ -233,6 +321,13 @@ class CameraGrid(QtWidgets.QWidget):
         """Change the highlight of every view."""
         for view in self.views.values():
             view.restyle(style)
+
+    def show_time(self, now_ns: int, rows_done: float) -> None:
+        """Let ages and the mark on the picked curve go on; pictures and fan stay."""
+        for view in self.views.values():
+            if view.model.frame is not None:
+                age_s = max(0, now_ns - view.model.frame.captured_ns) / 1e9
+                view.show_model(replace(view.model, age_s=age_s, rows_done=rows_done))
 
     def set_primary(self, name: str) -> None:
         """Make one camera the large one."""

@@ -1,10 +1,16 @@
-"""The Drive layout: cameras, 3D view, verdicts, knobs and the episode bar. GUI thread."""
+"""The Drive layout: cameras, 3D view, verdicts, knobs and the episode bar.
 
+What steers comes first: pictures and fan are painted as soon as they are there, the 3D view and the verdicts a moment later. The
+policy shares interpreter and processor with the paint, so while it makes a fan both of them wait for it. GUI thread.
+"""
+
+import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from app.facts import Facts
-from app.qt import Qt, QtWidgets, Signal
+from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.settings import Settings
 from app.views.cameras import CameraGrid, CameraModel
 from app.views.episode_bar import EpisodeBar
@@ -15,8 +21,10 @@ from app.views.scene_model import from_snapshot
 from app.views.verdicts import VerdictList
 from frs_core.events import Candidate, Fan, Phase, Snapshot
 
-SCENE_INTERVAL_S = 0.066
-"""The 3D view follows at 15 Hz; it is the dearest widget in software GL."""
+SIDE_S = 0.1
+"""The 3D view follows at 10 Hz; it is the dearest widget in software GL."""
+PATIENCE_S = 0.4
+"""The same while a fan is being made, seconds."""
 
 
 class DrivePage(QtWidgets.QWidget):
@@ -41,8 +49,12 @@ class DrivePage(QtWidgets.QWidget):
         self.episode = EpisodeBar(run)
         self.episode.set_tasks(facts.tasks)
         self.knobs.set_drivers(facts.drivers)
-        self._scene_at = 0.0
-        self._shown_fan: tuple[Fan | None, FanStyle] | None = None
+        self._present: tuple[Snapshot, FanStyle] | None = None
+        self._listed: tuple[Fan | None, FanStyle] | None = None
+        self._side_at = 0.0
+        self._side_later = QtCore.QTimer(self)
+        self._side_later.setSingleShot(True)
+        self._side_later.timeout.connect(self._show_side)
         self.side = QtWidgets.QSplitter(Qt.Orientation.Vertical)
         self.side.addWidget(self.scene)
         self.side.addWidget(self.verdicts)
@@ -71,31 +83,45 @@ class DrivePage(QtWidgets.QWidget):
 
     def show_snapshot(self, snapshot: Snapshot, style: FanStyle, settings: Settings) -> None:
         """Paint another snapshot."""
-        fan = drawable_fan(snapshot)
+        self._present = snapshot, style
         if snapshot.observation is not None:
-            now = time.monotonic_ns()
+            fan, now = drawable_fan(snapshot), time.monotonic_ns()
+            rows_done = rows_done_of(snapshot, now)
             self.cameras.show_models(
                 [
-                    CameraModel(name, frame, max(0, now - frame.captured_ns) / 1e9, fan, style, snapshot.trail)
+                    CameraModel(
+                        name, frame, max(0, now - frame.captured_ns) / 1e9, fan, style, snapshot.trail, rows_done
+                    )
                     for name, frame in snapshot.observation.frames.items()
                 ]
             )
-        if self._shown_fan is None or self._shown_fan[0] is not fan or self._shown_fan[1] != style:
-            self.verdicts.rows_model.show_fan(fan, style)
-            self._shown_fan = (fan, style)
-            self._scene_at = min(self._scene_at, time.monotonic() - SCENE_INTERVAL_S)
         self.knobs.show_snapshot(snapshot, settings)
         self.episode.show_snapshot(snapshot, is_simulated=self._facts.is_simulated)
-        if time.monotonic() - self._scene_at >= SCENE_INTERVAL_S:
-            self._scene_at = time.monotonic()
-            model = from_snapshot(snapshot, style, self._facts.workspace)
-            if model is not None:
-                self.scene.show_model(model)
+        due = self._side_at + (PATIENCE_S if snapshot.is_fan_pending else SIDE_S)
+        self._side_later.start(max(0, math.ceil((due - time.monotonic()) * 1000)))
+
+    def show_time(self, snapshot: Snapshot) -> None:
+        """Let what moves between two snapshots move: ages, and the mark on the picked curve."""
+        now = time.monotonic_ns()
+        self.cameras.show_time(now, rows_done_of(snapshot, now))
 
     def restyle(self, snapshot: Snapshot, style: FanStyle) -> None:
-        """Change highlight or step size without a new snapshot."""
+        """Change highlight, step size or keys without a new snapshot."""
+        self._present, self._listed = (snapshot, style), None
         self.cameras.restyle(style)
-        self.verdicts.rows_model.show_fan(drawable_fan(snapshot), style)
+        self._side_later.start(0)
+
+    def _show_side(self) -> None:
+        """Paint verdicts and 3D view."""
+        if self._present is None:
+            return
+        snapshot, style = self._present
+        self._side_at = time.monotonic()
+        # The list looks the same for a stale fan.
+        listed = (drawable_fan(snapshot), replace(style, is_stale=False))
+        if self._listed is None or self._listed[0] is not listed[0] or self._listed[1] != listed[1]:
+            self._listed = listed
+            self.verdicts.rows_model.show_fan(*listed)
         model = from_snapshot(snapshot, style, self._facts.workspace)
         if model is not None:
             self.scene.show_model(model)
@@ -104,3 +130,14 @@ class DrivePage(QtWidgets.QWidget):
 def drawable_fan(snapshot: Snapshot) -> Fan | None:
     """Return the fan while it means something: not after an episode's end or a fault."""
     return snapshot.fan if snapshot.phase in (Phase.CHOOSE, Phase.MOVING, Phase.HOLD) else None
+
+
+def rows_done_of(snapshot: Snapshot, now_ns: int) -> float:
+    """Return how many rows of the running chunk are done, with the share of the present one that its time gives; else NaN."""
+    if snapshot.phase is not Phase.MOVING or snapshot.observation is None:
+        return math.nan
+    if snapshot.chunk_row == 0:
+        return 0.0
+    hz = snapshot.latency.loop_hz
+    share = (now_ns - snapshot.observation.captured_ns) / 1e9 * hz if hz > 0 else 0.0
+    return min(snapshot.chunk_row + min(max(share, 0.0), 1.0), float(snapshot.chunk_rows))

@@ -174,6 +174,32 @@ def paint_fan(
     _paint_caps(painter, curves, style, scale, offset, bounds, stressed)
 
 
+MARK_SIZE = 9
+"""Half the box that the mark needs, logical pixels."""
+
+
+def mark_on(
+    curves: Sequence[Curve], picked: str | None, rows_done: float, scale: float, offset: tuple[float, float]
+) -> QtCore.QPointF | None:
+    """Return the widget position on the picked curve after so many rows; between two rows the share of both."""
+    curve = next((c for c in curves if c.candidate.label == picked), None)
+    if curve is None:
+        return None
+    last = curve.executed - 1
+    row = min(int(rows_done), last)
+    share = min(rows_done - row, 1.0)
+    uv = curve.uv[row] * (1 - share) + curve.uv[min(row + 1, last)] * share
+    x, y = _to_widget(uv, scale, offset).tolist()
+    return QtCore.QPointF(x, y) if abs(x) < 1e5 and abs(y) < 1e5 else None
+
+
+def paint_mark(painter: QtGui.QPainter, at: QtCore.QPointF) -> None:
+    """Draw the mark that follows the picked curve."""
+    painter.setPen(_pen(theme.colour(theme.HALO), 2.5))
+    painter.setBrush(theme.colour(theme.UNSTEERED_CORE))
+    painter.drawEllipse(at, 5.5, 5.5)
+
+
 def _to_widget(uv: np.ndarray, scale: float, offset: tuple[float, float]) -> np.ndarray:
     """Pixel centres are at integer coordinates, hence the half."""
     return (uv + 0.5) * scale + np.asarray(offset)
@@ -181,13 +207,14 @@ def _to_widget(uv: np.ndarray, scale: float, offset: tuple[float, float]) -> np.
 
 def _polyline(points: np.ndarray) -> QtGui.QPainterPath:
     path, is_down = QtGui.QPainterPath(), False
-    for x, y in points:
-        if not (np.isfinite(x) and np.isfinite(y)) or abs(x) > 1e5 or abs(y) > 1e5:
+    for x, y in points.tolist():
+        # NaN, behind the camera, is not below anything either.
+        if not (abs(x) < 1e5 and abs(y) < 1e5):
             is_down = False
         elif is_down:
-            path.lineTo(float(x), float(y))
+            path.lineTo(x, y)
         else:
-            path.moveTo(float(x), float(y))
+            path.moveTo(x, y)
             is_down = True
     return path
 

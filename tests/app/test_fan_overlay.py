@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.qt import QtCore, QtGui
-from app.views.fan_overlay import FanStyle, curve_at, glyph_of, paint_fan, place_caps, project_fan
+from app.views.fan_overlay import FanStyle, curve_at, glyph_of, mark_on, paint_fan, place_caps, project_fan
 from frs_core.directions import Amount, Gripper
 from frs_core.events import CandidateKind
 from tests.fakes.snapshots import sample_fan, sample_observation
@@ -33,6 +33,20 @@ def test_curves_are_the_projected_paths(calibration) -> None:
         expected, _ = calibration.project(curve.candidate.path)
         np.testing.assert_allclose(curve.uv, expected)
         assert curve.executed == sample_fan().execute_rows + 1
+
+
+def test_the_mark_lies_on_the_picked_curve_between_its_rows(calibration) -> None:
+    curves = project_fan(sample_fan(), calibration, style=FanStyle(picked="left/more"), cap_of=lambda c: "")
+    uv = next(c.uv for c in curves if c.candidate.label == "left/more")
+    last = sample_fan().execute_rows
+    for rows, expected in ((0.0, uv[0]), (1.25, 0.75 * uv[1] + 0.25 * uv[2]), (last, uv[last]), (last + 9.0, uv[last])):
+        at = mark_on(curves, "left/more", rows, 2.0, (10.0, 20.0))
+        if np.isfinite(expected).all():
+            assert at is not None
+            np.testing.assert_allclose((at.x(), at.y()), (expected + 0.5) * 2.0 + (10.0, 20.0))
+        else:
+            assert at is None
+    assert mark_on(curves, None, 1.0, 2.0, (0.0, 0.0)) is None
 
 
 def test_no_two_kinds_of_candidate_share_a_glyph() -> None:

@@ -1,14 +1,17 @@
 """Small views: state bar, verdicts, cameras, palette, toasts, theme."""
 
 import dataclasses
+import math
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 
 from app import theme
-from app.qt import Qt, QtCore
-from app.views.cameras import CameraGrid, CameraModel, pack
+from app.qt import Qt, QtCore, QtGui
+from app.views.cameras import CameraGrid, CameraModel, CameraView, pack
+from app.views.drive import rows_done_of
 from app.views.fan_overlay import FanStyle
 from app.views.palette import score
 from app.views.state_bar import SOFTWARE_HOLD, StateBar, sentence_of, state_word
@@ -115,6 +118,47 @@ def test_a_click_swaps_and_a_double_click_enlarges(qtbot: Any) -> None:
     assert grid.primary == "wrist"
 
 
+def test_what_is_kept_between_two_pictures_looks_like_what_is_painted_anew(qtbot: Any) -> None:
+    styles = (FanStyle(), FanStyle(picked="left/more"), FanStyle(amount=Amount.LESS), FanStyle(is_stale=True))
+    for model in models():
+        kept = CameraView(model.name, lambda c: "K")
+        qtbot.addWidget(kept)
+        kept.resize(420, 330)
+        for i, style in enumerate(styles):
+            shown = dataclasses.replace(model, style=style, age_s=0.1 * i, rows_done=0.7 * i)
+            kept.show_model(shown)
+            fresh = CameraView(model.name, lambda c: "K")
+            qtbot.addWidget(fresh)
+            fresh.resize(420, 330)
+            fresh.show_model(shown)
+            assert kept.grab().toImage() == fresh.grab().toImage()
+
+
+def test_time_alone_repaints_a_few_pixels_of_a_camera(qtbot: Any) -> None:
+    grid = CameraGrid(lambda c: "K")
+    qtbot.addWidget(grid)
+    grid.resize(900, 700)
+    grid.show_models([dataclasses.replace(m, style=FanStyle(picked="left/more"), rows_done=0.0) for m in models()])
+    grid.show()
+    view = grid.views["left"]
+    painted: list[QtGui.QRegion] = []
+
+    class Watch(QtCore.QObject):
+        def eventFilter(self, watched: object, event: Any) -> bool:
+            if event.type() == QtCore.QEvent.Type.Paint:
+                painted.append(event.region())
+            return False
+
+    qtbot.waitUntil(lambda: view._still is not None)
+    watch = Watch()
+    view.installEventFilter(watch)
+    grid.show_time(time.monotonic_ns(), 1.5)
+    qtbot.waitUntil(lambda: bool(painted))
+    points = [QtCore.QPoint(x, y) for x in range(0, view.width(), 4) for y in range(0, view.height(), 4)]
+    touched = [p for p in points if any(region.contains(p) for region in painted)]
+    assert 0 < len(touched) < 0.05 * len(points)
+
+
 def test_hovering_a_tip_names_the_candidate(qtbot: Any) -> None:
     grid = CameraGrid(lambda c: "K")
     qtbot.addWidget(grid)
@@ -178,3 +222,16 @@ def test_text_and_badges_have_contrast(tokens: theme.Theme) -> None:
 def test_overlay_cores_read_on_their_halo_and_differ_for_the_colour_blind() -> None:
     cores = [*theme.DIRECTION_CORE.values(), theme.UNSTEERED_CORE, theme.LEARNED_CORE, theme.CORE_GREY]
     assert all(theme.contrast(core, theme.HALO) >= 6 for core in cores)
+
+
+def test_the_mark_follows_the_rows_and_never_runs_ahead_of_the_one_under_way() -> None:
+    observation = sample_observation()
+    moving = snapshot(phase=Phase.MOVING, observation=observation, chunk_row=3, chunk_rows=8)
+    moving = dataclasses.replace(moving, latency=dataclasses.replace(moving.latency, loop_hz=10.0))
+    told = observation.captured_ns
+    assert rows_done_of(moving, told) == 3.0
+    assert rows_done_of(moving, told + 50_000_000) == pytest.approx(3.5)
+    assert rows_done_of(moving, told + 900_000_000) == 4.0
+    assert rows_done_of(dataclasses.replace(moving, chunk_row=0), told + 900_000_000) == 0.0
+    assert rows_done_of(dataclasses.replace(moving, chunk_row=8), told + 900_000_000) == 8.0
+    assert math.isnan(rows_done_of(snapshot(), told))

@@ -311,6 +311,16 @@ def test_pictures_grow_old_on_screen_when_nothing_arrives(window: Any, qtbot: An
     assert float(window.state._numbers["camera"].text().split()[0]) > 0
 
 
+def test_while_the_robot_moves_the_window_goes_on_without_snapshots_and_rests_after(window: Any, qtbot: Any) -> None:
+    window.take(snapshot(phase=Phase.MOVING, picked="left/more", chunk_row=1, chunk_rows=8))
+    view = window.drive.cameras.views["left"]
+    ages = {view.model.age_s}
+    qtbot.waitUntil(lambda: ages.add(view.model.age_s) or len(ages) > 4, timeout=10_000)
+    assert view.model.rows_done == pytest.approx(2.0)
+    window.take(snapshot())
+    assert not window._pulse.isActive()
+
+
 def test_a_button_taken_by_the_editor_is_not_acted_on(window: Any, port: Any) -> None:
     device = FakeDevice()
     window.inputs.devices.append(device)

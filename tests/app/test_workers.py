@@ -1,5 +1,6 @@
 """Background work and the window: reports arrive on the GUI thread, and none reaches a page that is gone."""
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -103,6 +104,25 @@ def test_a_stopped_bridge_shows_no_late_snapshot(qapp: Any) -> None:
     bridge.stop()
     QtWidgets.QApplication.processEvents()
     assert seen == []
+
+
+def test_a_fan_is_never_kept_waiting_and_pictures_are_merged(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.workers.MIN_INTERVAL_S", 3600.0)
+    port, seen = FakePort(), list[Any]()
+    bridge = SessionBridge(port)
+    bridge.snapshot_arrived.connect(seen.append)
+    bridge.start()
+    fan = snapshot()
+    first, picture, another = (dataclasses.replace(fan, fan=None, chunk_row=i) for i in range(3))
+    port.callbacks[0](first)
+    qtbot.waitUntil(lambda: seen == [first], timeout=WAIT)
+    port.callbacks[0](picture)
+    port.callbacks[0](another)
+    QtWidgets.QApplication.processEvents()
+    assert seen == [first]
+    port.callbacks[0](fan)
+    qtbot.waitUntil(lambda: seen == [first, fan], timeout=WAIT)
+    bridge.stop()
 
 
 def test_what_happened_before_the_window_listened_is_shown(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from frs_core.actions import ActionKind
 from frs_core.episodes.journal import read_journal
 from frs_core.episodes.layout import journal_path
-from frs_core.worlds.tabletop.operator import ScriptedOperator
+from frs_core.worlds.tabletop.operator import ScriptedOperator, answer
 from frs_core.worlds.tabletop.sim import TabletopSim
 
 
@@ -47,8 +47,7 @@ class Eye:
             self._operator.begin(None)  # pyright: ignore[reportArgumentType]
         self._stand(episode)
         command, reason = self._operator._say()
-        label = command.label if command is not None else "unsteered"
-        return (label if label in status["offered"] else "unsteered"), reason
+        return ("unsteered" if command is None else answer(command, status["offered"])), reason
 
     def _stand(self, episode: dict[str, Any]) -> None:
         """Bring the second simulator to where the robot stands."""

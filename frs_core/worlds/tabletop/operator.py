@@ -1,11 +1,15 @@
 """A scripted operator: answers like a person at the arrow keys, once per chunk, from coarse geometry only.
 
 It knows roughly where the thing and the place are and what the hand holds, as a person sees them. It says one of six
-directions, less or more, opens the gripper over the place, or lets the policy act where precision is needed. It never turns
-the hand, never gives a number, and never looks at a candidate before picking.
+directions, less or more, opens the gripper over the place, or lets the policy act where precision is needed. While it carries
+something it says with every direction that the gripper stays closed: else the policy opens it on the way. It never turns the
+hand, never gives a number, and never looks at a candidate before picking.
 
-Example: the can is 14 cm to the left and the hand is high: "left/more". Over the can within 3 cm: let the policy grasp.
+Example: the can is 14 cm to the left and the hand is high: "left/more". Over the can within 3 cm: let the policy grasp. The
+can is in the hand: "up/more/close", "right/more/close", over the plate "down/less/close", "stay/open".
 """
+
+from collections.abc import Container
 
 import numpy as np
 
@@ -26,10 +30,12 @@ HIGH = 0.13
 """Metres over the grasp above which the hand is first brought down."""
 CENTRED = 0.013
 """Metres beside the thing within which closing the fingers would hold it."""
-ROOM = {"plate": 0.035, "bowl": 0.035, "stand": 0.03, "basket": 0.04, DRAWER: 0.035}
+ROOM = {"plate": 0.035, "bowl": 0.03, "stand": 0.03, "basket": 0.03, DRAWER: 0.035}
 """Metres in the plane within which a held thing counts as over each place."""
-CLEAR = 0.13
-"""Height of the tool under which the hand does not travel past other things, metres."""
+CARRY = 0.08
+"""Height of a held thing's bottom under which it is not carried past other things, metres."""
+NEAR = 0.06
+"""Metres in the plane within which the hand need not rise to get over something."""
 
 
 class ScriptedOperator(Chooser):
@@ -62,8 +68,7 @@ class ScriptedOperator(Chooser):
         """Return what a person would say."""
         command, reason = self._said or self._say()
         self._said = None
-        label = UNSTEERED if command is None or command.label not in fan else command.label
-        return Choice(label, reason)
+        return Choice(UNSTEERED if command is None else answer(command, fan), reason)
 
     def _say(self) -> tuple[Command | None, str]:
         if self._wrong and self._rng.random() < self._wrong:
@@ -84,10 +89,10 @@ class ScriptedOperator(Chooser):
         assert task.place
         tool = sim.T_base_tcp[:3, 3]
         if sim.is_done_now():
-            return Command(Direction.UP, Amount.LESS), "done, move away"
+            return Command(Direction.UP, Amount.LESS, Gripper.OPEN), "done, move away"
         if sim.is_holding(task.movable):
             self._tries = 0
-            return self._carry(tool, sim.place_pose(task.place))
+            return self._carry(task.movable, task.place)
         others = [m for m in MOVABLES if m != task.movable]
         if any(sim.is_holding(m) for m in others):
             return Command(None, gripper=Gripper.OPEN), "wrong thing, let go"
@@ -111,7 +116,8 @@ class ScriptedOperator(Chooser):
         self._tries += 1
         is_turn = self._tries % 2 == 1
         if height > 0.04:
-            return (Command(Direction.DOWN, Amount.LESS), "lower") if not is_turn else (None, "grasp it")
+            is_over = not is_turn and aside < CENTRED
+            return (Command(Direction.DOWN, Amount.LESS), "lower") if is_over else (None, "grasp it")
         if self._sim.gripper_command > 0.5 and self._tries > 3:
             self._tries = 0
             return Command(None, gripper=Gripper.OPEN), "missed it, open"
@@ -119,21 +125,22 @@ class ScriptedOperator(Chooser):
             return Command(None, gripper=Gripper.CLOSE), "grasp it"
         return None, "grasp it"
 
-    def _carry(self, tool: np.ndarray, place: np.ndarray) -> tuple[Command | None, str]:
-        sim, task = self._sim, self._sim.task
-        assert task.movable
-        assert task.place
-        is_drawer = task.place == DRAWER
-        rim = 0.06 if is_drawer else RECEPTACLES[task.place].rim
-        bottom = sim.object_pose(task.movable)[0][2]
-        clear = tool[2] + (rim + 0.03 - bottom)
-        go = self._over(tool, place, clear=max(clear, CLEAR if is_drawer else 0.0), over=ROOM[task.place])
+    def _carry(self, name: str, place: str) -> tuple[Command | None, str]:
+        """Return what is said with the thing in the hand: over the place, down, let go."""
+        sim = self._sim
+        bottom, goal = sim.object_pose(name)[0], sim.place_pose(place)
+        rim = 0.06 if place == DRAWER else RECEPTACLES[place].rim
+        off = np.abs(goal - bottom)[:2].max()
+        if bottom[2] < rim - 0.006 and off < 0.05 and place in ("basket", "bowl"):
+            return Command(None, gripper=Gripper.OPEN), "let go"
+        beside = goal[2] if place in ("plate", "stand") else rim + 0.015
+        go = self._over(
+            bottom, goal, clear=max(CARRY, rim + 0.03), beside=beside, over=ROOM[place], gripper=Gripper.CLOSE
+        )
         if go is not None:
-            return go, f"towards the {task.place}"
-        drop = bottom - place[2]
-        enough = 0.10 if is_drawer else 0.035
-        if drop > enough:
-            return Command(Direction.DOWN, _amount(drop - enough + 0.02)), f"down to the {task.place}"
+            return go, f"towards the {place}"
+        if bottom[2] - goal[2] > (0.09 if place == DRAWER else 0.035):
+            return Command(Direction.DOWN, Amount.LESS, Gripper.CLOSE), f"down to the {place}"
         return Command(None, gripper=Gripper.OPEN), "let go"
 
     # --- drawer -----------------------------------------------------------------------------------
@@ -170,17 +177,49 @@ class ScriptedOperator(Chooser):
     # --- moving -----------------------------------------------------------------------------------
 
     @staticmethod
-    def _over(tool: np.ndarray, goal: np.ndarray, *, clear: float, over: float = OVER) -> Command | None:
-        """Return the direction that brings the hand over a goal, or None when it is."""
+    def _over(
+        tool: np.ndarray,
+        goal: np.ndarray,
+        *,
+        clear: float,
+        beside: float = 0.0,
+        over: float = OVER,
+        gripper: Gripper = Gripper.POLICY,
+    ) -> Command | None:
+        """Return the direction that brings the hand, or what it holds, over a goal, or None when it is.
+
+        Args:
+            tool: where it is.
+            goal: where it shall be.
+            clear: height to travel at, metres.
+            beside: height for the last NEAR metres, metres.
+            over: metres in the plane that do not matter.
+            gripper: what is said of the gripper on the way.
+        """
         error = (goal - tool)[:2]
         axis = int(np.abs(error).argmax())
-        if abs(error[axis]) < over:
+        distance = abs(float(error[axis]))
+        if distance < over:
             return None
-        if tool[2] < clear and np.abs(error).max() > 0.06:
-            return Command(Direction.UP, _amount(clear + 0.03 - tool[2]))
+        lift = (clear if distance > NEAR else beside) - tool[2]
+        if lift > 0:
+            return Command(Direction.UP, _amount(lift + 0.03), gripper)
         pairs = ((Direction.FORWARD, Direction.BACK), (Direction.LEFT, Direction.RIGHT))
-        return Command(pairs[axis][0 if error[axis] > 0 else 1], _amount(abs(float(error[axis]))))
+        return Command(pairs[axis][0 if error[axis] > 0 else 1], _amount(distance), gripper)
 
 
 def _amount(distance: float) -> Amount:
     return Amount.MORE if distance > FAR else Amount.LESS
+
+
+def answer(command: Command, offered: Container[str]) -> str:
+    """Return the label on offer that answers a command.
+
+    Where none speaks of the gripper, the same direction with the gripper left to the policy; else the unsteered one.
+
+    Args:
+        command: what is said.
+        offered: a fan, or its labels.
+    """
+    plain = Command(command.direction, command.amount)
+    return next((c.label for c in (command, plain) if c.label in offered), UNSTEERED)

@@ -50,8 +50,9 @@ _STUCK = "The session does not answer, so your request was lost and the robot ho
 SAVE_MS = 5000
 AGE_MS = 250
 """Pictures grow old on screen too when nothing arrives any more."""
-PULSE_MS = 33
-"""While the robot moves, what its snapshots leave unsaid is painted at 30 Hz: ages, and the way along the picked curve."""
+PULSE_MS = 30
+"""While the robot moves, this long after each paint comes another: ages, and the way along the picked curve, go on between two
+snapshots. With the paint itself that makes 30 frames per second."""
 _log = logging.getLogger(__name__)
 
 
@@ -184,6 +185,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.drive.candidate_hovered.connect(self.pilot.highlight)
         self.drive.candidate_chosen.connect(self._on_candidate_chosen)
         self.drive.cameras.primary_changed.connect(self._on_primary_changed)
+        # Queued: served when the whole pass of painting is over.
+        queued = QtCore.Qt.ConnectionType.QueuedConnection
+        self.drive.cameras.painted.connect(self._on_cameras_painted, queued)  # pyright: ignore[reportCallIssue]
 
     def _all_handlers(self) -> dict[str, Callable[[], object]]:
         self.drive_actions = DriveActions(
@@ -314,7 +318,6 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._show_state()
         if self.pages.currentWidget() is self.drive:
             self.drive.show_snapshot(snapshot, self.style_now(), self.settings.values)
-            self._pulse.start(PULSE_MS) if snapshot.phase is Phase.MOVING else self._pulse.stop()
         for page in self._late.values():
             page.show_snapshot(snapshot)
         self.frames_shown += snapshot.observation is not None
@@ -327,9 +330,14 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self._on_phase(snapshot)
         self._on_episode(former.episode if former else EpisodeStatus(), snapshot.episode)
 
+    def _on_cameras_painted(self) -> None:
+        """The next paint is due a pulse after this one, whether a snapshot asked for it or the pulse itself."""
+        is_moving = self.snapshot is not None and self.snapshot.phase is Phase.MOVING
+        self._pulse.start(PULSE_MS) if is_moving and self.isVisible() else self._pulse.stop()
+
     def _show_time(self) -> None:
         """Paint what goes on between two snapshots."""
-        if self.snapshot is None or self._layout != "drive" or self.isMinimized():
+        if self.snapshot is None or self._layout != "drive":
             self._pulse.stop()
             return
         self._show_state()

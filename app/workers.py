@@ -9,7 +9,6 @@ is closed.
 Example: bridge.snapshot_arrived.connect(window.take); bridge.send(Resume()).
 """
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,9 +20,6 @@ from frs_core.events import Heartbeat, SessionCommand, Snapshot
 HEARTBEAT_MS = 100
 MIN_INTERVAL_S = 0.025
 """Snapshots closer together than this are merged: 40 paints per second are more than any camera gives."""
-SWITCH_S = 0.0005
-"""Longest wait of the policy's thread for the interpreter while the GUI paints. The default of 5 ms is paid again after every
-operation that lets go of it, and a fan has hundreds."""
 
 
 class SessionPort(Protocol):
@@ -78,7 +74,6 @@ class SessionBridge(QtCore.QObject):
 
     def start(self) -> None:
         """Begin to listen and to beat; what happened before is shown too, for it may be the last thing for long."""
-        sys.setswitchinterval(SWITCH_S)
         self._unsubscribe = self.port.subscribe(self._on_snapshot)
         former = self.port.latest()
         with self._lock:

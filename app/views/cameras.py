@@ -51,6 +51,7 @@ class CameraView(QtWidgets.QWidget):
     double_clicked = Signal(str)
     candidate_hovered = Signal(object)
     """Label under the pointer, or None."""
+    painted = Signal()
 
     def __init__(self, name: str, cap_of: Callable[[Candidate], str], parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -83,7 +84,7 @@ class CameraView(QtWidgets.QWidget):
         """Paint another model soon, and of it only what differs."""
         before = self._moving_parts()
         former, self.model = self.model, model
-        is_new = model.frame is not former.frame or model.trail is not former.trail
+        is_new = model.frame is not former.frame or not _is_same_trail(model.trail, former.trail)
         calibration = model.frame.calibration if model.frame else None
         if (
             not self._is_projected
@@ -133,6 +134,7 @@ class CameraView(QtWidgets.QWidget):
         if (mark := self._mark()) is not None:
             paint_mark(painter, mark)
         self._paint_badge(painter)
+        self.painted.emit()
 
     def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
         """Draw everything in the new size."""
@@ -266,6 +268,11 @@ class CameraView(QtWidgets.QWidget):
         self.double_clicked.emit(self.model.name)
 
 
+def _is_same_trail(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    """Whether two trails look the same; every snapshot brings its own copy."""
+    return a is b or (a is not None and b is not None and np.array_equal(a, b))
+
+
 def _is_moved(former: CameraModel, model: CameraModel) -> bool:
     """Whether the camera draws the same fan elsewhere: another pose, other optics."""
     a, b = (m.frame.calibration if m.frame else None for m in (former, model))
@@ -295,6 +302,8 @@ class CameraGrid(QtWidgets.QWidget):
 
     primary_changed = Signal(str)
     candidate_hovered = Signal(object)
+    painted = Signal()
+    """A view was painted; the pass may go on with others."""
 
     GAP = 6
 
@@ -361,6 +370,7 @@ class CameraGrid(QtWidgets.QWidget):
             view.clicked.connect(self.set_primary)
             view.double_clicked.connect(self._on_double_clicked)
             view.candidate_hovered.connect(self.candidate_hovered)
+            view.painted.connect(self.painted)
             view.show()
             self.views[name] = view
         if self.primary not in self.views and names:

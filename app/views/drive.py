@@ -23,8 +23,12 @@ from frs_core.events import Candidate, Fan, Phase, Snapshot
 
 SIDE_S = 0.1
 """The 3D view follows at 10 Hz; it is the dearest widget in software GL."""
+AFTER_MS = 30
+"""The cameras are on the screen by then."""
 PATIENCE_S = 0.4
 """The same while a fan is being made, seconds."""
+GREY_AFTER_S = 0.2
+"""A fan that is being renewed goes grey after as long."""
 
 
 class DrivePage(QtWidgets.QWidget):
@@ -51,7 +55,7 @@ class DrivePage(QtWidgets.QWidget):
         self.knobs.set_drivers(facts.drivers)
         self._present: tuple[Snapshot, FanStyle] | None = None
         self._listed: tuple[Fan | None, FanStyle] | None = None
-        self._side_at = 0.0
+        self._side_at = self._current_at = 0.0
         self._side_later = QtCore.QTimer(self)
         self._side_later.setSingleShot(True)
         self._side_later.timeout.connect(self._show_side)
@@ -83,6 +87,7 @@ class DrivePage(QtWidgets.QWidget):
 
     def show_snapshot(self, snapshot: Snapshot, style: FanStyle, settings: Settings) -> None:
         """Paint another snapshot."""
+        style = self._patient(snapshot, style)
         self._present = snapshot, style
         if snapshot.observation is not None:
             fan, now = drawable_fan(snapshot), time.monotonic_ns()
@@ -98,7 +103,21 @@ class DrivePage(QtWidgets.QWidget):
         self.knobs.show_snapshot(snapshot, settings)
         self.episode.show_snapshot(snapshot, is_simulated=self._facts.is_simulated)
         due = self._side_at + (PATIENCE_S if snapshot.is_fan_pending else SIDE_S)
-        self._side_later.start(max(0, math.ceil((due - time.monotonic()) * 1000)))
+        self._side_later.start(max(AFTER_MS, math.ceil((due - time.monotonic()) * 1000)))
+
+    def _patient(self, snapshot: Snapshot, style: FanStyle) -> FanStyle:
+        """Return how the fan is drawn: one that is being renewed stays as it was for a moment, and does not flicker with every chunk."""
+        now = time.monotonic()
+        if (
+            self._present is None
+            or not style.is_stale
+            or not snapshot.is_fan_pending
+            or snapshot.phase is not Phase.CHOOSE
+        ):
+            self._current_at = now
+        elif snapshot.fan is self._present[0].fan and now - self._current_at < GREY_AFTER_S:
+            return replace(self._present[1], amount=style.amount, highlight=style.highlight)
+        return style
 
     def show_time(self, snapshot: Snapshot) -> None:
         """Let what moves between two snapshots move: ages, and the mark on the picked curve."""

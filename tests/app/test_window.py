@@ -318,7 +318,7 @@ def test_while_the_robot_moves_the_window_goes_on_without_snapshots_and_rests_af
     qtbot.waitUntil(lambda: ages.add(view.model.age_s) or len(ages) > 4, timeout=10_000)
     assert view.model.rows_done == pytest.approx(2.0)
     window.take(snapshot())
-    assert not window._pulse.isActive()
+    qtbot.waitUntil(lambda: not window._pulse.isActive(), timeout=10_000)
 
 
 def test_a_button_taken_by_the_editor_is_not_acted_on(window: Any, port: Any) -> None:

@@ -93,6 +93,9 @@ class ScriptedOperator(Chooser):
         if sim.is_holding(task.movable):
             self._tries = 0
             return self._carry(task.movable, task.place)
+        off = sim.object_pose(task.movable)[0] - sim.place_pose(task.place)
+        if sim.gripper_command > 0.5 and np.abs(off).max() < 0.045:
+            return Command(None, gripper=Gripper.OPEN), "it stands there, let go"
         others = [m for m in MOVABLES if m != task.movable]
         if any(sim.is_holding(m) for m in others):
             return Command(None, gripper=Gripper.OPEN), "wrong thing, let go"

@@ -8,6 +8,7 @@ Unsteered is white with a diamond, learned has a star. Colour repeats what glyph
 `project_fan` is pure geometry (image pixels, tested against the renderer); `paint_fan` draws. GUI thread.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -276,18 +277,19 @@ def _paint_end(painter: QtGui.QPainter, points: np.ndarray, colour: str, alpha: 
     finite = points[np.isfinite(points).all(axis=1)]
     if len(finite) < 2:
         return
-    tip, heading = finite[-1], _heading(finite)
-    across = np.array([-heading[1], heading[0]])
-    head = [tip + heading * 7, tip - heading * 4 + across * 6, tip - heading * 4 - across * 6]
+    (x, y), (hx, hy) = finite[-1].tolist(), _heading(finite).tolist()
+
+    def at(along: float, across: float) -> QtCore.QPointF:
+        return QtCore.QPointF(x + hx * along - hy * across, y + hy * along + hx * across)
+
     painter.setPen(_pen(theme.colour(theme.HALO, alpha), 2.0))
     painter.setBrush(theme.colour(colour, alpha))
-    painter.drawPolygon(QtGui.QPolygonF([QtCore.QPointF(*map(float, p)) for p in head]))
+    painter.drawPolygon(QtGui.QPolygonF([at(7, 0), at(-4, 6), at(-4, -6)]))
     gap = 2.0 if is_closing else 7.0
     for width, ink in ((4.5, theme.HALO), (2.0, colour)):
         painter.setPen(_pen(theme.colour(ink, alpha), width))
-        for side in (1, -1):
-            a, b = tip + heading * 9 + across * gap * side, tip + heading * 15 + across * gap * side
-            painter.drawLine(QtCore.QPointF(*map(float, a)), QtCore.QPointF(*map(float, b)))
+        for side in (gap, -gap):
+            painter.drawLine(at(9, side), at(15, side))
 
 
 def _heading(points: np.ndarray) -> np.ndarray:
@@ -310,20 +312,21 @@ def place_caps(
     low = np.array([bounds.left(), bounds.top()]) + sizes / 2 + 2
     high = np.array([bounds.right(), bounds.bottom()]) - sizes / 2 - 2
     centres = np.clip(centres, low, high)
+    boxes = sizes.tolist()
     for _ in range(40):
         is_moved = False
-        for i in range(len(centres)):
-            for j in range(i + 1, len(centres)):
-                gap = centres[i] - centres[j]
-                overlap = (sizes[i] + sizes[j]) / 2 + 3 - np.abs(gap)
-                if (overlap > 0).all():
-                    axis = int(np.argmin(overlap))
-                    push = np.zeros(2)
-                    push[axis] = (overlap[axis] / 2 + 0.5) * (1.0 if gap[axis] >= 0 else -1.0)
-                    centres[i] += push
-                    centres[j] -= push
-                    is_moved = True
-        centres = np.clip(centres, low, high)
+        # Plain numbers: a pair is too little work for arrays.
+        spots: list[list[float]] = centres.tolist()
+        for i, j in itertools.combinations(range(len(spots)), 2):
+            gap = [a - b for a, b in zip(spots[i], spots[j], strict=True)]
+            overlap = [(a + b) / 2 + 3 - abs(g) for a, b, g in zip(boxes[i], boxes[j], gap, strict=True)]
+            if min(overlap) > 0:
+                axis = int(overlap[1] < overlap[0])
+                push = (overlap[axis] / 2 + 0.5) * (1.0 if gap[axis] >= 0 else -1.0)
+                spots[i][axis] += push
+                spots[j][axis] -= push
+                is_moved = True
+        centres = np.clip(spots, low, high)
         if not is_moved:
             break
     return centres

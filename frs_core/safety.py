@@ -11,7 +11,7 @@ Pure functions without state; called from the inference worker and from the worl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -20,6 +20,11 @@ from frs_core import kinematics
 from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace
 from frs_core.observation import Observation
 from frs_core.worlds.base import WorldSpec
+
+_HAIR = 1e-4
+"""Metres outside the box that a joint step may end: joints follow a wall in small arcs."""
+_PARTS = 4
+"""Of a joint step that would pass a wall. 8 gain little over 4."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +167,7 @@ def _limit_joint_step(
         reasons.append(f"the limit of joint {int(np.argmax(np.abs(target - q - limited))) + 1}")
     limited = target - q
     T_flange_tcp = np.linalg.inv(kinematics.flange_pose(q)) @ observation.T_base_tcp
-    most_outside = max(float(_outside(observation.p_tcp, limits)), 1e-4)
+    most_outside = max(float(_outside(observation.p_tcp, limits)), _HAIR)
 
     def leaves(dq: Float[np.ndarray, " 7"]) -> bool:
         p = (kinematics.flange_pose(q + dq) @ T_flange_tcp)[:3, 3]
@@ -170,10 +175,11 @@ def _limit_joint_step(
 
     if leaves(limited):
         reasons.append("the workspace")
-        limited = _along_the_wall(limited, observation=observation, T_flange_tcp=T_flange_tcp, limits=limits)
-        limited = np.clip(q + limited, low, high) - q
-        if leaves(limited):
-            limited[:] = 0.0
+        slid = _along_the_wall(limited, observation=observation, T_flange_tcp=T_flange_tcp, limits=limits)
+        slid = np.clip(q + slid, low, high) - q
+        # What is still outside (a singular arm, a joint limit) goes less far; standing still is inside.
+        shares = (share * slid for share in (1.0, 0.75, 0.5, 0.25, 0.1))
+        limited = next((dq for dq in shares if not leaves(dq)), np.zeros(7))
     return limited
 
 
@@ -184,15 +190,35 @@ def _along_the_wall(
     T_flange_tcp: Float[np.ndarray, "4 4"],
     limits: Limits,
 ) -> Float[np.ndarray, " 7"]:
-    """Return a joint step whose tool stays in the box instead of passing its wall, no longer than the one asked for."""
-    slid = step.copy()
-    for _ in range(2):
-        J, T = kinematics.tool_jacobian(observation.q + slid, T_flange_tcp)
-        back = np.zeros(6)
-        back[:3] = _into_box(T[:3, 3], observation.p_tcp, limits) - T[:3, 3]
-        slid = slid + J.T @ np.linalg.solve(J @ J.T + 1e-4 * np.eye(6), back)
-    longest, asked = float(np.abs(slid).max()), float(np.abs(step).max())
-    return slid * min(1.0, asked / max(longest, 1e-9))
+    """Return a joint step whose tool stays in the box instead of passing its wall, no longer than the one asked for.
+
+    The way leads a hair inside the wall: joints follow it in small arcs, and at the very edge nothing would be left but to stand.
+    """
+    p = observation.p_tcp
+    hair = np.minimum(_HAIR, 0.25 * (limits.workspace_high - limits.workspace_low))
+    inner = replace(limits, workspace_low=limits.workspace_low + hair, workspace_high=limits.workspace_high - hair)
+    start = p if _outside(p, limits) > _HAIR else np.clip(p, inner.workspace_low, inner.workspace_high)
+
+    def walked(step: Float[np.ndarray, " 7"]) -> Float[np.ndarray, " 7"]:
+        # In parts, each brought back before the next: a long one would end too far behind the wall for a straight way back.
+        dq = np.zeros(7)
+        for _ in range(_PARTS):
+            dq = dq + step / _PARTS
+            for _ in range(2):
+                J, T = kinematics.tool_jacobian(observation.q + dq, T_flange_tcp)
+                back = np.append(_into_box(T[:3, 3], start, inner) - T[:3, 3], np.zeros(3))
+                dq = dq + J.T @ np.linalg.solve(J @ J.T + 1e-4 * np.eye(6), back)
+        return dq
+
+    asked, share, slid = float(np.abs(step).max()), 1.0, step
+    for _ in range(3):
+        slid = walked(share * step)
+        longest = float(np.abs(slid).max())
+        if longest <= asked:
+            return slid
+        # Made shorter by asking for less: scaling would cut the way back short.
+        share *= 0.98 * asked / longest
+    return slid * min(1.0, asked / float(np.abs(slid).max()))
 
 
 def _outside(points: Float[np.ndarray, "*b 3"], limits: Limits) -> Float[np.ndarray, "*b"]:

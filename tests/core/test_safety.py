@@ -75,6 +75,43 @@ def test_no_joint_action_takes_the_tool_out_of_the_workspace(numbers: list[float
     assert (after <= p + 0.0102).all()
 
 
+def joints_moved(observation: Observation, q: np.ndarray) -> Observation:
+    T_flange_tcp = np.linalg.inv(kinematics.flange_pose(observation.q)) @ observation.T_base_tcp
+    return dataclasses.replace(observation, q=q, T_base_tcp=kinematics.flange_pose(q) @ T_flange_tcp)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(-1, 1), min_size=7, max_size=7).filter(lambda v: max(map(abs, v)) > 0.1),
+    st.lists(st.floats(0.001, 0.06), min_size=6, max_size=6),
+    st.floats(0.02, 0.4),
+    st.sampled_from([ActionKind.JOINT_VELOCITY, ActionKind.JOINT_POSITION]),
+)
+def test_pushing_on_against_a_corner_neither_leaves_the_box_nor_sticks_nor_bounces(
+    direction: list[float], room: list[float], speed: float, kind: ActionKind
+) -> None:
+    observation = WORLD.observe()
+    p = observation.p_tcp
+    box = dataclasses.replace(LIMITS, workspace_low=p - room[:3], workspace_high=p + room[3:])
+    dq = JOINT_STEP * speed * np.array(direction) / max(map(abs, direction))
+    for _ in range(8):
+        asked = joints_moved(observation, observation.q + dq).p_tcp
+        action = dq / JOINT_STEP if kind is ActionKind.JOINT_VELOCITY else observation.q + dq
+        sent, reasons = limit_action(np.append(action, 0.0), kind, observation=observation, limits=box)
+        step = sent[:7] * JOINT_STEP if kind is ActionKind.JOINT_VELOCITY else sent[:7] - observation.q
+        after = joints_moved(observation, observation.q + step)
+        assert np.abs(step).max() <= np.abs(dq).max() + 1e-9
+        assert (after.p_tcp >= box.workspace_low - 1.01e-4).all()
+        assert (after.p_tcp <= box.workspace_high + 1.01e-4).all()
+        if reasons == ("the workspace",):
+            wish = np.clip(asked, box.workspace_low, box.workspace_high) - observation.p_tcp
+            moved = after.p_tcp - observation.p_tcp
+            assert moved @ wish >= -3e-4 * np.linalg.norm(wish)
+            if np.linalg.norm(wish) > 0.005:
+                assert moved @ wish > 0.02 * (wish @ wish)
+        observation = after
+
+
 def test_an_action_inside_the_limits_is_sent_unchanged() -> None:
     action = np.array([0.01, -0.01, 0.005, 0.02, 0, 0, 0.5])
     sent, reasons = limit_action(action, ActionKind.EE_DELTA, observation=WORLD.observe(), limits=LIMITS)

@@ -36,6 +36,8 @@ class Facts:
     """Of the policy; empty until it is loaded."""
     policy_loader: str = ""
     """Registry name of the policy, for helpers in other processes; empty = they cannot load it."""
+    action_space: str = ""
+    """What the policy was turned to; empty = its own."""
     can_evaluate: bool = False
     """Whether fresh episodes can be run in the background to compare policies."""
     root: Path | None = None

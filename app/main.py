@@ -111,6 +111,7 @@ def run(
         root=root,
         drivers=drivers_of(world, script, vlm=vlm),
         policy_loader=policy if can_load or ":" in policy else "",
+        action_space=action_space,
         can_evaluate=world in ("tabletop", "libero") and not world_arguments and can_load,
     )
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from frs_core.errors import ConfigError
-from frs_core.policies import load_policy
+from frs_core.policies import in_action_space, load_policy
 from frs_core.serving.door import DoorSettings, is_loopback
 from frs_core.serving.server import PolicyService, build_door
 
@@ -25,6 +25,7 @@ def serve(
     policy: str = "tabletop",
     path: str | None = None,
     device: str | None = None,
+    action_space: str = "",
     host: str = "127.0.0.1",
     port: int = 8000,
     token_file: Path | None = None,
@@ -42,6 +43,8 @@ def serve(
         policy: Policy name.
         path: Its weights; default the policy's own.
         device: Where it computes, such as cuda or cpu; default the policy's own choice.
+        action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints, for openpi's clients
+            and for cockpits alike; default its own.
         host: Address to listen on; 0.0.0.0 is every network this machine is in.
         port: Port to listen on; 0 takes any free one.
         token_file: File whose first line is the token clients must send.
@@ -66,13 +69,15 @@ def serve(
         message_bytes=message_mb * 2**20,
     )
     options = {"path": path, "device": device}
-    loaded = load_policy(policy, **{name: value for name, value in options.items() if value is not None})
+    given = {name: value for name, value in options.items() if value is not None}
+    loaded = in_action_space(load_policy(policy, **given), action_space)
     try:
         started = time.monotonic()
         PolicyService(loaded).warm_up()
         spec = loaded.spec
         console.print(
-            f"[bold]{escape(spec.name)}[/] · {spec.horizon} x {spec.width} · cameras {', '.join(spec.cameras)} · "
+            f"[bold]{escape(spec.name)}[/] · {spec.horizon} x {spec.width} · {spec.action_space.kind.value} · "
+            f"cameras {', '.join(spec.cameras)} · "
             f"warmed up in {time.monotonic() - started:.1f} s"
         )
         door = build_door(loaded, settings)

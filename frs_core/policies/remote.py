@@ -38,6 +38,7 @@ from frs_core.errors import (
 )
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
+from frs_core.policies.joints import in_action_space
 from frs_core.serving.client import ClientSettings, WireClient
 from frs_core.serving.metadata import DROID_OBSERVATION, ServerFacts, droid_space, read_metadata, with_cameras
 from frs_core.serving.observations import DROID_IMAGE, blank_droid_message, droid_message, pack_observation
@@ -65,8 +66,8 @@ def load(
     warm_up_timeout_s: float = 180.0,
     message_bytes: int = 32 * 2**20,
     tls_ca: Path | None = None,
-) -> "RemotePolicy":
-    """Return the policy behind a server's address.
+) -> FlowPolicy:
+    """Return the policy behind a server's address: a `RemotePolicy`, acting in joints where the server says so.
 
     Args:
         url: ws://host:port, or wss:// with TLS; None = a server on this machine.
@@ -94,7 +95,8 @@ def load(
             probe = client.ask(blank_droid_message(), timeout_s=warm_up_timeout_s, has_ids=False)
             spec = _stock_spec(metadata, probe, space=kind, cameras=(exterior, wrist))
             return StockPolicy(client, spec, answer_timeout_s=answer_timeout_s)
-        return RemotePolicy(client, facts, answer_timeout_s=answer_timeout_s, exterior=exterior, wrist=wrist)
+        policy = RemotePolicy(client, facts, answer_timeout_s=answer_timeout_s, exterior=exterior, wrist=wrist)
+        return in_action_space(policy, facts.acts_in)
     except BaseException:
         client.close()
         raise
@@ -261,7 +263,7 @@ class StockPolicy(RemotePolicy):
             spec: made of the server's first answer.
             answer_timeout_s: for each sample, seconds.
         """
-        facts = ServerFacts(spec, SteeringPlan(), DROID_OBSERVATION, ())
+        facts = ServerFacts(spec, SteeringPlan(), DROID_OBSERVATION, (), "")
         exterior, wrist = spec.cameras
         super().__init__(client, facts, answer_timeout_s=answer_timeout_s, exterior=exterior, wrist=wrist)
 

@@ -36,17 +36,24 @@ class ServerFacts:
     plan: SteeringPlan
     observation: str
     """OWN_OBSERVATION or DROID_OBSERVATION."""
+    acts_in: str
+    """The action space the robot is to be driven in; empty = the spec's own."""
     operations: tuple[str, ...]
 
 
 def build_metadata(spec: PolicySpec, plan: SteeringPlan) -> dict[str, Any]:
-    """Return what our server sends on connect."""
-    space = spec.action_space
+    """Return what our server sends on connect.
+
+    Steering happens in the flow's space, so that is the one described. `acts_in` tells where a policy of tool deltas shall end up;
+    the client turns the chunks (`policies.joints`), because it knows where the arm is when they come.
+    """
+    space = spec.flow
     return {
         "frs": {
             "protocol": PROTOCOL,
             "observation": OWN_OBSERVATION,
             "ops": list(OPERATIONS),
+            "acts_in": "" if spec.flow_space is None else spec.action_space.kind.value,
             "plan": json.dumps(plan.to_json()),
             "spec": {
                 "name": spec.name,
@@ -97,6 +104,7 @@ def read_metadata(message: Any, *, url: str) -> ServerFacts | None:
             plan=SteeringPlan.from_json(json.loads(str(facts.get("plan")))),
             observation=observation,
             operations=tuple(str(op) for op in facts.get("ops", ())),
+            acts_in=ActionKind(facts["acts_in"]).value if facts.get("acts_in") else "",
         )
     except ServingError as error:
         if type(error) is ServingError:

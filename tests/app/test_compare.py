@@ -30,6 +30,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, stop_after: int = 99
         tmp_path,
         world="tabletop",
         policy="tabletop",
+        action_space="joint_velocity",
         task="mug_on_plate",
         episodes=3,
         report=lambda r: reports.append(r),  # type: ignore[arg-type]
@@ -42,6 +43,7 @@ def test_both_methods_meet_the_same_fresh_scenes(monkeypatch: pytest.MonkeyPatch
     result, specs, reports = run(monkeypatch, tmp_path)
     assert (result.before, result.after) == ((0, 3), (3, 3))
     assert specs[0].methods == (BEFORE, AFTER)
+    assert specs[0].job.setup["action_space"] == "joint_velocity"
     assert specs[0].seeds == tuple(range(FIRST_SEED, FIRST_SEED + 3))
     assert [r.done for r in reports] == [1, 2, 3, 4, 5, 6]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
 from frs_core.actions import ActionKind
@@ -26,10 +27,11 @@ from frs_core.errors import (
     SteeringUnavailable,
 )
 from frs_core.observation import Observation
-from frs_core.policies import remote
+from frs_core.policies import in_action_space, remote
 from frs_core.policies.remote import RemotePolicy, StockPolicy
-from frs_core.serving.codec import pack
+from frs_core.serving.codec import pack, unpack
 from frs_core.serving.door import DoorSettings
+from frs_core.serving.observations import blank_droid_message
 from frs_core.serving.server import MAX_CONTEXTS, build_door
 from frs_core.steering import Method, Reference, SteeringPlan, gaussian
 from tests.fakes.openpi_server import droid_infer, stock_server
@@ -90,6 +92,28 @@ def test_a_remote_policy_gives_bit_for_bit_what_the_local_one_gives(
         )
         assert policy.last_timing["round_trip_ms"] > policy.last_timing["infer_ms"]
         policy.close()
+        policy.close()
+
+
+def test_a_policy_served_in_joints_steers_as_the_local_one_and_answers_openpis_clients_in_joints(
+    observation: Observation,
+) -> None:
+    local = in_action_space(ToyPolicy(), ActionKind.JOINT_VELOCITY)
+    rows = [reference_chunk(c, local.spec.flow, horizon=8, observation=observation)[0] for c in fan_commands()]
+    reference = Reference(torch.from_numpy(np.stack(rows)).float(), torch.ones(len(rows), 7, dtype=torch.bool))
+    with build_door(in_action_space(ToyPolicy(), ActionKind.JOINT_VELOCITY), DoorSettings(port=0)).running() as door:
+        policy = remote.load(f"ws://127.0.0.1:{door.port}")
+        assert repr(policy.spec) == repr(local.spec)
+        steered = policy.steer(policy.encode(observation), reference, policy.default_plan)
+        expected = local.steer(local.encode(observation), reference, local.default_plan)
+        torch.testing.assert_close(steered.chunk, expected.chunk, rtol=0, atol=0)
+        joints = policy.to_robot(steered.chunk, observation)
+        assert joints.shape == (len(rows), 8, 8)
+        np.testing.assert_array_equal(joints, local.to_robot(expected.chunk, observation))
+        with connect(f"ws://127.0.0.1:{door.port}", compression=None, proxy=None) as client:
+            client.recv(timeout=10)
+            client.send(pack(blank_droid_message()))
+            assert unpack(client.recv(timeout=10))["actions"].shape == (8, 8)
         policy.close()
 
 

@@ -36,6 +36,7 @@ def compare(
     *,
     world: str,
     policy: str,
+    action_space: str,
     task: str,
     episodes: int,
     report: Callable[[object], None],
@@ -47,6 +48,7 @@ def compare(
         noise_policy: folder of the saved policy.
         world: registry name of a simulated world.
         policy: registry name of the generalist.
+        action_space: what it is turned to; empty = its own.
         task: which task.
         episodes: how many per method.
         report: told a `Comparison` after each episode.
@@ -57,6 +59,7 @@ def compare(
     # The tensor library comes with it, and has no business on the thread that paints.
     from frs_core.evaluation.methods import find_method
     from frs_core.evaluation.runner import EvalSpec, run_evaluation
+    from frs_core.evaluation.setup import SetupSpec
     from frs_core.evaluation.worker import WorkerJob
 
     latest = Comparison((0, 0), (0, 0), 0, 2 * episodes, float("nan"))
@@ -89,7 +92,10 @@ def compare(
             methods=(BEFORE, AFTER),
             tasks=(task,),
             seeds=tuple(range(FIRST_SEED, FIRST_SEED + episodes)),
-            job=WorkerJob(setup={"world": world, "policy": policy}, learned=str(Path(scratch) / "learned")),
+            job=WorkerJob(
+                setup=SetupSpec(world, policy=policy, action_space=action_space).to_json(),
+                learned=str(Path(scratch) / "learned"),
+            ),
         )
         run_evaluation(spec, Path(scratch) / "results.jsonl", workers=1, on_progress=on_progress)
     if problems and not (counts[BEFORE][1] and counts[AFTER][1]):

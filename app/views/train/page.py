@@ -286,6 +286,7 @@ class TrainPage(LayoutPage):
                 path,
                 world=self._facts.world,
                 policy=self._facts.policy_loader,
+                action_space=self._facts.action_space,
                 task=task,
                 episodes=episodes,
                 report=report,

@@ -142,11 +142,13 @@ class Story:
             now = self._next_offer(picked)
             if _is_done(now) or now["episode"]["chunks"] >= self.max_chunks:
                 return self._label(now)
-            label, reason = self.eye.says(now)
-            self.film.key(label, reason)
+            command, reason = self.eye.says(now)
             try:
+                label = self.cockpit.word(command) if command is not None else "unsteered"
+                self.film.key(label, reason)
+                offer = self.cockpit.now["offer"]
                 self.cockpit.pick(label, timeout_s=5.0)
-                picked = now["offer"]
+                picked = offer or picked
             except TimeoutError:
                 # The press came while the window was busy; look again.
                 continue

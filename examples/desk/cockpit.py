@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from desk.screen import Screen
+from frs_core.directions import Command, Gripper
 
 Status = dict[str, Any]
 KEYS = {
@@ -32,6 +33,8 @@ KEYS = {
     "stay/open": "j",
 }
 """X names of the keys that pick; the default map."""
+GRIPPER_KEYS = {Gripper.OPEN: "o", Gripper.CLOSE: "k", Gripper.POLICY: "shift+g"}
+"""What directed commands say about the gripper."""
 
 MAX_HOLDS = 60
 
@@ -215,11 +218,18 @@ class Cockpit:
         """Label the open episode: "ctrl+Return" or "ctrl+BackSpace"."""
         return self.until("the episode is kept", lambda s: s["episode"]["number"] == 0, key, wait_s=10.0)
 
+    def word(self, command: Command, *, timeout_s: float = 3.0) -> str:
+        """Bring the gripper's part of a directed command on offer by its key; return the label that answers the command."""
+        if command.direction is not None:
+            key = GRIPPER_KEYS[command.gripper]
+            self.until(f"{command.label} on offer", lambda s: command.label in s["offered"], key, wait_s=timeout_s)
+        return command.label
+
     def pick(self, label: str, *, timeout_s: float = 20.0) -> None:
         """Press the key that picks a candidate; return once the pick is taken."""
         now = self.now
         picks = now["counters"]["picks"]
-        where, _, amount = label.partition("/")
+        where, amount = (*label.split("/"), "")[:2]
         key = KEYS.get(label) or KEYS[where]
         is_other = label not in KEYS and amount != now["next"]["amount"]
         if is_other:

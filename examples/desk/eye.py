@@ -5,7 +5,7 @@ open episode holds the simulator's exact state before each chunk and the actions
 the first and stepped through the second stands where the robot stands, bit for bit. Before the first chunk, task and scene
 number rebuild the scene.
 
-Example: `Eye(data).says(status)` -> ("left/more", "towards the can").
+Example: `Eye(data).says(status)` -> (Command(LEFT, MORE), "towards the can").
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from frs_core.actions import ActionKind
+from frs_core.directions import Command
 from frs_core.episodes.journal import read_journal
 from frs_core.episodes.layout import journal_path
-from frs_core.worlds.tabletop.operator import ScriptedOperator, answer
+from frs_core.worlds.tabletop.operator import ScriptedOperator
 from frs_core.worlds.tabletop.sim import TabletopSim
 
 
@@ -39,15 +40,14 @@ class Eye:
         self._operator = ScriptedOperator(_Twin(self._sim))  # pyright: ignore[reportArgumentType]
         self._episode = ""
 
-    def says(self, status: dict[str, Any]) -> tuple[str, str]:
-        """Return the label to pick and why, at an offer of a recorded episode."""
+    def says(self, status: dict[str, Any]) -> tuple[Command | None, str]:
+        """Return what to say (None: let the policy act) and why, at an offer of a recorded episode."""
         episode = status["episode"]
         if episode["name"] != self._episode:
             self._episode = episode["name"]
             self._operator.begin(None)  # pyright: ignore[reportArgumentType]
         self._stand(episode)
-        command, reason = self._operator._say()
-        return ("unsteered" if command is None else answer(command, status["offered"])), reason
+        return self._operator.say()
 
     def _stand(self, episode: dict[str, Any]) -> None:
         """Bring the second simulator to where the robot stands."""

@@ -77,7 +77,7 @@ class Film:
 
     def key(self, label: str, reason: str = "") -> None:
         """Show which key is pressed for a pick."""
-        where, _, amount = label.partition("/")
+        where, amount = (*label.split("/"), "")[:2]
         name = KEY_NAMES.get(label) or KEY_NAMES.get(where, label)
         title, _, _ = self._caption
         self._caption = (title, reason, f"⇧ {name}" if amount == "less" else name)

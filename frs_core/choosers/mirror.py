@@ -3,19 +3,22 @@
 Problem: the script watches the simulator, and the simulator is elsewhere. Idea: the world sends its exact state at every chunk
 boundary (that is what "back one chunk" uses); a twin simulator without cameras is set to it before the script is asked.
 
-Example: `choosers={Driver.SCRIPTED: MirrorOperator(lambda: session.boundary_state)}`. Runs on the chooser worker's thread; the
-twin is built there on the first question, 0.3 s.
+Example: `choosers={Driver.SCRIPTED: MirrorOperator(lambda: session.boundary_state)}`. The twin is built on the chooser worker's
+thread when the first episode begins, 0.3 s; looking takes 1 ms, on any thread.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from frs_core.choosers.base import Choice, Chooser
+from frs_core.directions import Command
 from frs_core.events import Fan
 from frs_core.observation import Observation
 
 if TYPE_CHECKING:
+    from frs_core.worlds.tabletop.operator import ScriptedOperator
     from frs_core.worlds.tabletop.sim import TabletopSim
 
 
@@ -36,25 +39,57 @@ class MirrorOperator(Chooser):
     def __init__(self, state: Callable[[], bytes | None]) -> None:
         """Remember where states come from."""
         self._state = state
-        self._sim: TabletopSim | None = None
-        self._operator: Any = None
+        self._lock = threading.Lock()
+        self._twin: _Twin | None = None
+        self._operator: ScriptedOperator | None = None
+        self._seen: bytes | None = None
+        self._said: tuple[Command | None, str] = (None, "")
 
     def begin(self, observation: Observation) -> None:
-        """Forget the last episode."""
-        if self._operator is not None:
+        """Forget the last episode; build the twin before the first one."""
+        self._build()
+        with self._lock:
+            assert self._operator is not None
             self._operator.begin(observation)
+            self._seen = None
+
+    def wants(self, observation: Observation) -> tuple[Command, ...] | None:
+        """Return what it is about to say, so that a word about the gripper is on offer too; None while it knows nothing."""
+        if self._twin is None or not self._look():
+            return None
+        command = self._said[0]
+        return () if command is None else (command,)
 
     def choose(self, fan: Fan) -> Choice | None:
         """Return what a person would say; None when the world's state is not known."""
+        self._build()
+        if not self._look():
+            return None
+        from frs_core.worlds.tabletop.operator import answer
+
+        command, reason = self._said
+        label = answer(command, fan)
+        return Choice(label, reason) if label in fan else None
+
+    def _build(self) -> None:
+        with self._lock:
+            if self._twin is None:
+                from frs_core.worlds.tabletop.operator import ScriptedOperator
+                from frs_core.worlds.tabletop.sim import TabletopSim
+
+                twin = _Twin(TabletopSim())
+                self._operator = ScriptedOperator(twin)  # pyright: ignore[reportArgumentType]
+                self._twin = twin
+
+    def _look(self) -> bool:
+        """Decide once per chunk boundary; return whether there is one."""
         state = self._state()
         if state is None:
-            return None
-        if self._sim is None:
-            from frs_core.worlds.tabletop.operator import ScriptedOperator
-            from frs_core.worlds.tabletop.sim import TabletopSim
-
-            self._sim = TabletopSim()
-            self._operator = ScriptedOperator(_Twin(self._sim))  # pyright: ignore[reportArgumentType]
-        self._sim.restore(state)
-        choice = self._operator.choose(fan)
-        return choice if choice.label in fan else None
+            return False
+        with self._lock:
+            if state is not self._seen:
+                assert self._twin is not None
+                assert self._operator is not None
+                self._twin.sim.restore(state)
+                self._said, self._seen = self._operator.say(), state
+        return True

@@ -20,12 +20,26 @@ def test_the_twin_gives_the_same_answer_as_the_operator_beside_the_world(task: s
     stage = Stage()
     stage.sim.reset(task, seed=seed)
     beside = ScriptedOperator(stage)  # type: ignore[arg-type]
-    mirror = MirrorOperator(stage.sim.snapshot)
+    state = stage.sim.snapshot()
+    mirror = MirrorOperator(lambda: state)
     said = beside.choose(sample_fan())
     mirrored = mirror.choose(sample_fan())
     assert mirrored is not None
     assert mirrored.label == said.label
     assert mirrored.reason == said.reason
+
+
+def test_what_it_will_say_can_be_put_on_offer_once_the_twin_is_built() -> None:
+    stage = Stage()
+    stage.sim.reset("mug_on_plate", seed=3)
+    state = stage.sim.snapshot()
+    mirror = MirrorOperator(lambda: state)
+    observation = sample_fan().observation
+    assert mirror.wants(observation) is None
+    mirror.begin(observation)
+    asked = mirror.wants(observation)
+    assert asked == ScriptedOperator(stage).wants(observation)  # type: ignore[arg-type]
+    assert mirror.wants(observation) == asked, "asked twice at one boundary, it changed its mind"
 
 
 def test_without_a_state_it_is_a_persons_turn() -> None:

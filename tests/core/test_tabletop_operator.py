@@ -23,7 +23,7 @@ def test_a_thing_in_the_hand_is_lifted_with_the_gripper_told_to_stay_closed(
     stage.sim.reset(task, seed=3)
     held = stage.sim.task.movable
     monkeypatch.setattr(stage.sim, "is_holding", lambda name=None: name in (None, held))
-    command, _ = ScriptedOperator(stage)._say()  # type: ignore[arg-type]
+    command, _ = ScriptedOperator(stage).say()  # type: ignore[arg-type]
     assert command == Command(Direction.UP, Amount.MORE, Gripper.CLOSE)
 
 

@@ -60,17 +60,18 @@ class ScriptedOperator(Chooser):
 
     def wants(self, observation: Observation) -> tuple[Command, ...]:
         """Return the one command it is about to say, or none when the policy shall act."""
-        self._said = self._say()
+        self._said = self.say()
         command = self._said[0]
         return () if command is None else (command,)
 
     def choose(self, fan: Fan) -> Choice:
         """Return what a person would say."""
-        command, reason = self._said or self._say()
+        command, reason = self._said or self.say()
         self._said = None
-        return Choice(UNSTEERED if command is None else answer(command, fan), reason)
+        return Choice(answer(command, fan), reason)
 
-    def _say(self) -> tuple[Command | None, str]:
+    def say(self) -> tuple[Command | None, str]:
+        """Return the command for what it sees now (None: let the policy act) and a few words why; once per chunk."""
         if self._wrong and self._rng.random() < self._wrong:
             return Command(list(Direction)[self._rng.integers(6)], Amount.LESS), "by mistake"
         return self._decide()
@@ -215,14 +216,16 @@ def _amount(distance: float) -> Amount:
     return Amount.MORE if distance > FAR else Amount.LESS
 
 
-def answer(command: Command, offered: Container[str]) -> str:
+def answer(command: Command | None, offered: Container[str]) -> str:
     """Return the label on offer that answers a command.
 
     Where none speaks of the gripper, the same direction with the gripper left to the policy; else the unsteered one.
 
     Args:
-        command: what is said.
+        command: what is said; None lets the policy act.
         offered: a fan, or its labels.
     """
+    if command is None:
+        return UNSTEERED
     plain = Command(command.direction, command.amount)
     return next((c.label for c in (command, plain) if c.label in offered), UNSTEERED)

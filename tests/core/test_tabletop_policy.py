@@ -81,7 +81,7 @@ def test_a_world_without_its_cameras_is_refused(policy: TabletopPolicy, world: T
 def test_foreign_features_and_noises_are_refused(policy: TabletopPolicy, world: TabletopWorld) -> None:
     with pytest.raises(ShapeMismatch, match="another policy"):
         policy.context_from_features(np.zeros(3, dtype=np.float32))
-    with pytest.raises(ShapeMismatch, match="policy.spec"):
+    with pytest.raises(ShapeMismatch, match=r"policy\.spec"):
         policy.denoise(policy.encode(world.observe()), torch.zeros(1, 5, 7))
 
 

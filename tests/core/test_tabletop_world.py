@@ -205,11 +205,14 @@ def test_a_camera_that_repeats_itself_while_the_arm_moves_is_found_out(world: Ta
         def render(self) -> np.ndarray:
             return frozen
 
+    def move_and_look() -> None:
+        for _ in range(30):
+            world.step(np.array([0.0, 0.02, 0, 0, 0, 0, 0]), ActionKind.EE_DELTA)
+            world._cameras.render("left")
+
     renderer, world._cameras._renderer = world._cameras._renderer, Frozen()  # type: ignore[assignment]
     try:
         with pytest.raises(CameraStale, match="repeats one picture"):
-            for _ in range(30):
-                world.step(np.array([0.0, 0.02, 0, 0, 0, 0, 0]), ActionKind.EE_DELTA)
-                world._cameras.render("left")
+            move_and_look()
     finally:
         world._cameras._renderer = renderer

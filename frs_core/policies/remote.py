@@ -263,7 +263,7 @@ class StockPolicy(RemotePolicy):
             spec: made of the server's first answer.
             answer_timeout_s: for each sample, seconds.
         """
-        facts = ServerFacts(spec, SteeringPlan(), DROID_OBSERVATION, (), "")
+        facts = ServerFacts(spec, SteeringPlan(), DROID_OBSERVATION, ())
         exterior, wrist = spec.cameras
         super().__init__(client, facts, answer_timeout_s=answer_timeout_s, exterior=exterior, wrist=wrist)
 

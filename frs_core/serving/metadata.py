@@ -36,9 +36,9 @@ class ServerFacts:
     plan: SteeringPlan
     observation: str
     """OWN_OBSERVATION or DROID_OBSERVATION."""
-    acts_in: str
-    """The action space the robot is to be driven in; empty = the spec's own."""
     operations: tuple[str, ...]
+    acts_in: str = ""
+    """The action space the robot is to be driven in; empty = the spec's own."""
 
 
 def build_metadata(spec: PolicySpec, plan: SteeringPlan) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Make every picture of the cockpit in docs/images from a running cockpit, so that none goes stale.
 
     python examples/screenshots.py                     # needs a display; Xvfb with a window manager will do
+    QT_SCALE_FACTOR=2 python examples/screenshots.py   # the layouts on a screen of twice the density, as *_x2.png
     python examples/screenshots.py --policy my:load    # with another generalist
 
 Starts the embedded world, records three short episodes into a scratch folder, then takes Drive, Review and Train in both
@@ -70,7 +71,8 @@ class Tour:
         yield from self._until(self._has_fan)
         for theme in ("dark", "light"):
             window.use_theme(theme)
-            for name, size in SIZES.items():
+            sizes = SIZES if window.devicePixelRatio() == 1 else {"1280x800": SIZES["1280x800"]}
+            for name, size in sizes.items():
                 window.resize(*size)
                 for layout in ("drive", "review", "train"):
                     window.show_layout(layout)

@@ -178,6 +178,20 @@ class AuthorityDelegate(QtWidgets.QStyledItemDelegate):
         )
 
 
+class WarningDelegate(QtWidgets.QStyledItemDelegate):
+    """Shows the sign alone where the words do not fit; the tooltip has them."""
+
+    def initStyleOption(self, option: QtWidgets.QStyleOptionViewItem | None, index: QtCore.QModelIndex) -> None:
+        """Shorten the text to what fits."""
+        super().initStyleOption(option, index)
+        if (
+            option is not None
+            and option.text
+            and option.fontMetrics.horizontalAdvance(option.text) + 8 > option.rect.width()
+        ):
+            option.text = "⚠"
+
+
 class VerdictList(QtWidgets.QTableView):
     """The table with its behaviour."""
 
@@ -189,6 +203,7 @@ class VerdictList(QtWidgets.QTableView):
         self.rows_model = VerdictModel(cap_of)
         self.setModel(self.rows_model)
         self.setItemDelegateForColumn(COLUMNS.index("authority"), AuthorityDelegate(self))
+        self.setItemDelegateForColumn(COLUMNS.index("⚠"), WarningDelegate(self))
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.NoSelection)
         self.setShowGrid(False)
@@ -201,7 +216,7 @@ class VerdictList(QtWidgets.QTableView):
         vertical.setMinimumSectionSize(18)
         vertical.setDefaultSectionSize(19)
         horizontal.setMinimumSectionSize(30)
-        for column, width in enumerate((100, 48, 66, 66, 60, 52, 36)):
+        for column, width in enumerate((114, 56, 58, 58, 64, 48, 30)):
             self.setColumnWidth(column, width)
         horizontal.setStretchLastSection(True)
         horizontal.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

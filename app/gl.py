@@ -23,6 +23,9 @@ def pin_platform() -> bool:
         # Asking for an error after every call doubles the calls; shaders are checked by themselves.
         importlib.import_module("OpenGL").ERROR_CHECKING = False
         importlib.import_module("OpenGL.GL")
+        # Without error checks PyOpenGL 3.1.10 forgets to define this name, and MuJoCo, which loads EGL, cannot be imported.
+        egl = importlib.import_module("OpenGL.raw.EGL._errors")
+        egl._error_checker = getattr(egl, "_error_checker", None)
     except Exception as error:  # PyOpenGL raises many types where no GL library is installed.
         _log.warning("no OpenGL: %s", error)
         return False

@@ -102,3 +102,17 @@ bright = sum(image.pixelColor(x, y).lightness() > 150 for x in range(400) for y 
 raise SystemExit(0 if bright > 100 else 1)
 """
     assert subprocess.run([sys.executable, "-c", program], timeout=300, check=False).returncode == 0
+
+
+def test_the_twin_of_the_embedded_world_can_be_built_beside_the_window() -> None:
+    import subprocess
+    import sys
+
+    program = """
+from app.gl import pin_platform
+pin_platform()
+from frs_core.worlds.tabletop.sim import TabletopSim
+TabletopSim()
+"""
+    done = subprocess.run([sys.executable, "-c", program], timeout=100, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -27,6 +27,17 @@ def test_a_thing_in_the_hand_is_lifted_with_the_gripper_told_to_stay_closed(
     assert command == Command(Direction.UP, Amount.MORE, Gripper.CLOSE)
 
 
+def test_a_thing_that_stands_at_its_place_is_let_go_instead_of_grasped_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    stage.sim.reset("can_on_plate", seed=3)
+    plate = stage.sim.place_pose("plate")
+    monkeypatch.setattr(stage.sim, "object_pose", lambda name: (plate + [0.0, 0.0, 0.01], 0.0, 0.0))
+    monkeypatch.setattr(stage.sim, "is_done_now", lambda: False)
+    monkeypatch.setattr(stage.sim, "gripper_command", 1.0)
+    command, _ = ScriptedOperator(stage).say()  # type: ignore[arg-type]
+    assert command == Command(None, gripper=Gripper.OPEN)
+
+
 def test_without_gripper_words_on_offer_it_leaves_the_gripper_to_the_policy() -> None:
     said = Command(Direction.LEFT, Amount.LESS, Gripper.CLOSE)
     assert answer(said, ["left/less", "left/less/close"]) == "left/less/close"

@@ -54,6 +54,7 @@ def main() -> None:
     assert server.stdout is not None
     try:
         policy = load(f"ws://127.0.0.1:{int(server.stdout.readline())}")
+        assert isinstance(policy, RemotePolicy)
         bench(policy, psutil.Process(server.pid), requests=args.requests)
         policy.close()
     finally:

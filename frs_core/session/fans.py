@@ -126,7 +126,8 @@ class FanDesk:
             return None
         self._in_flight = None
         self._maker.cancel()
-        return PolicyError(f"The policy gave no answer within {patience:g} s. Resume to ask again, or reconnect.")
+        mend = "Reconnect to load it again" if self.spec is None else "Resume to ask again"
+        return PolicyError(f"The policy gave no answer within {patience:g} s. {mend}.")
 
     def _side(self, what: str, job: Callable[[], object]) -> None:
         self._side_ticket -= 1

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import cv2
 import msgpack
 import numpy as np
+import psutil
 import pytest
 import zmq
 
 from frs_core.worlds.droid.bridge import PROTOCOL, Bridge, BridgeError
 from tests.fakes.droid_env import SERIALS, FakeRobotEnv, make
-from tests.fakes.running_bridge import BRIDGE, bridge_thread
+from tests.fakes.running_bridge import BRIDGE, bridge_process, bridge_thread, end
 
 STILL = [0.0] * 8
 
@@ -324,6 +325,48 @@ def test_only_one_thread_ever_touches_the_robot(served) -> None:
     assert env.threads == serving
 
 
+def mutated(message: dict, rng: np.random.Generator) -> bytes:
+    """The message with a value replaced or bytes changed, cut or doubled."""
+    odd = (None, -1, 2**63, float("nan"), 1e308, "", "x" * 3000, b"\xff" * 50, [], {}, [[[]]], [1e9] * 8, True)
+    if rng.random() < 0.5:
+        key = list(message)[rng.integers(0, len(message))]
+        if key != "session":
+            message = {**message, key: odd[rng.integers(0, len(odd))]}
+        return msgpack.packb(message)
+    data = bytearray(msgpack.packb(message))
+    for at in rng.integers(0, len(data), rng.integers(1, 5)):
+        data[at] = rng.integers(0, 256)
+    cut = int(rng.integers(1, len(data) + 1))
+    return bytes(data[:cut] if rng.random() < 0.3 else data + data[cut:] if rng.random() < 0.3 else data)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_10000_mutated_messages_leave_a_bridge_alive_with_flat_memory() -> None:
+    process, address = bridge_process("--bind", "tcp://127.0.0.1:*", "--env", "tests.fakes.droid_env:make")
+    talker, rng, memory = Talker(address), np.random.default_rng(0), []
+    try:
+        for k in range(10_000):
+            if k % 500 == 0:
+                assert talker.hello()["ok"]
+                assert talker.ask("observe")["ok"]
+                memory.append(psutil.Process(process.pid).memory_info().rss / 2**20)
+            base = {
+                "id": k,
+                "session": talker.session,
+                "op": ("state", "observe", "step", "hold", "hello", "reset")[k % 6],
+            }
+            step = {"kind": "joint_velocity", "action": [0.1] * 8, "based_on": k, "token": "", "have": {"left": 1}}
+            answer = talker.raw(mutated({**base, **step}, rng))
+            assert answer["ok"] in (True, False)
+            assert answer["ok"] or (answer["code"] and answer["code"] != "robot"), answer
+        assert talker.ask("ping")["ok"]
+        assert memory[-1] - memory[4] < 8, memory
+    finally:
+        talker.close()
+        end(process)
+
+
 def test_nonsense_is_answered_and_never_ends_the_bridge(served) -> None:
     _, env, talker = served
     rng = np.random.default_rng(0)
@@ -339,5 +382,6 @@ def test_nonsense_is_answered_and_never_ends_the_bridge(served) -> None:
     assert talker.hello()["ok"]
     for op in (None, 3, "dance", ["x"]):
         assert talker.ask(op)["code"] == "bad_request"
-    assert talker.ask("observe", have=5)["ok"] is False
+    assert talker.ask("observe", have=5)["code"] == "bad_request"
+    assert talker.raw(msgpack.packb({"id": {5: 6}, "op": "ping"}))["id"] is None
     assert env.robot.commands == []

@@ -615,7 +615,7 @@ class Bridge:
                 ) from error
             if not isinstance(request, dict):
                 raise BridgeError("malformed", f"A request is a map, got {type(request).__name__}.", "")
-            number = request.get("id")
+            number = request.get("id") if isinstance(request.get("id"), int) else None
             answer = dict(self._dispatch(request), id=number, ok=True)
         except BridgeError as error:
             self.counters["malformed" if error.code == "malformed" else "refused"] += 1
@@ -707,6 +707,8 @@ class Bridge:
 
     def _observe(self, request):
         have = request.get("have") or {}
+        if not isinstance(have, dict):
+            raise BridgeError("bad_request", f"`have` is a map, got {type(have).__name__}.", "")
         frames = {name: camera.frame(self.image, have.get(name)) for name, camera in self.cameras.items()}
         return {"state": self.robot.state(), "frames": frames, "counters": self.counters}
 

@@ -23,6 +23,8 @@ from app.views.fan_overlay import MARK_SIZE, Curve, FanStyle, curve_at, mark_on,
 from frs_core.events import Candidate, Fan
 from frs_core.observation import Calibration, CameraFrame
 
+BADGE_ROOM = 28
+"""Logical pixels at the top that caps leave to the badge."""
 STALE_S = 0.5
 """Age from which a picture is marked as old. Guess: seven frames at 15 Hz."""
 
@@ -174,7 +176,8 @@ class CameraView(QtWidgets.QWidget):
                 self._fan = self._sheet(QtGui.QColor(0, 0, 0, 0))
                 on_fan = QtGui.QPainter(self._fan)
                 on_fan.setClipRect(area)
-                paint_fan(on_fan, self._curves, style=self.model.style, scale=scale, offset=offset, bounds=area)
+                below_badge = area.adjusted(0, BADGE_ROOM, 0, 0)
+                paint_fan(on_fan, self._curves, style=self.model.style, scale=scale, offset=offset, bounds=below_badge)
                 on_fan.end()
             painter.drawPixmap(0, 0, self._fan)
         painter.end()

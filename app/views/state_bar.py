@@ -235,7 +235,7 @@ class StateBar(QtWidgets.QFrame):
         value.setProperty("role", "value")
         value.setToolTip(tip)
         value.setAccessibleName(caption)
-        value.setMinimumWidth(68)
+        value.setMinimumWidth(78 if name == "loop" else 68)
         label = QtWidgets.QLabel(caption)
         label.setProperty("role", "caption")
         label.setToolTip(tip)

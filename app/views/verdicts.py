@@ -215,8 +215,8 @@ class VerdictList(QtWidgets.QTableView):
         vertical.hide()
         vertical.setMinimumSectionSize(18)
         vertical.setDefaultSectionSize(19)
-        horizontal.setMinimumSectionSize(30)
-        for column, width in enumerate((114, 56, 58, 58, 64, 48, 30)):
+        horizontal.setMinimumSectionSize(24)
+        for column, width in enumerate((112, 52, 68, 60, 62, 46, 28)):
             self.setColumnWidth(column, width)
         horizontal.setStretchLastSection(True)
         horizontal.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

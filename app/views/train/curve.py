@@ -23,7 +23,10 @@ class Curve(pg.PlotWidget):
         self.getAxis("bottom").enableAutoSIPrefix(False)
         self.hideButtons()
         self.setMouseEnabled(x=False, y=False)
-        self.addLegend(offset=(-10, 10))
+        self._legend = self.addLegend(offset=(-10, 10))
+        item = self.getPlotItem()
+        assert item is not None
+        item.layout.setContentsMargins(0, 8, 8, 0)  # Else the topmost number is cut.
         self._loss = self.plot([], [], name="training")
         self._held = self.plot([], [], name="held out", symbol="o", symbolSize=4)
         self._points: list[tuple[float, float, float]] = []
@@ -50,6 +53,7 @@ class Curve(pg.PlotWidget):
         self._loss.setPen(pg.mkPen(colours[0], width=2))
         self._held.setPen(pg.mkPen(colours[1], width=2, style=Qt.PenStyle.DashLine))
         self._held.setSymbolBrush(colours[1])
+        self._legend.setLabelTextColor(tokens.text)
 
     def _show(self) -> None:
         held = [(x, h) for x, _, h in self._points if math.isfinite(h)]

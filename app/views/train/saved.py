@@ -23,8 +23,13 @@ class SavedList(QtWidgets.QTreeWidget):
         self.setRootIsDecorated(False)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName("Saved noise policies")
-        for column, width in enumerate((28, 150, 190, 96)):
+        header = self.header()
+        assert header is not None
+        header.setMinimumSectionSize(24)
+        header.setStretchLastSection(False)
+        for column, width in enumerate((26, 130, 100, 88)):
             self.setColumnWidth(column, width)
+        header.setSectionResizeMode(2, QtWidgets.QHeaderView.ResizeMode.Stretch)
 
     def show_saved(self, saved: tuple[tuple[Path, Story], ...], *, fingerprint: str, in_use: str | None) -> None:
         """Show these; the one in use has a star, one of another policy cannot be chosen."""

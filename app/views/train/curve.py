@@ -47,13 +47,15 @@ class Curve(pg.PlotWidget):
         """Take the present colours."""
         tokens, colours = theme.current(), theme.plot_colours()
         self.setBackground(tokens.panel)
-        for name in ("left", "bottom"):
-            self.getAxis(name).setPen(tokens.line)
-            self.getAxis(name).setTextPen(tokens.dim)
+        for side in ("left", "bottom"):
+            self.getAxis(side).setPen(tokens.line)
+            self.getAxis(side).setTextPen(tokens.dim)
         self._loss.setPen(pg.mkPen(colours[0], width=2))
         self._held.setPen(pg.mkPen(colours[1], width=2, style=Qt.PenStyle.DashLine))
         self._held.setSymbolBrush(colours[1])
         self._legend.setLabelTextColor(tokens.text)
+        for _, name in self._legend.items:
+            name.setText(name.text)  # Drawn anew only then.
 
     def _show(self) -> None:
         held = [(x, h) for x, _, h in self._points if math.isfinite(h)]

@@ -1,6 +1,7 @@
 """The Train layout: what may teach, what is ticked, the card, saved policies, and one real training."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 from app.qt import Qt
 from app.views.train.card import BeforeAfter
 from app.views.train.chooser import TickModel
+from app.views.train.curve import Curve
 from app.views.train.page import folder_name
 from app.views.train.saved import SavedList, trained_on
 from frs_core.episodes import EpisodeStore
 from frs_core.events import LoadNoisePolicy, Outcome
-from frs_core.learning import Card, JobState, Story
+from frs_core.learning import Card, JobState, Progress, Story
 from tests.app.test_review import WAIT, record_some
 from tests.fakes.snapshots import snapshot
 
@@ -135,3 +137,14 @@ def test_training_runs_in_its_own_process_and_use_it_asks_the_session(
     assert "★" in page.saved.in_use_text.text()
     window.run("train.unload")
     assert port.of(LoadNoisePolicy)[-1] == LoadNoisePolicy(None)
+
+
+def test_the_second_pass_is_a_line_of_its_own(qtbot: Any) -> None:
+    curve = Curve()
+    qtbot.addWidget(curve)
+    for step, held in ((20, 1.2), (40, 1.1), (20, float("nan")), (40, float("nan"))):
+        curve.add(Progress(step, 40, 1.0, held, 0.0))
+    x, y = curve._loss.getData()
+    assert list(x) == [20, 40, 20, 20, 40]
+    assert math.isnan(y[2])
+    assert list(curve._held.getData()[1]) == [1.2, 1.1]

@@ -40,6 +40,9 @@ class Curve(pg.PlotWidget):
     def add(self, progress: Progress) -> None:
         """Draw one more report."""
         if math.isfinite(progress.loss):
+            # The second pass, on all episodes, begins anew: a line of its own.
+            if self._points and progress.step < self._points[-1][0]:
+                self._points.append((progress.step, math.nan, math.nan))
             self._points.append((progress.step, progress.loss, progress.held_out))
             self._show()
 
@@ -59,5 +62,5 @@ class Curve(pg.PlotWidget):
 
     def _show(self) -> None:
         held = [(x, h) for x, _, h in self._points if math.isfinite(h)]
-        self._loss.setData([p[0] for p in self._points], [p[1] for p in self._points])
+        self._loss.setData([p[0] for p in self._points], [p[1] for p in self._points], connect="finite")
         self._held.setData([p[0] for p in held], [p[1] for p in held])

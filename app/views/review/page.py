@@ -106,7 +106,7 @@ class ReviewPage(LayoutPage):
         self.main = _splitter(Qt.Orientation.Horizontal, self.episodes, right)
         self.main.setStretchFactor(0, 0)
         self.main.setStretchFactor(1, 1)
-        self._splitters = {pictures: [640, 300], below: [560, 380], right: [330, 380], self.main: [330, 950]}
+        self._splitters = {pictures: [640, 300], below: [530, 410], right: [330, 380], self.main: [330, 950]}
         self.reset_layout()
         outer = QtWidgets.QVBoxLayout(self)
         outer.setContentsMargins(6, 4, 6, 4)

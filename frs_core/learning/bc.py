@@ -11,7 +11,6 @@ Runs in the trainer's process.
 
 import abc
 import copy
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,14 +29,12 @@ from frs_core.learning.network import Inputs, SmallNet
 from frs_core.learning.progress import Card, OnProgress, ignore_progress
 from frs_core.learning.provenance import make_story
 from frs_core.learning.settings import BcSettings, Loss, TrainKind, from_json, to_json
+from frs_core.learning.small_flow import draw, extra_size, flow_matching
 from frs_core.learning.story import Story, check_fingerprint, read_story
 from frs_core.learning.table import TrainingTable, split
 from frs_core.observation import Observation
 from frs_core.policies.base import Context
-from frs_core.steering import gaussian
 
-TIME_FREQUENCIES = 8
-"""Pairs of sine and cosine that tell the flow's network the time."""
 MEAN_KEY, STD_KEY = "action.mean", "action.std"
 
 
@@ -133,19 +130,12 @@ def train_bc(
     def data(part: TrainingTable) -> Data:
         return Data(Inputs.of(part, settings.inputs, device=device), scale.standardise(part.chunk).to(device))
 
-    # 3. Regression, or flow matching: from x_t = (1 - t) noise + t chunk tell the chunk; the velocity follows from it. Asked for
-    # the velocity itself, so small a network spends itself on passing 112 numbers of noise through.
+    # 3. Regression, or flow matching.
     def regression(network: SmallNet, batch: Data) -> Tensor:
         mean, log_std = _mean_and_log_std(network(batch.inputs), settings)
         if log_std is None:
             return (mean - batch.target).square().mean()
         return (0.5 * ((mean - batch.target) / log_std.exp()).square() + log_std).mean()
-
-    def flow_matching(network: SmallNet, batch: Data) -> Tensor:
-        noise = torch.randn_like(batch.target)
-        t = torch.rand(batch.count, 1, device=batch.target.device)
-        x = (1.0 - t) * noise + t * batch.target
-        return (network(batch.inputs, torch.cat([x, time_code(t)], dim=1)) - batch.target).square().mean()
 
     report = fit(
         network,
@@ -171,12 +161,6 @@ def train_bc(
     return TrainedBc(network, scale, story, report, card)
 
 
-def time_code(t: Float[Tensor, "B 1"]) -> Float[Tensor, "B n"]:
-    """Return sines and cosines of the flow time, 2 * TIME_FREQUENCIES numbers."""
-    frequencies = math.pi * torch.arange(1, TIME_FREQUENCIES + 1, device=t.device)
-    return torch.cat([(t * frequencies).sin(), (t * frequencies).cos()], dim=1)
-
-
 def _network(settings: BcSettings, kind: TrainKind, features: int, proprio: int, numbers: int) -> SmallNet:
     is_flow = kind is TrainKind.BC_FLOW
     has_std = not is_flow and settings.loss is Loss.NLL
@@ -186,7 +170,7 @@ def _network(settings: BcSettings, kind: TrainKind, features: int, proprio: int,
         feature_size=features,
         proprio_size=proprio,
         output_size=numbers * (2 if has_std else 1),
-        extra_size=numbers + 2 * TIME_FREQUENCIES if is_flow else 0,
+        extra_size=extra_size(numbers) if is_flow else 0,
     )
 
 
@@ -203,13 +187,7 @@ def _predict(
     """Return flat standardised chunks."""
     if kind is TrainKind.BC_GAUSSIAN:
         return _mean_and_log_std(network(inputs), settings)[0]
-    rows = inputs.features.shape[0]
-    x = gaussian((rows, numbers), seed=seed, device=inputs.features.device)
-    for k in range(settings.flow_steps):
-        t = torch.full((rows, 1), k / settings.flow_steps, device=x.device)
-        end = network(inputs, torch.cat([x, time_code(t)], dim=1))
-        x = x + (end - x) / (settings.flow_steps - k)
-    return x
+    return draw(network, inputs, numbers, steps=settings.flow_steps, seed=seed)
 
 
 class BcPolicy(ChunkPolicy):

@@ -1,8 +1,8 @@
 """DSBC: learn which noise to hand the generalist, from the noises that steered it to success.
 
 Problem: ten steered successes are far too few to learn a robot policy, yet enough to learn which of the generalist's own
-skills to call for. Idea: keep the generalist frozen and regress *its noise* on what it sees: (features, proprioception)
--> noise [H, a]. In a strange state a wrong noise is still a noise, and the generalist does something reasonable with it;
+skills to call for. Idea: keep the generalist frozen and learn *its noise* given what it sees: (features, proprioception)
+-> noise [H, a], drawn from a small flow (or their mean, by regression). In a strange state a wrong noise is still a noise, and the generalist does something reasonable with it;
 a cloned action has no such net below it.
 
 Labels are the noises that were denoised and executed, so the reversal's error cannot enter. Only the robot's columns are
@@ -33,11 +33,15 @@ from frs_core.learning.network import Inputs, SmallNet
 from frs_core.learning.progress import Card, OnProgress, ignore_progress
 from frs_core.learning.provenance import make_story
 from frs_core.learning.settings import DsbcSettings, Loss, NoiseOutput, TrainKind, from_json, to_json
+from frs_core.learning.small_flow import draw, extra_size, flow_matching
 from frs_core.learning.story import Story, check_fingerprint, read_story
 from frs_core.learning.table import TrainingTable, split
 from frs_core.observation import Observation
 from frs_core.policies.base import Context
 from frs_core.steering import gaussian
+
+JUDGED_DRAWS = 16
+"""The card judges the mean of so many draws of the flow; one draw errs by its own spread too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,25 +89,20 @@ def train_dsbc(
     parts = split(table, settings.fit.held_out, seed=settings.fit.seed)
     device = best_device()
 
-    # 2. Observation -> noise of every row, or their mean; with NLL also a log deviation for each number.
+    # 2. Observation -> noise of every row, or their mean: by a small flow, or by a regression.
     columns = predicted_columns(settings, table.action_size)
-    size = (table.horizon if settings.output is NoiseOutput.CHUNK else 1) * len(columns)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.fit.seed)
-        network = SmallNet(
-            settings.inputs,
-            settings.network,
-            feature_size=table.features.shape[1],
-            proprio_size=table.proprio.shape[1],
-            output_size=size * (2 if settings.loss is Loss.NLL else 1),
-        ).to(device)
+        network = _network(settings, table.features.shape[1], table.proprio.shape[1], table.horizon, len(columns)).to(
+            device
+        )
 
     def data(part: TrainingTable) -> Data:
         target = target_noises(part, settings.output, columns)
         return Data(Inputs.of(part, settings.inputs, device=device), torch.from_numpy(target).to(device))
 
-    # 3. Mean squared error (or Gaussian likelihood) between predicted and executed noise.
-    def loss(network: SmallNet, batch: Data) -> Tensor:
+    # 3. Flow matching of the executed noises, or mean squared error or Gaussian likelihood between them and the predicted ones.
+    def regression(network: SmallNet, batch: Data) -> Tensor:
         mean, log_std = bounded(network(batch.inputs), settings)
         if log_std is None:
             return (mean - batch.target).square().mean()
@@ -111,7 +110,7 @@ def train_dsbc(
 
     report = fit(
         network,
-        loss,
+        flow_matching if settings.loss is Loss.FLOW else regression,
         data(parts.train),
         data(parts.held_out) if parts.held_out else None,
         settings.fit,
@@ -124,13 +123,42 @@ def train_dsbc(
     judge = copy.deepcopy(network)
     judge.load_state_dict(dict(report.judge))
     with torch.no_grad():
-        mean, _ = bounded(judge(Inputs.of(judged, settings.inputs, device=device)), settings)
-    predicted = as_chunk(mean.cpu().numpy(), table.horizon, len(columns))
+        inputs = Inputs.of(judged, settings.inputs, device=device)
+        answers = [
+            _answer(judge, inputs, settings, seed=i) for i in range(JUDGED_DRAWS if settings.loss is Loss.FLOW else 1)
+        ]
+    predicted = as_chunk(torch.stack(answers).mean(dim=0).cpu().numpy(), table.horizon, len(columns))
     card = card_of_noises(
         judged, predicted, columns=columns, learned_from=parts.train, is_held_out=parts.held_out is not None
     )
     story = make_story(kind, name, table, to_json(settings), report, card)
     return TrainedDsbc(network, story, report, card)
+
+
+def _network(settings: DsbcSettings, features: int, proprio: int, horizon: int, columns: int) -> SmallNet:
+    numbers = _numbers(settings, horizon, columns)
+    return SmallNet(
+        settings.inputs,
+        settings.network,
+        feature_size=features,
+        proprio_size=proprio,
+        output_size=numbers * (2 if settings.loss is Loss.NLL else 1),
+        extra_size=extra_size(numbers) if settings.loss is Loss.FLOW else 0,
+    )
+
+
+def _numbers(settings: DsbcSettings, horizon: int, columns: int) -> int:
+    return (horizon if settings.output is NoiseOutput.CHUNK else 1) * columns
+
+
+def _answer(network: SmallNet, inputs: Inputs, settings: DsbcSettings, *, seed: int) -> Float[Tensor, "B n"]:
+    """Return flat noises inside +-bound; the seed matters to the flow only."""
+    if settings.loss is Loss.FLOW:
+        numbers = network.head.out_features
+        return draw(network, inputs, numbers, steps=settings.flow_steps, seed=seed).clamp(
+            -settings.bound, settings.bound
+        )
+    return bounded(network(inputs), settings)[0]
 
 
 def predicted_columns(settings: DsbcSettings, action_size: int) -> tuple[int, ...]:
@@ -203,10 +231,10 @@ class DsbcPolicy(NoisePolicy):
             ShapeMismatch: the features do not have the trained length.
         """
         inputs = live_inputs(context, observation, self._settings.inputs, self.story, device=self._device)
-        mean, _ = bounded(self._network(inputs), self._settings)
         story = self.story
+        answer = _answer(self._network, inputs, self._settings, seed=observation.step)
         noise = gaussian((1, story.horizon, story.width), seed=observation.step)[0].numpy().astype(np.float32)
-        noise[:, self._columns] = as_chunk(mean.cpu().numpy(), story.horizon, len(self._columns))[0]
+        noise[:, self._columns] = as_chunk(answer.cpu().numpy(), story.horizon, len(self._columns))[0]
         return noise
 
 
@@ -229,15 +257,7 @@ def load_noise_policy(path: Path | str, fingerprint: str) -> DsbcPolicy:
         )
     check_fingerprint(story, fingerprint, folder=folder)
     settings = from_json(DsbcSettings, story.settings)
-    rows = story.horizon if settings.output is NoiseOutput.CHUNK else 1
-    network = SmallNet(
-        settings.inputs,
-        settings.network,
-        feature_size=story.feature_size,
-        proprio_size=story.proprio_size,
-        output_size=rows
-        * len(predicted_columns(settings, story.action_size))
-        * (2 if settings.loss is Loss.NLL else 1),
-    )
+    columns = len(predicted_columns(settings, story.action_size))
+    network = _network(settings, story.feature_size, story.proprio_size, story.horizon, columns)
     network.load_state_dict(artifact.read_weights(folder, story))
     return DsbcPolicy(network, story)

@@ -36,11 +36,14 @@ class NoiseOutput(enum.Enum):
 
 
 class Loss(enum.Enum):
-    """How a regression is scored."""
+    """What is learned of the labels."""
 
     MSE = "mse"
+    """Their mean."""
     NLL = "nll"
     """Gaussian with a learned, state-dependent standard deviation."""
+    FLOW = "flow"
+    """Their distribution, by a small conditional flow that is drawn from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +123,11 @@ class DsbcSettings:
     network: NetworkSettings = field(default_factory=NetworkSettings)
     fit: FitSettings = field(default_factory=FitSettings)
     output: NoiseOutput = NoiseOutput.CHUNK
-    loss: Loss = Loss.MSE
+    loss: Loss = Loss.FLOW
+    flow_steps: int = 5
+    """Euler steps of the flow. Chosen on development scenes, docs/learning.md."""
     bound: float = 5.0
-    """Noises are bound * tanh(.). Source: paper appendix E (+-5)."""
+    """Noises are bound * tanh(.), drawn ones are clipped. Source: paper appendix E (+-5)."""
     columns: tuple[int, ...] = ()
     """Numbers of the action whose noise is predicted; the others get seeded N(0, I), as the columns a command leaves to the
     policy did when they were recorded. Empty = all of the robot's."""
@@ -132,6 +137,8 @@ class DsbcSettings:
     def __post_init__(self) -> None:
         if self.bound <= 0:
             raise ConfigError(f"bound is {self.bound}, needs > 0. The paper uses 5.")
+        if self.flow_steps < 1:
+            raise ConfigError(f"flow_steps is {self.flow_steps}, needs >= 1. The default is 5.")
         if any(c < 0 for c in self.columns) or len(set(self.columns)) != len(self.columns):
             raise ConfigError(f"columns is {list(self.columns)}, needs different numbers >= 0. Leave it out for all.")
 
@@ -144,9 +151,17 @@ class BcSettings:
     network: NetworkSettings = field(default_factory=NetworkSettings)
     fit: FitSettings = field(default_factory=FitSettings)
     loss: Loss = Loss.MSE
-    """For the Gaussian kind; the flow has its own."""
+    """For the Gaussian kind, mse or nll; the flow has its own."""
     flow_steps: int = 10
     """Euler steps of the flow kind."""
+
+    def __post_init__(self) -> None:
+        if self.loss is Loss.FLOW:
+            raise ConfigError(
+                "loss is 'flow', which is a kind of its own for behaviour cloning. Use `frs train bc --flow`."
+            )
+        if self.flow_steps < 1:
+            raise ConfigError(f"flow_steps is {self.flow_steps}, needs >= 1. The default is 10.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def test_the_direction_of_a_chunk_follows_the_features(kind: TrainKind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("loss", list(Loss))
+@pytest.mark.parametrize("loss", [Loss.MSE, Loss.NLL])
 def test_a_saved_policy_gives_the_same_chunk(kind: TrainKind, loss: Loss, tmp_path: Path) -> None:
     table = synthetic_table()
     trained = train_bc(table, replace(SETTINGS, loss=loss, fit=replace(SETTINGS.fit, steps=20)), kind=kind)
@@ -83,8 +83,15 @@ def test_kinds_do_not_pass_for_one_another(tmp_path: Path) -> None:
         train_bc(table, SETTINGS, kind=TrainKind.DSBC)
 
 
-def test_gaussian_cloning_and_the_noise_policy_have_the_same_size() -> None:
+@pytest.mark.parametrize(("kind", "loss"), [(TrainKind.BC_GAUSSIAN, Loss.MSE), (TrainKind.BC_FLOW, Loss.FLOW)])
+def test_cloning_and_the_noise_policy_have_the_same_size(kind: TrainKind, loss: Loss) -> None:
     table, fit = synthetic_table(), replace(SETTINGS.fit, steps=5)
-    bc = train_bc(table, replace(SETTINGS, fit=fit), kind=TrainKind.BC_GAUSSIAN).network
-    dsbc = train_dsbc(table, DsbcSettings(network=SETTINGS.network, fit=fit, inputs=SETTINGS.inputs)).network
+    bc = train_bc(table, replace(SETTINGS, fit=fit), kind=kind).network
+    settings = DsbcSettings(network=SETTINGS.network, fit=fit, inputs=SETTINGS.inputs, loss=loss)
+    dsbc = train_dsbc(table, settings).network
     assert sum(p.numel() for p in bc.parameters()) == sum(p.numel() for p in dsbc.parameters())
+
+
+def test_a_flow_is_a_kind_of_its_own() -> None:
+    with pytest.raises(ConfigError, match="--flow"):
+        BcSettings(loss=Loss.FLOW)

@@ -101,7 +101,7 @@ def test_answering_false_stops_and_keeps_the_best_so_far() -> None:
         seen.append(progress)
         return len(seen) < 3
 
-    trained = train_dsbc(synthetic_table(), SETTINGS, on_progress=stop_at_third)
+    trained = train_dsbc(synthetic_table(), replace(SETTINGS, loss=Loss.MSE), on_progress=stop_at_third)
     best = min(seen, key=lambda p: p.held_out)
     assert trained.report.was_cancelled
     assert trained.report.steps == best.step

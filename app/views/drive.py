@@ -80,9 +80,9 @@ class DrivePage(QtWidgets.QWidget):
 
     def reset_layout(self) -> None:
         """Give every pane its first size."""
-        self.main.setStretchFactor(0, 66)
-        self.main.setStretchFactor(1, 34)
-        self.main.setSizes([660, 340])
+        self.main.setStretchFactor(0, 65)
+        self.main.setStretchFactor(1, 35)
+        self.main.setSizes([645, 355])
         self.side.setSizes([380, 620])
 
     def show_snapshot(self, snapshot: Snapshot, style: FanStyle, settings: Settings) -> None:

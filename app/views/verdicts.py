@@ -216,7 +216,7 @@ class VerdictList(QtWidgets.QTableView):
         vertical.setMinimumSectionSize(18)
         vertical.setDefaultSectionSize(19)
         horizontal.setMinimumSectionSize(24)
-        for column, width in enumerate((114, 54, 66, 58, 60, 50, 26)):
+        for column, width in enumerate((116, 54, 67, 64, 64, 52, 26)):
             self.setColumnWidth(column, width)
         horizontal.setStretchLastSection(True)
         horizontal.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

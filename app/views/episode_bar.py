@@ -59,13 +59,18 @@ class EpisodeBar(QtWidgets.QFrame):
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(8, 2, 8, 6)
         row.setSpacing(8)
+        self._boxes: dict[str, QtWidgets.QWidget] = {}
         for caption, widget, stretch in (
             ("task", self.task, 2),
             ("scene", self.seed, 0),
             ("instruction", self.instruction, 4),
             ("note", self.note, 2),
         ):
-            row.addLayout(captioned(caption, widget), stretch)
+            box = self._boxes[caption] = QtWidgets.QWidget()
+            inside = captioned(caption, widget)
+            inside.setContentsMargins(0, 0, 0, 0)
+            box.setLayout(inside)
+            row.addWidget(box, stretch)
         row.addWidget(self.practice, 0, Qt.AlignmentFlag.AlignBottom)
         for button in self._buttons:
             row.addWidget(button, 0, Qt.AlignmentFlag.AlignBottom)
@@ -120,6 +125,8 @@ class EpisodeBar(QtWidgets.QFrame):
         self._stress_success(is_open and episode.success_seen)
         self.back.setEnabled(episode.can_undo)
         self.back.setVisible(is_simulated)
+        self._boxes["scene"].setVisible(is_simulated)
+        self._boxes["task"].setVisible(is_simulated or self.task.count() > 0)
         self.hold.setEnabled(snapshot.phase is not Phase.HOLD)
         self.seed.setEnabled(not is_open)
         if not self.instruction.hasFocus():

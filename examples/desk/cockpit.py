@@ -62,7 +62,7 @@ class Cockpit:
         self.status_path = folder / f"status-{time.time_ns()}.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         frs = shutil.which("frs", path=str(Path(sys.executable).parent)) or shutil.which("frs")
-        command = [frs] if frs else [sys.executable, "-m", "frs_core"]
+        command = [frs] if frs else [sys.executable, "-c", "from frs_core.cli import main; main()"]
         command += ["--root", str(self.data), "--status-file", str(self.status_path), *options]
         env = {**screen.environment, "FRS_CONFIG_DIR": str(folder / "config"), **(environment or {})}
         with (folder / "log.txt").open("a") as log:

@@ -12,6 +12,7 @@ from app import theme
 from app.qt import Qt, QtCore, QtGui
 from app.views.cameras import CameraGrid, CameraModel, CameraView, pack
 from app.views.drive import rows_done_of
+from app.views.episode_bar import EpisodeBar
 from app.views.fan_overlay import FanStyle
 from app.views.palette import score
 from app.views.state_bar import SOFTWARE_HOLD, StateBar, sentence_of, state_word
@@ -235,3 +236,14 @@ def test_the_mark_follows_the_rows_and_never_runs_ahead_of_the_one_under_way() -
     assert rows_done_of(dataclasses.replace(moving, chunk_row=0), told + 900_000_000) == 0.0
     assert rows_done_of(dataclasses.replace(moving, chunk_row=8), told + 900_000_000) == 8.0
     assert math.isnan(rows_done_of(snapshot(), told))
+
+
+@pytest.mark.parametrize("is_simulated", [True, False])
+def test_task_and_scene_are_asked_for_only_where_there_are_some(is_simulated: bool, qtbot: Any) -> None:
+    bar = EpisodeBar(lambda _action: None)
+    qtbot.addWidget(bar)
+    bar.set_tasks(["mug_on_plate"] if is_simulated else [])
+    bar.show_snapshot(snapshot(), is_simulated=is_simulated)
+    assert bar.seed.isVisibleTo(bar) is is_simulated
+    assert bar.task.isVisibleTo(bar) is is_simulated
+    assert bar.instruction.isVisibleTo(bar)

@@ -181,6 +181,7 @@ def make_session(
     def make_policy() -> Any:
         # On the inference worker's thread: the tensor library takes a second to load, while the window is built.
         from frs_core.policies import in_action_space, load_policy
+        from frs_core.policies.threads import leave_room_for_the_window
 
         leave_room_for_the_window()
         return in_action_space(load_policy(policy, **(policy_options or {})), action_space)
@@ -205,18 +206,6 @@ def make_session(
     )
     box.append(session)
     return session
-
-
-def leave_room_for_the_window() -> None:
-    """Give inference half the cores, unless OMP_NUM_THREADS says otherwise: window, world and recording need the rest.
-
-    On two cores with software GL a fan is on the screen sooner with one thread (208 to 134 ms, median): the second one would
-    only wait for its turn, spinning.
-    """
-    import torch
-
-    if not os.environ.get("OMP_NUM_THREADS"):
-        torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
 
 
 def drivers_of(world: str, script: Path | None, *, vlm: str = "") -> tuple[Driver, ...]:

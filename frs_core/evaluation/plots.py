@@ -30,23 +30,21 @@ def success_bars(results: Iterable[Result], *, subtitle: str = "") -> Figure:
     """
     given = rates(results)
     pooled = [r for r in given if r.task == ALL]
-    figure = Figure(figsize=(1.6 + 0.85 * len(pooled), 4.2), layout="constrained")
+    figure = Figure(figsize=(max(5.0, 1.6 + 0.85 * len(pooled)), 4.2), layout="constrained")
     axes = figure.subplots()
     for x, rate in enumerate(pooled):
         low, high = rate.interval
         share = 0.0 if rate.trials == 0 else rate.share
         axes.bar(x, 100 * share, width=0.68, color=_colour(rate.method), zorder=2)
         axes.vlines(x, 100 * low, 100 * high, color="black", linewidth=1.4, zorder=4)
-        axes.annotate(
-            f"{100 * share:.0f}", (x, 100 * high), (0, 3), textcoords="offset points", ha="center", fontsize=9
-        )
+        axes.annotate(f"{100 * share:.0f}", (x, 103), ha="center", fontsize=10, fontweight="bold")
         dots = [r for r in given if r.method == rate.method and r.task != ALL and r.trials]
         offsets = [x + 0.24 * (2 * i / max(len(dots) - 1, 1) - 1) for i in range(len(dots))]
         axes.scatter(
             offsets, [100 * r.share for r in dots], s=12, facecolor="white", edgecolor="black", linewidth=0.7, zorder=3
         )
     axes.set_xticks(range(len(pooled)), [_wrapped(title(r.method)) for r in pooled], fontsize=8)
-    axes.set_ylim(0, 108)
+    axes.set_ylim(0, 111)
     axes.set_yticks(range(0, 101, 20))
     axes.set_ylabel("Success, %")
     axes.grid(axis="y", color="#dddddd", zorder=0)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.qt import QtCore
-from app.window import LAYOUTS, CockpitWindow
+from app.views.layout_tabs import LAYOUTS
+from app.window import CockpitWindow
 from frs_core.events import Phase
 
 WAIT_MS = 1200

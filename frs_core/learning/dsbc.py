@@ -2,8 +2,8 @@
 
 Problem: ten steered successes are far too few to learn a robot policy, yet enough to learn which of the generalist's own
 skills to call for. Idea: keep the generalist frozen and learn *its noise* given what it sees: (features, proprioception)
--> noise [H, a], drawn from a small flow (or their mean, by regression). In a strange state a wrong noise is still a noise, and the generalist does something reasonable with it;
-a cloned action has no such net below it.
+-> noise [H, a], drawn from a small flow (or their mean, by regression). In a strange state a wrong noise is still a noise,
+and the generalist does something reasonable with it; a cloned action has no such net below it.
 
 Labels are the noises that were denoised and executed, so the reversal's error cannot enter. Only the robot's columns are
 predicted; padding columns of wider policies get seeded N(0, I), as when they were recorded.
@@ -124,9 +124,8 @@ def train_dsbc(
     judge.load_state_dict(dict(report.judge))
     with torch.no_grad():
         inputs = Inputs.of(judged, settings.inputs, device=device)
-        answers = [
-            _answer(judge, inputs, settings, seed=i) for i in range(JUDGED_DRAWS if settings.loss is Loss.FLOW else 1)
-        ]
+        draws = JUDGED_DRAWS if settings.loss is Loss.FLOW else 1
+        answers = [_answer(judge, inputs, settings, seed=i) for i in range(draws)]
     predicted = as_chunk(torch.stack(answers).mean(dim=0).cpu().numpy(), table.horizon, len(columns))
     card = card_of_noises(
         judged, predicted, columns=columns, learned_from=parts.train, is_held_out=parts.held_out is not None

@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from frs_core import paths
-from frs_core.policies.tabletop.training import ACT, SEE, Log
+from frs_core.policies.tabletop.stages import Log
+from frs_core.policies.tabletop.training import ACT, SEE
 
 
 def make(
@@ -33,17 +34,20 @@ def make(
         workers: Processes for demonstrations, threads for training.
         minutes: Stop the training stages after this time; run again to go on.
     """
+    import torch
+
     from frs_core.policies.tabletop import make as maker
 
     console, began = Console(), time.monotonic()
 
     def show(log: Log) -> None:
         done = log.step / log.steps
-        losses = "  ".join(f"{k} {v:.3f}" for k, v in log.losses.items())
-        left = log.seconds / max(log.step, 1) * (log.steps - log.step) / 60
-        console.print(f"{log.stage:4s} {log.step:6d}/{log.steps} {done:4.0%}  {losses}  about {left:.0f} min left")
+        losses = "".join(f"  {k} {v:.3f}" for k, v in log.losses.items())
+        left = log.seconds_left / 60
+        console.print(f"{log.stage:14s} {log.step:6d}/{log.steps} {done:4.0%}{losses}  about {left:.0f} min left")
 
-    console.print(f"Demonstrations: {episodes} episodes in {work}/demonstrations")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    console.print(f"{episodes} demonstrations, two stages on them, one on corrections; in {work}, training on {device}")
     is_done = maker.make(
         work,
         out or paths.assets() / "tabletop",
@@ -51,6 +55,7 @@ def make(
         see=replace(SEE, steps=see_steps),
         act=replace(ACT, steps=act_steps),
         workers=workers,
+        device=device,
         seconds=minutes * 60,
         on_log=show,
     )

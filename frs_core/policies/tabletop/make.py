@@ -1,12 +1,10 @@
 """Make the shipped generalist from nothing: demonstrations, three training stages, export with a model card.
 
-Every stage leaves files in a work folder and goes on from them, so the whole can be cut anywhere. Two hours on 2 cores are an
-estimate from the stages, which were run one by one.
+Every stage leaves files in a work folder and goes on from them, so the whole can be cut anywhere.
 """
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,10 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from frs_core.policies.tabletop import corrections, demonstrations, training
-from frs_core.policies.tabletop.demonstrations import EPISODES_PER_SHARD, in_parallel
+from frs_core.policies.tabletop.demonstrations import EPISODES_PER_SHARD
 from frs_core.policies.tabletop.network import TabletopNet
 from frs_core.policies.tabletop.policy import TabletopPolicy
-from frs_core.policies.tabletop.training import Log, Samples, TrainSettings
+from frs_core.policies.tabletop.stages import OnLog, in_parallel
+from frs_core.policies.tabletop.training import Samples, TrainSettings
 from frs_core.worlds.tabletop.tasks import HELD_OUT, TRAINED
 
 STAGES = ("see", "act", "mend")
@@ -36,7 +35,8 @@ def make(
     corrections_episodes: int = 1000,
     workers: int = 2,
     seconds: float = 1e9,
-    on_log: Callable[[Log], None],
+    device: torch.device | str = "cpu",
+    on_log: OnLog,
 ) -> bool:
     """Make or go on making the generalist; return True when `out` holds finished weights.
 
@@ -50,13 +50,15 @@ def make(
         corrections_episodes: episodes the half-made policy drives while the player corrects it.
         workers: processes that make demonstrations.
         seconds: time for the training stages of this call; call again to go on.
-        on_log: told every hundred steps.
+        device: where the network is trained; demonstrations and corrections are made on the CPU.
+        on_log: told every hundred steps, and while demonstrations and corrections are made.
     """
     began = time.monotonic()
-    demonstrations.make_in_parallel(work / "demonstrations", shards=-(-episodes // EPISODES_PER_SHARD), workers=workers)
+    shards = -(-episodes // EPISODES_PER_SHARD)
+    demonstrations.make_in_parallel(work / "demonstrations", shards=shards, workers=workers, on_log=on_log)
     torch.set_num_threads(max(1, workers))
     torch.manual_seed(0)
-    net = TabletopNet()
+    net = TabletopNet().to(device)
     runs = work / "runs"
     seen = runs / "see.safetensors"
     if not _is_done(runs, "see", see):
@@ -79,7 +81,7 @@ def make(
     if not _is_done(runs, "mend", mend):
         corrected = work / "corrections"
         net.load_state_dict(load_file(runs / "act.safetensors"))
-        _correct(runs / "act.safetensors", corrected, episodes=corrections_episodes, workers=workers)
+        _correct(runs / "act.safetensors", corrected, episodes=corrections_episodes, workers=workers, on_log=on_log)
         found = corrections.load(corrected)
         samples.add_corrections(found, share=training.CORRECTION_SHARE)
         vision = torch.cat([vision, torch.from_numpy(found["vision"])])
@@ -90,11 +92,16 @@ def make(
     return True
 
 
-def _correct(weights: Path, folder: Path, *, episodes: int, workers: int) -> None:
+def _correct(weights: Path, folder: Path, *, episodes: int, workers: int, on_log: OnLog) -> None:
     """Collect the missing corrections in files of twenty episodes, with several processes."""
-    todo = [first for first in range(0, episodes, _PER_FILE) if not _corrections_file(folder, first).exists()]
+    files = {first: _corrections_file(folder, first) for first in range(0, episodes, _PER_FILE)}
+    todo = [first for first, file in files.items() if not file.exists()]
     in_parallel(
-        _correct_some, [(weights, folder, todo[w::workers]) for w in range(workers)], what="collects corrections"
+        _correct_some,
+        [(weights, folder, todo[w::workers]) for w in range(workers)],
+        stage="corrections",
+        files=list(files.values()),
+        on_log=on_log,
     )
 
 
@@ -125,11 +132,7 @@ def export(file: Path, out: Path, *, samples: int, episodes: int, stages: tuple[
     state = load_file(file)
     half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     save_file({k: v.contiguous() for k, v in half.items()}, out / "model.safetensors")
-    logs = {}
-    for stage in STAGES:
-        log = file.parent / f"{stage}_log.json"
-        if log.exists():
-            logs[stage] = json.loads(log.read_text())
+    losses = {stage: json.loads((file.parent / f"{stage}.json").read_text())["losses"] for stage in STAGES}
     card = {
         "made_by": "frs generalist make",
         "demonstrations": {
@@ -140,7 +143,7 @@ def export(file: Path, out: Path, *, samples: int, episodes: int, stages: tuple[
             "held_out": list(HELD_OUT),
         },
         "stages": {name: asdict(settings) for name, settings in zip(STAGES, stages, strict=True)},
-        "losses": logs,
+        "losses": losses,
         "parameters": sum(v.numel() for v in state.values()),
     }
     (out / "card.json").write_text(json.dumps(card, indent=1) + "\n")

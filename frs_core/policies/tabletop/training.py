@@ -3,7 +3,9 @@
 Stage *see*: pictures to actions, end to end, with the pointing loss that makes named things findable. Stage *act*: vision is
 frozen and its output is stored for every sample, so that words, context and flow head train fifty times faster.
 Stage *mend* is a short act with corrections mixed in: what the player would have done where the policy itself went.
-All keep `last.safetensors` (with optimiser state and step) and `model.safetensors` (an exponential average of the weights).
+Each keeps `<stage>_last.safetensors` (with optimiser state and step), `<stage>.safetensors` (an exponential average of the
+weights) and `<stage>.json` (settings, step, losses). Batches go to the device the network is on; a stage that was cut
+goes on with the same draws.
 """
 
 import json
@@ -22,13 +24,17 @@ from frs_core.policies.tabletop import language
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, action_space
 from frs_core.policies.tabletop.network import GRID, SLOT_IN, TabletopNet
 from frs_core.policies.tabletop.pictures import to_input
+from frs_core.policies.tabletop.stages import Log, OnLog
 from frs_core.worlds.tabletop.tasks import TaskKind
 
 POSITION_NOISE = 0.006
 """Standard deviation added to stored positions in the picture, in half picture sizes: 0.7 pixels of 224."""
 LOOKS_HIDDEN = 0.3
 """Chance that a thing's looks, or the overview, are hidden from the act and mend stages."""
-
+LOG_EVERY = 100
+"""Steps between lines of progress."""
+KEEP_EVERY = 500
+"""Steps between checkpoints."""
 WRIST_HIDDEN_BELOW = 0.80
 """Below this share of the wrist picture's height is the hand itself: nothing can be seen there."""
 
@@ -104,16 +110,16 @@ class Samples:
         rows = rng.choice(self.train, batch - count)
         return np.concatenate([rows, rng.choice(self._corrections, count)]) if count else rows
 
-    def images(self, rows: np.ndarray) -> dict[str, Tensor]:
+    def images(self, rows: np.ndarray, device: torch.device) -> dict[str, Tensor]:
         """Return pictures of some samples as float [-1, 1], channels first."""
         shard = np.searchsorted(self._starts, rows, side="right") - 1
         out = {}
         for c in CAMERAS:
             stack = np.stack([self._images[c][s][r - self._starts[s]] for s, r in zip(shard, rows, strict=True)])
-            out[c] = to_input(torch.from_numpy(stack))
+            out[c] = to_input(torch.from_numpy(stack).to(device))
         return out
 
-    def words(self, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
+    def words(self, rows: np.ndarray, rng: np.random.Generator, device: torch.device) -> Tensor:
         """Return a fresh description of each sample."""
         kinds, names = list(TaskKind), (*CONCEPTS, None)
         a = self.arrays
@@ -126,21 +132,26 @@ class Samples:
                     for r in rows
                 ]
             )
-        )
+        ).to(device)
 
-    def tensor(self, field: str, rows: np.ndarray) -> Tensor:
+    def tensor(self, field: str, rows: np.ndarray, device: torch.device) -> Tensor:
         """Return a field of some samples."""
-        return torch.from_numpy(self.arrays[field][rows])
+        return torch.from_numpy(self.arrays[field][rows]).to(device)
+
+
+def device_of(net: nn.Module) -> torch.device:
+    """Return where a network's weights are."""
+    return next(net.parameters()).device
 
 
 def flow_loss(net: TabletopNet, features: Tensor, chunk: Tensor, *, draws: int, generator: torch.Generator) -> Tensor:
     """Return the flow-matching loss: per sample one time, drawn early more often, and `draws` noises that share it."""
-    n = chunk.shape[0]
+    n, device = chunk.shape[0], chunk.device
     # t = 1 - Beta(1.5, 1): pi0's schedule in our direction of time.
-    t = 1.0 - torch.rand(n, generator=generator).pow(1 / 1.5) * 0.999
-    noise = torch.randn((draws, *chunk.shape), generator=generator)
+    t = 1.0 - torch.rand(n, generator=generator, device=device).pow(1 / 1.5) * 0.999
+    noise = torch.randn((draws, *chunk.shape), generator=generator, device=device)
     x = t[:, None, None] * chunk + (1 - t[:, None, None]) * noise
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(device.type, dtype=torch.bfloat16):
         v = net.head(x, net.head.condition(features, t))
     return F.mse_loss(v.float(), chunk - noise)
 
@@ -155,17 +166,17 @@ def disturb(vision: Tensor, spread: Tensor, generator: torch.Generator) -> Tenso
         spread: standard deviation of each number, [Z].
         generator: of the noise.
     """
-    n, count = len(vision), len(CONCEPTS) * len(CAMERAS) * SLOT_IN
-    noise = torch.randn(vision.shape, generator=generator) * spread * 0.5
+    n, count, device = len(vision), len(CONCEPTS) * len(CAMERAS) * SLOT_IN, vision.device
+    noise = torch.randn(vision.shape, generator=generator, device=device) * spread * 0.5
     slots = noise[:, :count].view(n, -1, SLOT_IN)
-    slots[..., :2] = torch.randn(slots[..., :2].shape, generator=generator) * POSITION_NOISE
+    slots[..., :2] = torch.randn(slots[..., :2].shape, generator=generator, device=device) * POSITION_NOISE
     slots[..., 2] = 0.0
     disturbed = vision + noise
-    hidden = torch.rand(n, slots.shape[1], 1, generator=generator) < LOOKS_HIDDEN
+    hidden = torch.rand(n, slots.shape[1], 1, generator=generator, device=device) < LOOKS_HIDDEN
     looks = disturbed[:, :count].view(n, -1, SLOT_IN)[..., 3:]
     looks.masked_fill_(hidden, 0.0)
     overview = disturbed[:, count:]
-    overview.masked_fill_(torch.rand(n, 1, generator=generator) < LOOKS_HIDDEN, 0.0)
+    overview.masked_fill_(torch.rand(n, 1, generator=generator, device=device) < LOOKS_HIDDEN, 0.0)
     return disturbed
 
 
@@ -179,7 +190,7 @@ def pointing_loss(log_heat: dict[str, Tensor], uv: Tensor, visible: Tensor) -> T
         target = torch.zeros_like(log_heat[camera])
         for du in (0, 1):
             for dv in (0, 1):
-                cell = (low + torch.tensor([du, dv])).clamp(0, GRID - 1).long()
+                cell = (low + torch.tensor([du, dv], device=low.device)).clamp(0, GRID - 1).long()
                 weight = (fraction[..., 0] if du else 1 - fraction[..., 0]) * (
                     fraction[..., 1] if dv else 1 - fraction[..., 1]
                 )
@@ -197,12 +208,13 @@ class Average:
     def __init__(self, net: nn.Module, decay: float) -> None:
         self._decay = decay
         self.state = {k: v.detach().clone() for k, v in net.state_dict().items()}
-        self._count = 0
+        self.count = 0
+        """Updates so far."""
 
     def update(self, net: nn.Module) -> None:
         """Take in the present weights."""
-        self._count += 1
-        decay = min(self._decay, self._count / (self._count + 10))
+        self.count += 1
+        decay = min(self._decay, self.count / (self.count + 10))
         for k, v in net.state_dict().items():
             if v.is_floating_point():
                 self.state[k].lerp_(v, 1 - decay)
@@ -218,34 +230,26 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
     return settings.learning_rate * 0.5 * (1 + np.cos(np.pi * min(1.0, share)))
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
-    """One line of progress."""
-
-    stage: str
-    step: int
-    steps: int
-    losses: dict[str, float]
-    seconds: float
-
-
 def train_see(
     net: TabletopNet,
     samples: Samples,
     settings: TrainSettings,
     *,
     folder: Path,
-    on_log: Callable[[Log], None],
+    on_log: OnLog,
     seconds: float = 1e9,
 ) -> bool:
     """Train everything on pictures; return True when all steps are done, False when time ran out."""
 
+    device = device_of(net)
+
     def loss_of(rows: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> dict[str, Tensor]:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            vision, heat = net.vision(samples.images(rows))
-        point = pointing_loss(heat, samples.tensor("uv", rows), samples.tensor("visible", rows))
-        features = net.context(vision, samples.words(rows, rng), samples.tensor("proprio", rows))
-        flow = flow_loss(net, features, samples.tensor("chunk", rows), draws=settings.draws, generator=generator)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            vision, heat = net.vision(samples.images(rows, device))
+        point = pointing_loss(heat, samples.tensor("uv", rows, device), samples.tensor("visible", rows, device))
+        features = net.context(vision, samples.words(rows, rng, device), samples.tensor("proprio", rows, device))
+        chunk = samples.tensor("chunk", rows, device)
+        flow = flow_loss(net, features, chunk, draws=settings.draws, generator=generator)
         return {"flow": flow, "point": point * 0.5}
 
     return _loop("see", net, loss_of, samples, settings, folder=folder, on_log=on_log, seconds=seconds)
@@ -258,18 +262,21 @@ def train_act(
     settings: TrainSettings,
     *,
     folder: Path,
-    on_log: Callable[[Log], None],
+    on_log: OnLog,
     seconds: float = 1e9,
     stage: str = "act",
 ) -> bool:
     """Train context and head on stored vision vectors; see `train_see`. `stage` names the files ("act" or "mend")."""
+    device = device_of(net)
     net.vision.requires_grad_(False)
+    vision = vision.to(device)
     spread = vision[:: max(1, len(vision) // 10_000)].float().std(dim=0)
 
     def loss_of(rows: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> dict[str, Tensor]:
-        z = disturb(vision[torch.from_numpy(rows)].float(), spread, generator)
-        features = net.context(z, samples.words(rows, rng), samples.tensor("proprio", rows))
-        flow = flow_loss(net, features, samples.tensor("chunk", rows), draws=settings.draws, generator=generator)
+        z = disturb(vision[torch.from_numpy(rows).to(device)].float(), spread, generator)
+        features = net.context(z, samples.words(rows, rng, device), samples.tensor("proprio", rows, device))
+        chunk = samples.tensor("chunk", rows, device)
+        flow = flow_loss(net, features, chunk, draws=settings.draws, generator=generator)
         return {"flow": flow}
 
     return _loop(stage, net, loss_of, samples, settings, folder=folder, on_log=on_log, seconds=seconds)
@@ -277,12 +284,12 @@ def train_act(
 
 @torch.no_grad()
 def store_vision(net: TabletopNet, samples: Samples, *, batch: int = 256) -> Tensor:
-    """Return the frozen vision vector of every sample, float16."""
+    """Return the frozen vision vector of every sample, float16, on the CPU."""
     net.eval()
-    parts = []
+    device, parts = device_of(net), []
     for start in range(0, len(samples), batch):
         rows = np.arange(start, min(start + batch, len(samples)))
-        parts.append(net.vision(samples.images(rows))[0].half())
+        parts.append(net.vision(samples.images(rows, device))[0].half().cpu())
     return torch.cat(parts)
 
 
@@ -294,7 +301,7 @@ def _loop(
     settings: TrainSettings,
     *,
     folder: Path,
-    on_log: Callable[[Log], None],
+    on_log: OnLog,
     seconds: float,
 ) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
@@ -303,16 +310,17 @@ def _loop(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
     average = Average(net, settings.average)
-    state_file, first = folder / f"{stage}_last.safetensors", 0
+    state_file = folder / f"{stage}_last.safetensors"
+    first, losses_so_far = 0, []
     if state_file.exists():
-        first = _restore(state_file, net, optimiser, average)
-    began, recent = time.monotonic(), []
+        first, losses_so_far = _restore(state_file, net, optimiser, average)
+    began, recent, device = time.monotonic(), [], device_of(net)
     net.train()
     if stage != "see":
         net.vision.eval()
     for step in range(first, settings.steps):
         rng = np.random.default_rng([settings.seed, step])
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+        generator = torch.Generator(device).manual_seed(settings.seed * 1_000_003 + step)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, settings)
         losses = loss_of(samples.draw(rng, settings.batch), rng, generator)
@@ -322,38 +330,43 @@ def _loop(
         optimiser.step()
         average.update(net)
         recent.append({k: v.item() for k, v in losses.items()})
-        is_last = step + 1 == settings.steps
-        if (step + 1) % 100 == 0 or is_last:
+        is_last, is_out_of_time = step + 1 == settings.steps, time.monotonic() - began > seconds
+        if (step + 1) % LOG_EVERY == 0 or is_last:
             means = {k: float(np.mean([r[k] for r in recent])) for k in recent[0]}
-            on_log(Log(stage, step + 1, settings.steps, means, time.monotonic() - began))
+            losses_so_far.append((step + 1, means))
+            pace = (time.monotonic() - began) / (step + 1 - first)
+            on_log(Log(stage, step + 1, settings.steps, means, pace * (settings.steps - step - 1)))
             recent = []
-        is_out_of_time = time.monotonic() - began > seconds
-        if (step + 1) % 500 == 0 or is_last or is_out_of_time:
-            _keep(state_file, net, optimiser, average, step + 1)
+        if (step + 1) % KEEP_EVERY == 0 or is_last or is_out_of_time:
+            _keep(state_file, net, optimiser, average, losses_so_far)
             save_file(average.state, folder / f"{stage}.safetensors")
-            (folder / f"{stage}.json").write_text(json.dumps({"step": step + 1, **asdict(settings)}))
+            told = {"step": average.count, **asdict(settings), "losses": losses_so_far}
+            (folder / f"{stage}.json").write_text(json.dumps(told))
         if is_out_of_time and not is_last:
             return False
     net.load_state_dict(average.state)
     return True
 
 
-def _keep(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, average: Average, step: int) -> None:
+Losses = list[tuple[int, dict[str, float]]]
+
+
+def _keep(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, average: Average, losses: Losses) -> None:
     tensors = {f"net.{k}": v for k, v in net.state_dict().items()} | {f"avg.{k}": v for k, v in average.state.items()}
     for i, state in optimiser.state_dict()["state"].items():
         tensors |= {f"opt.{i}.{k}": v.clone() for k, v in state.items()}
     temporary = file.with_suffix(".tmp")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata={"step": str(step)})
+    metadata = {"step": str(average.count), "losses": json.dumps(losses)}
+    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=metadata)
     temporary.replace(file)
 
 
-def _restore(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, average: Average) -> int:
+def _restore(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, average: Average) -> tuple[int, Losses]:
     from safetensors import safe_open
 
     tensors = load_file(file)
     net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
     average.state.update({k[4:]: v.clone() for k, v in tensors.items() if k.startswith("avg.")})
-    average._count = 10_000
     state: dict[int, dict[str, Tensor]] = {}
     for k, v in tensors.items():
         if k.startswith("opt."):
@@ -361,4 +374,6 @@ def _restore(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, avera
             state.setdefault(int(i), {})[name] = v
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     with safe_open(file, "pt") as f:
-        return int(f.metadata()["step"])
+        metadata = f.metadata()
+    average.count = int(metadata["step"])
+    return average.count, [(step, means) for step, means in json.loads(metadata["losses"])]

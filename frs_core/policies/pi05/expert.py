@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from frs_core.policies.linear import linear
 from frs_core.policies.pi05.fused import Fused
 from frs_core.policies.pi05.layers import attend, read_layer
 from frs_core.policies.pi05.layout import Layout
@@ -87,24 +88,24 @@ class Expert:
         """
         rows, fused = self.modulation(t), self._fused
         heads, d, slots = self._size.heads, self._size.head_dim, layout.slots
-        h = F.linear(x.flatten(0, 1), *self._projections["action_in_proj"]).to(self._dtype)
+        h = linear(x.flatten(0, 1), *self._projections["action_in_proj"]).to(self._dtype)
         normed = fused.modulate(h, rows[0])
         for i, layer in enumerate(self._layers):
-            qkv = F.linear(normed, layer.qkv).view(h.shape[0], heads + 2, d)
+            qkv = linear(normed, layer.qkv).view(h.shape[0], heads + 2, d)
             q, k = fused.turn(qkv, layout.cos, layout.sin)
             layout.keys[i, slots:] = k
             layout.values[i, slots:] = qkv[:, -1]
-            mixed = F.linear(attend(q, layout.keys[i], layout.values[i], layout.mask), layer.out)
+            mixed = linear(attend(q, layout.keys[i], layout.values[i], layout.mask), layer.out)
             h, normed = fused.add_and_modulate(h, mixed, rows[2 * i], rows[2 * i + 1])
-            hidden = F.linear(fused.geglu(F.linear(normed, layer.gate_up)), layer.down)
+            hidden = linear(fused.geglu(linear(normed, layer.gate_up)), layer.down)
             h, normed = fused.add_and_modulate(h, hidden, rows[2 * i + 1], rows[2 * i + 2])
-        return F.linear(normed.float(), *self._projections["action_out_proj"]).view(x.shape)
+        return linear(normed.float(), *self._projections["action_out_proj"]).view(x.shape)
 
     def _modulation(self, t: float) -> Float[Tensor, "norms 3 D"]:
         cond = self._time_embedding(t)
         for name in ("time_mlp_in", "time_mlp_out"):
-            cond = F.silu(F.linear(cond, *self._projections[name]))
-        rows = torch.stack([F.linear(cond, w, b).view(3, -1) for w, b in self._dense])
+            cond = F.silu(linear(cond, *self._projections[name]))
+        rows = torch.stack([linear(cond, w, b).view(3, -1) for w, b in self._dense])
         rows[:, 0] += 1.0
         return rows
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from frs_core.policies.linear import linear
 from frs_core.policies.pi05.weights import WeightSource
 
 EPS = 1e-6
@@ -102,5 +103,5 @@ def attend(
 
 def feed_forward(layer: LayerWeights, x: Float[Tensor, "*n D"]) -> Float[Tensor, "*n D"]:
     """Return the gated feed-forward block: down(gelu(gate x) * up x)."""
-    gate, up = F.linear(x, layer.gate_up).chunk(2, dim=-1)
-    return F.linear(F.gelu(gate, approximate="tanh") * up, layer.down)
+    gate, up = linear(x, layer.gate_up).chunk(2, dim=-1)
+    return linear(F.gelu(gate, approximate="tanh") * up, layer.down)

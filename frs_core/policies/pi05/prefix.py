@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from frs_core.policies.linear import linear
 from frs_core.policies.pi05.layers import attend, feed_forward, read_layer, rms, rotate, rotation
 from frs_core.policies.pi05.sizes import EMBEDDING, TEXT, ModelSize
 from frs_core.policies.pi05.weights import WeightSource
@@ -68,10 +69,10 @@ class Prefix:
         cos, sin = rotation(torch.arange(x.shape[0], device=x.device), d)
         keys, values = [], []
         for layer, (norm1, norm2) in zip(self._layers, self._norms, strict=True):
-            qkv = F.linear((rms(x) * norm1).to(x.dtype), layer.qkv).view(x.shape[0], heads + 2, d)
+            qkv = linear((rms(x) * norm1).to(x.dtype), layer.qkv).view(x.shape[0], heads + 2, d)
             turned = rotate(qkv[:, : heads + 1], cos, sin)
             k, v = turned[:, heads].contiguous(), qkv[:, heads + 1].contiguous()
-            x = x + F.linear(attend(turned[:, :heads], k, v, None), layer.out)
+            x = x + linear(attend(turned[:, :heads], k, v, None), layer.out)
             x = x + feed_forward(layer, (rms(x) * norm2).to(x.dtype))
             keys.append(k)
             values.append(v)

@@ -10,6 +10,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from frs_core.policies.linear import linear
 from frs_core.policies.pi05.layers import EPS
 from frs_core.policies.pi05.sizes import PROJECTOR, VISION, VISION_HEADS, ModelSize
 from frs_core.policies.pi05.weights import WeightSource
@@ -83,7 +84,7 @@ def _read_layer(source: WeightSource, prefix: str) -> _Layer:
 
 
 def _linear(x: Tensor, affine: _Affine) -> Tensor:
-    return F.linear(x, affine.weight, affine.bias)
+    return linear(x, affine.weight, affine.bias)
 
 
 def _norm(x: Tensor, affine: _Affine) -> Tensor:

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frs_core.policies.linear import Linear
 from frs_core.policies.tabletop.config import ACTION_SIZE, CAMERAS, CONCEPTS, HORIZON, PROPRIO_SIZE
 from frs_core.policies.tabletop.language import MAX_WORDS, PAD, VOCABULARY_SIZE
 
@@ -70,7 +71,7 @@ class CameraEncoder(nn.Module):
         self.query = nn.Parameter(torch.randn(len(CONCEPTS), 64) * 0.2)
         self.absent = nn.Parameter(torch.zeros(len(CONCEPTS)))
         self.value = nn.Conv2d(64, POOLED, 1)
-        self.overview = nn.Linear(80, GLOBAL)
+        self.overview = Linear(80, GLOBAL)
         ticks = (torch.arange(112) + 0.5) / 112 * 2 - 1
         self.register_buffer("coordinates", torch.stack(torch.meshgrid(ticks, ticks, indexing="xy")), persistent=False)
         cells = (torch.arange(GRID) + 0.5) / GRID
@@ -143,16 +144,16 @@ class ContextEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.language = Language()
-        self.slot = nn.Sequential(nn.Linear(len(CAMERAS) * SLOT_IN, SLOT), nn.SiLU(), nn.Linear(SLOT, SLOT))
+        self.slot = nn.Sequential(Linear(len(CAMERAS) * SLOT_IN, SLOT), nn.SiLU(), Linear(SLOT, SLOT))
         self.names = nn.Parameter(torch.randn(len(CONCEPTS), SLOT) * 0.1)
-        self.asked = nn.Linear(64, 2 * SLOT)
-        self.proprio = nn.Sequential(nn.Linear(PROPRIO_SIZE, 64), nn.SiLU())
+        self.asked = Linear(64, 2 * SLOT)
+        self.proprio = nn.Sequential(Linear(PROPRIO_SIZE, 64), nn.SiLU())
         wide = len(CONCEPTS) * SLOT + 64 + 2 * SLOT + 64 + len(CAMERAS) * GLOBAL
         self.mix = nn.Sequential(
-            nn.Linear(wide, 768),
+            Linear(wide, 768),
             nn.SiLU(),
             nn.LayerNorm(768),
-            nn.Linear(768, FEATURES),
+            Linear(768, FEATURES),
             nn.SiLU(),
             nn.LayerNorm(FEATURES),
         )
@@ -207,17 +208,17 @@ class VelocityHead(nn.Module):
 
     def __init__(self, *, width: int = 512, hidden: int = 1024, blocks: int = 5) -> None:
         super().__init__()
-        self.into = nn.Linear(HORIZON * ACTION_SIZE, width)
-        self.context = nn.Linear(FEATURES, width)
-        self.time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width))
-        self.modulation = nn.ModuleList(nn.Linear(width, 3 * width) for _ in range(blocks))
+        self.into = Linear(HORIZON * ACTION_SIZE, width)
+        self.context = Linear(FEATURES, width)
+        self.time = nn.Sequential(Linear(64, width), nn.SiLU(), Linear(width, width))
+        self.modulation = nn.ModuleList(Linear(width, 3 * width) for _ in range(blocks))
         self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(blocks))
         self.mlps = nn.ModuleList(
-            nn.Sequential(nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width))
+            nn.Sequential(Linear(width, hidden), nn.GELU(approximate="tanh"), Linear(hidden, width))
             for _ in range(blocks)
         )
         self.out_norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, HORIZON * ACTION_SIZE)
+        self.out = Linear(width, HORIZON * ACTION_SIZE)
         for layer in (*(m for m in self.modulation if isinstance(m, nn.Linear)), self.out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)

@@ -10,6 +10,8 @@ from frs_core.evaluation.wilson import format_rate, wilson
 
 ALL = "all tasks"
 """Task name of the pooled column."""
+MOST_COLUMNS = 8
+"""More tasks than these would be squeezed out of a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,24 @@ def rates(results: Iterable[Result]) -> list[Rate]:
 
 
 def markdown(results: Iterable[Result]) -> str:
-    """Return the table: one row per method, one column per task, the pooled rate with its interval last."""
+    """Return the table: one row per method, one column per task, the pooled rate with its interval last.
+
+    More than `MOST_COLUMNS` tasks are rows, and the methods columns.
+    """
     given = rates(results)
     tasks = list(dict.fromkeys(r.task for r in given if r.task != ALL))
     methods = list(dict.fromkeys(r.method for r in given))
     by = {(r.method, r.task): r for r in given}
-    head = ["method", *tasks, "all (95 % interval)"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    head, rows = ["method", *tasks, "all (95 % interval)"], []
     for method in methods:
-        cells = [_cell(by.get((method, task))) for task in tasks]
         pooled = by[method, ALL]
-        lines.append("| " + " | ".join([title(method), *cells, format_rate(pooled.successes, pooled.trials)]) + " |")
+        cells = [_cell(by.get((method, task))) for task in tasks]
+        rows.append([title(method), *cells, format_rate(pooled.successes, pooled.trials)])
+    if len(tasks) > MOST_COLUMNS:
+        head, *rows = [list(column) for column in zip(head, *rows, strict=True)]
+        head[0] = "task"
+    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
+    lines.insert(1, "|---" * len(head) + "|")
     failed = sum(r.errors for r in given if r.task == ALL)
     if failed:
         lines += ["", f"{failed} episode(s) could not be run and are not counted; run the same command again to retry."]

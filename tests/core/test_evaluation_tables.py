@@ -45,6 +45,14 @@ def test_the_markdown_table_has_a_row_per_method_in_the_tables_order() -> None:
     assert rows[3][2] == "–"
 
 
+def test_many_tasks_run_down_the_table() -> None:
+    many = [Result("base", f"task {i}", s, s < i, steps=100, chunks=10) for i in range(9) for s in range(10)]
+    rows = markdown_rows(markdown(many))
+    assert rows[0] == ("task", "Base policy")
+    assert rows[4] == ("task 3", "30 % (3/10)")
+    assert rows[-1] == ("all (95 % interval)", "40 % (30–50, n = 90)")
+
+
 def test_json_is_plain_and_standard() -> None:
     text = json.dumps(as_json(results()), allow_nan=False)
     assert {r["method"] for r in json.loads(text)["rates"]} == {"base", "frs", "dsbc", "dsbc@3"}

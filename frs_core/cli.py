@@ -79,7 +79,7 @@ def _call(name: str, rest: list[str]) -> object:
         return function()
     import tyro
 
-    return tyro.cli(function, prog=f"frs {name}", args=rest)
+    return tyro.cli(function, prog=f"frs {name}", args=rest, config=(tyro.conf.EnumChoicesFromValues,))
 
 
 def _split(words: list[str]) -> tuple[str, list[str]]:

@@ -27,7 +27,6 @@ from frs_core.events import Outcome
 
 Names = Annotated[tuple[str, ...], tyro.conf.Positional]
 Name = Annotated[str, tyro.conf.Positional]
-Label = Annotated[Outcome, tyro.conf.EnumChoicesFromValues]
 
 _MARKS = {
     Outcome.SUCCESS: "[green]✓ success[/]",
@@ -196,7 +195,7 @@ def import_(source: Annotated[Path, tyro.conf.Positional], *, format: str, data:
     return 0
 
 
-def relabel(names: Names, *, outcome: Label | None = None, note: str | None = None, data: Path | None = None) -> int:
+def relabel(names: Names, *, outcome: Outcome | None = None, note: str | None = None, data: Path | None = None) -> int:
     """Change how episodes are said to have ended, or their note.
 
     Args:
@@ -247,7 +246,7 @@ def restore(names: Names, *, data: Path | None = None) -> int:
 
 
 def recover(
-    names: Names = (), *, data: Path | None = None, all: bool = False, bin: bool = False, outcome: Label | None = None
+    names: Names = (), *, data: Path | None = None, all: bool = False, bin: bool = False, outcome: Outcome | None = None
 ) -> int:
     """List episodes that a crash left unfinished, and save or bin them.
 

@@ -37,6 +37,12 @@ def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]
     assert "Did you mean 'eval'" in capsys.readouterr().err
 
 
+def test_choices_are_written_small(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["train", "dsbc", "--help"])
+    assert "{mse,nll,flow}" in capsys.readouterr().out
+
+
 def test_a_file_gives_defaults_and_the_command_line_wins(tmp_path: Path) -> None:
     file = tmp_path / "lab.toml"
     file.write_text('[train.dsbc]\ntask = "a"\ncount = 3\noverwrite = true\n[train.dsbc.settings]\nseed = 2\n')

@@ -134,9 +134,14 @@ def _print(console: Console, own: list, theirs: list) -> None:
     steps = {(t.horizon, t.batch, t.mode): t for t in own if t.what == "one step"}
     for fan in (t for t in own if t.what == "fan"):
         step = steps[fan.horizon, fan.batch, fan.mode]
-        cells = [f"{fan.horizon}", f"{fan.batch}", fan.mode, f"{step.ms:.2f}", f"{step.limit_ms:.2f}"]
-        cells += [f"{fan.ms:.1f}", f"{fan.limit_ms:.1f}", f"{encode.ms + fan.ms:.1f}"]
+        cells = [f"{fan.horizon}", f"{fan.batch}", fan.mode, _ms(step.ms), _ms(step.limit_ms)]
+        cells += [_ms(fan.ms), _ms(fan.limit_ms), _ms(encode.ms + fan.ms)]
         for key in (("fan", fan.batch, fan.horizon), ("sample", 1, fan.horizon)):
-            cells.append(f"{peer[key]:.1f}" if key in peer else "–")
+            cells.append(_ms(peer[key]) if key in peer else "–")
         table.add_row(*cells)
     console.print(table)
+
+
+def _ms(value: float) -> str:
+    """Return milliseconds short enough for ten columns of a terminal."""
+    return f"{value:.2f}" if value < 100 else f"{value:.0f}"

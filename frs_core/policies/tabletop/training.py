@@ -39,6 +39,10 @@ WRIST_HIDDEN_BELOW = 0.80
 """Below this share of the wrist picture's height is the hand itself: nothing can be seen there."""
 
 
+Losses = list[tuple[int, dict[str, float]]]
+"""(step, mean losses since the last line)."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
     """Settings of one stage."""
@@ -311,7 +315,7 @@ def _loop(
     )
     average = Average(net, settings.average)
     state_file = folder / f"{stage}_last.safetensors"
-    first, losses_so_far = 0, []
+    first, losses_so_far = 0, Losses()
     if state_file.exists():
         first, losses_so_far = _restore(state_file, net, optimiser, average)
     began, recent, device = time.monotonic(), [], device_of(net)
@@ -346,9 +350,6 @@ def _loop(
             return False
     net.load_state_dict(average.state)
     return True
-
-
-Losses = list[tuple[int, dict[str, float]]]
 
 
 def _keep(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, average: Average, losses: Losses) -> None:

@@ -24,6 +24,8 @@ class Turn:
     """A pick that is to be executed, and why."""
 
     pick: Pick
+    epoch: int | None = None
+    """Hold epoch of the key behind it; None = the driver's own, under the mandate of whoever let it drive."""
     reason: str = ""
     was_waiting: bool = False
     """A person's key that was pressed before its fan was there."""
@@ -70,8 +72,9 @@ class Helm:
         self._advisor = advisor
         self.driver, self.pacing = driver, pacing
         self._timeout_s, self._is_headless, self._has_full_fan = timeout_s, is_headless, has_full_fan
-        self.held: HoldDirection | None = None
-        self.latched: Pick | None = None
+        self.held: tuple[HoldDirection, int] | None = None
+        self.latched: tuple[Pick, int] | None = None
+        """What a person's keys ask for, and the hold epoch in which they were pressed."""
         self.suggestion: tuple[str, str] | None = None
         self.late_answers = 0
         self._question: _Question | None = None
@@ -113,10 +116,10 @@ class Helm:
         """Return whose pick is to be executed at once, or None after asking whoever has to be asked."""
         if self.latched is not None:
             latched, self.latched = self.latched, None
-            return Turn(latched, was_waiting=True)
-        held = self.held
+            return Turn(*latched, was_waiting=True)
+        held, epoch = self.held or (None, None)
         if held is not None and held.label is not None and self.takes_early_picks:
-            return Turn(Pick(held.label, device=held.device))
+            return Turn(Pick(held.label, device=held.device), epoch)
         if self.driver is not Driver.PERSON:
             self._ask(self.choosers[self.driver], fan, is_vote=False)
         elif self.pacing is Pacing.CONTINUOUS:
@@ -156,5 +159,5 @@ class Helm:
             return None
         chooser = self.choosers[self.driver]
         if isinstance(choice, Choice):
-            return Turn(Pick(choice.label, by=chooser.driver, device=type(chooser).__name__), choice.reason)
+            return Turn(Pick(choice.label, by=chooser.driver, device=type(chooser).__name__), reason=choice.reason)
         return Turn(Pick(UNSTEERED, by=chooser.driver, device="none")) if self._is_headless else None

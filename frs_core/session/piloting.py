@@ -25,12 +25,12 @@ class Piloting(EpisodeKeeping):
 
     # --- picks -------------------------------------------------------------------------------------------------------
 
-    def _on_pick(self, pick: ev.Pick) -> None:
+    def _on_pick(self, pick: ev.Pick, epoch: int) -> None:
         is_early = self.phase is Phase.MOVING or (self.phase is Phase.CHOOSE and not self._is_offering)
         if is_early and self._helm.takes_early_picks:
-            self._helm.latched = pick
+            self._helm.latched = (pick, epoch)
         elif self.phase is Phase.CHOOSE and not is_early:
-            self._execute(Turn(pick))
+            self._execute(Turn(pick, epoch))
         else:
             said = {
                 Phase.HOLD: "The robot holds. Resume first" if self.episode else "Start an episode first",
@@ -38,6 +38,11 @@ class Piloting(EpisodeKeeping):
                 Phase.CHOOSE: "The fan is still being made",
             }
             self._refuse(said.get(self.phase, "The robot is still moving"))
+
+    def _hold_direction(self, held: ev.HoldDirection, epoch: int) -> None:
+        had_held, self._helm.held = self._helm.held, (held, epoch) if held.label is not None else None
+        if self._helm.takes_early_picks and (had_held or self._helm.held) and not self._helm.is_asking:
+            self._offered = 0
 
     def _on_turn(self, turn: Turn | Exception) -> None:
         if isinstance(turn, Exception):
@@ -50,6 +55,11 @@ class Piloting(EpisodeKeeping):
         fan, pick, timing = self._desk.fan, turn.pick, self.link.timing
         assert fan is not None
         assert self._desk.spec is not None
+        epoch = self._mandate if turn.epoch is None else turn.epoch
+        if epoch is None or epoch != self.link.epoch:
+            # A hold that has stopped the world already and will be heard of with the next message.
+            self._refuse(f"'{pick.label}' came before the hold and is not done. Pick again")
+            return
         if pick.label not in fan:
             self._refuse(f"'{pick.label}' is not in the fan")
             if turn.was_waiting:
@@ -90,7 +100,7 @@ class Piloting(EpisodeKeeping):
             started_ns=now,
         )
         self._go(Event.PICKED)
-        self.link.execute(self._chunk_ids, rows, self._desk.spec.action_space.kind)
+        self.link.execute(self._chunk_ids, rows, self._desk.spec.action_space.kind, epoch=epoch)
 
     # --- fans --------------------------------------------------------------------------------------------------------
 

@@ -83,6 +83,8 @@ def pair_cameras(
     """
     given, world = _understood(cameras, usual)
     pairs = {_input_of(word, inputs): camera for word, camera in given.items()}
+    if len(pairs) < len(given):
+        raise ConfigError(f"Cameras name a picture input twice: {_listed(list(given))}. Say one camera for each.")
     pairing = tuple(
         (name, pairs[name] if name in pairs else _camera_of(name, world, names, masked, (renamed or {}).get(name)))
         for name in inputs

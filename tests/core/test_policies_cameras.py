@@ -92,6 +92,7 @@ def test_a_pairing_settles_what_names_do_not() -> None:
         ("base_0_rgb=none,left_wrist_0_rgb=none", "No camera would be looked at"),
         ("base_0_rgb=left,wrist", "expected one input=camera"),
         ("base_0_rgb=left,base_0_rgb=right", "expected one input=camera"),
+        ("base_0_rgb=left,observation.images.base_0_rgb=right", "name a picture input twice"),
         (("left", "overhead"), "which camera left_wrist_0_rgb is"),
         (("front", "side", "wrist"), "which camera base_0_rgb is"),
     ],

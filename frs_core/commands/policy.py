@@ -90,8 +90,17 @@ def check(
             f"{'':>12}  It cannot be loaded. `frs policy fetch` lists what is published; docs/pi05.md says what a folder holds."
         )
     if not found.problems:
+        given = {
+            "preset": preset,
+            "horizon": horizon,
+            "norm_stats": norm_stats,
+            "tokenizer": tokenizer,
+            "cameras": cameras,
+        }
+        options = {"path": found.root} | {name: value for name, value in given.items() if value is not None}
+        words = " ".join(f"{name} {shlex.quote(str(value))}" for name, value in options.items())
         console.print(
-            f"[green]{'✓':>12}[/]  complete: frs --policy pi05 --policy-options path {escape(shlex.quote(str(found.root)))}"
+            f"[green]{'✓':>12}[/]  complete: frs --policy pi05 --policy-options {escape(words)}", soft_wrap=True
         )
     return 1 if found.problems else 0
 

@@ -74,8 +74,11 @@ def test_check_says_where_the_meaning_comes_from(tmp_path: Path, capsys: pytest.
     (folder / "frs_policy.json").write_text(json.dumps({"preset": POLARIS, "source": "here"}))
     assert check(folder) == 0
     assert "joint_position at 15 Hz, taken from its note frs_policy.json" in capsys.readouterr().out
-    assert check(folder, preset="pi05_droid") == 0
-    assert "joint_velocity at 15 Hz, as given" in capsys.readouterr().out
+    assert check(folder, preset="pi05_droid", cameras="base_0_rgb=right") == 0
+    text = capsys.readouterr().out
+    assert "joint_velocity at 15 Hz, as given" in text
+    assert "base_0_rgb <- right, left_wrist_0_rgb <- wrist, right_wrist_0_rgb <- none" in text
+    assert text.rstrip().endswith("preset pi05_droid cameras base_0_rgb=right")
 
 
 def test_conversion_writes_no_meaning_that_nobody_gave(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -203,7 +203,7 @@ class SessionCore(abc.ABC):
     def _call_off(self) -> None:
         """Withdraw every mandate and whatever waits to become a motion."""
         self._mandate = None
-        self._helm.let_go()
+        self._helm.drop_question()
         if self._start_waiting is not None:
             self._start_waiting = None
             self._note("The start that was waiting is called off. Start again")

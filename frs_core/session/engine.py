@@ -125,7 +125,6 @@ class SessionEngine(Piloting):
             self._refuse("Nothing to reconnect: world and policy are there")
             return
         self.world_spec = self.error = self.observation = None
-        self._forget_sight()
         self._go(Event.RECONNECTED)
         self.reason, self.detail = HoldReason.START, "Reconnecting"
         self.link.restart()

@@ -24,8 +24,6 @@ class Turn:
     """A pick that is to be executed, and why."""
 
     pick: Pick
-    epoch: int | None = None
-    """Hold epoch of the key behind it; None = the driver's own, under the mandate of whoever let it drive."""
     reason: str = ""
     was_waiting: bool = False
     """A person's key that was pressed before its fan was there."""
@@ -74,7 +72,7 @@ class Helm:
         self._timeout_s, self._is_headless, self._has_full_fan = timeout_s, is_headless, has_full_fan
         self.held: tuple[HoldDirection, int] | None = None
         self.latched: tuple[Pick, int] | None = None
-        """What a person's keys ask for, and the hold epoch in which they were pressed."""
+        """What a person's keys ask for, and the hold epoch in which they were pressed; it means nothing in another one."""
         self.suggestion: tuple[str, str] | None = None
         self.late_answers = 0
         self._question: _Question | None = None
@@ -112,14 +110,19 @@ class Helm:
         usual = fan_commands(gripper=gripper)
         return usual + tuple(c for c in asked if c not in usual)
 
-    def decide(self, fan: Fan) -> Turn | None:
-        """Return whose pick is to be executed at once, or None after asking whoever has to be asked."""
-        if self.latched is not None:
-            latched, self.latched = self.latched, None
-            return Turn(*latched, was_waiting=True)
-        held, epoch = self.held or (None, None)
+    def decide(self, fan: Fan, *, epoch: int) -> Turn | None:
+        """Return whose pick is to be executed at once, or None after asking whoever has to be asked.
+
+        Args:
+            fan: may be picked from.
+            epoch: the present hold epoch.
+        """
+        latched, self.latched = self.latched, None
+        if latched is not None and latched[1] == epoch:
+            return Turn(latched[0], was_waiting=True)
+        held = self.held[0] if self.held is not None and self.held[1] == epoch else None
         if held is not None and held.label is not None and self.takes_early_picks:
-            return Turn(Pick(held.label, device=held.device), epoch)
+            return Turn(Pick(held.label, device=held.device))
         if self.driver is not Driver.PERSON:
             self._ask(self.choosers[self.driver], fan, is_vote=False)
         elif self.pacing is Pacing.CONTINUOUS:

@@ -30,7 +30,7 @@ class Piloting(EpisodeKeeping):
         if is_early and self._helm.takes_early_picks:
             self._helm.latched = (pick, epoch)
         elif self.phase is Phase.CHOOSE and not is_early:
-            self._execute(Turn(pick, epoch))
+            self._execute(Turn(pick))
         else:
             said = {
                 Phase.HOLD: "The robot holds. Resume first" if self.episode else "Start an episode first",
@@ -55,11 +55,7 @@ class Piloting(EpisodeKeeping):
         fan, pick, timing = self._desk.fan, turn.pick, self.link.timing
         assert fan is not None
         assert self._desk.spec is not None
-        epoch = self._mandate if turn.epoch is None else turn.epoch
-        if epoch is None or epoch != self.link.epoch:
-            # A hold that has stopped the world already and will be heard of with the next message.
-            self._refuse(f"'{pick.label}' came before the hold and is not done. Pick again")
-            return
+        assert self._mandate is not None
         if pick.label not in fan:
             self._refuse(f"'{pick.label}' is not in the fan")
             if turn.was_waiting:
@@ -100,7 +96,7 @@ class Piloting(EpisodeKeeping):
             started_ns=now,
         )
         self._go(Event.PICKED)
-        self.link.execute(self._chunk_ids, rows, self._desk.spec.action_space.kind, epoch=epoch)
+        self.link.execute(self._chunk_ids, rows, self._desk.spec.action_space.kind, epoch=self._mandate)
 
     # --- fans --------------------------------------------------------------------------------------------------------
 
@@ -164,7 +160,7 @@ class Piloting(EpisodeKeeping):
         fan = self._desk.fan
         if self.phase is Phase.CHOOSE and fan and self._is_offering and self._offered != fan.request_id:
             self._offered = fan.request_id
-            if turn := self._helm.decide(fan):
+            if turn := self._helm.decide(fan, epoch=self.link.epoch):
                 self._execute(turn)
             return True
         return False

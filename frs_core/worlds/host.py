@@ -240,9 +240,6 @@ class Host:
         self._stop()
         self._kind, self._chunk, self._row = ActionKind(message["action"]), message["chunk"], 0
         self._epoch, self._is_open = message["epoch"], True
-        if self._epoch != self._ring.epoch:
-            self._stop()
-            return
         self._rows = deque(np.frombuffer(message["rows"]).reshape(message["shape"]))
 
     def _set_scene(self, message: dict[str, Any]) -> None:

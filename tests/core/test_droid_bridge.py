@@ -35,9 +35,7 @@ class Talker:
         return msgpack.unpackb(self._socket.recv(), raw=False)
 
     def ask(self, op: object, **fields: object) -> dict:
-        answer = self.raw(
-            msgpack.packb({"id": 1, "session": self.session, "op": op, "epoch": self.epoch, **fields})
-        )
+        answer = self.raw(msgpack.packb({"id": 1, "session": self.session, "op": op, "epoch": self.epoch, **fields}))
         self.epoch = answer.get("epoch", self.epoch)
         return answer
 
@@ -201,7 +199,7 @@ def test_steps_are_spaced_at_the_control_rate(served) -> None:
 
 
 def test_one_state_authorises_one_step(served) -> None:
-    _, env, talker = served
+    _, _, talker = served
     talker.hello()
     before = np.array(talker.ask("state")["state"]["q"])
     tick = talker.ask("state")["state"]["tick"]
@@ -420,7 +418,14 @@ def test_10000_mutated_messages_leave_a_bridge_alive_with_flat_memory() -> None:
                 "session": talker.session,
                 "op": ("state", "observe", "step", "hold", "hello", "reset")[k % 6],
             }
-            step = {"kind": "joint_velocity", "action": [0.1] * 8, "based_on": k, "token": "", "have": {"left": 1}, "epoch": k % 9}
+            step = {
+                "kind": "joint_velocity",
+                "action": [0.1] * 8,
+                "based_on": k,
+                "token": "",
+                "have": {"left": 1},
+                "epoch": k % 9,
+            }
             answer = talker.raw(mutated({**base, **step}, rng))
             assert answer["ok"] in (True, False)
             assert answer["ok"] or (answer["code"] and answer["code"] != "robot"), answer

@@ -204,7 +204,9 @@ class Robot:
         self.home = np.asarray(env.reset_joints, dtype=float)
         self.period = 1.0 / float(env.control_hz)
         self.gripper = None  # last commanded, 0 open .. 1 closed
-        self.ticks = OrderedDict()  # tick -> (monotonic time, q) of states since the last command; each is good for one step
+        self.ticks = (
+            OrderedDict()
+        )  # tick -> (monotonic time, q) of states since the last command; each is good for one step
         self.tick = 0
         self.refused = 0  # consecutive states that report a refused command
         self._robot_time, self._robot_time_seen = None, 0.0

@@ -58,6 +58,7 @@ class HoldReason(enum.Enum):
     DEVICE_LOST = "The input device was unplugged"
     INFERENCE_LATE = "The policy did not answer in time"
     INFERENCE_FAILED = "The policy failed"
+    UNFIT_CHUNK = "The policy's first chunk does not fit the robot"
     WORLD_LOST = "The robot or simulator stopped answering"
     DISK = "The episode could not be written to disk"
     EPISODE_END = "Episode ended"

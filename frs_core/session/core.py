@@ -118,6 +118,8 @@ class SessionCore(abc.ABC):
         """Labelled episodes that nobody has taken note of yet; only filled headless."""
         self.chunk_limit: tuple[int, Outcome] | None = None
         """Headless: after so many chunks the episode ends with that outcome."""
+        self._has_fitted = False
+        """A chunk of this policy has been found to fit this robot since both are there."""
         self._running: RunningChunk | None = None
         self._chunk_ids = self._tickets = 0
         self._scene: SceneChange | None = None

@@ -166,7 +166,7 @@ class SessionEngine(Piloting):
                 self._desk.renew()
 
     def _on_ready(self, fact: wl.Ready) -> None:
-        self.world_spec = fact.spec
+        self.world_spec, self._has_fitted = fact.spec, False
         self.observation = self._look = self._worded(fact.observation)
         if self.episode is not None and self._state is not None and not self.episode.is_cut_short:
             # The world was lost between two chunks.

@@ -10,6 +10,7 @@ from frs_core import events as ev
 from frs_core.choosers.base import Chooser, NoisePolicy
 from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Phase
+from frs_core.first_chunk import why_not_first
 from frs_core.safety import Limits
 from frs_core.session.checks import check_fit, chunk_seed
 from frs_core.session.fans import Answered, Failed
@@ -62,6 +63,9 @@ class Piloting(EpisodeKeeping):
                 # The override that came first is gone; the driver is asked after all.
                 self._offered = 0
             return
+        if sentence := self._why_unfit(fan, fan[pick.label]):
+            self.hold(HoldReason.UNFIT_CHUNK, sentence)
+            return
         now = time.monotonic_ns()
         is_correction = pick.by is Driver.PERSON and self._helm.driver is not Driver.PERSON
         self._latency = dataclasses.replace(
@@ -98,12 +102,32 @@ class Piloting(EpisodeKeeping):
         self._go(Event.PICKED)
         self.link.execute(self._chunk_ids, rows, self._desk.spec.action_space.kind, epoch=self._mandate)
 
+    def _why_unfit(self, fan: ev.Fan, candidate: ev.Candidate) -> str | None:
+        """Return why the first chunk of this policy must not move this robot; None where nothing speaks against it."""
+        assert self._desk.spec is not None
+        assert self.world_spec is not None
+        if self._has_fitted or self.world_spec.is_simulated:
+            return None
+        spec, limits = self._desk.spec, Limits.of(self.world_spec)
+        low, high = spec.range_at(fan.observation.q)
+        sentence = why_not_first(
+            candidate.chunk,
+            space=spec.action_space,
+            observation=fan.observation,
+            jump_rad=limits.max_joint_step,
+            jump_m=limits.max_translation,
+            low=low,
+            high=high,
+        )
+        self._has_fitted = sentence is None
+        return sentence
+
     # --- fans --------------------------------------------------------------------------------------------------------
 
     def _on_answer(self, answer: Answered) -> None:
         match answer:
             case Loaded():
-                self._plan = self._plan or answer.plan
+                self._plan, self._has_fitted = self._plan or answer.plan, False
                 self._check_both()
             case ev.Fan():
                 # What was suggested about a fan that is renewed is about the old one.

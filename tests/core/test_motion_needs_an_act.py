@@ -1,0 +1,336 @@
+"""After a hold nothing moves until a person acts: random commands, answers, deaths and delays against the whole chain.
+
+The chain is the product's own session, link, host and guard (`tests.fakes.joined`). What is checked is told apart by layer, so that
+a fault in one is not hidden by the next:
+
+- whoever asks the link, the guard or the world for a motion does so under the hold epoch of that moment, and never a world that
+  is not ready;
+- no row without an act after the last hold; by a person's key only if it was pressed after it;
+- no reset without a start that was confirmed after the last hold, and one reset for one start;
+- what is offered was seen after the last connection;
+- every hold is shown.
+
+`scripts/motion-check` runs it for as long as is wanted, and once for each guard that is taken away.
+"""
+
+import time
+
+import numpy as np
+import hypothesis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from frs_core import events as ev
+from frs_core.actions import ActionKind
+from frs_core.errors import FrsError
+from frs_core.events import Driver, HoldReason, Outcome, Pacing, Phase
+from frs_core.session.core import RESTING
+from tests.fakes.joined import JoinedSession
+
+LABELS = ("left/more", "right/more", "up/more", "unsteered", "nowhere")
+HOLDS = (HoldReason.OPERATOR, HoldReason.FOCUS_LOST, HoldReason.DEVICE_LOST, HoldReason.EXCEPTION)
+
+
+class Motion(RuleBasedStateMachine):
+    """The chain under everything that people, worlds, disks and policies do."""
+
+    steps_taken = 0
+    rows_moved = 0
+    holds_made = 0
+
+    @initialize(
+        is_simulated=st.booleans(),
+        pacing=st.sampled_from(Pacing),
+        driver=st.sampled_from([Driver.PERSON, Driver.PERSON, Driver.SCRIPTED]),
+        is_up=st.booleans(),
+    )
+    def begin(self, is_simulated: bool, pacing: Pacing, driver: Driver, is_up: bool) -> None:
+        self.chain = JoinedSession(is_simulated=is_simulated, pacing=pacing, driver=driver)
+        self.at = 0
+        """Running number of everything that happens; the oracle's own clock."""
+        self.held_at = 0
+        """When motion was last stopped, by whomever, as far as anybody could know."""
+        self.acts: list[int] = []
+        """When a person last allowed motion: a start or Resume."""
+        self.presses: dict[str, int] = {}
+        """When a label was last pressed or held."""
+        self.starts: list[tuple[int, object]] = []
+        """Starts that no reset has answered yet: when, and (task, seed)."""
+        self.connected_ns, self.spawned = time.monotonic_ns(), self.chain.link.spawned
+        self.read = 0
+        self.own_holds = 0
+        if is_up:
+            self.chain.work_all(12)
+            self.look()
+            self.drive("left/more", 3)
+
+    # --- people -----------------------------------------------------------------------------------------------------
+
+    def act(self, command: ev.SessionCommand) -> None:
+        self.at += 1
+        self.chain.send(command)
+
+    @rule(task=st.sampled_from(["reach_left", "reach_up", "nowhere", None]), seed=st.integers(0, 3))
+    def start(self, task: str | None, seed: int) -> None:
+        self.act(ev.StartEpisode(task, seed=seed))
+        self.acts.append(self.at)
+        self.starts.append((self.at, (task, seed)))
+
+    @rule(label=st.sampled_from(LABELS))
+    def pick(self, label: str) -> None:
+        self.act(ev.Pick(label))
+        self.presses[label] = self.at
+
+    @rule(label=st.sampled_from([*LABELS, None]))
+    def hold_direction(self, label: str | None) -> None:
+        self.act(ev.HoldDirection(label))
+        if label is not None:
+            self.presses[label] = self.at
+
+    @rule()
+    def resume(self) -> None:
+        self.act(ev.Resume())
+        self.acts.append(self.at)
+
+    @rule(reason=st.sampled_from(HOLDS))
+    def hold(self, reason: HoldReason) -> None:
+        self.act(ev.RequestHold(reason, "somebody says so"))
+        self.held_at = self.at
+        type(self).holds_made += 1
+
+    @rule(reason=st.sampled_from(HOLDS))
+    def hold_that_is_read_at_once(self, reason: HoldReason) -> None:
+        """The same, and what it says on screen."""
+        self.chain.work_session()
+        self.look()
+        engine = self.chain.engine
+        is_open = engine.episode is not None and engine._closing is None
+        is_under_way = is_open or engine._scene is not None or engine._start_waiting is not None
+        self.hold(reason)
+        self.chain.work_session()
+        shown = engine.snapshot()
+        assert shown.phase in (Phase.HOLD, Phase.FAULT), f"a hold is not shown: {shown.phase}"
+        if is_under_way and shown.phase is Phase.HOLD and engine._closing is None:
+            assert shown.hold_reason not in RESTING, "a hold is not told"
+
+    @rule(outcome=st.sampled_from(Outcome))
+    def end(self, outcome: Outcome) -> None:
+        self.act(ev.EndEpisode(outcome))
+
+    @rule()
+    def back(self) -> None:
+        self.act(ev.UndoChunk())
+
+    @rule()
+    def reconnect(self) -> None:
+        self.act(ev.Reconnect())
+
+    @rule(command=st.sampled_from([ev.Heartbeat(), ev.SetPacing(Pacing.GATED), ev.SetPacing(Pacing.CONTINUOUS)]))
+    def set_pacing_or_live(self, command: ev.SessionCommand) -> None:
+        self.act(command)
+
+    @rule(driver=st.sampled_from([Driver.PERSON, Driver.SCRIPTED, Driver.LEARNED, Driver.VLM]))
+    def set_driver(self, driver: Driver) -> None:
+        self.act(ev.SetDriver(driver))
+
+    @rule(seed=st.integers(0, 9))
+    def turn_a_knob(self, seed: int) -> None:
+        self.act(ev.SetPlan(self.chain.engine.plan.with_seed(seed)))
+
+    def heal(self) -> None:
+        """Everything that can be broken works again."""
+        for worker in self.chain.workers.values():
+            worker.is_paused = False
+        self.chain.policy.error, self.chain.recorder.is_full = None, False
+        if self.chain.process is not None and self.chain.process.world is not None:
+            self.chain.process.world.is_stale = False
+
+    def drive(self, label: str, turns: int) -> None:
+        """What people mostly do: wait for the fan, pick, and let it move for a while."""
+        engine = self.chain.engine
+        self.heal()
+        if engine.phase is Phase.FAULT:
+            self.reconnect()
+            self.everybody_works(6)
+        if engine.episode is None and engine._scene is None:
+            self.start("reach_left", 1)
+        elif engine.phase is Phase.HOLD:
+            self.resume()
+        for _ in range(10):
+            if engine.phase is Phase.MOVING or (engine.phase is Phase.CHOOSE and engine._is_offering):
+                break
+            self.everybody_works(1)
+        self.pick(label)
+        self.everybody_works(turns)
+
+    @rule(label=st.sampled_from(LABELS[:4]), turns=st.integers(1, 6))
+    def drive_a_chunk(self, label: str, turns: int) -> None:
+        self.drive(label, turns)
+
+    @rule(label=st.sampled_from(LABELS[:4]), turns=st.integers(2, 6), reason=st.sampled_from(HOLDS))
+    def drive_and_hold(self, label: str, turns: int, reason: HoldReason) -> None:
+        self.drive(label, turns)
+        self.hold(reason)
+
+    @rule(held=st.sampled_from(LABELS[:3]), turns=st.integers(1, 9))
+    def drive_with_a_held_key(self, held: str, turns: int) -> None:
+        self.act(ev.SetPacing(Pacing.CONTINUOUS))
+        self.hold_direction(held)
+        self.drive(held, turns)
+
+    # --- machines ---------------------------------------------------------------------------------------------------
+
+    @rule(turns=st.integers(1, 8))
+    def everybody_works(self, turns: int) -> None:
+        for _ in range(turns):
+            self.chain.work_all()
+            self.look()
+
+    @rule()
+    def session_works(self) -> None:
+        self.chain.work_session()
+        self.look()
+
+    @rule(turns=st.integers(1, 6))
+    def world_works(self, turns: int) -> None:
+        for _ in range(turns):
+            self.chain.work_world()
+            self.look()
+
+    @rule(name=st.sampled_from(["inference", "chooser", "writer"]), is_paused=st.booleans())
+    def worker_pauses(self, name: str, is_paused: bool) -> None:
+        self.chain.workers[name].is_paused = is_paused
+
+    @rule(fails=st.booleans())
+    def policy_fails(self, fails: bool) -> None:
+        self.chain.policy.error = RuntimeError("out of memory") if fails else None
+
+    @rule(is_full=st.booleans())
+    def disk_fills(self, is_full: bool) -> None:
+        self.chain.recorder.is_full = is_full
+
+    @rule(seconds=st.sampled_from([0.1, 0.6, 1.5, 5.0, 40.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.chain.clock.now += seconds
+
+    @rule(is_stale=st.booleans())
+    def camera_stalls(self, is_stale: bool) -> None:
+        if self.chain.process is not None and self.chain.process.world is not None:
+            self.chain.process.world.is_stale = is_stale
+
+    @rule()
+    def world_dies(self) -> None:
+        if self.chain.process is not None:
+            self.chain.process.kill()
+            self.at += 1
+            self.held_at = self.at
+
+    # --- whoever else sends something, however late -----------------------------------------------------------------
+
+    def attack(self, ask: object) -> None:
+        self.chain.link.is_attacking = True
+        try:
+            ask()  # type: ignore[operator]
+        finally:
+            self.chain.link.is_attacking = False
+
+    @rule(age=st.integers(1, 3), kind=st.sampled_from(["execute", "reset", "restore"]))
+    def a_late_request_reaches_the_link(self, age: int, kind: str) -> None:
+        link = self.chain.link
+        epoch = link.epoch - age
+        asks = {
+            "execute": lambda: link.execute(-9, np.full((3, 7), 0.01), ActionKind.EE_DELTA, epoch=epoch),
+            "reset": lambda: link.reset(-9, task="reach_left", seed=77, epoch=epoch),
+            "restore": lambda: link.restore(-9, b"{}", epoch=epoch),
+        }
+        if self.chain.engine._running is None:
+            self.attack(asks[kind])
+
+    @precondition(lambda self: self.chain.process is not None and self.chain.process.is_ready)
+    @rule(age=st.integers(-2, 3), kind=st.sampled_from(["step", "reset"]))
+    def a_stale_request_reaches_the_guard(self, age: int, kind: str) -> None:
+        guard, epoch = self.chain.process.host._guard, self.chain.link.epoch - age  # type: ignore[union-attr]
+        if age == 0:
+            return
+        count = len(self.chain.crossings)
+        try:
+            if kind == "step":
+                self.attack(lambda: guard.step(np.full(7, 0.01), ActionKind.EE_DELTA, epoch=epoch))
+            else:
+                self.attack(lambda: guard.reset(task="reach_left", seed=77, epoch=epoch))
+        except FrsError:
+            pass
+        assert len(self.chain.crossings) == count, f"the guard let a {kind} of another epoch through"
+
+    # --- what must be true ------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Compare what has crossed since the last look with what people asked for."""
+        chain = self.chain
+        self.at += 1
+        if chain.link.spawned != self.spawned:
+            self.spawned, self.connected_ns = chain.link.spawned, time.monotonic_ns()
+            self.held_at = self.at
+        new, self.read = chain.crossings[self.read :], len(chain.crossings)
+        for crossing in new:
+            if crossing.layer != "guard" or crossing.kind == "step":
+                # A late reset may be handed to the guard, which refuses it; late rows may not.
+                assert crossing.epoch == crossing.present, f"{crossing} is of another epoch"
+            if crossing.layer == "link":
+                assert crossing.detail, f"{crossing} while no world was ready"
+            if crossing.layer == "world":
+                self.check_motion(crossing.kind, crossing.detail)
+        if chain.own_holds != self.own_holds:
+            # Acts that are still in its queue were made before anybody could see it.
+            self.own_holds, self.held_at = chain.own_holds, self.at
+
+    def check_motion(self, kind: str, detail: object) -> None:
+        if kind == "step":
+            type(self).rows_moved += 1
+            assert self.acts, "a row without any act"
+            assert self.acts[-1] > self.held_at, "a row after a hold, without an act since"
+            running = self.chain.engine._running
+            if running is not None and running.driver is Driver.PERSON and running.device != "none":
+                pressed = self.presses.get(running.candidate.label, -1)
+                assert pressed > self.held_at, "a person's pick from before the hold"
+        elif kind == "reset" and self.chain.process is not None and self.chain.process.is_ready:
+            waiting = [s for s in self.starts if s[0] > self.held_at and s[1] == detail]
+            assert waiting, f"a reset to {detail} that nobody has started since the last hold"
+            self.starts = [s for s in self.starts if s[0] > waiting[0][0]]
+
+    @invariant()
+    def what_is_offered_was_seen_in_this_connection(self) -> None:
+        if not hasattr(self, "chain"):
+            return
+        type(self).steps_taken += 1
+        shown = self.chain.engine.snapshot()
+        if shown.phase is Phase.CHOOSE and shown.fan is not None and not shown.is_fan_stale:
+            assert self.chain.process is not None
+            assert shown.fan.observation.captured_ns >= self.connected_ns, "a fan from before the connection"
+
+    def teardown(self) -> None:
+        if hasattr(self, "chain"):
+            self.chain.close()
+
+
+SETTINGS = settings(
+    max_examples=25,
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[hypothesis.Phase.generate],
+    derandomize=True,
+    database=None,
+)
+
+
+def test_nothing_moves_after_a_hold_until_a_person_acts() -> None:
+    run_state_machine_as_test(Motion, settings=SETTINGS)

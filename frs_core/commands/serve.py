@@ -9,9 +9,7 @@ import os
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-
+from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
 from frs_core.policies import in_action_space, load_policy
 from frs_core.serving.door import DoorSettings, is_loopback
@@ -53,7 +51,7 @@ def serve(
         message_mb: Largest message a client may send, MiB.
         verbose: Log connections and failed requests.
     """
-    console = Console(stderr=True, highlight=False)
+    page = console(is_stderr=True)
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
     )
@@ -75,15 +73,16 @@ def serve(
         started = time.monotonic()
         PolicyService(loaded).warm_up()
         spec = loaded.spec
-        console.print(
-            f"[bold]{escape(spec.name)}[/] · {spec.horizon} x {spec.width} · {spec.action_space.kind.value} · "
+        page.print(
+            mark(spec.name, "bold"),
+            f"· {spec.horizon} x {spec.width} · {spec.action_space.kind.value} · "
             f"cameras {', '.join(spec.cameras)} · "
-            f"warmed up in {time.monotonic() - started:.1f} s"
+            f"warmed up in {time.monotonic() - started:.1f} s",
         )
         door = build_door(loaded, settings)
-        door.run(lambda: console.print(escape(describe_address(settings, door.port))))
+        door.run(lambda: page.print(describe_address(settings, door.port)))
     except KeyboardInterrupt:
-        console.print("Stopped.")
+        page.print("Stopped.")
     finally:
         loaded.close()
     return 0

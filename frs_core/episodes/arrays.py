@@ -25,7 +25,8 @@ from frs_core.foreign import MALFORMED, open_plain, parse_json, read_exactly, un
 
 LARGEST_ARRAY = 512 << 20
 """Bytes of one array read whole, or of one chunk; an hour of offers takes 200 MB."""
-_TYPES = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split())
+_TYPES = frozenset({"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))})
+_TYPES |= {"float16", "float32", "float64"}
 
 
 @dataclass(frozen=True, slots=True)

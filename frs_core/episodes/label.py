@@ -53,6 +53,7 @@ def edit(root: Path, folder: Path, changes: Mapping[str, str]) -> None:
             raise
         with confirming():
             fsync_path(folder)
+            fsync_path(folder.parent)
 
 
 def clear_leftovers(root: Path, folder: Path) -> None:

@@ -5,7 +5,7 @@ advisory lock on `episodes/.lock`, with the owner's process id inside for the me
 owner dies, however it dies, so a stale file is taken over at once and without a race.
 
 An edit of a label reads, changes and writes, which takes milliseconds and must be possible while somebody records: edits
-wait for each other on a lock of their own, `<root>/.edits`.
+wait for each other on a lock of their own, `<root>/.edits.lock`.
 
 Example: a second writer gets `StoreLocked: … is being written by process 4711 (since 2026-11-04 10:15:30 UTC)…`.
 
@@ -46,7 +46,7 @@ def editing(root: Path, *, wait_s: float = EDIT_WAIT_S) -> Iterator[None]:
         StoreLocked: another one did not finish in time.
         EpisodeError: the lock file cannot be made.
     """
-    path, until = root / ".edits", time.monotonic() + wait_s
+    path, until = root / ".edits.lock", time.monotonic() + wait_s
     try:
         file = open_lock(path)
     except OSError as error:

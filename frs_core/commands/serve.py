@@ -11,6 +11,7 @@ from pathlib import Path
 
 from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
+from frs_core.foreign import read_text
 from frs_core.policies import in_action_space, load_policy
 from frs_core.serving.door import DoorSettings, is_loopback
 from frs_core.serving.server import PolicyService, build_door
@@ -97,10 +98,10 @@ def read_token(token_file: Path | None) -> str | None:
     if token_file is None:
         return os.environ.get(TOKEN_VARIABLE) or None
     try:
-        lines = token_file.read_text().splitlines()
-    except OSError as error:
+        lines = read_text(token_file).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"Token file {token_file} cannot be read: {error.strerror}. Make one readable by you alone."
+            f"Token file {token_file} cannot be read: {error}. Make one readable by you alone."
         ) from error
     if not lines or not lines[0].strip():
         raise ConfigError(f"Token file {token_file} is empty. Fill it with `openssl rand -hex 16 > {token_file}`.")

@@ -19,12 +19,14 @@ from rich.table import Table
 from frs_core import paths
 from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
+from frs_core.foreign import MALFORMED
 from frs_core.learning import (
     BcSettings,
     DsbcSettings,
     JobState,
     LabelSettings,
     Progress,
+    Story,
     TrainJob,
     TrainKind,
     TrainRequest,
@@ -137,17 +139,11 @@ def list_policies(*, data: Path | None = None) -> int:
     for header in ("policy", "kind", "episodes", "chunks", "held-out error", "agrees", "seconds", "for"):
         table.add_column(header)
     for path, story in found:
-        card = story.metrics["card"]
-        table.add_row(
-            str(path.relative_to(root)),
-            story.kind,
-            str(len(story.data["episodes"])),
-            str(story.data["chunks"]),
-            f"{card['error_after']:.3f}" if card["is_held_out"] else "–",
-            "–" if card["agreement_after"] is None else f"{100 * card['agreement_after']:.0f} %",
-            f"{story.metrics['seconds']:.1f}",
-            story.policy_fingerprint[:12],
-        )
+        try:
+            facts = _facts(story)
+        except MALFORMED as error:
+            facts = ("! damaged", f"{type(error).__name__}: {error}")
+        table.add_row(str(path.relative_to(root)), story.kind, *facts)
     page.print(table)
     return 0
 
@@ -206,6 +202,19 @@ def _train(
         job.close()
     _tell(result, page)
     return 0
+
+
+def _facts(story: Story) -> tuple[str, ...]:
+    """Return a saved policy's columns. Raises MALFORMED for a story that lacks one."""
+    card = story.metrics["card"]
+    return (
+        str(len(story.data["episodes"])),
+        str(story.data["chunks"]),
+        f"{card['error_after']:.3f}" if card["is_held_out"] else "–",
+        "–" if card["agreement_after"] is None else f"{100 * card['agreement_after']:.0f} %",
+        f"{story.metrics['seconds']:.1f}",
+        story.policy_fingerprint[:12],
+    )
 
 
 def _follow(job: TrainJob, bar: Bar, row: TaskID, page: Console) -> TrainResult:

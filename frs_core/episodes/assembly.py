@@ -80,8 +80,9 @@ def commit(
         edit(root, there, label)
         if there != target:
             os.rename(there, target)
+    changed = [folder, episodes_dir(root)] if there is None else [folder, episodes_dir(root), there.parent]
     with confirming():
-        for parent in dict.fromkeys([folder, episodes_dir(root), *([there.parent] if there else [])]):
+        for parent in dict.fromkeys(changed):
             fsync_path(parent)
     return target
 

@@ -10,7 +10,6 @@ Any thread; tens of seconds for HD films.
 """
 
 import calendar
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from frs_core.episodes.video import read_video, video_size
 from frs_core.episodes.writer import JournalRecorder
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
+from frs_core.foreign import plain_file, read_json
 from frs_core.observation import Calibration, CameraFrame, Observation
 from frs_core.plan import SteeringPlan
 from frs_core.recording import ChunkRecord, EpisodeMeta, StepRecord
@@ -124,7 +124,7 @@ def _read(folder: Path, kind: ActionKind, width: int) -> _Trajectory:
     if column is None:
         raise EpisodeError(f"DROID trajectories are imported as joint_velocity or joint_position, not {kind.value}.")
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(plain_file(path), "r") as file:
             observation, action = file["observation"], file["action"]
             state, n = observation["robot_state"], int(action[column].shape[0])
             skipped = np.asarray(observation["timestamp/skip_action"][:n], dtype=bool)
@@ -203,7 +203,7 @@ def _frame_numbers(film: Path, stamps: Any, serial: str, n: int) -> Int[np.ndarr
     """Return which film frame each step saw; by time stamps where both sides have them."""
     path, key = film.with_name(f"{serial}_timestamps.json"), f"{serial}_frame_received"
     if path.is_file() and key in stamps:
-        recorded = np.array(json.loads(path.read_text()), dtype=np.int64)
+        recorded = np.array(read_json(path), dtype=np.int64)
         if len(recorded):
             after = np.searchsorted(recorded, np.asarray(stamps[key][:n], dtype=np.int64), side="right") - 1
             return np.clip(after, 0, len(recorded) - 1)

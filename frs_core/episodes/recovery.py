@@ -10,6 +10,7 @@ Any thread; takes the store's lock, so it never touches what another program is 
 """
 
 import contextlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def recover(store: EpisodeStore, name: str, *, outcome: Outcome | None = None, n
     """
     path = journal_path(store.root, check_name(name))
     with store.writing():
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise EpisodeError(f"No unfinished episode '{name}' in '{store.root}'. See `frs episodes recover`.")
         content = read_journal(path)
         try:

@@ -182,8 +182,12 @@ class EpisodeStore:
             raise EpisodeError(
                 f"Episode '{name}' could not be changed: {error.strerror}. Free space or check the folder's permissions."
             ) from error
-        except UnicodeError as error:
-            raise EpisodeError(f"Episode '{name}' could not be changed: {error}. Give plain text.") from error
+        except ValueError as error:
+            if isinstance(error, EpisodeError):
+                raise
+            raise EpisodeError(
+                f"Episode '{name}' could not be changed: {error}. Give a shorter, plain text."
+            ) from error
 
     def _move(self, path: Path, target: Path) -> None:
         """Move an episode; from its target again when that is to be confirmed only."""

@@ -65,9 +65,10 @@ class JournalRecorder(Recorder):
         name = self._store.new_name()
         try:
             facts = meta_to_json(meta)
-            json.dumps(facts, allow_nan=False).encode()
+            json.dumps(facts, allow_nan=False)
             for camera in meta.cameras:
                 check_part(camera)
+            begin = frame_record({"kind": "begin", "name": name, "meta": facts})
         except (TypeError, ValueError) as error:
             raise EpisodeError(
                 f"The facts of the episode cannot be stored: {error}. Give finite, plain values."
@@ -76,7 +77,7 @@ class JournalRecorder(Recorder):
         try:
             journal = JournalFile(self._store.root, journal_path(self._store.root, name))
             try:
-                journal.append(frame_record({"kind": "begin", "name": name, "meta": facts}))
+                journal.append(begin)
             except OSError:
                 journal.remove()
                 raise

@@ -268,3 +268,18 @@ def test_the_shipped_example_still_opens_and_checks():
         episode = example.open(info.name)
         episode.verify()
         episode.chunk(episode.n_chunks - 1)
+
+
+def test_a_trajectory_that_claims_absurd_sizes_is_refused_before_memory_is_taken(store, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    pytest.importorskip("av")
+    from frs_core.episodes.import_droid import import_droid
+    from tests.fakes.droid_trajectory import write_trajectory
+
+    folder = write_trajectory(tmp_path / "trajectory", steps=16)
+    with h5py.File(folder / "trajectory.h5", "r+") as file:
+        del file["action/joint_velocity"]
+        file["action"].create_dataset("joint_velocity", shape=(10**9, 7), dtype="f8", chunks=(1024, 7))
+    with pytest.raises(EpisodeCorrupt, match="bytes, at most"):
+        import_droid(folder, store)
+    assert store.list() == []

@@ -561,5 +561,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         box = QtWidgets.QMessageBox(self)
         box.setWindowTitle("About")
         box.setText(about_text(self.facts))
+        pairing = getattr(getattr(self.bridge.port, "policy_spec", None), "camera_pairing", ())
+        box.setInformativeText("\n".join(f"{picture} shows {camera}" for picture, camera in pairing))
         box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
         box.open()

@@ -12,6 +12,7 @@ FrsError
 ├── WorldError (RuntimeError)         the simulator or robot process failed
 │   ├── WorldTimeout (TimeoutError)
 │   └── CameraStale (RuntimeError)
+├── StaleAct (RuntimeError)           a motion was asked for before the last hold
 ├── CalibrationMissing (LookupError)
 ├── DeviceError (RuntimeError)        an input device is missing or was unplugged
 ├── EpisodeError (RuntimeError)       the episode store
@@ -75,6 +76,10 @@ class WorldTimeout(WorldError, TimeoutError):
 
 class CameraStale(WorldError):
     """A camera stopped delivering fresh frames."""
+
+
+class StaleAct(FrsError, RuntimeError):
+    """A motion was asked for before the last hold, loss or reconnect, and is not carried out."""
 
 
 class CalibrationMissing(FrsError, LookupError):

@@ -56,6 +56,8 @@ class EpisodeMeta:
     noise_policy: str | None = None
     """Path of the loaded noise policy."""
     world_options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    camera_pairing: tuple[tuple[str, str], ...] = ()
+    """(picture input of the policy, camera or "none"); empty where it was not kept."""
 
     @classmethod
     def of(
@@ -93,6 +95,7 @@ class EpisodeMeta:
             started_unix=started_unix,
             operator=operator,
             noise_policy=noise_policy,
+            camera_pairing=spec.camera_pairing,
         )
 
 

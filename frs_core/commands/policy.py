@@ -18,6 +18,8 @@ from frs_core.commands.printing import console, mark
 Target = Annotated[Path, tyro.conf.Positional]
 Name = Annotated[str, tyro.conf.Positional]
 
+OPENPI_ENDING = ".openpi"
+"""After a checkpoint's name: the folder of openpi's own files."""
 MOST_PROBLEMS = 12
 """Lines; a checkpoint of another network has hundreds that say the same."""
 
@@ -29,6 +31,7 @@ def check(
     horizon: int | None = None,
     norm_stats: Path | None = None,
     tokenizer: Path | None = None,
+    cameras: str | None = None,
 ) -> int:
     """Tell what a checkpoint is and whether it is complete; reads no weights, moves nothing.
 
@@ -36,15 +39,18 @@ def check(
 
     Args:
         path: Folder with model.safetensors (openpi converted, or LeRobot).
-        preset: Meaning of its actions, where the folder's name does not tell (pi05_droid, pi05_libero, ...).
+        preset: Meaning of its actions, where the folder has no note and is not a published checkpoint (pi05_droid, pi05_libero, ...).
         horizon: Rows of a chunk, for a fine-tune that changed its preset's.
         norm_stats: Statistics file, when it lies elsewhere.
         tokenizer: SentencePiece file, when it lies elsewhere.
+        cameras: Which camera fills which picture input, where the names do not tell, such as base_0_rgb=left,left_wrist_0_rgb=wrist.
     """
     from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 
     page = console()
-    found = inspect_checkpoint(path, preset=preset, horizon=horizon, norm_stats=norm_stats, tokenizer=tokenizer)
+    found = inspect_checkpoint(
+        path, preset=preset, horizon=horizon, norm_stats=norm_stats, tokenizer=tokenizer, cameras=cameras
+    )
     rows: list[tuple[str, object]] = [("folder", found.root), ("family", found.family)]
     if found.size is not None:
         size = found.size
@@ -59,11 +65,15 @@ def check(
     rows += [("horizon", f"{found.horizon} rows, {found.execute_rows} executed")] if found.horizon else []
     if found.preset is not None:
         rows += [
-            ("meaning", f"{found.preset.name}: {found.preset.action_kind.value} at {found.preset.control_hz:g} Hz"),
+            (
+                "meaning",
+                f"{found.preset.name}: {found.preset.action_kind.value} at {found.preset.control_hz:g} Hz, {found.meaning_from}",
+            ),
             ("prompt", found.prompt.value),
             (
                 "cameras",
-                ", ".join(f"{k} <- {c}" for k, c in zip(found.picture_keys, found.preset.cameras, strict=False)),
+                ", ".join(f"{name} <- {camera}" for name, camera in found.pairing)
+                or f"not paired with {', '.join(found.picture_keys) or 'any picture input'}",
             ),
         ]
     rows += [("tokenizer", found.tokenizer)] if found.tokenizer else []
@@ -81,9 +91,17 @@ def check(
             f"{'':>12}  It cannot be loaded. `frs policy fetch` lists what is published; docs/pi05.md says what a folder holds."
         )
     if not found.problems:
+        given = {
+            "preset": preset,
+            "horizon": horizon,
+            "norm_stats": norm_stats,
+            "tokenizer": tokenizer,
+            "cameras": cameras,
+        }
+        options = {"path": found.root} | {name: value for name, value in given.items() if value is not None}
+        words = " ".join(f"{name} {shlex.quote(str(value))}" for name, value in options.items())
         page.print(
-            mark(f"{'✓':>12}", "green"),
-            f" complete: frs --policy pi05 --policy-options path {shlex.quote(str(found.root))}",
+            mark(f"{'✓':>12}", "green"), f" complete: frs --policy pi05 --policy-options {words}", soft_wrap=True
         )
     return 1 if found.problems else 0
 
@@ -107,7 +125,7 @@ def fetch(
         name: Published checkpoint of openpi, e.g. pi05_droid (12 GB down, 7 GB converted).
         out: Folder that gets one folder per checkpoint.
         hub: Instead: a LeRobot pi05 repository "owner/name" on the Hugging Face hub; needs no conversion.
-        preset: Meaning of the actions; needed with --hub and --convert where the name does not tell.
+        preset: Meaning of the actions; needed with --hub, and with --convert unless the folder is named exactly as it was published.
         tokenizer_only: Get only PaliGemma's vocabulary.
         convert: Instead: convert openpi's checkpoint of this folder (params/ and assets/), no network needed.
         keep_source: Keep openpi's own files after conversion.
@@ -116,22 +134,27 @@ def fetch(
     from frs_core.policies.pi05 import fetch as remote
     from frs_core.policies.pi05.checkpoint import NOTE
     from frs_core.policies.pi05.convert import convert as convert_folder
-    from frs_core.policies.pi05.presets import find_preset, need_preset, preset_from_name
+    from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
 
     page = console()
     if convert is not None:
-        meaning = find_preset(preset) if preset else preset_from_name(convert.resolve().name)
+        # `fetch` itself keeps openpi's own files of a checkpoint under its name and this ending.
+        title = convert.resolve().name.removesuffix(OPENPI_ENDING)
+        meaning = find_preset(preset) if preset else published_preset(title)
         if meaning is None:
-            raise need_preset(convert.name)
-        folder = convert_folder(convert, out / meaning.name, preset=meaning)
-        return check(folder)
+            raise need_preset(title)
+        if not preset:
+            page.print(f"Meaning {meaning.name} ({meaning.summary}), taken from its published name.")
+        if (out / title).resolve() == convert.resolve():
+            raise ConfigError(f"'{convert}' would be converted into itself. Choose another --out.")
+        return check(convert_folder(convert, out / title, preset=meaning))
     if tokenizer_only:
         _get_tokenizer(page, out)
         return 0
     if hub is not None:
-        meaning = find_preset(preset) if preset else preset_from_name(hub.split("/")[-1])
-        if meaning is None:
+        if preset is None:
             raise need_preset(hub)
+        meaning = find_preset(preset)
         folder = out / hub.split("/")[-1]
         _get(page, remote.list_hub(hub), folder)
         (folder / NOTE).write_text(json.dumps({"preset": meaning.name, "source": f"hub:{hub}"}, indent=2) + "\n")
@@ -145,7 +168,7 @@ def fetch(
     published = remote.find_published(name)
     if preset is not None and preset != published.preset:
         raise ConfigError(f"'{name}' means '{published.preset}', got preset '{preset}'. Leave it out.")
-    folder, source = out / name, out / f"{name}.openpi"
+    folder, source = out / name, out / f"{name}{OPENPI_ENDING}"
     if not (folder / "model.safetensors").is_file():
         _get(page, remote.list_bucket(remote.BUCKET, published.prefix), source)
         page.print("Converting …")

@@ -13,6 +13,7 @@ from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
 from frs_core.foreign import read_text
 from frs_core.policies import in_action_space, load_policy
+from frs_core.policies.cameras import pairing_text
 from frs_core.serving.door import DoorSettings, is_loopback
 from frs_core.serving.server import PolicyService, build_door
 
@@ -24,6 +25,8 @@ def serve(
     policy: str = "tabletop",
     path: str | None = None,
     device: str | None = None,
+    preset: str | None = None,
+    cameras: str | None = None,
     action_space: str = "",
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -42,6 +45,9 @@ def serve(
         policy: Policy name.
         path: Its weights; default the policy's own.
         device: Where it computes, such as cuda or cpu; default the policy's own choice.
+        preset: Meaning of a checkpoint's actions, where its folder has no note (pi05_droid, pi05_libero, ...).
+        cameras: Which camera fills which picture input of a checkpoint, where the names do not tell, such as
+            base_0_rgb=left,left_wrist_0_rgb=wrist.
         action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints, for openpi's clients
             and for cockpits alike; default its own.
         host: Address to listen on; 0.0.0.0 is every network this machine is in.
@@ -67,7 +73,7 @@ def serve(
         tls_key=tls_key,
         message_bytes=message_mb * 2**20,
     )
-    options = {"path": path, "device": device}
+    options = {"path": path, "device": device, "preset": preset, "cameras": cameras}
     given = {name: value for name, value in options.items() if value is not None}
     loaded = in_action_space(load_policy(policy, **given), action_space)
     try:
@@ -77,7 +83,7 @@ def serve(
         page.print(
             mark(spec.name, "bold"),
             f"· {spec.horizon} x {spec.width} · {spec.action_space.kind.value} · "
-            f"cameras {', '.join(spec.cameras)} · "
+            f"cameras {pairing_text(spec.camera_pairing) or ', '.join(spec.cameras)} · "
             f"warmed up in {time.monotonic() - started:.1f} s",
         )
         door = build_door(loaded, settings)

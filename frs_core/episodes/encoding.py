@@ -52,6 +52,7 @@ def meta_to_json(meta: EpisodeMeta) -> Json:
             "execute_rows": meta.execute_rows,
             "integration_steps": meta.integration_steps,
             "noise_policy": meta.noise_policy,
+            "camera_pairing": [list(pair) for pair in meta.camera_pairing],
         },
         "action_space": {
             "kind": meta.action_space.kind.value,
@@ -90,6 +91,7 @@ def meta_from_json(data: Json) -> EpisodeMeta:
         operator=data["operator"],
         noise_policy=policy["noise_policy"],
         world_options=world["options"],
+        camera_pairing=tuple((name, camera) for name, camera in policy.get("camera_pairing", ())),
     )
 
 

@@ -76,7 +76,10 @@ class JointPolicy(FlowPolicy):
         """
         self._policy, self._posture = policy, POSTURE if posture is None else posture
         space = joint_space(kind, control_hz=policy.spec.action_space.control_hz)
-        self.spec = replace(policy.spec, action_space=space, flow_space=policy.spec.flow)
+        # The statistics are about tool deltas and say nothing about joints.
+        self.spec = replace(
+            policy.spec, action_space=space, flow_space=policy.spec.flow, action_low=None, action_high=None
+        )
         self.default_plan = policy.default_plan
         if hasattr(policy, "context_from_features"):
             # Only there where the wrapped policy has it: its presence is asked for (episodes.check).

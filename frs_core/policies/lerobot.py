@@ -16,7 +16,7 @@ Runs on the inference worker's thread; its context must not be used from two thr
 import hashlib
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,12 @@ from frs_core.errors import ConfigError, PolicyError, WeightsMissing
 from frs_core.foreign import DOCUMENT, open_plain, plain_file, read_bytes
 from frs_core.observation import CameraFrame, Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
-from frs_core.policies.pi05.normalisation import Affine, robot_space
+from frs_core.policies.cameras import NO_CAMERA, CamerasOption, cameras_of, pair_cameras, pairing_text
+from frs_core.policies.pi05.checkpoint import check_offsets, lerobot_stats, lerobot_stats_file, renamed_inputs
+from frs_core.policies.pi05.normalisation import Affine, Stats, covered_range, robot_range, robot_space
+from frs_core.policies.pi05.plausible import why_not_this_meaning
 from frs_core.policies.pi05.policy import uncalibrated_plan
-from frs_core.policies.pi05.presets import Preset, find_preset, need_preset, preset_from_name, read_state
+from frs_core.policies.pi05.presets import Preset, find_preset, need_preset, published_preset, read_state
 from frs_core.steering import gaussian
 
 TYPES = ("smolvla", "pi0", "pi05")
@@ -86,7 +89,9 @@ class LerobotPolicy(FlowPolicy):
         preset: Preset,
         name: str,
         fingerprint: str,
-        cameras: Sequence[str] | None = None,
+        cameras: CamerasOption | None = None,
+        renamed: Mapping[str, str] | None = None,
+        statistics: tuple[Stats, Stats] | None = None,
     ) -> None:
         """Wrap and test a policy.
 
@@ -97,25 +102,40 @@ class LerobotPolicy(FlowPolicy):
             preset: what the numbers mean on a robot.
             name: shown to the operator.
             fingerprint: hash of weights and configuration.
-            cameras: the world's cameras, in the order of the policy's picture features.
+            cameras: which camera fills which picture feature, where the names do not tell (`cameras.pair_cameras`).
+            renamed: picture feature -> the name its pictures had before the pre-processor.
+            statistics: of state and actions; None = not known.
         Raises:
-            ConfigError: sizes do not fit the preset.
+            ConfigError: sizes, statistics or cameras do not fit the preset.
             PolicyError: the self-test failed.
         """
         config = policy.config
         self._policy, self._before, self._preset = policy.eval(), before, preset
         self._parameter = next(policy.parameters())
         self._pictures = [k for k in config.image_features if "empty_camera" not in k]
-        chosen = tuple(cameras or preset.cameras)[: len(self._pictures)]
+        self._pairing = pair_cameras(
+            self._pictures,
+            cameras=cameras,
+            usual=preset.cameras,
+            names=preset.picture_names,
+            masked=preset.masked,
+            renamed=renamed,
+        )
         used = config.output_features["action"].shape[0]
         if used != preset.action_kind.size:
             raise ConfigError(
                 f"'{name}' has {used} action numbers, preset '{preset.name}' means {preset.action_kind.size}. Choose another."
             )
-        if preset.adds_joints or getattr(config, "use_relative_actions", False):
+        check_offsets(preset, is_relative=bool(getattr(config, "use_relative_actions", False)))
+        if preset.adds_joints:
             raise ConfigError(
-                "Actions relative to the state are supported for pi0.5 only; load it with the policy 'pi05'."
+                "Actions that are offsets from the arm's joints are supported for pi0.5 only; load it with the policy 'pi05'."
             )
+        state_stats, action_stats = statistics or ({}, {})
+        veto = why_not_this_meaning(preset, state=state_stats, actions=action_stats)
+        if veto is not None:
+            raise ConfigError(f"'{name}' cannot be used: {veto}")
+        low, high = robot_range(preset.action_kind, covered_range(action_stats, size=used))
         state = config.input_features.get("observation.state")
         if state is not None and state.shape[0] != preset.state.size:
             raise ConfigError(
@@ -127,12 +147,15 @@ class LerobotPolicy(FlowPolicy):
             horizon=config.chunk_size,
             width=config.max_action_dim,
             action_space=space,
-            cameras=chosen,
+            cameras=cameras_of(self._pairing),
             image_size=tuple(config.image_features[self._pictures[0]].shape[-2:]),
             integration_steps=getattr(config, "num_inference_steps", None) or config.num_steps,
             execute_rows=config.n_action_steps,
             feature_size=0,
             fingerprint=fingerprint,
+            camera_pairing=self._pairing,
+            action_low=low,
+            action_high=high,
         )
         self.default_plan = uncalibrated_plan(space)
         self._self_test()
@@ -163,10 +186,13 @@ class LerobotPolicy(FlowPolicy):
         if missing:
             raise ConfigError(
                 f"Policy '{self.spec.name}' needs camera {missing}, the world has {sorted(observation.frames)}. "
-                f"Pass cameras= with the world's names, in the order {self._pictures}."
+                f"Its picture inputs are paired as {pairing_text(self._pairing)}. Pass another pairing as cameras=; "
+                f"`{NO_CAMERA}` leaves an input empty."
             )
         raw: Batch = {"task": observation.instruction}
-        for key, camera in zip(self._pictures, self.spec.cameras, strict=False):
+        for key, camera in self._pairing:
+            if camera == NO_CAMERA:
+                continue
             picture = torch.from_numpy(np.ascontiguousarray(observation.frames[camera].image))
             raw[key] = picture.permute(2, 0, 1).float() / 255.0
         if "observation.state" in self._policy.config.input_features:
@@ -234,7 +260,7 @@ def load(
     path: str | Path,
     *,
     preset: str | None = None,
-    cameras: Sequence[str] | None = None,
+    cameras: CamerasOption | None = None,
     device: str | None = None,
     name: str | None = None,
 ) -> LerobotPolicy:
@@ -242,8 +268,8 @@ def load(
 
     Args:
         path: folder with config.json, model.safetensors and the processors' files.
-        preset: meaning of state and actions (`pi05.presets.PRESETS`); None = from the folder's name.
-        cameras: the world's cameras in the order of the policy's picture features; None = the preset's.
+        preset: meaning of state and actions (`pi05.presets.PRESETS`); None = the folder has exactly a published name.
+        cameras: which camera fills which picture input, "base=left,wrist=wrist"; None = as the names tell.
         device: "cuda" or "cpu"; None = a GPU if there is one.
         name: shown to the operator; None = the folder's name.
     Raises:
@@ -264,15 +290,16 @@ def load(
     if not weights.is_file():
         # LeRobot would go on with random weights.
         raise WeightsMissing(f"No '{weights}'. Download the whole repository of the checkpoint.")
-    meaning = find_preset(preset) if preset else preset_from_name(root.resolve().name)
+    meaning = find_preset(preset) if preset else published_preset(root.resolve().name)
     if meaning is None:
-        raise need_preset(root.name)
+        raise need_preset(root.resolve().name)
     config = PreTrainedConfig.from_pretrained(str(root))
     if config.type not in TYPES:
         raise ConfigError(f"LeRobot policy '{config.type}' is not supported, only {', '.join(TYPES)}.")
     config.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if getattr(config, "compile_model", False):
         config.compile_model = False
+    stats = lerobot_stats(lerobot_stats_file(root))
     policy = get_policy_class(config.type)(config)
     load_strictly(policy, weights)
     before, after = make_pre_post_processors(config, pretrained_path=str(root))
@@ -284,6 +311,8 @@ def load(
         name=name or root.resolve().name,
         fingerprint=_fingerprint(root),
         cameras=cameras,
+        renamed=renamed_inputs(root),
+        statistics=(stats.get("observation.state", {}), stats.get("action", {})),
     )
 
 

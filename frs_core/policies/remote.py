@@ -39,9 +39,17 @@ from frs_core.errors import (
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
 from frs_core.policies.joints import in_action_space
+from frs_core.policies.pi05.plausible import FARTHEST_CENTRE, FARTHEST_SPEED
 from frs_core.serving.client import ClientSettings, WireClient
-from frs_core.serving.metadata import DROID_OBSERVATION, ServerFacts, droid_space, read_metadata, with_cameras
-from frs_core.serving.observations import DROID_IMAGE, blank_droid_message, droid_message, pack_observation
+from frs_core.serving.metadata import (
+    DROID_OBSERVATION,
+    ServerFacts,
+    droid_pairing,
+    droid_space,
+    read_metadata,
+    with_cameras,
+)
+from frs_core.serving.observations import DROID_IMAGE, JOINT_KEY, blank_droid_message, droid_message, pack_observation
 from frs_core.steering import Reference, Steered, SteeringPlan
 
 DEFAULT_URL = "ws://127.0.0.1:8000"
@@ -58,8 +66,8 @@ def load(
     *,
     path: str | None = None,
     token: str | None = None,
-    exterior: str = "left",
-    wrist: str = "wrist",
+    exterior: str | None = None,
+    wrist: str | None = None,
     action_space: ActionKind | str = ActionKind.JOINT_VELOCITY,
     connect_timeout_s: float = 5.0,
     answer_timeout_s: float = 10.0,
@@ -73,9 +81,10 @@ def load(
         url: ws://host:port, or wss:// with TLS; None = a server on this machine.
         path: the same, by the name under which every policy takes its weights or address.
         token: the server's token; None reads FRS_TOKEN.
-        exterior: camera sent as openpi's exterior one (servers with openpi's observation form only).
-        wrist: camera sent as openpi's wrist one (likewise).
-        action_space: how to read a stock server's actions; a steering server says it itself.
+        exterior: camera sent as openpi's exterior one, None = left; for servers with openpi's observation form only.
+        wrist: camera sent as openpi's wrist one, None = wrist; likewise.
+        action_space: how to read a stock server's actions; a steering server says it itself. Refused where the server's first answer
+            contradicts it.
         connect_timeout_s: for each attempt to connect, seconds.
         answer_timeout_s: for each answer, seconds.
         warm_up_timeout_s: for a stock server's first answer, which may wait for a compilation.
@@ -83,6 +92,7 @@ def load(
         tls_ca: PEM file to trust instead of the system's authorities.
     Raises:
         ServingError: no server, wrong token, or not a policy server.
+        ConfigError: an option that this server does not understand, or actions that are not of `action_space`.
     """
     url = next(address for address in (url, path, DEFAULT_URL) if address is not None)
     kind = ActionKind(action_space)
@@ -93,9 +103,16 @@ def load(
         facts = read_metadata(metadata, url=url)
         if facts is None:
             probe = client.ask(blank_droid_message(), timeout_s=warm_up_timeout_s, has_ids=False)
-            spec = _stock_spec(metadata, probe, space=kind, cameras=(exterior, wrist))
+            spec = _stock_spec(metadata, probe, space=kind, cameras=(exterior or "left", wrist or "wrist"))
             return StockPolicy(client, spec, answer_timeout_s=answer_timeout_s)
-        policy = RemotePolicy(client, facts, answer_timeout_s=answer_timeout_s, exterior=exterior, wrist=wrist)
+        if facts.observation != DROID_OBSERVATION and (exterior or wrist):
+            raise ConfigError(
+                f"The policy server at {url} is sent cameras by its own names, {', '.join(facts.spec.cameras)}; exterior= and wrist= "
+                f"would have no effect. Leave them out and pair the cameras where the policy is served: frs serve --cameras."
+            )
+        policy = RemotePolicy(
+            client, facts, answer_timeout_s=answer_timeout_s, exterior=exterior or "left", wrist=wrist or "wrist"
+        )
         return in_action_space(policy, facts.acts_in)
     except BaseException:
         client.close()
@@ -302,6 +319,9 @@ def _stock_spec(metadata: Any, probe: dict[str, Any], *, space: ActionKind, came
             f"The stock openpi server gives actions of {actions.shape[1]} numbers, {space.value} has {space.size}. "
             f"Only DROID checkpoints are understood; serve others with openpi_server.py."
         )
+    why_not = _why_not_these_actions(actions, space)
+    if why_not is not None:
+        raise ConfigError(why_not)
     facts = hashlib.sha256(repr((sorted(map(str, metadata)), actions.shape, space.value)).encode()).hexdigest()
     return PolicySpec(
         name="openpi (stock server)",
@@ -309,6 +329,7 @@ def _stock_spec(metadata: Any, probe: dict[str, Any], *, space: ActionKind, came
         width=actions.shape[1],
         action_space=droid_space(space),
         cameras=cameras,
+        camera_pairing=droid_pairing(*cameras),
         image_size=DROID_IMAGE,
         integration_steps=10,
         execute_rows=min(_STOCK_ROWS, actions.shape[0]),
@@ -317,6 +338,26 @@ def _stock_spec(metadata: Any, probe: dict[str, Any], *, space: ActionKind, came
         can_steer=False,
         cannot_steer_reason=STOCK_REASON,
     )
+
+
+def _why_not_these_actions(actions: Float[np.ndarray, "H 8"], space: ActionKind) -> str | None:
+    """Return what speaks against reading the answer to a blank message as `space`; None where nothing does."""
+    rest = blank_droid_message()[JOINT_KEY]
+    if space is ActionKind.JOINT_VELOCITY:
+        largest = float(np.abs(actions[:, :7]).max())
+        if not largest <= FARTHEST_SPEED:
+            return (
+                f"The stock openpi server's actions reach {largest:.2f}, joint speeds stay within 1: they are no joint speeds. "
+                f"Pass action_space=joint_position if it serves a joint-position checkpoint."
+            )
+    if space is ActionKind.JOINT_POSITION:
+        farthest = float(np.abs(actions[0, :7] - rest).max())
+        if not farthest <= FARTHEST_CENTRE:
+            return (
+                f"The stock openpi server's first row is {farthest:.2f} rad from the joints it was asked at, at most "
+                f"{FARTHEST_CENTRE:g} was expected: they are no joint positions. Leave action_space out if it serves joint speeds."
+            )
+    return None
 
 
 def _stock_actions(reply: dict[str, Any], shape: tuple[int, int] | None) -> Float[np.ndarray, "H a"]:

@@ -39,6 +39,13 @@ class PolicySpec:
     """False for servers that only sample."""
     cannot_steer_reason: str = ""
     """One sentence for the operator when `can_steer` is False."""
+    camera_pairing: tuple[tuple[str, str], ...] = ()
+    """(picture input of the network, world camera or "none"), in the network's order; empty where it is not known."""
+    action_low: Float[np.ndarray, " a"] | None = None
+    action_high: Float[np.ndarray, " a"] | None = None
+    """What the statistics the policy was trained with cover (1 % and 99 %), robot units of `action_space`; None = not stated."""
+    is_range_from_joints: bool = False
+    """The range of the seven joints is counted from where the arm is at the start of a chunk."""
     flow_space: ActionSpace | None = None
     """What the flow's columns mean where they are not the robot's numbers (see `policies.joints`); None = `action_space`."""
 
@@ -46,6 +53,17 @@ class PolicySpec:
     def flow(self) -> ActionSpace:
         """The space that references, noises and normalised chunks are in."""
         return self.flow_space or self.action_space
+
+    def range_at(
+        self, q: Float[np.ndarray, " 7"]
+    ) -> tuple[Float[np.ndarray, " a"] | None, Float[np.ndarray, " a"] | None]:
+        """Return smallest and largest actions that the statistics cover for a chunk asked at joints q; None where not stated."""
+        if self.action_low is None or self.action_high is None:
+            return None, None
+        if not self.is_range_from_joints:
+            return self.action_low, self.action_high
+        start = np.append(q, np.zeros(len(self.action_low) - len(q)))
+        return self.action_low + start, self.action_high + start
 
 
 @dataclass(slots=True, eq=False)

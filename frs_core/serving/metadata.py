@@ -17,11 +17,14 @@ import numpy as np
 from frs_core.actions import ActionKind, ActionSpace, joint_space
 from frs_core.errors import ConfigError, FrsError, ServingError
 from frs_core.plan import SteeringPlan
+from frs_core.policies.cameras import bare
 from frs_core.policies.spec import PolicySpec
-from frs_core.serving.observations import mapping, numbers
+from frs_core.serving.observations import EXTERIOR_KEY, WRIST_KEY, mapping, numbers
 
 PROTOCOL = 1
 OPERATIONS = ("encode", "steer", "denoise", "velocity", "release")
+MAX_PICTURES = 16
+"""Picture inputs of a network; more is a mistake."""
 OWN_OBSERVATION = "frs/1"
 """The observation form of `observations.pack_observation`."""
 DROID_OBSERVATION = "openpi/droid"
@@ -67,6 +70,9 @@ def build_metadata(spec: PolicySpec, plan: SteeringPlan) -> dict[str, Any]:
                 "fingerprint": spec.fingerprint,
                 "can_steer": spec.can_steer,
                 "cannot_steer_reason": spec.cannot_steer_reason,
+                "camera_pairing": [list(pair) for pair in spec.camera_pairing],
+                **({} if spec.action_low is None else {"action_low": spec.action_low, "action_high": spec.action_high}),
+                "is_range_from_joints": spec.is_range_from_joints,
                 "action_space": {
                     "kind": space.kind.value,
                     "offset": space.offset,
@@ -126,7 +132,12 @@ def droid_space(kind: ActionKind) -> ActionSpace:
 
 def with_cameras(spec: PolicySpec, exterior: str, wrist: str) -> PolicySpec:
     """Return the spec looking at the two named cameras."""
-    return replace(spec, cameras=(exterior, wrist))
+    return replace(spec, cameras=(exterior, wrist), camera_pairing=droid_pairing(exterior, wrist))
+
+
+def droid_pairing(exterior: str, wrist: str) -> tuple[tuple[str, str], ...]:
+    """Return which camera is sent under which of the keys of openpi's DROID client."""
+    return (bare(EXTERIOR_KEY), exterior), (bare(WRIST_KEY), wrist)
 
 
 def _nonsense(url: str, error: Exception) -> ServingError:
@@ -145,6 +156,11 @@ def _read_spec(data: dict[Any, Any]) -> PolicySpec:
     if width < kind.size:
         raise ConfigError(f"width {width} is less than the {kind.size} numbers of {kind.value}")
     height, breadth = (int(n) for n in numbers(data, "image_size", (2,)))
+    low = high = None
+    if data.get("action_low") is not None:
+        low, high = (numbers(data, name, (kind.size,)).astype(np.float32) for name in ("action_low", "action_high"))
+        if not (low <= high).all():
+            raise ConfigError("action_low is above action_high")
     return PolicySpec(
         name=str(data.get("name"))[:200],
         horizon=horizon,
@@ -158,7 +174,18 @@ def _read_spec(data: dict[Any, Any]) -> PolicySpec:
         fingerprint=str(data.get("fingerprint"))[:200],
         can_steer=data.get("can_steer") is True,
         cannot_steer_reason=str(data.get("cannot_steer_reason", ""))[:1000],
+        camera_pairing=_pairing(data.get("camera_pairing") or ()),
+        action_low=low,
+        action_high=high,
+        is_range_from_joints=data.get("is_range_from_joints") is True,
     )
+
+
+def _pairing(value: Any) -> tuple[tuple[str, str], ...]:
+    is_list = isinstance(value, (list, tuple)) and len(value) <= MAX_PICTURES
+    if not is_list or not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in value):
+        raise ConfigError(f"camera_pairing is {str(value)[:40]!r}, expected at most {MAX_PICTURES} pairs of names")
+    return tuple((str(name)[:100], str(camera)[:100]) for name, camera in value)
 
 
 def _count(data: dict[Any, Any], key: str, least: int) -> int:

@@ -31,6 +31,7 @@ from PIL import Image
 from frs_core import kinematics
 from frs_core.errors import ConfigError, MalformedMessage
 from frs_core.observation import Calibration, CameraFrame, Observation
+from frs_core.policies.cameras import is_wrist
 
 DROID_IMAGE = (224, 224)
 """(height, width) of a DROID client's images. Source: openpi examples/droid/main.py."""
@@ -149,7 +150,7 @@ def read_droid(message: Mapping[Any, Any], *, cameras: tuple[str, ...]) -> Obser
     T_flange_tcp = np.eye(4)
     T_flange_tcp[2, 3] = kinematics.HAND_TCP_OFFSET
     return Observation(
-        frames={c: wrist if "wrist" in c or "hand" in c else exterior for c in cameras},
+        frames={c: wrist if is_wrist(c) else exterior for c in cameras},
         q=q,
         dq=np.zeros(7),
         gripper=gripper,

@@ -534,6 +534,19 @@ MAX_CONTEXTS = 4
 MAX_CANDIDATES = 64
 MAX_WORK = 20_000
 """Velocity rows of one request."""
+ACTION_SPACES = {
+    **dict.fromkeys(("pi0_droid", "pi05_droid", "pi05_droid_finetune"), "joint_velocity"),
+    **dict.fromkeys(
+        (
+            "pi05_full_droid_finetune",
+            "pi05_droid_jointpos_polaris",
+            "pi0_droid_jointpos_polaris",
+            "pi0_droid_jointpos_100k_polaris",
+        ),
+        "joint_position",
+    ),
+}
+"""What the actions of openpi's own configurations are. Source: openpi training/config.py and misc/polaris_config.py."""
 _DEFAULT_PLAN = {
     "method": "frs",
     "steps": 10,
@@ -1064,7 +1077,12 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Serve an openpi JAX policy so that it can be steered.")
     parser.add_argument("--config", required=True, help="openpi training config, e.g. pi05_droid")
     parser.add_argument("--dir", required=True, help="checkpoint directory or gs:// address")
-    parser.add_argument("--action-space", choices=("joint_velocity", "joint_position"), default=None)
+    parser.add_argument(
+        "--action-space",
+        choices=("joint_velocity", "joint_position"),
+        default=None,
+        help=f"what the actions are; known for {', '.join(ACTION_SPACES)}",
+    )
     parser.add_argument("--plan", type=Path, default=None, help="JSON file with the default steering plan")
     parser.add_argument("--default-prompt", default=None, help="used when a client sends none")
     parser.add_argument("--host", default="127.0.0.1", help="anything but loopback needs a token")
@@ -1072,7 +1090,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--token-file", type=Path, default=None, help="file with the token (else FRS_TOKEN)")
     parser.add_argument("--tls-cert", type=Path, default=None)
     parser.add_argument("--tls-key", type=Path, default=None)
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.action_space = options.action_space or ACTION_SPACES.get(options.config)
+    if options.action_space is None:
+        parser.error(
+            f"what the actions of config '{options.config}' mean is not known; "
+            f"pass --action-space joint_velocity or joint_position"
+        )
+    return options
 
 
 def main() -> None:
@@ -1088,7 +1113,6 @@ def main() -> None:
     loaded = policy_config.create_trained_policy(
         training_config.get_config(options.config), options.dir, default_prompt=options.default_prompt
     )
-    kind = options.action_space or ("joint_position" if "jointpos" in options.config else "joint_velocity")
     plan = _DEFAULT_PLAN | (json.loads(options.plan.read_text()) if options.plan else {})
     read_plan(json.dumps(plan), candidates=1)
     logger.info("Compiling; this takes a minute or two")
@@ -1097,7 +1121,7 @@ def main() -> None:
         name=options.config,
         fingerprint=fingerprint_of(loaded, options.config),
         plan=plan,
-        is_position=kind == "joint_position",
+        is_position=options.action_space == "joint_position",
     )
     door = Door(Service(model).handle, model.metadata, settings)
     door.run(lambda: logger.info("Serving %s on %s:%d", options.config, options.host, door.port))

@@ -31,6 +31,7 @@ from torch import Tensor
 from frs_core.errors import ConfigError, ContextGone, MalformedMessage, SteeringUnavailable
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy
+from frs_core.policies.cameras import is_wrist
 from frs_core.serving.door import Contexts, Door, DoorSettings
 from frs_core.serving.metadata import OPERATIONS, build_metadata
 from frs_core.serving.observations import blank_droid_message, mapping, read_droid, unpack_observation
@@ -100,7 +101,7 @@ class PolicyService:
     def _infer(self, message: dict[str, Any]) -> dict[str, Any]:
         """Answer openpi's own request: one unsteered chunk in robot units."""
         spec = self.policy.spec
-        observation = read_droid(message, cameras=spec.cameras)
+        observation = self._read_droid(message)
         context = self.policy.encode(observation)
         if message.get("noise") is not None:
             noise = self._chunks(np.reshape(message["noise"], (-1, spec.horizon, spec.width)), "noise")
@@ -173,7 +174,19 @@ class PolicyService:
 
     def _observation(self, message: dict[str, Any]) -> Observation:
         data = mapping(message.get("observation"), "observation")
-        return unpack_observation(data) if "frames" in data else read_droid(data, cameras=self.policy.spec.cameras)
+        return unpack_observation(data) if "frames" in data else self._read_droid(data)
+
+    def _read_droid(self, data: dict[str, Any]) -> Observation:
+        cameras = self.policy.spec.cameras
+        exterior = [
+            camera for _, camera in self.policy.spec.camera_pairing if camera in cameras and not is_wrist(camera)
+        ]
+        if len(exterior) > 1:
+            raise ConfigError(
+                f"openpi's message has one exterior picture, policy '{self.policy.spec.name}' looks at {', '.join(exterior)}. Leave "
+                f"all but one empty where the policy is served (frs serve --cameras INPUT=none), or send the pictures by name."
+            )
+        return read_droid(data, cameras=cameras)
 
     def _chunks(self, value: Any, what: str) -> Float[Tensor, "B H A"]:
         """Return finite float32 chunks of the policy's shape, copied out of the message."""

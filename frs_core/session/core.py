@@ -30,6 +30,20 @@ from frs_core.workers import WorkQueue
 from frs_core.worlds import link as wl
 from frs_core.worlds.base import WorldSpec
 
+RESTING = (HoldReason.START, HoldReason.EPISODE_END, None)
+"""Reasons of a wait that nobody and nothing asked for."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SceneChange:
+    """A reset or restore that the world was asked for."""
+
+    ticket: int
+    asked_at: float
+    cause: ev.SessionCommand
+    epoch: int
+    """Of the act behind it."""
+
 
 class SessionCore(abc.ABC):
     """Memory, phase, hold and fault."""
@@ -106,10 +120,13 @@ class SessionCore(abc.ABC):
         """Headless: after so many chunks the episode ends with that outcome."""
         self._running: RunningChunk | None = None
         self._chunk_ids = self._tickets = 0
-        self._scene: tuple[int, float, ev.SessionCommand] | None = None
-        """Ticket, time and cause of a reset or restore under way."""
-        self._after_chunk: ev.SessionCommand | None = None
-        self._start_waiting: ev.StartEpisode | None = None
+        self._scene: SceneChange | None = None
+        """A reset or restore under way."""
+        self._mandate: int | None = None
+        """Hold epoch of the act that lets the present driver go on; None = nobody may."""
+        self._after_chunk: tuple[ev.SessionCommand, int] | None = None
+        """What is done once the moving chunk has ended, and the hold epoch it was asked for in."""
+        self._start_waiting: tuple[ev.StartEpisode, int] | None = None
         self._closing: ev.EndEpisode | None = None
         self._offered = 0
 
@@ -136,30 +153,66 @@ class SessionCore(abc.ABC):
     def _is_offering(self) -> bool:
         """The present fan is the wanted one and everything before it is journalled: it may be picked from."""
         is_written = self._line is None or self._line.is_idle
-        return self._desk.is_fresh and is_written and self._scene is None and self._running is None
+        is_free = self._scene is None and self._running is None
+        return self._desk.is_fresh and is_written and is_free and self._mandate == self.link.epoch
 
     # --- phase -------------------------------------------------------------------------------------------------------
 
-    def hold(self, reason: HoldReason, detail: str = "") -> None:
-        """Stop motion and keep the arm where it is. While already holding, the first reason stays unless a fault comes."""
-        self.link.hold()
-        self._helm.let_go()
+    def hold(self, reason: HoldReason, detail: str = "", *, is_engaged: bool = False) -> None:
+        """Stop motion and keep the arm where it is; nothing moves until a later act of a person.
+
+        While already holding, the first reason stays unless a fault comes.
+
+        Args:
+            reason: shown to the operator.
+            detail: the sentence behind it.
+            is_engaged: the world was held when this was sent; it is only taken note of.
+        """
+        if not is_engaged:
+            self.link.hold()
+        is_idle = self.episode is None and self._scene is None and self._start_waiting is None
+        self._call_off()
         is_weak = reason in (HoldReason.OPERATOR, HoldReason.FOCUS_LOST, HoldReason.GUI_SILENT)
-        if self.phase is Phase.FAULT or (self.phase is Phase.HOLD and is_weak):
+        # A robot that rests with nothing under way has nothing to hold; it says so only to a person who asks.
+        is_told = self.reason not in RESTING or (is_idle and reason is not HoldReason.OPERATOR)
+        if self.phase is Phase.FAULT or (self.phase is Phase.HOLD and is_weak and is_told):
             return
         self.counters["holds"] += 1
         self._go(Event.HELD)
         self.reason, self.detail = reason, detail
 
+    def _rest(self, reason: HoldReason, detail: str = "") -> None:
+        """Wait without motion: a scene is being set, or an episode has ended. No hold: what was pressed since still counts."""
+        self._mandate = None
+        self._helm.let_go()
+        if self.phase is not Phase.FAULT:
+            self._go(Event.HELD)
+            self.reason, self.detail = reason, detail
+
     def _fault(self, reason: HoldReason, detail: str) -> None:
         self.link.hold()
-        self._helm.let_go()
+        self._call_off()
         self._go(Event.LOST)
         self.reason, self.detail, self._scene = reason, detail, None
         if self._running is not None:
             if self.episode is not None and self._running.steps:
                 self.episode.is_cut_short = True
             self._finish_chunk(None)
+        self._forget_sight()
+
+    def _call_off(self) -> None:
+        """Withdraw every mandate and whatever waits to become a motion."""
+        self._mandate = None
+        self._helm.drop_question()
+        if self._start_waiting is not None:
+            self._start_waiting = None
+            self._note("The start that was waiting is called off. Start again")
+
+    def _forget_sight(self) -> None:
+        """Offer nothing more of what was seen so far."""
+        self._look = None
+        self._desk.forget()
+        self._want_fan()
 
     def _go(self, event: Event) -> None:
         phase = next_phase(self.phase, event)
@@ -180,8 +233,13 @@ class SessionCore(abc.ABC):
     # --- shared by the layers above ----------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def handle(self, command: ev.SessionCommand) -> None:
-        """Do what is asked, or refuse it with a notice."""
+    def handle(self, command: ev.SessionCommand, epoch: int | None = None) -> None:
+        """Do what is asked, or refuse it with a notice.
+
+        Args:
+            command: what is asked.
+            epoch: hold epoch it was asked for in; None = the present one.
+        """
 
     @abc.abstractmethod
     def _finish_chunk(self, state: bytes | None) -> None:
@@ -201,9 +259,18 @@ class SessionCore(abc.ABC):
         if self._line is not None and self.episode is not None and self.episode.is_recording:
             self._line.add(name, call)
 
-    def _set_scene(self, cause: ev.SessionCommand) -> None:
+    def _set_scene(self, cause: ev.SessionCommand, epoch: int) -> int:
+        """Note that the world is asked for a scene; return the ticket."""
         self._tickets += 1
-        self._scene = (self._tickets, self._clock(), cause)
+        self._scene = SceneChange(self._tickets, self._clock(), cause, epoch)
+        return self._tickets
+
+    def _stop_to(self, command: ev.SessionCommand, epoch: int) -> None:
+        """End the moving chunk, then do what is asked; a hold that comes meanwhile makes it stale."""
+        self.link.hold()
+        self._after_chunk = (command, epoch + 1)
+        if self._mandate == epoch:
+            self._mandate = epoch + 1
 
     def _refuse(self, sentence: str) -> None:
         self.counters["refused"] += 1

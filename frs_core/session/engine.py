@@ -54,27 +54,34 @@ class SessionEngine(Piloting):
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
-    def handle(self, command: ev.SessionCommand) -> None:
-        """Do what is asked, or refuse it with a notice."""
+    def handle(self, command: ev.SessionCommand, epoch: int | None = None) -> None:
+        """Do what is asked, or refuse it with a notice: an act that a hold came after is not carried out.
+
+        Args:
+            command: what is asked.
+            epoch: hold epoch it was asked for in; None = the present one.
+        """
+        is_sent, epoch = epoch is not None, self.link.epoch if epoch is None else epoch
+        if epoch != self.link.epoch and (act := _act_of(command)):
+            self._refuse(f"{act} came before the hold and is not done. Press it again")
+            return
         match command:
             case ev.Heartbeat():
                 self._watchdog.feed("window")
             case ev.RequestHold():
-                self.hold(command.reason, command.detail)
+                self.hold(command.reason, command.detail, is_engaged=is_sent)
             case ev.StartEpisode():
-                self._start_episode(command)
+                self._start_episode(command, epoch)
             case ev.Pick():
-                self._on_pick(command)
+                self._on_pick(command, epoch)
             case ev.HoldDirection():
-                had_held, self._helm.held = self._helm.held, command if command.label is not None else None
-                if self._helm.takes_early_picks and (had_held or self._helm.held) and not self._helm.is_asking:
-                    self._offered = 0
+                self._hold_direction(command, epoch)
             case ev.Resume():
-                self._resume()
+                self._resume(epoch)
             case ev.EndEpisode():
                 self._end_episode(command)
             case ev.UndoChunk():
-                self._undo()
+                self._undo(epoch)
             case ev.SetDriver() | ev.SetPacing():
                 self._set_helm(command)
             case ev.SetPlan() | ev.SetGripper() | ev.SetInstruction():
@@ -86,16 +93,15 @@ class SessionEngine(Piloting):
             case _:
                 self._refuse(f"Unknown request {type(command).__name__}")
 
-    def _resume(self) -> None:
+    def _resume(self, epoch: int) -> None:
         if self._running is not None and self.phase is Phase.HOLD:
-            self._after_chunk = ev.Resume()
+            self._after_chunk = (ev.Resume(), epoch)
         elif refusal := self._why_not_resume():
             self._refuse(refusal)
         else:
             if self._line is not None:
                 self._line.retry()
-            self.error = None
-            self.link.release()
+            self.error, self._mandate = None, epoch
             self._go(Event.RESUMED)
             if self.observation is not None and self.observation.frames:
                 self._look = self.observation
@@ -106,6 +112,8 @@ class SessionEngine(Piloting):
             return "Reconnect first"
         if self.phase is not Phase.HOLD:
             return "Nothing to resume: the session does not hold"
+        if self.world_spec is None or self._desk.spec is None:
+            return f"The {'world' if self.world_spec is None else 'policy'} is still starting"
         if self.episode is None or self._closing is not None:
             return "Start an episode first"
         if self.episode.is_cut_short:
@@ -116,7 +124,7 @@ class SessionEngine(Piloting):
         if self.phase is not Phase.FAULT:
             self._refuse("Nothing to reconnect: world and policy are there")
             return
-        self.world_spec = self.error = None
+        self.world_spec = self.error = self.observation = None
         self._go(Event.RECONNECTED)
         self.reason, self.detail = HoldReason.START, "Reconnecting"
         self.link.restart()
@@ -137,10 +145,8 @@ class SessionEngine(Piloting):
                     self._see(fact.observation)
             case wl.SceneSet():
                 self._on_scene(fact)
-            case wl.Refused() if self._scene is not None and fact.ticket == self._scene[0]:
-                self._scene = None
-                self.hold(HoldReason.START, fact.sentence)
-                self._note(fact.sentence)
+            case wl.Refused():
+                self._on_scene_refused(fact)
             case wl.Ready():
                 self._on_ready(fact)
             case wl.Tripped():
@@ -163,9 +169,8 @@ class SessionEngine(Piloting):
         self.world_spec = fact.spec
         self.observation = self._look = self._worded(fact.observation)
         if self.episode is not None and self._state is not None and not self.episode.is_cut_short:
-            # The world was lost between two chunks: bring the scene back to where it was, and wait for Resume.
-            self._set_scene(ev.Resume())
-            self.link.restore(self._tickets, self._state)
+            # The world was lost between two chunks.
+            self._restore_scene()
         self._check_both()
 
     # --- time --------------------------------------------------------------------------------------------------------
@@ -179,7 +184,7 @@ class SessionEngine(Piloting):
             stop = self._fault if self._desk.spec is None else self.hold
             stop(HoldReason.INFERENCE_LATE, str(error))
         limit_s = self.options.scene_timeout_s
-        if self._scene is not None and self._clock() - self._scene[1] > limit_s:
+        if self._scene is not None and self._clock() - self._scene.asked_at > limit_s:
             self._fault(HoldReason.WORLD_LOST, f"The scene was not set within {limit_s:g} s. Reconnect.")
         if sentence := self._helm.overdue():
             self._note(sentence)
@@ -212,3 +217,20 @@ class SessionEngine(Piloting):
             counters={**self.counters, "late_answers": self._late_answers},
             notice=self.notice,
         )
+
+
+def _act_of(command: ev.SessionCommand) -> str | None:
+    """Return what a command is called if it leads to motion, and so is good for one hold epoch; else None."""
+    match command:
+        case ev.StartEpisode():
+            return "The start"
+        case ev.Pick():
+            return "The pick"
+        case ev.HoldDirection() if command.label is not None:
+            return "The held direction"
+        case ev.Resume():
+            return "Resume"
+        case ev.UndoChunk():
+            return "Back"
+        case _:
+            return None

@@ -70,8 +70,9 @@ class Helm:
         self._advisor = advisor
         self.driver, self.pacing = driver, pacing
         self._timeout_s, self._is_headless, self._has_full_fan = timeout_s, is_headless, has_full_fan
-        self.held: HoldDirection | None = None
-        self.latched: Pick | None = None
+        self.held: tuple[HoldDirection, int] | None = None
+        self.latched: tuple[Pick, int] | None = None
+        """What a person's keys ask for, and the hold epoch in which they were pressed; it means nothing in another one."""
         self.suggestion: tuple[str, str] | None = None
         self.late_answers = 0
         self._question: _Question | None = None
@@ -109,12 +110,17 @@ class Helm:
         usual = fan_commands(gripper=gripper)
         return usual + tuple(c for c in asked if c not in usual)
 
-    def decide(self, fan: Fan) -> Turn | None:
-        """Return whose pick is to be executed at once, or None after asking whoever has to be asked."""
-        if self.latched is not None:
-            latched, self.latched = self.latched, None
-            return Turn(latched, was_waiting=True)
-        held = self.held
+    def decide(self, fan: Fan, *, epoch: int) -> Turn | None:
+        """Return whose pick is to be executed at once, or None after asking whoever has to be asked.
+
+        Args:
+            fan: may be picked from.
+            epoch: the present hold epoch.
+        """
+        latched, self.latched = self.latched, None
+        if latched is not None and latched[1] == epoch:
+            return Turn(latched[0], was_waiting=True)
+        held = self.held[0] if self.held is not None and self.held[1] == epoch else None
         if held is not None and held.label is not None and self.takes_early_picks:
             return Turn(Pick(held.label, device=held.device))
         if self.driver is not Driver.PERSON:
@@ -156,5 +162,5 @@ class Helm:
             return None
         chooser = self.choosers[self.driver]
         if isinstance(choice, Choice):
-            return Turn(Pick(choice.label, by=chooser.driver, device=type(chooser).__name__), choice.reason)
+            return Turn(Pick(choice.label, by=chooser.driver, device=type(chooser).__name__), reason=choice.reason)
         return Turn(Pick(UNSTEERED, by=chooser.driver, device="none")) if self._is_headless else None

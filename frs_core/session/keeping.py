@@ -8,7 +8,7 @@ from frs_core import events as ev
 from frs_core.events import HoldReason, Outcome, Phase
 from frs_core.observation import Observation
 from frs_core.session.checks import meta_of
-from frs_core.session.core import SessionCore
+from frs_core.session.core import RESTING, SessionCore
 from frs_core.session.running import RunningEpisode
 from frs_core.session.table import Event
 from frs_core.session.writing import WriteJob
@@ -21,12 +21,12 @@ class EpisodeKeeping(SessionCore):
 
     # --- start -------------------------------------------------------------------------------------------------------
 
-    def _start_episode(self, order: ev.StartEpisode) -> None:
+    def _start_episode(self, order: ev.StartEpisode, epoch: int) -> None:
         episode = self.episode
         if self.phase is Phase.FAULT:
             self._refuse("Reconnect first")
         elif self._closing is not None or self.world_spec is None or self._desk.spec is None:
-            self._start_waiting = order
+            self._start_waiting = (order, epoch)
         elif self._running is not None or (episode is not None and episode.line and episode.is_recording):
             self._refuse("Label or discard the running episode first")
         elif self._is_disk_too_slow():
@@ -35,9 +35,9 @@ class EpisodeKeeping(SessionCore):
             if episode is not None:
                 self._write("end", lambda r: r.end(Outcome.DISCARDED))
             self.episode = self.error = None
-            self.hold(HoldReason.START, "Setting the scene")
-            self._set_scene(order)
-            self.link.reset(self._tickets, task=order.task, seed=order.seed)
+            self._rest(HoldReason.START, "Setting the scene")
+            ticket = self._set_scene(order, epoch)
+            self.link.reset(ticket, task=order.task, seed=order.seed, epoch=epoch)
 
     def _begin(self, order: ev.StartEpisode, observation: Observation) -> None:
         """Open the episode whose first observation has just arrived."""
@@ -64,9 +64,9 @@ class EpisodeKeeping(SessionCore):
         self._helm.begin(observation)
 
     def _start_now(self) -> None:
-        order, self._start_waiting = self._start_waiting, None
-        if order is not None:
-            self._start_episode(order)
+        waiting, self._start_waiting = self._start_waiting, None
+        if waiting is not None:
+            self.handle(*waiting)
 
     # --- chunks ------------------------------------------------------------------------------------------------------
 
@@ -81,8 +81,7 @@ class EpisodeKeeping(SessionCore):
         self.counters["steps"] += 1
         episode.success_seen |= bool(observation.success)
         if observation.success and self.options.ends_on_success and self._after_chunk is None:
-            self._after_chunk = ev.EndEpisode(Outcome.SUCCESS)
-            self.link.hold()
+            self._stop_to(ev.EndEpisode(Outcome.SUCCESS), self.link.epoch)
 
     def _finish_chunk(self, state: bytes | None) -> None:
         """Record the chunk that has ended, wholly or in part, and go on."""
@@ -103,9 +102,9 @@ class EpisodeKeeping(SessionCore):
         self._want_fan()
         then, self._after_chunk = self._after_chunk, None
         if then is None and episode is not None and self.chunk_limit and len(episode.line) >= self.chunk_limit[0]:
-            then = ev.EndEpisode(self.chunk_limit[1])
+            then = (ev.EndEpisode(self.chunk_limit[1]), self.link.epoch)
         if then is not None:
-            self.handle(then)
+            self.handle(*then)
 
     def _is_disk_too_slow(self) -> bool:
         """Hold and say so when the line has no room for what is asked."""
@@ -130,13 +129,14 @@ class EpisodeKeeping(SessionCore):
 
     # --- going back --------------------------------------------------------------------------------------------------
 
-    def _undo(self) -> None:
+    def _undo(self, epoch: int) -> None:
         episode = self.episode
         if self._running is not None:
-            self._after_chunk = ev.UndoChunk()
-            self.link.hold()
+            self._stop_to(ev.UndoChunk(), epoch)
         elif episode is None or self._closing is not None or self.phase is Phase.FAULT:
             self._refuse("No episode is running" if episode is None else "Reconnect first")
+        elif self.world_spec is None:
+            self._refuse("The world is still starting")
         elif not episode.line:
             self._refuse("This is the start of the episode")
         elif (state := episode.line[-1].state) is None:
@@ -146,26 +146,47 @@ class EpisodeKeeping(SessionCore):
         elif not self._is_disk_too_slow():
             self._desk.forget()
             self._helm.let_go()
-            self._set_scene(ev.UndoChunk())
-            self.link.restore(self._tickets, state)
+            self.link.restore(self._set_scene(ev.UndoChunk(), epoch), state, epoch=epoch)
 
     def _on_scene(self, fact: wl.SceneSet) -> None:
-        if self._scene is None or fact.ticket != self._scene[0]:
+        change = self._scene
+        if change is None or fact.ticket != change.ticket:
             return
-        cause, self._scene, self._state = self._scene[2], None, fact.state
+        cause, self._scene, self._state = change.cause, None, fact.state
         if isinstance(cause, ev.StartEpisode):
             self._instruction = cause.instruction
         self.observation = self._look = self._worded(fact.observation)
         if isinstance(cause, ev.StartEpisode):
             self._begin(cause, self.observation)
-            self.link.release()
-            self._go(Event.SCENE_SET)
+            if change.epoch == self.link.epoch:
+                self._mandate = change.epoch
+                self._go(Event.SCENE_SET)
+            # Else a hold came while the scene was set: the episode is there, and waits for Resume.
         elif isinstance(cause, ev.UndoChunk) and self.episode is not None:
             undone = self.episode.pop()
             self._write("undo", lambda r: r.undo(undone.index))
-            if self.phase is Phase.CHOOSE:
-                self.link.release()
         self._want_fan()
+
+    def _on_scene_refused(self, fact: wl.Refused) -> None:
+        """The world is as it was; say why, and go on from there."""
+        change = self._scene
+        if change is None or fact.ticket != change.ticket:
+            return
+        self._scene = None
+        if isinstance(change.cause, ev.Reconnect) and fact.is_stale:
+            # The hold stands; the scene still has to be what the episode was left in.
+            self._restore_scene()
+            return
+        self._note(fact.sentence)
+        if self.phase is Phase.HOLD and self.reason in RESTING:
+            self._rest(HoldReason.START, fact.sentence)
+        self._want_fan()
+
+    def _restore_scene(self) -> None:
+        """Bring a new world's scene back to where the old one was lost, and wait for Resume; simulation only."""
+        assert self._state is not None
+        epoch = self.link.epoch
+        self.link.restore(self._set_scene(ev.Reconnect(), epoch), self._state, epoch=epoch)
 
     # --- end ---------------------------------------------------------------------------------------------------------
 
@@ -175,11 +196,10 @@ class EpisodeKeeping(SessionCore):
         elif self._closing is not None:
             self._refuse("The episode is being kept already")
         elif self._running is not None:
-            self._after_chunk = command
-            self.link.hold()
+            self._stop_to(command, self.link.epoch)
         else:
             self._scene, self._closing = None, command
-            self.hold(HoldReason.EPISODE_END, "Keeping the episode" if self.episode.is_recording else "")
+            self._rest(HoldReason.EPISODE_END, "Keeping the episode" if self.episode.is_recording else "")
             if self._line is None or not self.episode.is_recording:
                 self._closed()
             else:
@@ -207,3 +227,4 @@ class EpisodeKeeping(SessionCore):
         if self._line is not None and self.episode is not None and self.episode.is_recording:
             self._line.abandon()
         self.episode = self._running = self._scene = self._closing = self._after_chunk = self._start_waiting = None
+        self._mandate = None

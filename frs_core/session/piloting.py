@@ -25,10 +25,10 @@ class Piloting(EpisodeKeeping):
 
     # --- picks -------------------------------------------------------------------------------------------------------
 
-    def _on_pick(self, pick: ev.Pick) -> None:
+    def _on_pick(self, pick: ev.Pick, epoch: int) -> None:
         is_early = self.phase is Phase.MOVING or (self.phase is Phase.CHOOSE and not self._is_offering)
         if is_early and self._helm.takes_early_picks:
-            self._helm.latched = pick
+            self._helm.latched = (pick, epoch)
         elif self.phase is Phase.CHOOSE and not is_early:
             self._execute(Turn(pick))
         else:
@@ -38,6 +38,11 @@ class Piloting(EpisodeKeeping):
                 Phase.CHOOSE: "The fan is still being made",
             }
             self._refuse(said.get(self.phase, "The robot is still moving"))
+
+    def _hold_direction(self, held: ev.HoldDirection, epoch: int) -> None:
+        had_held, self._helm.held = self._helm.held, (held, epoch) if held.label is not None else None
+        if self._helm.takes_early_picks and (had_held or self._helm.held) and not self._helm.is_asking:
+            self._offered = 0
 
     def _on_turn(self, turn: Turn | Exception) -> None:
         if isinstance(turn, Exception):
@@ -50,6 +55,7 @@ class Piloting(EpisodeKeeping):
         fan, pick, timing = self._desk.fan, turn.pick, self.link.timing
         assert fan is not None
         assert self._desk.spec is not None
+        assert self._mandate is not None
         if pick.label not in fan:
             self._refuse(f"'{pick.label}' is not in the fan")
             if turn.was_waiting:
@@ -90,7 +96,7 @@ class Piloting(EpisodeKeeping):
             started_ns=now,
         )
         self._go(Event.PICKED)
-        self.link.execute(self._chunk_ids, rows, self._desk.spec.action_space.kind)
+        self.link.execute(self._chunk_ids, rows, self._desk.spec.action_space.kind, epoch=self._mandate)
 
     # --- fans --------------------------------------------------------------------------------------------------------
 
@@ -129,6 +135,10 @@ class Piloting(EpisodeKeeping):
         if self.reason is HoldReason.START:
             self.detail = ""
         self._want_fan()
+        if self._start_waiting is not None and not self.world_spec.is_simulated:
+            # Loading takes as long as it takes; by now somebody may be reaching for the table.
+            self._start_waiting = None
+            self._note("World and policy are ready. Start again: the arm will move to its start pose")
         self._start_now()
 
     def _advance(self) -> bool:
@@ -150,7 +160,7 @@ class Piloting(EpisodeKeeping):
         fan = self._desk.fan
         if self.phase is Phase.CHOOSE and fan and self._is_offering and self._offered != fan.request_id:
             self._offered = fan.request_id
-            if turn := self._helm.decide(fan):
+            if turn := self._helm.decide(fan, epoch=self.link.epoch):
                 self._execute(turn)
             return True
         return False

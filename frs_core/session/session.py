@@ -67,7 +67,8 @@ class Session:
         """Use `live` or `inline` instead."""
         self._engine = engine
         self._is_live = is_live
-        self._commands: queue.Queue[SessionCommand | None] = queue.Queue(QUEUE_SIZE)
+        self._commands: queue.Queue[tuple[SessionCommand, int] | None] = queue.Queue(QUEUE_SIZE)
+        """What is asked, and the hold epoch it was asked for in."""
         self._latest = engine.snapshot()
         self._subscribers: list[Callable[[Snapshot], None]] = []
         self._is_stopping = threading.Event()
@@ -139,16 +140,16 @@ class Session:
     def send(self, command: SessionCommand) -> bool:
         """Ask for something, from any thread; never waits.
 
-        A hold takes effect on the world at once, before the session has even read it.
+        A hold takes effect on the world at once, before the session has even read it, and whatever was asked for before it and
+        would lead to motion is refused, however late it is read.
 
         Returns:
             False when the queue is full: the command is lost and the world is held; once the session answers again it
             holds too, and says so.
         """
-        if isinstance(command, ev.RequestHold):
-            self._link.hold()
+        epoch = self._link.hold() if isinstance(command, ev.RequestHold) else self._link.epoch
         try:
-            self._commands.put_nowait(command)
+            self._commands.put_nowait((command, epoch))
         except queue.Full:
             self._link.hold()
             self._has_dropped.set()
@@ -260,18 +261,18 @@ class Session:
     def _take_commands(self, pause_s: float) -> bool:
         has_news = False
         try:
-            command = self._commands.get(timeout=pause_s)
+            item = self._commands.get(timeout=pause_s)
             while True:
-                if command is not None:
-                    self._engine.handle(command)
-                    has_news |= not isinstance(command, ev.Heartbeat)
-                command = self._commands.get_nowait()
+                if item is not None:
+                    self._engine.handle(*item)
+                    has_news |= not isinstance(item[0], ev.Heartbeat)
+                item = self._commands.get_nowait()
         except queue.Empty:
             pass
         if self._has_dropped.is_set():
             self._has_dropped.clear()
             has_news = True
-            if self._engine.phase in (Phase.CHOOSE, Phase.MOVING):
+            if self._engine.phase is not Phase.FAULT:
                 self._engine.hold(HoldReason.EXCEPTION, "The session was stuck, and requests to it were lost.")
         return has_news
 

@@ -5,6 +5,7 @@ It enforces limits itself: nothing above it is trusted.
 """
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,6 +50,9 @@ class World(abc.ABC):
     """A robot with cameras, real or simulated."""
 
     spec: WorldSpec
+    may_move: Callable[[], bool] = staticmethod(lambda: True)
+    """Whether the act that asked for the present `reset` or `step` still counts. Set from outside; a world that waits within one
+    of them asks right before each command leaves, and raises `StaleAct` instead of sending it."""
 
     @abc.abstractmethod
     def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:

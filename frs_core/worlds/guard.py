@@ -1,14 +1,21 @@
-"""Put the limits between a chunk and a world: nothing non-finite, no jump, nothing outside the workspace is sent.
+"""Put the limits between a chunk and a world: nothing stale, nothing non-finite, no jump, nothing outside the workspace is sent.
 
-A world enforces its own limits too; this is the same belt for all of them, simulated ones included, so that what is
-evaluated headless is what would be executed with a view. Runs wherever the world runs.
+Every motion names the hold epoch of the act that asked for it, and is refused in any other: a hold ends what was asked for
+before it, however late it arrives. A world enforces its own limits too; this is the same belt for all of them, simulated ones
+included, so that what is evaluated headless is what would be executed with a view. Runs wherever the world runs.
+
+    guard = GuardedWorld(world, epoch=lambda: ring.epoch)
+    guard.step(action, kind, epoch=3)      # StaleAct once the epoch is 4
 """
+
+import contextlib
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float
 
 from frs_core.actions import ActionKind
-from frs_core.errors import PolicyError, ShapeMismatch
+from frs_core.errors import PolicyError, ShapeMismatch, StaleAct
 from frs_core.observation import Observation
 from frs_core.safety import Limits, limit_action
 from frs_core.worlds.base import StepResult, World
@@ -17,26 +24,38 @@ from frs_core.worlds.base import StepResult, World
 class GuardedWorld:
     """A world behind `Limits`."""
 
-    def __init__(self, world: World, *, limits: Limits | None = None) -> None:
+    def __init__(self, world: World, *, epoch: Callable[[], int] = lambda: 0, limits: Limits | None = None) -> None:
         """Wrap a world.
 
         Args:
             world: not owned.
+            epoch: the present hold epoch; the default is for a world that nobody holds.
             limits: None = the world's workspace and the arm's joint limits.
         """
         self.world = world
         self.limits = limits or Limits.of(world.spec)
+        self._epoch = epoch
         self._last: Observation | None = None
         """State since which nothing was sent."""
 
-    def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:
-        """Reset the world."""
-        self._last = self.world.reset(task=task, seed=seed)
+    def reset(self, *, task: str | None = None, seed: int = 0, epoch: int = 0) -> Observation:
+        """Reset the world.
+
+        Raises:
+            StaleAct: asked for in another hold epoch.
+        """
+        with self._authorised(epoch, "The scene was not set"):
+            self._last = self.world.reset(task=task, seed=seed)
         return self._last
 
-    def restore(self, state: bytes) -> Observation:
-        """Restore a snapshot."""
-        self._last = self.world.restore(state)
+    def restore(self, state: bytes, *, epoch: int = 0) -> Observation:
+        """Restore a snapshot.
+
+        Raises:
+            StaleAct: asked for in another hold epoch.
+        """
+        with self._authorised(epoch, "The scene was not brought back"):
+            self._last = self.world.restore(state)
         return self._last
 
     def observe(self) -> Observation:
@@ -49,10 +68,11 @@ class GuardedWorld:
         self._last = self.world.state()
         return self._last
 
-    def step(self, action: Float[np.ndarray, " a"], kind: ActionKind) -> StepResult:
+    def step(self, action: Float[np.ndarray, " a"], kind: ActionKind, *, epoch: int = 0) -> StepResult:
         """Execute one action under the limits.
 
         Raises:
+            StaleAct: asked for in another hold epoch.
             ShapeMismatch: the action does not fit `kind`.
             PolicyError: the action is not finite.
         """
@@ -69,8 +89,31 @@ class GuardedWorld:
         now = self._last if is_current and self._last is not None else self.world.state()
         allowed, reasons = limit_action(action, kind, observation=now, limits=self.limits)
         self._last = None
-        result = self.world.step(allowed, kind)
+        # Asked last: reading a robot's state takes a while, and a hold may have come meanwhile.
+        with self._authorised(epoch, "An action was not sent"):
+            result = self.world.step(allowed, kind)
         if not reasons:
             return result
         words = ", ".join((*reasons, result.reason) if result.reason else reasons)
         return StepResult(result.executed, True, words)
+
+    @contextlib.contextmanager
+    def _authorised(self, epoch: int, what: str) -> Iterator[None]:
+        """Let the world move within, if the act's epoch is the present one; a world that waits asks again."""
+
+        def is_present() -> bool:
+            return epoch == self._epoch()
+
+        if not is_present():
+            raise StaleAct(
+                f"{what}: it was asked for in hold epoch {epoch}, this is {self._epoch()}. Ask again after the hold."
+            )
+        self.world.may_move = is_present
+        try:
+            yield
+        finally:
+            self.world.may_move = _never
+
+
+def _never() -> bool:
+    return False

@@ -1,7 +1,7 @@
 """The inside of a world's process: one control loop that steps, looks, publishes, and holds when in doubt.
 
-It starts nothing by itself: rows come from the session, the hold word is read every tick, and when the session falls silent
-while rows are left they are dropped. This module imports neither torch nor Qt, so that the process starts fast and stays small.
+It starts nothing by itself: rows come from the session and name the hold epoch of the act that picked them, the epoch is read
+every tick, and when the session falls silent while rows are left they are dropped. This module imports neither torch nor Qt, so that the process starts fast and stays small.
 
 Messages are msgpack maps on a pipe. From the session: `reset`, `restore`, `execute`, `ring`, `close`. To it: `hello`, `ready`,
 `scene`, `refused`, `ended`, `tripped`, `failed`. Observations go through the ring.
@@ -19,7 +19,7 @@ import msgpack
 import numpy as np
 
 from frs_core.actions import ActionKind
-from frs_core.errors import CameraStale, ConfigError, FrsError, WorldError
+from frs_core.errors import CameraStale, ConfigError, FrsError, StaleAct, WorldError
 from frs_core.observation import Observation
 from frs_core.rate import RateLoop
 from frs_core.watchdog import CameraLiveness
@@ -55,7 +55,9 @@ def serve(name: str, options: Mapping[str, object], pipe: Connection, settings: 
     world: World | None = None
     try:
         world = make_world(name, **options)
-        _Host(world, pipe, settings).run()
+        host = Host(world, pipe, settings)
+        host.shake_hands()
+        host.run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         # The session's process is gone; there is nobody to tell.
         if world is not None:
@@ -67,72 +69,99 @@ def serve(name: str, options: Mapping[str, object], pipe: Connection, settings: 
             world.close()
 
 
-class _Host:
-    """The control loop's state."""
+class Host:
+    """The control loop's state; `shake_hands` once, then `tick` at the control rate."""
 
     def __init__(self, world: World, pipe: Connection, settings: HostSettings) -> None:
-        self._guard, self._pipe, self._settings = GuardedWorld(world), pipe, settings
+        """Say what the world is; nothing moves.
+
+        Args:
+            world: not owned.
+            pipe: to the session.
+            settings: habits.
+        """
+        self._pipe, self._settings = pipe, settings
+        self._guard = GuardedWorld(world, epoch=lambda: self._ring.epoch)
         self._spec = world.spec
         self._liveness = CameraLiveness()
         self._rows: deque[np.ndarray] = deque()
-        self._kind, self._chunk, self._row, self._epoch = ActionKind.EE_DELTA, -1, 0, 0
-        self._is_open = self._is_holding = False
-        self._tripped_at: int | None = None
+        self._kind, self._chunk, self._row, self._epoch = ActionKind.EE_DELTA, -1, 0, -1
+        """The chunk under way, and the hold epoch of the act that picked it."""
+        self._seen_epoch = -1
+        """Hold epoch that the world has been told of."""
+        self._is_open = False
         self._said: str | None = None
         self._look_at = 0.0
-        first = self._guard.observe()
-        cameras = camera_sizes(first)
-        _tell(pipe, "hello", spec=pack_spec(world.spec), cameras={n: list(s) for n, s in cameras.items()})
-        message = msgpack.unpackb(pipe.recv_bytes())
-        self._ring = ObservationRing.attach(message["name"], cameras)
-        _tell(pipe, "ready", number=self._ring.publish(first, {}))
+        self._first = self._guard.observe()
+        cameras = {n: list(s) for n, s in camera_sizes(self._first).items()}
+        _tell(pipe, "hello", spec=pack_spec(world.spec), cameras=cameras)
+
+    def shake_hands(self) -> None:
+        """Take the ring that the session made, and be ready.
+
+        Raises:
+            WorldError: something else was sent first.
+        """
+        message = msgpack.unpackb(self._pipe.recv_bytes())
+        if message.get("kind") != "ring":
+            raise WorldError(f"A world that starts needs its ring first, got '{message.get('kind')}'. Reconnect.")
+        self._ring = ObservationRing.attach(message["name"], camera_sizes(self._first))
+        self._seen_epoch = self._ring.epoch
+        _tell(self._pipe, "ready", number=self._ring.publish(self._first, {}))
 
     def run(self) -> None:
         """Loop until told to close."""
         rate = RateLoop(self._spec.control_hz)
-        words = self._ring.words
         try:
             while True:
                 late_s = rate.wait()
-                words[Word.WORLD_NS] = time.monotonic_ns()
+                words = self._ring.words
                 words[Word.RATE_MHZ] = int(np.nan_to_num(rate.hz) * 1000)
                 words[Word.JITTER_US] = int(np.nan_to_num(rate.jitter_ms()) * 1000)
-                if not self._take_messages():
+                del words
+                if not self.tick(late_s):
                     return
-                self._watch_session()
-                self._tick(late_s)
         finally:
             self._guard.world.hold()
-            del words
             self._ring.close()
 
-    def _tick(self, late_s: float) -> None:
+    def tick(self, late_s: float = 0.0) -> bool:
+        """Do what one control period asks for; tell whether the session still wants this world.
+
+        Args:
+            late_s: how late the period began.
+        """
+        self._ring.words[Word.WORLD_NS] = time.monotonic_ns()
+        if not self._take_messages():
+            return False
+        self._watch_session()
         try:
-            if self._must_hold():
-                self._stop()
+            self._heed_holds()
             if self._rows:
                 self._step(late_s)
             elif time.monotonic() >= self._look_at:
                 self._publish(self._guard.observe(), {})
+        except StaleAct:
+            # The hold came between this tick's look at the word and the command.
+            self._heed_holds()
         except CameraStale as error:
             self._trip("CAMERA_STALE", str(error))
         except WorldError:
             raise
         except (FrsError, ValueError) as error:
             self._trip("EXCEPTION", _words(error))
+        return True
 
     # --- motion -----------------------------------------------------------------------------------------------------
 
-    def _must_hold(self) -> bool:
-        words = self._ring.words
-        if self._tripped_at is not None and words[Word.RELEASES] != self._tripped_at:
-            self._tripped_at = None
-        is_held = bool(words[Word.HOLDS] != words[Word.RELEASED]) or self._tripped_at is not None
-        if is_held and not self._is_holding:
+    def _heed_holds(self) -> None:
+        """Stop whatever an older hold epoch asked for."""
+        epoch = self._ring.epoch
+        if epoch != self._seen_epoch:
+            self._seen_epoch = epoch
             self._guard.world.hold()
-        self._is_holding = is_held
-        # A hold that was released between two ticks still ends the chunk it was meant for.
-        return is_held or bool(self._is_open and words[Word.HOLDS] != self._epoch)
+        if self._is_open and epoch != self._epoch:
+            self._stop()
 
     def _stop(self) -> None:
         self._rows.clear()
@@ -141,7 +170,7 @@ class _Host:
 
     def _step(self, late_s: float) -> None:
         asked = self._rows.popleft()
-        result = self._guard.step(asked, self._kind)
+        result = self._guard.step(asked, self._kind, epoch=self._epoch)
         note = {
             "chunk": self._chunk,
             "row": self._row,
@@ -180,13 +209,13 @@ class _Host:
             self._said = None
 
     def _trip(self, reason: str, sentence: str, *, number: int = 0) -> None:
-        """Hold on our own, and say so once."""
-        self._guard.world.hold()
-        self._tripped_at = int(self._ring.words[Word.RELEASES])
-        self._stop()
-        if self._said != reason:
-            self._said = reason
-            _tell(self._pipe, "tripped", reason=reason, text=sentence, number=number)
+        """Begin a new hold epoch on our own, and say so: once while nothing moves, and whenever it stops a chunk."""
+        if self._said == reason and not self._is_open:
+            return
+        self._said = reason
+        self._ring.words[Word.TRIPS] += 1
+        self._heed_holds()
+        _tell(self._pipe, "tripped", reason=reason, text=sentence, number=number)
 
     def _watch_session(self) -> None:
         silence_s = (time.monotonic_ns() - int(self._ring.words[Word.SESSION_NS])) / 1e9
@@ -209,21 +238,22 @@ class _Host:
 
     def _execute(self, message: dict[str, Any]) -> None:
         self._stop()
-        rows = np.frombuffer(message["rows"]).reshape(message["shape"])
-        self._rows = deque(rows)
         self._kind, self._chunk, self._row = ActionKind(message["action"]), message["chunk"], 0
         self._epoch, self._is_open = message["epoch"], True
+        self._rows = deque(np.frombuffer(message["rows"]).reshape(message["shape"]))
 
     def _set_scene(self, message: dict[str, Any]) -> None:
         self._stop()
-        ticket = message["ticket"]
+        ticket, epoch = message["ticket"], message["epoch"]
         try:
+            # A hold that came before is heeded before: the world is told of it, and this is refused.
+            self._heed_holds()
             if message["kind"] == "reset":
-                observation = self._guard.reset(task=message["task"], seed=message["seed"])
+                observation = self._guard.reset(task=message["task"], seed=message["seed"], epoch=epoch)
             else:
-                observation = self._guard.restore(message["state"])
-        except ConfigError as error:
-            _tell(self._pipe, "refused", ticket=ticket, text=str(error))
+                observation = self._guard.restore(message["state"], epoch=epoch)
+        except (ConfigError, StaleAct) as error:
+            _tell(self._pipe, "refused", ticket=ticket, text=str(error), stale=isinstance(error, StaleAct))
             return
         self._liveness.reset()
         self._said = None

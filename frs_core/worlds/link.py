@@ -3,18 +3,23 @@
 The same session code drives a world in its own process (`worlds.process`) and one in the same thread (`InlineLink`, for
 evaluation): both are a `WorldLink`. Nothing here waits; `poll` returns the facts since the last call, in order.
 
-Example: execute(7, rows [4, 7]) is answered by four `Stepped` with chunk_id 7, then one `ChunkEnded`.
+Whatever moves the arm names the hold epoch of the act that asked for it. `hold` begins a new epoch, and so do a loss and a
+restart; the world refuses what belongs to an older one, whoever sends it and however late. Nothing ever has to be released.
+
+Example: execute(7, rows [4, 7], epoch=3) is answered by four `Stepped` with chunk_id 7, then one `ChunkEnded`. After hold() -> 4
+the same call is answered by a `ChunkEnded` alone.
 """
 
 import abc
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from frs_core.actions import ActionKind
-from frs_core.errors import ConfigError
+from frs_core.errors import ConfigError, StaleAct
 from frs_core.events import HoldReason
 from frs_core.observation import Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
@@ -50,6 +55,8 @@ class Refused(WorldFact):
 
     ticket: int
     sentence: str
+    is_stale: bool = False
+    """It was asked for before the last hold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +114,7 @@ class LoopTiming:
 
 
 class WorldLink(abc.ABC):
-    """One world, asked from one thread. `hold` alone may be called from any thread."""
+    """One world, asked from one thread. `hold` and `epoch` alone may be used from any thread."""
 
     @abc.abstractmethod
     def start(self) -> None:
@@ -115,27 +122,38 @@ class WorldLink(abc.ABC):
 
     @abc.abstractmethod
     def restart(self) -> None:
-        """Bring it up again after `Lost`; `Ready` follows."""
+        """Bring it up again after `Lost`, in a new hold epoch; `Ready` follows."""
 
     @abc.abstractmethod
-    def reset(self, ticket: int, *, task: str | None, seed: int) -> None:
-        """Ask for a task's start; `SceneSet` or `Refused` follows. Also releases a hold."""
+    def reset(self, ticket: int, *, task: str | None, seed: int, epoch: int) -> None:
+        """Ask for a task's start; `SceneSet` or `Refused` follows."""
 
     @abc.abstractmethod
-    def restore(self, ticket: int, state: bytes) -> None:
-        """Ask for a snapshot's state; `SceneSet` or `Refused` follows. Also releases a hold."""
+    def restore(self, ticket: int, state: bytes, *, epoch: int) -> None:
+        """Ask for a snapshot's state; `SceneSet` or `Refused` follows."""
 
     @abc.abstractmethod
-    def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind) -> None:
-        """Execute rows one control period each; `Stepped`s and one `ChunkEnded` follow; while held it ends at once."""
+    def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind, *, epoch: int) -> None:
+        """Execute rows one control period each; `Stepped`s and one `ChunkEnded` follow.
+
+        Args:
+            chunk_id: comes back with the facts.
+            rows: robot units.
+            kind: what they mean.
+            epoch: of the act that picked them; in a later one the chunk ends at once.
+        """
+
+    @property
+    @abc.abstractmethod
+    def epoch(self) -> int:
+        """The hold epoch: how often motion has been stopped so far."""
 
     @abc.abstractmethod
-    def hold(self) -> None:
-        """Stop at the next tick and drop what is queued; a running chunk's `ChunkEnded` follows."""
+    def hold(self) -> int:
+        """Begin a new hold epoch and return it: the world stops at its next tick and drops what is queued.
 
-    @abc.abstractmethod
-    def release(self) -> None:
-        """Allow motion again; nothing moves until `execute`."""
+        A running chunk's `ChunkEnded` follows.
+        """
 
     @abc.abstractmethod
     def poll(self) -> list[WorldFact]:
@@ -162,14 +180,14 @@ class InlineLink(WorldLink):
             step_images: look with all cameras after every row, not only at a chunk's end.
             snapshots: keep the simulator's state at every chunk boundary (for undo and recordings).
         """
-        self._guard = GuardedWorld(world)
+        self._epoch = 0
+        self._guard = GuardedWorld(world, epoch=lambda: self._epoch)
         self._step_images = step_images
         self._snapshots = snapshots and world.spec.is_simulated
         self._facts: deque[WorldFact] = deque()
         self._rows: deque[Float[np.ndarray, " a"]] = deque()
         self._kind = ActionKind.EE_DELTA
-        self._chunk_id, self._row = -1, 0
-        self._is_held = False
+        self._chunk_id, self._row, self._chunk_epoch = -1, 0, 0
 
     def start(self) -> None:
         """Look once."""
@@ -177,49 +195,38 @@ class InlineLink(WorldLink):
 
     def restart(self) -> None:
         """Look again."""
+        self.hold()
         self.start()
 
-    def reset(self, ticket: int, *, task: str | None, seed: int) -> None:
+    def reset(self, ticket: int, *, task: str | None, seed: int, epoch: int) -> None:
         """Reset at once."""
-        self._rows.clear()
-        self._is_held = False
-        try:
-            observation = self._guard.reset(task=task, seed=seed)
-        except ConfigError as error:
-            self._facts.append(Refused(ticket, str(error)))
-            return
-        self._facts.append(SceneSet(ticket, observation, self._state()))
+        self._set_scene(ticket, lambda: self._guard.reset(task=task, seed=seed, epoch=epoch))
 
-    def restore(self, ticket: int, state: bytes) -> None:
+    def restore(self, ticket: int, state: bytes, *, epoch: int) -> None:
         """Restore at once."""
-        self._rows.clear()
-        self._is_held = False
-        try:
-            observation = self._guard.restore(state)
-        except ConfigError as error:
-            self._facts.append(Refused(ticket, str(error)))
-            return
-        self._facts.append(SceneSet(ticket, observation, state))
+        self._set_scene(ticket, lambda: self._guard.restore(state, epoch=epoch))
 
-    def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind) -> None:
+    def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind, *, epoch: int) -> None:
         """Queue the rows."""
-        if self._is_held:
+        if epoch != self._epoch:
             self._facts.append(ChunkEnded(chunk_id, False, self._state()))
             return
         self._rows = deque(np.asarray(rows))
-        self._kind, self._chunk_id, self._row = kind, chunk_id, 0
+        self._kind, self._chunk_id, self._row, self._chunk_epoch = kind, chunk_id, 0, epoch
 
-    def hold(self) -> None:
+    @property
+    def epoch(self) -> int:
+        """The hold epoch."""
+        return self._epoch
+
+    def hold(self) -> int:
         """Drop the rows."""
-        self._is_held = True
+        self._epoch += 1
         if self._rows:
             self._rows.clear()
             self._guard.world.hold()
             self._facts.append(ChunkEnded(self._chunk_id, False, self._state()))
-
-    def release(self) -> None:
-        """Allow motion again."""
-        self._is_held = False
+        return self._epoch
 
     def poll(self) -> list[WorldFact]:
         """Execute the next row, if any, and return what happened."""
@@ -233,9 +240,18 @@ class InlineLink(WorldLink):
         """The world belongs to whoever made it."""
         self._rows.clear()
 
+    def _set_scene(self, ticket: int, bring: Callable[[], Observation]) -> None:
+        self._rows.clear()
+        try:
+            observation = bring()
+        except (ConfigError, StaleAct) as error:
+            self._facts.append(Refused(ticket, str(error), isinstance(error, StaleAct)))
+            return
+        self._facts.append(SceneSet(ticket, observation, self._state()))
+
     def _step(self) -> None:
         asked = self._rows.popleft()
-        result = self._guard.step(asked, self._kind)
+        result = self._guard.step(asked, self._kind, epoch=self._chunk_epoch)
         is_last = not self._rows
         observation = self._guard.observe() if is_last or self._step_images else self._guard.state()
         self._facts.append(Stepped(self._chunk_id, self._row, asked, result, observation))

@@ -1,7 +1,7 @@
 """A world in its own process: alone with its GL context and its interpreter, its pictures in shared memory.
 
-The session asks and polls; nothing here waits for the other side. `hold` writes one word that the world reads every tick. A
-world that died or fell silent becomes `Lost`, and `restart` brings up a fresh one.
+The session asks and polls; nothing here waits for the other side. `hold` writes one word that the world reads every tick, and
+only a world that is ready is asked for anything. A world that died or fell silent becomes `Lost`, and `restart` brings up a fresh one.
 
     link = WorldProcess("tabletop", {"task": "mug_on_plate"})
     session = Session.live(link, lambda: load_policy("tabletop"))
@@ -69,26 +69,36 @@ class WorldProcess(WorldLink):
         self._read = 0
         self._started_at = 0.0
         self._is_ready = self._is_setting = False
+        self._refused: list[WorldFact] = []
+        """Answers to what was asked while no world was there to be asked."""
+        self._holds = 0
+        """Of this link, over all its worlds; the ring has a copy for the world to read."""
         self._hold_lock = threading.Lock()
 
     # --- life -------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Spawn the process."""
-        context = mp.get_context("spawn")
-        ours, theirs = context.Pipe()
-        self._process = context.Process(
-            target=serve, args=(self._name, self._options, theirs, self._settings), name=f"frs-world-{self._name}"
-        )
-        self._process.daemon = True
-        self._process.start()
-        theirs.close()
-        self._pipe, self._started_at = ours, time.monotonic()
+        self._process, self._pipe = self._spawn()
+        self._started_at = time.monotonic()
         self._is_ready = self._is_setting = False
         self._read = 0
+        self._refused.clear()
+
+    def _spawn(self) -> tuple[Any, Connection]:
+        """Start a world's process; return it and the pipe to it."""
+        context = mp.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=serve, args=(self._name, self._options, theirs, self._settings), name=f"frs-world-{self._name}"
+        )
+        process.daemon = True
+        process.start()
+        theirs.close()
+        return process, ours
 
     def restart(self) -> None:
-        """Stop whatever is left and spawn again."""
+        """Stop whatever is left and spawn again, in a new hold epoch."""
         self._tear_down(grace_s=0.0)
         self.start()
 
@@ -118,6 +128,8 @@ class WorldProcess(WorldLink):
             self._pipe.close()
         self._pipe = None
         with self._hold_lock:
+            # What was asked of the world that is gone is not asked of the next one.
+            self._holds = self._present_epoch() + 1
             if self._ring is not None:
                 self._ring.close()
             self._ring = None
@@ -125,36 +137,47 @@ class WorldProcess(WorldLink):
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
-    def reset(self, ticket: int, *, task: str | None, seed: int) -> None:
+    def reset(self, ticket: int, *, task: str | None, seed: int, epoch: int) -> None:
         """Ask for a task's start."""
-        self._is_setting = True
-        self._tell("reset", ticket=ticket, task=task, seed=seed)
+        self._ask_scene("reset", ticket, task=task, seed=seed, epoch=epoch)
 
-    def restore(self, ticket: int, state: bytes) -> None:
+    def restore(self, ticket: int, state: bytes, *, epoch: int) -> None:
         """Ask for a snapshot's state."""
-        self._is_setting = True
-        self._tell("restore", ticket=ticket, state=state)
+        self._ask_scene("restore", ticket, state=state, epoch=epoch)
 
-    def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind) -> None:
-        """Send the rows, stamped with the holds so far: a later hold ends them even if it is released at once."""
+    def _ask_scene(self, kind: str, ticket: int, **fields: object) -> None:
+        if not self._is_ready:
+            self._refused.append(Refused(ticket, f"The world '{self._name}' is not there yet."))
+            return
+        self._is_setting = True
+        self._tell(kind, ticket=ticket, **fields)
+
+    def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind, *, epoch: int) -> None:
+        """Send the rows, stamped with the hold epoch of the act that picked them."""
+        if not self._is_ready:
+            self._refused.append(ChunkEnded(chunk_id, False, None))
+            return
         rows = np.ascontiguousarray(rows, dtype=np.float64)
-        epoch = int(self._ring.words[Word.RELEASED]) if self._ring is not None else 0
         self._tell(
             "execute", chunk=chunk_id, rows=rows.tobytes(), shape=list(rows.shape), action=kind.value, epoch=epoch
         )
 
-    def hold(self) -> None:
+    @property
+    def epoch(self) -> int:
+        """The hold epoch; any thread may ask."""
+        with self._hold_lock:
+            return self._present_epoch()
+
+    def hold(self) -> int:
         """Write the hold word; any thread may."""
         with self._hold_lock:
+            self._holds += 1
             if self._ring is not None:
-                self._ring.words[Word.HOLDS] += 1
+                self._ring.words[Word.HOLDS] = self._holds
+            return self._present_epoch()
 
-    def release(self) -> None:
-        """Allow motion again."""
-        with self._hold_lock:
-            if self._ring is not None:
-                self._ring.words[Word.RELEASED] = self._ring.words[Word.HOLDS]
-                self._ring.words[Word.RELEASES] += 1
+    def _present_epoch(self) -> int:
+        return self._holds + (int(self._ring.words[Word.TRIPS]) if self._ring is not None else 0)
 
     @property
     def timing(self) -> LoopTiming:
@@ -168,8 +191,9 @@ class WorldProcess(WorldLink):
 
     def poll(self) -> list[WorldFact]:
         """Return what happened since the last call."""
+        refused, self._refused = self._refused, []
         if self._process is None:
-            return []
+            return refused
         if self._ring is not None:
             self._ring.words[Word.SESSION_NS] = time.monotonic_ns()
         messages = self._receive()
@@ -185,7 +209,7 @@ class WorldProcess(WorldLink):
                 if fact := _fact_of_slot(published):
                     facts.append((published.number, 0, fact))
         facts.sort(key=lambda f: f[:2])
-        found = [fact for _, _, fact in facts]
+        found = refused + [fact for _, _, fact in facts]
         if not any(isinstance(f, Lost) for f in found) and (lost := self._why_lost()):
             found.append(Lost(lost))
         if any(isinstance(f, Lost) for f in found):
@@ -225,6 +249,7 @@ class WorldProcess(WorldLink):
         with self._hold_lock:
             self._ring = ObservationRing.create({n: (s[0], s[1]) for n, s in message["cameras"].items()})
             self._ring.words[Word.SESSION_NS] = time.monotonic_ns()
+            self._ring.words[Word.HOLDS] = self._holds
         self._tell("ring", name=self._ring.name)
 
     def _on_ready(self, message: dict[str, Any]) -> WorldFact | None:
@@ -245,7 +270,7 @@ class WorldProcess(WorldLink):
 
     def _on_refused(self, message: dict[str, Any]) -> WorldFact:
         self._is_setting = False
-        return Refused(message["ticket"], message["text"])
+        return Refused(message["ticket"], message["text"], message["stale"])
 
     def _why_lost(self) -> str | None:
         process = self._process

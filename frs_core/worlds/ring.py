@@ -33,9 +33,9 @@ class Word(enum.IntEnum):
     """The 64-bit words beside the ring."""
 
     HOLDS = 0
-    """How often the session asked for a hold; motion is allowed while it equals RELEASED."""
-    RELEASED = 1
-    """Value of HOLDS that has been released."""
+    """How often the session has stopped motion; written by the session alone."""
+    TRIPS = 1
+    """How often the world has stopped on its own; written by the world alone. HOLDS + TRIPS is the hold epoch."""
     SESSION_NS = 2
     """Last sign of life of the session, time.monotonic_ns()."""
     WORLD_NS = 3
@@ -46,8 +46,6 @@ class Word(enum.IntEnum):
     """Control rate in thousandths of a hertz."""
     JITTER_US = 6
     """95th percentile of how late ticks begin."""
-    RELEASES = 7
-    """How often the session released; a hold that the world engaged on its own lasts until the next one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +91,11 @@ class ObservationRing:
     def name(self) -> str:
         """What `attach` needs."""
         return self._memory.name
+
+    @property
+    def epoch(self) -> int:
+        """The hold epoch. Each word has one writer and only grows, so no hold can be lost between the two sides."""
+        return int(self.words[Word.HOLDS]) + int(self.words[Word.TRIPS])
 
     def publish(self, observation: Observation, note: Mapping[str, Any]) -> int:
         """Write the next slot and return its number.

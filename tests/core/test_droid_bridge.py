@@ -27,6 +27,7 @@ class Talker:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.connect(address)
         self.session: str | None = None
+        self.epoch = 0
 
     def raw(self, *parts: bytes) -> dict:
         self._socket.send_multipart(list(parts))
@@ -34,7 +35,9 @@ class Talker:
         return msgpack.unpackb(self._socket.recv(), raw=False)
 
     def ask(self, op: object, **fields: object) -> dict:
-        return self.raw(msgpack.packb({"id": 1, "session": self.session, "op": op, **fields}))
+        answer = self.raw(msgpack.packb({"id": 1, "session": self.session, "op": op, "epoch": self.epoch, **fields}))
+        self.epoch = answer.get("epoch", self.epoch)
+        return answer
 
     def hello(self, **fields: object) -> dict:
         answer = self.ask("hello", **{"protocol": PROTOCOL, "client": "test", **fields})
@@ -150,6 +153,9 @@ def test_a_joint_position_step_goes_there(served) -> None:
         ([float("nan")] + [0.0] * 7, "joint_velocity", "bad_request"),
         ([0.0] * 7, "joint_velocity", "bad_request"),
         (["a"] * 8, "joint_velocity", "bad_request"),
+        (["0.1"] * 8, "joint_velocity", "bad_request"),
+        ([True] * 8, "joint_velocity", "bad_request"),
+        ("00000000", "joint_velocity", "bad_request"),
         ([2.0, 0, 0, -2, 0, 2, 0, 0], "joint_position", "limit"),
         (STILL, "cartesian_velocity", "bad_request"),
     ],
@@ -186,11 +192,67 @@ def test_a_step_based_on_an_old_or_unknown_state_is_refused(served) -> None:
 def test_steps_are_spaced_at_the_control_rate(served) -> None:
     _, _, talker = served
     talker.hello()
-    state = talker.ask("state")["state"]
     started = time.monotonic()
     for _ in range(7):
-        state = talker.step(STILL, based_on=state["tick"])["state"]
+        assert talker.step(STILL)["ok"]
     assert time.monotonic() - started > 6 / 15 - 0.01
+
+
+def test_one_state_authorises_one_step(served) -> None:
+    _, _, talker = served
+    talker.hello()
+    before = np.array(talker.ask("state")["state"]["q"])
+    tick = talker.ask("state")["state"]["tick"]
+    answers = [talker.step([1.0, 0, 0, 0, 0, 0, 0, 0], based_on=tick) for _ in range(8)]
+    assert [a["ok"] for a in answers] == [True] + [False] * 7
+    assert {a["code"] for a in answers[1:]} == {"stale"}
+    assert "acted on already" in answers[1]["error"]
+    time.sleep(0.2)
+    assert np.abs(np.array(talker.ask("state")["state"]["q"]) - before).max() < 0.2 + 1e-6
+
+
+def test_a_state_from_before_the_last_command_authorises_nothing(served) -> None:
+    _, env, talker = served
+    talker.hello()
+    older, newer = (talker.ask("state")["state"]["tick"] for _ in range(2))
+    answer = talker.step(STILL, based_on=newer)
+    assert answer["ok"]
+    assert talker.step(STILL, based_on=older)["code"] == "stale"
+    assert talker.step(STILL, based_on=answer["state"]["tick"])["code"] == "stale"
+    assert len(env.robot.commands) == 1
+
+
+def test_what_was_asked_for_before_a_hold_is_refused_however_late(served) -> None:
+    _, env, talker = served
+    talker.hello()
+    before = talker.epoch
+    assert talker.ask("hold", settle=False)["epoch"] > before
+    assert talker.ask("step", kind="joint_velocity", action=STILL, epoch=before, based_on=1)["code"] == "held"
+    assert talker.ask("reset_request", epoch=before)["code"] == "held"
+    for nonsense in (None, "1", True, 1.0, before + 99):
+        tick = talker.ask("state")["state"]["tick"]
+        answer = talker.ask("step", kind="joint_velocity", action=STILL, epoch=nonsense, based_on=tick)
+        assert answer["code"] == "held", nonsense
+    assert env.robot.commands == []
+    assert talker.step(STILL)["ok"]
+
+
+def test_a_hold_between_request_and_reset_withdraws_the_reset(served) -> None:
+    _, env, talker = served
+    talker.hello()
+    token = talker.ask("reset_request")["token"]
+    talker.ask("hold", settle=False)
+    assert talker.ask("reset", token=token)["code"] == "reset"
+    assert env.robot.commands == []
+
+
+def test_a_new_client_begins_a_new_epoch(served) -> None:
+    _, env, talker = served
+    first = talker.hello()["epoch"]
+    tick = talker.ask("state")["state"]["tick"]
+    assert talker.hello()["epoch"] > first
+    assert talker.ask("step", kind="joint_velocity", action=STILL, epoch=first, based_on=tick)["code"] == "held"
+    assert env.robot.commands == []
 
 
 def test_a_reset_needs_a_fresh_token_used_once(served) -> None:
@@ -356,7 +418,14 @@ def test_10000_mutated_messages_leave_a_bridge_alive_with_flat_memory() -> None:
                 "session": talker.session,
                 "op": ("state", "observe", "step", "hold", "hello", "reset")[k % 6],
             }
-            step = {"kind": "joint_velocity", "action": [0.1] * 8, "based_on": k, "token": "", "have": {"left": 1}}
+            step = {
+                "kind": "joint_velocity",
+                "action": [0.1] * 8,
+                "based_on": k,
+                "token": "",
+                "have": {"left": 1},
+                "epoch": k % 9,
+            }
             answer = talker.raw(mutated({**base, **step}, rng))
             assert answer["ok"] in (True, False)
             assert answer["ok"] or (answer["code"] and answer["code"] != "robot"), answer

@@ -393,10 +393,10 @@ def test_killing_the_bridge_in_mid_chunk_loses_the_world_with_a_sentence_and_a_r
         link.start()
         ready = next(f for f in _facts_until(link, Ready) if isinstance(f, Ready))
         assert not ready.spec.is_simulated
-        link.reset(1, task="stack the cups", seed=0)
+        link.reset(1, task="stack the cups", seed=0, epoch=link.epoch)
         _facts_until(link, SceneSet)
         rows = np.tile(np.array([0.05] + [0.0] * 7), (40, 1))
-        link.execute(1, rows, ActionKind.JOINT_VELOCITY)
+        link.execute(1, rows, ActionKind.JOINT_VELOCITY, epoch=link.epoch)
         assert not any(f.result.clipped for f in _facts_until(link, Stepped) if isinstance(f, Stepped))
         process.kill()
         process.wait(10)

@@ -2,12 +2,14 @@
 
 import dataclasses
 import enum
+import json
 from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
 from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.episodes.encoding import meta_from_json, meta_to_json
 from frs_core.episodes.images import decode, encode_jpeg, encode_png
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.events import Driver, Outcome
@@ -166,3 +168,11 @@ def test_plain_zarr_reads_an_episode(store):
     assert group.attrs["outcome"] == "success"
     assert tuple(group.attrs["cameras"]) == CAMERAS
     assert group["texts"].attrs["texts"][int(group["chunks/driver"][0])] == Driver.PERSON.value
+
+
+def test_which_camera_filled_which_input_is_kept_and_older_episodes_lack_it() -> None:
+    pairing = (("base_0_rgb", "left"), ("right_wrist_0_rgb", "none"))
+    data = json.loads(json.dumps(meta_to_json(random_meta(camera_pairing=pairing))))
+    assert meta_from_json(data).camera_pairing == pairing
+    del data["policy"]["camera_pairing"]
+    assert meta_from_json(data).camera_pairing == ()

@@ -201,8 +201,8 @@ def test_openpis_libero_prompt_has_no_state(tmp_path: Path) -> None:
 
 
 def test_a_missing_camera_is_named(tmp_path: Path) -> None:
-    policy = load(make_checkpoint(tmp_path), device="cpu", cameras=("left", "overhead"))
-    with pytest.raises(ConfigError, match=r"needs camera \['overhead'\]"):
+    policy = load(make_checkpoint(tmp_path), device="cpu", cameras="base_0_rgb=left,left_wrist_0_rgb=overhead")
+    with pytest.raises(ConfigError, match=r"needs camera \['overhead'\].*left_wrist_0_rgb=overhead"):
         policy.encode(make_observation())
 
 

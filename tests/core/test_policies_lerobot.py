@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from frs_core import kinematics
-from frs_core.actions import JOINT_STEP
+from frs_core.actions import JOINT_STEP, ActionKind
 from frs_core.errors import ConfigError, PolicyError
 from frs_core.policies.lerobot import LerobotPolicy, load, load_strictly
 from frs_core.policies.pi05.presets import PRESETS
@@ -144,6 +144,39 @@ def test_a_post_processor_that_is_not_affine_is_refused() -> None:
 def test_sizes_that_do_not_fit_the_preset_are_refused() -> None:
     with pytest.raises(ConfigError, match="8 action numbers, preset 'pi05_libero' means 7"):
         _wrap(_Policy(), preset=PRESETS["pi05_libero"])
+
+
+@pytest.mark.parametrize("is_relative", [False, True])
+def test_offsets_and_absolute_joints_are_not_mixed_up(is_relative: bool) -> None:
+    policy = _Policy()
+    policy.config.use_relative_actions = is_relative
+    preset = PRESETS["pi05_droid_jointpos_absolute" if is_relative else "pi05_droid_jointpos_polaris"]
+    with pytest.raises(ConfigError, match=f"use_relative_actions is {'' if is_relative else 'not '}true"):
+        _wrap(policy, preset=preset)
+
+
+def test_absolute_joints_are_taken_as_they_are() -> None:
+    policy = _wrap(_Policy(), preset=PRESETS["pi05_droid_jointpos_absolute"])
+    assert policy.spec.action_space.kind is ActionKind.JOINT_POSITION
+
+
+def test_a_picture_whose_name_does_not_tell_its_camera_is_asked_for() -> None:
+    policy = _Policy()
+    table = policy.config.image_features
+    policy.config.image_features = {"observation.images.top": table["observation.images.base"], **table}
+    with pytest.raises(ConfigError, match=r"which camera observation\.images\.top is"):
+        _wrap(policy)
+    wrapped = _wrap(policy, cameras="top=right,base=left")
+    assert wrapped.spec.camera_pairing == (("observation.images.top", "right"), ("observation.images.base", "left"))
+
+
+def test_statistics_give_the_range_and_may_contradict_the_preset() -> None:
+    low, high = np.full(8, -0.6), np.full(8, 0.4)
+    spec = _wrap(_Policy(), statistics=({}, {"q01": low, "q99": high})).spec
+    np.testing.assert_allclose(spec.action_low, low, atol=1e-6)
+    np.testing.assert_allclose(spec.action_high, high, atol=1e-6)
+    with pytest.raises(ConfigError, match=r"centre on -2\.10"):
+        _wrap(_Policy(), statistics=({}, {"q01": low - 2.0, "q99": high - 2.0}))
 
 
 def test_a_missing_lerobot_gives_the_install_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -364,6 +364,26 @@ def test_a_stock_server_of_another_robot_is_refused() -> None:
         remote.load(url)
 
 
+def test_a_stock_server_whose_answer_contradicts_its_action_space_is_refused() -> None:
+    at_rest = np.append(blank_droid_message()["observation/joint_position"], 0.0)
+    with stock_server(lambda _: {"actions": np.tile(at_rest, (15, 1))}) as url:
+        with pytest.raises(ConfigError, match=r"reach 2\.51.*action_space=joint_position"):
+            remote.load(url)
+        policy = remote.load(url, action_space="joint_position", exterior="right")
+        assert policy.spec.action_space.kind is ActionKind.JOINT_POSITION
+        assert policy.spec.camera_pairing == (("exterior_image_1_left", "right"), ("wrist_image_left", "wrist"))
+        policy.close()
+    still = stock_server(lambda _: {"actions": np.zeros((15, 8))})
+    with still as url, pytest.raises(ConfigError, match=r"2\.51 rad from the joints"):
+        remote.load(url, action_space="joint_position")
+
+
+def test_cameras_that_a_server_would_not_be_sent_are_refused() -> None:
+    door = build_door(ToyPolicy(), DoorSettings(port=0))
+    with door.running(), pytest.raises(ConfigError, match="would have no effect"):
+        remote.load(f"ws://127.0.0.1:{door.port}", exterior="right")
+
+
 def test_a_stock_servers_error_is_shown_and_the_next_request_reconnects(observation: Observation) -> None:
     good, calls = droid_infer(), iter([True, False, True])
 

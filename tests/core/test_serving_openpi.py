@@ -200,3 +200,25 @@ def test_it_wants_a_token_off_loopback_too() -> None:
     with pytest.raises(openpi_server.ConfigError, match="token"):
         DoorSettings(host="0.0.0.0")
     assert not issubclass(openpi_server.ConfigError, ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        ("pi05_droid", "joint_velocity"),
+        ("pi05_full_droid_finetune", "joint_position"),
+        ("pi05_droid_jointpos_polaris", "joint_position"),
+        ("my_jointpos_lab", None),
+        ("pi05_droid_ur5", None),
+    ],
+)
+def test_what_actions_mean_is_known_for_openpis_own_configurations_and_asked_for_otherwise(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: str, kind: str | None
+) -> None:
+    monkeypatch.setattr("sys.argv", ["openpi_server.py", "--config", config, "--dir", "d"])
+    if kind is not None:
+        assert openpi_server.parse_arguments().action_space == kind
+        return
+    with pytest.raises(SystemExit):
+        openpi_server.parse_arguments()
+    assert "pass --action-space" in capsys.readouterr().err

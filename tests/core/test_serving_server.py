@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from websockets.sync.client import connect as ws_connect
 
 from frs_core.errors import ConfigError, ServingError
 from frs_core.serving.codec import pack, unpack
-from frs_core.serving.door import Door, DoorSettings
+from frs_core.serving.door import Contexts, Door, DoorSettings
 from frs_core.serving.metadata import build_metadata
 from frs_core.serving.observations import blank_droid_message, pack_observation
 from frs_core.serving.server import MAX_CONTEXTS, PolicyService, build_door
@@ -463,3 +464,13 @@ def test_warming_up_runs_every_part_once_before_the_first_client() -> None:
     PolicyService(policy).warm_up()
     assert policy.encoded == 1
     assert policy.entered.is_set()
+
+
+def test_one_exterior_picture_is_not_shown_twice() -> None:
+    policy = ToyPolicy(cameras=("left", "right", "wrist"))
+    pairing = (("exterior_1_left", "left"), ("exterior_2_left", "right"), ("wrist_left", "wrist"))
+    policy.spec = replace(policy.spec, camera_pairing=pairing)
+    service = PolicyService(policy)
+    service.warm_up()
+    with pytest.raises(ConfigError, match=r"one exterior picture, policy 'toy' looks at left, right"):
+        service.handle(blank_droid_message(), Contexts())

@@ -118,7 +118,7 @@ def test_a_full_disk_holds_and_keeps_everything_for_later(session: Session, reco
 
 def test_an_unexpected_error_holds_and_the_session_goes_on(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     drive(session)
-    monkeypatch.setattr(type(session._engine), "_undo", lambda self: 1 / 0)
+    monkeypatch.setattr(type(session._engine), "_undo", lambda self, epoch: 1 / 0)
     session.send(ev.UndoChunk())
     snapshot = session.wait_for(lambda s: s.phase is Phase.HOLD, timeout_s=LONG_S)
     assert snapshot.hold_reason is HoldReason.EXCEPTION

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from frs_core import kinematics
 from frs_core.actions import ActionKind
 from frs_core.errors import CameraStale, ConfigError, ShapeMismatch
+from frs_core.worlds.guard import GuardedWorld
 from frs_core.worlds.tabletop.layout import ANYWHERE, SHIFT, draw_layout, draw_scene
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
 from frs_core.worlds.tabletop.play import Player, draw_taste
@@ -216,3 +218,31 @@ def test_a_camera_that_repeats_itself_while_the_arm_moves_is_found_out(world: Ta
             move_and_look()
     finally:
         world._cameras._renderer = renderer
+
+
+@pytest.mark.parametrize("kind", list(ActionKind))
+def test_hostile_commands_keep_to_the_box_and_the_joint_limits_by_braking_in_time(kind: ActionKind) -> None:
+    world = TabletopWorld(cameras=())
+    guard = GuardedWorld(world)
+    sim, far, past = world.sim, 0.0, -1.0
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        guard.reset(task="mug_on_plate", seed=seed)
+        for step in range(45):
+            if step % 15 == 0:
+                action = np.sign(rng.normal(size=kind.size)) * (3.0 if kind is ActionKind.JOINT_POSITION else 1e3)
+            guard.step(action, kind)
+            p = sim.T_base_tcp[:3, 3]
+            far = max(far, float(np.maximum(WORKSPACE_LOW - p, p - WORKSPACE_HIGH).max()))
+            past = max(past, float(np.maximum(kinematics.Q_LOW - sim.q, sim.q - kinematics.Q_HIGH).max()))
+    assert far < 0.02
+    assert past < 0.01
+
+
+def test_a_policys_pace_is_never_braked() -> None:
+    sim = TabletopSim(setting=0)
+    sim.reset("mug_on_plate", seed=1)
+    for step in range(40):
+        push = 0.016 if (step // 10) % 2 == 0 else -0.016
+        result = sim.step(np.array([0.0, push, 0.0, 0, 0, 0.05, 0.0]), ActionKind.EE_DELTA)
+        assert not result.clipped, result.reason

@@ -63,8 +63,7 @@ def shared_link() -> Iterator[WorldProcess]:
 
 @pytest.fixture
 def link(shared_link: WorldProcess) -> WorldProcess:
-    shared_link.release()
-    shared_link.reset(1, task="reach_left", seed=1)
+    shared_link.reset(1, task="reach_left", seed=1, epoch=shared_link.epoch)
     collect(shared_link, has(SceneSet))
     return shared_link
 
@@ -124,7 +123,7 @@ def test_a_reader_that_was_overtaken_gets_the_newest_and_never_a_torn_one() -> N
 
 
 def test_a_chunk_gives_its_steps_in_order_then_its_end_with_a_state(link: WorldProcess) -> None:
-    link.execute(7, LEFT, ActionKind.EE_DELTA)
+    link.execute(7, LEFT, ActionKind.EE_DELTA, epoch=link.epoch)
     facts = collect(link, has(ChunkEnded))
     steps = [f for f in facts if isinstance(f, Stepped)]
     (end,) = [f for f in facts if isinstance(f, ChunkEnded)]
@@ -136,7 +135,7 @@ def test_a_chunk_gives_its_steps_in_order_then_its_end_with_a_state(link: WorldP
 
 
 def test_the_same_chunk_does_the_same_as_in_this_process(link: WorldProcess) -> None:
-    link.execute(8, LEFT, ActionKind.EE_DELTA)
+    link.execute(8, LEFT, ActionKind.EE_DELTA, epoch=link.epoch)
     there = [f for f in collect(link, has(ChunkEnded)) if isinstance(f, Stepped)][-1].observation
     here = PointWorld()
     here.reset(task="reach_left", seed=1)
@@ -146,34 +145,34 @@ def test_the_same_chunk_does_the_same_as_in_this_process(link: WorldProcess) -> 
 
 
 def test_a_restored_state_is_exact(link: WorldProcess) -> None:
-    link.execute(9, LEFT, ActionKind.EE_DELTA)
+    link.execute(9, LEFT, ActionKind.EE_DELTA, epoch=link.epoch)
     (end,) = [f for f in collect(link, has(ChunkEnded)) if isinstance(f, ChunkEnded)]
     assert end.state is not None
-    link.execute(10, LEFT, ActionKind.EE_DELTA)
+    link.execute(10, LEFT, ActionKind.EE_DELTA, epoch=link.epoch)
     collect(link, has(ChunkEnded))
-    link.restore(2, end.state)
+    link.restore(2, end.state, epoch=link.epoch)
     (scene,) = [f for f in collect(link, has(SceneSet)) if isinstance(f, SceneSet)]
     assert scene.observation.step == 4
 
 
-def test_a_hold_ends_the_chunk_before_its_last_row_even_if_released_at_once(link: WorldProcess) -> None:
-    link.execute(11, np.tile(LEFT, (10, 1)), ActionKind.EE_DELTA)
+def test_a_hold_ends_the_chunk_before_its_last_row(link: WorldProcess) -> None:
+    link.execute(11, np.tile(LEFT, (10, 1)), ActionKind.EE_DELTA, epoch=link.epoch)
     collect(link, has(Stepped, 2))
     link.hold()
-    link.release()
     (end,) = [f for f in collect(link, has(ChunkEnded)) if isinstance(f, ChunkEnded)]
     assert not end.is_complete
 
 
-def test_while_held_no_row_is_executed(link: WorldProcess) -> None:
+def test_rows_of_an_act_from_before_the_hold_are_not_executed(link: WorldProcess) -> None:
+    epoch = link.epoch
     link.hold()
-    link.execute(12, LEFT, ActionKind.EE_DELTA)
+    link.execute(12, LEFT, ActionKind.EE_DELTA, epoch=epoch)
     facts = collect(link, has(ChunkEnded))
     assert not any(isinstance(f, Stepped) for f in facts)
 
 
 def test_an_unknown_task_is_refused_in_words(link: WorldProcess) -> None:
-    link.reset(5, task="reach_lef", seed=0)
+    link.reset(5, task="reach_lef", seed=0, epoch=link.epoch)
     (refused,) = [f for f in collect(link, has(Refused)) if isinstance(f, Refused)]
     assert "Did you mean 'reach_left'?" in refused.sentence
 
@@ -183,7 +182,7 @@ def test_a_waiting_world_keeps_looking(link: WorldProcess) -> None:
 
 
 def test_a_session_that_falls_silent_in_mid_chunk_stops_the_arm(link: WorldProcess) -> None:
-    link.execute(13, np.tile(LEFT, (20, 1)), ActionKind.EE_DELTA)
+    link.execute(13, np.tile(LEFT, (20, 1)), ActionKind.EE_DELTA, epoch=link.epoch)
     collect(link, has(Stepped))
     time.sleep(1.2)
     facts = collect(link, has(Tripped))
@@ -196,7 +195,7 @@ def test_a_session_that_falls_silent_in_mid_chunk_stops_the_arm(link: WorldProce
 def test_an_action_that_is_not_finite_is_not_sent_and_holds(link: WorldProcess) -> None:
     rows = LEFT.copy()
     rows[1, 0] = np.nan
-    link.execute(14, rows, ActionKind.EE_DELTA)
+    link.execute(14, rows, ActionKind.EE_DELTA, epoch=link.epoch)
     facts = collect(link, has(Tripped))
     assert sum(isinstance(f, Stepped) for f in facts) == 1
     assert "non-finite" in next(f for f in facts if isinstance(f, Tripped)).sentence
@@ -218,7 +217,7 @@ def test_a_world_that_cannot_be_made_says_why() -> None:
 def test_a_frozen_camera_trips_the_hold() -> None:
     link = opened(frozen_camera="left")
     try:
-        link.execute(1, np.tile(LEFT, (4, 1)), ActionKind.EE_DELTA)
+        link.execute(1, np.tile(LEFT, (4, 1)), ActionKind.EE_DELTA, epoch=link.epoch)
         facts = collect(link, has(Tripped))
         tripped = next(f for f in facts if isinstance(f, Tripped))
         assert tripped.reason is HoldReason.CAMERA_STALE
@@ -237,7 +236,7 @@ def test_a_hanging_world_is_lost_and_can_be_restarted() -> None:
     link.start()
     try:
         collect(link, has(Ready))
-        link.execute(1, LEFT, ActionKind.EE_DELTA)
+        link.execute(1, LEFT, ActionKind.EE_DELTA, epoch=link.epoch)
         (lost,) = [f for f in collect(link, has(Lost)) if isinstance(f, Lost)]
         assert "was silent for" in lost.sentence
         link.restart()

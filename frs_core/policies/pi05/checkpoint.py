@@ -15,12 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from frs_core.actions import ActionKind
 from frs_core.errors import ConfigError, FrsError, WeightsMissing
+from frs_core.policies.cameras import CamerasOption, Pairing, pair_cameras
 from frs_core.policies.pi05.images import Resize
-from frs_core.policies.pi05.normalisation import QUANTILE_EPS, Affine, affine_of
-from frs_core.policies.pi05.presets import Preset, find_preset, need_preset, preset_from_name
+from frs_core.policies.pi05.normalisation import QUANTILE_EPS, Affine, Stats, affine_of, covered_range
+from frs_core.policies.pi05.plausible import why_not_this_meaning
+from frs_core.policies.pi05.presets import PRESETS, Preset, find_preset, need_preset, published_preset
 from frs_core.policies.pi05.sizes import ModelSize, problems_of, size_of
 from frs_core.policies.pi05.tokens import PromptForm, find_tokenizer
 from frs_core.policies.pi05.weights import CutShort, read_header
@@ -31,6 +36,7 @@ NOTE = "frs_policy.json"
 LEROBOT_EPS = 1e-8
 """Source: LeRobot normalize_processor.py."""
 
+_PIPELINE = "policy_preprocessor.json"
 _SAMPLES, _SAMPLE_BYTES = 64, 65536
 
 
@@ -48,13 +54,23 @@ class Checkpoint:
     horizon: int = 0
     execute_rows: int = 0
     preset: Preset | None = None
+    meaning_from: str = ""
+    """Who says that it is this preset, in words."""
     prompt: PromptForm = PromptForm.STATE_TEXT
     resize: Resize = Resize.FILTERED
     state: Affine | None = None
     actions: Affine | None = None
+    covered: tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]] | None = None
+    """1 % and 99 % of the raw actions it was trained with; None where the statistics do not tell."""
+    is_gripper_offset: bool = False
+    """The gripper too is an offset from the start of the chunk; LeRobot's relative actions, unless they leave it out."""
     tokenizer: Path | None = None
     picture_keys: tuple[str, ...] = ()
-    """Names of the picture slots in the checkpoint's own words."""
+    """Names of the picture inputs in the checkpoint's own words and order."""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """Picture input -> the name its pictures had before the checkpoint's own pre-processor."""
+    pairing: Pairing = ()
+    """(picture input, world camera)."""
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -100,15 +116,17 @@ def inspect_checkpoint(
     norm_stats: Path | None = None,
     tokenizer: Path | None = None,
     horizon: int | None = None,
+    cameras: CamerasOption | None = None,
 ) -> Checkpoint:
     """Return what a folder holds and what is wrong with it; raises only when it is not there.
 
     Args:
         root: the folder, or its `model.safetensors`.
-        preset: meaning of the actions, a name of `presets.PRESETS`; None = from the folder's note or name.
+        preset: meaning of the actions, a name of `presets.PRESETS`; None = from the folder's note, or its exact published name.
         norm_stats: statistics file, when it lies elsewhere.
         tokenizer: SentencePiece file, when it lies elsewhere.
         horizon: rows of a chunk, for a fine-tune that changed its preset's.
+        cameras: which camera fills which picture input, where the names do not tell (`cameras.pair_cameras`).
     Raises:
         WeightsMissing: no such folder.
     """
@@ -124,6 +142,7 @@ def inspect_checkpoint(
     if config is not None:
         reader = _read_lerobot if checkpoint.family == "lerobot" else _read_openpi
         _attempt(checkpoint, lambda: reader(checkpoint, config, horizon=horizon, norm_stats=norm_stats))
+        _attempt(checkpoint, lambda: _pair(checkpoint, cameras))
 
     def tokens() -> None:
         checkpoint.tokenizer = find_tokenizer(root, tokenizer)
@@ -186,17 +205,44 @@ def _read_weights(checkpoint: Checkpoint) -> None:
 
 
 def _choose_preset(checkpoint: Checkpoint, given: str | None) -> None:
-    note = checkpoint.root / NOTE
+    note, name = checkpoint.root / NOTE, checkpoint.root.resolve().name
     if given is not None:
-        checkpoint.preset = find_preset(given)
+        checkpoint.preset, checkpoint.meaning_from = find_preset(given), "as given"
     elif note.is_file():
         data = _read_json(checkpoint, note) or {}
         if isinstance(data.get("preset"), str):
-            checkpoint.preset = find_preset(data["preset"])
+            checkpoint.preset, checkpoint.meaning_from = find_preset(data["preset"]), f"taken from its note {NOTE}"
     else:
-        checkpoint.preset = preset_from_name(checkpoint.root.resolve().name)
+        checkpoint.preset, checkpoint.meaning_from = published_preset(name), "taken from its published name"
     if checkpoint.preset is None:
-        raise need_preset(checkpoint.root.name)
+        raise need_preset(name)
+
+
+def _pair(checkpoint: Checkpoint, cameras: CamerasOption | None) -> None:
+    preset = checkpoint.preset
+    if preset is None:
+        return
+    checkpoint.pairing = pair_cameras(
+        checkpoint.picture_keys,
+        cameras=cameras,
+        usual=preset.cameras,
+        names=preset.picture_names,
+        masked=preset.masked,
+        renamed=checkpoint.renamed,
+    )
+
+
+def _take_statistics(
+    checkpoint: Checkpoint, preset: Preset, state: Stats, actions: Stats, *, modes: tuple[str, str], eps: float
+) -> None:
+    """Keep offset, scale and range; state a problem where the numbers contradict the meaning."""
+    sizes = preset.state.size, preset.action_kind.size
+    checkpoint.state = affine_of(state, mode=modes[0], size=sizes[0], eps=eps, what="state")
+    checkpoint.actions = affine_of(actions, mode=modes[1], size=sizes[1], eps=eps, what="actions")
+    checkpoint.covered = covered_range(actions, size=sizes[1])
+    veto = why_not_this_meaning(preset, state=state, actions=actions)
+    if veto is not None:
+        checkpoint.problems.append(veto)
 
 
 def _read_openpi(
@@ -206,7 +252,7 @@ def _read_openpi(
     if preset is None:
         return
     checkpoint.prompt, checkpoint.resize = preset.prompt, Resize.FILTERED
-    checkpoint.picture_keys = ("base_0_rgb", "left_wrist_0_rgb")
+    checkpoint.picture_keys = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
     checkpoint.horizon = _integer(config, "action_horizon")
     checkpoint.execute_rows = min(preset.execute_rows, checkpoint.horizon)
     _match(checkpoint, "horizon", checkpoint.horizon, horizon or preset.horizon)
@@ -215,9 +261,8 @@ def _read_openpi(
     path = norm_stats or _find_stats(checkpoint.root, preset.asset_id)
     stats = _read_stats(path)
     checkpoint.notes.append(f"Statistics from {path}.")
-    kwargs = {"mode": "quantiles", "eps": QUANTILE_EPS}
-    checkpoint.state = affine_of(stats["state"], size=preset.state.size, what="state", **kwargs)
-    checkpoint.actions = affine_of(stats["actions"], size=preset.action_kind.size, what="actions", **kwargs)
+    modes = ("quantiles", "quantiles")
+    _take_statistics(checkpoint, preset, stats["state"], stats["actions"], modes=modes, eps=QUANTILE_EPS)
 
 
 def _find_stats(root: Path, asset_id: str) -> Path:
@@ -253,8 +298,6 @@ def _read_lerobot(
         raise ConfigError(
             f"This LeRobot checkpoint is a '{config.get('type')}', not a pi05. Load it with the policy 'lerobot'."
         )
-    if config.get("use_relative_actions"):
-        raise ConfigError("LeRobot's relative actions are not supported here. Load it with the policy 'lerobot'.")
     checkpoint.prompt, checkpoint.resize = PromptForm.STATE_TEXT, Resize.SAMPLED
     checkpoint.horizon = _integer(config, "chunk_size")
     checkpoint.execute_rows = min(_integer(config, "n_action_steps"), checkpoint.horizon)
@@ -266,43 +309,126 @@ def _read_lerobot(
     checkpoint.picture_keys = tuple(
         key for key in inputs if key.startswith("observation.images.") and "empty_camera" not in key
     )
+    checkpoint.renamed = renamed_inputs(checkpoint.root)
     preset = checkpoint.preset
     if preset is None:
         return
+    check_offsets(preset, is_relative=bool(config.get("use_relative_actions")))
+    if preset.adds_joints:
+        checkpoint.is_gripper_offset = _is_gripper_offset(config)
     _match(checkpoint, "action size", _feature(config, "output_features", "action"), preset.action_kind.size)
     _match(checkpoint, "state size", _feature(config, "input_features", "observation.state"), preset.state.size)
-    path = norm_stats or _lerobot_stats_file(checkpoint.root)
-    stats = _lerobot_stats(path)
+    path = norm_stats or lerobot_stats_file(checkpoint.root)
+    stats = lerobot_stats(path)
     checkpoint.notes.append(f"Statistics from {path}.")
     modes = config.get("normalization_mapping") or {}
-
-    def affine(group: str, mode: str, size: int, what: str) -> Affine:
-        name = str(modes.get(mode, "QUANTILES")).split(".")[-1].lower()
-        return affine_of(stats.get(group, {}), mode=name, size=size, eps=LEROBOT_EPS, what=what)
-
-    checkpoint.state = affine("observation.state", "STATE", preset.state.size, "state")
-    checkpoint.actions = affine("action", "ACTION", preset.action_kind.size, "actions")
+    state, action = (str(modes.get(group, "QUANTILES")).split(".")[-1].lower() for group in ("STATE", "ACTION"))
+    groups = stats.get("observation.state", {}), stats.get("action", {})
+    _take_statistics(checkpoint, preset, *groups, modes=(state, action), eps=LEROBOT_EPS)
 
 
-def _lerobot_stats_file(root: Path) -> Path:
-    pipeline = root / "policy_preprocessor.json"
-    if not pipeline.is_file():
+def check_offsets(preset: Preset, *, is_relative: bool) -> None:
+    """Raise unless a LeRobot checkpoint's actions are offsets from the robot's joints exactly where the preset says so.
+
+    Args:
+        preset: meaning of the actions.
+        is_relative: `use_relative_actions` of the checkpoint's configuration.
+    Raises:
+        ConfigError: one of them adds the arm's joints and the other does not.
+    """
+    if is_relative == preset.adds_joints:
+        return
+    others = [
+        p.name for p in PRESETS.values() if p.action_kind is ActionKind.JOINT_POSITION and p.adds_joints is is_relative
+    ]
+    if is_relative:
+        raise ConfigError(
+            f"The checkpoint's actions are offsets from the arm's joints (use_relative_actions is true), preset '{preset.name}' takes "
+            f"them as they are ({preset.summary}). For joint positions use one of {', '.join(others)}."
+        )
+    raise ConfigError(
+        f"The checkpoint's actions are absolute (use_relative_actions is not true), preset '{preset.name}' would add the arm's joints "
+        f"to them. For absolute joint positions use {', '.join(others)}."
+    )
+
+
+def _is_gripper_offset(config: Mapping[str, Any]) -> bool:
+    """Return whether LeRobot's relative actions include the gripper.
+
+    Source: LeRobot RelativeActionsProcessorStep, where an excluded word counts when it is part of an action's name, and without names
+    everything is relative.
+
+    Raises:
+        ConfigError: a joint is left out.
+    """
+    names = config.get("action_feature_names") or []
+    words = [str(w).lower() for w in config.get("relative_exclude_joints", ["gripper"]) or [] if w]
+    is_absolute = [any(word in str(name).lower() for word in words) for name in names]
+    if any(is_absolute[:7]):
+        raise ConfigError(
+            f"The checkpoint leaves {names[is_absolute.index(True)]} out of its relative actions, expected all 7 joints to be relative. "
+            f"Such a mixture is not supported."
+        )
+    return not any(is_absolute[7:8])
+
+
+def renamed_inputs(root: Path) -> dict[str, str]:
+    """Return picture input -> former name, as the checkpoint's own pre-processor renames them."""
+    renamed: dict[str, str] = {}
+    for step in _pipeline(root) if (root / _PIPELINE).is_file() else []:
+        if step.get("registry_name") == "rename_observations_processor":
+            table = (step.get("config") or {}).get("rename_map") or {}
+            renamed |= {str(after): str(before) for before, after in table.items() if before != after}
+    return renamed
+
+
+def _pipeline(root: Path) -> list[dict[str, Any]]:
+    try:
+        steps = json.loads((root / _PIPELINE).read_text())["steps"]
+        if not all(isinstance(step, dict) for step in steps):
+            raise TypeError("a step is no object")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"'{_PIPELINE}' is not readable ({error!r}), expected JSON with steps. Download it again."
+        ) from error
+    return steps
+
+
+def lerobot_stats_file(root: Path) -> Path:
+    """Return the file with the statistics of a LeRobot checkpoint.
+
+    Raises:
+        WeightsMissing: the pre-processor's description is missing or names none.
+        ConfigError: the description is not readable.
+    """
+    if not (root / _PIPELINE).is_file():
         raise WeightsMissing(
-            f"No policy_preprocessor.json in '{root}': it names the file with the statistics. Download the whole "
+            f"No {_PIPELINE} in '{root}': it names the file with the statistics. Download the whole "
             f"repository, or migrate an old checkpoint with LeRobot's script."
         )
-    steps = json.loads(pipeline.read_text()).get("steps", [])
-    for step in steps:
+    for step in _pipeline(root):
         if step.get("registry_name") == "normalizer_processor" and step.get("state_file"):
             return root / step["state_file"]
-    raise WeightsMissing(f"'{pipeline.name}' names no statistics file (step normalizer_processor). Download it again.")
+    raise WeightsMissing(f"'{_PIPELINE}' names no statistics file (step normalizer_processor). Download it again.")
 
 
-def _lerobot_stats(path: Path) -> dict[str, dict[str, np.ndarray]]:
+def lerobot_stats(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Return group ("action") -> statistic ("q01") -> numbers of a LeRobot statistics file.
+
+    Raises:
+        WeightsMissing: no such file.
+        ConfigError: it is not readable.
+    """
     if not path.is_file():
         raise WeightsMissing(f"Statistics file '{path.name}' is missing from '{path.parent}'. Download it again.")
     groups: dict[str, dict[str, np.ndarray]] = {}
-    for name, array in load_file(path).items():
+    try:
+        stored = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(
+            f"Statistics file '{path.name}' is no safetensors file ({error}). Download it again."
+        ) from error
+    for name, array in stored.items():
         group, _, statistic = name.rpartition(".")
         groups.setdefault(group, {})[statistic] = array
     return groups

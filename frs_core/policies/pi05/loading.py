@@ -1,15 +1,15 @@
 """Load a pi0.5 checkpoint into a ready policy, or say exactly why not.
 
-Example: `load("weights/pi05_droid", cameras=("left", "wrist"))`; on a GPU in bfloat16, else float32 on the CPU (13 GB).
+Example: `load("weights/pi05_droid")`; on a GPU in bfloat16, else float32 on the CPU (13 GB).
 Any thread; the policy then belongs to the inference worker.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from frs_core.errors import ConfigError
+from frs_core.policies.cameras import CamerasOption
 from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.policy import Pi05Policy
@@ -23,7 +23,7 @@ def load(
     path: str | Path,
     *,
     preset: str | None = None,
-    cameras: Sequence[str] | None = None,
+    cameras: CamerasOption | None = None,
     device: str | None = None,
     dtype: str | None = None,
     norm_stats: str | Path | None = None,
@@ -37,8 +37,8 @@ def load(
 
     Args:
         path: folder with `model.safetensors` (openpi converted, or LeRobot).
-        preset: meaning of the actions (`presets.PRESETS`); None = from the folder's note or name.
-        cameras: the world's cameras for the picture slots, in order; None = the preset's.
+        preset: meaning of the actions (`presets.PRESETS`); None = from the folder's note, or its exact published name.
+        cameras: which camera fills which picture input, "base_0_rgb=left,left_wrist_0_rgb=wrist"; None = as the names tell.
         device: "cuda", "cuda:1", "cpu"; None = a GPU if there is one.
         dtype: "bfloat16" or "float32"; None = bfloat16 on a GPU, float32 on the CPU.
         norm_stats: statistics file, when it lies elsewhere.
@@ -57,16 +57,12 @@ def load(
         norm_stats=Path(norm_stats) if norm_stats else None,
         tokenizer=Path(tokenizer) if tokenizer else None,
         horizon=horizon,
+        cameras=cameras,
     )
     checkpoint.require()
     assert checkpoint.weights is not None
     assert checkpoint.size is not None
     assert checkpoint.tokenizer is not None
-    assert checkpoint.preset is not None
-    chosen = tuple(cameras or checkpoint.preset.cameras)
-    slots = checkpoint.picture_keys
-    if not 1 <= len(chosen) <= max(len(slots), 3):
-        raise ConfigError(f"Got {len(chosen)} cameras {list(chosen)}, the checkpoint has slots {list(slots)}.")
     words = Tokenizer(checkpoint.tokenizer, vocabulary=checkpoint.size.vocabulary)
     where = _device(device)
     kind = dtype or ("bfloat16" if where.type == "cuda" else "float32")
@@ -80,7 +76,6 @@ def load(
         checkpoint,
         words,
         name=name or checkpoint.root.resolve().name,
-        cameras=chosen,
         use_graphs=use_graphs,
         hold_padding=hold_padding,
     )

@@ -19,6 +19,9 @@ from frs_core.kinematics import Q_HIGH, Q_LOW
 QUANTILE_EPS = 1e-6
 """Added to the width of quantiles and to standard deviations. Source: openpi transforms.py, Normalize."""
 
+NORMAL_99 = 2.326
+"""Standard deviations from the mean to the 99 % quantile of a normal distribution."""
+
 OSC_TRANSLATION, OSC_ROTATION = 0.05, 0.5
 """Metres and rad per step at LIBERO's action 1. Source: robosuite's OSC_POSE controller configuration."""
 
@@ -74,6 +77,33 @@ def affine_of(stats: Stats, *, mode: str, size: int, eps: float, what: str) -> A
     return Affine(offset, scale)
 
 
+def covered_range(stats: Stats, *, size: int) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None:
+    """Return the 1 % and 99 % of the first `size` numbers, in raw units; None where the statistics do not tell.
+
+    Mean and standard deviation stand in for missing quantiles as a normal distribution's would be.
+    """
+    if {"q01", "q99"} <= set(stats):
+        columns = stats["q01"], stats["q99"]
+    elif {"mean", "std"} <= set(stats):
+        columns = stats["mean"] - NORMAL_99 * stats["std"], stats["mean"] + NORMAL_99 * stats["std"]
+    else:
+        return None
+    low, high = (np.asarray(c, dtype=np.float64).reshape(-1)[:size] for c in columns)
+    is_usable = len(low) == len(high) == size and bool(np.isfinite(low).all() and np.isfinite(high).all())
+    return (low, high) if is_usable else None
+
+
+def robot_range(
+    kind: ActionKind, covered: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None
+) -> tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]] | tuple[None, None]:
+    """Return a range of raw actions in the units of `robot_space`."""
+    if covered is None:
+        return None, None
+    unit, bias = _units(kind)
+    low, high = ((numbers * unit + bias).astype(np.float32) for numbers in covered)
+    return low, high
+
+
 def robot_space(kind: ActionKind, affine: Affine, *, control_hz: float) -> ActionSpace:
     """Return the robot's action space of a policy's raw actions.
 
@@ -85,19 +115,23 @@ def robot_space(kind: ActionKind, affine: Affine, *, control_hz: float) -> Actio
         affine: normalised -> raw.
         control_hz: actions per second.
     """
+    unit, bias = _units(kind)
     if kind is ActionKind.EE_DELTA:
-        unit = np.array([OSC_TRANSLATION] * 3 + [OSC_ROTATION] * 3 + [0.5])
-        bias = np.array([0.0] * 6 + [0.5])
         high = np.array([OSC_TRANSLATION] * 3 + [OSC_ROTATION] * 3 + [1.0])
         low = np.append(-high[:6], 0.0)
     elif kind is ActionKind.JOINT_VELOCITY:
-        unit, bias = np.ones(8), np.zeros(8)
         low, high = np.append(-np.ones(7), 0.0), np.ones(8)
     else:
-        unit, bias = np.ones(8), np.zeros(8)
         low, high = np.append(Q_LOW, 0.0), np.append(Q_HIGH, 1.0)
     numbers = (affine.offset * unit + bias, affine.scale * unit, low, high)
     return ActionSpace(kind, *(n.astype(np.float32) for n in numbers), control_hz=control_hz)
+
+
+def _units(kind: ActionKind) -> tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]]:
+    """Return what raw actions are multiplied with and what is added, to become the robot's."""
+    if kind is not ActionKind.EE_DELTA:
+        return np.ones(8), np.zeros(8)
+    return np.array([OSC_TRANSLATION] * 3 + [OSC_ROTATION] * 3 + [0.5]), np.array([0.0] * 6 + [0.5])
 
 
 def _column(stats: Stats, name: str, *, size: int, what: str) -> Float[np.ndarray, " n"]:

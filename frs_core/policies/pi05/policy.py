@@ -11,7 +11,7 @@ Example: `policy = load("weights/pi05_droid"); context = policy.encode(observati
 Runs on the inference worker's thread.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,12 +24,13 @@ from frs_core.actions import ActionKind, ActionSpace
 from frs_core.errors import ConfigError, PolicyError
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
+from frs_core.policies.cameras import NO_CAMERA, cameras_of, pairing_text
 from frs_core.policies.pi05.checkpoint import Checkpoint
 from frs_core.policies.pi05.cuda_graph import LoopCache
 from frs_core.policies.pi05.images import to_tower
 from frs_core.policies.pi05.layout import Layout
 from frs_core.policies.pi05.model import Pi05Model
-from frs_core.policies.pi05.normalisation import robot_space
+from frs_core.policies.pi05.normalisation import robot_range, robot_space
 from frs_core.policies.pi05.prefix import PrefixCache
 from frs_core.policies.pi05.presets import read_state
 from frs_core.policies.pi05.tokens import PromptForm, Tokenizer
@@ -65,7 +66,6 @@ class Pi05Policy(FlowPolicy):
         tokenizer: Tokenizer,
         *,
         name: str,
-        cameras: Sequence[str],
         use_graphs: bool = True,
         hold_padding: bool = False,
         plan: SteeringPlan | None = None,
@@ -77,7 +77,6 @@ class Pi05Policy(FlowPolicy):
             checkpoint: a complete one.
             tokenizer: its vocabulary.
             name: shown to the operator.
-            cameras: the world's cameras, in the order of the checkpoint's picture slots.
             use_graphs: record loops on a GPU.
             hold_padding: keep the columns past the robot's at zero along the whole flow; for fine-tunes whose loss left
                 them out (LeRobot's).
@@ -90,6 +89,7 @@ class Pi05Policy(FlowPolicy):
         preset, self._model, self._tokenizer, self._checkpoint = checkpoint.preset, model, tokenizer, checkpoint
         self._preset, self._state = preset, checkpoint.state
         space = robot_space(preset.action_kind, checkpoint.actions, control_hz=preset.control_hz)
+        low, high = robot_range(preset.action_kind, checkpoint.covered)
         self._hold_padding = hold_padding
         self.loops = LoopCache(device=model.device, is_enabled=use_graphs, hold=model.expert.tabulated)
         side = model.size.vision.image
@@ -98,12 +98,16 @@ class Pi05Policy(FlowPolicy):
             horizon=checkpoint.horizon,
             width=model.size.width,
             action_space=space,
-            cameras=tuple(cameras),
+            cameras=cameras_of(checkpoint.pairing),
             image_size=(side, side),
             integration_steps=STEPS,
             execute_rows=checkpoint.execute_rows,
             feature_size=2 * model.size.text.width,
             fingerprint=checkpoint.fingerprint(),
+            camera_pairing=checkpoint.pairing,
+            action_low=low,
+            action_high=high,
+            is_range_from_joints=preset.adds_joints,
         )
         self.default_plan = plan or uncalibrated_plan(space)
 
@@ -113,7 +117,8 @@ class Pi05Policy(FlowPolicy):
         if missing:
             raise ConfigError(
                 f"Policy '{self.spec.name}' needs camera {missing}, the world has {sorted(observation.frames)}. "
-                f"Pass cameras= with the world's names, in the order {list(self._checkpoint.picture_keys)}."
+                f"Its picture inputs are paired as {pairing_text(self.spec.camera_pairing)}. Pass another pairing as cameras=; "
+                f"`{NO_CAMERA}` leaves an input empty."
             )
         words = self._tokenizer.encode(self._checkpoint.prompt, observation.instruction, self._state_text(observation))
         device, side = self._model.device, self._model.size.vision.image
@@ -222,6 +227,8 @@ class Pi05Policy(FlowPolicy):
             return None
         shift = np.zeros(self.spec.width, dtype=np.float32)
         shift[:7] = observation.q / self.spec.action_space.scale[:7]
+        if self._checkpoint.is_gripper_offset:
+            shift[7] = observation.gripper / self.spec.action_space.scale[7]
         return torch.from_numpy(shift).to(self._model.device)
 
 

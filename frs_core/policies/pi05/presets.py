@@ -1,13 +1,16 @@
 """What no checkpoint file tells: what the numbers mean on a robot.
 
 Weights and statistics of a joint-velocity and a joint-position policy look alike; sent to the wrong controller they are
-dangerous. Idea: the meaning is a named preset, taken from the folder's note or name, or given; never guessed from numbers.
+dangerous. Idea: the meaning is a named preset: given, or in the note that `frs policy fetch` wrote, or that of a published
+checkpoint whose folder still bears exactly its published name. Part of a name says nothing (a fine-tune of pi05_droid may move another
+arm), and numbers may contradict a meaning, never choose one.
 
 Example: `pi05_droid` = 15 rows of 7 joint speeds and a gripper position at 15 Hz, prompt with state, cameras left and
 wrist. Any thread.
 """
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +19,7 @@ from jaxtyping import Float
 from frs_core.actions import ActionKind
 from frs_core.errors import ConfigError, unknown_name
 from frs_core.observation import Observation
+from frs_core.policies.cameras import DROID_NAMES, LIBERO_NAMES, View
 from frs_core.policies.pi05.tokens import PromptForm
 
 
@@ -63,43 +67,54 @@ class Preset:
     """Rows of a chunk in openpi's configuration of this name."""
     execute_rows: int
     cameras: tuple[str, ...]
-    """The world's cameras for the picture slots, in order."""
+    """Cameras that a world of this policy has; which fills which picture input is told by `picture_names`."""
+    picture_names: Mapping[str, View]
+    """Published names of picture inputs."""
     asset_id: str
     """Folder of the statistics inside `assets/`."""
     control_hz: float
     adds_joints: bool = False
     """Actions are offsets from the joint positions at the start of the chunk."""
+    masked: tuple[str, ...] = ("right_wrist_0_rgb",)
+    """Picture inputs that openpi leaves empty for this robot. Source: openpi policies/droid_policy.py, libero_policy.py."""
+    is_published: bool = False
+    """Whether weights are published under this very name."""
+
+    @property
+    def summary(self) -> str:
+        """What the numbers mean, in half a line."""
+        numbers = {
+            ActionKind.JOINT_VELOCITY: "7 joint speeds, fractions of 0.2 rad per row",
+            ActionKind.JOINT_POSITION: "7 joint positions, "
+            + ("offsets from the start of the chunk" if self.adds_joints else "absolute"),
+            ActionKind.EE_DELTA: "tool steps in LIBERO's controller units",
+        }
+        return f"{numbers[self.action_kind]}, and gripper; {self.horizon} rows at {self.control_hz:g} Hz"
 
 
-_DROID = {"state": StateLayout.DROID, "prompt": PromptForm.STATE_TEXT, "asset_id": "droid", "control_hz": 15.0}
+_DROID = {
+    "state": StateLayout.DROID,
+    "prompt": PromptForm.STATE_TEXT,
+    "execute_rows": 8,
+    "cameras": ("left", "right", "wrist"),
+    "picture_names": DROID_NAMES,
+    "asset_id": "droid",
+    "control_hz": 15.0,
+}
 _PRESETS = (
-    Preset("pi05_droid", ActionKind.JOINT_VELOCITY, horizon=15, execute_rows=8, cameras=("left", "wrist"), **_DROID),
-    Preset(
-        "pi05_droid_finetune",
-        ActionKind.JOINT_VELOCITY,
-        horizon=16,
-        execute_rows=8,
-        cameras=("left", "wrist"),
-        **_DROID,
-    ),
+    Preset("pi05_droid", ActionKind.JOINT_VELOCITY, horizon=15, is_published=True, **_DROID),
+    Preset("pi05_droid_finetune", ActionKind.JOINT_VELOCITY, horizon=16, **_DROID),
     Preset(
         "pi05_droid_jointpos_polaris",
         ActionKind.JOINT_POSITION,
         horizon=15,
-        execute_rows=8,
-        cameras=("left", "wrist"),
         adds_joints=True,
+        is_published=True,
         **_DROID,
     ),
-    Preset(
-        "pi05_full_droid_finetune",
-        ActionKind.JOINT_POSITION,
-        horizon=16,
-        execute_rows=8,
-        cameras=("left", "wrist"),
-        adds_joints=True,
-        **_DROID,
-    ),
+    Preset("pi05_full_droid_finetune", ActionKind.JOINT_POSITION, horizon=16, adds_joints=True, **_DROID),
+    # Source: LeRobot examples/port_datasets/port_droid.py, whose action is the commanded joint position.
+    Preset("pi05_droid_jointpos_absolute", ActionKind.JOINT_POSITION, horizon=15, **_DROID),
     Preset(
         "pi05_libero",
         ActionKind.EE_DELTA,
@@ -108,8 +123,10 @@ _PRESETS = (
         horizon=10,
         execute_rows=5,
         cameras=("agentview", "wrist"),
+        picture_names=LIBERO_NAMES,
         asset_id="physical-intelligence/libero",
         control_hz=20.0,
+        is_published=True,
     ),
 )
 PRESETS = {p.name: p for p in _PRESETS}
@@ -126,15 +143,16 @@ def find_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def preset_from_name(folder: str) -> Preset | None:
-    """Return the preset whose name a folder's name contains, the longest match, or None."""
-    matches = [p for p in _PRESETS if p.name in folder.replace("-", "_")]
-    return max(matches, key=lambda p: len(p.name)) if matches else None
+def published_preset(name: str) -> Preset | None:
+    """Return the preset of the published checkpoint of exactly this name, or None."""
+    preset = PRESETS.get(name)
+    return preset if preset is not None and preset.is_published else None
 
 
 def need_preset(folder: str) -> ConfigError:
-    """Return the error for a checkpoint whose meaning is unknown."""
+    """Return the error for a checkpoint whose meaning is unknown; one line per meaning it may have."""
+    lines = "".join(f"\n  {preset.name}: {preset.summary}" for preset in _PRESETS)
     return ConfigError(
-        f"What the actions of '{folder}' mean on a robot is not written in it. Pass preset=, one of "
-        f"{', '.join(PRESETS)}; joint speeds sent as joint positions are dangerous, so nothing is guessed."
+        f"What the actions of '{folder}' mean on a robot is not written in it, and a name is no proof: joint speeds sent as joint "
+        f"positions are dangerous, so nothing is guessed. Pass preset= (--preset), one of:{lines}"
     )

@@ -81,6 +81,7 @@ class TabletopPolicy(FlowPolicy):
             width=ACTION_SIZE,
             action_space=action_space(),
             cameras=CAMERAS,
+            camera_pairing=tuple((camera, camera) for camera in CAMERAS),
             image_size=IMAGE_SIZE,
             integration_steps=STEPS,
             execute_rows=EXECUTE_ROWS,

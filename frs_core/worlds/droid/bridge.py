@@ -6,27 +6,28 @@ Problem: DROID's `RobotEnv` lives in an old environment of its own, moves the ar
 hides failures, and stops the whole program when one camera drops one frame. Idea: this process owns `RobotEnv` in its main
 thread, one more thread per camera keeps the newest left-eye picture, and the cockpit talks to it by ZMQ (ROUTER) and msgpack.
 It never moves on connect; it moves on `step` (one action, at most `control_hz`, based on a state not older than
-`max_state_age`), and on `reset` with a one-time token. Nothing is ever sent without a request, so a silent cockpit means a
-still arm. It needs what the DROID environment already has: numpy, cv2, pyzmq, msgpack (the last two come with zerorpc).
+`max_state_age` that no other step was based on), and on `reset` with a one-time token. Both name the hold epoch, a number that
+`hello` and `hold` give out anew: whatever was asked for before the last hold is refused, however late it arrives. Nothing is
+ever sent without a request, so a silent cockpit means a still arm. It needs what the DROID environment already has: numpy, cv2, pyzmq, msgpack (the last two come with zerorpc).
 
     conda run -n robot python bridge.py --droid ~/droid
-    {"ready": "tcp://127.0.0.1:4343", "protocol": 1}
+    {"ready": "tcp://127.0.0.1:4343", "protocol": 2}
 
 Messages are maps. Request: {id, session, op, ...}. Answer: {id, ok: true, ...} or {id, ok: false, code, error, fix}.
 
 | op | fields | answer |
 |---|---|---|
-| hello | protocol, client, token, image {width, height, encoding, quality} | facts about the robot, cameras, calibration |
+| hello | protocol, client, token, image {width, height, encoding, quality} | epoch, facts about the robot, cameras, calibration |
 | state | | state |
 | observe | have {camera: sequence number} | state, frames (data left out where the client has it) |
 | calibration | | calibration, read from disk again |
-| step | kind, action[8], based_on (a state's tick) | state (as measured just before the command) |
-| hold | | state; one zero-velocity command, so the arm settles where it is |
+| step | epoch, kind, action[8], based_on (a state's tick) | state (as measured just before the command) |
+| hold | settle | epoch; with `settle` the state, after one zero-velocity command, so that the arm settles where it is |
 | begin | | state; a fresh connection to the robot computer, as DROID does before each episode |
-| reset_request, reset | – ; token, randomize | token valid 2 s; state after the move |
+| reset_request, reset | epoch; epoch, token, randomize | token valid 2 s; state after the move |
 | ping, bye | | |
 
-Codes: protocol, token, malformed, bad_request, busy, no_session, stale, limit, robot, frozen, reset.
+Codes: protocol, token, malformed, bad_request, busy, no_session, held, stale, limit, robot, frozen, reset.
 """
 
 import argparse
@@ -46,7 +47,7 @@ import msgpack
 import numpy as np
 import zmq
 
-PROTOCOL = 1
+PROTOCOL = 2
 LOG = logging.getLogger("frs.bridge")
 
 MAX_REQUEST = 65536
@@ -182,6 +183,12 @@ def _cv2_version():
     return cv2.__version__
 
 
+def _shown(value):
+    """Return foreign data short enough for a sentence."""
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
 def _short(error):
     """Return the last line of an error; zerorpc's texts are whole remote tracebacks."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -197,7 +204,9 @@ class Robot:
         self.home = np.asarray(env.reset_joints, dtype=float)
         self.period = 1.0 / float(env.control_hz)
         self.gripper = None  # last commanded, 0 open .. 1 closed
-        self.ticks = OrderedDict()  # tick -> (monotonic time, q)
+        self.ticks = (
+            OrderedDict()
+        )  # tick -> (monotonic time, q) of states since the last command; each is good for one step
         self.tick = 0
         self.refused = 0  # consecutive states that report a refused command
         self._robot_time, self._robot_time_seen = None, 0.0
@@ -239,8 +248,8 @@ class Robot:
         raw, stamps = self._call("read its state", self.env.get_state)
         return self._note(raw, stamps)
 
-    def _note(self, raw, stamps=None):
-        """Turn DROID's state into ours, with a tick to base steps on."""
+    def _note(self, raw, stamps=None, is_basis=True):
+        """Turn DROID's state into ours, with a tick to base a step on unless a command was sent since it was measured."""
         now = time.monotonic()
         if stamps and "robot_timestamp_seconds" in stamps:
             stamp = (stamps["robot_timestamp_seconds"], stamps.get("robot_timestamp_nanos", 0))
@@ -256,7 +265,8 @@ class Robot:
         if len(q) != 7 or not np.isfinite(q).all():
             raise BridgeError("robot", f"The robot reports joints {q!r}.", "Restart its controller.")
         self.tick += 1
-        self.ticks[self.tick] = (now, np.array(q))
+        if is_basis:
+            self.ticks[self.tick] = (now, np.array(q))
         while len(self.ticks) > 64:
             self.ticks.popitem(last=False)
         succeeded = bool(raw.get("prev_command_successful", True))
@@ -276,15 +286,19 @@ class Robot:
         """Return the action as an array, or refuse: this is the last gate before the arm and alters nothing."""
         if kind not in ("joint_velocity", "joint_position"):
             raise BridgeError("bad_request", f"Unknown action kind {kind!r}.", "Use joint_velocity or joint_position.")
-        try:
-            action = np.array(action, dtype=float)
-        except (TypeError, ValueError):
-            action = np.zeros(0)
-        if action.shape != (8,) or not np.isfinite(action).all():
-            raise BridgeError("bad_request", f"An action is 8 finite numbers, got {action.tolist()!r}.", "")
-        at, q = self.ticks.get(based_on, (None, None)) if isinstance(based_on, int) else (None, None)
-        age = float("inf") if at is None else time.monotonic() - at
-        if q is None or age > max_age:
+        is_numbers = isinstance(action, (list, tuple)) and all(type(x) in (int, float) for x in action)
+        if not is_numbers or len(action) != 8 or not np.isfinite(np.array(action, dtype=float)).all():
+            raise BridgeError("bad_request", f"An action is 8 finite numbers, got {_shown(action)}.", "")
+        action = np.array(action, dtype=float)
+        at, q = self.ticks.get(based_on, (None, None)) if type(based_on) is int else (None, None)
+        if at is None:
+            raise BridgeError(
+                "stale",
+                f"The step is based on state {_shown(based_on)}, which is unknown, too old, or was acted on already.",
+                "Observe before each step.",
+            )
+        age = time.monotonic() - at
+        if age > max_age:
             raise BridgeError(
                 "stale",
                 f"The step is based on a state {age:.2f} s old, limit {max_age:.2f} s.",
@@ -317,6 +331,8 @@ class Robot:
 
     def step(self, kind, action):
         """Send one action; does not wait for the motion."""
+        # Consumed first: a command that fails may have reached the arm all the same.
+        self.ticks.clear()
         # `update_robot` rather than `step`: the same call, but it takes both action spaces without a second connection.
         info = self._call(
             "execute a step",
@@ -328,7 +344,7 @@ class Robot:
         )
         self.gripper = float(action[7])
         if isinstance(info, dict) and "robot_state" in info:
-            return self._note(info["robot_state"])
+            return self._note(info["robot_state"], is_basis=False)
         return self.state()
 
     def hold(self):
@@ -560,6 +576,7 @@ class Bridge:
         self.last_heard = self.last_step = 0.0
         self.is_moving = False
         self.reset_token, self.reset_until = None, 0.0
+        self.epoch = 0  # raised by every hold and every new client; motion asked for in an older one is refused
         self.counters = {"steps": 0, "refused": 0, "silences": 0, "malformed": 0}
         self._stop = threading.Event()
         self._socket = zmq.Context.instance().socket(zmq.ROUTER)
@@ -681,7 +698,7 @@ class Bridge:
         self.image = checked_image(request.get("image") or {})
         self.session = uuid.uuid4().hex
         self.client, self.last_heard, self.is_moving = str(request.get("client", "a client"))[:80], now, False
-        self.reset_token = None
+        self._new_epoch()
         LOG.info("%s connected", self.client)
         for camera in self.cameras.values():
             camera.wait(max(0.0, now + 2.0 - time.monotonic()))
@@ -689,6 +706,7 @@ class Bridge:
         return {
             "protocol": PROTOCOL,
             "session": self.session,
+            "epoch": self.epoch,
             "python": sys.version.split()[0],
             "robot_type": self.facts.get("robot_type", "panda"),
             "control_hz": 1.0 / self.robot.period,
@@ -716,14 +734,29 @@ class Bridge:
         path = self.facts.get("calibration_path")
         return {"calibration": read_calibration(path, self.cameras, self.facts.get("hand"), self.readers)}
 
+    def _new_epoch(self):
+        """Refuse from here on what was asked for before."""
+        self.epoch += 1
+        self.reset_token = None
+
+    def _must_be_present(self, request):
+        epoch = request.get("epoch")
+        if type(epoch) is not int or epoch != self.epoch:
+            raise BridgeError(
+                "held",
+                f"This motion was asked for in hold epoch {_shown(epoch)}, the present one is {self.epoch}.",
+                "Nothing was sent; ask again after the hold.",
+            )
+
     def _step(self, request):
+        self._must_be_present(request)
+        asked = (request.get("kind"), request.get("action"), request.get("based_on"), self.max_state_age)
+        self.robot.check(*asked)
         # Paced here as well: a step is 0.2 rad at most, so steps sent faster would be a faster arm.
         wait = self.last_step + self.robot.period - time.monotonic()
         if wait > 0:
             time.sleep(wait)
-        action = self.robot.check(
-            request.get("kind"), request.get("action"), request.get("based_on"), self.max_state_age
-        )
+        action = self.robot.check(*asked)
         self.last_step = time.monotonic()
         state = self.robot.step(request["kind"], action)
         self.counters["steps"] += 1
@@ -731,12 +764,16 @@ class Bridge:
         return {"state": state}
 
     def _hold(self, request):
-        return {"state": self.robot.hold()}
+        self._new_epoch()
+        if not request.get("settle", True):
+            return {"epoch": self.epoch}
+        return {"epoch": self.epoch, "state": self.robot.hold()}
 
     def _begin(self, request):
         return {"state": self.robot.begin()}
 
     def _reset_request(self, request):
+        self._must_be_present(request)
         self.reset_token, self.reset_until = uuid.uuid4().hex, time.monotonic() + RESET_TOKEN_S
         return {
             "token": self.reset_token,
@@ -744,19 +781,24 @@ class Bridge:
         }
 
     def _reset(self, request):
+        self._must_be_present(request)
+        randomize = request.get("randomize", False)
+        if not isinstance(randomize, bool):
+            raise BridgeError("bad_request", f"`randomize` is true or false, got {_shown(randomize)}.", "")
         token, self.reset_token = self.reset_token, None
         if token is None or request.get("token") != token or time.monotonic() > self.reset_until:
             raise BridgeError(
                 "reset", "The reset carries no fresh token.", "Ask with reset_request, confirm within 2 s."
             )
         self.robot.begin()
-        state = self.robot.reset(bool(request.get("randomize", False)))
+        state = self.robot.reset(randomize)
         self.last_heard = time.monotonic()
         return {"state": state}
 
     def _bye(self, request):
         LOG.info("%s left", self.client)
         self.session = None
+        self._new_epoch()
         return {}
 
 

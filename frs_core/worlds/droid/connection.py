@@ -18,7 +18,7 @@ import zmq
 
 from frs_core.errors import ConfigError, FrsError, WorldError, WorldTimeout
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Must equal the bridge's; the bridge refuses any other."""
 MAX_ANSWER = 64 << 20
 """Bytes; three raw HD frames are 8 MB."""

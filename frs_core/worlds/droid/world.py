@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from frs_core import kinematics, safety
 from frs_core.actions import ActionKind
-from frs_core.errors import CameraStale, ConfigError, ShapeMismatch, WorldError, unknown_name
+from frs_core.errors import CameraStale, ConfigError, ShapeMismatch, StaleAct, WorldError, unknown_name
 from frs_core.observation import CameraFrame, Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.droid.calibration import OLD_S, calibration_of
@@ -116,6 +116,8 @@ class DroidWorld(World):
         self._T_flange_tcp[2, 3] = self.config.tool_offset
         self._known = _Known()
         self._step, self._last_dq, self._stepped_at = 0, np.zeros(7), 0.0
+        self._epoch = 0
+        """The bridge's hold epoch: what is asked for in another one is refused there."""
         self._gripper_command: float | None = None
         self._T_command: np.ndarray | None = None
         self._instruction = self.config.instruction
@@ -138,6 +140,7 @@ class DroidWorld(World):
             task: what the robot is to do, in free words; None keeps the present words.
             seed: not used; the scene is set by a person.
         Raises:
+            StaleAct: a hold came before the arm began to move; its drive to the start pose cannot be interrupted.
             WorldError: the arm did not arrive, or the robot computer failed.
         """
         if not self._connection.has_session:
@@ -145,9 +148,14 @@ class DroidWorld(World):
         if task is not None:
             self._instruction = task
         if self.config.reset_moves:
-            token = self._ask("reset_request")["token"]
+            token = self._ask("reset_request", epoch=self._epoch)["token"]
+            self._must_be_wanted("The start pose was not taken")
             self._ask(
-                "reset", timeout_s=self.config.reset_timeout_s, token=token, randomize=self.config.randomize_reset
+                "reset",
+                timeout_s=self.config.reset_timeout_s,
+                epoch=self._epoch,
+                token=token,
+                randomize=self.config.randomize_reset,
             )
             self._gripper_command = 0.0
         else:
@@ -180,6 +188,7 @@ class DroidWorld(World):
         """Send one action under the limits; the bridge spaces steps at the control rate.
 
         Raises:
+            StaleAct: a hold came while the step was being prepared.
             CameraStale: the newest pictures are too old to act on.
             WorldError: not connected (observe first), or the robot failed or refused.
             ShapeMismatch: wrong size.
@@ -205,8 +214,11 @@ class DroidWorld(World):
         sent, dq, reasons = limit_action(asked, sent_kind, observation=now, last_dq=last_dq, limits=self._limits)
         if self.config.binary_gripper:
             sent[7] = float(sent[7] > 0.5)
+        self._must_be_wanted("A step was not sent")
         self._stepped_at = time.monotonic()
-        answer = self._ask("step", kind=sent_kind.value, action=sent.tolist(), based_on=self._known.tick)
+        answer = self._ask(
+            "step", epoch=self._epoch, kind=sent_kind.value, action=sent.tolist(), based_on=self._known.tick
+        )
         self._step += 1
         self._last_dq, self._gripper_command = dq, float(sent[7])
         self._state_observation(answer["state"], answer["now"])
@@ -214,18 +226,18 @@ class DroidWorld(World):
         return StepResult(executed, bool(reasons), ", ".join(reasons))
 
     def hold(self) -> None:
-        """Let the arm settle where it is.
+        """Let the arm settle where it is, and have the bridge refuse whatever was asked for before.
 
         A step that was sent less than a period ago is finished: it is a chunk's last row, or at most one row too many. Later
         one still command stops the rest of the way. An arm that rests gets no command, and a lost bridge holds by itself:
         without requests nothing is sent, so this never raises for one.
         """
         self._last_dq = np.zeros(7)
-        since = time.monotonic() - self._stepped_at
-        if not self._connection.has_session or not 0.9 / self.spec.control_hz < since < SETTLED_S:
+        if not self._connection.has_session:
             return
+        since = time.monotonic() - self._stepped_at
         try:
-            self._ask("hold")
+            self._epoch = self._ask("hold", settle=0.9 / self.spec.control_hz < since < SETTLED_S)["epoch"]
         except WorldError:
             self._connection.drop()
 
@@ -244,7 +256,7 @@ class DroidWorld(World):
             "quality": settings.quality,
         }
         facts = self._connection.hello(image, timeout_s=settings.connect_timeout_s)
-        self.facts, self.calibration = facts, facts["calibration"]
+        self.facts, self.calibration, self._epoch = facts, facts["calibration"], facts["epoch"]
         self._known = _Known()
         self._last_dq, self._stepped_at = np.zeros(7), 0.0
         try:
@@ -301,6 +313,10 @@ class DroidWorld(World):
             delta = pose_delta(self._T_command, kinematics.flange_pose(sent[:7]) @ self._T_flange_tcp)
         self._T_command = moved_pose(self._T_command, delta)
         return np.append(delta, sent[7])
+
+    def _must_be_wanted(self, what: str) -> None:
+        if not self.may_move():
+            raise StaleAct(f"{what}: a hold came first. Ask again after it.")
 
     def _ask(self, op: str, *, timeout_s: float | None = None, **fields: object) -> dict[str, Any]:
         return self._connection.request(op, timeout_s=timeout_s or self.config.timeout_s, **fields)

@@ -10,11 +10,11 @@ Only the module of the chosen command is imported, and the parser only where the
 
 import importlib
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 from frs_core.errors import ConfigError, FrsError, unknown_name
+from frs_core.foreign import read_toml, visible
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "cockpit": ("app.main:run", "Open the cockpit (also: frs without a command)"),
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
         rest = _with_config(name, rest)
         code = _call(name, rest)
     except FrsError as error:
-        print(f"frs: {error}", file=sys.stderr)
+        print(visible(f"frs: {error}"), file=sys.stderr)
         raise SystemExit(2) from error
     except KeyboardInterrupt:
         print("frs: interrupted", file=sys.stderr)
@@ -111,10 +111,10 @@ def _with_config(name: str, rest: list[str]) -> list[str]:
         raise ConfigError("--config needs a TOML file, got nothing. Write: --config lab.toml")
     file, rest = Path(rest[at + 1]), rest[:at] + rest[at + 2 :]
     try:
-        table: object = tomllib.loads(file.read_text())
+        table: object = read_toml(file)
     except OSError as error:
         raise ConfigError(f"Cannot read the configuration {file}: {error.strerror}. Check the path.") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}. Mend that line.") from error
     for word in name.split():
         table = table.get(word, {}) if isinstance(table, dict) else {}

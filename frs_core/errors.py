@@ -17,6 +17,7 @@ FrsError
 ├── DeviceError (RuntimeError)        an input device is missing or was unplugged
 ├── EpisodeError (RuntimeError)       the episode store
 │   ├── EpisodeCorrupt (ValueError)
+│   ├── EpisodeUnconfirmed          done, but a power cut could still undo it; the same call may be repeated
 │   └── StoreLocked (RuntimeError)
 ├── TrainingError (RuntimeError)
 └── ServingError (ConnectionError)    a policy server or the way to it failed
@@ -95,6 +96,10 @@ class EpisodeError(FrsError, RuntimeError):
 
 class EpisodeCorrupt(EpisodeError, ValueError):
     """An episode's files are damaged."""
+
+
+class EpisodeUnconfirmed(EpisodeError):
+    """The change is made, but the disk has not confirmed that it would survive a power cut."""
 
 
 class StoreLocked(EpisodeError):

@@ -2,7 +2,8 @@
 
 A `Recorder` is called from one thread only (the writer thread of a live session, the caller's thread inline), in this
 order: `begin`, any number of `chunk` and `undo`, then `end` or `abort`. Every call either takes full effect or raises
-`EpisodeError` and leaves what was recorded before as it was, so that the session can hold and ask again.
+`EpisodeError` and leaves what was recorded before as it was, so that the session can hold and ask again; an `end` may also
+raise `EpisodeUnconfirmed`: done, to be repeated for the disk's word.
 
 Example: an operator drives three chunks, goes back one and drives another: begin, chunk(0), chunk(1), chunk(2), undo(2),
 chunk(3, parent=1), end(SUCCESS). The main line is 0, 1, 3; chunk 2 stays in the episode as the branch not taken.
@@ -194,7 +195,7 @@ class Recorder(abc.ABC):
 
     @abc.abstractmethod
     def chunk(self, record: ChunkRecord) -> None:
-        """Journal one chunk; it survives a crash of the process once this returns.
+        """Journal one chunk; it survives a crash or a power cut once this returns.
 
         Raises:
             EpisodeError: nothing of this chunk was kept (disk full).
@@ -213,6 +214,8 @@ class Recorder(abc.ABC):
         """Commit the open episode under its outcome; discarded ones go to the bin.
 
         Raises:
+            EpisodeUnconfirmed: committed, but a power cut could still take it; the episode takes this call alone, which may
+                be repeated until it succeeds.
             EpisodeError: not committed; the episode stays open and the call may be repeated.
         """
 

@@ -6,7 +6,6 @@ A script is a TOML file with the picks of one episode, in order:
     then = "unsteered"        # what follows the last one: a label, or "stop" to wait for a person
 """
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from frs_core.choosers.base import Choice, Chooser
 from frs_core.directions import Command, Gripper
 from frs_core.errors import ConfigError
 from frs_core.events import LEARNED, UNSTEERED, Fan
+from frs_core.foreign import read_toml
 from frs_core.observation import Observation
 
 
@@ -54,8 +54,8 @@ class SequenceChooser(Chooser):
             ConfigError: the file is missing, not TOML, or holds something else.
         """
         try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            data = read_toml(path)
+        except (OSError, ValueError) as error:
             raise ConfigError(f"Script '{path}' cannot be read: {error}. It is a TOML file with `picks`.") from error
         picks, then = data.get("picks"), data.get("then", UNSTEERED)
         if not isinstance(picks, list) or not all(isinstance(p, str) for p in picks) or not isinstance(then, str):

@@ -16,6 +16,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
 
 
@@ -55,12 +56,12 @@ def policy(
 
     from frs_core.policies.pi05 import speed
 
-    console = Console(highlight=False)
+    page = console()
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kinds = {"auto": torch.bfloat16 if where.type == "cuda" else torch.float32}
     kind = kinds.get(dtype) or getattr(torch, dtype)
     if where.type != "cuda":
-        console.print("[yellow]No GPU here: these are CPU times, and CUDA graphs are not measured.[/]")
+        page.print(mark("No GPU here: these are CPU times, and CUDA graphs are not measured.", "yellow"))
     if clock == "processor":
         if where.type == "cuda":
             raise ConfigError("Processor time says nothing about a GPU. Leave --clock out.")
@@ -68,7 +69,7 @@ def policy(
     ticks = time.process_time if clock == "processor" else time.perf_counter
     size = speed.sizes(depth=depth)
     machine = speed.measure_machine(where, kind, clock=ticks)
-    console.print(
+    page.print(
         f"{machine.name}, {str(kind).removeprefix('torch.')}, measured {machine.tflops:.2f} TFLOP/s and "
         f"{machine.gb_per_s:.0f} GB/s; {size.text.depth} layers, {cameras} cameras, {words} words, torch {torch.__version__}"
     )
@@ -80,7 +81,7 @@ def policy(
         "repeats": repeats,
         "clock": ticks,
     }
-    with console.status("measuring") as status:
+    with page.status("measuring") as status:
 
         def told(timing: speed.Timing) -> None:
             status.update(f"{timing.what} {timing.batch} x {timing.horizon} {timing.mode}: {timing.ms:.2f} ms")
@@ -91,9 +92,9 @@ def policy(
             from frs_core.policies.pi05.peer import measure_lerobot
 
             theirs = measure_lerobot(device=where, dtype=kind, size=size, told=told, **common)
-    _print(console, own, theirs)
+    _print(page, own, theirs)
     if not theirs:
-        console.print("[dim]LeRobot was not timed: it is not installed here, or --peer off.[/]")
+        page.print(mark("LeRobot was not timed: it is not installed here, or --peer off.", "dim"))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         data = {
@@ -109,13 +110,13 @@ def policy(
             "timings": [asdict(t) for t in [*own, *theirs]],
         }
         out.write_text(json.dumps(data, indent=2) + "\n")
-        console.print(f"Written to {out}")
+        page.print(f"Written to {out}")
     return 0
 
 
-def _print(console: Console, own: list, theirs: list) -> None:
+def _print(page: Console, own: list, theirs: list) -> None:
     encode = next(t for t in own if t.what == "encode")
-    console.print(f"encode {encode.ms:.2f} ms (limit {encode.limit_ms:.2f}, n = {encode.repeats})")
+    page.print(f"encode {encode.ms:.2f} ms (limit {encode.limit_ms:.2f}, n = {encode.repeats})")
     peer = {(t.what.split()[0], t.batch, t.horizon): t.ms for t in theirs}
     table = Table(box=None, header_style="bold", pad_edge=False)
     for header in (
@@ -139,7 +140,7 @@ def _print(console: Console, own: list, theirs: list) -> None:
         for key in (("fan", fan.batch, fan.horizon), ("sample", 1, fan.horizon)):
             cells.append(_ms(peer[key]) if key in peer else "–")
         table.add_row(*cells)
-    console.print(table)
+    page.print(table)
 
 
 def _ms(value: float) -> str:

@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from frs_core import paths
 from frs_core.calibration import PlanScore, Prior, grid, sample_prior, sweep
 from frs_core.calibration.sweep import best, describe, save
+from frs_core.commands.printing import console
 from frs_core.errors import ConfigError
 from frs_core.policies import FlowPolicy, load_policy
 from frs_core.steering import Method, SteeringPlan
@@ -43,20 +43,20 @@ def calibrate(
         choose: Take this plan (JSON, e.g. '{"components": 1, "clamp": 1.5}') instead of the best balance.
         seed: First scene seed of fresh observations.
     """
-    console = Console()
+    page = console()
     loaded = load_policy(policy, **({"path": path} if path else {}))
     seen = (
         _from_episodes(loaded, episodes, observations) if episodes else _from_world(loaded, world, observations, seed)
     )
     plans = grid(loaded.spec.horizon)
-    with Progress(console=console) as progress:
+    with Progress(console=page) as progress:
         bar = progress.add_task(f"{len(plans)} plans on {len(seen)} observations", total=len(plans))
         scores = sweep(loaded, seen, plans, on_score=lambda _: progress.advance(bar))
     chosen = SteeringPlan.from_json(json.loads(choose)) if choose else best(scores).plan
     folder = out or Path("runs/calibration")
     save(folder, scores, chosen, fingerprint=loaded.spec.fingerprint)
-    console.print(_table(scores, chosen))
-    console.print(
+    page.print(_table(scores, chosen))
+    page.print(
         f"Chosen: {describe(chosen)}. Results in {folder}; copy plan.json to {paths.assets() / policy} to use it."
     )
     return 0

@@ -4,9 +4,8 @@ import os
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from frs_core import paths
+from frs_core.commands.printing import console
 from frs_core.errors import ConfigError
 from frs_core.evaluation.demo import DemoSpec, run_demo
 from frs_core.evaluation.setup import SetupSpec
@@ -41,7 +40,7 @@ def demo(
         workers: Processes for the comparison; default one per core.
         films: Film the first scene under every method.
     """
-    console = Console()
+    page = console()
     spec = DemoSpec(
         task=task or default_task(world),
         out=out or paths.data() / "demo" / time.strftime("%Y%m%dT%H%M%S"),
@@ -52,7 +51,7 @@ def demo(
         workers=workers or os.cpu_count() or 1,
         films=films,
     )
-    run_demo(spec, lambda text: console.print(text, soft_wrap=True, highlight=False))
+    run_demo(spec, lambda text: page.print(text, soft_wrap=True, highlight=False))
     return 0
 
 

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from frs_core import paths
+from frs_core.commands.printing import console, mark
 from frs_core.doctor import (
     Finding,
     Level,
@@ -24,7 +24,12 @@ from frs_core.doctor import (
 )
 from frs_core.worlds.droid import DroidConfig
 
-_MARKS = {Level.OK: "[green]✓[/]", Level.NOTE: "[dim]·[/]", Level.WARNING: "[yellow]![/]", Level.FAILURE: "[red]✗[/]"}
+_MARKS = {
+    Level.OK: ("✓", "green"),
+    Level.NOTE: ("·", "dim"),
+    Level.WARNING: ("!", "yellow"),
+    Level.FAILURE: ("✗", "red"),
+}
 
 
 def doctor(
@@ -52,20 +57,20 @@ def doctor(
     findings += [*check_devices(), *check_cameras()]
     if bridge is not None:
         findings += check_bridge(DroidConfig(endpoint=bridge, token=os.environ.get("FRS_BRIDGE_TOKEN", "")))
-    console = Console(highlight=False)
+    page = console()
     for finding in findings:
-        _print(console, finding, json_lines)
+        _print(page, finding, json_lines)
     failures = sum(f.level is Level.FAILURE for f in findings)
     warnings = sum(f.level is Level.WARNING for f in findings)
     if not json_lines:
-        console.print(f"[bold]{failures} failures, {warnings} warnings[/]")
+        page.print(mark(f"{failures} failures, {warnings} warnings", "bold"))
     return 1 if failures else 0
 
 
-def _print(console: Console, finding: Finding, json_lines: bool) -> None:
+def _print(page: Console, finding: Finding, json_lines: bool) -> None:
     if json_lines:
-        console.print_json(json.dumps({**asdict(finding), "level": finding.level.value}), indent=None)
+        page.print_json(json.dumps({**asdict(finding), "level": finding.level.value}), indent=None)
         return
-    console.print(f"{_MARKS[finding.level]} {finding.subject:<12} {escape(finding.text)}", soft_wrap=True)
+    page.print(mark(*_MARKS[finding.level]), f"{finding.subject:<12} {finding.text}", soft_wrap=True)
     if finding.fix:
-        console.print(f"[dim]               → {escape(finding.fix)}[/]", soft_wrap=True)
+        page.print(mark(f"               → {finding.fix}", "dim"), soft_wrap=True)

@@ -3,35 +3,42 @@
 Problem: episodes must be found, judged and mended without a window, on a machine without a screen. Idea: each function here
 is one subcommand; its arguments are the options, its docstring the help. Names may be shortened to any part that fits one
 episode only; 'last' is the newest.
+A command on several episodes names one that fails, goes on with the rest, and ends with status 1.
 
 Example: `frs episodes list`, `frs episodes check last`, `frs episodes export-mp4 01JBVX --out film.mp4`.
 """
 
 import math
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from frs_core import paths
+from frs_core.commands.printing import console, mark
 from frs_core.episodes import Episode, EpisodeInfo, EpisodeStore, Unfinished
 from frs_core.episodes import bin_unfinished as _bin_unfinished
 from frs_core.episodes import recover as _recover
 from frs_core.episodes import unfinished as _unfinished
-from frs_core.errors import EpisodeCorrupt, EpisodeError
+from frs_core.errors import EpisodeError, FrsError, unknown_name
 from frs_core.events import Outcome
+from frs_core.foreign import MALFORMED
+
+if TYPE_CHECKING:
+    from frs_core.policies import FlowPolicy
 
 Names = Annotated[tuple[str, ...], tyro.conf.Positional]
 Name = Annotated[str, tyro.conf.Positional]
 
 _MARKS = {
-    Outcome.SUCCESS: "[green]✓ success[/]",
-    Outcome.FAILURE: "[yellow]✗ failure[/]",
-    Outcome.DISCARDED: "[dim]– discarded[/]",
+    Outcome.SUCCESS: ("✓ success", "green"),
+    Outcome.FAILURE: ("✗ failure", "yellow"),
+    Outcome.DISCARDED: ("– discarded", "dim"),
 }
 
 
@@ -43,10 +50,10 @@ def list_episodes(*, data: Path | None = None, binned: bool = False, task: str |
         binned: List the bin instead.
         task: Only this task.
     """
-    store, console = _store(data), _console()
+    store, page = _store(data), _console()
     rows = [i for i in store.list(binned=binned) if task is None or i.task == task]
     if not rows:
-        console.print(f"No episodes in '{store.root}'{' (bin)' if binned else ''}. Record some with `frs`.")
+        page.print(f"No episodes in '{store.root}'{' (bin)' if binned else ''}. Record some with `frs`.")
         return 0
     table = Table(box=None, header_style="bold", pad_edge=False)
     for header in ("episode", "started (UTC)", "task", "outcome"):
@@ -57,12 +64,12 @@ def list_episodes(*, data: Path | None = None, binned: bool = False, task: str |
     table.add_column("note")
     for info in rows:
         table.add_row(*_row(info))
-    console.print(table)
+    page.print(table)
     good = sum(i.outcome is Outcome.SUCCESS for i in rows)
-    console.print(f"[dim]{len(rows)} episodes, {good} successes, {sum(bool(i.problem) for i in rows)} damaged[/]")
+    page.print(mark(f"{len(rows)} episodes, {good} successes, {sum(bool(i.problem) for i in rows)} damaged", "dim"))
     for info in rows:
         if info.problem:
-            console.print(f"[red]{escape(info.problem)}[/]", soft_wrap=True)
+            page.print(mark(info.problem, "red"), soft_wrap=True)
     return 1 if any(i.problem for i in rows) else 0
 
 
@@ -73,16 +80,16 @@ def show(name: Name, *, data: Path | None = None) -> int:
         name: Episode, or a part of its name; 'last' is the newest.
         data: Recording root; default the product's own data folder.
     """
-    store, console = _store(data), _console()
+    store, page = _store(data), _console()
     episode = store.open(store.find(name))
     info, meta = episode.info, episode.meta
-    console.print(f"[bold]{episode.name}[/]  {_MARKS[episode.outcome]}  {escape(info.note)}")
-    console.print(f"task {meta.task} · “{escape(meta.instruction)}” · seed {meta.seed} · world {meta.world}")
-    console.print(
+    page.print(mark(episode.name, "bold"), mark(*_MARKS[episode.outcome]), info.note)
+    page.print(f"task {meta.task} · “{meta.instruction}” · seed {meta.seed} · world {meta.world}")
+    page.print(
         f"policy {meta.policy} ({meta.policy_fingerprint[:12]}) · {meta.action_space.kind.value} at {meta.control_hz:g} Hz · "
         f"cameras {', '.join(episode.cameras)}"
     )
-    console.print(
+    page.print(
         f"{info.n_chunks} chunks ({info.n_undone} undone) · {info.n_steps} steps · {info.duration_s:.1f} s · "
         f"steered {info.steered_share:.0%} · {episode.arrays.size_bytes / 1e6:.1f} MB"
     )
@@ -91,7 +98,7 @@ def show(name: Name, *, data: Path | None = None) -> int:
         table.add_column(header, justify="left" if header in ("picked", "by", "reason") else "right")
     for i in range(episode.n_chunks):
         table.add_row(*_chunk_row(episode, i), style=None if i in episode.main_line else "dim strike")
-    console.print(table)
+    page.print(table)
     return 0
 
 
@@ -108,37 +115,94 @@ def check(
         images: Encode the stored pictures even where the policy can go on from stored features.
     """
     from frs_core.episodes.check import TOLERANCE
-    from frs_core.episodes.check import check as check_episode
-    from frs_core.policies import FlowPolicy, load_policy
 
-    store, console = _store(data), _console()
+    store, page = _store(data), _console()
     chosen = [store.find(n) for n in names] or [i.name for i in store.list()]
-    loaded: dict[str, FlowPolicy] = {}
-    worst, bad = 0.0, 0
+    checker = _Checker(store, page, policy=policy, is_deep=deep, has_images=images)
     for name in chosen:
+        checker.check(name)
+    checker.close()
+    worst = "nothing regenerated" if math.isnan(checker.worst) else f"worst error {checker.worst:.2e}"
+    unchecked = f", {checker.unchecked} not checked" if checker.unchecked else ""
+    page.print(f"{checker.good} of {len(chosen)} episodes good{unchecked}, {worst} (limit {TOLERANCE:g})")
+    return 0 if checker.good == len(chosen) else 1
+
+
+class _Checker:
+    """Checks episode after episode, each with the policy it names, and tells what it found of each."""
+
+    def __init__(
+        self, store: EpisodeStore, page: Console, *, policy: str | None, is_deep: bool, has_images: bool
+    ) -> None:
+        self._store, self._page, self._policy = store, page, policy
+        self._is_deep, self._has_images = is_deep, has_images
+        self._loaded: dict[str, FlowPolicy | FrsError] = {}
+        self.good, self.unchecked, self.worst = 0, 0, math.nan
+
+    def check(self, name: str) -> None:
+        """Check one episode; whatever it holds ends up in its own line."""
         try:
-            episode = store.open(name)
-            if deep:
+            episode = self._store.open(name)
+            if self._is_deep:
                 episode.verify()
-            wanted = policy or episode.meta.policy
-            loaded[wanted] = loaded.get(wanted) or load_policy(wanted)
-            report = check_episode(episode, loaded[wanted], from_features=False if images else None)
+            is_good, mark_text, text = self._regenerated(episode)
+            if not episode.is_tied:
+                text += " (from before facts were tied to files: a zarr.json of another episode would not be noticed)"
         except EpisodeError as error:
-            bad += 1
-            console.print(f"[red]✗[/] {name}  {escape(str(error))}", soft_wrap=True)
-            continue
-        bad += not report.is_good
-        worst = max(worst, 0.0 if math.isnan(report.worst) else report.worst)
-        how = "features" if report.uses_features else "pictures"
-        skipped = len(report.chunks) - report.n_checked
-        console.print(
-            f"{'[green]✓[/]' if report.is_good else '[red]✗[/]'} {name}  worst error {report.worst:.2e} over "
-            f"{report.n_checked} chunks, from {how}{f', {skipped} without a noise' if skipped else ''}"
+            is_good, mark_text, text = False, ("✗", "red"), str(error)
+        except MALFORMED as error:
+            is_good, mark_text, text = False, ("✗", "red"), f"holds what no recording holds: {_said(error)}"
+        self.good += is_good
+        self._page.print(mark(*mark_text), f"{name}  {text}", soft_wrap=True)
+
+    def close(self) -> None:
+        """Let the policies go."""
+        for loaded in self._loaded.values():
+            if not isinstance(loaded, FrsError):
+                loaded.close()
+
+    def _regenerated(self, episode: Episode) -> tuple[bool, tuple[str, str], str]:
+        """Return (whether it is good, mark, words) of the stored noises."""
+        from frs_core.episodes.check import check as check_episode
+        from frs_core.episodes.check import has_noises
+
+        if not has_noises(episode):
+            files = "every file is whole, " if self._is_deep else ""
+            return True, ("✓", "green"), f"{files}no chunk has a stored noise, so none is regenerated"
+        try:
+            report = check_episode(episode, self._policy_of(episode), from_features=False if self._has_images else None)
+        except EpisodeError:
+            raise
+        except FrsError as error:
+            self.unchecked += 1
+            return False, ("?", "yellow"), f"not checked: {error}"
+        if report.n_checked:
+            self.worst = report.worst if math.isnan(self.worst) else max(self.worst, report.worst)
+        how, skipped = "features" if report.uses_features else "pictures", len(report.chunks) - report.n_checked
+        return (
+            report.is_good,
+            ("✓", "green") if report.is_good else ("✗", "red"),
+            f"worst error {report.worst:.2e} over {report.n_checked} chunks, from {how}"
+            f"{f', {skipped} without a noise' if skipped else ''}",
         )
-    console.print(f"{len(chosen) - bad} of {len(chosen)} episodes good, worst error {worst:.2e} (limit {TOLERANCE:g})")
-    for policy_object in loaded.values():
-        policy_object.close()
-    return 1 if bad else 0
+
+    def _policy_of(self, episode: Episode) -> "FlowPolicy":
+        """Return the wanted policy, loaded once. Raises FrsError, the same one each time."""
+        from frs_core.policies import KNOWN, load_policy
+
+        wanted = self._policy or episode.meta.policy
+        if wanted not in self._loaded:
+            try:
+                # A recording may name a policy, but no code of its own.
+                if self._policy is None and ":" in wanted:
+                    raise unknown_name("policy", wanted, KNOWN)
+                self._loaded[wanted] = load_policy(wanted)
+            except FrsError as error:
+                self._loaded[wanted] = error
+        loaded = self._loaded[wanted]
+        if isinstance(loaded, FrsError):
+            raise loaded
+        return loaded
 
 
 def export_mp4(
@@ -175,10 +239,12 @@ def export(names: Names, *, format: str, out: Path, data: Path | None = None) ->
     from frs_core.episodes.formats import COLLECTIONS, exporter
 
     store, write = _store(data), exporter(format)
-    for name in _found(store, names):
+
+    def one(name: str) -> str:
         target = out if len(names) == 1 or format in COLLECTIONS else out / name
-        _console().print(f"Wrote {write(store.open(name), target)}")
-    return 0
+        return f"Wrote {write(store.open(name), target)}"
+
+    return _each(_found(store, names), one)
 
 
 def import_(source: Annotated[Path, tyro.conf.Positional], *, format: str, data: Path | None = None) -> int:
@@ -207,14 +273,16 @@ def relabel(names: Names, *, outcome: Outcome | None = None, note: str | None = 
     if outcome is None and note is None:
         raise EpisodeError("Nothing to change. Give --outcome success|failure|discarded, or --note TEXT.")
     store = _store(data)
-    for name in _found(store, names):
+
+    def one(name: str) -> Iterable[str | Text]:
         if outcome is not None:
             store.relabel(name, outcome)
         if note is not None:
             store.note(name, note)
         info = store.info(name)
-        _console().print(f"{name}  {_MARKS[info.outcome] if info.outcome else ''}  {escape(info.note)}")
-    return 0
+        return name, mark(*_MARKS[info.outcome]) if info.outcome else "", info.note
+
+    return _each(_found(store, names), one)
 
 
 def bin_episodes(names: Names, *, data: Path | None = None) -> int:
@@ -225,10 +293,12 @@ def bin_episodes(names: Names, *, data: Path | None = None) -> int:
         data: Recording root; default the product's own data folder.
     """
     store = _store(data)
-    for name in _found(store, names):
+
+    def one(name: str) -> str:
         store.bin(name)
-        _console().print(f"Binned {name}")
-    return 0
+        return f"Binned {name}"
+
+    return _each(_found(store, names), one)
 
 
 def restore(names: Names, *, data: Path | None = None) -> int:
@@ -239,10 +309,12 @@ def restore(names: Names, *, data: Path | None = None) -> int:
         data: Recording root; default the product's own data folder.
     """
     store = _store(data)
-    for name in _found(store, names, binned=True):
+
+    def one(name: str) -> str:
         store.restore(name)
-        _console().print(f"Restored {name}")
-    return 0
+        return f"Restored {name}"
+
+    return _each(_found(store, names, binned=True), one)
 
 
 def recover(
@@ -257,30 +329,27 @@ def recover(
         bin: Throw them into the bin instead of keeping them.
         outcome: Label for the kept ones; default what the operator had said before the crash, else failure.
     """
-    store, console = _store(data), _console()
+    store, page = _store(data), _console()
     found = _unfinished(store)
     chosen = found if all else [_one(found, n) for n in names]
     if not chosen:
         for u in found:
             note = f"  ({u.problem})" if u.problem else ""
-            console.print(f"{u.name}  {u.task}  {u.n_chunks} chunks, {u.n_steps} steps{note}", soft_wrap=True)
-        console.print(
+            page.print(f"{u.name}  {u.task}  {u.n_chunks} chunks, {u.n_steps} steps{note}", soft_wrap=True)
+        page.print(
             f"{len(found)} unfinished episodes in '{store.root}'."
             + (" Keep with `frs episodes recover NAME` or --all; add --bin to throw away." if found else "")
         )
         return 0
-    bad = 0
-    for u in chosen:
-        try:
-            if bin:
-                _bin_unfinished(store, u.name)
-                console.print(f"Binned {u.name}")
-            else:
-                console.print(f"Recovered {_recover(store, u.name, outcome=outcome)} ({u.n_chunks} chunks)")
-        except EpisodeCorrupt as error:
-            bad += 1
-            console.print(f"[red]✗[/] {escape(str(error))}", soft_wrap=True)
-    return 1 if bad else 0
+    chunks = {u.name: u.n_chunks for u in chosen}
+
+    def one(name: str) -> str:
+        if bin:
+            _bin_unfinished(store, name)
+            return f"Binned {name}"
+        return f"Recovered {_recover(store, name, outcome=outcome)} ({chunks[name]} chunks)"
+
+    return _each(list(chunks), one)
 
 
 COMMANDS = {
@@ -299,9 +368,28 @@ COMMANDS = {
 
 
 def _console() -> Console:
-    """Return where to print; a pipe gets whole names instead of 80 columns."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=240)
+    return console(is_wide=True)
+
+
+def _each(names: Iterable[str], act: Callable[[str], str | Iterable[str | Text]]) -> int:
+    """Do one thing to each episode and print its words; one that fails is named, and the rest goes on.
+
+    Returns:
+        The exit status.
+    """
+    page, bad = _console(), 0
+    for name in names:
+        try:
+            said = act(name)
+            page.print(*([said] if isinstance(said, str) else said), soft_wrap=True)
+        except (FrsError, *MALFORMED) as error:
+            bad += 1
+            page.print(mark("✗", "red"), f"{name}  {_said(error)}", soft_wrap=True)
+    return 1 if bad else 0
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, FrsError) else f"{type(error).__name__}: {error}"
 
 
 def _store(data: Path | None) -> EpisodeStore:
@@ -322,22 +410,22 @@ def _one(found: list[Unfinished], text: str) -> Unfinished:
     return fits[0]
 
 
-def _row(info: EpisodeInfo) -> tuple[str, ...]:
+def _row(info: EpisodeInfo) -> tuple[str | Text, ...]:
     if info.outcome is None:
-        return (info.name, "", "", "[red]! damaged[/]", "", "", "", "", "", "")
+        return (info.name, "", "", mark("! damaged", "red"), "", "", "", "", "", "")
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(info.started_at))
     undone = f" (-{info.n_undone})" if info.n_undone else ""
     return (
         info.name,
         when,
         info.task or "–",
-        _MARKS[info.outcome],
+        mark(*_MARKS[info.outcome]),
         f"{info.n_chunks}{undone}",
         str(info.n_steps),
         f"{info.duration_s:.1f}",
         f"{info.steered_share:.0%}",
         ", ".join(f"{who} {n}" for who, n in info.drivers.items()),
-        escape(info.note),
+        info.note,
     )
 
 
@@ -353,5 +441,5 @@ def _chunk_row(episode: Episode, index: int) -> tuple[str, ...]:
         f"{verdict.authority:.2f}",
         f"{verdict.bent_mm:.0f}",
         f"{verdict.noise_percentile:.0f}",
-        escape(episode.text("chunks/reason", index)),
+        episode.text("chunks/reason", index),
     )

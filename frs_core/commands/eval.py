@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from frs_core import paths
+from frs_core.commands.printing import console, mark
 from frs_core.evaluation.collect import collect_demonstrations, collect_steered, store_at
 from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.plots import save_figure, success_bars, success_by_episodes
@@ -100,9 +101,9 @@ def evaluate(
         from frs_core.evaluation.ray_pool import RayPool
 
         pool = RayPool(job, workers=count, address=ray_address)
-    console = Console()
-    results = run_evaluation(spec, out / "results.jsonl", workers=count, pool=pool, on_progress=_teller(console))
-    _write(results, out, console)
+    page = console()
+    results = run_evaluation(spec, out / "results.jsonl", workers=count, pool=pool, on_progress=_teller(page))
+    _write(results, out, page)
     return 1 if any(r.error for r in results) else 0
 
 
@@ -113,7 +114,7 @@ def show(folder: Folder) -> int:
         folder: Where results.jsonl is.
     """
     _, results, _ = read_results(folder / "results.jsonl")
-    _write(latest(results), folder, Console())
+    _write(latest(results), folder, console())
     return 0
 
 
@@ -150,7 +151,7 @@ def collect(
         demonstrator: Your own demonstrator, module:function; default the world's.
         max_chunks: Give up an attempt after so many chunks.
     """
-    console, store = Console(), store_at(data or paths.data())
+    page, store = console(), store_at(data or paths.data())
     bench = open_bench(
         SetupSpec(
             world=world,
@@ -163,7 +164,7 @@ def collect(
     )
 
     def told(good: int, tries: int, success: bool) -> None:
-        console.print(f"attempt {tries}: {'success' if success else 'failure'}, {good} of {episodes}")
+        page.print(f"attempt {tries}: {'success' if success else 'failure'}, {good} of {episodes}")
 
     try:
         if demonstrations:
@@ -184,11 +185,11 @@ def collect(
             )
     finally:
         bench.close()
-    console.print(f"{len(done.names)} episodes in '{store.root}', {done.attempts} attempts, {done.seconds:.0f} s")
+    page.print(f"{len(done.names)} episodes in '{store.root}', {done.attempts} attempts, {done.seconds:.0f} s")
     return 0
 
 
-def _teller(console: Console):
+def _teller(page: Console):
     """Return a progress callback that tells the first cell, every tenth part, and every error."""
     said = -1
 
@@ -196,22 +197,22 @@ def _teller(console: Console):
         nonlocal said
         result, tenth = progress.last, 10 * progress.done // progress.total
         if result is not None and result.error:
-            console.print(f"[red]{result.method}, {result.task}, scene {result.seed}: {result.error}[/]")
+            page.print(mark(f"{result.method}, {result.task}, scene {result.seed}: {result.error}", "red"))
         if tenth != said or progress.done == progress.total:
             said = tenth
             reused = f", {progress.reused} of them from before" if progress.reused else ""
             left = f"{progress.seconds_left / 60:.1f} min left"
-            console.print(f"{progress.done} of {progress.total} episodes{reused}, {left}")
+            page.print(f"{progress.done} of {progress.total} episodes{reused}, {left}")
 
     return tell
 
 
-def _write(results: list[Result], out: Path, console: Console) -> None:
+def _write(results: list[Result], out: Path, page: Console) -> None:
     table = markdown(results)
     (out / "table.md").write_text(table, encoding="utf-8")
     (out / "table.json").write_text(json.dumps(as_json(results), indent=2) + "\n", encoding="utf-8")
     save_figure(success_bars(results), out / "success.png")
     if len({r.method for r in results if "@" in r.method}) > 0:
         save_figure(success_by_episodes(results, full=10), out / "episodes.png")
-    console.print(Markdown(table))
-    console.print(f"Table, plot and results in '{out}'", soft_wrap=True)
+    page.print(Markdown(table))
+    page.print(f"Table, plot and results in '{out}'", soft_wrap=True)

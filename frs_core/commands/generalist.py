@@ -4,9 +4,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
 from frs_core import paths
+from frs_core.commands.printing import console
 from frs_core.policies.tabletop.stages import Log
 from frs_core.policies.tabletop.training import ACT, SEE
 
@@ -38,16 +37,16 @@ def make(
 
     from frs_core.policies.tabletop import make as maker
 
-    console, began = Console(), time.monotonic()
+    page, began = console(), time.monotonic()
 
     def show(log: Log) -> None:
         done = log.step / log.steps
         losses = "".join(f"  {k} {v:.3f}" for k, v in log.losses.items())
         left = log.seconds_left / 60
-        console.print(f"{log.stage:14s} {log.step:6d}/{log.steps} {done:4.0%}{losses}  about {left:.0f} min left")
+        page.print(f"{log.stage:14s} {log.step:6d}/{log.steps} {done:4.0%}{losses}  about {left:.0f} min left")
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    console.print(f"{episodes} demonstrations, two stages on them, one on corrections; in {work}, training on {device}")
+    page.print(f"{episodes} demonstrations, two stages on them, one on corrections; in {work}, training on {device}")
     is_done = maker.make(
         work,
         out or paths.assets() / "tabletop",
@@ -60,5 +59,5 @@ def make(
         on_log=show,
     )
     spent = (time.monotonic() - began) / 60
-    console.print(f"{'Finished' if is_done else 'Stopped; run again to go on'} after {spent:.0f} min.")
+    page.print(f"{'Finished' if is_done else 'Stopped; run again to go on'} after {spent:.0f} min.")
     return 0 if is_done else 1

@@ -11,8 +11,9 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from frs_core.commands.printing import console, mark
 
 Target = Annotated[Path, tyro.conf.Positional]
 Name = Annotated[str, tyro.conf.Positional]
@@ -46,7 +47,7 @@ def check(
     """
     from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 
-    console = Console(highlight=False)
+    page = console()
     found = inspect_checkpoint(
         path, preset=preset, horizon=horizon, norm_stats=norm_stats, tokenizer=tokenizer, cameras=cameras
     )
@@ -78,15 +79,15 @@ def check(
     rows += [("tokenizer", found.tokenizer)] if found.tokenizer else []
     rows += [("fingerprint", found.fingerprint()[:16])] if not found.problems else []
     for label, value in rows:
-        console.print(f"[dim]{label:>12}[/]  {escape(str(value))}", soft_wrap=True)
+        page.print(mark(f"{label:>12}", "dim"), f" {value}", soft_wrap=True)
     for note in found.notes:
-        console.print(f"[dim]{'note':>12}[/]  {escape(note)}", soft_wrap=True)
+        page.print(mark(f"{'note':>12}", "dim"), f" {note}", soft_wrap=True)
     for problem in found.problems[:MOST_PROBLEMS]:
-        console.print(f"[red]{'✗':>12}[/]  {escape(problem)}", soft_wrap=True)
+        page.print(mark(f"{'✗':>12}", "red"), f" {problem}", soft_wrap=True)
     if len(found.problems) > MOST_PROBLEMS:
-        console.print(f"[red]{'✗':>12}[/]  and {len(found.problems) - MOST_PROBLEMS} more", soft_wrap=True)
+        page.print(mark(f"{'✗':>12}", "red"), f" and {len(found.problems) - MOST_PROBLEMS} more", soft_wrap=True)
     if found.problems:
-        console.print(
+        page.print(
             f"{'':>12}  It cannot be loaded. `frs policy fetch` lists what is published; docs/pi05.md says what a folder holds."
         )
     if not found.problems:
@@ -99,8 +100,8 @@ def check(
         }
         options = {"path": found.root} | {name: value for name, value in given.items() if value is not None}
         words = " ".join(f"{name} {shlex.quote(str(value))}" for name, value in options.items())
-        console.print(
-            f"[green]{'✓':>12}[/]  complete: frs --policy pi05 --policy-options {escape(words)}", soft_wrap=True
+        page.print(
+            mark(f"{'✓':>12}", "green"), f" complete: frs --policy pi05 --policy-options {words}", soft_wrap=True
         )
     return 1 if found.problems else 0
 
@@ -135,7 +136,7 @@ def fetch(
     from frs_core.policies.pi05.convert import convert as convert_folder
     from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
 
-    console = Console(highlight=False)
+    page = console()
     if convert is not None:
         # `fetch` itself keeps openpi's own files of a checkpoint under its name and this ending.
         title = convert.resolve().name.removesuffix(OPENPI_ENDING)
@@ -143,63 +144,63 @@ def fetch(
         if meaning is None:
             raise need_preset(title)
         if not preset:
-            console.print(f"Meaning {meaning.name} ({meaning.summary}), taken from its published name.")
+            page.print(f"Meaning {meaning.name} ({meaning.summary}), taken from its published name.")
         if (out / title).resolve() == convert.resolve():
             raise ConfigError(f"'{convert}' would be converted into itself. Choose another --out.")
         return check(convert_folder(convert, out / title, preset=meaning))
     if tokenizer_only:
-        _get_tokenizer(console, out)
+        _get_tokenizer(page, out)
         return 0
     if hub is not None:
         if preset is None:
             raise need_preset(hub)
         meaning = find_preset(preset)
         folder = out / hub.split("/")[-1]
-        _get(console, remote.list_hub(hub), folder)
+        _get(page, remote.list_hub(hub), folder)
         (folder / NOTE).write_text(json.dumps({"preset": meaning.name, "source": f"hub:{hub}"}, indent=2) + "\n")
-        shutil.copy(_get_tokenizer(console, out), folder)
+        shutil.copy(_get_tokenizer(page, out), folder)
         return check(folder)
     if not name:
         for known, published in remote.PUBLISHED.items():
-            console.print(f"{known:<32} gs://{remote.BUCKET}/{published.prefix}")
-        console.print("[dim]Also: --hub owner/name for LeRobot's pi05, --convert FOLDER for what is already here.[/]")
+            page.print(f"{known:<32} gs://{remote.BUCKET}/{published.prefix}")
+        page.print(mark("Also: --hub owner/name for LeRobot's pi05, --convert FOLDER for what is already here.", "dim"))
         return 0
     published = remote.find_published(name)
     if preset is not None and preset != published.preset:
         raise ConfigError(f"'{name}' means '{published.preset}', got preset '{preset}'. Leave it out.")
     folder, source = out / name, out / f"{name}{OPENPI_ENDING}"
     if not (folder / "model.safetensors").is_file():
-        _get(console, remote.list_bucket(remote.BUCKET, published.prefix), source)
-        console.print("Converting …")
+        _get(page, remote.list_bucket(remote.BUCKET, published.prefix), source)
+        page.print("Converting …")
         origin = f"gs://{remote.BUCKET}/{published.prefix}"
         convert_folder(source, folder, preset=find_preset(published.preset), origin=origin)
         if not keep_source:
             shutil.rmtree(source)
-    shutil.copy(_get_tokenizer(console, out), folder)
+    shutil.copy(_get_tokenizer(page, out), folder)
     return check(folder)
 
 
-def _get_tokenizer(console: Console, out: Path) -> Path:
+def _get_tokenizer(page: Console, out: Path) -> Path:
     from frs_core.policies.pi05 import fetch as remote
 
     bucket, name = remote.TOKENIZER
     if not (out / name).is_file():
-        _get(console, [f for f in remote.list_bucket(bucket, name) if f.path == name], out)
+        _get(page, [f for f in remote.list_bucket(bucket, name) if f.path == name], out)
     return out / name
 
 
-def _get(console: Console, files: list, target: Path) -> None:
+def _get(page: Console, files: list, target: Path) -> None:
     from frs_core.policies.pi05.fetch import RemoteFile, fetch_files
 
     listed: list[RemoteFile] = files
     columns = (
-        TextColumn("{task.description}", table_column=None),
+        TextColumn("{task.description}", table_column=None, markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=page, transient=True) as bar:
         total = bar.add_task(target.name, total=sum(f.size for f in listed))
         arrived: dict[str, int] = {f.path: f.size for f in listed if (target / f.path).is_file()}
 
@@ -208,4 +209,4 @@ def _get(console: Console, files: list, target: Path) -> None:
             bar.update(total, completed=sum(arrived.values()))
 
         fetch_files(listed, target, progress=told)
-    console.print(f"{len(listed)} files, {sum(f.size for f in listed) / 1e9:.2f} GB in {escape(str(target))}")
+    page.print(f"{len(listed)} files, {sum(f.size for f in listed) / 1e9:.2f} GB in {target}")

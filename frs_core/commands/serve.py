@@ -9,10 +9,9 @@ import os
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-
+from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
+from frs_core.foreign import read_text
 from frs_core.policies import in_action_space, load_policy
 from frs_core.policies.cameras import pairing_text
 from frs_core.serving.door import DoorSettings, is_loopback
@@ -59,7 +58,7 @@ def serve(
         message_mb: Largest message a client may send, MiB.
         verbose: Log connections and failed requests.
     """
-    console = Console(stderr=True, highlight=False)
+    page = console(is_stderr=True)
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
     )
@@ -81,15 +80,16 @@ def serve(
         started = time.monotonic()
         PolicyService(loaded).warm_up()
         spec = loaded.spec
-        console.print(
-            f"[bold]{escape(spec.name)}[/] · {spec.horizon} x {spec.width} · {spec.action_space.kind.value} · "
-            f"cameras {escape(pairing_text(spec.camera_pairing) or ', '.join(spec.cameras))} · "
-            f"warmed up in {time.monotonic() - started:.1f} s"
+        page.print(
+            mark(spec.name, "bold"),
+            f"· {spec.horizon} x {spec.width} · {spec.action_space.kind.value} · "
+            f"cameras {pairing_text(spec.camera_pairing) or ', '.join(spec.cameras)} · "
+            f"warmed up in {time.monotonic() - started:.1f} s",
         )
         door = build_door(loaded, settings)
-        door.run(lambda: console.print(escape(describe_address(settings, door.port))))
+        door.run(lambda: page.print(describe_address(settings, door.port)))
     except KeyboardInterrupt:
-        console.print("Stopped.")
+        page.print("Stopped.")
     finally:
         loaded.close()
     return 0
@@ -104,10 +104,10 @@ def read_token(token_file: Path | None) -> str | None:
     if token_file is None:
         return os.environ.get(TOKEN_VARIABLE) or None
     try:
-        lines = token_file.read_text().splitlines()
-    except OSError as error:
+        lines = read_text(token_file).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"Token file {token_file} cannot be read: {error.strerror}. Make one readable by you alone."
+            f"Token file {token_file} cannot be read: {error}. Make one readable by you alone."
         ) from error
     if not lines or not lines[0].strip():
         raise ConfigError(f"Token file {token_file} is empty. Fill it with `openssl rand -hex 16 > {token_file}`.")

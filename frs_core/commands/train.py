@@ -17,13 +17,16 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from frs_core import paths
+from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
+from frs_core.foreign import MALFORMED
 from frs_core.learning import (
     BcSettings,
     DsbcSettings,
     JobState,
     LabelSettings,
     Progress,
+    Story,
     TrainJob,
     TrainKind,
     TrainRequest,
@@ -126,28 +129,22 @@ def list_policies(*, data: Path | None = None) -> int:
     Args:
         data: Recording root; default the product's own data folder.
     """
-    root, console = (data or paths.data()) / "learned", Console()
+    root, page = (data or paths.data()) / "learned", console()
     folders = [root, *sorted(p for p in root.glob("*") if p.is_dir())] if root.is_dir() else []
     found = [item for folder in folders for item in list_saved(folder)]
     if not found:
-        console.print(f"No trained policies under '{root}'. Train one with `frs train dsbc --task NAME`.")
+        page.print(f"No trained policies under '{root}'. Train one with `frs train dsbc --task NAME`.")
         return 0
     table = Table(box=None, header_style="bold", pad_edge=False)
     for header in ("policy", "kind", "episodes", "chunks", "held-out error", "agrees", "seconds", "for"):
         table.add_column(header)
     for path, story in found:
-        card = story.metrics["card"]
-        table.add_row(
-            str(path.relative_to(root)),
-            story.kind,
-            str(len(story.data["episodes"])),
-            str(story.data["chunks"]),
-            f"{card['error_after']:.3f}" if card["is_held_out"] else "–",
-            "–" if card["agreement_after"] is None else f"{100 * card['agreement_after']:.0f} %",
-            f"{story.metrics['seconds']:.1f}",
-            story.policy_fingerprint[:12],
-        )
-    console.print(table)
+        try:
+            facts = _facts(story)
+        except MALFORMED as error:
+            facts = ("! damaged", f"{type(error).__name__}: {error}")
+        table.add_row(str(path.relative_to(root)), story.kind, *facts)
+    page.print(table)
     return 0
 
 
@@ -190,20 +187,37 @@ def _train(
     request = replace(request, dsbc=dsbc or request.dsbc, bc=bc or request.bc, labels=labels or request.labels)
     if request.out.exists() and not request.overwrite:
         raise ConfigError(f"'{request.out}' already exists. Choose another folder with --out, or pass --overwrite.")
-    console, job = Console(), TrainJob(request, timeout_s=6 * 3600.0)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}"))
+    page, job = console(), TrainJob(request, timeout_s=6 * 3600.0)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[detail]}", markup=False),
+    )
     try:
-        with Bar(*columns, console=console, transient=True) as bar:
+        with Bar(*columns, console=page, transient=True) as bar:
             row = bar.add_task("loading", total=1, detail="")
             job.start()
-            result = _follow(job, bar, row, console)
+            result = _follow(job, bar, row, page)
     finally:
         job.close()
-    _tell(result, console)
+    _tell(result, page)
     return 0
 
 
-def _follow(job: TrainJob, bar: Bar, row: TaskID, console: Console) -> TrainResult:
+def _facts(story: Story) -> tuple[str, ...]:
+    """Return a saved policy's columns. Raises MALFORMED for a story that lacks one."""
+    card = story.metrics["card"]
+    return (
+        str(len(story.data["episodes"])),
+        str(story.data["chunks"]),
+        f"{card['error_after']:.3f}" if card["is_held_out"] else "–",
+        "–" if card["agreement_after"] is None else f"{100 * card['agreement_after']:.0f} %",
+        f"{story.metrics['seconds']:.1f}",
+        story.policy_fingerprint[:12],
+    )
+
+
+def _follow(job: TrainJob, bar: Bar, row: TaskID, page: Console) -> TrainResult:
     while job.state is JobState.RUNNING:
         try:
             for report in job.poll():
@@ -212,7 +226,7 @@ def _follow(job: TrainJob, bar: Bar, row: TaskID, console: Console) -> TrainResu
                 )
             time.sleep(0.1)
         except KeyboardInterrupt:
-            console.print("Stopping; the best so far is kept.")
+            page.print("Stopping; the best so far is kept.")
             job.cancel()
     return job.wait(1.0)
 
@@ -226,20 +240,21 @@ def _detail(report: Progress) -> str:
     return ", ".join(parts)
 
 
-def _tell(result: TrainResult, console: Console) -> None:
+def _tell(result: TrainResult, page: Console) -> None:
     card = result.card
     where = "held-out" if card.is_held_out else "training"
-    console.print(
-        f"[bold]{result.kind}[/] from {result.episodes} episodes, {result.chunks} chunks, in {result.seconds:.1f} s "
-        f"({result.steps} steps kept{', stopped by you' if result.was_cancelled else ''})"
+    page.print(
+        mark(str(result.kind), "bold"),
+        f"from {result.episodes} episodes, {result.chunks} chunks, in {result.seconds:.1f} s "
+        f"({result.steps} steps kept{', stopped by you' if result.was_cancelled else ''})",
     )
     before = "" if math.isnan(card.error_before) else f", the policy's own noise {card.error_before:.3f}"
-    console.print(f"  {where} error {card.error_after:.3f} (the mean label {card.error_constant:.3f}{before})")
+    page.print(f"  {where} error {card.error_after:.3f} (the mean label {card.error_constant:.3f}{before})")
     if not math.isnan(card.agreement_after):
-        console.print(
+        page.print(
             f"  agrees with the operator in {100 * card.agreement_after:.0f} % of {card.chunks} chunks "
             f"(a blind guess {100 * card.chance:.0f} %)"
         )
     for note in result.notes:
-        console.print(f"  [yellow]{note}[/]")
-    console.print(f"Saved in '{result.path}'", soft_wrap=True)
+        page.print(mark(f"  {note}", "yellow"))
+    page.print(f"Saved in '{result.path}'", soft_wrap=True)

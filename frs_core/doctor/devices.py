@@ -14,6 +14,7 @@ from pathlib import Path
 from frs_core import paths
 from frs_core.devices.spacemouse import LIBRARY_HINT
 from frs_core.doctor.finding import Finding, Level
+from frs_core.foreign import read_text
 
 _LOGITECH = {"c603", "c605", "c606", "c621", "c623", "c625", "c626", "c627", "c628", "c629", "c62b"}
 """Product numbers of SpaceMice under vendor 046d. Source: 3Dconnexion's device list."""
@@ -60,7 +61,7 @@ def _gamepads(sys_root: Path, dev_root: Path) -> Iterator[Finding]:
     for entry in sorted((sys_root / "class/input").glob("js*")):
         count += 1
         name_file = entry / "device/name"
-        name = name_file.read_text().strip() if name_file.is_file() else entry.name
+        name = read_text(name_file).strip() if name_file.is_file() else entry.name
         events = sorted((entry / "device").glob("event*"))
         node = dev_root / "input" / (events[0].name if events else entry.name)
         yield _readable("Gamepad", name, node)
@@ -84,7 +85,7 @@ def check_cameras(*, sys_root: Path = Path("/sys"), dev_root: Path = Path("/dev"
     findings, seen = [], set()
     for entry in sorted((sys_root / "class/video4linux").glob("video*")):
         name_file = entry / "name"
-        name = name_file.read_text().strip() if name_file.is_file() else entry.name
+        name = read_text(name_file).strip() if name_file.is_file() else entry.name
         if name in seen:
             continue  # One camera has several nodes.
         seen.add(name)
@@ -101,7 +102,7 @@ def check_cameras(*, sys_root: Path = Path("/sys"), dev_root: Path = Path("/dev"
 
 def _facts(path: Path) -> dict[str, str]:
     try:
-        lines = path.read_text().splitlines()
+        lines = read_text(path).splitlines()
     except OSError:
         return {}
     return dict(line.split("=", 1) for line in lines if "=" in line)

@@ -1,21 +1,48 @@
 """Arrays of one episode, read when asked for, and never wrong without a word.
 
-Problem: reading must be lazy (an episode opens in milliseconds) and every damage must be named. Idea: opening checks sizes
-and metadata of all files; a read looks at the touched chunk files first, lets Zarr's `crc32c` codec check their bytes, and
-on any failure finds the damaged file through the table.
+Problem: reading must be lazy (an episode opens in milliseconds), every damage must be named, and a whole file in the wrong
+place (two exchanged, an older copy put back) is damage too. Idea: opening checks sizes and metadata of all files; the first
+read of a file compares its bytes with the episode's table before anything is decoded, and only a file that changed since is
+compared again. What decodes is what `zarr_writer` writes, no more: the memory a file may take is known beforehand.
 
 Example: `arrays["steps/q"]` is a read-only `[N, 7]` array; `arrays.slice("images/left/data", 0, 15000)` reads one picture.
 
 Any one thread per object.
 """
 
+import math
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from frs_core.episodes.integrity import corrupt, read_file_table, verify_content, verify_metadata, verify_sizes
+from frs_core.episodes.integrity import corrupt, read_file_table, require_written, verify_content, verify_metadata
+from frs_core.episodes.layout import ROOT_METADATA
 from frs_core.errors import EpisodeCorrupt
+from frs_core.foreign import MALFORMED, open_plain, parse_json, read_exactly, unpack_zstd
+
+LARGEST_ARRAY = 512 << 20
+"""Bytes of one array read whole, or of one chunk; an hour of offers takes 200 MB."""
+_TYPES = frozenset({"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))})
+_TYPES |= {"float16", "float32", "float64"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How one array lies in its files: pieces along the first axis."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    rows: int
+    """Of one piece; the last one is padded."""
+    is_packed: bool
+
+    @property
+    def piece_bytes(self) -> int:
+        """Decoded bytes of one piece."""
+        return self.rows * math.prod(max(1, n) for n in self.shape[1:]) * self.dtype.itemsize
 
 
 class EpisodeArrays:
@@ -28,15 +55,20 @@ class EpisodeArrays:
             EpisodeCorrupt: a file is missing, has another length, or its metadata changed.
         """
         self._folder = folder
-        self._table = read_file_table(folder)
+        self._table, self.table_checksum = read_file_table(folder)
         verify_metadata(folder, self._table)
-        self._open: dict[str, Any] = {}
+        self._layouts: dict[str, _Layout] = {}
         self._loaded: dict[str, np.ndarray] = {}
+        self._compared: dict[str, tuple[int, ...]] = {}
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all files."""
         return sum(size for size, _ in self._table.values())
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return an array's shape without reading it. Raises EpisodeCorrupt."""
+        return self._layout(name).shape
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Return a whole array, kept for the next time; read-only.
@@ -45,9 +77,13 @@ class EpisodeArrays:
             EpisodeCorrupt: a file of it is damaged.
         """
         if name not in self._loaded:
-            array = self._array(name)
-            self._check_files(name, None)
-            data = self._read(name, lambda: np.asarray(array[...]))
+            layout = self._layout(name)
+            size = math.prod(layout.shape) * layout.dtype.itemsize
+            if size > LARGEST_ARRAY:
+                raise corrupt(self._folder, f"'{name}' has {size} bytes, at most {LARGEST_ARRAY} are read at once")
+            pieces = [self._piece(name, layout, i) for i in range(_pieces(layout))]
+            flat = np.frombuffer(pieces[0] if len(pieces) == 1 else b"".join(pieces), dtype=layout.dtype)
+            data = flat[: math.prod(layout.shape)].reshape(layout.shape)
             data.setflags(write=False)
             self._loaded[name] = data
         return self._loaded[name]
@@ -58,11 +94,14 @@ class EpisodeArrays:
         Raises:
             EpisodeCorrupt: a touched file is damaged.
         """
-        array = self._array(name)
-        if not 0 <= start <= stop <= array.shape[0]:
-            raise corrupt(self._folder, f"'{name}' has {array.shape[0]} elements, {start}..{stop} are pointed at")
-        self._check_files(name, range(start // array.chunks[0], max(start, stop - 1) // array.chunks[0] + 1))
-        return self._read(name, lambda: np.asarray(array[start:stop]))
+        layout = self._layout(name)
+        if not 0 <= start <= stop <= layout.shape[0]:
+            raise corrupt(self._folder, f"'{name}' has {layout.shape[0]} elements, {start}..{stop} are pointed at")
+        parts = []
+        for i in range(start // layout.rows, -(-stop // layout.rows)):
+            first, last = max(start - i * layout.rows, 0), min(stop - i * layout.rows, layout.rows)
+            parts.append(self._piece(name, layout, i, first * layout.dtype.itemsize, last * layout.dtype.itemsize))
+        return np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), dtype=layout.dtype)
 
     def bytes_at(self, name: str, index: int) -> bytes:
         """Return one byte string of a flat array with `<name>_offsets`. Raises EpisodeCorrupt."""
@@ -71,41 +110,85 @@ class EpisodeArrays:
 
     def texts(self) -> list[str]:
         """Return the episode's table of texts. Raises EpisodeCorrupt."""
-        import json
-
-        def read() -> list[str]:
-            document = json.loads((self._folder / "texts" / "zarr.json").read_bytes())
-            return [str(t) for t in document["attributes"]["texts"]]
-
-        return self._read("texts", read)
+        path = f"texts/{ROOT_METADATA}"
+        try:
+            return [str(t) for t in parse_json(self._bytes(path))["attributes"]["texts"]]
+        except EpisodeCorrupt:
+            raise
+        except MALFORMED as error:
+            raise corrupt(self._folder, f"file '{path}' has no texts ({type(error).__name__}: {error})") from error
 
     def verify(self) -> None:
         """Read every byte. Raises EpisodeCorrupt at the first damaged file."""
         verify_content(self._folder, self._table, self._table)
 
-    def _array(self, name: str) -> Any:
-        import zarr
-
-        if name not in self._open:
-            if f"{name}/zarr.json" not in self._table:
+    def _layout(self, name: str) -> _Layout:
+        if name not in self._layouts:
+            path = f"{name}/{ROOT_METADATA}"
+            if path not in self._table:
                 raise corrupt(self._folder, f"there is no array '{name}'")
-            self._open[name] = self._read(name, lambda: zarr.open_array(self._folder / name, mode="r", zarr_format=3))
-        return self._open[name]
+            try:
+                self._layouts[name] = _parse_layout(parse_json(self._bytes(path)))
+            except EpisodeCorrupt:
+                raise
+            except MALFORMED as error:
+                raise corrupt(self._folder, f"file '{path}' is no array ({type(error).__name__}: {error})") from error
+        return self._layouts[name]
 
-    def _check_files(self, name: str, chunks: range | None) -> None:
-        """Check lengths first: Zarr answers a lost chunk file with fill values."""
-        paths = [f"{name}/c/{i}" for i in chunks] if chunks is not None else list(self._files_of(name))
-        verify_sizes(self._folder, self._table, [p for p in paths if p in self._table])
-
-    def _files_of(self, name: str) -> list[str]:
-        return [path for path in self._table if path.startswith(f"{name}/")]
-
-    def _read(self, name: str, read: Any) -> Any:
+    def _piece(self, name: str, layout: _Layout, index: int, start: int = 0, stop: int | None = None) -> bytes:
+        """Return decoded bytes start..stop of one piece."""
+        path, size = "/".join([name, "c", str(index), *["0"] * (len(layout.shape) - 1)]), layout.piece_bytes
+        stop = size if stop is None else stop
+        if path not in self._table:
+            raise corrupt(self._folder, f"there is no file '{path}'")
+        if not layout.is_packed:
+            if self._table[path][0] != size + 4:
+                raise corrupt(self._folder, f"file '{path}' has {self._table[path][0]} bytes, its array {size + 4}")
+            return self._bytes(path, start, stop)
         try:
-            return read()
-        except EpisodeCorrupt:
-            raise
-        except Exception as error:
-            # Whatever Zarr, a codec or JSON made of it: the table knows which file is not what was written.
-            verify_content(self._folder, self._table, self._files_of(name))
-            raise corrupt(self._folder, f"'{name}' cannot be read ({type(error).__name__}: {error})") from error
+            # The last four bytes are Zarr's CRC-32C; the table's CRC-32 has vouched for them, too.
+            return bytes(memoryview(unpack_zstd(self._bytes(path)[:-4], size=size))[start:stop])
+        except ValueError as error:
+            if isinstance(error, EpisodeCorrupt):
+                raise
+            raise corrupt(self._folder, f"file '{path}' cannot be unpacked ({error})") from error
+
+    def _bytes(self, path: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Return bytes start..stop of a file that is known to be what was written."""
+        size = self._table[path][0]
+        stop = size if stop is None else stop
+        try:
+            with open_plain(self._folder / path) as file:
+                info = os.fstat(file.fileno())
+                stamp = (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+                if self._compared.get(path) == stamp:
+                    file.seek(start)
+                    return read_exactly(file, stop - start)
+                data = read_exactly(file, size + 1)
+        except OSError as error:
+            raise corrupt(self._folder, f"file '{path}' cannot be read ({error.strerror})") from error
+        require_written(self._folder, self._table, path, data)
+        self._compared[path] = stamp
+        return data[start:stop]
+
+
+def _pieces(layout: _Layout) -> int:
+    return 0 if 0 in layout.shape else -(-layout.shape[0] // layout.rows)
+
+
+def _parse_layout(document: Any) -> _Layout:
+    """Return the layout of an array's `zarr.json`. Raises MALFORMED for what `zarr_writer` does not write."""
+    shape = tuple(int(n) for n in document["shape"])
+    chunk = tuple(int(n) for n in document["chunk_grid"]["configuration"]["chunk_shape"])
+    names = [c["name"] for c in document["codecs"]]
+    kind = document["data_type"]
+    if document["node_type"] != "array" or kind not in _TYPES:
+        raise ValueError(f"{document['node_type']} of {kind!r}")
+    if names not in (["bytes", "crc32c"], ["bytes", "zstd", "crc32c"]):
+        raise ValueError(f"codecs {names}")
+    if not shape or min(shape) < 0 or chunk[0] < 1 or chunk[1:] != tuple(max(1, n) for n in shape[1:]):
+        raise ValueError(f"shape {shape} in chunks of {chunk}")
+    layout = _Layout(shape, np.dtype(kind).newbyteorder("<"), chunk[0], "zstd" in names)
+    if layout.piece_bytes > LARGEST_ARRAY:
+        raise ValueError(f"chunks of {layout.piece_bytes} bytes, at most {LARGEST_ARRAY} are read")
+    return layout

@@ -2,7 +2,7 @@
 
 Problem: an episode must be there whole or not at all. Idea: the Zarr group is written under a temporary name beside its
 place, with a table of its files, synced to disk, and renamed. Ending an episode and recovering one after a crash are this
-same function, so recovery is exercised by every recording.
+same function, so recovery is exercised by every recording. Called again after any failure it goes on from what is there.
 
 Example: begin + 30 chunk records + end(success) become `episodes/<name>.zarr` of about 200 files; the journal may go then.
 
@@ -22,13 +22,16 @@ import numpy as np
 from frs_core.episodes import packing
 from frs_core.episodes.encoding import LATENCY_NUMBERS, VERDICT_FLAGS, VERDICT_NUMBERS
 from frs_core.episodes.images import JPEG_QUALITY
-from frs_core.episodes.integrity import group_metadata, make_file_table
+from frs_core.episodes.integrity import TABLE_CHECKSUM, group_metadata, make_file_table, table_checksum
+from frs_core.episodes.label import edit
 from frs_core.episodes.layout import (
     INTEGRITY,
     ROOT_METADATA,
     SCHEMA_VERSION,
     SUFFIX,
     TMP_PREFIX,
+    confirming,
+    ensure_folder,
     episodes_dir,
     fsync_path,
     fsync_tree,
@@ -46,6 +49,8 @@ def commit(
 ) -> Path:
     """Write, sync and rename an episode; discarded ones go to the bin.
 
+    An episode that is there already (a former call failed late) gets this call's label and place.
+
     Args:
         root: recording root.
         name: episode name.
@@ -56,27 +61,57 @@ def commit(
     Returns:
         Where it lies.
     Raises:
+        Unconfirmed: it lies there, but a power cut could still take it.
         OSError: the disk refused; nothing is left behind.
     """
     folder = trash_dir(root) if outcome is Outcome.DISCARDED else episodes_dir(root)
-    target, tmp = folder / f"{name}{SUFFIX}", folder / f"{TMP_PREFIX}{name}{SUFFIX}"
-    folder.mkdir(parents=True, exist_ok=True)
+    target, label = folder / f"{name}{SUFFIX}", {"outcome": outcome.value, "note": note}
+    for parent in (episodes_dir(root), folder):
+        ensure_folder(root, parent)
+    there = committed(root, name)
+    if there is None:
+        tmp = _assemble(root, name, records, {**label, "was_recovered": was_recovered})
+        try:
+            os.rename(tmp, target)
+        except BaseException:
+            shutil.rmtree(tmp, ignore_errors=True)
+            raise
+    else:
+        edit(root, there, label)
+        if there != target:
+            os.rename(there, target)
+    changed = [folder, episodes_dir(root)] if there is None else [folder, episodes_dir(root), there.parent]
+    with confirming():
+        for parent in dict.fromkeys(changed):
+            fsync_path(parent)
+    return target
+
+
+def committed(root: Path, name: str) -> Path | None:
+    """Return where an episode lies, in the store or in the bin; None when it does not."""
+    for folder in (episodes_dir(root), trash_dir(root)):
+        if (folder / f"{name}{SUFFIX}").is_dir():
+            return folder / f"{name}{SUFFIX}"
+    return None
+
+
+def _assemble(root: Path, name: str, records: Sequence[Record], label: Record) -> Path:
+    """Write and sync the group under its temporary name, always in the folder whose lock the writer holds."""
+    tmp = episodes_dir(root) / f"{TMP_PREFIX}{name}{SUFFIX}"
     shutil.rmtree(tmp, ignore_errors=True)
     try:
         begin, chunks, undone = _split(records)
         _write_arrays(tmp, begin, chunks, undone)
-        attributes = _attributes(begin["meta"], chunks, undone)
-        label = {"outcome": outcome.value, "note": note, "was_recovered": was_recovered}
-        (tmp / ROOT_METADATA).write_bytes(group_metadata({**attributes, **label}))
+        table = make_file_table(tmp)
         (tmp / INTEGRITY).mkdir()
-        (tmp / INTEGRITY / ROOT_METADATA).write_bytes(group_metadata({"files": make_file_table(tmp)}))
+        (tmp / INTEGRITY / ROOT_METADATA).write_bytes(group_metadata({"files": table}))
+        facts = {**_attributes(begin["meta"], chunks, undone), **label, TABLE_CHECKSUM: table_checksum(table)}
+        (tmp / ROOT_METADATA).write_bytes(group_metadata(facts))
         fsync_tree(tmp)
-        os.rename(tmp, target)
     except BaseException:
         shutil.rmtree(tmp, ignore_errors=True)
         raise
-    fsync_path(folder)
-    return target
+    return tmp
 
 
 def _split(records: Sequence[Record]) -> tuple[Record, list[Record], set[int]]:

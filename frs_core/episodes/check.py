@@ -77,6 +77,12 @@ class CheckReport:
         return all(c.skipped or c.error <= TOLERANCE for c in self.chunks)
 
 
+def has_noises(episode: Episode) -> bool:
+    """Tell whether any chunk has a noise to regenerate it from; a demonstration has none. Raises EpisodeCorrupt."""
+    noise = episode.arrays["chunks/noise"]
+    return bool(np.isfinite(noise).reshape(len(noise), -1).all(axis=1).any())
+
+
 def check(episode: Episode, policy: FlowPolicy, *, from_features: bool | None = None) -> CheckReport:
     """Return how well the stored noises regenerate the stored chunks.
 

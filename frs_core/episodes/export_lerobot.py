@@ -26,6 +26,7 @@ from frs_core.actions import ActionKind
 from frs_core.episodes.reader import Episode
 from frs_core.episodes.video import write_video
 from frs_core.errors import ConfigError, EpisodeError
+from frs_core.foreign import DOCUMENT, MALFORMED, parse_json, read_json, read_text
 
 CODEBASE = "v2.1"
 CHUNK_SIZE = 1000
@@ -260,9 +261,9 @@ def _read_info(path: Path) -> dict[str, Any] | None:
             raise EpisodeError(f"'{path}' is not empty and holds no LeRobot dataset. Choose another folder.")
         return None
     try:
-        info = json.loads(file.read_text())
+        info = read_json(file)
         version = info["codebase_version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, *MALFORMED) as error:
         raise EpisodeError(f"'{file}' cannot be read: {error}. Choose another folder.") from error
     if version != CODEBASE:
         raise EpisodeError(
@@ -272,4 +273,9 @@ def _read_info(path: Path) -> dict[str, Any] | None:
 
 
 def _read_lines(path: Path) -> list[Any]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    if not path.is_file():
+        return []
+    try:
+        return [parse_json(line) for line in read_text(path, limit=DOCUMENT).splitlines()]
+    except (OSError, ValueError) as error:
+        raise EpisodeError(f"'{path}' cannot be read: {error}. Choose another folder.") from error

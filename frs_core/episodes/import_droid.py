@@ -10,7 +10,6 @@ Any thread; tens of seconds for HD films.
 """
 
 import calendar
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,9 @@ from frs_core.episodes.export_droid import h5py_module
 from frs_core.episodes.store import EpisodeStore
 from frs_core.episodes.video import read_video, video_size
 from frs_core.episodes.writer import JournalRecorder
-from frs_core.errors import EpisodeCorrupt, EpisodeError
+from frs_core.errors import EpisodeCorrupt, EpisodeError, EpisodeUnconfirmed
 from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
+from frs_core.foreign import MALFORMED, plain_file, read_json
 from frs_core.observation import Calibration, CameraFrame, Observation
 from frs_core.plan import SteeringPlan
 from frs_core.recording import ChunkRecord, EpisodeMeta, StepRecord
@@ -35,6 +35,8 @@ from frs_core.worlds.droid.calibration import pose_matrix, scale_intrinsics
 from frs_core.worlds.droid.world import ROBOTIQ_OFFSET
 
 DEMONSTRATION = "demonstration"
+LARGEST_DATASET = 256 << 20
+"""Bytes of one column; ten minutes of seven joints take 0.5 MB."""
 """Label of the only offer, and name of the policy that there was not."""
 
 
@@ -109,6 +111,10 @@ def import_droid(
             Outcome.SUCCESS if bool(trajectory.attributes.get("success", False)) else Outcome.FAILURE,
             f"Imported from DROID: {folder.name}",
         )
+    except EpisodeUnconfirmed:
+        # It is committed; its journal stays and is recognised by the next writer.
+        recorder.abort()
+        raise
     except BaseException:
         if name:
             recorder.end(Outcome.DISCARDED, "The import failed")
@@ -124,28 +130,36 @@ def _read(folder: Path, kind: ActionKind, width: int) -> _Trajectory:
     if column is None:
         raise EpisodeError(f"DROID trajectories are imported as joint_velocity or joint_position, not {kind.value}.")
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(plain_file(path), "r") as file:
             observation, action = file["observation"], file["action"]
             state, n = observation["robot_state"], int(action[column].shape[0])
-            skipped = np.asarray(observation["timestamp/skip_action"][:n], dtype=bool)
+            skipped = np.asarray(_rows(observation["timestamp/skip_action"], n), dtype=bool)
             keep = np.flatnonzero(~skipped)
             if not len(keep):
                 raise EpisodeError(f"'{path}' has {n} steps and the robot moved in none. There is nothing to import.")
-            arm = np.asarray(action[column][:n], dtype=np.float64)
-            fingers = np.asarray(action["gripper_position"][:n], dtype=np.float64)
+            arm = np.asarray(_rows(action[column], n), dtype=np.float64)
+            fingers = np.asarray(_rows(action["gripper_position"], n), dtype=np.float64)
             return _Trajectory(
-                q=np.asarray(state["joint_positions"][:n], dtype=np.float64)[keep],
-                dq=np.asarray(state["joint_velocities"][:n], dtype=np.float64)[keep],
-                gripper=np.asarray(state["gripper_position"][:n], dtype=np.float64)[keep],
+                q=np.asarray(_rows(state["joint_positions"], n), dtype=np.float64)[keep],
+                dq=np.asarray(_rows(state["joint_velocities"], n), dtype=np.float64)[keep],
+                gripper=np.asarray(_rows(state["gripper_position"], n), dtype=np.float64)[keep],
                 actions=np.column_stack([arm, np.clip(fingers, 0.0, 1.0)])[keep].astype(np.float32),
-                times_ns=np.asarray(observation["timestamp/control/step_start"][:n], dtype=np.int64)[keep] * 1_000_000,
+                times_ns=np.asarray(_rows(observation["timestamp/control/step_start"], n), dtype=np.int64)[keep]
+                * 1_000_000,
                 cameras=_cameras(folder, observation, keep, n, width),
                 attributes=dict(file.attrs),
             )
-    except (KeyError, OSError, ValueError, TypeError) as error:
+    except (OSError, *MALFORMED) as error:
         raise EpisodeCorrupt(
             f"'{path}' is not a whole DROID trajectory: {error}. An interrupted recording cannot be imported."
         ) from error
+
+
+def _rows(dataset: Any, n: int) -> Any:
+    """Return the first rows of a dataset. Raises ValueError where it would take more memory than any trajectory does."""
+    if dataset.nbytes > LARGEST_DATASET:
+        raise ValueError(f"'{dataset.name}' has {dataset.nbytes} bytes, at most {LARGEST_DATASET} are read")
+    return dataset[:n]
 
 
 def _cameras(folder: Path, observation: Any, keep: Int[np.ndarray, " N"], n: int, width: int) -> tuple[_Camera, ...]:
@@ -160,8 +174,8 @@ def _cameras(folder: Path, observation: Any, keep: Int[np.ndarray, " N"], n: int
         if film is None:
             continue
         eye = f"{serial}_left"
-        pose = np.asarray(extrinsics[eye][:n], dtype=np.float64) if eye in extrinsics else None
-        K = np.asarray(intrinsics[eye][:n], dtype=np.float64) if eye in intrinsics else None
+        pose = np.asarray(_rows(extrinsics[eye], n), dtype=np.float64) if eye in extrinsics else None
+        K = np.asarray(_rows(intrinsics[eye], n), dtype=np.float64) if eye in intrinsics else None
         frames = _frame_numbers(film, stamps, serial, n)
         found.append((camera_type, pose, serial, film, is_stereo, frames, K))
     exterior = [f for f in found if f[0] != 0]
@@ -203,9 +217,9 @@ def _frame_numbers(film: Path, stamps: Any, serial: str, n: int) -> Int[np.ndarr
     """Return which film frame each step saw; by time stamps where both sides have them."""
     path, key = film.with_name(f"{serial}_timestamps.json"), f"{serial}_frame_received"
     if path.is_file() and key in stamps:
-        recorded = np.array(json.loads(path.read_text()), dtype=np.int64)
+        recorded = np.array(read_json(path), dtype=np.int64)
         if len(recorded):
-            after = np.searchsorted(recorded, np.asarray(stamps[key][:n], dtype=np.int64), side="right") - 1
+            after = np.searchsorted(recorded, np.asarray(_rows(stamps[key], n), dtype=np.int64), side="right") - 1
             return np.clip(after, 0, len(recorded) - 1)
     return np.arange(n)
 

@@ -9,6 +9,7 @@ Example: 1000 episodes are listed from 1000 files of about 2 kB; the second time
 Any thread; one `Index` is used by one thread at a time.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,10 @@ from frs_core.episodes.integrity import corrupt, read_group_metadata
 from frs_core.episodes.layout import ROOT_METADATA, SCHEMA_VERSION, SUFFIX, is_name
 from frs_core.errors import EpisodeCorrupt
 from frs_core.events import Outcome
+from frs_core.foreign import MALFORMED
+
+_LATEST = 253402300800.0
+"""Unix time of the year 10000, which no calendar writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,29 +91,51 @@ def read_info(folder: Path, *, is_binned: bool = False) -> EpisodeInfo:
             name=name,
             path=folder,
             outcome=Outcome(a["outcome"]),
-            task=a["task"],
-            instruction=a["instruction"],
-            note=a["note"],
-            operator=a["operator"],
-            world=a["world"]["name"],
-            seed=a["seed"],
-            policy=a["policy"]["name"],
-            fingerprint=a["policy"]["fingerprint"],
-            n_steps=a["n_steps"],
-            n_chunks=a["n_chunks"],
-            n_undone=a["n_undone"],
-            n_steered=a["n_steered"],
-            duration_s=a["duration_s"],
-            started_at=a["started_at"],
-            drivers=a["drivers"],
-            was_recovered=a["was_recovered"],
+            task=None if a["task"] is None else _text(a, "task"),
+            instruction=_text(a, "instruction"),
+            note=_text(a, "note"),
+            operator=_text(a, "operator"),
+            world=_text(a["world"], "name"),
+            seed=_whole(a, "seed", low=None),
+            policy=_text(a["policy"], "name"),
+            fingerprint=_text(a["policy"], "fingerprint"),
+            n_steps=_whole(a, "n_steps"),
+            n_chunks=_whole(a, "n_chunks"),
+            n_undone=_whole(a, "n_undone"),
+            n_steered=_whole(a, "n_steered"),
+            duration_s=_number(a, "duration_s"),
+            started_at=_number(a, "started_at"),
+            drivers={who: _whole(a["drivers"], who) for who in a["drivers"]},
+            was_recovered=a["was_recovered"] is True,
             is_binned=is_binned,
         )
     except EpisodeCorrupt as error:
         return EpisodeInfo(name=name, path=folder, is_binned=is_binned, problem=str(error))
-    except (KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         problem = str(corrupt(folder, f"file '{ROOT_METADATA}' lacks or garbles {error}"))
         return EpisodeInfo(name=name, path=folder, is_binned=is_binned, problem=problem)
+
+
+def _text(facts: Mapping[str, Any], name: str) -> str:
+    if not isinstance(facts[name], str):
+        raise TypeError(f"'{name}': got {type(facts[name]).__name__}, expected a text")
+    return facts[name]
+
+
+def _whole(facts: Mapping[str, Any], name: str, *, low: int | None = 0) -> int:
+    value = facts[name]
+    if not isinstance(value, int) or isinstance(value, bool) or (low is not None and value < low):
+        raise TypeError(f"'{name}': got {str(value)[:40]}, expected a whole number")
+    return value
+
+
+def _number(facts: Mapping[str, Any], name: str) -> float:
+    value = facts[name]
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise TypeError(f"'{name}': got {str(value)[:40]}, expected a number")
+    if not 0 <= value < _LATEST:
+        raise ValueError(f"'{name}': got {value:g}, expected 0 to {_LATEST:g}")
+    return float(value)
 
 
 class Index:
@@ -133,7 +160,7 @@ class Index:
     def _row(self, name: str) -> tuple[tuple[int, int, int], EpisodeInfo]:
         folder = self._folder / name
         try:
-            stat = os.stat(folder / ROOT_METADATA)
+            stat = os.lstat(folder / ROOT_METADATA)
             stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         except OSError:
             stamp = (0, 0, 0)

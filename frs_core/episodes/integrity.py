@@ -1,9 +1,9 @@
 """Tell a damaged episode from a whole one, and name the damaged file.
 
-Problem: a Zarr reader answers a lost chunk file with fill values and a flipped bit in metadata with anything at all. Idea:
-the episode carries a table of its files with sizes and CRC-32s (attribute `files` of the group `integrity`), the root's
-`zarr.json` carries a checksum of itself, and array data pass through Zarr's own `crc32c` codec. Sizes and metadata are
-checked at opening, data when they are read.
+Problem: a Zarr reader answers a lost chunk file with fill values, a flipped bit in metadata with anything at all, and a file
+of another array or another day with its numbers. Idea: the episode carries a table of its files with sizes and CRC-32s
+(attribute `files` of the group `integrity`); the root's `zarr.json` carries a checksum of itself and one of that table, so
+that facts and data of two episodes cannot be mixed. Sizes and metadata are checked at opening, data when they are read first.
 
 Example: one flipped bit in `steps/q/c/0/0` gives `EpisodeCorrupt: …: file 'steps/q/c/0/0' has CRC 1f2e…, expected …`.
 
@@ -12,19 +12,23 @@ Pure file reading; any thread.
 
 import json
 import os
+import stat
 import zlib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from frs_core.episodes.layout import INTEGRITY, ROOT_METADATA
 from frs_core.errors import EpisodeCorrupt
+from frs_core.foreign import DOCUMENT, MALFORMED, parse_json, read_bytes
 
 FileTable = Mapping[str, tuple[int, int]]
 """Path inside the episode -> (bytes, CRC-32)."""
 
-_METADATA_LIMIT = 64 << 20
-"""Bytes; no zarr.json we write comes near it."""
+TABLE_CHECKSUM = "files_checksum"
+"""Root attribute: checksum of the episode's table of files; episodes written before it was kept have none."""
+_LARGEST_FILE = 1 << 31
+"""Bytes; flat arrays are cut at 1 MiB, the largest table is far below."""
 
 
 def corrupt(folder: Path, what: str) -> EpisodeCorrupt:
@@ -45,11 +49,14 @@ def group_metadata(attributes: Mapping[str, Any]) -> bytes:
     """Return the `zarr.json` of a group that vouches for itself.
 
     Raises:
-        ValueError: an attribute is no JSON (NaN and infinity included).
+        ValueError: an attribute is no JSON (NaN and infinity included), or more than is read again.
     """
     document: dict[str, Any] = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
     document["attributes"]["checksum"] = checksum(document)
-    return json.dumps(document, allow_nan=False).encode()
+    data = json.dumps(document, allow_nan=False).encode()
+    if len(data) > DOCUMENT:
+        raise ValueError(f"{len(data)} bytes of attributes, at most {DOCUMENT} are read")
+    return data
 
 
 def read_group_metadata(folder: Path, path: str = ROOT_METADATA) -> dict[str, Any]:
@@ -62,15 +69,15 @@ def read_group_metadata(folder: Path, path: str = ROOT_METADATA) -> dict[str, An
         EpisodeCorrupt: missing, unreadable or altered.
     """
     try:
-        data = (folder / path).read_bytes()
+        data = read_bytes(folder / path, limit=DOCUMENT)
     except OSError as error:
         raise corrupt(folder, f"file '{path}' cannot be read ({error.strerror})") from error
     try:
-        document = json.loads(data)
+        document = parse_json(data)
         attributes = document["attributes"]
         expected = attributes["checksum"]
         got = checksum(document)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except MALFORMED as error:
         raise corrupt(folder, f"file '{path}' is no group metadata ({type(error).__name__}: {error})") from error
     if got != expected:
         raise corrupt(folder, f"file '{path}' has checksum {got}, expected {expected}")
@@ -85,13 +92,13 @@ def make_file_table(folder: Path) -> dict[str, tuple[int, int]]:
             path = Path(parent, name)
             key = path.relative_to(folder).as_posix()
             if key not in (ROOT_METADATA, f"{INTEGRITY}/{ROOT_METADATA}"):
-                data = path.read_bytes()
+                data = read_bytes(path, limit=_LARGEST_FILE)
                 table[key] = (len(data), zlib.crc32(data))
     return table
 
 
-def read_file_table(folder: Path) -> FileTable:
-    """Return the episode's table of files.
+def read_file_table(folder: Path) -> tuple[FileTable, int]:
+    """Return the episode's table of files, and its checksum.
 
     Raises:
         EpisodeCorrupt: missing or altered.
@@ -99,39 +106,54 @@ def read_file_table(folder: Path) -> FileTable:
     path = f"{INTEGRITY}/{ROOT_METADATA}"
     attributes = read_group_metadata(folder, path)
     try:
-        return {str(k): (int(size), int(crc)) for k, (size, crc) in attributes["files"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        table = {str(k): (int(size), int(crc)) for k, (size, crc) in attributes["files"].items()}
+    except MALFORMED as error:
         raise corrupt(folder, f"file '{path}' has no table of files ({error})") from error
+    for name, (size, _) in table.items():
+        if not 0 <= size <= _LARGEST_FILE or name.startswith("/") or ".." in PurePosixPath(name).parts:
+            raise corrupt(folder, f"file '{path}' lists '{name}' with {size} bytes, which no episode has")
+    return table, table_checksum(table)
+
+
+def table_checksum(table: FileTable) -> int:
+    """Return the CRC-32 of a table of files."""
+    return checksum({"attributes": {k: list(v) for k, v in table.items()}})
 
 
 def verify_sizes(folder: Path, table: FileTable, paths: Iterable[str]) -> None:
-    """Raise EpisodeCorrupt unless each file is there at its full length."""
+    """Raise EpisodeCorrupt unless each file is there, plain, at its full length."""
     for path in paths:
         try:
-            size = os.stat(folder / path).st_size
+            info = os.lstat(folder / path)
         except OSError as error:
             raise corrupt(folder, f"file '{path}' cannot be read ({error.strerror})") from error
-        if size != table[path][0]:
-            raise corrupt(folder, f"file '{path}' has {size} bytes, expected {table[path][0]}")
+        if not stat.S_ISREG(info.st_mode):
+            raise corrupt(folder, f"file '{path}' is no plain file")
+        if info.st_size != table[path][0]:
+            raise corrupt(folder, f"file '{path}' has {info.st_size} bytes, expected {table[path][0]}")
 
 
 def verify_content(folder: Path, table: FileTable, paths: Iterable[str]) -> None:
     """Raise EpisodeCorrupt unless each file holds the very bytes that were written."""
     for path in paths:
         try:
-            data = (folder / path).read_bytes()
+            data = read_bytes(folder / path, limit=table[path][0])
         except OSError as error:
             raise corrupt(folder, f"file '{path}' cannot be read ({error.strerror})") from error
-        if (len(data), zlib.crc32(data)) != table[path]:
-            raise corrupt(
-                folder,
-                f"file '{path}' has {len(data)} bytes with CRC {zlib.crc32(data):08x}, "
-                f"expected {table[path][0]} with {table[path][1]:08x}",
-            )
+        require_written(folder, table, path, data)
+
+
+def require_written(folder: Path, table: FileTable, path: str, data: bytes) -> None:
+    """Raise EpisodeCorrupt unless `data` are the bytes that were written to a file."""
+    if (len(data), zlib.crc32(data)) != table[path]:
+        raise corrupt(
+            folder,
+            f"file '{path}' has {len(data)} bytes with CRC {zlib.crc32(data):08x}, "
+            f"expected {table[path][0]} with {table[path][1]:08x}",
+        )
 
 
 def verify_metadata(folder: Path, table: FileTable) -> None:
     """Raise EpisodeCorrupt unless all files have their length and all metadata their content: the check at opening."""
     verify_sizes(folder, table, table)
-    names = [p for p in table if p.rsplit("/", 1)[-1] == ROOT_METADATA and table[p][0] <= _METADATA_LIMIT]
-    verify_content(folder, table, names)
+    verify_content(folder, table, [p for p in table if p.rsplit("/", 1)[-1] == ROOT_METADATA])

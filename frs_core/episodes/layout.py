@@ -9,10 +9,12 @@ Example: root `data/` holds `data/episodes/20261104T101530Z_01JBVX….zarr` (a Z
 Pure functions; any thread.
 """
 
+import contextlib
 import os
 import re
 import secrets
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +25,7 @@ SCHEMA_VERSION = 1
 
 SUFFIX = ".zarr"
 TMP_PREFIX = ".tmp_"
-"""A group being written; never listed, removed when a writer takes the store's lock."""
+"""A group or a label being written; never listed, removed when a writer takes the store's lock."""
 JOURNAL_SUFFIX = ".journal"
 ROOT_METADATA = "zarr.json"
 INTEGRITY = "integrity"
@@ -63,6 +65,17 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_part(name: str) -> str:
+    """Return a name that becomes one folder inside an episode, such as a camera's.
+
+    Raises:
+        ValueError: it would lie elsewhere, or nowhere.
+    """
+    if not name or name in (".", "..") or len(name.encode()) > 200 or set(name) & set("/\\\0"):
+        raise ValueError(f"name {name[:200]!r} cannot be a folder's")
+    return name
+
+
 def episodes_dir(root: Path) -> Path:
     """Return the folder of committed episodes."""
     return root / "episodes"
@@ -81,6 +94,38 @@ def journal_dir(root: Path) -> Path:
 def journal_path(root: Path, name: str) -> Path:
     """Return the journal of one recording."""
     return journal_dir(root) / f"{name}{JOURNAL_SUFFIX}"
+
+
+def ensure_folder(root: Path, folder: Path) -> None:
+    """Make a folder of a recording root that survives a power loss, with all folders above it that were missing.
+
+    The folders from `root` down are synced even when they are there: whoever made them may not have come so far.
+
+    Raises:
+        OSError: it cannot be made or synced; the same call may be repeated.
+    """
+    made = [p for p in (folder, *folder.parents) if not p.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    above = [p for p in folder.parents if p == root or root in p.parents]
+    for parent in dict.fromkeys(above):
+        fsync_path(parent)
+    # A folder above the root may be one that we may pass through but not open.
+    with contextlib.suppress(PermissionError):
+        for parent in dict.fromkeys([root.parent, *(p.parent for p in made)]):
+            fsync_path(parent)
+
+
+class Unconfirmed(OSError):
+    """A change is made and seen by everybody, but the disk has not confirmed that it would survive a power loss."""
+
+
+@contextlib.contextmanager
+def confirming() -> Iterator[None]:
+    """Raise Unconfirmed in place of any OSError inside: for the syncs that follow a rename."""
+    try:
+        yield
+    except OSError as error:
+        raise Unconfirmed(error.errno, error.strerror or str(error)) from error
 
 
 def fsync_path(path: Path) -> None:

@@ -1,8 +1,11 @@
-"""One writer per store.
+"""One writer per store, and one editor at a time.
 
 Problem: two cockpits recording into one folder would take each other's unfinished recordings for crashed ones. Idea: an
 advisory lock on `episodes/.lock`, with the owner's process id inside for the message. The kernel frees the lock when its
 owner dies, however it dies, so a stale file is taken over at once and without a race.
+
+An edit of a label reads, changes and writes, which takes milliseconds and must be possible while somebody records: edits
+wait for each other on a lock of their own, `<root>/.edits.lock`.
 
 Example: a second writer gets `StoreLocked: … is being written by process 4711 (since 2026-11-04 10:15:30 UTC)…`.
 
@@ -15,14 +18,50 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from frs_core.errors import EpisodeError, StoreLocked
+from frs_core.foreign import MALFORMED, open_lock, read_json
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
+
+
+EDIT_WAIT_S = 10.0
+"""How long an edit waits for others. Guess; one takes two syncs, about 10 ms on a slow disk."""
+_EDIT_POLL_S = 0.002
+
+
+@contextlib.contextmanager
+def editing(root: Path, *, wait_s: float = EDIT_WAIT_S) -> Iterator[None]:
+    """Keep other programs and threads from editing episodes of a root meanwhile.
+
+    Args:
+        root: recording root.
+        wait_s: how long to wait for another editor, seconds.
+    Raises:
+        StoreLocked: another one did not finish in time.
+        EpisodeError: the lock file cannot be made.
+    """
+    path, until = root / ".edits.lock", time.monotonic() + wait_s
+    try:
+        file = open_lock(path)
+    except OSError as error:
+        raise EpisodeError(
+            f"The lock '{path}' cannot be made: {error.strerror}. Check the disk and the folder's permissions."
+        ) from error
+    with file:
+        while not _try_lock(file.fileno()):
+            if time.monotonic() >= until:
+                raise StoreLocked(
+                    f"The episodes of '{root}' are being edited by another program, for more than {wait_s:g} s. Try again, "
+                    f"or close that one."
+                )
+            time.sleep(_EDIT_POLL_S)
+        yield
 
 
 class StoreLock:
@@ -40,7 +79,7 @@ class StoreLock:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b", buffering=0)
+            self._file = open_lock(path)
         except OSError as error:
             raise EpisodeError(
                 f"The episode store's lock '{path}' cannot be made: {error.strerror}. Choose a folder you may write to."
@@ -76,17 +115,17 @@ class StoreLock:
 def describe_owner(path: Path) -> str:
     """Return who wrote the lock file, in words."""
     try:
-        owner = json.loads(path.read_text())
+        owner = read_json(path, may_link=False)
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(owner["since"])))
         return f"process {int(owner['pid'])} on {owner['host']} (since {since})"
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    except (OSError, *MALFORMED):
         return "another process"
 
 
 def _stale_pid(path: Path) -> int | None:
     try:
-        return int(json.loads(path.read_text())["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return int(read_json(path, may_link=False)["pid"])
+    except (OSError, *MALFORMED):
         return None
 
 

@@ -9,7 +9,6 @@ handed over, bit for bit but for the pictures between chunk boundaries, which we
 Any one thread per object. Every damage raises `EpisodeCorrupt` naming the file.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +22,11 @@ from frs_core.episodes.arrays import EpisodeArrays
 from frs_core.episodes.encoding import meta_from_json, verdict_of
 from frs_core.episodes.images import decode
 from frs_core.episodes.index import EpisodeInfo, read_attributes, read_info
-from frs_core.episodes.integrity import corrupt
+from frs_core.episodes.integrity import TABLE_CHECKSUM, corrupt
 from frs_core.episodes.layout import ROOT_METADATA, SUFFIX
 from frs_core.errors import ConfigError, EpisodeError, unknown_name
 from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
+from frs_core.foreign import MALFORMED, parse_json
 from frs_core.observation import Calibration, CameraFrame, Observation
 from frs_core.plan import SteeringPlan
 from frs_core.recording import ChunkRecord, EpisodeMeta, RecordedEpisode, StepRecord
@@ -66,11 +66,17 @@ class Episode:
         if info.problem:
             raise corrupt(self.path, f"file '{ROOT_METADATA}' lacks facts ({info.problem})")
         self.n_steps, self.n_chunks = info.n_steps, info.n_chunks
+        self._check_facts()
 
     @property
     def info(self) -> EpisodeInfo:
         """The row in the list, as it is on disk."""
         return read_info(self.path)
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether its facts name the data they belong to; False for episodes made before they did."""
+        return TABLE_CHECKSUM in self.attributes
 
     @property
     def outcome(self) -> Outcome:
@@ -176,8 +182,8 @@ class Episode:
         self._check_chunk(chunk)
         text = self.text("chunks/plan", chunk)
         try:
-            return SteeringPlan.from_json(json.loads(text))
-        except (ValueError, TypeError, ConfigError) as error:
+            return SteeringPlan.from_json(parse_json(text))
+        except (ConfigError, *MALFORMED) as error:
             raise corrupt(self.path, f"'chunks/plan' of chunk {chunk} cannot be read ({error})") from error
 
     def snapshot(self, chunk: int) -> bytes | None:
@@ -265,6 +271,16 @@ class Episode:
         """Read every byte of every file. Raises EpisodeCorrupt at the first damaged one."""
         self.arrays.verify()
 
+    def _check_facts(self) -> None:
+        """Raise EpisodeCorrupt when the root's `zarr.json` is of another episode than the data beside it."""
+        if self.attributes.get(TABLE_CHECKSUM, self.arrays.table_checksum) != self.arrays.table_checksum:
+            raise corrupt(self.path, f"file '{ROOT_METADATA}' is of another episode than the files beside it")
+        for name, count in (("steps/chunk", self.n_steps), ("chunks/parent", self.n_chunks)):
+            if self.arrays.shape(name) != (count,):
+                raise corrupt(
+                    self.path, f"file '{ROOT_METADATA}' tells of {count}, '{name}' has shape {self.arrays.shape(name)}"
+                )
+
     def _step(self, step: int, *, has_images: bool) -> StepRecord:
         a = self.arrays
         return StepRecord(
@@ -313,7 +329,7 @@ class Episode:
     def _meta(self) -> EpisodeMeta:
         try:
             return meta_from_json(self.attributes)
-        except (KeyError, TypeError, ValueError, ConfigError) as error:
+        except (ConfigError, *MALFORMED) as error:
             raise corrupt(self.path, f"file '{ROOT_METADATA}' lacks or garbles {error}") from error
 
     def _camera_index(self, camera: str) -> int:

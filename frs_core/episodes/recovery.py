@@ -10,24 +10,30 @@ Any thread; takes the store's lock, so it never touches what another program is 
 """
 
 import contextlib
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from frs_core.episodes.assembly import commit
-from frs_core.episodes.journal import CUT_OFF, JournalContent, read_journal
+from frs_core.episodes.assembly import commit, committed
+from frs_core.episodes.index import read_info
+from frs_core.episodes.journal import CUT_OFF, JournalContent, read_journal, scan_journal
 from frs_core.episodes.layout import (
     JOURNAL_SUFFIX,
-    SUFFIX,
+    Unconfirmed,
     check_name,
-    episodes_dir,
+    confirming,
+    ensure_folder,
+    fsync_path,
     is_name,
     journal_dir,
     journal_path,
     trash_dir,
 )
 from frs_core.episodes.store import EpisodeStore
-from frs_core.errors import EpisodeCorrupt, EpisodeError
+from frs_core.errors import EpisodeCorrupt, EpisodeError, EpisodeUnconfirmed
 from frs_core.events import Outcome
+from frs_core.foreign import MALFORMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ class Unfinished:
 def unfinished(store: EpisodeStore) -> list[Unfinished]:
     """Return what can be recovered, oldest first; empty and already committed journals are cleared away.
 
+    A journal that cannot be read, or not be cleared away, is an entry that tells its `problem`.
+
     Raises:
         StoreLocked: another program records into this store.
     """
@@ -59,7 +67,7 @@ def unfinished(store: EpisodeStore) -> list[Unfinished]:
         found = [
             _describe(path) for path in sorted(journal_dir(store.root).glob(f"*{JOURNAL_SUFFIX}")) if _is_ours(path)
         ]
-        return [u for u in found if not _is_spent(store, u)]
+        return [left for u in found if (left := _unless_spent(store, u))]
 
 
 def recover(store: EpisodeStore, name: str, *, outcome: Outcome | None = None, note: str | None = None) -> Path:
@@ -72,21 +80,22 @@ def recover(store: EpisodeStore, name: str, *, outcome: Outcome | None = None, n
         note: default what the operator had said, else "Recovered".
     Raises:
         StoreLocked: another program records into this store.
+        EpisodeUnconfirmed: recovered, but a power cut could still take it; the journal stays and the call may be repeated.
         EpisodeError: no such journal, or the disk refused (the journal stays).
         EpisodeCorrupt: the journal holds no whole chunk.
     """
     path = journal_path(store.root, check_name(name))
     with store.writing():
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise EpisodeError(f"No unfinished episode '{name}' in '{store.root}'. See `frs episodes recover`.")
         content = read_journal(path)
-        if _count(content) == 0:
-            raise EpisodeCorrupt(
-                f"Journal '{path}' holds no whole chunk ({content.damage or 'it is empty'}). Bin it with "
-                f"`frs episodes recover --bin`."
-            )
-        said = _said(content)
         try:
+            if _count(content) == 0:
+                raise EpisodeCorrupt(
+                    f"Journal '{path}' holds no whole chunk ({content.damage or 'it is empty'}). Bin it with "
+                    f"`frs episodes recover --bin`."
+                )
+            said = _kept(store, name) or _said(content)
             target = commit(
                 store.root,
                 name,
@@ -95,15 +104,25 @@ def recover(store: EpisodeStore, name: str, *, outcome: Outcome | None = None, n
                 note=(said[1] or "Recovered") if note is None else note,
                 was_recovered=True,
             )
+        except Unconfirmed as error:
+            raise EpisodeUnconfirmed(
+                f"Episode '{name}' is recovered, but the disk did not confirm it ({error.strerror}), so a power cut could "
+                f"still take it; its journal stays until then. Check the disk and recover it again."
+            ) from error
         except OSError as error:
             raise EpisodeError(
                 f"Episode '{name}' could not be recovered: {error.strerror}. Free space and try again; the journal stays."
             ) from error
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except MALFORMED as error:
+            if isinstance(error, EpisodeError):
+                raise
             raise EpisodeCorrupt(
-                f"Journal '{path}' cannot become an episode: {type(error).__name__} {error}. Keep the file and report it."
+                f"Journal '{path}' cannot become an episode: {type(error).__name__} {error}. Keep the file and report it, or "
+                f"bin it with `frs episodes recover --bin`."
             ) from error
-        _retire(store, path, content.is_torn)
+        # A journal that stays is recognised: its episode is there.
+        with contextlib.suppress(OSError):
+            _retire(store, path, content.is_torn)
         return target
 
 
@@ -116,8 +135,15 @@ def bin_unfinished(store: EpisodeStore, name: str) -> None:
     try:
         recover(store, name, outcome=Outcome.DISCARDED)
     except EpisodeCorrupt:
+        path = journal_path(store.root, name)
         with store.writing():
-            _retire(store, journal_path(store.root, name), True)
+            try:
+                _retire(store, path, True)
+            except OSError as error:
+                raise EpisodeError(
+                    f"Journal '{path}' could not be moved to the bin: {error.strerror}. Check the disk and the folder's "
+                    f"permissions."
+                ) from error
 
 
 def _is_ours(path: Path) -> bool:
@@ -127,22 +153,36 @@ def _is_ours(path: Path) -> bool:
 def _describe(path: Path) -> Unfinished:
     name = path.name.removesuffix(JOURNAL_SUFFIX)
     try:
-        content = read_journal(path)
+        return _described(name, path)
     except EpisodeCorrupt as error:
         return Unfinished(name, path, problem=str(error))
-    meta = content.records[0].get("meta", {}) if content.records else {}
-    outcome, note = _said(content)
-    chunks = [r for r in content.records if r["kind"] == "chunk"]
+    except MALFORMED as error:
+        return Unfinished(name, path, problem=f"Journal '{path}' is garbled ({type(error).__name__}: {error}).")
+
+
+def _described(name: str, path: Path) -> Unfinished:
+    """Return a journal's entry, holding one record at a time. Raises MALFORMED."""
+    meta, said, damage, n_chunks, n_steps = {}, (None, ""), "", 0, 0
+    for number, record in enumerate(scan_journal(path)):
+        if isinstance(record, str):
+            damage = record
+        elif number == 0:
+            meta = record["meta"] if record["kind"] == "begin" else {}
+        elif record["kind"] == "chunk":
+            n_chunks, n_steps = n_chunks + 1, n_steps + len(record["steps"])
+        elif record["kind"] == "end":
+            said = _label(record)
+    task, instruction = meta.get("task"), meta.get("instruction", "")
     return Unfinished(
         name=name,
         path=path,
-        n_chunks=len(chunks),
-        n_steps=sum(len(c["steps"]) for c in chunks),
-        task=meta.get("task"),
-        instruction=meta.get("instruction", ""),
-        outcome=outcome,
-        note=note,
-        problem=content.damage,
+        n_chunks=n_chunks,
+        n_steps=n_steps,
+        task=None if task is None else str(task),
+        instruction=str(instruction),
+        outcome=said[0],
+        note=said[1],
+        problem=damage,
     )
 
 
@@ -155,26 +195,49 @@ def _said(content: JournalContent) -> tuple[Outcome | None, str]:
     """Return the last label in the journal."""
     for record in reversed(content.records):
         if record["kind"] == "end":
-            with contextlib.suppress(ValueError):
-                return Outcome(record["outcome"]), record["note"]
+            return _label(record)
     return None, ""
 
 
-def _is_spent(store: EpisodeStore, u: Unfinished) -> bool:
+def _kept(store: EpisodeStore, name: str) -> tuple[Outcome | None, str] | None:
+    """Return the label of an episode that a former recovery committed already; a person may have changed it since."""
+    there = committed(store.root, name)
+    if there is None:
+        return None
+    info = read_info(there)
+    return info.outcome, info.note
+
+
+def _label(record: dict[str, Any]) -> tuple[Outcome | None, str]:
+    """Return what an `end` record says; nothing when it says nothing we know."""
+    try:
+        return Outcome(record["outcome"]), str(record["note"])
+    except MALFORMED:
+        return None, ""
+
+
+def _unless_spent(store: EpisodeStore, u: Unfinished) -> Unfinished | None:
     """Clear a journal that has nothing to give: its episode is committed, or the crash came before the first chunk ended."""
-    folders = (episodes_dir(store.root), trash_dir(store.root))
-    is_committed = any((folder / f"{u.name}{SUFFIX}").is_dir() for folder in folders)
     is_empty = u.n_chunks == 0 and (not u.problem or CUT_OFF in u.problem)
-    if is_committed or is_empty:
+    if not is_empty and committed(store.root, u.name) is None:
+        return u
+    try:
         _retire(store, u.path, bool(u.problem))
-        return True
-    return False
+    except OSError as error:
+        return replace(
+            u, problem=f"Journal '{u.path}' has nothing more to give and cannot be removed: {error.strerror}."
+        )
+    return None
 
 
 def _retire(store: EpisodeStore, path: Path, is_torn: bool) -> None:
-    """Remove a journal, or keep it in the bin when it holds bytes that could not be read."""
-    if not is_torn:
+    """Remove a journal, or keep it in the bin when it holds bytes that could not be read. Raises OSError."""
+    if is_torn:
+        ensure_folder(store.root, trash_dir(store.root))
+        path.rename(trash_dir(store.root) / path.name)
+        with confirming():
+            fsync_path(trash_dir(store.root))
+    else:
         path.unlink(missing_ok=True)
-        return
-    trash_dir(store.root).mkdir(parents=True, exist_ok=True)
-    path.rename(trash_dir(store.root) / path.name)
+    with confirming():
+        fsync_path(path.parent)

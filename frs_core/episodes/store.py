@@ -7,32 +7,35 @@ away is a move to `trash/`.
 Example: `EpisodeStore(Path("data")).list()` gives the rows; `.open(name)` the episode; `.relabel(name, Outcome.FAILURE)`
 corrects it.
 
-Any one thread per store object. Recording and recovery take the store's lock; reading, relabelling and binning need none,
-because each is a single rename.
+Any one thread per store object. Recording and recovery take the store's lock; relabelling and binning work beside them and
+take the root's edit lock for the moment; reading needs none, because each change is a single rename.
 """
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from frs_core.episodes.index import EpisodeInfo, Index, read_attributes, read_info
-from frs_core.episodes.integrity import group_metadata
+from frs_core.episodes.index import EpisodeInfo, Index, read_info
+from frs_core.episodes.label import clear_leftovers, edit
 from frs_core.episodes.layout import (
-    ROOT_METADATA,
     SUFFIX,
     TMP_PREFIX,
+    Unconfirmed,
     check_name,
+    confirming,
+    ensure_folder,
     episodes_dir,
     fsync_path,
     new_name,
     trash_dir,
 )
-from frs_core.episodes.lock import StoreLock
+from frs_core.episodes.lock import StoreLock, editing
 from frs_core.episodes.reader import Episode
-from frs_core.errors import EpisodeError
+from frs_core.errors import EpisodeError, EpisodeUnconfirmed
 from frs_core.events import Outcome
 
 
@@ -50,6 +53,8 @@ class EpisodeStore:
         self._binned = Index(trash_dir(self.root), is_binned=True)
         self._lock: StoreLock | None = None
         self._holders = 0
+        self._unconfirmed: set[Path] = set()
+        """Where episodes were moved to without the disk's word that they stay there."""
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -102,6 +107,7 @@ class EpisodeStore:
 
         Raises:
             EpisodeError: no such episode, or the disk refused (the former label stands).
+            EpisodeUnconfirmed: changed, but a power cut could still undo it; the call may be repeated.
         """
         self._edit(name, {"outcome": outcome.value})
 
@@ -110,15 +116,22 @@ class EpisodeStore:
         self._edit(name, {"note": text})
 
     def bin(self, name: str) -> None:
-        """Move an episode to the bin. Raises EpisodeError."""
-        self._move(self.path(name), trash_dir(self.root))
+        """Move an episode to the bin.
+
+        Raises:
+            EpisodeError: no such episode, or the disk refused (it stays where it was).
+            EpisodeUnconfirmed: moved, but a power cut could still undo it; the call may be repeated.
+        """
+        target = trash_dir(self.root) / f"{check_name(name)}{SUFFIX}"
+        self._move(target if target in self._unconfirmed else self.path(name), target)
 
     def restore(self, name: str) -> None:
-        """Bring an episode back from the bin. Raises EpisodeError."""
+        """Bring an episode back from the bin. Raises as `bin`."""
         path = trash_dir(self.root) / f"{check_name(name)}{SUFFIX}"
-        if not path.is_dir():
+        target = episodes_dir(self.root) / path.name
+        if target not in self._unconfirmed and not path.is_dir():
             raise EpisodeError(f"No episode '{name}' in the bin '{path.parent}'. See `frs episodes list --binned`.")
-        self._move(path, episodes_dir(self.root))
+        self._move(target if target in self._unconfirmed else path, target)
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -143,9 +156,11 @@ class EpisodeStore:
         """Take the store's lock, as `writing` does; each call needs one `release`."""
         if self._lock is None:
             self._lock = StoreLock(episodes_dir(self.root) / ".lock")
-            for stale in episodes_dir(self.root).glob(f"{TMP_PREFIX}*"):
-                # The journal beside it has all of its data.
-                shutil.rmtree(stale, ignore_errors=True) if stale.is_dir() else stale.unlink(missing_ok=True)
+            for folder in (episodes_dir(self.root), trash_dir(self.root)):
+                for stale in folder.glob(f"{TMP_PREFIX}*{SUFFIX}"):
+                    # Only the holder of the lock writes groups, and the journal has all of this one's data.
+                    shutil.rmtree(stale, ignore_errors=True)
+                clear_leftovers(self.root, folder)
         self._holders += 1
 
     def release(self) -> None:
@@ -156,32 +171,46 @@ class EpisodeStore:
             self._lock = None
 
     def _edit(self, name: str, changes: dict[str, Any]) -> None:
-        folder = self.path(name)
-        data = group_metadata({**read_attributes(folder), **changes})
-        # Beside the episode, not inside: a crash must leave no stray file in a Zarr group.
-        tmp = folder.parent / f"{TMP_PREFIX}{name}.{os.getpid()}.json"
         try:
-            with tmp.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(tmp, folder / ROOT_METADATA)
-            fsync_path(folder)
+            edit(self.root, self.path(name), changes)
+        except Unconfirmed as error:
+            raise EpisodeUnconfirmed(
+                f"Episode '{name}' is changed, but the disk did not confirm it ({error.strerror}), so a power cut could "
+                f"bring the former label back. Check the disk and try again."
+            ) from error
         except OSError as error:
-            with contextlib.suppress(OSError):
-                tmp.unlink(missing_ok=True)
             raise EpisodeError(
                 f"Episode '{name}' could not be changed: {error.strerror}. Free space or check the folder's permissions."
             ) from error
+        except ValueError as error:
+            if isinstance(error, EpisodeError):
+                raise
+            raise EpisodeError(
+                f"Episode '{name}' could not be changed: {error}. Give a shorter, plain text."
+            ) from error
 
-    def _move(self, path: Path, folder: Path) -> None:
-        target = folder / path.name
-        if target.exists():
-            raise EpisodeError(f"'{target}' exists already, so '{path}' was not moved. Move one of them away.")
+    def _move(self, path: Path, target: Path) -> None:
+        """Move an episode; from its target again when that is to be confirmed only."""
+        folders = dict.fromkeys([target.parent, episodes_dir(self.root), trash_dir(self.root)])
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            os.rename(path, target)
-            fsync_path(folder)
-            fsync_path(path.parent)
+            ensure_folder(self.root, target.parent)
+            with editing(self.root):
+                if path != target:
+                    if target.exists():
+                        raise OSError(errno.EEXIST, f"'{target}' exists already; move one of them away")
+                    os.rename(path, target)
+                self._unconfirmed.add(target)
+                with confirming():
+                    for folder in folders:
+                        fsync_path(folder)
+                self._unconfirmed.discard(target)
+        except Unconfirmed as error:
+            raise EpisodeUnconfirmed(
+                f"'{path.name}' is in '{target.parent}', but the disk did not confirm it ({error.strerror}), so a power cut "
+                f"could undo the move. Check the disk and try again."
+            ) from error
         except OSError as error:
-            raise EpisodeError(f"'{path}' could not be moved to '{folder}': {error.strerror}.") from error
+            raise EpisodeError(
+                f"'{path}' could not be moved to '{target.parent}': {error.strerror}. Check the disk and the folder's "
+                f"permissions."
+            ) from error

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from frs_core.errors import ConfigError, EpisodeError
+from frs_core.foreign import plain_file
 
 
 def _av() -> ModuleType:
@@ -68,7 +69,7 @@ def video_size(path: Path) -> tuple[int, int]:
     """Return (width, height) of a film. Raises as `read_video`."""
     av = _av()
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(plain_file(path))) as container:
             stream = container.streams.video[0]
             return int(stream.width), int(stream.height)
     except (OSError, av.FFmpegError, IndexError) as error:
@@ -92,7 +93,7 @@ def read_video(
     """
     av = _av()
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(plain_file(path))) as container:
             for frame in container.decode(video=0):
                 image = frame.to_ndarray(format="rgb24")
                 if is_left_half:

@@ -10,7 +10,6 @@ journal still ends with chunk 6, and the same call succeeds later.
 Runs on the session's writer thread, or inline; one thread at a time.
 """
 
-import contextlib
 import errno
 import json
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from typing import Any
 
 from frs_core.episodes.assembly import commit
 from frs_core.episodes.encoding import ChunkEncoder, FrameState, meta_to_json
-from frs_core.episodes.journal import JournalFile, frame_record, read_journal
-from frs_core.episodes.layout import journal_path
+from frs_core.episodes.journal import JournalFile, JournalGone, frame_record, read_journal
+from frs_core.episodes.layout import Unconfirmed, check_part, journal_path
 from frs_core.episodes.store import EpisodeStore
-from frs_core.errors import EpisodeError
+from frs_core.errors import EpisodeCorrupt, EpisodeError, EpisodeUnconfirmed
 from frs_core.events import Outcome
+from frs_core.foreign import MALFORMED
 from frs_core.recording import ChunkRecord, EpisodeMeta, Recorder
 
 
@@ -36,6 +36,8 @@ class _Open:
     frames: FrameState
     count: int = 0
     undone: frozenset[int] = frozenset()
+    is_committed: bool = False
+    """It lies in the store; only the disk's word for it is missing."""
 
 
 class JournalRecorder(Recorder):
@@ -64,18 +66,20 @@ class JournalRecorder(Recorder):
         try:
             facts = meta_to_json(meta)
             json.dumps(facts, allow_nan=False)
+            for camera in meta.cameras:
+                check_part(camera)
+            begin = frame_record({"kind": "begin", "name": name, "meta": facts})
         except (TypeError, ValueError) as error:
             raise EpisodeError(
                 f"The facts of the episode cannot be stored: {error}. Give finite, plain values."
             ) from error
         self._store.acquire()
         try:
-            journal = JournalFile(journal_path(self._store.root, name))
+            journal = JournalFile(self._store.root, journal_path(self._store.root, name))
             try:
-                journal.append(frame_record({"kind": "begin", "name": name, "meta": facts}))
+                journal.append(begin)
             except OSError:
-                journal.close()
-                journal.path.unlink(missing_ok=True)
+                journal.remove()
                 raise
         except OSError as error:
             self._store.release()
@@ -89,7 +93,7 @@ class JournalRecorder(Recorder):
         Raises:
             EpisodeError: nothing of this chunk was kept; the call may be repeated.
         """
-        episode = self._require()
+        episode = self._require_running()
         if record.index != episode.count or not -1 <= record.parent < record.index:
             raise EpisodeError(
                 f"Chunk {record.index} with parent {record.parent} came when chunk {episode.count} was due. "
@@ -101,7 +105,7 @@ class JournalRecorder(Recorder):
 
     def undo(self, index: int) -> None:
         """Mark a chunk as a branch not taken. Raises EpisodeError."""
-        episode = self._require()
+        episode = self._require_running()
         if not 0 <= index < episode.count or index in episode.undone:
             raise EpisodeError(
                 f"Chunk {index} cannot be undone: the episode has {episode.count} chunks, undone {sorted(episode.undone)}."
@@ -113,21 +117,14 @@ class JournalRecorder(Recorder):
         """Commit the open episode; discarded ones go to the bin, empty ones leave nothing.
 
         Raises:
+            EpisodeUnconfirmed: committed, but a power cut could still take it; the episode stays open for this call alone,
+                which may be repeated (with another label, too).
             EpisodeError: not committed; the episode stays open, its journal stays, and the call may be repeated.
         """
         episode = self._require()
-        what = f"Episode '{episode.name}' could not be committed"
         if episode.count:
-            self._append(episode, {"kind": "end", "outcome": outcome.value, "note": note}, what)
-            records = read_journal(episode.journal.path).records
-            try:
-                commit(self._store.root, episode.name, records, outcome=outcome, note=note, was_recovered=False)
-            except OSError as error:
-                raise _refused(what, error) from error
-        episode.journal.close()
-        # A journal that cannot be removed is recognised by recovery: its episode is there.
-        with contextlib.suppress(OSError):
-            episode.journal.path.unlink(missing_ok=True)
+            self._commit(episode, outcome, note)
+        episode.journal.remove()
         self._close()
 
     def abort(self) -> None:
@@ -135,6 +132,33 @@ class JournalRecorder(Recorder):
         if self._open is not None:
             self._open.journal.close()
             self._close()
+
+    def _commit(self, episode: _Open, outcome: Outcome, note: str) -> None:
+        what = f"Episode '{episode.name}' could not be committed"
+        self._append(episode, {"kind": "end", "outcome": outcome.value, "note": note}, what)
+        content = read_journal(episode.journal.path)
+        whole = sum(r["kind"] == "chunk" for r in content.records)
+        if whole != episode.count:
+            raise EpisodeCorrupt(
+                f"{what}: its journal gives back {whole} of {episode.count} chunks ({content.damage}). Leave the episode "
+                f"open, copy '{episode.journal.path}' and recover it with `frs episodes recover`."
+            )
+        try:
+            commit(self._store.root, episode.name, content.records, outcome=outcome, note=note, was_recovered=False)
+        except Unconfirmed as error:
+            episode.is_committed = True
+            raise EpisodeUnconfirmed(
+                f"Episode '{episode.name}' is committed, but the disk did not confirm it ({error.strerror}), so a power cut "
+                f"could still take it; its journal stays until then. Check the disk and end it again."
+            ) from error
+        except OSError as error:
+            raise _refused(what, error) from error
+        except MALFORMED as error:
+            if isinstance(error, EpisodeError):
+                raise
+            raise EpisodeError(
+                f"{what}: {type(error).__name__} {error}. Its journal '{episode.journal.path}' stays; keep it and report it."
+            ) from error
 
     def _append(self, episode: _Open, record: dict[str, Any], what: str) -> None:
         try:
@@ -149,12 +173,23 @@ class JournalRecorder(Recorder):
             raise EpisodeError("No episode is open. Call begin first.")
         return self._open
 
+    def _require_running(self) -> _Open:
+        episode = self._require()
+        if episode.is_committed:
+            raise EpisodeError(f"Episode '{episode.name}' is committed already. End it again, then begin another.")
+        return episode
+
     def _close(self) -> None:
         self._open = None
         self._store.release()
 
 
 def _refused(what: str, error: OSError) -> EpisodeError:
+    if isinstance(error, JournalGone):
+        return EpisodeError(
+            f"{what}: {error.strerror}, so nothing of this episode would be found again. Its folder was moved or deleted "
+            f"while recording: put it back and try again, or leave the episode."
+        )
     is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     fix = "Free space on the disk" if is_full else "Check the disk and the folder's permissions"
     return EpisodeError(f"{what}: {error.strerror or error}. {fix} and try again; what was recorded before is safe.")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from frs_core.episodes.integrity import group_metadata
-from frs_core.episodes.layout import ROOT_METADATA
+from frs_core.episodes.layout import ROOT_METADATA, check_part
 
 FLAT_CHUNK = 1 << 20
 """Largest chunk of a flat byte array. Source: reference measurement, 1 MiB gave 0.8 ms per random frame."""
@@ -37,8 +37,8 @@ class GroupWriter:
         self._folder = folder
 
     def sub(self, name: str, **attributes: Any) -> "GroupWriter":
-        """Return a new sub-group. Raises OSError."""
-        return GroupWriter(self._folder / name, **attributes)
+        """Return a new sub-group. Raises OSError, and ValueError for a name that is no folder's."""
+        return GroupWriter(self._folder / check_part(name), **attributes)
 
     def array(self, name: str, data: np.ndarray) -> None:
         """Write a table as one compressed chunk. Raises OSError."""

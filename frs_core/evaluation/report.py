@@ -12,6 +12,10 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from frs_core.errors import ConfigError
+from frs_core.foreign import read_bytes
+
+FILM = 256 << 20
+"""Bytes of one film in a page; an episode's is about 2 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def plot(figure: Figure, caption: str) -> Media:
 
 def film(path: Path, caption: str) -> Media:
     """Return an MP4 file."""
-    return Media(path.read_bytes(), "video/mp4", caption)
+    return Media(read_bytes(path, limit=FILM, may_link=True), "video/mp4", caption)
 
 
 def markdown_rows(table: str) -> tuple[tuple[str, ...], ...]:

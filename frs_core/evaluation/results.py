@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from frs_core.errors import ConfigError, FingerprintMismatch
+from frs_core.foreign import MALFORMED, parse_json, read_bytes
 
 FORMAT = "frs-eval"
 VERSION = 1
+LARGEST = 256 << 20
+"""Bytes of a results file; an episode takes about 200."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -108,19 +111,22 @@ def read_results(path: Path) -> tuple[dict[str, Any], list[Result], int]:
     """
     if not path.is_file():
         raise ConfigError(f"No results at '{path}'. Run `frs eval` first, or correct --out.")
-    data = path.read_bytes()
+    try:
+        data = read_bytes(path, limit=LARGEST, may_link=True)
+    except OSError as error:
+        raise ConfigError(f"'{path}' cannot be read: {error.strerror}. Choose another --out.") from error
     whole = data[: data.rfind(b"\n") + 1]
     lines = whole.splitlines()
     try:
-        header = json.loads(lines[0])
+        header = parse_json(lines[0])
         if header["format"] != FORMAT or header["version"] != VERSION:
             raise ValueError(f"format {header['format']} version {header['version']}")
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise ConfigError(f"'{path}' is no evaluation file ({error}). Choose another --out.") from error
     results: list[Result] = []
     for number, line in enumerate(lines[1:], start=2):
         try:
-            results.append(Result(**json.loads(line)))
+            results.append(Result(**parse_json(line)))
         except (TypeError, ValueError) as error:
             raise ConfigError(f"'{path}' is damaged in line {number}: {error}. Remove that line and resume.") from error
     return header, results, len(whole)

@@ -12,17 +12,20 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from frs_core.errors import ConfigError, TrainingError, WeightsMissing
+from frs_core.foreign import MALFORMED, TENSORS, digest, parse_tensors, read_bytes
 from frs_core.learning.story import FORMAT, STORY, VERSION, Story
 
 WEIGHTS = "weights.safetensors"
+N = TypeVar("N", bound=nn.Module)
 
 
 def save(folder: Path, weights: Mapping[str, Tensor], story: Story, *, overwrite: bool = False) -> Path:
@@ -48,7 +51,7 @@ def save(folder: Path, weights: Mapping[str, Tensor], story: Story, *, overwrite
             "format": FORMAT,
             "version": VERSION,
             "made_at": time.time(),
-            "weights_sha256": _digest(partial / WEIGHTS),
+            "weights_sha256": digest(partial / WEIGHTS),
         }
         (partial / STORY).write_text(json.dumps(written, indent=2, sort_keys=True, default=str) + "\n")
         if folder.exists():
@@ -63,6 +66,35 @@ def save(folder: Path, weights: Mapping[str, Tensor], story: Story, *, overwrite
     return folder
 
 
+def load_network(make: Callable[[], N], folder: Path, story: Story, weights: Mapping[str, Tensor]) -> N:
+    """Return a network with saved weights; memory is taken only when they fit what the story tells.
+
+    Args:
+        make: returns the network of the story's sizes.
+        folder: for the message.
+        story: what the policy is said to be.
+        weights: as read.
+    Raises:
+        ConfigError: they do not fit each other.
+    """
+    layers = story.settings.get("network", {}).get("layers", 0)
+    try:
+        if layers > len(weights):
+            raise ValueError(f"{layers} layers for {len(weights)} tensors")
+        with torch.device("meta"):
+            network = make()
+        expected = {name: (t.shape, t.dtype) for name, t in network.state_dict().items()}
+        wrong = sorted(n for n in {*expected, *weights} if n not in weights or _kind(weights[n]) != expected.get(n))
+        if wrong:
+            raise ValueError(f"'{wrong[0]}' and {len(wrong) - 1} more are missing or of another size")
+    except (RuntimeError, *MALFORMED) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"'{folder}': its weights do not fit its story ({error}). Train the policy again.") from error
+    network.load_state_dict(weights, assign=True)
+    return network
+
+
 def read_weights(folder: Path, story: Story) -> dict[str, Tensor]:
     """Return the weights, checked against the story's hash.
 
@@ -73,15 +105,18 @@ def read_weights(folder: Path, story: Story) -> dict[str, Tensor]:
     path = folder / WEIGHTS
     if not path.is_file():
         raise WeightsMissing(f"'{path}' is missing. Train the policy again.")
-    if _digest(path) != story.weights_sha256:
-        raise ConfigError(
-            f"'{path}' does not match its story: the file is damaged or was replaced. Train the policy again."
-        )
     try:
-        return load_file(path)
-    except SafetensorError as error:
+        data = read_bytes(path, limit=TENSORS, may_link=True)
+        if hashlib.sha256(data).hexdigest() != story.weights_sha256:
+            raise ConfigError(
+                f"'{path}' does not match its story: the file is damaged or was replaced. Train the policy again."
+            )
+        return parse_tensors(data)
+    except ConfigError:
+        raise
+    except (OSError, ValueError) as error:
         raise ConfigError(f"'{path}' cannot be read: {error}. Train the policy again.") from error
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _kind(tensor: Tensor) -> tuple[torch.Size, torch.dtype]:
+    return tensor.shape, tensor.dtype

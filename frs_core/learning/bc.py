@@ -234,8 +234,14 @@ def load_chunk_policy(path: Path | str, fingerprint: str) -> BcPolicy:
     check_fingerprint(story, fingerprint, folder=folder)
     settings = from_json(BcSettings, story.settings)
     weights = artifact.read_weights(folder, story)
+    if not {MEAN_KEY, STD_KEY} <= set(weights):
+        raise ConfigError(f"'{folder}' lacks the scale of its actions. Train the policy again.")
     scale = Scale(weights.pop(MEAN_KEY), weights.pop(STD_KEY))
     numbers = story.horizon * story.action_size
-    network = _network(settings, TrainKind(story.kind), story.feature_size, story.proprio_size, numbers)
-    network.load_state_dict(weights)
+    network = artifact.load_network(
+        lambda: _network(settings, TrainKind(story.kind), story.feature_size, story.proprio_size, numbers),
+        folder,
+        story,
+        weights,
+    )
     return BcPolicy(network, scale, story)

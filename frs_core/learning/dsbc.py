@@ -257,6 +257,10 @@ def load_noise_policy(path: Path | str, fingerprint: str) -> DsbcPolicy:
     check_fingerprint(story, fingerprint, folder=folder)
     settings = from_json(DsbcSettings, story.settings)
     columns = len(predicted_columns(settings, story.action_size))
-    network = _network(settings, story.feature_size, story.proprio_size, story.horizon, columns)
-    network.load_state_dict(artifact.read_weights(folder, story))
+    network = artifact.load_network(
+        lambda: _network(settings, story.feature_size, story.proprio_size, story.horizon, columns),
+        folder,
+        story,
+        artifact.read_weights(folder, story),
+    )
     return DsbcPolicy(network, story)

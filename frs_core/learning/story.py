@@ -4,17 +4,20 @@ The fingerprint binds a small policy to the generalist whose features and noises
 Example: `list_saved(Path("data/learned"))` gives the folders and stories a window lists, newest first.
 """
 
-import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from frs_core.errors import ConfigError, FingerprintMismatch, WeightsMissing
+from frs_core.foreign import read_json
 
 FORMAT = "frs-learned"
 VERSION = 1
 STORY = "policy.json"
+LARGEST_SIZE = 1_000_000
+"""Numbers in an input or output; features of the largest generalist are some thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,8 @@ def read_story(folder: Path) -> Story:
     if not path.is_file():
         raise WeightsMissing(f"No trained policy at '{folder}': '{STORY}' is missing. Train one with `frs train dsbc`.")
     try:
-        raw = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raw = read_json(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"'{path}' is damaged: {error}. Train the policy again.") from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise ConfigError(
@@ -66,7 +69,23 @@ def read_story(folder: Path) -> Story:
     missing = set(Story.__dataclass_fields__) - set(raw)
     if missing:
         raise ConfigError(f"'{path}' lacks {sorted(missing)}. Train the policy again.")
-    return Story(**{name: raw[name] for name in Story.__dataclass_fields__})
+    story = Story(**{name: raw[name] for name in Story.__dataclass_fields__})
+    wrong = [name for name, is_right in _checks(story) if not is_right]
+    if wrong:
+        raise ConfigError(f"'{path}' has a {wrong[0]} that no policy has. Train the policy again.")
+    return story
+
+
+def _checks(story: Story) -> Iterator[tuple[str, bool]]:
+    """Yield (field, whether its value can be one)."""
+    for name in ("kind", "name", "policy_fingerprint", "weights_sha256"):
+        yield name, isinstance(getattr(story, name), str)
+    for name in ("horizon", "width", "action_size", "feature_size", "proprio_size"):
+        value = getattr(story, name)
+        yield name, isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_SIZE
+    for name in ("settings", "data", "metrics"):
+        yield name, isinstance(getattr(story, name), dict)
+    yield "made_at", isinstance(story.made_at, int | float) and math.isfinite(story.made_at)
 
 
 def check_fingerprint(story: Story, fingerprint: str, *, folder: Path) -> None:
@@ -88,6 +107,6 @@ def list_saved(root: Path) -> tuple[tuple[Path, Story], ...]:
     for path in sorted(root.glob(f"*/{STORY}")) if root.is_dir() else []:
         try:
             found.append((path.parent, read_story(path.parent)))
-        except ConfigError:
+        except (ConfigError, WeightsMissing):
             continue
     return tuple(sorted(found, key=lambda item: -item[1].made_at))

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from frs_core import flow
 from frs_core.errors import ConfigError, PolicyError, WeightsMissing
+from frs_core.foreign import DOCUMENT, open_plain, plain_file, read_bytes
 from frs_core.observation import CameraFrame, Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
 from frs_core.policies.cameras import NO_CAMERA, CamerasOption, cameras_of, pair_cameras, pairing_text
@@ -321,9 +322,13 @@ def load_strictly(policy: Any, weights: Path) -> None:
     Raises:
         ConfigError: a tensor is missing, foreign or has another shape.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    stored = load_file(weights)
+    try:
+        stored = load_file(plain_file(weights))
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(f"The weights '{weights}' cannot be read: {error}. Download the checkpoint again.") from error
     if not any(name.startswith("model.") for name in stored):
         stored = {f"model.{name}": tensor for name, tensor in stored.items()}
     tied = "model.paligemma_with_expert.paligemma."
@@ -383,8 +388,8 @@ def _made_up(spec: PolicySpec) -> Observation:
 
 
 def _fingerprint(root: Path) -> str:
-    digest = hashlib.sha256((root / "config.json").read_bytes())
-    with (root / "model.safetensors").open("rb") as file:
+    digest = hashlib.sha256(read_bytes(root / "config.json", limit=DOCUMENT, may_link=True))
+    with open_plain(root / "model.safetensors", may_link=True) as file:
         length = file.seek(0, 2)
         for start in np.linspace(0, max(0, length - 65536), 64, dtype=np.int64):
             file.seek(int(start))

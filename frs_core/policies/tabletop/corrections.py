@@ -12,6 +12,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from frs_core.actions import ActionKind
+from frs_core.foreign import plain_file
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, EXECUTE_ROWS, HORIZON
 from frs_core.policies.tabletop.pictures import shrink, to_input
 from frs_core.policies.tabletop.policy import TabletopPolicy
@@ -51,7 +52,7 @@ def collect(
 
 def load(folder: Path) -> dict[str, np.ndarray]:
     """Return all corrections under a folder, concatenated; empty when there are none."""
-    parts = [load_file(f) for f in sorted(folder.glob("*.safetensors"))]
+    parts = [load_file(plain_file(f)) for f in sorted(folder.glob("*.safetensors"))]
     return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]} if parts else {}
 
 

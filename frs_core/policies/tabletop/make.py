@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
+from frs_core.foreign import read_json, read_tensors
 from frs_core.policies.tabletop import corrections, demonstrations, training
 from frs_core.policies.tabletop.demonstrations import EPISODES_PER_SHARD
 from frs_core.policies.tabletop.network import TabletopNet
@@ -67,20 +68,20 @@ def make(
         left = seconds - (time.monotonic() - began)
         if not training.train_see(net, samples, see, folder=runs, on_log=on_log, seconds=left):
             return False
-    net.load_state_dict(load_file(seen))
+    net.load_state_dict(read_tensors(seen))
     stored = runs / "vision.safetensors"
     if not stored.exists():
         samples = Samples(work / "demonstrations", with_images=True)
         save_file({"vision": training.store_vision(net, samples)}, stored)
     samples = Samples(work / "demonstrations", with_images=False)
-    vision = load_file(stored)["vision"]
+    vision = read_tensors(stored)["vision"]
     if not _is_done(runs, "act", act):
         left = seconds - (time.monotonic() - began)
         if not training.train_act(net, samples, vision, act, folder=runs, on_log=on_log, seconds=left):
             return False
     if not _is_done(runs, "mend", mend):
         corrected = work / "corrections"
-        net.load_state_dict(load_file(runs / "act.safetensors"))
+        net.load_state_dict(read_tensors(runs / "act.safetensors"))
         _correct(runs / "act.safetensors", corrected, episodes=corrections_episodes, workers=workers, on_log=on_log)
         found = corrections.load(corrected)
         samples.add_corrections(found, share=training.CORRECTION_SHARE)
@@ -108,7 +109,7 @@ def _correct(weights: Path, folder: Path, *, episodes: int, workers: int, on_log
 def _correct_some(weights: Path, folder: Path, firsts: list[int]) -> None:
     torch.set_num_threads(1)
     net = TabletopNet()
-    net.load_state_dict(load_file(weights))
+    net.load_state_dict(read_tensors(weights))
     policy = TabletopPolicy(net, fingerprint="in the making")
     for first in firsts:
         file = _corrections_file(folder, first)
@@ -129,10 +130,10 @@ def fit_proprio(net: TabletopNet, samples: Samples) -> None:
 def export(file: Path, out: Path, *, samples: int, episodes: int, stages: tuple[TrainSettings, ...]) -> None:
     """Write the averaged weights in half precision, and what they were made from."""
     out.mkdir(parents=True, exist_ok=True)
-    state = load_file(file)
+    state = read_tensors(file)
     half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     save_file({k: v.contiguous() for k, v in half.items()}, out / "model.safetensors")
-    losses = {stage: json.loads((file.parent / f"{stage}.json").read_text())["losses"] for stage in STAGES}
+    losses = {stage: read_json(file.parent / f"{stage}.json")["losses"] for stage in STAGES}
     card = {
         "made_by": "frs generalist make",
         "demonstrations": {
@@ -151,4 +152,4 @@ def export(file: Path, out: Path, *, samples: int, episodes: int, stages: tuple[
 
 def _is_done(runs: Path, stage: str, settings: TrainSettings) -> bool:
     file = runs / f"{stage}.json"
-    return file.exists() and json.loads(file.read_text())["step"] >= settings.steps
+    return file.exists() and read_json(file)["step"] >= settings.steps

@@ -1,18 +1,16 @@
 """The shipped generalist as a FlowPolicy: small enough for two CPU cores, real enough to be wrong."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from frs_core import paths
 from frs_core.errors import ConfigError, ShapeMismatch, WeightsMissing
+from frs_core.foreign import TENSORS, parse_tensors, read_bytes, read_json
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
 from frs_core.policies.tabletop import language
@@ -51,8 +49,9 @@ def load(path: str | Path | None = None, *, threads: int | None = None) -> "Tabl
     if not file.is_file():
         raise WeightsMissing(f"No weights at {file}. Restore assets/{WEIGHTS} or make them with `frs generalist make`.")
     try:
-        state = load_file(file)
-    except SafetensorError as error:
+        data = read_bytes(file, limit=TENSORS, may_link=True)
+        state = parse_tensors(data)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{file} is not a safetensors file ({error}). Restore it from the release.") from error
     net = TabletopNet()
     expected = net.state_dict()
@@ -64,7 +63,7 @@ def load(path: str | Path | None = None, *, threads: int | None = None) -> "Tabl
             f"Use weights of this release."
         )
     net.load_state_dict({k: v.to(expected[k].dtype) for k, v in state.items()})
-    return TabletopPolicy(net, fingerprint=hashlib.sha256(file.read_bytes()).hexdigest()[:16])
+    return TabletopPolicy(net, fingerprint=hashlib.sha256(data).hexdigest()[:16])
 
 
 class TabletopPolicy(FlowPolicy):
@@ -144,7 +143,7 @@ def _shipped_plan(fingerprint: str) -> SteeringPlan:
     """Return the calibrated plan if it was made for these weights, else the paper's settings."""
     file = paths.assets() / PLAN
     if file.is_file():
-        stored = json.loads(file.read_text())
+        stored = read_json(file)
         if stored.get("fingerprint") == fingerprint:
             return SteeringPlan.from_json(stored["plan"])
     return SteeringPlan()

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frs_core.foreign import parse_json, plain_file, read_tensors
 from frs_core.policies.tabletop import language
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, action_space
 from frs_core.policies.tabletop.network import GRID, SLOT_IN, TabletopNet
@@ -78,7 +79,7 @@ class Samples:
         parts: dict[str, list[np.ndarray]] = {f: [] for f in fields}
         images: dict[str, list[np.ndarray]] = {c: [] for c in CAMERAS}
         for file in files:
-            with safe_open(file, "np") as shard:
+            with safe_open(plain_file(file), "np") as shard:
                 for f in fields:
                     parts[f].append(shard.get_tensor(f))
                 if with_images:
@@ -365,7 +366,7 @@ def _keep(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, average:
 def _restore(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, average: Average) -> tuple[int, Losses]:
     from safetensors import safe_open
 
-    tensors = load_file(file)
+    tensors = read_tensors(file)
     net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
     average.state.update({k[4:]: v.clone() for k, v in tensors.items() if k.startswith("avg.")})
     state: dict[int, dict[str, Tensor]] = {}
@@ -374,7 +375,7 @@ def _restore(file: Path, net: nn.Module, optimiser: torch.optim.Optimizer, avera
             _, i, name = k.split(".")
             state.setdefault(int(i), {})[name] = v
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    with safe_open(file, "pt") as f:
+    with safe_open(plain_file(file), "pt") as f:
         metadata = f.metadata()
     average.count = int(metadata["step"])
-    return average.count, [(step, means) for step, means in json.loads(metadata["losses"])]
+    return average.count, [(step, means) for step, means in parse_json(metadata["losses"])]

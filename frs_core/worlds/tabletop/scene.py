@@ -13,6 +13,7 @@ import numpy as np
 
 from frs_core import paths
 from frs_core.errors import WeightsMissing
+from frs_core.foreign import DOCUMENT, read_bytes
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES, Movable, Receptacle
 
 TIMESTEP = 1 / 450
@@ -249,5 +250,5 @@ def scene_xml() -> str:
 @functools.cache
 def compile_scene() -> mujoco.MjModel:
     """Return a compiled model; callers that change it must copy it first."""
-    assets = {p.name: p.read_bytes() for p in mesh_files().values()}
+    assets = {p.name: read_bytes(p, limit=DOCUMENT, may_link=True) for p in mesh_files().values()}
     return mujoco.MjModel.from_xml_string(scene_xml(), assets)

@@ -1,0 +1,46 @@
+"""Where commands print. A value is text, whatever it holds.
+
+Problem: names, notes and error texts come from files and may look like rich's markup (a task `[/red]` ends the program) or
+hold characters that steer a terminal. Idea: this console has no markup, and spells out what a terminal would obey; colour is
+given by `mark`, apart from the text.
+
+Example: `console().print(mark("✗", "red"), f"{name}  {error}")`.
+
+The command's thread.
+"""
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from frs_core.foreign import visible
+
+PIPE_WIDTH = 240
+"""Columns; a pipe gets whole names instead of the 80 columns of an unknown terminal."""
+
+
+class PlainConsole(Console):
+    """A rich console that shows texts as they are."""
+
+    def render_str(self, text: str, *args: Any, **options: Any) -> Text:
+        """Return the text with everything spelled out that a terminal would obey."""
+        return super().render_str(visible(text), *args, **options)
+
+
+def console(*, is_stderr: bool = False, is_wide: bool = False) -> Console:
+    """Return where a command prints.
+
+    Args:
+        is_stderr: the error stream.
+        is_wide: `PIPE_WIDTH` columns where it is no terminal.
+    """
+    made = PlainConsole(stderr=is_stderr, highlight=False, markup=False, emoji=False)
+    if is_wide and not made.is_terminal:
+        made = PlainConsole(stderr=is_stderr, highlight=False, markup=False, emoji=False, width=PIPE_WIDTH)
+    return made
+
+
+def mark(text: str, style: str) -> Text:
+    """Return a text in a style, such as "red" or "dim"."""
+    return Text(visible(text), style=style)

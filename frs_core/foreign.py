@@ -1,0 +1,243 @@
+"""The one way to bytes that somebody else may have written: recordings, policies, data sets, settings.
+
+Problem: a folder from elsewhere may hold a named pipe that never ends, a link to a device, a JSON nested a million deep, a
+compressed file that unpacks to the whole memory. Idea: nothing opens such a file but this module. It reads plain files only,
+up to a size the caller names, JSON up to a depth, zstd up to the size the reader expects; a test keeps others from opening
+files themselves.
+
+Example: `read_json(folder / "policy.json", limit=1 << 20)` on a pipe raises `OSError: is a named pipe, expected a plain file`
+at once; the caller says which item that spoils and goes on with the next.
+
+Refusals are `OSError` (the file) or `ValueError` (its content), as reading raises anyway. Pure functions; any thread.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import stat
+import tomllib
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MALFORMED = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
+"""What using a field of a foreign document may raise."""
+
+SMALL = 1 << 20
+"""Bytes; a settings file, a token, a lock. Guess: 100 times the largest we write."""
+DOCUMENT = 16 << 20
+"""Bytes; metadata, stories, indexes. Parsed they take about 20 times this at worst."""
+TENSORS = 1 << 30
+"""Bytes; the weights of a small policy are about 5 MB."""
+DEPTH = 64
+"""Levels of lists and objects in a document; ours have 6."""
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+}
+_FLAGS = os.O_RDONLY | sum(getattr(os, n, 0) for n in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
+# Control characters but tab and newline, marks that turn the reading direction, halves of surrogate pairs.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def open_plain(path: Path, *, may_link: bool = False) -> FileIO:
+    """Return a plain file, opened for reading without a buffer.
+
+    Args:
+        path: the file.
+        may_link: whether the path itself may be a link (to a plain file); for files that a person names.
+    Raises:
+        OSError: it cannot be opened, or is no plain file; `strerror` says which.
+    """
+    _require_plain(path, os.stat(path) if may_link else os.lstat(path))
+    fd = os.open(path, _FLAGS | (0 if may_link else getattr(os, "O_NOFOLLOW", 0)))
+    try:
+        _require_plain(path, os.fstat(fd))
+        return FileIO(fd, "rb")
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def open_lock(path: Path) -> FileIO:
+    """Return a plain file, made when missing, for reading and writing at its end.
+
+    Raises:
+        OSError: it cannot be made, or something else lies there.
+    """
+    flags = _FLAGS | os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    fd = os.open(path, flags, 0o644)
+    try:
+        _require_plain(path, os.fstat(fd))
+        return FileIO(fd, "r+b")
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def plain_file(path: Path, *, limit: int | None = None, may_link: bool = True) -> Path:
+    """Return the path of a plain file, for a library that opens it itself.
+
+    Args:
+        path: the file.
+        limit: most bytes it may have; None = any.
+        may_link: as in `open_plain`.
+    Raises:
+        OSError: missing, no plain file, or too large.
+    """
+    info = os.stat(path) if may_link else os.lstat(path)
+    _require_plain(path, info)
+    if limit is not None and info.st_size > limit:
+        raise _too_large(path, info.st_size, limit)
+    return path
+
+
+def read_bytes(path: Path, *, limit: int, may_link: bool = False) -> bytes:
+    """Return a plain file's content.
+
+    Args:
+        path: the file.
+        limit: most bytes it may have.
+        may_link: as in `open_plain`.
+    Raises:
+        OSError: it cannot be read, is no plain file, or is too large.
+    """
+    with open_plain(path, may_link=may_link) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise _too_large(path, size, limit)
+        data = read_exactly(file, limit + 1 if size == 0 else size + 1)
+    if len(data) > limit:
+        raise _too_large(path, len(data), limit)
+    return data
+
+
+def read_exactly(file: FileIO, size: int) -> bytes:
+    """Return the next `size` bytes, fewer only at the end of the file. Raises OSError."""
+    parts: list[bytes] = []
+    while size > 0 and (part := file.read(min(size, 1 << 26))):
+        parts.append(part)
+        size -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def read_text(path: Path, *, limit: int = SMALL, may_link: bool = True) -> str:
+    """Return a UTF-8 file. Raises as `read_bytes`, and ValueError for other bytes."""
+    return read_bytes(path, limit=limit, may_link=may_link).decode("utf-8")
+
+
+def read_json(path: Path, *, limit: int = DOCUMENT, may_link: bool = True) -> Any:
+    """Return a JSON file's value. Raises as `read_bytes`, and ValueError when it is none or nested too deep."""
+    return parse_json(read_bytes(path, limit=limit, may_link=may_link))
+
+
+def read_toml(path: Path, *, limit: int = SMALL, may_link: bool = True) -> dict[str, Any]:
+    """Return a TOML file's table. Raises as `read_json`."""
+    try:
+        return tomllib.loads(read_text(path, limit=limit, may_link=may_link))
+    except RecursionError:
+        raise ValueError(f"nested more than {DEPTH} deep") from None
+
+
+def read_tensors(path: Path, *, limit: int = TENSORS, may_link: bool = True) -> "dict[str, Tensor]":
+    """Return a safetensors file's tensors. Raises as `read_bytes`, and ValueError when it is none."""
+    return parse_tensors(read_bytes(path, limit=limit, may_link=may_link))
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: no JSON, or nested more than `DEPTH` deep.
+    """
+    try:
+        value: Any = json.loads(data)
+    except RecursionError:
+        raise ValueError(f"nested more than {DEPTH} deep") from None
+    level = [value]
+    for _ in range(DEPTH):
+        level = [
+            c
+            for v in level
+            if isinstance(v, (dict, list))
+            for c in (v.values() if isinstance(v, dict) else v)
+            if isinstance(c, (dict, list))
+        ]
+        if not level:
+            return value
+    raise ValueError(f"nested more than {DEPTH} deep")
+
+
+def parse_tensors(data: bytes) -> "dict[str, Tensor]":
+    """Return the tensors of a safetensors file's bytes. Raises ValueError when they are none."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(data)
+    except (SafetensorError, *MALFORMED) as error:
+        raise ValueError(f"not a safetensors file ({error})") from error
+
+
+def digest(path: Path, *, may_link: bool = True) -> str:
+    """Return the SHA-256 of a plain file, hexadecimal, without holding it in memory. Raises OSError."""
+    with open_plain(path, may_link=may_link) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
+
+
+def unpack_zstd(data: bytes | memoryview, *, size: int) -> bytearray:
+    """Return the content of a zstd frame that must hold exactly `size` bytes; never more memory than that.
+
+    Raises:
+        ValueError: no frame, or another size.
+    """
+    from numcodecs.zstd import Zstd
+
+    said = _zstd_size(bytes(data[:18]))
+    if said != size:
+        raise ValueError(f"zstd frame of {'unknown size' if said is None else f'{said} bytes'}, expected {size}")
+    out = bytearray(size)
+    if size:
+        try:
+            Zstd().decode(data, out)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+    return out
+
+
+def visible(text: object) -> str:
+    """Return a foreign text that a terminal only shows: what would steer it, or could not be encoded, is spelled out."""
+    return _UNSEEN.sub(lambda m: ascii(m[0])[1:-1], str(text))
+
+
+def _zstd_size(head: bytes) -> int | None:
+    """Return the content size in a frame's header. Source: RFC 8878, section 3.1.1.1."""
+    if head[:4] != b"\x28\xb5\x2f\xfd" or len(head) < 5:
+        return None
+    flag, is_single, dictionary = head[4] >> 6, head[4] >> 5 & 1, (0, 1, 2, 4)[head[4] & 3]
+    width = (1 if is_single else 0, 2, 4, 8)[flag]
+    at = 5 + (not is_single) + dictionary
+    if width == 0 or len(head) < at + width:
+        return None
+    return int.from_bytes(head[at : at + width], "little") + (256 if width == 2 else 0)
+
+
+def _require_plain(path: Path, info: os.stat_result) -> None:
+    kind = stat.S_IFMT(info.st_mode)
+    if kind != stat.S_IFREG:
+        number = errno.EISDIR if kind == stat.S_IFDIR else errno.EINVAL
+        raise OSError(number, f"is {_KINDS.get(kind, 'no file')}, expected a plain file", str(path))
+
+
+def _too_large(path: Path, size: int, limit: int) -> OSError:
+    return OSError(errno.EFBIG, f"has {size} bytes, at most {limit} are read", str(path))

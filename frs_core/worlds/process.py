@@ -100,6 +100,7 @@ class WorldProcess(WorldLink):
     def restart(self) -> None:
         """Stop whatever is left and spawn again, in a new hold epoch."""
         self._tear_down(grace_s=0.0)
+        self.hold()
         self.start()
 
     def close(self) -> None:
@@ -128,8 +129,7 @@ class WorldProcess(WorldLink):
             self._pipe.close()
         self._pipe = None
         with self._hold_lock:
-            # What was asked of the world that is gone is not asked of the next one.
-            self._holds = self._present_epoch() + 1
+            self._holds = self._present_epoch()
             if self._ring is not None:
                 self._ring.close()
             self._ring = None

@@ -13,10 +13,9 @@ a fault in one is not hidden by the next:
 `scripts/motion-check` runs it for as long as is wanted, and once for each guard that is taken away.
 """
 
-import time
 
-import numpy as np
 import hypothesis
+import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -64,7 +63,7 @@ class Motion(RuleBasedStateMachine):
         """When a label was last pressed or held."""
         self.starts: list[tuple[int, object]] = []
         """Starts that no reset has answered yet: when, and (task, seed)."""
-        self.connected_ns, self.spawned = time.monotonic_ns(), self.chain.link.spawned
+        self.spawned = self.chain.link.spawned
         self.read = 0
         self.own_holds = 0
         if is_up:
@@ -277,8 +276,7 @@ class Motion(RuleBasedStateMachine):
         chain = self.chain
         self.at += 1
         if chain.link.spawned != self.spawned:
-            self.spawned, self.connected_ns = chain.link.spawned, time.monotonic_ns()
-            self.held_at = self.at
+            self.spawned, self.held_at = chain.link.spawned, self.at
         new, self.read = chain.crossings[self.read :], len(chain.crossings)
         for crossing in new:
             if crossing.layer != "guard" or crossing.kind == "step":
@@ -295,6 +293,8 @@ class Motion(RuleBasedStateMachine):
     def check_motion(self, kind: str, detail: object) -> None:
         if kind == "step":
             type(self).rows_moved += 1
+            silence_s = self.chain.clock.now - self.chain.session_at
+            assert silence_s < 0.5 + 0.1, f"a row {silence_s:.1f} s after the session's last sign of life"
             assert self.acts, "a row without any act"
             assert self.acts[-1] > self.held_at, "a row after a hold, without an act since"
             running = self.chain.engine._running
@@ -312,9 +312,9 @@ class Motion(RuleBasedStateMachine):
             return
         type(self).steps_taken += 1
         shown = self.chain.engine.snapshot()
-        if shown.phase is Phase.CHOOSE and shown.fan is not None and not shown.is_fan_stale:
-            assert self.chain.process is not None
-            assert shown.fan.observation.captured_ns >= self.connected_ns, "a fan from before the connection"
+        if shown.phase is not Phase.FAULT and shown.fan is not None:
+            seen_ns = shown.fan.observation.captured_ns
+            assert seen_ns >= self.chain.link.spawned_ns, "a fan from before the connection"
 
     def teardown(self) -> None:
         if hasattr(self, "chain"):

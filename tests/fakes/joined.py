@@ -16,7 +16,7 @@ import numpy as np
 
 from frs_core import events as ev
 from frs_core.actions import ActionKind
-from frs_core.errors import CameraStale
+from frs_core.errors import CameraStale, WorldError
 from frs_core.observation import Observation
 from frs_core.session import SessionOptions
 from frs_core.session.engine import SessionEngine
@@ -125,7 +125,7 @@ class HandProcess:
                     self._is_greeted = True
             elif not self.host.tick():
                 self.kill()
-        except (EOFError, OSError):
+        except (EOFError, OSError, WorldError):
             self.kill()
 
     @property
@@ -161,11 +161,11 @@ class JoinedLink(WorldProcess):
         self._note_crossing = note
         self._is_simulated = is_simulated
         self._seen_by_world = seen
-        self.spawned = 0
+        self.spawned = self.trips = 0
 
     def _spawn(self) -> tuple[Any, Connection]:
         ours, theirs = Pipe()
-        self.spawned += 1
+        self.spawned, self.spawned_ns = self.spawned + 1, time.monotonic_ns()
 
         def make() -> WatchedWorld:
             def note(kind: str, detail: object) -> None:
@@ -180,6 +180,13 @@ class JoinedLink(WorldProcess):
     def _watch(self, host: Host) -> None:
         """Note what reaches the guard, and under which epoch the guard lets it in."""
         guard = host._guard
+        trip = host._trip
+
+        def counted(*args: Any, **kwargs: Any) -> None:
+            self.trips += host._is_open
+            trip(*args, **kwargs)
+
+        host._trip = counted  # type: ignore[method-assign]
         for kind in ("step", "reset", "restore"):
             setattr(guard, kind, self._watched(kind, getattr(guard, kind)))
 
@@ -236,8 +243,9 @@ class JoinedSession:
             options=SessionOptions(pacing=pacing, driver=driver),
             clock=self.clock.monotonic,
         )
-        self.own_holds = 0
-        """How often the session has held or failed by itself."""
+        self._session_holds = 0
+        self.session_at = self.clock.now
+        """When the session last showed that it is alive."""
         for name in ("hold", "_fault"):
             setattr(self.engine, name, self._counted(getattr(self.engine, name)))
         self.session = Session(self.engine, is_live=True)
@@ -245,10 +253,15 @@ class JoinedSession:
 
     def _counted(self, call: Callable[..., None]) -> Callable[..., None]:
         def counted(*args: object, is_engaged: bool = False, **kwargs: object) -> None:
-            self.own_holds += not is_engaged
+            self._session_holds += not is_engaged
             call(*args, **kwargs, **({"is_engaged": True} if is_engaged else {}))
 
         return counted
+
+    @property
+    def own_holds(self) -> int:
+        """How often the session has held or failed by itself, and the world stopped a chunk by itself."""
+        return self._session_holds + self.link.trips
 
     @property
     def process(self) -> HandProcess | None:
@@ -262,6 +275,7 @@ class JoinedSession:
         """One turn of the session's thread."""
         try:
             self.session._take_commands(0.0)
+            self.session_at = self.clock.now
             self.engine.tick()
         except Exception as error:
             self.engine.fail(error)

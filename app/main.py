@@ -286,12 +286,15 @@ def run_window(
         from app.status import StatusFile
 
         StatusFile(window, status_file)
-    watch = WindowWatch(window, ending or Ending())
-    if ending is not None:
+    ending = ending or Ending()
+    watch = WindowWatch(window, ending)
+    try:
         _after_first_fan(window, ending.arm)
-    if on_ready is not None:
-        on_ready(window)
-    return watch.take_down(application.exec())
+        if on_ready is not None:
+            on_ready(window)
+        return watch.take_down(application.exec())
+    finally:
+        ending.left()
 
 
 def _after_first_fan(window: Any, call: Callable[[], None]) -> None:

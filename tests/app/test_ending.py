@@ -125,20 +125,27 @@ def display() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     os.close(theirs)
     name = f":{os.read(mine, 16).decode().strip()}"
     os.close(mine)
+    environment, until = {**os.environ, "DISPLAY": name}, time.monotonic() + LONG_S
+    while subprocess.run(
+        ["xdotool", "getdisplaygeometry"], env=environment, capture_output=True, check=False
+    ).returncode:
+        assert time.monotonic() < until, f"display {name} does not answer"
+        time.sleep(0.1)
     yield name, server
-    server.kill()
+    # A server that is asked to end takes its lock and its socket with it.
+    server.terminate()
     server.wait()
 
 
 @pytest.mark.gl
-@pytest.mark.parametrize("how", ["server killed", "windowkill", "windowclose"])
+@pytest.mark.parametrize("how", ["server ended", "windowkill", "windowclose"])
 def test_a_display_that_goes_away_ends_the_program_in_good_order(
     tmp_path: Path, display: tuple[str, subprocess.Popen[bytes]], how: str
 ) -> None:
     name, server = display
     cockpit = _start(tmp_path, DISPLAY=name, QT_QPA_PLATFORM="xcb")
-    if how == "server killed":
-        server.kill()
+    if how == "server ended":
+        server.terminate()
     else:
         environment = {**os.environ, "DISPLAY": name}
         words = ["xdotool", "search", "--sync", "--onlyvisible", "--name", "FRS cockpit"]

@@ -33,6 +33,10 @@ class CrashGuard:
         sys.excepthook = sys.__excepthook__
         threading.excepthook = threading.__excepthook__
 
+    def report(self, error: BaseException) -> None:
+        """Treat an exception that was caught like one that was not."""
+        self._on_main(type(error), error, error.__traceback__)
+
     def _on_main(self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, error or kind(), trace)

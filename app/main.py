@@ -6,7 +6,6 @@ seconds. Without a display the demonstration runs instead. Runs on the main thre
 
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.crash import CrashGuard
+from app.ending import Ending
 from app.facts import Facts
 from app.gl import pin_platform
 from app.settings import SettingsFile
@@ -48,7 +48,7 @@ def run(
     vlm: str = "",
     vlm_model: str = "",
 ) -> int:
-    """Open the cockpit.
+    """Open the cockpit, and end the process with it.
 
     Args:
         world: robot or simulator: tabletop, libero, droid, or "module:Class" of your own.
@@ -72,7 +72,8 @@ def run(
             FRS_VLM_URL. A key, where one is needed, is read from FRS_VLM_KEY.
         vlm_model: name by which that address knows the model; also FRS_VLM_MODEL.
     Returns:
-        Exit status.
+        Only without a display: the demonstration's exit status. Else the process ends with 0 when the operator closed the
+        window, 128 + n after signal n, 3 when window or display were lost, 1 when it could not go on.
     """
     started = time.monotonic()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
@@ -83,27 +84,14 @@ def run(
         settings.reset()
     if practice:
         settings.values.practice = True
-    guard = CrashGuard()
+    guard, ending = CrashGuard(), Ending()
     guard.install()
+    ending.listen()
     pin_platform()
     root = root or paths.data()
     vlm = vlm or os.environ.get("FRS_VLM_URL", "")
     world_arguments = plain_options(world_options)
     policy_arguments = plain_options(policy_options)
-    session = make_session(
-        world,
-        policy,
-        root=root,
-        action_space=action_space,
-        noise_policy=noise_policy,
-        script=script,
-        operator=operator,
-        world_options=world_arguments,
-        policy_options=policy_arguments,
-        pacing=Pacing(settings.values.pacing),
-        vlm=vlm,
-        vlm_model=vlm_model or os.environ.get("FRS_VLM_MODEL", ""),
-    )
     can_load = policy in POLICIES and not policy_arguments
     facts = Facts(
         world=world,
@@ -123,19 +111,41 @@ def run(
             StartReport(window, Path(file), started=started)
 
     try:
-        return run_window(
+        session = make_session(
+            world,
+            policy,
+            root=root,
+            action_space=action_space,
+            noise_policy=noise_policy,
+            script=script,
+            operator=operator,
+            world_options=world_arguments,
+            policy_options=policy_arguments,
+            pacing=Pacing(settings.values.pacing),
+            vlm=vlm,
+            vlm_model=vlm_model or os.environ.get("FRS_VLM_MODEL", ""),
+        )
+        ending.keep(session)
+        status = run_window(
             session,
             facts,
             settings,
             guard=guard,
+            ending=ending,
             has_devices=devices,
             screenshot=screenshot,
             status_file=status_file,
             on_ready=on_ready,
         )
+    except FrsError:
+        raise
+    except Exception as error:
+        guard.report(error)
+        status = 1
     finally:
-        session.close()
+        ending.finish()
         guard.remove()
+    return ending.leave(status)
 
 
 def make_session(
@@ -221,6 +231,7 @@ def run_window(
     settings: SettingsFile,
     *,
     guard: CrashGuard | None = None,
+    ending: Ending | None = None,
     has_devices: bool = True,
     screenshot: Path | None = None,
     status_file: Path | None = None,
@@ -233,6 +244,7 @@ def run_window(
         facts: what is known before world and policy are up.
         settings: the operator's choices.
         guard: told where to report crashes.
+        ending: hears what else may end it, beside the operator.
         has_devices: look for gamepads and SpaceMice.
         screenshot: folder for a picture of each layout; ends by itself.
         status_file: gets a JSON line for every change of what is shown.
@@ -252,6 +264,7 @@ def run_window(
     application.setDesktopFileName("frs-cockpit")
     theme.apply(application, theme.THEMES[settings.values.theme])
     from app.window import CockpitWindow
+    from app.window_watch import WindowWatch
     from app.workers import SessionBridge
 
     window = CockpitWindow(SessionBridge(session), facts, settings)
@@ -273,11 +286,15 @@ def run_window(
         from app.status import StatusFile
 
         StatusFile(window, status_file)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: window.close())
-    if on_ready is not None:
-        on_ready(window)
-    return application.exec()
+    ending = ending or Ending()
+    watch = WindowWatch(window, ending)
+    try:
+        _after_first_fan(window, ending.arm)
+        if on_ready is not None:
+            on_ready(window)
+        return watch.take_down(application.exec())
+    finally:
+        ending.left()
 
 
 def _after_first_fan(window: Any, call: Callable[[], None]) -> None:

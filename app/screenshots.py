@@ -1,11 +1,11 @@
 """Takes a picture of each layout of a running cockpit and closes it. GUI thread."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from app.qt import QtCore
 from app.views.layout_tabs import LAYOUTS
 from app.window import CockpitWindow
+from app.workers import later
 from frs_core.events import Phase
 
 WAIT_MS = 1200
@@ -45,7 +45,7 @@ class Photographer(QtCore.QObject):
         is_ready = snapshot is not None and snapshot.phase is Phase.CHOOSE and snapshot.fan is not None
         if is_ready or self._waited > PATIENCE_MS:
             self._timer.stop()
-            self._later(self._next)
+            later(self, WAIT_MS, self._next)
 
     def _next(self) -> None:
         if not self._names:
@@ -53,13 +53,10 @@ class Photographer(QtCore.QObject):
             return
         name = self._names.pop(0)
         self._window.show_layout(name)
-        self._later(lambda: self._grab(name))
+        later(self, WAIT_MS, lambda: self._grab(name))
 
     def _grab(self, name: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._window.toasts.clear()
         self._window.grab().save(str(self._folder / f"{name}.png"))
         self._next()
-
-    def _later(self, act: Callable[[], None]) -> None:
-        QtCore.QTimer.singleShot(WAIT_MS, act)

@@ -17,6 +17,7 @@ from typing import Any
 
 from app.qt import QtCore
 from app.views.cameras import CameraView
+from app.workers import later
 
 
 class StartReport(QtCore.QObject):
@@ -56,7 +57,7 @@ class StartReport(QtCore.QObject):
                 if model.fan is not None:
                     seen.append("fan")
             if any(name not in self.times for name in seen):
-                QtCore.QTimer.singleShot(0, lambda: self._note(seen))
+                later(self, 0, lambda: self._note(seen))
         return False
 
     def _note(self, seen: list[str]) -> None:

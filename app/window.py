@@ -4,6 +4,7 @@ Everything that can be done is a row of `actions.ACTIONS`; `run(id)` does it, wh
 The window holds the robot when it loses the focus, when a layout other than Drive is shown, and when it closes. GUI thread.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from app.views.page import LayoutPage
 from app.views.recovery import RecoveryStrip
 from app.views.state_bar import StateBar, state_word
 from app.views.toasts import Banner, Toasts
-from app.workers import SessionBridge
+from app.workers import SessionBridge, later
 from frs_core.devices.base import InputDevice, Stage
 from frs_core.devices.intent import Intent
 from frs_core.events import LEARNED, UNSTEERED, Candidate, EpisodeStatus, HoldReason, Pacing, Phase, Pick, Snapshot
@@ -60,7 +61,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
     """One window with everything.
 
     Args:
-        bridge: to the session; started by `show_cockpit`.
+        bridge: to the session; adopted, started by `show_cockpit`.
         facts: of this run.
         settings: the operator's choices.
         devices: polled devices beside the keyboard.
@@ -73,6 +74,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self, bridge: SessionBridge, facts: Facts, settings: SettingsFile, *, devices: Sequence[InputDevice] = ()
     ) -> None:
         super().__init__()
+        bridge.setParent(self)
         self.bridge, self.facts, self.settings = bridge, facts, settings
         self.snapshot: Snapshot | None = None
         self.frames_shown = 0
@@ -81,6 +83,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.resize(1280, 800)
         self.setMinimumSize(960, 640)
         self.pilot = Pilot(bridge.send, settings.values)
+        self.pilot.setParent(self)
         self.inputs = Inputs(self, overrides=settings.values.input_map, devices=devices)
         self.undo = QtGui.QUndoStack(self)
         self.geometry_file = GeometryFile(self, settings)
@@ -170,7 +173,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _connect(self) -> None:
         self.bridge.snapshot_arrived.connect(self.take)
-        self.bridge.command_lost.connect(lambda _command: self.report(_STUCK))
+        self.bridge.command_lost.connect(self._on_command_lost)
         self.crashed.connect(self.report)
         self.recovery.settled.connect(self._note_changed_on_disk)
         self.inputs.intended.connect(self._on_intent)
@@ -281,6 +284,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
             if is_moving or intent.control != "key:Esc":
                 self.run("drive.hold")
         return True
+
+    def _on_command_lost(self, _command: object) -> None:
+        self.report(_STUCK)
 
     def _on_control(self, change: object) -> None:
         self.cards.show_held(self.inputs.keyboard.held)
@@ -527,7 +533,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if self.facts.root is not None:
             self.recovery.look(self.facts.root)
         if not self.settings.values.has_seen_first_run:
-            QtCore.QTimer.singleShot(0, self._greet)
+            later(self, 0, self._greet)
 
     def _greet(self) -> None:
         if self.isVisible() and not self.cards.is_open("first"):
@@ -540,20 +546,30 @@ class CockpitWindow(QtWidgets.QMainWindow):
         super().changeEvent(event)
 
     def closeEvent(self, event: QtGui.QCloseEvent | None) -> None:
-        """Hold, save, stop listening."""
-        self.drive_actions.hold_if_running(HoldReason.OPERATOR, "The window was closed")
-        self._save_settings()
-        self.geometry_file.save((self.drive, *self._late.values()))
-        self._saver.stop()
-        self._ager.stop()
-        self._pulse.stop()
-        self.bridge.stop()
-        self.inputs.stop()
-        for page in self._late.values():
-            page.shut()
-        self.recovery.shut()
-        self.toasts.clear()
+        """Hold, save, stop listening; a step that fails keeps no other from being done."""
+        with contextlib.ExitStack() as steps:
+            # Done from the last one up.
+            for step in (
+                self.toasts.clear,
+                self.recovery.shut,
+                *(page.shut for page in self._late.values()),
+                self.inputs.stop,
+                self.bridge.stop,
+                self._pulse.stop,
+                self._ager.stop,
+                self._saver.stop,
+                self._save_geometry,
+                self._save_settings,
+                self._hold_at_close,
+            ):
+                steps.callback(step)
         super().closeEvent(event)
+
+    def _hold_at_close(self) -> None:
+        self.drive_actions.hold_if_running(HoldReason.OPERATOR, "The window was closed")
+
+    def _save_geometry(self) -> None:
+        self.geometry_file.save((self.drive, *self._late.values()))
 
     def _about(self) -> None:
         from app.views.about import about_text

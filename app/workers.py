@@ -3,8 +3,8 @@
 Problem: snapshots arrive on the session's thread, perhaps faster than the screen; widgets live on the GUI thread. Idea: one slot,
 newest wins; a queued signal wakes the GUI only when the last wake-up was served. Pictures may wait for a moment, a fan, a phase
 or a pick never does. Commands go the other way by `send`. A timer sends the heartbeat, so a stalled GUI is noticed by the
-session's watchdog. `Job` runs one slow function and reports back, and a `Relay` sees to it that no report reaches a page that
-is closed.
+session's watchdog. `Job` runs one slow function and reports back, a `Relay` sees to it that no report reaches a page that is closed,
+and `later` that no timer does.
 
 Example: bridge.snapshot_arrived.connect(window.take); bridge.send(Resume()).
 """
@@ -42,98 +42,13 @@ class SessionPort(Protocol):
         ...
 
 
-class SessionBridge(QtCore.QObject):
-    """Carries snapshots to the GUI thread and commands away from it.
-
-    Args:
-        port: the session.
-    """
-
-    snapshot_arrived = Signal(object)
-    """The newest Snapshot."""
-    command_lost = Signal(object)
-    """A SessionCommand that the session could not take; the robot holds."""
-    _woken = Signal()
-
-    def __init__(self, port: SessionPort) -> None:
-        super().__init__()
-        self.port = port
-        self._lock = threading.Lock()
-        self._slot: Snapshot | None = None
-        self._told: Snapshot | None = None
-        self._is_waking = self._is_urgent = False
-        self._shown_at = 0.0
-        self._woken.connect(self._on_woken, QtCore.Qt.ConnectionType.QueuedConnection)  # pyright: ignore[reportCallIssue]
-        self._later = QtCore.QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.timeout.connect(self._deliver)
-        self._heart = QtCore.QTimer(self)
-        self._heart.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
-        self._heart.timeout.connect(lambda: self.send(Heartbeat()))
-        self._unsubscribe: Callable[[], None] | None = None
-
-    def start(self) -> None:
-        """Begin to listen and to beat; what happened before is shown too, for it may be the last thing for long."""
-        self._unsubscribe = self.port.subscribe(self._on_snapshot)
-        former = self.port.latest()
-        with self._lock:
-            # A newer one may have come since.
-            is_wanted = former is not None and self._slot is None and not self._is_waking
-            if is_wanted:
-                self._slot, self._is_waking = former, True
-        if is_wanted:
-            self._woken.emit()
-        self._heart.start(HEARTBEAT_MS)
-
-    def stop(self) -> None:
-        """Stop listening; the session itself is closed by its owner."""
-        self._heart.stop()
-        self._later.stop()
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
-
-    def send(self, command: SessionCommand) -> None:
-        """Queue a command for the session; one that it cannot take is told, never lost in silence."""
-        if not self.port.send(command) and not isinstance(command, Heartbeat):
-            self.command_lost.emit(command)
-
-    def _on_snapshot(self, snapshot: Snapshot) -> None:
-        """Runs on the session's thread."""
-        with self._lock:
-            is_urgent = self._told is None or _differs(snapshot, self._told)
-            self._slot, self._told = snapshot, snapshot
-            self._is_urgent |= is_urgent
-            if self._is_waking and not is_urgent:
-                return
-            self._is_waking = True
-        self._woken.emit()
-
-    def _on_woken(self) -> None:
-        wait = MIN_INTERVAL_S - (time.monotonic() - self._shown_at)
-        if wait > 0 and not self._is_urgent:
-            self._later.start(int(wait * 1000) + 1)
-        else:
-            self._deliver()
-
-    def _deliver(self) -> None:
-        with self._lock:
-            snapshot, self._slot, self._is_waking, self._is_urgent = self._slot, None, False, False
-        if snapshot is None:
-            return
-        self._shown_at = time.monotonic()
-        if self._unsubscribe is not None:
-            self.snapshot_arrived.emit(snapshot)
-
-
-def _differs(snapshot: Snapshot, former: Snapshot) -> bool:
-    """Whether there is more to show than time that went by and another picture."""
-    return (
-        snapshot.phase is not former.phase
-        or snapshot.fan is not former.fan
-        or snapshot.is_fan_stale != former.is_fan_stale
-        or snapshot.picked != former.picked
-    )
+def later(owner: QtCore.QObject, ms: int, act: Callable[[], None]) -> None:
+    """Call once after a while, unless the owner is gone by then: the timer is the owner's own and ends with it."""
+    timer = QtCore.QTimer(owner)
+    timer.setSingleShot(True)
+    timer.timeout.connect(act)
+    timer.timeout.connect(timer.deleteLater)
+    timer.start(ms)
 
 
 class Relay(QtCore.QObject):
@@ -167,6 +82,105 @@ class Relay(QtCore.QObject):
     def _on_told(self, name: str, payload: tuple[object, ...]) -> None:
         if not self._is_hushed:
             getattr(self, name).emit(*payload)
+
+
+class SessionBridge(Relay):
+    """Carries snapshots to the GUI thread and commands away from it.
+
+    The window adopts it: one that is destroyed beats no more, and its session holds.
+
+    Args:
+        port: the session.
+    """
+
+    snapshot_arrived = Signal(object)
+    """The newest Snapshot."""
+    command_lost = Signal(object)
+    """A SessionCommand that the session could not take; the robot holds."""
+    _woken = Signal()
+
+    def __init__(self, port: SessionPort) -> None:
+        super().__init__()
+        self.port = port
+        self._lock = threading.Lock()
+        self._slot: Snapshot | None = None
+        self._known: Snapshot | None = None
+        self._is_waking = self._is_urgent = False
+        self._shown_at = 0.0
+        self._woken.connect(self._on_woken)
+        self._later = QtCore.QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.timeout.connect(self._deliver)
+        self._heart = QtCore.QTimer(self)
+        self._heart.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
+        self._heart.timeout.connect(self._beat)
+        self._unsubscribe: Callable[[], None] | None = None
+
+    def start(self) -> None:
+        """Begin to listen and to beat; what happened before is shown too, for it may be the last thing for long."""
+        self._unsubscribe = self.port.subscribe(self._on_snapshot)
+        former = self.port.latest()
+        with self._lock:
+            # A newer one may have come since.
+            is_wanted = former is not None and self._slot is None and not self._is_waking
+            if is_wanted:
+                self._slot, self._is_waking = former, True
+        if is_wanted:
+            self.tell("_woken")
+        self._heart.start(HEARTBEAT_MS)
+
+    def stop(self) -> None:
+        """Stop listening; the session itself is closed by its owner."""
+        self._heart.stop()
+        self._later.stop()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+
+    def send(self, command: SessionCommand) -> None:
+        """Queue a command for the session; one that it cannot take is told, never lost in silence."""
+        if not self.port.send(command) and not isinstance(command, Heartbeat):
+            self.command_lost.emit(command)
+
+    def _beat(self) -> None:
+        self.send(Heartbeat())
+
+    def _on_snapshot(self, snapshot: Snapshot) -> None:
+        """Runs on the session's thread."""
+        with self._lock:
+            is_urgent = self._known is None or _differs(snapshot, self._known)
+            self._slot, self._known = snapshot, snapshot
+            self._is_urgent |= is_urgent
+            if self._is_waking and not is_urgent:
+                return
+            self._is_waking = True
+        self.tell("_woken")
+
+    def _on_woken(self) -> None:
+        wait = MIN_INTERVAL_S - (time.monotonic() - self._shown_at)
+        if wait > 0 and not self._is_urgent:
+            self._later.start(int(wait * 1000) + 1)
+        else:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        with self._lock:
+            snapshot, self._slot, self._is_waking, self._is_urgent = self._slot, None, False, False
+        if snapshot is None:
+            return
+        self._shown_at = time.monotonic()
+        if self._unsubscribe is not None:
+            self.snapshot_arrived.emit(snapshot)
+
+
+def _differs(snapshot: Snapshot, former: Snapshot) -> bool:
+    """Whether there is more to show than time that went by and another picture."""
+    return (
+        snapshot.phase is not former.phase
+        or snapshot.fan is not former.fan
+        or snapshot.is_fan_stale != former.is_fan_stale
+        or snapshot.picked != former.picked
+    )
 
 
 class Job(Relay):

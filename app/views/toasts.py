@@ -1,11 +1,12 @@
 """Toasts and the banner: what happened, without a dialog in the way of an armed robot.
 
-A toast goes by itself and may offer one action; the banner stays until what it says is mended. GUI thread.
+A toast goes by itself and may offer one action; the banner stays until what it says is mended. A toast asks to be taken down
+and its host does it: nobody waits for an object's end, which comes when the whole window is going. GUI thread.
 """
 
 from collections.abc import Callable
 
-from app.qt import Qt, QtCore, QtWidgets
+from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.views.widgets import label, set_tone
 
 TOAST_S = 5.0
@@ -15,10 +16,27 @@ SHORT_DETAILS = 240
 
 
 class Toast(QtWidgets.QFrame):
-    """One message in the corner."""
+    """One message in the corner.
+
+    Args:
+        text: what it says.
+        tone: colour and sign.
+        parent: what it lies on.
+        seconds: how long.
+        action: text of its button and what that does.
+    """
+
+    expired = Signal(object)
+    """Itself: its time is over, or its action was taken."""
 
     def __init__(
-        self, text: str, *, tone: str, parent: QtWidgets.QWidget, action: tuple[str, Callable[[], None]] | None
+        self,
+        text: str,
+        *,
+        tone: str,
+        parent: QtWidgets.QWidget,
+        seconds: float,
+        action: tuple[str, Callable[[], None]] | None,
     ) -> None:
         super().__init__(parent)
         self.setProperty("role", "toast")
@@ -37,12 +55,25 @@ class Toast(QtWidgets.QFrame):
         words.setFixedWidth(wide)
         words.setMinimumHeight(words.heightForWidth(wide))
         row.addWidget(words, 1)
+        self._act = action[1] if action is not None else None
         if action is not None:
             button = QtWidgets.QPushButton(action[0])
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            button.clicked.connect(lambda: (action[1](), self.deleteLater()))
+            button.clicked.connect(self._on_clicked)
             row.addWidget(button)
         self.setAccessibleName(text)
+        timer = QtCore.QTimer(self)
+        timer.setSingleShot(True)
+        timer.timeout.connect(self._on_time)
+        timer.start(int(seconds * 1000))
+
+    def _on_clicked(self) -> None:
+        if self._act is not None:
+            self._act()
+        self.expired.emit(self)
+
+    def _on_time(self) -> None:
+        self.expired.emit(self)
 
 
 class Toasts(QtCore.QObject):
@@ -70,24 +101,18 @@ class Toasts(QtCore.QObject):
         """Show a message; the same text is not shown twice at once."""
         if any(t.text == text for t in self._shown):
             return
-        toast = Toast(text, tone=tone, parent=self._host, action=action)
-        toast.destroyed.connect(lambda: self._forget(toast))
+        toast = Toast(text, tone=tone, parent=self._host, seconds=seconds, action=action)
+        toast.expired.connect(self._take_down)
         self._shown.append(toast)
         for old in self._shown[:-MAX_TOASTS]:
-            old.deleteLater()
-        timer = QtCore.QTimer(toast)
-        timer.setSingleShot(True)
-        timer.timeout.connect(toast.deleteLater)
-        timer.start(int(seconds * 1000))
+            self._take_down(old)
         toast.show()
         self._place()
 
     def clear(self) -> None:
         """Remove every toast."""
-        for toast in self._shown:
-            toast.hide()
-            toast.deleteLater()
-        self._shown = []
+        for toast in tuple(self._shown):
+            self._take_down(toast)
 
     def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
         """Keep the corner when the host is resized."""
@@ -95,13 +120,12 @@ class Toasts(QtCore.QObject):
             self._place()
         return False
 
-    def _forget(self, toast: Toast) -> None:
-        self._shown = [t for t in self._shown if t is not toast]
-        try:
+    def _take_down(self, toast: Toast) -> None:
+        if toast in self._shown:
+            self._shown.remove(toast)
+            toast.hide()
+            toast.deleteLater()
             self._place()
-        except RuntimeError:
-            # The host goes down with its toasts.
-            self._shown = []
 
     def _place(self) -> None:
         y = self._host.height() - 112

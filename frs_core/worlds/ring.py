@@ -10,10 +10,13 @@ seconds still sees the newest.
 """
 
 import enum
+import os
+import shutil
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -27,6 +30,8 @@ SLOTS = 16
 BLOB_BYTES = 65536
 """Room for state, calibration and `Observation.extra` of one observation."""
 _HEAD = struct.Struct("<qq")
+_KEEPS_FILES = Path("/dev/shm")
+"""Where Linux keeps shared memory as files; elsewhere there is no such folder, and no reserving."""
 
 
 class Word(enum.IntEnum):
@@ -78,9 +83,18 @@ class ObservationRing:
 
         Args:
             cameras: (height, width) of each camera's frames.
+        Raises:
+            WorldError: shared memory has no room for it.
         """
         size = len(Word) * 8 + SLOTS * _slot_bytes(cameras)
-        return cls(SharedMemory(create=True, size=size), cameras, is_owner=True)
+        memory = _new_memory(size)
+        try:
+            _reserve(memory, size)
+        except BaseException:
+            memory.close()
+            memory.unlink()
+            raise
+        return cls(memory, cameras, is_owner=True)
 
     @classmethod
     def attach(cls, name: str, cameras: Mapping[str, tuple[int, int]]) -> "ObservationRing":
@@ -166,6 +180,36 @@ class ObservationRing:
 
     def _at(self, number: int) -> int:
         return self._start + (number % SLOTS) * self._slot_bytes
+
+
+def _new_memory(size: int) -> SharedMemory:
+    try:
+        return SharedMemory(create=True, size=size)
+    except OSError as error:
+        raise _no_room(size, error) from error
+
+
+def _reserve(memory: SharedMemory, size: int) -> None:
+    """Take the memory now: a page that is missing later ends the process that writes to it, without a word."""
+    if not _KEEPS_FILES.is_dir():
+        return
+    file = os.open(_KEEPS_FILES / memory.name, os.O_RDWR)
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        raise _no_room(size, error) from error
+    finally:
+        os.close(file)
+
+
+def _no_room(size: int, error: OSError) -> WorldError:
+    free = shutil.disk_usage(_KEEPS_FILES).free if _KEEPS_FILES.is_dir() else None
+    has = "" if free is None else f" has {free / 1e6:.1f} MB free"
+    return WorldError(
+        f"Shared memory{has} and needs {size / 1e6:.1f} MB for the cameras' pictures ({error.strerror}). Close what fills "
+        f"{_KEEPS_FILES}, enlarge it (mount -o remount,size=1G {_KEEPS_FILES}; docker run --shm-size=1g), or use smaller "
+        f"pictures, then reconnect."
+    )
 
 
 def camera_sizes(observation: Observation) -> dict[str, tuple[int, int]]:

@@ -2,13 +2,19 @@
 
 import dataclasses
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.actions import ACTIONS
 from app.crash import CrashGuard
+from app.facts import Facts
+from app.main import run_window
 from app.qt import Qt, QtCore, QtWidgets
+from app.settings import SettingsFile
+from app.window import CockpitWindow
+from app.workers import later
 from frs_core.devices.base import ControlChange, DeviceNotice, InputDevice, Stage
 from frs_core.events import (
     Driver,
@@ -272,6 +278,31 @@ def test_an_uncaught_exception_is_reported_with_its_details() -> None:
         guard.remove()
     assert said[0][0] == "An internal error occurred: ValueError: no such row."
     assert guard.count == 1
+
+
+def test_an_exception_in_a_slot_holds_the_robot_and_tells_the_operator(qapp: Any, port: Any, tmp_path: Path) -> None:
+    guard, said, shown = CrashGuard(), list[str](), list[CockpitWindow]()
+
+    def fail() -> None:
+        raise ValueError("no such row")
+
+    def on_ready(window: CockpitWindow) -> None:
+        shown.append(window)
+        window.crashed.connect(lambda _text: (said.append(window.banner.text), window.close()))
+        later(window, 0, fail)
+
+    guard.install()
+    try:
+        status = run_window(
+            port, Facts("point", "toy"), SettingsFile(tmp_path), guard=guard, has_devices=False, on_ready=on_ready
+        )
+    finally:
+        guard.remove()
+    assert [c.reason for c in port.of(RequestHold)] == [HoldReason.EXCEPTION]
+    assert said == ["An internal error occurred: ValueError: no such row."]
+    assert status == 0
+    with pytest.raises(RuntimeError, match="deleted"):
+        shown[0].isVisible()
 
 
 def test_screen_readers_hear_every_button(window: Any) -> None:

@@ -1,5 +1,6 @@
 """The world's own process: shared memory, holds, and every way it can die."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,6 +119,31 @@ def test_a_reader_that_was_overtaken_gets_the_newest_and_never_a_torn_one() -> N
         ring.close()
     assert got[-1].note == {"i": 3 * SLOTS - 1}
     assert [g.number for g in got] == sorted(g.number for g in got)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory is no file here")
+def test_a_ring_takes_its_memory_when_it_is_made() -> None:
+    ring = ObservationRing.create({"wrist": (480, 640)})
+    try:
+        held = Path("/dev/shm", ring.name).stat()
+    finally:
+        ring.close()
+    assert held.st_blocks * 512 >= held.st_size >= SLOTS * 480 * 640 * 3
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory is no file here")
+def test_a_full_shared_memory_says_so_and_nothing_is_left_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def full(file: int, _start: int, _size: int) -> None:
+        made.append(os.readlink(f"/proc/self/fd/{file}"))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(WorldError, match=r"Shared memory has [\d.]+ MB free and needs 15\.8 MB.*remount,size"):
+        ObservationRing.create({"wrist": (480, 640)})
+    (name,) = made
+    assert not Path(name).exists()
 
 
 # --- driving ------------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ class EpisodesPane(QtWidgets.QWidget):
         self._facts, self._undo, self._say = facts, undo, say
         self._is_binned = False
         self._job: Job | None = None
-        self.library = Library(facts.root)
+        self.library = Library(facts.root, self)
         self.model, self.filter = EpisodeModel(), EpisodeFilter()
         self.filter.setSourceModel(self.model)
         self._build(run)

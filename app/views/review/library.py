@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from app.qt import QtGui, Signal
+from app.qt import QtCore, QtGui, Signal
 from app.workers import Relay
 from frs_core.episodes import EpisodeInfo, EpisodeStore
 from frs_core.errors import FrsError
@@ -30,6 +30,7 @@ class Library(Relay):
 
     Args:
         root: recording root; None = nothing is recorded here.
+        parent: the page that hears it.
     """
 
     listed = Signal(object)
@@ -39,9 +40,10 @@ class Library(Relay):
     failed = Signal(str)
     edited = Signal()
 
-    def __init__(self, root: Path | None) -> None:
-        super().__init__()
+    def __init__(self, root: Path | None, parent: QtCore.QObject | None = None) -> None:
+        super().__init__(parent)
         self.root = root
+        self._is_closed = False
         self._queue: queue.Queue[Callable[[EpisodeStore], None] | None] = queue.Queue(maxsize=256)
         self._thread: threading.Thread | None = None
         self._thumbs: set[str] = set()
@@ -69,6 +71,7 @@ class Library(Relay):
     def close(self) -> None:
         """Finish what is queued, tell nobody, and stop the thread."""
         self.hush()
+        self._is_closed = True
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join(10.0)
@@ -79,7 +82,7 @@ class Library(Relay):
         self._queue.join()
 
     def _put(self, work: Callable[[EpisodeStore], None]) -> None:
-        if self.root is None:
+        if self.root is None or self._is_closed:
             return
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, args=(self.root,), name="app-library", daemon=True)

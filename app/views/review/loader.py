@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from app.qt import Signal
+from app.qt import QtCore, Signal
 from app.views.review.record import Record
 from app.workers import Relay
 from frs_core.episodes import EpisodeInfo
@@ -41,8 +41,8 @@ class Loader(Relay):
     """A Moment."""
     failed = Signal(str)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QtCore.QObject | None = None) -> None:
+        super().__init__(parent)
         self._condition = threading.Condition()
         self._wanted_info: EpisodeInfo | None = None
         self._wanted_position: int | None = None

@@ -45,7 +45,7 @@ class ReviewPage(LayoutPage):
         self.episodes = EpisodesPane(run, facts, undo, say=say)
         self.transport = Transport(run)
         self.handlers = {**self.episodes.handlers, **self.transport.handlers}
-        self.loader = Loader()
+        self.loader = Loader(self)
         self.record: Record | None = None
         self.moment: Moment | None = None
         self._noise_policy: str | None = None

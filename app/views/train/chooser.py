@@ -142,7 +142,7 @@ class EpisodeChooser(QtWidgets.QWidget):
 
     def __init__(self, run: Callable[[str], object], facts: Facts, *, say: Callable[..., None]) -> None:
         super().__init__()
-        self.library = Library(facts.root)
+        self.library = Library(facts.root, self)
         self.model = TickModel(facts.fingerprint)
         self.list = QtWidgets.QListView()
         self.list.setModel(self.model)

@@ -283,7 +283,7 @@ class Motion(RuleBasedStateMachine):
                 # A late reset may be handed to the guard, which refuses it; late rows may not.
                 assert crossing.epoch == crossing.present, f"{crossing} is of another epoch"
             if crossing.layer == "link":
-                assert crossing.detail, f"{crossing} while no world was ready"
+                assert crossing.detail, f"{crossing} of a session that knows of no world"
             if crossing.layer == "world":
                 self.check_motion(crossing.kind, crossing.detail)
         if chain.own_holds != self.own_holds:

@@ -162,6 +162,8 @@ class JoinedLink(WorldProcess):
         self._is_simulated = is_simulated
         self._seen_by_world = seen
         self.spawned = self.trips = 0
+        self.is_believed_ready: Callable[[], bool] = lambda: True
+        """Whether the session, as far as it has been told, has a world to ask."""
 
     def _spawn(self) -> tuple[Any, Connection]:
         ours, theirs = Pipe()
@@ -204,12 +206,12 @@ class JoinedLink(WorldProcess):
 
     def execute(self, chunk_id: int, rows: np.ndarray, kind: ActionKind, *, epoch: int) -> None:
         if not self.is_attacking:
-            self._note_crossing("link", "execute", epoch, self.epoch, self._is_ready)
+            self._note_crossing("link", "execute", epoch, self.epoch, self.is_believed_ready())
         super().execute(chunk_id, rows, kind, epoch=epoch)
 
     def _ask_scene(self, kind: str, ticket: int, **fields: Any) -> None:
         if not self.is_attacking:
-            self._note_crossing("link", kind, fields["epoch"], self.epoch, self._is_ready)
+            self._note_crossing("link", kind, fields["epoch"], self.epoch, self.is_believed_ready())
         super()._ask_scene(kind, ticket, **fields)
 
 
@@ -248,6 +250,8 @@ class JoinedSession:
         """When the session last showed that it is alive."""
         for name in ("hold", "_fault"):
             setattr(self.engine, name, self._counted(getattr(self.engine, name)))
+        engine = self.engine
+        self.link.is_believed_ready = lambda: engine.world_spec is not None and engine.phase is not ev.Phase.FAULT
         self.session = Session(self.engine, is_live=True)
         self.engine.start()
 

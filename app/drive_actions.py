@@ -111,11 +111,9 @@ class DriveActions:
         """Stop motion."""
         self._send(RequestHold(HoldReason.OPERATOR))
 
-    def hold_if_running(self, reason: HoldReason, detail: str = "") -> None:
-        """Stop motion when an episode runs; leave a resting robot alone."""
-        snapshot = self._pilot.snapshot
-        if snapshot is not None and snapshot.phase in (Phase.CHOOSE, Phase.MOVING, Phase.REPLAY):
-            self._send(RequestHold(reason, detail))
+    def hold_because(self, reason: HoldReason, detail: str = "") -> None:
+        """Stop motion, and whatever waits to become one; the session says so where there is anything to stop."""
+        self._send(RequestHold(reason, detail))
 
     def start(self) -> None:
         """Start an episode with the chosen task and scene."""

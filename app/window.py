@@ -40,6 +40,7 @@ _TROUBLE = (
     HoldReason.CAMERA_STALE,
     HoldReason.INFERENCE_LATE,
     HoldReason.INFERENCE_FAILED,
+    HoldReason.UNFIT_CHUNK,
     HoldReason.WORLD_LOST,
     HoldReason.DISK,
     HoldReason.EXCEPTION,
@@ -294,7 +295,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def _on_device_lost(self, name: str) -> None:
         self.pilot.release_all()
         mend = f"'{name}' is gone; what it held is released. Plug it in again, or go on with the keyboard, then resume."
-        self.drive_actions.hold_if_running(HoldReason.DEVICE_LOST, mend)
+        self.drive_actions.hold_because(HoldReason.DEVICE_LOST, mend)
         self.say(f"{name} was unplugged", "bad")
 
     def _on_candidate_chosen(self, label: str) -> None:
@@ -439,7 +440,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         """Show Drive, Review or Train; leaving Drive holds a running robot."""
         page = self.drive if name == "drive" else (self.review if name == "review" else self.train)
         if name != "drive":
-            self.drive_actions.hold_if_running(HoldReason.OPERATOR, "Another layout is shown")
+            self.drive_actions.hold_because(HoldReason.PAGE_LEFT)
         self.inputs.keyboard.release_all()
         self.inputs.scope = name
         self.pages.setCurrentWidget(page)
@@ -542,7 +543,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def changeEvent(self, event: QtCore.QEvent | None) -> None:
         """Hold when another window takes the focus."""
         if event is not None and event.type() == QtCore.QEvent.Type.ActivationChange and not self.isActiveWindow():
-            self.drive_actions.hold_if_running(HoldReason.FOCUS_LOST)
+            self.drive_actions.hold_because(HoldReason.FOCUS_LOST)
         super().changeEvent(event)
 
     def closeEvent(self, event: QtGui.QCloseEvent | None) -> None:
@@ -566,7 +567,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         super().closeEvent(event)
 
     def _hold_at_close(self) -> None:
-        self.drive_actions.hold_if_running(HoldReason.OPERATOR, "The window was closed")
+        self.drive_actions.hold_because(HoldReason.OPERATOR, "The window was closed")
 
     def _save_geometry(self) -> None:
         self.geometry_file.save((self.drive, *self._late.values()))

@@ -53,6 +53,7 @@ class HoldReason(enum.Enum):
     START = "Ready. Start an episode to begin"
     OPERATOR = "Hold pressed"
     FOCUS_LOST = "The window lost focus"
+    PAGE_LEFT = "Another page is shown"
     CAMERA_STALE = "A camera stopped delivering fresh pictures"
     GUI_SILENT = "The window stopped answering"
     DEVICE_LOST = "The input device was unplugged"

@@ -42,8 +42,8 @@ class WorkQueue(Protocol):
         """Return the answers since the last call; never waits."""
         ...
 
-    def close(self, timeout_s: float = 2.0) -> bool:
-        """Stop after the present job; tell whether the thread ended in time."""
+    def close(self, timeout_s: float = 2.0, *, finishes: bool = False) -> bool:
+        """Stop after the present job, or after all that wait; tell whether the thread ended in time."""
         ...
 
 
@@ -78,7 +78,7 @@ class InlineWorker:
         answers, self._answers = self._answers, []
         return answers
 
-    def close(self, timeout_s: float = 2.0) -> bool:
+    def close(self, timeout_s: float = 2.0, *, finishes: bool = False) -> bool:
         """Nothing to stop."""
         return True
 
@@ -119,13 +119,20 @@ class ThreadWorker:
             answers.append(self._answers.get_nowait())
         return answers
 
-    def close(self, timeout_s: float = 2.0) -> bool:
-        """Drop waiting jobs and stop after the present one; tell whether the thread ended in time."""
-        self._is_stopping.set()
+    def close(self, timeout_s: float = 2.0, *, finishes: bool = False) -> bool:
+        """Stop after the present job; tell whether the thread ended in time.
+
+        Args:
+            timeout_s: longest wait.
+            finishes: do the jobs that wait first, instead of dropping them.
+        """
+        if not finishes:
+            self._is_stopping.set()
         # With a full queue the thread sees the event before it takes the next job.
         with contextlib.suppress(queue.Full):
             self._jobs.put_nowait(None)
         self._thread.join(timeout_s)
+        self._is_stopping.set()
         return not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -172,9 +172,7 @@ def _epoch_without_withdrawal(self: Any) -> None:
 
 
 GUARDS = (
-    Guard(
-        "a hold is written before it is queued", "Session.send", _replaced(Session, "send", _send_without_holding)
-    ),
+    Guard("a hold is written before it is queued", "Session.send", _replaced(Session, "send", _send_without_holding)),
     Guard("an act of an older epoch is refused", "SessionEngine.handle", _replaced(engine, "_act_of", lambda _: None)),
     Guard(
         "a fan is offered under a present mandate only",
@@ -230,9 +228,7 @@ GUARDS = (
         _replaced(host.Host, "_heed_holds", lambda self: None),
     ),
     Guard("a trip begins a new epoch", "Host._trip", _replaced(host.Host, "_trip", _trip_in_the_same_epoch)),
-    Guard(
-        "a silent session stops", "Host._watch_session", _replaced(host.Host, "_watch_session", lambda self: None)
-    ),
+    Guard("a silent session stops", "Host._watch_session", _replaced(host.Host, "_watch_session", lambda self: None)),
     Guard(
         "the guard lets the present epoch in, nothing else",
         "GuardedWorld._authorised",

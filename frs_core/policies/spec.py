@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frs_core.actions import ActionSpace
+from frs_core.errors import PolicyError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +69,11 @@ class PolicySpec:
 
 @dataclass(slots=True, eq=False)
 class Context:
-    """One encoded observation. Only its policy looks inside `payload`."""
+    """One encoded observation. Only its policy looks inside `payload`.
+
+    Raises:
+        PolicyError: its features are not finite; what follows from them would not be either.
+    """
 
     payload: Any
     features: Float[np.ndarray, " F"]
@@ -76,3 +81,12 @@ class Context:
     captured_ns: int
     """When the observation was taken."""
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are none."""
+        bad = int(np.count_nonzero(~np.isfinite(self.features)))
+        if bad:
+            raise PolicyError(
+                f"Encoding an observation gave {bad} of {self.features.size} features that are not finite. "
+                f"Check the weights with `frs policy check`, and the pictures and the state that were encoded."
+            )

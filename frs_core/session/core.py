@@ -32,6 +32,8 @@ from frs_core.worlds.base import WorldSpec
 
 RESTING = (HoldReason.START, HoldReason.EPISODE_END, None)
 """Reasons of a wait that nobody and nothing asked for."""
+_WEAK = (HoldReason.OPERATOR, HoldReason.FOCUS_LOST, HoldReason.PAGE_LEFT, HoldReason.GUI_SILENT)
+"""Reasons that do not take the place of another one on display."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ class SessionCore(abc.ABC):
             self.link.hold()
         is_idle = self.episode is None and self._scene is None and self._start_waiting is None
         self._call_off()
-        is_weak = reason in (HoldReason.OPERATOR, HoldReason.FOCUS_LOST, HoldReason.GUI_SILENT)
+        is_weak = reason in _WEAK
         # A robot that rests with nothing under way has nothing to hold; it says so only to a person who asks.
         is_told = self.reason not in RESTING or (is_idle and reason is not HoldReason.OPERATOR)
         if self.phase is Phase.FAULT or (self.phase is Phase.HOLD and is_weak and is_told):

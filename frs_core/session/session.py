@@ -222,7 +222,8 @@ class Session:
         if self._workers and self._maker is not None:
             self._maker.cancel()
         for worker in self._workers[::-1]:
-            worker.close(timeout_s)
+            # The writer still has the last chunks, and then to leave the episode as it is.
+            worker.close(timeout_s, finishes=worker is self._workers[-1])
         self._workers = []
 
     def __enter__(self) -> "Session":
@@ -279,7 +280,13 @@ class Session:
     def _publish(self) -> None:
         self._latest = self._engine.snapshot()
         for callback in tuple(self._subscribers):
-            callback(self._latest)
+            try:
+                callback(self._latest)
+            except Exception as error:
+                # Whoever does not see any more what happens must not be taken for a view that does.
+                self._subscribers.remove(callback)
+                self._engine.fail(error)
+                self._latest = self._engine.snapshot()
 
     # --- headless ---------------------------------------------------------------------------------------------------
 

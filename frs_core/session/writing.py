@@ -103,11 +103,19 @@ class RecordLine:
         return f"The disk has not answered for {self._timeout_s:g} s. Nothing is lost; the chunk is still waiting."
 
     def abandon(self) -> None:
-        """Leave the open episode as it is on disk, for recovery."""
+        """Have what waits written, unless the disk refuses, and leave the open episode as it is on disk, for recovery."""
+        waiting = [] if self.is_stuck else list(self._jobs)[self._in_flight is not None :]
         self._jobs.clear()
         self._in_flight = None
         self._ticket += 1
-        self._worker.submit(self._ticket, self._recorder.abort)
+        self._worker.submit(self._ticket, lambda: self._write_and_leave(waiting))
+
+    def _write_and_leave(self, jobs: list[WriteJob]) -> None:
+        try:
+            for job in jobs:
+                job.call(self._recorder)
+        finally:
+            self._recorder.abort()
 
     def poll(self) -> list[tuple[WriteJob, Answer]]:
         """Return the finished or failed jobs since the last call, and start the next one."""

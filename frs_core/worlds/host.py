@@ -50,16 +50,18 @@ def serve(name: str, options: Mapping[str, object], pipe: Connection, settings: 
         pipe: to the session.
         settings: habits.
     """
-    # Ctrl+C reaches the whole group; the session closes this process itself, after a hold.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl+C and a closed terminal reach the whole group; the session closes this process itself, after a hold.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
     world: World | None = None
     try:
         world = make_world(name, **options)
         host = Host(world, pipe, settings)
         host.shake_hands()
         host.run()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        # The session's process is gone; there is nobody to tell.
+    except (EOFError, BrokenPipeError, ConnectionResetError, _Ended):
+        # The session's process is gone, or somebody ends this one: there is nobody to tell.
         if world is not None:
             world.hold()
     except Exception as error:
@@ -67,6 +69,14 @@ def serve(name: str, options: Mapping[str, object], pipe: Connection, settings: 
     finally:
         if world is not None:
             world.close()
+
+
+class _Ended(BaseException):
+    """SIGTERM came."""
+
+
+def _end(number: int, frame: object) -> None:
+    raise _Ended
 
 
 class Host:

@@ -76,16 +76,15 @@ def test_space_types_a_space_in_a_note_but_holds_a_moving_robot(window: Any, por
     assert len(port.of(RequestHold)) == 1
 
 
-def test_losing_the_focus_holds_a_running_robot_and_leaves_a_resting_one(
-    window: Any, port: Any, monkeypatch: Any
-) -> None:
+def test_losing_the_focus_holds_whatever_the_last_snapshot_said(window: Any, port: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(window, "isActiveWindow", lambda: False)
     window.changeEvent(QtCore.QEvent(QtCore.QEvent.Type.ActivationChange))
     assert [h.reason for h in port.of(RequestHold)] == [HoldReason.FOCUS_LOST]
     port.sent.clear()
     window.take(resting())
     window.changeEvent(QtCore.QEvent(QtCore.QEvent.Type.ActivationChange))
-    assert port.of(RequestHold) == []
+    # A start may be on its way; what there is to hold, the session knows.
+    assert [h.reason for h in port.of(RequestHold)] == [HoldReason.FOCUS_LOST]
 
 
 def test_leaving_drive_holds_and_steering_keys_mean_other_things_there(window: Any, port: Any) -> None:

@@ -13,7 +13,6 @@ a fault in one is not hidden by the next:
 `scripts/motion-check` runs it for as long as is wanted, and once for each guard that is taken away.
 """
 
-
 import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, settings

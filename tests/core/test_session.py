@@ -623,3 +623,91 @@ def test_an_override_that_is_not_in_the_fan_is_refused_and_the_driver_goes_on() 
     session.step_until(lambda s: s.episode.chunks == 1)
     assert session.chunks[0].picked == "up/more"
     assert session.engine.counters["refused"] >= 1
+
+
+# --- acts and holds -----------------------------------------------------------------------------------------------------
+
+
+def test_a_hold_while_the_scene_is_set_is_shown_and_waits_for_resume() -> None:
+    for reason in (HoldReason.OPERATOR, HoldReason.FOCUS_LOST, HoldReason.DEVICE_LOST):
+        session = HandSession(options=SessionOptions(pacing=Pacing.CONTINUOUS))
+        session.engine.handle(START)
+        session.engine.handle(ev.RequestHold(reason))
+        snapshot = session.settle()
+        assert snapshot.phase is Phase.HOLD
+        assert snapshot.hold_reason is reason
+        assert session.world.observe().step == 0
+
+
+def test_a_start_that_waits_for_the_policy_is_called_off_by_a_hold() -> None:
+    session = HandSession()
+    session.engine._desk.spec, spec = None, session.engine._desk.spec
+    session.engine.handle(START)
+    session.engine.handle(ev.RequestHold())
+    session.engine._desk.spec = spec
+    session.engine._check_both()
+    snapshot = session.settle()
+    assert snapshot.phase is Phase.HOLD
+    assert snapshot.hold_reason is HoldReason.OPERATOR
+    assert snapshot.counters["episodes"] == 0
+    assert snapshot.notice is not None
+    assert snapshot.notice[1].startswith("The start that was waiting is called off")
+
+
+def test_a_robot_does_not_start_by_itself_once_everything_is_loaded() -> None:
+    world = PointWorld()
+    world.spec = dataclasses.replace(world.spec, is_simulated=False)
+    session = HandSession(world=world)
+    session.engine._desk.spec, spec = None, session.engine._desk.spec
+    session.engine.handle(START)
+    session.engine._desk.spec = spec
+    session.engine._check_both()
+    snapshot = session.settle()
+    assert snapshot.counters["episodes"] == 0
+    assert snapshot.notice is not None
+    assert "Start again" in snapshot.notice[1]
+
+
+def test_the_last_of_hold_resume_hold_counts_while_the_chunk_ends() -> None:
+    session = HandSession(options=SessionOptions(pacing=Pacing.CONTINUOUS))
+    session.engine.handle(START)
+    session.step_until(lambda s: s.chunk_row >= 2)
+    moved = session.world.observe().step
+    for command in (ev.RequestHold(), ev.Resume(), ev.RequestHold(HoldReason.OPERATOR, "again")):
+        session.engine.handle(command)
+    assert session.settle().phase is Phase.HOLD
+    assert session.world.observe().step == moved
+
+
+def test_a_key_that_was_held_before_the_hold_does_not_steer_after_it() -> None:
+    session = HandSession(options=SessionOptions(pacing=Pacing.CONTINUOUS))
+    session.engine.handle(START)
+    session.engine.handle(ev.HoldDirection("up/more"))
+    session.step_until(lambda s: s.picked == "up/more")
+    session.engine.handle(ev.RequestHold())
+    session.settle()
+    session.engine.handle(ev.Resume())
+    assert session.step_until(lambda s: s.phase is Phase.MOVING).picked == UNSTEERED
+
+
+def test_a_first_chunk_that_does_not_fit_the_robot_holds_with_both_numbers() -> None:
+    world = PointWorld()
+    world.spec = dataclasses.replace(world.spec, is_simulated=False)
+    policy = ToyPolicy()
+    wide = np.full(7, 0.001)
+    policy.spec = dataclasses.replace(policy.spec, action_low=-wide, action_high=wide)
+    session = HandSession(world=world, policy=policy)
+    session.send(START)
+    snapshot = session.send(LEFT)
+    assert snapshot.phase is Phase.HOLD
+    assert snapshot.hold_reason is HoldReason.UNFIT_CHUNK
+    assert "outside -0.021 to 0.021" in snapshot.detail
+    assert world.observe().step == 0
+
+
+def test_a_policy_whose_chunks_fit_is_looked_at_once() -> None:
+    world = PointWorld()
+    world.spec = dataclasses.replace(world.spec, is_simulated=False)
+    session = started(world=world)
+    assert session.send(LEFT).episode.chunks == 1
+    assert session.engine._has_fitted

@@ -37,7 +37,7 @@ class HandWorker:
         answers, self._answers = self._answers, []
         return answers
 
-    def close(self, timeout_s: float = 2.0) -> bool:
+    def close(self, timeout_s: float = 2.0, *, finishes: bool = False) -> bool:
         return True
 
 

@@ -113,7 +113,7 @@ _fault = core.SessionCore._fault
 
 
 def _fault_that_stops_nothing(self: Any, reason: ev.HoldReason, detail: str) -> None:
-    with mock.patch.object(self.link, "hold", lambda: self.link.epoch):
+    with mock.patch.object(self.link, "hold", return_value=0):
         _fault(self, reason, detail)
 
 
@@ -132,7 +132,7 @@ _trip = host.Host._trip
 
 def _trip_in_the_same_epoch(self: Any, reason: str, sentence: str, *, number: int = 0) -> None:
     trips = int(self._ring.words[host.Word.TRIPS])
-    with mock.patch.object(self, "_heed_holds", lambda: None):
+    with mock.patch.object(self, "_heed_holds", return_value=None):
         _trip(self, reason, sentence, number=number)
     self._ring.words[host.Word.TRIPS] = trips
 

@@ -297,7 +297,7 @@ def test_an_exception_in_a_slot_holds_the_robot_and_tells_the_operator(qapp: Any
         )
     finally:
         guard.remove()
-    assert [c.reason for c in port.of(RequestHold)] == [HoldReason.EXCEPTION]
+    assert port.of(RequestHold)[0].reason is HoldReason.EXCEPTION
     assert said == ["An internal error occurred: ValueError: no such row."]
     assert status == 0
     with pytest.raises(RuntimeError, match="deleted"):

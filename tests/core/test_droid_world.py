@@ -12,7 +12,7 @@ import zmq
 from frs_core import kinematics
 from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace
 from frs_core.directions import Amount, Command, Direction, reference_chunk
-from frs_core.errors import CameraStale, ConfigError, ShapeMismatch, WorldError, WorldTimeout
+from frs_core.errors import CameraStale, ConfigError, ShapeMismatch, StaleAct, WorldError, WorldTimeout
 from frs_core.worlds import make_world
 from frs_core.worlds.droid import DroidConfig, DroidWorld, calibration_notes
 from frs_core.worlds.droid.bridge import Bridge
@@ -120,6 +120,32 @@ def test_a_previewed_chunk_is_executed_within_5_mm(droid, direction) -> None:
     moved = executed[-1] - executed[0]
     assert moved @ direction.axis > 0.9 * np.linalg.norm(moved)
     assert np.linalg.norm(moved) == pytest.approx(8 * 0.02, abs=0.02)
+
+
+def test_a_hold_while_a_motion_is_prepared_keeps_it_from_leaving(droid) -> None:
+    world, _, env = droid
+    world.reset()
+    world.observe()
+    sent = len(env.robot.commands)
+    world.may_move = lambda: False
+    with pytest.raises(StaleAct, match="hold came first"):
+        world.step(np.zeros(8), ActionKind.JOINT_VELOCITY)
+    with pytest.raises(StaleAct, match="hold came first"):
+        world.reset()
+    assert len(env.robot.commands) == sent
+
+
+def test_after_a_hold_the_bridge_knows_of_a_new_epoch_even_when_the_arm_rests(droid) -> None:
+    world, bridge, env = droid
+    world.reset()
+    world.observe()
+    before, sent = bridge.epoch, len(env.robot.commands)
+    time.sleep(1.1)
+    world.hold()
+    assert bridge.epoch == before + 1
+    assert len(env.robot.commands) == sent
+    world.step(np.zeros(8), ActionKind.JOINT_VELOCITY)
+    assert len(env.robot.commands) == sent + 1
 
 
 def test_joint_positions_are_executed_and_the_gripper_is_binary(droid) -> None:

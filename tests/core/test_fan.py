@@ -174,3 +174,8 @@ def test_a_command_finds_its_candidate_whatever_the_gripper_setting() -> None:
     fan = make(gripper=Gripper.CLOSE)
     assert label_for(Command(Direction.UP), fan) == "up/more/close"
     assert label_for(Command(Direction.UP, gripper=Gripper.OPEN), fan) is None
+
+
+def test_an_encoding_that_is_not_finite_is_an_error_and_never_an_answer() -> None:
+    with pytest.raises(PolicyError, match="2 of 8 features that are not finite"):
+        Context(None, np.array([0.0, np.nan, 1, 2, np.inf, 3, 4, 5], dtype=np.float32), 0)

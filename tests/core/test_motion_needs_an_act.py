@@ -119,6 +119,16 @@ class Motion(RuleBasedStateMachine):
         if is_under_way and shown.phase is Phase.HOLD and engine._closing is None:
             assert shown.hold_reason not in RESTING, "a hold is not told"
 
+    @rule(reason=st.sampled_from(HOLDS))
+    def hold_in_the_middle_of_the_sessions_turn(self, reason: HoldReason) -> None:
+        """The word is written, and the session has just read its commands."""
+        self.chain.session._take_commands(0.0)
+        self.hold(reason)
+        for worker in self.chain.workers.values():
+            worker.work()
+        self.chain.engine.tick()
+        self.look()
+
     @rule(outcome=st.sampled_from(Outcome))
     def end(self, outcome: Outcome) -> None:
         self.act(ev.EndEpisode(outcome))

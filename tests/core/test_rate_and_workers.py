@@ -79,3 +79,18 @@ def test_the_inline_worker_has_answered_when_submit_returns() -> None:
     worker.submit(5, lambda: 7)
     assert [(a.ticket, a.value) for a in worker.poll()] == [(5, 7)]
     assert worker.poll() == []
+
+
+def test_a_worker_may_finish_what_waits_before_it_ends() -> None:
+    done: list[int] = []
+    go = threading.Event()
+    for finishes, expected in ((False, [0]), (True, [0, 1, 2])):
+        done.clear()
+        go.clear()
+        worker = ThreadWorker("writer")
+        worker.submit(0, lambda: (go.wait(30), done.append(0)))
+        for ticket in (1, 2):
+            worker.submit(ticket, lambda t=ticket: done.append(t))
+        threading.Timer(0.2, go.set).start()
+        assert worker.close(30.0, finishes=finishes)
+        assert done == expected

@@ -711,3 +711,28 @@ def test_a_policy_whose_chunks_fit_is_looked_at_once() -> None:
     session = started(world=world)
     assert session.send(LEFT).episode.chunks == 1
     assert session.engine._has_fitted
+
+
+def test_what_waits_for_the_disk_is_written_before_the_episode_is_left() -> None:
+    calls: list[str] = []
+
+    class Noting(FullDisk):
+        def chunk(self, record: object) -> None:
+            calls.append("chunk")
+            super().chunk(record)  # type: ignore[arg-type]
+
+        def undo(self, index: int) -> None:
+            calls.append("undo")
+            super().undo(index)
+
+        def abort(self) -> None:
+            calls.append("abort")
+            super().abort()
+
+    session = started(recorder=Noting())
+    session.writer.is_paused = True
+    session.send(LEFT, ev.UndoChunk())
+    session.engine.abandon()
+    session.writer.is_paused = False
+    session.writer.work()
+    assert calls == ["chunk", "undo", "abort"]

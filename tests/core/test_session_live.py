@@ -181,3 +181,19 @@ def test_requests_lost_to_a_full_queue_end_in_a_hold_that_says_so(
     snapshot = session.wait_for(lambda s: s.phase is Phase.HOLD, timeout_s=LONG_S)
     assert snapshot.hold_reason is HoldReason.EXCEPTION
     assert "requests to it were lost" in snapshot.detail
+
+
+def test_a_subscriber_that_fails_holds_and_the_session_goes_on(session: Session) -> None:
+    drive(session)
+
+    def fail(_: ev.Snapshot) -> None:
+        raise ValueError("the view is gone")
+
+    session.subscribe(fail)
+    session.send(ev.Heartbeat())
+    session.send(ev.SetPlan(session.latest().plan))
+    snapshot = session.wait_for(lambda s: s.phase is Phase.HOLD, timeout_s=LONG_S)
+    assert snapshot.hold_reason is HoldReason.EXCEPTION
+    assert "the view is gone" in snapshot.detail
+    session.send(ev.Resume())
+    session.wait_for(lambda s: s.phase is Phase.CHOOSE, timeout_s=LONG_S)

@@ -50,7 +50,7 @@ class Facts:
         former = (self.tasks, self.fingerprint)
         if world is not None:
             self.tasks, self.is_simulated, self.control_hz = world.tasks, world.is_simulated, world.control_hz
-            self.workspace = (world.workspace_low, world.workspace_high)
+            self.workspace = (world.limits.workspace_low, world.limits.workspace_high)
         if policy is not None:
             self.fingerprint = policy.fingerprint
         return former != (self.tasks, self.fingerprint)

@@ -51,7 +51,7 @@ def run(
     """Open the cockpit, and end the process with it.
 
     Args:
-        world: robot or simulator: tabletop, libero, droid, or "module:Class" of your own.
+        world: robot or simulator: tabletop, droid, or "module:Class" of your own.
         policy: generalist: tabletop, pi05, remote, lerobot, or "module:function" of your own.
         action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints.
         root: folder for recordings and learned policies; default the product's `data`.
@@ -100,7 +100,7 @@ def run(
         drivers=drivers_of(world, script, vlm=vlm),
         policy_loader=policy if can_load or ":" in policy else "",
         action_space=action_space,
-        can_evaluate=world in ("tabletop", "libero") and not world_arguments and can_load,
+        can_evaluate=world == "tabletop" and not world_arguments and can_load,
     )
 
     def on_ready(window: Any) -> None:

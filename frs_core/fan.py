@@ -22,14 +22,12 @@ from frs_core.choosers.base import NoisePolicy
 from frs_core.directions import Command, Gripper, fan_commands, reference_chunks
 from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
 from frs_core.events import LEARNED, UNSTEERED, Candidate, CandidateKind, Fan
+from frs_core.limits import Limits
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy
-from frs_core.safety import Limits, check_chunks
+from frs_core.safety import check_chunks
 from frs_core.steering import Method, Reference, Solver, Steered, SteeringPlan, gaussian
 from frs_core.verdicts import noise_percentiles, verdicts
-
-DEFAULT_LIMITS = Limits(np.array([0.2, -0.5, 0.0]), np.array([0.8, 0.5, 0.9]))
-"""Box in front of a table-top Franka, base frame, metres; used where no world says better. Guess."""
 
 
 def build_fan(
@@ -55,7 +53,7 @@ def build_fan(
         gripper: what the directed candidates say about the gripper.
         commands: the directed candidates; None = those of `fan_commands`, () = none.
         noise_policy: adds the learned candidate.
-        limits: where the arm may be; None = a box in front of a table-top Franka.
+        limits: where the arm may be; None = nothing is judged.
         request_id: handed through.
         encode_ms: handed through.
     Raises:
@@ -82,9 +80,7 @@ def build_fan(
         noise_percentiles(
             noises, _commanded_rows(batch, len(chunks), n, spec.width), is_start=_is_noise(plan, n)[: len(chunks)]
         ),
-        check_chunks(
-            chunks, paths, space, observation=observation, limits=limits or DEFAULT_LIMITS, rows=spec.execute_rows
-        ),
+        check_chunks(chunks, paths, space, observation=observation, limits=limits, rows=spec.execute_rows),
         rows=spec.execute_rows,
     )
     labels = [UNSTEERED, *(c.label for c in commands), LEARNED]

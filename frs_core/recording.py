@@ -72,6 +72,7 @@ class EpisodeMeta:
         control_hz: float,
         plan: SteeringPlan,
         started_unix: float,
+        world_options: Mapping[str, str | int | float | bool] | None = None,
         operator: str = "",
         noise_policy: str | None = None,
     ) -> "EpisodeMeta":
@@ -81,6 +82,7 @@ class EpisodeMeta:
             instruction=observation.instruction,
             seed=seed,
             world=world,
+            world_options=dict(world_options or {}),
             is_simulated=is_simulated,
             policy=spec.name,
             policy_fingerprint=spec.fingerprint,

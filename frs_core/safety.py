@@ -11,54 +11,20 @@ Pure functions without state; called from the inference worker and from the worl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from frs_core import kinematics
 from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace
+from frs_core.limits import Limits
 from frs_core.observation import Observation
-from frs_core.worlds.base import WorldSpec
 
 _HAIR = 1e-4
 """Metres outside the box that a joint step may end: joints follow a wall in small arcs."""
 _PARTS = 4
 """Of a joint step that would pass a wall. 8 gain little over 4."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Limits:
-    """Where the arm may be and how far one action may take it."""
-
-    workspace_low: Float[np.ndarray, " 3"]
-    workspace_high: Float[np.ndarray, " 3"]
-    """Box of the tool centre, base frame, metres."""
-    table_height: float | None = None
-    """Height of the table in the base frame, metres; None where there is none to hit."""
-    table_margin: float = 0.005
-    """A path below table_height + this is called a hit, metres. Guess: a finger pad's rubber."""
-    joint_low: Float[np.ndarray, " 7"] = field(default_factory=kinematics.Q_LOW.copy)
-    joint_high: Float[np.ndarray, " 7"] = field(default_factory=kinematics.Q_HIGH.copy)
-    """rad."""
-    joint_margin: float = 0.05
-    """Nearer than this to a joint limit is warned of, and not approached further, rad. Guess."""
-    max_translation: float = 0.05
-    """Largest tool step per action, metres (0.75 m/s at 15 Hz). Source: DROID's own cap is 0.075 m per step."""
-    max_rotation: float = 0.25
-    """Largest tool turn per action, rad. Guess, in proportion to the translation."""
-    max_joint_step: float = JOINT_STEP
-    """Largest joint step per action, rad."""
-
-    @classmethod
-    def of(cls, spec: WorldSpec, *, table_height: float | None = None) -> "Limits":
-        """Return the limits of a world's own workspace.
-
-        Args:
-            spec: the world.
-            table_height: metres in the base frame; None = the workspace's floor is all there is.
-        """
-        return cls(spec.workspace_low, spec.workspace_high, table_height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +44,7 @@ def check_chunks(
     space: ActionSpace,
     *,
     observation: Observation,
-    limits: Limits,
+    limits: Limits | None,
     rows: int,
 ) -> list[ChunkCheck]:
     """Return what each candidate would run into.
@@ -88,9 +54,11 @@ def check_chunks(
         paths: tool centres, base frame, metres, as `space.path` gives them.
         space: what the numbers mean.
         observation: state the chunks start from.
-        limits: where the arm may be.
+        limits: where the arm may be; None = nobody has said, and nothing is found.
         rows: how many rows would be executed.
     """
+    if limits is None:
+        return [ChunkCheck(False, False, False, ())] * len(chunks)
     points = paths[:, 1 : rows + 1]
     # A start outside the box (by a hair, after a clip) must not condemn the way back in: only moving out counts.
     start_out = _outside(paths[:, :1], limits)

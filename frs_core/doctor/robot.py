@@ -52,7 +52,7 @@ def _robot(world: DroidWorld) -> list[Finding]:
             f"{world.facts['robot_type']} at {world.config.endpoint}, answers in {trip_ms:.0f} ms, Python {world.facts['python']}",
         )
     ]
-    low, high = world.spec.workspace_low, world.spec.workspace_high
+    low, high = world.spec.limits.workspace_low, world.spec.limits.workspace_high
     if not ((seen.p_tcp >= low) & (seen.p_tcp <= high)).all():
         where = ", ".join(f"{x:.2f}" for x in seen.p_tcp)
         fix = "Move the arm into the box by hand (Desk), or set workspace_low and workspace_high"

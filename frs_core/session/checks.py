@@ -55,6 +55,7 @@ def meta_of(
         task=order.task,
         seed=order.seed,
         world=world.name,
+        world_options=world.options,
         is_simulated=world.is_simulated,
         control_hz=world.control_hz,
         plan=plan,

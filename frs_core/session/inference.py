@@ -12,10 +12,10 @@ from frs_core.choosers.base import NoisePolicy
 from frs_core.directions import Command, Gripper
 from frs_core.errors import PolicyError
 from frs_core.events import Fan
+from frs_core.limits import Limits
 from frs_core.observation import Observation
 from frs_core.plan import SteeringPlan
 from frs_core.policies.spec import Context, PolicySpec
-from frs_core.safety import Limits
 
 if TYPE_CHECKING:
     from frs_core.policies.base import FlowPolicy

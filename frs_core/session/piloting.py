@@ -11,7 +11,6 @@ from frs_core.choosers.base import Chooser, NoisePolicy
 from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Phase
 from frs_core.first_chunk import why_not_first
-from frs_core.safety import Limits
 from frs_core.session.checks import check_fit, chunk_seed
 from frs_core.session.fans import Answered, Failed
 from frs_core.session.helm import Turn
@@ -108,7 +107,7 @@ class Piloting(EpisodeKeeping):
         assert self.world_spec is not None
         if self._has_fitted or self.world_spec.is_simulated:
             return None
-        spec, limits = self._desk.spec, Limits.of(self.world_spec)
+        spec, limits = self._desk.spec, self.world_spec.limits
         low, high = spec.range_at(fan.observation.q)
         sentence = why_not_first(
             candidate.chunk,
@@ -177,7 +176,7 @@ class Piloting(EpisodeKeeping):
                     self.plan.with_seed(chunk_seed(self.plan.seed, self.episode)),
                     self._gripper,
                     self._helm.commands(self._look, self._gripper),
-                    Limits.of(self.world_spec) if self.world_spec else None,
+                    self.world_spec.limits if self.world_spec else None,
                 )
             )
             return True

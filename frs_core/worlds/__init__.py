@@ -1,14 +1,17 @@
 """Robots and simulators by name. Importing this package imports none of them."""
 
+import dataclasses
+
 from frs_core.registry import build
 from frs_core.worlds.base import StepResult, World, WorldSpec
 
 KNOWN = {
     "tabletop": "frs_core.worlds.tabletop:TabletopWorld",
-    "libero": "frs_core.worlds.libero:LiberoWorld",
     "droid": "frs_core.worlds.droid:open_droid",
 }
 """Name -> where it lives."""
+_SECRETS = {"token"}
+"""Options that are not kept with what is recorded."""
 
 
 def make_world(name: str, **options: object) -> World:
@@ -20,7 +23,10 @@ def make_world(name: str, **options: object) -> World:
     Raises:
         ConfigError: unknown name or option.
     """
-    return build("world", name, KNOWN, options)
+    world: World = build("world", name, KNOWN, options)
+    given = {k: v for k, v in options.items() if k not in _SECRETS and isinstance(v, str | int | float | bool)}
+    world.spec = dataclasses.replace(world.spec, options=given)
+    return world
 
 
 __all__ = ["KNOWN", "StepResult", "World", "WorldSpec", "make_world"]

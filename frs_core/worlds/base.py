@@ -5,7 +5,7 @@ It enforces limits itself: nothing above it is trusted.
 """
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from frs_core.actions import ActionKind
 from frs_core.errors import ConfigError
+from frs_core.limits import Limits
 from frs_core.observation import Observation
 
 
@@ -25,13 +26,14 @@ class WorldSpec:
     control_hz: float
     tasks: tuple[str, ...]
     """Task names `reset` accepts; empty where a person sets the scene."""
-    workspace_low: Float[np.ndarray, " 3"]
-    workspace_high: Float[np.ndarray, " 3"]
-    """Box the tool centre may not leave, base frame, metres."""
+    limits: Limits
+    """What the world keeps to; previews are judged by the same."""
     is_simulated: bool
     action_kinds: tuple[ActionKind, ...] = field(
         default=(ActionKind.EE_DELTA, ActionKind.JOINT_VELOCITY, ActionKind.JOINT_POSITION)
     )
+    options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    """The options it was made with, as given; recordings keep them. Without secrets."""
 
 
 @dataclass(frozen=True, slots=True)

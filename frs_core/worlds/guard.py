@@ -16,8 +16,9 @@ from jaxtyping import Float
 
 from frs_core.actions import ActionKind
 from frs_core.errors import PolicyError, ShapeMismatch, StaleAct
+from frs_core.limits import Limits
 from frs_core.observation import Observation
-from frs_core.safety import Limits, limit_action
+from frs_core.safety import limit_action
 from frs_core.worlds.base import StepResult, World
 
 
@@ -30,10 +31,10 @@ class GuardedWorld:
         Args:
             world: not owned.
             epoch: the present hold epoch; the default is for a world that nobody holds.
-            limits: None = the world's workspace and the arm's joint limits.
+            limits: None = the world's own.
         """
         self.world = world
-        self.limits = limits or Limits.of(world.spec)
+        self.limits = limits or world.spec.limits
         self._epoch = epoch
         self._last: Observation | None = None
         """State since which nothing was sent."""

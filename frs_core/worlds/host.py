@@ -11,7 +11,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from frs_core.actions import ActionKind
 from frs_core.errors import CameraStale, ConfigError, FrsError, StaleAct, WorldError
+from frs_core.limits import Limits
 from frs_core.observation import Observation
 from frs_core.rate import RateLoop
 from frs_core.watchdog import CameraLiveness
@@ -281,25 +282,29 @@ def pack_spec(spec: WorldSpec) -> dict[str, object]:
         "cameras": list(spec.cameras),
         "control_hz": float(spec.control_hz),
         "tasks": list(spec.tasks),
-        "workspace_low": [float(x) for x in spec.workspace_low],
-        "workspace_high": [float(x) for x in spec.workspace_high],
+        "limits": {f.name: _plain(getattr(spec.limits, f.name)) for f in fields(Limits)},
+        "options": dict(spec.options),
         "is_simulated": bool(spec.is_simulated),
         "action_kinds": [k.value for k in spec.action_kinds],
     }
 
 
-def unpack_spec(fields: Mapping[str, Any]) -> WorldSpec:
+def unpack_spec(packed: Mapping[str, Any]) -> WorldSpec:
     """Return the facts of `pack_spec`."""
     return WorldSpec(
-        name=fields["name"],
-        cameras=tuple(fields["cameras"]),
-        control_hz=fields["control_hz"],
-        tasks=tuple(fields["tasks"]),
-        workspace_low=np.array(fields["workspace_low"]),
-        workspace_high=np.array(fields["workspace_high"]),
-        is_simulated=fields["is_simulated"],
-        action_kinds=tuple(ActionKind(k) for k in fields["action_kinds"]),
+        name=packed["name"],
+        cameras=tuple(packed["cameras"]),
+        control_hz=packed["control_hz"],
+        tasks=tuple(packed["tasks"]),
+        limits=Limits(**{n: np.array(v) if isinstance(v, list) else v for n, v in packed["limits"].items()}),
+        options=packed["options"],
+        is_simulated=packed["is_simulated"],
+        action_kinds=tuple(ActionKind(k) for k in packed["action_kinds"]),
     )
+
+
+def _plain(value: object) -> object:
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _tell(pipe: Connection, kind: str, **fields: object) -> None:

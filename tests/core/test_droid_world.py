@@ -391,7 +391,7 @@ def test_the_name_droid_opens_one_with_options_in_words() -> None:
     with bridge_thread() as (bridge, _):
         world = make_world("droid", endpoint=bridge.address, workspace_low="0.1, -0.2 0.05", instruction="tidy up")
         assert isinstance(world, DroidWorld)
-        np.testing.assert_allclose(world.spec.workspace_low, [0.1, -0.2, 0.05])
+        np.testing.assert_allclose(world.spec.limits.workspace_low, [0.1, -0.2, 0.05])
         assert world.observe().instruction == "tidy up"
         world.close()
     with pytest.raises(ConfigError, match="Did you mean 'endpoint'"):

@@ -64,5 +64,5 @@ def test_point_world_never_leaves_its_workspace() -> None:
     for _ in range(60):
         result = world.step(np.array([0.02, 0.02, -0.02, 0, 0, 0, 0]), ActionKind.EE_DELTA)
     assert result.clipped
-    assert np.all(world.observe().p_tcp >= world.spec.workspace_low - 1e-3)
-    assert np.all(world.observe().p_tcp <= world.spec.workspace_high + 1e-3)
+    assert np.all(world.observe().p_tcp >= world.spec.limits.workspace_low - 1e-3)
+    assert np.all(world.observe().p_tcp <= world.spec.limits.workspace_high + 1e-3)

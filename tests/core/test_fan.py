@@ -12,9 +12,9 @@ from frs_core.directions import Command, Direction, Gripper, fan_commands
 from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
 from frs_core.events import LEARNED, UNSTEERED, CandidateKind, Fan
 from frs_core.fan import build_fan, label_for, references_for, regenerates
+from frs_core.limits import Limits
 from frs_core.observation import Observation
 from frs_core.policies.base import Context
-from frs_core.safety import Limits
 from frs_core.steering import Method, SteeringPlan, gaussian
 from frs_core.verdicts import noise_percentiles
 from tests.fakes.policy import ToyPolicy, mode_of

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from frs_core import kinematics
 from frs_core.actions import JOINT_STEP, ActionKind
+from frs_core.limits import Limits
 from frs_core.observation import Calibration, CameraFrame, Observation
-from frs_core.safety import Limits, limit_action
+from frs_core.safety import limit_action
 from frs_core.watchdog import CameraLiveness, Watchdog
 from tests.fakes.world import PointWorld
 
 WORLD = PointWorld()
-LIMITS = Limits.of(WORLD.spec)
+LIMITS = WORLD.spec.limits
 finite = st.floats(-5, 5)
 
 

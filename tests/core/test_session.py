@@ -736,3 +736,32 @@ def test_what_waits_for_the_disk_is_written_before_the_episode_is_left() -> None
     session.writer.is_paused = False
     session.writer.work()
     assert calls == ["chunk", "undo", "abort"]
+
+
+def test_a_recording_keeps_the_worlds_options() -> None:
+    world = PointWorld()
+    world.spec = dataclasses.replace(world.spec, options={"setting": -1})
+    session = started(world=world)
+    session.send(LEFT, ev.EndEpisode(Outcome.SUCCESS))
+    (episode,) = session.recorder.episodes
+    assert dict(episode.meta.world_options) == {"setting": -1}
+
+
+def test_a_candidate_that_hits_the_table_is_marked_live() -> None:
+    world = PointWorld()
+    table = float(world.observe().p_tcp[2]) - 0.03
+    world.spec = dataclasses.replace(world.spec, limits=dataclasses.replace(world.spec.limits, table_height=table))
+    fan = started(world=world).engine.snapshot().fan
+    assert fan is not None
+    assert fan["down/more"].verdict.hits_table
+    assert not fan["up/more"].verdict.hits_table
+
+
+def test_the_fan_is_judged_by_the_worlds_own_joint_limits() -> None:
+    world = PointWorld()
+    high = world.spec.limits.joint_high.copy()
+    high[:] = world.observe().q + 0.05
+    world.spec = dataclasses.replace(world.spec, limits=dataclasses.replace(world.spec.limits, joint_high=high))
+    fan = started(world=world).engine.snapshot().fan
+    assert fan is not None
+    assert any(c.verdict.near_joint_limit for c in fan.candidates)

@@ -1,5 +1,6 @@
 """The world's own process: shared memory, holds, and every way it can die."""
 
+import dataclasses
 import errno
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import pytest
 
@@ -17,13 +19,17 @@ from frs_core import events as ev
 from frs_core.actions import ActionKind
 from frs_core.errors import ConfigError, WorldError
 from frs_core.events import HoldReason, Outcome, Phase
+from frs_core.limits import Limits
 from frs_core.recording import MemoryRecorder
+from frs_core.registry import resolve
 from frs_core.session import Session
-from frs_core.worlds import make_world
+from frs_core.worlds import KNOWN, make_world
+from frs_core.worlds.host import pack_spec, unpack_spec
 from frs_core.worlds.link import ChunkEnded, Lost, Observed, Ready, Refused, SceneSet, Stepped, Tripped, WorldFact
 from frs_core.worlds.process import WorldProcess
 from frs_core.worlds.ring import SLOTS, ObservationRing, camera_sizes
 from tests.fakes.policy import ToyPolicy
+from tests.fakes.running_bridge import bridge_thread
 from tests.fakes.world import PointWorld
 
 POINT = "tests.fakes.world:PointWorld"
@@ -358,3 +364,31 @@ def test_a_world_that_cannot_be_ended_in_time_is_lost_all_the_same() -> None:
     link._process, link._started_at = Stubborn(), time.monotonic() - 1.0
     assert [type(f) for f in link.poll()] == [Lost]
     assert link.poll() == []
+
+
+def test_a_worlds_limits_and_options_reach_the_session_as_they_are() -> None:
+    limits = Limits(np.array([0.1, -0.2, 0.0]), np.array([0.5, 0.2, 0.4]), table_height=0.01, joint_margin=0.08)
+    spec = dataclasses.replace(PointWorld().spec, limits=limits, options={"setting": -1})
+    got = unpack_spec(msgpack.unpackb(msgpack.packb(pack_spec(spec))))
+    for field in dataclasses.fields(Limits):
+        np.testing.assert_array_equal(getattr(got.limits, field.name), getattr(limits, field.name))
+    assert got.options == {"setting": -1}
+
+
+def test_a_world_keeps_its_options_and_no_secret() -> None:
+    world = make_world(POINT, frozen_camera="left")
+    assert world.spec.options == {"frozen_camera": "left"}
+    with bridge_thread() as (bridge, _):
+        robot = make_world("droid", endpoint=bridge.address, token="secret", timeout_s=20.0)
+        try:
+            assert "secret" not in str(robot.spec.options)
+            assert robot.spec.options["endpoint"] == bridge.address
+            np.testing.assert_array_equal(robot.spec.limits.joint_high, bridge.robot.high)
+            assert robot.spec.limits.joint_margin == 0.08
+        finally:
+            robot.close()
+
+
+def test_every_world_that_is_offered_is_there() -> None:
+    for name in KNOWN:
+        assert callable(resolve("world", name, KNOWN))

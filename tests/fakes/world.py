@@ -15,6 +15,7 @@ from frs_core import kinematics
 from frs_core.actions import JOINT_STEP, ActionKind, ee_delta_space
 from frs_core.directions import Direction
 from frs_core.errors import ConfigError, unknown_name
+from frs_core.limits import Limits
 from frs_core.observation import Calibration, CameraFrame, Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
 
@@ -51,8 +52,7 @@ class PointWorld(World):
             cameras=("left", "right", "wrist"),
             control_hz=15.0,
             tasks=tuple(_TASKS),
-            workspace_low=np.array([0.25, -0.35, 0.02]),
-            workspace_high=np.array([0.62, 0.35, 0.7]),
+            limits=Limits(np.array([0.25, -0.35, 0.02]), np.array([0.62, 0.35, 0.7])),
             is_simulated=True,
         )
         self._frozen_camera, self._die_at, self._hang_at = frozen_camera, die_at_step, hang_at_step
@@ -118,7 +118,8 @@ class PointWorld(World):
         if kind is ActionKind.EE_DELTA:
             executed[:6] = np.clip(asked[:6], self._limits.low[:6], self._limits.high[:6])
             target = self._T[:3, 3] + executed[:3]
-            executed[:3] += np.clip(target, self.spec.workspace_low, self.spec.workspace_high) - target
+            limits = self.spec.limits
+            executed[:3] += np.clip(target, limits.workspace_low, limits.workspace_high) - target
             if not self._move(executed[:3], executed[3:6]):
                 executed[:6] = 0.0
         else:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from frs_core import kinematics, safety
 from frs_core.actions import JOINT_STEP, ActionKind
 from frs_core.errors import ShapeMismatch, WorldError
+from frs_core.limits import Limits
 from frs_core.observation import Observation
 
 SEAM_S = 0.3
@@ -26,7 +27,7 @@ SEAM_S = 0.3
 class DroidLimits:
     """What the arm may do."""
 
-    base: safety.Limits
+    base: Limits
     """Workspace, joint limits, largest joint step."""
     joint_speed: Float[np.ndarray, " 7"] = field(default_factory=kinematics.DQ_MAX.copy)
     """rad/s."""

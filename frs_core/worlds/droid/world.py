@@ -21,9 +21,10 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from frs_core import kinematics, safety
+from frs_core import kinematics
 from frs_core.actions import ActionKind
 from frs_core.errors import CameraStale, ConfigError, ShapeMismatch, StaleAct, WorldError, unknown_name
+from frs_core.limits import Limits
 from frs_core.observation import CameraFrame, Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.droid.calibration import OLD_S, calibration_of
@@ -63,6 +64,8 @@ class DroidConfig:
     workspace_low: tuple[float, float, float] = (0.2, -0.45, 0.0)
     workspace_high: tuple[float, float, float] = (0.8, 0.45, 0.8)
     """Box the fingertips may not leave, base frame, metres. Set the floor to your table."""
+    table_height: float | None = None
+    """Height of the table in the base frame, metres, so that a candidate that would hit it is marked; None = not known."""
     joint_margin: float = 0.08
     """rad kept from the joint limits."""
     speed: float = 0.9
@@ -266,20 +269,21 @@ class DroidWorld(World):
                 raise
             # A robot computer that was restarted has no controller yet; launching it moves nothing.
             self._ask("begin", timeout_s=settings.reset_timeout_s)
+        base = Limits(
+            np.array(settings.workspace_low),
+            np.array(settings.workspace_high),
+            table_height=settings.table_height,
+            joint_low=np.array(facts["joint_low"]),
+            joint_high=np.array(facts["joint_high"]),
+            joint_margin=settings.joint_margin,
+        )
         self.spec = WorldSpec(
             name="droid",
             cameras=tuple(facts["cameras"]),
             control_hz=float(facts["control_hz"]),
             tasks=(),
-            workspace_low=np.array(settings.workspace_low),
-            workspace_high=np.array(settings.workspace_high),
+            limits=base,
             is_simulated=False,
-        )
-        base = replace(
-            safety.Limits.of(self.spec),
-            joint_low=np.array(facts["joint_low"]),
-            joint_high=np.array(facts["joint_high"]),
-            joint_margin=settings.joint_margin,
         )
         self._limits = DroidLimits(
             base,

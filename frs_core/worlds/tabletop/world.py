@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frs_core.actions import ActionKind
+from frs_core.limits import Limits
 from frs_core.observation import CameraFrame, Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.tabletop.cameras import Cameras
@@ -14,6 +15,8 @@ from frs_core.worlds.tabletop.sim import WORKSPACE_HIGH, WORKSPACE_LOW, Tabletop
 from frs_core.worlds.tabletop.tasks import TASKS
 
 CONTROL_HZ = 15.0
+TABLE_HEIGHT = 0.0
+"""Metres: the base stands on the table."""
 
 
 class TabletopWorld(World):
@@ -40,8 +43,7 @@ class TabletopWorld(World):
             cameras=cameras,
             control_hz=CONTROL_HZ,
             tasks=tuple(TASKS),
-            workspace_low=WORKSPACE_LOW,
-            workspace_high=WORKSPACE_HIGH,
+            limits=Limits(WORKSPACE_LOW, WORKSPACE_HIGH, table_height=TABLE_HEIGHT),
             is_simulated=True,
         )
 

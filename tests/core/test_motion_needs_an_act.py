@@ -129,6 +129,49 @@ class Motion(RuleBasedStateMachine):
         self.chain.engine.tick()
         self.look()
 
+    def ready_to_start(self) -> bool:
+        """World and policy are there, and no episode runs."""
+        self.heal()
+        if self.chain.engine.phase is Phase.FAULT:
+            self.reconnect()
+            self.everybody_works(6)
+        if self.chain.engine.episode is not None:
+            self.end(Outcome.DISCARDED)
+            self.everybody_works(2)
+        return self.chain.engine.episode is None
+
+    @rule(reason=st.sampled_from(HOLDS), turns=st.integers(0, 2), is_read_first=st.booleans())
+    def hold_while_the_scene_is_set(self, reason: HoldReason, turns: int, is_read_first: bool) -> None:
+        if not self.ready_to_start():
+            return
+        self.start("reach_left", 2)
+        self.session_works()
+        self.world_works(turns)
+        self.hold(reason)
+        if is_read_first:
+            self.session_works()
+        self.everybody_works(6)
+
+    @rule(seconds=st.sampled_from([31.0, 40.0]))
+    def a_scene_takes_too_long(self, seconds: float) -> None:
+        if not self.ready_to_start():
+            return
+        self.start("reach_up", 3)
+        self.session_works()
+        self.time_passes(seconds)
+        self.session_works()
+        self.world_works(3)
+
+    @rule(label=st.sampled_from(LABELS[:3]), turns=st.integers(1, 3), reason=st.sampled_from(HOLDS))
+    def hold_resume_hold_while_a_chunk_ends(self, label: str, turns: int, reason: HoldReason) -> None:
+        self.drive(label, turns)
+        self.hold(HoldReason.OPERATOR)
+        self.session_works()
+        self.resume()
+        self.session_works()
+        self.hold(reason)
+        self.everybody_works(6)
+
     @rule(outcome=st.sampled_from(Outcome))
     def end(self, outcome: Outcome) -> None:
         self.act(ev.EndEpisode(outcome))

@@ -24,6 +24,7 @@ def demo(
     max_chunks: int = 40,
     workers: int | None = None,
     films: bool = True,
+    seed: int = 0,
 ) -> int:
     """Play the whole story without a window: steer ten successes, train, compare on fresh scenes, write one page.
 
@@ -39,6 +40,7 @@ def demo(
         max_chunks: Give up an attempt after so many chunks.
         workers: Processes for the comparison; default one per core.
         films: Film the first scene under every method.
+        seed: Which line of chance, 0 to 20: other scenes to steer, another training, other fresh scenes.
     """
     page = console()
     spec = DemoSpec(
@@ -50,6 +52,7 @@ def demo(
         max_chunks=max_chunks,
         workers=workers or os.cpu_count() or 1,
         films=films,
+        seed=seed,
     )
     run_demo(spec, lambda text: page.print(text, soft_wrap=True, highlight=False))
     return 0

@@ -7,7 +7,9 @@ Example: `frs collect mug_on_plate`, `frs train dsbc --task mug_on_plate`,
 """
 
 import json
+import math
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -17,18 +19,27 @@ from rich.markdown import Markdown
 
 from frs_core import paths
 from frs_core.commands.printing import console, mark
+from frs_core.errors import ConfigError
+from frs_core.evaluation import draw_tables
 from frs_core.evaluation.collect import collect_demonstrations, collect_steered, store_at
-from frs_core.evaluation.methods import find_method
+from frs_core.evaluation.draw_plots import forecast_against_outcome, success_of_draws
+from frs_core.evaluation.draws import draws
+from frs_core.evaluation.methods import find_method, with_episodes
 from frs_core.evaluation.plots import save_figure, success_bars, success_by_episodes
+from frs_core.evaluation.pool import Pool
+from frs_core.evaluation.reliability import reliability
+from frs_core.evaluation.repeats import RepeatSpec, Stage, run_repeats
 from frs_core.evaluation.results import Result, latest, read_results
 from frs_core.evaluation.rollout import RolloutSettings
 from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
 from frs_core.evaluation.setup import SetupSpec, open_bench
-from frs_core.evaluation.tables import as_json, markdown
+from frs_core.evaluation.tables import ALL, as_json, markdown
 from frs_core.evaluation.worker import WorkerJob
 from frs_core.registry import plain_options
 
 Task = Annotated[str, tyro.conf.Positional]
+FIRST_SEED = 100_000
+"""First scene of tests."""
 Folder = Annotated[Path, tyro.conf.Positional]
 
 
@@ -37,7 +48,7 @@ def evaluate(
     methods: tuple[str, ...] = ("base", "frs"),
     tasks: tuple[str, ...],
     seeds: int = 50,
-    first_seed: int = 100_000,
+    first_seed: int = FIRST_SEED,
     out: Path | None = None,
     learned: Path | None = None,
     world: str = "tabletop",
@@ -45,6 +56,7 @@ def evaluate(
     policy: str = "tabletop",
     action_space: str = "",
     operator: str = "",
+    demonstrator: str = "",
     max_chunks: int = 40,
     perturb_m: float = 0.0,
     workers: int | None = None,
@@ -52,59 +64,101 @@ def evaluate(
     film_seeds: tuple[int, ...] = (),
     ray: bool = False,
     ray_address: str | None = None,
+    repeats: int = 0,
+    train_seeds: int = 1,
+    episodes: tuple[int, ...] = (),
+    first_set: int = 1,
 ) -> int:
     """Compare methods over tasks and scenes in parallel, with Wilson intervals; run it again to resume.
 
     Methods: base, direct, partial-noising, sample-and-rank, flow-control, frs-plain (paper's settings), frs (calibrated),
     dsbc, offline-dsbc, bc-gaussian, bc-flow; learned ones also by number of episodes, such as dsbc@3.
 
+    With --repeats, everything that learns is judged over many sets of episodes and training seeds, each on fresh scenes:
+    sets are collected (steered by the scripted operator), policies trained and judged as needed, and the table tells the
+    spread. Ten sets at four tasks take hours; progress is told.
+
     Args:
         methods: What to compare.
         tasks: Task names of the world.
-        seeds: Scenes per method and task.
+        seeds: Scenes per method and task; with --repeats, also per set and training seed.
         first_seed: Scenes are numbered from here; the default is kept for tests only, use another while developing.
-        out: Folder for results.jsonl, table.md, table.json and plots; default <data>/evaluations/<world>.
+        out: Folder for results.jsonl, table.md, table.json and plots; default <data>/evaluations/<world>, with --repeats
+            <data>/evaluations/<world>-repeats.
         learned: Root of trained policies; default <data>/learned.
         world: Where to act.
         world_options: Options of the world as key value pairs; tabletop: setting -1 draws every scene afresh.
         policy: The generalist.
         action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints; default its own.
         operator: Your own scripted operator, module:Class; default the world's.
+        demonstrator: Your own demonstrator, module:function; default the world's; for offline-dsbc with --repeats.
         max_chunks: Give up after so many chunks.
         perturb_m: Drive the tool off its start by so many metres first.
-        workers: Processes on this machine, or Ray workers; default one per core.
+        workers: Processes on this machine, or Ray workers; default one per core, with --repeats at most two.
         films: Folder for films of the rollouts.
         film_seeds: Film these scenes only; default all.
         ray: Run on a Ray cluster instead of processes (needs the extra 'ray').
         ray_address: Address of a running cluster; default one on this machine.
+        repeats: Sets of episodes to collect per task; 0 = judge what lies in --learned.
+        train_seeds: Trainings per set.
+        episodes: Steered successes that learners see, for each number a row (10 3 5); default 10.
+        first_set: Number of the first set; sets and their scenes are functions of it (docs/learning.md).
     """
-    out = out or paths.data() / "evaluations" / world
-    job = WorkerJob(
-        setup=SetupSpec(
-            world=world,
-            world_options=plain_options(world_options),
-            policy=policy,
-            operator=operator,
-            action_space=action_space,
-        ).to_json(),
-        rollout={"max_chunks": max_chunks, "perturb_m": perturb_m},
-        learned=str(learned or paths.data() / "learned"),
-        films=str(films) if films else "",
-        film_seeds=film_seeds or None,
-    )
-    spec = EvalSpec(methods, tasks, tuple(range(first_seed, first_seed + seeds)), job)
-    count = workers or os.cpu_count() or 1
-    pool = None
     for name in methods:
         find_method(name)
-    if ray:
-        from frs_core.evaluation.ray_pool import RayPool
+    cores = os.cpu_count() or 1
+    count = workers or (min(2, cores) if repeats else cores)
+    out = out or paths.data() / "evaluations" / (f"{world}-repeats" if repeats else world)
+    setup = SetupSpec(
+        world=world,
+        world_options=plain_options(world_options),
+        policy=policy,
+        operator=operator,
+        demonstrator=demonstrator,
+        action_space=action_space,
+    ).to_json()
+    spec: EvalSpec | RepeatSpec
+    if repeats:
+        _refuse_with_repeats({"first-seed": first_seed != FIRST_SEED, "learned": learned, "films": films})
+        spec = RepeatSpec(
+            methods=with_episodes(methods, episodes),
+            tasks=tasks,
+            draws=draws(repeats, train_seeds, first_set=first_set),
+            scenes=seeds,
+            out=out,
+            setup=setup,
+            max_chunks=max_chunks,
+            perturb_m=perturb_m,
+        )
+    else:
+        _refuse_without_repeats({"train-seeds": train_seeds != 1, "episodes": episodes, "first-set": first_set != 1})
+        job = WorkerJob(
+            setup=setup,
+            rollout={"max_chunks": max_chunks, "perturb_m": perturb_m},
+            learned=str(learned or paths.data() / "learned"),
+            films=str(films) if films else "",
+            film_seeds=film_seeds or None,
+        )
+        spec = EvalSpec(methods, tasks, tuple(range(first_seed, first_seed + seeds)), job)
+    pool = _ray_pool(spec.job, count, ray_address) if ray else None
+    return _run(spec, out, count, pool)
 
-        pool = RayPool(job, workers=count, address=ray_address)
+
+def _run(spec: EvalSpec | RepeatSpec, out: Path, workers: int, pool: Pool | None) -> int:
+    """Run an evaluation, write and show its table; 1 when an episode could not be run."""
     page = console()
-    results = run_evaluation(spec, out / "results.jsonl", workers=count, pool=pool, on_progress=_teller(page))
+    if isinstance(spec, RepeatSpec):
+        results = run_repeats(spec, workers=workers, pool=pool, on_stage=_stage_teller(page))
+    else:
+        results = run_evaluation(spec, out / "results.jsonl", workers=workers, pool=pool, on_progress=_teller(page))
     _write(results, out, page)
     return 1 if any(r.error for r in results) else 0
+
+
+def _ray_pool(job: WorkerJob, workers: int, address: str | None) -> Pool:
+    from frs_core.evaluation.ray_pool import RayPool
+
+    return RayPool(job, workers=workers, address=address)
 
 
 def show(folder: Folder) -> int:
@@ -207,7 +261,55 @@ def _teller(page: Console):
     return tell
 
 
+def _refuse_with_repeats(given: dict[str, object]) -> None:
+    for name in (name for name, value in given.items() if value):
+        raise ConfigError(
+            f"--{name} does not go with --repeats, which makes its own sets, policies and scenes. Leave it out; other "
+            f"sets are chosen with --first-set."
+        )
+
+
+def _refuse_without_repeats(given: dict[str, object]) -> None:
+    for name in (name for name, value in given.items() if value):
+        raise ConfigError(f"--{name} belongs to --repeats. Say how many sets of episodes: --repeats 10.")
+
+
+def _stage_teller(page: Console):
+    """Return a callback that tells every minute, the ends of stages, and every error."""
+    said_s, stage_name = -math.inf, ""
+
+    def tell(stage: Stage) -> None:
+        nonlocal said_s, stage_name
+        result = stage.last
+        if result is not None and result.error:
+            where = f"{result.method}, {result.task}, set {result.episode_set}, scene {result.seed}"
+            page.print(mark(f"{where}: {result.error}", "red"))
+        if stage.name != stage_name or stage.done == stage.total or time.monotonic() - said_s >= 60.0:
+            said_s, stage_name = time.monotonic(), stage.name
+            page.print(f"{stage.done} of {stage.total} {stage.name}, {stage.seconds_left / 60:.1f} min left")
+
+    return tell
+
+
+def _write_draws(results: list[Result], out: Path, page: Console) -> None:
+    table = draw_tables.markdown(results)
+    (out / "table.md").write_text(table, encoding="utf-8")
+    text = json.dumps(draw_tables.as_json(results), indent=2, allow_nan=False)
+    (out / "table.json").write_text(text + "\n", encoding="utf-8")
+    rows, several = draw_tables.rows(results), len({r.task for r in results}) > 1
+    pooled = [row for row in rows if row.task == ALL or not several]
+    save_figure(success_of_draws(pooled), out / "success.png")
+    told = reliability(results)
+    if told is not None:
+        save_figure(forecast_against_outcome(told), out / "reliability.png")
+    page.print(Markdown(table))
+    page.print(f"Table, plot and results in '{out}'", soft_wrap=True)
+
+
 def _write(results: list[Result], out: Path, page: Console) -> None:
+    if draw_tables.has_draws(results):
+        _write_draws(results, out, page)
+        return
     table = markdown(results)
     (out / "table.md").write_text(table, encoding="utf-8")
     (out / "table.json").write_text(json.dumps(as_json(results), indent=2) + "\n", encoding="utf-8")

@@ -6,10 +6,11 @@ Example on two cores: 10 steered successes, three trainings, 4 methods x 10 fres
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from frs_core.episodes import Episode, EpisodeStore
+from frs_core.errors import ConfigError
 from frs_core.evaluation.collect import Collected, collect_steered, store_at
 from frs_core.evaluation.film import side_by_side
 from frs_core.evaluation.plots import success_bars
@@ -29,6 +30,10 @@ METHODS = ("base", "frs", "dsbc", "bc-gaussian")
 LEARNED = {"dsbc": TrainKind.DSBC, "bc-gaussian": TrainKind.BC_GAUSSIAN}
 FIRST_SEED, FRESH_SEED = 20_000, 30_000
 """Scenes of the steered episodes and of the comparison; disjoint from those of demonstrations, development and tests."""
+SEED_STEP = 100_000_000
+"""What one more in `DemoSpec.seed` adds to both; everything else on scenes lies below it."""
+LARGEST_SEED = 20
+"""Scenes stay below 2^31."""
 
 Say = Callable[[str], None]
 
@@ -47,9 +52,25 @@ class DemoSpec:
     """Fresh scenes per method."""
     max_chunks: int = 40
     workers: int = 2
+    seed: int = 0
+    """Which line of chance: other scenes to steer, another training seed, other fresh scenes."""
     dsbc: DsbcSettings | None = None
     bc: BcSettings | None = None
     films: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise ConfigError(f"--seed is {self.seed}, needs 0 to {LARGEST_SEED}.")
+
+    @property
+    def first_steered(self) -> int:
+        """Scene of the first attempt at steering."""
+        return FIRST_SEED + SEED_STEP * self.seed
+
+    @property
+    def first_fresh(self) -> int:
+        """First scene of the comparison."""
+        return FRESH_SEED + SEED_STEP * self.seed
 
 
 def run_demo(spec: DemoSpec, say: Say) -> Path:
@@ -82,7 +103,7 @@ def _steer(spec: DemoSpec, store: EpisodeStore, say: Say) -> tuple[Collected, st
             store,
             task=spec.task,
             count=spec.episodes,
-            first_seed=FIRST_SEED,
+            first_seed=spec.first_steered,
             settings=RolloutSettings(max_chunks=spec.max_chunks),
             step_images=False,
             on_episode=lambda good, tries, _: say(f"  {good} of {spec.episodes} after {tries} attempts"),
@@ -94,6 +115,7 @@ def _steer(spec: DemoSpec, store: EpisodeStore, say: Say) -> tuple[Collected, st
 
 def _train(spec: DemoSpec, store: EpisodeStore, fingerprint: str, say: Say) -> dict[str, TrainResult]:
     trained: dict[str, TrainResult] = {}
+    dsbc, bc = spec.dsbc or DsbcSettings(), spec.bc or BcSettings()
     for method, kind in LEARNED.items():
         job = TrainJob(
             TrainRequest(
@@ -103,8 +125,8 @@ def _train(spec: DemoSpec, store: EpisodeStore, fingerprint: str, say: Say) -> d
                 task=spec.task,
                 out=_learned(spec) / spec.task / method,
                 fingerprint=fingerprint,
-                dsbc=spec.dsbc or DsbcSettings(),
-                bc=spec.bc or BcSettings(),
+                dsbc=replace(dsbc, fit=replace(dsbc.fit, seed=spec.seed)),
+                bc=replace(bc, fit=replace(bc.fit, seed=spec.seed)),
             )
         )
         job.start()
@@ -119,7 +141,7 @@ def _train(spec: DemoSpec, store: EpisodeStore, fingerprint: str, say: Say) -> d
 
 def _compare(spec: DemoSpec, say: Say) -> list[Result]:
     say(f"Comparing {', '.join(title(m) for m in METHODS)} on {spec.trials} fresh scenes each")
-    seeds = tuple(range(FRESH_SEED, FRESH_SEED + spec.trials))
+    seeds = tuple(range(spec.first_fresh, spec.first_fresh + spec.trials))
     job = WorkerJob(
         setup=spec.setup.to_json(),
         rollout={"max_chunks": spec.max_chunks},
@@ -150,12 +172,14 @@ def _report(
     lead = (
         f"Alone, the generalist does '{spec.task}' in {words['base']} of fresh scenes. Steered with one coarse direction per "
         f"chunk it succeeds in {words['frs']}. A noise policy (DSBC) trained for {trained['dsbc'].seconds:.0f} s on "
-        f"{spec.episodes} of those steered episodes reaches {words['dsbc']} with nobody steering."
+        f"{spec.episodes} of those steered episodes reaches {words['dsbc']} with nobody steering. This is one set of "
+        f"episodes and one training: the intervals speak of scenes alone. Other sets do better or worse; "
+        f"`frs demo --seed {spec.seed + 1}` plays another."
     )
     films = [
-        film(path, f"{title(method)}, scene {FRESH_SEED}: {_outcome(results, method)}")
+        film(path, f"{title(method)}, scene {spec.first_fresh}: {_outcome(results, method, spec.first_fresh)}")
         for method in METHODS
-        if (path := _films(spec) / f"{spec.task}_{method}_{FRESH_SEED}.mp4").is_file()
+        if (path := _films(spec) / f"{spec.task}_{method}_{spec.first_fresh}.mp4").is_file()
     ]
     sections = (
         Section(
@@ -177,7 +201,7 @@ def _report(
         Section(
             "Make this page again",
             text=(f"The whole demo took {seconds:.0f} s with {spec.workers} workers.",),
-            command=f"frs demo --task {spec.task} --episodes {spec.episodes} --trials {spec.trials}",
+            command=f"frs demo --task {spec.task} --episodes {spec.episodes} --trials {spec.trials} --seed {spec.seed}",
         ),
     )
     return write_report(spec.out / "report.html", "Steer, record, learn: the whole story", lead, sections)
@@ -222,9 +246,9 @@ def _cards(trained: dict[str, TrainResult]) -> tuple[tuple[str, ...], ...]:
     return (head, *rows)
 
 
-def _outcome(results: list[Result], method: str) -> str:
+def _outcome(results: list[Result], method: str, scene: int) -> str:
     for result in results:
-        if (result.method, result.seed) == (method, FRESH_SEED):
+        if (result.method, result.seed) == (method, scene):
             return f"success after {result.steps} steps" if result.success else "not done in time"
     return "not run"
 

@@ -9,9 +9,8 @@ Example: METHODS["frs"] steers with the policy's calibrated plan, METHODS["frs-p
 
 import enum
 from dataclasses import dataclass
-from pathlib import Path
 
-from frs_core.errors import unknown_name
+from frs_core.errors import ConfigError, unknown_name
 from frs_core.steering import Method, SteeringPlan
 
 
@@ -57,6 +56,8 @@ _TABLE = (
 )
 METHODS = {spec.name: spec for spec in _TABLE}
 """Name -> method, in the order of tables."""
+STEERED_EPISODES = 10
+"""Steered successes behind a plain name such as `dsbc`."""
 
 
 def find_method(name: str) -> MethodSpec:
@@ -74,6 +75,44 @@ def find_method(name: str) -> MethodSpec:
     return MethodSpec(name, f"{spec.title}, {variant} episodes", spec.actor, spec.plan, f"{spec.learned}@{variant}")
 
 
-def learned_folder(spec: MethodSpec, root: Path, task: str) -> Path:
-    """Return where a method's trained policy for a task is."""
-    return root / task / spec.learned
+@dataclass(frozen=True, slots=True)
+class LearnsFrom:
+    """What a learned method is trained on."""
+
+    episodes: int
+    demonstrations: bool
+    """Plain demonstrations; otherwise steered successes."""
+
+
+def learns_from(method: MethodSpec) -> LearnsFrom | None:
+    """Return what a method learns from: ten steered successes or twenty demonstrations, or as many as its variant says.
+
+    Raises:
+        ConfigError: a variant that is no number of episodes.
+    """
+    if not method.learned:
+        return None
+    base, _, variant = method.name.partition("@")
+    if variant and not (variant.isdigit() and int(variant) > 0):
+        raise ConfigError(f"'{method.name}' does not say how many episodes. Write {base}@3, for three.")
+    demonstrations = base == "offline-dsbc"
+    return LearnsFrom(int(variant) if variant else 20 if demonstrations else STEERED_EPISODES, demonstrations)
+
+
+def with_episodes(methods: tuple[str, ...], episodes: tuple[int, ...]) -> tuple[str, ...]:
+    """Return the methods with a variant for each number of steered episodes; ten is the plain name.
+
+    Args:
+        methods: plain names and variants; a variant stays as it is.
+        episodes: how many the learners of steered episodes see; empty = as the names say.
+    Raises:
+        ConfigError: a number of episodes below 1.
+    """
+    if any(n < 1 for n in episodes):
+        raise ConfigError(f"--episodes is {' '.join(map(str, episodes))}, needs numbers >= 1. The usual one is 10.")
+    out: list[str] = []
+    for name in methods:
+        need = learns_from(find_method(name))
+        varies = bool(episodes) and need is not None and not need.demonstrations and "@" not in name
+        out += [name if n == STEERED_EPISODES else f"{name}@{n}" for n in episodes] if varies else [name]
+    return tuple(dict.fromkeys(out))

@@ -35,7 +35,7 @@ def success_bars(results: Iterable[Result], *, subtitle: str = "") -> Figure:
     for x, rate in enumerate(pooled):
         low, high = rate.interval
         share = 0.0 if rate.trials == 0 else rate.share
-        axes.bar(x, 100 * share, width=0.68, color=_colour(rate.method), zorder=2)
+        axes.bar(x, 100 * share, width=0.68, color=colour(rate.method), zorder=2)
         axes.vlines(x, 100 * low, 100 * high, color="black", linewidth=1.4, zorder=4)
         axes.annotate(f"{100 * share:.0f}", (x, 103), ha="center", fontsize=10, fontweight="bold")
         dots = [r for r in given if r.method == rate.method and r.task != ALL and r.trials]
@@ -43,7 +43,7 @@ def success_bars(results: Iterable[Result], *, subtitle: str = "") -> Figure:
         axes.scatter(
             offsets, [100 * r.share for r in dots], s=12, facecolor="white", edgecolor="black", linewidth=0.7, zorder=3
         )
-    axes.set_xticks(range(len(pooled)), [_wrapped(title(r.method)) for r in pooled], fontsize=8)
+    axes.set_xticks(range(len(pooled)), [wrapped(title(r.method)) for r in pooled], fontsize=8)
     axes.set_ylim(0, 111)
     axes.set_yticks(range(0, 101, 20))
     axes.set_ylabel("Success, %")
@@ -77,14 +77,15 @@ def success_by_episodes(results: Iterable[Result], *, full: int, subtitle: str =
             [100 * (r.share - r.interval[0]) for _, r in points],
             [100 * (r.interval[1] - r.share) for _, r in points],
         ]
-        marker = _MARKERS.get(name, "o")
-        axes.errorbar(counts, shares, yerr=errors, marker=marker, color=_colour(name), capsize=3, label=title(name))
+        axes.errorbar(
+            counts, shares, yerr=errors, marker=marker(name), color=colour(name), capsize=3, label=title(name)
+        )
     for rate in pooled:
         if rate.method in ("base", "frs"):
-            axes.axhline(100 * rate.share, color=_colour(rate.method), linestyle="--", linewidth=1)
+            axes.axhline(100 * rate.share, color=colour(rate.method), linestyle="--", linewidth=1)
             axes.annotate(
                 title(rate.method), (1.0, 100 * rate.share), (-2, 2), xycoords=("axes fraction", "data"),
-                textcoords="offset points", ha="right", fontsize=8, color=_colour(rate.method),
+                textcoords="offset points", ha="right", fontsize=8, color=colour(rate.method),
             )  # fmt: skip
     axes.set_xlabel("Episodes to learn from")
     axes.set_ylabel("Success, %")
@@ -107,7 +108,8 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _colour(method: str) -> str:
+def colour(method: str) -> str:
+    """Return a method's colour."""
     return _COLOURS.get(method.partition("@")[0], _PURPLE)
 
 
@@ -116,7 +118,13 @@ def _heading(text: str, trials: Sequence[int], subtitle: str) -> str:
     return f"{text} ({counts}, 95 % Wilson interval)" + (f"\n{subtitle}" if subtitle else "")
 
 
-def _wrapped(text: str, *, most: int = 12) -> str:
+def marker(method: str) -> str:
+    """Return a learner's marker."""
+    return _MARKERS.get(method.partition("@")[0], "o")
+
+
+def wrapped(text: str, *, most: int = 12) -> str:
+    """Return words in lines of about `most` characters, for a tick label."""
     lines = [""]
     for word in text.split():
         if lines[-1] and len(lines[-1]) + len(word) >= most:

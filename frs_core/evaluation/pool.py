@@ -86,7 +86,7 @@ class ProcessPool:
                 if tries[cell] < 2:
                     waiting.append(cell)
                 else:
-                    yield Result(cell.method, cell.task, cell.seed, False, error=why)
+                    yield Result.failed(cell, why)
 
     def close(self) -> None:
         """End all workers; safe to call twice."""

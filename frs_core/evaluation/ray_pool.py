@@ -97,7 +97,7 @@ class RayPool:
                     if tries[cell] < 2:
                         waiting.append(cell)
                         continue
-                    result = Result(cell.method, cell.task, cell.seed, False, error=why)
+                    result = Result.failed(cell, why)
                 else:
                     idle.append(actor)
                 yield result

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from frs_core.errors import ConfigError, FingerprintMismatch
+from frs_core.evaluation.draws import Draw
 from frs_core.foreign import MALFORMED, parse_json, read_bytes
 
 FORMAT = "frs-eval"
@@ -30,6 +31,14 @@ class Cell:
     method: str
     task: str
     seed: int
+    episode_set: int = 0
+    """Set of episodes that the learner saw; 0 = no set of its own (see `draws`)."""
+    train_seed: int = 0
+
+    @property
+    def draw(self) -> Draw:
+        """Which training it is an episode of."""
+        return Draw(self.episode_set, self.train_seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +57,28 @@ class Result:
     """First characters of the trained policy's weights hash; empty when nothing was trained."""
     error: str = ""
     """Why the episode could not be run; such a result is not counted, and tried again on resume."""
+    episode_set: int = 0
+    train_seed: int = 0
+    forecast: float | None = None
+    """Success that the trained policy's card expects, 0..1; None where it says nothing."""
+
+    @classmethod
+    def failed(cls, cell: Cell, why: str) -> "Result":
+        """Return the result of an episode that could not be run."""
+        return cls(
+            cell.method,
+            cell.task,
+            cell.seed,
+            False,
+            error=why,
+            episode_set=cell.episode_set,
+            train_seed=cell.train_seed,
+        )
 
     @property
     def cell(self) -> Cell:
         """What was run."""
-        return Cell(self.method, self.task, self.seed)
+        return Cell(self.method, self.task, self.seed, self.episode_set, self.train_seed)
 
 
 class ResultFile:
@@ -130,6 +156,19 @@ def read_results(path: Path) -> tuple[dict[str, Any], list[Result], int]:
         except (TypeError, ValueError) as error:
             raise ConfigError(f"'{path}' is damaged in line {number}: {error}. Remove that line and resume.") from error
     return header, results, len(whole)
+
+
+def check_conditions(path: Path, conditions: Mapping[str, Any]) -> str:
+    """Return the policy's fingerprint of a file that was made under these conditions; empty without a file.
+
+    Raises:
+        ConfigError: made under other conditions, or not one of ours.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return ""
+    found = read_results(path)[0]
+    _check_header(found, {**found, "conditions": json.loads(json.dumps(conditions))}, path)
+    return found["policy_fingerprint"]
 
 
 def latest(results: Iterable[Result]) -> list[Result]:

@@ -10,13 +10,32 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from frs_core.errors import WeightsMissing
+from frs_core.evaluation.draws import Draw
 from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.pool import Pool, ProcessPool
 from frs_core.evaluation.results import Cell, Result, ResultFile
 from frs_core.evaluation.trained import trained_hash, trained_path
 from frs_core.evaluation.worker import WorkerJob
+
+
+class Evaluation(Protocol):
+    """Which episodes to run, with what, and under which conditions."""
+
+    @property
+    def job(self) -> WorkerJob:
+        """World, policy, limits, trained policies."""
+        ...
+
+    def cells(self) -> list[Cell]:
+        """Return all episodes, in the order they are run."""
+        ...
+
+    def conditions(self) -> dict[str, Any]:
+        """Return what must be equal for results to be comparable."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +52,7 @@ class EvalSpec:
         """Return all episodes, seed outermost."""
         return [Cell(m, t, s) for s in self.seeds for t in self.tasks for m in self.methods]
 
-    def conditions(self) -> dict[str, object]:
+    def conditions(self) -> dict[str, Any]:
         """Return what must be equal for results to be comparable."""
         return {"setup": self.job.setup, "rollout": self.job.rollout}
 
@@ -51,7 +70,7 @@ class EvalProgress:
 
 
 def run_evaluation(
-    spec: EvalSpec,
+    spec: Evaluation,
     out: Path,
     *,
     workers: int = 1,
@@ -72,13 +91,13 @@ def run_evaluation(
         FingerprintMismatch: a file made with another generalist.
         FrsError: world or policy cannot be loaded.
     """
-    trained = _trained(spec)
+    cells = spec.cells()
+    trained = _trained(cells, spec.job.learned)
     pool = pool or ProcessPool(spec.job, workers=workers)
     try:
         file = ResultFile(out, spec.conditions(), pool.ready().policy_fingerprint)
         try:
-            cells = spec.cells()
-            missing = [c for c in cells if not _is_done(file.results.get(c), trained[c.method, c.task])]
+            missing = [c for c in cells if not _is_done(file.results.get(c), trained[c.method, c.task, c.draw])]
             reused, began = len(cells) - len(missing), time.monotonic()
             for number, result in enumerate(pool.run(missing), start=1):
                 file.add(result)
@@ -93,18 +112,17 @@ def run_evaluation(
         pool.close()
 
 
-def _trained(spec: EvalSpec) -> dict[tuple[str, str], str]:
-    """Return the hash of the trained policy of every (method, task); empty for methods that learn nothing."""
-    hashes: dict[tuple[str, str], str] = {}
-    for name in spec.methods:
-        for task in spec.tasks:
-            folder = trained_path(find_method(name), spec.job.learned, task)
-            hashes[name, task] = trained_hash(folder)
-            if folder is not None and not hashes[name, task]:
-                raise WeightsMissing(
-                    f"Method '{name}' has no trained policy for task '{task}': nothing at '{folder}'. Train it, or leave "
-                    f"the method out."
-                )
+def _trained(cells: list[Cell], learned: str) -> dict[tuple[str, str, Draw], str]:
+    """Return the hash of the trained policy of every (method, task, draw); empty for methods that learn nothing."""
+    hashes: dict[tuple[str, str, Draw], str] = {}
+    for name, task, draw in dict.fromkeys((c.method, c.task, c.draw) for c in cells):
+        folder = trained_path(find_method(name), learned, task, draw)
+        hashes[name, task, draw] = trained_hash(folder)
+        if folder is not None and not hashes[name, task, draw]:
+            raise WeightsMissing(
+                f"Method '{name}' has no trained policy for task '{task}': nothing at '{folder}'. Train it, or leave "
+                f"the method out."
+            )
     return hashes
 
 

@@ -60,7 +60,7 @@ class Rate:
 def rates(results: Iterable[Result]) -> list[Rate]:
     """Return the rate of every method on every task and on all tasks, in the order of the method table."""
     given = list(results)
-    methods = sorted({r.method for r in given}, key=_method_order)
+    methods = in_order(r.method for r in given)
     tasks = list(dict.fromkeys(r.task for r in given))
     out: list[Rate] = []
     for method in methods:
@@ -113,6 +113,11 @@ def episodes_of(method: str, *, default: int) -> int | None:
     if not METHODS[base].learned:
         return None
     return int(variant) if variant.isdigit() else default
+
+
+def in_order(methods: Iterable[str]) -> list[str]:
+    """Return different methods in the order of the method table, variants by number of episodes."""
+    return sorted(set(methods), key=_method_order)
 
 
 def _method_order(name: str) -> tuple[int, int, str]:

@@ -1,18 +1,26 @@
 """Where trained policies of an evaluation are, and which ones they were. Free of torch."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from frs_core.errors import ConfigError
+from frs_core.evaluation.draws import Draw
 from frs_core.learning.story import STORY, read_story
 
 if TYPE_CHECKING:
     from frs_core.evaluation.methods import MethodSpec
 
+_ONLY = Draw(0)
 
-def trained_path(method: "MethodSpec", root: str, task: str) -> Path | None:
+
+def trained_path(method: "MethodSpec", root: str, task: str, draw: Draw = _ONLY) -> Path | None:
     """Return the folder of a method's trained policy for a task; None for methods that learn nothing.
 
+    Args:
+        method: row of the comparison.
+        root: of trained policies.
+        task: task name.
+        draw: which of several trainings.
     Raises:
         ConfigError: it is needed, but no root was given.
     """
@@ -20,7 +28,7 @@ def trained_path(method: "MethodSpec", root: str, task: str) -> Path | None:
         return None
     if not root:
         raise ConfigError(f"Method '{method.name}' needs a trained policy. Say where with --learned FOLDER.")
-    return Path(root) / task / method.learned
+    return Path(root) / draw.folder / task / method.learned
 
 
 def trained_hash(folder: Path | None) -> str:
@@ -28,3 +36,20 @@ def trained_hash(folder: Path | None) -> str:
     if folder is None or not (folder / STORY).is_file():
         return ""
     return read_story(folder).weights_sha256[:12]
+
+
+def forecast(folder: Path | None) -> float | None:
+    """Return the success that a trained policy's card expects, 0..1; None where it says nothing.
+
+    Raises:
+        ConfigError: it expects what no success rate can be.
+    """
+    if folder is None or not (folder / STORY).is_file():
+        return None
+    card: Any = read_story(folder).metrics.get("card")
+    value = card.get("forecast") if isinstance(card, dict) else None
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+        raise ConfigError(f"The card in '{folder}' forecasts {value!r}, expected 0..1. Train the policy again.")
+    return float(value)

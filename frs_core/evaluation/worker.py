@@ -1,8 +1,11 @@
-"""An evaluation worker: owns one world and one policy, runs the episodes it is given. Free of torch until it starts.
+"""An evaluation worker: owns one world and one policy, does the cells it is given. Free of torch until it starts.
+
+A cell is an episode to judge; for workers of other kinds of work (`prepare`), an attempt to record or a draw to train.
 
 Every worker computes on one thread, so that n workers use n cores and results do not depend on how many there are.
 """
 
+import enum
 import os
 import signal
 import traceback
@@ -12,11 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frs_core.errors import FrsError
+from frs_core.evaluation.draws import Draw
 from frs_core.evaluation.results import Cell, Result
 
 if TYPE_CHECKING:
     from frs_core.evaluation.rollout import MethodRunner
     from frs_core.evaluation.setup import Bench
+
+
+class Work(enum.Enum):
+    """What is done with a cell."""
+
+    JUDGE = "judge"
+    """Run the episode and tell how it went."""
+    RECORD = "record"
+    """Run the attempt and keep a success in the store of its set."""
+    TRAIN = "train"
+    """Train the draw's policy on the episodes of its set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,11 @@ class WorkerJob:
     """Folder for films of the episodes; empty = none."""
     film_seeds: tuple[int, ...] | None = None
     """Scenes that are filmed; None = all."""
+    work: Work = Work.JUDGE
+    sets: str = ""
+    """Root of the sets of episodes, for recording and training."""
+    learners: dict[str, Any] = field(default_factory=dict)
+    """Settings of the learners that are not the default, by 'dsbc' and 'bc', as plain values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +63,7 @@ class Ready:
 
 
 class Runner:
-    """Runs cells one after the other in the present process."""
+    """Does cells one after the other in the present process."""
 
     def __init__(self, job: WorkerJob) -> None:
         """Load world and policy.
@@ -60,7 +80,8 @@ class Runner:
         self._job = job
         self._bench: Bench = open_bench(SetupSpec(**job.setup))
         self._settings = RolloutSettings(**job.rollout)
-        self._methods: dict[tuple[str, str], tuple[MethodRunner, str]] = {}
+        self._methods: dict[tuple[str, str], tuple[MethodRunner, str, float | None]] = {}
+        self._draw: Draw | None = None
         self.ready = Ready(self._bench.policy.spec.fingerprint)
 
     def facts(self) -> Ready:
@@ -68,20 +89,32 @@ class Runner:
         return self.ready
 
     def run(self, cell: Cell) -> Result:
-        """Return how one episode went; what goes wrong in it becomes a result with an error."""
-        from frs_core.evaluation.rollout import steered_chunks
-
+        """Return how one cell went; what goes wrong in it becomes a result with an error."""
         try:
-            runner, trained = self._runner(cell)
-            film = self._film(cell)
-            outcome = runner.run(task=cell.task, seed=cell.seed, show=film.add if film else None)
-            if film:
-                film.close()
+            return self._run(cell)
         except FrsError as error:
-            return Result(cell.method, cell.task, cell.seed, False, error=str(error))
+            return Result.failed(cell, str(error))
         except Exception as error:
             where = traceback.format_exc(limit=-2).replace("\n", " | ")
-            return Result(cell.method, cell.task, cell.seed, False, error=f"{type(error).__name__}: {error} | {where}")
+            return Result.failed(cell, f"{type(error).__name__}: {error} | {where}")
+
+    def close(self) -> None:
+        """Free world and policy."""
+        self._bench.close()
+
+    def _run(self, cell: Cell) -> Result:
+        """Return how one cell went.
+
+        Raises:
+            FrsError: it could not be done.
+        """
+        from frs_core.evaluation.rollout import steered_chunks
+
+        runner, trained, expected = self._runner(cell)
+        film = self._film(cell)
+        outcome = runner.run(task=cell.task, seed=cell.seed, show=film.add if film else None)
+        if film:
+            film.close()
         return Result(
             cell.method,
             cell.task,
@@ -92,23 +125,25 @@ class Runner:
             steered_chunks=steered_chunks(outcome),
             seconds=round(outcome.seconds, 3),
             trained=trained,
+            episode_set=cell.episode_set,
+            train_seed=cell.train_seed,
+            forecast=expected,
         )
 
-    def close(self) -> None:
-        """Free world and policy."""
-        self._bench.close()
-
-    def _runner(self, cell: Cell) -> "tuple[MethodRunner, str]":
+    def _runner(self, cell: Cell) -> "tuple[MethodRunner, str, float | None]":
+        """Return what acts, which weights it has and what they are expected to reach; of one draw at a time."""
         from frs_core.evaluation.methods import find_method
         from frs_core.evaluation.rollout import MethodRunner
-        from frs_core.evaluation.trained import trained_hash, trained_path
+        from frs_core.evaluation.trained import forecast, trained_hash, trained_path
 
+        if cell.draw != self._draw:
+            self._methods, self._draw = {}, cell.draw
         key = (cell.method, cell.task)
         if key not in self._methods:
             method = find_method(cell.method)
-            folder = trained_path(method, self._job.learned, cell.task)
+            folder = trained_path(method, self._job.learned, cell.task, cell.draw)
             runner = MethodRunner(method, self._bench, learned=folder, settings=self._settings)
-            self._methods[key] = (runner, trained_hash(folder))
+            self._methods[key] = (runner, trained_hash(folder), forecast(folder))
         return self._methods[key]
 
     def _film(self, cell: Cell) -> "Any":
@@ -128,7 +163,7 @@ def serve(job: WorkerJob, connection: Connection) -> None:
     # Ctrl+C in a terminal reaches the whole group; the owner ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        runner = Runner(job)
+        runner = runner_of(job)
     except FrsError as error:
         connection.send(error)
         return
@@ -140,3 +175,16 @@ def serve(job: WorkerJob, connection: Connection) -> None:
         return
     finally:
         runner.close()
+
+
+def runner_of(job: WorkerJob) -> Runner:
+    """Return what does a job's kind of work.
+
+    Raises:
+        FrsError: world or policy cannot be loaded.
+    """
+    if job.work is Work.JUDGE:
+        return Runner(job)
+    from frs_core.evaluation.prepare import Recording, Training
+
+    return Recording(job) if job.work is Work.RECORD else Training(job)

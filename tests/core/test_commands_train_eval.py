@@ -9,8 +9,9 @@ from frs_core.commands import demo as demo_commands
 from frs_core.commands import eval as eval_commands
 from frs_core.commands import train as train_commands
 from frs_core.errors import ConfigError
+from frs_core.evaluation import repeats, runner
 from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings
-from tests.fakes.evaluation import TASK
+from tests.fakes.evaluation import TASK, HerePool
 
 WORLD, POLICY = "tests.fakes.world:PointWorld", "tests.fakes.policy:ToyPolicy"
 OPERATOR = "tests.fakes.operator:PointOperator"
@@ -51,6 +52,37 @@ def test_evaluation_writes_table_and_plot(
     (tmp_path / "table.md").unlink()
     assert eval_commands.show(tmp_path) == 0
     assert "Base policy" in (tmp_path / "table.md").read_text()
+
+
+def test_repeats_collect_train_judge_and_tell_the_spread(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (repeats, runner):
+        monkeypatch.setattr(module, "ProcessPool", lambda job, *, workers, cell_timeout_s=0.0: HerePool(job))
+    options = {"tasks": (TASK,), "out": tmp_path, "world": WORLD, "policy": POLICY, "operator": OPERATOR, "workers": 1}
+    code = eval_commands.evaluate(methods=("frs", "dsbc"), repeats=1, episodes=(1,), seeds=1, max_chunks=6, **options)
+    assert code == 0
+    said = capsys.readouterr().out
+    assert "1 of 1 episodes recorded" in said
+    assert "2 of 2 episodes judged" in said
+    (tmp_path / "table.md").unlink()
+    assert eval_commands.show(tmp_path) == 0
+    assert "| DSBC, 1 episodes | reach_left |" in (tmp_path / "table.md").read_text()
+    assert (tmp_path / "success.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"repeats": 2, "first_seed": 5}, "--first-seed does not go with --repeats"),
+        ({"repeats": 2, "learned": Path("x")}, "--learned does not go with --repeats"),
+        ({"train_seeds": 2}, "--train-seeds belongs to --repeats"),
+        ({"episodes": (3,)}, "--episodes belongs to --repeats"),
+    ],
+)
+def test_options_that_do_not_go_together_are_named(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        eval_commands.evaluate(methods=("dsbc",), tasks=(TASK,), out=tmp_path, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

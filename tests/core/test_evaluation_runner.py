@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -11,29 +11,10 @@ from frs_core.errors import ConfigError, FingerprintMismatch, WeightsMissing
 from frs_core.evaluation.pool import ProcessPool
 from frs_core.evaluation.results import Cell, Result, ResultFile, latest, read_results
 from frs_core.evaluation.runner import EvalSpec, run_evaluation
-from frs_core.evaluation.worker import Ready, Runner, WorkerJob
-from tests.fakes.evaluation import TASK, job
+from frs_core.evaluation.worker import Runner, WorkerJob
+from tests.fakes.evaluation import TASK, HerePool, job
 
 SPEC = EvalSpec(("base", "frs"), (TASK, "reach_up"), (0, 1), job())
-
-
-class HerePool:
-    """Runs cells in this process, and counts them."""
-
-    def __init__(self, job: WorkerJob) -> None:
-        self._runner = Runner(job)
-        self.ran: list[Cell] = []
-
-    def ready(self) -> Ready:
-        return self._runner.ready
-
-    def run(self, cells: Iterable[Cell]) -> Iterator[Result]:
-        for cell in cells:
-            self.ran.append(cell)
-            yield self._runner.run(cell)
-
-    def close(self) -> None:
-        self._runner.close()
 
 
 def outcomes(results: Iterable[Result]) -> list[tuple[object, ...]]:

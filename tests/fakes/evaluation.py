@@ -1,9 +1,12 @@
 """Benches and demonstrators for tests of the evaluation, on the point world with the toy policy."""
 
+from collections.abc import Callable, Iterable, Iterator
+
 import numpy as np
 
+from frs_core.evaluation.results import Cell, Result
 from frs_core.evaluation.setup import Bench, SetupSpec, open_bench
-from frs_core.evaluation.worker import WorkerJob
+from frs_core.evaluation.worker import Ready, WorkerJob, runner_of
 from frs_core.worlds.base import World
 from tests.fakes.world import PointWorld
 
@@ -30,6 +33,30 @@ def bench() -> Bench:
 def job(learned: str = "", **world_options: object) -> WorkerJob:
     """Return what an evaluation worker needs."""
     return WorkerJob(setup=setup(**world_options).to_json(), rollout={"max_chunks": MAX_CHUNKS}, learned=learned)
+
+
+class HerePool:
+    """Does cells in this process, and counts them."""
+
+    def __init__(self, job: WorkerJob, *, before: Callable[[Cell], None] = lambda cell: None) -> None:
+        """Load what the job needs; `before` hears of each cell and may end the run."""
+        self._runner, self._before = runner_of(job), before
+        self.ran: list[Cell] = []
+
+    def ready(self) -> Ready:
+        """Return the worker's facts."""
+        return self._runner.ready
+
+    def run(self, cells: Iterable[Cell]) -> Iterator[Result]:
+        """Yield results in order."""
+        for cell in cells:
+            self._before(cell)
+            self.ran.append(cell)
+            yield self._runner.run(cell)
+
+    def close(self) -> None:
+        """Free what was loaded."""
+        self._runner.close()
 
 
 class StraightDemonstrator:

@@ -1,0 +1,159 @@
+"""What comes before a draw can be judged: recording its set of episodes, and training on them. Runs in workers.
+
+A set lies in a store of its own, `<sets>/set-001/<task>/steered` (or `demonstrations`). A cell of recording is one attempt
+at one scene: a success is kept, a failure is thrown away. A cell of training is one draw of one method; what it is to learn
+from is written beside the weights (`request.json`), so that a draw is trained again when that changes, and only then.
+
+Example: `Cell("frs", "mug_on_plate", 20_001_004, episode_set=1)` is the fifth attempt of set 1.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.errors import TrainingError
+from frs_core.evaluation.collect import store_at
+from frs_core.evaluation.demonstrate import record_demonstration
+from frs_core.evaluation.draws import set_folder
+from frs_core.evaluation.methods import find_method, learns_from
+from frs_core.evaluation.results import Cell, Result
+from frs_core.evaluation.rollout import MethodRunner
+from frs_core.evaluation.trained import trained_hash, trained_path
+from frs_core.evaluation.worker import Runner, WorkerJob
+from frs_core.events import Outcome
+from frs_core.foreign import read_json
+from frs_core.learning.request import TrainRequest
+from frs_core.learning.settings import BcSettings, DsbcSettings, TrainKind, from_json, to_json
+
+STEERING, DEMONSTRATION = "frs", "demonstration"
+"""Methods of the cells of recording."""
+STAMP = "request.json"
+
+
+def set_store(sets: str, episode_set: int, task: str, *, demonstrations: bool) -> Path:
+    """Return the root of the store that a set lies in."""
+    return Path(sets) / set_folder(episode_set) / task / ("demonstrations" if demonstrations else "steered")
+
+
+def successes_by_scene(root: Path) -> dict[int, str]:
+    """Return scene -> name of the successful episodes of a store, in order of scenes; empty without a store."""
+    if not root.is_dir():
+        return {}
+    kept = {i.seed: i.name for i in EpisodeStore(root).list() if i.outcome is Outcome.SUCCESS}
+    return dict(sorted(kept.items()))
+
+
+class Recording(Runner):
+    """Records attempts: the scripted operator's, or the demonstrator's."""
+
+    def _run(self, cell: Cell) -> Result:
+        """Drive one attempt; one that is in the store already (the process was ended in between) is not driven again."""
+        began = time.monotonic()
+        demonstrations = cell.method == DEMONSTRATION
+        root = set_store(self._job.sets, cell.episode_set, cell.task, demonstrations=demonstrations)
+        success = cell.seed in successes_by_scene(root)
+        if not success:
+            recorder = JournalRecorder(store_at(root))
+            try:
+                success = self._drive(recorder, cell)
+            finally:
+                recorder.abort()
+        seconds = round(time.monotonic() - began, 3)
+        return Result(cell.method, cell.task, cell.seed, success, seconds=seconds, episode_set=cell.episode_set)
+
+    def _drive(self, recorder: JournalRecorder, cell: Cell) -> bool:
+        bench, settings = self._bench, self._settings
+        if cell.method == DEMONSTRATION:
+            steps = settings.max_chunks * bench.policy.spec.execute_rows
+            return record_demonstration(bench, recorder, task=cell.task, seed=cell.seed, max_steps=steps)[0]
+        runner = MethodRunner(find_method(cell.method), bench, settings=settings, recorder=recorder, step_images=False)
+        return runner.run(task=cell.task, seed=cell.seed, keep_failures=False).success
+
+
+class Training(Runner):
+    """Trains draws."""
+
+    def _run(self, cell: Cell) -> Result:
+        """Train one draw of one method; the cell's scene means nothing."""
+        from frs_core.learning.run import run_request
+
+        began = time.monotonic()
+        request = train_request(self._job, cell, self.ready.policy_fingerprint)
+        run_request(request)
+        (request.out / STAMP).write_text(json.dumps({"digest": digest(request)}) + "\n", encoding="utf-8")
+        return Result(
+            cell.method,
+            cell.task,
+            cell.seed,
+            True,
+            seconds=round(time.monotonic() - began, 3),
+            trained=trained_hash(request.out),
+            episode_set=cell.episode_set,
+            train_seed=cell.train_seed,
+        )
+
+
+def train_request(job: WorkerJob, cell: Cell, fingerprint: str) -> TrainRequest:
+    """Return what a draw of a method is trained on, and how.
+
+    Args:
+        job: where sets and trained policies are; settings of the learners.
+        cell: method, task, draw.
+        fingerprint: of the generalist.
+    Raises:
+        TrainingError: its set has too few episodes.
+    """
+    method = find_method(cell.method)
+    need = learns_from(method)
+    out = trained_path(method, job.learned, cell.task, cell.draw)
+    if need is None or out is None:
+        raise TrainingError(f"Method '{cell.method}' learns nothing. Leave it out of what is trained.")
+    root = set_store(job.sets, cell.episode_set, cell.task, demonstrations=need.demonstrations)
+    names = list(successes_by_scene(root).values())[: need.episodes]
+    if len(names) < need.episodes:
+        raise TrainingError(
+            f"Set {cell.episode_set} of task '{cell.task}' has {len(names)} episodes, '{cell.method}' learns from "
+            f"{need.episodes}. Run the same command again to collect the rest."
+        )
+    dsbc: DsbcSettings = from_json(DsbcSettings, job.learners.get("dsbc", {}))
+    bc: BcSettings = from_json(BcSettings, job.learners.get("bc", {}))
+    return TrainRequest(
+        kind=TrainKind(method.name.partition("@")[0]),
+        root=root,
+        episodes=tuple(names),
+        out=out,
+        fingerprint=fingerprint,
+        task=cell.task,
+        policy=job.setup["policy"],
+        dsbc=replace(dsbc, fit=replace(dsbc.fit, seed=cell.train_seed)),
+        bc=replace(bc, fit=replace(bc.fit, seed=cell.train_seed)),
+        overwrite=True,
+    )
+
+
+def is_trained(request: TrainRequest) -> bool:
+    """Return whether exactly this was trained and saved before."""
+    if not (request.out / STAMP).is_file():
+        return False
+    try:
+        stamp: Any = read_json(request.out / STAMP)
+    except (OSError, ValueError):
+        return False
+    return isinstance(stamp, dict) and stamp.get("digest") == digest(request) and bool(trained_hash(request.out))
+
+
+def digest(request: TrainRequest) -> str:
+    """Return a short name for what a request learns from and how."""
+    is_cloner = request.kind in (TrainKind.BC_GAUSSIAN, TrainKind.BC_FLOW)
+    what = {
+        "kind": request.kind.value,
+        "episodes": request.episodes,
+        "fingerprint": request.fingerprint,
+        "settings": to_json(request.bc if is_cloner else request.dsbc),
+        "labels": to_json(request.labels) if request.kind is TrainKind.OFFLINE_DSBC else None,
+    }
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]

@@ -131,12 +131,12 @@ def test_nothing_else_opens_foreign_files():
     offenders = {}
     for path in sorted(CORE.rglob("*.py")):
         name = path.relative_to(CORE).as_posix()
-        if name in MAY_READ or name.startswith("policies/pi05/"):
+        if name in MAY_READ:
             continue
         if found := calls(path):
             offenders[name] = found
-    # Syncing opens what was just written; a journal is made, never read, by its descriptor.
-    assert set(offenders) <= {"episodes/layout.py", "episodes/journal.py"}, offenders
+    # Syncing opens what was just written; a journal is made, never read, by its descriptor; the ring is shared memory of our own.
+    assert set(offenders) <= {"episodes/layout.py", "episodes/journal.py", "worlds/ring.py"}, offenders
     assert all(c.endswith("os.open") for found in offenders.values() for c in found), offenders
 
 

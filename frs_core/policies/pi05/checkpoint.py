@@ -8,7 +8,6 @@ Example: a converted folder whose `assets` were left behind gives the problem "N
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors.numpy import load_file
 
 from frs_core.actions import ActionKind
 from frs_core.errors import ConfigError, FrsError, WeightsMissing
+from frs_core.foreign import DOCUMENT, open_plain, plain_file, read_json
 from frs_core.policies.cameras import CamerasOption, Pairing, pair_cameras
 from frs_core.policies.pi05.images import Resize
 from frs_core.policies.pi05.normalisation import QUANTILE_EPS, Affine, Stats, affine_of, covered_range
@@ -97,7 +97,7 @@ class Checkpoint:
         assert self.preset is not None
         digest = hashlib.sha256()
         length = self.weights.stat().st_size
-        with self.weights.open("rb") as file:
+        with open_plain(self.weights, may_link=True) as file:
             for start in np.linspace(0, max(0, length - _SAMPLE_BYTES), _SAMPLES, dtype=np.int64):
                 file.seek(int(start))
                 digest.update(file.read(_SAMPLE_BYTES))
@@ -163,7 +163,7 @@ def _read_json(checkpoint: Checkpoint, path: Path) -> dict[str, Any] | None:
         checkpoint.problems.append(f"'{path.name}' is missing; it tells the horizon.")
         return None
     try:
-        data = json.loads(path.read_text())
+        data = read_json(path)
     except (OSError, ValueError) as error:
         checkpoint.problems.append(f"'{path.name}' is not readable JSON ({error}).")
         return None
@@ -279,7 +279,7 @@ def _find_stats(root: Path, asset_id: str) -> Path:
 
 def _read_stats(path: Path) -> dict[str, dict[str, np.ndarray]]:
     try:
-        data = json.loads(path.read_text())
+        data = read_json(path)
         groups = data.get("norm_stats", data)
         return {
             group: {k: np.asarray(v, dtype=np.float64) for k, v in groups[group].items() if v is not None}
@@ -384,7 +384,7 @@ def renamed_inputs(root: Path) -> dict[str, str]:
 
 def _pipeline(root: Path) -> list[dict[str, Any]]:
     try:
-        steps = json.loads((root / _PIPELINE).read_text())["steps"]
+        steps = read_json(root / _PIPELINE)["steps"]
         if not all(isinstance(step, dict) for step in steps):
             raise TypeError("a step is no object")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -423,7 +423,7 @@ def lerobot_stats(path: Path) -> dict[str, dict[str, np.ndarray]]:
         raise WeightsMissing(f"Statistics file '{path.name}' is missing from '{path.parent}'. Download it again.")
     groups: dict[str, dict[str, np.ndarray]] = {}
     try:
-        stored = load_file(path)
+        stored = load_file(plain_file(path, limit=DOCUMENT))
     except (OSError, SafetensorError) as error:
         raise ConfigError(
             f"Statistics file '{path.name}' is no safetensors file ({error}). Download it again."

@@ -20,6 +20,7 @@ from jaxtyping import Shaped
 from safetensors.torch import save_file
 
 from frs_core.errors import ConfigError, WeightsMissing
+from frs_core.foreign import read_json
 from frs_core.policies.pi05.checkpoint import NOTE
 from frs_core.policies.pi05.presets import Preset
 from frs_core.policies.pi05.sizes import EMBEDDING, EXPERT, PROJECTOR, TEXT, VISION, problems_of, size_of
@@ -78,7 +79,7 @@ def read_orbax(source: Path) -> dict[str, Callable[[], Array]]:
         import tensorstore
     except ImportError as error:
         raise ConfigError("Converting needs tensorstore: pip install 'frs-cockpit[pi05]'.") from error
-    description = json.loads(metadata.read_text())
+    description = read_json(metadata)
     driver = "zarr3" if description.get("use_zarr3") else "zarr"
     is_packed = (folder / "manifest.ocdbt").exists()
 

@@ -10,7 +10,6 @@ command runs it.
 
 import base64
 import hashlib
-import json
 import shutil
 import urllib.error
 import urllib.parse
@@ -22,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from frs_core.errors import ConfigError, DownloadFailed, unknown_name
+from frs_core.foreign import DOCUMENT, open_plain, parse_json
 
 TIMEOUT_S = 30.0
 """Without an answer or a byte for this long, an attempt has failed."""
@@ -213,7 +213,7 @@ def _digest(path: Path, algorithm: str) -> str:
     if not algorithm:
         return ""
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as file:
+    with open_plain(path, may_link=True) as file:
         while block := file.read(_CHUNK):
             digest.update(block)
     return digest.hexdigest()
@@ -222,7 +222,7 @@ def _digest(path: Path, algorithm: str) -> str:
 def _get_json(url: str) -> Any:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-            return json.loads(answer.read())
+            return parse_json(answer.read(DOCUMENT))
     except urllib.error.HTTPError as error:
         hint = {401: "it needs a login or an accepted licence", 403: "access is refused", 404: "it does not exist"}
         raise DownloadFailed(f"No list of files: {hint.get(error.code, error)}. Tried {url}") from error

@@ -10,14 +10,17 @@ Any thread.
 """
 
 import abc
-import json
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from frs_core.foreign import open_plain, parse_json, plain_file, read_exactly
 from frs_core.policies.pi05.sizes import EMBEDDING, TIED_EMBEDDING, ModelSize, expected_shapes
+
+_HEADER_LIMIT = 100 << 20
+"""Bytes; what safetensors itself allows. pi0.5's header has 0.1 MB."""
 
 
 def read_header(path: Path) -> dict[str, tuple[int, ...]]:
@@ -27,11 +30,13 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
         ValueError: the file is no safetensors file, or ends before the last tensor does.
     """
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_plain(path, may_link=True) as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= size - 8:
             raise ValueError(f"its header should have {length:,} bytes, the whole file has {size:,}")
-        header = json.loads(file.read(length))
+        if length > _HEADER_LIMIT:
+            raise ValueError(f"its header has {length:,} bytes, at most {_HEADER_LIMIT:,} are read")
+        header = parse_json(read_exactly(file, length))
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     if size != end:
@@ -82,7 +87,7 @@ class FileSource(WeightSource):
             dtype: type of the big matrices.
         """
         super().__init__(device=device, dtype=dtype)
-        self._file = safe_open(path, framework="pt", device="cpu")
+        self._file = safe_open(plain_file(path), framework="pt", device="cpu")
         self._prefix = prefix
         self._names = set(self._file.keys())
 

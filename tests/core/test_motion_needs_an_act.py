@@ -56,8 +56,11 @@ class Motion(RuleBasedStateMachine):
         """Running number of everything that happens; the oracle's own clock."""
         self.held_at = 0
         """When motion was last stopped, by whomever, as far as anybody could know."""
-        self.acts: list[int] = []
-        """When a person last allowed motion: a start or Resume."""
+        self.acts: list[tuple[int, str]] = []
+        """When a person allowed motion, by a start or by Resume."""
+        self.ready_at = 0
+        """When the session was last told that the world is there; Resume before that counts for nothing."""
+        self.had_world = False
         self.presses: dict[str, int] = {}
         """When a label was last pressed or held."""
         self.starts: list[tuple[int, object]] = []
@@ -79,7 +82,7 @@ class Motion(RuleBasedStateMachine):
     @rule(task=st.sampled_from(["reach_left", "reach_up", "nowhere", None]), seed=st.integers(0, 3))
     def start(self, task: str | None, seed: int) -> None:
         self.act(ev.StartEpisode(task, seed=seed))
-        self.acts.append(self.at)
+        self.acts.append((self.at, "start"))
         self.starts.append((self.at, (task, seed)))
 
     @rule(label=st.sampled_from(LABELS))
@@ -96,7 +99,7 @@ class Motion(RuleBasedStateMachine):
     @rule()
     def resume(self) -> None:
         self.act(ev.Resume())
-        self.acts.append(self.at)
+        self.acts.append((self.at, "resume"))
 
     @rule(reason=st.sampled_from(HOLDS))
     def hold(self, reason: HoldReason) -> None:
@@ -171,6 +174,23 @@ class Motion(RuleBasedStateMachine):
         self.session_works()
         self.hold(reason)
         self.everybody_works(6)
+
+    @rule(goes_back=st.booleans(), pacing=st.sampled_from(Pacing), turns=st.integers(0, 2))
+    def press_while_reconnecting(self, goes_back: bool, pacing: Pacing, turns: int) -> None:
+        self.drive("left/more", 7)
+        self.act(ev.SetPacing(pacing))
+        self.world_dies()
+        self.session_works()
+        self.reconnect()
+        self.session_works()
+        self.world_works(turns)
+        self.look()
+        if goes_back:
+            self.back()
+        else:
+            self.resume()
+        self.session_works()
+        self.everybody_works(10)
 
     @rule(outcome=st.sampled_from(Outcome))
     def end(self, outcome: Outcome) -> None:
@@ -338,6 +358,10 @@ class Motion(RuleBasedStateMachine):
                 assert crossing.detail, f"{crossing} of a session that knows of no world"
             if crossing.layer == "world":
                 self.check_motion(crossing.kind, crossing.detail)
+        has_world = chain.engine.world_spec is not None
+        if has_world and not self.had_world:
+            self.ready_at = self.at
+        self.had_world = has_world
         if chain.own_holds != self.own_holds:
             # Acts that are still in its queue were made before anybody could see it.
             self.own_holds, self.held_at = chain.own_holds, self.at
@@ -348,7 +372,8 @@ class Motion(RuleBasedStateMachine):
             silence_s = self.chain.clock.now - self.chain.session_at
             assert silence_s < 0.5 + 0.1, f"a row {silence_s:.1f} s after the session's last sign of life"
             assert self.acts, "a row without any act"
-            assert self.acts[-1] > self.held_at, "a row after a hold, without an act since"
+            present = [kind for at, kind in self.acts if at > self.held_at and (kind == "start" or at > self.ready_at)]
+            assert present, "a row after a hold, without an act since"
             running = self.chain.engine._running
             if running is not None and running.driver is Driver.PERSON and running.device != "none":
                 pressed = self.presses.get(running.candidate.label, -1)

@@ -122,13 +122,17 @@ class Motion(RuleBasedStateMachine):
         if is_under_way and shown.phase is Phase.HOLD and engine._closing is None:
             assert shown.hold_reason not in RESTING, "a hold is not told"
 
-    @rule(reason=st.sampled_from(HOLDS))
-    def hold_in_the_middle_of_the_sessions_turn(self, reason: HoldReason) -> None:
+    @rule(reason=st.sampled_from(HOLDS), turns=st.integers(1, 9))
+    def hold_in_the_middle_of_the_sessions_turn(self, reason: HoldReason, turns: int) -> None:
         """The word is written, and the session has just read its commands."""
-        self.chain.session._take_commands(0.0)
-        self.hold(reason)
+        self.act(ev.SetPacing(Pacing.CONTINUOUS))
+        self.drive("left/more", turns)
+        while self.chain.engine.phase is Phase.MOVING:
+            self.everybody_works(1)
         for worker in self.chain.workers.values():
             worker.work()
+        self.chain.session._take_commands(0.0)
+        self.hold(reason)
         self.chain.engine.tick()
         self.look()
 

@@ -162,7 +162,7 @@ class JoinedLink(WorldProcess):
         self._is_simulated = is_simulated
         self._seen_by_world = seen
         self.spawned = self.trips = 0
-        self.is_believed_ready: Callable[[], bool] = lambda: True
+        self.is_believed_ready = False
         """Whether the session, as far as it has been told, has a world to ask."""
 
     def _spawn(self) -> tuple[Any, Connection]:
@@ -206,12 +206,12 @@ class JoinedLink(WorldProcess):
 
     def execute(self, chunk_id: int, rows: np.ndarray, kind: ActionKind, *, epoch: int) -> None:
         if not self.is_attacking:
-            self._note_crossing("link", "execute", epoch, self.epoch, self.is_believed_ready())
+            self._note_crossing("link", "execute", epoch, self.epoch, self.is_believed_ready)
         super().execute(chunk_id, rows, kind, epoch=epoch)
 
     def _ask_scene(self, kind: str, ticket: int, **fields: Any) -> None:
         if not self.is_attacking:
-            self._note_crossing("link", kind, fields["epoch"], self.epoch, self.is_believed_ready())
+            self._note_crossing("link", kind, fields["epoch"], self.epoch, self.is_believed_ready)
         super()._ask_scene(kind, ticket, **fields)
 
 
@@ -250,10 +250,19 @@ class JoinedSession:
         """When the session last showed that it is alive."""
         for name in ("hold", "_fault"):
             setattr(self.engine, name, self._counted(getattr(self.engine, name)))
-        engine = self.engine
-        self.link.is_believed_ready = lambda: engine.world_spec is not None and engine.phase is not ev.Phase.FAULT
+        self._watch_belief("_on_ready", True)
+        self._watch_belief("_fault", False)
         self.session = Session(self.engine, is_live=True)
         self.engine.start()
+
+    def _watch_belief(self, name: str, is_ready: bool) -> None:
+        call = getattr(self.engine, name)
+
+        def watched(*args: object, **kwargs: object) -> None:
+            self.link.is_believed_ready = is_ready
+            call(*args, **kwargs)
+
+        setattr(self.engine, name, watched)
 
     def _counted(self, call: Callable[..., None]) -> Callable[..., None]:
         def counted(*args: object, is_engaged: bool = False, **kwargs: object) -> None:

@@ -49,7 +49,7 @@ class Inputs(QtCore.QObject):
         self.is_overlay_open = False
         """While a card or the palette is open only Hold and Escape reach the cockpit."""
         self.is_moving = False
-        """While the robot moves, Hold keys win even over text fields."""
+        """While the robot moves, or may move without another act, Hold keys win even over text fields and cards."""
         self.devices: list[InputDevice] = list(devices)
         self.keyboard = Keyboard(window, wants=self._wants, always=self._always)
         self.keyboard.control_changed.connect(self._on_change)

@@ -281,8 +281,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if intent.stage is Stage.PRESSED:
             if intent.control == "key:Esc":
                 self.cards.close()
-            is_moving = self.snapshot is not None and self.snapshot.phase is Phase.MOVING
-            if is_moving or intent.control != "key:Esc":
+            if self.inputs.is_moving or intent.control != "key:Esc":
                 self.run("drive.hold")
         return True
 
@@ -320,7 +319,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         former, self.snapshot = self.snapshot, snapshot
         self._taken_at = time.monotonic()
         self.pilot.take(snapshot)
-        self.inputs.is_moving = snapshot.phase in (Phase.MOVING, Phase.REPLAY)
+        self.inputs.is_moving = snapshot.may_move or snapshot.phase in (Phase.MOVING, Phase.REPLAY)
         self.drive_actions.remember_plan(snapshot.plan)
         self._show_state()
         if self.pages.currentWidget() is self.drive:

@@ -342,3 +342,5 @@ class Snapshot:
     """Running totals: 'picks', 'corrections', 'refused', 'late_answers', 'holds', 'episodes', 'chunks', 'steps'."""
     notice: tuple[int, str] | None = None
     """(running number, sentence): the last thing worth a toast that did not engage Hold, e.g. a refused pick."""
+    may_move: bool = False
+    """Motion is under way, or can come without another act: somebody drives, a scene is being set, a start waits."""

@@ -130,7 +130,8 @@ class SessionCore(abc.ABC):
         """Hold epoch of the act that lets the present driver go on; None = nobody may."""
         self._after_chunk: tuple[ev.SessionCommand, int] | None = None
         """What is done once the moving chunk has ended, and the hold epoch it was asked for in."""
-        self._start_waiting: tuple[ev.StartEpisode, int] | None = None
+        self._start_waiting: tuple[ev.StartEpisode, int, float] | None = None
+        """A start that waits for world, policy or disk, the hold epoch it was asked for in, and since when."""
         self._closing: ev.EndEpisode | None = None
         self._offered = 0
 
@@ -244,6 +245,11 @@ class SessionCore(abc.ABC):
             command: what is asked.
             epoch: hold epoch it was asked for in; None = the present one.
         """
+
+    @property
+    @abc.abstractmethod
+    def _is_ending(self) -> bool:
+        """The episode ends once the moving chunk has."""
 
     @abc.abstractmethod
     def _finish_chunk(self, state: bytes | None) -> None:

@@ -48,7 +48,14 @@ class SessionEngine(Piloting):
         return bool(facts or answers or turns or written or is_busy or was != (self.phase, self._late_answers))
 
     def close(self) -> None:
-        """Stop the world; an open episode stays on disk unfinished, to be recovered."""
+        """Stop the world; an open episode stays on disk unfinished, with the rows that were executed, to be recovered."""
+        self.link.hold()
+        for fact in self.link.poll():
+            if isinstance(fact, wl.Stepped):
+                self._on_step(fact)
+        self._after_chunk = None
+        if self._running is not None:
+            self._finish_chunk(None)
         self.abandon()
         self.link.close()
 
@@ -94,7 +101,9 @@ class SessionEngine(Piloting):
                 self._refuse(f"Unknown request {type(command).__name__}")
 
     def _resume(self, epoch: int) -> None:
-        if self._running is not None and self.phase is Phase.HOLD:
+        if self._is_ending:
+            self._refuse("The episode is being ended")
+        elif self._running is not None and self.phase is Phase.HOLD:
             self._after_chunk = (ev.Resume(), epoch)
         elif refusal := self._why_not_resume():
             self._refuse(refusal)
@@ -139,7 +148,7 @@ class SessionEngine(Piloting):
                 self._on_step(fact)
             case wl.ChunkEnded():
                 if self._running is not None and fact.chunk_id == self._running.chunk_id:
-                    self._finish_chunk(fact.state)
+                    self._on_chunk_ended(fact)
             case wl.Observed():
                 if self._running is None:
                     self._see(fact.observation)
@@ -153,6 +162,15 @@ class SessionEngine(Piloting):
                 self.hold(fact.reason, fact.sentence)
             case wl.Lost():
                 self._fault(HoldReason.WORLD_LOST, fact.sentence)
+
+    def _on_chunk_ended(self, fact: wl.ChunkEnded) -> None:
+        assert self._running is not None
+        seen = len(self._running.steps)
+        if fact.rows is not None and fact.rows != seen:
+            self.hold(
+                HoldReason.EXCEPTION, f"{fact.rows} rows were executed and {seen} reported. The recording lacks some."
+            )
+        self._finish_chunk(fact.state)
 
     def _see(self, observation: Observation) -> None:
         """Take the newest observation; on a real robot a waiting fan is remade now and then."""
@@ -171,6 +189,9 @@ class SessionEngine(Piloting):
         if self.episode is not None and self._state is not None and not self.episode.is_cut_short:
             # The world was lost between two chunks.
             self._restore_scene()
+        elif self.episode is not None and fact.spec.is_simulated:
+            # Nobody knows the state it was left in, so nothing may go on from here.
+            self.episode.is_cut_short = True
         self._check_both()
 
     # --- time --------------------------------------------------------------------------------------------------------
@@ -216,7 +237,13 @@ class SessionEngine(Piloting):
             suggestion=helm.suggestion,
             counters={**self.counters, "late_answers": self._late_answers},
             notice=self.notice,
+            may_move=self._may_move,
         )
+
+    @property
+    def _may_move(self) -> bool:
+        is_driven = self.phase is Phase.CHOOSE and self._helm.takes_early_picks
+        return self.phase is Phase.MOVING or is_driven or self._scene is not None or self._start_waiting is not None
 
 
 def _act_of(command: ev.SessionCommand) -> str | None:

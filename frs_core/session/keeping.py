@@ -15,6 +15,9 @@ from frs_core.session.writing import WriteJob
 from frs_core.workers import Answer
 from frs_core.worlds import link as wl
 
+START_S = 2.0
+"""How long a start on a robot may wait for world, policy or disk, seconds; as long as the bridge lets a reset's token live."""
+
 
 class EpisodeKeeping(SessionCore):
     """The layer of episodes."""
@@ -26,7 +29,7 @@ class EpisodeKeeping(SessionCore):
         if self.phase is Phase.FAULT:
             self._refuse("Reconnect first")
         elif self._closing is not None or self.world_spec is None or self._desk.spec is None:
-            self._start_waiting = (order, epoch)
+            self._start_waiting = (order, epoch, self._clock())
         elif self._running is not None or (episode is not None and episode.line and episode.is_recording):
             self._refuse("Label or discard the running episode first")
         elif self._is_disk_too_slow():
@@ -65,8 +68,15 @@ class EpisodeKeeping(SessionCore):
 
     def _start_now(self) -> None:
         waiting, self._start_waiting = self._start_waiting, None
-        if waiting is not None:
-            self.handle(*waiting)
+        if waiting is None:
+            return
+        order, epoch, since = waiting
+        is_real = self.world_spec is not None and not self.world_spec.is_simulated
+        if is_real and self._clock() - since > START_S:
+            # By now somebody may be reaching for the table.
+            self._note("Everything is ready. Start again: the arm will move to its start pose")
+        else:
+            self.handle(order, epoch)
 
     # --- chunks ------------------------------------------------------------------------------------------------------
 
@@ -87,7 +97,8 @@ class EpisodeKeeping(SessionCore):
         """Record the chunk that has ended, wholly or in part, and go on."""
         running, episode = self._running, self.episode
         assert running is not None
-        self._running, self._state = None, state
+        # A chunk of no rows ends where it began, whatever became of the world.
+        self._running, self._state = None, state if running.steps else running.state
         if not running.steps and self.phase is Phase.MOVING and self._after_chunk is None:
             self._note(f"'{running.candidate.label}' was stopped before its first step. Pick again")
         if episode is not None and running.steps:
@@ -131,7 +142,11 @@ class EpisodeKeeping(SessionCore):
 
     def _undo(self, epoch: int) -> None:
         episode = self.episode
-        if self._running is not None:
+        if self._is_ending:
+            self._refuse("The episode is being ended")
+        elif self._running is not None and self._running.state is None:
+            self._refuse("Only a simulation can go back")
+        elif self._running is not None:
             self._stop_to(ev.UndoChunk(), epoch)
         elif episode is None or self._closing is not None or self.phase is Phase.FAULT:
             self._refuse("No episode is running" if episode is None else "Reconnect first")
@@ -178,6 +193,8 @@ class EpisodeKeeping(SessionCore):
             self._restore_scene()
             return
         self._note(fact.sentence)
+        if isinstance(change.cause, ev.Reconnect) and self.episode is not None:
+            self.episode.is_cut_short = True
         if self.phase is Phase.HOLD and self.reason in RESTING:
             self._rest(HoldReason.START, fact.sentence)
         self._want_fan()
@@ -197,6 +214,12 @@ class EpisodeKeeping(SessionCore):
             self._refuse("The episode is being kept already")
         elif self._running is not None:
             self._stop_to(command, self.link.epoch)
+        elif command.outcome is Outcome.DISCARDED and self._line is not None and self._line.is_stuck:
+            # The disk refuses this episode; throwing it away must not depend on the disk.
+            self._line.abandon()
+            self._scene, self._closing = None, command
+            self._note("The disk refuses this episode. What of it was written is left to be recovered")
+            self._closed()
         else:
             self._scene, self._closing = None, command
             self._rest(HoldReason.EPISODE_END, "Keeping the episode" if self.episode.is_recording else "")
@@ -206,6 +229,11 @@ class EpisodeKeeping(SessionCore):
                 self._line.drop("end")
                 self._line.retry()
                 self._write("end", lambda r: r.end(command.outcome, command.note))
+
+    @property
+    def _is_ending(self) -> bool:
+        """The episode ends once the moving chunk has."""
+        return self._after_chunk is not None and isinstance(self._after_chunk[0], ev.EndEpisode)
 
     def _closed(self) -> None:
         """Forget the episode that is labelled and kept."""

@@ -158,10 +158,6 @@ class Piloting(EpisodeKeeping):
         if self.reason is HoldReason.START:
             self.detail = ""
         self._want_fan()
-        if self._start_waiting is not None and not self.world_spec.is_simulated:
-            # Loading takes as long as it takes; by now somebody may be reaching for the table.
-            self._start_waiting = None
-            self._note("World and policy are ready. Start again: the arm will move to its start pose")
         self._start_now()
 
     def _advance(self) -> bool:

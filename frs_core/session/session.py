@@ -248,13 +248,16 @@ class Session:
             pause = _BUSY_S if engine.phase is Phase.MOVING else _IDLE_S
             try:
                 has_news = self._take_commands(pause)
-                has_news |= engine.tick()
+                if engine.tick() or has_news:
+                    self._publish()
             except Exception as error:
                 engine.fail(error)
-                has_news = True
-            if has_news:
-                self._publish()
-        engine.close()
+                with contextlib.suppress(Exception):
+                    self._publish()
+        try:
+            engine.close()
+        except Exception as error:
+            engine.fail(error)
         if self._workers and self._maker is not None:
             with contextlib.suppress(Exception):
                 self._workers[0].submit(0, self._maker.close)

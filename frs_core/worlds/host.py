@@ -142,7 +142,7 @@ class Host:
         Args:
             late_s: how late the period began.
         """
-        self._ring.words[Word.WORLD_NS] = time.monotonic_ns()
+        self._show_life()
         if not self._take_messages():
             return False
         self._watch_session()
@@ -150,7 +150,7 @@ class Host:
             self._heed_holds()
             if self._rows:
                 self._step(late_s)
-            elif time.monotonic() >= self._look_at:
+            elif time.monotonic() >= self._look_at and not self._ring.is_full:
                 self._publish(self._guard.observe(), {})
         except StaleAct:
             # The hold came between this tick's look at the word and the command.
@@ -205,6 +205,7 @@ class Host:
             self._pipe,
             "ended",
             chunk=self._chunk,
+            rows=self._row,
             complete=is_complete,
             state=self._state(),
             number=int(self._ring.words[Word.LATEST]),
@@ -228,7 +229,13 @@ class Host:
         self._heed_holds()
         _tell(self._pipe, "tripped", reason=reason, text=sentence, number=number)
 
+    def _show_life(self) -> None:
+        self._ring.words[Word.WORLD_NS] = time.monotonic_ns()
+
     def _watch_session(self) -> None:
+        if self._rows and self._ring.is_full:
+            # No step may be overwritten before it is read: it would be missing in the recording.
+            self._trip("GUI_SILENT", "The session did not keep up with the arm's steps.")
         silence_s = (time.monotonic_ns() - int(self._ring.words[Word.SESSION_NS])) / 1e9
         if self._rows and silence_s > self._settings.session_silence_s:
             self._trip("GUI_SILENT", f"The session was silent for {silence_s:.1f} s while the arm moved.")
@@ -264,10 +271,13 @@ class Host:
             else:
                 observation = self._guard.restore(message["state"], epoch=epoch)
         except (ConfigError, StaleAct) as error:
+            self._show_life()
             _tell(self._pipe, "refused", ticket=ticket, text=str(error), stale=isinstance(error, StaleAct))
             return
         self._liveness.reset()
         self._said = None
+        # A reset may take seconds: silence is counted from its end.
+        self._show_life()
         number = self._ring.publish(observation, {"scene": True})
         _tell(self._pipe, "scene", ticket=ticket, state=self._state(), number=number)
 

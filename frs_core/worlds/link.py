@@ -87,6 +87,8 @@ class ChunkEnded(WorldFact):
     is_complete: bool
     state: bytes | None
     """Snapshot after its last row, in simulation."""
+    rows: int | None = None
+    """How many rows were executed, where the world counts them; as many `Stepped` came before."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

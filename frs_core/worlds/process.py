@@ -205,7 +205,7 @@ class WorldProcess(WorldLink):
                 facts.append((message.get("number") or self._newest(), 1, fact))
         if self._ring is not None and self._is_ready:
             for published in self._ring.since(self._read):
-                self._read = published.number
+                self._took(published.number)
                 if fact := _fact_of_slot(published):
                     facts.append((published.number, 0, fact))
         facts.sort(key=lambda f: f[:2])
@@ -215,6 +215,12 @@ class WorldProcess(WorldLink):
         if any(isinstance(f, Lost) for f in found):
             self._tear_down(grace_s=0.0)
         return found
+
+    def _took(self, number: int) -> None:
+        """Give the slots up to a number back to the world."""
+        assert self._ring is not None
+        self._read = max(self._read, number)
+        self._ring.words[Word.READ] = self._read
 
     def _receive(self) -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = []
@@ -238,7 +244,7 @@ class WorldProcess(WorldLink):
             "ready": self._on_ready,
             "scene": self._on_scene,
             "refused": self._on_refused,
-            "ended": lambda m: ChunkEnded(m["chunk"], m["complete"], m["state"]),
+            "ended": lambda m: ChunkEnded(m["chunk"], m["complete"], m["state"], m["rows"]),
             "tripped": lambda m: Tripped(HoldReason[m["reason"]], m["text"]),
             "failed": lambda m: Lost(m["text"]),
         }
@@ -256,7 +262,7 @@ class WorldProcess(WorldLink):
         assert self._ring is not None
         assert self._spec is not None
         self._is_ready = True
-        self._read = message["number"]
+        self._took(message["number"])
         first = self._ring.read(message["number"]) or self._ring.read(self._newest())
         return Ready(self._spec, first.observation) if first is not None else None
 

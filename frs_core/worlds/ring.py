@@ -51,6 +51,8 @@ class Word(enum.IntEnum):
     """Control rate in thousandths of a hertz."""
     JITTER_US = 6
     """95th percentile of how late ticks begin."""
+    READ = 7
+    """Number of the newest slot that the session has read; written by the session alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +109,11 @@ class ObservationRing:
         return self._memory.name
 
     @property
+    def is_full(self) -> bool:
+        """The next slot would take the place of one that has not been read."""
+        return int(self.words[Word.LATEST]) - int(self.words[Word.READ]) >= SLOTS - 3
+
+    @property
     def epoch(self) -> int:
         """The hold epoch. Each word has one writer and only grows, so no hold can be lost between the two sides."""
         return int(self.words[Word.HOLDS]) + int(self.words[Word.TRIPS])
@@ -117,6 +124,11 @@ class ObservationRing:
         Raises:
             WorldError: the observation does not fit the ring.
         """
+        if late := set(observation.frames) - set(self._cameras):
+            raise WorldError(
+                f"Camera '{min(late)}' came after the world had started with {', '.join(sorted(self._cameras)) or 'none'}. "
+                f"Reconnect to take it in."
+            )
         blob = _pack(observation, note)
         if len(blob) > BLOB_BYTES:
             raise WorldError(

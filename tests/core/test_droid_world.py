@@ -135,6 +135,33 @@ def test_a_hold_while_a_motion_is_prepared_keeps_it_from_leaving(droid) -> None:
     assert len(env.robot.commands) == sent
 
 
+def test_a_hold_that_the_bridge_does_not_answer_is_a_lost_connection(droid) -> None:
+    world, bridge, _ = droid
+    world.reset()
+    world.observe()
+    bridge.session = "another one"
+    world.hold()
+    with pytest.raises(WorldError, match="is lost"):
+        world.observe()
+
+
+def test_a_hold_while_the_controller_is_launched_keeps_the_arm_from_its_start_pose(droid) -> None:
+    world, _, env = droid
+    world.reset()
+    sent, ask = len(env.robot.commands), world._ask
+
+    def held_meanwhile(op: str, **fields: object) -> dict:
+        answer = ask(op, **fields)
+        if op == "begin":
+            world.may_move = lambda: False
+        return answer
+
+    world._ask = held_meanwhile
+    with pytest.raises(StaleAct):
+        world.reset()
+    assert len(env.robot.commands) == sent
+
+
 def test_after_a_hold_the_bridge_knows_of_a_new_epoch_even_when_the_arm_rests(droid) -> None:
     world, bridge, env = droid
     world.reset()
@@ -281,7 +308,7 @@ def test_a_bad_address_and_an_empty_workspace_are_named() -> None:
         DroidWorld(replace(FAST, workspace_low=(0.5, 0.0, 0.0), workspace_high=(0.4, 0.1, 0.1)))
 
 
-def test_killing_the_bridge_in_mid_chunk_raises_and_a_new_bridge_is_found_again() -> None:
+def test_killing_the_bridge_in_mid_chunk_raises_and_only_a_new_world_finds_the_new_bridge() -> None:
     process, address = bridge_process("--env", "tests.fakes.droid_env:make", "--bind", "tcp://127.0.0.1:*")
     try:
         world = DroidWorld(replace(FAST, endpoint=address))
@@ -294,14 +321,16 @@ def test_killing_the_bridge_in_mid_chunk_raises_and_a_new_bridge_is_found_again(
         world.config = replace(world.config, timeout_s=0.3)
         with pytest.raises(WorldTimeout, match="did not answer"):
             world.step(action, ActionKind.JOINT_VELOCITY)
-        with pytest.raises(WorldError, match="not connected"):
+        with pytest.raises(WorldError, match="is lost"):
             world.step(action, ActionKind.JOINT_VELOCITY)
         world.hold()
     finally:
         end(process)
     process, _ = bridge_process("--env", "tests.fakes.droid_env:make", "--bind", address)
     try:
-        world.config = FAST
+        with pytest.raises(WorldError, match="is lost"):
+            world.observe()
+        world = DroidWorld(replace(FAST, endpoint=address))
         assert set(world.observe().frames) == {"left", "right", "wrist"}
         assert not world.step(action, ActionKind.JOINT_VELOCITY).clipped
         world.close()
@@ -347,7 +376,7 @@ class _Cable:
         self._thread.join(5.0)
 
 
-def test_a_pulled_cable_ends_in_a_timeout_and_pushing_it_back_is_enough() -> None:
+def test_a_pulled_cable_ends_in_a_timeout_and_nothing_was_sent_when_it_is_pushed_back() -> None:
     with bridge_thread() as (bridge, env):
         cable = _Cable(bridge.address)
         world = DroidWorld(replace(FAST, endpoint=cable.address))
@@ -359,8 +388,10 @@ def test_a_pulled_cable_ends_in_a_timeout_and_pushing_it_back_is_enough() -> Non
             world.step(np.zeros(8), ActionKind.JOINT_VELOCITY)
         sent = len(env.robot.commands)
         world.hold()
-        world.config = FAST
         cable.is_pulled.clear()
+        with pytest.raises(WorldError, match="is lost"):
+            world.observe()
+        world = DroidWorld(replace(FAST, endpoint=cable.address))
         assert set(world.observe().frames) == {"left", "right", "wrist"}
         assert len(env.robot.commands) == sent
         world.step(np.zeros(8), ActionKind.JOINT_VELOCITY)

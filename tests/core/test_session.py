@@ -15,7 +15,7 @@ from frs_core.events import LEARNED, UNSTEERED, Driver, Fan, HoldReason, Outcome
 from frs_core.session.options import SessionOptions
 from frs_core.session.table import TABLE, Event, next_phase
 from frs_core.steering import SteeringPlan
-from frs_core.worlds.link import Observed
+from frs_core.worlds.link import Lost, Observed
 from tests.core.test_fan import FixedNoise
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.session import FailingPolicy, FullDisk, HandSession
@@ -660,6 +660,7 @@ def test_a_robot_does_not_start_by_itself_once_everything_is_loaded() -> None:
     session = HandSession(world=world)
     session.engine._desk.spec, spec = None, session.engine._desk.spec
     session.engine.handle(START)
+    session.now += 2.5
     session.engine._desk.spec = spec
     session.engine._check_both()
     snapshot = session.settle()
@@ -765,3 +766,84 @@ def test_the_fan_is_judged_by_the_worlds_own_joint_limits() -> None:
     fan = started(world=world).engine.snapshot().fan
     assert fan is not None
     assert any(c.verdict.near_joint_limit for c in fan.candidates)
+
+
+def test_an_end_that_waits_for_the_chunk_is_not_replaced_by_resume_or_back() -> None:
+    for later in (ev.Resume(), ev.UndoChunk()):
+        session = HandSession(options=SessionOptions(pacing=Pacing.CONTINUOUS))
+        session.engine.handle(START)
+        session.step_until(lambda s: s.chunk_row >= 2)
+        for command in (ev.EndEpisode(Outcome.SUCCESS), ev.RequestHold(), later):
+            session.engine.handle(command)
+        snapshot = session.settle()
+        assert snapshot.hold_reason is HoldReason.EPISODE_END
+        assert [e.outcome for e in session.recorder.episodes] == [Outcome.SUCCESS]
+
+
+def test_an_episode_that_the_disk_refuses_can_be_thrown_away() -> None:
+    disk = FullDisk()
+    session = started(recorder=disk)
+    disk.is_full = True
+    session.send(LEFT)
+    assert session.engine.reason is HoldReason.DISK
+    snapshot = session.send(ev.EndEpisode(Outcome.DISCARDED))
+    assert snapshot.hold_reason is HoldReason.EPISODE_END
+    assert snapshot.notice is not None
+    assert "left to be recovered" in snapshot.notice[1]
+    disk.is_full = False
+    assert session.send(START).phase is Phase.CHOOSE
+
+
+def test_a_world_lost_before_the_chunks_first_row_is_brought_back_to_where_it_began() -> None:
+    session = started()
+    session.send(LEFT)
+    boundary = session.engine.boundary_state
+    session.inference.is_paused = True
+    session.engine.handle(ev.Pick("up/more"))
+    session.inference.is_paused = False
+    session.settle()
+    session.engine.handle(ev.Pick("up/more"))
+    session.engine._on_fact(Lost("the world died"))
+    assert session.engine.episode is not None
+    before = session.engine.boundary_state
+    session.world.reset(task="reach_left", seed=9)
+    session.send(ev.Reconnect())
+    assert session.engine.boundary_state == before != boundary
+    assert session.world.observe().step == 8
+
+
+def test_going_back_on_a_robot_is_refused_without_stopping_the_chunk() -> None:
+    world = PointWorld()
+    world.spec = dataclasses.replace(world.spec, is_simulated=False)
+    session = started(world=world)
+    session.engine.handle(LEFT)
+    session.engine.tick()
+    session.engine.handle(ev.UndoChunk())
+    snapshot = session.settle()
+    assert snapshot.episode.steps == 4
+    assert snapshot.notice is not None
+    assert snapshot.notice[1] == "Only a simulation can go back"
+
+
+def test_the_rows_of_a_moving_chunk_are_recorded_when_the_session_closes() -> None:
+    session = started()
+    session.engine.handle(LEFT)
+    for _ in range(3):
+        session.engine.tick()
+    rows = session.engine.snapshot().chunk_row
+    assert rows >= 2
+    kept = session.recorder.open_episode
+    assert kept is not None
+    session.engine.close()
+    session.writer.work()
+    assert [len(c.steps) for c in kept.chunks] == [rows]
+
+
+def test_what_may_move_without_another_act_is_said() -> None:
+    session = started()
+    assert not session.engine.snapshot().may_move
+    session.engine.handle(ev.SetPacing(Pacing.CONTINUOUS))
+    assert session.engine.snapshot().may_move
+    waiting = HandSession()
+    waiting.engine.handle(START)
+    assert waiting.engine.snapshot().may_move

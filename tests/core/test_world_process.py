@@ -392,3 +392,24 @@ def test_a_world_keeps_its_options_and_no_secret() -> None:
 def test_every_world_that_is_offered_is_there() -> None:
     for name in KNOWN:
         assert callable(resolve("world", name, KNOWN))
+
+
+def test_a_camera_that_comes_late_is_named_and_spoils_nothing_else() -> None:
+    observation = PointWorld().observe()
+    ring = ObservationRing.create({n: s for n, s in camera_sizes(observation).items() if n != "wrist"})
+    try:
+        with pytest.raises(WorldError, match="Camera 'wrist' came after the world had started"):
+            ring.publish(observation, {})
+        few = dataclasses.replace(observation, frames={"left": observation.frames["left"]})
+        number = ring.publish(few, {})
+        assert ring.read(number) is not None
+    finally:
+        ring.close()
+
+
+def test_looks_never_take_the_place_of_steps_that_were_not_read(link: WorldProcess) -> None:
+    link.execute(21, LEFT, ActionKind.EE_DELTA, epoch=link.epoch)
+    time.sleep(2.0)
+    facts = collect(link, has(ChunkEnded))
+    (end,) = [f for f in facts if isinstance(f, ChunkEnded)]
+    assert [f.row for f in facts if isinstance(f, Stepped)] == list(range(end.rows or 0))

@@ -790,7 +790,6 @@ class Bridge:
             raise BridgeError(
                 "reset", "The reset carries no fresh token.", "Ask with reset_request, confirm within 2 s."
             )
-        self.robot.begin()
         state = self.robot.reset(randomize)
         self.last_heard = time.monotonic()
         return {"state": state}

@@ -8,7 +8,8 @@ an old state, and bends every action into the limits. It moves only in `reset` a
     world.observe().frames["left"].image.shape      # (360, 640, 3)
     world.step(np.zeros(8), ActionKind.JOINT_VELOCITY).clipped   # False
 
-After a lost connection `observe` connects again by itself; `step` never does, so no motion follows a reconnect by surprise.
+It connects once, when it is made. A lost connection is the loss of the world, and a new one comes with a new `DroidWorld` only, so
+that everything before it (fans, acts, holds) is known to be over.
 One thread, the world process's.
 """
 
@@ -146,11 +147,13 @@ class DroidWorld(World):
             StaleAct: a hold came before the arm began to move; its drive to the start pose cannot be interrupted.
             WorldError: the arm did not arrive, or the robot computer failed.
         """
-        if not self._connection.has_session:
-            self._connect()
+        self._must_be_connected()
         if task is not None:
             self._instruction = task
+        # It may launch the robot's controller, which takes as long as it takes; nothing is allowed to move yet.
+        self._ask("begin", timeout_s=self.config.reset_timeout_s)
         if self.config.reset_moves:
+            self._must_be_wanted("The start pose was not taken")
             token = self._ask("reset_request", epoch=self._epoch)["token"]
             self._must_be_wanted("The start pose was not taken")
             self._ask(
@@ -161,16 +164,17 @@ class DroidWorld(World):
                 randomize=self.config.randomize_reset,
             )
             self._gripper_command = 0.0
-        else:
-            self._ask("begin", timeout_s=self.config.reset_timeout_s)
         self._step, self._last_dq = 0, np.zeros(7)
         self._refresh_calibration()
         return self.observe()
 
     def observe(self) -> Observation:
-        """Return the newest pictures and the state; connects again if the connection was lost."""
-        if not self._connection.has_session:
-            self._connect()
+        """Return the newest pictures and the state.
+
+        Raises:
+            WorldError: the connection is lost.
+        """
+        self._must_be_connected()
         have = {name: sequence for name, (sequence, _, _) in self._known.images.items()}
         answer = self._ask("observe", have=have)
         for name, frame in answer["frames"].items():
@@ -196,8 +200,7 @@ class DroidWorld(World):
             WorldError: not connected (observe first), or the robot failed or refused.
             ShapeMismatch: wrong size.
         """
-        if not self._connection.has_session:
-            raise WorldError("The DROID bridge is not connected. Reconnect, look at the scene, then go on.")
+        self._must_be_connected()
         age = time.monotonic() - self._known.pictures_at
         if age > self.config.stale_s:
             raise CameraStale(
@@ -232,8 +235,8 @@ class DroidWorld(World):
         """Let the arm settle where it is, and have the bridge refuse whatever was asked for before.
 
         A step that was sent less than a period ago is finished: it is a chunk's last row, or at most one row too many. Later
-        one still command stops the rest of the way. An arm that rests gets no command, and a lost bridge holds by itself:
-        without requests nothing is sent, so this never raises for one.
+        one still command stops the rest of the way. An arm that rests gets no command. A hold that the bridge does not answer is a
+        lost connection: nothing is sent without a request, and the next look raises.
         """
         self._last_dq = np.zeros(7)
         if not self._connection.has_session:
@@ -317,6 +320,10 @@ class DroidWorld(World):
             delta = pose_delta(self._T_command, kinematics.flange_pose(sent[:7]) @ self._T_flange_tcp)
         self._T_command = moved_pose(self._T_command, delta)
         return np.append(delta, sent[7])
+
+    def _must_be_connected(self) -> None:
+        if not self._connection.has_session:
+            raise WorldError("The connection to the DROID bridge is lost. Reconnect, look at the scene, then go on.")
 
     def _must_be_wanted(self, what: str) -> None:
         if not self.may_move():

@@ -342,5 +342,16 @@ class Snapshot:
     """Running totals: 'picks', 'corrections', 'refused', 'late_answers', 'holds', 'episodes', 'chunks', 'steps'."""
     notice: tuple[int, str] | None = None
     """(running number, sentence): the last thing worth a toast that did not engage Hold, e.g. a refused pick."""
-    may_move: bool = False
-    """Motion is under way, or can come without another act: somebody drives, a scene is being set, a start waits."""
+
+    @property
+    def may_move(self) -> bool:
+        """Motion is under way, or can come without another act: somebody drives, a scene is being set, a start waits."""
+        match self.phase:
+            case Phase.MOVING:
+                return True
+            case Phase.CHOOSE:
+                return self.driver is not Driver.PERSON or self.pacing is Pacing.CONTINUOUS
+            case Phase.HOLD:
+                return self.hold_reason in (HoldReason.START, HoldReason.EPISODE_END) and bool(self.detail)
+            case _:
+                return False

@@ -237,13 +237,7 @@ class SessionEngine(Piloting):
             suggestion=helm.suggestion,
             counters={**self.counters, "late_answers": self._late_answers},
             notice=self.notice,
-            may_move=self._may_move,
         )
-
-    @property
-    def _may_move(self) -> bool:
-        is_driven = self.phase is Phase.CHOOSE and self._helm.takes_early_picks
-        return self.phase is Phase.MOVING or is_driven or self._scene is not None or self._start_waiting is not None
 
 
 def _act_of(command: ev.SessionCommand) -> str | None:

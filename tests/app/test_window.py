@@ -361,3 +361,24 @@ def test_a_button_taken_by_the_editor_is_not_acted_on(window: Any, port: Any) ->
     device.events = [ControlChange("gamepad", "pad:start", Stage.PRESSED, 1.0, 10**18)]
     window.inputs.poll()
     assert port.of(RequestHold) == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"phase": Phase.CHOOSE, "pacing": Pacing.CONTINUOUS},
+        {"phase": Phase.CHOOSE, "driver": Driver.LEARNED},
+        {"phase": Phase.HOLD, "hold_reason": HoldReason.START, "detail": "Setting the scene"},
+    ],
+)
+def test_hold_keys_win_over_cards_and_notes_wherever_motion_can_come_by_itself(
+    window: Any, port: Any, qtbot: Any, fields: dict[str, Any]
+) -> None:
+    window.take(snapshot(**fields))
+    window.toggle_card("help")
+    key(window, Qt.Key.Key_Escape)
+    assert len(port.of(RequestHold)) == 1
+    window.run("episode.note")
+    qtbot.waitUntil(lambda: window.drive.episode.note.hasFocus(), timeout=5000)
+    key(window, Qt.Key.Key_Space, text=" ")
+    assert len(port.of(RequestHold)) == 2

@@ -845,5 +845,6 @@ def test_what_may_move_without_another_act_is_said() -> None:
     session.engine.handle(ev.SetPacing(Pacing.CONTINUOUS))
     assert session.engine.snapshot().may_move
     waiting = HandSession()
+    assert not waiting.engine.snapshot().may_move
     waiting.engine.handle(START)
     assert waiting.engine.snapshot().may_move

@@ -196,6 +196,31 @@ class Motion(RuleBasedStateMachine):
         self.session_works()
         self.everybody_works(10)
 
+    @rule(kind=st.sampled_from(["execute", "reset", "restore"]))
+    def a_late_request_finds_a_world_that_starts(self, kind: str) -> None:
+        self.drive("left/more", 7)
+        self.world_dies()
+        self.session_works()
+        self.reconnect()
+        self.session_works()
+        self.late_request(1, kind)
+        self.everybody_works(8)
+        process = self.chain.process
+        assert process is not None, "a late request ended the new world"
+        assert process.is_alive(), "a late request ended the new world"
+
+    @rule(turns=st.integers(1, 3), seconds=st.sampled_from([0.0, 0.7, 2.5]))
+    def the_session_stalls_or_a_camera_does(self, turns: int, seconds: float) -> None:
+        self.drive("left/more", 2)
+        if self.chain.engine.phase is not Phase.MOVING:
+            return
+        if seconds:
+            self.time_passes(seconds)
+        else:
+            self.camera_stalls(True)
+        self.world_works(turns + 1)
+        self.camera_stalls(False)
+
     @rule(outcome=st.sampled_from(Outcome))
     def end(self, outcome: Outcome) -> None:
         self.act(ev.EndEpisode(outcome))
@@ -319,6 +344,9 @@ class Motion(RuleBasedStateMachine):
 
     @rule(age=st.integers(1, 3), kind=st.sampled_from(["execute", "reset", "restore"]))
     def a_late_request_reaches_the_link(self, age: int, kind: str) -> None:
+        self.late_request(age, kind)
+
+    def late_request(self, age: int, kind: str) -> None:
         link = self.chain.link
         epoch = link.epoch - age
         asks = {
@@ -362,6 +390,7 @@ class Motion(RuleBasedStateMachine):
                 assert crossing.detail, f"{crossing} of a session that knows of no world"
             if crossing.layer == "world":
                 self.check_motion(crossing.kind, crossing.detail)
+        self.check_offer()
         has_world = chain.engine.world_spec is not None
         if has_world and not self.had_world:
             self.ready_at = self.at
@@ -389,9 +418,11 @@ class Motion(RuleBasedStateMachine):
 
     @invariant()
     def what_is_offered_was_seen_in_this_connection(self) -> None:
-        if not hasattr(self, "chain"):
-            return
-        type(self).steps_taken += 1
+        if hasattr(self, "chain"):
+            type(self).steps_taken += 1
+            self.check_offer()
+
+    def check_offer(self) -> None:
         shown = self.chain.engine.snapshot()
         if shown.phase is not Phase.FAULT and shown.fan is not None:
             seen_ns = shown.fan.observation.captured_ns

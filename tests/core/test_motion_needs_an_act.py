@@ -196,6 +196,18 @@ class Motion(RuleBasedStateMachine):
         self.session_works()
         self.everybody_works(10)
 
+    @rule(reason=st.sampled_from(HOLDS), what=st.sampled_from(["start", "back", "pick", "resume"]))
+    def press_and_hold_before_anything_is_read(self, reason: HoldReason, what: str) -> None:
+        if what == "start":
+            self.ready_to_start()
+            self.start("reach_left", 1)
+        else:
+            self.drive("left/more", 7)
+            {"back": self.back, "resume": self.resume, "pick": lambda: self.pick("up/more")}[what]()
+        self.hold(reason)
+        self.session_works()
+        self.everybody_works(3)
+
     @rule(kind=st.sampled_from(["execute", "reset", "restore"]))
     def a_late_request_finds_a_world_that_starts(self, kind: str) -> None:
         self.drive("left/more", 7)

@@ -181,7 +181,7 @@ def _check_dtype(name: Any) -> "np.dtype[Any]":
     return np.dtype(name)
 
 
-def _read_array(entries: dict[Any, Any]) -> "np.ndarray[Any, Any]":
+def _read_array(entries: dict[Any, Any]) -> np.ndarray:
     dtype, shape, data = _check_dtype(entries[b"dtype"]), entries[b"shape"], entries[b"data"]
     if not isinstance(data, bytes) or not isinstance(shape, list) or len(shape) > 8:
         raise MalformedMessage("Array needs bytes as data and a list of at most 8 sizes as shape.")
@@ -622,11 +622,11 @@ def steer(field: Field, x: Array, commanded: Array, plan: SimpleNamespace) -> tu
         plan: all settings of a steering plan.
     """
     steps, mask = plan.steps, commanded[:, None, :]
-    fresh, nothing = seeded((1, *x.shape[1:]), plan.seed), np.full_like(x, np.nan)
+    fresh, nothing = seeded((1, *x.shape[1:]), plan.seed).astype(x.dtype), np.full_like(x, np.nan)
     if plan.method == "direct":
         return nothing, x, x
     if plan.method == "sample_and_rank":
-        noises = seeded((plan.samples, *x.shape[1:]), plan.seed)
+        noises = seeded((plan.samples, *x.shape[1:]), plan.seed).astype(x.dtype)
         chunks = field.denoise(noises, steps=steps, depth=steps)
         best = _cosine(chunks[None] * commanded[:, None, None, :], x[:, None] * commanded[:, None, None, :]).argmax(
             axis=1
@@ -637,8 +637,8 @@ def steer(field: Field, x: Array, commanded: Array, plan: SimpleNamespace) -> tu
         noise = np.where(mask & is_written[None, :, None], x, fresh)
         return noise, field.denoise(noise, steps=steps, depth=steps), noise
     if plan.method == "partial_noising":
-        t = np.float32(plan.noising_time)
-        depth = max(1, round((1.0 - plan.noising_time) * steps))
+        t = plan.noising_time
+        depth = max(1, round((1.0 - t) * steps))
         other = fresh
         if plan.leave_uncommanded and depth < steps:
             other = t * field.denoise(fresh, steps=steps, depth=steps) + (1 - t) * fresh
@@ -651,7 +651,7 @@ def steer(field: Field, x: Array, commanded: Array, plan: SimpleNamespace) -> tu
     else:
         recovered = field.reverse(x, steps=steps, depth=depth, t_max=plan.t_max)
     if depth < steps:
-        t = np.float32(1.0 - depth / steps)
+        t = 1.0 - depth / steps
         fresh = t * field.denoise(fresh, steps=steps, depth=steps) + (1 - t) * fresh
     start = project_noise(recovered, commanded, plan, fresh=fresh)
     return start, field.denoise(start, steps=steps, depth=depth), recovered
@@ -664,14 +664,14 @@ def project_noise(recovered: Array, commanded: Array, plan: SimpleNamespace, *, 
     n = np.arange(horizon)
     basis = np.cos(np.pi / horizon * (n[None] + 0.5) * n[:, None]) * math.sqrt(2 / horizon)
     basis[0] /= math.sqrt(2)
-    low = (basis[:keep].T @ basis[:keep]).astype(np.float32)
+    low = (basis[:keep].T @ basis[:keep]).astype(recovered.dtype)
     kept = low @ recovered if keep < horizon else recovered
     if plan.clamp is not None:
         count = np.maximum(mask.sum(axis=(1, 2)) * horizon, 1)
         rms = np.sqrt((kept**2 * mask).sum(axis=(1, 2)) / count)
-        kept = kept * (plan.clamp / np.maximum(rms, plan.clamp)).astype(np.float32)[:, None, None]
+        kept = kept * (plan.clamp / np.maximum(rms, plan.clamp)).astype(kept.dtype)[:, None, None]
     if keep < horizon and plan.fill == "noise":
-        kept = kept + np.float32(plan.fill_scale) * (fresh - low @ fresh)
+        kept = kept + plan.fill_scale * (fresh - low @ fresh)
     return np.where(mask, kept, fresh) if plan.leave_uncommanded else kept
 
 

@@ -122,7 +122,7 @@ def _check_dtype(name: Any) -> "np.dtype[Any]":
     return np.dtype(name)
 
 
-def _read_array(entries: dict[Any, Any]) -> "np.ndarray[Any, Any]":
+def _read_array(entries: dict[Any, Any]) -> np.ndarray:
     dtype, shape, data = _check_dtype(entries[b"dtype"]), entries[b"shape"], entries[b"data"]
     if not isinstance(data, bytes) or not isinstance(shape, list) or len(shape) > 8:
         raise MalformedMessage("Array needs bytes as data and a list of at most 8 sizes as shape.")

@@ -60,8 +60,8 @@ class ToyPolicy(FlowPolicy):
         motion = np.zeros((7, horizon, width))
         motion[:, :, :3] = steps[:, None]
         is_gripper = np.arange(width) == 6
-        self._motion_modes = torch.tensor(motion[..., ~is_gripper], dtype=torch.float32).flatten(1)
-        self._gripper_modes = torch.tensor([[-1.0] * horizon, [1.0] * horizon])
+        self._motion_modes = torch.tensor(motion[..., ~is_gripper], dtype=torch.float64).flatten(1)
+        self._gripper_modes = torch.tensor([[-1.0] * horizon, [1.0] * horizon], dtype=torch.float64)
         self._is_gripper = torch.tensor(is_gripper)
 
     def encode(self, observation: Observation) -> Context:
@@ -90,6 +90,7 @@ class ToyPolicy(FlowPolicy):
 
 def _mixture_velocity(x: Float[Tensor, "B D"], modes: Float[Tensor, "M D"], t: float) -> Float[Tensor, "B D"]:
     """Return E[action - noise | x_t = x] for equally likely modes of spread `SPREAD`."""
+    modes = modes.to(x.dtype)
     variance = (1.0 - t) ** 2 + t**2 * SPREAD**2
     distance = torch.cdist(x, t * modes, compute_mode="donot_use_mm_for_euclid_dist").square()
     weights = torch.softmax(-0.5 * distance / variance, dim=1)

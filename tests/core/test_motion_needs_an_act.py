@@ -446,7 +446,7 @@ class Motion(RuleBasedStateMachine):
 
 
 SETTINGS = settings(
-    max_examples=25,
+    max_examples=16,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),

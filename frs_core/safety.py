@@ -137,17 +137,25 @@ def _limit_joint_step(
     T_flange_tcp = np.linalg.inv(kinematics.flange_pose(q)) @ observation.T_base_tcp
     most_outside = max(float(_outside(observation.p_tcp, limits)), _HAIR)
 
+    def tool_at(dq: Float[np.ndarray, " 7"]) -> Float[np.ndarray, " 3"]:
+        return (kinematics.flange_pose(q + dq) @ T_flange_tcp)[:3, 3]
+
     def leaves(dq: Float[np.ndarray, " 7"]) -> bool:
-        p = (kinematics.flange_pose(q + dq) @ T_flange_tcp)[:3, 3]
-        return float(_outside(p, limits)) > most_outside
+        return float(_outside(tool_at(dq), limits)) > most_outside
 
     if leaves(limited):
         reasons.append("the workspace")
         slid = _along_the_wall(limited, observation=observation, T_flange_tcp=T_flange_tcp, limits=limits)
         slid = np.clip(q + slid, low, high) - q
-        # What is still outside (a singular arm, a joint limit) goes less far; standing still is inside.
+        wish = _into_box(tool_at(limited), observation.p_tcp, limits) - observation.p_tcp
+
+        def bounces(dq: Float[np.ndarray, " 7"]) -> bool:
+            return float((tool_at(dq) - observation.p_tcp) @ wish) < -2 * _HAIR * float(np.linalg.norm(wish))
+
+        # What is still outside (a singular arm, a joint limit), or goes back from a corner's walls further than the hair, goes
+        # less far; standing still does neither.
         shares = (share * slid for share in (1.0, 0.75, 0.5, 0.25, 0.1))
-        limited = next((dq for dq in shares if not leaves(dq)), np.zeros(7))
+        limited = next((dq for dq in shares if not leaves(dq) and not bounces(dq)), np.zeros(7))
     return limited
 
 

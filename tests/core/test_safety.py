@@ -107,8 +107,7 @@ def test_pushing_on_against_a_corner_neither_leaves_the_box_nor_sticks_nor_bounc
         if reasons == ("the workspace",):
             wish = np.clip(asked, box.workspace_low, box.workspace_high) - observation.p_tcp
             moved = after.p_tcp - observation.p_tcp
-            # The way back inside the wall of a corner may undo half a millimetre of a wish that is smaller than that.
-            assert moved @ wish >= -1e-3 * np.linalg.norm(wish)
+            assert moved @ wish >= -3e-4 * np.linalg.norm(wish)
             if np.linalg.norm(wish) > 0.005:
                 assert moved @ wish > 0.02 * (wish @ wish)
         observation = after

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from frs_core.events import Driver
-from frs_core.policies.spec import PolicySpec
+from frs_core.policy_spec import PolicySpec
 from frs_core.worlds.base import WorldSpec
 
 WHY_NOT = {

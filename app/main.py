@@ -182,11 +182,11 @@ def make_session(
         ConfigError: the script cannot be read, or the address is none.
     """
     from frs_core.choosers.base import Chooser
-    from frs_core.choosers.mirror import MirrorOperator
     from frs_core.choosers.scripted import SequenceChooser
     from frs_core.episodes import EpisodeStore, JournalRecorder
     from frs_core.session import Session, SessionOptions
     from frs_core.worlds.process import WorldProcess
+    from frs_core.worlds.tabletop.mirror import MirrorOperator
 
     def make_policy() -> Any:
         # On the inference worker's thread: the tensor library takes a second to load, while the window is built.

@@ -27,11 +27,11 @@ from frs_core.directions import fan_commands, reference_chunk
 from frs_core.observation import CameraFrame, Observation
 from frs_core.policies.base import FlowPolicy
 from frs_core.policies.remote import RemotePolicy, load
-from frs_core.serving.codec import pack, unpack
 from frs_core.serving.door import DoorSettings
-from frs_core.serving.observations import letterbox
 from frs_core.serving.server import build_door
 from frs_core.steering import Reference
+from frs_core.wire.codec import pack, unpack
+from frs_core.wire.observations import letterbox
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
 

@@ -22,7 +22,7 @@ from frs_core.errors import EpisodeError
 from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
 from frs_core.observation import Calibration, Observation
 from frs_core.plan import SteeringPlan
-from frs_core.policies.spec import PolicySpec
+from frs_core.policy_spec import PolicySpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)

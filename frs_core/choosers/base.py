@@ -10,7 +10,7 @@ from jaxtyping import Float
 from frs_core.directions import Command
 from frs_core.events import Driver, Fan
 from frs_core.observation import Observation
-from frs_core.policies.spec import Context
+from frs_core.policy_spec import Context
 
 
 @dataclass(frozen=True, slots=True)

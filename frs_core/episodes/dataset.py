@@ -12,7 +12,6 @@ Any thread.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -22,10 +21,6 @@ from frs_core.errors import FingerprintMismatch, TrainingError
 from frs_core.events import Outcome
 from frs_core.observation import CameraFrame, Observation
 from frs_core.plan import Method, Solver, SteeringPlan
-
-if TYPE_CHECKING:
-    from frs_core.learning.settings import InputSettings
-    from frs_core.learning.table import TrainingTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,50 +74,8 @@ class ChunkTable:
         """Return what the policy saw. Raises EpisodeCorrupt."""
         return self.episodes[self.episode[row]].observation(int(self.index[row]))
 
-    def training(self, *, inputs: "InputSettings | None" = None, fingerprint: str | None = None) -> "TrainingTable":
-        """Return the rows as the trainers take them; noise is NaN where it is not at flow time 0.
-
-        Args:
-            inputs: which cameras to shrink for an image encoder; None = no pictures.
-            fingerprint: the policy to train for; None = the episodes' own.
-        Raises:
-            FingerprintMismatch: the episodes are of another policy.
-            EpisodeCorrupt: a picture is damaged.
-        """
-        from frs_core.learning.live import small_images
-        from frs_core.learning.table import Offer, TrainingTable
-
-        own = self.episodes[0].meta.policy_fingerprint
-        if fingerprint is not None and own != fingerprint:
-            raise _mismatch(self.episodes[0], fingerprint)
-        offers = [self.episodes[e].offers(int(i)) for e, i in zip(self.episode, self.index, strict=True)]
-        seedless = {plan.with_seed(0) for plan in self.plans}
-        has_images = inputs is not None and bool(inputs.cameras)
-        return TrainingTable(
-            features=self.features,
-            proprio=self.proprio,
-            noise=np.where(self.is_noise[:, None, None], self.noise, np.float32("nan")),
-            chunk=self.chunk,
-            episode=self.episode,
-            names=tuple(e.name for e in self.episodes),
-            fingerprint=own,
-            images=np.stack([small_images(self._pictured(r, inputs.cameras), inputs) for r in range(self.rows)])
-            if inputs is not None and has_images
-            else None,
-            picked=self.picked,
-            offers=tuple(Offer(o.labels, o.noises) for o in offers),
-            plan=seedless.pop() if len(seedless) == 1 else None,
-            provenance={
-                "tasks": sorted({str(e.meta.task) for e in self.episodes}),
-                "seeds": [e.meta.seed for e in self.episodes],
-                "policy": self.episodes[0].meta.policy,
-                "drivers": sorted(set(self.driver)),
-                "store": str(self.episodes[0].path.parent.parent),
-            },
-        )
-
-    def _pictured(self, row: int, cameras: Sequence[str]) -> Observation:
-        """Return the row's observation with the pictures of some cameras only."""
+    def partial_observation(self, row: int, cameras: Sequence[str]) -> Observation:
+        """Return what the policy saw, with the frames of some cameras only. Raises EpisodeCorrupt."""
         episode, chunk = self.episodes[self.episode[row]], int(self.index[row])
         bare = episode.observation(chunk, has_images=False)
         frames = {c: CameraFrame(episode.boundary_image(c, chunk), bare.captured_ns) for c in cameras}
@@ -161,7 +114,7 @@ def load_chunks(
     expected = fingerprint or chosen[0].meta.policy_fingerprint
     for e in chosen:
         if e.meta.policy_fingerprint != expected:
-            raise _mismatch(e, expected)
+            raise policy_mismatch(e, expected)
 
     def gather(name: str) -> np.ndarray:
         return np.concatenate([e.arrays[name][r] for e, r in zip(chosen, rows, strict=True)])
@@ -202,7 +155,8 @@ def _rows(episode: Episode, executed_only: bool) -> Int[np.ndarray, " m"]:
     return np.array(episode.main_line if executed_only else range(episode.n_chunks), dtype=np.int64)
 
 
-def _mismatch(episode: Episode, expected: str) -> FingerprintMismatch:
+def policy_mismatch(episode: Episode, expected: str) -> FingerprintMismatch:
+    """Return the error for an episode of another policy than the one with the expected fingerprint."""
     return FingerprintMismatch(
         f"Episode '{episode.name}' was recorded with policy {episode.meta.policy_fingerprint[:12]}, expected "
         f"{expected[:12]}. Train on episodes of one policy."

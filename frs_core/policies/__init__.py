@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from frs_core.policies.spec import Context, PolicySpec
+from frs_core.policy_spec import Context, PolicySpec
 from frs_core.registry import build
 
 if TYPE_CHECKING:

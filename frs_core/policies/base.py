@@ -18,7 +18,7 @@ from frs_core import flow
 from frs_core.errors import PolicyError, ShapeMismatch
 from frs_core.observation import Observation
 from frs_core.plan import SteeringPlan
-from frs_core.policies.spec import Context, PolicySpec
+from frs_core.policy_spec import Context, PolicySpec
 from frs_core.steering import Reference, Steered, steer
 
 __all__ = ["Context", "FlowPolicy", "PolicySpec"]

@@ -40,8 +40,9 @@ from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
 from frs_core.policies.joints import in_action_space
 from frs_core.policies.pi05.plausible import FARTHEST_CENTRE, FARTHEST_SPEED
-from frs_core.serving.client import ClientSettings, WireClient
-from frs_core.serving.metadata import (
+from frs_core.steering import Reference, Steered, SteeringPlan
+from frs_core.wire.client import ClientSettings, WireClient
+from frs_core.wire.metadata import (
     DROID_OBSERVATION,
     ServerFacts,
     droid_pairing,
@@ -49,8 +50,7 @@ from frs_core.serving.metadata import (
     read_metadata,
     with_cameras,
 )
-from frs_core.serving.observations import DROID_IMAGE, JOINT_KEY, blank_droid_message, droid_message, pack_observation
-from frs_core.steering import Reference, Steered, SteeringPlan
+from frs_core.wire.observations import DROID_IMAGE, JOINT_KEY, blank_droid_message, droid_message, pack_observation
 
 DEFAULT_URL = "ws://127.0.0.1:8000"
 STOCK_REASON = (

@@ -37,7 +37,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from frs_core.errors import ConfigError, MalformedMessage, ServerBusy, ServingError
-from frs_core.serving.codec import pack, unpack
+from frs_core.wire.codec import pack, unpack
 
 __all__ = ["Contexts", "Door", "DoorSettings", "is_loopback"]
 

@@ -8,7 +8,7 @@ from frs_core.errors import ConfigError
 from frs_core.events import StartEpisode
 from frs_core.observation import Observation
 from frs_core.plan import SteeringPlan
-from frs_core.policies.spec import PolicySpec
+from frs_core.policy_spec import PolicySpec
 from frs_core.recording import EpisodeMeta
 from frs_core.session.running import RunningEpisode
 from frs_core.worlds.base import WorldSpec

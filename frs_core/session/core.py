@@ -16,7 +16,7 @@ from frs_core.errors import ConfigError
 from frs_core.events import Driver, HoldReason, Outcome, Phase
 from frs_core.observation import Observation
 from frs_core.plan import SteeringPlan
-from frs_core.policies.spec import PolicySpec
+from frs_core.policy_spec import PolicySpec
 from frs_core.recording import Recorder
 from frs_core.session.fans import FanDesk
 from frs_core.session.helm import Helm

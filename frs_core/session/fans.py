@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import PolicyError
 from frs_core.events import Fan
-from frs_core.policies.spec import PolicySpec
+from frs_core.policy_spec import PolicySpec
 from frs_core.session.inference import FanMaker, FanRequest, Loaded, NoisePolicyLoaded
 from frs_core.workers import Answer, WorkQueue
 

@@ -15,7 +15,7 @@ from frs_core.events import Fan
 from frs_core.limits import Limits
 from frs_core.observation import Observation
 from frs_core.plan import SteeringPlan
-from frs_core.policies.spec import Context, PolicySpec
+from frs_core.policy_spec import Context, PolicySpec
 
 if TYPE_CHECKING:
     from frs_core.policies.base import FlowPolicy

@@ -22,7 +22,7 @@ from frs_core.choosers.base import Chooser, NoisePolicy
 from frs_core.errors import ConfigError, WorldError
 from frs_core.events import Driver, HoldReason, Outcome, Phase, SessionCommand, Snapshot
 from frs_core.plan import SteeringPlan
-from frs_core.policies.spec import PolicySpec
+from frs_core.policy_spec import PolicySpec
 from frs_core.recording import Recorder
 from frs_core.session.engine import SessionEngine
 from frs_core.session.inference import FanMaker

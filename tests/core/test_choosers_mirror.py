@@ -2,7 +2,7 @@
 
 import pytest
 
-from frs_core.choosers.mirror import MirrorOperator
+from frs_core.worlds.tabletop.mirror import MirrorOperator
 from frs_core.worlds.tabletop.operator import ScriptedOperator
 from frs_core.worlds.tabletop.sim import TabletopSim
 from tests.fakes.snapshots import sample_fan

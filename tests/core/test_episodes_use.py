@@ -19,6 +19,7 @@ from frs_core.events import UNSTEERED, Driver, Latency, Outcome
 from frs_core.fan import build_fan
 from frs_core.learning.records import table_from_records
 from frs_core.learning.settings import InputSettings
+from frs_core.learning.store import training_table
 from frs_core.policies.base import Context
 from frs_core.recording import ChunkRecord, EpisodeMeta, StepRecord
 from frs_core.steering import Method, SteeringPlan
@@ -214,21 +215,21 @@ def test_the_training_table_equals_the_one_made_in_memory(store):
     names = [drive(recorder, PICKS, policy=policy, seed=s) for s in (1, 2)]
     episodes = [store.open(n) for n in names]
     inputs = InputSettings(cameras=("left", "wrist"))
-    got = load_chunks(episodes).training(inputs=inputs)
+    got = training_table(load_chunks(episodes), inputs=inputs)
     want = table_from_records([e.record(has_images=True) for e in episodes], inputs=inputs)
     for field in ("features", "proprio", "noise", "chunk", "episode", "images"):
         np.testing.assert_array_equal(getattr(got, field), getattr(want, field))
     assert (got.names, got.picked, got.plan, got.fingerprint) == (want.names, want.picked, want.plan, want.fingerprint)
     assert {k: got.provenance[k] for k in want.provenance} == dict(want.provenance)
     with pytest.raises(FingerprintMismatch):
-        load_chunks(episodes).training(fingerprint="other")
+        training_table(load_chunks(episodes), fingerprint="other")
 
 
 def test_noises_that_are_not_at_time_zero_are_no_labels(store):
     name = drive(JournalRecorder(store), PICKS, policy=ToyPolicy(), plan=SteeringPlan(depth=5))
     table = load_chunks([store.open(name)])
     assert list(table.is_noise) == [False, True, False, False]
-    assert np.isnan(table.training().noise[0]).all()
+    assert np.isnan(training_table(table).noise[0]).all()
 
 
 def test_a_film_has_one_frame_per_step_and_shows_the_pick(store, tmp_path):

@@ -10,7 +10,7 @@ LIGHT = (
     "app.window",
     "app.views.review.page",
     "app.views.train.page",
-    "frs_core.choosers.mirror",
+    "frs_core.worlds.tabletop.mirror",
     "frs_core.cli",
     "frs_core.choosers.scripted",
     "frs_core.episodes",
@@ -27,6 +27,16 @@ def test_the_first_picture_needs_neither_tensors_nor_a_simulator(heavy: str) -> 
     program = (
         f"import sys; sys.modules[{heavy!r}] = None\n"
         f"import importlib\nfor name in {LIGHT!r}: importlib.import_module(name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_every_module_of_the_core_is_importable_without_qt() -> None:
+    program = (
+        "import sys; sys.modules['PyQt6'] = sys.modules['pyqtgraph'] = None\n"
+        "import importlib, pkgutil, frs_core\n"
+        "for found in pkgutil.walk_packages(frs_core.__path__, 'frs_core.'): importlib.import_module(found.name)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

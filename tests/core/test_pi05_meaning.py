@@ -17,7 +17,7 @@ from frs_core.errors import ConfigError
 from frs_core.policies.joints import in_action_space
 from frs_core.policies.pi05 import inspect_checkpoint, load
 from frs_core.policies.pi05.presets import PRESETS
-from frs_core.serving.metadata import build_metadata, read_metadata
+from frs_core.wire.metadata import build_metadata, read_metadata
 from tests.fakes.pi05 import FIXTURE, HORIZON, make_checkpoint, make_observation
 from tests.fakes.policy import ToyPolicy
 

@@ -29,11 +29,11 @@ from frs_core.errors import (
 from frs_core.observation import Observation
 from frs_core.policies import in_action_space, remote
 from frs_core.policies.remote import RemotePolicy, StockPolicy
-from frs_core.serving.codec import pack, unpack
 from frs_core.serving.door import DoorSettings
-from frs_core.serving.observations import blank_droid_message
 from frs_core.serving.server import MAX_CONTEXTS, build_door
 from frs_core.steering import Method, Reference, SteeringPlan, gaussian
+from frs_core.wire.codec import pack, unpack
+from frs_core.wire.observations import blank_droid_message
 from tests.fakes.openpi_server import droid_infer, stock_server
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.slow_policy import GatedPolicy

@@ -19,9 +19,9 @@ import psutil
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from frs_core.serving.codec import pack, unpack
-from frs_core.serving.observations import blank_droid_message, pack_observation
 from frs_core.steering import SteeringPlan
+from frs_core.wire.codec import pack, unpack
+from frs_core.wire.observations import blank_droid_message, pack_observation
 from tests.fakes.openpi_server import wire_default
 from tests.fakes.world import PointWorld
 

@@ -8,8 +8,8 @@ import pytest
 from frs_core import kinematics
 from frs_core.errors import ConfigError, MalformedMessage
 from frs_core.observation import Observation
-from frs_core.serving.codec import pack, unpack
-from frs_core.serving.observations import (
+from frs_core.wire.codec import pack, unpack
+from frs_core.wire.observations import (
     blank_droid_message,
     droid_message,
     letterbox,

@@ -20,11 +20,11 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as ws_connect
 
 from frs_core.errors import ConfigError, ServingError
-from frs_core.serving.codec import pack, unpack
 from frs_core.serving.door import Contexts, Door, DoorSettings
-from frs_core.serving.metadata import build_metadata
-from frs_core.serving.observations import blank_droid_message, pack_observation
 from frs_core.serving.server import MAX_CONTEXTS, PolicyService, build_door
+from frs_core.wire.codec import pack, unpack
+from frs_core.wire.metadata import build_metadata
+from frs_core.wire.observations import blank_droid_message, pack_observation
 from tests.fakes.openpi_server import wire_default, wire_hook
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.slow_policy import GatedPolicy

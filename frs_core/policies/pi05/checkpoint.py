@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from frs_core.actions import ActionKind
+from frs_core.camera_pairing import CamerasOption, Pairing, pair_cameras
 from frs_core.errors import ConfigError, FrsError, WeightsMissing
 from frs_core.foreign import DOCUMENT, open_plain, plain_file, read_json
-from frs_core.policies.cameras import CamerasOption, Pairing, pair_cameras
 from frs_core.policies.pi05.images import Resize
 from frs_core.policies.pi05.normalisation import QUANTILE_EPS, Affine, Stats, affine_of, covered_range
 from frs_core.policies.pi05.plausible import why_not_this_meaning

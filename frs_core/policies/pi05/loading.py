@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
+from frs_core.camera_pairing import CamerasOption
 from frs_core.errors import ConfigError
-from frs_core.policies.cameras import CamerasOption
 from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.policy import Pi05Policy

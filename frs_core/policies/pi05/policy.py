@@ -21,10 +21,10 @@ from torch import Tensor
 
 from frs_core import flow
 from frs_core.actions import ActionKind, ActionSpace
+from frs_core.camera_pairing import NO_CAMERA, cameras_of, pairing_text
 from frs_core.errors import ConfigError, PolicyError
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
-from frs_core.policies.cameras import NO_CAMERA, cameras_of, pairing_text
 from frs_core.policies.pi05.checkpoint import Checkpoint
 from frs_core.policies.pi05.cuda_graph import LoopCache
 from frs_core.policies.pi05.images import to_tower

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from frs_core.actions import ActionKind, ActionSpace, joint_space
+from frs_core.camera_pairing import bare
 from frs_core.errors import ConfigError, FrsError, ServingError
 from frs_core.plan import SteeringPlan
-from frs_core.policies.cameras import bare
-from frs_core.policies.spec import PolicySpec
-from frs_core.serving.observations import EXTERIOR_KEY, WRIST_KEY, mapping, numbers
+from frs_core.policy_spec import PolicySpec
+from frs_core.wire.observations import EXTERIOR_KEY, WRIST_KEY, mapping, numbers
 
 PROTOCOL = 1
 OPERATIONS = ("encode", "steer", "denoise", "velocity", "release")

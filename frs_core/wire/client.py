@@ -31,7 +31,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from frs_core import errors
 from frs_core.errors import ConfigError, PolicyError, PolicyTimeout, ServingError
-from frs_core.serving.codec import pack, unpack
+from frs_core.wire.codec import pack, unpack
 
 logger = logging.getLogger("frs.serving")
 

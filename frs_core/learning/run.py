@@ -2,6 +2,7 @@
 
 import time
 
+from frs_core.learning.advice import advise
 from frs_core.learning.bc import train_bc
 from frs_core.learning.dsbc import train_dsbc
 from frs_core.learning.progress import OnProgress, Progress, TrainResult, ignore_progress
@@ -57,4 +58,4 @@ def _notes(table: TrainingTable, episodes: int) -> tuple[str, ...]:
         notes.append(
             f"{table.deferred_share:.0%} of the chunks were left to the policy, so there is little steering to learn"
         )
-    return tuple(notes)
+    return (*notes, *advise(table).sentences)

@@ -184,7 +184,7 @@ def make_session(
     from frs_core.choosers.base import Chooser
     from frs_core.choosers.scripted import SequenceChooser
     from frs_core.episodes import EpisodeStore, JournalRecorder
-    from frs_core.session import Session, SessionOptions
+    from frs_core.session import LiveSession, SessionOptions
     from frs_core.worlds.process import WorldProcess
     from frs_core.worlds.tabletop.mirror import MirrorOperator
 
@@ -196,7 +196,7 @@ def make_session(
         leave_room_for_the_window()
         return in_action_space(load_policy(policy, **(policy_options or {})), action_space)
 
-    box: list[Session] = []
+    box: list[LiveSession] = []
     choosers: dict[Driver, Chooser] = {}
     if script is not None:
         choosers[Driver.SCRIPTED] = SequenceChooser.from_toml(script)
@@ -206,7 +206,7 @@ def make_session(
         from frs_core.choosers.vlm import VlmChooser
 
         choosers[Driver.VLM] = VlmChooser(vlm, model=vlm_model)
-    session = Session.live(
+    session = LiveSession(
         WorldProcess(world, world_options or {}),
         make_policy,
         recorder=JournalRecorder(EpisodeStore(root)),

@@ -14,7 +14,7 @@ import torch
 from frs_core.directions import fan_commands
 from frs_core.events import EndEpisode, Outcome, Phase, Pick, Snapshot, StartEpisode
 from frs_core.fan import build_fan, references_for
-from frs_core.session import Session, SessionOptions
+from frs_core.session import LiveSession, SessionOptions
 from frs_core.steering import Reference
 from frs_core.worlds.host import HostSettings
 from frs_core.worlds.process import WorldProcess
@@ -46,7 +46,7 @@ def drive(world: str, chunks: int) -> tuple[list[float], list[float], float, flo
     link = WorldProcess(world, settings=HostSettings(session_silence_s=5.0), silence_s=20.0)
     options = SessionOptions(inference_timeout_s=30.0)
     picks, fans = [], []
-    with Session.live(link, ToyPolicy, options=options) as session:
+    with LiveSession(link, ToyPolicy, options=options) as session:
 
         def offered(n: int) -> Snapshot:
             return session.wait_for(

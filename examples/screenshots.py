@@ -26,11 +26,11 @@ def record(root: Path, policy: str, *, episodes: int = 3) -> None:
     from frs_core.episodes import EpisodeStore, JournalRecorder
     from frs_core.events import Outcome
     from frs_core.policies import load_policy
-    from frs_core.session import Session
+    from frs_core.session import InlineSession
     from frs_core.worlds import make_world
 
     store, world, generalist = EpisodeStore(root), make_world("tabletop"), load_policy(policy)
-    session = Session.inline(world, generalist, recorder=JournalRecorder(store))
+    session = InlineSession(world, generalist, recorder=JournalRecorder(store))
     for seed in range(episodes):
         result = session.run_episode(SequenceChooser(PICKS), task="mug_on_plate", seed=seed, max_chunks=len(PICKS) + 3)
         store.relabel(result.name, Outcome.SUCCESS if seed != 1 else Outcome.FAILURE)

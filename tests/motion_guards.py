@@ -14,7 +14,7 @@ from unittest import mock
 from frs_core import events as ev
 from frs_core.session import core, engine, keeping
 from frs_core.session.helm import Helm
-from frs_core.session.session import Session
+from frs_core.session.inbox import Inbox
 from frs_core.worlds import guard, host, process
 from frs_core.worlds.droid import bridge
 from tests.core import test_droid_bridge as bridge_tests
@@ -37,7 +37,7 @@ def _replaced(owner: object, name: str, value: object) -> Callable[[], contextli
     return lambda: mock.patch.object(owner, name, value)
 
 
-def _send_without_holding(self: Session, command: ev.SessionCommand) -> bool:
+def _send_without_holding(self: Inbox, command: ev.SessionCommand) -> bool:
     self._commands.put_nowait((command, self._link.epoch))
     return True
 
@@ -172,7 +172,7 @@ def _epoch_without_withdrawal(self: Any) -> None:
 
 
 GUARDS = (
-    Guard("a hold is written before it is queued", "Session.send", _replaced(Session, "send", _send_without_holding)),
+    Guard("a hold is written before it is queued", "Inbox.put", _replaced(Inbox, "put", _send_without_holding)),
     Guard("an act of an older epoch is refused", "SessionEngine.handle", _replaced(engine, "_act_of", lambda _: None)),
     Guard(
         "a fan is offered under a present mandate only",

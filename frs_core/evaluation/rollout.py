@@ -1,6 +1,6 @@
 """One episode of one method, headless and deterministic, through the product's own session.
 
-Every method runs through `Session.run_episode` under the same limits, so that a difference in the table is a difference
+Every method runs through `InlineSession.run_episode` under the same limits, so that a difference in the table is a difference
 between methods. What differs is who picks and what is on offer: the base policy always picks the unsteered candidate, the
 operator steers, a noise policy's candidate is always the learned one, and a behaviour-cloning policy takes the generalist's
 place (`ClonedPolicy`). All noise is drawn from (plan seed, scene seed, chunk), so a result depends on nothing else.
@@ -25,7 +25,7 @@ from frs_core.events import LEARNED, UNSTEERED
 from frs_core.observation import Observation
 from frs_core.policies.base import FlowPolicy
 from frs_core.recording import Recorder
-from frs_core.session import EpisodeResult, Session
+from frs_core.session import EpisodeResult, InlineSession
 from frs_core.worlds.base import World
 
 
@@ -114,7 +114,7 @@ class MethodRunner:
             world = PerturbedWorld(world, distance=self._settings.perturb_m)
         if show is not None:
             world = FilmedWorld(world, show)
-        with Session.inline(
+        with InlineSession(
             world,
             self._policy,
             plan=self._plan,

@@ -4,7 +4,7 @@ The session asks and polls; nothing here waits for the other side. `hold` writes
 only a world that is ready is asked for anything. A world that died or fell silent becomes `Lost`, and `restart` brings up a fresh one.
 
     link = WorldProcess("tabletop", {"task": "mug_on_plate"})
-    session = Session.live(link, lambda: load_policy("tabletop"))
+    session = LiveSession(link, lambda: load_policy("tabletop"))
 """
 
 import multiprocessing as mp

@@ -14,7 +14,7 @@ from app.workers import SessionBridge
 from frs_core.choosers.vlm import VlmChooser
 from frs_core.events import Driver, HoldReason, Phase, SetDriver, StartEpisode
 from frs_core.recording import MemoryRecorder
-from frs_core.session import Session, SessionOptions
+from frs_core.session import LiveSession, SessionOptions
 from frs_core.worlds.link import InlineLink
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.vlm import FakeVlm
@@ -47,7 +47,7 @@ def driven(tmp_path: Path, qtbot: Any) -> Iterator[tuple[CockpitWindow, FakeVlm,
     """A cockpit on a live session that can ask a model on the loopback."""
     recorder = MemoryRecorder()
     with FakeVlm() as server:
-        session = Session.live(
+        session = LiveSession(
             InlineLink(PointWorld(), step_images=True, snapshots=True),
             ToyPolicy,
             recorder=recorder,

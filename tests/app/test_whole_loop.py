@@ -18,7 +18,7 @@ from app.workers import SessionBridge
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.events import LEARNED, Driver, Outcome, Phase, Snapshot
 from frs_core.learning import JobState
-from frs_core.session import Session, SessionOptions
+from frs_core.session import LiveSession, SessionOptions
 from frs_core.worlds.host import HostSettings
 from frs_core.worlds.process import WorldProcess
 from tests.fakes.keys import type_key as key
@@ -33,7 +33,7 @@ PATIENT = SessionOptions(heartbeat_timeout_s=60.0, inference_timeout_s=60.0, wri
 def live(tmp_path: Path, qtbot: Any) -> Iterator[CockpitWindow]:
     """A cockpit on a live session."""
     root = tmp_path / "data"
-    session = Session.live(
+    session = LiveSession(
         WorldProcess("tests.fakes.world:PointWorld", settings=HostSettings(session_silence_s=30.0), silence_s=30.0),
         ToyPolicy,
         recorder=JournalRecorder(EpisodeStore(root)),

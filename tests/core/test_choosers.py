@@ -11,7 +11,7 @@ from frs_core.directions import Command, Direction
 from frs_core.errors import ConfigError, EpisodeError, PolicyError
 from frs_core.events import Driver, Outcome
 from frs_core.recording import MemoryRecorder
-from frs_core.session import Session
+from frs_core.session import InlineSession
 from frs_core.steering import SteeringPlan
 from tests.core.test_fan import FixedNoise
 from tests.fakes.policy import ToyPolicy
@@ -41,7 +41,7 @@ def test_a_missing_script_is_named(tmp_path: Path) -> None:
 
 
 def test_headless_steering_succeeds_where_the_policy_alone_does_not() -> None:
-    session = Session.inline(PointWorld(), ToyPolicy())
+    session = InlineSession(PointWorld(), ToyPolicy())
     steered = [
         session.run_episode(SequenceChooser(["up/more"] * 6), task="reach_up", seed=s, max_chunks=6) for s in range(5)
     ]
@@ -54,7 +54,7 @@ def test_headless_steering_succeeds_where_the_policy_alone_does_not() -> None:
 def test_a_headless_episode_is_deterministic() -> None:
     def run() -> tuple[int, tuple[str, ...], bytes]:
         world = PointWorld()
-        result = Session.inline(world, ToyPolicy()).run_episode(PolicyChooser(), task="reach_up", seed=4, max_chunks=5)
+        result = InlineSession(world, ToyPolicy()).run_episode(PolicyChooser(), task="reach_up", seed=4, max_chunks=5)
         return result.steps, result.picks, world.observe().q.tobytes()
 
     assert run() == run()
@@ -64,14 +64,14 @@ def test_the_episodes_seed_changes_the_policys_own_choices() -> None:
     ends = []
     for seed in range(3):
         world = PointWorld()
-        Session.inline(world, ToyPolicy()).run_episode(PolicyChooser(), task="reach_up", seed=seed, max_chunks=3)
+        InlineSession(world, ToyPolicy()).run_episode(PolicyChooser(), task="reach_up", seed=seed, max_chunks=3)
         ends.append(world.observe().p_tcp)
     assert np.linalg.norm(ends[0] - ends[1]) > 0.02 or np.linalg.norm(ends[0] - ends[2]) > 0.02
 
 
 def test_success_ends_the_episode_at_the_step_where_the_world_sees_it() -> None:
     recorder = MemoryRecorder()
-    session = Session.inline(PointWorld(), ToyPolicy(), recorder=recorder)
+    session = InlineSession(PointWorld(), ToyPolicy(), recorder=recorder)
     result = session.run_episode(SequenceChooser(["up/more"] * 6), task="reach_up", seed=1, max_chunks=6)
     (episode,) = recorder.episodes
     assert result.success
@@ -83,7 +83,7 @@ def test_success_ends_the_episode_at_the_step_where_the_world_sees_it() -> None:
 
 def test_a_failed_episode_is_kept_as_a_failure_or_discarded() -> None:
     recorder = MemoryRecorder()
-    session = Session.inline(PointWorld(), ToyPolicy(), recorder=recorder)
+    session = InlineSession(PointWorld(), ToyPolicy(), recorder=recorder)
     down = SequenceChooser(["down/less"] * 2)
     session.run_episode(down, task="reach_up", seed=1, max_chunks=2)
     session.run_episode(down, task="reach_up", seed=1, max_chunks=2, keep_failures=False)
@@ -94,7 +94,7 @@ def test_the_learned_chooser_drives_headless() -> None:
     recorder = MemoryRecorder()
     up = np.zeros((8, 7), dtype=np.float32)
     up[:, 2] = 1.0
-    session = Session.inline(PointWorld(), ToyPolicy(), noise_policy=FixedNoise(up), recorder=recorder)
+    session = InlineSession(PointWorld(), ToyPolicy(), noise_policy=FixedNoise(up), recorder=recorder)
     result = session.run_episode(LearnedChooser(), task="reach_up", seed=2, max_chunks=6)
     assert result.success
     assert {c.driver for c in recorder.episodes[0].chunks} == {Driver.LEARNED}
@@ -102,11 +102,11 @@ def test_the_learned_chooser_drives_headless() -> None:
 
 def test_headless_errors_are_raised_not_held() -> None:
     with pytest.raises(ConfigError, match="no learned candidate"):
-        Session.inline(PointWorld(), ToyPolicy()).run_episode(LearnedChooser(), task="reach_up", max_chunks=2)
+        InlineSession(PointWorld(), ToyPolicy()).run_episode(LearnedChooser(), task="reach_up", max_chunks=2)
     with pytest.raises(ConfigError, match="Did you mean 'reach_up'"):
-        Session.inline(PointWorld(), ToyPolicy()).run_episode(PolicyChooser(), task="reach_upp", max_chunks=2)
+        InlineSession(PointWorld(), ToyPolicy()).run_episode(PolicyChooser(), task="reach_upp", max_chunks=2)
     policy = FailingPolicy()
-    session = Session.inline(PointWorld(), policy)
+    session = InlineSession(PointWorld(), policy)
     policy.error = PolicyError("no memory left")
     with pytest.raises(PolicyError, match="no memory left"):
         session.run_episode(PolicyChooser(), task="reach_up", max_chunks=2)
@@ -116,7 +116,7 @@ def test_headless_errors_are_raised_not_held() -> None:
 
 def test_a_full_disk_ends_a_headless_episode_with_its_error() -> None:
     recorder = FullDisk()
-    session = Session.inline(PointWorld(), ToyPolicy(), recorder=recorder)
+    session = InlineSession(PointWorld(), ToyPolicy(), recorder=recorder)
     recorder.is_full = True
     with pytest.raises(EpisodeError, match="The disk is full"):
         session.run_episode(PolicyChooser(), task="reach_up", max_chunks=2)
@@ -126,7 +126,7 @@ def test_a_full_disk_ends_a_headless_episode_with_its_error() -> None:
 
 def test_a_plan_can_be_given_per_episode() -> None:
     recorder = MemoryRecorder()
-    session = Session.inline(PointWorld(), ToyPolicy(), recorder=recorder)
+    session = InlineSession(PointWorld(), ToyPolicy(), recorder=recorder)
     plan = SteeringPlan(steps=5, seed=3)
     session.run_episode(PolicyChooser(), task="reach_up", max_chunks=1, plan=plan)
     (chunk,) = recorder.episodes[0].chunks

@@ -7,7 +7,7 @@ from pathlib import Path
 from frs_core.choosers.scripted import SequenceChooser
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.insight import InsightProcess, Report
-from frs_core.session import Session
+from frs_core.session import InlineSession
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
 
@@ -16,7 +16,7 @@ TOY = "tests.fakes.policy:ToyPolicy"
 
 def record(root: Path) -> Path:
     """Record one episode of the toy policy."""
-    session = Session.inline(PointWorld(), ToyPolicy(), recorder=JournalRecorder(EpisodeStore(root)))
+    session = InlineSession(PointWorld(), ToyPolicy(), recorder=JournalRecorder(EpisodeStore(root)))
     labels = ["left/more", "unsteered", "up/more"]
     result = session.run_episode(SequenceChooser(labels), task="reach_up", seed=0, max_chunks=3)
     session.close()

@@ -4,7 +4,7 @@ import gc
 
 from frs_core.choosers.scripted import PolicyChooser
 from frs_core.recording import MemoryRecorder
-from frs_core.session import Session
+from frs_core.session import InlineSession
 from frs_core.session.running import Boundary, RunningEpisode
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
@@ -17,7 +17,7 @@ def _kept() -> int:
 
 def test_an_episode_that_ended_leaves_no_boundary_behind() -> None:
     recorder = MemoryRecorder()
-    session = Session.inline(PointWorld(), ToyPolicy(), recorder=recorder)
+    session = InlineSession(PointWorld(), ToyPolicy(), recorder=recorder)
     before = _kept()
     for seed in range(3):
         session.run_episode(PolicyChooser(), task="reach_left", seed=seed, max_chunks=3)

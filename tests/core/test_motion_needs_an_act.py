@@ -131,7 +131,7 @@ class Motion(RuleBasedStateMachine):
             self.everybody_works(1)
         for worker in self.chain.workers.values():
             worker.work()
-        self.chain.session._take_commands(0.0)
+        self.chain.inbox.take(self.chain.engine, 0.0)
         self.hold(reason)
         self.chain.engine.tick()
         self.look()

@@ -21,7 +21,7 @@ from frs_core.errors import ConfigError, PolicyError
 from frs_core.fan import build_fan, references_for, regenerates
 from frs_core.observation import Observation
 from frs_core.policies.joints import POSTURE, JointPolicy, in_action_space, joint_chunk
-from frs_core.session import Session
+from frs_core.session import InlineSession
 from frs_core.steering import gaussian
 from frs_core.tracking import LIMIT_MARGIN
 from tests.fakes.policy import ToyPolicy
@@ -214,7 +214,7 @@ def test_the_arm_drives_the_path_that_was_previewed(kind: ActionKind) -> None:
 @pytest.mark.parametrize("kind", JOINTS)
 def test_an_episode_driven_in_joints_regenerates_with_the_plain_generalist(kind: ActionKind, tmp_path: Path) -> None:
     store, world = EpisodeStore(tmp_path), PointWorld()
-    with Session.inline(world, in_action_space(ToyPolicy(), kind), recorder=JournalRecorder(store)) as session:
+    with InlineSession(world, in_action_space(ToyPolicy(), kind), recorder=JournalRecorder(store)) as session:
         chooser = SequenceChooser(["left/more", "down/less", "unsteered"])
         result = session.run_episode(chooser, task="reach_left", seed=1, max_chunks=3)
     episode = store.open(result.name)

@@ -8,7 +8,7 @@ import pytest
 
 from frs_core import events as ev
 from frs_core.events import HoldReason, Outcome, Phase, Snapshot
-from frs_core.session import Session, SessionOptions
+from frs_core.session import LiveSession, SessionOptions
 from frs_core.worlds.link import InlineLink
 from tests.fakes.blocking import HangingPolicy
 from tests.fakes.policy import ToyPolicy
@@ -24,13 +24,13 @@ def recorder() -> FullDisk:
     return FullDisk()
 
 
-def live(policy: ToyPolicy, recorder: FullDisk, **options: float) -> Session:
+def live(policy: ToyPolicy, recorder: FullDisk, **options: float) -> LiveSession:
     link = InlineLink(PointWorld(), step_images=True, snapshots=True)
-    return Session.live(link, policy, recorder=recorder, options=SessionOptions(**options))  # type: ignore[arg-type]
+    return LiveSession(link, policy, recorder=recorder, options=SessionOptions(**options))  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def session(recorder: FullDisk) -> Iterator[Session]:
+def session(recorder: FullDisk) -> Iterator[LiveSession]:
     with live(ToyPolicy(), recorder) as session:
         yield session
 
@@ -42,7 +42,7 @@ def is_offering(chunks: int) -> Callable[[Snapshot], bool]:
     return check
 
 
-def drive(session: Session, *labels: str) -> None:
+def drive(session: LiveSession, *labels: str) -> None:
     session.send(ev.StartEpisode("reach_left", seed=1))
     for i, label in enumerate(labels):
         session.wait_for(is_offering(i), timeout_s=LONG_S)
@@ -50,7 +50,7 @@ def drive(session: Session, *labels: str) -> None:
     session.wait_for(is_offering(len(labels)), timeout_s=LONG_S)
 
 
-def test_a_person_drives_labels_and_the_episode_is_kept(session: Session, recorder: FullDisk) -> None:
+def test_a_person_drives_labels_and_the_episode_is_kept(session: LiveSession, recorder: FullDisk) -> None:
     drive(session, "left/more", "left/less")
     session.send(ev.EndEpisode(Outcome.SUCCESS))
     session.wait_for(lambda s: s.hold_reason is HoldReason.EPISODE_END and not s.detail, timeout_s=LONG_S)
@@ -96,14 +96,14 @@ def test_inference_that_hangs_holds_and_the_session_stays_awake(recorder: FullDi
         session.wait_for(is_offering(1), timeout_s=LONG_S)
 
 
-def test_a_silent_window_holds(session: Session) -> None:
+def test_a_silent_window_holds(session: LiveSession) -> None:
     drive(session)
     session.send(ev.Heartbeat())
     snapshot = session.wait_for(lambda s: s.phase is Phase.HOLD, timeout_s=LONG_S)
     assert snapshot.hold_reason is HoldReason.GUI_SILENT
 
 
-def test_a_full_disk_holds_and_keeps_everything_for_later(session: Session, recorder: FullDisk) -> None:
+def test_a_full_disk_holds_and_keeps_everything_for_later(session: LiveSession, recorder: FullDisk) -> None:
     drive(session, "left/more")
     recorder.is_full = True
     session.send(ev.Pick("left/less"))
@@ -116,7 +116,9 @@ def test_a_full_disk_holds_and_keeps_everything_for_later(session: Session, reco
     assert len(recorder.episodes[0].chunks) == 2
 
 
-def test_an_unexpected_error_holds_and_the_session_goes_on(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_holds_and_the_session_goes_on(
+    session: LiveSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drive(session)
     monkeypatch.setattr(type(session._engine), "_undo", lambda self, epoch: 1 / 0)
     session.send(ev.UndoChunk())
@@ -137,14 +139,14 @@ def test_a_policy_that_cannot_be_loaded_is_a_fault_and_reconnect_tries_again(rec
         return ToyPolicy()
 
     link = InlineLink(PointWorld())
-    with Session.live(link, load, recorder=recorder) as session:
+    with LiveSession(link, load, recorder=recorder) as session:
         snapshot = session.wait_for(lambda s: s.phase is Phase.FAULT, timeout_s=LONG_S)
         assert "no weights at" in snapshot.detail
         session.send(ev.Reconnect())
         session.wait_for(lambda s: s.phase is Phase.HOLD and s.fan is not None, timeout_s=LONG_S)
 
 
-def test_hold_reaches_the_world_before_the_session_reads_it(session: Session) -> None:
+def test_hold_reaches_the_world_before_the_session_reads_it(session: LiveSession) -> None:
     held: list[int] = []
     session._link.hold = lambda: held.append(threading.get_ident())  # type: ignore[method-assign]
     session.send(ev.RequestHold())
@@ -162,7 +164,7 @@ def test_a_session_that_does_not_answer_holds_the_world_when_its_queue_is_full(r
 
 
 def test_requests_lost_to_a_full_queue_end_in_a_hold_that_says_so(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    session: LiveSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drive(session, "left/more")
     is_stuck, go_on = threading.Event(), threading.Event()
@@ -183,7 +185,7 @@ def test_requests_lost_to_a_full_queue_end_in_a_hold_that_says_so(
     assert "requests to it were lost" in snapshot.detail
 
 
-def test_a_subscriber_that_fails_holds_and_the_session_goes_on(session: Session) -> None:
+def test_a_subscriber_that_fails_holds_and_the_session_goes_on(session: LiveSession) -> None:
     drive(session)
 
     def fail(_: ev.Snapshot) -> None:

@@ -20,8 +20,8 @@ from frs_core.errors import CameraStale, WorldError
 from frs_core.observation import Observation
 from frs_core.session import SessionOptions
 from frs_core.session.engine import SessionEngine
+from frs_core.session.inbox import Inbox
 from frs_core.session.inference import FanMaker
-from frs_core.session.session import Session
 from frs_core.worlds import host as host_module
 from frs_core.worlds import process as process_module
 from frs_core.worlds.base import StepResult
@@ -252,7 +252,7 @@ class JoinedSession:
             setattr(self.engine, name, self._counted(getattr(self.engine, name)))
         self._watch_belief("_on_ready", True)
         self._watch_belief("_fault", False)
-        self.session = Session(self.engine, is_live=True)
+        self.inbox = Inbox(self.link)
         self.engine.start()
 
     def _watch_belief(self, name: str, is_ready: bool) -> None:
@@ -282,12 +282,12 @@ class JoinedSession:
 
     def send(self, command: ev.SessionCommand) -> None:
         """As a view does: stamped and queued, a hold written at once."""
-        self.session.send(command)
+        self.inbox.put(command)
 
     def work_session(self) -> None:
         """One turn of the session's thread."""
         try:
-            self.session._take_commands(0.0)
+            self.inbox.take(self.engine, 0.0)
             self.session_at = self.clock.now
             self.engine.tick()
         except Exception as error:

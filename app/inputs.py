@@ -1,9 +1,12 @@
 """Every device of the operator behind one signal.
 
 The keyboard is Qt's; gamepads and SpaceMice are polled by a timer. A control becomes an intent by the one input map, in the
-scope of the layout that is shown. An unplugged device releases what it held and is reported. GUI thread.
+scope of the layout that is shown. An unplugged device releases what it held and is reported. Devices are heard while another
+window has the focus, but then they can only hold. GUI thread.
 """
 
+import dataclasses
+import time
 from collections.abc import Sequence
 
 from app.actions import ACTIONS, default_map
@@ -54,13 +57,17 @@ class Inputs(QtCore.QObject):
         self.keyboard = Keyboard(window, wants=self._wants, always=self._always)
         self.keyboard.control_changed.connect(self._on_change)
         self.keyboard.all_released.connect(self.released_all)
+        self._window = window
         self._down: dict[str, str] = {}
+        self._looked_ns = time.monotonic_ns()
+        """When the devices were last asked."""
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self.poll)
 
     def start(self) -> None:
         """Begin to poll."""
         if self.devices:
+            self._looked_ns = time.monotonic_ns()
             self._timer.start(IDLE_POLL_MS)
 
     def stop(self) -> None:
@@ -74,16 +81,18 @@ class Inputs(QtCore.QObject):
     def add(self, device: InputDevice) -> None:
         """Poll one more device."""
         self.devices.append(device)
+        self._looked_ns = time.monotonic_ns()
         self._timer.start(POLL_MS)
 
     def poll(self) -> None:
-        """Hand on what the devices did since the last call."""
+        """Hand on what the devices did since the last call; it may be as old as that."""
+        since_ns, self._looked_ns = self._looked_ns, time.monotonic_ns()
         for device in self.devices:
             for event in device.poll():
                 if isinstance(event, DeviceNotice):
                     (self.device_found if event.is_connected else self.device_lost).emit(event.name)
                 else:
-                    self._on_change(event)
+                    self._on_change(dataclasses.replace(event, at_ns=min(event.at_ns, since_ns)))
         interval = POLL_MS if any(d.names for d in self.devices) else IDLE_POLL_MS
         if self._timer.isActive() and self._timer.interval() != interval:
             self._timer.setInterval(interval)
@@ -110,6 +119,10 @@ class Inputs(QtCore.QObject):
         types_text = control == "key:Space" or len(control) == len("key:x")
         return self.is_moving or not types_text
 
+    def _is_heard(self) -> bool:
+        """Whether devices may do more than hold: whoever holds one looks at this window, and at no card or question."""
+        return self._window.isActiveWindow() and not self.is_overlay_open
+
     def _on_change(self, change: ControlChange) -> None:
         # The editor stops listening when it takes a control, which must not be acted on as well.
         was_capturing = self.keyboard.is_capturing
@@ -120,7 +133,7 @@ class Inputs(QtCore.QObject):
             action = self._down.pop(change.control, None)
         else:
             action = self.map.action(change.control, scope=self.scope)
-            if action is not None and self.is_overlay_open and change.device != "keyboard" and action != HOLD:
+            if change.device != "keyboard" and action != HOLD and not self._is_heard():
                 action = None
             if action is not None:
                 self._down[change.control] = action

@@ -14,6 +14,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from app.press_times import pressed_ns
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from frs_core.devices.base import ControlChange, Stage
 
@@ -109,7 +110,7 @@ class Keyboard(QtCore.QObject):
             timer.deleteLater()
         self._releasing.clear()
         for control in list(self._held.values()):
-            self._emit(control, Stage.RELEASED)
+            self._emit(control, Stage.RELEASED, time.monotonic_ns())
         self._held.clear()
         self.all_released.emit()
 
@@ -180,7 +181,7 @@ class Keyboard(QtCore.QObject):
         if control is None:
             return False
         self._held[code] = control
-        self._emit(control, Stage.PRESSED)
+        self._emit(control, Stage.PRESSED, pressed_ns(event))
         return True
 
     def _usable(self, control: str) -> str | None:
@@ -215,11 +216,11 @@ class Keyboard(QtCore.QObject):
             timer.deleteLater()
         control = self._held.pop(code, None)
         if control is not None:
-            self._emit(control, Stage.RELEASED)
+            self._emit(control, Stage.RELEASED, time.monotonic_ns())
 
-    def _emit(self, control: str, stage: Stage) -> None:
+    def _emit(self, control: str, stage: Stage, at_ns: int) -> None:
         value = 0.0 if stage is Stage.RELEASED else 1.0
-        self.control_changed.emit(ControlChange("keyboard", control, stage, value, time.monotonic_ns()))
+        self.control_changed.emit(ControlChange("keyboard", control, stage, value, at_ns))
 
 
 _TEXT_KEYS = frozenset(

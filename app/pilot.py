@@ -9,7 +9,6 @@ Runs on the GUI thread.
 """
 
 import dataclasses
-import time
 from collections.abc import Callable
 
 from app.actions import STEER
@@ -39,8 +38,6 @@ STAY = {
     "pick.stay_open": Command(None, gripper=Gripper.OPEN),
 }
 """Actions that move the gripper alone."""
-MAX_PICK_AGE_S = 1.0
-"""A press that waited longer in a queue is dropped. Guess: longer than any hiccup, shorter than an afterthought."""
 
 
 class Pilot(QtCore.QObject):
@@ -151,9 +148,6 @@ class Pilot(QtCore.QObject):
         if snapshot is None:
             self.press_refused.emit("Robot and policy are still starting")
             return
-        if time.monotonic_ns() - at_ns > MAX_PICK_AGE_S * 1e9:
-            self.press_refused.emit("That press came too late to be safe; press again")
-            return
         if snapshot.phase not in (Phase.CHOOSE, Phase.MOVING):
             self.press_refused.emit(self.why_not(snapshot, action))
             return
@@ -164,9 +158,9 @@ class Pilot(QtCore.QObject):
         elif is_override:
             # The pick counts for one chunk, the hold for as long as the key stays down.
             self._send(Pick(label, by=Driver.PERSON, device=device, pressed_ns=at_ns))
-            self._hold(action, label, device)
+            self._hold(action, label, device, at_ns)
         elif snapshot.pacing is Pacing.CONTINUOUS:
-            self._hold(action, label, device)
+            self._hold(action, label, device, at_ns)
         else:
             self._send(Pick(label, by=Driver.PERSON, device=device, pressed_ns=at_ns))
 
@@ -188,10 +182,10 @@ class Pilot(QtCore.QObject):
     def _is_on_offer(snapshot: Snapshot) -> bool:
         return snapshot.phase is Phase.CHOOSE and not snapshot.is_fan_stale
 
-    def _hold(self, action: str, label: str, device: str) -> None:
+    def _hold(self, action: str, label: str, device: str, at_ns: int) -> None:
         self._holding = action
         self.highlight(label)
-        self._send(HoldDirection(label, device=device))
+        self._send(HoldDirection(label, device=device, pressed_ns=at_ns))
 
     def release(self, action: str) -> None:
         """Stop holding an action; releasing another one changes nothing."""

@@ -272,7 +272,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if self.pilot.handle(intent):
             return
         if intent.stage is Stage.PRESSED:
-            self.run(intent.action)
+            with self.bridge.presses.of(intent.at_ns):
+                self.run(intent.action)
 
     def _closes_overlay(self, intent: Intent) -> bool:
         """Escape closes a card; it holds as well while the robot moves."""
@@ -302,7 +303,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if snapshot is None or snapshot.fan is None or label not in snapshot.fan:
             return
         if snapshot.phase is Phase.CHOOSE and not snapshot.is_fan_stale:
-            self.bridge.send(Pick(label, device="mouse", pressed_ns=time.monotonic_ns()))
+            self.bridge.send(Pick(label, device="mouse"))
         else:
             self.say(self.pilot.why_not(snapshot), "warn")
 

@@ -2,7 +2,7 @@
 
 Problem: snapshots arrive on the session's thread, perhaps faster than the screen; widgets live on the GUI thread. Idea: one slot,
 newest wins; a queued signal wakes the GUI only when the last wake-up was served. Pictures may wait for a moment, a fan, a phase
-or a pick never does. Commands go the other way by `send`. A timer sends the heartbeat, so a stalled GUI is noticed by the
+or a pick never does. Commands go the other way by `send`, which dates acts by the press behind them. A timer sends the heartbeat, so a stalled GUI is noticed by the
 session's watchdog. `Job` runs one slow function and reports back, a `Relay` sees to it that no report reaches a page that is closed,
 and `later` that no timer does.
 
@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from app.press_times import PressTimes
 from app.qt import QtCore, Signal, Slot
-from frs_core.events import Heartbeat, SessionCommand, Snapshot
+from frs_core.events import Act, Heartbeat, SessionCommand, Snapshot
 
 HEARTBEAT_MS = 100
 MIN_INTERVAL_S = 0.025
@@ -102,6 +103,7 @@ class SessionBridge(Relay):
     def __init__(self, port: SessionPort) -> None:
         super().__init__()
         self.port = port
+        self.presses = PressTimes(self)
         self._lock = threading.Lock()
         self._slot: Snapshot | None = None
         self._known: Snapshot | None = None
@@ -128,17 +130,24 @@ class SessionBridge(Relay):
         if is_wanted:
             self.tell("_woken")
         self._heart.start(HEARTBEAT_MS)
+        self.presses.start()
 
     def stop(self) -> None:
         """Stop listening; the session itself is closed by its owner."""
         self._heart.stop()
         self._later.stop()
+        self.presses.stop()
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
 
     def send(self, command: SessionCommand) -> None:
-        """Queue a command for the session; one that it cannot take is told, never lost in silence."""
+        """Queue a command for the session; one that it cannot take is told, never lost in silence.
+
+        An act is as old as the press that is being handled.
+        """
+        if isinstance(command, Act):
+            command = self.presses.dated(command)
         if not self.port.send(command) and not isinstance(command, Heartbeat):
             self.command_lost.emit(command)
 

@@ -44,7 +44,7 @@ def fan_overhead_ms(repeats: int) -> list[float]:
 def drive(world: str, chunks: int) -> tuple[list[float], list[float], float, float]:
     """Return milliseconds from key press to accepted pick and from pick to the next full fan, loop rate and jitter."""
     link = WorldProcess(world, settings=HostSettings(session_silence_s=5.0), silence_s=20.0)
-    options = SessionOptions(inference_timeout_s=30.0)
+    options = SessionOptions(act_life_s=30.0, inference_timeout_s=30.0)
     picks, fans = [], []
     with LiveSession(link, ToyPolicy, options=options) as session:
 

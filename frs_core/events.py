@@ -167,7 +167,15 @@ class SessionCommand:
 
 
 @dataclass(frozen=True, slots=True)
-class StartEpisode(SessionCommand):
+class Act(SessionCommand):
+    """Base of what leads to motion: it counts in the hold epoch in which it is sent, and only for a second after its press."""
+
+    pressed_ns: int | None = field(default=None, kw_only=True, compare=False)
+    """time.monotonic_ns() of the press behind it; None = when it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartEpisode(Act):
     """Reset the world and offer the first fan. A real robot moves only on this explicit act."""
 
     task: str | None = None
@@ -179,19 +187,17 @@ class StartEpisode(SessionCommand):
 
 
 @dataclass(frozen=True, slots=True)
-class Pick(SessionCommand):
+class Pick(Act):
     """Execute one candidate of the present fan."""
 
     label: str
     by: Driver = Driver.PERSON
     device: str = "keyboard"
-    pressed_ns: int = 0
-    """time.monotonic_ns() of the key press, for latency."""
 
 
 @dataclass(frozen=True, slots=True)
-class HoldDirection(SessionCommand):
-    """Continuous pacing: which label is held; None = released."""
+class HoldDirection(Act):
+    """Continuous pacing: which label is held; None = released, which is never too late."""
 
     label: str | None
     device: str = "keyboard"
@@ -206,7 +212,7 @@ class RequestHold(SessionCommand):
 
 
 @dataclass(frozen=True, slots=True)
-class Resume(SessionCommand):
+class Resume(Act):
     """Leave Hold and offer a fan again."""
 
 
@@ -219,20 +225,20 @@ class EndEpisode(SessionCommand):
 
 
 @dataclass(frozen=True, slots=True)
-class UndoChunk(SessionCommand):
+class UndoChunk(Act):
     """Simulation: return to the previous chunk boundary exactly; the branch is kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class SetDriver(SessionCommand):
-    """Choose who picks."""
+class SetDriver(Act):
+    """Choose who picks; no motion under a driver but the person follows without a mandate, so a hold need not undo it."""
 
     driver: Driver
 
 
 @dataclass(frozen=True, slots=True)
-class SetPacing(SessionCommand):
-    """Choose gated or continuous."""
+class SetPacing(Act):
+    """Choose gated or continuous; a hold need not undo it either."""
 
     pacing: Pacing
 

@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from frs_core import events as ev
-from frs_core.session import core, engine, keeping
+from frs_core.session import core, engine, inbox, keeping
 from frs_core.session.helm import Helm
 from frs_core.session.inbox import Inbox
 from frs_core.worlds import guard, host, process
@@ -38,8 +38,28 @@ def _replaced(owner: object, name: str, value: object) -> Callable[[], contextli
 
 
 def _send_without_holding(self: Inbox, command: ev.SessionCommand) -> bool:
-    self._commands.put_nowait((command, self._link.epoch))
+    self._commands.put_nowait((command, self._link.epoch, inbox.time.monotonic_ns()))
     return True
+
+
+_put = Inbox.put
+
+
+def _put_as_if_pressed_now(self: Inbox, command: ev.SessionCommand) -> bool:
+    if isinstance(command, ev.Act):
+        command = dataclasses.replace(command, pressed_ns=None)
+    return _put(self, command)
+
+
+_why_stale = Engine._why_stale
+
+
+def _never_too_old(self: Any, command: ev.SessionCommand, epoch: int, pressed_ns: int | None) -> str | None:
+    return _why_stale(self, command, epoch, None)
+
+
+def _of_any_epoch(self: Any, command: ev.SessionCommand, epoch: int, pressed_ns: int | None) -> str | None:
+    return _why_stale(self, command, self.link.epoch, pressed_ns)
 
 
 def _offering_without_mandate(self: Any) -> bool:
@@ -173,7 +193,17 @@ def _epoch_without_withdrawal(self: Any) -> None:
 
 GUARDS = (
     Guard("a hold is written before it is queued", "Inbox.put", _replaced(Inbox, "put", _send_without_holding)),
-    Guard("an act of an older epoch is refused", "SessionEngine.handle", _replaced(engine, "_act_of", lambda _: None)),
+    Guard(
+        "an act of an older epoch is refused",
+        "SessionEngine._why_stale",
+        _replaced(Engine, "_why_stale", _of_any_epoch),
+    ),
+    Guard(
+        "an act that is read late is refused",
+        "SessionEngine._why_stale",
+        _replaced(Engine, "_why_stale", _never_too_old),
+    ),
+    Guard("an act is as old as its press", "Inbox.put", _replaced(Inbox, "put", _put_as_if_pressed_now)),
     Guard(
         "a fan is offered under a present mandate only",
         "SessionCore._is_offering",

@@ -238,12 +238,13 @@ class SessionCore(abc.ABC):
     # --- shared by the layers above ----------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def handle(self, command: ev.SessionCommand, epoch: int | None = None) -> None:
+    def handle(self, command: ev.SessionCommand, epoch: int | None = None, *, pressed_ns: int | None = None) -> None:
         """Do what is asked, or refuse it with a notice.
 
         Args:
             command: what is asked.
             epoch: hold epoch it was asked for in; None = the present one.
+            pressed_ns: when; None = just now, or it was taken in time and waited in here.
         """
 
     @property

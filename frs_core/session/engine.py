@@ -61,16 +61,17 @@ class SessionEngine(Piloting):
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
-    def handle(self, command: ev.SessionCommand, epoch: int | None = None) -> None:
-        """Do what is asked, or refuse it with a notice: an act that a hold came after is not carried out.
+    def handle(self, command: ev.SessionCommand, epoch: int | None = None, *, pressed_ns: int | None = None) -> None:
+        """Do what is asked, or refuse it with a notice: an act that is old, or that a hold came after, is not carried out.
 
         Args:
             command: what is asked.
             epoch: hold epoch it was asked for in; None = the present one.
+            pressed_ns: when; None = just now, or it was taken in time and waited in here.
         """
         is_sent, epoch = epoch is not None, self.link.epoch if epoch is None else epoch
-        if epoch != self.link.epoch and (act := _act_of(command)):
-            self._refuse(f"{act} came before the hold and is not done. Press it again")
+        if sentence := self._why_stale(command, epoch, pressed_ns):
+            self._refuse(sentence)
             return
         match command:
             case ev.Heartbeat():
@@ -99,6 +100,18 @@ class SessionEngine(Piloting):
                 self._reconnect()
             case _:
                 self._refuse(f"Unknown request {type(command).__name__}")
+
+    def _why_stale(self, command: ev.SessionCommand, epoch: int, pressed_ns: int | None) -> str | None:
+        act = _act_of(command)
+        if act is None:
+            return None
+        # Who drives, and how, may outlive a hold: without a mandate of the present epoch nothing follows from it.
+        if epoch != self.link.epoch and not isinstance(command, ev.SetDriver | ev.SetPacing):
+            return f"{act} came before the hold and is not done. Press it again"
+        age_s = 0.0 if pressed_ns is None else self._clock() - pressed_ns / 1e9
+        if age_s > self.options.act_life_s:
+            return f"{act} was read {age_s:.1f} s after it was pressed and is not done. Press it again"
+        return None
 
     def _resume(self, epoch: int) -> None:
         if self._is_ending:
@@ -241,7 +254,7 @@ class SessionEngine(Piloting):
 
 
 def _act_of(command: ev.SessionCommand) -> str | None:
-    """Return what a command is called if it leads to motion, and so is good for one hold epoch; else None."""
+    """Return what a command is called if it leads to motion; else None."""
     match command:
         case ev.StartEpisode():
             return "The start"
@@ -253,5 +266,9 @@ def _act_of(command: ev.SessionCommand) -> str | None:
             return "Resume"
         case ev.UndoChunk():
             return "Back"
+        case ev.SetDriver() if command.driver is not ev.Driver.PERSON:
+            return "The change of driver"
+        case ev.SetPacing() if command.pacing is ev.Pacing.CONTINUOUS:
+            return "The change of pacing"
         case _:
             return None

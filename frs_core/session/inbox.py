@@ -1,7 +1,7 @@
-"""What is asked of a session, from any thread: each command stamped with the hold epoch it was asked for in.
+"""What is asked of a session, from any thread: each command stamped with the hold epoch it was asked for in, and when.
 
 A hold does not wait in line: the world is held before the command is queued, and whatever was asked for before it and would lead to
-motion is stale from then on, however late it is read.
+motion is stale from then on, however late it is read. An act that waits too long goes stale by itself.
 
 Example: a pick is put in epoch 4 and waits; a hold raises the epoch to 5 and is put behind it; when the session reads the pick it
 belongs to 4 and is refused.
@@ -10,6 +10,7 @@ belongs to 4 and is refused.
 import contextlib
 import queue
 import threading
+import time
 
 from frs_core import events as ev
 from frs_core.events import HoldReason, Phase, SessionCommand
@@ -30,8 +31,10 @@ class Inbox:
             link: to the world that a hold stops.
         """
         self._link = link
-        self._commands: queue.Queue[tuple[SessionCommand, int] | None] = queue.Queue(SIZE)
-        """What is asked, and the hold epoch it was asked for in; None only wakes."""
+        self._commands: queue.Queue[tuple[SessionCommand, int, int] | None] = queue.Queue(SIZE)
+        """What is asked, the hold epoch it was asked for in, and when it was pressed; None only wakes."""
+        self._began_ns: int | None = None
+        """When the session began to read: what was sent before that waits with it for world and policy."""
         self._has_dropped = threading.Event()
         """A command found the queue full; the robot must not go on as if it had not been given."""
 
@@ -43,8 +46,9 @@ class Inbox:
             holds too, and says so.
         """
         epoch = self._link.hold() if isinstance(command, ev.RequestHold) else self._link.epoch
+        pressed_ns = command.pressed_ns if isinstance(command, ev.Act) else None
         try:
-            self._commands.put_nowait((command, epoch))
+            self._commands.put_nowait((command, epoch, time.monotonic_ns() if pressed_ns is None else pressed_ns))
         except queue.Full:
             self._link.hold()
             self._has_dropped.set()
@@ -59,12 +63,15 @@ class Inbox:
     def take(self, engine: SessionEngine, pause_s: float) -> bool:
         """Hand all waiting commands to the engine, after a pause at most if there are none; tell whether a view should know."""
         has_news = False
+        if self._began_ns is None:
+            self._began_ns = time.monotonic_ns()
         try:
             item = self._commands.get(timeout=pause_s)
             while True:
                 if item is not None:
-                    engine.handle(*item)
-                    has_news |= not isinstance(item[0], ev.Heartbeat)
+                    command, epoch, pressed_ns = item
+                    engine.handle(command, epoch, pressed_ns=max(pressed_ns, self._began_ns))
+                    has_news |= not isinstance(command, ev.Heartbeat)
                 item = self._commands.get_nowait()
         except queue.Empty:
             pass

@@ -93,7 +93,8 @@ class LiveSession:
         """Ask for something, from any thread; never waits.
 
         A hold takes effect on the world at once, before the session has even read it, and whatever was asked for before it and
-        would lead to motion is refused, however late it is read.
+        would lead to motion is refused, however late it is read. So is an act that is read later than a second
+        (`SessionOptions.act_life_s`) after its press.
 
         Returns:
             False when the queue is full: the command is lost and the world is held; once the session answers again it

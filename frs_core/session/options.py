@@ -25,6 +25,8 @@ class SessionOptions:
     """Longest wait for a chooser before it is a person's turn."""
     write_timeout_s: float = 10.0
     """Longest wait for the disk before Hold."""
+    act_life_s: float = 1.0
+    """How old a press may be when the session reads it. Guess; longer than any hiccup, shorter than an afterthought."""
     heartbeat_timeout_s: float = 1.0
     """Longest silence of a view that has sent a heartbeat."""
     refresh_s: float = 1.0

@@ -70,7 +70,7 @@ class Piloting(EpisodeKeeping):
         self._latency = dataclasses.replace(
             self._latency,
             steer_ms=fan.steer_ms,
-            pick_ms=(now - pick.pressed_ns) / 1e6 if pick.pressed_ns else float("nan"),
+            pick_ms=(now - pick.pressed_ns) / 1e6 if pick.pressed_ns is not None else float("nan"),
             loop_hz=timing.hz,
             jitter_ms=timing.jitter_ms,
         )

@@ -2,7 +2,6 @@
 
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 from app.ending import LOST, Ending
 from frs_core.episodes import EpisodeStore, unfinished
 from frs_core.events import RequestHold
+from tests.fakes.display import own_display
 from tests.fakes.snapshots import FakePort
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -112,29 +112,10 @@ def test_a_window_that_hangs_is_ended_all_the_same(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def display() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def display() -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """A display of its own, and its server's process."""
-    if shutil.which("Xvfb") is None or shutil.which("xdotool") is None:
-        pytest.skip("needs Xvfb and xdotool")
-    mine, theirs = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(theirs), "-screen", "0", "1400x900x24", "-noreset"],
-        pass_fds=[theirs],
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(theirs)
-    name = f":{os.read(mine, 16).decode().strip()}"
-    os.close(mine)
-    environment, until = {**os.environ, "DISPLAY": name}, time.monotonic() + LONG_S
-    while subprocess.run(
-        ["xdotool", "getdisplaygeometry"], env=environment, capture_output=True, check=False
-    ).returncode:
-        assert time.monotonic() < until, f"display {name} does not answer"
-        time.sleep(0.1)
-    yield name, server
-    # A server that is asked to end takes its lock and its socket with it.
-    server.terminate()
-    server.wait()
+    with own_display() as made:
+        yield made
 
 
 @pytest.mark.gl

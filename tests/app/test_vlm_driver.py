@@ -52,7 +52,9 @@ def driven(tmp_path: Path, qtbot: Any) -> Iterator[tuple[CockpitWindow, FakeVlm,
             ToyPolicy,
             recorder=recorder,
             choosers={Driver.VLM: VlmChooser(server.url)},
-            options=SessionOptions(heartbeat_timeout_s=60.0, inference_timeout_s=60.0, write_timeout_s=60.0),
+            options=SessionOptions(
+                act_life_s=60.0, heartbeat_timeout_s=60.0, inference_timeout_s=60.0, write_timeout_s=60.0
+            ),
         )
         settings = SettingsFile(tmp_path / "config")
         settings.values.has_seen_first_run = True

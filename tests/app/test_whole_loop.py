@@ -25,7 +25,9 @@ from tests.fakes.keys import type_key as key
 from tests.fakes.policy import ToyPolicy
 
 WAIT = 100_000
-PATIENT = SessionOptions(heartbeat_timeout_s=60.0, inference_timeout_s=60.0, write_timeout_s=60.0, scene_timeout_s=60.0)
+PATIENT = SessionOptions(
+    act_life_s=60.0, heartbeat_timeout_s=60.0, inference_timeout_s=60.0, write_timeout_s=60.0, scene_timeout_s=60.0
+)
 """A busy test machine must not decide; the watchdogs have tests of their own."""
 
 

@@ -7,11 +7,14 @@ a fault in one is not hidden by the next:
   is not ready;
 - no row without an act after the last hold; by a person's key only if it was pressed after it;
 - no reset without a start that was confirmed after the last hold, and one reset for one start;
+- an act that the session reads more than a second after its press counts for nothing, wherever it waited;
 - what is offered was seen after the last connection;
 - every hold is shown.
 
 `scripts/motion-check` runs it for as long as is wanted, and once for each guard that is taken away.
 """
+
+import dataclasses
 
 import hypothesis
 import numpy as np
@@ -56,6 +59,8 @@ class Motion(RuleBasedStateMachine):
         """Running number of everything that happens; the oracle's own clock."""
         self.held_at = 0
         """When motion was last stopped, by whomever, as far as anybody could know."""
+        self.unread: list[tuple[int, ev.SessionCommand, float]] = []
+        """What the session has not read yet: when it was sent, and by the chain's clock when it was pressed."""
         self.acts: list[tuple[int, str]] = []
         """When a person allowed motion, by a start or by Resume."""
         self.ready_at = 0
@@ -65,6 +70,13 @@ class Motion(RuleBasedStateMachine):
         """When a label was last pressed or held."""
         self.starts: list[tuple[int, object]] = []
         """Starts that no reset has answered yet: when, and (task, seed)."""
+        take = self.chain.inbox.take
+
+        def take_what_counts(*of: object) -> bool:
+            self.take_note()
+            return take(*of)  # type: ignore[arg-type]
+
+        self.chain.inbox.take = take_what_counts  # type: ignore[method-assign]
         self.spawned = self.chain.link.spawned
         self.read = 0
         self.own_holds = 0
@@ -75,31 +87,75 @@ class Motion(RuleBasedStateMachine):
 
     # --- people -----------------------------------------------------------------------------------------------------
 
-    def act(self, command: ev.SessionCommand) -> None:
+    def act(self, command: ev.SessionCommand, *, age_s: float = 0.0) -> None:
+        """A person presses something, and so much later it is sent."""
         self.at += 1
+        pressed = self.chain.clock.now - age_s
+        if age_s:
+            command = dataclasses.replace(command, pressed_ns=int(pressed * 1e9))
+        self.unread.append((self.at, command, pressed))
         self.chain.send(command)
+
+    def take_note(self) -> None:
+        """Note what people allowed, at the moment when the session reads it."""
+        for at, command, pressed in self.unread:
+            if self.chain.clock.now - pressed > 1.0 + 1e-6:
+                continue
+            match command:
+                case ev.StartEpisode():
+                    self.acts.append((at, "start"))
+                    self.starts.append((at, (command.task, command.seed)))
+                case ev.Resume():
+                    self.acts.append((at, "resume"))
+                case ev.Pick() | ev.HoldDirection() if command.label is not None:
+                    self.presses[command.label] = at
+                case _:
+                    pass
+        self.unread.clear()
 
     @rule(task=st.sampled_from(["reach_left", "reach_up", "nowhere", None]), seed=st.integers(0, 3))
     def start(self, task: str | None, seed: int) -> None:
         self.act(ev.StartEpisode(task, seed=seed))
-        self.acts.append((self.at, "start"))
-        self.starts.append((self.at, (task, seed)))
 
     @rule(label=st.sampled_from(LABELS))
     def pick(self, label: str) -> None:
         self.act(ev.Pick(label))
-        self.presses[label] = self.at
 
     @rule(label=st.sampled_from([*LABELS, None]))
     def hold_direction(self, label: str | None) -> None:
         self.act(ev.HoldDirection(label))
-        if label is not None:
-            self.presses[label] = self.at
 
     @rule()
     def resume(self) -> None:
         self.act(ev.Resume())
-        self.acts.append((self.at, "resume"))
+
+    @rule(
+        what=st.sampled_from(["start", "pick", "held", "resume"]),
+        waits=st.booleans(),
+        seconds=st.sampled_from([1.2, 45.0]),
+    )
+    def a_press_is_read_late(self, what: str, waits: bool, seconds: float) -> None:
+        """It waits in the window that is stuck, or in the queue of a session that is."""
+        if what == "start":
+            if not self.ready_to_start():
+                return
+        else:
+            self.drive("left/more", 7)
+        if what == "held":
+            self.act(ev.SetPacing(Pacing.CONTINUOUS))
+        if what == "resume":
+            self.hold(HoldReason.OPERATOR)
+        self.session_works()
+        commands = {
+            "start": ev.StartEpisode("reach_up", seed=0),
+            "pick": ev.Pick("down/more"),
+            "held": ev.HoldDirection("down/more"),
+            "resume": ev.Resume(),
+        }
+        self.act(commands[what], age_s=0.0 if waits else seconds)
+        if waits:
+            self.time_passes(seconds)
+        self.everybody_works(8)
 
     @rule(reason=st.sampled_from(HOLDS))
     def hold(self, reason: HoldReason) -> None:

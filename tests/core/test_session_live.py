@@ -26,7 +26,7 @@ def recorder() -> FullDisk:
 
 def live(policy: ToyPolicy, recorder: FullDisk, **options: float) -> LiveSession:
     link = InlineLink(PointWorld(), step_images=True, snapshots=True)
-    return LiveSession(link, policy, recorder=recorder, options=SessionOptions(**options))  # type: ignore[arg-type]
+    return LiveSession(link, policy, recorder=recorder, options=SessionOptions(**{"act_life_s": LONG_S, **options}))  # type: ignore[arg-type]
 
 
 @pytest.fixture

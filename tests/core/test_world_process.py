@@ -22,7 +22,7 @@ from frs_core.events import HoldReason, Outcome, Phase
 from frs_core.limits import Limits
 from frs_core.recording import MemoryRecorder
 from frs_core.registry import resolve
-from frs_core.session import LiveSession
+from frs_core.session import LiveSession, SessionOptions
 from frs_core.worlds import KNOWN, make_world
 from frs_core.worlds.host import pack_spec, unpack_spec
 from frs_core.worlds.link import ChunkEnded, Lost, Observed, Ready, Refused, SceneSet, Stepped, Tripped, WorldFact
@@ -278,13 +278,16 @@ def test_a_hanging_world_is_lost_and_can_be_restarted() -> None:
         link.close()
 
 
+PATIENT = SessionOptions(act_life_s=LONG_S)
+
+
 def is_offering(s: ev.Snapshot) -> bool:
     return s.phase is Phase.CHOOSE and s.fan is not None and not s.is_fan_stale
 
 
 def test_killing_the_world_is_a_fault_that_keeps_the_episode_and_reconnect_goes_on() -> None:
     link, recorder = WorldProcess(POINT), MemoryRecorder()
-    with LiveSession(link, ToyPolicy(), recorder=recorder) as session:
+    with LiveSession(link, ToyPolicy(), recorder=recorder, options=PATIENT) as session:
         session.send(ev.StartEpisode("reach_left", seed=1))
         for chunks in range(2):
             session.wait_for(lambda s, n=chunks: is_offering(s) and s.episode.chunks == n, timeout_s=LONG_S)

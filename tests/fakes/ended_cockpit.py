@@ -25,6 +25,7 @@ def drive(session: Any, window: Any, what: str) -> None:
     from app.qt import QtCore
 
     done: set[str] = set()
+    started = [0.0]
 
     def end() -> None:
         if what == "destroyed":
@@ -38,8 +39,10 @@ def drive(session: Any, window: Any, what: str) -> None:
 
     def look() -> None:
         s = session.latest()
-        if "started" not in done and session.world_spec and session.policy_spec:
-            done.add("started")
+        is_there = session.world_spec and session.policy_spec and not s.episode.number
+        if is_there and time.monotonic() - started[0] > 5.0:
+            # Again if it was read too late on a busy machine.
+            started[0] = time.monotonic()
             session.send(SetPacing(Pacing.GATED))
             session.send(StartEpisode(session.world_spec.tasks[0], seed=1))
         elif s.phase is Phase.HOLD and s.episode.number and s.hold_reason is not HoldReason.START:

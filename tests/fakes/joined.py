@@ -19,6 +19,7 @@ from frs_core.actions import ActionKind
 from frs_core.errors import CameraStale, WorldError
 from frs_core.observation import Observation
 from frs_core.session import SessionOptions
+from frs_core.session import inbox as inbox_module
 from frs_core.session.engine import SessionEngine
 from frs_core.session.inbox import Inbox
 from frs_core.session.inference import FanMaker
@@ -32,7 +33,7 @@ from tests.fakes.world import PointWorld
 
 
 class Clock:
-    """Seconds that pass when told; stands for the module `time` in link and host."""
+    """Seconds that pass when told; stands for the module `time` in inbox, link and host."""
 
     def __init__(self) -> None:
         self.now = time.monotonic()
@@ -220,8 +221,8 @@ class JoinedSession:
 
     def __init__(self, *, is_simulated: bool = True, pacing: ev.Pacing = ev.Pacing.GATED, driver: ev.Driver) -> None:
         self.clock = Clock()
-        self._times = (host_module.time, process_module.time)
-        host_module.time = process_module.time = self.clock  # type: ignore[assignment]
+        self._times = (inbox_module.time, host_module.time, process_module.time)
+        inbox_module.time = host_module.time = process_module.time = self.clock  # type: ignore[assignment]
         self.crossings: list[Crossing] = []
         self.looks_ns: list[int] = []
         self.link = JoinedLink(
@@ -254,6 +255,7 @@ class JoinedSession:
         self._watch_belief("_fault", False)
         self.inbox = Inbox(self.link)
         self.engine.start()
+        self.inbox.take(self.engine, 0.0)
 
     def _watch_belief(self, name: str, is_ready: bool) -> None:
         call = getattr(self.engine, name)
@@ -314,7 +316,7 @@ class JoinedSession:
             if self.process is not None:
                 self.process.kill()
         finally:
-            host_module.time, process_module.time = self._times
+            inbox_module.time, host_module.time, process_module.time = self._times
 
 
 def _as(spec: Any, is_simulated: bool) -> Any:

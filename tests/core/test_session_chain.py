@@ -1,0 +1,207 @@
+"""Session, link and the world's own loop together: presses that come late, presses while reconnecting, a scene that takes long."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+
+from frs_core import events as ev
+from frs_core.events import Driver, HoldReason, Pacing, Phase
+from tests.fakes.joined import JoinedSession
+
+START = ev.StartEpisode("reach_left", seed=1)
+LEFT = ev.Pick("left/more")
+
+
+@pytest.fixture
+def chain() -> Iterator[JoinedSession]:
+    """An episode with one chunk, waiting for a pick."""
+    chain = JoinedSession(driver=Driver.PERSON)
+    try:
+        chain.work_all(12)
+        chain.send(START)
+        chain.work_all(8)
+        chain.send(LEFT)
+        chain.work_all(12)
+        assert chain.engine.snapshot().episode.chunks == 1
+        assert chain.engine._is_offering
+        yield chain
+    finally:
+        chain.close()
+
+
+def said(chain: JoinedSession) -> str:
+    assert chain.engine.notice is not None
+    return chain.engine.notice[1]
+
+
+def reached(chain: JoinedSession, layer: str) -> int:
+    return sum(c.layer == layer for c in chain.crossings)
+
+
+# --- how old a press may be ---------------------------------------------------------------------------------------------
+
+
+ACTS = [
+    (START, "The start"),
+    (LEFT, "The pick"),
+    (ev.HoldDirection("left/more"), "The held direction"),
+    (ev.Resume(), "Resume"),
+    (ev.UndoChunk(), "Back"),
+    (ev.SetDriver(Driver.SCRIPTED), "The change of driver"),
+    (ev.SetPacing(Pacing.CONTINUOUS), "The change of pacing"),
+]
+
+
+@pytest.mark.parametrize("waits_in", ["the window", "the session's queue"])
+@pytest.mark.parametrize(("act", "name"), ACTS, ids=[name for _, name in ACTS])
+def test_a_press_that_is_read_late_moves_nothing_and_says_so(
+    chain: JoinedSession, act: ev.Act, name: str, waits_in: str
+) -> None:
+    if isinstance(act, ev.StartEpisode):
+        chain.send(ev.EndEpisode(ev.Outcome.SUCCESS))
+        chain.work_all(3)
+    if isinstance(act, ev.Resume):
+        chain.send(ev.RequestHold())
+        chain.work_all(3)
+    if isinstance(act, ev.HoldDirection):
+        chain.send(ev.SetDriver(Driver.VLM))
+    before = chain.engine.phase, reached(chain, "link")
+    if waits_in == "the window":
+        chain.send(dataclasses.replace(act, pressed_ns=chain.clock.monotonic_ns() - 1_100_000_000))
+    else:
+        chain.send(act)
+        chain.clock.now += 1.1
+    chain.work_all(5)
+    assert (chain.engine.phase, reached(chain, "link")) == before
+    assert said(chain) == f"{name} was read 1.1 s after it was pressed and is not done. Press it again"
+
+
+def test_a_press_that_is_read_in_time_counts_and_so_does_what_waits_in_the_session(chain: JoinedSession) -> None:
+    chain.send(dataclasses.replace(LEFT, pressed_ns=chain.clock.monotonic_ns() - 900_000_000))
+    chain.work_session()
+    assert chain.engine.phase is Phase.MOVING
+    # Taken at once, carried out when the chunk has ended.
+    chain.send(ev.RequestHold())
+    chain.work_session()
+    chain.send(ev.Resume())
+    chain.work_session()
+    chain.clock.now += 1.5
+    chain.work_all(5)
+    assert chain.engine.phase is Phase.CHOOSE
+
+
+def test_holds_and_releases_are_never_too_late(chain: JoinedSession) -> None:
+    chain.send(ev.SetPacing(Pacing.CONTINUOUS))
+    chain.send(ev.HoldDirection("left/more"))
+    chain.work_session()
+    assert chain.engine._helm.held is not None
+    late_ns = chain.clock.monotonic_ns() - 60_000_000_000
+    chain.send(ev.HoldDirection(None, pressed_ns=late_ns))
+    chain.send(ev.SetPacing(Pacing.GATED, pressed_ns=late_ns))
+    chain.send(ev.SetDriver(Driver.PERSON, pressed_ns=late_ns))
+    chain.work_session()
+    assert chain.engine._helm.held is None
+    assert chain.engine._helm.pacing is Pacing.GATED
+    chain.send(ev.RequestHold())
+    chain.clock.now += 1.5
+    chain.work_session()
+    assert chain.engine.phase is Phase.HOLD
+
+
+# --- while reconnecting -------------------------------------------------------------------------------------------------
+
+
+def reconnect(chain: JoinedSession) -> None:
+    """Lose the world and ask for another one, which is not there yet."""
+    assert chain.process is not None
+    chain.process.kill()
+    chain.work_session()
+    assert chain.engine.phase is Phase.FAULT
+    chain.send(ev.Reconnect())
+    chain.work_session()
+    chain.work_world()
+    assert chain.engine.phase is Phase.HOLD
+
+
+@pytest.mark.parametrize("pacing", Pacing)
+def test_resume_while_reconnecting_is_refused_and_the_new_world_lives(chain: JoinedSession, pacing: Pacing) -> None:
+    chain.send(ev.RequestHold())
+    chain.send(ev.SetPacing(pacing))
+    chain.work_all(2)
+    reconnect(chain)
+    old = chain.link.spawned_ns
+    rows = reached(chain, "world")
+    chain.send(ev.Resume())
+    chain.work_session()
+    assert said(chain) == "The world is still starting"
+    chain.work_all(12)
+    assert chain.process is not None
+    assert chain.process.is_alive()
+    # The scene is brought back to where the old world was lost; no row follows.
+    assert [c.kind for c in chain.crossings if c.layer == "world"][rows:] in (["restore"], ["reset", "restore"])
+    assert chain.engine.phase is Phase.HOLD
+    chain.send(ev.Resume())
+    chain.work_all(6)
+    fan = chain.engine.snapshot().fan
+    assert fan is not None
+    assert fan.observation.captured_ns >= old
+
+
+def test_back_while_reconnecting_is_refused_and_the_new_world_lives(chain: JoinedSession) -> None:
+    reconnect(chain)
+    chain.send(ev.UndoChunk())
+    chain.work_session()
+    assert said(chain) == "The world is still starting"
+    chain.work_all(12)
+    assert chain.process is not None
+    assert chain.process.is_alive()
+    shown = chain.engine.snapshot()
+    assert (shown.phase, shown.episode.chunks) == (Phase.HOLD, 1)
+    chain.send(ev.UndoChunk())
+    chain.work_all(6)
+    assert chain.engine.snapshot().episode.chunks == 0
+
+
+# --- a scene that takes long --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [0.3, 8.0, 25.0])
+def test_a_scene_that_takes_long_trips_nothing_and_loses_nothing(seconds: float) -> None:
+    chain = JoinedSession(driver=Driver.PERSON)
+    try:
+        chain.work_all(12)
+        assert chain.process is not None
+        world = chain.process.world
+        assert world is not None
+        reset = world.reset
+        seen: list[tuple[Phase, str]] = []
+
+        def slow(**asked: object) -> object:
+            until = chain.clock.now + seconds
+            while chain.clock.now < until:
+                chain.clock.now += 0.1
+                chain.send(ev.Heartbeat())
+                for worker in chain.workers.values():
+                    worker.work()
+                chain.work_session()
+                seen.append((chain.engine.phase, chain.engine.detail))
+            return reset(**asked)  # type: ignore[arg-type]
+
+        world.reset = slow  # type: ignore[method-assign]
+        chain.send(START)
+        for _ in range(8):
+            chain.send(ev.Heartbeat())
+            chain.work_all()
+        assert set(seen) == {(Phase.HOLD, "Setting the scene")}
+        assert chain.engine.phase is Phase.CHOOSE
+        chain.send(LEFT)
+        for _ in range(12):
+            chain.send(ev.Heartbeat())
+            chain.work_all()
+        shown = chain.engine.snapshot()
+        assert (shown.phase, shown.episode.chunks, shown.episode.steps) == (Phase.CHOOSE, 1, 4)
+        assert shown.counters["holds"] == chain.link.trips == 0
+        assert shown.hold_reason is not HoldReason.WORLD_LOST
+    finally:
+        chain.close()

@@ -7,6 +7,7 @@ only a world that is ready is asked for anything. A world that died or fell sile
     session = LiveSession(link, lambda: load_policy("tabletop"))
 """
 
+import contextlib
 import multiprocessing as mp
 import threading
 import time
@@ -35,7 +36,10 @@ from frs_core.worlds.link import (
     WorldFact,
     WorldLink,
 )
+from frs_core.worlds.mail import Mail
 from frs_core.worlds.ring import ObservationRing, Published, Word
+
+_AGAIN = "Reconnect to start it again."
 
 
 class WorldProcess(WorldLink):
@@ -63,7 +67,7 @@ class WorldProcess(WorldLink):
         self._settings = settings or HostSettings()
         self._start_timeout_s, self._silence_s = start_timeout_s, silence_s
         self._process: Any = None
-        self._pipe: Connection | None = None
+        self._mail: Mail | None = None
         self._ring: ObservationRing | None = None
         self._spec: WorldSpec | None = None
         self._read = 0
@@ -79,7 +83,8 @@ class WorldProcess(WorldLink):
 
     def start(self) -> None:
         """Spawn the process."""
-        self._process, self._pipe = self._spawn()
+        self._process, pipe = self._spawn()
+        self._mail = Mail(pipe)
         self._started_at = time.monotonic()
         self._is_ready = self._is_setting = False
         self._read = 0
@@ -105,7 +110,7 @@ class WorldProcess(WorldLink):
 
     def close(self) -> None:
         """Ask the world to end, then insist."""
-        if self._pipe is not None:
+        if self._mail is not None:
             self._tell("close")
         self._tear_down(grace_s=2.0)
 
@@ -125,9 +130,7 @@ class WorldProcess(WorldLink):
             if not process.is_alive():
                 process.close()
             # Else the kernel is still at it (a busy machine, a driver); it is a daemon and nothing waits for it.
-        if self._pipe is not None:
-            self._pipe.close()
-        self._pipe = None
+        self._close_mail()
         with self._hold_lock:
             self._holds = self._present_epoch()
             if self._ring is not None:
@@ -223,20 +226,22 @@ class WorldProcess(WorldLink):
         self._ring.words[Word.READ] = self._read
 
     def _receive(self) -> list[dict[str, Any]]:
-        messages: list[dict[str, Any]] = []
-        pipe = self._pipe
+        if self._mail is None:
+            return []
         try:
-            while pipe is not None and pipe.poll():
-                messages.append(msgpack.unpackb(pipe.recv_bytes()))
+            messages = self._mail.take()
         except (EOFError, OSError):
             # The other end is gone; `_why_lost` finds out why.
-            self._close_pipe()
-        return messages
+            self._close_mail()
+            return []
+        with contextlib.suppress(OSError):
+            self._mail.flush()
+        return [msgpack.unpackb(message) for message in messages]
 
-    def _close_pipe(self) -> None:
-        if self._pipe is not None:
-            self._pipe.close()
-        self._pipe = None
+    def _close_mail(self) -> None:
+        if self._mail is not None:
+            self._mail.close()
+        self._mail = None
 
     def _fact_of(self, message: dict[str, Any]) -> WorldFact | None:
         read: dict[str, Callable[[dict[str, Any]], WorldFact | None]] = {
@@ -283,8 +288,10 @@ class WorldProcess(WorldLink):
         if not process.is_alive():
             code = process.exitcode
             how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
-            return f"The world '{self._name}' {how}. Reconnect to start it again."
+            return f"The world '{self._name}' {how}. {_AGAIN}"
         now = time.monotonic()
+        if self._mail is not None and self._mail.kept_s > self._silence_s:
+            return f"The world '{self._name}' did not read what it was asked for {self._mail.kept_s:.1f} s and was stopped. {_AGAIN}"
         if not self._is_ready:
             if now - self._started_at > self._start_timeout_s:
                 return f"The world '{self._name}' did not start within {self._start_timeout_s:g} s. Check its options."
@@ -292,19 +299,17 @@ class WorldProcess(WorldLink):
         assert self._ring is not None
         heard = int(self._ring.words[Word.WORLD_NS]) / 1e9
         if not self._is_setting and heard and now - heard > self._silence_s:
-            return f"The world '{self._name}' was silent for {now - heard:.1f} s and was stopped. Reconnect to start it again."
+            return f"The world '{self._name}' was silent for {now - heard:.1f} s and was stopped. {_AGAIN}"
         return None
 
     def _newest(self) -> int:
         return int(self._ring.words[Word.LATEST]) if self._ring is not None else 0
 
     def _tell(self, kind: str, **fields: object) -> None:
-        if self._pipe is None:
-            return
-        try:
-            self._pipe.send_bytes(bytes(msgpack.packb({"kind": kind, **fields}) or b""))
-        except OSError:
-            self._close_pipe()
+        if self._mail is not None:
+            # An end that is gone may have said why; that is read first.
+            with contextlib.suppress(OSError):
+                self._mail.put(bytes(msgpack.packb({"kind": kind, **fields}) or b""))
 
 
 def _fact_of_slot(published: Published) -> WorldFact | None:

@@ -22,9 +22,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("frs_core.commands.eval:evaluate", "Success of methods x tasks x seeds, with intervals"),
     "eval show": ("frs_core.commands.eval:show", "Show the table of an evaluation"),
     "collect": ("frs_core.commands.eval:collect", "Collect steered successes, or demonstrations, into a store"),
-    "train dsbc": ("frs_core.commands.train:dsbc", "Train a noise policy on steered successes"),
-    "train bc": ("frs_core.commands.train:bc", "Train a behaviour-cloning baseline on the same episodes"),
-    "train offline-dsbc": ("frs_core.commands.train:offline_dsbc", "Train a noise policy on demonstrations"),
     "train list": ("frs_core.commands.train:list_policies", "List what was trained"),
     "episodes list": ("frs_core.commands.episodes:list_episodes", "List recorded episodes"),
     "episodes show": ("frs_core.commands.episodes:show", "Show one episode"),
@@ -44,7 +41,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench policy": ("frs_core.commands.bench:policy", "Time a policy's parts, against the card's limits"),
     "doctor": ("frs_core.commands.doctor:doctor", "Check this machine, each line with a fix"),
 }
-"""Words of the command -> where it lives, one line of help."""
+"""Words of the command -> where it lives, one line of help. `commands` adds `train KIND` for every learner."""
+
+
+def commands() -> dict[str, tuple[str, str]]:
+    """Return `COMMANDS` with the learners' own, those of installed packages included."""
+    from frs_core.learning.registry import learners
+
+    rows: dict[str, tuple[str, str]] = {}
+    for name, row in COMMANDS.items():
+        if name == "train list":
+            rows |= {
+                f"train {learner.id}": ("frs_core.commands.train:command", learner.summary)
+                for learner in learners().values()
+            }
+        rows[name] = row
+    return rows
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -90,7 +102,11 @@ def _split(words: list[str]) -> tuple[str, list[str]]:
         name = " ".join(words[:n])
         if len(words) >= n and name in COMMANDS:
             return name, words[n:]
-    group = [c for c in COMMANDS if c.split()[0] == words[0]]
+    known = commands()
+    name = " ".join(words[:2])
+    if name in known:
+        return name, words[2:]
+    group = [c for c in known if c.split()[0] == words[0]]
     if group:
         print(_help(group))
         raise SystemExit(0 if len(words) == 1 or words[1] in ("-h", "--help") else 2)
@@ -98,6 +114,10 @@ def _split(words: list[str]) -> tuple[str, list[str]]:
 
 
 def _function(name: str) -> Callable[..., object]:
+    if name not in COMMANDS:
+        from frs_core.commands.train import command
+
+        return command(name.removeprefix("train "))
     module, function = COMMANDS[name][0].split(":")
     return getattr(importlib.import_module(module), function)
 
@@ -137,8 +157,9 @@ def _as_arguments(table: object, prefix: str = "") -> list[str]:
 
 
 def _help(names: list[str] | None = None) -> str:
-    width = max(map(len, COMMANDS)) + 2
-    rows = [f"  {name:<{width}}{text}" for name, (_, text) in COMMANDS.items() if names is None or name in names]
+    known = commands()
+    width = max(map(len, known)) + 2
+    rows = [f"  {name:<{width}}{text}" for name, (_, text) in known.items() if names is None or name in names]
     return "\n".join(
         [
             "usage: frs [command] [options]",

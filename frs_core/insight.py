@@ -177,7 +177,7 @@ def _picks(episode: Any, policy: Any, noise_policy: str) -> dict[int, str]:
     import numpy as np
 
     from frs_core.events import CandidateKind
-    from frs_core.learning.dsbc import load_noise_policy
+    from frs_core.learning.registry import load_noise_policy
     from frs_core.steering import dct_basis
 
     learned = load_noise_policy(Path(noise_policy), policy.spec.fingerprint)

@@ -1,9 +1,11 @@
 """Find a back end by name and import it only then, so that heavy packages load where they are used.
 
-A name is either a known one ("tabletop") or an import path of your own ("mylab.worlds:OurRobot").
+A name is a known one ("tabletop"), one that an installed package brings (its entry points), or an import path of your own
+("mylab.worlds:OurRobot").
 """
 
 import importlib
+import importlib.metadata
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,6 +47,15 @@ def build(kind: str, name: str, known: Mapping[str, str], options: Mapping[str, 
         if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
             raise
         raise ConfigError(f"The {kind} '{name}' does not take these options: {error}. See `frs --help`.") from error
+
+
+def plugins(group: str) -> dict[str, str]:
+    """Return what installed packages bring: name -> "module:attribute".
+
+    Args:
+        group: of entry points, "frs_core.worlds".
+    """
+    return {point.name: point.value for point in importlib.metadata.entry_points(group=group)}
 
 
 def plain_options(options: Mapping[str, str] | None) -> dict[str, object]:

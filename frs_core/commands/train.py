@@ -1,14 +1,15 @@
 """`frs train …`: make small policies from recorded episodes, from a terminal.
 
-Each function is one subcommand; its arguments are the options, its docstring the help. Trained policies lie under
-`<data>/learned/<task>/<method>`, where `frs eval` looks for them; `--count 3` makes the variant `<method>@3`.
+Every learner is one subcommand, made from its row; a function's arguments are the options, its docstring the help. Trained policies
+lie under `<data>/learned/<task>/<learner>`, where `frs eval` looks for them; `--count 3` makes the variant `<learner>@3`.
 
 Example: `frs train dsbc --task mug_on_plate`, then `frs eval --methods base dsbc --tasks mug_on_plate`.
 """
 
+import inspect
 import math
 import time
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -21,106 +22,63 @@ from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
 from frs_core.foreign import MALFORMED
 from frs_core.learning import (
-    BcSettings,
-    DsbcSettings,
     JobState,
-    LabelSettings,
+    LearnerSettings,
+    LearnerSpec,
+    Need,
     Progress,
     Story,
     TrainJob,
-    TrainKind,
     TrainRequest,
     TrainResult,
+    find_learner,
     list_saved,
 )
 
-_DSBC, _BC, _LABEL = DsbcSettings(), BcSettings(), LabelSettings()
-
-
-def dsbc(
-    *,
-    task: str | None = None,
-    episodes: tuple[str, ...] = (),
-    count: int = 0,
-    data: Path | None = None,
-    out: Path | None = None,
-    overwrite: bool = False,
-    settings: DsbcSettings = _DSBC,
-) -> int:
-    """Train a noise policy (DSBC) on the noises that were executed in successful episodes.
-
-    Takes seconds; the generalist is not loaded. The result joins the fan as the learned candidate.
-
+_PARAMETERS = """
     Args:
         task: Learn from all successes of this task.
         episodes: Learn from these episodes instead (names, or any part that fits one only).
-        count: Only the first so many episodes; the result is then called dsbc@COUNT.
+        count: Only the first so many episodes; the result is then called {id}@COUNT.
         data: Recording root; default the product's own data folder.
-        out: Folder to save in; default <data>/learned/<task>/dsbc.
+        out: Folder to save in; default <data>/learned/<task>/{id}.
         overwrite: Replace a policy that was saved there before.
-        settings: Inputs, network, loss, fit.
+        policy: The generalist that it works through.
+        settings: Inputs, sizes and everything else of the learner.
+"""
+
+
+def command(kind: str) -> Callable[..., int]:
+    """Return the subcommand `frs train KIND`, made from the learner's row.
+
+    Raises:
+        ConfigError: unknown learner.
     """
-    request = _request(TrainKind.DSBC, task, episodes, count, data, out, overwrite)
-    return _train(request, dsbc=settings)
+    row = find_learner(kind)
+    kept = row.settings()
 
+    def train(
+        *,
+        task: str | None = None,
+        episodes: tuple[str, ...] = (),
+        count: int = 0,
+        data: Path | None = None,
+        out: Path | None = None,
+        overwrite: bool = False,
+        policy: str = "tabletop",
+        settings: LearnerSettings = kept,
+    ) -> int:
+        return _train(_request(row, task, episodes, count, data, out, overwrite, policy=policy, settings=settings))
 
-def offline_dsbc(
-    *,
-    task: str | None = None,
-    episodes: tuple[str, ...] = (),
-    count: int = 0,
-    data: Path | None = None,
-    out: Path | None = None,
-    overwrite: bool = False,
-    policy: str = "tabletop",
-    settings: DsbcSettings = _DSBC,
-    labels: LabelSettings = _LABEL,
-) -> int:
-    """Train a noise policy on noises recovered from plain demonstrations (offline DSBC).
-
-    Every demonstrated chunk is run backwards through the generalist by a fixed point, and grown again to check it; chunks
-    the generalist cannot grow are dropped. This takes minutes on a CPU.
-
-    Args:
-        task: Learn from all successes of this task.
-        episodes: Learn from these episodes instead (names, or any part that fits one only).
-        count: Only the first so many episodes; the result is then called offline-dsbc@COUNT.
-        data: Recording root; default the product's own data folder.
-        out: Folder to save in; default <data>/learned/<task>/offline-dsbc.
-        overwrite: Replace a policy that was saved there before.
-        policy: The generalist to recover noises through.
-        settings: Inputs, network, loss, fit.
-        labels: Iterations and limits of the recovery.
-    """
-    request = _request(TrainKind.OFFLINE_DSBC, task, episodes, count, data, out, overwrite, policy=policy)
-    return _train(request, dsbc=settings, labels=labels)
-
-
-def bc(
-    *,
-    task: str | None = None,
-    episodes: tuple[str, ...] = (),
-    count: int = 0,
-    flow: bool = False,
-    data: Path | None = None,
-    out: Path | None = None,
-    overwrite: bool = False,
-    settings: BcSettings = _BC,
-) -> int:
-    """Train standard behaviour cloning on executed chunks: the baseline, of the same size and inputs.
-
-    Args:
-        task: Learn from all successes of this task.
-        episodes: Learn from these episodes instead (names, or any part that fits one only).
-        count: Only the first so many episodes; the result is then called bc-gaussian@COUNT.
-        flow: A small conditional flow (bc-flow) instead of a Gaussian (bc-gaussian).
-        data: Recording root; default the product's own data folder.
-        out: Folder to save in; default <data>/learned/<task>/<method>.
-        overwrite: Replace a policy that was saved there before.
-        settings: Inputs, network, loss, fit.
-    """
-    kind = TrainKind.BC_FLOW if flow else TrainKind.BC_GAUSSIAN
-    return _train(_request(kind, task, episodes, count, data, out, overwrite), bc=settings)
+    hidden = set() if row.needs_any(Need.GENERALIST, Need.ENVIRONMENT) else {"policy"}
+    signature = inspect.signature(train)
+    train.__annotations__["settings"] = row.settings
+    train.__signature__ = signature.replace(  # pyright: ignore[reportFunctionMemberAccess]
+        parameters=[p for name, p in signature.parameters.items() if name not in hidden]
+    )
+    lines = [line for line in _PARAMETERS.format(id=row.id).splitlines() if line.split(":")[0].strip() not in hidden]
+    train.__doc__ = "\n".join([f"{row.summary}.", *(["", f"    {row.details}"] if row.details else []), *lines])
+    return train
 
 
 def list_policies(*, data: Path | None = None) -> int:
@@ -149,7 +107,7 @@ def list_policies(*, data: Path | None = None) -> int:
 
 
 def _request(
-    kind: TrainKind,
+    row: LearnerSpec,
     task: str | None,
     episodes: tuple[str, ...],
     count: int,
@@ -157,14 +115,15 @@ def _request(
     out: Path | None,
     overwrite: bool,
     *,
-    policy: str = "tabletop",
+    policy: str,
+    settings: LearnerSettings,
 ) -> TrainRequest:
     if task is None and not episodes:
         raise ConfigError("Nothing to learn from was named. Give --task NAME or --episodes NAME ….")
     root = data or paths.data()
-    name = f"{kind.value}@{count}" if count else kind.value
+    name = f"{row.id}@{count}" if count else row.id
     return TrainRequest(
-        kind=kind,
+        kind=row.id,
         root=root,
         episodes=episodes,
         out=out or root / "learned" / (task or "chosen") / name,
@@ -172,19 +131,13 @@ def _request(
         task=task,
         count=count,
         policy=policy,
+        settings=settings,
         overwrite=overwrite,
     )
 
 
-def _train(
-    request: TrainRequest,
-    *,
-    dsbc: DsbcSettings | None = None,
-    bc: BcSettings | None = None,
-    labels: LabelSettings | None = None,
-) -> int:
+def _train(request: TrainRequest) -> int:
     """Run a request in its own process, showing progress; Ctrl+C keeps the best so far."""
-    request = replace(request, dsbc=dsbc or request.dsbc, bc=bc or request.bc, labels=labels or request.labels)
     if request.out.exists() and not request.overwrite:
         raise ConfigError(f"'{request.out}' already exists. Choose another folder with --out, or pass --overwrite.")
     page, job = console(), TrainJob(request, timeout_s=6 * 3600.0)

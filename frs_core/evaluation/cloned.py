@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from frs_core.errors import PolicyError, ShapeMismatch
-from frs_core.learning.bc import ChunkPolicy
+from frs_core.learning.base import ChunkPolicy
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy
 

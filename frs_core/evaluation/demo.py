@@ -5,14 +5,15 @@ Example on two cores: 10 steered successes, three trainings, 4 methods x 10 fres
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from frs_core.episodes import Episode, EpisodeStore
 from frs_core.errors import ConfigError
 from frs_core.evaluation.collect import Collected, collect_steered, store_at
 from frs_core.evaluation.film import side_by_side
+from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.plots import success_bars
 from frs_core.evaluation.report import Section, film, markdown_rows, picture, plot, write_report
 from frs_core.evaluation.results import Result, latest
@@ -23,11 +24,12 @@ from frs_core.evaluation.wilson import format_rate
 from frs_core.evaluation.worker import WorkerJob
 from frs_core.learning.process import TrainJob
 from frs_core.learning.progress import TrainResult
+from frs_core.learning.registry import find_learner
 from frs_core.learning.request import TrainRequest
-from frs_core.learning.settings import BcSettings, DsbcSettings, TrainKind
+from frs_core.learning.settings import LearnerSettings
 
 METHODS = ("base", "frs", "dsbc", "bc-gaussian")
-LEARNED = {"dsbc": TrainKind.DSBC, "bc-gaussian": TrainKind.BC_GAUSSIAN}
+LEARNED = tuple(name for name in METHODS if find_method(name).learned)
 FIRST_SEED, FRESH_SEED = 20_000, 30_000
 """Scenes of the steered episodes and of the comparison; disjoint from those of demonstrations, development and tests."""
 SEED_STEP = 100_000_000
@@ -54,8 +56,8 @@ class DemoSpec:
     workers: int = 2
     seed: int = 0
     """Which line of chance: other scenes to steer, another training seed, other fresh scenes."""
-    dsbc: DsbcSettings | None = None
-    bc: BcSettings | None = None
+    learners: Mapping[str, LearnerSettings] = field(default_factory=dict)
+    """Settings of the learners that are not the default, by learner."""
     films: bool = True
 
     def __post_init__(self) -> None:
@@ -115,18 +117,16 @@ def _steer(spec: DemoSpec, store: EpisodeStore, say: Say) -> tuple[Collected, st
 
 def _train(spec: DemoSpec, store: EpisodeStore, fingerprint: str, say: Say) -> dict[str, TrainResult]:
     trained: dict[str, TrainResult] = {}
-    dsbc, bc = spec.dsbc or DsbcSettings(), spec.bc or BcSettings()
-    for method, kind in LEARNED.items():
+    for method in LEARNED:
         job = TrainJob(
             TrainRequest(
-                kind=kind,
+                kind=method,
                 root=store.root,
                 episodes=(),
                 task=spec.task,
                 out=_learned(spec) / spec.task / method,
                 fingerprint=fingerprint,
-                dsbc=replace(dsbc, fit=replace(dsbc.fit, seed=spec.seed)),
-                bc=replace(bc, fit=replace(bc.fit, seed=spec.seed)),
+                settings=find_learner(method).checked(spec.learners.get(method)).seeded(spec.seed),
             )
         )
         job.start()

@@ -11,6 +11,8 @@ import enum
 from dataclasses import dataclass
 
 from frs_core.errors import ConfigError, unknown_name
+from frs_core.learning.base import Acts, LearnerSpec
+from frs_core.learning.registry import find_learner, learners
 from frs_core.steering import Method, SteeringPlan
 
 
@@ -49,15 +51,11 @@ _TABLE = (
     MethodSpec("flow-control", "Flow Control", Actor.OPERATOR, SteeringPlan(method=Method.FLOW_CONTROL)),
     MethodSpec("frs-plain", "FRS, paper's settings", Actor.OPERATOR, SteeringPlan()),
     MethodSpec("frs", "FRS, calibrated", Actor.OPERATOR),
-    MethodSpec("dsbc", "DSBC", Actor.NOISE_POLICY, learned="dsbc"),
-    MethodSpec("offline-dsbc", "Offline DSBC", Actor.NOISE_POLICY, learned="offline-dsbc"),
-    MethodSpec("bc-gaussian", "BC, Gaussian", Actor.CHUNK_POLICY, learned="bc-gaussian"),
-    MethodSpec("bc-flow", "BC, flow", Actor.CHUNK_POLICY, learned="bc-flow"),
 )
-METHODS = {spec.name: spec for spec in _TABLE}
-"""Name -> method, in the order of tables."""
-STEERED_EPISODES = 10
-"""Steered successes behind a plain name such as `dsbc`."""
+_ACTORS = {Acts.NOISE: Actor.NOISE_POLICY, Acts.CHUNK: Actor.CHUNK_POLICY}
+_LEARNED = (MethodSpec(row.id, row.title, _ACTORS[row.acts], learned=row.id) for row in learners().values())
+METHODS = {spec.name: spec for spec in (*_TABLE, *_LEARNED)}
+"""Name -> method, in the order of tables; every learner is one."""
 
 
 def find_method(name: str) -> MethodSpec:
@@ -79,13 +77,17 @@ def find_method(name: str) -> MethodSpec:
 class LearnsFrom:
     """What a learned method is trained on."""
 
+    learner: LearnerSpec
     episodes: int
-    demonstrations: bool
-    """Plain demonstrations; otherwise steered successes."""
+
+    @property
+    def demonstrations(self) -> bool:
+        """Plain demonstrations; otherwise steered successes."""
+        return self.learner.demonstrations
 
 
 def learns_from(method: MethodSpec) -> LearnsFrom | None:
-    """Return what a method learns from: ten steered successes or twenty demonstrations, or as many as its variant says.
+    """Return what a method learns from: as many episodes as its variant says, or as its learner usually sees.
 
     Raises:
         ConfigError: a variant that is no number of episodes.
@@ -95,12 +97,12 @@ def learns_from(method: MethodSpec) -> LearnsFrom | None:
     base, _, variant = method.name.partition("@")
     if variant and not (variant.isdigit() and int(variant) > 0):
         raise ConfigError(f"'{method.name}' does not say how many episodes. Write {base}@3, for three.")
-    demonstrations = base == "offline-dsbc"
-    return LearnsFrom(int(variant) if variant else 20 if demonstrations else STEERED_EPISODES, demonstrations)
+    row = find_learner(base)
+    return LearnsFrom(row, int(variant) if variant else row.episodes)
 
 
 def with_episodes(methods: tuple[str, ...], episodes: tuple[int, ...]) -> tuple[str, ...]:
-    """Return the methods with a variant for each number of steered episodes; ten is the plain name.
+    """Return the methods with a variant for each number of steered episodes; a learner's usual number is the plain name.
 
     Args:
         methods: plain names and variants; a variant stays as it is.
@@ -113,6 +115,8 @@ def with_episodes(methods: tuple[str, ...], episodes: tuple[int, ...]) -> tuple[
     out: list[str] = []
     for name in methods:
         need = learns_from(find_method(name))
-        varies = bool(episodes) and need is not None and not need.demonstrations and "@" not in name
-        out += [name if n == STEERED_EPISODES else f"{name}@{n}" for n in episodes] if varies else [name]
+        if need is None or need.demonstrations or "@" in name or not episodes:
+            out.append(name)
+        else:
+            out += [name if n == need.learner.episodes else f"{name}@{n}" for n in episodes]
     return tuple(dict.fromkeys(out))

@@ -10,7 +10,6 @@ Example: `Cell("frs", "mug_on_plate", 20_001_004, episode_set=1)` is the fifth a
 import hashlib
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,9 @@ from frs_core.evaluation.trained import trained_hash, trained_path
 from frs_core.evaluation.worker import Runner, WorkerJob
 from frs_core.events import Outcome
 from frs_core.foreign import read_json
+from frs_core.learning.registry import find_learner
 from frs_core.learning.request import TrainRequest
-from frs_core.learning.settings import BcSettings, DsbcSettings, TrainKind, from_json, to_json
+from frs_core.learning.settings import from_json, to_json
 
 STEERING, DEMONSTRATION = "frs", "demonstration"
 """Methods of the cells of recording."""
@@ -119,18 +119,17 @@ def train_request(job: WorkerJob, cell: Cell, fingerprint: str) -> TrainRequest:
             f"Set {cell.episode_set} of task '{cell.task}' has {len(names)} episodes, '{cell.method}' learns from "
             f"{need.episodes}. Run the same command again to collect the rest."
         )
-    dsbc: DsbcSettings = from_json(DsbcSettings, job.learners.get("dsbc", {}))
-    bc: BcSettings = from_json(BcSettings, job.learners.get("bc", {}))
+    row = need.learner
+    settings = from_json(row.settings, job.learners.get(row.id, {}))
     return TrainRequest(
-        kind=TrainKind(method.name.partition("@")[0]),
+        kind=row.id,
         root=root,
         episodes=tuple(names),
         out=out,
         fingerprint=fingerprint,
         task=cell.task,
         policy=job.setup["policy"],
-        dsbc=replace(dsbc, fit=replace(dsbc.fit, seed=cell.train_seed)),
-        bc=replace(bc, fit=replace(bc.fit, seed=cell.train_seed)),
+        settings=settings.seeded(cell.train_seed),
         overwrite=True,
     )
 
@@ -148,12 +147,13 @@ def is_trained(request: TrainRequest) -> bool:
 
 def digest(request: TrainRequest) -> str:
     """Return a short name for what a request learns from and how."""
-    is_cloner = request.kind in (TrainKind.BC_GAUSSIAN, TrainKind.BC_FLOW)
+    settings = to_json(find_learner(request.kind).checked(request.settings))
     what = {
-        "kind": request.kind.value,
+        "kind": request.kind,
         "episodes": request.episodes,
         "fingerprint": request.fingerprint,
-        "settings": to_json(request.bc if is_cloner else request.dsbc),
-        "labels": to_json(request.labels) if request.kind is TrainKind.OFFLINE_DSBC else None,
+        # Apart from the others, as stamps of earlier versions have them.
+        "labels": settings.pop("labels", None),
+        "settings": settings,
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]

@@ -54,7 +54,7 @@ class RepeatSpec:
     perturb_m: float = 0.0
     """Of the judged episodes; sets are collected from the usual start."""
     learners: dict[str, Any] = field(default_factory=dict)
-    """Settings of the learners that are not the default, by 'dsbc' and 'bc', as plain values."""
+    """Settings of the learners that are not the default, by learner, as plain values."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.scenes <= SCENES:

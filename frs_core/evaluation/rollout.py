@@ -82,12 +82,12 @@ class MethodRunner:
             if learned is None:
                 raise ConfigError(f"Method '{method.name}' needs a trained policy. Say where it is with --learned.")
             if method.actor is Actor.NOISE_POLICY:
-                from frs_core.learning.dsbc import load_noise_policy
+                from frs_core.learning.registry import load_noise_policy
 
                 self._noise_policy = load_noise_policy(learned, bench.policy.spec.fingerprint)
                 self._chooser = LearnedChooser()
             else:
-                from frs_core.learning.bc import load_chunk_policy
+                from frs_core.learning.registry import load_chunk_policy
 
                 self._policy = ClonedPolicy(bench.policy, load_chunk_policy(learned, bench.policy.spec.fingerprint))
 

@@ -52,7 +52,7 @@ class WorkerJob:
     sets: str = ""
     """Root of the sets of episodes, for recording and training."""
     learners: dict[str, Any] = field(default_factory=dict)
-    """Settings of the learners that are not the default, by 'dsbc' and 'bc', as plain values."""
+    """Settings of the learners that are not the default, by learner, as plain values."""
 
 
 @dataclass(frozen=True, slots=True)

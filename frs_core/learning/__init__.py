@@ -1,7 +1,9 @@
 """Small policies from few episodes. This facade is free of torch; trainers run in their own process (`TrainJob`)."""
 
+from frs_core.learning.base import Acts, LearnerSpec, Need
 from frs_core.learning.process import JobState, TrainJob
 from frs_core.learning.progress import Card, OnProgress, Progress, TrainResult
+from frs_core.learning.registry import find_learner, learners
 from frs_core.learning.request import TrainRequest
 from frs_core.learning.settings import (
     BcSettings,
@@ -9,14 +11,16 @@ from frs_core.learning.settings import (
     FitSettings,
     InputSettings,
     LabelSettings,
+    LearnerSettings,
     Loss,
     NetworkSettings,
     NoiseOutput,
-    TrainKind,
+    OfflineDsbcSettings,
 )
 from frs_core.learning.story import Story, list_saved, read_story
 
 __all__ = [
+    "Acts",
     "BcSettings",
     "Card",
     "DsbcSettings",
@@ -24,16 +28,21 @@ __all__ = [
     "InputSettings",
     "JobState",
     "LabelSettings",
+    "LearnerSettings",
+    "LearnerSpec",
     "Loss",
+    "Need",
     "NetworkSettings",
     "NoiseOutput",
+    "OfflineDsbcSettings",
     "OnProgress",
     "Progress",
     "Story",
     "TrainJob",
-    "TrainKind",
     "TrainRequest",
     "TrainResult",
+    "find_learner",
+    "learners",
     "list_saved",
     "read_story",
 ]

@@ -9,13 +9,12 @@ import numpy as np
 
 from frs_core.learning.fit import FitReport
 from frs_core.learning.progress import Card
-from frs_core.learning.settings import TrainKind
 from frs_core.learning.story import Story
 from frs_core.learning.table import TrainingTable
 
 
 def make_story(
-    kind: TrainKind,
+    kind: str,
     name: str,
     table: TrainingTable,
     settings: dict[str, Any],
@@ -25,7 +24,7 @@ def make_story(
     """Return the story of a policy trained on `table`.
 
     Args:
-        kind: what was trained.
+        kind: id of the learner.
         name: shown to people.
         table: all chunks that were used, held-out ones included.
         settings: plain values.
@@ -53,7 +52,7 @@ def make_story(
         "card": {k: _number(v) for k, v in asdict(card).items()},
     }
     return Story(
-        kind=kind.value,
+        kind=kind,
         name=name,
         policy_fingerprint=table.fingerprint,
         horizon=table.horizon,

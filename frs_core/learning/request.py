@@ -2,12 +2,12 @@
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frs_core.errors import ConfigError
-from frs_core.learning.settings import BcSettings, DsbcSettings, InputSettings, LabelSettings, TrainKind
+from frs_core.learning.settings import InputSettings, LearnerSettings
 
 if TYPE_CHECKING:
     from frs_core.learning.progress import OnProgress
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class TrainRequest:
     """One training, complete enough to run in another process."""
 
-    kind: TrainKind
+    kind: str
+    """Id of the learner."""
     root: Path
     """Root of the episode store."""
     episodes: tuple[str, ...]
@@ -34,18 +35,17 @@ class TrainRequest:
     count: int = 0
     """Learn from the first so many of them; 0 = all."""
     policy: str = "tabletop"
-    """Name of the generalist, loaded only for offline DSBC."""
-    dsbc: DsbcSettings = field(default_factory=DsbcSettings)
-    bc: BcSettings = field(default_factory=BcSettings)
-    labels: LabelSettings = field(default_factory=LabelSettings)
+    """Name of the generalist, loaded only for learners that need it."""
+    settings: LearnerSettings | None = None
+    """The learner's own settings; None = its defaults."""
     overwrite: bool = False
     source: str = "frs_core.learning.store:load_table"
     """`module:function` that takes (request, on_progress) and returns the training table."""
 
     @property
     def inputs(self) -> InputSettings:
-        """Inputs of whichever learner is asked for."""
-        return self.bc.inputs if self.kind in (TrainKind.BC_GAUSSIAN, TrainKind.BC_FLOW) else self.dsbc.inputs
+        """What the learner sees."""
+        return (self.settings or LearnerSettings()).inputs
 
     @property
     def shown_name(self) -> str:

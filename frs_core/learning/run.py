@@ -1,13 +1,12 @@
 """Load, train, save: one request from start to finish, in whatever process it is called."""
 
 import time
+from dataclasses import replace
 
 from frs_core.learning.advice import advise
-from frs_core.learning.bc import train_bc
-from frs_core.learning.dsbc import train_dsbc
 from frs_core.learning.progress import OnProgress, Progress, TrainResult, ignore_progress
+from frs_core.learning.registry import find_learner
 from frs_core.learning.request import TrainRequest, find_source
-from frs_core.learning.settings import TrainKind
 from frs_core.learning.table import TrainingTable
 
 
@@ -22,24 +21,23 @@ def run_request(request: TrainRequest, on_progress: OnProgress = ignore_progress
     """
     began = time.monotonic()
     nan = float("nan")
+    row = find_learner(request.kind)
+    request = replace(request, settings=row.checked(request.settings))
     on_progress(Progress(0, 1, nan, nan, nan, "loading"))
     table = find_source(request.source)(request, on_progress)
-    if request.kind in (TrainKind.BC_GAUSSIAN, TrainKind.BC_FLOW):
-        trained = train_bc(table, request.bc, kind=request.kind, name=request.shown_name, on_progress=on_progress)
-    else:
-        trained = train_dsbc(table, request.dsbc, kind=request.kind, name=request.shown_name, on_progress=on_progress)
+    trained = row.load().train(table, request.settings, name=request.shown_name, on_progress=on_progress)
     path = trained.save(request.out, overwrite=request.overwrite)
     episodes = len(set(table.episode.tolist()))
     return TrainResult(
         path=path,
-        kind=request.kind.value,
+        kind=request.kind,
         name=request.shown_name,
         card=trained.card,
-        steps=trained.report.steps,
+        steps=trained.steps,
         seconds=time.monotonic() - began,
         chunks=table.rows,
         episodes=episodes,
-        was_cancelled=trained.report.was_cancelled,
+        was_cancelled=trained.was_cancelled,
         notes=_notes(table, episodes),
     )
 

@@ -1,4 +1,4 @@
-"""Every setting of the small learners, in one place and free of torch.
+"""Every setting of the product's own learners, in one place and free of torch.
 
 The same blocks (inputs, network, fit) serve the noise policy and the behaviour-cloning baselines, so that a comparison
 between them is one of *what is learned*, never of size or inputs. Defaults: two layers of 256 units on the generalist's
@@ -7,23 +7,10 @@ features plus proprioception, weight decay 0.1, noise on the inputs (chosen on d
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar, get_type_hints
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Self, TypeVar, get_type_hints
 
 from frs_core.errors import ConfigError
-
-
-class TrainKind(enum.Enum):
-    """What can be trained from episodes."""
-
-    DSBC = "dsbc"
-    """A noise policy from the noises that were executed."""
-    OFFLINE_DSBC = "offline-dsbc"
-    """A noise policy from noises recovered from demonstrated chunks."""
-    BC_GAUSSIAN = "bc-gaussian"
-    """Standard behaviour cloning of the chunks, by regression."""
-    BC_FLOW = "bc-flow"
-    """Standard behaviour cloning of the chunks, by a small conditional flow."""
 
 
 class NoiseOutput(enum.Enum):
@@ -116,12 +103,32 @@ class FitSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class DsbcSettings:
-    """A noise policy."""
+class LearnerSettings:
+    """What every learner's settings have."""
 
     inputs: InputSettings = field(default_factory=InputSettings)
+
+    def seeded(self, seed: int) -> Self:
+        """Return them with another seed of the training; a learner without one stays as it is."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class ImitationSettings(LearnerSettings):
+    """What learners share that imitate a label per chunk."""
+
     network: NetworkSettings = field(default_factory=NetworkSettings)
     fit: FitSettings = field(default_factory=FitSettings)
+
+    def seeded(self, seed: int) -> Self:
+        """Return them with another seed of weights, batches and held-out episodes."""
+        return replace(self, fit=replace(self.fit, seed=seed))
+
+
+@dataclass(frozen=True, slots=True)
+class DsbcSettings(ImitationSettings):
+    """A noise policy."""
+
     output: NoiseOutput = NoiseOutput.CHUNK
     loss: Loss = Loss.FLOW
     flow_steps: int = 5
@@ -144,12 +151,9 @@ class DsbcSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class BcSettings:
+class BcSettings(ImitationSettings):
     """A behaviour-cloning baseline."""
 
-    inputs: InputSettings = field(default_factory=InputSettings)
-    network: NetworkSettings = field(default_factory=NetworkSettings)
-    fit: FitSettings = field(default_factory=FitSettings)
     loss: Loss = Loss.MSE
     """For the Gaussian kind, mse or nll; the flow has its own."""
     flow_steps: int = 10
@@ -158,7 +162,7 @@ class BcSettings:
     def __post_init__(self) -> None:
         if self.loss is Loss.FLOW:
             raise ConfigError(
-                "loss is 'flow', which is a kind of its own for behaviour cloning. Use `frs train bc --flow`."
+                "loss is 'flow', which is a kind of its own for behaviour cloning. Use `frs train bc-flow`."
             )
         if self.flow_steps < 1:
             raise ConfigError(f"flow_steps is {self.flow_steps}, needs >= 1. The default is 10.")
@@ -180,6 +184,13 @@ class LabelSettings:
     a noise that the generalist was never asked with. Guess; half the noise policy's bound."""
     seed: int = 0
     """Of the noise that fills dimensions the robot does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineDsbcSettings(DsbcSettings):
+    """A noise policy from demonstrations."""
+
+    labels: LabelSettings = field(default_factory=LabelSettings)
 
 
 def to_json(settings: object) -> dict[str, object]:

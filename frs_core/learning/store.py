@@ -1,37 +1,34 @@
 """Training tables from the episode store: the trainer process's usual source of chunks."""
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
-from frs_core.episodes import EpisodeStore
+from frs_core.episodes import Episode, EpisodeStore
 from frs_core.episodes.dataset import ChunkTable, load_chunks, policy_mismatch
-from frs_core.errors import FingerprintMismatch, TrainingError
-from frs_core.events import Outcome
+from frs_core.errors import TrainingError
+from frs_core.learning.base import LearnerSpec
 from frs_core.learning.live import small_images
 from frs_core.learning.progress import OnProgress
+from frs_core.learning.registry import find_learner
 from frs_core.learning.request import TrainRequest
-from frs_core.learning.settings import InputSettings, TrainKind
+from frs_core.learning.settings import InputSettings
 from frs_core.learning.table import Offer, TrainingTable
-
-if TYPE_CHECKING:
-    from frs_core.policies.base import Context
 
 
 def load_table(request: TrainRequest, on_progress: OnProgress) -> TrainingTable:
-    """Return the chunks a request asks for; for offline DSBC with recovered noises.
+    """Return the chunks a request asks for, as its learner wants them.
 
     Args:
-        request: store, episodes or task, policy.
-        on_progress: told while noises are recovered.
+        request: store, episodes or task, learner.
+        on_progress: told where this takes long.
     Raises:
         TrainingError: nothing to learn from.
-        FingerprintMismatch: episodes of another policy (offline DSBC encodes them afresh instead).
+        FingerprintMismatch: episodes of another policy.
         EpisodeError: an episode is missing or damaged.
     """
-    store = EpisodeStore(request.root)
-    names = [store.find(text) for text in request.episodes] or successes(store, request.task)
+    store, row = EpisodeStore(request.root), find_learner(request.kind)
+    names = [store.find(text) for text in request.episodes] or _names(store, request.task, row)
     if not names:
         about = f" of task '{request.task}'" if request.task else ""
         raise TrainingError(
@@ -43,14 +40,24 @@ def load_table(request: TrainRequest, on_progress: OnProgress) -> TrainingTable:
             f"--count."
         )
     episodes = [store.open(name) for name in names[: request.count or None]]
-    if request.kind is TrainKind.OFFLINE_DSBC:
-        return _labelled(load_chunks(episodes), request, on_progress)
-    return training_table(load_chunks(episodes, fingerprint=request.fingerprint or None), inputs=request.inputs)
+    return row.load().table(episodes, request, on_progress)
 
 
-def successes(store: EpisodeStore, task: str | None) -> list[str]:
-    """Return the names of readable successful episodes, oldest first."""
-    return [i.name for i in store.list() if i.outcome is Outcome.SUCCESS and task in (None, i.task)]
+def table_of(
+    episodes: Sequence[Episode], row: LearnerSpec, *, inputs: InputSettings, fingerprint: str | None
+) -> TrainingTable:
+    """Return episodes as chunks, with outcomes where the learner needs them.
+
+    Args:
+        episodes: in the order they are to be taken.
+        row: of the learner.
+        inputs: which cameras to shrink.
+        fingerprint: of the policy to train for; None = the first episode's.
+    Raises:
+        TrainingError: nothing to learn from.
+        FingerprintMismatch: episodes of another policy, or of several.
+    """
+    return training_table(load_chunks(episodes, outcomes=row.outcomes, fingerprint=fingerprint), inputs=inputs)
 
 
 def training_table(
@@ -98,32 +105,6 @@ def training_table(
     )
 
 
-def _labelled(chunks: ChunkTable, request: TrainRequest, on_progress: OnProgress) -> TrainingTable:
-    """Return demonstrations with features of the request's policy and noises recovered through it."""
-    from frs_core.learning.labels import label_table
-    from frs_core.policies import load_policy
-
-    policy = load_policy(request.policy)
-    try:
-        if request.fingerprint and policy.spec.fingerprint != request.fingerprint:
-            raise FingerprintMismatch(
-                f"Policy '{request.policy}' has fingerprint {policy.spec.fingerprint[:12]}, the request is for "
-                f"{request.fingerprint[:12]}. Load the policy the noise policy is meant for."
-            )
-        table = training_table(chunks, inputs=request.inputs)
-        features = np.zeros((chunks.rows, policy.spec.feature_size), dtype=np.float32)
-
-        def context_of(row: int) -> "Context":
-            context = policy.encode(chunks.observation(row))
-            features[row] = context.features
-            return context
-
-        blank = np.full((table.rows, policy.spec.horizon, policy.spec.width), np.nan, dtype=np.float32)
-        # Offers and plans of the recording say nothing about recovered noises.
-        table = replace(
-            table, features=features, noise=blank, fingerprint=policy.spec.fingerprint, picked=(), offers=(), plan=None
-        )
-        labelled, labels = label_table(table, policy, context_of, request.labels, on_progress=on_progress)
-        return replace(labelled, features=features[labels.is_kept])
-    finally:
-        policy.close()
+def _names(store: EpisodeStore, task: str | None, row: LearnerSpec) -> list[str]:
+    """Return the names of readable episodes that a learner learns from, oldest first."""
+    return [i.name for i in store.list() if i.outcome in row.outcomes and task in (None, i.task)]

@@ -25,7 +25,7 @@ class Story:
     """Everything about a saved policy except its weights."""
 
     kind: str
-    """A TrainKind value."""
+    """Id of the learner."""
     name: str
     policy_fingerprint: str
     horizon: int

@@ -69,7 +69,7 @@ class FanMaker:
         self._policy = cast("FlowPolicy", policy) if is_ready else None
         self._is_owner = self._policy is None
         self._make = None if is_ready else cast("Callable[[], FlowPolicy]", policy)
-        self._load_noise_policy = load_noise_policy or _load_dsbc
+        self._load_noise_policy = load_noise_policy or _load_saved
         self._noise_policy: NoisePolicy | None = None
         self._context: Context | None = None
         self._context_key: tuple[int, str] | None = None
@@ -139,7 +139,7 @@ class FanMaker:
         return self._context, (time.perf_counter() - started) * 1e3
 
 
-def _load_dsbc(path: str, policy: "FlowPolicy") -> NoisePolicy:
-    from frs_core.learning.dsbc import load_noise_policy
+def _load_saved(path: str, policy: "FlowPolicy") -> NoisePolicy:
+    from frs_core.learning.registry import load_noise_policy
 
     return load_noise_policy(path, policy.spec.fingerprint)

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from app.views.train.compare import AFTER, BEFORE, FIRST_SEED, Comparison, compare
+from app.views.train.compare import BEFORE, FIRST_SEED, Comparison, compare
 from frs_core.errors import WorldError
 from frs_core.evaluation.results import Result
 from frs_core.evaluation.runner import EvalProgress, EvalSpec
+
+AFTER = "bc-flow"
 
 
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, stop_after: int = 99, error: str = "") -> Any:
@@ -28,6 +30,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, stop_after: int = 99
     monkeypatch.setattr("frs_core.evaluation.runner.run_evaluation", evaluate)
     result = compare(
         tmp_path,
+        method=AFTER,
         world="tabletop",
         policy="tabletop",
         action_space="joint_velocity",

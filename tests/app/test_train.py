@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
+from app.facts import Facts
 from app.qt import Qt
 from app.views.train.card import BeforeAfter
 from app.views.train.chooser import TickModel
 from app.views.train.curve import Curve
+from app.views.train.learner_menu import LearnerMenu
 from app.views.train.page import folder_name
 from app.views.train.saved import SavedList, trained_on
 from frs_core.episodes import EpisodeStore
 from frs_core.events import LoadNoisePolicy, Outcome
-from frs_core.learning import Card, JobState, Progress, Story
+from frs_core.learning import Card, JobState, Progress, Story, learners
 from tests.app.test_review import WAIT, record_some
 from tests.fakes.snapshots import snapshot
 
@@ -100,9 +102,7 @@ def test_saved_policies_of_another_generalist_are_refused(qtbot: Any, tmp_path: 
     assert trained_on(story()) == "2 episodes, 20 chunks: reach left"
 
 
-@pytest.mark.parametrize(
-    ("name", "folder"), [("Mug on plate!", "mug-on-plate"), ("../../etc", "etc"), ("", "noise-policy")]
-)
+@pytest.mark.parametrize(("name", "folder"), [("Mug on plate!", "mug-on-plate"), ("../../etc", "etc"), ("", "policy")])
 def test_names_become_harmless_folders(name: str, folder: str) -> None:
     assert folder_name(name) == folder
 
@@ -148,3 +148,35 @@ def test_the_second_pass_is_a_line_of_its_own(qtbot: Any) -> None:
     assert list(x) == [20, 40, 20, 20, 40]
     assert math.isnan(y[2])
     assert list(curve._held.getData()[1]) == [1.2, 1.1]
+
+
+def test_the_menu_of_learners_is_the_registry_and_says_why_one_cannot_be_trained(qtbot: Any) -> None:
+    facts = Facts(world="tabletop", policy="tabletop", policy_loader="")
+    menu = LearnerMenu(facts)
+    qtbot.addWidget(menu)
+    assert [menu.itemData(i) for i in range(menu.count())] == list(learners())
+    assert menu.chosen == "dsbc"
+    at = menu.findData("offline-dsbc")
+    assert not menu.model().item(at).isEnabled()
+    assert "frs train offline-dsbc" in menu.model().item(at).toolTip()
+    facts.policy_loader = "tabletop"
+    menu.show_rows()
+    assert menu.model().item(at).isEnabled()
+
+
+def test_a_policy_of_actions_cannot_join_the_fan(make_window: Any, tmp_path: Path, port: Any) -> None:
+    window = make_window(root=tmp_path / "data")
+    window.show_layout("train")
+    cloner = dataclasses.replace(story(), kind="bc-flow")
+    window.train.saved.list.show_saved(((tmp_path / "a", cloner),), fingerprint=FINGERPRINT, in_use=None)
+    window.train.saved.list.choose(tmp_path / "a")
+    window.run("train.use")
+    assert not port.of(LoadNoisePolicy)
+    assert any("cannot join the fan" in text for text in window.toasts.texts)
+
+
+def test_a_cloner_is_judged_against_the_mean_label(qtbot: Any) -> None:
+    card, nan = BeforeAfter(), float("nan")
+    qtbot.addWidget(card)
+    card.show_card(Card(nan, 1.0, 0.4, 0.2, nan, nan, 40, True))
+    assert (card.text("noise", 1), card.text("noise", 2)) == ("–", "0.400  ▲ better")

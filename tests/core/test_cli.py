@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from frs_core import cli
+from frs_core.learning.registry import KNOWN
 
 
 @pytest.mark.parametrize("name", list(cli.COMMANDS))
@@ -64,3 +65,26 @@ def test_a_bad_file_is_named(
 
     assert stop.value.code == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_every_learner_is_a_command_with_its_own_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {name for name in cli.commands() if name.startswith("train ")} == {
+        *(f"train {kind}" for kind in KNOWN),
+        "train list",
+    }
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "offline-dsbc", "--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "--settings.labels.threshold" in said
+    assert "--policy" in said
+    with pytest.raises(SystemExit):
+        cli.main(["train", "bc-flow", "--help"])
+    assert "--policy" not in capsys.readouterr().out
+
+
+def test_a_learner_that_is_none_shows_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "bc", "--task", "x"])
+    assert ended.value.code == 2
+    assert "train bc-gaussian" in capsys.readouterr().out

@@ -11,6 +11,7 @@ from frs_core.commands import train as train_commands
 from frs_core.errors import ConfigError
 from frs_core.evaluation import repeats, runner
 from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings
+from frs_core.learning.registry import KNOWN
 from tests.fakes.evaluation import TASK, HerePool
 
 WORLD, POLICY = "tests.fakes.world:PointWorld", "tests.fakes.policy:ToyPolicy"
@@ -25,19 +26,19 @@ def test_collect_train_show_and_list(tmp_path: Path, capsys: pytest.CaptureFixtu
     )
     assert code == 0
     assert "3 episodes" in capsys.readouterr().out
-    assert train_commands.dsbc(task=TASK, data=data, settings=SMALL) == 0
+    assert train_commands.command("dsbc")(task=TASK, data=data, settings=SMALL) == 0
     said = capsys.readouterr().out
     assert "from 3 episodes" in said
     assert (data / "learned" / TASK / "dsbc" / "policy.json").is_file()
     assert train_commands.list_policies(data=data) == 0
     assert f"{TASK}/dsbc" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="already exists"):
-        train_commands.dsbc(task=TASK, data=data, settings=SMALL)
+        train_commands.command("dsbc")(task=TASK, data=data, settings=SMALL)
 
 
 def test_training_on_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="Nothing to learn from was named"):
-        train_commands.dsbc()
+        train_commands.command("dsbc")()
 
 
 def test_evaluation_writes_table_and_plot(
@@ -88,9 +89,7 @@ def test_options_that_do_not_go_together_are_named(tmp_path: Path, options: dict
 @pytest.mark.parametrize(
     "command",
     [
-        train_commands.dsbc,
-        train_commands.offline_dsbc,
-        train_commands.bc,
+        *(train_commands.command(kind) for kind in KNOWN),
         train_commands.list_policies,
         eval_commands.evaluate,
         eval_commands.collect,

@@ -27,8 +27,7 @@ def play(out: Path, seed: int) -> DemoSpec:
         max_chunks=MAX_CHUNKS,
         workers=1,
         seed=seed,
-        dsbc=DsbcSettings(network=SMALL, fit=FIT),
-        bc=BcSettings(network=SMALL, fit=FIT),
+        learners={"dsbc": DsbcSettings(network=SMALL, fit=FIT), "bc-gaussian": BcSettings(network=SMALL, fit=FIT)},
         films=False,
     )
     run_demo(spec, lambda text: None)

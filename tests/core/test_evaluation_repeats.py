@@ -17,12 +17,16 @@ from frs_core.evaluation.prepare import Recording, set_store, successes_by_scene
 from frs_core.evaluation.repeats import RepeatSpec, Stage, run_repeats
 from frs_core.evaluation.results import Cell, Result, ResultFile, read_results
 from frs_core.evaluation.worker import Runner, Work, WorkerJob
-from frs_core.learning.settings import BcSettings, DsbcSettings, FitSettings, NetworkSettings, to_json
+from frs_core.learning.registry import KNOWN
+from frs_core.learning.settings import DsbcSettings, FitSettings, NetworkSettings, to_json
 from tests.fakes.evaluation import MAX_CHUNKS, TASK, HerePool, setup
 
 SMALL = NetworkSettings(hidden=16, layers=1)
 FIT = FitSettings(steps=20, least_steps=0, batch_size=16)
-LEARNERS = {"dsbc": to_json(DsbcSettings(network=SMALL, fit=FIT)), "bc": to_json(BcSettings(network=SMALL, fit=FIT))}
+LEARNERS = {
+    row.id: to_json(replace(row.settings(), network=SMALL, fit=FIT))  # type: ignore[call-arg]
+    for row in KNOWN.values()
+}
 
 
 class Hands:
@@ -167,7 +171,8 @@ def test_the_training_seed_is_the_draws(tmp_path: Path, hands: Hands) -> None:
     whole = spec(tmp_path, methods=("dsbc@2",), draws=draws(1, 1), scenes=1)
     run(whole, hands)
     request = train_request(whole.training, Cell("dsbc@2", TASK, 0, 1, 7), "toy-1")
-    assert (request.dsbc.fit.seed, request.bc.fit.seed, len(request.episodes)) == (7, 7, 2)
+    assert isinstance(request.settings, DsbcSettings)
+    assert (request.settings.fit.seed, len(request.episodes)) == (7, 2)
 
 
 def test_offline_dsbc_has_demonstrations_of_its_own(tmp_path: Path, hands: Hands) -> None:

@@ -1,6 +1,6 @@
 """The whole story on the point world: steer, record, learn, and do it alone better than the generalist does."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.evaluation.worker import Runner
 from frs_core.evaluation.wrapped import PerturbedWorld
 from frs_core.events import UNSTEERED, Outcome
-from frs_core.learning import BcSettings, DsbcSettings, FitSettings, NetworkSettings, TrainKind, TrainRequest
+from frs_core.learning import FitSettings, NetworkSettings, TrainRequest, find_learner
+from frs_core.learning.registry import KNOWN
 from frs_core.learning.run import run_request
 from frs_core.learning.story import read_story
 from tests.fakes.evaluation import MAX_CHUNKS, TASK, bench, job
@@ -36,18 +37,17 @@ class Story:
     demonstrated: Collected
 
 
-def request(story_root: Path, kind: TrainKind, **changes: object) -> TrainRequest:
-    root = story_root / ("demonstrations" if kind is TrainKind.OFFLINE_DSBC else "steered")
+def request(story_root: Path, kind: str, **changes: object) -> TrainRequest:
+    root = story_root / ("demonstrations" if kind == "offline-dsbc" else "steered")
     values = {
         "kind": kind,
         "root": root,
         "episodes": (),
-        "out": story_root / "learned" / TASK / kind.value,
+        "out": story_root / "learned" / TASK / kind,
         "fingerprint": "toy-1",
         "task": TASK,
         "policy": "tests.fakes.policy:ToyPolicy",
-        "dsbc": DsbcSettings(network=SMALL, fit=FIT),
-        "bc": BcSettings(network=SMALL, fit=FIT),
+        "settings": replace(find_learner(kind).settings(), network=SMALL, fit=FIT),  # type: ignore[call-arg]
     }
     return TrainRequest(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -64,7 +64,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
         here, EpisodeStore(root / "demonstrations"), task=TASK, count=3, first_seed=10
     )
     here.close()
-    for kind in TrainKind:
+    for kind in KNOWN:
         run_request(request(root, kind))
     return Story(root, steered, demonstrated)
 
@@ -77,7 +77,7 @@ def successes(story: Story, method: str) -> int:
     return sum(r.success for r in results)
 
 
-@pytest.mark.parametrize("method", ["dsbc", "offline-dsbc", "bc-gaussian", "bc-flow"])
+@pytest.mark.parametrize("method", list(KNOWN))
 def test_what_was_learned_beats_the_generalist_on_fresh_scenes(story: Story, method: str) -> None:
     assert successes(story, "base") <= 2
     assert successes(story, method) >= 5
@@ -116,23 +116,23 @@ def test_provenance_names_the_episodes_their_seeds_and_plan(story: Story) -> Non
 
 
 def test_fewer_episodes_can_be_asked_for_and_too_many_are_refused(story: Story, tmp_path: Path) -> None:
-    result = run_request(request(story.root, TrainKind.DSBC, count=2, out=tmp_path / "dsbc@2"))
+    result = run_request(request(story.root, "dsbc", count=2, out=tmp_path / "dsbc@2"))
     assert result.episodes == 2
     with pytest.raises(TrainingError, match="Asked to learn from 9 episodes"):
-        run_request(request(story.root, TrainKind.DSBC, count=9, out=tmp_path / "dsbc@9"))
+        run_request(request(story.root, "dsbc", count=9, out=tmp_path / "dsbc@9"))
 
 
 def test_another_fingerprint_is_refused_at_training_too(story: Story, tmp_path: Path) -> None:
     with pytest.raises(FingerprintMismatch):
-        run_request(request(story.root, TrainKind.DSBC, fingerprint="toy-2", out=tmp_path / "x"))
+        run_request(request(story.root, "dsbc", fingerprint="toy-2", out=tmp_path / "x"))
     with pytest.raises(FingerprintMismatch):
-        run_request(request(story.root, TrainKind.OFFLINE_DSBC, fingerprint="toy-2", out=tmp_path / "x"))
+        run_request(request(story.root, "offline-dsbc", fingerprint="toy-2", out=tmp_path / "x"))
     assert not (tmp_path / "x").exists()
 
 
 def test_a_task_nobody_recorded_is_named(story: Story, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no successful episodes of task 'reach_up'"):
-        run_request(request(story.root, TrainKind.DSBC, task="reach_up", out=tmp_path / "x"))
+        run_request(request(story.root, "dsbc", task="reach_up", out=tmp_path / "x"))
 
 
 def test_collecting_gives_up_after_its_limit(tmp_path: Path) -> None:

@@ -10,14 +10,15 @@ import torch
 
 from frs_core.errors import ConfigError, FingerprintMismatch, ShapeMismatch, TrainingError, WeightsMissing
 from frs_core.learning import DsbcSettings, FitSettings, InputSettings, Loss, NetworkSettings, NoiseOutput, Progress
-from frs_core.learning.dsbc import load_noise_policy, target_noises, train_dsbc
+from frs_core.learning.dsbc import target_noises
 from frs_core.learning.network import GROUP_NORM, Inputs, SmallNet
+from frs_core.learning.registry import load_noise_policy
 from frs_core.learning.settings import from_json, to_json
 from frs_core.learning.story import list_saved, read_story
 from frs_core.learning.table import split
 from frs_core.observation import Observation
 from frs_core.policies.base import Context
-from tests.fakes.learning import synthetic_table
+from tests.fakes.learning import synthetic_table, train_dsbc
 from tests.fakes.world import PointWorld
 
 SMALL = NetworkSettings(hidden=64, layers=2)

@@ -11,9 +11,9 @@ import torch
 from frs_core.commands import train as commands
 from frs_core.errors import ConfigError
 from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, artifact
-from frs_core.learning.dsbc import load_noise_policy, train_dsbc
+from frs_core.learning.registry import load_noise_policy
 from frs_core.learning.story import list_saved, read_story
-from tests.fakes.learning import synthetic_table
+from tests.fakes.learning import synthetic_table, train_dsbc
 
 FIT = FitSettings(least_steps=0, steps=2, batch_size=32, learning_rate=2e-3, evaluate_every=1)
 SETTINGS = DsbcSettings(network=NetworkSettings(hidden=16, layers=1), fit=FIT)

@@ -9,31 +9,28 @@ import pytest
 
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.learning import (
-    BcSettings,
     DsbcSettings,
     FitSettings,
     JobState,
     NetworkSettings,
     TrainJob,
-    TrainKind,
     TrainRequest,
 )
-from frs_core.learning.dsbc import load_noise_policy
+from frs_core.learning.registry import load_noise_policy
 
 SMALL = NetworkSettings(hidden=32, layers=2)
 FIT = FitSettings(least_steps=0, steps=60, batch_size=32, evaluate_every=10)
 ENDLESS = FitSettings(least_steps=0, steps=1_000_000, batch_size=32, evaluate_every=10, patience=1_000_000)
 
 
-def request(tmp_path: Path, source: str, *, kind: TrainKind = TrainKind.DSBC, fit: FitSettings = FIT) -> TrainRequest:
+def request(tmp_path: Path, source: str, *, kind: str = "dsbc", fit: FitSettings = FIT) -> TrainRequest:
     return TrainRequest(
         kind=kind,
         root=tmp_path,
         episodes=(),
         out=tmp_path / "out",
         fingerprint="toy-1",
-        dsbc=DsbcSettings(network=SMALL, fit=fit),
-        bc=BcSettings(network=SMALL, fit=fit),
+        settings=DsbcSettings(network=SMALL, fit=fit),
         source=f"tests.fakes.learning:{source}",
     )
 

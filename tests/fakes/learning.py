@@ -3,8 +3,11 @@
 import numpy as np
 
 from frs_core.directions import Direction
-from frs_core.learning.progress import OnProgress
+from frs_core.learning.imitation import TrainedImitation
+from frs_core.learning.progress import OnProgress, ignore_progress
+from frs_core.learning.registry import find_learner
 from frs_core.learning.request import TrainRequest
+from frs_core.learning.settings import LearnerSettings
 from frs_core.learning.table import Offer, TrainingTable
 
 LABELS = ("unsteered", *(f"{d.value}/more" for d in Direction))
@@ -40,6 +43,25 @@ def synthetic_table(*, episodes: int = 6, chunks: int = 10, width: int = 7, seed
         offers=tuple(Offer(LABELS, n) for n in noises),
         provenance={"tasks": ["toy"], "seeds": list(range(episodes))},
     )
+
+
+def train_dsbc(
+    table: TrainingTable,
+    settings: LearnerSettings | None = None,
+    *,
+    name: str = "dsbc",
+    kind: str = "dsbc",
+    on_progress: OnProgress = ignore_progress,
+) -> TrainedImitation:
+    """Return what a learner of labels makes of a table, in this process."""
+    trained = find_learner(kind).load().train(table, settings, name=name, on_progress=on_progress)
+    assert isinstance(trained, TrainedImitation)
+    return trained
+
+
+def train_bc(table: TrainingTable, settings: LearnerSettings | None = None, *, kind: str) -> TrainedImitation:
+    """Return a cloner of a table, trained in this process."""
+    return train_dsbc(table, settings, kind=kind)
 
 
 def load_synthetic(request: TrainRequest, on_progress: OnProgress) -> TrainingTable:

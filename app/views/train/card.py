@@ -1,4 +1,4 @@
-"""The before/after card of a trained noise policy. GUI thread."""
+"""The before/after card of a trained policy. GUI thread."""
 
 import math
 
@@ -8,7 +8,7 @@ from frs_core.evaluation.wilson import format_rate
 from frs_core.learning import Card, TrainResult
 
 ROWS = (
-    ("noise", "Noise error", "Mean square between predicted and executed noise; smaller is better"),
+    ("noise", "Error", "Mean square between predicted and executed noises, or actions; smaller is better"),
     ("agreement", "Agrees with you", "How often the offer nearest to its noise is the one you picked"),
     ("success", "Success in simulation", "Fresh episodes on scenes nobody has seen, with the 95 % Wilson interval"),
 )
@@ -23,7 +23,7 @@ class BeforeAfter(QtWidgets.QFrame):
         grid = QtWidgets.QGridLayout(self)
         grid.setHorizontalSpacing(18)
         grid.addWidget(label("Before and after", "title"), 0, 0)
-        for column, text in ((1, "policy alone"), (2, "with the noise policy")):
+        for column, text in ((1, "policy alone"), (2, "with what was learned")):
             grid.addWidget(label(text, "caption"), 0, column, Qt.AlignmentFlag.AlignBottom)
         self._cells: dict[tuple[str, int], QtWidgets.QLabel] = {}
         for row, (key, title, tip) in enumerate(ROWS, 1):
@@ -58,7 +58,9 @@ class BeforeAfter(QtWidgets.QFrame):
 
     def show_card(self, card: Card) -> None:
         """Show the figures of a card."""
-        self._set("noise", _number(card.error_before), _number(card.error_after), card.error_after < card.error_before)
+        # Behaviour cloning has no error before: what it must beat is the mean label.
+        bar = card.error_before if math.isfinite(card.error_before) else card.error_constant
+        self._set("noise", _number(card.error_before), _number(card.error_after), card.error_after < bar)
         self._set(
             "agreement", _share(card.agreement_before), _share(card.agreement_after), card.agreement_after > card.chance
         )

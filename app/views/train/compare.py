@@ -14,7 +14,7 @@ from frs_core.errors import WorldError
 if TYPE_CHECKING:
     from frs_core.evaluation.runner import EvalProgress
 
-BEFORE, AFTER = "base", "dsbc"
+BEFORE = "base"
 FIRST_SEED = 900_000
 """Scenes far from those that operators start with, so that they are fresh."""
 
@@ -32,8 +32,9 @@ class Comparison:
 
 
 def compare(
-    noise_policy: Path,
+    learned: Path,
     *,
+    method: str,
     world: str,
     policy: str,
     action_space: str,
@@ -42,10 +43,11 @@ def compare(
     report: Callable[[object], None],
     is_stopped: Callable[[], bool],
 ) -> Comparison:
-    """Return successes on fresh episodes with and without the noise policy.
+    """Return successes on fresh episodes with and without a learned policy.
 
     Args:
-        noise_policy: folder of the saved policy.
+        learned: folder of the saved policy.
+        method: its learner, which is a method of the evaluation.
         world: registry name of a simulated world.
         policy: registry name of the generalist.
         action_space: what it is turned to; empty = its own.
@@ -64,7 +66,7 @@ def compare(
 
     latest = Comparison((0, 0), (0, 0), 0, 2 * episodes, float("nan"))
     problems: list[str] = []
-    counts = {BEFORE: [0, 0], AFTER: [0, 0]}
+    counts = {BEFORE: [0, 0], method: [0, 0]}
 
     def on_progress(progress: "EvalProgress") -> bool:
         nonlocal latest
@@ -76,7 +78,7 @@ def compare(
             counts[last.method][1] += 1
         latest = Comparison(
             (counts[BEFORE][0], counts[BEFORE][1]),
-            (counts[AFTER][0], counts[AFTER][1]),
+            (counts[method][0], counts[method][1]),
             progress.done,
             progress.total,
             progress.seconds_left,
@@ -85,11 +87,11 @@ def compare(
         return not is_stopped()
 
     with tempfile.TemporaryDirectory(prefix="frs-compare-") as scratch:
-        learned = Path(scratch) / "learned" / task
-        learned.mkdir(parents=True)
-        (learned / find_method(AFTER).learned).symlink_to(noise_policy.resolve(), target_is_directory=True)
+        folder = Path(scratch) / "learned" / task
+        folder.mkdir(parents=True)
+        (folder / find_method(method).learned).symlink_to(learned.resolve(), target_is_directory=True)
         spec = EvalSpec(
-            methods=(BEFORE, AFTER),
+            methods=(BEFORE, method),
             tasks=(task,),
             seeds=tuple(range(FIRST_SEED, FIRST_SEED + episodes)),
             job=WorkerJob(
@@ -98,6 +100,6 @@ def compare(
             ),
         )
         run_evaluation(spec, Path(scratch) / "results.jsonl", workers=1, on_progress=on_progress)
-    if problems and not (counts[BEFORE][1] and counts[AFTER][1]):
+    if problems and not (counts[BEFORE][1] and counts[method][1]):
         raise WorldError(f"No comparison: {len(problems)} episodes could not be run. {problems[0]}")
     return latest

@@ -13,19 +13,20 @@ from app.views.train.card import BeforeAfter
 from app.views.train.chooser import EpisodeChooser
 from app.views.train.compare import Comparison, compare
 from app.views.train.curve import Curve
+from app.views.train.learner_menu import LearnerMenu
 from app.views.train.saved import SavedPane
 from app.views.widgets import ActionButton, captioned, label, panel
 from app.workers import Job
 from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import LoadNoisePolicy, SessionCommand, Snapshot
-from frs_core.learning import JobState, Progress, TrainJob, TrainKind, TrainRequest, TrainResult
+from frs_core.learning import Acts, JobState, Progress, TrainJob, TrainRequest, TrainResult, find_learner
 
 POLL_MS = 120
 
 
 class TrainPage(LayoutPage):
-    """From successes to a noise policy.
+    """From successes to a small policy.
 
     Args:
         run: runs an action by id.
@@ -69,7 +70,8 @@ class TrainPage(LayoutPage):
 
     def _build(self, run: Callable[[str], object]) -> None:
         self.name = QtWidgets.QLineEdit()
-        self.name.setPlaceholderText("name of the noise policy")
+        self.name.setPlaceholderText("name of the policy")
+        self.learner = LearnerMenu(self._facts)
         self.start_button = ActionButton("train.start", run, role="primary")
         self.stop_button = ActionButton("train.stop", run, text="Stop, keep the best")
         self.compare_button = ActionButton("train.evaluate", run)
@@ -93,6 +95,7 @@ class TrainPage(LayoutPage):
         middle = QtWidgets.QVBoxLayout()
         middle.addWidget(label("2  Train", "title"))
         row = QtWidgets.QHBoxLayout()
+        row.addLayout(captioned("learner", self.learner))
         row.addLayout(captioned("name", self.name), 1)
         row.addWidget(self.start_button, 0, Qt.AlignmentFlag.AlignBottom)
         row.addWidget(self.stop_button, 0, Qt.AlignmentFlag.AlignBottom)
@@ -131,8 +134,9 @@ class TrainPage(LayoutPage):
         self.curve.use_theme()
 
     def use_facts(self) -> None:
-        """Take over the policy's fingerprint once it is known."""
+        """Take over the policy's fingerprint once it is known, and what can be trained with it."""
         self.chooser.model.fingerprint = self._facts.fingerprint
+        self.learner.show_rows()
         self.note_changed_on_disk()
 
     def set_active(self, is_active: bool) -> None:
@@ -177,7 +181,7 @@ class TrainPage(LayoutPage):
         return self.job is not None and self.job.state is JobState.RUNNING
 
     def start(self) -> None:
-        """Train a noise policy on the ticked episodes."""
+        """Train the chosen learner on the ticked episodes."""
         ticked, root = self.chooser.model.ticked, self.saved.root
         if self.is_training:
             self._say("Training runs already", "warn")
@@ -188,13 +192,14 @@ class TrainPage(LayoutPage):
         name = self.name.text().strip() or self._default_name(ticked)
         tasks = {i.task for i in ticked}
         request = TrainRequest(
-            kind=TrainKind.DSBC,
+            kind=self.learner.chosen,
             root=self._facts.root,
             episodes=tuple(i.name for i in ticked),
             out=root / folder_name(name),
             fingerprint=self._facts.fingerprint,
             name=name,
             task=next(iter(tasks)) if len(tasks) == 1 else None,
+            policy=self._facts.policy_loader,
         )
         if request.out.exists():
             self._say(f"'{name}' exists already; choose another name", "warn")
@@ -239,7 +244,9 @@ class TrainPage(LayoutPage):
         self.card.show_result(result)
         self.name.clear()
         self.saved.read(choose=result.path)
-        self._say(f"{result.name} is trained", "good", ("★ Use it", lambda: self._use_path(result.path)))
+        joins_fan = find_learner(result.kind).acts is Acts.NOISE
+        action = (("★ Use it", lambda: self._use_path(result.path)),) if joins_fan else ()
+        self._say(f"{result.name} is trained", "good", *action)
 
     def _end(self, text: str) -> None:
         self._timer.stop()
@@ -258,21 +265,31 @@ class TrainPage(LayoutPage):
     # --- using ----------------------------------------------------------------------------------------
 
     def use(self) -> None:
-        """Put the selected (or just trained) noise policy into the fan."""
-        path = self.saved.list.chosen() or (self.result.path if self.result else None)
+        """Put the selected (or just trained) policy into the fan."""
+        path, kind = self._chosen()
         if path is None:
-            self._say("Choose a saved noise policy first", "warn")
+            self._say("Choose a saved policy first", "warn")
+            return
+        if find_learner(kind).acts is not Acts.NOISE:
+            self._say(f"{find_learner(kind).title} gives the robot's actions itself, so it cannot join the fan", "warn")
             return
         self._use_path(path)
+
+    def _chosen(self) -> tuple[Path | None, str]:
+        """Return folder and learner of the selected, or just trained, policy."""
+        path = self.saved.list.chosen()
+        if path is not None:
+            return path, self.saved.list.chosen_kind()
+        return (self.result.path, self.result.kind) if self.result is not None else (None, "")
 
     def _use_path(self, path: Path | None) -> None:
         self._send(LoadNoisePolicy(str(path) if path is not None else None))
 
     def compare(self) -> None:
-        """Run fresh episodes with and without the chosen noise policy."""
-        path = self.saved.list.chosen() or (self.result.path if self.result else None)
+        """Run fresh episodes with and without the chosen policy."""
+        path, kind = self._chosen()
         if not self._facts.can_evaluate or path is None:
-            self._say("Comparing needs simulation and a saved noise policy", "warn")
+            self._say("Comparing needs simulation and a saved policy", "warn")
             return
         if self._compare_job is not None and self._compare_job.is_running:
             self._say("A comparison runs already", "warn")
@@ -284,6 +301,7 @@ class TrainPage(LayoutPage):
         def work(report: Callable[[object], None]) -> Comparison:
             return compare(
                 path,
+                method=kind,
                 world=self._facts.world,
                 policy=self._facts.policy_loader,
                 action_space=self._facts.action_space,
@@ -337,4 +355,4 @@ class TrainPage(LayoutPage):
 def folder_name(name: str) -> str:
     """Return a name that is safe as a folder."""
     kept = "".join(c if c.isalnum() or c in "-_" else "-" for c in name.lower())
-    return kept.strip("-") or "noise-policy"
+    return kept.strip("-") or "policy"

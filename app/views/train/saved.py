@@ -12,6 +12,7 @@ from frs_core.devices.intent import InputMap
 from frs_core.learning import Story, list_saved
 
 PATH = Qt.ItemDataRole.UserRole
+KIND = Qt.ItemDataRole.UserRole + 1
 
 
 class SavedList(QtWidgets.QTreeWidget):
@@ -22,7 +23,7 @@ class SavedList(QtWidgets.QTreeWidget):
         self.setHeaderLabels(["", "name", "trained on", "made"])
         self.setRootIsDecorated(False)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setAccessibleName("Saved noise policies")
+        self.setAccessibleName("Saved policies")
         header = self.header()
         assert header is not None
         header.setMinimumSectionSize(24)
@@ -43,6 +44,7 @@ class SavedList(QtWidgets.QTreeWidget):
                 ["★" if is_used else ("" if fits else "⊘"), story.name, trained_on(story), made]
             )
             item.setData(0, PATH, str(path))
+            item.setData(0, KIND, story.kind)
             if not fits:
                 item.setFlags(Qt.ItemFlag.NoItemFlags)
                 for column in range(4):
@@ -51,7 +53,8 @@ class SavedList(QtWidgets.QTreeWidget):
                     )
             else:
                 for column in range(4):
-                    item.setToolTip(column, f"{trained_on(story)}\npolicy {story.policy_fingerprint[:12]}\n{path}")
+                    tip = f"{story.kind}\n{trained_on(story)}\npolicy {story.policy_fingerprint[:12]}\n{path}"
+                    item.setToolTip(column, tip)
             self.addTopLevelItem(item)
             if chosen == path:
                 self.setCurrentItem(item)
@@ -60,6 +63,11 @@ class SavedList(QtWidgets.QTreeWidget):
         """The selected policy's folder."""
         item = self.currentItem()
         return Path(item.data(0, PATH)) if item is not None else None
+
+    def chosen_kind(self) -> str:
+        """The selected policy's learner; empty without one."""
+        item = self.currentItem()
+        return item.data(0, KIND) if item is not None else ""
 
     def choose(self, path: Path) -> None:
         """Select a policy."""

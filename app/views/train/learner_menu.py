@@ -1,0 +1,48 @@
+"""Which learner to train: one entry per row of the registry, with why some cannot be trained here. GUI thread."""
+
+from app.facts import Facts
+from app.qt import Qt, QtGui, QtWidgets
+from frs_core.learning import LearnerSpec, Need, learners
+
+
+class LearnerMenu(QtWidgets.QComboBox):
+    """A menu of learners.
+
+    Args:
+        facts: of this run; what a learner needs may be missing here.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__()
+        self._facts = facts
+        self._rows = tuple(learners().values())
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setAccessibleName("Learner to train")
+        for row in self._rows:
+            self.addItem(row.title, row.id)
+        self.show_rows()
+
+    @property
+    def chosen(self) -> str:
+        """Id of the chosen learner."""
+        return self.currentData()
+
+    def show_rows(self) -> None:
+        """Tell anew which can be trained."""
+        model = self.model()
+        assert isinstance(model, QtGui.QStandardItemModel)
+        for index, row in enumerate(self._rows):
+            problem = why_not(row, self._facts)
+            item = model.item(index)
+            assert item is not None
+            item.setEnabled(not problem)
+            item.setToolTip(f"{row.summary}. {problem}" if problem else row.summary)
+
+
+def why_not(row: LearnerSpec, facts: Facts) -> str:
+    """Return why a learner cannot be trained from this window, with the fix; empty when it can."""
+    if row.needs_any(Need.GENERALIST, Need.ENVIRONMENT) and not facts.policy_loader:
+        return f"It loads the generalist itself, which this window cannot tell it how to; use `frs train {row.id}`"
+    if Need.ENVIRONMENT in row.needs and not facts.can_evaluate:
+        return "It practises in simulation; start the cockpit on a simulated world"
+    return ""

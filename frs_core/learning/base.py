@@ -1,0 +1,278 @@
+"""What the product needs from a learner, whatever it learns: the facts of its row, training, and acting again from disk.
+
+Problem: a noise policy from ten episodes, a cloner of chunks and an agent that practises alone want the same things around them (a
+row in a menu, a command, progress, a folder on disk, a place in the fan or in a table), and nothing else in common. Idea: a
+`LearnerSpec` tells what can be known without loading it, a `Learner` trains from a table of chunks, an `OnlineLearner` acts in an
+`Arena` while it learns. Nothing here loads the tensor library.
+
+Example: `find_learner("dsbc")` is the row; `row.load().train(table, DsbcSettings(), name="mug")` is a trained noise policy.
+Learners run in the trainer's process; what they leave acts on the inference worker's thread.
+"""
+
+import abc
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from frs_core.choosers.base import NoisePolicy
+from frs_core.errors import ConfigError
+from frs_core.events import Outcome
+from frs_core.learning.progress import Card, OnProgress, ignore_progress
+from frs_core.learning.settings import LearnerSettings
+from frs_core.learning.story import Story
+from frs_core.learning.table import TrainingTable
+from frs_core.observation import Observation
+from frs_core.policy_spec import Context
+from frs_core.registry import resolve
+
+if TYPE_CHECKING:
+    from frs_core.episodes import Episode
+    from frs_core.learning.request import TrainRequest
+    from frs_core.policies.base import FlowPolicy
+
+
+class Need(enum.Enum):
+    """What a learner cannot do without, beside observations and executed chunks."""
+
+    NOISES = "noises"
+    """The noise behind every chunk; plain demonstrations have none."""
+    GENERALIST = "generalist"
+    """The generalist itself, loaded beside the trainer."""
+    REWARDS = "rewards"
+    """`TrainingTable.reward`; failed episodes are learned from too."""
+    NEXT_STATES = "next states"
+    """`TrainingTable.following`."""
+    ENVIRONMENT = "an environment"
+    """A world to practise in; such a learner is an `OnlineLearner`."""
+
+
+class Acts(enum.Enum):
+    """What a trained policy gives."""
+
+    NOISE = "noise"
+    """The generalist's noise, a `NoisePolicy`: a candidate of the fan."""
+    CHUNK = "chunk"
+    """The robot's actions, a `ChunkPolicy`: it acts in the generalist's place."""
+
+
+class ChunkPolicy(abc.ABC):
+    """A small policy that gives the robot's actions itself, without the generalist."""
+
+    name: str
+    policy_fingerprint: str
+    """The generalist whose features it sees."""
+
+    @abc.abstractmethod
+    def chunk(self, context: Context, observation: Observation) -> Float[np.ndarray, "H a"]:
+        """Return actions in robot units, not clipped."""
+
+
+Learned = NoisePolicy | ChunkPolicy
+"""A trained policy, ready to act."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerSpec:
+    """What is known about a learner without loading it: its row."""
+
+    id: str
+    """Its name in commands, folders and saved policies."""
+    title: str
+    """For menus, tables and plots."""
+    summary: str
+    """What it does, as one line of help."""
+    learner: str
+    """`module:Class` of its `Learner`, imported when it is to work."""
+    settings: type[LearnerSettings]
+    acts: Acts
+    needs: frozenset[Need] = field(default_factory=frozenset)
+    demonstrations: bool = False
+    """Usually learned from plain demonstrations; otherwise from steered successes."""
+    episodes: int = 10
+    """How many episodes it usually sees."""
+    details: str = ""
+    """A sentence or two more, for `frs train ID --help`."""
+
+    def load(self) -> "Learner":
+        """Return the learner.
+
+        Raises:
+            ConfigError: it cannot be imported.
+        """
+        return resolve("learner", self.learner, {})(self)
+
+    def needs_any(self, *needs: Need) -> bool:
+        """Return whether one of some needs is its own."""
+        return not self.needs.isdisjoint(needs)
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Which episodes it learns from."""
+        return (Outcome.SUCCESS, Outcome.FAILURE) if Need.REWARDS in self.needs else (Outcome.SUCCESS,)
+
+    def checked(self, settings: LearnerSettings | None) -> LearnerSettings:
+        """Return settings that are this learner's; None = its defaults.
+
+        Raises:
+            ConfigError: they are another learner's.
+        """
+        if settings is None:
+            return self.settings()
+        if not isinstance(settings, self.settings):
+            raise ConfigError(
+                f"Learner '{self.id}' got {type(settings).__name__}, expected {self.settings.__name__}. Leave them out for "
+                f"the defaults."
+            )
+        return settings
+
+
+class Trained(abc.ABC):
+    """What a learner leaves."""
+
+    story: Story
+    card: Card
+    steps: int
+    """Steps of the kept weights."""
+    was_cancelled: bool
+    """Stopped by request; the best so far was kept."""
+
+    @abc.abstractmethod
+    def save(self, folder: Path, *, overwrite: bool = False) -> Path:
+        """Write it to disk; see learning.artifact.
+
+        Raises:
+            TrainingError: the folder exists (and may not be replaced), or the disk refused.
+        """
+
+    @abc.abstractmethod
+    def policy(self) -> Learned:
+        """Return it ready to act."""
+
+
+class Learner(abc.ABC):
+    """Makes a small policy from chunks.
+
+    Args:
+        spec: its row; one class may serve several.
+    """
+
+    def __init__(self, spec: LearnerSpec) -> None:
+        self.spec = spec
+
+    def table(self, episodes: "Sequence[Episode]", request: "TrainRequest", on_progress: OnProgress) -> TrainingTable:
+        """Return what it learns from.
+
+        Args:
+            episodes: chosen, in order.
+            request: what is asked for.
+            on_progress: told where this takes long.
+        Raises:
+            TrainingError: nothing to learn from.
+            FingerprintMismatch: episodes of another policy than the request's, or of several.
+        """
+        from frs_core.learning.store import table_of
+
+        return table_of(episodes, self.spec, inputs=request.inputs, fingerprint=request.fingerprint or None)
+
+    @abc.abstractmethod
+    def train(
+        self,
+        table: TrainingTable,
+        settings: Any = None,
+        *,
+        name: str = "",
+        on_progress: OnProgress = ignore_progress,
+    ) -> Trained:
+        """Return what was learned.
+
+        Args:
+            table: chunks.
+            settings: an instance of `spec.settings`; None = the defaults.
+            name: shown to people; empty = the learner's id.
+            on_progress: told as it goes; False stops and keeps the best so far.
+        Raises:
+            TrainingError: no usable chunks, missing inputs, or a loss that diverges.
+        """
+
+    @abc.abstractmethod
+    def load(self, folder: Path, story: Story, fingerprint: str) -> Learned:
+        """Return a saved policy, ready to act.
+
+        Args:
+            folder: where `Trained.save` wrote it.
+            story: as read from there.
+            fingerprint: of the generalist it will drive, or whose features it will see.
+        Raises:
+            WeightsMissing, ConfigError: damaged.
+            FingerprintMismatch: trained for another generalist.
+        """
+
+
+class Arena(abc.ABC):
+    """Where an online learner acts: whole episodes, under the product's own limits."""
+
+    policy: "FlowPolicy"
+    """The generalist; an actor's noises are denoised by it."""
+
+    @abc.abstractmethod
+    def run(self, actor: Learned, *, seed: int) -> TrainingTable:
+        """Return one episode as chunks with rewards and next states.
+
+        Args:
+            actor: who acts.
+            seed: which scene, and of all noises.
+        Raises:
+            FrsError: whatever held the session.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Free world and generalist; safe to call twice."""
+
+
+class OnlineLearner(Learner):
+    """Learns from what it does: `begin`, then `actor` and `learn` for every episode, then `finish`.
+
+    `learning.online.practise` runs that loop; `train` is learning from a table alone, for a first guess or for nothing.
+    """
+
+    @abc.abstractmethod
+    def begin(self, policy: "FlowPolicy", settings: Any = None, *, prior: TrainingTable | None = None) -> None:
+        """Start afresh.
+
+        Args:
+            policy: the generalist it acts through.
+            settings: an instance of `spec.settings`; None = the defaults.
+            prior: recorded episodes to start from; None = nothing.
+        Raises:
+            TrainingError: the prior is none it can use.
+        """
+
+    @abc.abstractmethod
+    def actor(self) -> Learned:
+        """Return who drives the next episode, exploring."""
+
+    @abc.abstractmethod
+    def learn(self, episode: TrainingTable) -> float:
+        """Learn from an episode of its own; return the loss.
+
+        Raises:
+            TrainingError: the loss diverges.
+        """
+
+    @abc.abstractmethod
+    def finish(self, *, name: str = "", was_cancelled: bool = False) -> Trained:
+        """Return the best so far.
+
+        Args:
+            name: shown to people; empty = the learner's id.
+            was_cancelled: stopped by request.
+        """
+
+
+OpenArena = Callable[["TrainRequest"], Arena]

@@ -1,0 +1,140 @@
+"""Learners by name: one row each, own ones and those of installed packages (entry points `frs_core.learners`).
+
+The menu of Train, `frs train`, the methods of an evaluation and whoever loads a saved policy read these rows. Free of the tensor
+library; a learner is imported when it is to train or to act.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from frs_core.choosers.base import NoisePolicy
+from frs_core.errors import ConfigError, unknown_name
+from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, Need
+from frs_core.learning.settings import BcSettings, DsbcSettings, OfflineDsbcSettings
+from frs_core.learning.story import Story, read_story
+from frs_core.registry import plugins, resolve
+
+GROUP = "frs_core.learners"
+_log = logging.getLogger("learning")
+KNOWN: Mapping[str, LearnerSpec] = {
+    row.id: row
+    for row in (
+        LearnerSpec(
+            id="dsbc",
+            title="DSBC",
+            summary="Train a noise policy on steered successes",
+            learner="frs_core.learning.dsbc:Dsbc",
+            settings=DsbcSettings,
+            acts=Acts.NOISE,
+            needs=frozenset({Need.NOISES}),
+            details="Takes seconds; the generalist is not loaded. The result joins the fan as the learned candidate.",
+        ),
+        LearnerSpec(
+            id="offline-dsbc",
+            title="Offline DSBC",
+            summary="Train a noise policy on demonstrations",
+            learner="frs_core.learning.offline:OfflineDsbc",
+            settings=OfflineDsbcSettings,
+            acts=Acts.NOISE,
+            needs=frozenset({Need.GENERALIST}),
+            demonstrations=True,
+            episodes=20,
+            details="Every demonstrated chunk is run backwards through the generalist by a fixed point, and denoised again to "
+            "check it; chunks that the generalist cannot give are dropped. This takes minutes on a CPU.",
+        ),
+        LearnerSpec(
+            id="bc-gaussian",
+            title="BC, Gaussian",
+            summary="Train behaviour cloning by regression, the baseline",
+            learner="frs_core.learning.bc:GaussianCloning",
+            settings=BcSettings,
+            acts=Acts.CHUNK,
+        ),
+        LearnerSpec(
+            id="bc-flow",
+            title="BC, flow",
+            summary="Train behaviour cloning by a small flow, the stronger baseline",
+            learner="frs_core.learning.bc:FlowCloning",
+            settings=BcSettings,
+            acts=Acts.CHUNK,
+        ),
+    )
+}
+"""The product's own rows, in the order of menus and tables."""
+
+
+def learners() -> Mapping[str, LearnerSpec]:
+    """Return all rows by id, the product's own first; an installed one that cannot be imported is left out and logged."""
+    rows = dict(KNOWN)
+    for name, path in plugins(GROUP).items():
+        try:
+            rows.setdefault(name, _installed(name, path))
+        except ConfigError as error:
+            _log.warning("%s", error)
+    return rows
+
+
+def find_learner(name: str) -> LearnerSpec:
+    """Return a row by id.
+
+    Raises:
+        ConfigError: unknown learner, or an installed one that cannot be imported.
+    """
+    if name in KNOWN:
+        return KNOWN[name]
+    installed = plugins(GROUP)
+    if name not in installed:
+        raise unknown_name("learner", name, {*KNOWN, *installed})
+    return _installed(name, installed[name])
+
+
+def _installed(name: str, path: str) -> LearnerSpec:
+    row = resolve("learner", name, {name: path})
+    if not isinstance(row, LearnerSpec) or row.id != name:
+        raise ConfigError(
+            f"The learner '{name}' of an installed package is {row!r}, expected a LearnerSpec with that id. Correct {path}."
+        )
+    return row
+
+
+def load_learned(path: Path | str, fingerprint: str) -> Learned:
+    """Return a saved policy of any learner, ready to act.
+
+    Args:
+        path: its folder.
+        fingerprint: of the generalist it will drive, or whose features it will see.
+    Raises:
+        WeightsMissing: nothing is saved there.
+        ConfigError: damaged, or of a learner that is not installed.
+        FingerprintMismatch: trained for another generalist.
+    """
+    folder = Path(path)
+    return _load(folder, read_story(folder), fingerprint)
+
+
+def load_noise_policy(path: Path | str, fingerprint: str) -> NoisePolicy:
+    """Return a saved noise policy, ready to act. Raises as `load_learned`, and ConfigError for one that gives chunks."""
+    folder = Path(path)
+    story = read_story(folder)
+    if find_learner(story.kind).acts is not Acts.NOISE:
+        raise ConfigError(
+            f"'{folder}' holds a '{story.kind}' policy, a noise policy is needed. Train one with `frs train dsbc`."
+        )
+    return cast(NoisePolicy, _load(folder, story, fingerprint))
+
+
+def load_chunk_policy(path: Path | str, fingerprint: str) -> ChunkPolicy:
+    """Return a saved policy of actions, ready to act. Raises as `load_learned`, and ConfigError for a noise policy."""
+    folder = Path(path)
+    story = read_story(folder)
+    if find_learner(story.kind).acts is not Acts.CHUNK:
+        raise ConfigError(
+            f"'{folder}' holds a '{story.kind}' policy, behaviour cloning is needed. Use `frs train bc-gaussian`."
+        )
+    return cast(ChunkPolicy, _load(folder, story, fingerprint))
+
+
+def _load(folder: Path, story: Story, fingerprint: str) -> Learned:
+    return find_learner(story.kind).load().load(folder, story, fingerprint)

@@ -26,6 +26,7 @@ from frs_core.learning import (
     LearnerSettings,
     LearnerSpec,
     Need,
+    Practice,
     Progress,
     Story,
     TrainJob,
@@ -35,6 +36,7 @@ from frs_core.learning import (
     list_saved,
 )
 
+_PRACTICE = Practice()
 _PARAMETERS = """
     Args:
         task: Learn from all successes of this task.
@@ -44,6 +46,7 @@ _PARAMETERS = """
         out: Folder to save in; default <data>/learned/<task>/{id}.
         overwrite: Replace a policy that was saved there before.
         policy: The generalist that it works through.
+        practice: Where and how long it acts while it learns.
         settings: Inputs, sizes and everything else of the learner.
 """
 
@@ -66,11 +69,18 @@ def command(kind: str) -> Callable[..., int]:
         out: Path | None = None,
         overwrite: bool = False,
         policy: str = "tabletop",
+        practice: Practice = _PRACTICE,
         settings: LearnerSettings = kept,
     ) -> int:
-        return _train(_request(row, task, episodes, count, data, out, overwrite, policy=policy, settings=settings))
+        return _train(
+            _request(
+                row, task, episodes, count, data, out, overwrite, policy=policy, practice=practice, settings=settings
+            )
+        )
 
-    hidden = set() if row.needs_any(Need.GENERALIST, Need.ENVIRONMENT) else {"policy"}
+    hidden = {"practice"} if Need.ENVIRONMENT not in row.needs else set[str]()
+    if not row.needs_any(Need.GENERALIST, Need.ENVIRONMENT):
+        hidden.add("policy")
     signature = inspect.signature(train)
     train.__annotations__["settings"] = row.settings
     train.__signature__ = signature.replace(  # pyright: ignore[reportFunctionMemberAccess]
@@ -116,6 +126,7 @@ def _request(
     overwrite: bool,
     *,
     policy: str,
+    practice: Practice,
     settings: LearnerSettings,
 ) -> TrainRequest:
     if task is None and not episodes:
@@ -131,6 +142,7 @@ def _request(
         task=task,
         count=count,
         policy=policy,
+        practice=practice,
         settings=settings,
         overwrite=overwrite,
     )

@@ -4,7 +4,7 @@ from frs_core.learning.base import Acts, LearnerSpec, Need
 from frs_core.learning.process import JobState, TrainJob
 from frs_core.learning.progress import Card, OnProgress, Progress, TrainResult
 from frs_core.learning.registry import find_learner, learners
-from frs_core.learning.request import TrainRequest
+from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.settings import (
     BcSettings,
     DsbcSettings,
@@ -36,6 +36,7 @@ __all__ = [
     "NoiseOutput",
     "OfflineDsbcSettings",
     "OnProgress",
+    "Practice",
     "Progress",
     "Story",
     "TrainJob",

@@ -11,7 +11,7 @@ Learners run in the trainer's process; what they leave acts on the inference wor
 
 import abc
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,27 +131,34 @@ class LearnerSpec:
         return settings
 
 
-class Trained(abc.ABC):
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
     """What a learner leaves."""
 
+    weights: Mapping[str, Any]
+    """Tensors by name."""
     story: Story
     card: Card
+    acting: Callable[[], Learned]
+    """Makes the policy from what was learned."""
     steps: int
     """Steps of the kept weights."""
-    was_cancelled: bool
+    was_cancelled: bool = False
     """Stopped by request; the best so far was kept."""
 
-    @abc.abstractmethod
     def save(self, folder: Path, *, overwrite: bool = False) -> Path:
         """Write it to disk; see learning.artifact.
 
         Raises:
             TrainingError: the folder exists (and may not be replaced), or the disk refused.
         """
+        from frs_core.learning import artifact
 
-    @abc.abstractmethod
+        return artifact.save(folder, self.weights, self.story, overwrite=overwrite)
+
     def policy(self) -> Learned:
         """Return it ready to act."""
+        return self.acting()
 
 
 class Learner(abc.ABC):
@@ -273,6 +280,3 @@ class OnlineLearner(Learner):
             name: shown to people; empty = the learner's id.
             was_cancelled: stopped by request.
         """
-
-
-OpenArena = Callable[["TrainRequest"], Arena]

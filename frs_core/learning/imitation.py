@@ -10,7 +10,7 @@ Runs in the trainer's process.
 import abc
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,26 +101,12 @@ class Labels(abc.ABC):
         """Return how near predictions are to the operator."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class TrainedImitation(Trained):
     """A trained network and how it came about."""
 
-    learner: "Imitation"
     network: SmallNet
-    story: Story
     report: FitReport
-    card: Card
-    steps: int
-    was_cancelled: bool
-    extra: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def save(self, folder: Path, *, overwrite: bool = False) -> Path:
-        """Write it to disk; see learning.artifact."""
-        return artifact.save(folder, {**self.network.state_dict(), **self.extra}, self.story, overwrite=overwrite)
-
-    def policy(self) -> Learned:
-        """Return it ready to act."""
-        return self.learner.acting(self.network, self.story, self.extra)
 
 
 class Imitation(Learner):
@@ -199,16 +185,25 @@ class Imitation(Learner):
             answers = [labels.head.answer(judge, inputs, seed=i) for i in draws]
             predicted = torch.stack(answers).mean(dim=0)
             card = labels.card(judged, predicted, learned_from=parts.train, is_held_out=parts.held_out is not None)
-        story = make_story(self.spec.id, name or self.spec.id, table, to_json(settings), report, card)
+        metrics = {
+            "steps": report.steps,
+            "steps_taken": report.steps_taken,
+            "loss": report.loss,
+            "held_out_loss": report.held_out,
+            "seconds": round(report.seconds, 2),
+            "was_cancelled": report.was_cancelled,
+            "was_refitted": report.was_refitted,
+        }
+        story = make_story(self.spec.id, name or self.spec.id, table, to_json(settings), card, metrics)
         return TrainedImitation(
-            learner=self,
-            network=network,
+            weights={**network.state_dict(), **labels.extra},
             story=story,
-            report=report,
             card=card,
+            acting=lambda: self.acting(network, story, labels.extra),
             steps=report.steps,
             was_cancelled=report.was_cancelled,
-            extra=labels.extra,
+            network=network,
+            report=report,
         )
 
     def load_network(

@@ -22,7 +22,7 @@ class Progress:
     seconds_left: float
     """Upper bound from the pace so far."""
     stage: str = "training"
-    """'loading', 'labelling', 'training' or 'refitting'."""
+    """'loading', 'labelling', 'training', 'refitting' or 'practising'."""
 
 
 OnProgress = Callable[[Progress], bool | None]

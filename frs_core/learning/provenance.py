@@ -2,12 +2,12 @@
 
 import platform
 import resource
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from frs_core.learning.fit import FitReport
 from frs_core.learning.progress import Card
 from frs_core.learning.story import Story
 from frs_core.learning.table import TrainingTable
@@ -18,8 +18,8 @@ def make_story(
     name: str,
     table: TrainingTable,
     settings: dict[str, Any],
-    report: FitReport,
     card: Card,
+    metrics: Mapping[str, Any],
 ) -> Story:
     """Return the story of a policy trained on `table`.
 
@@ -28,8 +28,8 @@ def make_story(
         name: shown to people.
         table: all chunks that were used, held-out ones included.
         settings: plain values.
-        report: of the fit.
         card: held-out figures.
+        metrics: how training went; `seconds` and `steps` at least.
     """
     used = [table.names[int(i)] for i in dict.fromkeys(table.episode.tolist())]
     data: dict[str, Any] = {
@@ -39,14 +39,8 @@ def make_story(
         "deferred_share": _number(table.deferred_share),
         "plan": table.plan.to_json() if table.plan else None,
     }
-    metrics: dict[str, Any] = {
-        "steps": report.steps,
-        "steps_taken": report.steps_taken,
-        "loss": report.loss,
-        "held_out_loss": _number(report.held_out),
-        "seconds": round(report.seconds, 2),
-        "was_cancelled": report.was_cancelled,
-        "was_refitted": report.was_refitted,
+    figures: dict[str, Any] = {
+        **{k: _number(v) for k, v in metrics.items()},
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "machine": platform.machine(),
         "card": {k: _number(v) for k, v in asdict(card).items()},
@@ -62,7 +56,7 @@ def make_story(
         proprio_size=table.proprio.shape[1],
         settings=settings,
         data=data,
-        metrics=metrics,
+        metrics=figures,
     )
 
 

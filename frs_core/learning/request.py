@@ -1,17 +1,42 @@
 """What to train, from where, to where; free of torch, so that a window can make one."""
 
-import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frs_core.errors import ConfigError
 from frs_core.learning.settings import InputSettings, LearnerSettings
+from frs_core.registry import resolve
 
 if TYPE_CHECKING:
+    from frs_core.learning.base import Arena
     from frs_core.learning.progress import OnProgress
     from frs_core.learning.table import TrainingTable
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """Where and how long an online learner acts while it learns."""
+
+    world: str = "tabletop"
+    world_options: Mapping[str, str] = field(default_factory=dict)
+    """Options of the world, as on the command line."""
+    action_space: str = ""
+    """Turn a generalist of tool deltas to joint_velocity or joint_position; empty = its own."""
+    episodes: int = 100
+    first_seed: int = 40_000
+    """Scenes are numbered from here; apart from those that are steered, shown and judged on."""
+    max_chunks: int = 40
+    """An episode is given up after so many chunks."""
+    prior: bool = True
+    """Start from recorded episodes; otherwise from nothing."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1 or self.max_chunks < 1:
+            raise ConfigError(
+                f"practice is {self.episodes} episodes of {self.max_chunks} chunks, needs >= 1. The default is 100 of 40."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +63,13 @@ class TrainRequest:
     """Name of the generalist, loaded only for learners that need it."""
     settings: LearnerSettings | None = None
     """The learner's own settings; None = its defaults."""
+    practice: Practice | None = None
+    """For online learners; None = the defaults."""
     overwrite: bool = False
     source: str = "frs_core.learning.store:load_table"
     """`module:function` that takes (request, on_progress) and returns the training table."""
+    arena: str = "frs_core.evaluation.arena:open_arena"
+    """`module:function` that takes the request and returns the `Arena` of an online learner."""
 
     @property
     def inputs(self) -> InputSettings:
@@ -54,16 +83,14 @@ class TrainRequest:
 
 
 Source = Callable[["TrainRequest", "OnProgress"], "TrainingTable"]
+OpenArena = Callable[["TrainRequest"], "Arena"]
 
 
 def find_source(name: str) -> Source:
-    """Return the function a `module:function` name stands for.
+    """Return the function that a `module:function` name stands for. Raises ConfigError where there is none."""
+    return resolve("source of chunks", name, {})
 
-    Raises:
-        ConfigError: no such function.
-    """
-    module, _, function = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"'{name}' is no source of chunks: {error}. Expected 'module:function'.") from error
+
+def find_arena(name: str) -> OpenArena:
+    """Return the function that a `module:function` name stands for. Raises ConfigError where there is none."""
+    return resolve("arena", name, {})

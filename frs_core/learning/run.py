@@ -4,9 +4,11 @@ import time
 from dataclasses import replace
 
 from frs_core.learning.advice import advise
+from frs_core.learning.base import OnlineLearner, Trained
+from frs_core.learning.online import practise
 from frs_core.learning.progress import OnProgress, Progress, TrainResult, ignore_progress
 from frs_core.learning.registry import find_learner
-from frs_core.learning.request import TrainRequest, find_source
+from frs_core.learning.request import Practice, TrainRequest, find_arena, find_source
 from frs_core.learning.table import TrainingTable
 
 
@@ -24,10 +26,14 @@ def run_request(request: TrainRequest, on_progress: OnProgress = ignore_progress
     row = find_learner(request.kind)
     request = replace(request, settings=row.checked(request.settings))
     on_progress(Progress(0, 1, nan, nan, nan, "loading"))
-    table = find_source(request.source)(request, on_progress)
-    trained = row.load().train(table, request.settings, name=request.shown_name, on_progress=on_progress)
+    learner = row.load()
+    if isinstance(learner, OnlineLearner):
+        trained, tables = _practised(learner, request, on_progress)
+    else:
+        table = find_source(request.source)(request, on_progress)
+        trained = learner.train(table, request.settings, name=request.shown_name, on_progress=on_progress)
+        tables = (table,)
     path = trained.save(request.out, overwrite=request.overwrite)
-    episodes = len(set(table.episode.tolist()))
     return TrainResult(
         path=path,
         kind=request.kind,
@@ -35,15 +41,29 @@ def run_request(request: TrainRequest, on_progress: OnProgress = ignore_progress
         card=trained.card,
         steps=trained.steps,
         seconds=time.monotonic() - began,
-        chunks=table.rows,
-        episodes=episodes,
+        chunks=sum(table.rows for table in tables),
+        episodes=sum(len(set(table.episode.tolist())) for table in tables),
         was_cancelled=trained.was_cancelled,
-        notes=_notes(table, episodes),
+        notes=() if isinstance(learner, OnlineLearner) else _notes(tables[0]),
     )
 
 
-def _notes(table: TrainingTable, episodes: int) -> tuple[str, ...]:
+def _practised(
+    learner: OnlineLearner, request: TrainRequest, on_progress: OnProgress
+) -> tuple[Trained, tuple[TrainingTable, ...]]:
+    """Return what an online learner learned, and every episode it was learned from."""
+    prior = find_source(request.source)(request, on_progress) if (request.practice or Practice()).prior else None
+    arena = find_arena(request.arena)(request)
+    try:
+        trained, own = practise(learner, arena, request, prior=prior, on_progress=on_progress)
+    finally:
+        arena.close()
+    return trained, own if prior is None else (prior, *own)
+
+
+def _notes(table: TrainingTable) -> tuple[str, ...]:
     notes: list[str] = []
+    episodes = len(set(table.episode.tolist()))
     if episodes < 3:
         notes.append(
             f"Only {episodes} episode(s): none could be held out, so it cannot be told when learning turns to remembering"

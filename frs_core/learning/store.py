@@ -7,7 +7,8 @@ import numpy as np
 from frs_core.episodes import Episode, EpisodeStore
 from frs_core.episodes.dataset import ChunkTable, load_chunks, policy_mismatch
 from frs_core.errors import TrainingError
-from frs_core.learning.base import LearnerSpec
+from frs_core.events import Outcome
+from frs_core.learning.base import LearnerSpec, Need
 from frs_core.learning.live import small_images
 from frs_core.learning.progress import OnProgress
 from frs_core.learning.registry import find_learner
@@ -57,7 +58,11 @@ def table_of(
         TrainingError: nothing to learn from.
         FingerprintMismatch: episodes of another policy, or of several.
     """
-    return training_table(load_chunks(episodes, outcomes=row.outcomes, fingerprint=fingerprint), inputs=inputs)
+    chunks = load_chunks(episodes, outcomes=row.outcomes, fingerprint=fingerprint)
+    table = training_table(chunks, inputs=inputs)
+    if not row.needs_any(Need.REWARDS, Need.NEXT_STATES):
+        return table
+    return table.with_outcomes([episode.outcome is Outcome.SUCCESS for episode in chunks.episodes])
 
 
 def training_table(

@@ -54,6 +54,10 @@ class TrainingTable:
     """The fan of each row; empty when not known."""
     plan: SteeringPlan | None = None
     """How the noises came about; None when mixed or not known."""
+    reward: Float[np.ndarray, " M"] | None = None
+    """1 for the last chunk of a success, else 0; None where outcomes are not asked for."""
+    following: Int[np.ndarray, " M"] | None = None
+    """Row of the chunk that came next; -1 after the last one of an episode, whether it succeeded (reward 1) or was given up."""
     provenance: Mapping[str, object] = field(default_factory=dict)
     """Plain values saved with whatever is trained: tasks, seeds, store."""
 
@@ -112,7 +116,20 @@ class TrainingTable:
             images=None if self.images is None else self.images[index],
             picked=tuple(self.picked[i] for i in index) if self.picked else (),
             offers=tuple(self.offers[i] for i in index) if self.offers else (),
+            reward=None if self.reward is None else self.reward[index],
+            following=None if self.following is None else _renumbered(self.following[index], index, self.rows),
         )
+
+    def with_outcomes(self, successes: Sequence[bool]) -> "TrainingTable":
+        """Return the same chunks with rewards and next states.
+
+        Args:
+            successes: whether each of `names` succeeded. Rows of an episode are in order.
+        """
+        is_last = np.append(self.episode[1:] != self.episode[:-1], True)
+        reward = np.where(is_last, np.asarray(successes, dtype=np.float32)[self.episode], np.float32(0.0))
+        following = np.where(is_last, -1, np.arange(1, self.rows + 1))
+        return replace(self, reward=reward, following=following)
 
     def take_episodes(self, count: int) -> "TrainingTable":
         """Return the first `count` episodes in order of appearance.
@@ -143,6 +160,13 @@ class TrainingTable:
                     f"{int(bad.sum())} of {self.rows} chunks have a non-finite {name}, first in episode '{first}'. "
                     f"Leave that episode out, or run `frs episodes check`."
                 )
+
+
+def _renumbered(following: Int[np.ndarray, " n"], index: Int[np.ndarray, " n"], rows: int) -> Int[np.ndarray, " n"]:
+    """Return rows of the whole table as rows of the part taken; -1 for those left out."""
+    place = np.full(rows + 1, -1)
+    place[index] = np.arange(len(index))
+    return place[following]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,45 @@
+"""Learning by acting: episode after episode, the learner drives, sees how it went, and drives a little better.
+
+Example: 100 episodes of at most 40 chunks on scenes 40,000 to 40,099, after a first guess from ten recorded ones. Runs in the
+trainer's process.
+"""
+
+import time
+
+from frs_core.learning.base import Arena, OnlineLearner, Trained
+from frs_core.learning.progress import OnProgress, Progress
+from frs_core.learning.request import Practice, TrainRequest
+from frs_core.learning.table import TrainingTable
+
+
+def practise(
+    learner: OnlineLearner,
+    arena: Arena,
+    request: TrainRequest,
+    *,
+    prior: TrainingTable | None,
+    on_progress: OnProgress,
+) -> tuple[Trained, tuple[TrainingTable, ...]]:
+    """Return what was learned, and the learner's own episodes.
+
+    Args:
+        learner: not begun.
+        arena: where it acts; its owner closes it.
+        request: settings and practice.
+        prior: recorded episodes to start from; None = nothing.
+        on_progress: told after each episode; False stops and keeps the best so far.
+    Raises:
+        TrainingError: the loss diverges.
+        FrsError: whatever held an episode.
+    """
+    practice, began = request.practice or Practice(), time.monotonic()
+    learner.begin(arena.policy, request.settings, prior=prior)
+    episodes: list[TrainingTable] = []
+    was_cancelled = False
+    while len(episodes) < practice.episodes and not was_cancelled:
+        episodes.append(arena.run(learner.actor(), seed=practice.first_seed + len(episodes)))
+        loss, done = learner.learn(episodes[-1]), len(episodes)
+        left = (time.monotonic() - began) / done * (practice.episodes - done)
+        report = Progress(done, practice.episodes, loss, float("nan"), left, "practising")
+        was_cancelled = on_progress(report) is False
+    return learner.finish(name=request.shown_name, was_cancelled=was_cancelled), tuple(episodes)

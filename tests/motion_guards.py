@@ -38,7 +38,8 @@ def _replaced(owner: object, name: str, value: object) -> Callable[[], contextli
 
 
 def _send_without_holding(self: Inbox, command: ev.SessionCommand) -> bool:
-    self._commands.put_nowait((command, self._link.epoch, inbox.time.monotonic_ns()))
+    now_ns = inbox.time.monotonic_ns()
+    self._commands.put_nowait((command, self._link.epoch, now_ns, now_ns))
     return True
 
 

@@ -31,10 +31,10 @@ class Inbox:
             link: to the world that a hold stops.
         """
         self._link = link
-        self._commands: queue.Queue[tuple[SessionCommand, int, int] | None] = queue.Queue(SIZE)
-        """What is asked, the hold epoch it was asked for in, and when it was pressed; None only wakes."""
+        self._commands: queue.Queue[tuple[SessionCommand, int, int, int] | None] = queue.Queue(SIZE)
+        """What is asked, the hold epoch it was asked for in, when it was pressed and when it was put in here; None only wakes."""
         self._began_ns: int | None = None
-        """When the session began to read: what was sent before that waits with it for world and policy."""
+        """When the session began to read: until then nothing waits for longer than it should."""
         self._has_dropped = threading.Event()
         """A command found the queue full; the robot must not go on as if it had not been given."""
 
@@ -46,9 +46,10 @@ class Inbox:
             holds too, and says so.
         """
         epoch = self._link.hold() if isinstance(command, ev.RequestHold) else self._link.epoch
+        put_ns = time.monotonic_ns()
         pressed_ns = command.pressed_ns if isinstance(command, ev.Act) else None
         try:
-            self._commands.put_nowait((command, epoch, time.monotonic_ns() if pressed_ns is None else pressed_ns))
+            self._commands.put_nowait((command, epoch, put_ns if pressed_ns is None else pressed_ns, put_ns))
         except queue.Full:
             self._link.hold()
             self._has_dropped.set()
@@ -69,8 +70,8 @@ class Inbox:
             item = self._commands.get(timeout=pause_s)
             while True:
                 if item is not None:
-                    command, epoch, pressed_ns = item
-                    engine.handle(command, epoch, pressed_ns=max(pressed_ns, self._began_ns))
+                    command, epoch, pressed_ns, put_ns = item
+                    engine.handle(command, epoch, pressed_ns=pressed_ns + max(0, self._began_ns - put_ns))
                     has_news |= not isinstance(command, ev.Heartbeat)
                 item = self._commands.get_nowait()
         except queue.Empty:

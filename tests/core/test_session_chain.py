@@ -1,13 +1,17 @@
 """Session, link and the world's own loop together: presses that come late, presses while reconnecting, a scene that takes long."""
 
 import dataclasses
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from frs_core import events as ev
 from frs_core.events import Driver, HoldReason, Pacing, Phase
+from frs_core.session.inbox import Inbox
+from frs_core.worlds.link import InlineLink
 from tests.fakes.joined import JoinedSession
+from tests.fakes.world import PointWorld
 
 START = ev.StartEpisode("reach_left", seed=1)
 LEFT = ev.Pick("left/more")
@@ -107,6 +111,29 @@ def test_holds_and_releases_are_never_too_late(chain: JoinedSession) -> None:
     chain.clock.now += 1.5
     chain.work_session()
     assert chain.engine.phase is Phase.HOLD
+
+
+def test_what_is_sent_while_the_session_starts_waits_for_it_and_is_no_younger_for_that() -> None:
+    ages: list[tuple[float, float]] = []
+
+    class Engine:
+        """Notes how old a command is said to be, and how long ago the first was put in."""
+
+        phase = Phase.HOLD
+
+        def handle(self, command: ev.SessionCommand, epoch: int, *, pressed_ns: int) -> None:
+            now_ns = time.monotonic_ns()
+            ages.append(((now_ns - pressed_ns) / 1e9, (now_ns - put_ns) / 1e9))
+
+    inbox = Inbox(InlineLink(PointWorld()))
+    inbox.put(START)
+    put_ns = time.monotonic_ns()
+    inbox.put(ev.Resume(pressed_ns=put_ns - 45_000_000_000))
+    time.sleep(0.3)
+    inbox.take(Engine(), 0.0)  # type: ignore[arg-type]
+    (start, since_start), (resume, _) = ages
+    assert start <= since_start - 0.3
+    assert resume >= 45.0
 
 
 # --- while reconnecting -------------------------------------------------------------------------------------------------

@@ -2,14 +2,15 @@
 
 Problem: a network takes its pictures by slot. A wrist picture in the exterior slot raises no error and gives a policy that looks
 plausible and is wrong. Idea: slots are filled by *name*, never by position. A name counts where it is published (`DROID_NAMES`,
-`LIBERO_NAMES`), speaks of the wrist, or is the camera's own name; whatever is left must be said: `slot=camera`, or `slot=none` for a
-slot that stays empty (masked, as the public clients do).
+`LIBERO_NAMES`), speaks of the wrist in a whole word, or is the camera's own name; whatever is left must be said: `slot=camera`, or
+`slot=none` for a slot that stays empty (masked, as the public clients do).
 
 Example: slots base_0_rgb, left_wrist_0_rgb and cameras left, right, wrist -> base_0_rgb=left, left_wrist_0_rgb=wrist. A slot `top` is
 refused until somebody says `top=left`. Pure functions; any thread.
 """
 
 import enum
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 from frs_core.errors import ConfigError
@@ -22,6 +23,11 @@ CamerasOption = str | Sequence[str] | Mapping[str, str]
 
 NO_CAMERA = "none"
 """Stands for a slot that no camera fills."""
+
+_HAND = frozenset(("wrist", "hand"))
+_NEAR_HAND = frozenset(("gripper", "eef", "ee", "effector", "tool", "flange", "palm", "finger"))
+"""Words that leave open whether a camera moves with the hand or looks at it."""
+_DENIALS = frozenset(("not", "no", "non", "without", "off", "anti"))
 
 _PREFIXES = ("observation.images.", "observation/", "observation.")
 
@@ -119,8 +125,20 @@ def pairing_text(pairing: Pairing) -> str:
 
 
 def is_wrist(camera: str) -> bool:
-    """Return whether a camera's name says that it moves with the hand."""
-    return "wrist" in camera.lower() or "hand" in camera.lower()
+    """Return whether a camera's name says, in a whole word, that it moves with the hand: `wrist-cam`, `handEye`; not `wristband`."""
+    words = words_of(camera)
+    return bool(words & _HAND) and not words & _DENIALS
+
+
+def is_exterior(camera: str) -> bool:
+    """Return whether nothing in a camera's name speaks of the hand, be it in part (`wristband`, `not_wrist`, `gripper_cam`)."""
+    return not words_of(camera) & (_HAND | _NEAR_HAND) and not any(word in camera.lower() for word in _HAND)
+
+
+def words_of(name: str) -> frozenset[str]:
+    """Return the whole words of a name, in lower case: it is split at anything but letters and digits, and where the case changes."""
+    parts = re.split(r"[\W_]+", name)
+    return frozenset(w.lower() for part in parts for w in re.findall(r"[A-Z]+(?![^A-Z])|[A-Z]?[^A-Z]+|[A-Z]", part))
 
 
 def bare(name: str) -> str:
@@ -177,7 +195,7 @@ def _by_name(word: str, world: Sequence[str], names: Mapping[str, View]) -> str 
     if word in world:
         return word
     view = names.get(word) or _view_of_wrist(word)
-    exterior = [camera for camera in world if not is_wrist(camera)]
+    exterior = [camera for camera in world if is_exterior(camera)]
     if view is View.WRIST:
         wrists = [camera for camera in world if is_wrist(camera)]
         return wrists[0] if len(wrists) == 1 else ""
@@ -189,11 +207,11 @@ def _by_name(word: str, world: Sequence[str], names: Mapping[str, View]) -> str 
 
 
 def _view_of_wrist(word: str) -> View | None:
-    parts = word.lower().replace("-", "_").split("_")
-    if "wrist" not in parts:
+    words = words_of(word)
+    if "wrist" not in words or words & _DENIALS:
         return None
-    # "left" behind the wrist is the left lens of a stereo camera (wrist_image_left), before it the left arm.
-    return View.SECOND_WRIST if "right" in parts[: parts.index("wrist")] else View.WRIST
+    # "left" is the left lens of a stereo camera (wrist_image_left) or the left arm's wrist; both are the one there is.
+    return View.SECOND_WRIST if "right" in words else View.WRIST
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from frs_core.camera_pairing import is_wrist
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.errors import ConfigError, PolicyError, PolicyTimeout
 from frs_core.events import UNSTEERED, Candidate, Driver, Fan
@@ -87,7 +88,7 @@ class VlmChooser(Chooser):
                     f"The model's camera '{self._camera}' is not there; there are {', '.join(observation.frames)}."
                 )
             return observation.frames[self._camera]
-        outside = [f for name, f in observation.frames.items() if name != "wrist"]
+        outside = [f for name, f in observation.frames.items() if not is_wrist(name)]
         if not outside:
             raise PolicyError("The model needs a picture from outside, and there is only a wrist camera. Add a camera.")
         return next((f for f in outside if f.calibration is not None), outside[0])

@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from frs_core.camera_pairing import is_wrist
+from frs_core.camera_pairing import is_exterior, is_wrist
 from frs_core.errors import ConfigError, ContextGone, MalformedMessage, SteeringUnavailable
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy
@@ -178,6 +178,12 @@ class PolicyService:
 
     def _read_droid(self, data: dict[str, Any]) -> Observation:
         cameras = self.policy.spec.cameras
+        if unclear := [camera for camera in cameras if not is_wrist(camera) and not is_exterior(camera)]:
+            raise ConfigError(
+                f"openpi's message has an exterior and a wrist picture, and the name of camera {', '.join(unclear)} of policy "
+                f"'{self.policy.spec.name}' does not tell which it is. Name the cameras where the policy is served (frs serve --cameras "
+                f"INPUT=left,INPUT=wrist), or send the pictures by name."
+            )
         exterior = [
             camera for _, camera in self.policy.spec.camera_pairing if camera in cameras and not is_wrist(camera)
         ]

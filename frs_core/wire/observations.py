@@ -130,7 +130,7 @@ def blank_droid_message(prompt: str = "do nothing") -> dict[str, Any]:
 def read_droid(message: Mapping[Any, Any], *, cameras: tuple[str, ...]) -> Observation:
     """Return the observation of a stock DROID message, for a policy that looks at `cameras`.
 
-    The wrist picture goes to the camera with "wrist" or "hand" in its name, the exterior one to all others. Speeds are
+    The wrist picture goes to the camera with the word "wrist" or "hand" in its name, the exterior one to all others. Speeds are
     taken as zero, and the tool as the Franka hand's.
 
     Raises:

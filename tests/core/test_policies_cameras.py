@@ -5,7 +5,16 @@ from itertools import permutations
 
 import pytest
 
-from frs_core.camera_pairing import DROID_NAMES, LIBERO_NAMES, CamerasOption, Pairing, cameras_of, pair_cameras
+from frs_core.camera_pairing import (
+    DROID_NAMES,
+    LIBERO_NAMES,
+    CamerasOption,
+    Pairing,
+    cameras_of,
+    is_exterior,
+    is_wrist,
+    pair_cameras,
+)
 from frs_core.errors import ConfigError
 
 OPENPI = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
@@ -108,3 +117,59 @@ def test_a_checkpoint_that_renames_its_pictures_is_read_by_what_they_were() -> N
     assert cameras_of(paired(inputs, renamed=before)) == ("wrist", "left")
     with pytest.raises(ConfigError, match="which camera base_0_rgb"):
         paired(OPENPI, renamed={"base_0_rgb": "observation.images.wrist_left"})
+
+
+WRISTS = (
+    "wrist",
+    "Wrist",
+    "WRIST",
+    "wrist-cam",
+    "cam.wrist",
+    "cam/wrist",
+    "wristCam",
+    "CAMWrist",
+    "handEye",
+    "eye_in_hand",
+)
+EXTERIORS = ("left", "overhead", "agentview", "cam0", "front-cam")
+UNCLEAR = (
+    "wristband_cam",
+    "not_wrist",
+    "no-wrist",
+    "nonWrist",
+    "nonwrist",
+    "wrist2",
+    "handle",
+    "overhand_view",
+    "beforehand",
+    "WRISTCAM",
+    "gripper_cam",
+    "eefCam",
+)
+
+
+@pytest.mark.parametrize("name", [*WRISTS, *EXTERIORS, *UNCLEAR])
+def test_only_whole_words_say_where_a_camera_is(name: str) -> None:
+    assert (is_wrist(name), is_exterior(name)) == (name in WRISTS, name in EXTERIORS)
+
+
+@pytest.mark.parametrize("name", UNCLEAR)
+def test_a_name_that_is_unclear_fills_no_input_unless_somebody_says_so(name: str) -> None:
+    for cameras in ((name, "wrist"), ("left", name), (name,)):
+        with pytest.raises(ConfigError, match="which camera"):
+            paired(OPENPI, cameras)
+    with pytest.raises(ConfigError, match="which camera"):
+        paired((f"observation.images.{name}", "base_0_rgb"))
+    said = paired(OPENPI, f"base_0_rgb=left,left_wrist_0_rgb={name}")
+    assert cameras_of(said) == ("left", name)
+
+
+@pytest.mark.parametrize("name", ["wristImage", "wrist.image", "left-wrist", "Wrist_Left", "leftWrist"])
+def test_an_input_that_says_wrist_in_a_word_of_its_own_gets_the_wrist(name: str) -> None:
+    assert cameras_of(paired((f"observation.images.{name}",))) == ("wrist",)
+
+
+@pytest.mark.parametrize("name", ["rightWrist", "wrist_right", "right-wrist"])
+def test_the_other_arms_wrist_is_nobodys(name: str) -> None:
+    with pytest.raises(ConfigError, match="which camera"):
+        paired((f"observation.images.{name}",))

@@ -474,3 +474,11 @@ def test_one_exterior_picture_is_not_shown_twice() -> None:
     service.warm_up()
     with pytest.raises(ConfigError, match=r"one exterior picture, policy 'toy' looks at left, right"):
         service.handle(blank_droid_message(), Contexts())
+
+
+def test_a_camera_whose_name_does_not_tell_where_it_is_gets_no_picture_by_guess() -> None:
+    policy = ToyPolicy(cameras=("wristband_cam", "wrist"))
+    policy.spec = replace(policy.spec, camera_pairing=(("base_0_rgb", "wristband_cam"), ("wrist_left", "wrist")))
+    service = PolicyService(policy)
+    with pytest.raises(ConfigError, match="name of camera wristband_cam of policy 'toy' does not tell"):
+        service.handle(blank_droid_message(), Contexts())

@@ -247,17 +247,31 @@ def export(names: Names, *, format: str, out: Path, data: Path | None = None) ->
     return _each(_found(store, names), one)
 
 
-def import_(source: Annotated[Path, tyro.conf.Positional], *, format: str, data: Path | None = None) -> int:
-    """Make an episode from another format.
+def import_(
+    source: Annotated[Path, tyro.conf.Positional],
+    *,
+    format: str,
+    data: Path | None = None,
+    instruction: str | None = None,
+    outcome: Outcome | None = None,
+) -> int:
+    """Make episodes from another format, and say what was left out, not stated or guessed.
 
     Args:
         source: File or folder to read.
         format: A known format, or "module:function" of your own that takes (Path, EpisodeStore).
         data: Recording root; default the product's own data folder.
+        instruction: What the robot was told; default what the source says.
+        outcome: How it ended; default what the source says.
     """
     from frs_core.episodes.formats import importer
 
-    _console().print(f"Made episode {importer(format)(source, _store(data))}")
+    store, page = _store(data), _console()
+    # Only what was given: a function of somebody's own need not know these options.
+    given = {k: v for k, v in (("instruction", instruction), ("outcome", outcome)) if v is not None}
+    made = importer(format)(source, store, **given)
+    for name in [made] if isinstance(made, str) else made:
+        page.print(f"Made episode {name}  {store.info(name).note}", soft_wrap=True)
     return 0
 
 

@@ -78,6 +78,18 @@ def video_size(path: Path) -> tuple[int, int]:
         ) from error
 
 
+def count_frames(path: Path) -> int:
+    """Return how many pictures a film holds, without decoding them. Raises as `read_video`."""
+    av = _av()
+    try:
+        with av.open(str(plain_file(path))) as container:
+            return sum(1 for packet in container.demux(video=0) if packet.size)
+    except (OSError, av.FFmpegError, IndexError) as error:
+        raise EpisodeError(
+            f"'{path}' is not a readable film: {error}. Copy it again from where it was made."
+        ) from error
+
+
 def read_video(
     path: Path, *, size: tuple[int, int] | None = None, is_left_half: bool = False
 ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:

@@ -133,6 +133,12 @@ class JournalRecorder(Recorder):
             self._open.journal.close()
             self._close()
 
+    def drop(self) -> None:
+        """Throw the open episode away and leave nothing of it; nothing when none is open, or when it is committed."""
+        if self._open is not None and not self._open.is_committed:
+            self._open.journal.remove()
+        self.abort()
+
     def _commit(self, episode: _Open, outcome: Outcome, note: str) -> None:
         what = f"Episode '{episode.name}' could not be committed"
         self._append(episode, {"kind": "end", "outcome": outcome.value, "note": note}, what)

@@ -1,0 +1,180 @@
+"""A demonstration made elsewhere, recorded as an episode: chunks with one offer, picked by a person, without a noise.
+
+Problem: every import ends in the same chunks, and one that breaks must leave nothing half made. Idea: importers bring arrays and a
+function for pictures; this cuts them into chunks, never across a gap, records them, and drops the recording if anything fails.
+
+Example: 27 steps with a gap before step 20 and 8 rows per chunk become chunks of 8, 8, 4 and 7 steps.
+
+Any thread.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from frs_core import kinematics
+from frs_core.actions import ActionKind, ActionSpace, ee_delta_space
+from frs_core.directions import Gripper
+from frs_core.episodes.store import EpisodeStore
+from frs_core.episodes.writer import JournalRecorder
+from frs_core.errors import EpisodeUnconfirmed
+from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
+from frs_core.observation import CameraFrame, Observation
+from frs_core.recording import ChunkRecord, EpisodeMeta, StepRecord
+
+DEMONSTRATION = "demonstration"
+"""Label of the only offer, and name of the policy that there was not."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Demonstration:
+    """The steps of one demonstration."""
+
+    q: Float[np.ndarray, "N 7"]
+    """Measured joints before each action, rad."""
+    dq: Float[np.ndarray, "N 7"]
+    """rad/s."""
+    gripper: Float[np.ndarray, " N"]
+    """Measured, 0 open .. 1 closed."""
+    actions: Float[np.ndarray, "N a"]
+    """As sent, robot units; the last column is the gripper's."""
+    times_ns: Int[np.ndarray, " N"]
+    """Rising."""
+    gaps: frozenset[int]
+    """Steps that do not follow the one before."""
+    frames: Callable[[int], Mapping[str, CameraFrame]]
+    """Pictures of a step; asked for in order, a step possibly twice."""
+    device: str
+    """What it was made with, e.g. "droid"."""
+
+
+def demonstrated_space(kind: ActionKind, *, hz: float = 15.0) -> ActionSpace:
+    """Return an action space for actions kept in robot units.
+
+    Args:
+        kind: what they mean.
+        hz: actions per second.
+    """
+    if kind is ActionKind.EE_DELTA:
+        return ee_delta_space(translation=1.0, rotation=1.0, control_hz=hz)
+    is_velocity = kind is ActionKind.JOINT_VELOCITY
+    low = np.append(np.full(7, -1.0) if is_velocity else kinematics.Q_LOW, 0.0).astype(np.float32)
+    high = np.append(np.ones(7) if is_velocity else kinematics.Q_HIGH, 1.0).astype(np.float32)
+    return ActionSpace(kind, np.zeros(8, np.float32), np.ones(8, np.float32), low, high, hz)
+
+
+def record_demonstration(
+    demonstration: Demonstration,
+    store: EpisodeStore,
+    meta: EpisodeMeta,
+    *,
+    outcome: Outcome,
+    note: str,
+    tool_offset: float,
+) -> str:
+    """Record a demonstration and return the episode's name; a failure leaves nothing in the store.
+
+    Args:
+        demonstration: at least one step.
+        store: where to record.
+        meta: the episode's facts; its horizon is the rows of a chunk.
+        outcome: how it ended.
+        note: a few words.
+        tool_offset: flange to fingertips, metres.
+    Raises:
+        EpisodeUnconfirmed: recorded, but a power cut could still take it.
+        EpisodeError: the store cannot be written.
+    """
+    recorder, name, n = JournalRecorder(store), "", len(demonstration.q)
+    try:
+        for index, (first, last) in enumerate(_stretches(n, meta.horizon, demonstration.gaps)):
+            seen = [_observe(demonstration, s, meta, tool_offset) for s in range(first, last)]
+            after = _observe(demonstration, min(last, n - 1), meta, tool_offset)
+            if index == 0:
+                name = recorder.begin(meta)
+            recorder.chunk(_chunk(index, seen, after, demonstration.actions[first:last], meta, demonstration.device))
+        recorder.end(outcome, note)
+    except EpisodeUnconfirmed:
+        # It is committed; its journal stays and is recognised by the next writer.
+        recorder.abort()
+        raise
+    except BaseException:
+        recorder.drop()
+        raise
+    return name
+
+
+def _stretches(n: int, rows: int, gaps: frozenset[int]) -> list[tuple[int, int]]:
+    """Return (first, last + 1) of each chunk."""
+    edges = [0, *sorted(g for g in gaps if 0 < g < n), n]
+    return [
+        (first, min(first + rows, end)) for begin, end in itertools.pairwise(edges) for first in range(begin, end, rows)
+    ]
+
+
+def _observe(demonstration: Demonstration, step: int, meta: EpisodeMeta, tool_offset: float) -> Observation:
+    q = demonstration.q[step]
+    T = kinematics.flange_pose(q).copy()
+    T[:3, 3] += tool_offset * T[:3, 2]
+    before = demonstration.actions[step - 1, -1] if step else demonstration.gripper[0]
+    return Observation(
+        frames=demonstration.frames(step),
+        q=q,
+        dq=demonstration.dq[step],
+        gripper=float(np.clip(demonstration.gripper[step], 0.0, 1.0)),
+        T_base_tcp=T,
+        instruction=meta.instruction,
+        captured_ns=int(demonstration.times_ns[step]),
+        step=step,
+        gripper_command=float(before),
+    )
+
+
+def _chunk(
+    index: int,
+    seen: list[Observation],
+    after: Observation,
+    actions: Float[np.ndarray, "E a"],
+    meta: EpisodeMeta,
+    device: str,
+) -> ChunkRecord:
+    chunk = np.concatenate([actions, np.repeat(actions[-1:], meta.horizon - len(actions), axis=0)])
+    noise = np.full((meta.horizon, meta.width), np.nan, dtype=np.float32)
+    walked = np.array([o.p_tcp for o in (*seen, after)])
+    path = np.concatenate([walked, np.repeat(walked[-1:], meta.horizon + 1 - len(walked), axis=0)])
+    motion = 1e3 * float(np.linalg.norm(walked[-1] - walked[0]))
+    return ChunkRecord(
+        index=index,
+        parent=index - 1,
+        observation=seen[0],
+        features=np.zeros(0, dtype=np.float32),
+        offered_labels=(DEMONSTRATION,),
+        offered_kinds=(CandidateKind.UNSTEERED,),
+        offered_chunks=chunk[None],
+        offered_noises=noise[None],
+        offered_paths=path[None],
+        offered_verdicts=(Verdict(motion, 0.0, float("nan"), float("nan")),),
+        picked=DEMONSTRATION,
+        driver=Driver.PERSON,
+        device=device,
+        reason="",
+        is_correction=False,
+        noise=noise,
+        recovered=noise,
+        chunk=chunk,
+        unsteered_chunk=np.full_like(chunk, np.nan),
+        plan=meta.plan,
+        gripper=Gripper.POLICY,
+        instruction=meta.instruction,
+        steps=tuple(
+            StepRecord(row, o, action, action, is_clipped=False)
+            for row, (o, action) in enumerate(zip(seen, actions, strict=True))
+        ),
+        after=after,
+        latency=Latency(),
+        snapshot=None,
+        started_ns=seen[0].captured_ns,
+    )

@@ -1,0 +1,312 @@
+"""The cameras of a DROID raw trajectory: which is which, which film frame belongs to which row, how each is calibrated.
+
+Problem: people have trajectories without films, with one film fewer, with films that end early, with calibrations of NaN. Idea: what
+the files state is used, what they do not is said in a remark, and a row that a film does not reach is not a row.
+
+    cameras, reached = find_cameras(folder, observation, facts, rows=24, width=640, remarks=remarks)
+
+Sides go by calibration: the base's +y is to the robot's left. Any thread.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from frs_core.episodes.video import count_frames, read_video, video_size
+from frs_core.errors import EpisodeCorrupt, EpisodeError
+from frs_core.foreign import MALFORMED, read_json
+from frs_core.observation import Calibration, CameraFrame
+from frs_core.worlds.droid.calibration import pose_matrix, scale_intrinsics
+
+LARGEST_DATASET = 256 << 20
+"""Bytes of one column; ten minutes of seven joints take 0.5 MB."""
+STALE_MS = 200
+"""A picture older than this is not the row's own: three rows at 15 Hz."""
+WRIST = 0
+"""DROID's `camera_type` of the hand camera; 1 varied, 2 fixed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DroidCamera:
+    """One camera of a trajectory, with one entry per row."""
+
+    name: str
+    serial: str
+    film: Path
+    is_stereo: bool
+    native: tuple[int, int]
+    """(width, height) of one eye in the film, which K is for."""
+    size: tuple[int, int]
+    """(width, height) of the pictures to keep."""
+    frames: Int[np.ndarray, " n"]
+    """Film frame of each row."""
+    K: Float[np.ndarray, "n 3 3"]
+    """NaN where unknown."""
+    pose: Float[np.ndarray, "n 6"]
+    """DROID's numbers, base frame; NaN where unknown."""
+
+    def calibration(self, row: int) -> Calibration | None:
+        """Return the calibration at a row; None where any of its numbers is not one."""
+        if not _is_calibrated(self.K[row : row + 1], self.pose[row : row + 1])[0]:
+            return None
+        K = scale_intrinsics(self.K[row], self.native, self.size)
+        return Calibration(K, pose_matrix(self.pose[row].tolist()), *self.size)
+
+
+class Pictures:
+    """Films read forward, one picture per row."""
+
+    def __init__(self, cameras: tuple[DroidCamera, ...]) -> None:
+        self._cameras = cameras
+        self._films = {c.name: read_video(c.film, size=c.size, is_left_half=c.is_stereo) for c in cameras}
+        self._at = {c.name: -1 for c in cameras}
+        self._now: dict[str, np.ndarray] = {}
+
+    def frames(self, row: int, captured_ns: int) -> dict[str, CameraFrame]:
+        """Return the pictures of a row; rows must not go back. Raises EpisodeCorrupt where a film cannot be read so far."""
+        result = {}
+        for camera in self._cameras:
+            while self._at[camera.name] < camera.frames[row]:
+                image = next(self._films[camera.name], None)
+                if image is None:
+                    raise EpisodeCorrupt(
+                        f"'{camera.film}' cannot be read beyond picture {self._at[camera.name]}, row {row} needs picture "
+                        f"{camera.frames[row]}. Copy it again, or move it away to import without that camera."
+                    )
+                self._now[camera.name] = image
+                self._at[camera.name] += 1
+            result[camera.name] = CameraFrame(self._now[camera.name], captured_ns, camera.calibration(row))
+        return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """What a trajectory says about one serial number."""
+
+    serial: str
+    kind: int | None
+    """DROID's `camera_type`; None where nothing tells."""
+    K: Float[np.ndarray, "n 3 3"]
+    pose: Float[np.ndarray, "n 6"]
+
+    @property
+    def y(self) -> float:
+        """Where it stands, metres to the robot's left; NaN where unknown."""
+        known = self.pose[np.isfinite(self.pose).all(axis=1) & self.pose.any(axis=1)]
+        return float(np.median(known[:, 1])) if len(known) else float("nan")
+
+
+def find_cameras(
+    folder: Path, observation: Any, facts: Mapping[str, Any], *, rows: int, width: int, remarks: list[str]
+) -> tuple[tuple[DroidCamera, ...], Bool[np.ndarray, " n"]]:
+    """Return the cameras that have films, by name, and which rows all those films reach.
+
+    Args:
+        folder: the trajectory's.
+        observation: the group `observation` of its trajectory.h5.
+        facts: its metadata record, empty where there is none.
+        rows: n.
+        width: pictures wider than this are shrunk to it, pixels.
+        remarks: gets a sentence for everything that was left out or guessed.
+    Raises:
+        EpisodeError: a film or its time stamps cannot be read, or it reaches less than half of the rows.
+    """
+    films = dict(_films(folder))
+    known = _known(observation, facts, films, rows)
+    names = _names(known, remarks)
+    cameras, reached = [], np.ones(rows, dtype=bool)
+    for camera in sorted(known, key=lambda k: names[k.serial]):
+        name, serial = names[camera.serial], camera.serial
+        if serial not in films:
+            remarks.append(f"no film of {name} ({serial}){_svo(folder, serial)}")
+            continue
+        film, is_stereo = films[serial]
+        native = video_size(film)
+        native = (native[0] // 2, native[1]) if is_stereo else native
+        size = (width, round(native[1] * width / native[0])) if native[0] > width else native
+        stamps = observation.get("timestamp/cameras", {})
+        frames, has = _frame_numbers(film, stamps, serial, name, rows, remarks)
+        reached &= has
+        _say_calibration(camera, name, remarks)
+        cameras.append(DroidCamera(name, serial, film, is_stereo, native, size, frames, camera.K, camera.pose))
+    if not known:
+        remarks.append(f"no pictures: neither cameras nor films are there{_svo(folder, '')}")
+    elif not cameras:
+        remarks.append("no pictures")
+    return tuple(cameras), reached
+
+
+def column(group: Any, path: str) -> np.ndarray:
+    """Return a whole dataset. Raises ValueError where it is missing or larger than any trajectory's."""
+    dataset = group.get(path)
+    if dataset is None or not hasattr(dataset, "nbytes"):
+        raise ValueError(f"'{group.name.rstrip('/')}/{path}' is missing")
+    if dataset.nbytes > LARGEST_DATASET:
+        raise ValueError(f"'{dataset.name}' has {dataset.nbytes} bytes, at most {LARGEST_DATASET} are read")
+    return np.asarray(dataset[()])
+
+
+def _films(folder: Path) -> Iterator[tuple[str, tuple[Path, bool]]]:
+    """Yield (serial, (film, whether it is side by side)); a plain film wins over a stereo one."""
+    for where in (folder / "recordings", folder / "recordings" / "MP4"):
+        for stereo in ("-stereo", ""):
+            for film in sorted(where.glob("*.mp4")):
+                serial = film.stem.removesuffix("-stereo")
+                if serial.isdigit() and film.stem == f"{serial}{stereo}":
+                    yield serial, (film, bool(stereo))
+
+
+def _svo(folder: Path, serial: str) -> str:
+    found = list((folder / "recordings").rglob(f"{serial}*.svo*"))
+    if not found:
+        return ""
+    return (
+        f"; {len(found)} SVO recording{'s' * (len(found) > 1)} there: convert to recordings/MP4/*.mp4 and import again"
+    )
+
+
+def _known(observation: Any, facts: Mapping[str, Any], films: Mapping[str, Any], rows: int) -> list[_Known]:
+    kinds: dict[str, int | None] = {}
+    for serial in observation.get("camera_type", {}):
+        values = column(observation, f"camera_type/{serial}").reshape(-1)
+        kinds[serial] = int(values[0]) if len(values) else None
+    for key, kind in (("wrist", WRIST), ("ext1", 1), ("ext2", 1)):
+        serial = facts.get(f"{key}_cam_serial")
+        if serial is not None:
+            kinds.setdefault(str(serial), kind)
+    for serial in films:
+        kinds.setdefault(serial, None)
+    return [
+        _Known(
+            serial,
+            kind,
+            _filled(observation, f"camera_intrinsics/{serial}_left", (rows, 3, 3)),
+            _filled(observation, f"camera_extrinsics/{serial}_left", (rows, 6)),
+        )
+        for serial, kind in sorted(kinds.items())
+    ]
+
+
+def _filled(observation: Any, path: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a column of the wanted length; NaN where the file has none."""
+    result = np.full(shape, np.nan)
+    if path in observation:
+        values = np.asarray(column(observation, path), dtype=np.float64)
+        if values.shape == shape[1:]:
+            values = np.tile(values, (shape[0], *[1] * values.ndim))
+        if values.ndim != len(shape) or values.shape[1:] != shape[1:]:
+            raise ValueError(f"'{path}' has shape {values.shape}, expected {shape}")
+        result[: len(values)] = values[: shape[0]]
+    return result
+
+
+def _names(known: list[_Known], remarks: list[str]) -> dict[str, str]:
+    """Return a name per serial number: wrist, left, right, else camera_<serial>."""
+    names = {k.serial: f"camera_{k.serial}" for k in known}
+    hands = [k for k in known if k.kind == WRIST]
+    if hands:
+        names[hands[0].serial] = "wrist"
+    outer = [k for k in known if k.kind not in (WRIST, None)]
+    sided = sorted((k for k in outer if np.isfinite(k.y)), key=lambda k: -k.y)
+    rest = [k for k in outer if not np.isfinite(k.y)]
+    if len(sided) >= 2:
+        names[sided[0].serial], names[sided[-1].serial] = "left", "right"
+    elif sided:
+        side = "left" if sided[0].y >= 0 else "right"
+        names[sided[0].serial] = side
+        if rest:
+            other = "right" if side == "left" else "left"
+            names[rest[0].serial] = other
+            remarks.append(f"{rest[0].serial} is not calibrated: taken for {other}, a guess")
+    else:
+        for k, side in zip(rest, ("left", "right"), strict=False):
+            names[k.serial] = side
+        if rest:
+            sides = ", ".join(f"{names[k.serial]} = {k.serial}" for k in rest[:2])
+            remarks.append(f"no outer camera is calibrated: sides guessed by serial number ({sides})")
+    unnamed = sorted(name for name in names.values() if name.startswith("camera_"))
+    if unnamed:
+        remarks.append(f"neither wrist, left nor right: {', '.join(unnamed)}")
+    return names
+
+
+def _is_calibrated(K: Float[np.ndarray, "n 3 3"], pose: Float[np.ndarray, "n 6"]) -> Bool[np.ndarray, " n"]:
+    """Tell for each row whether its numbers are a calibration: finite, a focal length, not all zero."""
+    is_finite = np.isfinite(K).all(axis=(1, 2)) & np.isfinite(pose).all(axis=1)
+    return is_finite & (K[:, 0, 0] > 0) & (K[:, 1, 1] > 0) & pose.any(axis=1)
+
+
+def _say_calibration(camera: _Known, name: str, remarks: list[str]) -> None:
+    bad = np.flatnonzero(~_is_calibrated(camera.K, camera.pose))
+    if not len(bad):
+        return
+    fields = {"camera_intrinsics": camera.K[bad[0]], "camera_extrinsics": camera.pose[bad[0]]}
+    named = [f"{k}/{camera.serial}_left" for k, v in fields.items() if not np.isfinite(v).all()]
+    where = f" ({', '.join(named)}: missing or not numbers, first in row {bad[0]})" if named else ""
+    remarks.append(f"{name} has no calibration in {len(bad)} of {len(camera.K)} rows{where}")
+
+
+def _frame_numbers(
+    film: Path, stamps: Any, serial: str, name: str, n: int, remarks: list[str]
+) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """Return which film frame each row saw, by time stamps where both sides have them, and whether the film has it."""
+    count = count_frames(film)
+    frames, reached = np.arange(n), np.arange(n) < count
+    timed = _timed(film, stamps, serial, name, n, remarks)
+    if timed is not None:
+        recorded, seen = timed
+        frames = np.clip(np.searchsorted(recorded, seen, side="right") - 1, 0, len(recorded) - 1)
+        own = (np.abs(seen - recorded[frames]) <= STALE_MS) & (frames < count)
+        inside = np.flatnonzero(own)
+        reached = np.zeros(n, dtype=bool)
+        if len(inside):
+            reached[inside[0] : inside[-1] + 1] = True
+        if late := int((reached & ~own).sum()):
+            remarks.append(f"{name} shows a picture older than {STALE_MS} ms in {late} of {n} rows")
+    elif count > n + 1:
+        remarks.append(
+            f"the film of {name} has {count} pictures for {n} rows and no usable time stamps: picture i for row i"
+        )
+    if 2 * reached.sum() < n:
+        raise EpisodeError(
+            f"'{film}' holds pictures of {int(reached.sum())} of {n} rows. Copy it again, or move it away to import without "
+            f"that camera."
+        )
+    if not reached.all():
+        remarks.append(f"the film of {name} has no pictures of {n - int(reached.sum())} of {n} rows")
+    return frames, reached
+
+
+def _timed(
+    film: Path, stamps: Any, serial: str, name: str, n: int, remarks: list[str]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return (times of the film's frames, times the rows saw), ms; None where pictures go by number."""
+    path, key = film.with_name(f"{serial}_timestamps.json"), f"{serial}_frame_received"
+    if not path.is_file() or key not in stamps:
+        return None
+    try:
+        recorded = np.array(read_json(path), dtype=np.float64)
+        if recorded.ndim != 1:
+            raise ValueError(f"shape {recorded.shape}, expected a flat list")
+    except (OSError, *MALFORMED) as error:
+        raise EpisodeError(
+            f"'{path}' is no list of time stamps: {error}. Copy it again, or remove it to take picture i for row i."
+        ) from error
+    seen = np.asarray(column(stamps, key), dtype=np.float64)[:n]
+    if not len(recorded):
+        return None
+    problem = ""
+    if len(seen) < n or not np.isfinite(seen).all() or not np.isfinite(recorded).all():
+        problem = "are incomplete"
+    elif (np.diff(recorded) < 0).any() or (np.diff(seen) < 0).any():
+        problem = "go back"
+    elif recorded[-1] + STALE_MS < seen[0] or seen[-1] + STALE_MS < recorded[0]:
+        problem = "are of another time than the rows"
+    if problem:
+        remarks.append(f"the time stamps of {name} {problem}: picture i for row i")
+        return None
+    return recorded, seen

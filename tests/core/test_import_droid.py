@@ -1,0 +1,271 @@
+"""DROID trajectories as people have them: what is missing is said, what is damaged is named, nothing is guessed in silence."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from frs_core.actions import ActionKind
+from frs_core.cli import main
+from frs_core.episodes import Episode, EpisodeStore
+from frs_core.episodes.import_droid import import_droid
+from frs_core.episodes.journal import JournalFile
+from frs_core.episodes.layout import journal_dir
+from frs_core.episodes.video import write_video
+from frs_core.errors import EpisodeCorrupt, EpisodeError
+from frs_core.events import Outcome
+from tests.fakes.droid_trajectory import SERIALS, picture, write_trajectory
+
+N = 24
+Q = "observation/robot_state/joint_positions"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_trajectory(tmp_path_factory.mktemp("droid") / "t", steps=N, skipped=(0, 10))
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "t"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EpisodeStore:
+    return EpisodeStore(tmp_path / "data")
+
+
+def edit(folder: Path, change: Callable[[Any], None]) -> None:
+    with h5py.File(folder / "trajectory.h5", "a") as file:
+        change(file)
+
+
+def replace(file: Any, path: str, value: Any) -> None:
+    del file[path]
+    file[path] = value
+
+
+def film(folder: Path, camera: str) -> Path:
+    return folder / "recordings" / "MP4" / f"{SERIALS[camera]}.mp4"
+
+
+def taken(folder: Path, store: EpisodeStore, **options: Any) -> tuple[Episode, str]:
+    episode = store.open(import_droid(folder, store, **options))
+    return episode, episode.info.note
+
+
+def test_a_whole_trajectory_has_nothing_to_remark(folder, store) -> None:
+    episode, note = taken(folder, store)
+    assert (episode.n_steps, note) == (22, "Imported from DROID: t")
+
+
+@pytest.mark.parametrize("has_svo", [False, True])
+def test_a_trajectory_without_films_comes_without_pictures_and_says_so(folder, store, has_svo) -> None:
+    shutil.rmtree(folder / "recordings")
+    if has_svo:
+        (folder / "recordings" / "SVO").mkdir(parents=True)
+        for serial in SERIALS.values():
+            (folder / "recordings" / "SVO" / f"{serial}.svo").write_bytes(b"SVO")
+    episode, note = taken(folder, store)
+    assert (episode.n_steps, episode.cameras) == (22, ())
+    assert "no pictures" in note
+    assert f"no film of wrist ({SERIALS['wrist']})" in note
+    assert ("SVO recording there: convert" in note) is has_svo
+
+
+def test_the_sides_go_by_calibration_even_where_the_other_film_is_missing(folder, store) -> None:
+    film(folder, "left").unlink()
+    episode, note = taken(folder, store)
+    assert episode.cameras == ("right", "wrist")
+    assert episode.meta.world_options["serial_right"] == SERIALS["right"]
+    assert f"no film of left ({SERIALS['left']})" in note
+
+
+def test_one_calibrated_outer_camera_tells_its_own_side_and_the_other_is_called_a_guess(folder, store) -> None:
+    edit(folder, lambda f: f.__delitem__(f"observation/camera_extrinsics/{SERIALS['left']}_left"))
+    episode, note = taken(folder, store)
+    assert episode.meta.world_options["serial_right"] == SERIALS["right"]
+    assert f"{SERIALS['left']} is not calibrated: taken for left, a guess" in note
+
+
+def test_sides_guessed_by_serial_number_are_said(folder, store) -> None:
+    edit(folder, lambda f: f.__delitem__("observation/camera_extrinsics"))
+    episode, note = taken(folder, store)
+    assert episode.calibration("wrist", 0) is None
+    assert f"sides guessed by serial number (left = {SERIALS['right']}, right = {SERIALS['left']})" in note
+
+
+def test_without_camera_types_metadata_tells_and_else_cameras_keep_their_number(folder, store) -> None:
+    edit(folder, lambda f: f.__delitem__("observation/camera_type"))
+    episode, note = taken(folder, store)
+    assert episode.cameras == tuple(f"camera_{s}" for s in sorted(SERIALS.values()))
+    assert "neither wrist, left nor right" in note
+    facts = {f"{k}_cam_serial": SERIALS[c] for k, c in (("wrist", "wrist"), ("ext1", "left"), ("ext2", "right"))}
+    (folder / "metadata_x.json").write_text(json.dumps(facts))
+    assert taken(folder, store)[0].cameras == ("left", "right", "wrist")
+
+
+@pytest.mark.parametrize(("pictures", "has_stamps"), [(23, True), (23, False), (14, False)])
+def test_rows_that_a_film_does_not_reach_are_left_out_and_counted(folder, store, pictures, has_stamps) -> None:
+    write_video(film(folder, "left"), (picture("left", i) for i in range(pictures)), hz=60)
+    if not has_stamps:
+        film(folder, "left").with_name(f"{SERIALS['left']}_timestamps.json").unlink()
+    episode, note = taken(folder, store)
+    assert episode.n_steps == pictures - 2
+    assert f"the film of left has no pictures of {N - pictures} of {N} rows" in note
+    last, before = (episode.frame("left", episode.n_steps - i) for i in (1, 2))
+    assert np.abs(last.astype(int) - before).mean() > 2.0
+
+
+def test_a_film_of_few_rows_is_refused_and_a_broken_one_named(folder, store) -> None:
+    write_video(film(folder, "left"), (picture("left", i) for i in range(5)), hz=60)
+    with pytest.raises(EpisodeError, match=r"pictures of .* of 24 rows.*import without that camera"):
+        import_droid(folder, store)
+    film(folder, "left").write_bytes(b"")
+    with pytest.raises(EpisodeError, match="not a readable film"):
+        import_droid(folder, store)
+    assert store.list() == []
+
+
+@pytest.mark.parametrize("text", ['{"frames": [1]}', "[1, 2, ", "null", "[[1], [2]]"])
+def test_unreadable_time_stamps_are_named_with_the_way_out(folder, store, text) -> None:
+    path = film(folder, "left").with_name(f"{SERIALS['left']}_timestamps.json")
+    path.write_text(text)
+    with pytest.raises(EpisodeError, match=rf"{path.name}' is no list of time stamps.*remove it"):
+        import_droid(folder, store)
+
+
+def test_time_stamps_of_another_clock_or_that_go_back_are_not_followed(folder, store) -> None:
+    path = film(folder, "left").with_name(f"{SERIALS['left']}_timestamps.json")
+    path.write_text(json.dumps(list(range(N))))
+    assert "time stamps of left are of another time" in taken(folder, store)[1]
+    path.write_text(json.dumps(list(range(N, 0, -1))))
+    assert "time stamps of left go back: picture i for row i" in taken(folder, store)[1]
+
+
+def test_columns_that_differ_by_a_row_are_cut_and_by_many_refused(folder, store) -> None:
+    edit(folder, lambda f: replace(f, Q, f[Q][:-1]))
+    episode, note = taken(folder, store)
+    assert episode.n_steps == 21
+    assert f"1 of {N} rows left out: '{Q}' ends there" in note
+    edit(folder, lambda f: replace(f, Q, f[Q][:12]))
+    with pytest.raises(EpisodeCorrupt, match=rf"'{Q}' has 12 rows, .* 24"):
+        import_droid(folder, store)
+
+
+def test_a_row_of_nan_is_left_out_by_name_and_no_chunk_runs_across_it(folder, store) -> None:
+    edit(folder, lambda f: f[Q].__setitem__(5, np.nan))
+    episode, note = taken(folder, store)
+    assert f"1 row left out: '{Q}' is not a number in row 5" in note
+    assert (episode.n_steps, [len(episode.steps_of(i)) for i in range(episode.n_chunks)]) == (21, [4, 8, 8, 1])
+    edit(folder, lambda f: f["action/joint_velocity"].__setitem__(slice(3, 9), np.nan))
+    with pytest.raises(EpisodeCorrupt, match="'action/joint_velocity' is not a number in row 3, 4"):
+        import_droid(folder, store)
+
+
+def test_a_calibration_of_nan_is_no_calibration_and_named(folder, store) -> None:
+    edit(folder, lambda f: f[f"observation/camera_extrinsics/{SERIALS['left']}_left"].__setitem__(slice(4, 7), np.nan))
+    episode, note = taken(folder, store)
+    assert episode.calibration("left", 4) is None
+    assert episode.calibration("left", 8) is not None
+    assert f"left has no calibration in 3 of {N} rows (camera_extrinsics/{SERIALS['left']}_left" in note
+    assert "first in row 4" in note
+
+
+def test_columns_that_older_versions_did_not_write_are_said_to_lack(folder, store) -> None:
+    edit(folder, lambda f: [f.__delitem__(f"observation/timestamp/{k}") for k in ("skip_action", "control")])
+    episode, note = taken(folder, store)
+    assert episode.n_steps == N
+    assert "no skip_action: every row taken" in note
+    assert "no control time stamps: rows counted at 15 Hz" in note
+    assert (np.diff(episode.arrays["steps/captured_ns"]) > 0).all()
+
+
+def test_without_joint_velocities_joint_positions_are_taken_and_without_both_it_is_refused(folder, store) -> None:
+    edit(folder, lambda f: f.__delitem__("action/joint_velocity"))
+    assert taken(folder, store)[0].meta.action_space.kind is ActionKind.JOINT_POSITION
+    edit(folder, lambda f: f.__delitem__("action/joint_position"))
+    with pytest.raises(EpisodeCorrupt, match="'/action/joint_velocity' is missing"):
+        import_droid(folder, store)
+
+
+def test_a_clock_set_back_does_not_turn_time_around(folder, store) -> None:
+    path = "observation/timestamp/control/step_start"
+    edit(folder, lambda f: f[path].__setitem__(slice(12, N), f[path][12:] - 3_600_000))
+    episode, note = taken(folder, store)
+    assert (np.diff(episode.arrays["steps/captured_ns"]) > 0).all()
+    assert "first at row 12" in note
+
+
+@pytest.mark.parametrize(
+    "value", ["False", "false", "0", "no", np.bytes_(b"False"), 0, np.bool_(False), np.array([False])]
+)
+def test_failure_is_read_in_every_spelling(folder, store, value) -> None:
+    edit(folder, lambda f: f.attrs.__setitem__("success", value))
+    assert taken(folder, store)[0].outcome is Outcome.FAILURE
+
+
+def test_a_label_that_lacks_is_taken_from_metadata_then_folder_then_buttons(whole, folder, store, tmp_path) -> None:
+    edit(folder, lambda f: f.attrs.__delitem__("success"))
+    assert taken(folder, store)[0].outcome is Outcome.SUCCESS
+    placed = shutil.copytree(folder, tmp_path / "failure" / "2023-04-20" / "t")
+    assert taken(placed, store)[0].outcome is Outcome.FAILURE
+    (placed / "metadata_x.json").write_text(json.dumps({"success": True, "current_task": "wipe"}))
+    edit(placed, lambda f: f.attrs.__delitem__("current_task"))
+    episode, _ = taken(placed, store)
+    assert (episode.outcome, episode.meta.instruction) == (Outcome.SUCCESS, "wipe")
+
+
+def test_a_label_that_nothing_states_is_asked_for(folder, store) -> None:
+    edit(folder, lambda f: (f.attrs.__delitem__("success"), f.__delitem__("observation/controller_info")))
+    with pytest.raises(EpisodeError, match="--outcome"):
+        import_droid(folder, store)
+    assert taken(folder, store, outcome=Outcome.FAILURE)[0].outcome is Outcome.FAILURE
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["把杯子放进抽屉 ☕️", np.bytes_("把杯子放进抽屉 ☕️".encode()), np.array(["把杯子放进抽屉 ☕️"], dtype=object)],
+)
+def test_an_instruction_is_read_as_text_or_bytes(folder, store, value) -> None:
+    edit(folder, lambda f: f.attrs.__setitem__("current_task", value))
+    assert taken(folder, store)[0].meta.instruction == "把杯子放进抽屉 ☕️"
+
+
+def test_an_instruction_can_be_given_and_its_lack_is_said(folder, store, capsys) -> None:
+    edit(folder, lambda f: f.attrs.__delitem__("current_task"))
+    with pytest.raises(SystemExit) as exit_:
+        main(["episodes", "import", str(folder), "--format", "droid", "--data", str(store.root)])
+    assert exit_.value.code == 0
+    assert "no instruction is stated: import again with --instruction TEXT" in capsys.readouterr().out
+    words = ["--format", "droid", "--data", str(store.root), "--instruction", "open it", "--outcome", "failure"]
+    with pytest.raises(SystemExit):
+        main(["episodes", "import", str(folder), *words])
+    last = store.open(store.find("last"))
+    assert (last.meta.instruction, last.outcome) == ("open it", Outcome.FAILURE)
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 3])
+def test_a_full_disk_leaves_nothing_of_an_import(folder, store, monkeypatch, fails_at) -> None:
+    real, calls = JournalFile.append, []
+
+    def append(journal: JournalFile, framed: bytes) -> None:
+        calls.append(1)
+        if len(calls) >= fails_at:
+            raise OSError(28, "No space left on device")
+        real(journal, framed)
+
+    monkeypatch.setattr(JournalFile, "append", append)
+    with pytest.raises(EpisodeError, match="No space"):
+        import_droid(folder, store)
+    assert (store.list(), store.list(binned=True), list(journal_dir(store.root).iterdir())) == ([], [], [])
+
+
+def test_a_parent_folder_says_what_lies_below_it(folder, store) -> None:
+    with pytest.raises(EpisodeError, match="1 lie below it"):
+        import_droid(folder.parent, store)

@@ -483,6 +483,8 @@ _ROWS = (
     _row("help.palette", "Command palette…", "Find an action by typing", "key:Ctrl+K key:Ctrl+Shift+P", "Help"),
     _row("help.first_run", "First steps", "Show the card of the first start again", "", "Help"),
     _row("settings.devices", "Keys and devices…", "Change keys and see devices live", "key:Ctrl+,", "Help"),
+    _row("help.notices", "Notices", "What the window has said, the newest first", "key:Ctrl+Shift+N", "Help"),
+    _row("help.diagnostics", "Save diagnostics…", "Log, settings and versions in one zip", "", "Help"),
     _row("help.about", "About", "Versions, licences and the safety text", "", "Help"),
     _row("app.quit", "Quit", "Hold, finish writing and close the window", "key:Ctrl+Q", "Help"),
 )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from app.black_box import BlackBox
 from app.crash import CrashGuard
 from app.ending import Ending
 from app.facts import Facts
@@ -77,6 +78,9 @@ def run(
     """
     started = time.monotonic()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        # What the black box records is not for the terminal.
+        handler.setLevel(logging.WARNING)
     if not has_display():
         return _run_without_display()
     settings = SettingsFile(is_safe=safe_mode)
@@ -84,7 +88,9 @@ def run(
         settings.reset()
     if practice:
         settings.values.practice = True
-    guard, ending = CrashGuard(), Ending()
+    guard, ending, box = CrashGuard(), Ending(), BlackBox()
+    if problem := box.start():
+        settings.warnings.append(problem)
     guard.install()
     ending.listen()
     pin_platform()
@@ -126,6 +132,7 @@ def run(
             vlm_model=vlm_model or os.environ.get("FRS_VLM_MODEL", ""),
         )
         ending.keep(session)
+        session.subscribe(box.on_snapshot)
         status = run_window(
             session,
             facts,
@@ -144,6 +151,7 @@ def run(
         status = 1
     finally:
         ending.finish()
+        box.close()
         guard.remove()
     return ending.leave(status)
 

@@ -8,10 +8,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import theme
 from app.actions import ACTIONS, MENUS, cap_of, key_cap, tooltip_of
+from app.black_box import said, save_diagnostics
 from app.drive_actions import DriveActions
 from app.facts import Facts
 from app.geometry import GeometryFile
@@ -23,11 +25,12 @@ from app.views.cards import Cards
 from app.views.drive import DrivePage
 from app.views.fan_overlay import FanStyle
 from app.views.layout_tabs import LAYOUTS, LayoutTabs
+from app.views.notices import Notices, ask_diagnostics
 from app.views.page import LayoutPage
 from app.views.recovery import RecoveryStrip
 from app.views.state_bar import StateBar, state_word
 from app.views.toasts import Banner, Toasts
-from app.workers import SessionBridge, later
+from app.workers import Job, SessionBridge, later
 from frs_core.devices.base import InputDevice, Stage
 from frs_core.devices.intent import Intent
 from frs_core.events import LEARNED, UNSTEERED, Candidate, EpisodeStatus, HoldReason, Pacing, Phase, Pick, Snapshot
@@ -94,6 +97,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._pulse.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
         self._pulse.timeout.connect(self._show_time)
         self._taken_at = 0.0
+        self._saving_diagnostics: Job | None = None
         self._saver = QtCore.QTimer(self)
         self._saver.timeout.connect(self._save_if_changed)
         self._build()
@@ -129,7 +133,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.recovery = RecoveryStrip(self.say)
         column.addWidget(self.recovery)
         column.addWidget(self.pages, 1)
-        self.toasts = Toasts(body)
+        self.toasts, self.notices = Toasts(body), Notices()
         self.cards = Cards(
             body, self.run, self.inputs, save_map=self._save_map, on_first_run_read=self._on_first_run_read
         )
@@ -219,6 +223,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
             "help.palette": lambda: self.toggle_card("palette"),
             "help.first_run": lambda: self.toggle_card("first"),
             "settings.devices": lambda: self.toggle_card("devices"),
+            "help.notices": lambda: self.notices.show(self),
+            "help.diagnostics": lambda: ask_diagnostics(self, self._save_diagnostics),
             "help.about": self._about,
             "app.quit": self.close,
         }
@@ -251,6 +257,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def say(self, text: str, tone: str = "info", action: tuple[str, Callable[[], None]] | None = None) -> None:
         """Show a toast."""
+        self._remember(text, tone)
         self.toasts.say(text, tone=tone, action=action)
 
     def ask(self, text: str, on_yes: Callable[[], None]) -> None:
@@ -264,7 +271,12 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def report(self, text: str) -> None:
         """Show an error in the banner."""
+        self._remember(text, "bad")
         self.banner.show_error(text)
+
+    def _remember(self, text: str, tone: str) -> None:
+        self.notices.add(text, tone)
+        said(text, tone)
 
     def _on_intent(self, intent: Intent) -> None:
         if self._closes_overlay(intent):
@@ -414,14 +426,13 @@ class CockpitWindow(QtWidgets.QMainWindow):
             f"{state_word(snapshot).capitalize()} – {self.facts.policy} on {self.facts.world} – FRS cockpit"
         )
         if snapshot.phase is Phase.FAULT:
-            self.banner.show_error(
-                snapshot.detail or "The robot or the policy is gone.",
-                mend=("Reconnect", lambda: self.run("world.reconnect")),
-            )
+            text = snapshot.detail or "The robot or the policy is gone."
+            self._remember(text, "bad")
+            self.banner.show_error(text, mend=("Reconnect", lambda: self.run("world.reconnect")))
         elif snapshot.hold_reason in _TROUBLE and snapshot.phase is Phase.HOLD:
-            self.banner.show_error(
-                f"{snapshot.hold_reason.value}. {snapshot.detail}", mend=("Resume", lambda: self.run("drive.resume"))
-            )
+            text = f"{snapshot.hold_reason.value}. {snapshot.detail}"
+            self._remember(text, "bad")
+            self.banner.show_error(text, mend=("Resume", lambda: self.run("drive.resume")))
         elif self.banner.isVisible() and snapshot.phase in (Phase.CHOOSE, Phase.MOVING):
             self.banner.hide()
 
@@ -553,6 +564,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             for step in (
                 self.toasts.clear,
                 self.recovery.shut,
+                self._end_saving_diagnostics,
                 *(page.shut for page in self._late.values()),
                 self.inputs.stop,
                 self.bridge.stop,
@@ -571,6 +583,20 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _save_geometry(self) -> None:
         self.geometry_file.save((self.drive, *self._late.values()))
+
+    def _save_diagnostics(self, target: Path, with_pictures: bool) -> None:
+        seen = self.snapshot.observation if self.snapshot is not None else None
+        frames = dict(seen.frames) if seen is not None and with_pictures else None
+        settings = self.settings.path
+        job = Job(lambda _tell: save_diagnostics(target, settings=settings, frames=frames), parent=self)
+        job.finished.connect(lambda path: self.say(f"Diagnostics are in {path}", "good"))
+        job.failed.connect(lambda error: self.report(str(error)))
+        self._saving_diagnostics = job.start()
+
+    def _end_saving_diagnostics(self) -> None:
+        if self._saving_diagnostics is not None:
+            with contextlib.suppress(RuntimeError):  # It has deleted itself after its report.
+                self._saving_diagnostics.close(5.0)
 
     def _about(self) -> None:
         from app.views.about import about_text

@@ -28,6 +28,7 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep every test away from the operator's settings."""
     folder = tmp_path / "config"
     monkeypatch.setenv("FRS_CONFIG_DIR", str(folder))
+    monkeypatch.setenv("FRS_LOG_DIR", str(tmp_path / "log"))
     return folder
 
 

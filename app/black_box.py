@@ -1,0 +1,239 @@
+"""The black box: a bounded log of everything that happened, and one zip of it for whoever is asked for help.
+
+Problem: "it held this morning" cannot be looked into when nobody wrote down what the window said. Idea: what a session publishes is
+compared with what it published before, and each change of phase, episode, pick, driver or counter becomes a line, with the latencies of
+that moment; what the window says goes to the same log, and crashes of the interpreter to a file beside it. Lines are queued and
+written by a thread of their own, into files that rotate.
+
+Example: 2026-11-20 09:31:02,114 app.record INFO hold: Hold pressed. episode 3, chunk 7, encode 6 ms, steer 25 ms, loop 15.0 Hz
+
+Any thread; without Qt, so that it begins before the window.
+"""
+
+import faulthandler
+import json
+import logging
+import logging.handlers
+import math
+import os
+import platform
+import queue
+import sys
+import time
+import zipfile
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+import platformdirs
+
+from frs_core.errors import ConfigError
+from frs_core.events import EpisodeStatus, Phase, Snapshot
+
+LOG, FAULTS = "cockpit.log", "faults.log"
+LOG_BYTES, LOG_FILES = 2_000_000, 5
+"""Size of one log and how many there are: 10 MB, some weeks of driving."""
+FAULTS_BYTES = 500_000
+_PACKAGES = ("frs-cockpit", "numpy", "torch", "mujoco", "zarr", "PyQt6", "pyqtgraph", "pygame", "pyspacemouse")
+_record = logging.getLogger("app.record")
+
+
+def log_dir() -> Path:
+    """Return the folder of the logs; FRS_LOG_DIR overrides the platform's own."""
+    return Path(os.environ.get("FRS_LOG_DIR") or platformdirs.user_log_dir("frs-cockpit"))
+
+
+class BlackBox:
+    """Writes the log from `start` to `close`. A folder that cannot be written to costs the log, never the start."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Begin nothing yet.
+
+        Args:
+            folder: of the logs; None = `log_dir()`.
+        """
+        self.folder = folder or log_dir()
+        self._lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+        self._handler: logging.handlers.QueueHandler | None = None
+        self._listener: logging.handlers.QueueListener | None = None
+        self._faults: Any = None
+        self._former: Snapshot | None = None
+
+    def start(self) -> str | None:
+        """Open the files and take over logging; return a sentence when that cannot be done, else None."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = logging.handlers.RotatingFileHandler(
+                self.folder / LOG, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8"
+            )
+            self._faults = _fresh(self.folder / FAULTS)
+        except OSError as error:
+            return f"No log is written: {self.folder} cannot be used ({error.strerror}). Set FRS_LOG_DIR to a folder."
+        file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+        self._handler = logging.handlers.QueueHandler(self._lines)
+        self._listener = logging.handlers.QueueListener(self._lines, file)
+        self._listener.start()
+        logging.getLogger().addHandler(self._handler)
+        _record.setLevel(logging.INFO)
+        faulthandler.enable(self._faults, all_threads=True)
+        _record.info("the cockpit starts: %s", " ".join(sys.argv[1:]) or "no options")
+        return None
+
+    def close(self) -> None:
+        """Write what is queued and give logging back; safe to call twice."""
+        if self._handler is None or self._listener is None:
+            return
+        _record.info("the cockpit ends")
+        logging.getLogger().removeHandler(self._handler)
+        self._listener.stop()
+        for handler in self._listener.handlers:
+            handler.close()
+        self._handler = self._listener = None
+        faulthandler.disable()
+        self._faults.close()
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Note what differs from the last snapshot; on the session's thread."""
+        former, self._former = self._former, snapshot
+        for line in changes(former, snapshot):
+            _record.info("%s", line)
+
+
+def said(text: str, tone: str) -> None:
+    """Note what a window told its operator."""
+    _record.info("told (%s): %s", tone, text)
+
+
+def changes(former: Snapshot | None, now: Snapshot) -> list[str]:
+    """Return a line for everything between two snapshots that somebody might ask about later."""
+    lines = []
+    if former is None or (former.phase, former.hold_reason, former.detail) != (now.phase, now.hold_reason, now.detail):
+        lines.append(f"{_phase(now)}. {_moment(now)}")
+    was = former.episode if former else EpisodeStatus()
+    if was.number != now.episode.number and now.episode.number:
+        kind = "practice" if now.episode.is_practice else "recorded" if now.episode.is_recording else "not recorded"
+        lines.append(f"episode {now.episode.number} begins: task {now.episode.task}, scene {now.episode.seed}, {kind}")
+    if was.number and was.number != now.episode.number:
+        lines.append(f"episode {was.number} has ended: {was.chunks} chunks, {was.steps} steps, {was.name or 'no name'}")
+    if now.picked is not None and (former is None or former.picked != now.picked or former.phase is not Phase.MOVING):
+        lines.append(f"pick {now.picked}, driver {now.driver.value}, {now.pacing.value}. {_moment(now)}")
+    if former is not None:
+        pairs = (
+            ("driver", former.driver.value, now.driver.value),
+            ("pacing", former.pacing.value, now.pacing.value),
+            ("plan", former.plan.with_seed(0), now.plan.with_seed(0)),
+            ("noise policy", former.noise_policy, now.noise_policy),
+        )
+        lines += [f"{name}: {before} -> {after}" for name, before, after in pairs if before != after]
+        for name in ("corrections", "refused", "late_answers"):
+            count = now.counters.get(name, 0) - former.counters.get(name, 0)
+            lines += [f"{name}: {count} more"] if count > 0 else []
+    if now.notice is not None and (former is None or former.notice != now.notice):
+        lines.append(f"notice: {now.notice[1]}")
+    return lines
+
+
+def _phase(s: Snapshot) -> str:
+    words = [s.hold_reason.value] if s.hold_reason is not None else []
+    return ": ".join([s.phase.value, *words]) + (f" ({s.detail})" if s.detail else "")
+
+
+def _moment(s: Snapshot) -> str:
+    times = s.latency
+    figures = (
+        ("encode", times.encode_ms, "ms"),
+        ("steer", times.steer_ms, "ms"),
+        ("pick", times.pick_ms, "ms"),
+        ("loop", times.loop_hz, "Hz"),
+        ("jitter", times.jitter_ms, "ms"),
+    )
+    known = [f"{name} {value:.1f} {unit}" for name, value, unit in figures if math.isfinite(value)]
+    where = [f"episode {s.episode.number}", f"chunk {s.episode.chunks}"] if s.episode.number else []
+    return ", ".join([*where, *known])
+
+
+class Picture(Protocol):
+    """What can be put into the zip as a picture."""
+
+    image: Any
+
+
+def save_diagnostics(
+    target: Path,
+    *,
+    folder: Path | None = None,
+    settings: Path | None = None,
+    frames: Mapping[str, Picture] | None = None,
+) -> Path:
+    """Write logs, versions, settings and the doctor's findings into one zip, and return its path. Takes a second or two.
+
+    Args:
+        target: the zip; an existing file is not replaced.
+        folder: of the logs; None = `log_dir()`.
+        settings: the operator's settings file.
+        frames: camera name -> last frame; None = no pictures.
+    Raises:
+        ConfigError: it cannot be written, or is there already.
+    """
+    try:
+        with zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED) as out:
+            for file in sorted((folder or log_dir()).glob("*.log*")):
+                out.write(file, file.name)
+            if settings is not None and settings.is_file():
+                out.write(settings, "settings.json")
+            out.writestr("machine.json", json.dumps(machine(), indent=1))
+            out.writestr("doctor.json", json.dumps(_findings(), indent=1))
+            for name, frame in (frames or {}).items():
+                out.writestr(f"{name}.png", _png(frame.image))
+    except FileExistsError as error:
+        raise ConfigError(f"{target} is there already and is not replaced. Choose another name.") from error
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise ConfigError(f"{target} cannot be written ({error.strerror}). Choose a folder with room.") from error
+    return target
+
+
+def machine() -> dict[str, object]:
+    """Return versions and size of this machine; nothing about whose it is."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "packages": versions,
+    }
+
+
+def _findings() -> list[dict[str, str]]:
+    from frs_core.doctor import check_devices, check_disk, check_gpu, check_packages, check_python, check_weights
+    from frs_core.paths import data
+
+    found = [
+        *check_python(),
+        *check_packages(),
+        *check_gpu(),
+        *check_weights(None),
+        *check_disk(data()),
+        *check_devices(),
+    ]
+    return [{"level": f.level.value, "subject": f.subject, "text": f.text} for f in found]
+
+
+def _png(image: Any) -> bytes:
+    import cv2
+
+    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+
+def _fresh(path: Path) -> Any:
+    """Open a file to append to; one that has grown too large is begun anew."""
+    is_large = path.exists() and path.stat().st_size > FAULTS_BYTES
+    return path.open("w" if is_large else "a", encoding="utf-8")

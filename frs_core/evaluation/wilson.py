@@ -33,6 +33,23 @@ def wilson(successes: int, trials: int, *, z: float = Z95) -> tuple[float, float
     return max(0.0, low), min(1.0, high)
 
 
+def difference(before: tuple[int, int], after: tuple[int, int], *, z: float = Z95) -> tuple[float, float]:
+    """Return the (low, high) of after minus before that the data allow, -1..1; an interval around 0 is no difference seen.
+
+    Args:
+        before: (successes, trials).
+        after: the same of the other; independent of the first.
+        z: normal quantile; 1.96 for 95 %.
+    Source: Newcombe 1998, hybrid score interval (method 10) from two Wilson intervals.
+    """
+    if not (before[1] and after[1]):
+        return -1.0, 1.0
+    (low1, high1), (low2, high2) = wilson(*before, z=z), wilson(*after, z=z)
+    share1, share2 = before[0] / before[1], after[0] / after[1]
+    gain = share2 - share1
+    return gain - math.hypot(share2 - low2, high1 - share1), gain + math.hypot(high2 - share2, share1 - low1)
+
+
 def format_rate(successes: int, trials: int) -> str:
     """Return e.g. '86 % (73–93, n = 50)'."""
     if trials == 0:

@@ -71,6 +71,19 @@ def test_the_card_says_better_in_words(qtbot: Any) -> None:
     card.show_success((2, 10), (9, 10))
     assert card.text("success", 1).startswith("20 % (")
     assert "n = 10" in card.text("success", 2)
+    assert card.text("success", 2).endswith("▲ better")
+    card.show_success((9, 10), (2, 10))
+    assert card.text("success", 2).endswith("▼ worse")
+
+
+@pytest.mark.parametrize(("before", "after"), [((5, 10), (5, 10)), ((5, 10), (7, 10)), ((7, 10), (6, 10))])
+def test_a_difference_within_chance_is_called_none(qtbot: Any, before: tuple[int, int], after: tuple[int, int]) -> None:
+    card = BeforeAfter()
+    qtbot.addWidget(card)
+    card.show_success(before, after)
+    assert card.text("success", 2).endswith("no difference seen")
+    card.show_success((0, 0), (1, 3))
+    assert card.text("success", 2).endswith("n = 3)")
 
 
 def story(fingerprint: str = FINGERPRINT) -> Story:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frs_core.evaluation.wilson import format_rate, wilson
+from frs_core.evaluation.wilson import difference, format_rate, wilson
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,11 @@ def test_more_successes_than_trials_are_refused() -> None:
 def test_a_rate_reads_like_a_sentence() -> None:
     assert format_rate(43, 50) == "86 % (74–93, n = 50)"
     assert format_rate(0, 0) == "–"
+
+
+def test_the_difference_of_two_rates_is_newcombes() -> None:
+    # Newcombe 1998, table II, example (a): 56 of 70 and 48 of 80.
+    assert difference((48, 80), (56, 70)) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+    low, high = difference((5, 10), (5, 10))
+    assert low == pytest.approx(-high)
+    assert difference((0, 0), (3, 3)) == (-1.0, 1.0)

@@ -4,7 +4,7 @@ import math
 
 from app.qt import Qt, QtWidgets
 from app.views.widgets import label, set_tone
-from frs_core.evaluation.wilson import format_rate
+from frs_core.evaluation.wilson import difference, format_rate
 from frs_core.learning import Card, TrainResult
 
 ROWS = (
@@ -68,8 +68,16 @@ class BeforeAfter(QtWidgets.QFrame):
 
     def show_success(self, before: tuple[int, int], after: tuple[int, int]) -> None:
         """Show (successes, trials) of both."""
-        is_better = after[1] > 0 and before[1] > 0 and after[0] / after[1] > before[0] / before[1]
-        self._set("success", format_rate(*before), format_rate(*after), is_better if after[1] else None)
+        self._set("success", format_rate(*before), format_rate(*after), None)
+        if not (before[1] and after[1]):
+            return
+        low, high = difference(before, after)
+        words, tone = (
+            ("▲ better", "good") if low > 0 else ("▼ worse", "warn") if high < 0 else ("no difference seen", "")
+        )
+        cell = self._cells["success", 2]
+        cell.setText(f"{format_rate(*after)}  {words}")
+        set_tone(cell, tone)
 
     def text(self, key: str, column: int) -> str:
         """What a cell says."""

@@ -231,14 +231,14 @@ class UndoChunk(Act):
 
 @dataclass(frozen=True, slots=True)
 class SetDriver(Act):
-    """Choose who picks; no motion under a driver but the person follows without a mandate, so a hold need not undo it."""
+    """Choose who picks. Motion follows only under a mandate of the present epoch, so this may outlive a hold."""
 
     driver: Driver
 
 
 @dataclass(frozen=True, slots=True)
 class SetPacing(Act):
-    """Choose gated or continuous; a hold need not undo it either."""
+    """Choose gated or continuous; may outlive a hold as well."""
 
     pacing: Pacing
 

@@ -6,10 +6,11 @@ row of the action table has one. GUI thread.
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from app.facts import WHY_NOT, Facts
 from app.pilot import STAY, Pilot
+from app.scenes import Scenes
 from app.settings import SettingsFile
 from app.views.about import SAFETY
 from app.views.drive import DrivePage
@@ -64,6 +65,7 @@ class DriveActions:
         self._send, self._pilot, self._page = send, pilot, page
         self._settings, self._facts, self._say, self._ask = settings, facts, say, ask
         self._default_plan: SteeringPlan | None = None
+        self.scenes = Scenes()
         self.handlers: dict[str, Callable[[], None]] = {
             **{a: self._picks(a) for a in ("pick.unsteered", "pick.learned", "pick.suggestion", *STAY)},
             **{f"steer.{d}": self._picks(f"steer.{d}") for d in ("forward", "back", "left", "right", "up", "down")},
@@ -133,8 +135,20 @@ class DriveActions:
 
     def _start(self) -> None:
         bar = self._page.episode
-        self._send(StartEpisode(task=bar.chosen_task, seed=bar.seed.value(), practice=bar.practice.isChecked()))
-        bar.seed.setValue(bar.seed.value() + 1)
+        task, scene = bar.chosen_task, bar.next_scene
+        self._send(StartEpisode(task=task, seed=scene, practice=bar.practice.isChecked()))
+        self.scenes.started(task, scene)
+        bar.next_scene = self.scenes.of(task)
+
+    def go_on_from(self, recorded: Mapping[str, int]) -> None:
+        """Let scenes go on from what is recorded.
+
+        Args:
+            recorded: task -> the number after its highest scene.
+        """
+        self.scenes.learn(recorded)
+        bar = self._page.episode
+        bar.next_scene = max(bar.next_scene, self.scenes.of(bar.chosen_task))
 
     def end(self, outcome: Outcome) -> None:
         """Label the open episode."""
@@ -224,4 +238,6 @@ class DriveActions:
         self._settings.values.practice = is_on
 
     def _remember_task(self) -> None:
-        self._settings.values.last_task = self._page.episode.chosen_task or ""
+        bar = self._page.episode
+        self._settings.values.last_task = bar.chosen_task or ""
+        bar.next_scene = self.scenes.of(bar.chosen_task)

@@ -98,7 +98,7 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
         "devices": [name for device in window.inputs.devices for name in device.names],
         "next": {
             "task": bar.chosen_task,
-            "scene": bar.seed.value(),
+            "scene": bar.next_scene,
             "practice": bar.practice.isChecked(),
             "amount": window.settings.values.amount,
             "frame": window.settings.values.frame,

@@ -20,6 +20,7 @@ from app.geometry import GeometryFile
 from app.inputs import Inputs
 from app.pilot import STAY, Pilot
 from app.qt import QtCore, QtGui, QtWidgets, Signal
+from app.scenes import recorded_scenes
 from app.settings import SettingsFile
 from app.views.cards import Cards
 from app.views.drive import DrivePage
@@ -98,6 +99,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._pulse.timeout.connect(self._show_time)
         self._taken_at = 0.0
         self._saving_diagnostics: Job | None = None
+        self._reading_scenes: Job | None = None
         self._saver = QtCore.QTimer(self)
         self._saver.timeout.connect(self._save_if_changed)
         self._build()
@@ -409,8 +411,19 @@ class CockpitWindow(QtWidgets.QMainWindow):
         port = self.bridge.port
         if self.facts.learn(getattr(port, "world_spec", None), getattr(port, "policy_spec", None)):
             self.drive.episode.set_tasks(self.facts.tasks, chosen=self.settings.values.last_task)
+            self._look_for_scenes()
             if "train" in self._late:
                 self.train.use_facts()
+
+    def _look_for_scenes(self) -> None:
+        """Learn in the background which scenes were recorded; the world's own name is known by now."""
+        root, spec = self.facts.root, getattr(self.bridge.port, "world_spec", None)
+        if root is None or spec is None or self._reading_scenes is not None:
+            return
+        job = self._reading_scenes = Job(lambda _tell: recorded_scenes(root, spec.name), parent=self)
+        job.finished.connect(self.drive_actions.go_on_from)
+        job.failed.connect(lambda error: _log.warning("recorded scenes: %s", error))
+        job.start()
 
     def _on_first_snapshot(self) -> None:
         values, bar = self.settings.values, self.drive.episode
@@ -564,7 +577,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             for step in (
                 self.toasts.clear,
                 self.recovery.shut,
-                self._end_saving_diagnostics,
+                self._end_jobs,
                 *(page.shut for page in self._late.values()),
                 self.inputs.stop,
                 self.bridge.stop,
@@ -593,10 +606,11 @@ class CockpitWindow(QtWidgets.QMainWindow):
         job.failed.connect(lambda error: self.report(str(error)))
         self._saving_diagnostics = job.start()
 
-    def _end_saving_diagnostics(self) -> None:
-        if self._saving_diagnostics is not None:
+    def _end_jobs(self) -> None:
+        for job in (self._saving_diagnostics, self._reading_scenes):
             with contextlib.suppress(RuntimeError):  # It has deleted itself after its report.
-                self._saving_diagnostics.close(5.0)
+                if job is not None:
+                    job.close(5.0)
 
     def _about(self) -> None:
         from app.views.about import about_text

@@ -35,7 +35,9 @@ class EpisodeBar(QtWidgets.QFrame):
         line = self.seed.lineEdit()
         if line is not None:
             line.returnPressed.connect(self.seed.clearFocus)
-        self.seed.setToolTip("Which scene the next episode starts with; counts up by itself")
+        self.seed.setToolTip("Which scene the next episode starts with; counts up by itself. While one runs, its scene")
+        self.seed.valueChanged.connect(self._on_scene)
+        self._next_scene, self._is_open = 0, False
         self.instruction = QtWidgets.QLineEdit()
         self.instruction.setPlaceholderText("instruction to the policy")
         self.instruction.setToolTip("What the policy is told; press Enter to use it")
@@ -101,6 +103,17 @@ class EpisodeBar(QtWidgets.QFrame):
         """The task of the next episode, as the world names it."""
         return self.task.currentData()
 
+    @property
+    def next_scene(self) -> int:
+        """The scene of the next episode."""
+        return self._next_scene
+
+    @next_scene.setter
+    def next_scene(self, scene: int) -> None:
+        self._next_scene = scene
+        if not self._is_open:
+            self.seed.setValue(scene)
+
     def choose_task(self) -> None:
         """Open the list of tasks; letters find one, Enter takes it."""
         if self.task.isEnabled():
@@ -129,8 +142,21 @@ class EpisodeBar(QtWidgets.QFrame):
         self._boxes["task"].setVisible(is_simulated or self.task.count() > 0)
         self.hold.setEnabled(snapshot.phase is not Phase.HOLD)
         self.seed.setEnabled(not is_open)
+        self._show_scene(episode.seed, is_open=is_open)
         if not self.instruction.hasFocus():
             self.instruction.setText(episode.instruction)
+
+    def _show_scene(self, running: int, *, is_open: bool) -> None:
+        """Show the scene that runs, and the next one once it is over."""
+        was_open, self._is_open = self._is_open, is_open
+        if is_open:
+            self.seed.setValue(running)
+        elif was_open:
+            self.seed.setValue(self._next_scene)
+
+    def _on_scene(self, scene: int) -> None:
+        if not self._is_open:
+            self._next_scene = scene
 
     def _stress_success(self, is_seen: bool) -> None:
         role = "primary" if is_seen else "good"

@@ -9,7 +9,7 @@ run: install
 	@$(BIN)/frs $(ARGS)
 
 test: install
-	@QT_QPA_PLATFORM=offscreen scripts/with-display $(BIN)/python -m pytest $(ARGS)
+	@scripts/check $(BIN)/python $(ARGS)
 
 install: system $(VENV)/.installed
 
@@ -26,7 +26,7 @@ lint: install
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
 types: install
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: install
 	@$(BIN)/python -m benchmarks

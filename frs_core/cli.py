@@ -15,6 +15,7 @@ from pathlib import Path
 
 from frs_core.errors import ConfigError, FrsError, unknown_name
 from frs_core.foreign import read_toml, visible
+from frs_core.version import product_version
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "cockpit": ("app.main:run", "Open the cockpit (also: frs without a command)"),
@@ -68,6 +69,9 @@ def main(arguments: list[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in ("-h", "--help", "help"):
         print(_help())
+        raise SystemExit(0)
+    if words and words[0] == "--version":
+        print(product_version())
         raise SystemExit(0)
     try:
         name, rest = _split(words)

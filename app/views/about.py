@@ -1,9 +1,8 @@
 """The text of the About box."""
 
-from importlib import metadata
-
 from app.facts import Facts
 from app.qt import QtCore
+from frs_core.version import product_version
 
 SAFETY = (
     "Hold is done in software. It keeps the arm where it is; it does not cut motor power. "
@@ -13,12 +12,8 @@ SAFETY = (
 
 def about_text(facts: Facts) -> str:
     """Return versions, licences and the safety text."""
-    try:
-        version = metadata.version("frs-cockpit")
-    except metadata.PackageNotFoundError:
-        version = "from a checkout"
     return (
-        f"<h3>FRS cockpit {version}</h3>"
+        f"<h3>FRS cockpit {product_version()}</h3>"
         f"<p>World {facts.world}, policy {facts.policy}<br>Qt {QtCore.qVersion()}, PyQt {QtCore.PYQT_VERSION_STR}</p>"
         f"<p><b>{SAFETY}</b></p>"
         "<p>Source under Apache-2.0. A bundle shipped with PyQt6 is conveyed under GPLv3. "

@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from frs_core.episodes.layout import (
 )
 from frs_core.episodes.zarr_writer import GroupWriter, offsets
 from frs_core.events import CandidateKind, Outcome
+from frs_core.version import product_version
 
 Record = dict[str, Any]
 STATE_NUMBERS = ("captured_ns", "step", "q", "dq", "gripper", "gripper_command", "T_base_tcp", "success")
@@ -124,14 +124,10 @@ def _attributes(meta: Record, chunks: list[Record], undone: set[int]) -> Record:
     standing = [c for c in chunks if c["index"] not in undone]
     drivers = [c["driver"] for c in standing]
     kinds = [c["offers"]["kinds"][c["picked"]] for c in standing]
-    try:
-        app_version = version("frs-cockpit")
-    except PackageNotFoundError:
-        app_version = "unknown"
     return {
         "schema_version": SCHEMA_VERSION,
         "complete": True,
-        "app_version": app_version,
+        "app_version": product_version(),
         **meta,
         "n_steps": sum(len(c["steps"]) for c in chunks),
         "n_chunks": len(chunks),

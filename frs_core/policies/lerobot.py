@@ -278,8 +278,11 @@ def load(
         PolicyError: the self-test failed.
     """
     try:
-        from lerobot.configs import PreTrainedConfig
-        from lerobot.policies.factory import get_policy_class, make_pre_post_processors
+        from lerobot.configs import PreTrainedConfig  # pyright: ignore[reportMissingImports]  optional
+        from lerobot.policies.factory import (  # pyright: ignore[reportMissingImports]
+            get_policy_class,
+            make_pre_post_processors,
+        )
     except ImportError as error:
         raise ConfigError(
             f"The policy 'lerobot' needs LeRobot ({error}). With Python >= 3.12: pip install 'frs-cockpit[lerobot]'. "

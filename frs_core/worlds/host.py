@@ -306,11 +306,16 @@ def unpack_spec(packed: Mapping[str, Any]) -> WorldSpec:
         cameras=tuple(packed["cameras"]),
         control_hz=packed["control_hz"],
         tasks=tuple(packed["tasks"]),
-        limits=Limits(**{n: np.array(v) if isinstance(v, list) else v for n, v in packed["limits"].items()}),
+        limits=_unpack_limits(packed["limits"]),
         options=packed["options"],
         is_simulated=packed["is_simulated"],
         action_kinds=tuple(ActionKind(k) for k in packed["action_kinds"]),
     )
+
+
+def _unpack_limits(packed: Mapping[str, Any]) -> Limits:
+    numbers: dict[str, Any] = {n: np.array(v) if isinstance(v, list) else v for n, v in packed.items()}
+    return Limits(**numbers)
 
 
 def _plain(value: object) -> object:

@@ -8,6 +8,7 @@ compiler) the plain functions do the same arithmetic.
 Example: `Fused.plain().geglu(x)` and `Fused.compiled().geglu(x)` are equal to rounding. Runs on the inference worker.
 """
 
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ class Fused:
     @classmethod
     def compiled(cls) -> "Fused":
         """Return the functions compiled for any number of rows; compiling happens at the first call of each."""
-        return cls(*(torch.compile(f, dynamic=True) for f in (modulate, add_and_modulate, turn, geglu)))
+        compiled = functools.partial(torch.compile, dynamic=True)
+        return cls(compiled(modulate), compiled(add_and_modulate), compiled(turn), compiled(geglu))
 
     @classmethod
     def for_device(cls, device: torch.device, dtype: torch.dtype) -> "Fused":

@@ -79,7 +79,7 @@ def _replaced(owner: Any, **attributes: Any) -> Iterator[None]:
 
 
 def _fan(policy: Any, batch: dict[str, Any], n: int, horizon: int) -> Callable[[], object]:
-    from transformers import DynamicCache
+    from transformers import DynamicCache  # pyright: ignore[reportMissingImports]  optional
 
     model = policy.model
 
@@ -108,9 +108,9 @@ def _fan(policy: Any, batch: dict[str, Any], n: int, horizon: int) -> Callable[[
 def _build(
     device: torch.device, dtype: torch.dtype, size: ModelSize, *, horizon: int, cameras: int, words: int
 ) -> tuple[Any, dict[str, Any]]:
-    from lerobot.configs import FeatureType, PolicyFeature
-    from lerobot.policies.pi05 import modeling_pi05 as module
-    from lerobot.policies.pi05.configuration_pi05 import PI05Config
+    from lerobot.configs import FeatureType, PolicyFeature  # pyright: ignore[reportMissingImports]  optional
+    from lerobot.policies.pi05 import modeling_pi05 as module  # pyright: ignore[reportMissingImports]  optional
+    from lerobot.policies.pi05.configuration_pi05 import PI05Config  # pyright: ignore[reportMissingImports]  optional
 
     names = [f"observation.images.camera_{i}" for i in range(cameras)]
     picture = PolicyFeature(type=FeatureType.VISUAL, shape=(3, size.vision.image, size.vision.image))

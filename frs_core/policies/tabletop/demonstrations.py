@@ -76,7 +76,7 @@ def _make_shard(sim: TabletopSim, cameras: "Cameras", path: Path, index: int) ->
         episode = _play(sim, cameras, task, seed)
         if episode is not None:
             for sample in episode:
-                sample["episode"] = np.int32(index * EPISODES_PER_SHARD + made)
+                sample["episode"] = np.array(index * EPISODES_PER_SHARD + made, dtype=np.int32)
             samples += episode
             made += 1
     stacked = {k: np.stack([s[k] for s in samples]) for k in samples[0]}
@@ -158,9 +158,9 @@ def _sample(sim: TabletopSim, cameras: "Cameras", name: str) -> dict[str, np.nda
         "proprio": observation.proprio,
         "uv": uv,
         "visible": visible,
-        "kind": np.int8(list(TaskKind).index(task.kind)),
-        "movable": np.int8(names.index(task.movable) if task.movable else -1),
-        "place": np.int8(names.index(task.place) if task.place else -1),
+        "kind": np.array(list(TaskKind).index(task.kind), dtype=np.int8),
+        "movable": np.array(names.index(task.movable) if task.movable else -1, dtype=np.int8),
+        "place": np.array(names.index(task.place) if task.place else -1, dtype=np.int8),
     }
 
 

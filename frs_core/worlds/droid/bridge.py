@@ -291,7 +291,7 @@ class Robot:
             raise BridgeError("bad_request", f"An action is 8 finite numbers, got {_shown(action)}.", "")
         action = np.array(action, dtype=float)
         at, q = self.ticks.get(based_on, (None, None)) if type(based_on) is int else (None, None)
-        if at is None:
+        if at is None or q is None:
             raise BridgeError(
                 "stale",
                 f"The step is based on state {_shown(based_on)}, which is unknown, too old, or was acted on already.",

@@ -13,7 +13,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 
@@ -43,11 +42,6 @@ class Settings:
     """Action id -> controls, only where they differ from the defaults."""
     last_task: str = ""
     practice: bool = False
-
-    def changed_from_default(self) -> dict[str, Any]:
-        """Return only what differs from the defaults."""
-        default = asdict(Settings())
-        return {k: v for k, v in asdict(self).items() if v != default[k]}
 
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {

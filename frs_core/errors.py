@@ -13,7 +13,6 @@ FrsError
 │   ├── WorldTimeout (TimeoutError)
 │   └── CameraStale (RuntimeError)
 ├── StaleAct (RuntimeError)           a motion was asked for before the last hold
-├── CalibrationMissing (LookupError)
 ├── DeviceError (RuntimeError)        an input device is missing or was unplugged
 ├── EpisodeError (RuntimeError)       the episode store
 │   ├── EpisodeCorrupt (ValueError)
@@ -80,10 +79,6 @@ class CameraStale(WorldError):
 
 class StaleAct(FrsError, RuntimeError):
     """A motion was asked for before the last hold, loss or reconnect, and is not carried out."""
-
-
-class CalibrationMissing(FrsError, LookupError):
-    """A camera has no calibration, so nothing can be projected into it."""
 
 
 class DeviceError(FrsError, RuntimeError):

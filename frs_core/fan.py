@@ -26,7 +26,7 @@ from frs_core.limits import Limits
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy
 from frs_core.safety import check_chunks
-from frs_core.steering import Method, Reference, Solver, Steered, SteeringPlan, gaussian
+from frs_core.steering import Method, Reference, Steered, SteeringPlan, gaussian
 from frs_core.verdicts import noise_percentiles, verdicts
 
 
@@ -196,8 +196,7 @@ def _rides_along(plan: SteeringPlan) -> bool:
     """Tell whether a row that commands nothing comes out as the unsteered candidate."""
     if plan.method is Method.FLOW_CONTROL:
         return True
-    is_full_depth = plan.depth in (None, plan.steps) or plan.solver is Solver.FIXED_POINT
-    return plan.method is Method.FRS and is_full_depth and plan.leave_uncommanded
+    return plan.method is Method.FRS and plan.is_full_depth and plan.leave_uncommanded
 
 
 def _learned_noise(
@@ -223,8 +222,7 @@ def _learned_noise(
 
 def _is_noise(plan: SteeringPlan, n: int) -> Bool[np.ndarray, " n+2"]:
     """Return which of (unsteered, n directed, learned) start at t = 0."""
-    is_start = plan.method is not Method.FRS or plan.depth in (None, plan.steps) or plan.solver is Solver.FIXED_POINT
-    return np.array([True, *[is_start] * n, True])
+    return np.array([True, *[plan.starts_at_noise] * n, True])
 
 
 def _commanded_rows(batch: Reference, count: int, n: int, width: int) -> Bool[np.ndarray, "B A"]:
@@ -232,26 +230,6 @@ def _commanded_rows(batch: Reference, count: int, n: int, width: int) -> Bool[np
     rows = np.ones((count, width), dtype=bool)
     rows[1 : n + 1] = batch.commanded.numpy()
     return rows
-
-
-def label_for(command: Command, fan: Fan) -> str | None:
-    """Return the label of the candidate that answers a command, or None if the fan has none.
-
-    A command that says nothing about the gripper finds the candidate of the same direction and amount whatever the fan's
-    gripper setting is.
-
-    Args:
-        command: what the operator asked.
-        fan: what was offered.
-    """
-    if command.label in fan:
-        return command.label
-    for candidate in fan.candidates:
-        offered = candidate.command
-        is_same = offered is not None and (offered.direction, offered.amount) == (command.direction, command.amount)
-        if is_same and command.gripper is Gripper.POLICY:
-            return candidate.label
-    return None
 
 
 def regenerates(

@@ -177,8 +177,9 @@ def _picks(episode: Any, policy: Any, noise_policy: str) -> dict[int, str]:
     import numpy as np
 
     from frs_core.events import CandidateKind
+    from frs_core.learning.agreement import nearest
     from frs_core.learning.registry import load_noise_policy
-    from frs_core.steering import dct_basis
+    from frs_core.learning.table import Offer
 
     learned = load_noise_policy(Path(noise_policy), policy.spec.fingerprint)
     size = policy.spec.flow.size
@@ -187,14 +188,12 @@ def _picks(episode: Any, policy: Any, noise_policy: str) -> dict[int, str]:
         observation = episode.observation(index)
         noise = learned.noise(policy.encode(observation), observation)[:, :size]
         offers = episode.offers(index)
-        keep = episode.plan(index).components or noise.shape[0]
-        basis = dct_basis(noise.shape[0])[:keep].numpy()
         usable = [
             i
             for i, kind in enumerate(offers.kinds)
             if kind is not CandidateKind.LEARNED and np.isfinite(offers.noises[i]).all()
         ]
         if usable:
-            distances = [float(np.linalg.norm(basis @ (offers.noises[i][:, :size] - noise))) for i in usable]
-            picks[index] = offers.labels[usable[int(np.argmin(distances))]]
+            offer = Offer(tuple(offers.labels[i] for i in usable), offers.noises[usable][:, :, :size])
+            picks[index] = nearest(offer, noise, components=episode.plan(index).components)
     return picks

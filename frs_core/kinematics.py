@@ -132,5 +132,21 @@ def joint_step(
         tool_offset: metres along flange z.
         damping: trades accuracy for small steps near singularities.
     """
-    J = jacobian(q, tool_offset=tool_offset)
-    return J.T @ np.linalg.solve(J @ J.T + damping**2 * np.eye(6), twist)
+    return damped_step(jacobian(q, tool_offset=tool_offset), twist, damping=damping)
+
+
+def damped_step(
+    J: Float[np.ndarray, "*b 6 7"], twist: Float[np.ndarray, "*b 6"], *, damping: float
+) -> Float[np.ndarray, "*b 7"]:
+    """Return the joint steps, rad, that best make small tool motions: damped least squares, the one inverse of this package.
+
+    Args:
+        J: Jacobians, linear over angular.
+        twist: desired tool motions, metres then rad, in the Jacobians' frame.
+        damping: trades accuracy for small steps near singularities.
+    """
+    Jt = np.swapaxes(J, -1, -2)
+    A = J @ Jt + damping**2 * np.eye(6)
+    if twist.ndim == 1:
+        return Jt @ np.linalg.solve(A, twist)
+    return (Jt @ np.linalg.solve(A, twist[..., None]))[..., 0]

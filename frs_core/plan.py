@@ -113,6 +113,18 @@ class SteeringPlan:
         values = {k: enums[k](v) if k in enums else v for k, v in data.items()}
         return cls(**values)  # pyright: ignore[reportArgumentType]
 
+    @property
+    def is_full_depth(self) -> bool:
+        """Whether reversal goes back to t = 0, so that what it finds is a noise."""
+        return self.depth in (None, self.steps) or self.solver is Solver.FIXED_POINT
+
+    @property
+    def starts_at_noise(self) -> bool:
+        """Whether a steered candidate of this plan is denoised from t = 0."""
+        if self.method is Method.FRS:
+            return self.is_full_depth
+        return self.method in (Method.SAMPLE_AND_RANK, Method.FLOW_CONTROL)
+
     def with_seed(self, seed: int) -> "SteeringPlan":
         """Return the same plan with another seed."""
         return replace(self, seed=seed)

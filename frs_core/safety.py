@@ -25,6 +25,8 @@ _HAIR = 1e-4
 """Metres outside the box that a joint step may end: joints follow a wall in small arcs."""
 _PARTS = 4
 """Of a joint step that would pass a wall. 8 gain little over 4."""
+_DAMPING = 0.01
+"""Of the least squares; trades accuracy for small steps near singularities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +73,6 @@ def check_chunks(
         hits = (points[..., 2] < floor) & (points[..., 2] < paths[:, :1, 2] - 1e-4)
     near = _near_joint_limit(chunks[:, :rows], space, observation=observation, limits=limits)
     return [_words(leaves[i], hits[i], near[i]) for i in range(len(chunks))]
-
-
-def check_chunk(
-    chunk: Float[np.ndarray, "H a"],
-    path: Float[np.ndarray, "H+1 3"],
-    space: ActionSpace,
-    *,
-    observation: Observation,
-    limits: Limits,
-    rows: int,
-) -> ChunkCheck:
-    """Return what one candidate would run into; see `check_chunks`."""
-    return check_chunks(chunk[None], path[None], space, observation=observation, limits=limits, rows=rows)[0]
 
 
 def limit_action(
@@ -183,7 +172,7 @@ def _along_the_wall(
             for _ in range(2):
                 J, T = kinematics.tool_jacobian(observation.q + dq, T_flange_tcp)
                 back = np.append(_into_box(T[:3, 3], start, inner) - T[:3, 3], np.zeros(3))
-                dq = dq + J.T @ np.linalg.solve(J @ J.T + 1e-4 * np.eye(6), back)
+                dq = dq + kinematics.damped_step(J, back, damping=_DAMPING)
         return dq
 
     asked, share, slid = float(np.abs(step).max()), 1.0, step
@@ -232,7 +221,7 @@ def _near_joint_limit(
     q = observation.q
     if space.kind is ActionKind.EE_DELTA:
         J = kinematics.jacobian(q)
-        pull = J.T @ np.linalg.inv(J @ J.T + 1e-4 * np.eye(6))
+        pull = J.T @ np.linalg.inv(J @ J.T + _DAMPING**2 * np.eye(6))
         path = q + np.cumsum(chunks[..., :6], axis=1) @ pull.T
     elif space.kind is ActionKind.JOINT_VELOCITY:
         path = q + JOINT_STEP * np.cumsum(chunks[..., :7], axis=1)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from frs_core import kinematics
 from frs_core.actions import JOINT_STEP
+from frs_core.rotations import small_turn
 
 LIMIT_MARGIN = 0.02
 """rad kept from the joint limits; a joint already past it may stay or come back."""
@@ -60,12 +61,12 @@ def follow_poses(
         for _ in range(passes):
             J, T = kinematics.tool_jacobian(goal, T_flange_tcp)
             shift = shortened(p[:, i] - T[:, :3, 3], longest_shift)
-            turn = shortened(_small_turn(T[:, :3, :3], R[:, i]), cap)
+            turn = shortened(small_turn(T[:, :3, :3], R[:, i]), cap)
             free = np.zeros(7) if posture is None else lean * (posture - goal)
             # What the posture would do to the tool is taken back by the same least squares.
-            twist = np.concatenate([shift, turn], axis=-1)[..., None] - J @ np.broadcast_to(free, goal.shape)[..., None]
-            Jt = np.swapaxes(J, -1, -2)
-            goal = goal + free + (Jt @ np.linalg.solve(J @ Jt + _DAMPING**2 * np.eye(6), twist))[..., 0]
+            drift = (J @ np.broadcast_to(free, goal.shape)[..., None])[..., 0]
+            twist = np.concatenate([shift, turn], axis=-1) - drift
+            goal = goal + free + kinematics.damped_step(J, twist, damping=_DAMPING)
         dq = goal - at
         dq = dq * np.minimum(1.0, JOINT_STEP / np.maximum(np.abs(dq).max(axis=-1, keepdims=True), 1e-9))
         rows[:, i] = at = np.clip(at + dq, low, high)
@@ -76,11 +77,3 @@ def shortened(vectors: Float[np.ndarray, "B 3"], longest: Float[np.ndarray, "#B 
     """Return vectors with lengths capped."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors * np.minimum(1.0, longest / np.maximum(length, 1e-12))
-
-
-def _small_turn(start: Float[np.ndarray, "B 3 3"], end: Float[np.ndarray, "B 3 3"]) -> Float[np.ndarray, "B 3"]:
-    """Return the turn from one orientation to another, base frame; its length is the angle's sine."""
-    turn = end @ np.swapaxes(start, -1, -2)
-    one = np.stack([turn[:, 2, 1], turn[:, 0, 2], turn[:, 1, 0]], -1)
-    other = np.stack([turn[:, 1, 2], turn[:, 2, 0], turn[:, 0, 1]], -1)
-    return 0.5 * (one - other)

@@ -44,10 +44,6 @@ class Watchdog:
         """Stop watching a source until it is fed again."""
         self._last.pop(source, None)
 
-    def is_armed(self, source: str) -> bool:
-        """Tell whether a source is watched."""
-        return source in self._last
-
     def overdue(self) -> tuple[str, float] | None:
         """Return the most overdue source and its silence in seconds, or None when all are in time."""
         now = self._clock()

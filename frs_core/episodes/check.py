@@ -19,7 +19,6 @@ import torch
 from jaxtyping import Float
 
 from frs_core import flow
-from frs_core.episodes.dataset import starts_at_noise
 from frs_core.episodes.reader import Episode
 from frs_core.errors import FingerprintMismatch
 from frs_core.events import CandidateKind
@@ -115,7 +114,7 @@ def _check_chunk(episode: Episode, policy: FlowPolicy, index: int, uses_features
         return ChunkCheck(index, math.nan, f"method '{plan.method.value}' executes without a noise")
     x = torch.from_numpy(noise.astype(np.float32))[None]
     context = _context(episode, policy, index, uses_features)
-    if kind is CandidateKind.STEERED and plan.method is Method.FRS and not starts_at_noise(plan):
+    if kind is CandidateKind.STEERED and plan.method is Method.FRS and not plan.starts_at_noise:
         with torch.inference_mode():
             grown = flow.denoise(lambda y, t: policy.velocity(context, y, t), x, steps=plan.steps, depth=plan.depth)
     else:

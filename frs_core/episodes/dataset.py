@@ -20,7 +20,7 @@ from frs_core.episodes.reader import Episode
 from frs_core.errors import FingerprintMismatch, TrainingError
 from frs_core.events import Outcome
 from frs_core.observation import CameraFrame, Observation
-from frs_core.plan import Method, Solver, SteeringPlan
+from frs_core.plan import SteeringPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +130,7 @@ def load_chunks(
         noise=noise,
         is_noise=np.array(
             [
-                bool(np.isfinite(x).all()) and (o.kinds[o.picked].value != "steered" or starts_at_noise(p))
+                bool(np.isfinite(x).all()) and (o.kinds[o.picked].value != "steered" or p.starts_at_noise)
                 for x, p, o in zip(noise, plans, picks, strict=True)
             ]
         ),
@@ -143,12 +143,6 @@ def load_chunks(
         is_correction=gather("chunks/is_correction"),
         plans=plans,
     )
-
-
-def starts_at_noise(plan: SteeringPlan) -> bool:
-    """Tell whether a steered candidate of this plan is denoised from flow time 0."""
-    is_full = plan.depth in (None, plan.steps) or plan.solver is Solver.FIXED_POINT
-    return plan.method in (Method.SAMPLE_AND_RANK, Method.FLOW_CONTROL) or (plan.method is Method.FRS and is_full)
 
 
 def _rows(episode: Episode, executed_only: bool) -> Int[np.ndarray, " m"]:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from frs_core import kinematics
 from frs_core.actions import JOINT_STEP, ActionKind
+from frs_core.rotations import euler_angles
 from frs_core.worlds.droid.calibration import pose_numbers
 
 LINEAR_STEP = 0.075
@@ -76,7 +77,7 @@ def droid_actions(
         joint_position=q + dq,
         joint_velocity=dq / JOINT_STEP,
         cartesian_position=flange_numbers(q + dq),
-        cartesian_velocity=np.concatenate([shift, _euler(turn) / ROTATION_STEP], axis=1),
+        cartesian_velocity=np.concatenate([shift, euler_angles(turn) / ROTATION_STEP], axis=1),
         gripper_position=target,
         gripper_velocity=(target - gripper) / GRIPPER_STEP,
     )
@@ -88,10 +89,3 @@ def _joint_step(
     """Return the joint step of a tool motion."""
     tool = float(np.linalg.norm(T_base_tcp[:3, 3] - kinematics.flange_pose(q)[:3, 3]))
     return kinematics.joint_step(q, action, tool_offset=tool)
-
-
-def _euler(R: Float[np.ndarray, "N 3 3"]) -> Float[np.ndarray, "N 3"]:
-    """Return extrinsic xyz Euler angles, rad."""
-    T = np.tile(np.eye(4), (len(R), 1, 1))
-    T[:, :3, :3] = R
-    return np.array([pose_numbers(pose)[3:] for pose in T]).reshape(-1, 3)

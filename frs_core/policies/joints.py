@@ -25,6 +25,7 @@ from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace, joint_space
 from frs_core.errors import ConfigError, PolicyError
 from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy
+from frs_core.rotations import rotations_in_turn
 from frs_core.steering import Reference, Steered, SteeringPlan
 from frs_core.tracking import follow_poses
 
@@ -158,7 +159,7 @@ def joint_chunk(
     p = T_start[:3, 3] + np.cumsum(chunk[..., :3].astype(np.float64), axis=1)
     path = follow_poses(
         p,
-        _turned(T_start[:3, :3], chunk[..., 3:6]),
+        rotations_in_turn(T_start[:3, :3], chunk[..., 3:6]),
         q=q,
         T_flange_tcp=T_flange_tcp,
         longest_shift=np.full((1, 1), 2.0 * float(np.linalg.norm(space.high[:3]))),
@@ -171,19 +172,3 @@ def joint_chunk(
         start = np.broadcast_to(q, (len(path), 1, 7))
         path = np.diff(np.concatenate([start, path], axis=1), axis=1) / JOINT_STEP
     return np.concatenate([path, chunk[..., 6:]], axis=-1).astype(np.float32)
-
-
-def _turned(R: Float[np.ndarray, "3 3"], turns: Float[np.ndarray, "B H 3"]) -> Float[np.ndarray, "B H 3 3"]:
-    """Return the orientation after each row's rotation vector (base frame), one after the other."""
-    vectors = turns.astype(np.float64)
-    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
-    x, y, z = np.moveaxis(vectors, -1, 0)
-    zero = np.zeros_like(x)
-    skew = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
-    # np.sinc is sin(pi a) / (pi a); both factors are finite at angle 0. Source: Rodrigues' formula.
-    steps = np.eye(3) + np.sinc(angle / np.pi) * skew + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * skew @ skew
-    rows = np.empty_like(steps)
-    now = R
-    for i in range(turns.shape[1]):
-        rows[:, i] = now = steps[:, i] @ now
-    return rows

@@ -11,7 +11,7 @@ from frs_core.choosers.base import NoisePolicy
 from frs_core.directions import Command, Direction, Gripper, fan_commands
 from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
 from frs_core.events import LEARNED, UNSTEERED, CandidateKind, Fan
-from frs_core.fan import build_fan, label_for, references_for, regenerates
+from frs_core.fan import build_fan, references_for, regenerates
 from frs_core.limits import Limits
 from frs_core.observation import Observation
 from frs_core.policies.base import Context
@@ -168,12 +168,6 @@ def test_a_policy_that_cannot_steer_still_offers_its_own_candidate() -> None:
     policy.spec = dataclasses.replace(policy.spec, can_steer=False)
     fan = make(policy)
     assert [c.label for c in fan.candidates] == [UNSTEERED]
-
-
-def test_a_command_finds_its_candidate_whatever_the_gripper_setting() -> None:
-    fan = make(gripper=Gripper.CLOSE)
-    assert label_for(Command(Direction.UP), fan) == "up/more/close"
-    assert label_for(Command(Direction.UP, gripper=Gripper.OPEN), fan) is None
 
 
 def test_an_encoding_that_is_not_finite_is_an_error_and_never_an_answer() -> None:

@@ -77,10 +77,6 @@ class Library(Relay):
             self._thread.join(10.0)
             self._thread = None
 
-    def wait_idle(self) -> None:
-        """Block until the queue is empty (tests)."""
-        self._queue.join()
-
     def _put(self, work: Callable[[EpisodeStore], None]) -> None:
         if self.root is None or self._is_closed:
             return

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frs_core.observation import Calibration
+from frs_core.rotations import euler_angles, euler_matrix
 
 OLD_S = 3600.0
 """A calibration older than this is called old, as in DROID's own window."""
@@ -21,21 +22,15 @@ def pose_matrix(pose: Sequence[float]) -> Float[np.ndarray, "4 4"]:
 
     Example: (0, 0, 1, 0, 0, pi/2) is one metre up, turned left by a quarter.
     """
-    (cx, cy, cz), (sx, sy, sz) = np.cos(pose[3:6]), np.sin(pose[3:6])
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
     T = np.eye(4)
-    T[:3, :3] = about_z @ about_y @ about_x
+    T[:3, :3] = euler_matrix(np.asarray(pose[3:6], dtype=np.float64))
     T[:3, 3] = pose[:3]
     return T
 
 
 def pose_numbers(T: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 6"]:
     """Return DROID's six numbers of a 4x4 matrix; inverse of `pose_matrix`."""
-    R = T[:3, :3]
-    pitch = -np.arcsin(np.clip(R[2, 0], -1.0, 1.0))
-    return np.array([*T[:3, 3], np.arctan2(R[2, 1], R[2, 2]), pitch, np.arctan2(R[1, 0], R[0, 0])])
+    return np.concatenate([T[:3, 3], euler_angles(T[:3, :3])])
 
 
 def scale_intrinsics(

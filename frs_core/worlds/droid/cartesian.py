@@ -7,11 +7,11 @@ Example: eight deltas of (0, 0.01, 0) leave the commanded pose 8 cm to the left,
 One thread, the world's.
 """
 
-import cv2
 import numpy as np
 from jaxtyping import Float
 
 from frs_core import kinematics
+from frs_core.rotations import rotation_matrix, rotation_vector
 
 _ITERATIONS, _DAMPING = 3, 0.01
 
@@ -19,14 +19,14 @@ _ITERATIONS, _DAMPING = 3, 0.01
 def moved_pose(T: Float[np.ndarray, "4 4"], delta: Float[np.ndarray, " 6"]) -> Float[np.ndarray, "4 4"]:
     """Return a tool pose after a delta: metres, then a rotation vector in rad, both in the base frame."""
     result = T.copy()
-    result[:3, :3] = cv2.Rodrigues(np.asarray(delta[3:6], dtype=np.float64))[0] @ T[:3, :3]
+    result[:3, :3] = rotation_matrix(np.asarray(delta[3:6], dtype=np.float64)) @ T[:3, :3]
     result[:3, 3] += delta[:3]
     return result
 
 
 def pose_delta(T_from: Float[np.ndarray, "4 4"], T_to: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 6"]:
     """Return the delta between two tool poses; inverse of `moved_pose`."""
-    turn = cv2.Rodrigues(T_to[:3, :3] @ T_from[:3, :3].T)[0].ravel()
+    turn = rotation_vector(T_to[:3, :3] @ T_from[:3, :3].T)
     return np.concatenate([T_to[:3, 3] - T_from[:3, 3], turn])
 
 
@@ -43,5 +43,5 @@ def joints_for(
     target = np.asarray(q, dtype=np.float64).copy()
     for _ in range(_ITERATIONS):
         J, T = kinematics.tool_jacobian(target, T_flange_tcp)
-        target += J.T @ np.linalg.solve(J @ J.T + _DAMPING**2 * np.eye(6), pose_delta(T, T_base_tcp))
+        target += kinematics.damped_step(J, pose_delta(T, T_base_tcp), damping=_DAMPING)
     return np.clip(target, kinematics.Q_LOW, kinematics.Q_HIGH)

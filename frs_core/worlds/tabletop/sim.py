@@ -15,6 +15,7 @@ from jaxtyping import Float
 from frs_core import kinematics
 from frs_core.actions import JOINT_STEP, ActionKind
 from frs_core.errors import ConfigError, ShapeMismatch
+from frs_core.rotations import rotation_matrix, rotation_vector
 from frs_core.worlds.base import StepResult
 from frs_core.worlds.tabletop import scene
 from frs_core.worlds.tabletop.layout import ANYWHERE, Layout, draw_scene
@@ -38,6 +39,8 @@ JOINT_MARGIN = 0.02
 HELD_STEPS = 10
 """Control steps a success must last."""
 
+_IK_DAMPING = 0.01
+"""Of the least squares; trades accuracy for small steps near singularities."""
 _DOWN = np.diag([1.0, -1.0, -1.0])
 """Hand orientation at yaw 0: pointing down, fingers opening along y."""
 
@@ -272,7 +275,7 @@ class TabletopSim:
         target = np.clip(self._p_command + move, WORKSPACE_LOW, WORKSPACE_HIGH)
         if not np.allclose(target, self._p_command + move):
             reasons.append("workspace")
-        rotation = _rotvec_matrix(turn) @ self._R_command
+        rotation = rotation_matrix(turn) @ self._R_command
         q = self._solve_ik(self._q_target, target, rotation, iterations=4)
         q, is_limited = _limit_step(self._q_target, q)
         if is_limited:
@@ -368,12 +371,12 @@ class TabletopSim:
         for _ in range(iterations):
             T = kinematics.flange_pose(q)
             p_now, R_now = _tool_of(T), T[:3, :3] @ _TOOL
-            error = np.concatenate([p - p_now, _matrix_rotvec(R @ R_now.T)])
+            error = np.concatenate([p - p_now, rotation_vector(R @ R_now.T)])
             J = kinematics.jacobian(q)
-            JJ = J @ J.T + 1e-4 * np.eye(6)
-            step = J.T @ np.linalg.solve(JJ, error)
             lean = 0.05 * (scene.HOME_Q - q)
-            q += step + lean - J.T @ np.linalg.solve(JJ, J @ lean)
+            # What the leaning would do to the tool is taken back by the same least squares.
+            back = kinematics.damped_step(J, J @ lean, damping=_IK_DAMPING)
+            q += kinematics.damped_step(J, error, damping=_IK_DAMPING) + lean - back
         return np.clip(q, kinematics.Q_LOW + JOINT_MARGIN, kinematics.Q_HIGH - JOINT_MARGIN)
 
     # --- snapshots --------------------------------------------------------------------------------
@@ -487,21 +490,3 @@ def _limit_step(q: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, bool]:
     if peak > JOINT_STEP:
         limited = q + step * (JOINT_STEP / peak)
     return limited, not np.allclose(limited, wanted, atol=1e-6)
-
-
-def _rotvec_matrix(v: np.ndarray) -> Float[np.ndarray, "3 3"]:
-    """Return the rotation matrix of a rotation vector, rad."""
-    angle = float(np.linalg.norm(v))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = v / angle
-    K = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * K + (1 - np.cos(angle)) * K @ K
-
-
-def _matrix_rotvec(R: np.ndarray) -> Float[np.ndarray, " 3"]:
-    """Return the rotation vector of a rotation matrix, rad; for angles below pi."""
-    w = np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]]) / 2
-    sine, cosine = float(np.linalg.norm(w)), (np.trace(R) - 1) / 2
-    angle = np.arctan2(sine, cosine)
-    return w if sine < 1e-9 else w * (angle / sine)

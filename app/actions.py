@@ -438,7 +438,7 @@ _ROWS = (
         "review.filter", "Filter episodes…", "Type words that the episode must contain", "key:Ctrl+F", "Review", REVIEW
     ),
     _row("review.export", "Export…", "Write the selected episodes in another format", "key:Ctrl+E", "Review", REVIEW),
-    _row("review.refresh", "Read the folder again", "List the episodes on disk again", "key:F5", "Review", REVIEW, "⟳"),
+    _row("review.refresh", "Refresh", "List the episodes on disk again", "key:F5", "Review", REVIEW, "⟳"),
     # --- train ----------------------------------------------------------------------------------
     _row(
         "train.start",
@@ -479,7 +479,7 @@ _ROWS = (
         TRAIN,
     ),
     # --- help -----------------------------------------------------------------------------------
-    _row("help.keys", "Keys", "Show the key picture", "key:F1", "Help"),
+    _row("help.keys", "Keys", "Show the keyboard map", "key:F1", "Help"),
     _row("help.palette", "Command palette…", "Find an action by typing", "key:Ctrl+K key:Ctrl+Shift+P", "Help"),
     _row("help.first_run", "First steps", "Show the card of the first start again", "", "Help"),
     _row("settings.devices", "Keys and devices…", "Change keys and see devices live", "key:Ctrl+,", "Help"),

@@ -205,7 +205,7 @@ class DriveActions:
         """Choose what left means."""
         self._settings.values.frame = frame
         self._pilot.choices_changed.emit()
-        meaning = "the robot's left" if frame == "base" else "left in the large picture"
+        meaning = "the robot's left" if frame == "base" else "left in the large image"
         self._say(f"Left now means {meaning}", "info")
 
     def restore_plan(self) -> None:

@@ -33,7 +33,7 @@ class Inputs(QtCore.QObject):
     intended = Signal(object)
     """An Intent."""
     control_changed = Signal(object)
-    """Every ControlChange, bound or not, for the editor and the live picture."""
+    """Every ControlChange, bound or not, for the editor and the live image."""
     device_lost = Signal(str)
     device_found = Signal(str)
     released_all = Signal()

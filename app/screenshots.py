@@ -1,4 +1,4 @@
-"""Takes a picture of each layout of a running cockpit and closes it. GUI thread."""
+"""Takes an image of each layout of a running cockpit and closes it. GUI thread."""
 
 from pathlib import Path
 

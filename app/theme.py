@@ -83,7 +83,7 @@ LIGHT = Theme(
 THEMES: Mapping[str, Theme] = {t.name: t for t in (DARK, LIGHT)}
 
 HALO = "#0a0c10"
-"""Dark edge under every overlay line, so that it reads on light pictures."""
+"""Dark edge under every overlay line, so that it reads on light images."""
 CORE_GREY = "#9aa0a8"
 """Overlay lines of a stale fan."""
 UNSTEERED_CORE = "#ffffff"

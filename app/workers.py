@@ -1,7 +1,7 @@
 """The only bridge between the session's threads and Qt.
 
 Problem: snapshots arrive on the session's thread, perhaps faster than the screen; widgets live on the GUI thread. Idea: one slot,
-newest wins; a queued signal wakes the GUI only when the last wake-up was served. Pictures may wait for a moment, a fan, a phase
+newest wins; a queued signal wakes the GUI only when the last wake-up was served. Images may wait for a moment, a fan, a phase
 or a pick never does. Commands go the other way by `send`, which dates acts by the press behind them. A timer sends the heartbeat, so a stalled GUI is noticed by the
 session's watchdog. `Job` runs one slow function and reports back, a `Relay` sees to it that no report reaches a page that is closed,
 and `later` that no timer does.
@@ -183,7 +183,7 @@ class SessionBridge(Relay):
 
 
 def _differs(snapshot: Snapshot, former: Snapshot) -> bool:
-    """Whether there is more to show than time that went by and another picture."""
+    """Whether there is more to show than time that went by and another image."""
     return (
         snapshot.phase is not former.phase
         or snapshot.fan is not former.fan

@@ -8,7 +8,7 @@ Opens the real window on a live session that records, presses real key events, a
 stalls the window for 500 ms in mid-chunk (the loop must not notice), and for good (Hold must come by itself).
 
 A frame is a pass of painting in which a camera view was really painted, noted when the pass is over and its pixels were handed to
-the display. Frames count while the robot moves. "picture interval" counts only those with another picture: it cannot be shorter
+the display. Frames count while the robot moves. "image interval" counts only those with another image: it cannot be shorter
 than the world's period. A fan is on screen when every visible camera view was painted with it.
 """
 

@@ -1,7 +1,7 @@
 """How fast episodes are written, opened, scrubbed and listed.
 
 One episode: 300 steps of three 224 x 224 cameras (every step), chunks of 8 rows, twelve directions and the unsteered
-candidate, textured pictures with sensor noise. Run it on one core:
+candidate, textured images with sensor noise. Run it on one core:
 
     taskset -c 0 python -m benchmarks.bench_episodes
 

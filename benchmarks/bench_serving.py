@@ -1,6 +1,6 @@
 """What the network costs a fan: remote minus local, in the same run, over loopback.
 
-A fan request is one steer message with a fresh observation of two 224 x 224 pictures (300 kB), or an encode and a steer; it is
+A fan request is one steer message with a fresh observation of two 224 x 224 images (300 kB), or an encode and a steer; it is
 compared with the same calls on the same policy in this process. The server runs in a process of its own, as in real use.
 
     taskset -c 0,1 python -m benchmarks.bench_serving
@@ -121,7 +121,7 @@ def processor_ms(run: Callable[[], object], server: psutil.Process, *, requests:
 
 
 def make_observation() -> Observation:
-    """Return an observation with two pictures of 224 x 224 noise, which no compression could shrink."""
+    """Return an observation with two images of 224 x 224 noise, which no compression could shrink."""
     rng, seen = np.random.default_rng(0), PointWorld().observe()
     frames = {
         name: CameraFrame(rng.integers(0, 256, (224, 224, 3), dtype=np.uint8), seen.captured_ns) for name in CAMERAS

@@ -1,4 +1,4 @@
-"""From `frs` to the window, the first picture and the first fan on the screen; p50 and worst of several starts.
+"""From `frs` to the window, the first image and the first fan on the screen; p50 and worst of several starts.
 
     scripts/with-display python benchmarks/bench_start.py --times 10
     python benchmarks/bench_start.py --times 5 --json start.json -- --world droid --policy remote ...

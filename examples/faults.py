@@ -4,7 +4,7 @@
     python examples/faults.py --out runs/faults --only world-killed    # one
 
 Drives the real window by key presses. World, policy and SpaceMouse are the real ones with a switch (`desk/broken.py`); the other
-faults come from outside: signals, a full file system, another window. Prints a table, writes faults.json and a picture per
+faults come from outside: signals, a full file system, another window. Prints a table, writes faults.json and an image per
 fault, and ends with status 1 if anything did not hold. A full disk needs root, for a small tmpfs.
 """
 
@@ -84,7 +84,7 @@ class Breaker:
     # --- one fault --------------------------------------------------------------------------------
 
     def run(self, name: str, *, is_moving: bool = True) -> Row:
-        """Begin an episode, break, wait for Hold, take the picture, mend, keep the episode, compare."""
+        """Begin an episode, break, wait for Hold, take the image, fix, keep the episode, compare."""
         row = Row(name)
         began = time.monotonic()
         try:
@@ -196,7 +196,7 @@ class Breaker:
 
     @contextlib.contextmanager
     def camera_frozen(self) -> Iterator[None]:
-        """The left camera repeats one picture while the arm moves."""
+        """The left camera repeats one image while the arm moves."""
         with self._switch("camera"):
             for _ in range(6):
                 with contextlib.suppress(TimeoutError):
@@ -235,7 +235,7 @@ class Breaker:
 
     @contextlib.contextmanager
     def world_frozen(self) -> Iterator[None]:
-        """The world's process stops: no pictures, no heartbeat."""
+        """The world's process stops: no images, no heartbeat."""
         os.kill(self.cockpit.world_pid(), signal.SIGSTOP)
         yield
 
@@ -337,7 +337,7 @@ def main() -> None:
     """Break, print, tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for figures and recordings; a fresh one")
-    parser.add_argument("--images", type=Path, default=None, help="folder of the pictures; default the same")
+    parser.add_argument("--images", type=Path, default=None, help="folder of the images; default the same")
     parser.add_argument("--only", nargs="*", default=None, choices=[*EXPECTED, "app-killed"])
     options = parser.parse_args()
     wanted = options.only or [*EXPECTED, "app-killed"]

@@ -1,6 +1,6 @@
-"""Drive the cockpit against a policy server and against a DROID bridge, and break both in mid-episode: table and pictures.
+"""Drive the cockpit against a policy server and against a DROID bridge, and break both in mid-episode: table and images.
 
-    python examples/remote.py                       # both, pictures into docs/images, the page into docs/remote.md
+    python examples/remote.py                       # both, images into docs/images, the page into docs/remote.md
     python examples/remote.py --only serve
     FRS_DROID_CHECKOUT=~/droid FRS_DROID_PYTHON=~/envs/robot/bin/python python examples/remote.py --only droid
 
@@ -249,7 +249,7 @@ class Row:
 
 
 class Story:
-    """A cockpit, where its pictures go, and what was measured."""
+    """A cockpit, where its images go, and what was measured."""
 
     def __init__(self, screen: Screen, cockpit: Cockpit, images: Path) -> None:
         self.screen, self.cockpit, self._images = screen, cockpit, images
@@ -527,7 +527,7 @@ def page(rows: list[Row], checks: dict[str, str]) -> str:
 
 
 def main() -> None:
-    """Run the sessions, write table and pictures."""
+    """Run the sessions, write table and images."""
     # Ended from outside, the services and the window still go.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

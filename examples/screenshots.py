@@ -1,11 +1,11 @@
-"""Make every picture of the cockpit in docs/images from a running cockpit, so that none goes stale.
+"""Make every image of the cockpit in docs/images from a running cockpit, so that none goes stale.
 
     python examples/screenshots.py                     # needs a display; Xvfb with a window manager will do
     QT_SCALE_FACTOR=2 python examples/screenshots.py   # the layouts on a screen of twice the density, as *_x2.png
     python examples/screenshots.py --policy my:load    # with another generalist
 
 Starts the embedded world, records three short episodes into a scratch folder, then takes Drive, Review and Train in both
-themes and several sizes, the key picture, the palette, the first card and the device card.
+themes and several sizes, the keyboard map, the palette, the first card and the device card.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def record(root: Path, policy: str, *, episodes: int = 3) -> None:
 
 
 class Tour:
-    """Walks through the window, one picture after the other, from a timer."""
+    """Walks through the window, one image after the other, from a timer."""
 
     def __init__(self, window: Any, folder: Path) -> None:
         from app.qt import QtCore
@@ -103,7 +103,7 @@ class Tour:
             yield 250
 
     def _resume_if_held(self) -> None:
-        """A slow machine trips watchdogs; the pictures want a fan."""
+        """A slow machine trips watchdogs; the images want a fan."""
         from frs_core.events import Phase
 
         snapshot = self._window.snapshot

@@ -90,7 +90,7 @@ def pair_cameras(
     given, world = _understood(cameras, usual)
     pairs = {_input_of(word, inputs): camera for word, camera in given.items()}
     if len(pairs) < len(given):
-        raise ConfigError(f"Cameras name a picture input twice: {_listed(list(given))}. Say one camera for each.")
+        raise ConfigError(f"Cameras name an image input twice: {_listed(list(given))}. Say one camera for each.")
     pairing = tuple(
         (name, pairs[name] if name in pairs else _camera_of(name, world, names, masked, (renamed or {}).get(name)))
         for name in inputs
@@ -109,7 +109,7 @@ def pair_cameras(
         reason = "No camera would be looked at"
     example = ",".join(f"{bare(name)}={camera or 'CAMERA'}" for name, camera in pairing) or "INPUT=CAMERA"
     raise ConfigError(
-        f"{reason}: the policy's picture inputs are {_listed(inputs)}, the world's cameras {_listed(world)}. "
+        f"{reason}: the policy's image inputs are {_listed(inputs)}, the world's cameras {_listed(world)}. "
         f"Say which is which with the option cameras, such as {example}; `{NO_CAMERA}` leaves an input empty."
     )
 
@@ -164,7 +164,7 @@ def _understood(cameras: CamerasOption | None, usual: Sequence[str]) -> tuple[di
     pairs = [(left.strip(), right.strip()) for left, right in pairs]
     if not pairs or not all(left and right for left, right in pairs) or len(dict(pairs)) < len(pairs):
         raise ConfigError(
-            f"Cameras are {cameras!r}, expected one input=camera for each picture input, such as "
+            f"Cameras are {cameras!r}, expected one input=camera for each image input, such as "
             f"base_0_rgb=left,left_wrist_0_rgb=wrist, or the names of the world's cameras."
         )
     named = [camera for _, camera in pairs if camera != NO_CAMERA]
@@ -175,7 +175,7 @@ def _input_of(word: str, inputs: Sequence[str]) -> str:
     found = [name for name in inputs if word == name] or [name for name in inputs if bare(word) == bare(name)]
     if len(found) != 1:
         raise ConfigError(
-            f"The policy has no picture input '{word}', its picture inputs are {_listed(inputs)}. Name one of those."
+            f"The policy has no image input '{word}', its image inputs are {_listed(inputs)}. Name one of those."
         )
     return found[0]
 

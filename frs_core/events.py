@@ -54,7 +54,7 @@ class HoldReason(enum.Enum):
     OPERATOR = "Hold pressed"
     FOCUS_LOST = "The window lost focus"
     PAGE_LEFT = "Another page is shown"
-    CAMERA_STALE = "A camera stopped delivering fresh pictures"
+    CAMERA_STALE = "A camera stopped delivering fresh frames"
     GUI_SILENT = "The window stopped answering"
     DEVICE_LOST = "The input device was unplugged"
     INFERENCE_LATE = "The policy did not answer in time"

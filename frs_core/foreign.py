@@ -57,7 +57,7 @@ def open_plain(path: Path, *, may_link: bool = False) -> FileIO:
         path: the file.
         may_link: whether the path itself may be a link (to a plain file); for files that a person names.
     Raises:
-        OSError: it cannot be opened, or is no plain file; `strerror` says which.
+        OSError: it cannot be opened, or is not a plain file; `strerror` says which.
     """
     _require_plain(path, os.stat(path) if may_link else os.lstat(path))
     fd = os.open(path, _FLAGS | (0 if may_link else getattr(os, "O_NOFOLLOW", 0)))
@@ -110,7 +110,7 @@ def read_bytes(path: Path, *, limit: int, may_link: bool = False) -> bytes:
         limit: most bytes it may have.
         may_link: as in `open_plain`.
     Raises:
-        OSError: it cannot be read, is no plain file, or is too large.
+        OSError: it cannot be read, is not a plain file, or is too large.
     """
     with open_plain(path, may_link=may_link) as file:
         size = os.fstat(file.fileno()).st_size

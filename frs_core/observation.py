@@ -56,7 +56,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraFrame:
-    """One picture with its time and, where known, its calibration."""
+    """One image with its time and, where known, its calibration."""
 
     image: UInt8[np.ndarray, "H W 3"]
     """RGB."""

@@ -41,7 +41,7 @@ class PolicySpec:
     cannot_steer_reason: str = ""
     """One sentence for the operator when `can_steer` is False."""
     camera_pairing: tuple[tuple[str, str], ...] = ()
-    """(picture input of the network, world camera or "none"), in the network's order; empty where it is not known."""
+    """(image input of the network, world camera or "none"), in the network's order; empty where it is not known."""
     action_low: Float[np.ndarray, " a"] | None = None
     action_high: Float[np.ndarray, " a"] | None = None
     """What the statistics the policy was trained with cover (1 % and 99 %), robot units of `action_space`; None = not stated."""
@@ -88,5 +88,5 @@ class Context:
         if bad:
             raise PolicyError(
                 f"Encoding an observation gave {bad} of {self.features.size} features that are not finite. "
-                f"Check the weights with `frs policy check`, and the pictures and the state that were encoded."
+                f"Check the weights with `frs policy check`, and the images and the state that were encoded."
             )

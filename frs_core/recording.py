@@ -57,7 +57,7 @@ class EpisodeMeta:
     """Path of the loaded noise policy."""
     world_options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     camera_pairing: tuple[tuple[str, str], ...] = ()
-    """(picture input of the policy, camera or "none"); empty where it was not kept."""
+    """(image input of the policy, camera or "none"); empty where it was not kept."""
 
     @classmethod
     def of(

@@ -53,7 +53,7 @@ class Watchdog:
 
 
 class CameraLiveness:
-    """Notices cameras whose picture stays the same, bit for bit, while the tool moves in view, or whose time stops."""
+    """Notices cameras whose image stays the same, bit for bit, while the tool moves in view, or whose time stops."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class CameraLiveness:
         """Start with no memory.
 
         Args:
-            travel_m: how far the tool may be from where the picture last changed, metres. Guess; some pixel of a tool in view
+            travel_m: how far the tool may be from where the image last changed, metres. Guess; some pixel of a tool in view
                 changes long before.
             max_age_s: oldest frame allowed, seconds.
             clock_ns: time of `CameraFrame.captured_ns`.
@@ -87,7 +87,7 @@ class CameraLiveness:
         for name, frame in observation.frames.items():
             age_s = (now - frame.captured_ns) / 1e9
             if age_s > self._max_age_s:
-                stale = stale or f"Camera '{name}' gave no fresh picture for {age_s:.1f} s. Check its cable and power."
+                stale = stale or f"Camera '{name}' gave no fresh frame for {age_s:.1f} s. Check its cable and power."
             image, seen_at = self._last.get(name, (None, p))
             if image is None or not np.array_equal(image, frame.image):
                 self._last[name] = (frame.image, p.copy())
@@ -95,14 +95,14 @@ class CameraLiveness:
             travel = float(np.linalg.norm(p - seen_at))
             if travel > self._travel_m and _is_in_view(frame, np.stack([p, seen_at])):
                 stale = stale or (
-                    f"Camera '{name}' shows the same picture although the tool moved {travel * 1000:.0f} mm in its view. "
+                    f"Camera '{name}' shows the same frame although the tool moved {travel * 1000:.0f} mm in its view. "
                     f"Check its cable, or restart the world."
                 )
         return stale
 
 
 def _is_in_view(frame: CameraFrame, points: Float[np.ndarray, "n 3"]) -> bool:
-    """Tell whether all points are inside the picture; an uncalibrated camera is taken to see everything."""
+    """Tell whether all points are inside the image; an uncalibrated camera is taken to see everything."""
     if frame.calibration is None:
         return True
     uv, is_front = frame.calibration.project(points)

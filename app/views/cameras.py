@@ -1,11 +1,11 @@
-"""Live camera pictures with the fan on top.
+"""Live camera images with the fan on top.
 
-Problem: three pictures of any shape must fill the window, the important one large, and never lie about their age. Idea:
+Problem: three images of any shape must fill the window, the important one large, and never lie about their age. Idea:
 plain widgets painted with QPainter (the fastest way, and the overlay is drawn in the same pass); a grid that tries the
 two packings and keeps the larger; a badge with the frame's age that turns into a warning when it is old.
 
-What is dear is kept: the fan until it, its style or the camera's pose changes; the picture with trail and fan until the next
-picture. In between only the badge and the mark on the picked curve move, and only their few pixels are painted.
+What is dear is kept: the fan until it, its style or the camera's pose changes; the image with trail and fan until the next
+image. In between only the badge and the mark on the picked curve move, and only their few pixels are painted.
 
 Click on a small camera swaps it with the large one; double click shows one alone. GUI thread.
 """
@@ -26,7 +26,7 @@ from frs_core.observation import Calibration, CameraFrame
 BADGE_ROOM = 28
 """Logical pixels at the top that caps leave to the badge."""
 STALE_S = 0.5
-"""Age from which a picture is marked as old. Guess: seven frames at 15 Hz."""
+"""Age from which an image is marked as old. Guess: seven frames at 15 Hz."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,11 +43,11 @@ class CameraModel:
     rows_done: float = math.nan
     """How far the picked curve has been followed, rows; NaN while nothing moves."""
     badge: str | None = None
-    """Replaces name and age: recorded pictures have no age."""
+    """Replaces name and age: recorded images have no age."""
 
 
 class CameraView(QtWidgets.QWidget):
-    """One picture with its overlay."""
+    """One image with its overlay."""
 
     clicked = Signal(str)
     double_clicked = Signal(str)
@@ -71,7 +71,7 @@ class CameraView(QtWidgets.QWidget):
 
     @property
     def aspect(self) -> float:
-        """Width over height of the picture."""
+        """Width over height of the image."""
         if self.model.frame is None:
             return 4 / 3
         height, width = self.model.frame.image.shape[:2]
@@ -114,7 +114,7 @@ class CameraView(QtWidgets.QWidget):
         self.show_model(replace(self.model, style=style))
 
     def placement(self) -> tuple[float, tuple[float, float]]:
-        """Return logical pixels per image pixel, and where the picture's upper left corner is."""
+        """Return logical pixels per image pixel, and where the image's upper left corner is."""
         if self.model.frame is None:
             return 1.0, (0.0, 0.0)
         height, width = self.model.frame.image.shape[:2]
@@ -122,12 +122,12 @@ class CameraView(QtWidgets.QWidget):
         return scale, ((self.width() - width * scale) / 2, (self.height() - height * scale) / 2)
 
     def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
-        """Draw picture, trail, fan and badge."""
+        """Draw image, trail, fan and badge."""
         painter = QtGui.QPainter(self)
         if self.model.frame is None:
             painter.fillRect(self.rect(), theme.colour(theme.current().panel))
             painter.setPen(theme.colour(theme.current().dim))
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, f"{self.model.name}\nwaiting for a picture")
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, f"{self.model.name}\nwaiting for a frame")
             return
         if self._still is None:
             self._still = self._compose(self.model.frame)
@@ -148,7 +148,7 @@ class CameraView(QtWidgets.QWidget):
         super().changeEvent(event)
 
     def _area(self) -> QtCore.QRectF:
-        """Return where the picture is."""
+        """Return where the image is."""
         assert self.model.frame is not None
         height, width = self.model.frame.image.shape[:2]
         scale, offset = self.placement()
@@ -163,7 +163,7 @@ class CameraView(QtWidgets.QWidget):
         return sheet
 
     def _compose(self, frame: CameraFrame) -> QtGui.QPixmap:
-        """Return all that stays until the next picture: the picture, the trail and the fan."""
+        """Return all that stays until the next image: the image, the trail and the fan."""
         sheet, area = self._sheet(theme.colour(theme.current().panel)), self._area()
         painter = QtGui.QPainter(sheet)
         _paint_picture(painter, frame.image, area, ratio=self.devicePixelRatioF())
@@ -190,7 +190,7 @@ class CameraView(QtWidgets.QWidget):
         return mark_on(self._curves, self.model.style.picked, self.model.rows_done, *self.placement())
 
     def _moving_parts(self) -> list[tuple[int, int, int, int]]:
-        """Return the boxes that change between two pictures."""
+        """Return the boxes that change between two images."""
         if self.model.frame is None:
             return []
         _, badge = self._badge()
@@ -217,7 +217,7 @@ class CameraView(QtWidgets.QWidget):
         """Return the badge's words and box."""
         frame = self.model.frame
         assert frame is not None
-        text = f"{self.model.name}   {self.model.age_s * 1000:.0f} ms" + ("  ⚠ old picture" if self._is_old else "")
+        text = f"{self.model.name}   {self.model.age_s * 1000:.0f} ms" + ("  ⚠ old frame" if self._is_old else "")
         text = self.model.badge if self.model.badge is not None else text
         if frame.calibration is None:
             text += "   no calibration: fan hidden"
@@ -293,7 +293,7 @@ def _paint_picture(painter: QtGui.QPainter, pixels: np.ndarray, area: QtCore.QRe
     ).convertToFormat(QtGui.QImage.Format.Format_RGB32)
     wide, high = round(area.width() * ratio), round(area.height() * ratio)
     if wide < width:
-        # The painter looks at four pixels only; a picture that shrinks wants them all.
+        # The painter looks at four pixels only; an image that shrinks wants them all.
         aspect, smooth = Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
         image = image.scaled(wide, high, aspect, smooth)
     painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)
@@ -335,7 +335,7 @@ class CameraGrid(QtWidgets.QWidget):
             view.restyle(style)
 
     def show_time(self, now_ns: int, rows_done: float) -> None:
-        """Let ages and the mark on the picked curve go on; pictures and fan stay."""
+        """Let ages and the mark on the picked curve go on; images and fan stay."""
         for view in self.views.values():
             if view.model.frame is not None:
                 age_s = max(0, now_ns - view.model.frame.captured_ns) / 1e9
@@ -412,14 +412,14 @@ class CameraGrid(QtWidgets.QWidget):
 
 
 def pack(width: int, height: int, primary: float, others: list[float], *, gap: int) -> list[tuple[int, int, int, int]]:
-    """Return (x, y, w, h) of the large picture and the small ones, beside or below it, whichever shows more.
+    """Return (x, y, w, h) of the large image and the small ones, beside or below it, whichever shows more.
 
     Args:
         width: of the area, pixels.
         height: of the area, pixels.
-        primary: width over height of the large picture.
+        primary: width over height of the large image.
         others: of the small ones, in order.
-        gap: between pictures, pixels.
+        gap: between images, pixels.
     """
     best: tuple[float, list[tuple[int, int, int, int]]] | None = None
     for is_column in (True, False):
@@ -442,6 +442,6 @@ def pack(width: int, height: int, primary: float, others: list[float], *, gap: i
 
 
 def _shown(box: tuple[int, int, int, int], aspect: float) -> float:
-    """Return the area a picture covers inside a box."""
+    """Return the area an image covers inside a box."""
     w, h = max(box[2], 0), max(box[3], 0)
     return min(w, h * aspect) * min(h, w / aspect)

@@ -83,7 +83,7 @@ class Cards:
         self._tell_inputs()
 
     def show_held(self, held: tuple[str, ...]) -> None:
-        """Light the keys that are down on the help sheet's picture."""
+        """Light the keys that are down on the help sheet's image."""
         if self.is_open("help"):
             self.help.picture.set_held(held)
 

@@ -1,6 +1,6 @@
 """The Drive layout: cameras, 3D view, verdicts, knobs and the episode bar.
 
-What steers comes first: pictures and fan are painted as soon as they are there, the 3D view and the verdicts a moment later. The
+What steers comes first: images and fan are painted as soon as they are there, the 3D view and the verdicts a moment later. The
 policy shares interpreter and processor with the paint, so while it makes a fan both of them wait for it. GUI thread.
 """
 

@@ -1,6 +1,6 @@
-"""The fan drawn on a camera picture.
+"""The fan drawn on a camera image.
 
-Problem: thirteen curves on a cluttered picture must be read at a glance, on dark and on light ground, by anyone. Idea:
+Problem: thirteen curves on a cluttered image must be read at a glance, on dark and on light ground, by anyone. Idea:
 each curve is a light core in a dark halo, solid for the rows that would be executed and thin beyond; at its end an arrow
 glyph, a key cap and a small mark of the gripper's opening. Caps push each other apart and keep a leader to their curve.
 Unsteered is white with a diamond, learned has a star. Colour repeats what glyph and cap say.
@@ -85,7 +85,7 @@ def project_fan(
 
     Args:
         fan: what is offered.
-        calibration: of the picture to draw on.
+        calibration: of the image to draw on.
         style: which step size is picked by keys.
         cap_of: the key that picks a candidate.
     """

@@ -11,7 +11,7 @@ from frs_core.devices.intent import InputMap
 from frs_core.directions import Direction
 
 SENTENCES = (
-    "The curves on the pictures are the policy's own futures, one per direction; nothing moves until you pick one.",
+    "The curves on the images are the policy's own futures, one per direction; nothing moves until you pick one.",
     "An arrow key picks the curve with that arrow, Enter lets the policy do what it would do by itself.",
     "Label each episode; ten successes are enough to train a noise policy in the Train layout, which then joins the fan as ★.",
     "Space or Esc is Hold: a software hold that keeps the arm where it is. It is not an emergency stop.",

@@ -1,4 +1,4 @@
-"""The key picture (F1) made from the action table, and the card of the first start. GUI thread."""
+"""The keyboard map (F1) made from the action table, and the card of the first start. GUI thread."""
 
 from app import theme
 from app.actions import ACTIONS, MENUS, key_cap
@@ -28,7 +28,7 @@ class KeyPicture(QtWidgets.QWidget):
         self._named: dict[str, str] = {}
         self._held: set[str] = set()
         self.setMinimumSize(920, 6 * 54)
-        self.setAccessibleName("Key picture")
+        self.setAccessibleName("Keyboard map")
 
     def use_map(self, inputs: InputMap, scope: str) -> None:
         """Show the bindings of a layout."""
@@ -105,7 +105,7 @@ def _short(text: str) -> str:
 
 
 class HelpSheet(Card):
-    """The key picture and every action with its keys and buttons."""
+    """The keyboard map and every action with its keys and buttons."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class HelpSheet(Card):
         self.setMinimumSize(980, 640)
 
     def use_map(self, inputs: InputMap, scope: str) -> None:
-        """Fill picture and table."""
+        """Fill image and table."""
         self.picture.use_map(inputs, scope)
         self.table.clear()
         for menu in MENUS:

@@ -63,7 +63,7 @@ class Knobs(QtWidgets.QFrame):
         self.frame = Segments(
             [
                 ("base", "Robot", "Left is the robot's left, as seen from behind it"),
-                ("camera", "Camera", "Left is left in the large picture"),
+                ("camera", "Camera", "Left is left in the large image"),
             ],
             name="Left means",
         )

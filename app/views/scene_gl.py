@@ -54,7 +54,7 @@ def _lamp() -> ShaderProgram:
 class GlScene(GLViewMixin, QtWidgets.QWidget):
     """Robot, box, frusta, fan and trail.
 
-    A plain widget that shows a picture drawn on a context of its own. One QOpenGLWidget would make Qt compose the whole window
+    A plain widget that shows an image drawn on a context of its own. One QOpenGLWidget would make Qt compose the whole window
     in GL with every repaint, cameras and all: without a graphics card that costs more than everything else that is painted.
     """
 
@@ -121,7 +121,7 @@ class GlScene(GLViewMixin, QtWidgets.QWidget):
         return self._context
 
     def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
-        """Show the picture; draw it first if something changed since."""
+        """Show the image; draw it first if something changed since."""
         size = QtCore.QSize(self.deviceWidth(), self.deviceHeight())
         if self._is_dirty or self._picture.size() != size:
             self._draw(size)

@@ -27,7 +27,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneModel:
-    """Everything in the 3D picture."""
+    """Everything in the 3D image."""
 
     q: Float[np.ndarray, " 7"]
     gripper: float

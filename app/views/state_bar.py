@@ -185,8 +185,8 @@ class StateBar(QtWidgets.QFrame):
         row.addWidget(self.sentence, 1)
         for name, caption, tip in (
             ("loop", "loop", "Control rate of the session, actions per second"),
-            ("camera", "camera", "Age of the oldest picture shown"),
-            ("encode", "encode", "Time the policy needed to look at the pictures"),
+            ("camera", "camera", "Age of the oldest frame shown"),
+            ("encode", "encode", "Time the policy needed to look at the images"),
             ("steer", "steer", "Time for all candidates in one batch"),
             ("network", "network", "Time on the way to a policy on another machine"),
             ("chunk", "chunk left", "Time left in the chunk being executed"),
@@ -257,7 +257,7 @@ class StateBar(QtWidgets.QFrame):
 
 
 def camera_age_ms(snapshot: Snapshot, now_ns: int) -> float:
-    """Return the age of the oldest picture, ms; NaN without pictures."""
+    """Return the age of the oldest image, ms; NaN without images."""
     frames = snapshot.observation.frames.values() if snapshot.observation else ()
     return max((max(0, now_ns - f.captured_ns) / 1e6 for f in frames), default=math.nan)
 

@@ -1,6 +1,6 @@
 """Toasts and the banner: what happened, without a dialog in the way of an armed robot.
 
-A toast goes by itself and may offer one action; the banner stays until what it says is mended. A toast asks to be taken down
+A toast goes by itself and may offer one action; the banner stays until what it says is fixed. A toast asks to be taken down
 and its host does it: nobody waits for an object's end, which comes when the whole window is going. GUI thread.
 """
 
@@ -137,9 +137,9 @@ class Toasts(QtCore.QObject):
 
 
 class Banner(QtWidgets.QFrame):
-    """A strip that names what is broken and how to mend it.
+    """A strip that names what is broken and how to fix it.
 
-    The first sentence is always shown; a short rest too (it tells how to mend), a long one behind "Details".
+    The first sentence is always shown; a short rest too (it tells how to fix), a long one behind "Details".
     """
 
     def __init__(self) -> None:
@@ -180,7 +180,7 @@ class Banner(QtWidgets.QFrame):
         return self._rest.text() if self.text else ""
 
     def show_error(self, text: str, *, mend: tuple[str, Callable[[], None]] | None = None) -> None:
-        """Say what failed and, after the first sentence, how to mend it."""
+        """Say what failed and, after the first sentence, how to fix it."""
         head, rest = split_sentence(text)
         if (head, rest) == (self._head.text(), self._rest.text()) and self.isVisible():
             return

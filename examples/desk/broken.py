@@ -1,7 +1,7 @@
 """A world, a policy and a SpaceMouse that break on request, for `examples/faults.py`.
 
 Problem: a camera cannot be unplugged in a simulation, and a shipped policy does not raise. Idea: the real ones with one switch
-each: a file of a certain name in the folder `$FRS_BREAK` breaks them, and removing it mends them.
+each: a file of a certain name in the folder `$FRS_BREAK` breaks them, and removing it fixes them.
 
     frs --world desk.broken:Tabletop --policy desk.broken:generalist
 """
@@ -27,7 +27,7 @@ class Tabletop(TabletopWorld):
     _last: CameraFrame | None = None
 
     def observe(self) -> Any:
-        """Return what it sees, perhaps with an old picture."""
+        """Return what it sees, perhaps with an old image."""
         observation = super().observe()
         if is_broken("camera") and self._last is not None:
             observation.frames["left"] = CameraFrame(

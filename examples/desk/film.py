@@ -1,7 +1,7 @@
 """A film of a screen with captions, and a short GIF of its best moments.
 
 Problem: twelve minutes of work must be understood in half a minute. Idea: a thread looks at the screen a few times per second and
-writes every picture with its caption and the keys pressed; marks tell which stretches go into the GIF and how densely.
+writes every image with its caption and the keys pressed; marks tell which stretches go into the GIF and how densely.
 
 Example: film.say("Steer with the arrow keys"); film.mark("steer"); …; film.close(); film.gif(path, [("steer", 40)]).
 """
@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from desk.screen import Screen
 
 STRIP = 56
-"""Height of the caption under the picture, pixels."""
+"""Height of the caption under the image, pixels."""
 INK, GROUND, CAP = (240, 244, 248), (16, 20, 26), (58, 140, 255)
 KEY_NAMES = {
     "forward": "↑",
@@ -50,7 +50,7 @@ class Film:
     Args:
         screen: what to film.
         path: MP4 to write.
-        looks: pictures per second that are taken.
+        looks: images per second that are taken.
         speed: how much faster the film plays.
     """
 
@@ -142,13 +142,13 @@ class Film:
     def gif(
         self, path: Path, plan: list[tuple[str, int]], *, width: int = 900, fps: float = 6.0, max_bytes: int = 6_000_000
     ) -> Path:
-        """Write the GIF: per name the first worthy stretch, in so many pictures; smaller ones until it fits.
+        """Write the GIF: per name the first worthy stretch, in so many images; smaller ones until it fits.
 
         Args:
             path: to write.
-            plan: (name of a stretch, number of pictures), in order.
+            plan: (name of a stretch, number of images), in order.
             width: pixels.
-            fps: pictures per second.
+            fps: images per second.
             max_bytes: of the file.
         """
         wanted: list[int] = []

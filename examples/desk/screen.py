@@ -1,7 +1,7 @@
 """A virtual screen with a window manager, real key events, and a look at its pixels.
 
 Problem: a script that shows how the product is used must go through the window system, not through the program. Idea: Xvfb
-keeps its picture in a file that anyone may map, openbox gives windows the focus, xdotool presses keys.
+keeps its image in a file that anyone may map, openbox gives windows the focus, xdotool presses keys.
 
 Example: `with Screen() as screen: screen.press("ctrl+Return"); picture = screen.picture()`.
 """
@@ -61,7 +61,7 @@ class Screen:
         until = time.monotonic() + 20
         while not file_path.exists() or file_path.stat().st_size < width * height * 4:
             if time.monotonic() > until:
-                raise SystemExit("Xvfb gave no picture")
+                raise SystemExit("Xvfb gave no image")
             time.sleep(0.05)
         with file_path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -99,6 +99,6 @@ def parse_label(label: str) -> Command | None:
         return Command.parse(label)
     except (ValueError, IndexError):
         raise ConfigError(
-            f"'{label}' is no pick. Write a direction and an amount (left/more), with a gripper order if wanted "
+            f"'{label}' is not a pick. Write a direction and an amount (left/more), with a gripper order if wanted "
             f"(down/less/close), or unsteered, or learned."
         ) from None

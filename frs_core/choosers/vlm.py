@@ -90,7 +90,7 @@ class VlmChooser(Chooser):
             return observation.frames[self._camera]
         outside = [f for name, f in observation.frames.items() if not is_wrist(name)]
         if not outside:
-            raise PolicyError("The model needs a picture from outside, and there is only a wrist camera. Add a camera.")
+            raise PolicyError("The model needs an image from outside, and there is only a wrist camera. Add a camera.")
         return next((f for f in outside if f.calibration is not None), outside[0])
 
     def _ask(self, body: dict[str, Any]) -> str:

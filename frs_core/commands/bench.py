@@ -44,7 +44,7 @@ def policy(
         dtype: Type of the weights; auto = bfloat16 on a GPU, float32 on the CPU (11 GB at full depth).
         batches: Candidates per fan.
         horizons: Rows per chunk.
-        cameras: Pictures.
+        cameras: Images.
         words: Prompt tokens.
         depth: Layers everywhere instead of 18 and 27; the times then say little beyond the ratio to the peer.
         repeats: Measurements per number; the median is shown.

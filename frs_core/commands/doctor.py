@@ -48,7 +48,7 @@ def doctor(
         data: Recording root; default the product's own data folder.
         checkpoint: A pi0.5 checkpoint to judge as well.
         bridge: Address of a DROID bridge to ask, e.g. tcp://127.0.0.1:4343; its token comes from FRS_BRIDGE_TOKEN.
-        quick: Leave out the trial picture, which takes seconds.
+        quick: Leave out the trial image, which takes seconds.
         json_lines: Print one JSON object per finding instead of text.
     """
     findings = [*check_python(), *check_packages(), *check_gpu(), *check_weights(checkpoint)]

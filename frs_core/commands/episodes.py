@@ -1,6 +1,6 @@
 """`frs episodes …`: look after recorded episodes from a terminal.
 
-Problem: episodes must be found, judged and mended without a window, on a machine without a screen. Idea: each function here
+Problem: episodes must be found, judged and fixed without a window, on a machine without a screen. Idea: each function here
 is one subcommand; its arguments are the options, its docstring the help. Names may be shortened to any part that fits one
 episode only; 'last' is the newest.
 A command on several episodes names one that fails, goes on with the rest, and ends with status 1.
@@ -112,7 +112,7 @@ def check(
         data: Recording root; default the product's own data folder.
         policy: Policy to load; default the one each episode names.
         deep: Also read every byte of every file.
-        images: Encode the stored pictures even where the policy can go on from stored features.
+        images: Encode the stored images even where the policy can go on from stored features.
     """
     from frs_core.episodes.check import TOLERANCE
 
@@ -215,7 +215,7 @@ def export_mp4(
         out: The file; default <episode>.mp4 here.
         data: Recording root; default the product's own data folder.
         camera: Cameras, left to right; default all.
-        plain: Draw nothing into the pictures.
+        plain: Draw nothing into the images.
     """
     from frs_core.episodes.export_mp4 import export_mp4 as write
 

@@ -28,7 +28,7 @@ def make(
         work: Folder for demonstrations (about 3 MB per episode) and checkpoints.
         out: Folder for the finished weights; default assets/tabletop.
         episodes: Successful demonstrations to make.
-        see_steps: Steps of the picture stage.
+        see_steps: Steps of the image stage.
         act_steps: Steps of the action stage.
         workers: Processes for demonstrations, threads for training.
         minutes: Stop the training stages after this time; run again to go on.

@@ -43,7 +43,7 @@ def check(
         horizon: Rows of a chunk, for a fine-tune that changed its preset's.
         norm_stats: Statistics file, when it lies elsewhere.
         tokenizer: SentencePiece file, when it lies elsewhere.
-        cameras: Which camera fills which picture input, where the names do not tell, such as base_0_rgb=left,left_wrist_0_rgb=wrist.
+        cameras: Which camera fills which image input, where the names do not tell, such as base_0_rgb=left,left_wrist_0_rgb=wrist.
     """
     from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 
@@ -59,7 +59,7 @@ def check(
                 "weights",
                 f"{size.parameters() / 1e6:,.1f} M used, names {'with' if found.prefix else 'without'} 'model.'",
             ),
-            ("prefix", f"{size.text.depth} layers x {size.text.width}, {size.vision.tokens} tokens per picture"),
+            ("prefix", f"{size.text.depth} layers x {size.text.width}, {size.vision.tokens} tokens per image"),
             ("expert", f"{size.expert.depth} layers x {size.expert.width}, {size.width} columns"),
         ]
     rows += [("horizon", f"{found.horizon} rows, {found.execute_rows} executed")] if found.horizon else []

@@ -46,7 +46,7 @@ def serve(
         path: Its weights; default the policy's own.
         device: Where it computes, such as cuda or cpu; default the policy's own choice.
         preset: Meaning of a checkpoint's actions, where its folder has no note (pi05_droid, pi05_libero, ...).
-        cameras: Which camera fills which picture input of a checkpoint, where the names do not tell, such as
+        cameras: Which camera fills which image input of a checkpoint, where the names do not tell, such as
             base_0_rgb=left,left_wrist_0_rgb=wrist.
         action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints, for openpi's clients
             and for cockpits alike; default its own.
@@ -120,7 +120,7 @@ def describe_address(settings: DoorSettings, port: int) -> str:
     lines = [f"Serving on {scheme}://{settings.host}:{port}" + (" · token required" if settings.token else "")]
     if not is_loopback(settings.host) and settings.tls_cert is None:
         lines += [
-            "Warning: token, pictures and actions cross the network unencrypted. Either",
+            "Warning: token, images and actions cross the network unencrypted. Either",
             f"  listen on 127.0.0.1 and tunnel from the client: ssh -L {port}:127.0.0.1:{port} THIS_MACHINE, or",
             "  make a certificate and pass it with --tls-cert cert.pem --tls-key key.pem:",
             "  openssl req -x509 -newkey rsa:2048 -nodes -days 365 -keyout key.pem -out cert.pem \\",

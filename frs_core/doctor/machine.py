@@ -35,13 +35,13 @@ NEEDED = {
 WINDOW = {"PyQt6": "PyQt6", "pyqtgraph": "pyqtgraph", "OpenGL": "PyOpenGL"}
 OPTIONAL = {"h5py": "h5py", "pyarrow": "pyarrow", "pygame": "pygame", "pyspacemouse": "pyspacemouse"}
 DISK_FAILURE, DISK_WARNING = 1e9, 10e9
-"""Bytes free. An hour of three cameras at 640 x 360 is about 6 GB; measured at 40 kB per picture, 15 Hz."""
+"""Bytes free. An hour of three cameras at 640 x 360 is about 6 GB; measured at 40 kB per image, 15 Hz."""
 GPU_MEMORY = 8e9
 """Bytes that pi0.5 in bfloat16 takes with a fan's work space. Source: 3.6 G parameters of 2 bytes."""
 SOFTWARE_GL = ("llvmpipe", "softpipe", "swrast")
 """Names by which Mesa calls drawing without a GPU."""
 RENDER_S = 90.0
-"""Time limit of the trial picture; the first one on software GL takes about 3 s on an idle machine."""
+"""Time limit of the trial image; the first one on software GL takes about 3 s on an idle machine."""
 
 
 def check_python() -> list[Finding]:
@@ -176,11 +176,11 @@ cameras.render("left")
 began = time.perf_counter()
 image = cameras.render("left")
 ms = 1e3 * (time.perf_counter() - began)
-assert image.std() > 5, "the picture is empty"
+assert image.std() > 5, "the image is empty"
 from OpenGL import GL
 renderer = GL.glGetString(GL.GL_RENDERER).decode()
 height, width = image.shape[:2]
-print(f"one {width} x {height} picture of the embedded world in {ms:.0f} ms by {renderer} ({os.environ['MUJOCO_GL']})")
+print(f"one {width} x {height} image of the embedded world in {ms:.0f} ms by {renderer} ({os.environ['MUJOCO_GL']})")
 """
 
 
@@ -197,7 +197,7 @@ def _trial_picture() -> Finding:
             [sys.executable, "-c", _TRIAL], capture_output=True, text=True, timeout=RENDER_S, check=False
         )
     except subprocess.TimeoutExpired:
-        return Finding(Level.FAILURE, subject, f"no picture within {RENDER_S:.0f} s", fix)
+        return Finding(Level.FAILURE, subject, f"no image within {RENDER_S:.0f} s", fix)
     if done.returncode != 0:
         words = [line for line in done.stderr.strip().splitlines() if line.strip()][-1:] or ["the process died"]
         return Finding(Level.FAILURE, subject, f"simulated cameras cannot be drawn: {words[0]}", fix)

@@ -12,7 +12,7 @@ from frs_core.worlds.droid import DroidConfig, DroidWorld, calibration_notes
 from frs_core.worlds.droid.connection import BridgeRefusal
 
 STALE_S = 1.0
-"""A picture older than this is late: ZED cameras give one every 17 ms."""
+"""An image older than this is late: ZED cameras give one every 17 ms."""
 
 
 def check_bridge(config: DroidConfig) -> list[Finding]:
@@ -85,7 +85,7 @@ def _cameras(world: DroidWorld) -> list[Finding]:
         dropped = int(seen.extra.get(f"dropped_{name}", 0))
         if age > STALE_S:
             fix = "Plug it into a USB 3 port of its own, close other programs that use it, restart the bridge"
-            text = f"camera '{name}' has given no picture" + (f" for {age:.0f} s" if frame is not None else "")
+            text = f"camera '{name}' has given no image" + (f" for {age:.0f} s" if frame is not None else "")
             findings.append(Finding(Level.FAILURE, "Cameras", text, fix))
         else:
             text = f"camera '{name}' is {1e3 * age:.0f} ms old, {dropped} dropped so far"

@@ -5,7 +5,7 @@ place (two exchanged, an older copy put back) is damage too. Idea: opening check
 read of a file compares its bytes with the episode's table before anything is decoded, and only a file that changed since is
 compared again. What decodes is what `zarr_writer` writes, no more: the memory a file may take is known beforehand.
 
-Example: `arrays["steps/q"]` is a read-only `[N, 7]` array; `arrays.slice("images/left/data", 0, 15000)` reads one picture.
+Example: `arrays["steps/q"]` is a read-only `[N, 7]` array; `arrays.slice("images/left/data", 0, 15000)` reads one image.
 
 Any one thread per object.
 """
@@ -132,7 +132,9 @@ class EpisodeArrays:
             except EpisodeCorrupt:
                 raise
             except MALFORMED as error:
-                raise corrupt(self._folder, f"file '{path}' is no array ({type(error).__name__}: {error})") from error
+                raise corrupt(
+                    self._folder, f"file '{path}' is not an array ({type(error).__name__}: {error})"
+                ) from error
         return self._layouts[name]
 
     def _piece(self, name: str, layout: _Layout, index: int, start: int = 0, stop: int | None = None) -> bytes:

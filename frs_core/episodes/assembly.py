@@ -178,7 +178,7 @@ def _write_arrays(path: Path, begin: Record, chunks: list[Record], undone: set[i
 
 
 def _write_states(group: GroupWriter, states: list[Record], texts: _Texts, cameras: list[str]) -> None:
-    """Write observations: one row each; `frames` numbers the picture of each camera, -1 = none."""
+    """Write observations: one row each; `frames` numbers the image of each camera, -1 = none."""
     for name in STATE_NUMBERS:
         group.array(name, np.stack([np.asarray(s[name]) for s in states]))
     group.array("instruction", texts.column([s["instruction"] for s in states]))

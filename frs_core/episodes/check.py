@@ -58,7 +58,7 @@ class CheckReport:
     name: str
     chunks: tuple[ChunkCheck, ...]
     uses_features: bool
-    """The context came from stored features; otherwise the stored pictures were encoded again."""
+    """The context came from stored features; otherwise the stored images were encoded again."""
 
     @property
     def worst(self) -> float:
@@ -88,7 +88,7 @@ def check(episode: Episode, policy: FlowPolicy, *, from_features: bool | None = 
     Args:
         episode: what was recorded.
         policy: the one that recorded it; one that speaks tool deltas is turned to the episode's action space.
-        from_features: False encodes the stored pictures even where features would do; None = features where possible.
+        from_features: False encodes the stored images even where features would do; None = features where possible.
     Raises:
         FingerprintMismatch: the episode is of another policy.
         EpisodeCorrupt: damaged.

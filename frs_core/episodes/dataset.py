@@ -2,9 +2,9 @@
 
 Problem: a noise policy learns from chunk boundaries of many episodes, and only from what led to success with one
 policy. Idea: concatenate the arrays of the chosen episodes, leave out branches not taken, refuse mixed policies, and decode
-pictures only when asked for.
+images only when asked for.
 
-Example: ten successes of 15 chunks give M = 150 rows; `table.images("left")` decodes their 150 boundary pictures, exactly
+Example: ten successes of 15 chunks give M = 150 rows; `table.images("left")` decodes their 150 boundary images, exactly
 those the policy saw.
 
 Any thread.
@@ -63,11 +63,11 @@ class ChunkTable:
         return tuple(c for c in self.episodes[0].cameras if c in common)
 
     def image(self, camera: str, row: int) -> UInt8[np.ndarray, "H W 3"]:
-        """Return one boundary picture, exact. Raises EpisodeCorrupt, ConfigError for an unknown camera."""
+        """Return one boundary image, exact. Raises EpisodeCorrupt, ConfigError for an unknown camera."""
         return self.episodes[self.episode[row]].boundary_image(camera, int(self.index[row]))
 
     def images(self, camera: str) -> UInt8[np.ndarray, "M H W 3"]:
-        """Return all boundary pictures of a camera, which must be of one size. Raises as `image`."""
+        """Return all boundary images of a camera, which must be of one size. Raises as `image`."""
         return np.stack([self.image(camera, row) for row in range(self.rows)])
 
     def observation(self, row: int) -> Observation:

@@ -1,7 +1,7 @@
-"""Session records as journal records: plain values, arrays and compressed pictures.
+"""Session records as journal records: plain values, arrays and compressed images.
 
-Problem: a `ChunkRecord` holds nested dataclasses and the same picture many times (a boundary is the end of the chunk
-before). Idea: each camera picture is compressed once and numbered; observations refer to it by number. Records are
+Problem: a `ChunkRecord` holds nested dataclasses and the same image many times (a boundary is the end of the chunk
+before). Idea: each camera image is compressed once and numbered; observations refer to it by number. Records are
 checked against the episode's sizes here, so that what is journaled can always be committed.
 
 Example: a chunk of 8 rows with three cameras that are read only at the boundary becomes one record with 6 JPEGs (before
@@ -97,12 +97,12 @@ def meta_from_json(data: Json) -> EpisodeMeta:
 
 @dataclass(frozen=True, slots=True)
 class FrameState:
-    """Which pictures of an episode are journaled so far."""
+    """Which images of an episode are journaled so far."""
 
     counts: dict[str, int] = field(default_factory=dict)
     """Per camera, how many."""
     last: dict[str, tuple[int, CameraFrame]] = field(default_factory=dict)
-    """Per camera, number and picture of the newest one."""
+    """Per camera, number and image of the newest one."""
 
 
 class ChunkEncoder:
@@ -114,11 +114,11 @@ class ChunkEncoder:
         self._feature_size: int | None = None
 
     def encode(self, record: ChunkRecord, frames: FrameState) -> tuple[Json, FrameState]:
-        """Return the journal record, and the state of pictures once it is on disk.
+        """Return the journal record, and the state of images once it is on disk.
 
         Args:
             record: one executed chunk.
-            frames: pictures journaled before.
+            frames: images journaled before.
         Raises:
             EpisodeError: the record does not fit the episode.
         """
@@ -179,7 +179,7 @@ class ChunkEncoder:
             unknown = set(o.frames) - set(self._meta.cameras)
             if unknown:
                 raise EpisodeError(
-                    f"Chunk {r.index} has a picture of camera {sorted(unknown)}, the episode began with "
+                    f"Chunk {r.index} has an image of camera {sorted(unknown)}, the episode began with "
                     f"{sorted(self._meta.cameras)}. Start an episode for another set of cameras."
                 )
         for name, value, shape in expected:
@@ -198,14 +198,14 @@ class ChunkEncoder:
 
 
 class _Pictures:
-    """Numbers and compresses the pictures of one record."""
+    """Numbers and compresses the images of one record."""
 
     def __init__(self, state: FrameState) -> None:
         self.state = state
         self.fresh: list[Json] = []
 
     def observation(self, o: Observation) -> Json:
-        """Return a state with its pictures' numbers."""
+        """Return a state with its images' numbers."""
         return {
             "captured_ns": int(o.captured_ns),
             "step": int(o.step),

@@ -4,7 +4,7 @@
     droid_data/success/2026-11-04/Wed_Nov_04_10_15_30_2026/{trajectory.h5, metadata_*.json, recordings/MP4/*.mp4}
 
 Only what was measured or follows from it is written: no torques, no right eyes, no SVO. Film i belongs to step i, at the size
-the pictures were recorded in, and `camera_intrinsics` is for that size. Branches not taken are left out.
+the images were recorded in, and `camera_intrinsics` is for that size. Branches not taken are left out.
 
 Any thread; a second or two per episode.
 """

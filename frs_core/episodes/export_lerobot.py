@@ -6,7 +6,7 @@ from this format. Idea: write the files by pyarrow and PyAV, nothing else; LeRob
     export_lerobot(episode, Path("my_dataset"))        # makes the dataset, or adds one episode to it
 
 DROID's names are used: `exterior_image_1_left` (left), `exterior_image_2_left` (right), `wrist_image_left`, `joint_position`,
-`gripper_position`, `actions`. Pictures are 180 pixels high. Branches not taken are left out.
+`gripper_position`, `actions`. Images are 180 pixels high. Branches not taken are left out.
 
 Any thread; a second or two per episode. One writer per dataset.
 """
@@ -34,7 +34,7 @@ CHUNK_SIZE = 1000
 HEIGHT = 180
 """Pixels; DROID's 1280x720 becomes 320x180 as in openpi's DROID conversion."""
 STAT_PICTURES = 100
-"""Pictures per camera and episode that the statistics look at. Source: LeRobot samples at least as many."""
+"""Images per camera and episode that the statistics look at. Source: LeRobot samples at least as many."""
 
 _KEYS = {"left": "exterior_image_1_left", "right": "exterior_image_2_left", "wrist": "wrist_image_left"}
 _DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"

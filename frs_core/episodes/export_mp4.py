@@ -97,7 +97,7 @@ def film_frame(
 
 
 def _draw_path(image: UInt8[np.ndarray, "H W 3"], uv: Float[np.ndarray, "n 2"], colour: tuple[int, int, int]) -> None:
-    """Draw a curve with a halo and an arrow head into the picture."""
+    """Draw a curve with a halo and an arrow head into the image."""
     uv = uv[np.isfinite(uv).all(axis=1) & (np.abs(np.nan_to_num(uv)) < 1e4).all(axis=1)]
     if len(uv) < 2:
         return

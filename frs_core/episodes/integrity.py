@@ -78,7 +78,7 @@ def read_group_metadata(folder: Path, path: str = ROOT_METADATA) -> dict[str, An
         expected = attributes["checksum"]
         got = checksum(document)
     except MALFORMED as error:
-        raise corrupt(folder, f"file '{path}' is no group metadata ({type(error).__name__}: {error})") from error
+        raise corrupt(folder, f"file '{path}' is not group metadata ({type(error).__name__}: {error})") from error
     if got != expected:
         raise corrupt(folder, f"file '{path}' has checksum {got}, expected {expected}")
     return {k: v for k, v in attributes.items() if k != "checksum"}
@@ -128,7 +128,7 @@ def verify_sizes(folder: Path, table: FileTable, paths: Iterable[str]) -> None:
         except OSError as error:
             raise corrupt(folder, f"file '{path}' cannot be read ({error.strerror})") from error
         if not stat.S_ISREG(info.st_mode):
-            raise corrupt(folder, f"file '{path}' is no plain file")
+            raise corrupt(folder, f"file '{path}' is not a plain file")
         if info.st_size != table[path][0]:
             raise corrupt(folder, f"file '{path}' has {info.st_size} bytes, expected {table[path][0]}")
 

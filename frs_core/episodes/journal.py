@@ -136,7 +136,7 @@ def read_journal(path: Path) -> JournalContent:
     """Return the whole records of a journal.
 
     Raises:
-        EpisodeCorrupt: the file cannot be read or is no journal.
+        EpisodeCorrupt: the file cannot be read or is not a journal.
     """
     items = list(scan_journal(path))
     damage = items.pop() if items and isinstance(items[-1], str) else ""
@@ -147,7 +147,7 @@ def scan_journal(path: Path) -> Iterator[dict[str, Any] | str]:
     """Yield the whole records of a journal one by one; a text at the end says why nothing follows.
 
     Raises:
-        EpisodeCorrupt: the file cannot be read or is no journal.
+        EpisodeCorrupt: the file cannot be read or is not a journal.
     """
     try:
         yield from _scan(path)
@@ -164,7 +164,7 @@ def _scan(path: Path) -> Iterator[dict[str, Any] | str]:
                 yield f"file of {size} bytes {CUT_OFF}"
                 return
             raise EpisodeCorrupt(
-                f"'{path}' is no journal: it does not begin with {MAGIC.decode()}. Move it away or bin it with "
+                f"'{path}' is not a journal: it does not begin with {MAGIC.decode()}. Move it away or bin it with "
                 f"`frs episodes recover --bin`."
             )
         while head := file.read(_HEAD.size):
@@ -186,6 +186,6 @@ def _scan(path: Path) -> Iterator[dict[str, Any] | str]:
                 yield f"record at byte {at} is {error}"
                 return
             if not isinstance(record, dict) or "kind" not in record:
-                yield f"record at byte {at} is no episode record"
+                yield f"record at byte {at} is not an episode record"
                 return
             yield record

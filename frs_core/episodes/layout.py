@@ -60,7 +60,7 @@ def check_name(name: str) -> str:
     """
     if not is_name(name):
         raise EpisodeError(
-            f"'{name}' is no episode name. Expected <UTC>_<ULID> such as '{new_name(now=0.0)}'. See `frs episodes list`."
+            f"'{name}' is not an episode name. Expected <UTC>_<ULID> such as '{new_name(now=0.0)}'. See `frs episodes list`."
         )
     return name
 

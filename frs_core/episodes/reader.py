@@ -4,7 +4,7 @@ Problem: a review scrubs at random, a trainer wants arrays, a replay wants the s
 over the episode's arrays that answers all three; nothing is read before it is asked for.
 
 Example: `store.open(name).frame("left", 120)` decodes one JPEG of about 15 kB; `.chunk(3)` is the `ChunkRecord` the session
-handed over, bit for bit but for the pictures between chunk boundaries, which went through JPEG.
+handed over, bit for bit but for the images between chunk boundaries, which went through JPEG.
 
 Any one thread per object. Every damage raises `EpisodeCorrupt` naming the file.
 """
@@ -106,29 +106,29 @@ class Episode:
         self._check_step(step)
         return int(self.arrays["steps/chunk"][step])
 
-    # --- pictures ---------------------------------------------------------------------------------
+    # --- images ---------------------------------------------------------------------------------
 
     def frame(self, camera: str, step: int) -> UInt8[np.ndarray, "H W 3"]:
         """Return what a camera had seen by the beginning of a step (JPEG), RGB.
 
         Raises:
             ConfigError: unknown camera.
-            EpisodeError: no such step, or no picture of that camera by then.
+            EpisodeError: no such step, or no image of that camera by then.
             EpisodeCorrupt: damaged.
         """
         return self._jpeg(camera, self._frame_number(camera, step))
 
     def calibration(self, camera: str, step: int) -> Calibration | None:
-        """Return the calibration of the picture that `frame` returns. Raises as `frame`."""
+        """Return the calibration of the image that `frame` returns. Raises as `frame`."""
         return self._calibration(camera, self._frame_number(camera, step))
 
     def boundary_image(self, camera: str, chunk: int) -> UInt8[np.ndarray, "H W 3"]:
-        """Return the very picture that the policy saw at the beginning of a chunk, RGB. Raises as `frame`."""
+        """Return the very image that the policy saw at the beginning of a chunk, RGB. Raises as `frame`."""
         self._camera_index(camera)
         self._check_chunk(chunk)
         data = self.arrays.bytes_at(f"lossless/{camera}/data", chunk)
         if not data:
-            raise EpisodeError(f"Chunk {chunk} of episode '{self.name}' has no picture of camera '{camera}'.")
+            raise EpisodeError(f"Chunk {chunk} of episode '{self.name}' has no image of camera '{camera}'.")
         return self._decode(data, f"lossless/{camera}/data, chunk {chunk}")
 
     def _frame_number(self, camera: str, step: int) -> int:
@@ -138,12 +138,12 @@ class Episode:
         known = numbers[numbers >= 0]
         number = int(known[-1]) if len(known) else int(self.arrays["boundary/frames"][chunk, column])
         if number < 0:
-            raise EpisodeError(f"Step {step} of episode '{self.name}' has no picture of camera '{camera}'.")
+            raise EpisodeError(f"Step {step} of episode '{self.name}' has no image of camera '{camera}'.")
         return number
 
     def _jpeg(self, camera: str, number: int) -> UInt8[np.ndarray, "H W 3"]:
         data = self.arrays.bytes_at(f"images/{camera}/data", number)
-        return self._decode(data, f"images/{camera}/data, picture {number}")
+        return self._decode(data, f"images/{camera}/data, image {number}")
 
     def _decode(self, data: bytes, what: str) -> UInt8[np.ndarray, "H W 3"]:
         try:
@@ -173,7 +173,7 @@ class Episode:
         return self._observation("boundary", chunk, has_images=has_images)
 
     def step_observation(self, step: int, *, has_images: bool = True) -> Observation:
-        """Return the state before a step's action; pictures through JPEG. Raises as `observation`."""
+        """Return the state before a step's action; images through JPEG. Raises as `observation`."""
         self._check_step(step)
         return self._observation("steps", step, has_images=has_images)
 
@@ -220,7 +220,7 @@ class Episode:
 
         Args:
             index: which chunk.
-            has_images: False leaves all pictures out, which is much faster.
+            has_images: False leaves all images out, which is much faster.
         Raises:
             EpisodeError: no such chunk.
             EpisodeCorrupt: damaged.

@@ -30,7 +30,7 @@ def _av() -> ModuleType:
 
 
 def write_video(path: Path, images: Iterable[UInt8[np.ndarray, "H W 3"]], *, hz: float, crf: int = 18) -> int:
-    """Write RGB pictures as MP4 and return how many.
+    """Write RGB images as MP4 and return how many.
 
     Args:
         path: `.mp4` file; replaced when there.
@@ -93,12 +93,12 @@ def count_frames(path: Path) -> int:
 def read_video(
     path: Path, *, size: tuple[int, int] | None = None, is_left_half: bool = False
 ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-    """Yield the RGB pictures of a film.
+    """Yield the RGB images of a film.
 
     Args:
         path: any film PyAV reads.
         size: (width, height) to shrink to; None = as it is.
-        is_left_half: take the left half of a side-by-side stereo picture.
+        is_left_half: take the left half of a side-by-side stereo image.
     Raises:
         ConfigError: PyAV is missing.
         EpisodeError: not a readable film.

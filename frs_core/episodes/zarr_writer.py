@@ -37,7 +37,7 @@ class GroupWriter:
         self._folder = folder
 
     def sub(self, name: str, **attributes: Any) -> "GroupWriter":
-        """Return a new sub-group. Raises OSError, and ValueError for a name that is no folder's."""
+        """Return a new sub-group. Raises OSError, and ValueError for a name that is not a folder's."""
         return GroupWriter(self._folder / check_part(name), **attributes)
 
     def array(self, name: str, data: np.ndarray) -> None:

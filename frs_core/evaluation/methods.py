@@ -90,7 +90,7 @@ def learns_from(method: MethodSpec) -> LearnsFrom | None:
     """Return what a method learns from: as many episodes as its variant says, or as its learner usually sees.
 
     Raises:
-        ConfigError: a variant that is no number of episodes.
+        ConfigError: a variant that is not a number of episodes.
     """
     if not method.learned:
         return None

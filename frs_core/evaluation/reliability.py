@@ -25,7 +25,7 @@ class Point:
 
     @property
     def rate(self) -> float:
-        """What came out."""
+        """The results."""
         return self.successes / self.trials
 
 

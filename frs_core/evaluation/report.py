@@ -45,7 +45,7 @@ def picture(image: UInt8[np.ndarray, "H W 3"], caption: str) -> Media:
     """Return an RGB image as JPEG."""
     is_ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
     if not is_ok:
-        raise ConfigError(f"A picture of shape {image.shape} cannot be compressed. It needs uint8 [H, W, 3].")
+        raise ConfigError(f"An image of shape {image.shape} cannot be compressed. It needs uint8 [H, W, 3].")
     return Media(data.tobytes(), "image/jpeg", caption)
 
 

@@ -148,7 +148,7 @@ def read_results(path: Path) -> tuple[dict[str, Any], list[Result], int]:
         if header["format"] != FORMAT or header["version"] != VERSION:
             raise ValueError(f"format {header['format']} version {header['version']}")
     except MALFORMED as error:
-        raise ConfigError(f"'{path}' is no evaluation file ({error}). Choose another --out.") from error
+        raise ConfigError(f"'{path}' is not an evaluation file ({error}). Choose another --out.") from error
     results: list[Result] = []
     for number, line in enumerate(lines[1:], start=2):
         try:

@@ -47,7 +47,7 @@ class FlowPolicy(abc.ABC):
     def denoise(
         self, context: Context, noise: Float[Tensor, "B H A"], *, steps: int | None = None
     ) -> Float[Tensor, "B H A"]:
-        """Return normalised chunks grown from noises.
+        """Return normalised chunks denoised from noises.
 
         Raises:
             ShapeMismatch: the noise does not fit the policy.

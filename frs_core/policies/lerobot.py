@@ -102,8 +102,8 @@ class LerobotPolicy(FlowPolicy):
             preset: what the numbers mean on a robot.
             name: shown to the operator.
             fingerprint: hash of weights and configuration.
-            cameras: which camera fills which picture feature, where the names do not tell (`cameras.pair_cameras`).
-            renamed: picture feature -> the name its pictures had before the pre-processor.
+            cameras: which camera fills which image feature, where the names do not tell (`cameras.pair_cameras`).
+            renamed: image feature -> the name its images had before the pre-processor.
             statistics: of state and actions; None = not known.
         Raises:
             ConfigError: sizes, statistics or cameras do not fit the preset.
@@ -186,7 +186,7 @@ class LerobotPolicy(FlowPolicy):
         if missing:
             raise ConfigError(
                 f"Policy '{self.spec.name}' needs camera {missing}, the world has {sorted(observation.frames)}. "
-                f"Its picture inputs are paired as {pairing_text(self._pairing)}. Pass another pairing as cameras=; "
+                f"Its image inputs are paired as {pairing_text(self._pairing)}. Pass another pairing as cameras=; "
                 f"`{NO_CAMERA}` leaves an input empty."
             )
         raw: Batch = {"task": observation.instruction}
@@ -269,7 +269,7 @@ def load(
     Args:
         path: folder with config.json, model.safetensors and the processors' files.
         preset: meaning of state and actions (`pi05.presets.PRESETS`); None = the folder has exactly a published name.
-        cameras: which camera fills which picture input, "base=left,wrist=wrist"; None = as the names tell.
+        cameras: which camera fills which image input, "base=left,wrist=wrist"; None = as the names tell.
         device: "cuda" or "cpu"; None = a GPU if there is one.
         name: shown to the operator; None = the folder's name.
     Raises:

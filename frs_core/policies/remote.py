@@ -185,7 +185,7 @@ class RemotePolicy(FlowPolicy):
     def denoise(
         self, context: Context, noise: Float[Tensor, "B H A"], *, steps: int | None = None
     ) -> Float[Tensor, "B H A"]:
-        """Return normalised chunks grown from noises, in one message."""
+        """Return normalised chunks denoised from noises, in one message."""
         self.check_shape(noise, "Noise")
         reply = self._ask_about(context, {"op": "denoise", "noise": _wire(noise), "steps": steps})
         return self._finite(self._tensor(reply, "chunk", noise))

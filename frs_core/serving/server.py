@@ -10,9 +10,9 @@
 | release | context | released |
 
 A context handle belongs to its connection; the oldest of `MAX_CONTEXTS` is dropped, and `ContextGone` says so. A request
-that carries `observation` instead encodes first, so a whole fan from a fresh picture is one message.
+that carries `observation` instead encodes first, so a whole fan from a fresh image is one message.
 
-Example: a fan of twelve directions is one `encode` (300 kB of pictures) and one `steer` (12 x 15 x 32 floats, 23 kB).
+Example: a fan of twelve directions is one `encode` (300 kB of images) and one `steer` (12 x 15 x 32 floats, 23 kB).
 
 `handle` runs on the door's worker thread; the policy is never touched by another.
 """
@@ -189,8 +189,8 @@ class PolicyService:
         ]
         if len(exterior) > 1:
             raise ConfigError(
-                f"openpi's message has one exterior picture, policy '{self.policy.spec.name}' looks at {', '.join(exterior)}. Leave "
-                f"all but one empty where the policy is served (frs serve --cameras INPUT=none), or send the pictures by name."
+                f"openpi's message has one exterior image, policy '{self.policy.spec.name}' looks at {', '.join(exterior)}. Leave "
+                f"all but one empty where the policy is served (frs serve --cameras INPUT=none), or send the images by name."
             )
         return read_droid(data, cameras=cameras)
 
@@ -224,7 +224,7 @@ def _read_plan(text: Any) -> SteeringPlan:
     except MalformedMessage:
         raise
     except (ConfigError, TypeError, ValueError, RecursionError) as error:
-        raise MalformedMessage(f"`plan` is no steering plan: {error}") from error
+        raise MalformedMessage(f"`plan` is not a steering plan: {error}") from error
 
 
 def _check_work(plan: SteeringPlan, *, candidates: int) -> None:

@@ -224,7 +224,7 @@ class WireClient:
         if len(data) > self.settings.message_bytes:
             raise ConfigError(
                 f"A request of {len(data) / 2**20:.1f} MiB exceeds the limit of {self.settings.message_bytes / 2**20:.1f} MiB. "
-                f"Send fewer or smaller pictures."
+                f"Send fewer or smaller images."
             )
         was_connected = self.is_connected
         self.connect()

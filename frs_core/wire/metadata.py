@@ -24,7 +24,7 @@ from frs_core.wire.observations import EXTERIOR_KEY, WRIST_KEY, mapping, numbers
 PROTOCOL = 1
 OPERATIONS = ("encode", "steer", "denoise", "velocity", "release")
 MAX_PICTURES = 16
-"""Picture inputs of a network; more is a mistake."""
+"""Image inputs of a network; more is a mistake."""
 OWN_OBSERVATION = "frs/1"
 """The observation form of `observations.pack_observation`."""
 DROID_OBSERVATION = "openpi/droid"

@@ -76,7 +76,7 @@ class World(abc.ABC):
     def state(self) -> Observation:
         """Return the state without camera frames (`frames` empty), where that is cheaper than `observe`.
 
-        The default is `observe`. Worlds that render override it: between chunk boundaries nobody looks at the pictures
+        The default is `observe`. Worlds that render override it: between chunk boundaries nobody looks at the images
         of a headless run.
         """
         return self.observe()

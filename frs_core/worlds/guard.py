@@ -60,12 +60,12 @@ class GuardedWorld:
         return self._last
 
     def observe(self) -> Observation:
-        """Return fresh pictures and state."""
+        """Return fresh images and state."""
         self._last = self.world.observe()
         return self._last
 
     def state(self) -> Observation:
-        """Return the state without pictures where that is cheaper."""
+        """Return the state without images where that is cheaper."""
         self._last = self.world.state()
         return self._last
 
@@ -85,7 +85,7 @@ class GuardedWorld:
             )
         if not np.isfinite(action).all():
             raise PolicyError("An action holds non-finite numbers and was not sent. Check the policy's weights.")
-        # A simulation stands still between steps; a robot does not, and its last picture is a whole step old by now.
+        # A simulation stands still between steps; a robot does not, and its last image is a whole step old by now.
         is_current = self._last is not None and self.world.spec.is_simulated
         now = self._last if is_current and self._last is not None else self.world.state()
         allowed, reasons = limit_action(action, kind, observation=now, limits=self.limits)

@@ -1,8 +1,8 @@
-"""Observations from a world's process to the session through shared memory: no pictures through pipes, nothing waits.
+"""Observations from a world's process to the session through shared memory: no images through pipes, nothing waits.
 
 A ring of slots, written by one process and read by another. Each slot carries a running number before and after its
 content (a sequence lock): a reader that finds two different numbers was overtaken and skips the slot. State and calibration
-are a small msgpack map, pictures raw bytes at fixed places. A block of 64-bit words beside the ring carries heartbeats and
+are a small msgpack map, images raw bytes at fixed places. A block of 64-bit words beside the ring carries heartbeats and
 the hold; single aligned words need no lock, so neither side can be blocked by the other's death.
 
 Example: 16 slots at 15 Hz hold about a second; a reader that looks every 20 ms sees every step, one that slept for two
@@ -146,7 +146,7 @@ class ObservationRing:
             if frame is not None:
                 if frame.image.shape != (height, width, 3):
                     raise WorldError(
-                        f"Camera '{name}' gave a picture of {frame.image.shape}, it began with {(height, width, 3)}. "
+                        f"Camera '{name}' gave an image of {frame.image.shape}, it began with {(height, width, 3)}. "
                         f"Restart the world."
                     )
                 target = np.ndarray((height, width, 3), dtype=np.uint8, buffer=buffer, offset=place)
@@ -218,7 +218,7 @@ def _no_room(size: int, error: OSError) -> WorldError:
     free = shutil.disk_usage(_KEEPS_FILES).free if _KEEPS_FILES.is_dir() else None
     has = "" if free is None else f" has {free / 1e6:.1f} MB free"
     return WorldError(
-        f"Shared memory{has} and needs {size / 1e6:.1f} MB for the cameras' pictures ({error.strerror}). Close what fills "
+        f"Shared memory{has} and needs {size / 1e6:.1f} MB for the cameras' images ({error.strerror}). Close what fills "
         f"{_KEEPS_FILES}, enlarge it (mount -o remount,size=1G {_KEEPS_FILES}; docker run --shm-size=1g), or use smaller "
         f"pictures, then reconnect."
     )

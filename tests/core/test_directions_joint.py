@@ -34,7 +34,7 @@ def joint_space(kind: ActionKind) -> ActionSpace:
 
 
 def observe(sim: TabletopSim) -> Observation:
-    """Return the state as an observation without pictures."""
+    """Return the state as an observation without images."""
     return Observation(
         {}, sim.q, sim.dq, sim.gripper, sim.T_base_tcp, "", time.monotonic_ns(), gripper_command=sim.gripper_command
     )

@@ -152,12 +152,12 @@ def test_the_exit_code_is_1_only_for_failures(monkeypatch, capsys, tmp_path) -> 
 def test_the_trial_picture_of_the_embedded_world_names_what_drew_it() -> None:
     found = machine._trial_picture()
     assert found.level in (Level.OK, Level.NOTE)
-    assert "picture of the embedded world in" in found.text
+    assert "image of the embedded world in" in found.text
     assert found.text.endswith(")")
 
 
 def test_software_drawing_is_told_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = "one 224 x 224 picture of the embedded world in 9 ms by {} (egl)"
+    drawn = "one 224 x 224 image of the embedded world in 9 ms by {} (egl)"
     for renderer, level in (("llvmpipe (LLVM 20)", Level.NOTE), ("NVIDIA H100/PCIe/SSE2", Level.OK)):
         done = subprocess.CompletedProcess([], 0, drawn.format(renderer) + "\n", "")
         monkeypatch.setattr(machine.subprocess, "run", lambda *a, done=done, **k: done)

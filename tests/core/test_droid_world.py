@@ -26,7 +26,7 @@ from tests.fakes.running_bridge import bridge_process, bridge_thread, end
 FAST = DroidConfig(
     width=160, height=90, timeout_s=10.0, connect_timeout_s=10.0, stale_s=60.0, instruction="stack the cups"
 )
-"""Small pictures; patient, because the machine may be busy. What is about time sets its own."""
+"""Small images; patient, because the machine may be busy. What is about time sets its own."""
 VELOCITY = ActionSpace(
     ActionKind.JOINT_VELOCITY,
     np.zeros(8, np.float32),
@@ -53,7 +53,7 @@ def test_it_sees_three_cameras_the_state_and_the_instruction(droid) -> None:
     assert seen.instruction == "stack the cups"
     np.testing.assert_allclose(seen.q, env.robot.drive.read()[0], atol=1e-6)
     assert 0 <= time.monotonic_ns() - seen.captured_ns < 1e9
-    # The fake's pictures were taken 40 ms before they were read.
+    # The fake's images were taken 40 ms before they were read.
     assert 0.04 <= (time.monotonic_ns() - seen.frames["left"].captured_ns) / 1e9 < 30.0
     assert env.robot.commands == []
 
@@ -89,7 +89,7 @@ def test_calibration_projects_into_the_resized_picture_and_the_wrist_moves_with_
 def test_scaling_intrinsics_keeps_the_ray_of_every_pixel_centre() -> None:
     K = np.array([[700.0, 0, 640.3], [0, 701.0, 355.1], [0, 0, 1]])
     small = scale_intrinsics(K, (1280, 720), (640, 360))
-    # Picture centre of a 2x2 block of native pixels is one small pixel's centre.
+    # Image centre of a 2x2 block of native pixels is one small pixel's centre.
     ray = np.linalg.inv(K) @ np.array([100.5, 40.5, 1.0])
     np.testing.assert_allclose(small @ ray, [50.0, 20.0, 1.0], atol=1e-9)
 
@@ -201,7 +201,7 @@ def test_reset_goes_home_with_the_given_words_and_can_be_told_to_stay(droid) -> 
 
 def test_old_pictures_refuse_a_step_in_words(droid) -> None:
     world, _, env = droid
-    with pytest.raises(CameraStale, match="pictures"):
+    with pytest.raises(CameraStale, match="frames"):
         world.step(np.zeros(8), ActionKind.JOINT_VELOCITY)
     world.observe()
     assert world.step(np.zeros(8), ActionKind.JOINT_VELOCITY).reason == ""

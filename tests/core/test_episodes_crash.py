@@ -204,8 +204,8 @@ def test_what_is_no_journal_is_named_and_can_be_binned(tmp_path):
     path = journal_path(tmp_path, name)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"something else entirely")
-    assert "no journal" in unfinished(store)[0].problem
-    with pytest.raises(EpisodeCorrupt, match="no journal"):
+    assert "not a journal" in unfinished(store)[0].problem
+    with pytest.raises(EpisodeCorrupt, match="not a journal"):
         recover(store, name)
     bin_unfinished(store, name)
     assert unfinished(store) == []

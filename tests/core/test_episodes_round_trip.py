@@ -1,4 +1,4 @@
-"""What is recorded comes back: arrays bit for bit, boundary pictures exactly, the rest through JPEG."""
+"""What is recorded comes back: arrays bit for bit, boundary images exactly, the rest through JPEG."""
 
 import dataclasses
 import enum
@@ -18,7 +18,7 @@ from tests.fakes.episodes import CAMERAS, random_chunks, random_meta, record, te
 
 
 def assert_same(got: object, want: object, where: str = "", *, jpeg_error: float | None = None) -> None:
-    """Compare trees of dataclasses, arrays and plain values; pictures within `jpeg_error` grey levels on average."""
+    """Compare trees of dataclasses, arrays and plain values; images within `jpeg_error` grey levels on average."""
     if isinstance(want, CameraFrame) and jpeg_error is not None:
         assert np.abs(got.image.astype(float) - want.image).mean() < jpeg_error, where
         assert got.captured_ns == want.captured_ns
@@ -56,7 +56,7 @@ def test_every_field_of_every_chunk_comes_back_exactly(store):
     recorder.end(Outcome.SUCCESS, "well done")
     episode = store.open(name)
     for got, want in zip((episode.chunk(i) for i in range(4)), random_chunks(3, count=4), strict=True):
-        # Two grey levels: JPEG q95 4:4:4 measured at 1.5 on noisy pictures.
+        # Two grey levels: JPEG q95 4:4:4 measured at 1.5 on noisy images.
         assert_same(got.steps, want.steps, "steps", jpeg_error=2.0)
         assert_same(got.after, want.after, "after", jpeg_error=2.0)
         bare = {"steps": (), "after": None}
@@ -75,7 +75,7 @@ def test_pictures_taken_only_at_boundaries_serve_the_steps_between(store):
     assert episode.chunk(1).steps[2].observation.frames == {}
     error = np.abs(episode.frame("left", 6).astype(float) - want[1].observation.frames["left"].image).mean()
     assert error < 2.0
-    # Boundary, end of the first chunk = boundary of the second, end: three pictures per camera.
+    # Boundary, end of the first chunk = boundary of the second, end: three images per camera.
     assert episode.arrays["images/left/captured_ns"].shape == (3,)
 
 

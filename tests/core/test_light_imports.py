@@ -1,4 +1,4 @@
-"""What the window's first picture needs is imported without the tensor library and without the simulator."""
+"""What the window's first image needs is imported without the tensor library and without the simulator."""
 
 import subprocess
 import sys

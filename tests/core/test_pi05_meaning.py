@@ -201,7 +201,7 @@ def test_a_policy_of_one_camera_is_fed_one_picture(tmp_path: Path) -> None:
     two = load(folder, device="cpu").encode(make_observation()).payload.cache.length
     configure(folder, input_features=pictures("top"))
     (problem,) = inspect_checkpoint(folder).problems
-    assert "picture inputs are observation.images.top, the world's cameras left, right, wrist" in problem
+    assert "image inputs are observation.images.top, the world's cameras left, right, wrist" in problem
     one = load(folder, device="cpu", cameras="top=left")
     assert one.encode(make_observation()).payload.cache.length == two - 16
 

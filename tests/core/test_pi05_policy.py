@@ -1,4 +1,4 @@
-"""pi0.5 behind the FlowPolicy contract: loading, prompts, pictures, units, steering, recordings."""
+"""pi0.5 behind the FlowPolicy contract: loading, prompts, images, units, steering, recordings."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Pictures go to the input that names them, never to the next one in line."""
+"""Images go to the input that names them, never to the next one in line."""
 
 from collections.abc import Sequence
 from itertools import permutations
@@ -79,7 +79,7 @@ def test_what_names_do_not_tell_is_asked_for_with_both_lists(inputs: tuple[str, 
     with pytest.raises(ConfigError) as caught:
         paired(inputs)
     text = str(caught.value)
-    assert f"the policy's picture inputs are {', '.join(inputs) or 'none'}" in text
+    assert f"the policy's image inputs are {', '.join(inputs) or 'none'}" in text
     assert "the world's cameras left, right, wrist" in text
 
 
@@ -96,12 +96,12 @@ def test_a_pairing_settles_what_names_do_not() -> None:
 @pytest.mark.parametrize(
     ("cameras", "sentence"),
     [
-        ("bottom=left", "no picture input 'bottom'"),
+        ("bottom=left", "no image input 'bottom'"),
         ("base_0_rgb=wrist", "Camera wrist would fill base_0_rgb, left_wrist_0_rgb at once"),
         ("base_0_rgb=none,left_wrist_0_rgb=none", "No camera would be looked at"),
         ("base_0_rgb=left,wrist", "expected one input=camera"),
         ("base_0_rgb=left,base_0_rgb=right", "expected one input=camera"),
-        ("base_0_rgb=left,observation.images.base_0_rgb=right", "name a picture input twice"),
+        ("base_0_rgb=left,observation.images.base_0_rgb=right", "name an image input twice"),
         (("left", "overhead"), "which camera left_wrist_0_rgb is"),
         (("front", "side", "wrist"), "which camera base_0_rgb is"),
     ],

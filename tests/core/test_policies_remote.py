@@ -423,6 +423,6 @@ def test_a_stock_servers_late_answer_is_not_taken_for_the_next(observation: Obse
 def test_a_picture_over_the_limit_is_refused_here_with_the_fix(observation: Observation) -> None:
     with build_door(ToyPolicy(), DoorSettings(port=0)).running() as door:
         policy = remote.load(f"ws://127.0.0.1:{door.port}", message_bytes=20_000)
-        with pytest.raises(ConfigError, match="smaller pictures"):
+        with pytest.raises(ConfigError, match="smaller images"):
             policy.encode(observation)
         policy.close()

@@ -165,7 +165,7 @@ def test_a_picture_that_stays_the_same_while_the_arm_moves_is_stale() -> None:
     assert [liveness.check(_moved(observation, 0.0)) for _ in range(20)] == [None] * 20
     said = [liveness.check(_moved(observation, 0.012 * i)) for i in range(1, 6)]
     assert said[:4] == [None] * 4
-    assert "Camera 'left' shows the same picture" in (said[-1] or "")
+    assert "Camera 'left' shows the same frame" in (said[-1] or "")
 
 
 def test_an_unchanged_picture_is_alive_when_the_tool_moves_out_of_view() -> None:
@@ -185,4 +185,4 @@ def test_a_camera_whose_time_stops_is_stale() -> None:
     observation = dataclasses.replace(WORLD.observe(), frames={"wrist": frame})
     assert liveness.check(observation) is None
     now[0] = 700_000_000
-    assert "gave no fresh picture for 0.7 s" in (liveness.check(observation) or "")
+    assert "gave no fresh frame for 0.7 s" in (liveness.check(observation) or "")

@@ -472,7 +472,7 @@ def test_one_exterior_picture_is_not_shown_twice() -> None:
     policy.spec = replace(policy.spec, camera_pairing=pairing)
     service = PolicyService(policy)
     service.warm_up()
-    with pytest.raises(ConfigError, match=r"one exterior picture, policy 'toy' looks at left, right"):
+    with pytest.raises(ConfigError, match=r"one exterior image, policy 'toy' looks at left, right"):
         service.handle(blank_droid_message(), Contexts())
 
 

@@ -254,7 +254,7 @@ def test_a_frozen_camera_trips_the_hold() -> None:
         facts = collect(link, has(Tripped))
         tripped = next(f for f in facts if isinstance(f, Tripped))
         assert tripped.reason is HoldReason.CAMERA_STALE
-        assert tripped.sentence.startswith("Camera 'left' shows the same picture although the tool moved")
+        assert tripped.sentence.startswith("Camera 'left' shows the same frame although the tool moved")
         assert not next(f for f in collect_more(link, facts) if isinstance(f, ChunkEnded)).is_complete
     finally:
         link.close()

@@ -1,6 +1,6 @@
 """A stand-in for DROID's RobotEnv and its ZED cameras, for tests of the bridge's protocol.
 
-`make()` is what `bridge.py --env tests.fakes.droid_env:make` calls. Pictures are 320x180 BGRA whose first pixel counts.
+`make()` is what `bridge.py --env tests.fakes.droid_env:make` calls. Images are 320x180 BGRA whose first pixel counts.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A DROID raw trajectory made of sines and pictures that tell frame and camera apart, in the layout of the released data."""
+"""A DROID raw trajectory made of sines and images that tell frame and camera apart, in the layout of the released data."""
 
 import json
 from pathlib import Path

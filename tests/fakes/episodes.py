@@ -1,4 +1,4 @@
-"""Episodes made of seeded random numbers and pictures: every field filled, nothing simulated, quick to make."""
+"""Episodes made of seeded random numbers and images: every field filled, nothing simulated, quick to make."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -155,7 +155,7 @@ def _calibration(rng: np.random.Generator, size: int) -> Calibration:
 
 
 def textured(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Return a smooth picture with sensor noise (sigma 1.5), RGB."""
+    """Return a smooth image with sensor noise (sigma 1.5), RGB."""
     y, x = np.mgrid[0:size, 0:size] / size
     phase = rng.random(3) * 6.28
     waves = [127 + 80 * np.sin(9 * x + 4 * y + p) + 20 * np.sin(40 * y + p) for p in phase]

@@ -74,12 +74,12 @@ class WatchedWorld(PointWorld):
 
     def observe(self) -> Observation:
         if self.is_stale:
-            raise CameraStale("Camera 'left' gave no fresh picture for 2.0 s. Check its cable and power.")
+            raise CameraStale("Camera 'left' gave no fresh frame for 2.0 s. Check its cable and power.")
         self._seen()
         return super().observe()
 
     def _frame(self, name: str, now: int) -> Any:
-        # Pictures are not what is tested: one that only differs from the last is enough, and carries the time of this look.
+        # Images are not what is tested: one that only differs from the last is enough, and carries the time of this look.
         if hasattr(self, "_view"):
             image = self._view[name].image.copy()
             image[0, 0] = self._step % 256

@@ -1,6 +1,6 @@
 """DROID's robot computer without a robot: a zerorpc server that drives the unmodified RobotEnv of a DROID checkout.
 
-    python -m tests.fakes.nuc --address tcp://127.0.0.77:4242 --drive mujoco --pictures zed
+    python -m tests.fakes.nuc --address tcp://127.0.0.77:4242 --drive mujoco --images zed
     {"ready": "tcp://127.0.0.77:4242"}
 
 `--drive mujoco` puts the embedded MuJoCo Franka behind it, with the tabletop's three cameras written as files for the fake
@@ -79,7 +79,7 @@ class Pictures:
         self._describe()
 
     def draw(self) -> None:
-        """Write the pictures if anything moved."""
+        """Write the images if anything moved."""
         if self._drawn == self._drive.version:
             return
         self._drawn = self._drive.version

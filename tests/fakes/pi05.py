@@ -77,7 +77,7 @@ def lerobot_config(*, state: int = 8, action: int = 8) -> dict[str, object]:
 
 
 def make_observation(*, instruction: str = "pick up the red cup") -> Observation:
-    """Return an observation with two pictures of the fixture."""
+    """Return an observation with two images of the fixture."""
     images = load_file(FIXTURE / "inputs.safetensors")["images"].numpy()
     frames = {name: CameraFrame(images[i], captured_ns=1) for i, name in enumerate(("left", "wrist"))}
     return Observation(

@@ -65,7 +65,7 @@ class ToyPolicy(FlowPolicy):
         self._is_gripper = torch.tensor(is_gripper)
 
     def encode(self, observation: Observation) -> Context:
-        """Return tool position, gripper, picture brightness and a hash of the instruction as features."""
+        """Return tool position, gripper, image brightness and a hash of the instruction as features."""
         missing = [c for c in self.spec.cameras if c not in observation.frames]
         if missing:
             raise ConfigError(

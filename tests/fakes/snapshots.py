@@ -37,7 +37,7 @@ def sample_fan(gripper: Gripper = Gripper.POLICY) -> Fan:
 
 
 def sample_observation() -> Observation:
-    """Return the start with pictures taken now."""
+    """Return the start with images taken now."""
     observation = sample_fan().observation
     now = time.monotonic_ns()
     frames = {k: dataclasses.replace(f, captured_ns=now) for k, f in observation.frames.items()}

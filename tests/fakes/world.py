@@ -1,6 +1,6 @@
 """A robot without a simulator: a kinematic Franka over a chequered table, seen by three small exact cameras.
 
-Actions move the tool exactly (differential inverse kinematics, iterated until it fits), pictures are ray-cast onto the
+Actions move the tool exactly (differential inverse kinematics, iterated until it fits), images are ray-cast onto the
 table in numpy, so a step costs about a millisecond and everything is deterministic. `frozen_camera`, `die_at_step` and
 `hang_at_step` break it on purpose.
 """
@@ -42,7 +42,7 @@ class PointWorld(World):
         """Build the world at its home pose.
 
         Args:
-            frozen_camera: this camera repeats its first picture.
+            frozen_camera: this camera repeats its first image.
             die_at_step: the process exits without a word at this step.
             hang_at_step: `step` never returns at this step.
             step_delay_s: extra time per step, seconds.
@@ -80,7 +80,7 @@ class PointWorld(World):
         return self.observe()
 
     def observe(self) -> Observation:
-        """Return three pictures and the state."""
+        """Return three images and the state."""
         now = time.monotonic_ns()
         return self._observation({name: self._frame(name, now) for name in self.spec.cameras}, now)
 

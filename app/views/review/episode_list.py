@@ -50,7 +50,7 @@ class EpisodeModel(QtCore.QAbstractListModel):
         self.endResetModel()
 
     def add_thumbnail(self, name: str, image: QtGui.QImage) -> None:
-        """Show a picture in a row."""
+        """Show an image in a row."""
         pixmap = QtGui.QPixmap.fromImage(image)
         pixmap.setDevicePixelRatio(2.0)
         self._thumbs[name] = pixmap
@@ -126,7 +126,7 @@ class EpisodeFilter(QtCore.QSortFilterProxyModel):
 
 
 class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
-    """Draws one episode in two lines beside its picture."""
+    """Draws one episode in two lines beside its image."""
 
     def sizeHint(self, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex) -> QtCore.QSize:
         """Height of the thumbnail."""
@@ -135,7 +135,7 @@ class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
     def paint(
         self, painter: QtGui.QPainter | None, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex
     ) -> None:
-        """Draw ground, picture, outcome and words."""
+        """Draw ground, image, outcome and words."""
         assert painter is not None
         info: EpisodeInfo = index.data(INFO)
         tokens = theme.current()

@@ -118,7 +118,7 @@ class EpisodesPane(QtWidgets.QWidget):
     # --- rows -----------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Read the folder again."""
+        """List the episodes on disk again."""
         self.library.refresh(binned=self._is_binned)
 
     def current(self) -> EpisodeInfo | None:

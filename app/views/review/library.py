@@ -1,6 +1,6 @@
 """The episodes on disk, listed and edited off the GUI thread.
 
-Problem: a folder of a thousand episodes on a slow disk must not freeze a picture, and a label changed by mistake must come
+Problem: a folder of a thousand episodes on a slow disk must not freeze the window, and a label changed by mistake must come
 back with one key. Idea: one worker thread owns the `EpisodeStore`; requests go through its queue in order and answers come back as
 signals; every edit is a command on Qt's undo stack whose undo is the opposite edit. Motion never enters that stack.
 
@@ -53,7 +53,7 @@ class Library(Relay):
         self._put(lambda store: self._list(store, binned))
 
     def make_thumbnails(self, infos: list[EpisodeInfo]) -> None:
-        """Decode one picture per episode not seen yet."""
+        """Decode one image per episode not seen yet."""
         for info in infos:
             if info.name not in self._thumbs and not info.problem:
                 self._thumbs.add(info.name)

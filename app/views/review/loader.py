@@ -1,4 +1,4 @@
-"""Opens episodes and decodes their frames off the GUI thread; the newest wish wins.
+"""Opens episodes and decodes their frames off the GUI thread; the latest request wins.
 
 Problem: scrubbing asks for hundreds of frames a second; only the last one matters. Idea: one thread, one slot for the wish;
 decoded frames of the last positions are kept, and the next ones are decoded ahead while nothing else is wanted.

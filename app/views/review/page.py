@@ -1,4 +1,4 @@
-"""The Review layout: list, pictures in step, 3D, scrubber, plots, and what was offered at each chunk. GUI thread."""
+"""The Review layout: list, images in step, 3D, scrubber, plots, and what was offered at each chunk. GUI thread."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -100,7 +100,7 @@ class Record:
         return result
 
     def observation(self, position: int) -> Observation:
-        """Return the robot's state at a position, without pictures."""
+        """Return the robot's state at a position, without images."""
         return self._episode.step_observation(int(self.steps[position]), has_images=False)
 
     def fan(self, chunk: int) -> Fan:

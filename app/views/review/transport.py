@@ -8,7 +8,7 @@ from frs_core.devices.intent import InputMap
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 LEAST_TICK_MS = 30
-"""Above 33 pictures per second frames are skipped instead."""
+"""Above 33 images per second frames are skipped instead."""
 
 
 class Transport(QtWidgets.QWidget):

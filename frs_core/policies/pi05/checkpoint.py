@@ -66,11 +66,11 @@ class Checkpoint:
     """The gripper too is an offset from the start of the chunk; LeRobot's relative actions, unless they leave it out."""
     tokenizer: Path | None = None
     picture_keys: tuple[str, ...] = ()
-    """Names of the picture inputs in the checkpoint's own words and order."""
+    """Names of the image inputs in the checkpoint's own words and order."""
     renamed: dict[str, str] = field(default_factory=dict)
-    """Picture input -> the name its pictures had before the checkpoint's own pre-processor."""
+    """Image input -> the name its images had before the checkpoint's own pre-processor."""
     pairing: Pairing = ()
-    """(picture input, world camera)."""
+    """(image input, world camera)."""
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -126,7 +126,7 @@ def inspect_checkpoint(
         norm_stats: statistics file, when it lies elsewhere.
         tokenizer: SentencePiece file, when it lies elsewhere.
         horizon: rows of a chunk, for a fine-tune that changed its preset's.
-        cameras: which camera fills which picture input, where the names do not tell (`cameras.pair_cameras`).
+        cameras: which camera fills which image input, where the names do not tell (`cameras.pair_cameras`).
     Raises:
         WeightsMissing: no such folder.
     """
@@ -191,7 +191,7 @@ def _read_weights(checkpoint: Checkpoint) -> None:
         )
         return
     except (OSError, ValueError, KeyError, OverflowError, MemoryError) as error:
-        checkpoint.problems.append(f"'{path.name}' is no safetensors file ({error}); download it again.")
+        checkpoint.problems.append(f"'{path.name}' is not a safetensors file ({error}); download it again.")
         return
     checkpoint.weights = path
     checkpoint.prefix = "model." if any(name.startswith("model.paligemma") for name in stored) else ""
@@ -373,7 +373,7 @@ def _is_gripper_offset(config: Mapping[str, Any]) -> bool:
 
 
 def renamed_inputs(root: Path) -> dict[str, str]:
-    """Return picture input -> former name, as the checkpoint's own pre-processor renames them."""
+    """Return image input -> former name, as the checkpoint's own pre-processor renames them."""
     renamed: dict[str, str] = {}
     for step in _pipeline(root) if (root / _PIPELINE).is_file() else []:
         if step.get("registry_name") == "rename_observations_processor":
@@ -386,7 +386,7 @@ def _pipeline(root: Path) -> list[dict[str, Any]]:
     try:
         steps = read_json(root / _PIPELINE)["steps"]
         if not all(isinstance(step, dict) for step in steps):
-            raise TypeError("a step is no object")
+            raise TypeError("a step is not an object")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"'{_PIPELINE}' is not readable ({error!r}), expected JSON with steps. Download it again."
@@ -426,7 +426,7 @@ def lerobot_stats(path: Path) -> dict[str, dict[str, np.ndarray]]:
         stored = load_file(plain_file(path, limit=DOCUMENT))
     except (OSError, SafetensorError) as error:
         raise ConfigError(
-            f"Statistics file '{path.name}' is no safetensors file ({error}). Download it again."
+            f"Statistics file '{path.name}' is not a safetensors file ({error}). Download it again."
         ) from error
     for name, array in stored.items():
         group, _, statistic = name.rpartition(".")

@@ -105,7 +105,7 @@ def _renamed(arrays: Mapping[str, Callable[[], Array]]) -> Iterator[tuple[str, A
 
     def get(name: str) -> Array:
         if name not in arrays:
-            raise ConfigError(f"The checkpoint lacks '{name}'; it is no pi0.5. Got names like {sorted(arrays)[:3]}.")
+            raise ConfigError(f"The checkpoint lacks '{name}'; it is not pi0.5. Got names like {sorted(arrays)[:3]}.")
         return arrays[name]()
 
     for name in ("action_in_proj", "action_out_proj", "time_mlp_in", "time_mlp_out"):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class Resize(enum.Enum):
-    """How a picture is shrunk."""
+    """How an image is shrunk."""
 
     FILTERED = "filtered"
     """Bilinear with antialiasing, rounded to bytes. Source: openpi_client image_tools (PIL)."""

@@ -38,7 +38,7 @@ def load(
     Args:
         path: folder with `model.safetensors` (openpi converted, or LeRobot).
         preset: meaning of the actions (`presets.PRESETS`); None = from the folder's note, or its exact published name.
-        cameras: which camera fills which picture input, "base_0_rgb=left,left_wrist_0_rgb=wrist"; None = as the names tell.
+        cameras: which camera fills which image input, "base_0_rgb=left,left_wrist_0_rgb=wrist"; None = as the names tell.
         device: "cuda", "cuda:1", "cpu"; None = a GPU if there is one.
         dtype: "bfloat16" or "float32"; None = bfloat16 on a GPU, float32 on the CPU.
         norm_stats: statistics file, when it lies elsewhere.

@@ -35,7 +35,7 @@ class Pi05Model:
         self.expert = Expert(source, size)
 
     def embed(self, images: Float[Tensor, "N 3 S S"], tokens: Int[Tensor, " T"]) -> Float[Tensor, "P D"]:
-        """Return picture tokens followed by prompt embeddings."""
+        """Return image tokens followed by prompt embeddings."""
         pictures = self.vision(images).flatten(0, 1)
         return torch.cat([pictures, self.prefix.embed(tokens).to(pictures.dtype)])
 

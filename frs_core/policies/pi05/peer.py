@@ -41,7 +41,7 @@ def measure_lerobot(
         size: of the network.
         batches: candidates.
         horizons: rows of a chunk.
-        cameras: pictures; LeRobot adds an absent one, as its pi0.5 checkpoints have.
+        cameras: images; LeRobot adds an absent one, as its pi0.5 checkpoints have.
         words: prompt tokens, padded to 200 as LeRobot does.
         repeats: measurements per part; the median counts.
         told: called with each result as it comes.

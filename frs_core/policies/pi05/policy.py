@@ -117,7 +117,7 @@ class Pi05Policy(FlowPolicy):
         if missing:
             raise ConfigError(
                 f"Policy '{self.spec.name}' needs camera {missing}, the world has {sorted(observation.frames)}. "
-                f"Its picture inputs are paired as {pairing_text(self.spec.camera_pairing)}. Pass another pairing as cameras=; "
+                f"Its image inputs are paired as {pairing_text(self.spec.camera_pairing)}. Pass another pairing as cameras=; "
                 f"`{NO_CAMERA}` leaves an input empty."
             )
         words = self._tokenizer.encode(self._checkpoint.prompt, observation.instruction, self._state_text(observation))
@@ -150,7 +150,7 @@ class Pi05Policy(FlowPolicy):
     def denoise(
         self, context: Context, noise: Float[Tensor, "B H A"], *, steps: int | None = None
     ) -> Float[Tensor, "B H A"]:
-        """Return chunks grown from noises; see `FlowPolicy.denoise`."""
+        """Return chunks denoised from noises; see `FlowPolicy.denoise`."""
         self.check_shape(noise, "Noise")
         steps = steps or self.spec.integration_steps
         x = noise.to(device=self._model.device, dtype=torch.float32)

@@ -1,9 +1,9 @@
-"""The Gemma prefix: pictures and prompt are read once per observation and leave behind keys and values.
+"""The Gemma prefix: images and prompt are read once per observation and leave behind keys and values.
 
 Problem: stock loaders run 968 tokens, 40 % of them an absent camera and prompt padding that masks hide again. Idea: leave
 them out. Positions count valid tokens only, so the result is the same and no mask is needed.
 
-Example: two pictures and a 60-token prompt give 572 tokens; 18 layers x 572 keys and values of 256 numbers are all that
+Example: two images and a 60-token prompt give 572 tokens; 18 layers x 572 keys and values of 256 numbers are all that
 the twenty steps of a fan need (10.5 MB in bfloat16). Runs on the inference worker.
 """
 
@@ -36,7 +36,7 @@ class PrefixCache:
 
 
 class Prefix:
-    """The language model that reads pictures and prompt."""
+    """The language model that reads images and prompt."""
 
     def __init__(self, source: WeightSource, size: ModelSize) -> None:
         """Read the weights.
@@ -63,7 +63,7 @@ class Prefix:
         """Return the last hidden states (normed) and the cache of keys and values.
 
         Args:
-            x: picture tokens, then prompt embeddings; every one is real.
+            x: image tokens, then prompt embeddings; every one is real.
         """
         heads, d = self._size.heads, self._size.head_dim
         cos, sin = rotation(torch.arange(x.shape[0], device=x.device), d)

@@ -67,16 +67,16 @@ class Preset:
     """Rows of a chunk in openpi's configuration of this name."""
     execute_rows: int
     cameras: tuple[str, ...]
-    """Cameras that a world of this policy has; which fills which picture input is told by `picture_names`."""
+    """Cameras that a world of this policy has; which fills which image input is told by `picture_names`."""
     picture_names: Mapping[str, View]
-    """Published names of picture inputs."""
+    """Published names of image inputs."""
     asset_id: str
     """Folder of the statistics inside `assets/`."""
     control_hz: float
     adds_joints: bool = False
     """Actions are offsets from the joint positions at the start of the chunk."""
     masked: tuple[str, ...] = ("right_wrist_0_rgb",)
-    """Picture inputs that openpi leaves empty for this robot. Source: openpi policies/droid_policy.py, libero_policy.py."""
+    """Image inputs that openpi leaves empty for this robot. Source: openpi policies/droid_policy.py, libero_policy.py."""
     is_published: bool = False
     """Whether weights are published under this very name."""
 
@@ -153,6 +153,6 @@ def need_preset(folder: str) -> ConfigError:
     """Return the error for a checkpoint whose meaning is unknown; one line per meaning it may have."""
     lines = "".join(f"\n  {preset.name}: {preset.summary}" for preset in _PRESETS)
     return ConfigError(
-        f"What the actions of '{folder}' mean on a robot is not written in it, and a name is no proof: joint speeds sent as joint "
+        f"What the actions of '{folder}' mean on a robot is not written in it, and a name is not proof: joint speeds sent as joint "
         f"positions are dangerous, so nothing is guessed. Pass preset= (--preset), one of:{lines}"
     )

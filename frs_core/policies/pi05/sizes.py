@@ -45,7 +45,7 @@ class VisionSize:
 
     @property
     def tokens(self) -> int:
-        """Tokens per picture (256 at 224 pixels)."""
+        """Tokens per image (256 at 224 pixels)."""
         return (self.image // self.patch) ** 2
 
 
@@ -92,7 +92,7 @@ def size_of(shapes: Shapes) -> ModelSize:
     Args:
         shapes: names without the prefix `model.`.
     Raises:
-        ConfigError: a tensor that tells a size is missing; this is no pi0.5.
+        ConfigError: a tensor that tells a size is missing; this is not pi0.5.
     """
     try:
         vision_width, channels, patch, _ = shapes[f"{VISION}embeddings.patch_embedding.weight"]

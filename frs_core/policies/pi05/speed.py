@@ -112,7 +112,7 @@ def measure(
         size: of the network.
         batches: candidates.
         horizons: rows of a chunk.
-        cameras: pictures.
+        cameras: images.
         words: prompt tokens.
         repeats: measurements per part; the median counts.
         told: called with each result as it comes.

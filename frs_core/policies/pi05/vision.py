@@ -1,6 +1,6 @@
-"""SigLIP: a picture becomes 256 tokens that the language model reads like words.
+"""SigLIP: an image becomes 256 tokens that the language model reads like words.
 
-Example: two pictures [2, 3, 224, 224] in -1..1 become [2, 256, 2048]. Runs on the inference worker, once per observation.
+Example: two images [2, 3, 224, 224] in -1..1 become [2, 256, 2048]. Runs on the inference worker, once per observation.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Vision:
         self._project = _Affine(source.get(f"{PROJECTOR}weight"), source.get(f"{PROJECTOR}bias"))
 
     def __call__(self, images: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N P D"]:
-        """Return each picture's tokens in the language model's width.
+        """Return each image's tokens in the language model's width.
 
         Args:
             images: RGB in -1..1.

@@ -27,7 +27,7 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
     """Return name -> shape of a safetensors file, names as stored; reads no weights.
 
     Raises:
-        ValueError: the file is no safetensors file, or ends before the last tensor does.
+        ValueError: the file is not a safetensors file, or ends before the last tensor does.
     """
     size = path.stat().st_size
     with open_plain(path, may_link=True) as file:

@@ -21,7 +21,7 @@ CONCEPTS: tuple[str, ...] = (
     "basket",
     "drawer",
 )
-"""What the vision encoder looks for in every picture."""
+"""What the vision encoder looks for in every image."""
 
 HORIZON = 16
 """H, rows of a chunk: 1.07 s at 15 Hz."""

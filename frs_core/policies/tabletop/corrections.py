@@ -2,7 +2,7 @@
 
 Demonstrations never show a missed grasp, so a policy cloned from them does not know what to do after one. Here the policy
 drives, and at every chunk boundary the player plays the next H steps from that very state (then the state is restored). The
-pairs join the demonstrations (DAgger, arXiv 1011.0686). Stored are the frozen vision vectors, not pictures.
+pairs join the demonstrations (DAgger, arXiv 1011.0686). Stored are the frozen vision vectors, not images.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Make the demonstrations that the tabletop generalist is trained on: scripted play over many object x place pairs.
 
 Every episode does one demonstrated task, with random taste, action noise and shoves from which it recovers. Kept are
-successful episodes only: at random steps the small pictures of both cameras, proprioception, the next H actions, and where
-each known thing is in each picture (targets of the pointing loss; nothing of it is an input).
+successful episodes only: at random steps the small images of both cameras, proprioception, the next H actions, and where
+each known thing is in each image (targets of the pointing loss; nothing of it is an input).
 
 Shards of 40 episodes, one safetensors file each; a finished shard is never made again, so the work can be cut anywhere.
 Example: 2 workers make 3,840 episodes (96 shards) in 19 minutes on 2 cores.

@@ -1,6 +1,6 @@
 """The tabletop generalist's network: vision that points at named things, a small language encoder, a flow head.
 
-Pictures become one *slot* per known thing and camera pair: where a learned query for "mug" finds it in each picture (a
+Images become one *slot* per known thing and camera pair: where a learned query for "mug" finds it in each image (a
 softmax over a 28 x 28 grid and "not there"), and what the features look like there. Words, slots and proprioception become a
 context vector of 512 numbers, computed once per observation. The head is a residual MLP over the whole chunk, modulated by
 context and flow time; the modulation is shared by all rows of a batch, so that a fan costs little more than one sample.
@@ -26,9 +26,9 @@ SLOT_IN = 3 + POOLED
 SLOT = 64
 FEATURES = 512
 BUMPS = 21
-"""Bumps per picture axis, over [-1, 1]."""
+"""Bumps per image axis, over [-1, 1]."""
 BUMP_WIDTH = 0.3
-"""Standard deviation of a bump in half picture sizes; three times their distance, so that neighbours are alike."""
+"""Standard deviation of a bump in half image sizes; three times their distance, so that neighbours are alike."""
 WHERE = 2 * len(CAMERAS) * (2 * BUMPS + 1)
 VISION_SIZE = len(CONCEPTS) * len(CAMERAS) * SLOT_IN + len(CAMERAS) * GLOBAL
 
@@ -55,7 +55,7 @@ def _down(a: int, b: int, kernel: int) -> nn.Sequential:
 
 
 class CameraEncoder(nn.Module):
-    """Looks for every concept in one camera's picture."""
+    """Looks for every concept in one camera's image."""
 
     coordinates: Tensor
     grid: Tensor
@@ -171,7 +171,7 @@ class ContextEncoder(nn.Module):
     ) -> tuple[Float[Tensor, "N F"], Float[Tensor, "N W"]]:
         """Return the context features, and where the two things that the words speak of are seen.
 
-        The places are smooth bumps over each picture axis. The network attends to them anyway; a small learner on top of it
+        The places are smooth bumps over each image axis. The network attends to them anyway; a small learner on top of it
         needs them plainly.
         """
         raw, overview = _slots(vision)
@@ -196,7 +196,7 @@ class ContextEncoder(nn.Module):
 
 
 def _slots(vision: Float[Tensor, "N Z"]) -> tuple[Float[Tensor, "N K S"], Float[Tensor, "N O"]]:
-    """Return the vision vector's slots per known thing, and the pictures' overviews."""
+    """Return the vision vector's slots per known thing, and the images' overviews."""
     count = len(CONCEPTS) * len(CAMERAS) * SLOT_IN
     return rearrange(vision[:, :count], "n (k x) -> n k x", k=len(CONCEPTS)), vision[:, count:]
 

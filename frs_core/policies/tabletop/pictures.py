@@ -1,4 +1,4 @@
-"""Camera pictures on their way into the generalist, the same in training and in use. Needs no simulator."""
+"""Camera images on their way into the generalist, the same in training and in use. Needs no simulator."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from frs_core.policies.tabletop.config import IMAGE_SIZE
 
 
 def shrink(image: np.ndarray) -> np.ndarray:
-    """Return a picture at the generalist's size, averaged over pixels."""
+    """Return an image at the generalist's size, averaged over pixels."""
     return cv2.resize(image, (IMAGE_SIZE[1], IMAGE_SIZE[0]), interpolation=cv2.INTER_AREA)
 
 

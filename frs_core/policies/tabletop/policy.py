@@ -67,7 +67,7 @@ def load(path: str | Path | None = None, *, threads: int | None = None) -> "Tabl
 
 
 class TabletopPolicy(FlowPolicy):
-    """Flow matching over 16-step chunks from two pictures, words and proprioception. Not thread-safe."""
+    """Flow matching over 16-step chunks from two images, words and proprioception. Not thread-safe."""
 
     def __init__(self, net: TabletopNet, *, fingerprint: str, plan: SteeringPlan | None = None) -> None:
         self._net = net.eval().requires_grad_(False)

@@ -4,7 +4,7 @@
 
 Problem: DROID's `RobotEnv` lives in an old environment of its own, moves the arm when it is built, is not thread-safe,
 hides failures, and stops the whole program when one camera drops one frame. Idea: this process owns `RobotEnv` in its main
-thread, one more thread per camera keeps the newest left-eye picture, and the cockpit talks to it by ZMQ (ROUTER) and msgpack.
+thread, one more thread per camera keeps the newest left-eye image, and the cockpit talks to it by ZMQ (ROUTER) and msgpack.
 It never moves on connect; it moves on `step` (one action, at most `control_hz`, based on a state not older than
 `max_state_age` that no other step was based on), and on `reset` with a one-time token. Both name the hold epoch, a number that
 `hello` and `hold` give out anew: whatever was asked for before the last hold is refused, however late it arrives. Nothing is
@@ -112,7 +112,7 @@ def load_env(droid, nuc_ip, without_zed):
     Args:
         droid: folder of the checkout, or None when `import droid` works.
         nuc_ip: overrides the address of the robot computer.
-        without_zed: go on without the ZED SDK (no pictures).
+        without_zed: go on without the ZED SDK (no images).
     Raises:
         BridgeError: with the usual fix, when the lab's installation is not usable.
     """
@@ -396,7 +396,7 @@ class Robot:
 
 
 class Camera(threading.Thread):
-    """Keeps the newest left-eye picture of one ZED; a dropped frame is counted, a hanging camera harms nobody else."""
+    """Keeps the newest left-eye image of one ZED; a dropped frame is counted, a hanging camera harms nobody else."""
 
     def __init__(self, name, serial, reader):
         threading.Thread.__init__(self, name="camera-" + name, daemon=True)
@@ -433,19 +433,19 @@ class Camera(threading.Thread):
             self._arrived.set()
 
     def wait(self, seconds):
-        """Wait for the first picture."""
+        """Wait for the first image."""
         return self._arrived.wait(seconds)
 
     def stop(self):
         self._stop_event.set()
 
     def size(self):
-        """Return (width, height) of the pictures as they come, or None before the first."""
+        """Return (width, height) of the images as they come, or None before the first."""
         with self._lock:
             return None if self._newest is None else (self._newest[1].shape[1], self._newest[1].shape[0])
 
     def frame(self, want, have):
-        """Return the newest picture as a message; without data when the client has it."""
+        """Return the newest image as a message; without data when the client has it."""
         with self._lock:
             newest = self._newest
         facts = {"serial": self.serial, "dropped": self.dropped, "failed": self.failed}
@@ -462,7 +462,7 @@ class Camera(threading.Thread):
 
 
 def encode(image, want):
-    """Return a BGRA picture resized and packed: {data, encoding, width, height}."""
+    """Return a BGRA image resized and packed: {data, encoding, width, height}."""
     import cv2
 
     bgr = np.ascontiguousarray(image[:, :, :3])
@@ -481,7 +481,7 @@ def encode(image, want):
 
 
 def checked_image(want):
-    """Return complete picture settings, or refuse."""
+    """Return complete image settings, or refuse."""
     full = {"width": 640, "height": 360, "encoding": "jpeg", "quality": 90}
     if not isinstance(want, dict) or set(want) - set(full):
         raise BridgeError("bad_request", f"Picture settings are {sorted(full)}, got {want!r}.", "")

@@ -1,4 +1,4 @@
-"""DROID's camera calibration as ours: K at the size of the pictures, camera pose in the base frame.
+"""DROID's camera calibration as ours: K at the size of the images, camera pose in the base frame.
 
 DROID stores a pose as x y z and extrinsic xyz Euler angles of the left eye (OpenCV axes), in the base frame for the two
 external cameras and in the flange frame (panda_link8) for the hand camera, and K at the camera's native size.
@@ -36,12 +36,12 @@ def pose_numbers(T: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 6"]:
 def scale_intrinsics(
     K: Float[np.ndarray, "3 3"], native: tuple[int, int], size: tuple[int, int]
 ) -> Float[np.ndarray, "3 3"]:
-    """Return K for resized pictures; pixel centres are at integers, so the half pixel moves with the scale.
+    """Return K for resized images; pixel centres are at integers, so the half pixel moves with the scale.
 
     Args:
         K: at the native size, pixels.
         native: (width, height) K was made for.
-        size: (width, height) of the pictures.
+        size: (width, height) of the images.
     """
     sx, sy = size[0] / native[0], size[1] / native[1]
     scaled = np.asarray(K, dtype=np.float64).copy()
@@ -59,7 +59,7 @@ def calibration_of(
 
     Args:
         entry: the bridge's facts of the camera (K, size, pose, frame, made_at).
-        size: (width, height) of the pictures.
+        size: (width, height) of the images.
         T_base_flange: where the flange is, for the hand camera.
     """
     if not entry.get("K") or not entry.get("size") or not entry.get("pose"):

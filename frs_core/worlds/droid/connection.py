@@ -63,7 +63,7 @@ class Connection:
         """Open a session and return the bridge's facts; retries while another client's lease runs out.
 
         Args:
-            image: width, height, encoding, quality of the pictures.
+            image: width, height, encoding, quality of the images.
             timeout_s: for everything together.
         Raises:
             ConfigError: protocol or token do not match.

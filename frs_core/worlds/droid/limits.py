@@ -50,7 +50,7 @@ def limit_action(
     Args:
         action: joint velocities (fractions of 0.2 rad per step) or joint positions (rad), then the gripper.
         kind: which of the two.
-        observation: measured state; no pictures needed.
+        observation: measured state; no images needed.
         last_dq: joint step sent one period ago, rad; zero after a pause.
         limits: what is allowed.
     Raises:

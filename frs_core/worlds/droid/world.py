@@ -1,7 +1,7 @@
 """A DROID Franka as a `World`: the cockpit's side of the bridge, with every limit applied before an action leaves.
 
 Problem: a real arm behind a network, in a lab whose software must not be touched. Idea: `bridge.py` runs under the lab's
-interpreter and owns the robot; this class asks it with time limits, drops late answers, refuses to act on old pictures or
+interpreter and owns the robot; this class asks it with time limits, drops late answers, refuses to act on old images or
 an old state, and bends every action into the limits. It moves only in `reset` and `step`, because the bridge does.
 
     world = DroidWorld(DroidConfig(endpoint="tcp://127.0.0.1:4343"))
@@ -53,7 +53,7 @@ class DroidConfig:
     """Secret of a bridge beyond loopback (FRS_BRIDGE_TOKEN there)."""
     width: int = 640
     height: int = 360
-    """Size of the pictures asked for; keep the camera's 16:9."""
+    """Size of the images asked for; keep the camera's 16:9."""
     encoding: str = "jpeg"
     """'jpeg' or 'raw'."""
     quality: int = 90
@@ -74,7 +74,7 @@ class DroidConfig:
     jump: float = 0.1
     """rad per step by which a joint step may differ from the one before."""
     stale_s: float = 2.0
-    """Steps are refused when the last pictures are older than this, seconds."""
+    """Steps are refused when the last images are older than this, seconds."""
     binary_gripper: bool = True
     """Send 0 or 1 (threshold 0.5), as DROID policies are run."""
     reset_moves: bool = True
@@ -83,7 +83,7 @@ class DroidConfig:
     """DROID's random offset of the start pose."""
     connect_timeout_s: float = 6.0
     timeout_s: float = 1.0
-    """For one answer; longer than the bridge needs for three pictures."""
+    """For one answer; longer than the bridge needs for three images."""
     reset_timeout_s: float = 45.0
 
 
@@ -96,7 +96,7 @@ class _Known:
     state_at: float = 0.0
     """Local monotonic seconds of the newest state."""
     pictures_at: float = -1e9
-    """Local monotonic seconds of the oldest camera's newest picture."""
+    """Local monotonic seconds of the oldest camera's newest image."""
     images: dict[str, tuple[int, np.ndarray, int]] = field(default_factory=dict)
     """Camera: bridge's sequence number, RGB, captured_ns."""
 
@@ -169,7 +169,7 @@ class DroidWorld(World):
         return self.observe()
 
     def observe(self) -> Observation:
-        """Return the newest pictures and the state.
+        """Return the newest images and the state.
 
         Raises:
             WorldError: the connection is lost.
@@ -196,7 +196,7 @@ class DroidWorld(World):
 
         Raises:
             StaleAct: a hold came while the step was being prepared.
-            CameraStale: the newest pictures are too old to act on.
+            CameraStale: the newest images are too old to act on.
             WorldError: not connected (observe first), or the robot failed or refused.
             ShapeMismatch: wrong size.
         """
@@ -204,7 +204,7 @@ class DroidWorld(World):
         age = time.monotonic() - self._known.pictures_at
         if age > self.config.stale_s:
             raise CameraStale(
-                f"The newest pictures of all cameras are {min(age, 999.0):.1f} s old, limit {self.config.stale_s:.1f} s. "
+                f"The newest frames of all cameras are {min(age, 999.0):.1f} s old, limit {self.config.stale_s:.1f} s. "
                 f"Check the cameras' cables and the bridge's log; then resume."
             )
         # The state is read when the step is due: a full period earlier the arm was a whole step elsewhere.
@@ -336,7 +336,7 @@ class DroidWorld(World):
         self.calibration = self._ask("calibration")["calibration"]
 
     def _state_observation(self, state: Any, now: float, *, extra: dict[str, np.ndarray] | None = None) -> Observation:
-        """Turn the bridge's state into an observation without pictures, and remember it."""
+        """Turn the bridge's state into an observation without images, and remember it."""
         # The bridge's clock is another machine's: only the age it reports is used.
         age = max(0.0, now - state["at"]) + 0.5 * self._connection.round_trip_s
         q = np.array(state["q"])
@@ -374,7 +374,7 @@ class DroidWorld(World):
             bgr = cv2.imdecode(np.frombuffer(frame["data"], np.uint8), cv2.IMREAD_COLOR)
             if bgr is None:
                 raise WorldError(
-                    f"A picture of camera '{name}' cannot be decoded. Set encoding to 'raw' and look again."
+                    f"An image of camera '{name}' cannot be decoded. Set encoding to 'raw' and look again."
                 )
             image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         age = max(0.0, now - frame["at"]) + 0.5 * self._connection.round_trip_s

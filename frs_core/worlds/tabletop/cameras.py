@@ -1,4 +1,4 @@
-"""The tabletop's three cameras: pictures by MuJoCo's renderer, exact calibrations.
+"""The tabletop's three cameras: images by MuJoCo's renderer, exact calibrations.
 
 MuJoCo's EGL back end, which the package chooses, sets PYOPENGL_PLATFORM: one more reason why a world lives in its own process.
 """
@@ -33,10 +33,10 @@ class Cameras:
         self._last: dict[str, tuple[bytes, np.ndarray]] = {}
 
     def render(self, camera: str) -> UInt8[np.ndarray, "H W 3"]:
-        """Return a fresh RGB picture.
+        """Return a fresh RGB image.
 
         Raises:
-            CameraStale: the picture did not change although the arm moved.
+            CameraStale: the image did not change although the arm moved.
         """
         self._renderer.update_scene(self._data, camera)
         image = self._renderer.render()
@@ -44,7 +44,7 @@ class Cameras:
         return image
 
     def _check_alive(self, camera: str, image: np.ndarray) -> None:
-        """Guard against a dead context that returns one picture for ever: a tool in view that moves must show."""
+        """Guard against a dead context that returns one image for ever: a tool in view that moves must show."""
         tool = self._data.site("tcp").xpos.copy()
         fingerprint = image.tobytes()
         last = self._last.get(camera)
@@ -53,7 +53,7 @@ class Cameras:
             is_seen = is_front.all() and np.all((uv > 0) & (uv < np.array(self._size)[::-1]))
             if is_seen and np.linalg.norm(tool - last[1]) > 0.05:
                 raise CameraStale(
-                    f"Camera '{camera}' repeats one picture while the arm moves in view. The GL context is lost; restart the world."
+                    f"Camera '{camera}' repeats one frame while the arm moves in view. The GL context is lost; restart the world."
                 )
             return
         self._last[camera] = (fingerprint, tool)

@@ -1,4 +1,4 @@
-"""Physics of the tabletop without pictures: scenes, the arm's controller and its limits, success, exact snapshots.
+"""Physics of the tabletop without images: scenes, the arm's controller and its limits, success, exact snapshots.
 
 One control step at 15 Hz is 30 physics steps. The controller turns every action into joint targets, moved linearly over the
 period and followed by stiff servos. End-effector deltas accumulate on a commanded pose, so that a chunk's path is the sum
@@ -417,7 +417,7 @@ class TabletopSim:
         if saved.get("version") != 1 or state.size != size:
             raise ConfigError(
                 f"Snapshot has version {saved.get('version')} and {state.size} numbers, this world needs version 1 and {size}. "
-                f"It was made with another release; replay the stored pictures instead."
+                f"It was made with another release; replay the stored frames instead."
             )
         if (saved["task"], saved["seed"]) != (self.task.name, self.seed):
             self.reset(saved["task"], seed=saved["seed"])

@@ -53,11 +53,11 @@ class TabletopWorld(World):
         return self.observe()
 
     def observe(self) -> Observation:
-        """Return fresh pictures and state."""
+        """Return fresh images and state."""
         return self._observation(self._cameras.frames(self._names))
 
     def state(self) -> Observation:
-        """Return the state without pictures; costs no rendering."""
+        """Return the state without images; costs no rendering."""
         return self._observation({})
 
     def _observation(self, frames: dict[str, CameraFrame]) -> Observation:

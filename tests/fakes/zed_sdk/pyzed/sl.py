@@ -1,6 +1,6 @@
 """Stands for the ZED SDK's Python module, as far as DROID's camera reader uses it. Python 3.7, numpy only.
 
-Put the folder above on PYTHONPATH. Pictures come from the folder FRS_FAKE_ZED: one `<serial>.npy` (BGRA) per camera, which
+Put the folder above on PYTHONPATH. Images come from the folder FRS_FAKE_ZED: one `<serial>.npy` (BGRA) per camera, which
 somebody may rewrite while it is read, and `<serial>.json` with fx, fy, cx, cy. A file `<serial>.drop` makes grabs fail.
 """
 
@@ -35,7 +35,7 @@ class Resolution:
 
 
 class Mat:
-    """A picture."""
+    """An image."""
 
     def __init__(self):
         self.data = np.zeros((1, 1, 4), np.uint8)

@@ -25,6 +25,7 @@ from frs_core.policies.pi05.normalisation import affine_of, robot_space
 from frs_core.policies.pi05.tokens import PromptForm, Tokenizer
 from frs_core.steering import Fill, Method, Reference, Solver, SteeringPlan, gaussian
 from tests.fakes.pi05 import FIXTURE, HORIZON, make_checkpoint, make_observation
+from tests.rounding import bound
 
 
 @pytest.fixture
@@ -38,6 +39,10 @@ def references(policy: FlowPolicy, *, batch: int = 3) -> Reference:
     commanded = torch.zeros(batch, policy.spec.width, dtype=torch.bool)
     commanded[:, :7] = True
     return Reference(x, commanded)
+
+
+ROUNDING = bound(sums=160, layers=4, evaluations=20)
+"""Reversal and denoising in ten steps each, through two layers of attention and feed-forward."""
 
 
 def largest(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -81,14 +86,14 @@ def test_padding_and_uncommanded_columns_start_from_the_seeded_noise(policy: Pi0
     fresh = gaussian((1, HORIZON, 32), seed=11).expand_as(steered.noise)
     assert torch.equal(steered.noise[..., 7:], fresh[..., 7:])
     assert largest(steered.noise[..., :7], fresh[..., :7]) > 0.1
-    assert largest(policy.denoise(context, steered.noise), steered.chunk) < 1e-5
+    assert largest(policy.denoise(context, steered.noise), steered.chunk) < ROUNDING
 
 
 def test_steering_does_not_depend_on_the_company(policy: Pi05Policy) -> None:
     context, all_rows = policy.encode(make_observation()), references(policy, batch=5)
     together = policy.steer(context, all_rows, SteeringPlan())
     alone = policy.steer(context, Reference(all_rows.x[2:3], all_rows.commanded[2:3]), SteeringPlan())
-    assert largest(together.chunk[2:3], alone.chunk) < 1e-5
+    assert largest(together.chunk[2:3], alone.chunk) < ROUNDING
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_a_loop_in_fixed_memory_equals_the_plain_loop(policy: Pi05Policy, plan: 
         assert "CUDA graphs are off" in caplog.text
         assert policy.loops.reason.startswith("recording failed")
     for name in ("noise", "chunk", "recovered"):
-        assert largest(getattr(fixed, name), getattr(plain, name)) < 1e-5, name
+        assert largest(getattr(fixed, name), getattr(plain, name)) < ROUNDING, name
 
 
 def test_a_loop_is_reused_for_other_prompts_seeds_and_references(policy: Pi05Policy) -> None:
@@ -128,7 +133,7 @@ def test_a_loop_is_reused_for_other_prompts_seeds_and_references(policy: Pi05Pol
         plain = policy.steer(context, batch, plan)
         policy.loops.is_enabled = True
         fixed = policy.steer(context, batch, plan)
-        assert largest(fixed.chunk, plain.chunk) < 1e-5
+        assert largest(fixed.chunk, plain.chunk) < ROUNDING
         policy.loops.is_enabled = False
         made.append(len(policy.loops._loops))
     assert made == [1, 1, 1]

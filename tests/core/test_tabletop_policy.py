@@ -16,6 +16,7 @@ from frs_core.policies.tabletop.training import pointing_loss
 from frs_core.steering import SteeringPlan, gaussian
 from frs_core.worlds.tabletop import TabletopWorld
 from frs_core.worlds.tabletop.tasks import TASKS, TaskKind
+from tests.rounding import bound
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,8 @@ def test_rows_of_a_batch_are_independent(policy: TabletopPolicy, world: Tabletop
     together = policy.denoise(context, noise)
     alone = torch.cat([policy.denoise(context, row[None]) for row in noise])
 
-    assert torch.allclose(together, alone, atol=1e-4)
+    # Ten steps through five blocks of two layers, the widest sum over 1,024 products.
+    assert (together - alone).abs().max() < bound(sums=1024, layers=10, evaluations=10)
 
 
 def test_features_rebuild_the_context_exactly(policy: TabletopPolicy, world: TabletopWorld) -> None:

@@ -37,7 +37,7 @@ def test_changes_of_phase_episode_pick_and_counters_become_lines() -> None:
     assert any(line.startswith("pick left/more, driver person") for line in changes(offered, moving))
     lines = changes(moving, held)
     assert any(
-        "A camera stopped delivering fresh pictures (Camera 'left' repeats one picture.)" in line for line in lines
+        "A camera stopped delivering fresh frames (Camera 'left' repeats one picture.)" in line for line in lines
     )
     assert "pacing: gated -> continuous" in lines
     assert "refused: 2 more" in lines

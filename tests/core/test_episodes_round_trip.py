@@ -150,7 +150,7 @@ def test_asking_for_what_is_not_there_names_what_is(store):
         episode.chunk(-1)
     with pytest.raises(EpisodeError, match="No episode"):
         store.open("20200101T000000Z_" + "0" * 26)
-    with pytest.raises(EpisodeError, match="no episode name"):
+    with pytest.raises(EpisodeError, match="not an episode name"):
         store.open("../../etc")
 
 

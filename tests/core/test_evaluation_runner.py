@@ -95,7 +95,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_something_else_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "r.jsonl"
     path.write_text(content)
-    with pytest.raises(ConfigError, match="no evaluation file"):
+    with pytest.raises(ConfigError, match="not an evaluation file"):
         ResultFile(path, {}, "toy-1")
     assert path.read_text() == content
 

@@ -253,7 +253,7 @@ def _other_horizon(folder: Path) -> None:
         (_remove("assets/droid/norm_stats.json"), "No norm_stats.json"),
         (_remove("tokenizer.model"), "No tokenizer"),
         (_drop_tensor, "'time_mlp_out.weight' is missing"),
-        (_truncate, "no safetensors file"),
+        (_truncate, "not a safetensors file"),
         (_cut_in_the_tensors, "'model.safetensors' is not whole: it has "),
         (_spoil_stats, "have 5 numbers in 'q99', the robot needs 8"),
         (_other_horizon, "The horizon is 10, pi05_droid needs 15"),

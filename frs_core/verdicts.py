@@ -23,8 +23,8 @@ _FAR_PERCENTILE = 99.0
 
 
 def verdicts(
-    paths: Float[np.ndarray, "B H+1 3"],
-    reference_paths: Float[np.ndarray, "n H+1 3"],
+    paths: Float[np.ndarray, "B points 3"],
+    reference_paths: Float[np.ndarray, "n points 3"],
     percentiles: Float[np.ndarray, " B"],
     checks: list[ChunkCheck],
     *,

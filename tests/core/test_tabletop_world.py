@@ -214,7 +214,7 @@ def test_a_camera_that_repeats_itself_while_the_arm_moves_is_found_out(world: Ta
 
     renderer, world._cameras._renderer = world._cameras._renderer, Frozen()  # type: ignore[assignment]
     try:
-        with pytest.raises(CameraStale, match="repeats one image"):
+        with pytest.raises(CameraStale, match="repeats one frame"):
             move_and_look()
     finally:
         world._cameras._renderer = renderer

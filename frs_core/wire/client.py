@@ -199,7 +199,8 @@ class WireClient:
             raise ServingError(
                 f"The policy server at {s.url} did not answer within {s.connect_timeout_s:g} s. Check host, port and network."
             ) from error
-        except (OSError, InvalidHandshake, EOFError) as error:
+        except (OSError, InvalidHandshake, EOFError, ConnectionClosed) as error:
+            # Whoever hangs up before the request is sent closes a connection that was never open.
             said = getattr(error, "strerror", None) or error
             raise ServingError(
                 f"No policy server at {s.url}: {said}. Start one with `frs serve`, or check the address."

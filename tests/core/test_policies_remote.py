@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
@@ -32,6 +33,7 @@ from frs_core.policies.remote import RemotePolicy, StockPolicy
 from frs_core.serving.door import DoorSettings
 from frs_core.serving.server import MAX_CONTEXTS, build_door
 from frs_core.steering import Method, Reference, SteeringPlan, gaussian
+from frs_core.wire import client
 from frs_core.wire.codec import pack, unpack
 from frs_core.wire.observations import blank_droid_message
 from tests.fakes.openpi_server import droid_infer, stock_server
@@ -426,3 +428,12 @@ def test_a_picture_over_the_limit_is_refused_here_with_the_fix(observation: Obse
         with pytest.raises(ConfigError, match="smaller images"):
             policy.encode(observation)
         policy.close()
+
+
+def test_whoever_hangs_up_before_the_first_word_is_no_policy_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hung_up(*_: object, **__: object) -> None:
+        raise ConnectionClosedError(None, None)
+
+    monkeypatch.setattr(client, "connect", hung_up)
+    with pytest.raises(ServingError, match=r"No policy server at ws://127\.0\.0\.1:9"):
+        client.WireClient(client.ClientSettings("ws://127.0.0.1:9")).connect()

@@ -1,11 +1,17 @@
 """Key events with the time stamps that a window system would give them."""
 
-import itertools
+import time
 
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 
-_clock = itertools.count(1_000, 50)
-"""Milliseconds; each event comes 50 after the one before, as from a quick hand."""
+_last = 0
+
+
+def _stamp() -> int:
+    """Return now, milliseconds; at least 50 after the event before, as from a quick hand."""
+    global _last
+    _last = max(_last + 50, time.monotonic_ns() // 1_000_000)
+    return _last
 
 
 class KeyEvent(QtGui.QKeyEvent):
@@ -23,7 +29,7 @@ class KeyEvent(QtGui.QKeyEvent):
     ) -> None:
         """Make one event; `at_ms` None = a moment after the last one."""
         super().__init__(kind, code, modifiers, text, is_repeat)
-        self._at_ms = next(_clock) if at_ms is None else at_ms
+        self._at_ms = _stamp() if at_ms is None else at_ms
 
     def timestamp(self) -> int:
         """Return when it happened, milliseconds."""

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frs_core.actions import ActionKind
+from frs_core.errors import WorldError
 from frs_core.events import HoldReason
 from frs_core.worlds.base import StepResult, WorldSpec
 from frs_core.worlds.host import HostSettings, serve, unpack_spec
@@ -255,13 +256,18 @@ class WorldProcess(WorldLink):
         }
         return read[message["kind"]](message)
 
-    def _on_hello(self, message: dict[str, Any]) -> None:
+    def _on_hello(self, message: dict[str, Any]) -> WorldFact | None:
         self._spec = unpack_spec(message["spec"])
         with self._hold_lock:
-            self._ring = ObservationRing.create({n: (s[0], s[1]) for n, s in message["cameras"].items()})
+            try:
+                self._ring = ObservationRing.create({n: (s[0], s[1]) for n, s in message["cameras"].items()})
+            except WorldError as error:
+                # No room in shared memory; a new start may find some.
+                return Lost(str(error))
             self._ring.words[Word.SESSION_NS] = time.monotonic_ns()
             self._ring.words[Word.HOLDS] = self._holds
         self._tell("ring", name=self._ring.name)
+        return None
 
     def _on_ready(self, message: dict[str, Any]) -> WorldFact | None:
         assert self._ring is not None

@@ -152,6 +152,26 @@ def test_a_full_shared_memory_says_so_and_nothing_is_left_in_it(monkeypatch: pyt
     assert not Path(name).exists()
 
 
+def test_a_world_for_whose_frames_there_is_no_room_is_lost_and_a_later_start_finds_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    link = WorldProcess(POINT)
+
+    def full(_cameras: object) -> ObservationRing:
+        raise WorldError("Shared memory has 0.3 MB free and needs 1.6 MB.")
+
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(ObservationRing, "create", full)
+            link.start()
+            (lost,) = [f for f in collect(link, has(Lost)) if isinstance(f, Lost)]
+        assert lost.sentence == "Shared memory has 0.3 MB free and needs 1.6 MB."
+        link.restart()
+        collect(link, has(Ready))
+    finally:
+        link.close()
+
+
 # --- driving ------------------------------------------------------------------------------------------------------------
 
 

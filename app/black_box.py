@@ -156,7 +156,10 @@ def _moment(s: Snapshot) -> str:
 class Picture(Protocol):
     """What can be put into the zip as a picture."""
 
-    image: Any
+    @property
+    def image(self) -> Any:
+        """uint8 [H, W, 3] RGB."""
+        ...
 
 
 def save_diagnostics(

@@ -1,4 +1,4 @@
-"""Keep the fan up to date: one request in flight, the newest wish wins, late answers are dropped by number.
+"""Keep the fan up to date: one request in flight, the latest request wins, late answers are dropped by number.
 
 Everything that changes what the fan should show calls `want`, which raises a number; a fan counts only if it carries that
 number. While one request is in flight no second one is sent, so that dragging a knob does not fill the worker's queue.

@@ -145,7 +145,7 @@ class EpisodeKeeping(SessionCore):
         if self._is_ending:
             self._refuse("The episode is being ended")
         elif self._running is not None and self._running.state is None:
-            self._refuse("Only a simulation can go back")
+            self._refuse("Undo works only in simulation")
         elif self._running is not None:
             self._stop_to(ev.UndoChunk(), epoch)
         elif episode is None or self._closing is not None or self.phase is Phase.FAULT:
@@ -155,7 +155,7 @@ class EpisodeKeeping(SessionCore):
         elif not episode.line:
             self._refuse("This is the start of the episode")
         elif (state := episode.line[-1].state) is None:
-            self._refuse("Only a simulation can go back")
+            self._refuse("Undo works only in simulation")
         elif self._scene is not None:
             self._refuse("The scene is still being set")
         elif not self._is_disk_too_slow():
@@ -211,7 +211,7 @@ class EpisodeKeeping(SessionCore):
         if self.episode is None:
             self._refuse("No episode is running")
         elif self._closing is not None:
-            self._refuse("The episode is being kept already")
+            self._refuse("Already saving this episode")
         elif self._running is not None:
             self._stop_to(command, self.link.epoch)
         elif command.outcome is Outcome.DISCARDED and self._line is not None and self._line.is_stuck:

@@ -596,7 +596,7 @@ def test_labelling_twice_while_the_episode_is_being_kept_keeps_it_once() -> None
     session.send(ev.EndEpisode(Outcome.SUCCESS))
     snapshot = session.send(ev.EndEpisode(Outcome.FAILURE))
     assert snapshot.notice is not None
-    assert snapshot.notice[1] == "The episode is being kept already"
+    assert snapshot.notice[1] == "Already saving this episode"
     session.writer.is_paused = False
     assert session.settle().hold_reason is HoldReason.EPISODE_END
     assert [e.outcome for e in session.recorder.episodes] == [Outcome.SUCCESS]
@@ -822,7 +822,7 @@ def test_going_back_on_a_robot_is_refused_without_stopping_the_chunk() -> None:
     snapshot = session.settle()
     assert snapshot.episode.steps == 4
     assert snapshot.notice is not None
-    assert snapshot.notice[1] == "Only a simulation can go back"
+    assert snapshot.notice[1] == "Undo works only in simulation"
 
 
 def test_the_rows_of_a_moving_chunk_are_recorded_when_the_session_closes() -> None:

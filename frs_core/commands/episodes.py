@@ -2,7 +2,7 @@
 
 Problem: episodes must be found, judged and fixed without a window, on a machine without a screen. Idea: each function here
 is one subcommand; its arguments are the options, its docstring the help. Names may be shortened to any part that fits one
-episode only; 'last' is the newest.
+episode only; 'last' is the one recorded last.
 A command on several episodes names one that fails, goes on with the rest, and ends with status 1.
 
 Example: `frs episodes list`, `frs episodes check last`, `frs episodes export-mp4 01JBVX --out film.mp4`.
@@ -73,21 +73,31 @@ def list_episodes(*, data: Path | None = None, binned: bool = False, task: str |
     return 1 if any(i.problem for i in rows) else 0
 
 
-def show(name: Name, *, data: Path | None = None) -> int:
-    """Show one episode chunk by chunk: who picked what, and what it meant.
+def show(names: Names, *, data: Path | None = None) -> int:
+    """Show episodes chunk by chunk: who picked what, and what it meant.
 
     Args:
-        name: Episode, or a part of its name; 'last' is the newest.
+        names: Episodes or parts of their names; 'last' is the one recorded last.
         data: Recording root; default the product's own data folder.
     """
-    store, page = _store(data), _console()
-    episode = store.open(store.find(name))
+    store, page, damaged = _store(data), _console(), 0
+
+    def one(name: str) -> str:
+        nonlocal damaged
+        damaged += not _show(store.open(name), page)
+        return ""
+
+    return max(_each(_found(store, names), one), int(damaged > 0))
+
+
+def _show(episode: Episode, page: Console) -> bool:
+    """Print one episode and return whether every chunk could be read."""
     info, meta = episode.info, episode.meta
     page.print(mark(episode.name, "bold"), mark(*_MARKS[episode.outcome]), info.note)
     page.print(f"task {meta.task} · “{meta.instruction}” · seed {meta.seed} · world {meta.world}")
     page.print(
         f"policy {meta.policy} ({meta.policy_fingerprint[:12]}) · {meta.action_space.kind.value} at {meta.control_hz:g} Hz · "
-        f"cameras {', '.join(episode.cameras)}"
+        f"cameras {', '.join(episode.cameras) or 'none'}"
     )
     page.print(
         f"{info.n_chunks} chunks ({info.n_undone} undone) · {info.n_steps} steps · {info.duration_s:.1f} s · "
@@ -96,10 +106,16 @@ def show(name: Name, *, data: Path | None = None) -> int:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for header in ("chunk", "after", "picked", "by", "rows", "authority", "bent mm", "noise %", "reason"):
         table.add_column(header, justify="left" if header in ("picked", "by", "reason") else "right")
+    problems = []
     for i in range(episode.n_chunks):
-        table.add_row(*_chunk_row(episode, i), style=None if i in episode.main_line else "dim strike")
+        try:
+            table.add_row(*_chunk_row(episode, i), style=None if i in episode.main_line else "dim strike")
+        except MALFORMED as error:
+            problems.append(f"chunk {i}  {_said(error)}")
     page.print(table)
-    return 0
+    for problem in problems:
+        page.print(mark("✗", "red"), problem, soft_wrap=True)
+    return not problems
 
 
 def check(
@@ -173,9 +189,10 @@ class _Checker:
             report = check_episode(episode, self._policy_of(episode), from_features=False if self._has_images else None)
         except EpisodeError:
             raise
-        except FrsError as error:
+        except (FrsError, RuntimeError, OSError) as error:
+            # A policy that fails on one episode must not hide what the others are like.
             self.unchecked += 1
-            return False, ("?", "yellow"), f"not checked: {error}"
+            return False, ("?", "yellow"), f"not checked: {_said(error)}"
         if report.n_checked:
             self.worst = report.worst if math.isnan(self.worst) else max(self.worst, report.worst)
         how, skipped = "features" if report.uses_features else "pictures", len(report.chunks) - report.n_checked
@@ -211,7 +228,7 @@ def export_mp4(
     """Write an episode as a film, cameras side by side, the picked path drawn in.
 
     Args:
-        name: Episode, or a part of its name; 'last' is the newest.
+        name: Episode, or a part of its name; 'last' is the one recorded last.
         out: The file; default <episode>.mp4 here.
         data: Recording root; default the product's own data folder.
         camera: Cameras, left to right; default all.
@@ -319,7 +336,7 @@ def restore(names: Names, *, data: Path | None = None) -> int:
     """Bring episodes back from the bin.
 
     Args:
-        names: Episodes or parts of their names; 'last' is the newest.
+        names: Episodes or parts of their names; 'last' is the one recorded last.
         data: Recording root; default the product's own data folder.
     """
     store = _store(data)

@@ -20,11 +20,12 @@ import numpy as np
 from jaxtyping import Float
 
 from frs_core.episodes.droid_rows import DroidActions, droid_actions, flange_numbers
-from frs_core.episodes.reader import Episode
-from frs_core.episodes.video import write_video
+from frs_core.episodes.reader import Episode, standing_steps
+from frs_core.episodes.video import fit, write_video
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.events import Outcome
-from frs_core.worlds.droid.calibration import pose_numbers
+from frs_core.observation import Calibration
+from frs_core.worlds.droid.calibration import pose_numbers, scale_intrinsics
 
 DROID_VERSION = "1.3"
 _CAMERA_TYPES = {"wrist": 0}
@@ -54,7 +55,7 @@ def export_droid(episode: Episode, path: Path) -> Path:
         path: DROID data root; gets `success/` and `failure/`.
     Raises:
         ConfigError: h5py or PyAV is missing.
-        EpisodeError: it exists already, or the disk refused.
+        EpisodeError: it exists already, has no standing steps, or the disk refused.
         EpisodeCorrupt: the episode is damaged.
     """
     h5py = h5py_module()
@@ -65,7 +66,7 @@ def export_droid(episode: Episode, path: Path) -> Path:
     folder = path / label / time.strftime("%Y-%m-%d", started) / name
     if (folder / "trajectory.h5").exists():
         raise EpisodeError(f"'{folder}' holds a trajectory already. Choose another folder, or remove it.")
-    serials, steps = serial_numbers(episode), [int(s) for s in episode.main_steps]
+    serials, steps = serial_numbers(episode), standing_steps(episode)
     times_ms = _times_ms(episode, steps)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -160,8 +161,19 @@ def _calibrations(episode: Episode, steps: list[int], serials: Mapping[str, str]
         known = [episode.calibration(camera, s) for s in steps]
         if all(c is not None for c in known):
             extrinsics[f"{serial}_left"] = np.array([pose_numbers(c.T_base_camera) for c in known if c])
-            intrinsics[f"{serial}_left"] = np.array([c.K for c in known if c])
+            intrinsics[f"{serial}_left"] = np.array([_fitted_K(c, known[0]) for c in known if c])
     return {"camera_extrinsics": extrinsics, "camera_intrinsics": intrinsics}
+
+
+def _fitted_K(calibration: Calibration, first: Calibration | None) -> Float[np.ndarray, "3 3"]:
+    """Return K for a picture in a film of the first one's size."""
+    if first is None or (calibration.width, calibration.height) == (first.width, first.height):
+        return calibration.K
+    scale, left, top = fit(calibration.width, calibration.height, (first.width, first.height))
+    native = (calibration.width, calibration.height)
+    K = scale_intrinsics(calibration.K, native, (round(native[0] * scale), round(native[1] * scale)))
+    K[:2, 2] += (left, top)
+    return K
 
 
 def _put(group: Any, leaves: Mapping[str, Any]) -> None:

@@ -23,8 +23,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from frs_core.actions import ActionKind
-from frs_core.episodes.reader import Episode
-from frs_core.episodes.video import write_video
+from frs_core.episodes.reader import Episode, standing_steps
+from frs_core.episodes.video import fitted, write_video
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.foreign import DOCUMENT, MALFORMED, parse_json, read_json, read_text
 
@@ -35,6 +35,11 @@ HEIGHT = 180
 """Pixels; DROID's 1280x720 becomes 320x180 as in openpi's DROID conversion."""
 STAT_PICTURES = 100
 """Images per camera and episode that the statistics look at. Source: LeRobot samples at least as many."""
+
+QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
+"""Of every column, beside mean and spread. Source: LeRobot's statistics; openpi normalises by q01 and q99."""
+SOURCES = Path("meta") / "frs_episodes.jsonl"
+"""Which recorded episode each number of the dataset is; LeRobot passes over it."""
 
 _KEYS = {"left": "exterior_image_1_left", "right": "exterior_image_2_left", "wrist": "wrist_image_left"}
 _DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
@@ -74,20 +79,27 @@ def export_lerobot(episode: Episode, path: Path) -> Path:
         path: the dataset's folder.
     Raises:
         ConfigError: pyarrow or PyAV is missing.
-        EpisodeError: the dataset there is of another shape, or the disk refused.
+        EpisodeError: the dataset there is of another shape or has the episode already, the episode holds what is no number, or
+            the disk refused.
         EpisodeCorrupt: the episode is damaged.
     """
     modules = _pyarrow()
-    info = _read_info(path)
-    sizes = {c: _size(episode, c) for c in episode.cameras}
+    info, steps = _read_info(path), standing_steps(episode)
+    sizes = {c: _size(episode, c, steps[0]) for c in episode.cameras}
+    hz = _fps(episode.meta.control_hz)
     features = _features(episode, sizes)
-    hz = round(episode.meta.control_hz)
     if info is None:
         info = _new_info(features, hz)
-    elif info["features"] != features or info["fps"] != hz:
+    elif _shapes(info["features"]) != _shapes(features) or info["fps"] != hz:
         raise EpisodeError(
             f"'{path}' holds a dataset with {sorted(info['features'])} at {info['fps']} Hz, episode '{episode.name}' has "
             f"{sorted(features)} at {hz} Hz or other sizes. Export it into another folder."
+        )
+    sources = [s for s in _read_lines(path / SOURCES) if s["episode_index"] < info["total_episodes"]]
+    there = next((s for s in sources if s["episode"] == episode.name), None)
+    if there is not None:
+        raise EpisodeError(
+            f"Episode '{episode.name}' is in '{path}' already, as number {there['episode_index']}. Nothing was added."
         )
     tasks = _read_lines(path / "meta" / "tasks.jsonl")
     task = episode.meta.instruction
@@ -104,6 +116,8 @@ def export_lerobot(episode: Episode, path: Path) -> Path:
             key = _key(camera)
             film = _VIDEO_PATH.format(episode_chunk=number // CHUNK_SIZE, episode_index=number, video_key=key)
             stats[key] = _write_film(episode, camera, path / film, sizes[camera])
+        sources.append({"episode_index": number, "episode": episode.name})
+        _replace(path / SOURCES, "".join(json.dumps(s) + "\n" for s in sources))
         _write_meta(path, info, tasks, stats, len(columns["index"]), task)
     except OSError as error:
         raise EpisodeError(f"'{path}' could not be written: {error}. Free space or choose another folder.") from error
@@ -114,14 +128,24 @@ def _key(camera: str) -> str:
     return _KEYS.get(camera, f"{camera}_image")
 
 
-def _size(episode: Episode, camera: str) -> tuple[int, int]:
+def _fps(hz: float) -> int | float:
+    """Return a rate as LeRobot's JSON has it: whole where it is."""
+    return int(hz) if float(hz).is_integer() else float(hz)
+
+
+def _shapes(features: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes two datasets fit; other tools add keys of their own."""
+    return {k: (f.get("dtype"), list(f.get("shape", [])), f.get("names")) for k, f in features.items()}
+
+
+def _size(episode: Episode, camera: str, step: int) -> tuple[int, int]:
     """Return (width, height) of a camera's film: HEIGHT rows, sides even."""
-    height, width = episode.frame(camera, int(episode.main_steps[0])).shape[:2]
+    height, width = episode.frame(camera, step).shape[:2]
     return max(2, round(width * HEIGHT / height / 2) * 2), HEIGHT
 
 
 def _features(episode: Episode, sizes: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
-    space, hz = episode.meta.action_space, round(episode.meta.control_hz)
+    space, hz = episode.meta.action_space, _fps(episode.meta.control_hz)
     features: dict[str, Any] = {}
     for camera in episode.cameras:
         width, height = sizes[camera]
@@ -140,7 +164,7 @@ def _features(episode: Episode, sizes: Mapping[str, tuple[int, int]]) -> dict[st
     return features | {name: {"dtype": t, "shape": [1], "names": None} for name, t in _COUNTERS.items()}
 
 
-def _new_info(features: dict[str, Any], hz: int) -> dict[str, Any]:
+def _new_info(features: dict[str, Any], hz: int | float) -> dict[str, Any]:
     return {
         "codebase_version": CODEBASE,
         "robot_type": "panda",
@@ -159,9 +183,9 @@ def _new_info(features: dict[str, Any], hz: int) -> dict[str, Any]:
 
 
 def _columns(episode: Episode, info: Mapping[str, Any], task_index: int) -> dict[str, np.ndarray]:
-    steps = [int(s) for s in episode.main_steps]
+    steps = standing_steps(episode)
     a, n = episode.arrays, len(steps)
-    return {
+    columns = {
         "joint_position": a["steps/q"][steps].astype(np.float32),
         "gripper_position": a["steps/gripper"][steps].astype(np.float32),
         "actions": a["steps/action_sent"][steps].astype(np.float32),
@@ -171,6 +195,14 @@ def _columns(episode: Episode, info: Mapping[str, Any], task_index: int) -> dict
         "index": np.arange(n) + info["total_frames"],
         "task_index": np.full(n, task_index),
     }
+    for name, values in columns.items():
+        bad = np.flatnonzero(~np.isfinite(values.reshape(n, -1)).all(axis=1))
+        if len(bad):
+            raise EpisodeError(
+                f"Episode '{episode.name}': '{name}' is not a number in {len(bad)} of {n} steps, first in step "
+                f"{steps[bad[0]]}. Leave it out of the dataset, or bin it."
+            )
+    return columns
 
 
 def _write_table(path: Path, columns: Mapping[str, np.ndarray], modules: tuple[ModuleType, ModuleType]) -> None:
@@ -187,14 +219,17 @@ def _write_table(path: Path, columns: Mapping[str, np.ndarray], modules: tuple[M
 
 def _write_film(episode: Episode, camera: str, path: Path, size: tuple[int, int]) -> dict[str, Any]:
     """Write a camera's film and return its statistics, in 0..1 per colour."""
-    steps = [int(s) for s in episode.main_steps]
+    steps = standing_steps(episode)
     looked_at = set(steps[:: max(1, len(steps) // STAT_PICTURES)])
     sample: list[UInt8[np.ndarray, "H W 3"]] = []
 
     def pictures() -> Any:
+        first: tuple[int, int] | None = None
         for step in steps:
             image = episode.frame(camera, step)
-            if (image.shape[1], image.shape[0]) != size:
+            first = first or (image.shape[1], image.shape[0])
+            image = fitted(image, first)
+            if first != size:
                 image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             if step in looked_at:
                 sample.append(image)
@@ -207,6 +242,7 @@ def _write_film(episode: Episode, camera: str, path: Path, size: tuple[int, int]
             name: getattr(seen, name)(axis=(0, 1, 2)).reshape(3, 1, 1).tolist()
             for name in ("min", "max", "mean", "std")
         },
+        **{k: v.reshape(3, 1, 1).tolist() for k, v in _quantiles(seen.reshape(-1, 3)).items()},
         "count": [len(sample)],
     }
 
@@ -218,8 +254,13 @@ def _number_stats(values: np.ndarray) -> dict[str, Any]:
         "max": table.max(axis=0).tolist(),
         "mean": table.mean(axis=0).tolist(),
         "std": table.std(axis=0).tolist(),
+        **{k: v.tolist() for k, v in _quantiles(table).items()},
         "count": [len(table)],
     }
+
+
+def _quantiles(table: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"q{round(100 * q):02d}": np.quantile(table, q, axis=0) for q in QUANTILES}
 
 
 def _write_meta(
@@ -257,7 +298,9 @@ def _replace(path: Path, text: str) -> None:
 def _read_info(path: Path) -> dict[str, Any] | None:
     file = path / "meta" / "info.json"
     if not file.is_file():
-        if path.is_dir() and {p.name for p in path.iterdir()} - {"data", "videos", "meta"}:
+        if path.is_dir() and {
+            p.name for p in path.iterdir() if not p.name.startswith(".") and p.stem not in ("README", "LICENSE")
+        } - {"data", "videos", "meta"}:
             raise EpisodeError(f"'{path}' is not empty and holds no LeRobot dataset. Choose another folder.")
         return None
     try:
@@ -276,6 +319,6 @@ def _read_lines(path: Path) -> list[Any]:
     if not path.is_file():
         return []
     try:
-        return [parse_json(line) for line in read_text(path, limit=DOCUMENT).splitlines()]
+        return [parse_json(line) for line in read_text(path, limit=DOCUMENT).split("\n") if line.strip()]
     except (OSError, ValueError) as error:
         raise EpisodeError(f"'{path}' cannot be read: {error}. Choose another folder.") from error

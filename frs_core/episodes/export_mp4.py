@@ -8,6 +8,7 @@ Example: 300 steps of three 224 x 224 cameras become 20 s of 672 x 248 pixels, a
 Any thread; takes a few milliseconds per step.
 """
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from frs_core.episodes.reader import Episode
+from frs_core.episodes.reader import Episode, standing_steps
+from frs_core.episodes.video import fitted
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.events import LEARNED, UNSTEERED
 
@@ -38,7 +40,7 @@ def export_mp4(
         crf: H.264 quality, 0 (lossless) .. 51.
     Raises:
         ConfigError: unknown camera, or PyAV is missing.
-        EpisodeError: the file cannot be written.
+        EpisodeError: it has no pictures or no standing steps, or the file cannot be written.
         EpisodeCorrupt: damaged.
     """
     try:
@@ -47,16 +49,24 @@ def export_mp4(
     except ImportError as error:
         raise ConfigError("Writing MP4 needs PyAV. Install it with `pip install av`.") from error
     names = cameras or episode.cameras
-    steps = [int(s) for s in episode.main_steps]
+    if not names:
+        raise EpisodeError(
+            f"Episode '{episode.name}' has no pictures, so there is no film to write. Export it as droid."
+        )
+    steps = standing_steps(episode)
     tmp = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(tmp), "w", format="mp4") as container:
             stream: Any = None
+            size: tuple[int, int] | None = None
             for step in steps:
                 image = film_frame(episode, step, cameras=names, is_annotated=is_annotated)
+                size = size or (image.shape[1], image.shape[0])
+                image = fitted(image, size)
                 if stream is None:
-                    stream = container.add_stream("libx264", rate=max(1, round(episode.meta.control_hz)))
+                    rate = Fraction(episode.meta.control_hz).limit_denominator(1001)
+                    stream = container.add_stream("libx264", rate=rate)
                     stream.height, stream.width = image.shape[:2]
                     stream.pix_fmt = "yuv420p"
                     stream.options = {"crf": str(crf), "preset": "veryfast"}

@@ -22,6 +22,8 @@ from frs_core.errors import EpisodeCorrupt
 from frs_core.events import Outcome
 from frs_core.foreign import MALFORMED
 
+_EARLIEST = -62135596800.0
+"""Unix time of the year 1: a clock without battery may say 1966."""
 _LATEST = 253402300800.0
 """Unix time of the year 10000, which no calendar writes."""
 
@@ -104,7 +106,7 @@ def read_info(folder: Path, *, is_binned: bool = False) -> EpisodeInfo:
             n_undone=_whole(a, "n_undone"),
             n_steered=_whole(a, "n_steered"),
             duration_s=_number(a, "duration_s"),
-            started_at=_number(a, "started_at"),
+            started_at=_number(a, "started_at", low=_EARLIEST),
             drivers={who: _whole(a["drivers"], who) for who in a["drivers"]},
             was_recovered=a["was_recovered"] is True,
             is_binned=is_binned,
@@ -129,12 +131,12 @@ def _whole(facts: Mapping[str, Any], name: str, *, low: int | None = 0) -> int:
     return value
 
 
-def _number(facts: Mapping[str, Any], name: str) -> float:
+def _number(facts: Mapping[str, Any], name: str, *, low: float = 0.0) -> float:
     value = facts[name]
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         raise TypeError(f"'{name}': got {str(value)[:40]}, expected a number")
-    if not 0 <= value < _LATEST:
-        raise ValueError(f"'{name}': got {value:g}, expected 0 to {_LATEST:g}")
+    if not low <= value < _LATEST:
+        raise ValueError(f"'{name}': got {value:g}, expected {low:g} to {_LATEST:g}")
     return float(value)
 
 

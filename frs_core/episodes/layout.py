@@ -9,6 +9,7 @@ Example: root `data/` holds `data/episodes/20261104T101530Z_01JBVX….zarr` (a Z
 Pure functions; any thread.
 """
 
+import calendar
 import contextlib
 import os
 import re
@@ -32,19 +33,37 @@ INTEGRITY = "integrity"
 """Sub-group whose attribute `files` tells size and CRC-32 of every other file of the episode."""
 
 _NAME = re.compile(r"\d{8}T\d{6}Z_[0-9A-HJKMNP-TV-Z]{26}")
+_LAST_MS = 253402300799000
+"""The last second of the year 9999, after which names would not sort."""
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-def new_name(*, now: float | None = None) -> str:
-    """Return a fresh episode name, `<UTC>_<ULID>`; names sort by time.
+def new_name(*, now: float | None = None, after: str = "") -> str:
+    """Return a fresh episode name, `<UTC>_<ULID>`; names sort in the order of recording.
 
     Args:
         now: Unix time, seconds; default the clock.
+        after: the newest name there is. A clock that was set back gives a name one millisecond later, not an earlier one.
     """
-    now = time.time() if now is None else now
-    value = (int(now * 1000) << 80) | secrets.randbits(80)
+    now_ms = max(0, int(1000 * (time.time() if now is None else now)))
+    if is_name(after) and (newest := _name_ms(after)) < _LAST_MS:
+        now_ms = max(now_ms, newest + 1)
+    now, value = now_ms // 1000, (now_ms << 80) | secrets.randbits(80)
     ulid = "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
     return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}_{ulid}"
+
+
+def _name_ms(name: str) -> int:
+    """Return the time in a name, ms since 1970; the end of its second where its two halves contradict each other."""
+    try:
+        second = calendar.timegm(time.strptime(name[:16], "%Y%m%dT%H%M%SZ"))
+    except ValueError:
+        return _LAST_MS
+    value = 0
+    for digit in name[17:]:
+        value = value << 5 | _CROCKFORD.index(digit)
+    ms = value >> 80
+    return ms if ms // 1000 == second else 1000 * second + 999
 
 
 def is_name(name: str) -> bool:

@@ -344,3 +344,11 @@ class Episode:
     def _check_step(self, step: int) -> None:
         if not 0 <= step < self.n_steps:
             raise EpisodeError(f"Episode '{self.name}' has steps 0..{self.n_steps - 1}, asked for {step}.")
+
+
+def standing_steps(episode: Episode) -> list[int]:
+    """Return the steps of the main line for an export. Raises EpisodeError where every chunk was undone."""
+    steps = [int(s) for s in episode.main_steps]
+    if not steps:
+        raise EpisodeError(f"Every chunk of episode '{episode.name}' was undone, so there is nothing to export.")
+    return steps

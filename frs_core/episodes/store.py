@@ -30,6 +30,8 @@ from frs_core.episodes.layout import (
     ensure_folder,
     episodes_dir,
     fsync_path,
+    is_name,
+    journal_dir,
     new_name,
     trash_dir,
 )
@@ -78,7 +80,7 @@ class EpisodeStore:
         return read_info(self.path(name))
 
     def find(self, text: str, *, binned: bool = False) -> str:
-        """Return the only name that contains a text; 'last' is the newest.
+        """Return the only name that contains a text; 'last' is the one recorded last.
 
         Raises:
             EpisodeError: none or several match.
@@ -136,8 +138,10 @@ class EpisodeStore:
     # --- writing ----------------------------------------------------------------------------------
 
     def new_name(self) -> str:
-        """Return a fresh name."""
-        return new_name()
+        """Return a fresh name that sorts after all there are, binned and unfinished ones too, whatever the clock says."""
+        folders = (episodes_dir(self.root), trash_dir(self.root), journal_dir(self.root))
+        there = (p.name.partition(".")[0] for folder in folders for p in folder.glob("[0-9]*"))
+        return new_name(after=max((n for n in there if is_name(n)), default=""))
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ Any thread.
 """
 
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,13 +30,31 @@ def _av() -> ModuleType:
     return av
 
 
+def fitted(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    """Return a picture shrunk or grown into (width, height), its proportions kept, the rest black."""
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    scale, left, top = fit(image.shape[1], image.shape[0], size)
+    width, height = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    result = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    shrunk = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    result[top : top + height, left : left + width] = shrunk[: size[1], : size[0]]
+    return result
+
+
+def fit(width: int, height: int, size: tuple[int, int]) -> tuple[float, int, int]:
+    """Return (scale, left, top) by which `fitted` puts a picture of width x height into (width, height)."""
+    scale = min(size[0] / width, size[1] / height)
+    return scale, (size[0] - round(width * scale)) // 2, (size[1] - round(height * scale)) // 2
+
+
 def write_video(path: Path, images: Iterable[UInt8[np.ndarray, "H W 3"]], *, hz: float, crf: int = 18) -> int:
     """Write RGB images as MP4 and return how many.
 
     Args:
         path: `.mp4` file; replaced when there.
-        images: of one size; odd sides lose their last row or column.
-        hz: frames per second.
+        images: one of another size than the first is fitted into that; odd sides lose their last row or column.
+        hz: frames per second, whole or not.
         crf: H.264 quality, 0 (lossless) .. 51.
     Raises:
         ConfigError: PyAV is missing.
@@ -43,14 +62,17 @@ def write_video(path: Path, images: Iterable[UInt8[np.ndarray, "H W 3"]], *, hz:
     """
     av = _av()
     part, count = path.with_name(f".{path.name}.part"), 0
+    size: tuple[int, int] | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(part), "w", format="mp4") as container:
             stream: Any = None
             for image in images:
+                size = size or (image.shape[1], image.shape[0])
+                image = fitted(image, size)
                 even = np.ascontiguousarray(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
                 if stream is None:
-                    stream = container.add_stream("libx264", rate=max(1, round(hz)))
+                    stream = container.add_stream("libx264", rate=Fraction(hz).limit_denominator(1001))
                     stream.height, stream.width = even.shape[:2]
                     stream.pix_fmt = "yuv420p"
                     stream.options = {"crf": str(crf), "preset": "veryfast", "g": "2", "bf": "0"}

@@ -15,7 +15,7 @@ from frs_core.actions import JOINT_STEP, ActionKind
 from frs_core.episodes import Episode, EpisodeStore, JournalRecorder
 from frs_core.episodes.droid_rows import droid_actions, flange_numbers
 from frs_core.episodes.export_droid import export_droid
-from frs_core.episodes.export_lerobot import export_lerobot
+from frs_core.episodes.export_lerobot import SOURCES, export_lerobot
 from frs_core.episodes.import_droid import import_droid
 from frs_core.episodes.video import read_video, write_video
 from frs_core.errors import EpisodeCorrupt, EpisodeError
@@ -180,8 +180,9 @@ def test_actions_say_the_same_in_all_spaces(kind) -> None:
 
 def test_episodes_become_one_lerobot_dataset(imported, tmp_path) -> None:
     episode = imported
-    for _ in range(2):
-        root = export_lerobot(episode, tmp_path / "dataset")
+    root = export_lerobot(episode, tmp_path / "dataset")
+    (root / SOURCES).unlink()  # as if another episode had been added: this one is not known by name any more
+    export_lerobot(episode, root)
     info = json.loads((root / "meta/info.json").read_text())
     assert (info["total_episodes"], info["total_frames"], info["total_tasks"], info["total_videos"]) == (2, 54, 1, 6)
     assert info["splits"] == {"train": "0:2"}
@@ -268,8 +269,9 @@ writer.close(metadata={{"success": False, "failure": True}})
 @pytest.mark.timeout(900)
 def test_lerobots_own_reader_reads_an_exported_dataset(imported, tmp_path) -> None:
     episode = imported
-    for _ in range(2):
-        root = export_lerobot(episode, tmp_path / "dataset")
+    root = export_lerobot(episode, tmp_path / "dataset")
+    (root / SOURCES).unlink()
+    export_lerobot(episode, root)
     script = f"""
 import json
 from lerobot.datasets.lerobot_dataset import LeRobotDataset

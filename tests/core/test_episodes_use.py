@@ -268,7 +268,7 @@ def test_the_command_line_lists_shows_checks_and_mends(store, tmp_path, capsys, 
     assert status == 0
     assert first in out
     assert "2 episodes, 1 successes, 0 damaged" in out
-    status, out = run("show", "last")
+    status, out = run("show", ("last",))
     assert second in out
     assert "left/more" in out
     status, out = run("check")

@@ -9,9 +9,13 @@ Only the module of the chosen command is imported, and the parser only where the
 """
 
 import importlib
+import io
+import os
+import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from frs_core.errors import ConfigError, FrsError, unknown_name
 from frs_core.foreign import read_toml, visible
@@ -66,7 +70,20 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: words after `frs`; None = this process's.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    _accept_any_terminal()
+    try:
+        try:
+            _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_output_closed():
+            raise
+        raise SystemExit(1) from None
+
+
+def _run(words: list[str]) -> NoReturn:
+    """Run the command line. Raises SystemExit."""
     if words and words[0] in ("-h", "--help", "help"):
         print(_help())
         raise SystemExit(0)
@@ -84,6 +101,26 @@ def main(arguments: list[str] | None = None) -> None:
         print("frs: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _is_output_closed() -> bool:
+    """Tell whether the reader of our output has gone, as `head` does; what is left in the buffer then goes nowhere."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+    except (AttributeError, OSError, ValueError):  # Windows, or no file behind it
+        return False
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
+
+
+def _accept_any_terminal() -> None:
+    """Spell out what the terminal's encoding has no sign for, instead of ending over it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _call(name: str, rest: list[str]) -> object:

@@ -71,9 +71,10 @@ def load(
     action_space: ActionKind | str = ActionKind.JOINT_VELOCITY,
     connect_timeout_s: float = 5.0,
     answer_timeout_s: float = 10.0,
-    warm_up_timeout_s: float = 180.0,
+    warm_up_timeout_s: float = 600.0,
     message_bytes: int = 32 * 2**20,
     tls_ca: Path | None = None,
+    proxy: str | None = None,
 ) -> FlowPolicy:
     """Return the policy behind a server's address: a `RemotePolicy`, acting in joints where the server says so.
 
@@ -90,6 +91,7 @@ def load(
         warm_up_timeout_s: for a stock server's first answer, which may wait for a compilation.
         message_bytes: largest message sent or accepted.
         tls_ca: PEM file to trust instead of the system's authorities.
+        proxy: http://, https:// or socks5h:// address to connect through; None = the environment's, for public addresses only.
     Raises:
         ServingError: no server, wrong token, or not a policy server.
         ConfigError: an option that this server does not understand, or actions that are not of `action_space`.
@@ -97,7 +99,7 @@ def load(
     url = next(address for address in (url, path, DEFAULT_URL) if address is not None)
     kind = ActionKind(action_space)
     token = token or os.environ.get("FRS_TOKEN") or None
-    client = WireClient(ClientSettings(url, token, connect_timeout_s, message_bytes, tls_ca))
+    client = WireClient(ClientSettings(url, token, connect_timeout_s, message_bytes, proxy, tls_ca))
     try:
         metadata = client.connect()
         facts = read_metadata(metadata, url=url)

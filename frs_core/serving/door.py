@@ -31,6 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -98,6 +99,14 @@ def is_loopback(host: str) -> bool:
         return True
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def _is_number(host: str) -> bool:
+    """Return whether a Host header names an address by number, or this machine."""
+    with contextlib.suppress(ValueError):
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or bool(ipaddress.ip_address(name))
     return False
 
 
@@ -186,13 +195,11 @@ class Door:
         if threading.current_thread() is threading.main_thread():
             with contextlib.suppress(NotImplementedError):  # Windows
                 self._loop.add_signal_handler(signal.SIGTERM, self._stop.set)
-        # Browsers always send Origin; refusing it keeps web pages from talking to a server on loopback.
         async with serve(
             self._talk,
             s.host,
             s.port,
             ssl=self._tls(),
-            origins=[None],
             process_request=self._admit,
             compression=None,
             max_size=s.message_bytes,
@@ -228,9 +235,27 @@ class Door:
         if self.settings.token is not None and not self._is_authorised(request):
             logger.warning("Refused %s: wrong or missing token", connection.remote_address)
             return connection.respond(http.HTTPStatus.UNAUTHORIZED, "Wrong or missing token.\n")
+        if (origin := self._foreign_origin(request)) is not None:
+            logger.warning("Refused %s: it comes from the page %s", connection.remote_address, origin)
+            text = f"A client with Origin {origin} is not served: it may be a web page. Send no Origin header.\n"
+            return connection.respond(http.HTTPStatus.FORBIDDEN, text)
         if self._seats >= self.settings.connections:
             return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections.\n")
         return None
+
+    def _foreign_origin(self, request: Request) -> str | None:
+        """Return the Origin of a client that may be a web page; None for others.
+
+        Browsers always send it, which keeps web pages from talking to a server on loopback. Ordinary clients may send the server's
+        own address; by number only, since a page could have given itself a name that leads here.
+        """
+        origins, hosts = request.headers.get_all("Origin"), request.headers.get_all("Host")
+        if not origins:
+            return None
+        own = {f"{scheme}://{host}".lower() for host in hosts for scheme in ("http", "https", "ws", "wss")}
+        is_safe = self.settings.token is not None or (len(hosts) == 1 and _is_number(hosts[0]))
+        is_own = len(origins) == 1 and origins[0].lower() in own and is_safe
+        return None if is_own else ", ".join(origins)[:200]
 
     def _is_authorised(self, request: Request) -> bool:
         expected = (self.settings.token or "").encode()

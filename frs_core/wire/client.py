@@ -26,17 +26,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from frs_core import errors
 from frs_core.errors import ConfigError, PolicyError, PolicyTimeout, ServingError
 from frs_core.wire.codec import pack, unpack
+from frs_core.wire.proxy import proxy_for, without_password
 
 logger = logging.getLogger("frs.serving")
 
 _SLICE_S = 0.1
 """How soon a waiting request notices `cancel`. An answer is noticed at once."""
+_PING_S = 20.0
+"""How long a server that has answered before may leave a ping without an answer. Source: websockets' default."""
 _BACKOFF_S = (0.5, 5.0)
 """First and longest pause between attempts to connect."""
 _KNOWN_ERRORS = {
@@ -65,6 +68,8 @@ class ClientSettings:
     """For TCP, TLS, handshake and metadata together."""
     message_bytes: int = 32 * 2**20
     """Largest message sent or accepted."""
+    proxy: str | None = None
+    """http://, https:// or socks5h:// address to connect through; None = the environment's, for public addresses only."""
     tls_ca: Path | None = None
     """PEM file of the authority (or the server's own certificate) to trust instead of the system's."""
 
@@ -172,6 +177,9 @@ class WireClient:
     def _open(self) -> ClientConnection:
         s = self.settings
         headers = {"Authorization": f"Api-Key {s.token}"} if s.token else None
+        proxy = proxy_for(s.url, given=s.proxy)
+        through = "" if proxy is None else f" through the proxy {without_password(proxy)}"
+        way_out = "" if proxy is None else f" Set no_proxy={urlsplit(s.url).hostname} to connect without the proxy."
         try:
             context = ssl.create_default_context(cafile=s.tls_ca) if s.url.startswith("wss") else None
             # __enter__ marks the connection as ours to close; websockets 17 asks for it, 15 does not mind.
@@ -183,7 +191,9 @@ class WireClient:
                 additional_headers=headers,
                 open_timeout=s.connect_timeout_s,
                 close_timeout=1.0,
-                **({"proxy": None} if self._is_local else {}),
+                # A stock server computes on its event loop and answers no ping while it compiles.
+                ping_timeout=None,
+                proxy=proxy,
             ).__enter__()
         except InvalidStatus as error:
             raise self._refusal(error.response.status_code) from error
@@ -191,20 +201,30 @@ class WireClient:
             raise ConfigError(
                 f"Policy server address '{s.url}' is not usable: {error}. Write ws://host:8000."
             ) from error
+        except ImportError as error:
+            raise ServingError(
+                f"The policy server at {s.url} cannot be reached{through}: {error}. Install it with `pip install "
+                f"python-socks`.{way_out}"
+            ) from error
         except ssl.SSLError as error:
             raise ServingError(
                 f"TLS with the policy server at {s.url} failed: {error}. Give its certificate with tls_ca."
             ) from error
         except TimeoutError as error:
             raise ServingError(
-                f"The policy server at {s.url} did not answer within {s.connect_timeout_s:g} s. Check host, port and network."
+                f"The policy server at {s.url} did not answer{through} within {s.connect_timeout_s:g} s. Check host, port and "
+                f"network.{way_out}"
             ) from error
-        except (OSError, InvalidHandshake, EOFError, ConnectionClosed) as error:
-            # Whoever hangs up before the request is sent closes a connection that was never open.
-            said = getattr(error, "strerror", None) or error
-            raise ServingError(
-                f"No policy server at {s.url}: {said}. Start one with `frs serve`, or check the address."
-            ) from error
+        except (OSError, WebSocketException, EOFError) as error:
+            # One of them is a connection closed before it was open: whoever hangs up before the request is sent.
+            said = getattr(error, "strerror", None) or without_password(str(error))
+            fix = way_out or " Start one with `frs serve`, or check the address."
+            raise ServingError(f"No policy server at {s.url}{through}: {said}.{fix}") from error
+        except Exception as error:
+            # python-socks has its own tree of errors.
+            if proxy is None:
+                raise
+            raise ServingError(f"No policy server at {s.url}{through}: {error}.{way_out}") from error
         _limit_sending(opened.socket, s.connect_timeout_s)
         return opened
 
@@ -266,6 +286,8 @@ class WireClient:
                 logger.info("Dropped a late answer (id %s, waiting for %s)", reply.get("id"), name)
                 continue
             self._timeouts = 0
+            # Whoever has answered once has compiled; a ping without an answer is a dead connection.
+            self._required().ping_timeout = _PING_S
             if isinstance(reply.get("error"), dict):
                 raise _remote_error(reply["error"])
             return reply

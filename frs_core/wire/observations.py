@@ -40,6 +40,8 @@ WRIST_KEY = "observation/wrist_image_left"
 JOINT_KEY = "observation/joint_position"
 GRIPPER_KEY = "observation/gripper_position"
 PROMPT_KEY = "prompt"
+_ROUNDING = 1e-3
+"""By how much a resized float picture may leave its range."""
 MAX_SIDE = 4096
 """Pixels; a larger picture is a mistake or an attack."""
 MAX_PROMPT = 4096
@@ -245,18 +247,26 @@ def _read_frame(entry: Any) -> CameraFrame:
 
 
 def _read_image(value: Any, key: str) -> UInt8[np.ndarray, "H W 3"]:
-    """Return uint8 [H, W, 3]; floats in 0..1 and channels first are accepted, as openpi does."""
-    if not isinstance(value, np.ndarray) or value.ndim != 3 or value.dtype.kind not in "uf":
+    """Return uint8 [H, W, 3]; floats in 0..1, integers in 0..255 and channels first are accepted, as openpi does."""
+    if not isinstance(value, np.ndarray) or value.ndim != 3 or value.dtype.kind not in "iuf":
+        kind = str(value.dtype) if isinstance(value, np.ndarray) else type(value).__name__
         shape = getattr(value, "shape", None)
-        raise MalformedMessage(f"`{key}` is a {type(value).__name__} of shape {shape}, expected uint8 [H, W, 3].")
+        raise MalformedMessage(f"`{key}` is a {kind} of shape {shape}, expected uint8 [H, W, 3].")
     if value.shape[-1] != 3 and value.shape[0] == 3:
         value = value.transpose(1, 2, 0)
     if value.shape[-1] != 3 or not (1 <= value.shape[0] <= MAX_SIDE and 1 <= value.shape[1] <= MAX_SIDE):
         raise MalformedMessage(f"`{key}` has shape {value.shape}, expected [H, W, 3] with sides up to {MAX_SIDE}.")
+    if value.dtype == np.uint8:
+        return np.ascontiguousarray(value)
+    low, high = value.min(), value.max()
+    limit = 1.0 if value.dtype.kind == "f" else 255
+    # Not clipped: 0..255 or -1..1 as floats would be another picture without a word. NaN fails both comparisons.
+    if not (low >= -_ROUNDING and high <= limit + _ROUNDING):
+        raise MalformedMessage(
+            f"`{key}` holds {value.dtype} from {low:g} to {high:g}, expected 0 to {limit:g}. Send uint8 from 0 to 255."
+        )
     if value.dtype.kind == "f":
-        value = np.nan_to_num(np.clip(value, 0.0, 1.0)) * 255.0
-    elif value.dtype != np.uint8:
-        raise MalformedMessage(f"`{key}` is an array of {value.dtype}, expected uint8.")
+        value = np.clip(value, 0.0, 1.0) * 255.0
     return np.ascontiguousarray(value, dtype=np.uint8)
 
 

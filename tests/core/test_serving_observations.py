@@ -84,6 +84,19 @@ def test_float_and_channels_first_pictures_are_read_as_openpi_reads_them() -> No
     assert set(image.ravel()) == {127}
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint16])
+def test_whole_numbers_from_0_to_255_are_a_picture_in_any_type(kind) -> None:
+    given = np.arange(4 * 4 * 3).reshape(4, 4, 3) * 5
+    message = blank_droid_message() | {"observation/wrist_image_left": given.astype(kind)}
+    np.testing.assert_array_equal(read_droid(message, cameras=("wrist",)).frames["wrist"].image, given)
+
+
+def test_a_picture_out_of_range_is_refused_with_its_type_and_range() -> None:
+    message = blank_droid_message() | {"observation/wrist_image_left": np.full((4, 4, 3), 128.0)}
+    with pytest.raises(MalformedMessage, match=r"float64 from 128 to 128, expected 0 to 1\. Send uint8"):
+        read_droid(message, cameras=("wrist",))
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -92,7 +105,12 @@ def test_float_and_channels_first_pictures_are_read_as_openpi_reads_them() -> No
         ("observation/joint_position", "left"),
         ("observation/gripper_position", np.zeros(0)),
         ("observation/wrist_image_left", np.zeros((4, 4))),
-        ("observation/wrist_image_left", np.zeros((4, 4, 3), dtype=np.int64)),
+        ("observation/wrist_image_left", np.full((4, 4, 3), 256, dtype=np.int64)),
+        ("observation/wrist_image_left", np.full((4, 4, 3), -1, dtype=np.int32)),
+        ("observation/wrist_image_left", np.full((4, 4, 3), 128.0)),
+        ("observation/wrist_image_left", np.full((4, 4, 3), -0.5, dtype=np.float32)),
+        ("observation/wrist_image_left", np.full((4, 4, 3), np.nan)),
+        ("observation/wrist_image_left", np.zeros((4, 4, 3), dtype=bool)),
         ("observation/wrist_image_left", np.zeros((0, 4, 3), dtype=np.uint8)),
         ("observation/wrist_image_left", None),
         ("prompt", 7),

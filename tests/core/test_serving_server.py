@@ -396,6 +396,28 @@ def test_a_web_page_cannot_talk_to_a_server_on_loopback(door: Door) -> None:
     with pytest.raises(InvalidStatus) as refused:
         connect(door, origin="https://evil.example")
     assert refused.value.response.status_code == 403
+    assert b"Origin https://evil.example is not served" in refused.value.response.body
+
+
+def test_an_ordinary_client_that_names_the_server_itself_as_origin_is_served(door: Door) -> None:
+    with connect(door, origin=f"http://127.0.0.1:{door.port}") as client:
+        client.recv(timeout=5)
+        assert "actions" in ask(client, blank_droid_message())
+
+
+def test_a_page_whose_own_name_leads_here_is_refused(door: Door) -> None:
+    with socket.create_connection(("127.0.0.1", door.port)) as raw:
+        name = f"evil.example:{door.port}"
+        lines = [
+            "GET / HTTP/1.1",
+            f"Host: {name}",
+            f"Origin: http://{name}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+        ]
+        lines += ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "", ""]
+        raw.sendall("\r\n".join(lines).encode())
+        assert b" 403 " in raw.recv(4096).split(b"\r\n")[0]
 
 
 def test_more_connections_than_allowed_are_refused() -> None:

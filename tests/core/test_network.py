@@ -1,0 +1,126 @@
+"""Networks as laboratories have them: proxies, servers that compile for minutes, pipes that close, terminals of another alphabet."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from websockets.sync.server import ServerConnection, serve
+
+from frs_core.errors import ServingError
+from frs_core.policies import remote
+from frs_core.wire import client as wire_client
+from frs_core.wire import proxy as proxies
+from frs_core.wire.client import ClientSettings, WireClient
+from frs_core.wire.codec import pack
+from frs_core.wire.proxy import proxy_for, without_password
+
+ROOT = Path(__file__).parents[2]
+DEAD = "http://ada:secret@127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def stock() -> Iterator[str]:
+    def talk(socket: ServerConnection) -> None:
+        socket.send(pack({}))
+        for _ in socket:
+            socket.send(pack({"actions": np.zeros((15, 8))}))
+
+    with serve(talk, "127.0.0.1", 0, compression=None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
+        server.shutdown()
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "[::1]", "localhost", "10.1.2.3", "192.168.0.7", "172.20.0.1", "169.254.1.1"]
+)
+def test_near_addresses_never_go_through_the_environments_proxy(host, monkeypatch) -> None:
+    monkeypatch.setenv("http_proxy", DEAD)
+    monkeypatch.setenv("https_proxy", DEAD)
+    assert proxy_for(f"ws://{host}:8000") is None
+    assert proxy_for(f"wss://{host}:8000") is None
+
+
+@pytest.mark.parametrize(("address", "is_near"), [("10.0.0.9", True), ("100.64.0.3", True), ("8.8.8.8", False)])
+def test_a_name_counts_by_the_addresses_it_leads_to(address, is_near, monkeypatch) -> None:
+    monkeypatch.setenv("https_proxy", DEAD)
+    monkeypatch.setattr(proxies.socket, "getaddrinfo", lambda *args, **more: [(2, 1, 6, "", (address, 0))])
+    assert (proxy_for("ws://gpu-box:8000") is None) is is_near
+
+
+def test_public_addresses_take_the_environments_proxy_unless_no_proxy_names_them(monkeypatch) -> None:
+    monkeypatch.setenv("https_proxy", DEAD)
+    assert proxy_for("wss://8.8.8.8:8000") == DEAD
+    monkeypatch.setenv("no_proxy", "8.8.8.8")
+    assert proxy_for("wss://8.8.8.8:8000") is None
+
+
+def test_a_proxy_that_is_given_is_used_even_for_this_machine() -> None:
+    assert proxy_for("ws://127.0.0.1:8000", given=DEAD) == DEAD
+
+
+def test_a_proxys_password_is_not_shown() -> None:
+    assert without_password(DEAD) == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("proxy", [DEAD, "socks5h://127.0.0.1:9", "127.0.0.1:9"])
+def test_an_error_names_the_proxy_and_the_way_around_it(proxy, stock) -> None:
+    with pytest.raises(ServingError, match=r"through the proxy .*127\.0\.0\.1:9.*no_proxy=127\.0\.0\.1") as error:
+        remote.load(stock, proxy=proxy)
+    assert "secret" not in str(error.value)
+
+
+def test_a_server_on_this_machine_is_reached_beside_a_proxy(stock, monkeypatch) -> None:
+    monkeypatch.setenv("http_proxy", DEAD)
+    policy = remote.load(stock)
+    assert policy.spec.horizon == 15
+    policy.close()
+
+
+def test_no_ping_has_a_deadline_before_the_first_answer_and_each_has_one_after_it(stock) -> None:
+    client = WireClient(ClientSettings(stock))
+    client.connect()
+    opened = client._required()
+    assert opened.ping_timeout is None
+    client.ask({"prompt": "x"}, timeout_s=10.0, has_ids=False)
+    assert opened.ping_timeout == wire_client._PING_S
+    client.close()
+
+
+def run(*words: str, **environment: str) -> subprocess.Popen[bytes]:
+    code = "from frs_core.cli import main; import sys; sys.exit(main(sys.argv[1:]))"
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", code, *words], env=variables, cwd=ROOT, **pipes)
+
+
+def test_a_terminal_without_our_signs_gets_them_spelled_out() -> None:
+    words = ("episodes", "list", "--data", "data/example")
+    out, err = run(*words, PYTHONIOENCODING="ascii", PYTHONUTF8="0").communicate(timeout=100)
+    assert b"Traceback" not in err
+    assert b"\\u2713 success" in out
+
+
+@pytest.mark.parametrize("words", [("--help",), ("episodes", "list", "--data", "data/example")])
+def test_a_reader_that_leaves_early_is_no_error(words) -> None:
+    process = run(*words)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert process.wait(100) in (0, 1)
+    process.stderr.close()

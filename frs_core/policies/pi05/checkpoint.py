@@ -8,7 +8,7 @@ Example: a converted folder whose `assets` were left behind gives the problem "N
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from frs_core.policies.pi05.normalisation import QUANTILE_EPS, Affine, Stats, af
 from frs_core.policies.pi05.plausible import why_not_this_meaning
 from frs_core.policies.pi05.presets import PRESETS, Preset, find_preset, need_preset, published_preset
 from frs_core.policies.pi05.sizes import ModelSize, problems_of, size_of
-from frs_core.policies.pi05.tokens import PromptForm, find_tokenizer
+from frs_core.policies.pi05.tokens import PromptForm, Tokenizer, find_tokenizer
 from frs_core.policies.pi05.weights import CutShort, read_header
 
 NOTE = "frs_policy.json"
@@ -36,6 +36,9 @@ NOTE = "frs_policy.json"
 LEROBOT_EPS = 1e-8
 """Source: LeRobot normalize_processor.py."""
 
+_ANCHOR = "action_out_proj.weight"
+"""A tensor that every checkpoint has once, at the top of the network."""
+_POINTER = b"version https://git-lfs"
 _PIPELINE = "policy_preprocessor.json"
 _SAMPLES, _SAMPLE_BYTES = 64, 65536
 
@@ -135,7 +138,7 @@ def inspect_checkpoint(
         raise WeightsMissing(f"No checkpoint folder '{root}'. Get one with `frs policy fetch`, or correct the path.")
     checkpoint = Checkpoint(root)
     _read_weights(checkpoint)
-    config = _read_json(checkpoint, root / "config.json")
+    config = _read_config(checkpoint, preset, horizon)
     if config is not None:
         checkpoint.family = "lerobot" if "type" in config or "input_features" in config else "openpi"
     _attempt(checkpoint, lambda: _choose_preset(checkpoint, preset))
@@ -145,10 +148,67 @@ def inspect_checkpoint(
         _attempt(checkpoint, lambda: _pair(checkpoint, cameras))
 
     def tokens() -> None:
-        checkpoint.tokenizer = find_tokenizer(root, tokenizer)
+        path = find_tokenizer(root, tokenizer)
+        refuse_pointer(path)
+        if checkpoint.size is not None:
+            # What loading would find wrong with it is found here.
+            Tokenizer(path, vocabulary=checkpoint.size.vocabulary)
+        checkpoint.tokenizer = path
 
     _attempt(checkpoint, tokens)
     return checkpoint
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raise WeightsMissing for a file that Git LFS has left as a pointer."""
+    try:
+        with open_plain(path, may_link=True) as file:
+            head = file.read(len(_POINTER))
+    except OSError:
+        return  # whoever reads it says what is wrong
+    if head == _POINTER:
+        raise WeightsMissing(
+            f"'{path.name}' is a Git LFS pointer, the file itself was not downloaded. Run `git lfs pull` in its repository."
+        )
+
+
+def _read_config(checkpoint: Checkpoint, preset: str | None, horizon: int | None) -> dict[str, Any] | None:
+    """Return config.json; without one, what shapes and options tell of a folder by openpi's PyTorch trainer."""
+    path, size = checkpoint.root / "config.json", checkpoint.size
+    if path.is_file() or size is None or "model." in checkpoint.prefix:
+        return _read_json(checkpoint, path)
+    if preset is None or horizon is None:
+        checkpoint.problems.append(
+            "'config.json' is missing; it tells the horizon. openpi's PyTorch trainer writes none: give both --preset and --horizon."
+        )
+        return None
+    checkpoint.notes.append(f"No config.json: horizon {horizon} as given, action width {size.width} by the weights.")
+    return {"action_dim": size.width, "action_horizon": horizon}
+
+
+def _prefix(names: Iterable[str]) -> str:
+    """Return what stands before every name: LeRobot's `model.`, and what torch.compile and DDP put in front."""
+    anchor = next((n for n in names if n.endswith(_ANCHOR)), _ANCHOR)
+    prefix = anchor.removesuffix(_ANCHOR)
+    return prefix if not prefix.replace("_orig_mod.", "").replace("module.", "").removeprefix("model.") else ""
+
+
+def _elsewhere(root: Path) -> str:
+    """Return where weights lie that are not in the folder itself, in words."""
+    found = {p.parent for depth in ("*", "*/*", "*/*/*") for p in root.glob(f"{depth}/model.safetensors")}
+    found |= {p.parent.parent for depth in ("*", "*/*") for p in root.glob(f"{depth}/params/_METADATA")}
+    named = ", ".join(f"'{p.relative_to(root)}'" for p in sorted(found)[-3:])
+    return f" A checkpoint lies in {named}: give that folder." if found else ""
+
+
+def _adapter(root: Path) -> str:
+    """Return what to do with a folder that holds a PEFT adapter only, in words."""
+    if not (root / "adapter_config.json").is_file():
+        return ""
+    return (
+        " This is a PEFT adapter, which changes another checkpoint: merge it with PEFT's merge_and_unload(), save the "
+        "result, and give that folder."
+    )
 
 
 def _attempt(checkpoint: Checkpoint, action: Any) -> None:
@@ -163,7 +223,11 @@ def _read_json(checkpoint: Checkpoint, path: Path) -> dict[str, Any] | None:
         checkpoint.problems.append(f"'{path.name}' is missing; it tells the horizon.")
         return None
     try:
+        refuse_pointer(path)
         data = read_json(path)
+    except WeightsMissing as error:
+        checkpoint.problems.append(str(error))
+        return None
     except (OSError, ValueError) as error:
         checkpoint.problems.append(f"'{path.name}' is not readable JSON ({error}).")
         return None
@@ -176,7 +240,7 @@ def _read_json(checkpoint: Checkpoint, path: Path) -> dict[str, Any] | None:
 def _read_weights(checkpoint: Checkpoint) -> None:
     path = checkpoint.root / "model.safetensors"
     if not path.is_file():
-        hint = ""
+        hint = _adapter(checkpoint.root) or _elsewhere(checkpoint.root)
         if (checkpoint.root / "params").is_dir():
             hint = " This is openpi's JAX format: convert it with `frs policy fetch --convert`."
         elif (checkpoint.root / "model.safetensors.index.json").is_file():
@@ -184,7 +248,11 @@ def _read_weights(checkpoint: Checkpoint) -> None:
         checkpoint.problems.append(f"'model.safetensors' is missing.{hint}")
         return
     try:
+        refuse_pointer(path)
         stored = read_header(path)
+    except WeightsMissing as error:
+        checkpoint.problems.append(str(error))
+        return
     except CutShort as error:
         checkpoint.problems.append(
             f"'{path.name}' is not whole: {error}. Give the same `frs policy fetch` again, or download the file again."
@@ -194,7 +262,14 @@ def _read_weights(checkpoint: Checkpoint) -> None:
         checkpoint.problems.append(f"'{path.name}' is not a safetensors file ({error}); download it again.")
         return
     checkpoint.weights = path
-    checkpoint.prefix = "model." if any(name.startswith("model.paligemma") for name in stored) else ""
+    checkpoint.prefix = _prefix(stored)
+    adapters = [name for name in stored if ".lora_" in name or "lora_magnitude" in name]
+    if adapters:
+        checkpoint.problems.append(
+            f"'{path.name}' holds {len(adapters)} arrays of a LoRA adapter, e.g. '{adapters[0]}', beside the weights: merge them "
+            f"with PEFT's merge_and_unload(), save the result, and give that folder."
+        )
+        return
     shapes = {name.removeprefix(checkpoint.prefix): shape for name, shape in stored.items()}
 
     def judge() -> None:
@@ -278,6 +353,7 @@ def _find_stats(root: Path, asset_id: str) -> Path:
 
 
 def _read_stats(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    refuse_pointer(path)
     try:
         data = read_json(path)
         groups = data.get("norm_stats", data)
@@ -421,6 +497,7 @@ def lerobot_stats(path: Path) -> dict[str, dict[str, np.ndarray]]:
     """
     if not path.is_file():
         raise WeightsMissing(f"Statistics file '{path.name}' is missing from '{path.parent}'. Download it again.")
+    refuse_pointer(path)
     groups: dict[str, dict[str, np.ndarray]] = {}
     try:
         stored = load_file(plain_file(path, limit=DOCUMENT))

@@ -20,7 +20,7 @@ from jaxtyping import Shaped
 from safetensors.torch import save_file
 
 from frs_core.errors import ConfigError, WeightsMissing
-from frs_core.foreign import read_json
+from frs_core.foreign import MALFORMED, read_json
 from frs_core.policies.pi05.checkpoint import NOTE
 from frs_core.policies.pi05.presets import Preset
 from frs_core.policies.pi05.sizes import EMBEDDING, EXPERT, PROJECTOR, TEXT, VISION, problems_of, size_of
@@ -41,11 +41,23 @@ def convert(source: Path, target: Path, *, preset: Preset, origin: str = "") -> 
         `target`.
     Raises:
         WeightsMissing: no `params/` in the source.
-        ConfigError: tensorstore is missing, or the weights are no pi0.5.
+        ConfigError: tensorstore is missing, the folder is not whole, or it holds arrays that pi0.5 has no place for.
     """
     if (target / _FILE).exists():
         raise ConfigError(f"'{target / _FILE}' exists. Remove it, or choose another folder.")
-    tensors = {name: torch.from_numpy(array).to(torch.bfloat16) for name, array in _renamed(read_orbax(source))}
+    arrays = _Taken(read_orbax(source))
+    adapters = [name for name in arrays if "lora" in name.lower()]
+    if adapters:
+        raise ConfigError(
+            f"'{source}' was fine-tuned with LoRA: {len(adapters)} arrays, e.g. '{adapters[0]}', change the weights beside them, by a "
+            f"factor that the checkpoint does not state. Merge them with openpi, save the params, and convert those."
+        )
+    tensors = {name: torch.from_numpy(array).to(torch.bfloat16) for name, array in _renamed(arrays)}
+    if arrays.rest:
+        raise ConfigError(
+            f"'{source}' holds {len(arrays.rest)} arrays that pi0.5 has no place for, e.g. '{arrays.rest[0]}'. It is another "
+            f"network, which would behave otherwise without them."
+        )
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     size = size_of(shapes)
     problems = problems_of(shapes, size)
@@ -64,6 +76,31 @@ def convert(source: Path, target: Path, *, preset: Preset, origin: str = "") -> 
     return target
 
 
+class _Taken(Mapping[str, Callable[[], Array]]):
+    """Arrays of a checkpoint that remembers which of them were asked for."""
+
+    def __init__(self, arrays: Mapping[str, Callable[[], Array]]) -> None:
+        self._arrays, self._taken = arrays, set[str]()
+
+    def __getitem__(self, name: str) -> Callable[[], Array]:
+        self._taken.add(name)
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._arrays
+
+    @property
+    def rest(self) -> list[str]:
+        """Names that nobody asked for."""
+        return [name for name in self._arrays if name not in self._taken]
+
+
 def read_orbax(source: Path) -> dict[str, Callable[[], Array]]:
     """Return name -> reader of every array in `params/`, names joined by '/', float32.
 
@@ -79,7 +116,13 @@ def read_orbax(source: Path) -> dict[str, Callable[[], Array]]:
         import tensorstore
     except ImportError as error:
         raise ConfigError("Converting needs tensorstore: pip install 'frs-cockpit[pi05]'.") from error
-    description = read_json(metadata)
+    try:
+        description = read_json(metadata)
+        keyed = [[str(k["key"]) for k in entry["key_metadata"]] for entry in description["tree_metadata"].values()]
+        if not all(keyed):
+            raise ValueError("an array has no name")
+    except (OSError, *MALFORMED) as error:
+        raise ConfigError(f"'{metadata}' is not readable ({error!r}). Download it again.") from error
     driver = "zarr3" if description.get("use_zarr3") else "zarr"
     is_packed = (folder / "manifest.ocdbt").exists()
 
@@ -89,12 +132,21 @@ def read_orbax(source: Path) -> dict[str, Callable[[], Array]]:
             if is_packed
             else {"driver": "file", "path": f"{folder.resolve()}/{path}/"}
         )
-        spec: dict[str, Any] = {"driver": driver, "kvstore": store}
-        return lambda: np.asarray(tensorstore.open(spec, open=True).result().read().result()).astype(np.float32)
+        # Of single files, one that was not downloaded must not read as zeros; a packed store knows what was never written.
+        spec: dict[str, Any] = {"driver": driver, "kvstore": store, "fill_missing_data_reads": is_packed}
+
+        def read() -> Array:
+            try:
+                return np.asarray(tensorstore.open(spec, open=True).result().read().result()).astype(np.float32)
+            except (OSError, ValueError, KeyError, RuntimeError) as error:
+                raise ConfigError(
+                    f"'{folder}' is not whole: array '{path}' cannot be read ({str(error)[:200]}). Download it again."
+                ) from error
+
+        return read
 
     readers = {}
-    for entry in description["tree_metadata"].values():
-        keys = [str(k["key"]) for k in entry["key_metadata"]]
+    for keys in keyed:
         name = "/".join(keys[1:] if keys[0] == "params" else keys).removesuffix("/value")
         readers[name] = reader(".".join(keys))
     return readers

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import platformdirs
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -13,8 +15,12 @@ def assets() -> Path:
 
 
 def data() -> Path:
-    """Return the default recording root: FRS_DATA_DIR, else `data/` of a checkout, else `frs-data/` in the working folder."""
+    """Return the default recording root: FRS_DATA_DIR, else `data/` of a checkout, else `frs-data/` in the working folder
+    where it is there already, else `frs-cockpit/` in the user's data folder."""
     if chosen := os.environ.get("FRS_DATA_DIR"):
         return Path(chosen)
     checkout = _PACKAGE.parent / "data"
-    return checkout if checkout.is_dir() else Path.cwd() / "frs-data"
+    if checkout.is_dir():
+        return checkout
+    here = Path.cwd() / "frs-data"
+    return here if here.is_dir() else Path(platformdirs.user_data_dir("frs-cockpit", appauthor=False))

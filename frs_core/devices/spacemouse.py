@@ -21,6 +21,9 @@ from frs_core.devices.base import ControlChange, DeviceEvent, DeviceNotice, Domi
 
 READ_HZ = 200.0
 RESCAN_S = 1.0
+SILENT_S = 0.3
+"""A displaced puck reports many times a second; one that is silent for so long has lost its radio or its battery, and counts as let
+go. With a poll's period this stays below half a second."""
 BUTTONS = ("puck:button_left", "puck:button_right")
 CONTROLS = ("puck:left", "puck:right", "puck:back", "puck:forward", "puck:down", "puck:up", *BUTTONS)
 LIBRARY_HINT = (
@@ -142,7 +145,8 @@ class SpaceMouse(InputDevice):
         return None
 
     def _read_until_lost(self, puck: Any) -> None:
-        last = -1.0
+        last, heard, at = -1.0, time.monotonic(), (0.0, 0.0, 0.0)
+        buttons: tuple[bool, ...] = ()
         while not self._is_closing.is_set():
             try:
                 # One read consumes one report; translation and rotation arrive apart.
@@ -150,11 +154,16 @@ class SpaceMouse(InputDevice):
                     state = puck.read()
                     if state is None or state.t == last:
                         break
-                    last = state.t
+                    last, heard, at = state.t, time.monotonic(), (state.x, state.y, state.z)
+                    buttons = tuple(bool(b) for b in state.buttons)
                     with self._lock:
-                        self._state = (state.x, state.y, state.z, tuple(bool(b) for b in state.buttons))
+                        self._state = (*at, buttons)
             except Exception:  # Whatever the library raises here means that the device is gone.
                 return
+            if any(at) and time.monotonic() - heard > SILENT_S:
+                at = (0.0, 0.0, 0.0)
+                with self._lock:
+                    self._state = (*at, buttons)
             self._is_closing.wait(1.0 / READ_HZ)
 
     def _tell(self, event: DeviceEvent) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from frs_core.devices import ControlChange, DeviceNotice, Stage
-from frs_core.devices.spacemouse import LIBRARY_HINT, UDEV_HINT, SpaceMouse
+from frs_core.devices.spacemouse import LIBRARY_HINT, SILENT_S, UDEV_HINT, SpaceMouse
 
 pyspacemouse = pytest.importorskip("pyspacemouse")
 
@@ -54,6 +54,12 @@ class FakeHid:
         """Queue a button report."""
         with self.lock:
             self.reports.append(bytes([3, mask, 0]))
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's puck reports when the test is told to go on, which may take any time."""
+    monkeypatch.setattr("frs_core.devices.spacemouse.SILENT_S", 1e6)
 
 
 @pytest.fixture
@@ -122,6 +128,24 @@ def test_pushing_away_hints_then_presses_forward_and_letting_go_releases() -> No
             last = [e for e in seen if isinstance(e, ControlChange)][-1]
             assert last.control == "puck:forward"
         assert last.stage is Stage.RELEASED
+    finally:
+        device.close()
+
+
+def test_a_displaced_puck_that_falls_silent_is_let_go_and_keeps_its_buttons(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert SILENT_S < 0.5
+    puck = Puck()
+    device = SpaceMouse(lambda: puck)
+    try:
+        puck.move(y=0.7, buttons=(0, 1))
+        wait(device, lambda s: {"puck:forward", "puck:button_right"} <= {getattr(e, "control", "") for e in s})
+        monkeypatch.setattr("frs_core.devices.spacemouse.SILENT_S", 0.0)
+        seen = wait(device, lambda s: any(isinstance(e, ControlChange) for e in s))
+        assert [(e.control, e.stage) for e in seen] == [("puck:forward", Stage.RELEASED)]
+        monkeypatch.setattr("frs_core.devices.spacemouse.SILENT_S", 1e6)
+        puck.move(y=0.7, buttons=(0, 1))
+        seen = wait(device, lambda s: any(isinstance(e, ControlChange) for e in s))
+        assert (seen[0].control, seen[0].stage) == ("puck:forward", Stage.PRESSED)
     finally:
         device.close()
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from frs_core.choosers.registry import choosers
 from frs_core.devices.intent import ANY_SCOPE, InputMap
 from frs_core.directions import Direction
 
@@ -207,31 +208,17 @@ _ROWS = (
         "Drive",
         DRIVE,
     ),
-    _row("driver.person", "Person drives", "Nothing is picked unless you pick it", "key:Alt+1", "Drive", DRIVE),
-    _row(
-        "driver.learned",
-        "Learned drives",
-        "The learned noise policy picks; your keys override",
-        "key:Alt+2",
-        "Drive",
-        DRIVE,
-        "★",
-    ),
-    _row(
-        "driver.scripted",
-        "Script drives",
-        "Simulation: the scripted operator picks; your keys override",
-        "key:Alt+3",
-        "Drive",
-        DRIVE,
-    ),
-    _row(
-        "driver.vlm",
-        "Vision-language model drives",
-        "The vision-language model picks; your keys override",
-        "key:Alt+4",
-        "Drive",
-        DRIVE,
+    *(
+        _row(
+            f"driver.{row.id}",
+            f"{row.title.strip('★ ')} drives",
+            row.tooltip,
+            row.key,
+            "Drive",
+            DRIVE,
+            "★" if "★" in row.title else "",
+        )
+        for row in choosers().values()
     ),
     _row("knob.step", "Step size less or more", "Switch the step size that a direction picks", "key:Z", "Knobs", DRIVE),
     _row(

@@ -8,13 +8,14 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping
 
-from app.facts import WHY_NOT, Facts
+from app.facts import Facts
 from app.pilot import STAY, Pilot
 from app.scenes import Scenes
 from app.settings import SettingsFile
 from app.views.about import SAFETY
 from app.views.drive import DrivePage
 from app.views.episode_bar import is_episode_open
+from frs_core.choosers.registry import choosers, find_chooser
 from frs_core.directions import Amount, Gripper
 from frs_core.events import (
     Driver,
@@ -79,7 +80,7 @@ class DriveActions:
             "drive.resume": lambda: send(Resume()),
             "drive.pacing": self.toggle_pacing,
             "drive.frame": lambda: self.choose_frame("base" if settings.values.frame == "camera" else "camera"),
-            **{f"driver.{d.value}": self._drives(d) for d in Driver},
+            **{f"driver.{row.id}": self._drives(row.driver) for row in choosers().values()},
             "knob.step": self.toggle_step,
             "knob.depth_less": lambda: pilot.change_depth(-1),
             "knob.depth_more": lambda: pilot.change_depth(1),
@@ -182,10 +183,10 @@ class DriveActions:
     def choose_driver(self, driver: Driver) -> None:
         """Choose who picks."""
         snapshot = self._pilot.snapshot
-        if driver not in self._facts.drivers:
-            self._say(WHY_NOT[driver], "warn")
-        elif driver is Driver.LEARNED and snapshot is not None and snapshot.noise_policy is None:
-            self._say(WHY_NOT[Driver.LEARNED], "warn")
+        if driver not in self._facts.drivers or (
+            driver is Driver.LEARNED and snapshot is not None and snapshot.noise_policy is None
+        ):
+            self._say(find_chooser(driver.value).why_not, "warn")
         else:
             self._send(SetDriver(driver))
             return

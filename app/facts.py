@@ -1,20 +1,15 @@
 """What a cockpit knows about what it is connected to. Filled in when world and policy are up. GUI thread."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from frs_core.choosers.base import Chooser
 from frs_core.events import Driver
 from frs_core.policy_spec import PolicySpec
 from frs_core.worlds.base import WorldSpec
-
-WHY_NOT = {
-    Driver.LEARNED: "No learned candidate; train a noise policy and use it first",
-    Driver.SCRIPTED: "No script fits this world; start with --script FILE, or on the embedded world",
-    Driver.VLM: "No vision-language model is set up; start with --vlm http://…/v1, or set FRS_VLM_URL",
-}
-"""Why somebody cannot drive, and the fix."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,12 +27,16 @@ class Facts:
     """Low and high corner, base frame, metres."""
     drivers: tuple[Driver, ...] = (Driver.PERSON, Driver.LEARNED)
     """Who can drive here."""
+    choosers: Mapping[Driver, Chooser] = field(default_factory=dict)
+    """Those of this run; which of them can drive is known once the world is."""
     fingerprint: str = ""
     """Of the policy; empty until it is loaded."""
     policy_loader: str = ""
     """Registry name of the policy, for helpers in other processes; empty = they cannot load it."""
     action_space: str = ""
     """What the policy was turned to; empty = its own."""
+    world_options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    """What the world was made with."""
     can_evaluate: bool = False
     """Whether fresh episodes can be run in the background to compare policies."""
     root: Path | None = None
@@ -47,10 +46,14 @@ class Facts:
 
     def learn(self, world: WorldSpec | None, policy: PolicySpec | None) -> bool:
         """Take over the facts of world and policy; return whether anything is news."""
-        former = (self.tasks, self.fingerprint)
+        former = (self.tasks, self.fingerprint, self.drivers)
         if world is not None:
             self.tasks, self.is_simulated, self.control_hz = world.tasks, world.is_simulated, world.control_hz
             self.workspace = (world.limits.workspace_low, world.limits.workspace_high)
+            self.world_options = world.options
+            self.can_evaluate |= bool(self.policy_loader) and world.is_simulated and bool(world.tasks)
+            able = [driver for driver, chooser in self.choosers.items() if not chooser.why_not()]
+            self.drivers = tuple(dict.fromkeys((*self.drivers, *able)))
         if policy is not None:
             self.fingerprint = policy.fingerprint
-        return former != (self.tasks, self.fingerprint)
+        return former != (self.tasks, self.fingerprint, self.drivers)

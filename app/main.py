@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from app.facts import Facts
 from app.gl import pin_platform
 from app.settings import SettingsFile
 from frs_core import paths
+from frs_core.choosers.base import Chooser
+from frs_core.choosers.registry import Setting, find_chooser, make_choosers
 from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
 from frs_core.policies import KNOWN as POLICIES
-from frs_core.registry import plain_options
+from frs_core.registry import plain_options, plugins
 
 DEVICES_AFTER_MS = 5000
 _log = logging.getLogger("app")
@@ -48,16 +50,18 @@ def run(
     report_start: Path | None = None,
     vlm: str = "",
     vlm_model: str = "",
+    advisor: str = "",
+    chooser_options: dict[str, str] | None = None,
 ) -> int:
     """Open the cockpit, and end the process with it.
 
     Args:
-        world: robot or simulator: tabletop, droid, or "module:Class" of your own.
-        policy: generalist: tabletop, pi05, remote, lerobot, or "module:function" of your own.
+        world: robot or simulator: tabletop, droid, one of an installed package, or "module:Class" of your own.
+        policy: generalist: tabletop, pi05, remote, lerobot, one of an installed package, or "module:function" of your own.
         action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints.
         root: folder for recordings and learned policies; default the product's `data`.
         noise_policy: folder of a trained noise policy to put into the fan.
-        script: TOML file of picks for the scripted driver, in place of the embedded world's own operator.
+        script: TOML file of picks for the scripted driver, in place of the world's own operator.
         operator: your name, stored with episodes.
         world_options: options of the world, as key value pairs.
         policy_options: options of the policy, as key value pairs.
@@ -72,6 +76,8 @@ def run(
         vlm: address of a vision-language model that can drive, e.g. http://127.0.0.1:8000/v1; also the environment's
             FRS_VLM_URL. A key, where one is needed, is read from FRS_VLM_KEY.
         vlm_model: name by which that address knows the model; also FRS_VLM_MODEL.
+        advisor: chooser that suggests a pick while you drive (vlm, scripted); key V takes the suggestion.
+        chooser_options: options of installed choosers, as key value pairs.
     Returns:
         Only without a display: the demonstration's exit status. Else the process ends with 0 when the operator closed the
         window, 128 + n after signal n, 3 when window or display were lost, 1 when it could not go on.
@@ -88,25 +94,40 @@ def run(
         settings.reset()
     if practice:
         settings.values.practice = True
+    root = root or paths.data()
+    vlm = vlm or os.environ.get("FRS_VLM_URL", "")
+    world_arguments = plain_options(world_options)
+    policy_arguments = plain_options(policy_options)
+    sessions: list[Any] = []
+    setting = Setting(
+        boundary_state=lambda: sessions[0].boundary_state if sessions else None,
+        world_operator=lambda: sessions[0].world_spec.remote_operator if sessions and sessions[0].world_spec else "",
+        options={
+            **plain_options(chooser_options),
+            "script": script,
+            "vlm": vlm,
+            "vlm_model": vlm_model or os.environ.get("FRS_VLM_MODEL", ""),
+        },
+    )
+    choosers = make_choosers(setting)
+    adviser = choosers.get(find_chooser(advisor).driver) if advisor else None
+    if advisor and adviser is None:
+        raise ConfigError(
+            f"--advisor {advisor} cannot advise. {find_chooser(advisor).why_not or 'Name another chooser'}."
+        )
     guard, ending, box = CrashGuard(), Ending(), BlackBox()
     if problem := box.start():
         settings.warnings.append(problem)
     guard.install()
     ending.listen()
     pin_platform()
-    root = root or paths.data()
-    vlm = vlm or os.environ.get("FRS_VLM_URL", "")
-    world_arguments = plain_options(world_options)
-    policy_arguments = plain_options(policy_options)
-    can_load = policy in POLICIES and not policy_arguments
     facts = Facts(
         world=world,
         policy=policy,
         root=root,
-        drivers=drivers_of(world, script, vlm=vlm),
-        policy_loader=policy if can_load or ":" in policy else "",
+        choosers=choosers,
+        policy_loader=policy if is_loadable(policy) and not policy_arguments else "",
         action_space=action_space,
-        can_evaluate=world == "tabletop" and not world_arguments and can_load,
     )
 
     def on_ready(window: Any) -> None:
@@ -123,14 +144,14 @@ def run(
             root=root,
             action_space=action_space,
             noise_policy=noise_policy,
-            script=script,
             operator=operator,
             world_options=world_arguments,
             policy_options=policy_arguments,
             pacing=Pacing(settings.values.pacing),
-            vlm=vlm,
-            vlm_model=vlm_model or os.environ.get("FRS_VLM_MODEL", ""),
+            choosers=choosers,
+            advisor=adviser,
         )
+        sessions.append(session)
         ending.keep(session)
         session.subscribe(box.on_snapshot)
         status = run_window(
@@ -163,13 +184,12 @@ def make_session(
     root: Path,
     action_space: str = "",
     noise_policy: str | None = None,
-    script: Path | None = None,
     operator: str = "",
     world_options: dict[str, Any] | None = None,
     policy_options: dict[str, Any] | None = None,
     pacing: Pacing = Pacing.GATED,
-    vlm: str = "",
-    vlm_model: str = "",
+    choosers: Mapping[Driver, Chooser] | None = None,
+    advisor: Chooser | None = None,
 ) -> Any:
     """Return a live session recording into `root`.
 
@@ -179,22 +199,16 @@ def make_session(
         root: recording root.
         action_space: see `run`.
         noise_policy: folder of a trained noise policy.
-        script: picks for the scripted driver.
         operator: stored with episodes.
         world_options: of the world.
         policy_options: of the policy.
         pacing: at the start.
-        vlm: address of a vision-language model that can drive; empty = none.
-        vlm_model: its name there.
-    Raises:
-        ConfigError: the script cannot be read, or the address is none.
+        choosers: who picks, beside a person and the learned candidate.
+        advisor: suggests a pick while a person drives.
     """
-    from frs_core.choosers.base import Chooser
-    from frs_core.choosers.scripted import SequenceChooser
     from frs_core.episodes import EpisodeStore, JournalRecorder
     from frs_core.session import LiveSession, SessionOptions
     from frs_core.worlds.process import WorldProcess
-    from frs_core.worlds.tabletop.mirror import MirrorOperator
 
     def make_policy() -> Any:
         # On the inference worker's thread: the tensor library takes a second to load, while the window is built.
@@ -204,33 +218,20 @@ def make_session(
         leave_room_for_the_window()
         return in_action_space(load_policy(policy, **(policy_options or {})), action_space)
 
-    box: list[LiveSession] = []
-    choosers: dict[Driver, Chooser] = {}
-    if script is not None:
-        choosers[Driver.SCRIPTED] = SequenceChooser.from_toml(script)
-    elif world == "tabletop":
-        choosers[Driver.SCRIPTED] = MirrorOperator(lambda: box[0].boundary_state if box else None)
-    if vlm:
-        from frs_core.choosers.vlm import VlmChooser
-
-        choosers[Driver.VLM] = VlmChooser(vlm, model=vlm_model)
-    session = LiveSession(
+    return LiveSession(
         WorldProcess(world, world_options or {}),
         make_policy,
         recorder=JournalRecorder(EpisodeStore(root)),
         choosers=choosers,
+        advisor=advisor,
         noise_policy=noise_policy,
         options=SessionOptions(operator=operator, pacing=pacing),
     )
-    box.append(session)
-    return session
 
 
-def drivers_of(world: str, script: Path | None, *, vlm: str = "") -> tuple[Driver, ...]:
-    """Return who can drive: the script needs a simulation that it knows, or a file of picks; the model an address."""
-    has_script = script is not None or world == "tabletop"
-    others = ((Driver.SCRIPTED, has_script), (Driver.VLM, bool(vlm)))
-    return (Driver.PERSON, Driver.LEARNED, *(driver for driver, can_drive in others if can_drive))
+def is_loadable(policy: str) -> bool:
+    """Return whether helpers in other processes can load a policy by its name."""
+    return policy in {**POLICIES, **plugins("frs_core.policies")} or ":" in policy
 
 
 def run_window(

@@ -411,6 +411,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         port = self.bridge.port
         if self.facts.learn(getattr(port, "world_spec", None), getattr(port, "policy_spec", None)):
             self.drive.episode.set_tasks(self.facts.tasks, chosen=self.settings.values.last_task)
+            self.drive.knobs.set_drivers(self.facts.drivers)
             self._look_for_scenes()
             if "train" in self._late:
                 self.train.use_facts()

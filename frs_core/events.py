@@ -4,8 +4,10 @@ A view draws a `Snapshot` and sends `SessionCommand`s; it needs nothing else fro
 """
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -29,13 +31,40 @@ class Phase(enum.Enum):
     """World or policy is gone; needs `Reconnect`."""
 
 
-class Driver(enum.Enum):
-    """Who picks from the fan when no person does."""
+class Driver:
+    """Who picks from the fan: the id of a chooser's row. One object per id, so `is` compares; any chooser can have its own.
 
-    PERSON = "person"
-    LEARNED = "learned"
-    SCRIPTED = "scripted"
-    VLM = "vlm"
+    Args:
+        value: the id, as it is recorded.
+    """
+
+    __slots__ = ("value",)
+    value: str
+    _by_id: ClassVar[dict[str, "Driver"]] = {}
+    PERSON: ClassVar["Driver"]
+    LEARNED: ClassVar["Driver"]
+    SCRIPTED: ClassVar["Driver"]
+    VLM: ClassVar["Driver"]
+
+    def __new__(cls, value: str) -> "Driver":
+        """Return the one object of an id; ValueError for what can be none."""
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", value):
+            raise ValueError(f"'{value}' is not the id of a chooser. Use small letters, digits, - and _.")
+        made = object.__new__(cls)
+        made.value = value
+        return cls._by_id.setdefault(value, made)
+
+    def __reduce__(self) -> tuple[type["Driver"], tuple[str]]:
+        """Stay the one object of its id in another process too."""
+        return Driver, (self.value,)
+
+    def __repr__(self) -> str:
+        """Return how it is made."""
+        return f"Driver({self.value!r})"
+
+
+Driver.PERSON, Driver.LEARNED = Driver("person"), Driver("learned")
+Driver.SCRIPTED, Driver.VLM = Driver("scripted"), Driver("vlm")
 
 
 class Pacing(enum.Enum):

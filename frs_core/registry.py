@@ -4,6 +4,7 @@ A name is a known one ("tabletop"), one that an installed package brings (its en
 ("mylab.worlds:OurRobot").
 """
 
+import functools
 import importlib
 import importlib.metadata
 from collections.abc import Callable, Mapping
@@ -49,8 +50,9 @@ def build(kind: str, name: str, known: Mapping[str, str], options: Mapping[str, 
         raise ConfigError(f"The {kind} '{name}' does not take these options: {error}. See `frs --help`.") from error
 
 
-def plugins(group: str) -> dict[str, str]:
-    """Return what installed packages bring: name -> "module:attribute".
+@functools.cache
+def plugins(group: str) -> Mapping[str, str]:
+    """Return what installed packages bring: name -> "module:attribute"; looked up once.
 
     Args:
         group: of entry points, "frs_core.worlds".

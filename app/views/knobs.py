@@ -5,10 +5,10 @@ Shows what the session has (never what was merely asked for). GUI thread.
 
 from collections.abc import Callable
 
-from app.facts import WHY_NOT
 from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.settings import Settings
 from app.views.widgets import ActionButton, Segments, captioned
+from frs_core.choosers.registry import choosers
 from frs_core.devices.intent import InputMap
 from frs_core.directions import Gripper
 from frs_core.events import LEARNED, Driver, Pacing, Snapshot
@@ -31,6 +31,7 @@ class Knobs(QtWidgets.QFrame):
     def __init__(self, run: Callable[[str], object]) -> None:
         super().__init__()
         self.setProperty("role", "bar")
+        self._choosers = choosers()
         self.pacing = Segments(
             [
                 (Pacing.GATED.value, "Gated", "No pick, no motion"),
@@ -43,12 +44,7 @@ class Knobs(QtWidgets.QFrame):
             name="Pacing",
         )
         self.driver = Segments(
-            [
-                (Driver.PERSON.value, "Person", "Nothing is picked unless you pick it"),
-                (Driver.LEARNED.value, "★ Learned", "The noise policy picks; your keys override"),
-                (Driver.SCRIPTED.value, "Script", "Simulation: the scripted operator picks; your keys override"),
-                (Driver.VLM.value, "VLM", "The vision-language model picks; your keys override"),
-            ],
+            [(row.id, row.title, row.tooltip) for row in self._choosers.values()],
             name="Who drives",
         )
         self.amount = Segments([("less", "Less", "Half a step"), ("more", "More", "A whole step")], name="Step size")
@@ -114,8 +110,9 @@ class Knobs(QtWidgets.QFrame):
 
     def set_drivers(self, available: tuple[Driver, ...]) -> None:
         """Grey out who cannot drive here; the learned policy follows the fan."""
-        for driver in (Driver.SCRIPTED, Driver.VLM):
-            self.driver.set_available(driver.value, driver in available, why_not=WHY_NOT[driver])
+        for row in self._choosers.values():
+            if row.make:
+                self.driver.set_available(row.id, row.driver in available, why_not=row.why_not)
 
     def show_snapshot(self, snapshot: Snapshot, settings: Settings) -> None:
         """Show what the session has."""
@@ -125,7 +122,7 @@ class Knobs(QtWidgets.QFrame):
         self.amount.show_value(settings.amount)
         self.frame.show_value(settings.frame)
         has_learned = snapshot.noise_policy is not None or (snapshot.fan is not None and LEARNED in snapshot.fan)
-        self.driver.set_available(Driver.LEARNED.value, has_learned, why_not=WHY_NOT[Driver.LEARNED])
+        self.driver.set_available(Driver.LEARNED.value, has_learned, why_not=self._choosers["learned"].why_not)
         plan = snapshot.plan
         depth = plan.depth or plan.steps
         if not self.depth_slider.isSliderDown() and not self._depth_later.isActive():

@@ -10,6 +10,7 @@ import time
 
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets
+from frs_core.choosers.registry import find_chooser
 from frs_core.events import Driver, HoldReason, Phase, Snapshot
 
 SOFTWARE_HOLD = "Software hold, not an emergency stop"
@@ -41,12 +42,7 @@ def sentence_of(snapshot: Snapshot) -> str:
         case Phase.REPLAY:
             return "A recorded episode is being replayed"
         case Phase.MOVING:
-            who = {
-                Driver.PERSON: "You picked",
-                Driver.LEARNED: "The noise policy picked",
-                Driver.SCRIPTED: "The script picked",
-                Driver.VLM: "The vision-language model picked",
-            }[snapshot.driver]
+            who = find_chooser(snapshot.driver.value).picked
             return f"{who} {spoken(snapshot.picked)}" if snapshot.picked else "A chunk is being executed"
         case Phase.CHOOSE:
             if snapshot.episode.success_seen:

@@ -29,6 +29,10 @@ class Chooser(abc.ABC):
     driver: ClassVar[Driver] = Driver.SCRIPTED
     """As whom its picks are recorded."""
 
+    def why_not(self) -> str:
+        """Return why it cannot drive at present, with the fix; empty when it can. Any thread."""
+        return ""
+
     def wants(self, observation: Observation) -> tuple[Command, ...] | None:
         """Return the commands it needs to see answered, or None for the usual ones.
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from frs_core.choosers.base import Choice, Chooser
+from frs_core.choosers.registry import Setting
+from frs_core.choosers.world_operator import WorldOperator
 from frs_core.directions import Command, Gripper
 from frs_core.errors import ConfigError
 from frs_core.events import LEARNED, UNSTEERED, Fan
@@ -85,6 +87,16 @@ class SequenceChooser(Chooser):
 
     def _peek(self) -> str | None:
         return self._labels[self._next] if self._next < len(self._labels) else self._then
+
+
+def from_setting(setting: Setting) -> Chooser:
+    """Return the script of a file where one was given, else the operator that the world brings.
+
+    Raises:
+        ConfigError: the script cannot be read.
+    """
+    script = setting.options.get("script")
+    return SequenceChooser.from_toml(Path(script)) if script else WorldOperator(setting)
 
 
 def parse_label(label: str) -> Command | None:

@@ -24,6 +24,7 @@ from jaxtyping import UInt8
 
 from frs_core.camera_pairing import is_wrist
 from frs_core.choosers.base import Choice, Chooser
+from frs_core.choosers.registry import Setting
 from frs_core.errors import ConfigError, PolicyError, PolicyTimeout
 from frs_core.events import UNSTEERED, Candidate, Driver, Fan
 from frs_core.observation import CameraFrame, Observation
@@ -37,6 +38,16 @@ line falls from the gripper straight down to the table. The base frame: forward 
 robot's left. Track the gripper, not the arm. Clear obstacles before you descend. Choose "unsteered" for grasping, placing, \
 pulling or turning: the policy does these better. Answer with JSON alone: {"pick": one of the labels, "reason": at most six \
 words}."""
+
+
+def from_setting(setting: Setting) -> Chooser | None:
+    """Return the model at the address that was given; None without one.
+
+    Raises:
+        ConfigError: the address is none.
+    """
+    address = setting.options.get("vlm")
+    return VlmChooser(address, model=setting.options.get("vlm_model", "")) if address else None
 
 
 class VlmChooser(Chooser):

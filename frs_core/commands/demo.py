@@ -6,7 +6,6 @@ from pathlib import Path
 
 from frs_core import paths
 from frs_core.commands.printing import console
-from frs_core.errors import ConfigError
 from frs_core.evaluation.demo import DemoSpec, run_demo
 from frs_core.evaluation.setup import SetupSpec
 
@@ -44,7 +43,7 @@ def demo(
     """
     page = console()
     spec = DemoSpec(
-        task=task or default_task(world),
+        task=task,
         out=out or paths.data() / "demo" / time.strftime("%Y%m%dT%H%M%S"),
         setup=SetupSpec(world=world, policy=policy, operator=operator, action_space=action_space),
         episodes=episodes,
@@ -56,16 +55,3 @@ def demo(
     )
     run_demo(spec, lambda text: page.print(text, soft_wrap=True, highlight=False))
     return 0
-
-
-def default_task(world: str) -> str:
-    """Return the task that the demo plays in a world.
-
-    Raises:
-        ConfigError: none is known for it.
-    """
-    if world == "tabletop":
-        from frs_core.worlds.tabletop import tasks
-
-        return tasks.EXAMPLE
-    raise ConfigError(f"No demo task is known for world '{world}'. Name one with --task.")

@@ -6,7 +6,7 @@ Example on two cores: 10 steered successes, three trainings, 4 methods x 10 fres
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from frs_core.episodes import Episode, EpisodeStore
@@ -18,7 +18,7 @@ from frs_core.evaluation.plots import success_bars
 from frs_core.evaluation.report import Section, film, markdown_rows, picture, plot, write_report
 from frs_core.evaluation.results import Result, latest
 from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
-from frs_core.evaluation.setup import SetupSpec, open_bench
+from frs_core.evaluation.setup import Bench, SetupSpec, open_bench
 from frs_core.evaluation.tables import ALL, markdown, rates, title
 from frs_core.evaluation.wilson import format_rate
 from frs_core.evaluation.worker import WorkerJob
@@ -45,6 +45,7 @@ class DemoSpec:
     """What to play."""
 
     task: str
+    """Empty = the world's example."""
     out: Path
     """Folder of everything the demo makes; a fresh one."""
     setup: SetupSpec
@@ -85,8 +86,13 @@ def run_demo(spec: DemoSpec, say: Say) -> Path:
         FrsError: whatever went wrong, with the fix.
     """
     began = time.monotonic()
-    store = store_at(spec.out)
-    collected, fingerprint = _steer(spec, store, say)
+    store, bench = store_at(spec.out), open_bench(spec.setup)
+    try:
+        spec = replace(spec, task=spec.task or _example(bench))
+        collected = _steer(spec, bench, store, say)
+        fingerprint = bench.policy.spec.fingerprint
+    finally:
+        bench.close()
     trained = _train(spec, store, fingerprint, say)
     results = _compare(spec, say)
     page = _report(spec, store, collected, trained, results, time.monotonic() - began)
@@ -94,25 +100,27 @@ def run_demo(spec: DemoSpec, say: Say) -> Path:
     return page
 
 
-def _steer(spec: DemoSpec, store: EpisodeStore, say: Say) -> tuple[Collected, str]:
+def _example(bench: Bench) -> str:
+    task = bench.world.spec.example_task
+    if not task:
+        raise ConfigError(f"World '{bench.spec.world}' names no example task. Name one with --task.")
+    return task
+
+
+def _steer(spec: DemoSpec, bench: Bench, store: EpisodeStore, say: Say) -> Collected:
     from frs_core.evaluation.rollout import RolloutSettings
 
     say(f"Steering task '{spec.task}' with the scripted operator until {spec.episodes} episodes succeed")
-    bench = open_bench(spec.setup)
-    try:
-        collected = collect_steered(
-            bench,
-            store,
-            task=spec.task,
-            count=spec.episodes,
-            first_seed=spec.first_steered,
-            settings=RolloutSettings(max_chunks=spec.max_chunks),
-            step_images=False,
-            on_episode=lambda good, tries, _: say(f"  {good} of {spec.episodes} after {tries} attempts"),
-        )
-        return collected, bench.policy.spec.fingerprint
-    finally:
-        bench.close()
+    return collect_steered(
+        bench,
+        store,
+        task=spec.task,
+        count=spec.episodes,
+        first_seed=spec.first_steered,
+        settings=RolloutSettings(max_chunks=spec.max_chunks),
+        step_images=False,
+        on_episode=lambda good, tries, _: say(f"  {good} of {spec.episodes} after {tries} attempts"),
+    )
 
 
 def _train(spec: DemoSpec, store: EpisodeStore, fingerprint: str, say: Say) -> dict[str, TrainResult]:

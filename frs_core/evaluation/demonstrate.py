@@ -20,10 +20,7 @@ from frs_core.evaluation.setup import Bench, named
 from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
 from frs_core.observation import Observation
 from frs_core.recording import ChunkRecord, EpisodeMeta, Recorder, StepRecord
-from frs_core.registry import resolve
 
-DEMONSTRATORS = {"tabletop": "frs_core.worlds.tabletop.play:demonstrator"}
-"""World name -> function (world, task, seed) that returns a `Demonstrator` for the scene just reset."""
 LABEL = "demonstration"
 """Label of the only candidate on offer."""
 _NAN = float("nan")
@@ -60,8 +57,8 @@ def record_demonstration(
             f"Record them by teleoperation instead."
         )
     first = world.reset(task=task, seed=seed)
-    name = named("demonstrator", bench.spec.demonstrator, bench.spec.world, DEMONSTRATORS)
-    demonstrator: Demonstrator = resolve("demonstrator", name, DEMONSTRATORS)(world, task, seed)
+    make = named("demonstrator", bench.spec.demonstrator or world.spec.demonstrator, bench.spec.world)
+    demonstrator: Demonstrator = make(world, task, seed)
     started_unix = time.time()
     steps, success = _drive(bench, demonstrator, first, max_steps)
     if not success:
@@ -72,6 +69,7 @@ def record_demonstration(
         task=task,
         seed=seed,
         world=world.spec.name,
+        world_options=world.spec.options,
         is_simulated=world.spec.is_simulated,
         control_hz=world.spec.control_hz,
         plan=bench.policy.default_plan,

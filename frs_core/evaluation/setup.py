@@ -1,6 +1,6 @@
 """One worker's bench: a world, a policy, and the world's scripted operator, made by name in the worker's own process."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,6 @@ from frs_core.policies.joints import in_action_space
 from frs_core.registry import resolve
 from frs_core.worlds import make_world
 from frs_core.worlds.base import World
-
-OPERATORS = {"tabletop": "frs_core.worlds.tabletop.operator:ScriptedOperator"}
-"""World name -> its scripted operator, a Chooser made of the world."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +57,7 @@ class Bench:
         Raises:
             ConfigError: the world has none.
         """
-        return resolve("operator", named("operator", self.spec.operator, self.spec.world, OPERATORS), OPERATORS)(
-            self.world
-        )
+        return named("operator", self.spec.operator or self.world.spec.operator, self.spec.world)(self.world)
 
     def close(self) -> None:
         """Free both."""
@@ -70,23 +65,19 @@ class Bench:
         self.policy.close()
 
 
-def named(kind: str, given: str, world: str, known: Mapping[str, str]) -> str:
-    """Return the name of a world's operator or demonstrator.
+def named(kind: str, path: str, world: str) -> Callable[..., Any]:
+    """Return a world's operator or demonstrator.
 
     Args:
         kind: which of the two.
-        given: the one asked for; empty = the world's own.
-        world: its name.
-        known: those that worlds bring.
+        path: `module:attribute`; empty = none was asked for and the world brings none.
+        world: its name, for the message.
     Raises:
-        ConfigError: none was asked for and the world brings none.
+        ConfigError: none, or it cannot be imported.
     """
-    if not given and world not in known:
-        raise ConfigError(
-            f"World '{world}' has no scripted {kind}; only {', '.join(sorted(known))} bring one. Name your own, "
-            f"'module:Class', with --{kind}."
-        )
-    return given or world
+    if not path:
+        raise ConfigError(f"World '{world}' has no scripted {kind}. Name your own, 'module:Class', with --{kind}.")
+    return resolve(kind, path, {})
 
 
 def open_bench(spec: SetupSpec) -> Bench:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from frs_core.policy_spec import Context, PolicySpec
-from frs_core.registry import build
+from frs_core.registry import build, plugins
 
 if TYPE_CHECKING:
     from frs_core.policies.base import FlowPolicy
@@ -15,20 +15,20 @@ KNOWN = {
     "remote": "frs_core.policies.remote:load",
     "lerobot": "frs_core.policies.lerobot:load",
 }
-"""Name -> where its loader lives."""
+"""Name -> where its loader lives; installed packages add theirs (entry points `frs_core.policies`)."""
 
 
 def load_policy(name: str, **options: object) -> "FlowPolicy":
     """Return a policy, loaded and ready.
 
     Args:
-        name: one of `KNOWN`, or "module:function" of your own.
+        name: one of `KNOWN`, one that an installed package brings, or "module:function" of your own.
         options: what its loader takes (a path, an address, a device).
     Raises:
         ConfigError: unknown name or option.
         WeightsMissing: no weights where they should be.
     """
-    return build("policy", name, KNOWN, options)
+    return build("policy", name, {**plugins("frs_core.policies"), **KNOWN}, options)
 
 
 __all__ = ["KNOWN", "Context", "FlowPolicy", "PolicySpec", "in_action_space", "load_policy"]

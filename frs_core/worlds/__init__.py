@@ -2,14 +2,14 @@
 
 import dataclasses
 
-from frs_core.registry import build
+from frs_core.registry import build, plugins
 from frs_core.worlds.base import StepResult, World, WorldSpec
 
 KNOWN = {
     "tabletop": "frs_core.worlds.tabletop:TabletopWorld",
     "droid": "frs_core.worlds.droid:open_droid",
 }
-"""Name -> where it lives."""
+"""Name -> where it lives; installed packages add theirs (entry points `frs_core.worlds`)."""
 _SECRETS = {"token"}
 """Options that are not kept with what is recorded."""
 
@@ -18,12 +18,12 @@ def make_world(name: str, **options: object) -> World:
     """Return a world.
 
     Args:
-        name: one of `KNOWN`, or "module:Class" of your own.
+        name: one of `KNOWN`, one that an installed package brings, or "module:Class" of your own.
         options: what that world takes.
     Raises:
         ConfigError: unknown name or option.
     """
-    world: World = build("world", name, KNOWN, options)
+    world: World = build("world", name, {**plugins("frs_core.worlds"), **KNOWN}, options)
     given = {k: v for k, v in options.items() if k not in _SECRETS and isinstance(v, str | int | float | bool)}
     world.spec = dataclasses.replace(world.spec, options=given)
     return world

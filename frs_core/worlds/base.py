@@ -34,6 +34,14 @@ class WorldSpec:
     )
     options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     """The options it was made with, as given; recordings keep them. Without secrets."""
+    example_task: str = ""
+    """What a first look plays; empty = none in particular."""
+    operator: str = ""
+    """`module:Class` of a `Chooser` made of the world, which steers as a person would; empty = none."""
+    remote_operator: str = ""
+    """The same for a world in another process: made of what returns the world's state at the present chunk boundary."""
+    demonstrator: str = ""
+    """`module:function` of (world, task, seed) that returns a `Demonstrator` for the scene just set; empty = none."""
 
 
 @dataclass(frozen=True, slots=True)

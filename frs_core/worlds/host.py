@@ -285,6 +285,9 @@ class Host:
         return self._guard.world.snapshot() if self._settings.keeps_states and self._spec.is_simulated else None
 
 
+_WORDS = ("example_task", "operator", "remote_operator", "demonstrator")
+
+
 def pack_spec(spec: WorldSpec) -> dict[str, object]:
     """Return a world's facts as plain values."""
     return {
@@ -296,6 +299,7 @@ def pack_spec(spec: WorldSpec) -> dict[str, object]:
         "options": dict(spec.options),
         "is_simulated": bool(spec.is_simulated),
         "action_kinds": [k.value for k in spec.action_kinds],
+        **{name: getattr(spec, name) for name in _WORDS},
     }
 
 
@@ -310,6 +314,7 @@ def unpack_spec(packed: Mapping[str, Any]) -> WorldSpec:
         options=packed["options"],
         is_simulated=packed["is_simulated"],
         action_kinds=tuple(ActionKind(k) for k in packed["action_kinds"]),
+        **{name: packed[name] for name in _WORDS},
     )
 
 

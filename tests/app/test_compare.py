@@ -32,6 +32,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, stop_after: int = 99
         tmp_path,
         method=AFTER,
         world="tabletop",
+        world_options={},
         policy="tabletop",
         action_space="joint_velocity",
         task="mug_on_plate",

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from app.facts import Facts
-from app.main import drivers_of
 from app.settings import SettingsFile
 from app.window import CockpitWindow
 from app.workers import SessionBridge
+from frs_core.choosers.registry import Setting, make_choosers
 from frs_core.choosers.vlm import VlmChooser
 from frs_core.events import Driver, HoldReason, Phase, SetDriver, StartEpisode
 from frs_core.recording import MemoryRecorder
@@ -34,12 +34,24 @@ def test_without_an_address_it_is_greyed_with_the_reason_and_the_fix(make_window
 
 
 def test_an_address_makes_it_a_driver(make_window: Any, port: Any) -> None:
-    assert Driver.VLM not in drivers_of("tabletop", None)
-    window = make_window(drivers=drivers_of("tabletop", None, vlm="http://127.0.0.1:1/v1"))
+    assert Driver.VLM not in make_choosers(Setting())
+    made = make_choosers(Setting(options={"vlm": "http://127.0.0.1:1/v1"}))
+    window = make_window(drivers=tuple(made))
     button = window.drive.knobs.driver.button(Driver.VLM.value)
     assert button.isEnabled()
     button.click()
     assert port.of(SetDriver) == [SetDriver(Driver.VLM)]
+
+
+def test_the_script_can_be_chosen_once_the_world_says_it_brings_one() -> None:
+    spec = PointWorld().spec
+    here: list[str] = []
+    facts = Facts("point", "toy", choosers=make_choosers(Setting(world_operator=lambda: here[0] if here else "")))
+    facts.learn(spec, None)
+    assert Driver.SCRIPTED not in facts.drivers
+    here.append("anywhere:Operator")
+    assert facts.learn(spec, None)
+    assert Driver.SCRIPTED in facts.drivers
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_a_world_without_a_demo_task_asks_for_one() -> None:
 
 
 def test_a_world_without_an_operator_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="has no scripted operator; only tabletop"):
+    with pytest.raises(ConfigError, match="has no scripted operator"):
         eval_commands.collect(TASK, data=tmp_path, world=WORLD, policy=POLICY)
     with pytest.raises(ConfigError, match="has no scripted demonstrator"):
         eval_commands.collect(TASK, data=tmp_path, world=WORLD, policy=POLICY, demonstrations=True)

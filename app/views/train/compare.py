@@ -4,7 +4,7 @@ Runs `frs_core.evaluation` from a job thread; the thread only waits for workers.
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ def compare(
     *,
     method: str,
     world: str,
+    world_options: Mapping[str, str | int | float | bool],
     policy: str,
     action_space: str,
     task: str,
@@ -49,6 +50,7 @@ def compare(
         learned: folder of the saved policy.
         method: its learner, which is a method of the evaluation.
         world: registry name of a simulated world.
+        world_options: what it was made with.
         policy: registry name of the generalist.
         action_space: what it is turned to; empty = its own.
         task: which task.
@@ -95,7 +97,7 @@ def compare(
             tasks=(task,),
             seeds=tuple(range(FIRST_SEED, FIRST_SEED + episodes)),
             job=WorkerJob(
-                setup=SetupSpec(world, policy=policy, action_space=action_space).to_json(),
+                setup=SetupSpec(world, world_options, policy=policy, action_space=action_space).to_json(),
                 learned=str(Path(scratch) / "learned"),
             ),
         )

@@ -304,6 +304,7 @@ class TrainPage(LayoutPage):
                 path,
                 method=kind,
                 world=self._facts.world,
+                world_options=self._facts.world_options,
                 policy=self._facts.policy_loader,
                 action_space=self._facts.action_space,
                 task=task,

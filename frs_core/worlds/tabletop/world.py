@@ -12,7 +12,7 @@ from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.tabletop.cameras import Cameras
 from frs_core.worlds.tabletop.scene import CAMERAS
 from frs_core.worlds.tabletop.sim import WORKSPACE_HIGH, WORKSPACE_LOW, TabletopSim
-from frs_core.worlds.tabletop.tasks import TASKS
+from frs_core.worlds.tabletop.tasks import EXAMPLE, TASKS
 
 CONTROL_HZ = 15.0
 TABLE_HEIGHT = 0.0
@@ -45,6 +45,10 @@ class TabletopWorld(World):
             tasks=tuple(TASKS),
             limits=Limits(WORKSPACE_LOW, WORKSPACE_HIGH, table_height=TABLE_HEIGHT),
             is_simulated=True,
+            example_task=EXAMPLE,
+            operator="frs_core.worlds.tabletop.operator:ScriptedOperator",
+            remote_operator="frs_core.worlds.tabletop.mirror:MirrorOperator",
+            demonstrator="frs_core.worlds.tabletop.play:demonstrator",
         )
 
     def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:

@@ -1,0 +1,49 @@
+"""The script that the world brings along, whichever world comes up.
+
+Problem: who can drive is asked before the world, in a process of its own, has said what it is. Idea: a stand-in that makes the
+world's own operator (`WorldSpec.remote_operator`) once it is known.
+"""
+
+from frs_core.choosers.base import Choice, Chooser
+from frs_core.choosers.registry import Setting, find_chooser
+from frs_core.directions import Command
+from frs_core.events import Fan
+from frs_core.observation import Observation
+from frs_core.registry import resolve
+
+
+class WorldOperator(Chooser):
+    """The world's own operator.
+
+    Args:
+        setting: tells which, and the world's states.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._made: Chooser | None = None
+
+    def why_not(self) -> str:
+        """Return why it cannot drive: the world brings none."""
+        return "" if self._setting.world_operator() else find_chooser("scripted").why_not
+
+    def begin(self, observation: Observation) -> None:
+        """Forget the last episode."""
+        operator = self._operator()
+        if operator is not None:
+            operator.begin(observation)
+
+    def wants(self, observation: Observation) -> tuple[Command, ...] | None:
+        """Return what the operator is about to say; None while it is not known."""
+        return None if self._made is None else self._made.wants(observation)
+
+    def choose(self, fan: Fan) -> Choice | None:
+        """Return its pick; None without an operator."""
+        operator = self._operator()
+        return None if operator is None else operator.choose(fan)
+
+    def _operator(self) -> Chooser | None:
+        path = self._setting.world_operator()
+        if self._made is None and path:
+            self._made = resolve("operator", path, {})(self._setting.boundary_state)
+        return self._made

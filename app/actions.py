@@ -1,16 +1,19 @@
 """Every action of the cockpit, one row each.
 
 Problem: menus, palette, help sheet, tooltips and shortcuts drift apart when each is written by hand. Idea: one table; all of
-them are made from it, and a test asks it for clashes. A control is "key:…" (Qt's portable text), "pad:…" or "puck:…".
+them are made from it, and a test asks it for clashes. A control is "key:…" (Qt's portable text), or a device's "pad:…", "puck:…";
+which of those do what by default, the device's class says.
 
 Example: `ACTIONS["drive.hold"].controls` is `("key:Space", "key:Esc", "pad:start", "puck:button_right")`. Pure data.
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from frs_core.choosers.registry import choosers
+from frs_core.devices import device_classes
 from frs_core.devices.intent import ANY_SCOPE, InputMap
 from frs_core.directions import Direction
 
@@ -64,7 +67,7 @@ _ROWS = (
         "steer.forward",
         "Forward",
         "Pick the candidate that goes forward",
-        "key:Up key:W pad:dpad_up pad:left_stick_up puck:forward",
+        "key:Up key:W",
         "Steer",
         DRIVE,
         "↑",
@@ -73,7 +76,7 @@ _ROWS = (
         "steer.back",
         "Back",
         "Pick the candidate that comes back",
-        "key:Down key:S pad:dpad_down pad:left_stick_down puck:back",
+        "key:Down key:S",
         "Steer",
         DRIVE,
         "↓",
@@ -82,7 +85,7 @@ _ROWS = (
         "steer.left",
         "Left",
         "Pick the candidate that goes left",
-        "key:Left key:A pad:dpad_left pad:left_stick_left puck:left",
+        "key:Left key:A",
         "Steer",
         DRIVE,
         "←",
@@ -91,7 +94,7 @@ _ROWS = (
         "steer.right",
         "Right",
         "Pick the candidate that goes right",
-        "key:Right key:D pad:dpad_right pad:left_stick_right puck:right",
+        "key:Right key:D",
         "Steer",
         DRIVE,
         "→",
@@ -100,7 +103,7 @@ _ROWS = (
         "steer.up",
         "Up",
         "Pick the candidate that goes up",
-        "key:PgUp key:Q pad:right_stick_up puck:up",
+        "key:PgUp key:Q",
         "Steer",
         DRIVE,
         "⤒",
@@ -109,7 +112,7 @@ _ROWS = (
         "steer.down",
         "Down",
         "Pick the candidate that goes down",
-        "key:PgDown key:E pad:right_stick_down puck:down",
+        "key:PgDown key:E",
         "Steer",
         DRIVE,
         "⤓",
@@ -118,7 +121,7 @@ _ROWS = (
         "steer.other_step",
         "Other step size while held",
         "While held, a direction picks the other step size",
-        "key:Shift pad:left_trigger",
+        "key:Shift",
         "Steer",
         DRIVE,
         "⇧",
@@ -128,12 +131,12 @@ _ROWS = (
         "pick.unsteered",
         "Unsteered",
         "Let the policy do what it would do by itself",
-        "key:Return key:Enter key:. pad:x",
+        "key:Return key:Enter key:.",
         "Steer",
         DRIVE,
         "◇",
     ),
-    _row("pick.learned", "Learned", "Take the learned noise policy's candidate", "key:L pad:y", "Steer", DRIVE, "★"),
+    _row("pick.learned", "Learned", "Take the learned noise policy's candidate", "key:L", "Steer", DRIVE, "★"),
     _row(
         "pick.suggestion",
         "Suggested",
@@ -147,7 +150,7 @@ _ROWS = (
         "gripper.toggle",
         "Gripper",
         "Ask for the other gripper state, or leave it to the policy again",
-        "key:G pad:left_shoulder pad:right_shoulder puck:button_left",
+        "key:G",
         "Steer",
         DRIVE,
         "›‹",
@@ -156,12 +159,12 @@ _ROWS = (
         "pick.stay_close",
         "Close here",
         "Stay and close the gripper",
-        "key:H pad:right_trigger",
+        "key:H",
         "Steer",
         DRIVE,
         "›‹",
     ),
-    _row("pick.stay_open", "Open here", "Stay and open the gripper", "key:J pad:right_stick", "Steer", DRIVE, "‹›"),
+    _row("pick.stay_open", "Open here", "Stay and open the gripper", "key:J", "Steer", DRIVE, "‹›"),
     _row(
         "gripper.policy",
         "Leave gripper to policy",
@@ -176,7 +179,7 @@ _ROWS = (
         "chunk.back",
         "Back one chunk",
         "Simulation: return to the previous chunk boundary exactly",
-        "key:Backspace pad:back",
+        "key:Backspace",
         "Steer",
         DRIVE,
         "⟲",
@@ -186,7 +189,7 @@ _ROWS = (
         "drive.hold",
         "Hold",
         "Stop motion and keep the arm where it is; software only, not an emergency stop",
-        "key:Space key:Esc pad:start puck:button_right",
+        "key:Space key:Esc",
         "Drive",
         ANY_SCOPE,
         "■",
@@ -266,7 +269,7 @@ _ROWS = (
         "episode.success",
         "Success",
         "End the episode and keep it as a success",
-        "key:Ctrl+Return key:Ctrl+Enter pad:a",
+        "key:Ctrl+Return key:Ctrl+Enter",
         "Episode",
         DRIVE,
         "✔",
@@ -275,7 +278,7 @@ _ROWS = (
         "episode.failure",
         "Failure",
         "End the episode and keep it as a failure",
-        "key:Ctrl+Backspace pad:b",
+        "key:Ctrl+Backspace",
         "Episode",
         DRIVE,
         "✘",
@@ -476,7 +479,17 @@ _ROWS = (
     _row("app.quit", "Quit", "Hold, finish writing and close the window", "key:Ctrl+Q", "Help"),
 )
 
-ACTIONS: Mapping[str, Action] = MappingProxyType({a.id: a for a in _ROWS})
+DEVICES = device_classes()
+"""The kinds of hardware beside the keyboard, in the order of columns."""
+
+
+def _bound(row: Action) -> Action:
+    """Return a row with what each device does for it by default, after its keys."""
+    controls = (c for device in DEVICES for c in device.bindings.get(row.id, ()))
+    return dataclasses.replace(row, controls=(*row.controls, *controls))
+
+
+ACTIONS: Mapping[str, Action] = MappingProxyType({a.id: _bound(a) for a in _ROWS})
 MENUS = ("Drive", "Steer", "Knobs", "Episode", "View", "Review", "Train", "Help")
 
 KEY_CAPS: Mapping[str, str] = MappingProxyType(
@@ -507,10 +520,20 @@ def key_cap(key: str) -> str:
 def default_map(overrides: Mapping[str, list[str]] | None = None) -> InputMap:
     """Return the input map of the table, with the operator's own bindings over it."""
     return InputMap(
-        {a.id: a.controls for a in _ROWS},
-        scopes={a.id: a.scope for a in _ROWS},
+        {a.id: a.controls for a in ACTIONS.values()},
+        scopes={a.id: a.scope for a in ACTIONS.values()},
         overrides=overrides,
     )
+
+
+def columns_of(controls: Sequence[str], gap: str) -> list[str]:
+    """Return controls in words, one column for the keyboard and one for each device."""
+    keys = gap.join(key_cap(c[4:]) for c in controls if c.startswith("key:"))
+    words = (
+        gap.join(c.removeprefix(f"{d.prefix}:").replace("_", " ") for c in controls if c.startswith(f"{d.prefix}:"))
+        for d in DEVICES
+    )
+    return [keys, *words]
 
 
 def cap_of(action: str, inputs: InputMap) -> str:

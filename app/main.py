@@ -326,13 +326,13 @@ def _after_first_fan(window: Any, call: Callable[[], None]) -> None:
 
 def _add_devices(window: Any) -> None:
     """Open the device back ends after the first frame; a missing library is a sentence, not an end."""
-    from frs_core.devices import KNOWN, open_device
+    from app.actions import DEVICES
 
     if not window.isVisible():
         return
-    for kind in KNOWN:
+    for device in DEVICES:
         try:
-            window.inputs.add(open_device(kind))
+            window.inputs.add(device())
         except FrsError as error:
             _log.warning("%s", error)
             window.say(str(error).split(". ")[0], "warn")

@@ -6,12 +6,15 @@ Each device shows what is pressed now: a control lights up when pressed and half
 from collections.abc import Callable
 
 from app import theme
-from app.actions import ACTIONS, key_cap
+from app.actions import ACTIONS, DEVICES, key_cap
 from app.inputs import Inputs
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.key_editor import KeyEditor
 from app.views.overlay import Card
 from app.views.widgets import label
+
+CAPS_IN_ROW = 10
+"""Controls of a device that fit beside one another in the panel."""
 
 
 class ControlLights(QtWidgets.QWidget):
@@ -74,10 +77,11 @@ class DevicesPanel(Card):
         self._status: dict[str, QtWidgets.QLabel] = {}
         column = QtWidgets.QVBoxLayout(self)
         column.addWidget(label("Keys and devices", "title"))
-        for kind in ("keyboard", "gamepad", "spacemouse"):
+        for kind in ("keyboard", *(device.kind for device in DEVICES)):
             self._status[kind] = label("", wrap=True)
             self._lights[kind] = ControlLights(kind)
-            self._lights[kind].setMinimumHeight({"keyboard": 44, "gamepad": 68, "spacemouse": 22}[kind])
+            count = next((len(d.controls) for d in DEVICES if d.kind == kind), CAPS_IN_ROW + 1)
+            self._lights[kind].setMinimumHeight(23 * -(-count // CAPS_IN_ROW) - 1)
             column.addWidget(self._status[kind])
             column.addWidget(self._lights[kind])
         column.addWidget(self.editor, 1)
@@ -112,7 +116,7 @@ class DevicesPanel(Card):
         self._status["keyboard"].setText("Keyboard")
         self._lights["keyboard"].show_levels(keys, dict.fromkeys(held, 1.0))
         by_kind = {device.kind: device for device in self._inputs.devices}
-        for kind, title in (("gamepad", "Gamepad"), ("spacemouse", "SpaceMouse")):
+        for kind, title in ((cls.kind, cls.title) for cls in DEVICES):
             device = by_kind.get(kind)
             self._status[kind].setText(f"{title}: {device.status if device else 'not in use'}")
             controls = [(c, c.partition(":")[2].replace("_", " ")) for c in device.controls] if device else []

@@ -1,7 +1,7 @@
 """The keyboard map (F1) made from the action table, and the card of the first start. GUI thread."""
 
 from app import theme
-from app.actions import ACTIONS, MENUS, key_cap
+from app.actions import ACTIONS, DEVICES, MENUS, columns_of, key_cap
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.overlay import Card
 from app.views.widgets import label
@@ -111,7 +111,7 @@ class HelpSheet(Card):
         super().__init__()
         self.picture = KeyPicture()
         self.table = QtWidgets.QTreeWidget()
-        self.table.setHeaderLabels(["Action", "Keys", "Gamepad", "SpaceMouse", "What it does"])
+        self.table.setHeaderLabels(["Action", "Keys", *(d.title for d in DEVICES), "What it does"])
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.table.setRootIsDecorated(False)
         self.table.setAccessibleName("All actions and their keys")
@@ -141,13 +141,11 @@ class HelpSheet(Card):
                     QtWidgets.QTreeWidgetItem(
                         [
                             row.text,
-                            "  ".join(key_cap(c[4:]) for c in controls if c.startswith("key:")),
-                            "  ".join(c[4:].replace("_", " ") for c in controls if c.startswith("pad:")),
-                            "  ".join(c[5:].replace("_", " ") for c in controls if c.startswith("puck:")),
+                            *columns_of(controls, "  "),
                             row.tooltip,
                         ]
                     )
                 )
         self.table.expandAll()
-        for column, width in enumerate((200, 150, 190, 120)):
+        for column, width in enumerate((200, 150, 190, *(120 for _ in DEVICES[1:]))):
             self.table.setColumnWidth(column, width)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from app.actions import ACTIONS, MENUS, key_cap
+from app.actions import ACTIONS, DEVICES, MENUS, columns_of
 from app.inputs import Inputs
 from app.keymap import control_of
 from app.qt import Qt, QtCore, QtGui, QtWidgets
@@ -26,11 +26,11 @@ class KeyEditor(QtWidgets.QWidget):
         super().__init__()
         self._inputs, self._save = inputs, save
         self.table = QtWidgets.QTreeWidget()
-        self.table.setHeaderLabels(["Action", "Keys", "Gamepad", "SpaceMouse"])
+        self.table.setHeaderLabels(["Action", "Keys", *(d.title for d in DEVICES)])
         self.table.setRootIsDecorated(False)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.table.setAccessibleName("Actions and their keys")
-        for column, width in enumerate((220, 190, 230, 130)):
+        for column, width in enumerate((220, 190, 230, *(130 for _ in DEVICES[1:]))):
             self.table.setColumnWidth(column, width)
         self.add = QtWidgets.QPushButton("Add key or button…")
         self.remove = QtWidgets.QPushButton("Remove all of it")
@@ -158,9 +158,7 @@ class KeyEditor(QtWidgets.QWidget):
         item = QtWidgets.QTreeWidgetItem(
             [
                 ACTIONS[action].text,
-                "   ".join(key_cap(c[4:]) for c in controls if c.startswith("key:")),
-                "   ".join(c[4:].replace("_", " ") for c in controls if c.startswith("pad:")),
-                "   ".join(c[5:].replace("_", " ") for c in controls if c.startswith("puck:")),
+                *columns_of(controls, "   "),
             ]
         )
         item.setData(0, ACTION, action)

@@ -1,28 +1,36 @@
 """Input devices: hardware -> controls -> intents. The keyboard is the window system's and lives in `app`."""
 
+import logging
+from collections.abc import Mapping
+
 from frs_core.devices.base import ControlChange, DeviceEvent, DeviceNotice, DominantAxis, InputDevice, Stage
 from frs_core.devices.intent import ANY_SCOPE, Clash, InputMap, Intent, seen_direction
-from frs_core.errors import unknown_name
+from frs_core.errors import ConfigError
+from frs_core.registry import plugins, resolve
 
-KNOWN = ("gamepad", "spacemouse")
+GROUP = "frs_core.devices"
+KNOWN: Mapping[str, str] = {
+    "gamepad": "frs_core.devices.gamepad:Gamepad",
+    "spacemouse": "frs_core.devices.spacemouse:SpaceMouse",
+}
+"""Kind -> where its class lives, in the order of menus; installed packages add theirs (entry points `frs_core.devices`)."""
+_log = logging.getLogger("devices")
 
 
-def open_device(kind: str) -> InputDevice:
-    """Return a device back end by name; hardware may come and go later.
-
-    Raises:
-        ConfigError: unknown kind.
-        DeviceError: its library is missing.
-    """
-    if kind == "gamepad":
-        from frs_core.devices.gamepad import Gamepad
-
-        return Gamepad()
-    if kind == "spacemouse":
-        from frs_core.devices.spacemouse import SpaceMouse
-
-        return SpaceMouse()
-    raise unknown_name("device", kind, KNOWN)
+def device_classes() -> tuple[type[InputDevice], ...]:
+    """Return every kind's class, the product's own first; an installed one that does not fit is left out and logged."""
+    classes: dict[str, type[InputDevice]] = {}
+    for kind, path in {**KNOWN, **{k: p for k, p in plugins(GROUP).items() if k not in KNOWN}}.items():
+        try:
+            found = resolve("device", kind, {kind: path})
+            if any(other.prefix == found.prefix for other in classes.values()) or found.prefix == "key":
+                raise ConfigError(
+                    f"The device '{kind}' has the prefix '{found.prefix}', which is taken. Choose another."
+                )
+            classes[kind] = found
+        except (ConfigError, AttributeError) as error:
+            _log.warning("%s", error)
+    return tuple(classes.values())
 
 
 __all__ = [
@@ -37,6 +45,6 @@ __all__ = [
     "InputMap",
     "Intent",
     "Stage",
-    "open_device",
+    "device_classes",
     "seen_direction",
 ]

@@ -12,6 +12,7 @@ import abc
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 class Stage(enum.Enum):
@@ -54,9 +55,15 @@ class InputDevice(abc.ABC):
     """A kind of hardware that can be plugged and unplugged at any time."""
 
     kind: str
-    """Short name used in records and on screen."""
+    """Short name used in records, and in the registry."""
+    title: str
+    """For panel, help sheet and key editor."""
+    prefix: str
+    """Of its controls, before the colon; no other device has it."""
     controls: tuple[str, ...]
-    """Every control it can report, for the editor and the live picture."""
+    """Every control it can report, "prefix:name", for the editor and the live picture."""
+    bindings: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """Action id -> controls that do it by default."""
 
     @abc.abstractmethod
     def poll(self) -> list[DeviceEvent]:

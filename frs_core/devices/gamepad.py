@@ -68,7 +68,44 @@ class Gamepad(InputDevice):
     """Every connected gamepad."""
 
     kind = "gamepad"
+    title = "Gamepad"
+    prefix = "pad"
     controls = CONTROLS
+    bindings = MappingProxyType(
+        {
+            "steer.forward": (
+                "pad:dpad_up",
+                "pad:left_stick_up",
+            ),
+            "steer.back": (
+                "pad:dpad_down",
+                "pad:left_stick_down",
+            ),
+            "steer.left": (
+                "pad:dpad_left",
+                "pad:left_stick_left",
+            ),
+            "steer.right": (
+                "pad:dpad_right",
+                "pad:left_stick_right",
+            ),
+            "steer.up": ("pad:right_stick_up",),
+            "steer.down": ("pad:right_stick_down",),
+            "steer.other_step": ("pad:left_trigger",),
+            "pick.unsteered": ("pad:x",),
+            "pick.learned": ("pad:y",),
+            "gripper.toggle": (
+                "pad:left_shoulder",
+                "pad:right_shoulder",
+            ),
+            "pick.stay_close": ("pad:right_trigger",),
+            "pick.stay_open": ("pad:right_stick",),
+            "chunk.back": ("pad:back",),
+            "drive.hold": ("pad:start",),
+            "episode.success": ("pad:a",),
+            "episode.failure": ("pad:b",),
+        }
+    )
 
     def __init__(self) -> None:
         """Start SDL's joystick part.

@@ -15,6 +15,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from frs_core.devices.base import ControlChange, DeviceEvent, DeviceNotice, DominantAxis, InputDevice, Stage
@@ -43,7 +44,21 @@ class SpaceMouse(InputDevice):
     """
 
     kind = "spacemouse"
+    title = "SpaceMouse"
+    prefix = "puck"
     controls = CONTROLS
+    bindings = MappingProxyType(
+        {
+            "steer.forward": ("puck:forward",),
+            "steer.back": ("puck:back",),
+            "steer.left": ("puck:left",),
+            "steer.right": ("puck:right",),
+            "steer.up": ("puck:up",),
+            "steer.down": ("puck:down",),
+            "gripper.toggle": ("puck:button_left",),
+            "drive.hold": ("puck:button_right",),
+        }
+    )
 
     def __init__(self, open_puck: "Callable[[], Any] | None" = None) -> None:
         self._open_puck = open_puck or _open

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frs_core.devices import ANY_SCOPE, ControlChange, DominantAxis, InputMap, Stage, open_device, seen_direction
+from frs_core import devices
+from frs_core.devices import ANY_SCOPE, ControlChange, DominantAxis, InputMap, Stage, seen_direction
 from frs_core.directions import Direction
 from frs_core.errors import ConfigError
 
@@ -90,11 +91,22 @@ def test_an_unbound_control_means_nothing() -> None:
     assert make_map().intent(change, scope="drive") is None
 
 
-def test_unknown_action_and_device_are_named() -> None:
+def test_an_unknown_action_is_named() -> None:
     with pytest.raises(ConfigError, match="Unknown action"):
         make_map().controls("steer.lfet")
-    with pytest.raises(ConfigError, match="Unknown device 'joypad'"):
-        open_device("joypad")
+
+
+def test_a_device_states_itself_and_another_one_cannot_take_its_prefix(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = devices.device_classes()
+    assert [c.kind for c in own] == list(devices.KNOWN)
+    for kind in own:
+        assert all(control.startswith(f"{kind.prefix}:") for control in kind.controls)
+        assert {c for controls in kind.bindings.values() for c in controls} <= set(kind.controls)
+    monkeypatch.setattr(devices, "plugins", lambda group: {"clone": "frs_core.devices.gamepad:Gamepad"})
+    assert devices.device_classes() == own
+    assert "which is taken" in caplog.text
 
 
 @given(st.floats(-np.pi, np.pi))

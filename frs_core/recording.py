@@ -237,6 +237,8 @@ class MemoryRecorder(Recorder):
 
     def begin(self, meta: EpisodeMeta) -> str:
         """Open an episode in memory."""
+        if self.open_episode is not None:
+            raise EpisodeError(f"Episode '{self.open_episode.name}' is still open. End or abort it first.")
         self.open_episode = RecordedEpisode(f"memory-{len(self.episodes):04d}", meta)
         return self.open_episode.name
 

@@ -23,12 +23,14 @@ def device_classes() -> tuple[type[InputDevice], ...]:
     for kind, path in {**KNOWN, **{k: p for k, p in plugins(GROUP).items() if k not in KNOWN}}.items():
         try:
             found = resolve("device", kind, {kind: path})
-            if any(other.prefix == found.prefix for other in classes.values()) or found.prefix == "key":
+            if not (isinstance(found, type) and issubclass(found, InputDevice)):
+                raise ConfigError(f"The device '{kind}' is {found!r}, expected an InputDevice class. Correct {path}.")
+            if found.prefix in ("key", *(other.prefix for other in classes.values())):
                 raise ConfigError(
                     f"The device '{kind}' has the prefix '{found.prefix}', which is taken. Choose another."
                 )
             classes[kind] = found
-        except (ConfigError, AttributeError) as error:
+        except ConfigError as error:
             _log.warning("%s", error)
     return tuple(classes.values())
 

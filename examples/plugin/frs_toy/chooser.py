@@ -1,0 +1,39 @@
+"""A chooser that always goes the same way, `left` unless told another: `frs --chooser-options homing up`."""
+
+from frs_core.choosers.base import Choice, Chooser
+from frs_core.choosers.registry import ChooserSpec, Setting
+from frs_core.directions import Command, Direction
+from frs_core.events import UNSTEERED, Driver, Fan
+from frs_core.observation import Observation
+
+
+class Homing(Chooser):
+    """Goes one way."""
+
+    driver = Driver("homing")
+
+    def __init__(self, direction: Direction) -> None:
+        self._command = Command(direction)
+
+    def wants(self, observation: Observation) -> tuple[Command, ...]:
+        return (self._command,)
+
+    def choose(self, fan: Fan) -> Choice:
+        label = next(
+            (c.label for c in fan.candidates if c.command and c.command.direction is self._command.direction), ""
+        )
+        return Choice(label or UNSTEERED, "homing")
+
+
+def from_setting(setting: Setting) -> Chooser:
+    return Homing(Direction(setting.options.get("homing", "left")))
+
+
+ROW = ChooserSpec(
+    id="homing",
+    title="Homing",
+    tooltip="Goes one way; your keys override",
+    why_not="Never; it can always drive",
+    picked="Homing picked",
+    make="frs_toy.chooser:from_setting",
+)

@@ -1,0 +1,37 @@
+"""What every chooser keeps to."""
+
+from frs_core.choosers.base import Chooser
+from frs_core.directions import Command
+from frs_core.events import Fan
+
+
+class ChooserContract:
+    """Inherit it and say how your chooser is made, and what it is offered."""
+
+    def make(self) -> Chooser:
+        """Return a chooser that can drive."""
+        raise NotImplementedError
+
+    def fan(self) -> Fan:
+        """Return a fan of a world and a policy that it knows; `frs_core.fan.build_fan` makes one."""
+        raise NotImplementedError
+
+    def test_it_can_drive_or_says_why_not(self) -> None:
+        assert self.make().why_not() == ""
+
+    def test_it_picks_what_is_offered_or_waits(self) -> None:
+        chooser, fan = self.make(), self.fan()
+        chooser.begin(fan.observation)
+        wanted = chooser.wants(fan.observation)
+        assert wanted is None or all(isinstance(command, Command) for command in wanted)
+        choice = chooser.choose(fan)
+        assert choice is None or choice.label in fan
+
+    def test_a_new_episode_starts_afresh(self) -> None:
+        chooser, fan = self.make(), self.fan()
+        answers = []
+        for _ in range(2):
+            chooser.begin(fan.observation)
+            chooser.wants(fan.observation)
+            answers.append(chooser.choose(fan))
+        assert answers[0] == answers[1]

@@ -1,0 +1,118 @@
+"""What every learner keeps to; one that practises is given its episodes from a table."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frs_core.choosers.base import NoisePolicy
+from frs_core.errors import FingerprintMismatch
+from frs_core.learning.artifact import WEIGHTS
+from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, OnlineLearner, Trained
+from frs_core.learning.settings import LearnerSettings, from_json, to_json
+from frs_core.learning.story import read_story
+from frs_core.learning.table import TrainingTable
+from frs_core.observation import Observation
+from frs_core.policies.base import FlowPolicy
+from frs_core.policy_spec import Context
+
+
+class LearnerContract:
+    """Inherit it and say which row is meant, and what it learns from."""
+
+    row: LearnerSpec
+
+    def settings(self) -> LearnerSettings:
+        """Return settings that train within seconds."""
+        return self.row.settings()
+
+    def table(self) -> TrainingTable:
+        """Return a few episodes; `synthetic_table` makes some."""
+        return synthetic_table()
+
+    def observation(self) -> Observation:
+        """Return a live observation whose proprioception has the table's length."""
+        raise NotImplementedError
+
+    def policy(self) -> FlowPolicy:
+        """Return a generalist with the table's fingerprint; only learners that practise need it."""
+        raise NotImplementedError
+
+    def trained(self) -> Trained:
+        """Return what it learns from the table."""
+        learner, table = self.row.load(), self.table()
+        if not isinstance(learner, OnlineLearner):
+            return learner.train(table, self.settings(), name="mine")
+        learner.begin(self.policy(), self.settings())
+        assert learner.actor() is not None
+        learner.learn(table.with_outcomes([True] * len(table.names)))
+        return learner.finish(name="mine")
+
+    def answer(self, learned: Learned) -> np.ndarray:
+        """Return what a policy does in the table's first row."""
+        table, seen = self.table(), self.observation()
+        context = Context(payload=None, features=table.features[0], captured_ns=seen.captured_ns)
+        if isinstance(learned, ChunkPolicy):
+            return learned.chunk(context, seen)
+        return learned.noise(context, seen)
+
+    def test_settings_survive_being_written_down(self) -> None:
+        settings = self.settings()
+        assert self.row.checked(settings) is settings
+        assert from_json(self.row.settings, to_json(settings)) == settings
+        assert settings.seeded(3) == settings.seeded(3)
+
+    def test_what_was_learned_acts_the_same_from_disk(self, tmp_path: Path) -> None:
+        trained, table = self.trained(), self.table()
+        folder = trained.save(tmp_path / "saved")
+        story = read_story(folder)
+        assert (story.kind, story.name, story.policy_fingerprint) == (self.row.id, "mine", table.fingerprint)
+        loaded = self.row.load().load(folder, story, table.fingerprint)
+        assert isinstance(loaded, NoisePolicy if self.row.acts is Acts.NOISE else ChunkPolicy)
+        np.testing.assert_array_equal(self.answer(loaded), self.answer(trained.policy()))
+        size = table.width if self.row.acts is Acts.NOISE else table.action_size
+        assert self.answer(loaded).shape == (table.horizon, size)
+
+    def test_another_generalist_is_refused(self, tmp_path: Path) -> None:
+        folder = self.trained().save(tmp_path / "saved")
+        with pytest.raises(FingerprintMismatch):
+            self.row.load().load(folder, read_story(folder), "another")
+
+    def test_the_same_episodes_and_seed_give_the_same_weights(self, tmp_path: Path) -> None:
+        one, two = (self.trained().save(tmp_path / name) / WEIGHTS for name in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+
+    def test_a_request_to_stop_is_heard(self) -> None:
+        learner, told = self.row.load(), []
+        if isinstance(learner, OnlineLearner):
+            return
+        trained = learner.train(self.table(), self.settings(), on_progress=lambda p: bool(told.append(p)))
+        assert trained.was_cancelled == bool(told)
+
+
+def synthetic_table(*, episodes: int = 4, chunks: int = 6, seed: int = 0) -> TrainingTable:
+    """Return successes of a made-up task: the noise says left or up, as the features do.
+
+    Args:
+        episodes: how many.
+        chunks: rows of each.
+        seed: of everything.
+    """
+    rng = np.random.default_rng(seed)
+    rows, horizon, width = episodes * chunks, 8, 7
+    hidden = rng.normal(size=(rows, 2))
+    noise = rng.normal(size=(rows, horizon, width)).astype(np.float32)
+    noise[:, :, 1] = np.where(hidden[:, 0] > 0, 1.5, 0.0)[:, None]
+    noise[:, :, 2] = np.where(hidden[:, 0] > 0, 0.0, 1.5)[:, None]
+    table = TrainingTable(
+        features=np.tanh(hidden @ rng.normal(size=(2, 12))).astype(np.float32),
+        proprio=np.tile(hidden, 9).astype(np.float32),
+        noise=noise,
+        chunk=(0.01 * noise).astype(np.float32),
+        episode=np.repeat(np.arange(episodes), chunks),
+        names=tuple(f"episode-{i}" for i in range(episodes)),
+        fingerprint="toy-1",
+        provenance={"tasks": ["made up"], "seeds": list(range(episodes))},
+    )
+    return replace(table, picked=tuple("left/more" if x > 0 else "up/more" for x in hidden[:, 0]))

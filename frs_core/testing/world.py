@@ -1,0 +1,89 @@
+"""What every world keeps to."""
+
+import numpy as np
+import pytest
+
+from frs_core.errors import ConfigError
+from frs_core.worlds.base import World
+from frs_core.worlds.host import pack_spec, unpack_spec
+
+
+class WorldContract:
+    """Inherit it and say how your world is made; simulations are made afresh for each test."""
+
+    def make(self) -> World:
+        """Return a world, ready."""
+        raise NotImplementedError
+
+    def test_the_facts_are_complete_and_cross_processes(self) -> None:
+        world = self.make()
+        try:
+            spec = world.spec
+            assert spec.name
+            assert spec.control_hz > 0
+            assert (spec.limits.workspace_low < spec.limits.workspace_high).all()
+            assert (spec.limits.joint_low < spec.limits.joint_high).all()
+            assert not spec.example_task or spec.example_task in spec.tasks
+            again = unpack_spec(pack_spec(spec))
+            assert pack_spec(again) == pack_spec(spec)
+        finally:
+            world.close()
+
+    def test_an_observation_has_every_camera_and_a_whole_state(self) -> None:
+        world = self.make()
+        try:
+            seen = world.reset(task=world.spec.tasks[0] if world.spec.tasks else None, seed=3)
+            assert set(seen.frames) == set(world.spec.cameras)
+            assert seen.q.shape == (7,)
+            assert seen.T_base_tcp.shape == (4, 4)
+            assert np.isfinite(seen.proprio).all()
+            assert world.state().captured_ns >= seen.captured_ns
+        finally:
+            world.close()
+
+    def test_an_unknown_task_is_refused_by_name(self) -> None:
+        world = self.make()
+        try:
+            if world.spec.tasks:
+                with pytest.raises(ConfigError, match="no-such-task"):
+                    world.reset(task="no-such-task")
+        finally:
+            world.close()
+
+    def test_every_kind_of_action_it_names_is_executed_and_told(self) -> None:
+        world = self.make()
+        try:
+            now = world.reset(seed=1)
+            for kind in world.spec.action_kinds:
+                action = np.zeros(kind.size, dtype=np.float32)
+                if kind.value == "joint_position":
+                    action[:7] = now.q
+                done = world.step(action, kind)
+                assert np.isfinite(done.executed).all()
+                assert bool(done.reason) == done.clipped
+            world.hold()
+        finally:
+            world.close()
+
+    def test_a_simulation_starts_the_same_again_and_goes_back_exactly(self) -> None:
+        world = self.make()
+        try:
+            if not world.spec.is_simulated:
+                with pytest.raises(ConfigError):
+                    world.snapshot()
+                return
+            first, again = (world.reset(seed=5) for _ in range(2))
+            np.testing.assert_array_equal(first.q, again.q)
+            state = world.snapshot()
+            kind = world.spec.action_kinds[0]
+            world.step(np.full(kind.size, 0.01, dtype=np.float32), kind)
+            back = world.restore(state)
+            np.testing.assert_array_equal(back.q, again.q)
+            np.testing.assert_allclose(back.T_base_tcp, again.T_base_tcp, rtol=0.0, atol=1e-12)
+        finally:
+            world.close()
+
+    def test_closing_twice_is_safe(self) -> None:
+        world = self.make()
+        world.close()
+        world.close()

@@ -1,0 +1,170 @@
+"""The product's own back ends, and the tests' stand-ins for them, keep to the contracts that third parties are offered."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from frs_core.choosers.base import Chooser
+from frs_core.choosers.registry import Setting
+from frs_core.choosers.scripted import PolicyChooser, SequenceChooser
+from frs_core.choosers.world_operator import WorldOperator
+from frs_core.devices.base import InputDevice
+from frs_core.devices.gamepad import Gamepad
+from frs_core.devices.spacemouse import SpaceMouse
+from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.events import Fan
+from frs_core.learning import FitSettings, NetworkSettings
+from frs_core.learning.base import LearnerSpec
+from frs_core.learning.registry import KNOWN
+from frs_core.learning.settings import LearnerSettings
+from frs_core.observation import Observation
+from frs_core.policies import load_policy
+from frs_core.policies.base import FlowPolicy
+from frs_core.recording import ChunkRecord, EpisodeMeta, MemoryRecorder, Recorder
+from frs_core.testing import (
+    ChooserContract,
+    FlowPolicyContract,
+    InputDeviceContract,
+    LearnerContract,
+    RecorderContract,
+    WorldContract,
+)
+from frs_core.worlds.base import World
+from frs_core.worlds.tabletop import TabletopWorld
+from tests.fakes.episodes import random_chunks, random_meta
+from tests.fakes.policy import ToyPolicy
+from tests.fakes.practising import ROW as SEEKER
+from tests.fakes.snapshots import sample_fan
+from tests.fakes.world import PointWorld
+
+
+class TestPointWorld(WorldContract):
+    def make(self) -> World:
+        return PointWorld()
+
+
+class TestTabletop(WorldContract):
+    def make(self) -> World:
+        return TabletopWorld()
+
+
+class TestToyPolicy(FlowPolicyContract):
+    def make(self) -> FlowPolicy:
+        return ToyPolicy()
+
+    def observation(self) -> Observation:
+        return PointWorld().reset(task="reach_left", seed=0)
+
+
+class TestTabletopPolicy(FlowPolicyContract):
+    def make(self) -> FlowPolicy:
+        return tabletop_policy()
+
+    def observation(self) -> Observation:
+        return tabletop_start()
+
+
+@functools.cache
+def tabletop_policy() -> FlowPolicy:
+    return load_policy("tabletop")
+
+
+@functools.cache
+def tabletop_start() -> Observation:
+    world = TabletopWorld()
+    try:
+        return world.observe()
+    finally:
+        world.close()
+
+
+class TestGamepad(InputDeviceContract):
+    def make(self) -> InputDevice:
+        return Gamepad()
+
+
+class TestSpaceMouse(InputDeviceContract):
+    def make(self) -> InputDevice:
+        return SpaceMouse(lambda: None)
+
+
+class TestPolicyChooser(ChooserContract):
+    def make(self) -> Chooser:
+        return PolicyChooser()
+
+    def fan(self) -> Fan:
+        return sample_fan()
+
+
+class TestSequenceChooser(TestPolicyChooser):
+    def make(self) -> Chooser:
+        return SequenceChooser(["up/more", "left/more"])
+
+
+class TestWorldOperator(TestPolicyChooser):
+    def make(self) -> Chooser:
+        return WorldOperator(Setting(world_operator=lambda: "tests.core.test_choosers_registry:made_of_state"))
+
+
+class OwnLearner(LearnerContract):
+    """A learner of the product, small."""
+
+    def settings(self) -> LearnerSettings:
+        small: dict[str, Any] = {
+            "network": NetworkSettings(hidden=16, layers=1),
+            "fit": FitSettings(steps=40, least_steps=0, batch_size=16),
+        }
+        return self.row.settings(**small)
+
+    def observation(self) -> Observation:
+        return PointWorld().reset(task="reach_left", seed=0)
+
+    def policy(self) -> FlowPolicy:
+        return ToyPolicy()
+
+
+class TestDsbc(OwnLearner):
+    row = KNOWN["dsbc"]
+
+
+class TestOfflineDsbc(OwnLearner):
+    row = KNOWN["offline-dsbc"]
+
+
+class TestGaussianCloning(OwnLearner):
+    row = KNOWN["bc-gaussian"]
+
+
+class TestFlowCloning(OwnLearner):
+    row = KNOWN["bc-flow"]
+
+
+class TestPractising(OwnLearner):
+    row: LearnerSpec = SEEKER
+
+    def settings(self) -> LearnerSettings:
+        return self.row.settings()
+
+
+def test_no_learner_is_left_out() -> None:
+    assert {c.row.id for c in (TestDsbc, TestOfflineDsbc, TestGaussianCloning, TestFlowCloning)} == set(KNOWN)
+
+
+class TestMemoryRecorder(RecorderContract):
+    def make(self) -> Recorder:
+        return MemoryRecorder()
+
+    def episode(self) -> tuple[EpisodeMeta, Sequence[ChunkRecord]]:
+        return random_meta(), tuple(random_chunks(count=2))
+
+
+class TestJournalRecorder(TestMemoryRecorder):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.root = tmp_path
+
+    def make(self) -> Recorder:
+        return JournalRecorder(EpisodeStore(self.root))

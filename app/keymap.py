@@ -11,7 +11,9 @@ release, press 40 ms later gives two presses, however late they are read. Runs o
 """
 
 import contextlib
+import sys
 import time
+import unicodedata
 from collections.abc import Callable
 
 from app.press_times import pressed_ns
@@ -30,15 +32,41 @@ _MODIFIER_KEYS = {
     Qt.Key.Key_Alt: "Alt",
     Qt.Key.Key_Meta: "Meta",
 }
+_KNOWN = frozenset(key.value for key in Qt.Key)
+_NO_LETTERS = frozenset({0, Qt.Key.Key_unknown.value, *(k.value for k in Qt.Key if k.name.startswith("Key_Dead_"))})
+_PLACES = {
+    first + i: sign
+    for first, signs in ((10, "1234567890"), (24, "QWERTYUIOP"), (38, "ASDFGHJKL"), (52, "ZXCVBNM"))
+    for i, sign in enumerate(signs)
+}
+"""X11's key code -> what a US keyboard has there; Wayland's are the same. Source: xkeyboard-config keycodes/evdev."""
 _SHIFT = Qt.KeyboardModifier.ShiftModifier
 _KEEP = (
     _SHIFT | Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
 )
 
 
+def _latin(event: QtGui.QKeyEvent) -> int:
+    """Return the key's number; by its place on the keyboard where the layout has no Latin letter or digit there.
+
+    So Russian С is the C key, and AZERTY's & is 1. Letters that Latin layouts move, as Dvorak and AZERTY do, stay where their
+    layout has them.
+    """
+    key = event.key()
+    place = _PLACES.get(event.nativeScanCode()) if sys.platform.startswith("linux") else None
+    if place is None:
+        return key
+    if place.isdigit():
+        is_shifted = bool(event.modifiers() & _SHIFT)
+        return key if is_shifted or ord("0") <= key <= ord("9") else ord(place)
+    is_foreign = 0x80 <= key < 0x1000000 and not unicodedata.name(chr(min(key, 0x10FFFF)), "").startswith("LATIN")
+    return ord(place) if is_foreign or key not in _KNOWN or key in _NO_LETTERS else key
+
+
 def control_of(event: QtGui.QKeyEvent) -> str:
     """Return the control of a key event, e.g. "key:Ctrl+Return"."""
-    key = Qt.Key(event.key()) if event.key() in Qt.Key.__members__.values() else None
+    number = _latin(event)
+    key = Qt.Key(number) if number in _KNOWN else None
     if key is not None and key in _MODIFIER_KEYS:
         return f"key:{_MODIFIER_KEYS[key]}"
     if key == Qt.Key.Key_Backtab:
@@ -53,7 +81,7 @@ def control_of(event: QtGui.QKeyEvent) -> str:
         and modifiers in (_SHIFT, Qt.KeyboardModifier.NoModifier)
     ):
         modifiers = Qt.KeyboardModifier.NoModifier  # Shift only produced the symbol.
-    sequence = QtGui.QKeySequence(QtCore.QKeyCombination(modifiers, Qt.Key(event.key())))
+    sequence = QtGui.QKeySequence(modifiers.value | number)
     return f"key:{sequence.toString(QtGui.QKeySequence.SequenceFormat.PortableText)}"
 
 

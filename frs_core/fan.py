@@ -220,7 +220,7 @@ def _learned_noise(
     return torch.from_numpy(noise)[None]
 
 
-def _is_noise(plan: SteeringPlan, n: int) -> Bool[np.ndarray, " n+2"]:
+def _is_noise(plan: SteeringPlan, n: int) -> Bool[np.ndarray, " {n+2}"]:
     """Return which of (unsteered, n directed, learned) start at t = 0."""
     return np.array([True, *[plan.starts_at_noise] * n, True])
 

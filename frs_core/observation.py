@@ -47,7 +47,7 @@ class Calibration:
         rotation, centre = self.T_base_camera[:3, :3], self.T_base_camera[:3, 3]
         in_camera = (np.asarray(p, dtype=np.float64) - centre) @ rotation
         depth = in_camera[..., 2]
-        is_front = depth > 0.01
+        is_front = np.asarray(depth > 0.01)
         homogeneous = in_camera @ self.K.T
         with np.errstate(divide="ignore", invalid="ignore"):
             uv = homogeneous[..., :2] / homogeneous[..., 2:]

@@ -7,13 +7,13 @@ A name is a known one ("tabletop"), one that an installed package brings (its en
 import functools
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from frs_core.errors import ConfigError, unknown_name
 
 
-def resolve(kind: str, name: str, known: Mapping[str, str]) -> Callable[..., Any]:
+def resolve(kind: str, name: str, known: Mapping[str, str]) -> Any:
     """Return what a name stands for.
 
     Args:

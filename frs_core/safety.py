@@ -189,7 +189,7 @@ def _along_the_wall(
 def _outside(points: Float[np.ndarray, "*b 3"], limits: Limits) -> Float[np.ndarray, "*b"]:
     """Return how far points are outside the workspace box, metres; 0 inside."""
     excess = np.maximum(limits.workspace_low - points, points - limits.workspace_high)
-    return np.maximum(excess, 0.0).max(axis=-1)
+    return np.asarray(np.maximum(excess, 0.0).max(axis=-1))
 
 
 def _into_box(

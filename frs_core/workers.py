@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from frs_core.errors import FrsError
 
@@ -28,6 +28,7 @@ class Answer:
     """How long the job ran."""
 
 
+@runtime_checkable
 class WorkQueue(Protocol):
     """What the session needs from a worker."""
 

@@ -4,7 +4,7 @@ The checks come from `--jaxtyping-packages` in pyproject.toml; worker processes 
 """
 
 import collections
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jaxtyping
@@ -19,15 +19,17 @@ COMMANDS = {
 }
 """Marker -> how its tests are run; the empty one stands for tests without such a marker."""
 
+TO_DO = ("test_tabletop_making",)
+"""Beginnings of files whose tests have not been run with the checks on to the end; take one out, run it, fix what it finds."""
+
 _DESELECTED = pytest.StashKey[collections.Counter[str]]()
 
 
-@pytest.fixture(autouse=True)
-def shape_checks(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Switch the checks off for a test that is marked `unchecked`."""
-    jaxtyping.config.update("jaxtyping_disable", request.node.get_closest_marker("unchecked") is not None)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Switch the checks off for a test that is marked `unchecked`, and for files that have yet to be run with them."""
+    is_off = item.get_closest_marker("unchecked") is not None or item.path.name.startswith(TO_DO)
+    jaxtyping.config.update("jaxtyping_disable", is_off)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -12,6 +12,7 @@ Any one thread per object. Every damage raises `EpisodeCorrupt` naming the file.
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -294,7 +295,7 @@ class Episode:
         )
 
     def _observation(self, where: str, row: int, *, has_images: bool) -> Observation:
-        def value(name: str) -> np.ndarray:
+        def value(name: str) -> Any:
             return self.arrays[f"{where}/{name}"][row]
 
         numbers = zip(self.cameras, value("frames"), strict=True) if has_images else ()

@@ -8,7 +8,7 @@ Example: 90 actions, H = 16, E = 8: chunks begin at 0, 8, ..., 88; the last ones
 
 import time
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +26,7 @@ LABEL = "demonstration"
 _NAN = float("nan")
 
 
+@runtime_checkable
 class Demonstrator(Protocol):
     """Does one task in one world."""
 

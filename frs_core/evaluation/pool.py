@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from frs_core.errors import FrsError, PolicyTimeout, WorldError
 from frs_core.evaluation.results import Cell, Result
 from frs_core.evaluation.worker import Ready, WorkerJob, serve
 
 
+@runtime_checkable
 class Pool(Protocol):
     """Something that runs cells, in any order."""
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from frs_core.errors import WeightsMissing
 from frs_core.evaluation.draws import Draw
@@ -21,6 +21,7 @@ from frs_core.evaluation.trained import trained_hash, trained_path
 from frs_core.evaluation.worker import WorkerJob
 
 
+@runtime_checkable
 class Evaluation(Protocol):
     """Which episodes to run, with what, and under which conditions."""
 

@@ -8,7 +8,7 @@ features plus proprioception, weight decay 0.1, noise on the inputs (chosen on d
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Self, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from frs_core.errors import ConfigError
 
@@ -102,13 +102,16 @@ class FitSettings:
             raise ConfigError(f"fit.ema is {self.ema}, needs 0 <= decay < 1. The default is 0.98.")
 
 
+Own = TypeVar("Own", bound="LearnerSettings")
+
+
 @dataclass(frozen=True, slots=True)
 class LearnerSettings:
     """What every learner's settings have."""
 
     inputs: InputSettings = field(default_factory=InputSettings)
 
-    def seeded(self, seed: int) -> Self:
+    def seeded(self: Own, seed: int) -> Own:
         """Return them with another seed of the training; a learner without one stays as it is."""
         return self
 
@@ -120,7 +123,7 @@ class ImitationSettings(LearnerSettings):
     network: NetworkSettings = field(default_factory=NetworkSettings)
     fit: FitSettings = field(default_factory=FitSettings)
 
-    def seeded(self, seed: int) -> Self:
+    def seeded(self: Own, seed: int) -> Own:
         """Return them with another seed of weights, batches and held-out episodes."""
         return replace(self, fit=replace(self.fit, seed=seed))
 

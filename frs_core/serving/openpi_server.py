@@ -46,7 +46,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import msgpack
@@ -600,6 +600,7 @@ _CHOICES = {
 }
 
 
+@runtime_checkable
 class Field(Protocol):
     """A velocity field for one observation, integrated on its own device; t = 0 is noise, t = 1 is action."""
 
@@ -620,6 +621,7 @@ class Field(Protocol):
         ...
 
 
+@runtime_checkable
 class Model(Protocol):
     """What `Service` needs of a policy."""
 

@@ -44,6 +44,7 @@ def test_what_is_no_plain_file_of_a_policys_size_is_named(folder: Path, file: st
         load_noise_policy(folder, "toy-1")
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     "facts",
     [

@@ -37,14 +37,14 @@ def add_and_modulate(
 
 
 def turn(
-    qkv: Float[Tensor, "n heads+2 d"], cos: Float[Tensor, "n 1 half"], sin: Float[Tensor, "n 1 half"]
-) -> tuple[Float[Tensor, "n heads d"], Float[Tensor, "n d"]]:
+    qkv: Float[Tensor, "n rows d"], cos: Float[Tensor, "n 1 half"], sin: Float[Tensor, "n 1 half"]
+) -> tuple[Float[Tensor, "n rows-2 d"], Float[Tensor, "n d"]]:
     """Return rotated queries and keys of stacked queries, keys and values."""
     turned = rotate(qkv[:, :-1], cos, sin)
     return turned[:, :-1], turned[:, -1]
 
 
-def geglu(gate_up: Float[Tensor, "n 2m"]) -> Float[Tensor, "n m"]:
+def geglu(gate_up: Float[Tensor, "n gate_up"]) -> Float[Tensor, "n m"]:
     """Return gelu(first half) * second half."""
     gate, up = gate_up.chunk(2, dim=-1)
     return F.gelu(gate, approximate="tanh") * up

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from frs_core.policies.linear import linear
@@ -29,9 +29,9 @@ ROPE_BASE = 10_000.0
 class LayerWeights:
     """The matrices of one Gemma layer, without its norms."""
 
-    qkv: Float[Tensor, "q+2d D"]
+    qkv: Float[Tensor, "qkv D"]
     out: Float[Tensor, "D q"]
-    gate_up: Float[Tensor, "2m D"]
+    gate_up: Float[Tensor, "gate_up D"]
     down: Float[Tensor, "D m"]
 
 
@@ -53,7 +53,7 @@ def rms(x: Float[Tensor, "*n D"]) -> Float[Tensor, "*n D"]:
 
 
 def rotation(
-    positions: Float[Tensor, " n"], head_dim: int
+    positions: Int[Tensor, " n"], head_dim: int
 ) -> tuple[Float[Tensor, "n 1 half"], Float[Tensor, "n 1 half"]]:
     """Return cosines and sines of the rotary embedding, float32.
 

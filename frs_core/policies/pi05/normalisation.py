@@ -25,7 +25,7 @@ NORMAL_99 = 2.326
 OSC_TRANSLATION, OSC_ROTATION = 0.05, 0.5
 """Metres and rad per step at LIBERO's action 1. Source: robosuite's OSC_POSE controller configuration."""
 
-Stats = Mapping[str, Float[np.ndarray, " n"]]
+Stats = Mapping[str, Float[np.ndarray, " _"]]
 """Some of mean, std, q01, q99, min, max."""
 
 
@@ -77,7 +77,7 @@ def affine_of(stats: Stats, *, mode: str, size: int, eps: float, what: str) -> A
     return Affine(offset, scale)
 
 
-def covered_range(stats: Stats, *, size: int) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None:
+def covered_range(stats: Stats, *, size: int) -> tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]] | None:
     """Return the 1 % and 99 % of the first `size` numbers, in raw units; None where the statistics do not tell.
 
     Mean and standard deviation stand in for missing quantiles as a normal distribution's would be.
@@ -134,7 +134,7 @@ def _units(kind: ActionKind) -> tuple[Float[np.ndarray, " a"], Float[np.ndarray,
     return np.array([OSC_TRANSLATION] * 3 + [OSC_ROTATION] * 3 + [0.5]), np.array([0.0] * 6 + [0.5])
 
 
-def _column(stats: Stats, name: str, *, size: int, what: str) -> Float[np.ndarray, " n"]:
+def _column(stats: Stats, name: str, *, size: int, what: str) -> Float[np.ndarray, " a"]:
     if name not in stats:
         raise ConfigError(f"Statistics of {what} lack '{name}', got {sorted(stats)}. Take the checkpoint's own file.")
     column = np.asarray(stats[name], dtype=np.float64).reshape(-1)

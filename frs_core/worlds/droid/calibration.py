@@ -17,7 +17,7 @@ OLD_S = 3600.0
 """A calibration older than this is called old, as in DROID's own window."""
 
 
-def pose_matrix(pose: Sequence[float]) -> Float[np.ndarray, "4 4"]:
+def pose_matrix(pose: Sequence[float] | Float[np.ndarray, " 6"]) -> Float[np.ndarray, "4 4"]:
     """Return the 4x4 matrix of DROID's six numbers: metres, then extrinsic xyz Euler angles in rad.
 
     Example: (0, 0, 1, 0, 0, pi/2) is one metre up, turned left by a quarter.

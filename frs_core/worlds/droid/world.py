@@ -296,7 +296,7 @@ class DroidWorld(World):
         )
 
     def _as_joints(
-        self, action: Float[np.ndarray, " 7"], now: Observation, *, is_fresh: bool
+        self, action: Float[np.ndarray, " a"], now: Observation, *, is_fresh: bool
     ) -> Float[np.ndarray, " 8"]:
         """Return an end-effector delta as a joint position; deltas add up on a commanded pose until the arm rests."""
         if action.shape != (ActionKind.EE_DELTA.size,):

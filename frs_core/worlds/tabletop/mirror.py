@@ -78,7 +78,7 @@ class MirrorOperator(Chooser):
                 from frs_core.worlds.tabletop.sim import TabletopSim
 
                 twin = _Twin(TabletopSim())
-                self._operator = ScriptedOperator(twin)  # pyright: ignore[reportArgumentType]
+                self._operator = ScriptedOperator(twin)
                 self._twin = twin
 
     def _look(self) -> bool:

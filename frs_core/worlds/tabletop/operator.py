@@ -10,6 +10,7 @@ can is in the hand: "up/more/close", "right/more/close", over the plate "down/le
 """
 
 from collections.abc import Container
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,7 +21,6 @@ from frs_core.observation import Observation
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
 from frs_core.worlds.tabletop.sim import TabletopSim
 from frs_core.worlds.tabletop.tasks import DRAWER, TaskKind
-from frs_core.worlds.tabletop.world import TabletopWorld
 
 OVER = 0.035
 """Metres in the plane within which the hand counts as over something; about half an object's width."""
@@ -38,10 +38,17 @@ NEAR = 0.06
 """Metres in the plane within which the hand need not rise to get over something."""
 
 
+@runtime_checkable
+class Simulated(Protocol):
+    """What the operator needs of a world: `TabletopWorld` has it, and so has whoever holds a simulator alone."""
+
+    sim: TabletopSim
+
+
 class ScriptedOperator(Chooser):
     """Steers one tabletop world towards its task."""
 
-    def __init__(self, world: TabletopWorld, *, seed: int = 0, wrong: float = 0.0) -> None:
+    def __init__(self, world: Simulated, *, seed: int = 0, wrong: float = 0.0) -> None:
         """Make an operator.
 
         Args:
@@ -49,7 +56,7 @@ class ScriptedOperator(Chooser):
             seed: of its mistakes.
             wrong: share of chunks in which it says a random direction.
         """
-        self._sim: TabletopSim = world.sim
+        self._sim = world.sim
         self._wrong, self._rng = wrong, np.random.default_rng(seed)
         self._tries = 0
         self._said: tuple[Command | None, str] | None = None

@@ -58,7 +58,8 @@ _COUNTERS = {
 }
 
 
-def _pyarrow() -> tuple[ModuleType, ModuleType]:
+def pyarrow_modules() -> tuple[ModuleType, ModuleType]:
+    """Return pyarrow and pyarrow.parquet. Raises ConfigError where they are missing."""
     try:
         import pyarrow
         import pyarrow.parquet as parquet
@@ -83,7 +84,7 @@ def export_lerobot(episode: Episode, path: Path) -> Path:
             the disk refused.
         EpisodeCorrupt: the episode is damaged.
     """
-    modules = _pyarrow()
+    modules = pyarrow_modules()
     info, steps = _read_info(path), standing_steps(episode)
     sizes = {c: _size(episode, c, steps[0]) for c in episode.cameras}
     hz = _fps(episode.meta.control_hz)

@@ -2,7 +2,7 @@
 
 Problem: exporters need libraries that few people have. Idea: a name points at a function; nothing is imported before it
 is asked for. An exporter is `(episode: Episode, path: Path) -> Path`; an importer is
-`(source: Path, store: EpisodeStore) -> str` and returns the new episode's name, recorded through `JournalRecorder`.
+`(source: Path, store: EpisodeStore) -> str` or a tuple of them, and returns what it recorded through `JournalRecorder`, by name.
 
 Example: `exporter("mp4")(episode, Path("film.mp4"))`. A new format is one row here, or "module:function" of your own.
 
@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from frs_core.episodes.reader import Episode
-from frs_core.episodes.store import EpisodeStore
 from frs_core.registry import resolve
 
 EXPORTERS: dict[str, str] = {
@@ -24,7 +23,10 @@ EXPORTERS: dict[str, str] = {
 """Name -> "module:function"."""
 COLLECTIONS = frozenset({"droid", "lerobot"})
 """Formats whose path is a data set: several episodes go into one folder."""
-IMPORTERS: dict[str, str] = {"droid": "frs_core.episodes.import_droid:import_droid"}
+IMPORTERS: dict[str, str] = {
+    "droid": "frs_core.episodes.import_droid:import_droid",
+    "lerobot": "frs_core.episodes.import_lerobot:import_lerobot",
+}
 """Name -> "module:function"."""
 
 
@@ -33,6 +35,6 @@ def exporter(name: str) -> Callable[[Episode, Path], Path]:
     return resolve("export format", name, EXPORTERS)
 
 
-def importer(name: str) -> Callable[[Path, EpisodeStore], str]:
-    """Return the function that makes an episode from a format. Raises ConfigError for an unknown or broken one."""
+def importer(name: str) -> Callable[..., str | tuple[str, ...]]:
+    """Return the function that makes episodes from a format. Raises ConfigError for an unknown or broken one."""
     return resolve("import format", name, IMPORTERS)

@@ -7,8 +7,13 @@ import collections
 from collections.abc import Sequence
 from typing import Any
 
+import hypothesis
 import jaxtyping
 import pytest
+
+# No example has a time limit: how fast a machine is says nothing about what it finds.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 COMMANDS = {
     "gpu": 'make test ARGS="-m gpu"    (with a CUDA device)',

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from frs_core.choosers.registry import choosers
 from frs_core.devices import device_classes
 from frs_core.devices.intent import ANY_SCOPE, InputMap
-from frs_core.directions import Direction
+from frs_core.steering.directions import Direction
 
 DRIVE, REVIEW, TRAIN = "drive", "review", "train"
 

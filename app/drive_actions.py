@@ -16,7 +16,6 @@ from app.views.about import SAFETY
 from app.views.drive import DrivePage
 from app.views.episode_bar import is_episode_open
 from frs_core.choosers.registry import choosers, find_chooser
-from frs_core.directions import Amount, Gripper
 from frs_core.events import (
     Driver,
     EndEpisode,
@@ -36,7 +35,8 @@ from frs_core.events import (
     StartEpisode,
     UndoChunk,
 )
-from frs_core.plan import SteeringPlan
+from frs_core.steering.directions import Amount, Gripper
+from frs_core.steering.plan import SteeringPlan
 
 
 class DriveActions:

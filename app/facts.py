@@ -8,7 +8,7 @@ import numpy as np
 
 from frs_core.choosers.base import Chooser
 from frs_core.events import Driver
-from frs_core.policy_spec import PolicySpec
+from frs_core.steering.policy_spec import PolicySpec
 from frs_core.worlds.base import WorldSpec
 
 

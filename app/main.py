@@ -24,7 +24,7 @@ from frs_core.choosers.registry import Setting, find_chooser, make_choosers
 from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
 from frs_core.policies import KNOWN as POLICIES
-from frs_core.registry import plain_options, plugins
+from frs_core.runtime.registry import plain_options, plugins
 
 DEVICES_AFTER_MS = 5000
 _log = logging.getLogger("app")

@@ -16,22 +16,9 @@ from app.qt import QtCore, Signal
 from app.settings import Settings
 from frs_core.devices.base import Stage
 from frs_core.devices.intent import Intent, seen_direction
-from frs_core.directions import Amount, Command, Direction, Gripper
-from frs_core.events import (
-    LEARNED,
-    UNSTEERED,
-    Candidate,
-    Driver,
-    Fan,
-    HoldDirection,
-    Pacing,
-    Phase,
-    Pick,
-    SessionCommand,
-    SetGripper,
-    SetPlan,
-    Snapshot,
-)
+from frs_core.events import Driver, HoldDirection, Pacing, Phase, Pick, SessionCommand, SetGripper, SetPlan, Snapshot
+from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate, Fan
+from frs_core.steering.directions import Amount, Command, Direction, Gripper
 
 STAY = {
     "pick.stay_close": Command(None, gripper=Gripper.CLOSE),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.qt import QtGui, QtWidgets
-from frs_core.directions import Direction
+from frs_core.steering.directions import Direction
 
 
 @dataclass(frozen=True, slots=True)

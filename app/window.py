@@ -34,7 +34,8 @@ from app.views.toasts import Banner, Toasts
 from app.workers import Job, SessionBridge, later
 from frs_core.devices.base import InputDevice, Stage
 from frs_core.devices.intent import Intent
-from frs_core.events import LEARNED, UNSTEERED, Candidate, EpisodeStatus, HoldReason, Pacing, Phase, Pick, Snapshot
+from frs_core.events import EpisodeStatus, HoldReason, Pacing, Phase, Pick, Snapshot
+from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate
 
 if TYPE_CHECKING:
     from app.views.review.page import ReviewPage

@@ -13,10 +13,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from frs_core.directions import Amount, Command, Direction
-from frs_core.fan import build_fan
+from frs_core.candidates.fan import build_fan
 from frs_core.policies.tabletop import load
-from frs_core.steering import gaussian
+from frs_core.steering.directions import Amount, Command, Direction
+from frs_core.steering.methods import gaussian
 from frs_core.worlds.tabletop import TabletopWorld
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from frs_core import flow
 from frs_core.policies.pi05.convert import convert
 from frs_core.policies.pi05.layout import Layout
 from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.presets import find_preset
 from frs_core.policies.pi05.sizes import size_of
 from frs_core.policies.pi05.weights import FileSource, read_header
+from frs_core.steering import flow
 from tests.fakes.pi05 import FIXTURE, HORIZON, make_checkpoint
 
 TIMES = (0.0, 0.1, 0.5, 0.9, 1.0)

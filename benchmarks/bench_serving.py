@@ -23,13 +23,13 @@ import numpy as np
 import psutil
 import torch
 
-from frs_core.directions import fan_commands, reference_chunk
-from frs_core.observation import CameraFrame, Observation
 from frs_core.policies.base import FlowPolicy
 from frs_core.policies.remote import RemotePolicy, load
+from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.serving.door import DoorSettings
 from frs_core.serving.server import build_door
-from frs_core.steering import Reference
+from frs_core.steering.directions import fan_commands, reference_chunk
+from frs_core.steering.methods import Reference
 from frs_core.wire.codec import pack, unpack
 from frs_core.wire.observations import letterbox
 from tests.fakes.policy import ToyPolicy

@@ -11,11 +11,11 @@ import time
 import numpy as np
 import torch
 
-from frs_core.directions import fan_commands
+from frs_core.candidates.fan import build_fan, references_for
 from frs_core.events import EndEpisode, Outcome, Phase, Pick, Snapshot, StartEpisode
-from frs_core.fan import build_fan, references_for
 from frs_core.session import LiveSession, SessionOptions
-from frs_core.steering import Reference
+from frs_core.steering.directions import fan_commands
+from frs_core.steering.methods import Reference
 from frs_core.worlds.host import HostSettings
 from frs_core.worlds.process import WorldProcess
 from tests.fakes.policy import ToyPolicy

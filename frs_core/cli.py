@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from frs_core.errors import ConfigError, FrsError, unknown_name
-from frs_core.foreign import read_toml, visible
+from frs_core.runtime.foreign import read_toml, visible
 from frs_core.version import product_version
 
 COMMANDS: dict[str, tuple[str, str]] = {

@@ -15,6 +15,7 @@ from frs_core import events as ev
 from frs_core.session import core, engine, inbox, keeping
 from frs_core.session.helm import Helm
 from frs_core.session.inbox import Inbox
+from frs_core.steering.candidates import Fan
 from frs_core.worlds import guard, host, process
 from frs_core.worlds.droid import bridge
 from tests.core import test_droid_bridge as bridge_tests
@@ -82,7 +83,7 @@ def _on_scene_in_any_epoch(self: Any, fact: Any) -> None:
 _decide = Helm.decide
 
 
-def _decide_whatever_was_pressed(self: Helm, fan: ev.Fan, *, epoch: int) -> Any:
+def _decide_whatever_was_pressed(self: Helm, fan: Fan, *, epoch: int) -> Any:
     self.held = self.held and (self.held[0], epoch)
     self.latched = self.latched and (self.latched[0], epoch)
     return _decide(self, fan, epoch=epoch)

@@ -20,8 +20,8 @@ import numpy as np
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.fan_overlay import MARK_SIZE, Curve, FanStyle, curve_at, mark_on, paint_fan, paint_mark, project_fan
-from frs_core.events import Candidate, Fan
-from frs_core.observation import Calibration, CameraFrame
+from frs_core.robot.observation import Calibration, CameraFrame
+from frs_core.steering.candidates import Candidate, Fan
 
 BADGE_ROOM = 28
 """Logical pixels at the top that caps leave to the badge."""

@@ -19,7 +19,8 @@ from app.views.knobs import Knobs
 from app.views.scene3d import make_scene_view
 from app.views.scene_model import from_snapshot
 from app.views.verdicts import VerdictList
-from frs_core.events import Candidate, Fan, Phase, Snapshot
+from frs_core.events import Phase, Snapshot
+from frs_core.steering.candidates import Candidate, Fan
 
 SIDE_S = 0.1
 """The 3D view follows at 10 Hz; it is the dearest widget in software GL."""

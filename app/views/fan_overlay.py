@@ -17,9 +17,9 @@ from jaxtyping import Float
 
 from app import theme
 from app.qt import Qt, QtCore, QtGui
-from frs_core.directions import Amount, Gripper
-from frs_core.events import Candidate, CandidateKind, Fan
-from frs_core.observation import Calibration
+from frs_core.robot.observation import Calibration
+from frs_core.steering.candidates import Candidate, CandidateKind, Fan
+from frs_core.steering.directions import Amount, Gripper
 
 
 @dataclass(frozen=True, slots=True)

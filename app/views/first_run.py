@@ -8,7 +8,7 @@ from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.overlay import Card
 from app.views.widgets import label
 from frs_core.devices.intent import InputMap
-from frs_core.directions import Direction
+from frs_core.steering.directions import Direction
 
 SENTENCES = (
     "The curves on the images are the policy's own futures, one per direction; nothing moves until you pick one.",

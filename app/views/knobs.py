@@ -10,8 +10,9 @@ from app.settings import Settings
 from app.views.widgets import ActionButton, Segments, captioned
 from frs_core.choosers.registry import choosers
 from frs_core.devices.intent import InputMap
-from frs_core.directions import Gripper
-from frs_core.events import LEARNED, Driver, Pacing, Snapshot
+from frs_core.events import Driver, Pacing, Snapshot
+from frs_core.steering.candidates import LEARNED
+from frs_core.steering.directions import Gripper
 
 
 class Knobs(QtWidgets.QFrame):

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from frs_core import kinematics, paths
+from frs_core import paths
+from frs_core.robot import kinematics
 
 _COLOURS = {
     "white": (0.90, 0.91, 0.93, 1.0),

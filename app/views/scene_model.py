@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from app.views.fan_overlay import FanStyle, colour_of
-from frs_core import kinematics
-from frs_core.events import Fan, Snapshot
-from frs_core.observation import Calibration, Observation
+from frs_core.events import Snapshot
+from frs_core.robot import kinematics
+from frs_core.robot.observation import Calibration, Observation
+from frs_core.steering.candidates import Fan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from typing import Any
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.fan_overlay import FanStyle, colour_of, glyph_of
-from frs_core.events import Candidate, CandidateKind, Fan
+from frs_core.steering.candidates import Candidate, CandidateKind, Fan
 
 COLUMNS = ("candidate", "key", "moves", "bent", "authority", "noise", "⚠")
 _TIPS = (

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from frs_core.observation import CameraFrame
+from frs_core.robot.observation import CameraFrame
 from frs_core.worlds.tabletop.world import TabletopWorld
 
 

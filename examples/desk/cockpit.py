@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from desk.screen import Screen
-from frs_core.directions import Command, Gripper
+from frs_core.steering.directions import Command, Gripper
 
 Status = dict[str, Any]
 KEYS = {

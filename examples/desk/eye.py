@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frs_core.actions import ActionKind
-from frs_core.directions import Command
 from frs_core.episodes.journal import read_journal
 from frs_core.episodes.layout import journal_path
+from frs_core.robot.actions import ActionKind
+from frs_core.steering.directions import Command
 from frs_core.worlds.tabletop.operator import ScriptedOperator
 from frs_core.worlds.tabletop.sim import TabletopSim
 

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from frs_core.directions import Amount, Command, Direction, Gripper
-from frs_core.fan import references_for
-from frs_core.observation import Observation
+from frs_core.candidates.fan import references_for
+from frs_core.candidates.verdicts import noise_percentiles
 from frs_core.policies.base import Context, FlowPolicy
-from frs_core.steering import SteeringPlan, gaussian
-from frs_core.verdicts import noise_percentiles
+from frs_core.robot.observation import Observation
+from frs_core.steering.directions import Amount, Command, Direction, Gripper
+from frs_core.steering.methods import SteeringPlan, gaussian
 
 
 @dataclass(frozen=True, slots=True, eq=False)

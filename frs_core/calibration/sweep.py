@@ -7,7 +7,7 @@ from pathlib import Path
 
 from frs_core.calibration.measure import PlanScore, Prior, score_plan
 from frs_core.policies.base import FlowPolicy
-from frs_core.steering import Fill, Method, Solver, SteeringPlan
+from frs_core.steering.methods import Fill, Method, Solver, SteeringPlan
 
 
 def grid(horizon: int) -> list[SteeringPlan]:

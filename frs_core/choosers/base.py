@@ -7,10 +7,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.directions import Command
-from frs_core.events import Driver, Fan
-from frs_core.observation import Observation
-from frs_core.policy_spec import Context
+from frs_core.events import Driver
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import Fan
+from frs_core.steering.directions import Command
+from frs_core.steering.policy_spec import Context
 
 
 @dataclass(frozen=True, slots=True)

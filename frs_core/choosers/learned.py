@@ -3,10 +3,11 @@
 from typing import ClassVar
 
 from frs_core.choosers.base import Choice, Chooser
-from frs_core.directions import Command
 from frs_core.errors import ConfigError
-from frs_core.events import LEARNED, Driver, Fan
-from frs_core.observation import Observation
+from frs_core.events import Driver
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import LEARNED, Fan
+from frs_core.steering.directions import Command
 
 
 class LearnedChooser(Chooser):

@@ -14,7 +14,7 @@ from typing import Any
 from frs_core.choosers.base import Chooser
 from frs_core.errors import ConfigError, unknown_name
 from frs_core.events import Driver
-from frs_core.registry import plugins, resolve
+from frs_core.runtime.registry import plugins, resolve
 
 GROUP = "frs_core.choosers"
 _log = logging.getLogger("choosers")

@@ -12,11 +12,11 @@ from pathlib import Path
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.registry import Setting
 from frs_core.choosers.world_operator import WorldOperator
-from frs_core.directions import Command, Gripper
 from frs_core.errors import ConfigError
-from frs_core.events import LEARNED, UNSTEERED, Fan
-from frs_core.foreign import read_toml
-from frs_core.observation import Observation
+from frs_core.robot.observation import Observation
+from frs_core.runtime.foreign import read_toml
+from frs_core.steering.candidates import LEARNED, UNSTEERED, Fan
+from frs_core.steering.directions import Command, Gripper
 
 
 class PolicyChooser(Chooser):

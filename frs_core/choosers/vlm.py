@@ -22,12 +22,13 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from frs_core.camera_pairing import is_wrist
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.registry import Setting
 from frs_core.errors import ConfigError, PolicyError, PolicyTimeout
-from frs_core.events import UNSTEERED, Candidate, Driver, Fan
-from frs_core.observation import CameraFrame, Observation
+from frs_core.events import Driver
+from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.steering.camera_pairing import is_wrist
+from frs_core.steering.candidates import UNSTEERED, Candidate, Fan
 
 KEY = "FRS_VLM_KEY"
 LARGEST_ANSWER = 1_000_000

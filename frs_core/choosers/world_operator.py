@@ -6,10 +6,10 @@ world's own operator (`WorldSpec.remote_operator`) once it is known.
 
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.registry import Setting, find_chooser
-from frs_core.directions import Command
-from frs_core.events import Fan
-from frs_core.observation import Observation
-from frs_core.registry import resolve
+from frs_core.robot.observation import Observation
+from frs_core.runtime.registry import resolve
+from frs_core.steering.candidates import Fan
+from frs_core.steering.directions import Command
 
 
 class WorldOperator(Chooser):

@@ -14,7 +14,7 @@ from frs_core.calibration.sweep import best, describe, save
 from frs_core.commands.printing import console
 from frs_core.errors import ConfigError
 from frs_core.policies import FlowPolicy, load_policy
-from frs_core.steering import Method, SteeringPlan
+from frs_core.steering.methods import Method, SteeringPlan
 
 
 def calibrate(
@@ -64,7 +64,7 @@ def calibrate(
 
 def _from_world(policy: FlowPolicy, name: str, count: int, seed: int) -> list[Prior]:
     """Return observations along the policy's own behaviour in random scenes."""
-    from frs_core.steering import gaussian
+    from frs_core.steering.methods import gaussian
     from frs_core.worlds import make_world
 
     world = make_world(name)

@@ -27,7 +27,7 @@ from frs_core.episodes import recover as _recover
 from frs_core.episodes import unfinished as _unfinished
 from frs_core.errors import EpisodeError, FrsError, unknown_name
 from frs_core.events import Outcome
-from frs_core.foreign import MALFORMED
+from frs_core.runtime.foreign import MALFORMED
 
 if TYPE_CHECKING:
     from frs_core.policies import FlowPolicy

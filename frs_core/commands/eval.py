@@ -35,7 +35,7 @@ from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
 from frs_core.evaluation.setup import SetupSpec, open_bench
 from frs_core.evaluation.tables import ALL, as_json, markdown
 from frs_core.evaluation.worker import WorkerJob
-from frs_core.registry import plain_options
+from frs_core.runtime.registry import plain_options
 
 Task = Annotated[str, tyro.conf.Positional]
 FIRST_SEED = 100_000

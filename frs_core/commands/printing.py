@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from frs_core.foreign import visible
+from frs_core.runtime.foreign import visible
 
 PIPE_WIDTH = 240
 """Columns; a pipe gets whole names instead of the 80 columns of an unknown terminal."""

@@ -9,13 +9,13 @@ import os
 import time
 from pathlib import Path
 
-from frs_core.camera_pairing import pairing_text
 from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
-from frs_core.foreign import read_text
 from frs_core.policies import in_action_space, load_policy
+from frs_core.runtime.foreign import read_text
 from frs_core.serving.door import DoorSettings, is_loopback
 from frs_core.serving.server import PolicyService, build_door
+from frs_core.steering.camera_pairing import pairing_text
 
 TOKEN_VARIABLE = "FRS_TOKEN"
 

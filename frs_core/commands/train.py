@@ -20,7 +20,6 @@ from rich.table import Table
 from frs_core import paths
 from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
-from frs_core.foreign import MALFORMED
 from frs_core.learning import (
     JobState,
     LearnerSettings,
@@ -35,6 +34,7 @@ from frs_core.learning import (
     find_learner,
     list_saved,
 )
+from frs_core.runtime.foreign import MALFORMED
 
 _PRACTICE = Practice()
 _PARAMETERS = """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from frs_core.devices.base import ControlChange, DeviceEvent, DeviceNotice, DominantAxis, InputDevice, Stage
 from frs_core.devices.intent import ANY_SCOPE, Clash, InputMap, Intent, seen_direction
 from frs_core.errors import ConfigError
-from frs_core.registry import plugins, resolve
+from frs_core.runtime.registry import plugins, resolve
 
 GROUP = "frs_core.devices"
 KNOWN: Mapping[str, str] = {

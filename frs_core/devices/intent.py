@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from frs_core.devices.base import ControlChange, Stage
-from frs_core.directions import Direction
 from frs_core.errors import ConfigError, unknown_name
+from frs_core.steering.directions import Direction
 
 ANY_SCOPE = "any"
 """Scope of actions that work in every layout."""

@@ -21,7 +21,7 @@ import numpy as np
 from frs_core.episodes.integrity import corrupt, read_file_table, require_written, verify_content, verify_metadata
 from frs_core.episodes.layout import ROOT_METADATA
 from frs_core.errors import EpisodeCorrupt
-from frs_core.foreign import MALFORMED, open_plain, parse_json, read_exactly, unpack_zstd
+from frs_core.runtime.foreign import MALFORMED, open_plain, parse_json, read_exactly, unpack_zstd
 
 LARGEST_ARRAY = 512 << 20
 """Bytes of one array read whole, or of one chunk; an hour of offers takes 200 MB."""

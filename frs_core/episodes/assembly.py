@@ -37,7 +37,8 @@ from frs_core.episodes.layout import (
     trash_dir,
 )
 from frs_core.episodes.zarr_writer import GroupWriter, offsets
-from frs_core.events import CandidateKind, Outcome
+from frs_core.events import Outcome
+from frs_core.steering.candidates import CandidateKind
 from frs_core.version import product_version
 
 Record = dict[str, Any]

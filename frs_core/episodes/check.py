@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from frs_core import flow
 from frs_core.episodes.reader import Episode
 from frs_core.errors import FingerprintMismatch
-from frs_core.events import CandidateKind
-from frs_core.plan import Method
 from frs_core.policies.base import Context, FlowPolicy
 from frs_core.policies.joints import in_action_space
+from frs_core.steering import flow
+from frs_core.steering.candidates import CandidateKind
+from frs_core.steering.plan import Method
 
 TOLERANCE = 1e-3
 """Normalised units; above it a chunk counts as not regenerated. Guess: bf16 on another card stays below, another

@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from frs_core.episodes.reader import Episode
 from frs_core.errors import FingerprintMismatch, TrainingError
 from frs_core.events import Outcome
-from frs_core.observation import CameraFrame, Observation
-from frs_core.plan import SteeringPlan
+from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.steering.plan import SteeringPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,15 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from frs_core import kinematics
-from frs_core.actions import ActionKind, ActionSpace, ee_delta_space
-from frs_core.directions import Gripper
+from frs_core.episodes.records import ChunkRecord, EpisodeMeta, StepRecord
 from frs_core.episodes.store import EpisodeStore
 from frs_core.episodes.writer import JournalRecorder
 from frs_core.errors import EpisodeUnconfirmed
-from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
-from frs_core.observation import CameraFrame, Observation
-from frs_core.recording import ChunkRecord, EpisodeMeta, StepRecord
+from frs_core.events import Driver, Latency, Outcome
+from frs_core.robot import kinematics
+from frs_core.robot.actions import ActionKind, ActionSpace, ee_delta_space
+from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.steering.candidates import CandidateKind, Verdict
+from frs_core.steering.directions import Gripper
 
 DEMONSTRATION = "demonstration"
 """Label of the only offer, and name of the policy that there was not."""

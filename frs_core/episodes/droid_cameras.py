@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float, Int
 
 from frs_core.episodes.video import count_frames, read_video, video_size
 from frs_core.errors import EpisodeCorrupt, EpisodeError
-from frs_core.foreign import MALFORMED, read_json
-from frs_core.observation import Calibration, CameraFrame
+from frs_core.robot.observation import Calibration, CameraFrame
+from frs_core.runtime.foreign import MALFORMED, read_json
 from frs_core.worlds.droid.calibration import pose_matrix, scale_intrinsics
 
 LARGEST_DATASET = 256 << 20

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP, ActionKind
-from frs_core.rotations import euler_angles
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP, ActionKind
+from frs_core.robot.rotations import euler_angles
 from frs_core.worlds.droid.calibration import pose_numbers
 
 LINEAR_STEP = 0.075

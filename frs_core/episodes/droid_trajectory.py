@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from frs_core.actions import ActionKind
 from frs_core.episodes.droid_cameras import DroidCamera, column, find_cameras
 from frs_core.episodes.export_droid import h5py_module
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
-from frs_core.foreign import MALFORMED, plain_file, read_json
+from frs_core.robot.actions import ActionKind
+from frs_core.runtime.foreign import MALFORMED, plain_file, read_json
 
 HZ = 15.0
 """Control rate. Source: DROID's RobotEnv."""

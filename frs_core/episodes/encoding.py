@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from frs_core.actions import ActionKind, ActionSpace
 from frs_core.episodes.images import encode_jpeg, encode_png
+from frs_core.episodes.records import ChunkRecord, EpisodeMeta
 from frs_core.errors import EpisodeError
-from frs_core.events import Latency, Verdict
-from frs_core.observation import Calibration, CameraFrame, Observation
-from frs_core.plan import SteeringPlan
-from frs_core.recording import ChunkRecord, EpisodeMeta
+from frs_core.events import Latency
+from frs_core.robot.actions import ActionKind, ActionSpace
+from frs_core.robot.observation import Calibration, CameraFrame, Observation
+from frs_core.steering.candidates import Verdict
+from frs_core.steering.plan import SteeringPlan
 
 VERDICT_NUMBERS = ("motion_mm", "bent_mm", "authority", "noise_percentile")
 VERDICT_FLAGS = ("leaves_workspace", "near_joint_limit", "hits_table")

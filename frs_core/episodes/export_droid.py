@@ -24,7 +24,7 @@ from frs_core.episodes.reader import Episode, standing_steps
 from frs_core.episodes.video import fit, write_video
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.events import Outcome
-from frs_core.observation import Calibration
+from frs_core.robot.observation import Calibration
 from frs_core.worlds.droid.calibration import pose_numbers, scale_intrinsics
 
 DROID_VERSION = "1.3"

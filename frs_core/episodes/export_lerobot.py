@@ -22,11 +22,11 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from frs_core.actions import ActionKind
 from frs_core.episodes.reader import Episode, standing_steps
 from frs_core.episodes.video import fitted, write_video
 from frs_core.errors import ConfigError, EpisodeError
-from frs_core.foreign import DOCUMENT, MALFORMED, parse_json, read_json, read_text
+from frs_core.robot.actions import ActionKind
+from frs_core.runtime.foreign import DOCUMENT, MALFORMED, parse_json, read_json, read_text
 
 CODEBASE = "v2.1"
 CHUNK_SIZE = 1000

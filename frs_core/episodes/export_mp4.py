@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from frs_core.episodes.reader import Episode, standing_steps
 from frs_core.episodes.video import fitted
 from frs_core.errors import ConfigError, EpisodeError
-from frs_core.events import LEARNED, UNSTEERED
+from frs_core.steering.candidates import LEARNED, UNSTEERED
 
 _STRIP = 24
 """Height of the text line, pixels."""

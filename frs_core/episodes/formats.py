@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from frs_core.episodes.reader import Episode
-from frs_core.registry import resolve
+from frs_core.runtime.registry import resolve
 
 EXPORTERS: dict[str, str] = {
     "mp4": "frs_core.episodes.export_mp4:export_mp4",

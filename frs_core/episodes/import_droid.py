@@ -12,15 +12,15 @@ Any thread; tens of seconds for HD films.
 
 from pathlib import Path
 
-from frs_core.actions import ActionKind
 from frs_core.episodes.demonstration import DEMONSTRATION, Demonstration, demonstrated_space, record_demonstration
 from frs_core.episodes.droid_cameras import Pictures
 from frs_core.episodes.droid_trajectory import HZ, DroidTrajectory, read_trajectory
+from frs_core.episodes.records import EpisodeMeta
 from frs_core.episodes.store import EpisodeStore
 from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
-from frs_core.plan import SteeringPlan
-from frs_core.recording import EpisodeMeta
+from frs_core.robot.actions import ActionKind
+from frs_core.steering.plan import SteeringPlan
 from frs_core.worlds.droid.world import ROBOTIQ_OFFSET
 
 

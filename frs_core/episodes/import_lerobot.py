@@ -18,18 +18,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from frs_core.actions import ActionKind
 from frs_core.episodes.demonstration import DEMONSTRATION, Demonstration, demonstrated_space, record_demonstration
 from frs_core.episodes.export_lerobot import pyarrow_modules
 from frs_core.episodes.layout import check_part
+from frs_core.episodes.records import EpisodeMeta
 from frs_core.episodes.store import EpisodeStore
 from frs_core.episodes.video import read_video
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
-from frs_core.foreign import DOCUMENT, MALFORMED, parse_json, plain_file, read_json, read_text
-from frs_core.observation import CameraFrame
-from frs_core.plan import SteeringPlan
-from frs_core.recording import EpisodeMeta
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.observation import CameraFrame
+from frs_core.runtime.foreign import DOCUMENT, MALFORMED, parse_json, plain_file, read_json, read_text
+from frs_core.steering.plan import SteeringPlan
 from frs_core.worlds.droid.world import ROBOTIQ_OFFSET
 
 VERSIONS = ("v2.1", "v3.0")

@@ -20,7 +20,7 @@ from frs_core.episodes.integrity import corrupt, read_group_metadata
 from frs_core.episodes.layout import ROOT_METADATA, SCHEMA_VERSION, SUFFIX, is_name
 from frs_core.errors import EpisodeCorrupt
 from frs_core.events import Outcome
-from frs_core.foreign import MALFORMED
+from frs_core.runtime.foreign import MALFORMED
 
 _EARLIEST = -62135596800.0
 """Unix time of the year 1: a clock without battery may say 1966."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from frs_core.episodes.layout import INTEGRITY, ROOT_METADATA
 from frs_core.errors import EpisodeCorrupt
-from frs_core.foreign import DOCUMENT, MALFORMED, parse_json, read_bytes
+from frs_core.runtime.foreign import DOCUMENT, MALFORMED, parse_json, read_bytes
 
 FileTable = Mapping[str, tuple[int, int]]
 """Path inside the episode -> (bytes, CRC-32)."""

@@ -25,7 +25,7 @@ from typing import Any
 from frs_core.episodes import packing
 from frs_core.episodes.layout import ensure_folder, fsync_path
 from frs_core.errors import EpisodeCorrupt
-from frs_core.foreign import open_plain, read_exactly
+from frs_core.runtime.foreign import open_plain, read_exactly
 
 MAGIC = b"FRSJRNL1"
 _HEAD = struct.Struct("<II")

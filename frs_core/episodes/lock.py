@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frs_core.errors import EpisodeError, StoreLocked
-from frs_core.foreign import MALFORMED, open_lock, read_json
+from frs_core.runtime.foreign import MALFORMED, open_lock, read_json
 
 if sys.platform == "win32":
     import msvcrt

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from frs_core.directions import Gripper
 from frs_core.episodes import packing
 from frs_core.episodes.arrays import EpisodeArrays
 from frs_core.episodes.encoding import meta_from_json, verdict_of
@@ -25,12 +24,14 @@ from frs_core.episodes.images import decode
 from frs_core.episodes.index import EpisodeInfo, read_attributes, read_info
 from frs_core.episodes.integrity import TABLE_CHECKSUM, corrupt
 from frs_core.episodes.layout import ROOT_METADATA, SUFFIX
+from frs_core.episodes.records import ChunkRecord, EpisodeMeta, RecordedEpisode, StepRecord
 from frs_core.errors import ConfigError, EpisodeError, unknown_name
-from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
-from frs_core.foreign import MALFORMED, parse_json
-from frs_core.observation import Calibration, CameraFrame, Observation
-from frs_core.plan import SteeringPlan
-from frs_core.recording import ChunkRecord, EpisodeMeta, RecordedEpisode, StepRecord
+from frs_core.events import Driver, Latency, Outcome
+from frs_core.robot.observation import Calibration, CameraFrame, Observation
+from frs_core.runtime.foreign import MALFORMED, parse_json
+from frs_core.steering.candidates import CandidateKind, Verdict
+from frs_core.steering.directions import Gripper
+from frs_core.steering.plan import SteeringPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,7 +33,7 @@ from frs_core.episodes.layout import (
 from frs_core.episodes.store import EpisodeStore
 from frs_core.errors import EpisodeCorrupt, EpisodeError, EpisodeUnconfirmed
 from frs_core.events import Outcome
-from frs_core.foreign import MALFORMED
+from frs_core.runtime.foreign import MALFORMED
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from frs_core.errors import ConfigError, EpisodeError
-from frs_core.foreign import plain_file
+from frs_core.runtime.foreign import plain_file
 
 
 def _av() -> ModuleType:

@@ -19,11 +19,11 @@ from frs_core.episodes.assembly import commit
 from frs_core.episodes.encoding import ChunkEncoder, FrameState, meta_to_json
 from frs_core.episodes.journal import JournalFile, JournalGone, frame_record, read_journal
 from frs_core.episodes.layout import Unconfirmed, check_part, journal_path
+from frs_core.episodes.records import ChunkRecord, EpisodeMeta, Recorder
 from frs_core.episodes.store import EpisodeStore
 from frs_core.errors import EpisodeCorrupt, EpisodeError, EpisodeUnconfirmed
 from frs_core.events import Outcome
-from frs_core.foreign import MALFORMED
-from frs_core.recording import ChunkRecord, EpisodeMeta, Recorder
+from frs_core.runtime.foreign import MALFORMED
 
 
 @dataclass(slots=True)

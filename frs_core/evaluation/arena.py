@@ -7,6 +7,7 @@ Runs in the trainer's process.
 from frs_core.choosers.base import Chooser
 from frs_core.choosers.learned import LearnedChooser
 from frs_core.choosers.scripted import PolicyChooser
+from frs_core.episodes.records import MemoryRecorder
 from frs_core.errors import ConfigError
 from frs_core.evaluation.cloned import ClonedPolicy
 from frs_core.evaluation.setup import Bench, SetupSpec, open_bench
@@ -17,8 +18,7 @@ from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.settings import InputSettings
 from frs_core.learning.table import TrainingTable
 from frs_core.policies.base import FlowPolicy
-from frs_core.recording import MemoryRecorder
-from frs_core.registry import plain_options
+from frs_core.runtime.registry import plain_options
 from frs_core.session import InlineSession
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from frs_core.errors import PolicyError, ShapeMismatch
 from frs_core.learning.base import ChunkPolicy
-from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy
+from frs_core.robot.observation import Observation
 
 _SEEN = "observation"
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.episodes.records import Recorder
 from frs_core.errors import TrainingError
 from frs_core.evaluation.demonstrate import record_demonstration
 from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.evaluation.setup import Bench
-from frs_core.recording import Recorder
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import ActionKind
-from frs_core.directions import Gripper
+from frs_core.episodes.records import ChunkRecord, EpisodeMeta, Recorder, StepRecord
 from frs_core.errors import ConfigError
 from frs_core.evaluation.setup import Bench, named
-from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
-from frs_core.observation import Observation
-from frs_core.recording import ChunkRecord, EpisodeMeta, Recorder, StepRecord
+from frs_core.events import Driver, Latency, Outcome
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import CandidateKind, Verdict
+from frs_core.steering.directions import Gripper
 
 LABEL = "demonstration"
 """Label of the only candidate on offer."""

@@ -11,7 +11,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
-from frs_core.observation import Observation
+from frs_core.robot.observation import Observation
 
 HEIGHT = 224
 """Pixels; cameras are scaled to it."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from frs_core.errors import ConfigError, unknown_name
 from frs_core.learning.base import Acts, LearnerSpec
 from frs_core.learning.registry import find_learner, learners
-from frs_core.steering import Method, SteeringPlan
+from frs_core.steering.methods import Method, SteeringPlan
 
 
 class Actor(enum.Enum):

@@ -24,10 +24,10 @@ from frs_core.evaluation.rollout import MethodRunner
 from frs_core.evaluation.trained import trained_hash, trained_path
 from frs_core.evaluation.worker import Runner, WorkerJob
 from frs_core.events import Outcome
-from frs_core.foreign import read_json
 from frs_core.learning.registry import find_learner
 from frs_core.learning.request import TrainRequest
 from frs_core.learning.settings import from_json, to_json
+from frs_core.runtime.foreign import read_json
 
 STEERING, DEMONSTRATION = "frs", "demonstration"
 """Methods of the cells of recording."""

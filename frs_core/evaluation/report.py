@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from frs_core.errors import ConfigError
-from frs_core.foreign import read_bytes
+from frs_core.runtime.foreign import read_bytes
 
 FILM = 256 << 20
 """Bytes of one film in a page; an episode's is about 2 MB."""

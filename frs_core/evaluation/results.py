@@ -16,7 +16,7 @@ from typing import Any
 
 from frs_core.errors import ConfigError, FingerprintMismatch
 from frs_core.evaluation.draws import Draw
-from frs_core.foreign import MALFORMED, parse_json, read_bytes
+from frs_core.runtime.foreign import MALFORMED, parse_json, read_bytes
 
 FORMAT = "frs-eval"
 VERSION = 1

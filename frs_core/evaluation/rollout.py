@@ -16,16 +16,16 @@ from pathlib import Path
 from frs_core.choosers.base import Chooser
 from frs_core.choosers.learned import LearnedChooser
 from frs_core.choosers.scripted import PolicyChooser
+from frs_core.episodes.records import Recorder
 from frs_core.errors import ConfigError
 from frs_core.evaluation.cloned import ClonedPolicy
 from frs_core.evaluation.methods import Actor, MethodSpec
 from frs_core.evaluation.setup import Bench
 from frs_core.evaluation.wrapped import FilmedWorld, PerturbedWorld
-from frs_core.events import LEARNED, UNSTEERED
-from frs_core.observation import Observation
 from frs_core.policies.base import FlowPolicy
-from frs_core.recording import Recorder
+from frs_core.robot.observation import Observation
 from frs_core.session import EpisodeResult, InlineSession
+from frs_core.steering.candidates import LEARNED, UNSTEERED
 from frs_core.worlds.base import World
 
 

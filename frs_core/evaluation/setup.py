@@ -9,7 +9,7 @@ from frs_core.errors import ConfigError
 from frs_core.policies import load_policy
 from frs_core.policies.base import FlowPolicy
 from frs_core.policies.joints import in_action_space
-from frs_core.registry import resolve
+from frs_core.runtime.registry import resolve
 from frs_core.worlds import make_world
 from frs_core.worlds.base import World
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import ActionKind
-from frs_core.observation import Observation
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.observation import Observation
 from frs_core.worlds.base import StepResult, World
 
 

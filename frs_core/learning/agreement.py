@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from frs_core.learning.progress import Card
 from frs_core.learning.table import Offer, TrainingTable
-from frs_core.steering import dct_basis
+from frs_core.steering.methods import dct_basis
 
 
 def card_of_noises(

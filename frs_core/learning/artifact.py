@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from frs_core.errors import ConfigError, TrainingError, WeightsMissing
-from frs_core.foreign import MALFORMED, TENSORS, digest, parse_tensors, read_bytes
 from frs_core.learning.story import FORMAT, STORY, VERSION, Story
+from frs_core.runtime.foreign import MALFORMED, TENSORS, digest, parse_tensors, read_bytes
 
 WEIGHTS = "weights.safetensors"
 N = TypeVar("N", bound=nn.Module)

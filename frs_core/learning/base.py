@@ -26,9 +26,9 @@ from frs_core.learning.progress import Card, OnProgress, ignore_progress
 from frs_core.learning.settings import LearnerSettings
 from frs_core.learning.story import Story
 from frs_core.learning.table import TrainingTable
-from frs_core.observation import Observation
-from frs_core.policy_spec import Context
-from frs_core.registry import resolve
+from frs_core.robot.observation import Observation
+from frs_core.runtime.registry import resolve
+from frs_core.steering.policy_spec import Context
 
 if TYPE_CHECKING:
     from frs_core.episodes import Episode

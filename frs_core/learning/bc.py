@@ -32,8 +32,8 @@ from frs_core.learning.progress import Card
 from frs_core.learning.settings import BcSettings, Loss, from_json
 from frs_core.learning.story import Story, check_fingerprint
 from frs_core.learning.table import TrainingTable
-from frs_core.observation import Observation
-from frs_core.policy_spec import Context
+from frs_core.robot.observation import Observation
+from frs_core.steering.policy_spec import Context
 
 MEAN_KEY, STD_KEY = "action.mean", "action.std"
 

@@ -24,7 +24,6 @@ from torch import Tensor
 
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import ConfigError, TrainingError
-from frs_core.events import UNSTEERED
 from frs_core.learning import artifact
 from frs_core.learning.agreement import card_of_noises
 from frs_core.learning.imitation import Head, Imitation, Labels
@@ -34,9 +33,10 @@ from frs_core.learning.progress import Card
 from frs_core.learning.settings import DsbcSettings, NoiseOutput, from_json
 from frs_core.learning.story import Story, check_fingerprint
 from frs_core.learning.table import TrainingTable
-from frs_core.observation import Observation
-from frs_core.policy_spec import Context
-from frs_core.steering import gaussian
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import UNSTEERED
+from frs_core.steering.methods import gaussian
+from frs_core.steering.policy_spec import Context
 
 JUDGED_DRAWS = 16
 """The card judges the mean of so many draws of the flow; one draw errs by its own spread too."""

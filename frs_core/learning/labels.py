@@ -1,7 +1,7 @@
 """Noises for chunks that nobody steered: the labels of offline DSBC.
 
 A demonstration holds actions, not noises. The noise that the generalist would have grown a chunk from is found by solving
-each forward Euler step backwards (a fixed point, frs_core.flow.invert). Explicit Euler is not good enough here: its error
+each forward Euler step backwards (a fixed point, frs_core.steering.flow.invert). Explicit Euler is not good enough here: its error
 becomes label error (FlowDAgger: success 0.59 against 0.87). Each label is checked by growing the chunk again; a chunk that
 does not come back within the threshold, or only from a noise far larger than a Gaussian's, lies outside what the generalist does, and
 is dropped, and counted.
@@ -19,13 +19,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from frs_core import flow
 from frs_core.errors import ShapeMismatch, TrainingError
 from frs_core.learning.progress import OnProgress, Progress, ignore_progress
 from frs_core.learning.settings import LabelSettings, to_json
 from frs_core.learning.table import TrainingTable
 from frs_core.policies.base import Context, FlowPolicy
-from frs_core.steering import gaussian
+from frs_core.steering import flow
+from frs_core.steering.methods import gaussian
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,8 +9,8 @@ from frs_core.errors import ConfigError, ShapeMismatch
 from frs_core.learning.network import Inputs
 from frs_core.learning.settings import InputSettings
 from frs_core.learning.story import Story
-from frs_core.observation import Observation
-from frs_core.policy_spec import Context
+from frs_core.robot.observation import Observation
+from frs_core.steering.policy_spec import Context
 
 
 def small_image(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "S S 3"]:

@@ -20,7 +20,7 @@ from frs_core.learning.settings import OfflineDsbcSettings
 from frs_core.learning.store import training_table
 from frs_core.learning.table import TrainingTable
 from frs_core.policies import load_policy
-from frs_core.policy_spec import Context
+from frs_core.steering.policy_spec import Context
 
 
 class OfflineDsbc(Dsbc):

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from frs_core.episodes.records import ChunkRecord, RecordedEpisode
 from frs_core.errors import FingerprintMismatch, TrainingError
 from frs_core.learning.live import small_images
 from frs_core.learning.settings import InputSettings
 from frs_core.learning.table import Offer, TrainingTable
-from frs_core.recording import ChunkRecord, RecordedEpisode
 
 
 def table_from_records(

@@ -14,7 +14,7 @@ from frs_core.errors import ConfigError, unknown_name
 from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, Need
 from frs_core.learning.settings import BcSettings, DsbcSettings, OfflineDsbcSettings
 from frs_core.learning.story import Story, read_story
-from frs_core.registry import plugins, resolve
+from frs_core.runtime.registry import plugins, resolve
 
 GROUP = "frs_core.learners"
 _log = logging.getLogger("learning")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from frs_core.errors import ConfigError
 from frs_core.learning.settings import InputSettings, LearnerSettings
-from frs_core.registry import resolve
+from frs_core.runtime.registry import resolve
 
 if TYPE_CHECKING:
     from frs_core.learning.base import Arena

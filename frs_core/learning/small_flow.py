@@ -16,7 +16,7 @@ from torch import Tensor
 
 from frs_core.learning.fit import Data
 from frs_core.learning.network import Inputs, SmallNet
-from frs_core.steering import gaussian
+from frs_core.steering.methods import gaussian
 
 TIME_FREQUENCIES = 8
 """Pairs of sine and cosine that tell the network the time."""

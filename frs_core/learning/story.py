@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from frs_core.errors import ConfigError, FingerprintMismatch, WeightsMissing
-from frs_core.foreign import read_json
+from frs_core.runtime.foreign import read_json
 
 FORMAT = "frs-learned"
 VERSION = 1

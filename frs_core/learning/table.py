@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from frs_core.errors import ShapeMismatch, TrainingError
-from frs_core.events import UNSTEERED
-from frs_core.plan import SteeringPlan
+from frs_core.steering.candidates import UNSTEERED
+from frs_core.steering.plan import SteeringPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from frs_core.policy_spec import Context, PolicySpec
-from frs_core.registry import build, plugins
+from frs_core.runtime.registry import build, plugins
+from frs_core.steering.policy_spec import Context, PolicySpec
 
 if TYPE_CHECKING:
     from frs_core.policies.base import FlowPolicy

@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from frs_core import flow
 from frs_core.errors import PolicyError, ShapeMismatch
-from frs_core.observation import Observation
-from frs_core.plan import SteeringPlan
-from frs_core.policy_spec import Context, PolicySpec
-from frs_core.steering import Reference, Steered, steer
+from frs_core.robot.observation import Observation
+from frs_core.steering import flow
+from frs_core.steering.methods import Reference, Steered, steer
+from frs_core.steering.plan import SteeringPlan
+from frs_core.steering.policy_spec import Context, PolicySpec
 
 __all__ = ["Context", "FlowPolicy", "PolicySpec"]
 

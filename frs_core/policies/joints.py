@@ -20,14 +20,14 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace, joint_space
 from frs_core.errors import ConfigError, PolicyError
-from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy
-from frs_core.rotations import rotations_in_turn
-from frs_core.steering import Reference, Steered, SteeringPlan
-from frs_core.tracking import follow_poses
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP, ActionKind, ActionSpace, joint_space
+from frs_core.robot.observation import Observation
+from frs_core.robot.rotations import rotations_in_turn
+from frs_core.robot.tracking import follow_poses
+from frs_core.steering.methods import Reference, Steered, SteeringPlan
 
 POSTURE = np.array([0.0, -0.35, 0.0, -2.45, 0.0, 2.10, np.pi / 4])
 """Joints that the free elbow is drawn to, rad. Source: the embedded world's start pose; Franka's own is 0.45 rad away at most."""

@@ -26,18 +26,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from frs_core import flow
-from frs_core.camera_pairing import NO_CAMERA, CamerasOption, cameras_of, pair_cameras, pairing_text
 from frs_core.errors import ConfigError, PolicyError, WeightsMissing
-from frs_core.foreign import DOCUMENT, open_plain, plain_file, read_bytes
-from frs_core.observation import CameraFrame, Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
 from frs_core.policies.pi05.checkpoint import check_offsets, lerobot_stats, lerobot_stats_file, renamed_inputs
 from frs_core.policies.pi05.normalisation import Affine, Stats, covered_range, robot_range, robot_space
 from frs_core.policies.pi05.plausible import why_not_this_meaning
 from frs_core.policies.pi05.policy import uncalibrated_plan
 from frs_core.policies.pi05.presets import Preset, find_preset, need_preset, published_preset, read_state
-from frs_core.steering import gaussian
+from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.runtime.foreign import DOCUMENT, open_plain, plain_file, read_bytes
+from frs_core.steering import flow
+from frs_core.steering.camera_pairing import NO_CAMERA, CamerasOption, cameras_of, pair_cameras, pairing_text
+from frs_core.steering.methods import gaussian
 
 TYPES = ("smolvla", "pi0", "pi05")
 """LeRobot policy types whose sampler has the shape described above."""

@@ -27,7 +27,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from frs_core.actions import ActionKind
 from frs_core.errors import (
     ConfigError,
     ContextGone,
@@ -36,11 +35,12 @@ from frs_core.errors import (
     ServingError,
     SteeringUnavailable,
 )
-from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
 from frs_core.policies.joints import in_action_space
 from frs_core.policies.pi05.plausible import FARTHEST_CENTRE, FARTHEST_SPEED
-from frs_core.steering import Reference, Steered, SteeringPlan
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.observation import Observation
+from frs_core.steering.methods import Reference, Steered, SteeringPlan
 from frs_core.wire.client import ClientSettings, WireClient
 from frs_core.wire.metadata import (
     DROID_OBSERVATION,

@@ -640,7 +640,7 @@ class Model(Protocol):
 
 
 def steer(field: Field, x: Array, commanded: Array, plan: SimpleNamespace) -> tuple[Array, Array, Array]:
-    """Return noise, chunk and recovered noise for references, as the product's `frs_core.steering.steer` does.
+    """Return noise, chunk and recovered noise for references, as the product's `frs_core.steering.methods.steer` does.
 
     Args:
         field: of one observation.

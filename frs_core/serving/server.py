@@ -28,12 +28,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from frs_core.camera_pairing import is_exterior, is_wrist
 from frs_core.errors import ConfigError, ContextGone, MalformedMessage, SteeringUnavailable
-from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy
+from frs_core.robot.observation import Observation
 from frs_core.serving.door import Contexts, Door, DoorSettings
-from frs_core.steering import Method, Reference, Solver, SteeringPlan, gaussian
+from frs_core.steering.camera_pairing import is_exterior, is_wrist
+from frs_core.steering.methods import Method, Reference, Solver, SteeringPlan, gaussian
 from frs_core.wire.metadata import OPERATIONS, build_metadata
 from frs_core.wire.observations import blank_droid_message, mapping, read_droid, unpack_observation
 

@@ -4,13 +4,13 @@ import time
 
 import numpy as np
 
+from frs_core.episodes.records import EpisodeMeta
 from frs_core.errors import ConfigError
 from frs_core.events import StartEpisode
-from frs_core.observation import Observation
-from frs_core.plan import SteeringPlan
-from frs_core.policy_spec import PolicySpec
-from frs_core.recording import EpisodeMeta
+from frs_core.robot.observation import Observation
 from frs_core.session.running import RunningEpisode
+from frs_core.steering.plan import SteeringPlan
+from frs_core.steering.policy_spec import PolicySpec
 from frs_core.worlds.base import WorldSpec
 
 

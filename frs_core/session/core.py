@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 
 from frs_core import events as ev
 from frs_core.choosers.base import Chooser
+from frs_core.episodes.records import Recorder
 from frs_core.errors import ConfigError
 from frs_core.events import Driver, HoldReason, Outcome, Phase
-from frs_core.observation import Observation
-from frs_core.plan import SteeringPlan
-from frs_core.policy_spec import PolicySpec
-from frs_core.recording import Recorder
+from frs_core.robot.observation import Observation
+from frs_core.robot.watchdog import Watchdog
+from frs_core.runtime.workers import WorkQueue
 from frs_core.session.fans import FanDesk
 from frs_core.session.helm import Helm
 from frs_core.session.inference import FanMaker
@@ -25,8 +25,8 @@ from frs_core.session.options import SessionOptions
 from frs_core.session.running import RunningChunk, RunningEpisode
 from frs_core.session.table import Event, next_phase
 from frs_core.session.writing import RecordLine
-from frs_core.watchdog import Watchdog
-from frs_core.workers import WorkQueue
+from frs_core.steering.plan import SteeringPlan
+from frs_core.steering.policy_spec import PolicySpec
 from frs_core.worlds import link as wl
 from frs_core.worlds.base import WorldSpec
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from frs_core import events as ev
 from frs_core.events import HoldReason, Phase
-from frs_core.observation import Observation
+from frs_core.robot.observation import Observation
 from frs_core.session.piloting import Piloting
 from frs_core.session.table import Event
 from frs_core.worlds import link as wl

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import PolicyError
-from frs_core.events import Fan
-from frs_core.policy_spec import PolicySpec
+from frs_core.runtime.workers import Answer, WorkQueue
 from frs_core.session.inference import FanMaker, FanRequest, Loaded, NoisePolicyLoaded
-from frs_core.workers import Answer, WorkQueue
+from frs_core.steering.candidates import Fan
+from frs_core.steering.policy_spec import PolicySpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)

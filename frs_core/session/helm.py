@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.learned import LearnedChooser
-from frs_core.directions import Command, Gripper, fan_commands
-from frs_core.events import UNSTEERED, Driver, Fan, HoldDirection, Pacing, Pick
-from frs_core.observation import Observation
-from frs_core.workers import Answer, WorkQueue
+from frs_core.events import Driver, HoldDirection, Pacing, Pick
+from frs_core.robot.observation import Observation
+from frs_core.runtime.workers import Answer, WorkQueue
+from frs_core.steering.candidates import UNSTEERED, Fan
+from frs_core.steering.directions import Command, Gripper, fan_commands
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from frs_core.choosers.base import NoisePolicy
-from frs_core.directions import Command, Gripper
 from frs_core.errors import PolicyError
-from frs_core.events import Fan
-from frs_core.limits import Limits
-from frs_core.observation import Observation
-from frs_core.plan import SteeringPlan
-from frs_core.policy_spec import Context, PolicySpec
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import Fan
+from frs_core.steering.directions import Command, Gripper
+from frs_core.steering.plan import SteeringPlan
+from frs_core.steering.policy_spec import Context, PolicySpec
 
 if TYPE_CHECKING:
     from frs_core.policies.base import FlowPolicy
@@ -99,7 +99,7 @@ class FanMaker:
             PolicyError: inference failed.
         """
         # torch comes with it, and has no business on the thread that paints.
-        from frs_core.fan import build_fan
+        from frs_core.candidates.fan import build_fan
 
         self.load()
         assert self._policy is not None

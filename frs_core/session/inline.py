@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from frs_core import events as ev
 from frs_core.choosers.base import Chooser, NoisePolicy
+from frs_core.episodes.records import Recorder
 from frs_core.errors import ConfigError
 from frs_core.events import Driver, Outcome
-from frs_core.plan import SteeringPlan
-from frs_core.recording import Recorder
+from frs_core.runtime.workers import InlineWorker
 from frs_core.session.engine import SessionEngine
 from frs_core.session.inference import FanMaker
 from frs_core.session.options import SessionOptions
 from frs_core.session.running import RunningEpisode
-from frs_core.workers import InlineWorker
+from frs_core.steering.plan import SteeringPlan
 from frs_core.worlds.base import World
 from frs_core.worlds.link import InlineLink
 

@@ -6,13 +6,13 @@ the rows that were executed, and then does what was asked.
 
 from frs_core import events as ev
 from frs_core.events import HoldReason, Outcome, Phase
-from frs_core.observation import Observation
+from frs_core.robot.observation import Observation
+from frs_core.runtime.workers import Answer
 from frs_core.session.checks import meta_of
 from frs_core.session.core import RESTING, SessionCore
 from frs_core.session.running import RunningEpisode
 from frs_core.session.table import Event
 from frs_core.session.writing import WriteJob
-from frs_core.workers import Answer
 from frs_core.worlds import link as wl
 
 START_S = 2.0

@@ -14,16 +14,16 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from frs_core.choosers.base import Chooser, NoisePolicy
+from frs_core.episodes.records import Recorder
 from frs_core.errors import WorldError
 from frs_core.events import Driver, Phase, SessionCommand, Snapshot
-from frs_core.plan import SteeringPlan
-from frs_core.policy_spec import PolicySpec
-from frs_core.recording import Recorder
+from frs_core.runtime.workers import ThreadWorker
 from frs_core.session.engine import SessionEngine
 from frs_core.session.inbox import Inbox
 from frs_core.session.inference import FanMaker
 from frs_core.session.options import SessionOptions
-from frs_core.workers import ThreadWorker
+from frs_core.steering.plan import SteeringPlan
+from frs_core.steering.policy_spec import PolicySpec
 from frs_core.worlds.base import WorldSpec
 from frs_core.worlds.link import WorldLink
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from frs_core.directions import Gripper
 from frs_core.events import Driver, Pacing
+from frs_core.steering.directions import Gripper
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from frs_core import events as ev
 from frs_core.choosers.base import Chooser, NoisePolicy
 from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Phase
-from frs_core.first_chunk import why_not_first
+from frs_core.robot.first_chunk import why_not_first
 from frs_core.session.checks import check_fit, chunk_seed
 from frs_core.session.fans import Answered, Failed
 from frs_core.session.helm import Turn
@@ -18,6 +18,7 @@ from frs_core.session.inference import FanRequest, Loaded, NoisePolicyLoaded
 from frs_core.session.keeping import EpisodeKeeping
 from frs_core.session.running import RunningChunk
 from frs_core.session.table import Event
+from frs_core.steering.candidates import Candidate, Fan
 
 
 class Piloting(EpisodeKeeping):
@@ -101,7 +102,7 @@ class Piloting(EpisodeKeeping):
         self._go(Event.PICKED)
         self.link.execute(self._chunk_ids, rows, self._desk.spec.action_space.kind, epoch=self._mandate)
 
-    def _why_unfit(self, fan: ev.Fan, candidate: ev.Candidate) -> str | None:
+    def _why_unfit(self, fan: Fan, candidate: Candidate) -> str | None:
         """Return why the first chunk of this policy must not move this robot; None where nothing speaks against it."""
         assert self._desk.spec is not None
         assert self.world_spec is not None
@@ -128,7 +129,7 @@ class Piloting(EpisodeKeeping):
             case Loaded():
                 self._plan, self._has_fitted = self._plan or answer.plan, False
                 self._check_both()
-            case ev.Fan():
+            case Fan():
                 # What was suggested about a fan that is renewed is about the old one.
                 self._helm.drop_question()
                 # A context that was kept cost nothing this time; the figure of its making stays on display.

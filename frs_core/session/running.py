@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.directions import Gripper
-from frs_core.events import UNSTEERED, Candidate, Driver, EpisodeStatus, Fan, Latency, Outcome, StartEpisode
-from frs_core.observation import Observation
-from frs_core.recording import ChunkRecord, StepRecord
+from frs_core.episodes.records import ChunkRecord, StepRecord
+from frs_core.events import Driver, EpisodeStatus, Latency, Outcome, StartEpisode
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import UNSTEERED, Candidate, Fan
+from frs_core.steering.directions import Gripper
 from frs_core.worlds.link import Stepped
 
 

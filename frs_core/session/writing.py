@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from frs_core.episodes.records import Recorder
 from frs_core.errors import EpisodeError
-from frs_core.recording import Recorder
-from frs_core.workers import Answer, WorkQueue
+from frs_core.runtime.workers import Answer, WorkQueue
 
 CAPACITY = 16
 """Jobs that may wait. A chunk with three cameras holds about 4 MB until it is written."""

@@ -1,8 +1,8 @@
 """What every chooser keeps to."""
 
 from frs_core.choosers.base import Chooser
-from frs_core.directions import Command
-from frs_core.events import Fan
+from frs_core.steering.candidates import Fan
+from frs_core.steering.directions import Command
 
 
 class ChooserContract:
@@ -13,7 +13,7 @@ class ChooserContract:
         raise NotImplementedError
 
     def fan(self) -> Fan:
-        """Return a fan of a world and a policy that it knows; `frs_core.fan.build_fan` makes one."""
+        """Return a fan of a world and a policy that it knows; `frs_core.candidates.fan.build_fan` makes one."""
         raise NotImplementedError
 
     def test_it_can_drive_or_says_why_not(self) -> None:

@@ -13,9 +13,9 @@ from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, Onli
 from frs_core.learning.settings import LearnerSettings, from_json, to_json
 from frs_core.learning.story import read_story
 from frs_core.learning.table import TrainingTable
-from frs_core.observation import Observation
 from frs_core.policies.base import FlowPolicy
-from frs_core.policy_spec import Context
+from frs_core.robot.observation import Observation
+from frs_core.steering.policy_spec import Context
 
 
 class LearnerContract:

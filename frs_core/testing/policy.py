@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from frs_core.errors import ShapeMismatch
-from frs_core.observation import Observation
 from frs_core.policies.base import FlowPolicy
-from frs_core.steering import gaussian
+from frs_core.robot.observation import Observation
+from frs_core.steering.methods import gaussian
 
 
 class FlowPolicyContract:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from frs_core.episodes.records import ChunkRecord, EpisodeMeta, Recorder
 from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
-from frs_core.recording import ChunkRecord, EpisodeMeta, Recorder
 
 
 class RecorderContract:

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from frs_core.actions import ActionKind, ActionSpace, joint_space
-from frs_core.camera_pairing import bare
 from frs_core.errors import ConfigError, FrsError, ServingError
-from frs_core.plan import SteeringPlan
-from frs_core.policy_spec import PolicySpec
+from frs_core.robot.actions import ActionKind, ActionSpace, joint_space
+from frs_core.steering.camera_pairing import bare
+from frs_core.steering.plan import SteeringPlan
+from frs_core.steering.policy_spec import PolicySpec
 from frs_core.wire.observations import EXTERIOR_KEY, WRIST_KEY, mapping, numbers
 
 PROTOCOL = 1

@@ -28,10 +28,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from frs_core import kinematics
-from frs_core.camera_pairing import is_wrist
 from frs_core.errors import ConfigError, MalformedMessage
-from frs_core.observation import Calibration, CameraFrame, Observation
+from frs_core.robot import kinematics
+from frs_core.robot.observation import Calibration, CameraFrame, Observation
+from frs_core.steering.camera_pairing import is_wrist
 
 DROID_IMAGE = (224, 224)
 """(height, width) of a DROID client's images. Source: openpi examples/droid/main.py."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from frs_core.registry import build, plugins
+from frs_core.runtime.registry import build, plugins
 from frs_core.worlds.base import StepResult, World, WorldSpec
 
 KNOWN = {

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import ActionKind
 from frs_core.errors import ConfigError
-from frs_core.limits import Limits
-from frs_core.observation import Observation
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import Observation
 
 
 @dataclass(frozen=True, slots=True, eq=False)

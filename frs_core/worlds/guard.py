@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import ActionKind
 from frs_core.errors import PolicyError, ShapeMismatch, StaleAct
-from frs_core.limits import Limits
-from frs_core.observation import Observation
-from frs_core.safety import limit_action
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import Observation
+from frs_core.robot.safety import limit_action
 from frs_core.worlds.base import StepResult, World
 
 

@@ -18,12 +18,12 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from frs_core.actions import ActionKind
 from frs_core.errors import CameraStale, ConfigError, FrsError, StaleAct, WorldError
-from frs_core.limits import Limits
-from frs_core.observation import Observation
-from frs_core.rate import RateLoop
-from frs_core.watchdog import CameraLiveness
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import Observation
+from frs_core.robot.watchdog import CameraLiveness
+from frs_core.runtime.rate import RateLoop
 from frs_core.worlds import make_world
 from frs_core.worlds.base import World, WorldSpec
 from frs_core.worlds.guard import GuardedWorld

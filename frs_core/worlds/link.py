@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import ActionKind
 from frs_core.errors import ConfigError, StaleAct
 from frs_core.events import HoldReason
-from frs_core.observation import Observation
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.observation import Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.guard import GuardedWorld
 

@@ -19,9 +19,9 @@ import msgpack
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import ActionKind
 from frs_core.errors import WorldError
 from frs_core.events import HoldReason
+from frs_core.robot.actions import ActionKind
 from frs_core.worlds.base import StepResult, WorldSpec
 from frs_core.worlds.host import HostSettings, serve, unpack_spec
 from frs_core.worlds.link import (

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frs_core.errors import ConfigError, WorldError
-from frs_core.observation import Calibration, CameraFrame, Observation
+from frs_core.robot.observation import Calibration, CameraFrame, Observation
 
 SLOTS = 16
 BLOB_BYTES = 65536

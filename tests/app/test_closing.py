@@ -16,8 +16,9 @@ from app.settings import SettingsFile
 from app.views.toasts import MAX_TOASTS, Toasts
 from app.window import CockpitWindow
 from app.workers import SessionBridge, later
-from frs_core.events import Fan, Heartbeat, Phase, RequestHold, Snapshot
-from frs_core.observation import Observation
+from frs_core.events import Heartbeat, Phase, RequestHold, Snapshot
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import Fan
 from tests.fakes.closing import STATES
 from tests.fakes.snapshots import FakePort, snapshot
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from app.qt import QtCore, QtGui
 from app.views.fan_overlay import FanStyle, curve_at, glyph_of, mark_on, paint_fan, place_caps, project_fan
-from frs_core.directions import Amount, Gripper
-from frs_core.events import CandidateKind
+from frs_core.steering.candidates import CandidateKind
+from frs_core.steering.directions import Amount, Gripper
 from tests.fakes.snapshots import sample_fan, sample_observation
 
 FRAMES = sample_observation().frames

@@ -10,8 +10,8 @@ from app.pilot import Pilot
 from app.settings import Settings
 from frs_core.devices.base import Stage
 from frs_core.devices.intent import Intent
-from frs_core.directions import Direction, Gripper
 from frs_core.events import Driver, HoldDirection, Pacing, Phase, Pick, SetGripper, SetPlan
+from frs_core.steering.directions import Direction, Gripper
 from tests.fakes.snapshots import resting, snapshot
 
 

@@ -11,8 +11,8 @@ from app.views.review.episode_list import EpisodeModel, outcome_sign
 from app.views.review.insight import sentence_of
 from app.views.review.record import Record, command_of
 from frs_core.episodes import EpisodeStore, JournalRecorder, unfinished
+from frs_core.evaluation.insight import ChunkInsight
 from frs_core.events import Outcome
-from frs_core.insight import ChunkInsight
 from tests.fakes.episodes import CAMERAS, random_chunks, random_meta
 
 WAIT = 30_000

@@ -18,8 +18,8 @@ from app.views.palette import score
 from app.views.state_bar import SOFTWARE_HOLD, StateBar, sentence_of, state_word
 from app.views.toasts import split_sentence
 from app.views.verdicts import VerdictList, warnings_of
-from frs_core.directions import Amount
 from frs_core.events import Driver, HoldReason, Phase
+from frs_core.steering.directions import Amount
 from tests.fakes.snapshots import resting, sample_fan, sample_observation, snapshot
 
 

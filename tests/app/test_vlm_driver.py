@@ -12,8 +12,8 @@ from app.window import CockpitWindow
 from app.workers import SessionBridge
 from frs_core.choosers.registry import Setting, make_choosers
 from frs_core.choosers.vlm import VlmChooser
+from frs_core.episodes.records import MemoryRecorder
 from frs_core.events import Driver, HoldReason, Phase, SetDriver, StartEpisode
-from frs_core.recording import MemoryRecorder
 from frs_core.session import LiveSession, SessionOptions
 from frs_core.worlds.link import InlineLink
 from tests.fakes.policy import ToyPolicy

@@ -16,9 +16,10 @@ from app.settings import SettingsFile
 from app.window import CockpitWindow
 from app.workers import SessionBridge
 from frs_core.episodes import EpisodeStore, JournalRecorder
-from frs_core.events import LEARNED, Driver, Outcome, Phase, Snapshot
+from frs_core.events import Driver, Outcome, Phase, Snapshot
 from frs_core.learning import JobState
 from frs_core.session import LiveSession, SessionOptions
+from frs_core.steering.candidates import LEARNED
 from frs_core.worlds.host import HostSettings
 from frs_core.worlds.process import WorldProcess
 from tests.fakes.keys import type_key as key

@@ -6,7 +6,7 @@ import pytest
 
 from frs_core.calibration import Prior, grid, sample_prior, score_plan, sweep
 from frs_core.calibration.sweep import best, describe, save
-from frs_core.steering import Method, SteeringPlan
+from frs_core.steering.methods import Method, SteeringPlan
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
 

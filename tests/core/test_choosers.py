@@ -7,12 +7,12 @@ import pytest
 
 from frs_core.choosers.learned import LearnedChooser
 from frs_core.choosers.scripted import PolicyChooser, SequenceChooser
-from frs_core.directions import Command, Direction
+from frs_core.episodes.records import MemoryRecorder
 from frs_core.errors import ConfigError, EpisodeError, PolicyError
 from frs_core.events import Driver, Outcome
-from frs_core.recording import MemoryRecorder
 from frs_core.session import InlineSession
-from frs_core.steering import SteeringPlan
+from frs_core.steering.directions import Command, Direction
+from frs_core.steering.methods import SteeringPlan
 from tests.core.test_fan import FixedNoise
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.session import FailingPolicy, FullDisk

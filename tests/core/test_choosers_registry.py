@@ -13,7 +13,7 @@ from frs_core.choosers.scripted import PolicyChooser, SequenceChooser
 from frs_core.choosers.vlm import VlmChooser
 from frs_core.errors import ConfigError
 from frs_core.events import Driver
-from frs_core.registry import resolve
+from frs_core.runtime.registry import resolve
 from tests.fakes.snapshots import sample_fan
 
 

@@ -15,15 +15,15 @@ from frs_core.devices.base import InputDevice
 from frs_core.devices.gamepad import Gamepad
 from frs_core.devices.spacemouse import SpaceMouse
 from frs_core.episodes import EpisodeStore, JournalRecorder
-from frs_core.events import Fan
+from frs_core.episodes.records import ChunkRecord, EpisodeMeta, MemoryRecorder, Recorder
 from frs_core.learning import FitSettings, NetworkSettings
 from frs_core.learning.base import LearnerSpec
 from frs_core.learning.registry import KNOWN
 from frs_core.learning.settings import LearnerSettings
-from frs_core.observation import Observation
 from frs_core.policies import load_policy
 from frs_core.policies.base import FlowPolicy
-from frs_core.recording import ChunkRecord, EpisodeMeta, MemoryRecorder, Recorder
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import Fan
 from frs_core.testing import (
     ChooserContract,
     FlowPolicyContract,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from frs_core import devices
 from frs_core.devices import ANY_SCOPE, ControlChange, DominantAxis, InputMap, Stage, seen_direction
-from frs_core.directions import Direction
 from frs_core.errors import ConfigError
+from frs_core.steering.directions import Direction
 
 PAIRS = [("left", "right"), ("back", "forward"), ("down", "up")]
 

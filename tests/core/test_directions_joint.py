@@ -5,9 +5,10 @@ import time
 import numpy as np
 import pytest
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace
-from frs_core.directions import (
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP, ActionKind, ActionSpace
+from frs_core.robot.observation import Observation
+from frs_core.steering.directions import (
     CARTESIAN_STEP,
     Amount,
     Command,
@@ -17,7 +18,6 @@ from frs_core.directions import (
     reference_chunk,
     reference_chunks,
 )
-from frs_core.observation import Observation
 from frs_core.worlds.tabletop.sim import TabletopSim
 
 KINDS = [ActionKind.JOINT_VELOCITY, ActionKind.JOINT_POSITION]

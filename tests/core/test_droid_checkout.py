@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frs_core.actions import ActionKind
-from frs_core.directions import Amount, Command, Direction, Gripper, reference_chunk
 from frs_core.errors import WorldError
+from frs_core.robot.actions import ActionKind
+from frs_core.steering.directions import Amount, Command, Direction, Gripper, reference_chunk
 from frs_core.worlds.droid import DroidConfig, DroidWorld
 from tests.core.test_droid_world import VELOCITY
 from tests.fakes.franka import HOME

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import zmq
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace
-from frs_core.directions import Amount, Command, Direction, reference_chunk
 from frs_core.errors import CameraStale, ConfigError, ShapeMismatch, StaleAct, WorldError, WorldTimeout
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP, ActionKind, ActionSpace
+from frs_core.steering.directions import Amount, Command, Direction, reference_chunk
 from frs_core.worlds import make_world
 from frs_core.worlds.droid import DroidConfig, DroidWorld, calibration_notes
 from frs_core.worlds.droid.bridge import Bridge

@@ -12,8 +12,8 @@ from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.journal import JournalFile
 from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
+from frs_core.runtime.workers import ThreadWorker
 from frs_core.session.writing import RecordLine
-from frs_core.workers import ThreadWorker
 from tests.fakes.episodes import random_chunks, random_meta, record
 
 REPOSITORY = Path(__file__).parents[2]

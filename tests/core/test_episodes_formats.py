@@ -10,8 +10,6 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP, ActionKind
 from frs_core.episodes import Episode, EpisodeStore, JournalRecorder
 from frs_core.episodes.droid_rows import droid_actions, flange_numbers
 from frs_core.episodes.export_droid import export_droid
@@ -20,6 +18,8 @@ from frs_core.episodes.import_droid import import_droid
 from frs_core.episodes.video import read_video, write_video
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP, ActionKind
 from tests.fakes.droid_trajectory import SERIALS, picture, write_trajectory
 from tests.fakes.episodes import record
 

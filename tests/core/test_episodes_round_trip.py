@@ -13,7 +13,7 @@ from frs_core.episodes.encoding import meta_from_json, meta_to_json
 from frs_core.episodes.images import decode, encode_jpeg, encode_png
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.events import Driver, Outcome
-from frs_core.observation import CameraFrame
+from frs_core.robot.observation import CameraFrame
 from tests.fakes.episodes import CAMERAS, random_chunks, random_meta, record, textured
 
 

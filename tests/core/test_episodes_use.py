@@ -7,22 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from frs_core.candidates.fan import build_fan
 from frs_core.commands import episodes as commands
-from frs_core.directions import Gripper
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.check import TOLERANCE, FeaturePolicy, check
 from frs_core.episodes.dataset import load_chunks
 from frs_core.episodes.export_mp4 import export_mp4, film_frame
 from frs_core.episodes.formats import exporter
+from frs_core.episodes.records import ChunkRecord, EpisodeMeta, StepRecord
 from frs_core.errors import ConfigError, EpisodeError, FingerprintMismatch, TrainingError
-from frs_core.events import UNSTEERED, Driver, Latency, Outcome
-from frs_core.fan import build_fan
+from frs_core.events import Driver, Latency, Outcome
 from frs_core.learning.records import table_from_records
 from frs_core.learning.settings import InputSettings
 from frs_core.learning.store import training_table
 from frs_core.policies.base import Context
-from frs_core.recording import ChunkRecord, EpisodeMeta, StepRecord
-from frs_core.steering import Method, SteeringPlan
+from frs_core.steering.candidates import UNSTEERED
+from frs_core.steering.directions import Gripper
+from frs_core.steering.methods import Method, SteeringPlan
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
 

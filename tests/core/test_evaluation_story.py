@@ -16,11 +16,12 @@ from frs_core.evaluation.results import Cell
 from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.evaluation.worker import Runner
 from frs_core.evaluation.wrapped import PerturbedWorld
-from frs_core.events import UNSTEERED, Outcome
+from frs_core.events import Outcome
 from frs_core.learning import FitSettings, NetworkSettings, TrainRequest, find_learner
 from frs_core.learning.registry import KNOWN
 from frs_core.learning.run import run_request
 from frs_core.learning.story import read_story
+from frs_core.steering.candidates import UNSTEERED
 from tests.fakes.evaluation import MAX_CHUNKS, TASK, bench, job
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from frs_core.actions import ActionKind
-from frs_core.directions import Command, Direction, reference_chunk
-from frs_core.steering import Reference, gaussian
+from frs_core.robot.actions import ActionKind
+from frs_core.steering.directions import Command, Direction, reference_chunk
+from frs_core.steering.methods import Reference, gaussian
 from tests.fakes.policy import ToyPolicy, mode_of
 from tests.fakes.world import PointWorld
 

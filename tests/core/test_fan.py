@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from frs_core.candidates.fan import build_fan, references_for, regenerates
+from frs_core.candidates.verdicts import noise_percentiles
 from frs_core.choosers.base import NoisePolicy
-from frs_core.directions import Command, Direction, Gripper, fan_commands
 from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
-from frs_core.events import LEARNED, UNSTEERED, CandidateKind, Fan
-from frs_core.fan import build_fan, references_for, regenerates
-from frs_core.limits import Limits
-from frs_core.observation import Observation
 from frs_core.policies.base import Context
-from frs_core.steering import Method, SteeringPlan, gaussian
-from frs_core.verdicts import noise_percentiles
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import LEARNED, UNSTEERED, CandidateKind, Fan
+from frs_core.steering.directions import Command, Direction, Gripper, fan_commands
+from frs_core.steering.methods import Method, SteeringPlan, gaussian
 from tests.fakes.policy import ToyPolicy, mode_of
 from tests.fakes.world import PointWorld
 

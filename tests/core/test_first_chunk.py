@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from frs_core.actions import ActionKind, ActionSpace, ee_delta_space, joint_space
-from frs_core.first_chunk import SLACK, why_not_first
-from frs_core.observation import Observation
+from frs_core.robot.actions import ActionKind, ActionSpace, ee_delta_space, joint_space
+from frs_core.robot.first_chunk import SLACK, why_not_first
+from frs_core.robot.observation import Observation
 from tests.fakes.pi05 import make_observation
 
 ROWS = 8

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from frs_core import flow
+from frs_core.steering import flow
 
 
 def _curved(x: torch.Tensor, t: float) -> torch.Tensor:

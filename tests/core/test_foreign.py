@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from numcodecs.zstd import Zstd
 
-from frs_core import foreign
+from frs_core.runtime import foreign
 
 CORE = Path(__file__).parents[2] / "frs_core"
 FUNCTIONS = {"open", "load_file", "safe_open"}

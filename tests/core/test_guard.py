@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from frs_core.actions import JOINT_STEP, ActionKind
 from frs_core.errors import PolicyError, ShapeMismatch
-from frs_core.observation import Observation
+from frs_core.robot.actions import JOINT_STEP, ActionKind
+from frs_core.robot.observation import Observation
 from frs_core.worlds.guard import GuardedWorld
 from tests.fakes.world import PointWorld
 

@@ -7,7 +7,7 @@ import pytest
 from app import main
 from frs_core.errors import ConfigError
 from frs_core.policies import KNOWN as POLICIES
-from frs_core.registry import resolve
+from frs_core.runtime.registry import resolve
 from frs_core.worlds import KNOWN as WORLDS
 
 

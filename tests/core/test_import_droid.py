@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 import pytest
 
-from frs_core.actions import ActionKind
 from frs_core.cli import main
 from frs_core.episodes import Episode, EpisodeStore
 from frs_core.episodes.import_droid import import_droid
@@ -19,6 +18,7 @@ from frs_core.episodes.layout import journal_dir
 from frs_core.episodes.video import write_video
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
+from frs_core.robot.actions import ActionKind
 from tests.fakes.droid_trajectory import SERIALS, picture, write_trajectory
 
 N = 24

@@ -8,7 +8,6 @@ import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 
-from frs_core.actions import ActionKind
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.export_lerobot import export_lerobot
 from frs_core.episodes.import_lerobot import import_lerobot
@@ -16,6 +15,7 @@ from frs_core.episodes.layout import journal_dir
 from frs_core.episodes.video import read_video, write_video
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
+from frs_core.robot.actions import ActionKind
 from tests.fakes.episodes import random_chunks, random_meta
 
 

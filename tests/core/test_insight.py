@@ -6,7 +6,7 @@ from pathlib import Path
 
 from frs_core.choosers.scripted import SequenceChooser
 from frs_core.episodes import EpisodeStore, JournalRecorder
-from frs_core.insight import InsightProcess, Report
+from frs_core.evaluation.insight import InsightProcess, Report
 from frs_core.session import InlineSession
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld

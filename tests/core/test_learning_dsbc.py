@@ -16,8 +16,8 @@ from frs_core.learning.registry import load_noise_policy
 from frs_core.learning.settings import from_json, to_json
 from frs_core.learning.story import list_saved, read_story
 from frs_core.learning.table import split
-from frs_core.observation import Observation
 from frs_core.policies.base import Context
+from frs_core.robot.observation import Observation
 from tests.fakes.learning import synthetic_table, train_dsbc
 from tests.fakes.world import PointWorld
 

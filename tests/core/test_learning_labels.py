@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from frs_core import flow
 from frs_core.errors import ShapeMismatch, TrainingError
 from frs_core.learning.labels import label_chunks, label_table, recover_noise
 from frs_core.learning.settings import LabelSettings
-from frs_core.steering import gaussian
+from frs_core.steering import flow
+from frs_core.steering.methods import gaussian
 from tests.fakes.learning import synthetic_table
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld

@@ -13,7 +13,7 @@ from frs_core.learning import registry
 from frs_core.learning.base import Acts, Learner, LearnerSpec
 from frs_core.learning.registry import KNOWN, find_learner, learners, load_learned
 from frs_core.learning.settings import FitSettings, LearnerSettings, NetworkSettings, OfflineDsbcSettings, from_json
-from frs_core.policy_spec import Context
+from frs_core.steering.policy_spec import Context
 from tests.fakes.learning import synthetic_table, train_dsbc
 from tests.fakes.world import PointWorld
 

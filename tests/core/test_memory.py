@@ -3,7 +3,7 @@
 import gc
 
 from frs_core.choosers.scripted import PolicyChooser
-from frs_core.recording import MemoryRecorder
+from frs_core.episodes.records import MemoryRecorder
 from frs_core.session import InlineSession
 from frs_core.session.running import Boundary, RunningEpisode
 from tests.fakes.policy import ToyPolicy

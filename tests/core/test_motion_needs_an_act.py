@@ -30,9 +30,9 @@ from hypothesis.stateful import (
 )
 
 from frs_core import events as ev
-from frs_core.actions import ActionKind
 from frs_core.errors import FrsError
 from frs_core.events import Driver, HoldReason, Outcome, Pacing, Phase
+from frs_core.robot.actions import ActionKind
 from frs_core.session.core import RESTING
 from tests.fakes.joined import JoinedSession
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from frs_core import flow
 from frs_core.commands.policy import check, fetch
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05 import load
@@ -19,6 +18,7 @@ from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.presets import find_preset
 from frs_core.policies.pi05.sizes import size_of
 from frs_core.policies.pi05.weights import FileSource, read_header
+from frs_core.steering import flow
 from tests.fakes.pi05 import FIXTURE, HORIZON, make_checkpoint, make_observation
 
 THEIR_TIMES = (0.0, 0.1, 0.5, 0.9, 1.0)

@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from frs_core.actions import ActionKind
 from frs_core.commands.policy import check, fetch
 from frs_core.errors import ConfigError
 from frs_core.policies.joints import in_action_space
 from frs_core.policies.pi05 import inspect_checkpoint, load
 from frs_core.policies.pi05.presets import PRESETS
+from frs_core.robot.actions import ActionKind
 from frs_core.wire.metadata import build_metadata, read_metadata
 from tests.fakes.pi05 import FIXTURE, HORIZON, make_checkpoint, make_observation
 from tests.fakes.policy import ToyPolicy

@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from frs_core import flow
 from frs_core.policies.pi05.fused import Fused
 from frs_core.policies.pi05.layout import Layout
 from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.sizes import FULL, problems_of, size_of
 from frs_core.policies.pi05.weights import FileSource, RandomSource, read_header
+from frs_core.steering import flow
 from tests.fakes.pi05 import FIXTURE, HORIZON
 from tests.rounding import bound
 

@@ -11,11 +11,8 @@ from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file
 
-from frs_core import flow
-from frs_core.actions import ActionKind
-from frs_core.directions import Command, Direction, fan_commands
+from frs_core.candidates.fan import build_fan
 from frs_core.errors import ConfigError, FrsError, WeightsMissing
-from frs_core.fan import build_fan
 from frs_core.policies import load_policy
 from frs_core.policies.base import FlowPolicy
 from frs_core.policies.pi05 import Pi05Policy, inspect_checkpoint, load
@@ -23,7 +20,10 @@ from frs_core.policies.pi05.cuda_graph import bucket_of
 from frs_core.policies.pi05.images import Resize, to_tower
 from frs_core.policies.pi05.normalisation import affine_of, robot_space
 from frs_core.policies.pi05.tokens import PromptForm, Tokenizer
-from frs_core.steering import Fill, Method, Reference, Solver, SteeringPlan, gaussian
+from frs_core.robot.actions import ActionKind
+from frs_core.steering import flow
+from frs_core.steering.directions import Command, Direction, fan_commands
+from frs_core.steering.methods import Fill, Method, Reference, Solver, SteeringPlan, gaussian
 from tests.fakes.pi05 import FIXTURE, HORIZON, make_checkpoint, make_observation
 from tests.rounding import bound
 

@@ -23,7 +23,7 @@ from frs_core.events import Driver, Outcome
 from frs_core.learning.records import table_from_records
 from frs_core.learning.registry import learners
 from frs_core.policies import load_policy
-from frs_core.recording import MemoryRecorder
+from frs_core.episodes.records import MemoryRecorder
 from frs_core.session import InlineSession
 from frs_core.worlds import make_world
 
@@ -49,15 +49,15 @@ assert "pedal:hold" in ACTIONS["drive.hold"].controls
 assert "driver.homing" in ACTIONS
 """
 CONTRACTS = """
-from frs_core.fan import build_fan
-from frs_core.steering import SteeringPlan
+from frs_core.candidates.fan import build_fan
+from frs_core.steering.methods import SteeringPlan
 from frs_core.testing import *
 from frs_toy.chooser import Homing
 from frs_toy.device import Pedal
 from frs_toy.learner import ROW
 from frs_toy.policy import DriftPolicy
 from frs_toy.world import HoverWorld
-from frs_core.directions import Direction
+from frs_core.steering.directions import Direction
 
 class TestWorld(WorldContract):
     def make(self): return HoverWorld()

@@ -5,7 +5,8 @@ from itertools import permutations
 
 import pytest
 
-from frs_core.camera_pairing import (
+from frs_core.errors import ConfigError
+from frs_core.steering.camera_pairing import (
     DROID_NAMES,
     LIBERO_NAMES,
     CamerasOption,
@@ -15,7 +16,6 @@ from frs_core.camera_pairing import (
     is_wrist,
     pair_cameras,
 )
-from frs_core.errors import ConfigError
 
 OPENPI = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
 PORT = ("wrist_left", "exterior_1_left", "exterior_2_left")

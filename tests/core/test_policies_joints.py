@@ -11,19 +11,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP, ActionKind, ee_delta_space, joint_space
+from frs_core.candidates.fan import build_fan, references_for, regenerates
 from frs_core.choosers.scripted import SequenceChooser
-from frs_core.directions import Command, Direction, fan_commands
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.check import check
 from frs_core.errors import ConfigError, PolicyError
-from frs_core.fan import build_fan, references_for, regenerates
-from frs_core.observation import Observation
 from frs_core.policies.joints import POSTURE, JointPolicy, in_action_space, joint_chunk
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP, ActionKind, ee_delta_space, joint_space
+from frs_core.robot.observation import Observation
+from frs_core.robot.tracking import LIMIT_MARGIN
 from frs_core.session import InlineSession
-from frs_core.steering import gaussian
-from frs_core.tracking import LIMIT_MARGIN
+from frs_core.steering.directions import Command, Direction, fan_commands
+from frs_core.steering.methods import gaussian
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP, ActionKind
 from frs_core.errors import ConfigError, PolicyError
 from frs_core.policies.lerobot import LerobotPolicy, load, load_strictly
 from frs_core.policies.pi05.presets import PRESETS
-from frs_core.steering import Reference, SteeringPlan, gaussian
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP, ActionKind
+from frs_core.steering.methods import Reference, SteeringPlan, gaussian
 from frs_core.worlds.guard import GuardedWorld
 from tests.fakes.pi05 import make_observation
 from tests.fakes.world import PointWorld

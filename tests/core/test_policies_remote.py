@@ -16,8 +16,6 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
-from frs_core.actions import ActionKind
-from frs_core.directions import fan_commands, reference_chunk
 from frs_core.errors import (
     ConfigError,
     FingerprintMismatch,
@@ -27,12 +25,14 @@ from frs_core.errors import (
     ShapeMismatch,
     SteeringUnavailable,
 )
-from frs_core.observation import Observation
 from frs_core.policies import in_action_space, remote
 from frs_core.policies.remote import RemotePolicy, StockPolicy
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.observation import Observation
 from frs_core.serving.door import DoorSettings
 from frs_core.serving.server import MAX_CONTEXTS, build_door
-from frs_core.steering import Method, Reference, SteeringPlan, gaussian
+from frs_core.steering.directions import fan_commands, reference_chunk
+from frs_core.steering.methods import Method, Reference, SteeringPlan, gaussian
 from frs_core.wire import client
 from frs_core.wire.codec import pack, unpack
 from frs_core.wire.observations import blank_droid_message

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from frs_core.rate import RateLoop
-from frs_core.workers import InlineWorker, ThreadWorker, WorkerBusy
+from frs_core.runtime.rate import RateLoop
+from frs_core.runtime.workers import InlineWorker, ThreadWorker, WorkerBusy
 
 
 class Clock:

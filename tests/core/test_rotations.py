@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from frs_core import kinematics
-from frs_core.plan import Method, Solver, SteeringPlan
-from frs_core.rotations import (
+from frs_core.robot import kinematics
+from frs_core.robot.rotations import (
     euler_angles,
     euler_matrix,
     rotation_matrix,
@@ -13,6 +12,7 @@ from frs_core.rotations import (
     rotations_in_turn,
     small_turn,
 )
+from frs_core.steering.plan import Method, Solver, SteeringPlan
 
 VECTORS = np.random.default_rng(0).normal(size=(50, 3))
 

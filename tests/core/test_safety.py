@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP, ActionKind
-from frs_core.limits import Limits
-from frs_core.observation import Calibration, CameraFrame, Observation
-from frs_core.safety import limit_action
-from frs_core.watchdog import CameraLiveness, Watchdog
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP, ActionKind
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import Calibration, CameraFrame, Observation
+from frs_core.robot.safety import limit_action
+from frs_core.robot.watchdog import CameraLiveness, Watchdog
 from tests.fakes.world import PointWorld
 
 WORLD = PointWorld()

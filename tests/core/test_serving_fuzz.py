@@ -19,7 +19,7 @@ import psutil
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from frs_core.steering import SteeringPlan
+from frs_core.steering.methods import SteeringPlan
 from frs_core.wire.codec import pack, unpack
 from frs_core.wire.observations import blank_droid_message, pack_observation
 from tests.fakes.openpi_server import wire_default

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from frs_core import kinematics
 from frs_core.errors import ConfigError, MalformedMessage
-from frs_core.observation import Observation
+from frs_core.robot import kinematics
+from frs_core.robot.observation import Observation
 from frs_core.wire.codec import pack, unpack
 from frs_core.wire.observations import (
     blank_droid_message,

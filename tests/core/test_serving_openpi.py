@@ -13,14 +13,14 @@ import pytest
 import torch
 from websockets.sync.client import connect
 
-from frs_core import flow
-from frs_core.actions import ActionKind
 from frs_core.errors import ConfigError
 from frs_core.policies import remote
+from frs_core.robot.actions import ActionKind
 from frs_core.serving import door as door_module
 from frs_core.serving import openpi_server
 from frs_core.serving.openpi_server import Door, DoorSettings, Service, read_plan
-from frs_core.steering import Fill, Method, Reference, Solver, SteeringPlan, gaussian, steer
+from frs_core.steering import flow
+from frs_core.steering.methods import Fill, Method, Reference, Solver, SteeringPlan, gaussian, steer
 from frs_core.wire import codec
 from frs_core.wire.metadata import DROID_OBSERVATION, build_metadata, droid_space
 from frs_core.wire.observations import blank_droid_message

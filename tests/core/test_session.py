@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from frs_core import events as ev
-from frs_core.actions import ActionKind
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.scripted import PolicyChooser, SequenceChooser
-from frs_core.directions import Gripper
 from frs_core.errors import PolicyError
-from frs_core.events import LEARNED, UNSTEERED, Driver, Fan, HoldReason, Outcome, Pacing, Phase
+from frs_core.events import Driver, HoldReason, Outcome, Pacing, Phase
+from frs_core.robot.actions import ActionKind
 from frs_core.session.options import SessionOptions
 from frs_core.session.table import TABLE, Event, next_phase
-from frs_core.steering import SteeringPlan
+from frs_core.steering.candidates import LEARNED, UNSTEERED, Fan
+from frs_core.steering.directions import Gripper
+from frs_core.steering.methods import SteeringPlan
 from frs_core.worlds.link import Lost, Observed
 from tests.core.test_fan import FixedNoise
 from tests.fakes.policy import ToyPolicy

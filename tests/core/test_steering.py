@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from frs_core.errors import ConfigError
-from frs_core.steering import (
+from frs_core.steering.methods import (
     Fill,
     Method,
     Reference,
@@ -67,7 +67,7 @@ def test_what_the_command_does_not_speak_of_gets_the_seeded_noise() -> None:
 
 
 def test_the_noise_regenerates_the_chunk() -> None:
-    from frs_core import flow
+    from frs_core.steering import flow
 
     for plan in (SteeringPlan(), SteeringPlan(components=1), SteeringPlan(method=Method.FLOW_CONTROL)):
         steered = steer(_two_modes, _reference(), plan)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from frs_core.directions import Amount, Command, Direction, Gripper
-from frs_core.events import UNSTEERED
+from frs_core.steering.candidates import UNSTEERED
+from frs_core.steering.directions import Amount, Command, Direction, Gripper
 from frs_core.worlds.tabletop.operator import ScriptedOperator, answer
 from frs_core.worlds.tabletop.sim import TabletopSim
 

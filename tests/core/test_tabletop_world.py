@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from frs_core import kinematics
-from frs_core.actions import ActionKind
 from frs_core.errors import CameraStale, ConfigError, ShapeMismatch
+from frs_core.robot import kinematics
+from frs_core.robot.actions import ActionKind
 from frs_core.worlds.guard import GuardedWorld
 from frs_core.worlds.tabletop.layout import ANYWHERE, SHIFT, draw_layout, draw_scene
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES

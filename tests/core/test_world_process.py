@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from frs_core import events as ev
-from frs_core.actions import ActionKind
+from frs_core.episodes.records import MemoryRecorder
 from frs_core.errors import ConfigError, WorldError
 from frs_core.events import HoldReason, Outcome, Phase
-from frs_core.limits import Limits
-from frs_core.recording import MemoryRecorder
-from frs_core.registry import resolve
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.limits import Limits
+from frs_core.runtime.registry import resolve
 from frs_core.session import LiveSession, SessionOptions
 from frs_core.worlds import KNOWN, make_world
 from frs_core.worlds.host import pack_spec, unpack_spec

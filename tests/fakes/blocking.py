@@ -2,8 +2,8 @@
 
 import threading
 
-from frs_core.observation import Observation
 from frs_core.policies.base import Context
+from frs_core.robot.observation import Observation
 from tests.fakes.policy import ToyPolicy
 
 

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from frs_core.actions import ee_delta_space
-from frs_core.directions import Gripper, fan_commands
-from frs_core.events import UNSTEERED, CandidateKind, Driver, Latency, Verdict
-from frs_core.observation import Calibration, CameraFrame, Observation
-from frs_core.recording import ChunkRecord, EpisodeMeta, Recorder, StepRecord
-from frs_core.steering import SteeringPlan
+from frs_core.episodes.records import ChunkRecord, EpisodeMeta, Recorder, StepRecord
+from frs_core.events import Driver, Latency
+from frs_core.robot.actions import ee_delta_space
+from frs_core.robot.observation import Calibration, CameraFrame, Observation
+from frs_core.steering.candidates import UNSTEERED, CandidateKind, Verdict
+from frs_core.steering.directions import Gripper, fan_commands
+from frs_core.steering.methods import SteeringPlan
 
 CAMERAS = ("left", "right", "wrist")
 HORIZON, WIDTH, FEATURES = 8, 9, 12

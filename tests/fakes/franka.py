@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP
 
 HOME = np.array([0.0, -np.pi / 5, 0.0, -4 * np.pi / 5, 0.0, 3 * np.pi / 5, 0.0])
 """DROID's start pose, rad."""

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from frs_core import events as ev
-from frs_core.actions import ActionKind
 from frs_core.errors import CameraStale, WorldError
-from frs_core.observation import Observation
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.observation import Observation
 from frs_core.session import SessionOptions
 from frs_core.session import inbox as inbox_module
 from frs_core.session.engine import SessionEngine

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from frs_core.directions import Direction
 from frs_core.learning.imitation import TrainedImitation
 from frs_core.learning.progress import OnProgress, ignore_progress
 from frs_core.learning.registry import find_learner
 from frs_core.learning.request import TrainRequest
 from frs_core.learning.settings import LearnerSettings
 from frs_core.learning.table import Offer, TrainingTable
+from frs_core.steering.directions import Direction
 
 LABELS = ("unsteered", *(f"{d.value}/more" for d in Direction))
 

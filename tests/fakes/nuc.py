@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import JOINT_STEP, ActionKind
+from frs_core.robot.actions import JOINT_STEP, ActionKind
 from frs_core.worlds.droid.calibration import pose_numbers
 from tests.fakes.franka import Drive, FakeFranka, KinematicDrive
 
@@ -93,7 +93,7 @@ class Pictures:
             part.replace(self._folder / f"{serial}.npy")
 
     def _describe(self) -> None:
-        from frs_core import kinematics
+        from frs_core.robot import kinematics
 
         made = {}
         for name, serial in SERIALS.items():

@@ -1,9 +1,9 @@
 """A scripted operator for the point world: always the direction that the task names."""
 
 from frs_core.choosers.base import Choice, Chooser
-from frs_core.directions import Command, Direction
-from frs_core.events import Fan
-from frs_core.observation import Observation
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import Fan
+from frs_core.steering.directions import Command, Direction
 from frs_core.worlds.base import World
 from tests.fakes.world import PointWorld
 

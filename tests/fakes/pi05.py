@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from frs_core.observation import CameraFrame, Observation
+from frs_core.robot.observation import CameraFrame, Observation
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "pi05"
 HORIZON = 15

@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from frs_core.actions import ee_delta_space
-from frs_core.directions import Direction
 from frs_core.errors import ConfigError
-from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
-from frs_core.steering import SteeringPlan
+from frs_core.robot.actions import ee_delta_space
+from frs_core.robot.observation import Observation
+from frs_core.steering.directions import Direction
+from frs_core.steering.methods import SteeringPlan
 
 STEP = 0.8
 """Normalised translation per row of every moving mode; 16 mm."""

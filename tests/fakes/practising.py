@@ -16,9 +16,9 @@ from frs_core.learning.provenance import make_story
 from frs_core.learning.settings import LearnerSettings, to_json
 from frs_core.learning.story import Story, check_fingerprint
 from frs_core.learning.table import TrainingTable
-from frs_core.observation import Observation
 from frs_core.policies.base import FlowPolicy
-from frs_core.policy_spec import Context
+from frs_core.robot.observation import Observation
+from frs_core.steering.policy_spec import Context
 
 NAN = float("nan")
 

@@ -4,15 +4,15 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from frs_core.choosers.base import Chooser
+from frs_core.episodes.records import ChunkRecord, EpisodeMeta, MemoryRecorder
 from frs_core.errors import EpisodeError
 from frs_core.events import Driver, Outcome, Phase, SessionCommand, Snapshot
-from frs_core.observation import Observation
 from frs_core.policies.base import Context
-from frs_core.recording import ChunkRecord, EpisodeMeta, MemoryRecorder
+from frs_core.robot.observation import Observation
+from frs_core.runtime.workers import Answer, run_job
 from frs_core.session.engine import SessionEngine
 from frs_core.session.inference import FanMaker
 from frs_core.session.options import SessionOptions
-from frs_core.workers import Answer, run_job
 from frs_core.worlds.link import InlineLink
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld

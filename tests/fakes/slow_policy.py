@@ -6,11 +6,11 @@ import threading
 from jaxtyping import Float
 from torch import Tensor
 
-from frs_core.observation import Observation
 from frs_core.policies.base import Context
+from frs_core.robot.observation import Observation
 from frs_core.serving.door import DoorSettings
 from frs_core.serving.server import build_door
-from frs_core.steering import Reference, Steered, SteeringPlan
+from frs_core.steering.methods import Reference, Steered, SteeringPlan
 from tests.fakes.policy import ToyPolicy
 
 

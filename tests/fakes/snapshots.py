@@ -7,21 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from frs_core.directions import Gripper
-from frs_core.events import (
-    Driver,
-    EpisodeStatus,
-    Fan,
-    HoldReason,
-    Latency,
-    Pacing,
-    Phase,
-    SessionCommand,
-    Snapshot,
-)
-from frs_core.fan import build_fan
-from frs_core.observation import Observation
-from frs_core.steering import SteeringPlan
+from frs_core.candidates.fan import build_fan
+from frs_core.events import Driver, EpisodeStatus, HoldReason, Latency, Pacing, Phase, SessionCommand, Snapshot
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import Fan
+from frs_core.steering.directions import Gripper
+from frs_core.steering.methods import SteeringPlan
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
 

@@ -11,12 +11,12 @@ import time
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP, ActionKind, ee_delta_space
-from frs_core.directions import Direction
 from frs_core.errors import ConfigError, unknown_name
-from frs_core.limits import Limits
-from frs_core.observation import Calibration, CameraFrame, Observation
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP, ActionKind, ee_delta_space
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import Calibration, CameraFrame, Observation
+from frs_core.steering.directions import Direction
 from frs_core.worlds.base import StepResult, World, WorldSpec
 
 HOME = np.array([0.0, -np.pi / 5, 0.0, -4 * np.pi / 5, 0.0, 3 * np.pi / 5, 0.0])

@@ -1,10 +1,10 @@
-"""Brings the answers of `frs_core.insight` to the Review layout. One process lives as long as the window. GUI thread."""
+"""Brings the answers of `frs_core.evaluation.insight` to the Review layout. One process lives as long as the window. GUI thread."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.qt import QtCore, Signal
-from frs_core.insight import ChunkInsight, InsightProcess, Report
+from frs_core.evaluation.insight import ChunkInsight, InsightProcess, Report
 
 POLL_MS = 150
 

@@ -13,8 +13,8 @@ from app.views.review.record import Record
 from app.workers import Relay
 from frs_core.episodes import EpisodeInfo
 from frs_core.errors import FrsError
-from frs_core.events import Fan
-from frs_core.observation import CameraFrame, Observation
+from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.steering.candidates import Fan
 
 CACHE = 90
 """Positions kept decoded: 90 x 3 cameras x 150 kB = 40 MB at 224 pixels."""

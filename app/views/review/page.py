@@ -20,9 +20,9 @@ from app.views.scene_model import Line, build
 from app.views.verdicts import VerdictList
 from app.views.widgets import label
 from frs_core.devices.intent import InputMap
-from frs_core.directions import Amount
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import Snapshot
+from frs_core.steering.directions import Amount
 
 
 class ReviewPage(LayoutPage):

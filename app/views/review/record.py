@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from frs_core.directions import Command
 from frs_core.episodes import Episode, EpisodeInfo
 from frs_core.errors import ConfigError
-from frs_core.events import LEARNED, UNSTEERED, Candidate, CandidateKind, Fan
-from frs_core.observation import CameraFrame, Observation
+from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate, CandidateKind, Fan
+from frs_core.steering.directions import Command
 
 
 @dataclass(frozen=True, slots=True)

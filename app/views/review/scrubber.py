@@ -3,7 +3,7 @@
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.review.record import ChunkMark, Record, command_of
-from frs_core.events import CandidateKind
+from frs_core.steering.candidates import CandidateKind
 
 
 class Scrubber(QtWidgets.QWidget):

@@ -2,9 +2,10 @@
 
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.registry import ChooserSpec, Setting
-from frs_core.directions import Command, Direction
-from frs_core.events import UNSTEERED, Driver, Fan
-from frs_core.observation import Observation
+from frs_core.events import Driver
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import UNSTEERED, Fan
+from frs_core.steering.directions import Command, Direction
 
 
 class Homing(Chooser):

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from frs_core.actions import ee_delta_space
-from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
-from frs_core.steering import SteeringPlan
+from frs_core.robot.actions import ee_delta_space
+from frs_core.robot.observation import Observation
+from frs_core.steering.methods import SteeringPlan
 
 SPREAD = 0.8
 """Standard deviation of its actions, normalised; wide, so that noise decides where it goes."""

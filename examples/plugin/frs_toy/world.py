@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 
-from frs_core.actions import ActionKind
 from frs_core.errors import ShapeMismatch, unknown_name
-from frs_core.limits import Limits
-from frs_core.observation import CameraFrame, Observation
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
 
 STEP, DONE = 0.02, 0.10

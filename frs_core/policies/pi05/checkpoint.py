@@ -18,10 +18,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from frs_core.actions import ActionKind
-from frs_core.camera_pairing import CamerasOption, Pairing, pair_cameras
 from frs_core.errors import ConfigError, FrsError, WeightsMissing
-from frs_core.foreign import DOCUMENT, open_plain, plain_file, read_json
 from frs_core.policies.pi05.images import Resize
 from frs_core.policies.pi05.normalisation import QUANTILE_EPS, Affine, Stats, affine_of, covered_range
 from frs_core.policies.pi05.plausible import why_not_this_meaning
@@ -29,6 +26,9 @@ from frs_core.policies.pi05.presets import PRESETS, Preset, find_preset, need_pr
 from frs_core.policies.pi05.sizes import ModelSize, problems_of, size_of
 from frs_core.policies.pi05.tokens import PromptForm, Tokenizer, find_tokenizer
 from frs_core.policies.pi05.weights import CutShort, read_header
+from frs_core.robot.actions import ActionKind
+from frs_core.runtime.foreign import DOCUMENT, open_plain, plain_file, read_json
+from frs_core.steering.camera_pairing import CamerasOption, Pairing, pair_cameras
 
 NOTE = "frs_policy.json"
 """Written by `frs policy fetch`: {"preset": name, "source": where from, "sha256": {file: digest}}."""

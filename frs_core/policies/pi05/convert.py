@@ -20,10 +20,10 @@ from jaxtyping import Shaped
 from safetensors.torch import save_file
 
 from frs_core.errors import ConfigError, WeightsMissing
-from frs_core.foreign import MALFORMED, read_json
 from frs_core.policies.pi05.checkpoint import NOTE
 from frs_core.policies.pi05.presets import Preset
 from frs_core.policies.pi05.sizes import EMBEDDING, EXPERT, PROJECTOR, TEXT, VISION, problems_of, size_of
+from frs_core.runtime.foreign import MALFORMED, read_json
 
 Array = Shaped[np.ndarray, "..."]
 _FILE = "model.safetensors"

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from frs_core.errors import ConfigError, DownloadFailed, unknown_name
-from frs_core.foreign import DOCUMENT, open_plain, parse_json
+from frs_core.runtime.foreign import DOCUMENT, open_plain, parse_json
 
 TIMEOUT_S = 30.0
 """Without an answer or a byte for this long, an attempt has failed."""

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from frs_core.camera_pairing import CamerasOption
 from frs_core.errors import ConfigError
 from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.policy import Pi05Policy
 from frs_core.policies.pi05.tokens import Tokenizer
 from frs_core.policies.pi05.weights import FileSource
+from frs_core.steering.camera_pairing import CamerasOption
 
 _TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import ActionKind, ActionSpace
 from frs_core.errors import ConfigError
-from frs_core.kinematics import Q_HIGH, Q_LOW
+from frs_core.robot.actions import ActionKind, ActionSpace
+from frs_core.robot.kinematics import Q_HIGH, Q_LOW
 
 QUANTILE_EPS = 1e-6
 """Added to the width of quantiles and to standard deviations. Source: openpi transforms.py, Normalize."""

@@ -10,9 +10,9 @@ Example: "joint speeds" whose fourth number runs from -2.7 to -0.9 are joint pos
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import ActionKind
 from frs_core.policies.pi05.normalisation import Stats, covered_range
 from frs_core.policies.pi05.presets import Preset
+from frs_core.robot.actions import ActionKind
 
 FARTHEST_CENTRE = 1.0
 """How far the middle of a joint's actions may be from zero (speeds, offsets) or from the state's (absolute), rad or fractions.

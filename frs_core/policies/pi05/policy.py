@@ -19,11 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from frs_core import flow
-from frs_core.actions import ActionKind, ActionSpace
-from frs_core.camera_pairing import NO_CAMERA, cameras_of, pairing_text
 from frs_core.errors import ConfigError, PolicyError
-from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
 from frs_core.policies.pi05.checkpoint import Checkpoint
 from frs_core.policies.pi05.cuda_graph import LoopCache
@@ -34,7 +30,11 @@ from frs_core.policies.pi05.normalisation import robot_range, robot_space
 from frs_core.policies.pi05.prefix import PrefixCache
 from frs_core.policies.pi05.presets import read_state
 from frs_core.policies.pi05.tokens import PromptForm, Tokenizer
-from frs_core.steering import Method, Reference, Steered, SteeringPlan, seeded_noise, steer
+from frs_core.robot.actions import ActionKind, ActionSpace
+from frs_core.robot.observation import Observation
+from frs_core.steering import flow
+from frs_core.steering.camera_pairing import NO_CAMERA, cameras_of, pairing_text
+from frs_core.steering.methods import Method, Reference, Steered, SteeringPlan, seeded_noise, steer
 
 STEPS = 10
 """Euler steps of the stock sampler. Source: openpi models/pi0.py, sample_actions."""

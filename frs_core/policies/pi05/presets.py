@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import ActionKind
-from frs_core.camera_pairing import DROID_NAMES, LIBERO_NAMES, View
 from frs_core.errors import ConfigError, unknown_name
-from frs_core.observation import Observation
 from frs_core.policies.pi05.tokens import PromptForm
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.observation import Observation
+from frs_core.steering.camera_pairing import DROID_NAMES, LIBERO_NAMES, View
 
 
 class StateLayout(enum.Enum):

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from frs_core import flow
 from frs_core.policies.linear import linear
 from frs_core.policies.pi05.cuda_graph import LoopCache
 from frs_core.policies.pi05.layout import Layout
@@ -24,7 +23,8 @@ from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.prefix import PrefixCache
 from frs_core.policies.pi05.sizes import FULL, GemmaSize, ModelSize
 from frs_core.policies.pi05.weights import RandomSource
-from frs_core.steering import Reference, SteeringPlan, seeded_noise, steer
+from frs_core.steering import flow
+from frs_core.steering.methods import Reference, SteeringPlan, seeded_noise, steer
 
 STEPS = 10
 WORDS = 8192

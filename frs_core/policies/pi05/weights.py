@@ -16,8 +16,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from frs_core.foreign import open_plain, parse_json, plain_file, read_exactly
 from frs_core.policies.pi05.sizes import EMBEDDING, TIED_EMBEDDING, ModelSize, expected_shapes
+from frs_core.runtime.foreign import open_plain, parse_json, plain_file, read_exactly
 
 _HEADER_LIMIT = 100 << 20
 """Bytes; what safetensors itself allows. pi0.5's header has 0.1 MB."""

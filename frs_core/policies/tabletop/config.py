@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from frs_core.actions import ActionSpace, ee_delta_space
+from frs_core.robot.actions import ActionSpace, ee_delta_space
 
 CAMERAS = ("left", "wrist")
 IMAGE_SIZE = (112, 112)

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from frs_core.actions import ActionKind
-from frs_core.foreign import plain_file
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, EXECUTE_ROWS, HORIZON
 from frs_core.policies.tabletop.pictures import shrink, to_input
 from frs_core.policies.tabletop.policy import TabletopPolicy
-from frs_core.steering import gaussian
+from frs_core.robot.actions import ActionKind
+from frs_core.runtime.foreign import plain_file
+from frs_core.steering.methods import gaussian
 from frs_core.worlds.tabletop.layout import ANYWHERE
 from frs_core.worlds.tabletop.play import Player, Taste, draw_taste
 from frs_core.worlds.tabletop.tasks import TRAINED, Task, TaskKind, find

@@ -16,11 +16,11 @@ import mujoco
 import numpy as np
 from safetensors.numpy import save_file
 
-from frs_core.actions import ActionKind
-from frs_core.observation import Observation
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, HORIZON
 from frs_core.policies.tabletop.pictures import shrink
 from frs_core.policies.tabletop.stages import OnLog, in_parallel
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.observation import Observation
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
 from frs_core.worlds.tabletop.play import Player, draw_taste
 from frs_core.worlds.tabletop.sim import HELD_STEPS, TabletopSim

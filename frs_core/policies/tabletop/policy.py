@@ -10,8 +10,6 @@ from torch import Tensor
 
 from frs_core import paths
 from frs_core.errors import ConfigError, ShapeMismatch, WeightsMissing
-from frs_core.foreign import TENSORS, parse_tensors, read_bytes, read_json
-from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
 from frs_core.policies.tabletop import language
 from frs_core.policies.tabletop.config import (
@@ -25,7 +23,9 @@ from frs_core.policies.tabletop.config import (
 )
 from frs_core.policies.tabletop.network import FEATURES, WHERE, TabletopNet
 from frs_core.policies.tabletop.pictures import shrink, to_input
-from frs_core.steering import SteeringPlan
+from frs_core.robot.observation import Observation
+from frs_core.runtime.foreign import TENSORS, parse_tensors, read_bytes, read_json
+from frs_core.steering.methods import SteeringPlan
 
 WEIGHTS = "tabletop/model.safetensors"
 """Under assets/."""

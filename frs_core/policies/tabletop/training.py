@@ -20,12 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from frs_core.foreign import parse_json, plain_file, read_tensors
 from frs_core.policies.tabletop import language
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, action_space
 from frs_core.policies.tabletop.network import GRID, SLOT_IN, TabletopNet
 from frs_core.policies.tabletop.pictures import to_input
 from frs_core.policies.tabletop.stages import Log, OnLog
+from frs_core.runtime.foreign import parse_json, plain_file, read_tensors
 from frs_core.worlds.tabletop.tasks import TaskKind
 
 POSITION_NOISE = 0.006

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.observation import Calibration
-from frs_core.rotations import euler_angles, euler_matrix
+from frs_core.robot.observation import Calibration
+from frs_core.robot.rotations import euler_angles, euler_matrix
 
 OLD_S = 3600.0
 """A calibration older than this is called old, as in DROID's own window."""

@@ -10,8 +10,8 @@ One thread, the world's.
 import numpy as np
 from jaxtyping import Float
 
-from frs_core import kinematics
-from frs_core.rotations import rotation_matrix, rotation_vector
+from frs_core.robot import kinematics
+from frs_core.robot.rotations import rotation_matrix, rotation_vector
 
 _ITERATIONS, _DAMPING = 3, 0.01
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from frs_core import kinematics, safety
-from frs_core.actions import JOINT_STEP, ActionKind
 from frs_core.errors import ShapeMismatch, WorldError
-from frs_core.limits import Limits
-from frs_core.observation import Observation
+from frs_core.robot import kinematics, safety
+from frs_core.robot.actions import JOINT_STEP, ActionKind
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import Observation
 
 SEAM_S = 0.3
 """After a pause this long the arm has settled, and the next step is measured against standing still."""

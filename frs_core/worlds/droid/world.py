@@ -22,11 +22,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from frs_core import kinematics
-from frs_core.actions import ActionKind
 from frs_core.errors import CameraStale, ConfigError, ShapeMismatch, StaleAct, WorldError, unknown_name
-from frs_core.limits import Limits
-from frs_core.observation import CameraFrame, Observation
+from frs_core.robot import kinematics
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.droid.calibration import OLD_S, calibration_of
 from frs_core.worlds.droid.cartesian import joints_for, moved_pose, pose_delta

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from frs_core.errors import CameraStale, WorldError
-from frs_core.observation import Calibration, CameraFrame
+from frs_core.robot.observation import Calibration, CameraFrame
 from frs_core.worlds.tabletop.scene import CAMERA_SIZE, CAMERAS
 
 _FLIP = np.diag([1.0, -1.0, -1.0])

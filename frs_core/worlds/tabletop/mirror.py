@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from frs_core.choosers.base import Choice, Chooser
-from frs_core.directions import Command
-from frs_core.events import Fan
-from frs_core.observation import Observation
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import Fan
+from frs_core.steering.directions import Command
 
 if TYPE_CHECKING:
     from frs_core.worlds.tabletop.operator import ScriptedOperator

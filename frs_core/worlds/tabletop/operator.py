@@ -15,9 +15,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from frs_core.choosers.base import Choice, Chooser
-from frs_core.directions import Amount, Command, Direction, Gripper
-from frs_core.events import UNSTEERED, Fan
-from frs_core.observation import Observation
+from frs_core.robot.observation import Observation
+from frs_core.steering.candidates import UNSTEERED, Fan
+from frs_core.steering.directions import Amount, Command, Direction, Gripper
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
 from frs_core.worlds.tabletop.sim import TabletopSim
 from frs_core.worlds.tabletop.tasks import DRAWER, TaskKind

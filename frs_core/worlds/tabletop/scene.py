@@ -13,7 +13,7 @@ import numpy as np
 
 from frs_core import paths
 from frs_core.errors import WeightsMissing
-from frs_core.foreign import DOCUMENT, read_bytes
+from frs_core.runtime.foreign import DOCUMENT, read_bytes
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES, Movable, Receptacle
 
 TIMESTEP = 1 / 450

@@ -12,10 +12,10 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP, ActionKind
 from frs_core.errors import ConfigError, ShapeMismatch
-from frs_core.rotations import rotation_matrix, rotation_vector
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP, ActionKind
+from frs_core.robot.rotations import rotation_matrix, rotation_vector
 from frs_core.worlds.base import StepResult
 from frs_core.worlds.tabletop import scene
 from frs_core.worlds.tabletop.layout import ANYWHERE, Layout, draw_scene

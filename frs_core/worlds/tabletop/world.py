@@ -5,9 +5,9 @@ import time
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import ActionKind
-from frs_core.limits import Limits
-from frs_core.observation import CameraFrame, Observation
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.tabletop.cameras import Cameras
 from frs_core.worlds.tabletop.scene import CAMERAS

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from frs_core.observation import CameraFrame, Observation
+from frs_core.robot.observation import CameraFrame, Observation
 
 
 class Watchdog:

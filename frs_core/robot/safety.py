@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace
-from frs_core.limits import Limits
-from frs_core.observation import Observation
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP, ActionKind, ActionSpace
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import Observation
 
 _HAIR = 1e-4
 """Metres outside the box that a joint step may end: joints follow a wall in small arcs."""

@@ -13,9 +13,9 @@ Pure functions; called from the inference worker.
 import numpy as np
 from jaxtyping import Float
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP
-from frs_core.rotations import small_turn
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP
+from frs_core.robot.rotations import small_turn
 
 LIMIT_MARGIN = 0.02
 """rad kept from the joint limits; a joint already past it may stay or come back."""

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from frs_core import kinematics
 from frs_core.errors import ConfigError, ShapeMismatch
-from frs_core.observation import Observation
+from frs_core.robot import kinematics
+from frs_core.robot.observation import Observation
 
 JOINT_STEP = 0.2
 """rad per control step at joint velocity 1. Source: droid/robot_ik/robot_ik_solver.py (reference §1.4)."""

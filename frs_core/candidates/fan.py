@@ -18,16 +18,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from frs_core.candidates.verdicts import noise_percentiles, verdicts
 from frs_core.choosers.base import NoisePolicy
-from frs_core.directions import Command, Gripper, fan_commands, reference_chunks
 from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
-from frs_core.events import LEARNED, UNSTEERED, Candidate, CandidateKind, Fan
-from frs_core.limits import Limits
-from frs_core.observation import Observation
 from frs_core.policies.base import Context, FlowPolicy
-from frs_core.safety import check_chunks
-from frs_core.steering import Method, Reference, Steered, SteeringPlan, gaussian
-from frs_core.verdicts import noise_percentiles, verdicts
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import Observation
+from frs_core.robot.safety import check_chunks
+from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate, CandidateKind, Fan
+from frs_core.steering.directions import Command, Gripper, fan_commands, reference_chunks
+from frs_core.steering.methods import Method, Reference, Steered, SteeringPlan, gaussian
 
 
 def build_fan(

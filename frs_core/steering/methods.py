@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from frs_core import flow
-from frs_core.plan import Fill, Method, Solver, SteeringPlan
+from frs_core.steering import flow
+from frs_core.steering.plan import Fill, Method, Solver, SteeringPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

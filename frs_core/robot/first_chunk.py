@@ -11,8 +11,8 @@ Pure functions; called before the first motion with a policy, by whoever sends i
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace
-from frs_core.observation import Observation
+from frs_core.robot.actions import JOINT_STEP, ActionKind, ActionSpace
+from frs_core.robot.observation import Observation
 
 SLACK = 0.5
 """How far past the statistics a chunk may go, as a share of their width (99 % - 1 %). Guess: steering leads a policy to the edge of what

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import ActionSpace
 from frs_core.errors import PolicyError
+from frs_core.robot.actions import ActionSpace
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -176,10 +176,10 @@ def _picks(episode: Any, policy: Any, noise_policy: str) -> dict[int, str]:
     """Return, per chunk, the offer whose kept noise is nearest to the noise policy's."""
     import numpy as np
 
-    from frs_core.events import CandidateKind
     from frs_core.learning.agreement import nearest
     from frs_core.learning.registry import load_noise_policy
     from frs_core.learning.table import Offer
+    from frs_core.steering.candidates import CandidateKind
 
     learned = load_noise_policy(Path(noise_policy), policy.spec.fingerprint)
     size = policy.spec.flow.size

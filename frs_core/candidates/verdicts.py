@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from frs_core.events import Verdict
-from frs_core.safety import ChunkCheck
+from frs_core.robot.safety import ChunkCheck
+from frs_core.steering.candidates import Verdict
 
 _WEAK_AUTHORITY = 0.25
 """Below this the policy ignores the command; a warning says so. Guess."""

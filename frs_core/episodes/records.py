@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from frs_core.actions import ActionSpace
-from frs_core.directions import Gripper
 from frs_core.errors import EpisodeError
-from frs_core.events import CandidateKind, Driver, Latency, Outcome, Verdict
-from frs_core.observation import Calibration, Observation
-from frs_core.plan import SteeringPlan
-from frs_core.policy_spec import PolicySpec
+from frs_core.events import Driver, Latency, Outcome
+from frs_core.robot.actions import ActionSpace
+from frs_core.robot.observation import Calibration, Observation
+from frs_core.steering.candidates import CandidateKind, Verdict
+from frs_core.steering.directions import Gripper
+from frs_core.steering.plan import SteeringPlan
+from frs_core.steering.policy_spec import PolicySpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)

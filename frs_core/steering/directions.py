@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP, ActionKind, ActionSpace
-from frs_core.observation import Observation
-from frs_core.tracking import follow_poses
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP, ActionKind, ActionSpace
+from frs_core.robot.observation import Observation
+from frs_core.robot.tracking import follow_poses
 
 
 class Direction(enum.Enum):

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from frs_core import kinematics
-from frs_core.actions import JOINT_STEP
+from frs_core.robot import kinematics
+from frs_core.robot.actions import JOINT_STEP
 
 
 @dataclass(frozen=True, slots=True, eq=False)

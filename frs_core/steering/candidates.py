@@ -1,0 +1,95 @@
+"""One future that can be picked, and the fan of all that are offered. Frozen; safe to hand between threads."""
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from frs_core.robot.observation import Observation
+from frs_core.steering.directions import Command
+from frs_core.steering.plan import SteeringPlan
+
+
+class CandidateKind(enum.Enum):
+    """Where a candidate comes from."""
+
+    STEERED = "steered"
+    UNSTEERED = "unsteered"
+    LEARNED = "learned"
+
+
+UNSTEERED = "unsteered"
+LEARNED = "learned"
+"""Labels of the two candidates that are not commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known about a candidate before it moves."""
+
+    motion_mm: float
+    """Net tool displacement over the rows that would be executed."""
+    bent_mm: float
+    """Distance between where the request and the chunk end, mm; 0 for candidates without a request."""
+    authority: float
+    """0 = as unsteered, 1 = as requested: projection of the executed motion on the segment between the two."""
+    noise_percentile: float
+    """Share of N(0, I) draws with a smaller norm, 0..100; above 99 the command is far outside the prior. NaN without noise."""
+    leaves_workspace: bool = False
+    near_joint_limit: bool = False
+    hits_table: bool = False
+    warnings: tuple[str, ...] = ()
+    """Plain words, most important first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One future that can be picked."""
+
+    label: str
+    """Command.label, or UNSTEERED, or LEARNED; unique in its fan."""
+    kind: CandidateKind
+    command: Command | None
+    noise: Float[np.ndarray, "H A"]
+    """What was denoised; NaN for methods without one."""
+    chunk: Float[np.ndarray, "H a"]
+    """Robot units, clipped to the action limits."""
+    path: Float[np.ndarray, "H+1 3"]
+    """Tool centre, base frame, metres."""
+    reference: Float[np.ndarray, "H a"] | None
+    """The request in robot units."""
+    reference_path: Float[np.ndarray, "H+1 3"] | None
+    verdict: Verdict
+    recovered: Float[np.ndarray, "H A"] | None = None
+    """The reversal's result before projection; None where nothing was reversed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fan:
+    """All candidates of one observation."""
+
+    request_id: int
+    observation: Observation
+    candidates: tuple[Candidate, ...]
+    """Unsteered first, then the directed ones in `fan_commands` order, learned last when there is one."""
+    plan: SteeringPlan
+    features: Float[np.ndarray, " F"]
+    """The policy's features of the observation."""
+    encode_ms: float
+    steer_ms: float
+    execute_rows: int
+    made_ns: int
+    network_ms: float = float("nan")
+    """Share of the steering time spent on the network; NaN for a local policy."""
+
+    def __getitem__(self, label: str) -> Candidate:
+        """Return the candidate with a label; KeyError if it was not offered."""
+        for candidate in self.candidates:
+            if candidate.label == label:
+                return candidate
+        raise KeyError(label)
+
+    def __contains__(self, label: object) -> bool:
+        """Tell whether a label was offered."""
+        return any(c.label == label for c in self.candidates)

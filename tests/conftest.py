@@ -24,17 +24,13 @@ COMMANDS = {
 }
 """Marker -> how its tests are run; the empty one stands for tests without such a marker."""
 
-TO_DO = ("test_tabletop_making",)
-"""Beginnings of files whose tests have not been run with the checks on to the end; take one out, run it, fix what it finds."""
-
 _DESELECTED = pytest.StashKey[collections.Counter[str]]()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Switch the checks off for a test that is marked `unchecked`, and for files that have yet to be run with them."""
-    is_off = item.get_closest_marker("unchecked") is not None or item.path.name.startswith(TO_DO)
-    jaxtyping.config.update("jaxtyping_disable", is_off)
+    """Switch the checks off for a test that is marked `unchecked`."""
+    jaxtyping.config.update("jaxtyping_disable", item.get_closest_marker("unchecked") is not None)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -131,19 +131,6 @@ class TrainingTable:
         following = np.where(is_last, -1, np.arange(1, self.rows + 1))
         return replace(self, reward=reward, following=following)
 
-    def take_episodes(self, count: int) -> "TrainingTable":
-        """Return the first `count` episodes in order of appearance.
-
-        Raises:
-            TrainingError: there are fewer.
-        """
-        present = list(dict.fromkeys(self.episode.tolist()))
-        if count > len(present):
-            raise TrainingError(
-                f"Asked for {count} episodes, the table has {len(present)}. Record more or ask for fewer."
-            )
-        return self.take(np.isin(self.episode, present[:count]))
-
     def require_finite(self, *, needs_noise: bool) -> None:
         """Raise unless every number that will be learned from is finite.
 

@@ -234,7 +234,7 @@ def _finite(
     return result
 
 
-def _rising(times: Float[np.ndarray, " n"] | None, n: int, started: float, remarks: list[str]) -> Int[np.ndarray, " n"]:
+def _rising(times: Float[np.ndarray, " m"] | None, n: int, started: float, remarks: list[str]) -> Int[np.ndarray, " n"]:
     """Return the time of each row, ns; where the clock was set back or says nothing, rows follow at the control rate."""
     period = 1000.0 / HZ
     if times is None:

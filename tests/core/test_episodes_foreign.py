@@ -210,8 +210,8 @@ def test_names_that_look_like_markup_or_steer_a_terminal_are_printed_as_they_are
     out = capsys.readouterr().out
     assert "put [/red] here" in out
     assert r"[/] :smile: \x1b]0;title\x07" in out
-    commands.show(name, data=store.root)
-    commands.show(store.list()[0].name, data=store.root)
+    commands.show((name,), data=store.root)
+    commands.show((store.list()[0].name,), data=store.root)
     assert r"“[bold]now[/nothing] \x1b[2J \ud800”" in capsys.readouterr().out
 
 

@@ -18,10 +18,13 @@ from frs_core.evaluation.worker import Runner
 from frs_core.evaluation.wrapped import PerturbedWorld
 from frs_core.events import Outcome
 from frs_core.learning import FitSettings, NetworkSettings, TrainRequest, find_learner
+from frs_core.learning.base import ChunkPolicy
 from frs_core.learning.registry import KNOWN
 from frs_core.learning.run import run_request
 from frs_core.learning.story import read_story
+from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import UNSTEERED
+from frs_core.steering.policy_spec import Context
 from tests.fakes.evaluation import MAX_CHUNKS, TASK, bench, job
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
@@ -171,15 +174,15 @@ def test_a_perturbed_start_is_as_far_off_as_asked_and_depends_on_the_scene() -> 
 
 
 def test_a_cloner_in_the_generalists_place_cannot_be_steered() -> None:
-    class Still:
+    class Still(ChunkPolicy):
         name, policy_fingerprint = "still", "toy-1"
 
-        def chunk(self, context: object, observation: object) -> np.ndarray:
+        def chunk(self, context: Context, observation: Observation) -> np.ndarray:
             return np.full((8, 7), 0.005, dtype=np.float32)
 
     import torch
 
-    policy = ClonedPolicy(ToyPolicy(width=9), Still())  # type: ignore[arg-type]
+    policy = ClonedPolicy(ToyPolicy(width=9), Still())
     context = policy.encode(PointWorld().reset(task=TASK, seed=0))
     x = policy.denoise(context, torch.randn(2, 8, 9))
     np.testing.assert_allclose(policy.to_robot(x), 0.005, atol=1e-6)

@@ -9,7 +9,9 @@ Example: SIGTERM -> hold, window closed, session closed, exit status 143. The di
 Without Qt, so that the session can start before it is loaded; `app.window_watch` is the window's side. Any thread.
 """
 
+import contextlib
 import ctypes
+import faulthandler
 import logging
 import multiprocessing
 import os
@@ -17,7 +19,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any, NoReturn
@@ -30,6 +32,9 @@ BY_SIGNAL = 128
 """Plus the signal's number, as shells have it."""
 PATIENCE_S = 20.0
 """Longest time for the window to close after a signal; its threads are given 5 to 10 s. After it the process ends without."""
+END_S = 45.0
+"""Longest time for everything after the window: session, world and workers are given 25 s at most. After it the process ends whatever
+hangs, and says what every thread was at."""
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 _log = logging.getLogger("app")
 
@@ -108,7 +113,8 @@ class Ending:
     def finish(self) -> None:
         """Close the session, then give the signals back; safe to call twice."""
         self.left()
-        self._close_session()
+        with self._insisting():
+            self._close_session()
         for number, former in self._former.items():
             signal.signal(number, former)
         self._former = {}
@@ -127,7 +133,8 @@ class Ending:
         hanging = [t.name for t in threading.enumerate() if t.name.startswith(("frs-", "app-"))]
         if hanging:
             _log.warning("Still busy at the end and left behind: %s.", ", ".join(hanging))
-        _end_process(status)
+        with self._insisting():
+            _end_process(status)
 
     def _note(self, reason: str, status: int) -> bool:
         with self._lock:
@@ -157,10 +164,28 @@ class Ending:
         self._end_now()
 
     def _end_now(self) -> None:
+        with self._insisting():
+            try:
+                self._close_session()
+            finally:
+                _end_process(self.status)
+
+    @contextlib.contextmanager
+    def _insisting(self) -> Iterator[None]:
+        """End the process if what is done inside takes longer than `END_S`."""
+
+        def end() -> None:
+            os.write(2, f"The cockpit did not end within {END_S:g} s; its threads were at:\n".encode())
+            faulthandler.dump_traceback(file=2, all_threads=True)
+            os._exit(self.status or 1)
+
+        timer = threading.Timer(END_S, end)
+        timer.name, timer.daemon = "frs-insist", True
+        timer.start()
         try:
-            self._close_session()
+            yield
         finally:
-            _end_process(self.status)
+            timer.cancel()
 
     def _close_session(self) -> None:
         with self._closing:

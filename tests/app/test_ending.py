@@ -190,3 +190,27 @@ def test_what_happens_after_the_window_left_is_no_cause() -> None:
     ending.left()
     ending.begin("The window was destroyed", LOST)
     assert (ending.status, ending.reason) == (0, "")
+
+
+def test_a_session_that_never_closes_cannot_keep_the_program_alive() -> None:
+    program = """
+import threading
+from app import ending
+from tests.fakes.snapshots import FakePort
+
+class Hanging(FakePort):
+    def close(self):
+        threading.Event().wait()
+
+ending.END_S = 0.2
+end = ending.Ending()
+end.keep(Hanging())
+end.begin("The window was destroyed", ending.LOST)
+end.finish()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=LONG_S, check=False
+    )
+    assert done.returncode == LOST
+    assert "did not end within 0.2 s; its threads were at" in done.stderr
+    assert "in close" in done.stderr

@@ -45,7 +45,9 @@ def drive(session: Any, window: Any, what: str) -> None:
             started[0] = time.monotonic()
             session.send(SetPacing(Pacing.GATED))
             session.send(StartEpisode(session.world_spec.tasks[0], seed=1))
-        elif s.phase is Phase.HOLD and s.episode.number and s.hold_reason is not HoldReason.START:
+        elif (
+            s.phase is Phase.HOLD and s.episode.number and s.hold_reason is not HoldReason.START and "ready" not in done
+        ):
             session.send(Resume())
         elif s.phase is Phase.CHOOSE and s.fan is not None and not s.is_fan_stale and "ready" not in done:
             session.send(Pick("left/less"))

@@ -61,6 +61,8 @@ def _start(folder: Path, *words: str, **environment: str) -> Cockpit:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Tests that run under nohup ignore SIGHUP, and so would the cockpit.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], LONG_S)

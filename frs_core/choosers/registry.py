@@ -6,18 +6,15 @@ rows. A row's `make` says from a `Setting` whether this run has such a chooser.
 Example: `make_choosers(Setting(options={"vlm": "http://127.0.0.1:8000/v1"}))` has the model, and the world's own script.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from frs_core.choosers.base import Chooser
-from frs_core.errors import ConfigError, unknown_name
 from frs_core.events import Driver
-from frs_core.runtime.registry import plugins, resolve
+from frs_core.runtime.registry import all_rows, find_row, plugins, resolve
 
 GROUP = "frs_core.choosers"
-_log = logging.getLogger("choosers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +97,7 @@ KNOWN: Mapping[str, ChooserSpec] = {
 
 def choosers() -> Mapping[str, ChooserSpec]:
     """Return all rows by id, the product's own first; an installed one that cannot be imported is left out and logged."""
-    rows = dict(KNOWN)
-    for name, path in plugins(GROUP).items():
-        try:
-            rows.setdefault(name, _installed(name, path))
-        except ConfigError as error:
-            _log.warning("%s", error)
-    return rows
+    return all_rows("chooser", ChooserSpec, KNOWN, plugins(GROUP))
 
 
 def find_chooser(name: str) -> ChooserSpec:
@@ -115,12 +106,7 @@ def find_chooser(name: str) -> ChooserSpec:
     Raises:
         ConfigError: unknown chooser, or an installed one that cannot be imported.
     """
-    if name in KNOWN:
-        return KNOWN[name]
-    installed = plugins(GROUP)
-    if name not in installed:
-        raise unknown_name("chooser", name, {*KNOWN, *installed})
-    return _installed(name, installed[name])
+    return find_row("chooser", ChooserSpec, name, KNOWN, plugins(GROUP))
 
 
 def make_choosers(setting: Setting) -> dict[Driver, Chooser]:
@@ -131,12 +117,3 @@ def make_choosers(setting: Setting) -> dict[Driver, Chooser]:
     """
     made = {row.driver: resolve("chooser", row.make, {})(setting) for row in choosers().values() if row.make}
     return {driver: chooser for driver, chooser in made.items() if chooser is not None}
-
-
-def _installed(name: str, path: str) -> ChooserSpec:
-    row = resolve("chooser", name, {name: path})
-    if not isinstance(row, ChooserSpec) or row.id != name:
-        raise ConfigError(
-            f"The chooser '{name}' of an installed package is {row!r}, expected a ChooserSpec with that id. Correct {path}."
-        )
-    return row

@@ -4,20 +4,18 @@ The menu of Train, `frs train`, the methods of an evaluation and whoever loads a
 library; a learner is imported when it is to train or to act.
 """
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 from frs_core.choosers.base import NoisePolicy
-from frs_core.errors import ConfigError, unknown_name
+from frs_core.errors import ConfigError
 from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, Need
 from frs_core.learning.settings import BcSettings, DsbcSettings, OfflineDsbcSettings
 from frs_core.learning.story import Story, read_story
-from frs_core.runtime.registry import plugins, resolve
+from frs_core.runtime.registry import all_rows, find_row, plugins
 
 GROUP = "frs_core.learners"
-_log = logging.getLogger("learning")
 KNOWN: Mapping[str, LearnerSpec] = {
     row.id: row
     for row in (
@@ -67,13 +65,7 @@ KNOWN: Mapping[str, LearnerSpec] = {
 
 def learners() -> Mapping[str, LearnerSpec]:
     """Return all rows by id, the product's own first; an installed one that cannot be imported is left out and logged."""
-    rows = dict(KNOWN)
-    for name, path in plugins(GROUP).items():
-        try:
-            rows.setdefault(name, _installed(name, path))
-        except ConfigError as error:
-            _log.warning("%s", error)
-    return rows
+    return all_rows("learner", LearnerSpec, KNOWN, plugins(GROUP))
 
 
 def find_learner(name: str) -> LearnerSpec:
@@ -82,21 +74,7 @@ def find_learner(name: str) -> LearnerSpec:
     Raises:
         ConfigError: unknown learner, or an installed one that cannot be imported.
     """
-    if name in KNOWN:
-        return KNOWN[name]
-    installed = plugins(GROUP)
-    if name not in installed:
-        raise unknown_name("learner", name, {*KNOWN, *installed})
-    return _installed(name, installed[name])
-
-
-def _installed(name: str, path: str) -> LearnerSpec:
-    row = resolve("learner", name, {name: path})
-    if not isinstance(row, LearnerSpec) or row.id != name:
-        raise ConfigError(
-            f"The learner '{name}' of an installed package is {row!r}, expected a LearnerSpec with that id. Correct {path}."
-        )
-    return row
+    return find_row("learner", LearnerSpec, name, KNOWN, plugins(GROUP))
 
 
 def load_learned(path: Path | str, fingerprint: str) -> Learned:

@@ -7,10 +7,17 @@ A name is a known one ("tabletop"), one that an installed package brings (its en
 import functools
 import importlib
 import importlib.metadata
+import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from frs_core.errors import ConfigError, unknown_name
+
+_log = logging.getLogger("registry")
+
+
+R = TypeVar("R")
+"""A row: what is known about a back end without loading it; its `id` is its name."""
 
 
 def resolve(kind: str, name: str, known: Mapping[str, str]) -> Any:
@@ -58,6 +65,47 @@ def plugins(group: str) -> Mapping[str, str]:
         group: of entry points, "frs_core.worlds".
     """
     return {point.name: point.value for point in importlib.metadata.entry_points(group=group)}
+
+
+def all_rows(kind: str, row_type: type[R], known: Mapping[str, R], installed: Mapping[str, str]) -> dict[str, R]:
+    """Return all rows by id, the product's own first; an installed one that cannot be imported is left out and logged.
+
+    Args:
+        kind: what a row stands for, singular ("learner").
+        row_type: class of the rows.
+        known: the product's own.
+        installed: name -> "module:attribute", as `plugins` gives them.
+    """
+    rows = dict(known)
+    for name, path in installed.items():
+        try:
+            rows.setdefault(name, _installed(kind, row_type, name, path))
+        except ConfigError as error:
+            _log.warning("%s", error)
+    return rows
+
+
+def find_row(kind: str, row_type: type[R], name: str, known: Mapping[str, R], installed: Mapping[str, str]) -> R:
+    """Return a row by id; arguments as of `all_rows`.
+
+    Raises:
+        ConfigError: unknown name, or an installed row that cannot be imported.
+    """
+    if name in known:
+        return known[name]
+    if name not in installed:
+        raise unknown_name(kind, name, {*known, *installed})
+    return _installed(kind, row_type, name, installed[name])
+
+
+def _installed(kind: str, row_type: type[R], name: str, path: str) -> R:
+    row = resolve(kind, name, {name: path})
+    if not isinstance(row, row_type) or getattr(row, "id", None) != name:
+        raise ConfigError(
+            f"The {kind} '{name}' of an installed package is {row!r}, expected a {row_type.__name__} with that id. "
+            f"Correct {path}."
+        )
+    return row
 
 
 def plain_options(options: Mapping[str, str] | None) -> dict[str, object]:

@@ -19,6 +19,9 @@ from frs_core.runtime.workers import Answer, WorkQueue
 from frs_core.steering.candidates import UNSTEERED, Fan
 from frs_core.steering.directions import Command, Gripper, fan_commands
 
+LATCH_S = 2.0
+"""How long a person's early key waits for its fan, seconds: a chunk and a slow fan; after it the person thinks of something else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -72,6 +75,7 @@ class Helm:
         self.driver, self.pacing = driver, pacing
         self._timeout_s, self._is_headless, self._has_full_fan = timeout_s, is_headless, has_full_fan
         self.held: tuple[HoldDirection, int] | None = None
+        self._latched_at, self._has_dropped_key = 0.0, False
         self.latched: tuple[Pick, int] | None = None
         """What a person's keys ask for, and the hold epoch in which they were pressed; it means nothing in another one."""
         self.suggestion: tuple[str, str] | None = None
@@ -87,6 +91,10 @@ class Helm:
     def is_asking(self) -> bool:
         """A chooser is thinking."""
         return self._question is not None
+
+    def latch(self, pick: Pick, epoch: int) -> None:
+        """Let a person's early key wait for its fan, for `LATCH_S` at most."""
+        self.latched, self._latched_at = (pick, epoch), self._clock()
 
     def let_go(self) -> None:
         """Forget what is held, waiting or asked."""
@@ -120,7 +128,9 @@ class Helm:
         """
         latched, self.latched = self.latched, None
         if latched is not None and latched[1] == epoch:
-            return Turn(latched[0], was_waiting=True)
+            if self._clock() - self._latched_at <= LATCH_S:
+                return Turn(latched[0], was_waiting=True)
+            self._has_dropped_key = True
         held = self.held[0] if self.held is not None and self.held[1] == epoch else None
         if held is not None and held.label is not None and self.takes_early_picks:
             return Turn(Pick(held.label, device=held.device))
@@ -137,7 +147,10 @@ class Helm:
         return [t for t in map(self._take, self._worker.poll()) if t is not None]
 
     def overdue(self) -> str | None:
-        """Return a sentence about a chooser that takes too long, once."""
+        """Return a sentence about a chooser that takes too long, or a key that waited too long, once."""
+        if self._has_dropped_key:
+            self._has_dropped_key = False
+            return f"Your key waited for longer than {LATCH_S:g} s and is not done. Press it again"
         if self._question is None or self._clock() - self._question.asked_at <= self._timeout_s:
             return None
         self._question = None

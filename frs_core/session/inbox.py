@@ -49,7 +49,9 @@ class Inbox:
         put_ns = time.monotonic_ns()
         pressed_ns = command.pressed_ns if isinstance(command, ev.Act) else None
         try:
-            self._commands.put_nowait((command, epoch, put_ns if pressed_ns is None else pressed_ns, put_ns))
+            # Nothing was pressed after it was sent; a time that is none is not younger either.
+            at_ns = pressed_ns if pressed_ns is not None and pressed_ns <= put_ns else put_ns
+            self._commands.put_nowait((command, epoch, at_ns, put_ns))
         except queue.Full:
             self._link.hold()
             self._has_dropped.set()

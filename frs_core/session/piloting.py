@@ -29,7 +29,7 @@ class Piloting(EpisodeKeeping):
     def _on_pick(self, pick: ev.Pick, epoch: int) -> None:
         is_early = self.phase is Phase.MOVING or (self.phase is Phase.CHOOSE and not self._is_offering)
         if is_early and self._helm.takes_early_picks:
-            self._helm.latched = (pick, epoch)
+            self._helm.latch(pick, epoch)
         elif self.phase is Phase.CHOOSE and not is_early:
             self._execute(Turn(pick))
         else:
@@ -188,6 +188,8 @@ class Piloting(EpisodeKeeping):
     # --- knobs -------------------------------------------------------------------------------------------------------
 
     def _set_knob(self, command: ev.SetPlan | ev.SetGripper | ev.SetInstruction) -> None:
+        # A key that waits was pressed for what was asked before.
+        self._helm.latched = None
         match command:
             case ev.SetPlan():
                 self._plan = command.plan
@@ -202,6 +204,7 @@ class Piloting(EpisodeKeeping):
         self._want_fan()
 
     def _set_helm(self, command: ev.SetDriver | ev.SetPacing) -> None:
+        self._helm.latched = None
         if isinstance(command, ev.SetPacing):
             self._helm.pacing = command.pacing
         elif command.driver is not Driver.PERSON and command.driver not in self._helm.choosers:

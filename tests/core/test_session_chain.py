@@ -7,10 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from frs_core import events as ev
+from frs_core.candidates.fan import build_fan
 from frs_core.events import Driver, HoldReason, Pacing, Phase
+from frs_core.runtime.workers import InlineWorker
+from frs_core.session.helm import Helm
 from frs_core.session.inbox import Inbox
 from frs_core.worlds.link import InlineLink
 from tests.fakes.joined import JoinedSession
+from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
 
 START = ev.StartEpisode("reach_left", seed=1)
@@ -233,3 +237,50 @@ def test_a_scene_that_takes_long_trips_nothing_and_loses_nothing(seconds: float)
         assert shown.hold_reason is not HoldReason.WORLD_LOST
     finally:
         chain.close()
+
+
+@pytest.mark.unchecked  # an engine that only notes ages
+def test_a_press_from_the_future_is_as_old_as_its_sending() -> None:
+    taken: list[int] = []
+
+    class Engine:
+        phase = Phase.HOLD
+
+        def handle(self, command: ev.SessionCommand, epoch: int, *, pressed_ns: int) -> None:
+            taken.append(pressed_ns)
+
+    inbox = Inbox(InlineLink(PointWorld()))
+    before = time.monotonic_ns()
+    inbox.put(ev.Resume(pressed_ns=before + 3_600_000_000_000))
+    inbox.put(ev.Resume(pressed_ns=before - 5))
+    after = time.monotonic_ns()
+    inbox._began_ns = before
+    inbox.take(Engine(), 0.0)  # type: ignore[arg-type]
+    assert before <= taken[0] <= after
+
+
+def test_an_early_key_waits_for_its_fan_for_so_long_and_no_longer() -> None:
+    now = [0.0]
+    helm = Helm(
+        InlineWorker(),
+        choosers={},
+        advisor=None,
+        driver=Driver.PERSON,
+        pacing=Pacing.CONTINUOUS,
+        timeout_s=5.0,
+        is_headless=False,
+        has_full_fan=True,
+        clock=lambda: now[0],
+    )
+    policy, observation = ToyPolicy(), PointWorld().observe()
+    fan = build_fan(policy, policy.encode(observation), observation, plan=policy.default_plan)
+    for waited, label in ((1.9, "up/more"), (2.1, "unsteered")):
+        helm.latch(ev.Pick("up/more"), 0)
+        now[0] += waited
+        turn = helm.decide(fan, epoch=0)
+        assert turn is not None
+        assert turn.pick.label == label
+    said = helm.overdue()
+    assert said is not None
+    assert "waited for longer than 2 s and is not done" in said
+    assert helm.overdue() is None

@@ -24,6 +24,8 @@ MOST_ROWS = 3000
 FEWEST_EPISODES = 4
 ODD = 0.4
 """An episode this much less explained than the median one is named. On six sets of ten episodes the spread of ordinary ones was 0.3."""
+PARTS = ("first fifth", "second fifth", "middle", "fourth fifth", "last fifth")
+"""How parts of an episode are called."""
 WORTH = 0.02
 """Gain in explained share, from two thirds of the episodes to all, from which more episodes are advised."""
 
@@ -39,6 +41,8 @@ class Advice:
     """Episodes that go another way than the rest, the oddest first."""
     gain: float = float("nan")
     """How much more all episodes explain than two thirds of them."""
+    unclear: str = ""
+    """The part of an episode, one of PARTS, that the others explain least: where the learned policy will most want a hand."""
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -51,6 +55,10 @@ class Advice:
             out.append(
                 f"{names} {'goes' if one else 'go'} another way than the rest: look at {'it' if one else 'them'} in "
                 f"Review, or train without {'it' if one else 'them'}"
+            )
+        if self.unclear:
+            out.append(
+                f"Least clear is the {self.unclear} of an episode: when the learned policy drives, be ready to steer there"
             )
         if self.gain >= WORTH:
             out.append("Five more episodes would help")
@@ -69,7 +77,8 @@ def advise(table: TrainingTable) -> Advice:
     if len(episodes) < FEWEST_EPISODES or table.rows > MOST_ROWS:
         return Advice(float("nan"))
     kernel = _kernel(np.concatenate([_balanced(table.features), _balanced(table.proprio)], axis=1))
-    each = _explained(kernel, labels, table.episode)
+    residual = _residuals(kernel, labels, table.episode)
+    each = _explained(residual, labels, table.episode)
     median = float(np.median(list(each.values())))
     odd = sorted((e for e in each if each[e] < median - ODD), key=lambda e: each[e])
     fewer = []
@@ -77,9 +86,15 @@ def advise(table: TrainingTable) -> Advice:
         # Each third of the episodes is missing once.
         rows = np.isin(table.episode, np.delete(episodes, np.s_[first::3]))
         if len(np.unique(table.episode[rows])) >= 2:
-            fewer += _explained(kernel[np.ix_(rows, rows)], labels[rows], table.episode[rows]).values()
+            part = _residuals(kernel[np.ix_(rows, rows)], labels[rows], table.episode[rows])
+            fewer += _explained(part, labels[rows], table.episode[rows]).values()
     explained = float(np.mean(list(each.values())))
-    return Advice(explained, tuple(table.names[e] for e in odd[:2]), explained - float(np.mean(fewer)))
+    return Advice(
+        explained,
+        odd=tuple(table.names[e] for e in odd[:2]),
+        gain=explained - float(np.mean(fewer)),
+        unclear=_least_clear(residual, table.episode),
+    )
 
 
 def _answers(table: TrainingTable) -> Float[np.ndarray, "M n"]:
@@ -91,23 +106,43 @@ def _answers(table: TrainingTable) -> Float[np.ndarray, "M n"]:
     return (mean - mean.mean(axis=0)) / np.maximum(mean.std(axis=0), 1e-4)
 
 
-def _explained(
+def _residuals(
     kernel: Float[np.ndarray, "M M"], labels: Float[np.ndarray, "M n"], episode: Int[np.ndarray, " M"]
-) -> dict[int, float]:
-    """Return, per episode, the share of its labels' variance that kernel ridge on the others explains.
+) -> Float[np.ndarray, "M n"]:
+    """Return each row's label less what kernel ridge on the other episodes answers.
 
     The residual of rows left out together is inv(G_ee) (G y)_e with G = inv(K + RIDGE), so one inverse serves all episodes.
     """
     inverse = np.linalg.inv(kernel + RIDGE * np.eye(len(kernel)))
-    centred = labels - labels.mean(axis=0)
-    weighted = inverse @ centred
+    weighted = inverse @ (labels - labels.mean(axis=0))
+    out = np.empty_like(labels)
+    for e in np.unique(episode):
+        own = episode == e
+        out[own] = np.linalg.solve(inverse[np.ix_(own, own)], weighted[own])
+    return out
+
+
+def _explained(
+    residual: Float[np.ndarray, "M n"], labels: Float[np.ndarray, "M n"], episode: Int[np.ndarray, " M"]
+) -> dict[int, float]:
+    """Return, per episode, the share of its labels' variance that the others explain."""
     out = {}
     for e in np.unique(episode):
         own = episode == e
-        residual = np.linalg.solve(inverse[np.ix_(own, own)], weighted[own])
         constant = labels[own] - labels[~own].mean(axis=0)
-        out[int(e)] = float(1.0 - np.square(residual).sum() / max(float(np.square(constant).sum()), 1e-12))
+        out[int(e)] = float(1.0 - np.square(residual[own]).sum() / max(float(np.square(constant).sum()), 1e-12))
     return out
+
+
+def _least_clear(residual: Float[np.ndarray, "M n"], episode: Int[np.ndarray, " M"]) -> str:
+    """Return the part of an episode with the largest mean squared residual; empty when parts have no rows of their own."""
+    part = np.empty(len(episode), dtype=int)
+    for e in np.unique(episode):
+        own = episode == e
+        part[own] = np.arange(own.sum()) * len(PARTS) // own.sum()
+    if len(np.unique(part)) < len(PARTS):
+        return ""
+    return PARTS[int(np.argmax([np.square(residual[part == i]).sum(axis=1).mean() for i in range(len(PARTS))]))]
 
 
 def _kernel(x: Float[np.ndarray, "M n"]) -> Float[np.ndarray, "M M"]:

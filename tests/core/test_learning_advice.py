@@ -40,7 +40,9 @@ def test_left_out_episodes_are_judged_as_if_learned_without_them() -> None:
     residual = centred[~keep] - kernel[np.ix_(np.flatnonzero(~keep), rows)] @ weights
     constant = labels[~keep] - labels[keep].mean(axis=0)
     expected = 1.0 - np.square(residual).sum() / np.square(constant).sum()
-    assert module._explained(kernel, labels, made.episode)[2] == pytest.approx(expected, abs=1e-9)
+    assert module._explained(module._residuals(kernel, labels, made.episode), labels, made.episode)[2] == pytest.approx(
+        expected, abs=1e-9
+    )
 
 
 def test_more_episodes_are_advised_while_they_help_and_not_for_what_is_known() -> None:
@@ -48,6 +50,16 @@ def test_more_episodes_are_advised_while_they_help_and_not_for_what_is_known() -
     assert few.gain > many.gain
     assert "Five more episodes would help" in few.sentences
     assert many.sentences[-1].startswith("Enough")
+
+
+def test_the_part_that_the_others_explain_least_is_named() -> None:
+    made = table(8, chunks=10)
+    noise = made.noise.copy()
+    fourth = np.arange(made.rows) % 10
+    noise[(fourth == 6) | (fourth == 7)] = np.random.default_rng(0).normal(size=(16, *noise.shape[1:])) * 3.0
+    advice = advise(replace(made, noise=noise))
+    assert advice.unclear == "fourth fifth"
+    assert any("Least clear is the fourth fifth of an episode" in s for s in advice.sentences)
 
 
 def test_nothing_is_advised_on_too_few_episodes_and_actions_stand_in_for_unknown_noises() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from frs_core.learning import TrainJob, TrainRequest, read_story
+from frs_core.learning import TrainJob, TrainRequest, read_metadata
 from frs_core.learning.progress import OnProgress
 from frs_core.learning.table import TrainingTable
 
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _row(kind: str, features: int, repeats: int) -> str:
-    seconds, story = [], None
+    seconds, metadata = [], None
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             request = TrainRequest(
@@ -72,9 +72,9 @@ def _row(kind: str, features: int, repeats: int) -> str:
             result = job.wait()
             job.close()
             seconds.append(result.seconds)
-            story = read_story(result.path)
-    assert story is not None
-    metrics = story.metrics
+            metadata = read_metadata(result.path)
+    assert metadata is not None
+    metrics = metadata.metrics
     return (
         f"| {kind} | {statistics.median(seconds):.1f} | {metrics['seconds']:.1f} | "
         f"{metrics['steps']} / {metrics['steps_taken']} | {metrics['peak_memory_mb']} |"

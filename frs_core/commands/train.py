@@ -25,9 +25,9 @@ from frs_core.learning import (
     LearnerSettings,
     LearnerSpec,
     Need,
+    PolicyMetadata,
     Practice,
     Progress,
-    Story,
     TrainJob,
     TrainRequest,
     TrainResult,
@@ -106,12 +106,12 @@ def list_policies(*, data: Path | None = None) -> int:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for header in ("policy", "kind", "episodes", "chunks", "held-out error", "agrees", "seconds", "for"):
         table.add_column(header)
-    for path, story in found:
+    for path, metadata in found:
         try:
-            facts = _facts(story)
+            facts = _facts(metadata)
         except MALFORMED as error:
             facts = ("! damaged", f"{type(error).__name__}: {error}")
-        table.add_row(str(path.relative_to(root)), story.kind, *facts)
+        table.add_row(str(path.relative_to(root)), metadata.kind, *facts)
     page.print(table)
     return 0
 
@@ -169,16 +169,16 @@ def _train(request: TrainRequest) -> int:
     return 0
 
 
-def _facts(story: Story) -> tuple[str, ...]:
-    """Return a saved policy's columns. Raises MALFORMED for a story that lacks one."""
-    card = story.metrics["card"]
+def _facts(metadata: PolicyMetadata) -> tuple[str, ...]:
+    """Return a saved policy's columns. Raises MALFORMED when the metadata lack one."""
+    card = metadata.metrics["card"]
     return (
-        str(len(story.data["episodes"])),
-        str(story.data["chunks"]),
+        str(len(metadata.data["episodes"])),
+        str(metadata.data["chunks"]),
         f"{card['error_after']:.3f}" if card["is_held_out"] else "–",
         "–" if card["agreement_after"] is None else f"{100 * card['agreement_after']:.0f} %",
-        f"{story.metrics['seconds']:.1f}",
-        story.policy_fingerprint[:12],
+        f"{metadata.metrics['seconds']:.1f}",
+        metadata.policy_fingerprint[:12],
     )
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from frs_core.errors import ConfigError
 from frs_core.evaluation.draws import Draw
-from frs_core.learning.story import STORY, read_story
+from frs_core.learning.metadata import METADATA_FILE, read_metadata
 
 if TYPE_CHECKING:
     from frs_core.evaluation.methods import MethodSpec
@@ -33,9 +33,9 @@ def trained_path(method: "MethodSpec", root: str, task: str, draw: Draw = _ONLY)
 
 def trained_hash(folder: Path | None) -> str:
     """Return the first characters of the weights' hash; empty when there is nothing."""
-    if folder is None or not (folder / STORY).is_file():
+    if folder is None or not (folder / METADATA_FILE).is_file():
         return ""
-    return read_story(folder).weights_sha256[:12]
+    return read_metadata(folder).weights_sha256[:12]
 
 
 def forecast(folder: Path | None) -> float | None:
@@ -44,9 +44,9 @@ def forecast(folder: Path | None) -> float | None:
     Raises:
         ConfigError: it expects what no success rate can be.
     """
-    if folder is None or not (folder / STORY).is_file():
+    if folder is None or not (folder / METADATA_FILE).is_file():
         return None
-    card: Any = read_story(folder).metrics.get("card")
+    card: Any = read_metadata(folder).metrics.get("card")
     value = card.get("forecast") if isinstance(card, dict) else None
     if value is None:
         return None

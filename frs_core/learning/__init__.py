@@ -1,6 +1,7 @@
 """Small policies from few episodes. This facade is free of torch; trainers run in their own process (`TrainJob`)."""
 
 from frs_core.learning.base import Acts, LearnerSpec, Need
+from frs_core.learning.metadata import PolicyMetadata, list_saved, read_metadata
 from frs_core.learning.process import JobState, TrainJob
 from frs_core.learning.progress import Card, OnProgress, Progress, TrainResult
 from frs_core.learning.registry import find_learner, learners
@@ -17,7 +18,6 @@ from frs_core.learning.settings import (
     NoiseOutput,
     OfflineDsbcSettings,
 )
-from frs_core.learning.story import Story, list_saved, read_story
 
 __all__ = [
     "Acts",
@@ -36,14 +36,14 @@ __all__ = [
     "NoiseOutput",
     "OfflineDsbcSettings",
     "OnProgress",
+    "PolicyMetadata",
     "Practice",
     "Progress",
-    "Story",
     "TrainJob",
     "TrainRequest",
     "TrainResult",
     "find_learner",
     "learners",
     "list_saved",
-    "read_story",
+    "read_metadata",
 ]

@@ -1,4 +1,4 @@
-"""How a trained small policy lies on disk: a folder with weights (safetensors) and their story (JSON). No pickle.
+"""How a trained small policy lies on disk: a folder with weights (safetensors) and their metadata (JSON). No pickle.
 
     data/learned/mug-on-plate/
       weights.safetensors    network, standardisation included
@@ -21,39 +21,39 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from frs_core.errors import ConfigError, TrainingError, WeightsMissing
-from frs_core.learning.story import FORMAT, STORY, VERSION, Story
+from frs_core.learning.metadata import FORMAT, METADATA_FILE, VERSION, PolicyMetadata
 from frs_core.runtime.foreign import MALFORMED, TENSORS, digest, parse_tensors, read_bytes
 
 WEIGHTS = "weights.safetensors"
 N = TypeVar("N", bound=nn.Module)
 
 
-def save(folder: Path, weights: Mapping[str, Tensor], story: Story, *, overwrite: bool = False) -> Path:
+def save(folder: Path, weights: Mapping[str, Tensor], metadata: PolicyMetadata, *, overwrite: bool = False) -> Path:
     """Write a policy folder and return it.
 
     Args:
         folder: where; its parents are made.
         weights: the network's state.
-        story: hash and time are filled in here.
+        metadata: hash and time are filled in here.
         overwrite: replace a folder that already holds a saved policy.
     Raises:
         TrainingError: the folder exists (and may not be replaced), or the disk refused.
     """
-    if folder.exists() and not (overwrite and (folder / STORY).is_file()):
+    if folder.exists() and not (overwrite and (folder / METADATA_FILE).is_file()):
         raise TrainingError(f"'{folder}' already exists. Choose another name, or pass --overwrite for a saved policy.")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, partial / WEIGHTS)
-        written = {name: getattr(story, name) for name in Story.__dataclass_fields__}
+        written = {name: getattr(metadata, name) for name in PolicyMetadata.__dataclass_fields__}
         written |= {
             "format": FORMAT,
             "version": VERSION,
             "made_at": time.time(),
             "weights_sha256": digest(partial / WEIGHTS),
         }
-        (partial / STORY).write_text(json.dumps(written, indent=2, sort_keys=True, default=str) + "\n")
+        (partial / METADATA_FILE).write_text(json.dumps(written, indent=2, sort_keys=True, default=str) + "\n")
         if folder.exists():
             shutil.rmtree(folder)
         partial.rename(folder)
@@ -66,18 +66,18 @@ def save(folder: Path, weights: Mapping[str, Tensor], story: Story, *, overwrite
     return folder
 
 
-def load_network(make: Callable[[], N], folder: Path, story: Story, weights: Mapping[str, Tensor]) -> N:
-    """Return a network with saved weights; memory is taken only when they fit what the story tells.
+def load_network(make: Callable[[], N], folder: Path, metadata: PolicyMetadata, weights: Mapping[str, Tensor]) -> N:
+    """Return a network with saved weights; memory is taken only when they match the metadata.
 
     Args:
-        make: returns the network of the story's sizes.
+        make: returns the network of the metadata's sizes.
         folder: for the message.
-        story: what the policy is said to be.
+        metadata: of the policy.
         weights: as read.
     Raises:
         ConfigError: they do not fit each other.
     """
-    layers = story.settings.get("network", {}).get("layers", 0)
+    layers = metadata.settings.get("network", {}).get("layers", 0)
     try:
         if layers > len(weights):
             raise ValueError(f"{layers} layers for {len(weights)} tensors")
@@ -90,13 +90,15 @@ def load_network(make: Callable[[], N], folder: Path, story: Story, weights: Map
     except (RuntimeError, *MALFORMED) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"'{folder}': its weights do not fit its story ({error}). Train the policy again.") from error
+        raise ConfigError(
+            f"'{folder}': its weights do not fit its metadata ({error}). Train the policy again."
+        ) from error
     network.load_state_dict(weights, assign=True)
     return network
 
 
-def read_weights(folder: Path, story: Story) -> dict[str, Tensor]:
-    """Return the weights, checked against the story's hash.
+def read_weights(folder: Path, metadata: PolicyMetadata) -> dict[str, Tensor]:
+    """Return the weights, checked against the metadata's hash.
 
     Raises:
         WeightsMissing: the file is gone.
@@ -107,9 +109,9 @@ def read_weights(folder: Path, story: Story) -> dict[str, Tensor]:
         raise WeightsMissing(f"'{path}' is missing. Train the policy again.")
     try:
         data = read_bytes(path, limit=TENSORS, may_link=True)
-        if hashlib.sha256(data).hexdigest() != story.weights_sha256:
+        if hashlib.sha256(data).hexdigest() != metadata.weights_sha256:
             raise ConfigError(
-                f"'{path}' does not match its story: the file is damaged or was replaced. Train the policy again."
+                f"'{path}' does not match its metadata: the file is damaged or was replaced. Train the policy again."
             )
         return parse_tensors(data)
     except ConfigError:

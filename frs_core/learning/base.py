@@ -22,9 +22,9 @@ from jaxtyping import Float
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import ConfigError
 from frs_core.events import Outcome
+from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.progress import Card, OnProgress, ignore_progress
 from frs_core.learning.settings import LearnerSettings
-from frs_core.learning.story import Story
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
 from frs_core.runtime.registry import resolve
@@ -137,7 +137,7 @@ class Trained:
 
     weights: Mapping[str, Any]
     """Tensors by name."""
-    story: Story
+    metadata: PolicyMetadata
     card: Card
     acting: Callable[[], Learned]
     """Makes the policy from what was learned."""
@@ -154,7 +154,7 @@ class Trained:
         """
         from frs_core.learning import artifact
 
-        return artifact.save(folder, self.weights, self.story, overwrite=overwrite)
+        return artifact.save(folder, self.weights, self.metadata, overwrite=overwrite)
 
     def policy(self) -> Learned:
         """Return it ready to act."""
@@ -207,12 +207,12 @@ class Learner(abc.ABC):
         """
 
     @abc.abstractmethod
-    def load(self, folder: Path, story: Story, fingerprint: str) -> Learned:
+    def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> Learned:
         """Return a saved policy, ready to act.
 
         Args:
             folder: where `Trained.save` wrote it.
-            story: as read from there.
+            metadata: as read from there.
             fingerprint: of the generalist it will drive, or whose features it will see.
         Raises:
             WeightsMissing, ConfigError: damaged.

@@ -27,10 +27,10 @@ from frs_core.learning.agreement import card_of_chunks
 from frs_core.learning.base import ChunkPolicy
 from frs_core.learning.imitation import Head, Imitation, Labels
 from frs_core.learning.live import live_inputs
+from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
 from frs_core.learning.network import SmallNet
 from frs_core.learning.progress import Card
 from frs_core.learning.settings import BcSettings, Loss, from_json
-from frs_core.learning.story import Story, check_fingerprint
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
 from frs_core.steering.policy_spec import Context
@@ -68,24 +68,26 @@ class GaussianCloning(Imitation):
         """Return the chunks, standardised."""
         return ChunkLabels(self._head(settings, table.chunk[0].size), Scale.of(table.chunk))
 
-    def head(self, story: Story, settings: Any) -> Head:
+    def head(self, metadata: PolicyMetadata, settings: Any) -> Head:
         """Return the head that a saved policy was trained with."""
-        return self._head(settings, story.horizon * story.action_size)
+        return self._head(settings, metadata.horizon * metadata.action_size)
 
-    def acting(self, network: SmallNet, story: Story, extra: Mapping[str, Tensor]) -> "BcPolicy":
+    def acting(self, network: SmallNet, metadata: PolicyMetadata, extra: Mapping[str, Tensor]) -> "BcPolicy":
         """Return a trained network at work."""
-        settings = from_json(BcSettings, story.settings)
-        return BcPolicy(network, self.head(story, settings), Scale(extra[MEAN_KEY], extra[STD_KEY]), story, settings)
+        settings = from_json(BcSettings, metadata.settings)
+        return BcPolicy(
+            network, self.head(metadata, settings), Scale(extra[MEAN_KEY], extra[STD_KEY]), metadata, settings
+        )
 
-    def load(self, folder: Path, story: Story, fingerprint: str) -> "BcPolicy":
+    def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> "BcPolicy":
         """Return a saved behaviour-cloning policy, ready to act."""
-        check_fingerprint(story, fingerprint, folder=folder)
-        settings = from_json(BcSettings, story.settings)
-        weights = artifact.read_weights(folder, story)
+        check_fingerprint(metadata, fingerprint, folder=folder)
+        settings = from_json(BcSettings, metadata.settings)
+        weights = artifact.read_weights(folder, metadata)
         if not {MEAN_KEY, STD_KEY} <= set(weights):
             raise ConfigError(f"'{folder}' lacks the scale of its actions. Train the policy again.")
         scale = {key: weights.pop(key) for key in (MEAN_KEY, STD_KEY)}
-        return self.acting(self.load_network(folder, story, settings, weights), story, scale)
+        return self.acting(self.load_network(folder, metadata, settings, weights), metadata, scale)
 
     def _head(self, settings: BcSettings, numbers: int) -> Head:
         return Head(numbers, settings.loss, settings.flow_steps)
@@ -127,10 +129,12 @@ class ChunkLabels(Labels):
 class BcPolicy(ChunkPolicy):
     """A trained behaviour-cloning policy at work."""
 
-    def __init__(self, network: SmallNet, head: Head, scale: Scale, story: Story, settings: BcSettings) -> None:
-        self.name = story.name
-        self.policy_fingerprint = story.policy_fingerprint
-        self.story = story
+    def __init__(
+        self, network: SmallNet, head: Head, scale: Scale, metadata: PolicyMetadata, settings: BcSettings
+    ) -> None:
+        self.name = metadata.name
+        self.policy_fingerprint = metadata.policy_fingerprint
+        self.metadata = metadata
         self._settings, self._head, self._scale = settings, head, scale
         self._network = network.eval()
         self._device = next(network.parameters()).device
@@ -142,6 +146,6 @@ class BcPolicy(ChunkPolicy):
         Raises:
             ShapeMismatch: the features do not have the trained length.
         """
-        inputs = live_inputs(context, observation, self._settings.inputs, self.story, device=self._device)
+        inputs = live_inputs(context, observation, self._settings.inputs, self.metadata, device=self._device)
         flat = self._head.answer(self._network, inputs, seed=observation.step)
         return self._scale.restore(flat)[0]

@@ -28,10 +28,10 @@ from frs_core.learning import artifact
 from frs_core.learning.agreement import card_of_noises
 from frs_core.learning.imitation import Head, Imitation, Labels
 from frs_core.learning.live import live_inputs
+from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
 from frs_core.learning.network import SmallNet
 from frs_core.learning.progress import Card
 from frs_core.learning.settings import DsbcSettings, NoiseOutput, from_json
-from frs_core.learning.story import Story, check_fingerprint
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import UNSTEERED
@@ -63,23 +63,23 @@ class Dsbc(Imitation):
         columns = predicted_columns(settings, table.action_size)
         return NoiseLabels(_head(settings, table.horizon, len(columns)), settings.output, columns)
 
-    def head(self, story: Story, settings: Any) -> Head:
+    def head(self, metadata: PolicyMetadata, settings: Any) -> Head:
         """Return the head that a saved policy was trained with."""
-        return _head(settings, story.horizon, len(predicted_columns(settings, story.action_size)))
+        return _head(settings, metadata.horizon, len(predicted_columns(settings, metadata.action_size)))
 
-    def acting(self, network: SmallNet, story: Story, extra: Mapping[str, Tensor]) -> "DsbcPolicy":
+    def acting(self, network: SmallNet, metadata: PolicyMetadata, extra: Mapping[str, Tensor]) -> "DsbcPolicy":
         """Return a trained network at work."""
-        settings = from_json(self.spec.settings, story.settings)
+        settings = from_json(self.spec.settings, metadata.settings)
         assert isinstance(settings, DsbcSettings)
-        return DsbcPolicy(network, self.head(story, settings), story, settings)
+        return DsbcPolicy(network, self.head(metadata, settings), metadata, settings)
 
-    def load(self, folder: Path, story: Story, fingerprint: str) -> "DsbcPolicy":
+    def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> "DsbcPolicy":
         """Return a saved noise policy, ready to act."""
-        check_fingerprint(story, fingerprint, folder=folder)
-        settings = from_json(self.spec.settings, story.settings)
+        check_fingerprint(metadata, fingerprint, folder=folder)
+        settings = from_json(self.spec.settings, metadata.settings)
         assert isinstance(settings, DsbcSettings)
-        network = self.load_network(folder, story, settings, artifact.read_weights(folder, story))
-        return self.acting(network, story, {})
+        network = self.load_network(folder, metadata, settings, artifact.read_weights(folder, metadata))
+        return self.acting(network, metadata, {})
 
 
 class NoiseLabels(Labels):
@@ -142,12 +142,12 @@ def as_chunk(flat: Float[np.ndarray, "M n"], horizon: int, size: int) -> Float[n
 class DsbcPolicy(NoisePolicy):
     """A trained noise policy at work: one forward pass per chunk, no reversal, no operator."""
 
-    def __init__(self, network: SmallNet, head: Head, story: Story, settings: DsbcSettings) -> None:
-        self.name = story.name
-        self.policy_fingerprint = story.policy_fingerprint
-        self.story = story
+    def __init__(self, network: SmallNet, head: Head, metadata: PolicyMetadata, settings: DsbcSettings) -> None:
+        self.name = metadata.name
+        self.policy_fingerprint = metadata.policy_fingerprint
+        self.metadata = metadata
         self._settings, self._head = settings, head
-        self._columns = list(predicted_columns(settings, story.action_size))
+        self._columns = list(predicted_columns(settings, metadata.action_size))
         self._network = network.eval()
         self._device = next(network.parameters()).device
 
@@ -158,9 +158,9 @@ class DsbcPolicy(NoisePolicy):
         Raises:
             ShapeMismatch: the features do not have the trained length.
         """
-        inputs = live_inputs(context, observation, self._settings.inputs, self.story, device=self._device)
-        story = self.story
+        inputs = live_inputs(context, observation, self._settings.inputs, self.metadata, device=self._device)
+        metadata = self.metadata
         answer = self._head.answer(self._network, inputs, seed=observation.step)
-        noise = gaussian((1, story.horizon, story.width), seed=observation.step)[0].numpy().astype(np.float32)
-        noise[:, self._columns] = as_chunk(answer.cpu().numpy(), story.horizon, len(self._columns))[0]
+        noise = gaussian((1, metadata.horizon, metadata.width), seed=observation.step)[0].numpy().astype(np.float32)
+        noise[:, self._columns] = as_chunk(answer.cpu().numpy(), metadata.horizon, len(self._columns))[0]
         return noise

@@ -21,12 +21,12 @@ from torch import Tensor
 from frs_core.learning import artifact
 from frs_core.learning.base import Learned, Learner, Trained
 from frs_core.learning.fit import Data, FitReport, best_device, fit
+from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.network import Inputs, SmallNet
 from frs_core.learning.progress import Card, OnProgress, ignore_progress
-from frs_core.learning.provenance import make_story
+from frs_core.learning.provenance import make_metadata
 from frs_core.learning.settings import ImitationSettings, Loss, to_json
 from frs_core.learning.small_flow import draw, extra_size, flow_matching
-from frs_core.learning.story import Story
 from frs_core.learning.table import TrainingTable, split
 
 
@@ -121,11 +121,11 @@ class Imitation(Learner):
         """
 
     @abc.abstractmethod
-    def head(self, story: Story, settings: Any) -> Head:
+    def head(self, metadata: PolicyMetadata, settings: Any) -> Head:
         """Return the head that a saved policy was trained with."""
 
     @abc.abstractmethod
-    def acting(self, network: SmallNet, story: Story, extra: Mapping[str, Tensor]) -> Learned:
+    def acting(self, network: SmallNet, metadata: PolicyMetadata, extra: Mapping[str, Tensor]) -> Learned:
         """Return a trained network at work."""
 
     def usable(self, table: TrainingTable, settings: Any) -> TrainingTable:
@@ -194,12 +194,12 @@ class Imitation(Learner):
             "was_cancelled": report.was_cancelled,
             "was_refitted": report.was_refitted,
         }
-        story = make_story(self.spec.id, name or self.spec.id, table, to_json(settings), card, metrics)
+        metadata = make_metadata(self.spec.id, name or self.spec.id, table, to_json(settings), card, metrics)
         return TrainedImitation(
             weights={**network.state_dict(), **labels.extra},
-            story=story,
+            metadata=metadata,
             card=card,
-            acting=lambda: self.acting(network, story, labels.extra),
+            acting=lambda: self.acting(network, metadata, labels.extra),
             steps=report.steps,
             was_cancelled=report.was_cancelled,
             network=network,
@@ -207,17 +207,17 @@ class Imitation(Learner):
         )
 
     def load_network(
-        self, folder: Path, story: Story, settings: ImitationSettings, weights: Mapping[str, Tensor]
+        self, folder: Path, metadata: PolicyMetadata, settings: ImitationSettings, weights: Mapping[str, Tensor]
     ) -> SmallNet:
         """Return a network with saved weights.
 
         Raises:
-            ConfigError: they do not fit the story.
+            ConfigError: they do not fit the metadata.
         """
-        head = self.head(story, settings)
+        head = self.head(metadata, settings)
         return artifact.load_network(
-            lambda: head.network(settings, feature_size=story.feature_size, proprio_size=story.proprio_size),
+            lambda: head.network(settings, feature_size=metadata.feature_size, proprio_size=metadata.proprio_size),
             folder,
-            story,
+            metadata,
             weights,
         )

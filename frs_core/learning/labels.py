@@ -158,8 +158,8 @@ def label_table(
             f"(limit {labels.settings.largest_rms:g}). The demonstrations lie outside its skills; "
             f"raise the limits only if they look right when replayed."
         )
-    story = {**table.provenance, "labels": labels.describe()}
-    return replace(table, noise=labels.noise, provenance=story).take(labels.is_kept), labels
+    provenance = {**table.provenance, "labels": labels.describe()}
+    return replace(table, noise=labels.noise, provenance=provenance).take(labels.is_kept), labels
 
 
 def _smallest(labels: Labels) -> float:

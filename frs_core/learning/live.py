@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, UInt8
 
 from frs_core.errors import ConfigError, ShapeMismatch
+from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.network import Inputs
 from frs_core.learning.settings import InputSettings
-from frs_core.learning.story import Story
 from frs_core.robot.observation import Observation
 from frs_core.steering.policy_spec import Context
 
@@ -38,15 +38,22 @@ def small_images(observation: Observation, settings: InputSettings) -> UInt8[np.
 
 
 def live_inputs(
-    context: Context, observation: Observation, settings: InputSettings, story: Story, *, device: torch.device
+    context: Context,
+    observation: Observation,
+    settings: InputSettings,
+    metadata: PolicyMetadata,
+    *,
+    device: torch.device,
 ) -> Inputs:
     """Return a batch of one.
 
     Raises:
         ShapeMismatch: features or proprioception do not have the trained length.
     """
-    features = _checked(context.features, story.feature_size, "features") if settings.features else np.zeros(0)
-    proprio = _checked(observation.proprio, story.proprio_size, "proprioception") if settings.proprio else np.zeros(0)
+    features = _checked(context.features, metadata.feature_size, "features") if settings.features else np.zeros(0)
+    proprio = (
+        _checked(observation.proprio, metadata.proprio_size, "proprioception") if settings.proprio else np.zeros(0)
+    )
     images = torch.from_numpy(small_images(observation, settings))[None].to(device) if settings.cameras else None
     return Inputs(_row(features, device), _row(proprio, device), images)
 

@@ -1,4 +1,4 @@
-"""Fill in the story of a freshly trained policy: what it was made of and how well it did."""
+"""Make the metadata of a newly trained policy: its training data and how well it did."""
 
 import platform
 import resource
@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.progress import Card
-from frs_core.learning.story import Story
 from frs_core.learning.table import TrainingTable
 
 
-def make_story(
+def make_metadata(
     kind: str,
     name: str,
     table: TrainingTable,
     settings: dict[str, Any],
     card: Card,
     metrics: Mapping[str, Any],
-) -> Story:
-    """Return the story of a policy trained on `table`.
+) -> PolicyMetadata:
+    """Return the metadata of a policy trained on `table`.
 
     Args:
         kind: id of the learner.
@@ -45,7 +45,7 @@ def make_story(
         "machine": platform.machine(),
         "card": {k: _number(v) for k, v in asdict(card).items()},
     }
-    return Story(
+    return PolicyMetadata(
         kind=kind,
         name=name,
         policy_fingerprint=table.fingerprint,

@@ -11,8 +11,8 @@ from typing import cast
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import ConfigError
 from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, Need
+from frs_core.learning.metadata import PolicyMetadata, read_metadata
 from frs_core.learning.settings import BcSettings, DsbcSettings, OfflineDsbcSettings
-from frs_core.learning.story import Story, read_story
 from frs_core.runtime.registry import all_rows, find_row, plugins
 
 GROUP = "frs_core.learners"
@@ -89,30 +89,30 @@ def load_learned(path: Path | str, fingerprint: str) -> Learned:
         FingerprintMismatch: trained for another generalist.
     """
     folder = Path(path)
-    return _load(folder, read_story(folder), fingerprint)
+    return _load(folder, read_metadata(folder), fingerprint)
 
 
 def load_noise_policy(path: Path | str, fingerprint: str) -> NoisePolicy:
     """Return a saved noise policy, ready to act. Raises as `load_learned`, and ConfigError for one that gives chunks."""
     folder = Path(path)
-    story = read_story(folder)
-    if find_learner(story.kind).acts is not Acts.NOISE:
+    metadata = read_metadata(folder)
+    if find_learner(metadata.kind).acts is not Acts.NOISE:
         raise ConfigError(
-            f"'{folder}' holds a '{story.kind}' policy, a noise policy is needed. Train one with `frs train dsbc`."
+            f"'{folder}' holds a '{metadata.kind}' policy, a noise policy is needed. Train one with `frs train dsbc`."
         )
-    return cast(NoisePolicy, _load(folder, story, fingerprint))
+    return cast(NoisePolicy, _load(folder, metadata, fingerprint))
 
 
 def load_chunk_policy(path: Path | str, fingerprint: str) -> ChunkPolicy:
     """Return a saved policy of actions, ready to act. Raises as `load_learned`, and ConfigError for a noise policy."""
     folder = Path(path)
-    story = read_story(folder)
-    if find_learner(story.kind).acts is not Acts.CHUNK:
+    metadata = read_metadata(folder)
+    if find_learner(metadata.kind).acts is not Acts.CHUNK:
         raise ConfigError(
-            f"'{folder}' holds a '{story.kind}' policy, behaviour cloning is needed. Use `frs train bc-gaussian`."
+            f"'{folder}' holds a '{metadata.kind}' policy, behaviour cloning is needed. Use `frs train bc-gaussian`."
         )
-    return cast(ChunkPolicy, _load(folder, story, fingerprint))
+    return cast(ChunkPolicy, _load(folder, metadata, fingerprint))
 
 
-def _load(folder: Path, story: Story, fingerprint: str) -> Learned:
-    return find_learner(story.kind).load().load(folder, story, fingerprint)
+def _load(folder: Path, metadata: PolicyMetadata, fingerprint: str) -> Learned:
+    return find_learner(metadata.kind).load().load(folder, metadata, fingerprint)

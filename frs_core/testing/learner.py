@@ -10,8 +10,8 @@ from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import FingerprintMismatch
 from frs_core.learning.artifact import WEIGHTS
 from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, OnlineLearner, Trained
+from frs_core.learning.metadata import read_metadata
 from frs_core.learning.settings import LearnerSettings, from_json, to_json
-from frs_core.learning.story import read_story
 from frs_core.learning.table import TrainingTable
 from frs_core.policies.base import FlowPolicy
 from frs_core.robot.observation import Observation
@@ -66,9 +66,9 @@ class LearnerContract:
     def test_what_was_learned_acts_the_same_from_disk(self, tmp_path: Path) -> None:
         trained, table = self.trained(), self.table()
         folder = trained.save(tmp_path / "saved")
-        story = read_story(folder)
-        assert (story.kind, story.name, story.policy_fingerprint) == (self.row.id, "mine", table.fingerprint)
-        loaded = self.row.load().load(folder, story, table.fingerprint)
+        metadata = read_metadata(folder)
+        assert (metadata.kind, metadata.name, metadata.policy_fingerprint) == (self.row.id, "mine", table.fingerprint)
+        loaded = self.row.load().load(folder, metadata, table.fingerprint)
         assert isinstance(loaded, NoisePolicy if self.row.acts is Acts.NOISE else ChunkPolicy)
         np.testing.assert_array_equal(self.answer(loaded), self.answer(trained.policy()))
         size = table.width if self.row.acts is Acts.NOISE else table.action_size
@@ -77,7 +77,7 @@ class LearnerContract:
     def test_another_generalist_is_refused(self, tmp_path: Path) -> None:
         folder = self.trained().save(tmp_path / "saved")
         with pytest.raises(FingerprintMismatch):
-            self.row.load().load(folder, read_story(folder), "another")
+            self.row.load().load(folder, read_metadata(folder), "another")
 
     def test_the_same_episodes_and_seed_give_the_same_weights(self, tmp_path: Path) -> None:
         one, two = (self.trained().save(tmp_path / name) / WEIGHTS for name in ("one", "two"))

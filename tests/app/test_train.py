@@ -17,7 +17,7 @@ from app.views.train.page import folder_name
 from app.views.train.saved import SavedList, trained_on
 from frs_core.episodes import EpisodeStore
 from frs_core.events import LoadNoisePolicy, Outcome
-from frs_core.learning import Card, JobState, Progress, Story, learners
+from frs_core.learning import Card, JobState, PolicyMetadata, Progress, learners
 from tests.app.test_review import WAIT, record_some
 from tests.fakes.snapshots import snapshot
 
@@ -86,9 +86,9 @@ def test_a_difference_within_chance_is_called_none(qtbot: Any, before: tuple[int
     assert card.text("success", 2).endswith("n = 3)")
 
 
-def story(fingerprint: str = FINGERPRINT) -> Story:
-    """Return a saved policy's story."""
-    return Story(
+def metadata(fingerprint: str = FINGERPRINT) -> PolicyMetadata:
+    """Return a saved policy's metadata."""
+    return PolicyMetadata(
         "dsbc",
         "reach",
         fingerprint,
@@ -107,12 +107,14 @@ def test_saved_policies_of_another_generalist_are_refused(qtbot: Any, tmp_path: 
     saved = SavedList()
     qtbot.addWidget(saved)
     saved.show_saved(
-        ((tmp_path / "a", story()), (tmp_path / "b", story("x"))), fingerprint=FINGERPRINT, in_use=str(tmp_path / "a")
+        ((tmp_path / "a", metadata()), (tmp_path / "b", metadata("x"))),
+        fingerprint=FINGERPRINT,
+        in_use=str(tmp_path / "a"),
     )
     assert saved.topLevelItem(0).text(0) == "★"
     assert saved.topLevelItem(1).flags() == Qt.ItemFlag.NoItemFlags
     assert "Refused" in saved.topLevelItem(1).toolTip(1)
-    assert trained_on(story()) == "2 episodes, 20 chunks: reach left"
+    assert trained_on(metadata()) == "2 episodes, 20 chunks: reach left"
 
 
 @pytest.mark.parametrize(("name", "folder"), [("Mug on plate!", "mug-on-plate"), ("../../etc", "etc"), ("", "policy")])
@@ -180,7 +182,7 @@ def test_the_menu_of_learners_is_the_registry_and_says_why_one_cannot_be_trained
 def test_a_policy_of_actions_cannot_join_the_fan(make_window: Any, tmp_path: Path, port: Any) -> None:
     window = make_window(root=tmp_path / "data")
     window.show_layout("train")
-    cloner = dataclasses.replace(story(), kind="bc-flow")
+    cloner = dataclasses.replace(metadata(), kind="bc-flow")
     window.train.saved.list.show_saved(((tmp_path / "a", cloner),), fingerprint=FINGERPRINT, in_use=None)
     window.train.saved.list.choose(tmp_path / "a")
     window.run("train.use")

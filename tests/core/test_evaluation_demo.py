@@ -10,8 +10,8 @@ from frs_core.errors import ConfigError
 from frs_core.evaluation.demo import LARGEST_SEED, DemoSpec, run_demo
 from frs_core.evaluation.draws import LARGEST_SET, SCENES, SEEDS, Draw
 from frs_core.evaluation.results import read_results
+from frs_core.learning.metadata import read_metadata
 from frs_core.learning.settings import BcSettings, DsbcSettings, FitSettings, NetworkSettings
-from frs_core.learning.story import read_story
 from tests.fakes.evaluation import MAX_CHUNKS, TASK, setup
 
 SMALL, FIT = NetworkSettings(hidden=16, layers=1), FitSettings(steps=20, least_steps=0, batch_size=16)
@@ -42,7 +42,7 @@ def test_the_seed_moves_the_steered_scenes_the_training_and_the_fresh_scenes(tmp
     assert max(steered) < 300_030_000
     assert tested == {300_030_000}
     for method in ("dsbc", "bc-gaussian"):
-        assert read_story(spec.out / "learned" / TASK / method).settings["fit"]["seed"] == 3
+        assert read_metadata(spec.out / "learned" / TASK / method).settings["fit"]["seed"] == 3
     page = (spec.out / "report.html").read_text()
     assert "one set of episodes and one training" in page
     assert "--seed 3" in page

@@ -224,16 +224,16 @@ def test_processes_collect_train_and_judge_as_one_does(tmp_path: Path, hands: Ha
 def test_a_forecast_on_the_card_lies_in_the_results(tmp_path: Path, hands: Hands) -> None:
     whole = spec(tmp_path, methods=("base", "dsbc@2"), draws=draws(1, 1), scenes=1)
     run(whole, hands)
-    story = tmp_path / "learned" / "set-001" / "seed-0" / TASK / "dsbc@2" / "policy.json"
-    data = json.loads(story.read_text())
+    metadata = tmp_path / "learned" / "set-001" / "seed-0" / TASK / "dsbc@2" / "policy.json"
+    data = json.loads(metadata.read_text())
     data["metrics"]["card"]["forecast"] = 0.75
-    story.write_text(json.dumps(data))
+    metadata.write_text(json.dumps(data))
     (tmp_path / "results.jsonl").unlink()
     run(whole, hands)
     kept = {r.method: r.forecast for r in read_results(tmp_path / "results.jsonl")[1]}
     assert kept == {"base": None, "dsbc@2": 0.75}
     data["metrics"]["card"]["forecast"] = 7
-    story.write_text(json.dumps(data))
+    metadata.write_text(json.dumps(data))
     result = Runner(whole.job).run(Cell("dsbc@2", TASK, 1, 1, 0))
     assert "forecasts 7, expected 0..1" in result.error
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from frs_core.learning.story import read_story
+from frs_core.learning.metadata import read_metadata
 
 _TRAIN = """
 import sys
@@ -39,5 +39,5 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("kind", ["dsbc", "bc-gaussian", "bc-flow"])
 def test_two_processes_train_the_same_weights_bit_by_bit(trained: tuple[Path, Path], kind: str) -> None:
-    first, second = (read_story(folder / kind).weights_sha256 for folder in trained)
+    first, second = (read_metadata(folder / kind).weights_sha256 for folder in trained)
     assert first == second

@@ -11,10 +11,10 @@ import torch
 from frs_core.errors import ConfigError, FingerprintMismatch, ShapeMismatch, TrainingError, WeightsMissing
 from frs_core.learning import DsbcSettings, FitSettings, InputSettings, Loss, NetworkSettings, NoiseOutput, Progress
 from frs_core.learning.dsbc import target_noises
+from frs_core.learning.metadata import list_saved, read_metadata
 from frs_core.learning.network import GROUP_NORM, Inputs, SmallNet
 from frs_core.learning.registry import load_noise_policy
 from frs_core.learning.settings import from_json, to_json
-from frs_core.learning.story import list_saved, read_story
 from frs_core.learning.table import split
 from frs_core.policies.base import Context
 from frs_core.robot.observation import Observation
@@ -132,20 +132,20 @@ def test_a_missing_policy_tells_how_to_make_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["weights", "json", "format", "version", "truncated"])
 def test_a_damaged_policy_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     folder = train_dsbc(synthetic_table(), SETTINGS).save(tmp_path / "policy")
-    story, weights = folder / "policy.json", folder / "weights.safetensors"
-    raw = json.loads(story.read_text())
+    metadata, weights = folder / "policy.json", folder / "weights.safetensors"
+    raw = json.loads(metadata.read_text())
     if damage == "weights":
         data = bytearray(weights.read_bytes())
         data[-1] ^= 0xFF
         weights.write_bytes(bytes(data))
     elif damage == "json":
-        story.write_text(story.read_text()[:-30])
+        metadata.write_text(metadata.read_text()[:-30])
     elif damage == "truncated":
         del raw["horizon"]
-        story.write_text(json.dumps(raw))
+        metadata.write_text(json.dumps(raw))
     else:
         raw[damage] = "something else"
-        story.write_text(json.dumps(raw))
+        metadata.write_text(json.dumps(raw))
     with pytest.raises(ConfigError, match=str(folder)):
         load_noise_policy(folder, "toy-1")
 
@@ -163,14 +163,14 @@ def test_saving_never_overwrites_what_is_not_a_saved_policy(tmp_path: Path) -> N
     assert not list(tmp_path.glob(".*partial"))
 
 
-def test_the_story_tells_episodes_settings_and_held_out_figures(tmp_path: Path) -> None:
+def test_the_metadata_hold_episodes_settings_and_held_out_figures(tmp_path: Path) -> None:
     trained = train_dsbc(synthetic_table(), SETTINGS, name="to the left")
-    story = read_story(trained.save(tmp_path / "policy"))
-    assert story.name == "to the left"
-    assert story.data["episodes"] == [f"episode-{i}" for i in range(6)]
-    assert story.data["seeds"] == list(range(6))
-    assert from_json(DsbcSettings, story.settings) == SETTINGS
-    assert story.metrics["card"]["error_after"] == trained.card.error_after
+    metadata = read_metadata(trained.save(tmp_path / "policy"))
+    assert metadata.name == "to the left"
+    assert metadata.data["episodes"] == [f"episode-{i}" for i in range(6)]
+    assert metadata.data["seeds"] == list(range(6))
+    assert from_json(DsbcSettings, metadata.settings) == SETTINGS
+    assert metadata.metrics["card"]["error_after"] == trained.card.error_after
     assert [path for path, _ in list_saved(tmp_path)] == [tmp_path / "policy"]
 
 
@@ -218,7 +218,7 @@ def test_deferred_chunks_can_be_left_out() -> None:
     picked = ("unsteered",) * 30 + table.picked[30:]
     table = replace(table, picked=picked)
     trained = train_dsbc(table, replace(SETTINGS, deferred=False))
-    assert trained.story.data["chunks"] == 30
+    assert trained.metadata.data["chunks"] == 30
     with pytest.raises(TrainingError, match="nothing is left to learn"):
         train_dsbc(replace(table, picked=("unsteered",) * 60), replace(SETTINGS, deferred=False))
 

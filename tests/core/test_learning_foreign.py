@@ -11,8 +11,8 @@ import torch
 from frs_core.commands import train as commands
 from frs_core.errors import ConfigError
 from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, artifact
+from frs_core.learning.metadata import list_saved, read_metadata
 from frs_core.learning.registry import load_noise_policy
-from frs_core.learning.story import list_saved, read_story
 from tests.fakes.learning import synthetic_table, train_dsbc
 
 FIT = FitSettings(least_steps=0, steps=2, batch_size=32, learning_rate=2e-3, evaluate_every=1)
@@ -25,8 +25,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def change(folder: Path, **facts: object) -> None:
-    story = folder / "policy.json"
-    story.write_text(json.dumps({**json.loads(story.read_text()), **facts}))
+    metadata = folder / "policy.json"
+    metadata.write_text(json.dumps({**json.loads(metadata.read_text()), **facts}))
 
 
 @pytest.mark.parametrize("file", ["policy.json", "weights.safetensors"])
@@ -78,8 +78,8 @@ def test_deep_json_is_refused_by_name(folder: Path) -> None:
 
 
 def test_loaded_weights_are_the_saved_ones(folder: Path) -> None:
-    story = read_story(folder)
-    weights = artifact.read_weights(folder, story)
+    metadata = read_metadata(folder)
+    weights = artifact.read_weights(folder, metadata)
     loaded = load_noise_policy(folder, "toy-1")._network.state_dict()
     assert not any(t.is_meta for t in loaded.values())
     assert all(torch.equal(loaded[name], weights[name]) for name in weights)

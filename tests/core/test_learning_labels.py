@@ -73,9 +73,9 @@ def test_chunks_outside_the_policys_skills_are_dropped_and_counted(policy: ToyPo
     labelled, labels = label_table(table, policy, lambda row: context)
     assert labelled.rows == int(labels.is_kept.sum()) <= 4
     assert np.isfinite(labelled.noise).all()
-    story = labelled.provenance["labels"]
-    assert isinstance(story, dict)
-    assert (story["chunks"], story["kept"]) == (6, labelled.rows)
+    metadata = labelled.provenance["labels"]
+    assert isinstance(metadata, dict)
+    assert (metadata["chunks"], metadata["kept"]) == (6, labelled.rows)
 
 
 def test_no_usable_demonstration_is_an_error_with_the_fix(policy: ToyPolicy) -> None:

@@ -69,7 +69,7 @@ def test_cancelling_keeps_the_best(started: TrainJob) -> None:
     started.cancel()
     result = started.wait(30)
     assert result.was_cancelled
-    assert load_noise_policy(result.path, "toy-1").story.metrics["steps"] >= 10
+    assert load_noise_policy(result.path, "toy-1").metadata.metrics["steps"] >= 10
 
 
 def test_the_time_limit_keeps_the_best_too(started: TrainJob) -> None:

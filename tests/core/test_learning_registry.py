@@ -47,11 +47,11 @@ def test_an_unknown_learner_names_the_nearest() -> None:
 def test_offline_policies_saved_before_their_settings_held_labels_still_load(tmp_path: Path) -> None:
     settings = OfflineDsbcSettings(**SMALL)
     folder = train_dsbc(synthetic_table(), settings, kind="offline-dsbc").save(tmp_path / "saved")
-    story = json.loads((folder / "policy.json").read_text())
-    del story["settings"]["labels"]
-    (folder / "policy.json").write_text(json.dumps(story))
+    metadata = json.loads((folder / "policy.json").read_text())
+    del metadata["settings"]["labels"]
+    (folder / "policy.json").write_text(json.dumps(metadata))
     assert load_learned(folder, "toy-1").policy_fingerprint == "toy-1"
-    assert from_json(OfflineDsbcSettings, story["settings"]) == settings
+    assert from_json(OfflineDsbcSettings, metadata["settings"]) == settings
 
 
 def test_a_broken_plug_in_is_left_out_of_menus_and_named_when_asked_for(
@@ -79,7 +79,7 @@ class _Mean(Learner):
     def train(self, table: Any, settings: Any = None, *, name: str = "", on_progress: Any = None) -> Any:
         return np.mean(table.noise, axis=0)
 
-    def load(self, folder: Path, story: Any, fingerprint: str) -> Any:
+    def load(self, folder: Path, metadata: Any, fingerprint: str) -> Any:
         return None
 
 

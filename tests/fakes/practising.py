@@ -11,10 +11,10 @@ from jaxtyping import Float
 from frs_core.choosers.base import NoisePolicy
 from frs_core.learning import artifact
 from frs_core.learning.base import Acts, LearnerSpec, Need, OnlineLearner, Trained
+from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
 from frs_core.learning.progress import Card, OnProgress, ignore_progress
-from frs_core.learning.provenance import make_story
+from frs_core.learning.provenance import make_metadata
 from frs_core.learning.settings import LearnerSettings, to_json
-from frs_core.learning.story import Story, check_fingerprint
 from frs_core.learning.table import TrainingTable
 from frs_core.policies.base import FlowPolicy
 from frs_core.robot.observation import Observation
@@ -77,10 +77,10 @@ class Seeker(OnlineLearner):
         name, best = name or self.spec.id, self._best
         card = Card(NAN, NAN, NAN, NAN, NAN, NAN, sum(t.rows for t in self._tables), False)
         metrics = {"seconds": 0.0, "steps": len(self._tables)}
-        story = make_story(self.spec.id, name, self._tables[-1], to_json(self._settings), card, metrics)
+        metadata = make_metadata(self.spec.id, name, self._tables[-1], to_json(self._settings), card, metrics)
         return Trained(
             weights={"noise": torch.from_numpy(best)},
-            story=story,
+            metadata=metadata,
             card=card,
             acting=lambda: OneNoise(best, self._fingerprint, name),
             steps=len(self._tables),
@@ -93,11 +93,11 @@ class Seeker(OnlineLearner):
         """Refuse: it learns by acting alone."""
         raise NotImplementedError
 
-    def load(self, folder: Path, story: Story, fingerprint: str) -> OneNoise:
+    def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> OneNoise:
         """Return the saved noise."""
-        check_fingerprint(story, fingerprint, folder=folder)
-        noise = artifact.read_weights(folder, story)["noise"].numpy()
-        return OneNoise(noise, story.policy_fingerprint, story.name)
+        check_fingerprint(metadata, fingerprint, folder=folder)
+        noise = artifact.read_weights(folder, metadata)["noise"].numpy()
+        return OneNoise(noise, metadata.policy_fingerprint, metadata.name)
 
 
 ROW = LearnerSpec(

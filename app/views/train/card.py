@@ -36,8 +36,8 @@ class BeforeAfter(QtWidgets.QFrame):
                 cell.setAccessibleName(f"{title}, {'before' if column == 1 else 'after'}")
                 grid.addWidget(cell, row, column)
                 self._cells[key, column] = cell
-        self.story = label("", "caption", wrap=True)
-        grid.addWidget(self.story, len(ROWS) + 1, 0, 1, 3)
+        self.details = label("", "caption", wrap=True)
+        grid.addWidget(self.details, len(ROWS) + 1, 0, 1, 3)
         grid.setColumnStretch(2, 1)
 
     def show_result(self, result: TrainResult) -> None:
@@ -54,7 +54,7 @@ class BeforeAfter(QtWidgets.QFrame):
             f"figures of {result.card.chunks} chunks of {held}",
             *result.notes,
         ]
-        self.story.setText(". ".join(words))
+        self.details.setText(". ".join(words))
 
     def show_card(self, card: Card) -> None:
         """Show the figures of a card."""

@@ -9,7 +9,7 @@ from app.qt import Qt, QtWidgets, Signal
 from app.views.widgets import ActionButton, label
 from app.workers import Job
 from frs_core.devices.intent import InputMap
-from frs_core.learning import Story, list_saved
+from frs_core.learning import PolicyMetadata, list_saved
 
 PATH = Qt.ItemDataRole.UserRole
 KIND = Qt.ItemDataRole.UserRole + 1
@@ -32,28 +32,31 @@ class SavedList(QtWidgets.QTreeWidget):
             self.setColumnWidth(column, width)
         header.setSectionResizeMode(2, QtWidgets.QHeaderView.ResizeMode.Stretch)
 
-    def show_saved(self, saved: tuple[tuple[Path, Story], ...], *, fingerprint: str, in_use: str | None) -> None:
+    def show_saved(
+        self, saved: tuple[tuple[Path, PolicyMetadata], ...], *, fingerprint: str, in_use: str | None
+    ) -> None:
         """Show these; the one in use has a star, one of another policy cannot be chosen."""
         chosen = self.chosen()
         self.clear()
-        for path, story in saved:
-            fits = not fingerprint or story.policy_fingerprint == fingerprint
+        for path, metadata in saved:
+            fits = not fingerprint or metadata.policy_fingerprint == fingerprint
             is_used = in_use is not None and Path(in_use).resolve() == path.resolve()
-            made = datetime.datetime.fromtimestamp(story.made_at).strftime("%d %b %H:%M") if story.made_at else ""
+            made = datetime.datetime.fromtimestamp(metadata.made_at).strftime("%d %b %H:%M") if metadata.made_at else ""
             item = QtWidgets.QTreeWidgetItem(
-                ["★" if is_used else ("" if fits else "⊘"), story.name, trained_on(story), made]
+                ["★" if is_used else ("" if fits else "⊘"), metadata.name, trained_on(metadata), made]
             )
             item.setData(0, PATH, str(path))
-            item.setData(0, KIND, story.kind)
+            item.setData(0, KIND, metadata.kind)
             if not fits:
                 item.setFlags(Qt.ItemFlag.NoItemFlags)
                 for column in range(4):
                     item.setToolTip(
-                        column, f"Refused: made for policy {story.policy_fingerprint[:12]}, this is {fingerprint[:12]}"
+                        column,
+                        f"Refused: made for policy {metadata.policy_fingerprint[:12]}, this is {fingerprint[:12]}",
                     )
             else:
                 for column in range(4):
-                    tip = f"{story.kind}\n{trained_on(story)}\npolicy {story.policy_fingerprint[:12]}\n{path}"
+                    tip = f"{metadata.kind}\n{trained_on(metadata)}\npolicy {metadata.policy_fingerprint[:12]}\n{path}"
                     item.setToolTip(column, tip)
             self.addTopLevelItem(item)
             if chosen == path:
@@ -77,9 +80,9 @@ class SavedList(QtWidgets.QTreeWidget):
                 self.setCurrentItem(item)
 
 
-def trained_on(story: Story) -> str:
+def trained_on(metadata: PolicyMetadata) -> str:
     """Return what a policy learned from, in words."""
-    data = story.data
+    data = metadata.data
     episodes = data.get("episodes", ())
     count = len(episodes) if isinstance(episodes, (list, tuple)) else episodes
     tasks = data.get("tasks", ())
@@ -156,7 +159,7 @@ class SavedPane(QtWidgets.QWidget):
         self._job.failed.connect(lambda error: self._say(str(error), "bad"))
         self._job.start()
 
-    def _on_read(self, saved: tuple[tuple[Path, Story], ...]) -> None:
+    def _on_read(self, saved: tuple[tuple[Path, PolicyMetadata], ...]) -> None:
         self.list.show_saved(saved, fingerprint=self._facts.fingerprint, in_use=self.in_use)
         if self._must_read_again:
             self.read()

@@ -9,10 +9,10 @@ import torch
 from frs_core.choosers.base import NoisePolicy
 from frs_core.learning import artifact
 from frs_core.learning.base import Acts, Learner, LearnerSpec, Need, Trained
+from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
 from frs_core.learning.progress import Card, OnProgress, Progress, ignore_progress
-from frs_core.learning.provenance import make_story
+from frs_core.learning.provenance import make_metadata
 from frs_core.learning.settings import LearnerSettings, to_json
-from frs_core.learning.story import Story, check_fingerprint
 from frs_core.learning.table import TrainingTable
 
 NAN = float("nan")
@@ -21,8 +21,8 @@ NAN = float("nan")
 class MeanNoisePolicy(NoisePolicy):
     """One noise, whatever is seen."""
 
-    def __init__(self, noise: np.ndarray, story: Story) -> None:
-        self._noise, self.name, self.policy_fingerprint = noise, story.name, story.policy_fingerprint
+    def __init__(self, noise: np.ndarray, metadata: PolicyMetadata) -> None:
+        self._noise, self.name, self.policy_fingerprint = noise, metadata.name, metadata.policy_fingerprint
 
     def noise(self, context: Any, observation: Any) -> np.ndarray:
         return self._noise
@@ -40,13 +40,13 @@ class MeanNoise(Learner):
         stop = on_progress(Progress(1, 1, error, NAN, 0.0)) is False
         card = Card(float(1 + np.mean(table.noise**2)), error, error, NAN, NAN, NAN, table.rows, False)
         plain = to_json(self.spec.checked(settings))
-        story = make_story(self.spec.id, name or self.spec.id, table, plain, card, {"seconds": 0.0, "steps": 1})
+        metadata = make_metadata(self.spec.id, name or self.spec.id, table, plain, card, {"seconds": 0.0, "steps": 1})
         weights = {"noise": torch.from_numpy(noise)}
-        return Trained(weights, story, card, lambda: MeanNoisePolicy(noise, story), steps=1, was_cancelled=stop)
+        return Trained(weights, metadata, card, lambda: MeanNoisePolicy(noise, metadata), steps=1, was_cancelled=stop)
 
-    def load(self, folder: Path, story: Story, fingerprint: str) -> MeanNoisePolicy:
-        check_fingerprint(story, fingerprint, folder=folder)
-        return MeanNoisePolicy(artifact.read_weights(folder, story)["noise"].numpy(), story)
+    def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> MeanNoisePolicy:
+        check_fingerprint(metadata, fingerprint, folder=folder)
+        return MeanNoisePolicy(artifact.read_weights(folder, metadata)["noise"].numpy(), metadata)
 
 
 ROW = LearnerSpec(

@@ -1,7 +1,7 @@
-"""The story of a trained small policy: what it is, for which generalist, learned from what, and how well. Free of torch.
+"""Metadata of a trained small policy: its learner, generalist, training data and held-out figures. Does not import torch.
 
-The fingerprint binds a small policy to the generalist whose features and noises it learned; another one is refused.
-Example: `list_saved(Path("data/learned"))` gives the folders and stories a window lists, newest first.
+The fingerprint binds a small policy to the generalist whose features and noises it learned; any other is refused.
+Example: `list_saved(Path("data/learned"))` returns the saved folders with their metadata, newest first.
 """
 
 import math
@@ -15,13 +15,13 @@ from frs_core.runtime.foreign import read_json
 
 FORMAT = "frs-learned"
 VERSION = 1
-STORY = "policy.json"
+METADATA_FILE = "policy.json"
 LARGEST_SIZE = 1_000_000
-"""Numbers in an input or output; features of the largest generalist are some thousands."""
+"""Largest number of inputs or outputs; the features of the largest generalist are a few thousand."""
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class PolicyMetadata:
     """Everything about a saved policy except its weights."""
 
     kind: str
@@ -44,16 +44,18 @@ class Story:
     weights_sha256: str = ""
 
 
-def read_story(folder: Path) -> Story:
-    """Return the story of a saved policy.
+def read_metadata(folder: Path) -> PolicyMetadata:
+    """Return the metadata of a saved policy.
 
     Raises:
         WeightsMissing: there is no saved policy.
-        ConfigError: the file is not one of ours, or damaged.
+        ConfigError: the file is damaged, or is not policy metadata.
     """
-    path = folder / STORY
+    path = folder / METADATA_FILE
     if not path.is_file():
-        raise WeightsMissing(f"No trained policy at '{folder}': '{STORY}' is missing. Train one with `frs train dsbc`.")
+        raise WeightsMissing(
+            f"No trained policy at '{folder}': '{METADATA_FILE}' is missing. Train one with `frs train dsbc`."
+        )
     try:
         raw = read_json(path)
     except (OSError, ValueError) as error:
@@ -66,47 +68,47 @@ def read_story(folder: Path) -> Story:
         raise ConfigError(
             f"'{path}' has version {raw.get('version')}, this program reads {VERSION}. Update the program."
         )
-    missing = set(Story.__dataclass_fields__) - set(raw)
+    missing = set(PolicyMetadata.__dataclass_fields__) - set(raw)
     if missing:
         raise ConfigError(f"'{path}' lacks {sorted(missing)}. Train the policy again.")
-    story = Story(**{name: raw[name] for name in Story.__dataclass_fields__})
-    wrong = [name for name, is_right in _checks(story) if not is_right]
+    metadata = PolicyMetadata(**{name: raw[name] for name in PolicyMetadata.__dataclass_fields__})
+    wrong = [name for name, is_right in _checks(metadata) if not is_right]
     if wrong:
-        raise ConfigError(f"'{path}' has a {wrong[0]} that no policy has. Train the policy again.")
-    return story
+        raise ConfigError(f"'{path}' has an invalid '{wrong[0]}'. Train the policy again.")
+    return metadata
 
 
-def _checks(story: Story) -> Iterator[tuple[str, bool]]:
-    """Yield (field, whether its value can be one)."""
+def _checks(metadata: PolicyMetadata) -> Iterator[tuple[str, bool]]:
+    """Yield (field, whether its value is valid)."""
     for name in ("kind", "name", "policy_fingerprint", "weights_sha256"):
-        yield name, isinstance(getattr(story, name), str)
+        yield name, isinstance(getattr(metadata, name), str)
     for name in ("horizon", "width", "action_size", "feature_size", "proprio_size"):
-        value = getattr(story, name)
+        value = getattr(metadata, name)
         yield name, isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_SIZE
     for name in ("settings", "data", "metrics"):
-        yield name, isinstance(getattr(story, name), dict)
-    yield "made_at", isinstance(story.made_at, int | float) and math.isfinite(story.made_at)
+        yield name, isinstance(getattr(metadata, name), dict)
+    yield "made_at", isinstance(metadata.made_at, int | float) and math.isfinite(metadata.made_at)
 
 
-def check_fingerprint(story: Story, fingerprint: str, *, folder: Path) -> None:
+def check_fingerprint(metadata: PolicyMetadata, fingerprint: str, *, folder: Path) -> None:
     """Raise unless the policy was trained for this generalist.
 
     Raises:
         FingerprintMismatch: it was trained for another.
     """
-    if story.policy_fingerprint != fingerprint:
+    if metadata.policy_fingerprint != fingerprint:
         raise FingerprintMismatch(
             f"'{folder.name}' was trained for another policy: got fingerprint {fingerprint[:12]}, expected "
-            f"{story.policy_fingerprint[:12]}. Load the policy it was trained for, or train again on episodes of this one."
+            f"{metadata.policy_fingerprint[:12]}. Load the policy it was trained for, or train again on episodes of this one."
         )
 
 
-def list_saved(root: Path) -> tuple[tuple[Path, Story], ...]:
+def list_saved(root: Path) -> tuple[tuple[Path, PolicyMetadata], ...]:
     """Return all readable policies directly under a folder, newest first; damaged ones are left out."""
-    found: list[tuple[Path, Story]] = []
-    for path in sorted(root.glob(f"*/{STORY}")) if root.is_dir() else []:
+    found: list[tuple[Path, PolicyMetadata]] = []
+    for path in sorted(root.glob(f"*/{METADATA_FILE}")) if root.is_dir() else []:
         try:
-            found.append((path.parent, read_story(path.parent)))
+            found.append((path.parent, read_metadata(path.parent)))
         except (ConfigError, WeightsMissing):
             continue
     return tuple(sorted(found, key=lambda item: -item[1].made_at))

@@ -1,4 +1,4 @@
-"""The whole story on the point world: steer, record, learn, and do it alone better than the generalist does."""
+"""End to end on the point world: steer, record, learn, and do it alone better than the generalist does."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +19,9 @@ from frs_core.evaluation.wrapped import PerturbedWorld
 from frs_core.events import Outcome
 from frs_core.learning import FitSettings, NetworkSettings, TrainRequest, find_learner
 from frs_core.learning.base import ChunkPolicy
+from frs_core.learning.metadata import read_metadata
 from frs_core.learning.registry import KNOWN
 from frs_core.learning.run import run_request
-from frs_core.learning.story import read_story
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import UNSTEERED
 from frs_core.steering.policy_spec import Context
@@ -35,19 +35,19 @@ FRESH = range(500, 506)
 
 
 @dataclass(frozen=True)
-class Story:
+class EndToEnd:
     root: Path
     steered: Collected
     demonstrated: Collected
 
 
-def request(story_root: Path, kind: str, **changes: object) -> TrainRequest:
-    root = story_root / ("demonstrations" if kind == "offline-dsbc" else "steered")
+def request(folder: Path, kind: str, **changes: object) -> TrainRequest:
+    root = folder / ("demonstrations" if kind == "offline-dsbc" else "steered")
     values = {
         "kind": kind,
         "root": root,
         "episodes": (),
-        "out": story_root / "learned" / TASK / kind,
+        "out": folder / "learned" / TASK / kind,
         "fingerprint": "toy-1",
         "task": TASK,
         "policy": "tests.fakes.policy:ToyPolicy",
@@ -57,8 +57,8 @@ def request(story_root: Path, kind: str, **changes: object) -> TrainRequest:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    root = tmp_path_factory.mktemp("story")
+def run(tmp_path_factory: pytest.TempPathFactory) -> EndToEnd:
+    root = tmp_path_factory.mktemp("run")
     settings = RolloutSettings(max_chunks=MAX_CHUNKS)
     here = bench()
     steered = collect_steered(
@@ -70,11 +70,11 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     here.close()
     for kind in KNOWN:
         run_request(request(root, kind))
-    return Story(root, steered, demonstrated)
+    return EndToEnd(root, steered, demonstrated)
 
 
-def successes(story: Story, method: str) -> int:
-    runner = Runner(job(str(story.root / "learned")))
+def successes(run: EndToEnd, method: str) -> int:
+    runner = Runner(job(str(run.root / "learned")))
     results = [runner.run(Cell(method, TASK, seed)) for seed in FRESH]
     runner.close()
     assert not any(r.error for r in results), results
@@ -82,22 +82,22 @@ def successes(story: Story, method: str) -> int:
 
 
 @pytest.mark.parametrize("method", list(KNOWN))
-def test_what_was_learned_beats_the_generalist_on_fresh_scenes(story: Story, method: str) -> None:
-    assert successes(story, "base") <= 2
-    assert successes(story, method) >= 5
+def test_what_was_learned_beats_the_generalist_on_fresh_scenes(run: EndToEnd, method: str) -> None:
+    assert successes(run, "base") <= 2
+    assert successes(run, method) >= 5
 
 
-def test_steered_successes_are_in_the_store_and_were_counted(story: Story) -> None:
-    infos = EpisodeStore(story.root / "steered").list()
-    assert [i.name for i in infos] == list(story.steered.names)
+def test_steered_successes_are_in_the_store_and_were_counted(run: EndToEnd) -> None:
+    infos = EpisodeStore(run.root / "steered").list()
+    assert [i.name for i in infos] == list(run.steered.names)
     assert {(i.outcome, i.task, i.fingerprint) for i in infos} == {(Outcome.SUCCESS, TASK, "toy-1")}
     assert all(i.steered_share == 1.0 for i in infos)
-    assert len(story.steered.seeds) == 4 <= story.steered.attempts
+    assert len(run.steered.seeds) == 4 <= run.steered.attempts
 
 
-def test_demonstrations_hold_actions_and_no_noises(story: Story) -> None:
-    store = EpisodeStore(story.root / "demonstrations")
-    episode = store.open(story.demonstrated.names[0])
+def test_demonstrations_hold_actions_and_no_noises(run: EndToEnd) -> None:
+    store = EpisodeStore(run.root / "demonstrations")
+    episode = store.open(run.demonstrated.names[0])
     chunk = episode.chunk(0)
     assert chunk.offered_labels == (LABEL,)
     assert np.isnan(chunk.noise).all()
@@ -106,37 +106,37 @@ def test_demonstrations_hold_actions_and_no_noises(story: Story) -> None:
     np.testing.assert_array_equal(sent, chunk.chunk[: len(sent)])
 
 
-def test_offline_labels_tell_how_many_chunks_were_kept(story: Story) -> None:
-    data = read_story(story.root / "learned" / TASK / "offline-dsbc").data
+def test_offline_labels_tell_how_many_chunks_were_kept(run: EndToEnd) -> None:
+    data = read_metadata(run.root / "learned" / TASK / "offline-dsbc").data
     assert 0 < data["labels"]["kept"] <= data["labels"]["chunks"]
     assert data["labels"]["error_worst_kept"] <= 1e-3
 
 
-def test_provenance_names_the_episodes_their_seeds_and_plan(story: Story) -> None:
-    data = read_story(story.root / "learned" / TASK / "dsbc").data
-    assert tuple(data["episodes"]) == story.steered.names
-    assert tuple(data["seeds"]) == story.steered.seeds
+def test_provenance_names_the_episodes_their_seeds_and_plan(run: EndToEnd) -> None:
+    data = read_metadata(run.root / "learned" / TASK / "dsbc").data
+    assert tuple(data["episodes"]) == run.steered.names
+    assert tuple(data["seeds"]) == run.steered.seeds
     assert data["plan"]["components"] == 1
 
 
-def test_fewer_episodes_can_be_asked_for_and_too_many_are_refused(story: Story, tmp_path: Path) -> None:
-    result = run_request(request(story.root, "dsbc", count=2, out=tmp_path / "dsbc@2"))
+def test_fewer_episodes_can_be_asked_for_and_too_many_are_refused(run: EndToEnd, tmp_path: Path) -> None:
+    result = run_request(request(run.root, "dsbc", count=2, out=tmp_path / "dsbc@2"))
     assert result.episodes == 2
     with pytest.raises(TrainingError, match="Asked to learn from 9 episodes"):
-        run_request(request(story.root, "dsbc", count=9, out=tmp_path / "dsbc@9"))
+        run_request(request(run.root, "dsbc", count=9, out=tmp_path / "dsbc@9"))
 
 
-def test_another_fingerprint_is_refused_at_training_too(story: Story, tmp_path: Path) -> None:
+def test_another_fingerprint_is_refused_at_training_too(run: EndToEnd, tmp_path: Path) -> None:
     with pytest.raises(FingerprintMismatch):
-        run_request(request(story.root, "dsbc", fingerprint="toy-2", out=tmp_path / "x"))
+        run_request(request(run.root, "dsbc", fingerprint="toy-2", out=tmp_path / "x"))
     with pytest.raises(FingerprintMismatch):
-        run_request(request(story.root, "offline-dsbc", fingerprint="toy-2", out=tmp_path / "x"))
+        run_request(request(run.root, "offline-dsbc", fingerprint="toy-2", out=tmp_path / "x"))
     assert not (tmp_path / "x").exists()
 
 
-def test_a_task_nobody_recorded_is_named(story: Story, tmp_path: Path) -> None:
+def test_a_task_nobody_recorded_is_named(run: EndToEnd, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no successful episodes of task 'reach_up'"):
-        run_request(request(story.root, "dsbc", task="reach_up", out=tmp_path / "x"))
+        run_request(request(run.root, "dsbc", task="reach_up", out=tmp_path / "x"))
 
 
 def test_collecting_gives_up_after_its_limit(tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ class NoisePolicy(abc.ABC):
     policy_fingerprint: str
     """The generalist it was trained for; another is refused."""
 
+    def begin(self, seed: int) -> None:  # noqa: B027  an optional hook
+        """Start an episode in which whatever it draws at random follows from a seed; a policy that explores needs it."""
+
     @abc.abstractmethod
     def noise(self, context: Context, observation: Observation) -> Float[np.ndarray, "H A"]:
         """Return the noise to denoise for this observation."""

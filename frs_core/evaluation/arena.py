@@ -4,6 +4,8 @@ Example: `frs train KIND --task mug_on_plate --practice.episodes 200` for a lear
 Runs in the trainer's process.
 """
 
+from dataclasses import replace
+
 from frs_core.choosers.base import Chooser
 from frs_core.choosers.learned import LearnedChooser
 from frs_core.choosers.scripted import PolicyChooser
@@ -16,7 +18,7 @@ from frs_core.learning.base import Arena, ChunkPolicy, Learned
 from frs_core.learning.records import table_from_records
 from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.settings import InputSettings
-from frs_core.learning.table import TrainingTable
+from frs_core.learning.table import End, TrainingTable
 from frs_core.policies.base import FlowPolicy
 from frs_core.runtime.registry import plain_options
 from frs_core.session import InlineSession
@@ -37,8 +39,9 @@ class BenchArena(Arena):
         self._bench, self._task, self._max_chunks, self._inputs = bench, task, max_chunks, inputs
 
     def run(self, actor: Learned, *, seed: int) -> TrainingTable:
-        """Return one episode as chunks with rewards and next states."""
+        """Return one episode as chunks with rewards, next states and its end."""
         recorder = MemoryRecorder()
+        actor.begin(seed)
         chooser: Chooser = PolicyChooser() if isinstance(actor, ChunkPolicy) else LearnedChooser()
         with InlineSession(
             self._bench.world,
@@ -51,8 +54,11 @@ class BenchArena(Arena):
         ) as session:
             session.run_episode(chooser, task=self._task, seed=seed, max_chunks=self._max_chunks)
         episode = recorder.episodes[-1]
-        table = table_from_records([episode], inputs=self._inputs)
-        return table.with_outcomes([episode.outcome is Outcome.SUCCESS])
+        table = replace(table_from_records([episode], inputs=self._inputs), names=(f"practice-{seed}",))
+        success, last = episode.outcome is Outcome.SUCCESS, episode.main_line[-1].after
+        # Nothing comes after a success; what was given up would have gone on from here.
+        end = End(True) if success else End(False, self.policy.encode(last).features, last.proprio)
+        return table.with_outcomes([success], ends=[end])
 
     def close(self) -> None:
         """Free world and generalist."""

@@ -67,6 +67,9 @@ class ChunkPolicy(abc.ABC):
     policy_fingerprint: str
     """The generalist whose features it sees."""
 
+    def begin(self, seed: int) -> None:  # noqa: B027  an optional hook
+        """Start an episode in which whatever it draws at random follows from a seed; a policy that explores needs it."""
+
     @abc.abstractmethod
     def chunk(self, context: Context, observation: Observation) -> Float[np.ndarray, "H a"]:
         """Return actions in robot units, not clipped."""
@@ -228,7 +231,7 @@ class Arena(abc.ABC):
 
     @abc.abstractmethod
     def run(self, actor: Learned, *, seed: int) -> TrainingTable:
-        """Return one episode as chunks with rewards and next states.
+        """Return one episode as chunks with rewards, next states and its end.
 
         Args:
             actor: who acts.
@@ -237,15 +240,27 @@ class Arena(abc.ABC):
             FrsError: whatever held the session.
         """
 
+    def round(self, actor: Trained, seeds: Sequence[int]) -> list[TrainingTable]:
+        """Return an episode per seed, in their order, all with the same actor; an arena of several processes shares them out.
+
+        Args:
+            actor: who acts.
+            seeds: scenes.
+        Raises:
+            FrsError: whatever held a session.
+        """
+        return [self.run(actor.policy(), seed=seed) for seed in seeds]
+
     @abc.abstractmethod
     def close(self) -> None:
         """Free world and generalist; safe to call twice."""
 
 
 class OnlineLearner(Learner):
-    """Learns from what it does: `begin`, then `actor` and `learn` for every episode, then `finish`.
+    """Learns from what it does: `begin`, then `actor` and `learn` for every round of episodes.
 
-    `learning.online.practise` runs that loop; `train` is learning from a table alone, for a first guess or for nothing.
+    `learning.online.practise` runs that loop; `train` is learning from a table alone, for a first guess or for nothing. Between
+    two rounds `state` is everything it is, so that a practice that was killed goes on as if it had not been.
     """
 
     @abc.abstractmethod
@@ -261,22 +276,34 @@ class OnlineLearner(Learner):
         """
 
     @abc.abstractmethod
-    def actor(self) -> Learned:
-        """Return who drives the next episode, exploring."""
+    def actor(self, *, explores: bool, name: str = "") -> Trained:
+        """Return who drives at present, as it can be saved: actors in other processes load it from a folder.
+
+        Args:
+            explores: it is to try things; otherwise it does its best, to be judged and kept.
+            name: shown to people; empty = the learner's id.
+        """
 
     @abc.abstractmethod
-    def learn(self, episode: TrainingTable) -> float:
-        """Learn from an episode of its own; return the loss.
+    def learn(self, episodes: TrainingTable) -> float:
+        """Learn from a round of its own episodes, in the order of their seeds; return the loss.
 
         Raises:
             TrainingError: the loss diverges.
         """
 
     @abc.abstractmethod
-    def finish(self, *, name: str = "", was_cancelled: bool = False) -> Trained:
-        """Return the best so far.
+    def state(self) -> Mapping[str, Any]:
+        """Return all that `begin` and the episodes themselves do not give again: weights, optimisers, random generators.
+
+        Nested dicts and lists of tensors, numbers, texts and None.
+        """
+
+    @abc.abstractmethod
+    def restore(self, state: Mapping[str, Any], own: Sequence[TrainingTable]) -> None:
+        """Become what `state` was taken of, after a `begin` with the same arguments.
 
         Args:
-            name: shown to people; empty = the learner's id.
-            was_cancelled: stopped by request.
+            state: of `state`.
+            own: the rounds learned from until then, in order; nothing is learned from them now.
         """

@@ -60,6 +60,12 @@ class Card:
     is_held_out: bool
     """False = too few episodes to hold one out, the figures are of training chunks."""
 
+    @classmethod
+    def blank(cls, chunks: int) -> "Card":
+        """Return the card of a learner that imitates nobody: nothing but the number of chunks is known."""
+        nan = float("nan")
+        return cls(nan, nan, nan, nan, nan, nan, chunks, False)
+
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:

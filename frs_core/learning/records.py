@@ -48,6 +48,7 @@ def table_from_records(
         images=np.stack([small_images(c.observation, inputs) for c in chunks]) if inputs and cameras else None,
         picked=tuple(c.picked for c in chunks),
         offers=tuple(_offer(c) for c in chunks),
+        driver=tuple(c.driver.value for c in chunks),
         plan=chunks[0].plan.with_seed(0) if len(plans) == 1 else None,
         provenance={
             "tasks": sorted({str(e.meta.task) for e in episodes}),

@@ -25,6 +25,8 @@ class Practice:
     action_space: str = ""
     """Turn a generalist of tool deltas to joint_velocity or joint_position; empty = its own."""
     episodes: int = 100
+    round_episodes: int = 5
+    """It learns after so many; the actors of a round are all the same."""
     first_seed: int = 40_000
     """Scenes are numbered from here; apart from those that are steered, shown and judged on."""
     max_chunks: int = 40
@@ -33,9 +35,10 @@ class Practice:
     """Start from recorded episodes; otherwise from nothing."""
 
     def __post_init__(self) -> None:
-        if self.episodes < 1 or self.max_chunks < 1:
+        if min(self.episodes, self.max_chunks, self.round_episodes) < 1:
             raise ConfigError(
-                f"practice is {self.episodes} episodes of {self.max_chunks} chunks, needs >= 1. The default is 100 of 40."
+                f"practice is {self.episodes} episodes of {self.max_chunks} chunks in rounds of {self.round_episodes}, needs "
+                f">= 1. The default is 100 of 40 in rounds of 5."
             )
 
 

@@ -99,6 +99,7 @@ def training_table(
         images=images,
         picked=chunks.picked,
         offers=tuple(Offer(o.labels, o.noises) for o in offers),
+        driver=chunks.driver,
         plan=seedless.pop() if len(seedless) == 1 else None,
         provenance={
             "tasks": sorted({str(e.meta.task) for e in episodes}),

@@ -10,11 +10,12 @@ episodes) to stop by. Everything fits in memory: 150 rows of 1000 features and n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
-from frs_core.errors import ShapeMismatch, TrainingError
+from frs_core.errors import FingerprintMismatch, ShapeMismatch, TrainingError
 from frs_core.steering.candidates import UNSTEERED
 from frs_core.steering.plan import SteeringPlan
 
@@ -26,6 +27,30 @@ class Offer:
     labels: tuple[str, ...]
     noises: Float[np.ndarray, "B H A"]
     """NaN rows for candidates without a noise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class End:
+    """Where an episode ended: the state after its last chunk, as far as it was recorded."""
+
+    succeeded: bool
+    features: Float[np.ndarray, " F"] | None = None
+    """The generalist's features of it; None where they were not recorded."""
+    proprio: Float[np.ndarray, " P"] | None = None
+    offer: Offer | None = None
+    """The fan that would have been picked from next."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class After:
+    """The state after every chunk."""
+
+    features: Float[np.ndarray, "M F"]
+    """NaN rows where it is not known."""
+    proprio: Float[np.ndarray, "M P"]
+    """NaN rows where it is not known."""
+    offers: tuple[Offer | None, ...]
+    """The fans that were picked from next, or would have been; None where not known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +83,10 @@ class TrainingTable:
     """1 for the last chunk of a success, else 0; None where outcomes are not asked for."""
     following: Int[np.ndarray, " M"] | None = None
     """Row of the chunk that came next; -1 after the last one of an episode, whether it succeeded (reward 1) or was given up."""
+    ends: tuple[End, ...] = ()
+    """How each of `names` ended; empty where outcomes are not asked for."""
+    driver: tuple[str, ...] = ()
+    """Who picked, per row: the id of a chooser; empty when not known."""
     provenance: Mapping[str, object] = field(default_factory=dict)
     """Plain values saved with whatever is trained: tasks, seeds, store."""
 
@@ -71,11 +100,11 @@ class TrainingTable:
                 raise ShapeMismatch(
                     f"Training table field '{name}' has {got} rows, 'episode' has {rows}. Rebuild the table."
                 )
-        for name in ("picked", "offers"):
+        for name, count in (("picked", rows), ("offers", rows), ("driver", rows), ("ends", len(self.names))):
             got = len(getattr(self, name))
-            if got not in (0, rows):
+            if got not in (0, count):
                 raise ShapeMismatch(
-                    f"Training table field '{name}' has {got} entries, expected 0 or {rows}. Rebuild the table."
+                    f"Training table field '{name}' has {got} entries, expected 0 or {count}. Rebuild the table."
                 )
 
     @property
@@ -116,20 +145,48 @@ class TrainingTable:
             images=None if self.images is None else self.images[index],
             picked=tuple(self.picked[i] for i in index) if self.picked else (),
             offers=tuple(self.offers[i] for i in index) if self.offers else (),
+            driver=tuple(self.driver[i] for i in index) if self.driver else (),
             reward=None if self.reward is None else self.reward[index],
             following=None if self.following is None else _renumbered(self.following[index], index, self.rows),
         )
 
-    def with_outcomes(self, successes: Sequence[bool]) -> "TrainingTable":
+    def with_outcomes(self, successes: Sequence[bool], *, ends: Sequence[End] = ()) -> "TrainingTable":
         """Return the same chunks with rewards and next states.
 
         Args:
             successes: whether each of `names` succeeded. Rows of an episode are in order.
+            ends: the states after their last chunks; empty = not known.
         """
         is_last = np.append(self.episode[1:] != self.episode[:-1], True)
         reward = np.where(is_last, np.asarray(successes, dtype=np.float32)[self.episode], np.float32(0.0))
         following = np.where(is_last, -1, np.arange(1, self.rows + 1))
-        return replace(self, reward=reward, following=following)
+        return replace(
+            self, reward=reward, following=following, ends=tuple(ends) or tuple(End(bool(s)) for s in successes)
+        )
+
+    @property
+    def terminal(self) -> Bool[np.ndarray, " M"]:
+        """Rows after which nothing comes: the last chunk of a success. Needs outcomes."""
+        assert self.reward is not None
+        return self.reward > 0.0
+
+    @property
+    def truncated(self) -> Bool[np.ndarray, " M"]:
+        """Rows after which more would have come: the last chunk of an episode that was given up. Needs outcomes."""
+        assert self.following is not None
+        return (self.following < 0) & ~self.terminal
+
+    def after(self) -> After:
+        """Return the state after every chunk: the next row's, or the episode's end. Needs outcomes."""
+        assert self.following is not None
+        features, proprio = self.features[self.following], self.proprio[self.following]
+        offers = [self.offers[i] if self.offers else None for i in self.following]
+        for row in np.flatnonzero(self.following < 0):
+            end = self.ends[int(self.episode[row])] if self.ends else End(False)
+            features[row] = np.nan if end.features is None else end.features
+            proprio[row] = np.nan if end.proprio is None else end.proprio
+            offers[row] = end.offer
+        return After(features, proprio, tuple(offers))
 
     def require_finite(self, *, needs_noise: bool) -> None:
         """Raise unless every number that will be learned from is finite.
@@ -182,3 +239,54 @@ def split(table: TrainingTable, share: float, *, seed: int = 0) -> Split:
     held = np.random.default_rng(seed).permutation(present)[:count]
     mask = np.isin(table.episode, held)
     return Split(table.take(~mask), table.take(mask))
+
+
+def join(tables: Sequence[TrainingTable]) -> TrainingTable:
+    """Return the chunks of several tables of one policy, one after the other.
+
+    What only some of them know (pictures, picks, offers, rewards) is left out; provenance is the first one's.
+
+    Raises:
+        FingerprintMismatch: tables of several policies.
+        ShapeMismatch: features, noises or chunks of different sizes.
+    """
+    first = tables[0]
+    for table in tables[1:]:
+        if table.fingerprint != first.fingerprint:
+            raise FingerprintMismatch(
+                f"Episode '{table.names[0]}' is of policy {table.fingerprint[:12]}, expected {first.fingerprint[:12]}. "
+                f"Learn from episodes of one policy."
+            )
+        for name in ("features", "proprio", "noise", "chunk"):
+            got, expected = getattr(table, name).shape[1:], getattr(first, name).shape[1:]
+            if got != expected:
+                raise ShapeMismatch(
+                    f"Episode '{table.names[0]}' has {name} of shape {got}, others have {expected}. Learn from episodes of "
+                    f"one robot and policy."
+                )
+    rows = np.cumsum([0, *(t.rows for t in tables)])
+    episodes = np.cumsum([0, *(len(t.names) for t in tables)])
+
+    def array(name: str) -> Any:
+        parts = [getattr(t, name) for t in tables]
+        return None if any(p is None for p in parts) else np.concatenate(parts)
+
+    def entries(name: str) -> Any:
+        parts = [getattr(t, name) for t in tables]
+        return tuple(entry for p in parts for entry in p) if all(parts) else ()
+
+    following = [t.following for t in tables]
+    plans = {t.plan for t in tables}
+    return TrainingTable(
+        **{n: array(n) for n in ("features", "proprio", "noise", "chunk", "images", "reward")},
+        **{n: entries(n) for n in ("names", "picked", "offers", "ends", "driver")},
+        episode=np.concatenate([t.episode + n for t, n in zip(tables, episodes, strict=False)]),
+        fingerprint=first.fingerprint,
+        plan=first.plan if len(plans) == 1 else None,
+        following=None
+        if any(f is None for f in following)
+        else np.concatenate(
+            [np.where(f < 0, -1, f + n) for f, n in zip(following, rows, strict=False) if f is not None]
+        ),
+        provenance=first.provenance,
+    )

@@ -11,6 +11,7 @@ from frs_core.errors import FingerprintMismatch
 from frs_core.learning.artifact import WEIGHTS
 from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, OnlineLearner, Trained
 from frs_core.learning.metadata import read_metadata
+from frs_core.learning.packing import pack, unpack
 from frs_core.learning.settings import LearnerSettings, from_json, to_json
 from frs_core.learning.table import TrainingTable
 from frs_core.policies.base import FlowPolicy
@@ -45,9 +46,9 @@ class LearnerContract:
         if not isinstance(learner, OnlineLearner):
             return learner.train(table, self.settings(), name="mine")
         learner.begin(self.policy(), self.settings())
-        assert learner.actor() is not None
+        assert learner.actor(explores=True).policy() is not None
         learner.learn(table.with_outcomes([True] * len(table.names)))
-        return learner.finish(name="mine")
+        return learner.actor(explores=False, name="mine")
 
     def answer(self, learned: Learned) -> np.ndarray:
         """Return what a policy does in the table's first row."""
@@ -82,6 +83,21 @@ class LearnerContract:
     def test_the_same_episodes_and_seed_give_the_same_weights(self, tmp_path: Path) -> None:
         one, two = (self.trained().save(tmp_path / name) / WEIGHTS for name in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
+
+    def test_one_that_practises_goes_on_where_it_was(self) -> None:
+        one, two = self.row.load(), self.row.load()
+        if not isinstance(one, OnlineLearner) or not isinstance(two, OnlineLearner):
+            return
+        own = self.table().with_outcomes([True] * len(self.table().names))
+        for learner in (one, two):
+            learner.begin(self.policy(), self.settings())
+        one.learn(own)
+        two.restore(unpack(*pack(one.state())), [own])
+        for learner in (one, two):
+            learner.learn(own)
+        first, second = (learner.actor(explores=False) for learner in (one, two))
+        for name, weights in first.weights.items():
+            np.testing.assert_array_equal(weights, second.weights[name])
 
     def test_a_request_to_stop_is_heard(self) -> None:
         learner, told = self.row.load(), []

@@ -1,23 +1,31 @@
 """Online learners act while they learn: through the product's own session, with rewards and next states, stopped on request."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from frs_core.choosers.learned import LearnedChooser
 from frs_core.episodes import EpisodeStore
+from frs_core.errors import ConfigError, FingerprintMismatch
 from frs_core.evaluation.collect import collect_steered
 from frs_core.evaluation.rollout import RolloutSettings
 from frs_core.learning import Practice, Progress, TrainRequest, registry
+from frs_core.learning.packing import pack, unpack
 from frs_core.learning.run import run_request
 from frs_core.learning.store import table_of
+from frs_core.learning.table import End, join
 from frs_core.session import InlineSession
+from frs_core.testing.learner import synthetic_table
 from tests.fakes.evaluation import MAX_CHUNKS, TASK, bench
 from tests.fakes.practising import ROW, SeekerSettings
 
-PRACTICE = Practice(world="tests.fakes.world:PointWorld", episodes=3, max_chunks=MAX_CHUNKS, first_seed=700)
+PRACTICE = Practice(
+    world="tests.fakes.world:PointWorld", episodes=3, round_episodes=1, max_chunks=MAX_CHUNKS, first_seed=700
+)
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +95,41 @@ def test_rewards_and_next_states_come_from_recorded_episodes(tmp_path: Path, sto
     part = table.take(table.episode == 1)
     assert part.following is not None
     np.testing.assert_array_equal(part.following, [*range(1, part.rows), -1])
+
+
+def test_the_state_after_every_chunk_is_the_next_one_or_the_end_of_the_episode() -> None:
+    table = replace(synthetic_table(episodes=2, chunks=3), driver=("person",) * 6)
+    end = End(False, table.features[0] + 1.0, table.proprio[0] + 1.0)
+    table = table.with_outcomes([True, False], ends=[End(True), end])
+    np.testing.assert_array_equal(np.flatnonzero(table.terminal), [2])
+    np.testing.assert_array_equal(np.flatnonzero(table.truncated), [5])
+    after = table.after()
+    np.testing.assert_array_equal(after.features[[0, 1, 3, 4]], table.features[[1, 2, 4, 5]])
+    np.testing.assert_array_equal(after.proprio[5], end.proprio)
+    assert np.isnan(after.features[2]).all(), "nobody recorded it"
+    np.testing.assert_array_equal(table.take([3, 4, 5]).after().features[2], end.features)
+
+
+def test_tables_are_joined_with_what_all_of_them_know() -> None:
+    table = synthetic_table(episodes=2, chunks=3).with_outcomes([True, False])
+    one, two = table.take(table.episode == 0), table.take(table.episode == 1)
+    whole = join([one, two])
+    assert whole.following is not None
+    assert whole.reward is not None
+    np.testing.assert_array_equal(whole.following, table.following)
+    np.testing.assert_array_equal(whole.reward, table.reward)
+    assert [whole.names[i] for i in whole.episode] == [table.names[i] for i in table.episode]
+    assert join([one, replace(two, picked=())]).picked == ()
+    with pytest.raises(FingerprintMismatch):
+        join([one, replace(two, fingerprint="other")])
+
+
+def test_a_learners_state_survives_the_disk() -> None:
+    state = {"optimiser": {"state": {0: {"step": torch.tensor(3.0)}}, "groups": [{"lr": 0.1}]}, "best": float("inf")}
+    tensors, rest = pack(state)
+    again = unpack(tensors, json.loads(json.dumps(rest)))
+    assert again == state
+    with pytest.raises(TypeError):
+        pack({"what": object()})
+    with pytest.raises(ConfigError):
+        unpack({}, rest)

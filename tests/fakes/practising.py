@@ -1,6 +1,8 @@
 """An online learner for the point world: it tries one noise after another around the best so far, and keeps what succeeded soonest."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,11 @@ from frs_core.learning import artifact
 from frs_core.learning.base import Acts, LearnerSpec, Need, OnlineLearner, Trained
 from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
 from frs_core.learning.progress import Card, OnProgress, ignore_progress
-from frs_core.learning.provenance import make_metadata
 from frs_core.learning.settings import LearnerSettings, to_json
 from frs_core.learning.table import TrainingTable
 from frs_core.policies.base import FlowPolicy
 from frs_core.robot.observation import Observation
 from frs_core.steering.policy_spec import Context
-
-NAN = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Seeker(OnlineLearner):
         """Start from the mean noise of what succeeded, or from zero."""
         spec = policy.spec
         self._settings = self.spec.checked(settings)
-        self._fingerprint, self._rng = spec.fingerprint, np.random.default_rng(0)
+        self._sizes, self._fingerprint, self._rng = spec, spec.fingerprint, np.random.default_rng(0)
         self._best = np.zeros((spec.horizon, spec.width), np.float32)
         self._soonest, self._tables = np.inf, [] if prior is None else [prior]
         if prior is not None:
@@ -56,36 +55,58 @@ class Seeker(OnlineLearner):
             self._best = prior.noise[prior.reward > 0].mean(axis=0)
         self._tried = self._best
 
-    def actor(self) -> OneNoise:
-        """Return a noise near the best so far."""
+    def actor(self, *, explores: bool, name: str = "") -> Trained:
+        """Return a noise near the best so far, or the best."""
         assert isinstance(self._settings, SeekerSettings)
-        step = self._settings.spread * self._rng.normal(size=self._best.shape[1]).astype(np.float32)
-        self._tried = self._best + step
-        return OneNoise(self._tried, self._fingerprint, "seeker")
-
-    def learn(self, episode: TrainingTable) -> float:
-        """Keep what succeeded sooner."""
-        assert episode.reward is not None
-        assert episode.following is not None
-        self._tables.append(episode)
-        if episode.reward.any() and episode.rows < self._soonest:
-            self._best, self._soonest = self._tried, episode.rows
-        return float(1.0 - episode.reward.sum())
-
-    def finish(self, *, name: str = "", was_cancelled: bool = False) -> Trained:
-        """Return the best."""
-        name, best = name or self.spec.id, self._best
-        card = Card(NAN, NAN, NAN, NAN, NAN, NAN, sum(t.rows for t in self._tables), False)
+        name, noise = name or self.spec.id, self._best
+        if explores:
+            noise = noise + self._settings.spread * self._rng.normal(size=noise.shape[1]).astype(np.float32)
+            self._tried = noise
+        card = Card.blank(sum(t.rows for t in self._tables))
         metrics = {"seconds": 0.0, "steps": len(self._tables)}
-        metadata = make_metadata(self.spec.id, name, self._tables[-1], to_json(self._settings), card, metrics)
+        metadata = PolicyMetadata(
+            **{f: getattr(self._sizes, f) for f in ("horizon", "width")},
+            kind=self.spec.id,
+            name=name,
+            policy_fingerprint=self._fingerprint,
+            action_size=self._sizes.action_space.size,
+            feature_size=0,
+            proprio_size=0,
+            settings=to_json(self._settings),
+            data={},
+            metrics={**metrics, "card": asdict(card)},
+        )
         return Trained(
-            weights={"noise": torch.from_numpy(best)},
+            weights={"noise": torch.from_numpy(noise)},
             metadata=metadata,
             card=card,
-            acting=lambda: OneNoise(best, self._fingerprint, name),
+            acting=lambda: OneNoise(noise, self._fingerprint, name),
             steps=len(self._tables),
-            was_cancelled=was_cancelled,
         )
+
+    def learn(self, episodes: TrainingTable) -> float:
+        """Keep what succeeded sooner."""
+        assert episodes.reward is not None
+        assert episodes.following is not None
+        self._tables.append(episodes)
+        lengths = [int((episodes.episode == e).sum()) for e in set(episodes.episode[episodes.terminal].tolist())]
+        if lengths and min(lengths) < self._soonest:
+            self._best, self._soonest = self._tried, min(lengths)
+        return float(1.0 - len(lengths) / len(episodes.names))
+
+    def state(self) -> Mapping[str, Any]:
+        """Return the best noise, how soon it succeeded, and where chance stands."""
+        return {
+            "best": torch.from_numpy(self._best),
+            "soonest": self._soonest,
+            "random": json.dumps(self._rng.bit_generator.state),
+        }
+
+    def restore(self, state: Mapping[str, Any], own: Sequence[TrainingTable]) -> None:
+        """Go on from there."""
+        self._best, self._soonest = state["best"].numpy(), state["soonest"]
+        self._rng.bit_generator.state = json.loads(state["random"])
+        self._tables += own
 
     def train(
         self, table: TrainingTable, settings: Any = None, *, name: str = "", on_progress: OnProgress = ignore_progress

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import Fan
 from frs_core.steering.directions import Gripper
@@ -284,7 +284,7 @@ class Snapshot:
     gripper: Gripper
     episode: EpisodeStatus
     latency: Latency
-    trail: Float[np.ndarray, "n 3"]
+    trail: Float[Array, "n 3"]
     """Tool positions of this episode so far, base frame, metres."""
     noise_policy: str | None = None
     """Path of the loaded noise policy."""

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.candidates.fan import references_for
 from frs_core.candidates.verdicts import noise_percentiles
 from frs_core.policies.base import Context, FlowPolicy
@@ -30,7 +31,7 @@ class Prior:
 
     observation: Observation
     context: Context
-    chunks: Float[np.ndarray, "N H A"]
+    chunks: Float[Array, "N H A"]
     """Normalised own samples."""
     typical: float
     """95th percentile of the distance from an own sample to its nearest other, RMS per number."""
@@ -161,7 +162,7 @@ def _obeyed(policy: FlowPolicy, prior: Prior, plan: SteeringPlan) -> float:
     return float(np.mean([gripper[0] < 0.5, gripper[1] > 0.5]))
 
 
-def _rms(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:
+def _rms(a: Float[Array, "n d"], b: Float[Array, "m d"]) -> Float[Array, "n m"]:
     """Return root-mean-square distances."""
     squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
     return np.sqrt(np.maximum(squared, 0.0) / a.shape[1])

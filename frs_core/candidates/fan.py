@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from frs_core.arrays import Array
 from frs_core.candidates.verdicts import noise_percentiles, verdicts
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
@@ -120,7 +121,7 @@ def references_for(
     *,
     observation: Observation,
     plan: SteeringPlan | None = None,
-) -> tuple[Float[np.ndarray, "B H a"], Reference]:
+) -> tuple[Float[Array, "B H a"], Reference]:
     """Return the commands' references in robot units, and as a batch in the policy's own width.
 
     Columns past the robot's are padding: zero, and never commanded.
@@ -220,12 +221,12 @@ def _learned_noise(
     return torch.from_numpy(noise)[None]
 
 
-def _is_noise(plan: SteeringPlan, n: int) -> Bool[np.ndarray, " {n+2}"]:
+def _is_noise(plan: SteeringPlan, n: int) -> Bool[Array, " {n+2}"]:
     """Return which of (unsteered, n directed, learned) start at t = 0."""
     return np.array([True, *[plan.starts_at_noise] * n, True])
 
 
-def _commanded_rows(batch: Reference, count: int, n: int, width: int) -> Bool[np.ndarray, "B A"]:
+def _commanded_rows(batch: Reference, count: int, n: int, width: int) -> Bool[Array, "B A"]:
     """Return the columns whose noise counts: the commanded ones, all of them where nothing was asked."""
     rows = np.ones((count, width), dtype=bool)
     rows[1 : n + 1] = batch.commanded.numpy()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from frs_core.arrays import Array
 from frs_core.robot.safety import ChunkCheck
 from frs_core.steering.candidates import Verdict
 
@@ -23,9 +24,9 @@ _FAR_PERCENTILE = 99.0
 
 
 def verdicts(
-    paths: Float[np.ndarray, "B points 3"],
-    reference_paths: Float[np.ndarray, "n points 3"],
-    percentiles: Float[np.ndarray, " B"],
+    paths: Float[Array, "B points 3"],
+    reference_paths: Float[Array, "n points 3"],
+    percentiles: Float[Array, " B"],
     checks: list[ChunkCheck],
     *,
     rows: int,
@@ -76,8 +77,8 @@ def _doubts(authority: float, percentile: float, *, is_asked: bool) -> tuple[str
 
 
 def noise_percentiles(
-    noises: Float[np.ndarray, "B H A"], commanded: Bool[np.ndarray, "B A"], *, is_start: Bool[np.ndarray, " B"]
-) -> Float[np.ndarray, " B"]:
+    noises: Float[Array, "B H A"], commanded: Bool[Array, "B A"], *, is_start: Bool[Array, " B"]
+) -> Float[Array, " B"]:
     """Return which share of N(0, I) draws has a smaller norm in the commanded columns, 0..100.
 
     The squared norm of n Gaussian numbers follows the chi-square law with n degrees of freedom.

@@ -4,9 +4,9 @@ import abc
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.events import Driver
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import Fan
@@ -61,5 +61,5 @@ class NoisePolicy(abc.ABC):
         """Start an episode in which whatever it draws at random follows from a seed; a policy that explores needs it."""
 
     @abc.abstractmethod
-    def noise(self, context: Context, observation: Observation) -> Float[np.ndarray, "H A"]:
+    def noise(self, context: Context, observation: Observation) -> Float[Array, "H A"]:
         """Return the noise to denoise for this observation."""

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from frs_core.arrays import Array
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.registry import Setting
 from frs_core.errors import ConfigError, PolicyError, PolicyTimeout
@@ -133,7 +134,7 @@ class VlmChooser(Chooser):
             ) from error
 
 
-def with_plumb_line(frame: CameraFrame, observation: Observation) -> UInt8[np.ndarray, "H W 3"]:
+def with_plumb_line(frame: CameraFrame, observation: Observation) -> UInt8[Array, "H W 3"]:
     """Return the picture with a line from the tool straight down to the table (z = 0); as it is without a calibration."""
     image = np.ascontiguousarray(frame.image).copy()
     if frame.calibration is None:
@@ -160,7 +161,7 @@ def _words(candidate: Candidate) -> str:
     return text + (f"; warning: {candidate.verdict.warnings[0]}" if candidate.verdict.warnings else "")
 
 
-def _data_url(image: UInt8[np.ndarray, "H W 3"]) -> str:
+def _data_url(image: UInt8[Array, "H W 3"]) -> str:
     is_done, jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
     assert is_done
     return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()

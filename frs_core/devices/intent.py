@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.devices.base import ControlChange, Stage
 from frs_core.errors import ConfigError, unknown_name
 from frs_core.steering.directions import Direction
@@ -146,7 +147,7 @@ class InputMap:
         return Intent(action, change.stage, change.device, change.control, change.value, change.at_ns)
 
 
-def seen_direction(direction: Direction, T_base_camera: Float[np.ndarray, "4 4"] | None) -> Direction:
+def seen_direction(direction: Direction, T_base_camera: Float[Array, "4 4"] | None) -> Direction:
     """Return the base-frame direction of what the operator calls left, right, forward or back.
 
     Args:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from frs_core.arrays import Array
 from frs_core.episodes.integrity import corrupt, read_file_table, require_written, verify_content, verify_metadata
 from frs_core.episodes.layout import ROOT_METADATA
 from frs_core.errors import EpisodeCorrupt
@@ -58,7 +59,7 @@ class EpisodeArrays:
         self._table, self.table_checksum = read_file_table(folder)
         verify_metadata(folder, self._table)
         self._layouts: dict[str, _Layout] = {}
-        self._loaded: dict[str, np.ndarray] = {}
+        self._loaded: dict[str, Array] = {}
         self._compared: dict[str, tuple[int, ...]] = {}
 
     @property
@@ -70,7 +71,7 @@ class EpisodeArrays:
         """Return an array's shape without reading it. Raises EpisodeCorrupt."""
         return self._layout(name).shape
 
-    def __getitem__(self, name: str) -> np.ndarray:
+    def __getitem__(self, name: str) -> Array:
         """Return a whole array, kept for the next time; read-only.
 
         Raises:
@@ -88,7 +89,7 @@ class EpisodeArrays:
             self._loaded[name] = data
         return self._loaded[name]
 
-    def slice(self, name: str, start: int, stop: int) -> np.ndarray:
+    def slice(self, name: str, start: int, stop: int) -> Array:
         """Return part of a flat array.
 
         Raises:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from frs_core.arrays import Array
 from frs_core.episodes import packing
 from frs_core.episodes.encoding import LATENCY_NUMBERS, VERDICT_FLAGS, VERDICT_NUMBERS
 from frs_core.episodes.images import JPEG_QUALITY
@@ -149,7 +150,7 @@ class _Texts:
     def __call__(self, text: str) -> int:
         return self._index.setdefault(text, len(self._index))
 
-    def column(self, texts: Sequence[str]) -> np.ndarray:
+    def column(self, texts: Sequence[str]) -> Array:
         return np.array([self(t) for t in texts], dtype=np.int32)
 
     @property

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.episodes.reader import Episode
 from frs_core.errors import FingerprintMismatch
 from frs_core.policies.base import Context, FlowPolicy
@@ -35,7 +36,7 @@ policy is off by 0.1 and more."""
 class FeaturePolicy(Protocol):
     """A policy whose context can be rebuilt exactly from its features."""
 
-    def context_from_features(self, features: Float[np.ndarray, " F"]) -> Context:
+    def context_from_features(self, features: Float[Array, " F"]) -> Context:
         """Return the context that `encode` gave these features with."""
         ...
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from frs_core.arrays import Array
 from frs_core.episodes.reader import Episode
 from frs_core.errors import FingerprintMismatch, TrainingError
 from frs_core.events import Outcome
@@ -28,27 +29,27 @@ class ChunkTable:
     """Chunks of several episodes, one row each."""
 
     episodes: tuple[Episode, ...]
-    features: Float[np.ndarray, "M F"]
+    features: Float[Array, "M F"]
     """The policy's features at the boundary, float32."""
-    proprio: Float[np.ndarray, "M P"]
+    proprio: Float[Array, "M P"]
     """Observation.proprio at the boundary."""
-    noise: Float[np.ndarray, "M H A"]
+    noise: Float[Array, "M H A"]
     """What was denoised into the executed chunk."""
-    is_noise: Bool[np.ndarray, " M"]
+    is_noise: Bool[Array, " M"]
     """Whether `noise` lies at flow time 0: False where the plan stopped earlier or knows no noise."""
-    chunk: Float[np.ndarray, "M H a"]
+    chunk: Float[Array, "M H a"]
     """Robot units, whole horizon."""
-    executed_rows: Int[np.ndarray, " M"]
+    executed_rows: Int[Array, " M"]
     """How many rows of it were executed."""
-    episode: Int[np.ndarray, " M"]
+    episode: Int[Array, " M"]
     """Index into `episodes`."""
-    index: Int[np.ndarray, " M"]
+    index: Int[Array, " M"]
     """Which chunk of its episode."""
     picked: tuple[str, ...]
     """Label of the pick."""
     driver: tuple[str, ...]
     """Who picked, `Driver` by value."""
-    is_correction: Bool[np.ndarray, " M"]
+    is_correction: Bool[Array, " M"]
     plans: tuple[SteeringPlan, ...]
 
     @property
@@ -62,11 +63,11 @@ class ChunkTable:
         common = set.intersection(*(set(e.cameras) for e in self.episodes))
         return tuple(c for c in self.episodes[0].cameras if c in common)
 
-    def image(self, camera: str, row: int) -> UInt8[np.ndarray, "H W 3"]:
+    def image(self, camera: str, row: int) -> UInt8[Array, "H W 3"]:
         """Return one boundary image, exact. Raises EpisodeCorrupt, ConfigError for an unknown camera."""
         return self.episodes[self.episode[row]].boundary_image(camera, int(self.index[row]))
 
-    def images(self, camera: str) -> UInt8[np.ndarray, "M H W 3"]:
+    def images(self, camera: str) -> UInt8[Array, "M H W 3"]:
         """Return all boundary images of a camera, which must be of one size. Raises as `image`."""
         return np.stack([self.image(camera, row) for row in range(self.rows)])
 
@@ -116,7 +117,7 @@ def load_chunks(
         if e.meta.policy_fingerprint != expected:
             raise policy_mismatch(e, expected)
 
-    def gather(name: str) -> np.ndarray:
+    def gather(name: str) -> Array:
         return np.concatenate([e.arrays[name][r] for e, r in zip(chosen, rows, strict=True)])
 
     where = [(e, int(i)) for e, r in zip(chosen, rows, strict=True) for i in r]
@@ -145,7 +146,7 @@ def load_chunks(
     )
 
 
-def _rows(episode: Episode, executed_only: bool) -> Int[np.ndarray, " m"]:
+def _rows(episode: Episode, executed_only: bool) -> Int[Array, " m"]:
     return np.array(episode.main_line if executed_only else range(episode.n_chunks), dtype=np.int64)
 
 

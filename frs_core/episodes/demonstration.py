@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from frs_core.arrays import Array
 from frs_core.episodes.records import ChunkRecord, EpisodeMeta, StepRecord
 from frs_core.episodes.store import EpisodeStore
 from frs_core.episodes.writer import JournalRecorder
@@ -34,15 +35,15 @@ DEMONSTRATION = "demonstration"
 class Demonstration:
     """The steps of one demonstration."""
 
-    q: Float[np.ndarray, "N 7"]
+    q: Float[Array, "N 7"]
     """Measured joints before each action, rad."""
-    dq: Float[np.ndarray, "N 7"]
+    dq: Float[Array, "N 7"]
     """rad/s."""
-    gripper: Float[np.ndarray, " N"]
+    gripper: Float[Array, " N"]
     """Measured, 0 open .. 1 closed."""
-    actions: Float[np.ndarray, "N a"]
+    actions: Float[Array, "N a"]
     """As sent, robot units; the last column is the gripper's."""
-    times_ns: Int[np.ndarray, " N"]
+    times_ns: Int[Array, " N"]
     """Rising."""
     gaps: frozenset[int]
     """Steps that do not follow the one before."""
@@ -138,7 +139,7 @@ def _chunk(
     index: int,
     seen: list[Observation],
     after: Observation,
-    actions: Float[np.ndarray, "E a"],
+    actions: Float[Array, "E a"],
     meta: EpisodeMeta,
     device: str,
 ) -> ChunkRecord:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from frs_core.arrays import Array
 from frs_core.episodes.video import count_frames, read_video, video_size
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.robot.observation import Calibration, CameraFrame
@@ -42,11 +43,11 @@ class DroidCamera:
     """(width, height) of one eye in the film, which K is for."""
     size: tuple[int, int]
     """(width, height) of the pictures to keep."""
-    frames: Int[np.ndarray, " n"]
+    frames: Int[Array, " n"]
     """Film frame of each row."""
-    K: Float[np.ndarray, "n 3 3"]
+    K: Float[Array, "n 3 3"]
     """NaN where unknown."""
-    pose: Float[np.ndarray, "n 6"]
+    pose: Float[Array, "n 6"]
     """DROID's numbers, base frame; NaN where unknown."""
 
     def calibration(self, row: int) -> Calibration | None:
@@ -64,7 +65,7 @@ class Pictures:
         self._cameras = cameras
         self._films = {c.name: read_video(c.film, size=c.size, is_left_half=c.is_stereo) for c in cameras}
         self._at = {c.name: -1 for c in cameras}
-        self._now: dict[str, np.ndarray] = {}
+        self._now: dict[str, Array] = {}
 
     def frames(self, row: int, captured_ns: int) -> dict[str, CameraFrame]:
         """Return the pictures of a row; rows must not go back. Raises EpisodeCorrupt where a film cannot be read so far."""
@@ -90,8 +91,8 @@ class _Known:
     serial: str
     kind: int | None
     """DROID's `camera_type`; None where nothing tells."""
-    K: Float[np.ndarray, "n 3 3"]
-    pose: Float[np.ndarray, "n 6"]
+    K: Float[Array, "n 3 3"]
+    pose: Float[Array, "n 6"]
 
     @property
     def y(self) -> float:
@@ -102,7 +103,7 @@ class _Known:
 
 def find_cameras(
     folder: Path, observation: Any, facts: Mapping[str, Any], *, rows: int, width: int, remarks: list[str]
-) -> tuple[tuple[DroidCamera, ...], Bool[np.ndarray, " n"]]:
+) -> tuple[tuple[DroidCamera, ...], Bool[Array, " n"]]:
     """Return the cameras that have films, by name, and which rows all those films reach.
 
     Args:
@@ -140,7 +141,7 @@ def find_cameras(
     return tuple(cameras), reached
 
 
-def column(group: Any, path: str) -> np.ndarray:
+def column(group: Any, path: str) -> Array:
     """Return a whole dataset. Raises ValueError where it is missing or larger than any trajectory's."""
     dataset = group.get(path)
     if dataset is None or not hasattr(dataset, "nbytes"):
@@ -191,7 +192,7 @@ def _known(observation: Any, facts: Mapping[str, Any], films: Mapping[str, Any],
     ]
 
 
-def _filled(observation: Any, path: str, shape: tuple[int, ...]) -> np.ndarray:
+def _filled(observation: Any, path: str, shape: tuple[int, ...]) -> Array:
     """Return a column of the wanted length; NaN where the file has none."""
     result = np.full(shape, np.nan)
     if path in observation:
@@ -234,7 +235,7 @@ def _names(known: list[_Known], remarks: list[str]) -> dict[str, str]:
     return names
 
 
-def _is_calibrated(K: Float[np.ndarray, "n 3 3"], pose: Float[np.ndarray, "n 6"]) -> Bool[np.ndarray, " n"]:
+def _is_calibrated(K: Float[Array, "n 3 3"], pose: Float[Array, "n 6"]) -> Bool[Array, " n"]:
     """Tell for each row whether its numbers are a calibration: finite, a focal length, not all zero."""
     is_finite = np.isfinite(K).all(axis=(1, 2)) & np.isfinite(pose).all(axis=1)
     return is_finite & (K[:, 0, 0] > 0) & (K[:, 1, 1] > 0) & pose.any(axis=1)
@@ -252,7 +253,7 @@ def _say_calibration(camera: _Known, name: str, remarks: list[str]) -> None:
 
 def _frame_numbers(
     film: Path, stamps: Any, serial: str, name: str, n: int, remarks: list[str]
-) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
     """Return which film frame each row saw, by time stamps where both sides have them, and whether the film has it."""
     count = count_frames(film)
     frames, reached = np.arange(n), np.arange(n) < count
@@ -281,9 +282,7 @@ def _frame_numbers(
     return frames, reached
 
 
-def _timed(
-    film: Path, stamps: Any, serial: str, name: str, n: int, remarks: list[str]
-) -> tuple[np.ndarray, np.ndarray] | None:
+def _timed(film: Path, stamps: Any, serial: str, name: str, n: int, remarks: list[str]) -> tuple[Array, Array] | None:
     """Return (times of the film's frames, times the rows saw), ms; None where pictures go by number."""
     path, key = film.with_name(f"{serial}_timestamps.json"), f"{serial}_frame_received"
     if not path.is_file() or key not in stamps:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.robot import kinematics
 from frs_core.robot.actions import JOINT_STEP, ActionKind
 from frs_core.robot.rotations import euler_angles
@@ -31,27 +32,27 @@ GRIPPER_STEP = 0.25
 class DroidActions:
     """One episode's actions in all of DROID's spaces."""
 
-    joint_position: Float[np.ndarray, "N 7"]
-    joint_velocity: Float[np.ndarray, "N 7"]
-    cartesian_position: Float[np.ndarray, "N 6"]
+    joint_position: Float[Array, "N 7"]
+    joint_velocity: Float[Array, "N 7"]
+    cartesian_position: Float[Array, "N 6"]
     """Flange pose, metres and extrinsic xyz Euler angles."""
-    cartesian_velocity: Float[np.ndarray, "N 6"]
-    gripper_position: Float[np.ndarray, " N"]
-    gripper_velocity: Float[np.ndarray, " N"]
+    cartesian_velocity: Float[Array, "N 6"]
+    gripper_position: Float[Array, " N"]
+    gripper_velocity: Float[Array, " N"]
 
 
-def flange_numbers(q: Float[np.ndarray, "N 7"]) -> Float[np.ndarray, "N 6"]:
+def flange_numbers(q: Float[Array, "N 7"]) -> Float[Array, "N 6"]:
     """Return DROID's `cartesian_position` of joint positions."""
     return np.array([pose_numbers(T) for T in kinematics.flange_pose(q)]).reshape(-1, 6)
 
 
 def droid_actions(
-    actions: Float[np.ndarray, "N a"],
+    actions: Float[Array, "N a"],
     kind: ActionKind,
     *,
-    q: Float[np.ndarray, "N 7"],
-    gripper: Float[np.ndarray, " N"],
-    T_base_tcp: Float[np.ndarray, "N 4 4"],
+    q: Float[Array, "N 7"],
+    gripper: Float[Array, " N"],
+    T_base_tcp: Float[Array, "N 4 4"],
 ) -> DroidActions:
     """Return actions in all of DROID's spaces.
 
@@ -84,8 +85,8 @@ def droid_actions(
 
 
 def _joint_step(
-    q: Float[np.ndarray, " 7"], action: Float[np.ndarray, " 6"], T_base_tcp: Float[np.ndarray, "4 4"]
-) -> Float[np.ndarray, " 7"]:
+    q: Float[Array, " 7"], action: Float[Array, " 6"], T_base_tcp: Float[Array, "4 4"]
+) -> Float[Array, " 7"]:
     """Return the joint step of a tool motion."""
     tool = float(np.linalg.norm(T_base_tcp[:3, 3] - kinematics.flange_pose(q)[:3, 3]))
     return kinematics.joint_step(q, action, tool_offset=tool)

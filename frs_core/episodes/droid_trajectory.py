@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from frs_core.arrays import Array
 from frs_core.episodes.droid_cameras import DroidCamera, column, find_cameras
 from frs_core.episodes.export_droid import h5py_module
 from frs_core.errors import EpisodeCorrupt, EpisodeError
@@ -40,15 +41,15 @@ class DroidTrajectory:
     """A trajectory; arrays hold the kept rows only."""
 
     kind: ActionKind
-    rows: Int[np.ndarray, " N"]
+    rows: Int[Array, " N"]
     """Which rows of the file were kept."""
     gaps: frozenset[int]
     """Kept rows before which a damaged one was left out."""
-    q: Float[np.ndarray, "N 7"]
-    dq: Float[np.ndarray, "N 7"]
-    gripper: Float[np.ndarray, " N"]
-    actions: Float[np.ndarray, "N 8"]
-    times_ns: Int[np.ndarray, " N"]
+    q: Float[Array, "N 7"]
+    dq: Float[Array, "N 7"]
+    gripper: Float[Array, " N"]
+    actions: Float[Array, "N 8"]
+    times_ns: Int[Array, " N"]
     """Rising."""
     cameras: tuple[DroidCamera, ...]
     """Entries by row of the file."""
@@ -170,7 +171,7 @@ def _facts(folder: Path, remarks: list[str]) -> Mapping[str, Any]:
     return {}
 
 
-def _numbers(file: Any, path: str, size: int) -> Float[np.ndarray, "n size"]:
+def _numbers(file: Any, path: str, size: int) -> Float[Array, "n size"]:
     values = np.asarray(column(file, path), dtype=np.float64)
     if values.ndim == 1 and size == 1:
         values = values[:, None]
@@ -179,7 +180,7 @@ def _numbers(file: Any, path: str, size: int) -> Float[np.ndarray, "n size"]:
     return values
 
 
-def _moved(observation: Any, remarks: list[str]) -> Bool[np.ndarray, " n"] | None:
+def _moved(observation: Any, remarks: list[str]) -> Bool[Array, " n"] | None:
     """Return at which rows the demonstrator's hand was on the trigger."""
     if "timestamp/skip_action" in observation:
         return ~column(observation, "timestamp/skip_action").astype(bool).reshape(-1)
@@ -190,17 +191,17 @@ def _moved(observation: Any, remarks: list[str]) -> Bool[np.ndarray, " n"] | Non
     return None
 
 
-def _times(observation: Any) -> Float[np.ndarray, " n"] | None:
+def _times(observation: Any) -> Float[Array, " n"] | None:
     path = "timestamp/control/step_start"
     return column(observation, path).astype(np.float64).reshape(-1) if path in observation else None
 
 
-def _stated(moved: np.ndarray | None, times: np.ndarray | None) -> dict[str, np.ndarray]:
+def _stated(moved: Array | None, times: Array | None) -> dict[str, Array]:
     stated = {"observation/timestamp/skip_action": moved, "observation/timestamp/control/step_start": times}
     return {k: v for k, v in stated.items() if v is not None}
 
 
-def _common_length(columns: Mapping[str, np.ndarray], name: str, remarks: list[str]) -> int:
+def _common_length(columns: Mapping[str, Array], name: str, remarks: list[str]) -> int:
     """Return the number of rows that all columns have; one that misses many is another recording's."""
     shortest, longest = min(columns, key=lambda k: len(columns[k])), max(columns, key=lambda k: len(columns[k]))
     n, full = len(columns[shortest]), len(columns[longest])
@@ -215,8 +216,8 @@ def _common_length(columns: Mapping[str, np.ndarray], name: str, remarks: list[s
 
 
 def _finite(
-    columns: Mapping[str, np.ndarray], paths: Mapping[str, str], moved: np.ndarray, name: str, remarks: list[str]
-) -> Bool[np.ndarray, " n"]:
+    columns: Mapping[str, Array], paths: Mapping[str, str], moved: Array, name: str, remarks: list[str]
+) -> Bool[Array, " n"]:
     """Return the rows in which every column has numbers."""
     bad = {paths[k]: np.flatnonzero(~np.isfinite(v).all(axis=1) & moved) for k, v in columns.items()}
     bad = {path: rows for path, rows in bad.items() if len(rows)}
@@ -234,7 +235,7 @@ def _finite(
     return result
 
 
-def _rising(times: Float[np.ndarray, " m"] | None, n: int, started: float, remarks: list[str]) -> Int[np.ndarray, " n"]:
+def _rising(times: Float[Array, " m"] | None, n: int, started: float, remarks: list[str]) -> Int[Array, " n"]:
     """Return the time of each row, ns; where the clock was set back or says nothing, rows follow at the control rate."""
     period = 1000.0 / HZ
     if times is None:

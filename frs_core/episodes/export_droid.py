@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.episodes.droid_rows import DroidActions, droid_actions, flange_numbers
 from frs_core.episodes.reader import Episode, standing_steps
 from frs_core.episodes.video import fit, write_video
@@ -85,14 +86,14 @@ def export_droid(episode: Episode, path: Path) -> Path:
     return folder
 
 
-def _times_ms(episode: Episode, steps: list[int]) -> Float[np.ndarray, " N"]:
+def _times_ms(episode: Episode, steps: list[int]) -> Float[Array, " N"]:
     """Return the wall time of each step, ms since 1970; the monotonic clock is set to the episode's start."""
     ns = episode.arrays["steps/captured_ns"][steps].astype(np.int64)
     return np.round(episode.meta.started_unix * 1e3 + (ns - ns[0]) / 1e6)
 
 
 def _leaves(
-    episode: Episode, steps: list[int], serials: Mapping[str, str], times_ms: Float[np.ndarray, " N"]
+    episode: Episode, steps: list[int], serials: Mapping[str, str], times_ms: Float[Array, " N"]
 ) -> dict[str, Any]:
     """Return everything in trajectory.h5 as nested dictionaries of [N, ...] arrays."""
     a, n = episode.arrays, len(steps)
@@ -165,7 +166,7 @@ def _calibrations(episode: Episode, steps: list[int], serials: Mapping[str, str]
     return {"camera_extrinsics": extrinsics, "camera_intrinsics": intrinsics}
 
 
-def _fitted_K(calibration: Calibration, first: Calibration | None) -> Float[np.ndarray, "3 3"]:
+def _fitted_K(calibration: Calibration, first: Calibration | None) -> Float[Array, "3 3"]:
     """Return K for a picture in a film of the first one's size."""
     if first is None or (calibration.width, calibration.height) == (first.width, first.height):
         return calibration.K

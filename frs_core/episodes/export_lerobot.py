@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from frs_core.arrays import Array
 from frs_core.episodes.reader import Episode, standing_steps
 from frs_core.episodes.video import fitted, write_video
 from frs_core.errors import ConfigError, EpisodeError
@@ -183,7 +184,7 @@ def _new_info(features: dict[str, Any], hz: int | float) -> dict[str, Any]:
     }
 
 
-def _columns(episode: Episode, info: Mapping[str, Any], task_index: int) -> dict[str, np.ndarray]:
+def _columns(episode: Episode, info: Mapping[str, Any], task_index: int) -> dict[str, Array]:
     steps = standing_steps(episode)
     a, n = episode.arrays, len(steps)
     columns = {
@@ -206,7 +207,7 @@ def _columns(episode: Episode, info: Mapping[str, Any], task_index: int) -> dict
     return columns
 
 
-def _write_table(path: Path, columns: Mapping[str, np.ndarray], modules: tuple[ModuleType, ModuleType]) -> None:
+def _write_table(path: Path, columns: Mapping[str, Array], modules: tuple[ModuleType, ModuleType]) -> None:
     arrow, parquet = modules
     arrays = {
         name: arrow.array(values)
@@ -222,7 +223,7 @@ def _write_film(episode: Episode, camera: str, path: Path, size: tuple[int, int]
     """Write a camera's film and return its statistics, in 0..1 per colour."""
     steps = standing_steps(episode)
     looked_at = set(steps[:: max(1, len(steps) // STAT_PICTURES)])
-    sample: list[UInt8[np.ndarray, "H W 3"]] = []
+    sample: list[UInt8[Array, "H W 3"]] = []
 
     def pictures() -> Any:
         first: tuple[int, int] | None = None
@@ -248,7 +249,7 @@ def _write_film(episode: Episode, camera: str, path: Path, size: tuple[int, int]
     }
 
 
-def _number_stats(values: np.ndarray) -> dict[str, Any]:
+def _number_stats(values: Array) -> dict[str, Any]:
     table = values.reshape(len(values), -1)
     return {
         "min": table.min(axis=0).tolist(),
@@ -260,7 +261,7 @@ def _number_stats(values: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _quantiles(table: np.ndarray) -> dict[str, np.ndarray]:
+def _quantiles(table: Array) -> dict[str, Array]:
     return {f"q{round(100 * q):02d}": np.quantile(table, q, axis=0) for q in QUANTILES}
 
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from frs_core.arrays import Array
 from frs_core.episodes.reader import Episode, standing_steps
 from frs_core.episodes.video import fitted
 from frs_core.errors import ConfigError, EpisodeError
@@ -82,7 +83,7 @@ def export_mp4(
 
 def film_frame(
     episode: Episode, step: int, *, cameras: tuple[str, ...], is_annotated: bool = True
-) -> UInt8[np.ndarray, "H W 3"]:
+) -> UInt8[Array, "H W 3"]:
     """Return one frame of the film; sides are even, as H.264 wants them. Raises as `export_mp4`."""
     chunk = episode.chunk_of(step)
     offers = episode.offers(chunk)
@@ -106,7 +107,7 @@ def film_frame(
     return np.ascontiguousarray(row[: row.shape[0] // 2 * 2, : row.shape[1] // 2 * 2])
 
 
-def _draw_path(image: UInt8[np.ndarray, "H W 3"], uv: Float[np.ndarray, "n 2"], colour: tuple[int, int, int]) -> None:
+def _draw_path(image: UInt8[Array, "H W 3"], uv: Float[Array, "n 2"], colour: tuple[int, int, int]) -> None:
     """Draw a curve with a halo and an arrow head into the image."""
     uv = uv[np.isfinite(uv).all(axis=1) & (np.abs(np.nan_to_num(uv)) < 1e4).all(axis=1)]
     if len(uv) < 2:
@@ -126,5 +127,5 @@ def _draw_path(image: UInt8[np.ndarray, "H W 3"], uv: Float[np.ndarray, "n 2"], 
     cv2.polylines(image, [head], True, (0, 0, 0), 1, cv2.LINE_AA, shift=4)
 
 
-def _padded(image: UInt8[np.ndarray, "h w 3"], height: int) -> UInt8[np.ndarray, "H w 3"]:
+def _padded(image: UInt8[Array, "h w 3"], height: int) -> UInt8[Array, "H w 3"]:
     return np.pad(image, ((0, height - image.shape[0]), (0, 0), (0, 0)))

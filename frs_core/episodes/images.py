@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from frs_core.arrays import Array
 from frs_core.errors import EpisodeError
 
 JPEG_QUALITY = 95
@@ -28,7 +29,7 @@ _JPEG = [
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
-def encode_jpeg(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
+def encode_jpeg(image: UInt8[Array, "H W 3"]) -> bytes:
     """Return the RGB image as JPEG q95 4:4:4.
 
     Raises:
@@ -37,7 +38,7 @@ def encode_jpeg(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
     return _encode(image, ".jpg", _JPEG)
 
 
-def encode_png(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
+def encode_png(image: UInt8[Array, "H W 3"]) -> bytes:
     """Return the RGB image as PNG, exact.
 
     Raises:
@@ -46,7 +47,7 @@ def encode_png(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
     return _encode(image, ".png", _PNG)
 
 
-def decode(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
+def decode(data: bytes) -> UInt8[Array, "H W 3"]:
     """Return the RGB image of a JPEG or PNG.
 
     Raises:
@@ -61,7 +62,7 @@ def decode(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
     return image
 
 
-def _encode(image: UInt8[np.ndarray, "H W 3"], extension: str, options: list[int]) -> bytes:
+def _encode(image: UInt8[Array, "H W 3"], extension: str, options: list[int]) -> bytes:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise EpisodeError(
             f"Camera image has shape {image.shape} and type {image.dtype}, an episode takes uint8 [H, W, 3] RGB. "

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from frs_core.arrays import Array
 from frs_core.episodes.demonstration import DEMONSTRATION, Demonstration, demonstrated_space, record_demonstration
 from frs_core.episodes.export_lerobot import pyarrow_modules
 from frs_core.episodes.layout import check_part
@@ -232,7 +233,7 @@ def _demonstration(episode: _Episode, features: Mapping[str, Any], hz: float, pa
         raise ValueError(f"'{wanted[0]}' has shape {q.shape}, expected 7 joints")
     times_ns = np.round(np.arange(len(mine)) * 1e9 / hz).astype(np.int64)
     films = {_camera(k): _film(path, round(start * hz), episode) for k, (path, start) in episode.films.items()}
-    now: dict[str, tuple[int, UInt8[np.ndarray, "H W 3"]]] = {}
+    now: dict[str, tuple[int, UInt8[Array, "H W 3"]]] = {}
 
     def frames(step: int) -> dict[str, CameraFrame]:
         for camera, film in films.items():
@@ -245,7 +246,7 @@ def _demonstration(episode: _Episode, features: Mapping[str, Any], hz: float, pa
     )
 
 
-def _film(path: Path, first: int, episode: _Episode) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+def _film(path: Path, first: int, episode: _Episode) -> Iterator[UInt8[Array, "H W 3"]]:
     """Yield an episode's own pictures of a film. Raises EpisodeCorrupt where it ends early."""
     count = 0
     for image in islice(read_video(path), first, first + episode.length):
@@ -256,7 +257,7 @@ def _film(path: Path, first: int, episode: _Episode) -> Iterator[UInt8[np.ndarra
     )
 
 
-def _speeds(q: Float[np.ndarray, "N 7"], hz: float) -> Float[np.ndarray, "N 7"]:
+def _speeds(q: Float[Array, "N 7"], hz: float) -> Float[Array, "N 7"]:
     """Return joint speeds, rad/s, by differences: the format has no column for them."""
     return np.diff(q, axis=0, prepend=q[:1]) * hz
 

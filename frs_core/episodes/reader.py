@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from frs_core.arrays import Array
 from frs_core.episodes import packing
 from frs_core.episodes.arrays import EpisodeArrays
 from frs_core.episodes.encoding import meta_from_json, verdict_of
@@ -40,9 +41,9 @@ class Offers:
 
     labels: tuple[str, ...]
     kinds: tuple[CandidateKind, ...]
-    chunks: Float[np.ndarray, "C H a"]
-    noises: Float[np.ndarray, "C H A"]
-    paths: Float[np.ndarray, "C H+1 3"]
+    chunks: Float[Array, "C H a"]
+    noises: Float[Array, "C H A"]
+    paths: Float[Array, "C H+1 3"]
     verdicts: tuple[Verdict, ...]
     picked: int
     """Index of the executed candidate."""
@@ -93,7 +94,7 @@ class Episode:
         return tuple(int(i) for i in np.flatnonzero(~self.arrays["chunks/is_undone"]))
 
     @cached_property
-    def main_steps(self) -> Int[np.ndarray, " n"]:
+    def main_steps(self) -> Int[Array, " n"]:
         """Steps of the main line."""
         return np.flatnonzero(~self.arrays["chunks/is_undone"][self.arrays["steps/chunk"]])
 
@@ -110,7 +111,7 @@ class Episode:
 
     # --- images ---------------------------------------------------------------------------------
 
-    def frame(self, camera: str, step: int) -> UInt8[np.ndarray, "H W 3"]:
+    def frame(self, camera: str, step: int) -> UInt8[Array, "H W 3"]:
         """Return what a camera had seen by the beginning of a step (JPEG), RGB.
 
         Raises:
@@ -124,7 +125,7 @@ class Episode:
         """Return the calibration of the image that `frame` returns. Raises as `frame`."""
         return self._calibration(camera, self._frame_number(camera, step))
 
-    def boundary_image(self, camera: str, chunk: int) -> UInt8[np.ndarray, "H W 3"]:
+    def boundary_image(self, camera: str, chunk: int) -> UInt8[Array, "H W 3"]:
         """Return the very image that the policy saw at the beginning of a chunk, RGB. Raises as `frame`."""
         self._camera_index(camera)
         self._check_chunk(chunk)
@@ -143,11 +144,11 @@ class Episode:
             raise EpisodeError(f"Step {step} of episode '{self.name}' has no image of camera '{camera}'.")
         return number
 
-    def _jpeg(self, camera: str, number: int) -> UInt8[np.ndarray, "H W 3"]:
+    def _jpeg(self, camera: str, number: int) -> UInt8[Array, "H W 3"]:
         data = self.arrays.bytes_at(f"images/{camera}/data", number)
         return self._decode(data, f"images/{camera}/data, image {number}")
 
-    def _decode(self, data: bytes, what: str) -> UInt8[np.ndarray, "H W 3"]:
+    def _decode(self, data: bytes, what: str) -> UInt8[Array, "H W 3"]:
         try:
             return decode(data)
         except ValueError as error:

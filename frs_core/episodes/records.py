@@ -13,9 +13,9 @@ import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.errors import EpisodeError
 from frs_core.events import Driver, Latency, Outcome
 from frs_core.robot.actions import ActionSpace
@@ -110,9 +110,9 @@ class StepRecord:
     """Row of the chunk."""
     observation: Observation
     """State before the action (joints, gripper, T_base_tcp, its time); frames may be absent between chunk boundaries."""
-    action_asked: Float[np.ndarray, " a"]
+    action_asked: Float[Array, " a"]
     """The chunk's row, robot units."""
-    action_sent: Float[np.ndarray, " a"]
+    action_sent: Float[Array, " a"]
     """After the world's limits."""
     is_clipped: bool
     clip_reason: str = ""
@@ -130,16 +130,16 @@ class ChunkRecord:
     """Index of the chunk it follows; -1 = the start of the episode."""
     observation: Observation
     """At the chunk boundary, with all camera frames: what the policy saw."""
-    features: Float[np.ndarray, " F"]
+    features: Float[Array, " F"]
     """The policy's features of it."""
     offered_labels: tuple[str, ...]
     """All C candidates, in the fan's order."""
     offered_kinds: tuple[CandidateKind, ...]
-    offered_chunks: Float[np.ndarray, "C H a"]
+    offered_chunks: Float[Array, "C H a"]
     """Robot units."""
-    offered_noises: Float[np.ndarray, "C H A"]
+    offered_noises: Float[Array, "C H A"]
     """What was denoised; NaN for methods without a noise."""
-    offered_paths: Float[np.ndarray, "C H+1 3"]
+    offered_paths: Float[Array, "C H+1 3"]
     """Tool centre, base frame, metres."""
     offered_verdicts: tuple[Verdict, ...]
     picked: str
@@ -152,13 +152,13 @@ class ChunkRecord:
     """The chooser's few words; empty for a person."""
     is_correction: bool
     """A person overrode another driver."""
-    noise: Float[np.ndarray, "H A"]
+    noise: Float[Array, "H A"]
     """What was denoised into `chunk`; the label of DSBC."""
-    recovered: Float[np.ndarray, "H A"]
+    recovered: Float[Array, "H A"]
     """The reversal's result before projection; equals `noise` where nothing was reversed."""
-    chunk: Float[np.ndarray, "H a"]
+    chunk: Float[Array, "H a"]
     """Executed candidate, whole horizon, robot units."""
-    unsteered_chunk: Float[np.ndarray, "H a"]
+    unsteered_chunk: Float[Array, "H a"]
     """What the policy would have done; NaN when the fan had no unsteered candidate."""
     plan: SteeringPlan
     gripper: Gripper

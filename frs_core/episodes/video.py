@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.runtime.foreign import plain_file
 
@@ -30,7 +31,7 @@ def _av() -> ModuleType:
     return av
 
 
-def fitted(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+def fitted(image: UInt8[Array, "h w 3"], size: tuple[int, int]) -> UInt8[Array, "H W 3"]:
     """Return a picture shrunk or grown into (width, height), its proportions kept, the rest black."""
     if (image.shape[1], image.shape[0]) == size:
         return image
@@ -48,7 +49,7 @@ def fit(width: int, height: int, size: tuple[int, int]) -> tuple[float, int, int
     return scale, (size[0] - round(width * scale)) // 2, (size[1] - round(height * scale)) // 2
 
 
-def write_video(path: Path, images: Iterable[UInt8[np.ndarray, "H W 3"]], *, hz: float, crf: int = 18) -> int:
+def write_video(path: Path, images: Iterable[UInt8[Array, "H W 3"]], *, hz: float, crf: int = 18) -> int:
     """Write RGB images as MP4 and return how many.
 
     Args:
@@ -114,7 +115,7 @@ def count_frames(path: Path) -> int:
 
 def read_video(
     path: Path, *, size: tuple[int, int] | None = None, is_left_half: bool = False
-) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+) -> Iterator[UInt8[Array, "H W 3"]]:
     """Yield the RGB images of a film.
 
     Args:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from frs_core.arrays import Array
 from frs_core.episodes.integrity import group_metadata
 from frs_core.episodes.layout import ROOT_METADATA, check_part
 
@@ -40,7 +41,7 @@ class GroupWriter:
         """Return a new sub-group. Raises OSError, and ValueError for a name that is not a folder's."""
         return GroupWriter(self._folder / check_part(name), **attributes)
 
-    def array(self, name: str, data: np.ndarray) -> None:
+    def array(self, name: str, data: Array) -> None:
         """Write a table as one compressed chunk. Raises OSError."""
         self._write(name, data, tuple(max(1, n) for n in data.shape), is_packed=True)
 
@@ -52,7 +53,7 @@ class GroupWriter:
         self._write(name, flat, (max(1, -(-len(flat) // pieces)),), is_packed=is_packed)
         self.array(f"{name}_offsets", offsets([len(p) for p in parts]))
 
-    def _write(self, name: str, data: np.ndarray, chunk_shape: tuple[int, ...], *, is_packed: bool) -> None:
+    def _write(self, name: str, data: Array, chunk_shape: tuple[int, ...], *, is_packed: bool) -> None:
         data = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("<"))
         folder = self._folder / name
         folder.mkdir()
@@ -79,7 +80,7 @@ class GroupWriter:
             (chunks / str(i)).write_bytes(_encoded(raw, is_packed=is_packed))
 
 
-def offsets(lengths: Sequence[int]) -> np.ndarray:
+def offsets(lengths: Sequence[int]) -> Array:
     """Return where each of consecutive pieces begins, and where the last one ends: int64 `[n+1]`."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
 

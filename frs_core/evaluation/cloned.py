@@ -6,11 +6,11 @@ cannot be steered: there is no flow behind it.
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from frs_core.arrays import Array
 from frs_core.errors import PolicyError, ShapeMismatch
 from frs_core.learning.base import ChunkPolicy
 from frs_core.policies.base import Context, FlowPolicy
@@ -61,6 +61,6 @@ class ClonedPolicy(FlowPolicy):
         x[..., : space.size] = torch.from_numpy(space.normalise(space.clip(chunk))).to(x)
         return self._finite(x)
 
-    def to_robot(self, x: Float[Tensor, "B H A"], observation: Observation | None = None) -> Float[np.ndarray, "B H a"]:
+    def to_robot(self, x: Float[Tensor, "B H A"], observation: Observation | None = None) -> Float[Array, "B H a"]:
         """Return chunks in robot units, as the generalist would."""
         return self._generalist.to_robot(x, observation)

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.episodes.records import ChunkRecord, EpisodeMeta, Recorder, StepRecord
 from frs_core.errors import ConfigError
 from frs_core.evaluation.setup import Bench, named
@@ -31,7 +32,7 @@ _NAN = float("nan")
 class Demonstrator(Protocol):
     """Does one task in one world."""
 
-    def act(self) -> Float[np.ndarray, " 7"] | None:
+    def act(self) -> Float[Array, " 7"] | None:
         """Return the next action (EE_DELTA, robot units), or None when done."""
         ...
 
@@ -115,7 +116,7 @@ def _drive(
     return steps, bool(before.success)
 
 
-def _standing(observation: Observation) -> Float[np.ndarray, " 7"]:
+def _standing(observation: Observation) -> Float[Array, " 7"]:
     action = np.zeros(7, dtype=np.float32)
     action[-1] = observation.gripper_command
     return action

@@ -11,6 +11,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
+from frs_core.arrays import Array
 from frs_core.robot.observation import Observation
 
 HEIGHT = 224
@@ -51,7 +52,7 @@ class Film:
         self._container = None
 
 
-def side_by_side(observation: Observation, cameras: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:
+def side_by_side(observation: Observation, cameras: Sequence[str]) -> UInt8[Array, "H W 3"]:
     """Return the named cameras' pictures in a row, each HEIGHT high; cameras that are missing are left out."""
     images = [observation.frames[c].image for c in cameras if c in observation.frames]
     scaled = [

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError
 from frs_core.runtime.foreign import read_bytes
 
@@ -41,7 +41,7 @@ class Section:
     """What makes these figures again; shown in a box."""
 
 
-def picture(image: UInt8[np.ndarray, "H W 3"], caption: str) -> Media:
+def picture(image: UInt8[Array, "H W 3"], caption: str) -> Media:
     """Return an RGB image as JPEG."""
     is_ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
     if not is_ok:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
+from frs_core.arrays import Array
 from frs_core.evaluation.draws import Draw
 from frs_core.evaluation.results import Result
 from frs_core.evaluation.wilson import wilson
@@ -196,12 +197,12 @@ def shares(outcome: Outcomes) -> Shares:
 class _Counts:
     """Outcomes as counts per draw, padded: rows are sets, columns their draws."""
 
-    scenes: Int[np.ndarray, "K S"]
-    plus: Float[np.ndarray, "K S"]
+    scenes: Int[Array, "K S"]
+    plus: Float[Array, "K S"]
     """Share of scenes with outcome 1."""
-    minus: Float[np.ndarray, "K S"]
+    minus: Float[Array, "K S"]
     """Share with outcome -1."""
-    draws: Int[np.ndarray, " K"]
+    draws: Int[Array, " K"]
     """Draws of each set."""
 
     @classmethod
@@ -219,7 +220,7 @@ class _Counts:
         """Mean over sets of the mean over their draws: every set counts the same."""
         return float(_mean_of_sets(self.plus - self.minus, self.draws))
 
-    def resampled(self, rng: np.random.Generator) -> Float[np.ndarray, " R"]:
+    def resampled(self, rng: np.random.Generator) -> Float[Array, " R"]:
         """Return RESAMPLES means: sets, their draws and their scenes drawn again."""
         sets, seeds = self.scenes.shape
         k = rng.integers(sets, size=(RESAMPLES, sets))
@@ -230,15 +231,13 @@ class _Counts:
         return np.asarray(_mean_of_sets((good - bad) / n, self.draws[k]))
 
 
-def _mean_of_sets(
-    values: Float[np.ndarray, "... K S"], draws: Int[np.ndarray, "... K"]
-) -> Float[np.ndarray, "..."] | np.float64:
+def _mean_of_sets(values: Float[Array, "... K S"], draws: Int[Array, "... K"]) -> Float[Array, "..."] | np.float64:
     is_draw = np.arange(values.shape[-1]) < draws[..., None]
     return ((values * is_draw).sum(axis=-1) / draws).mean(axis=-1)
 
 
-def _by_set(outcome: Outcomes) -> list[list[Int[np.ndarray, " n"]]]:
-    sets: dict[int, list[np.ndarray]] = {}
+def _by_set(outcome: Outcomes) -> list[list[Int[Array, " n"]]]:
+    sets: dict[int, list[Array]] = {}
     for draw, scenes in sorted(outcome.items()):
         sets.setdefault(draw.episode_set, []).append(np.array(list(scenes.values())))
     return list(sets.values())
@@ -272,6 +271,6 @@ def _mean_shares(given: Sequence[Shares]) -> Shares:
     return Shares(mean(s.episodes for s in given), mean(s.seeds for s in given), mean(s.scenes for s in given))
 
 
-def _percentiles(samples: Float[np.ndarray, " R"]) -> tuple[float, float]:
+def _percentiles(samples: Float[Array, " R"]) -> tuple[float, float]:
     low, high = np.percentile(samples, [2.5, 97.5])
     return float(low), float(high)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Observation
 from frs_core.worlds.base import StepResult, World
@@ -30,7 +31,7 @@ class WrappedWorld(World):
         """Return the world's state."""
         return self._world.state()
 
-    def step(self, action: Float[np.ndarray, " A"], kind: ActionKind) -> StepResult:
+    def step(self, action: Float[Array, " A"], kind: ActionKind) -> StepResult:
         """Step the world."""
         return self._world.step(action, kind)
 
@@ -90,7 +91,7 @@ class FilmedWorld(WrappedWorld):
         self._show = show
         self._steps = 0
 
-    def step(self, action: Float[np.ndarray, " A"], kind: ActionKind) -> StepResult:
+    def step(self, action: Float[Array, " A"], kind: ActionKind) -> StepResult:
         """Step, and show."""
         result = self._world.step(action, kind)
         self._steps += 1

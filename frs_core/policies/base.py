@@ -9,11 +9,11 @@ import abc
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from frs_core.arrays import Array
 from frs_core.errors import PolicyError, ShapeMismatch
 from frs_core.robot.observation import Observation
 from frs_core.steering import flow
@@ -75,7 +75,7 @@ class FlowPolicy(abc.ABC):
         self._finite(steered.chunk)
         return steered
 
-    def to_robot(self, x: Float[Tensor, "B H A"], observation: Observation | None = None) -> Float[np.ndarray, "B H a"]:
+    def to_robot(self, x: Float[Tensor, "B H A"], observation: Observation | None = None) -> Float[Array, "B H a"]:
         """Return chunks in robot units, clipped to the action limits, flow padding dropped.
 
         Args:

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, PolicyError
 from frs_core.policies.base import Context, FlowPolicy
 from frs_core.robot import kinematics
@@ -67,7 +68,7 @@ def in_action_space(policy: FlowPolicy, kind: ActionKind | str | None) -> FlowPo
 class JointPolicy(FlowPolicy):
     """An end-effector policy whose chunks are joint velocities or positions."""
 
-    def __init__(self, policy: FlowPolicy, kind: ActionKind, *, posture: Float[np.ndarray, " 7"] | None = None) -> None:
+    def __init__(self, policy: FlowPolicy, kind: ActionKind, *, posture: Float[Array, " 7"] | None = None) -> None:
         """Wrap a policy.
 
         Args:
@@ -104,7 +105,7 @@ class JointPolicy(FlowPolicy):
         """Return the wrapped policy's steered chunks, normalised tool deltas."""
         return self._policy.steer(context, reference, plan)
 
-    def to_robot(self, x: Float[Tensor, "B H A"], observation: Observation | None = None) -> Float[np.ndarray, "B H a"]:
+    def to_robot(self, x: Float[Tensor, "B H A"], observation: Observation | None = None) -> Float[Array, "B H a"]:
         """Return chunks in joints, from where the observation's arm is.
 
         Raises:
@@ -133,13 +134,13 @@ class JointPolicy(FlowPolicy):
 
 
 def joint_chunk(
-    chunk: Float[np.ndarray, "B H 7"],
+    chunk: Float[Array, "B H 7"],
     space: ActionSpace,
     joints: ActionSpace,
     *,
     observation: Observation,
-    posture: Float[np.ndarray, " 7"],
-) -> Float[np.ndarray, "B H 8"]:
+    posture: Float[Array, " 7"],
+) -> Float[Array, "B H 8"]:
     """Return tool deltas as joint velocities (fractions) or positions (rad), the gripper unchanged.
 
     The deltas add up on a commanded pose, as they do in worlds; what a joint limit or 0.2 rad per step leaves undone is caught

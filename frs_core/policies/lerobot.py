@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, PolicyError, WeightsMissing
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
 from frs_core.policies.pi05.checkpoint import check_offsets, lerobot_stats, lerobot_stats_file, renamed_inputs
@@ -69,7 +70,7 @@ class _Encoded:
         rows = tuple((k.expand(batch, -1, -1, -1), v.expand(batch, -1, -1, -1), None) for k, v in self.layers)
         return self.cache_type(rows)
 
-    def features(self) -> Float[np.ndarray, " F"]:
+    def features(self) -> Float[Array, " F"]:
         """Return mean and last of the last layer's values over the valid prefix, float32."""
         values = self.layers[-1][1][0].transpose(0, 1).flatten(1)
         valid = self.arguments["prefix_pad_masks"][0].bool()

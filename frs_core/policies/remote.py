@@ -27,6 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from frs_core.arrays import Array
 from frs_core.errors import (
     ConfigError,
     ContextGone,
@@ -253,7 +254,7 @@ class RemotePolicy(FlowPolicy):
     def _tensor(self, reply: dict[str, Any], key: str, like: Tensor) -> Tensor:
         return torch.from_numpy(self._array(reply, key, tuple(like.shape))).to(like.device)
 
-    def _array(self, reply: dict[str, Any], key: str, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+    def _array(self, reply: dict[str, Any], key: str, shape: tuple[int, ...]) -> Float[Array, "..."]:
         value = reply.get(key)
         if not isinstance(value, np.ndarray) or value.dtype != np.float32 or value.shape != shape:
             got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
@@ -342,7 +343,7 @@ def _stock_spec(metadata: Any, probe: dict[str, Any], *, space: ActionKind, came
     )
 
 
-def _why_not_these_actions(actions: Float[np.ndarray, "H 8"], space: ActionKind) -> str | None:
+def _why_not_these_actions(actions: Float[Array, "H 8"], space: ActionKind) -> str | None:
     """Return what speaks against reading the answer to a blank message as `space`; None where nothing does."""
     rest = blank_droid_message()[JOINT_KEY]
     if space is ActionKind.JOINT_VELOCITY:
@@ -362,7 +363,7 @@ def _why_not_these_actions(actions: Float[np.ndarray, "H 8"], space: ActionKind)
     return None
 
 
-def _stock_actions(reply: dict[str, Any], shape: tuple[int, int] | None) -> Float[np.ndarray, "H a"]:
+def _stock_actions(reply: dict[str, Any], shape: tuple[int, int] | None) -> Float[Array, "H a"]:
     """Return the actions of a stock reply.
 
     Raises:
@@ -383,5 +384,5 @@ def _stock_actions(reply: dict[str, Any], shape: tuple[int, int] | None) -> Floa
     return np.asarray(actions, dtype=np.float32)
 
 
-def _wire(x: Tensor) -> Float[np.ndarray, "..."]:
+def _wire(x: Tensor) -> Float[Array, "..."]:
     return x.detach().to(device="cpu", dtype=torch.float32).numpy()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, ShapeMismatch
 from frs_core.robot import kinematics
 from frs_core.robot.observation import Observation
@@ -41,13 +42,13 @@ class ActionSpace:
     """Units, normalisation and limits of one policy's actions."""
 
     kind: ActionKind
-    offset: Float[np.ndarray, " A"]
+    offset: Float[Array, " A"]
     """Robot value that normalised 0 stands for."""
-    scale: Float[np.ndarray, " A"]
+    scale: Float[Array, " A"]
     """Robot units per normalised 1; > 0."""
-    low: Float[np.ndarray, " A"]
+    low: Float[Array, " A"]
     """Smallest robot value that may be sent."""
-    high: Float[np.ndarray, " A"]
+    high: Float[Array, " A"]
     """Largest robot value that may be sent."""
     control_hz: float = 15.0
 
@@ -64,19 +65,19 @@ class ActionSpace:
         """Numbers per action, the gripper included."""
         return self.kind.size
 
-    def normalise(self, chunk: Float[np.ndarray, "*b A"]) -> Float[np.ndarray, "*b A"]:
+    def normalise(self, chunk: Float[Array, "*b A"]) -> Float[Array, "*b A"]:
         """Return robot units as policy units."""
         return (np.asarray(chunk, dtype=np.float32) - self.offset) / self.scale
 
-    def unnormalise(self, x: Float[np.ndarray, "*b A"]) -> Float[np.ndarray, "*b A"]:
+    def unnormalise(self, x: Float[Array, "*b A"]) -> Float[Array, "*b A"]:
         """Return policy units as robot units, not clipped."""
         return np.asarray(x, dtype=np.float32) * self.scale + self.offset
 
-    def clip(self, chunk: Float[np.ndarray, "*b A"]) -> Float[np.ndarray, "*b A"]:
+    def clip(self, chunk: Float[Array, "*b A"]) -> Float[Array, "*b A"]:
         """Return the chunk inside `low`..`high`."""
         return np.clip(chunk, self.low, self.high)
 
-    def path(self, chunk: Float[np.ndarray, "B H A"], observation: Observation) -> Float[np.ndarray, "B H+1 3"]:
+    def path(self, chunk: Float[Array, "B H A"], observation: Observation) -> Float[Array, "B H+1 3"]:
         """Return the tool-centre path each chunk draws, starting at the present position.
 
         Args:

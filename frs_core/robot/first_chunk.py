@@ -11,6 +11,7 @@ Pure functions; called before the first motion with a policy, by whoever sends i
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.robot.actions import JOINT_STEP, ActionKind, ActionSpace
 from frs_core.robot.observation import Observation
 
@@ -23,14 +24,14 @@ LEAST_SLACK = {ActionKind.JOINT_VELOCITY: 0.25, ActionKind.JOINT_POSITION: 0.1, 
 
 
 def why_not_first(
-    chunk: Float[np.ndarray, "H a"],
+    chunk: Float[Array, "H a"],
     *,
     space: ActionSpace,
     observation: Observation,
     jump_rad: float,
     jump_m: float,
-    low: Float[np.ndarray, " a"] | None = None,
-    high: Float[np.ndarray, " a"] | None = None,
+    low: Float[Array, " a"] | None = None,
+    high: Float[Array, " a"] | None = None,
 ) -> str | None:
     """Return why a chunk must not be a policy's first motion; None where nothing speaks against it.
 
@@ -55,7 +56,7 @@ def why_not_first(
 
 
 def _why_jump(
-    row: Float[np.ndarray, " a"], space: ActionSpace, observation: Observation, *, jump_rad: float, jump_m: float
+    row: Float[Array, " a"], space: ActionSpace, observation: Observation, *, jump_rad: float, jump_m: float
 ) -> str | None:
     row = row.astype(np.float64)
     if space.kind is ActionKind.EE_DELTA:
@@ -73,11 +74,11 @@ def _why_jump(
 
 
 def _why_outside(
-    chunk: Float[np.ndarray, "H a"],
+    chunk: Float[Array, "H a"],
     space: ActionSpace,
     *,
-    low: Float[np.ndarray, " a"] | None,
-    high: Float[np.ndarray, " a"] | None,
+    low: Float[Array, " a"] | None,
+    high: Float[Array, " a"] | None,
 ) -> str | None:
     if low is None or high is None:
         return None

@@ -7,6 +7,8 @@ Frames: base (link 0) -> flange (DROID's panda_link8) -> tool centre point of th
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
+
 Q_LOW = np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973])
 Q_HIGH = np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973])
 """Joint limits, rad. Source: Franka control interface documentation, robot limits of the Panda."""
@@ -48,7 +50,7 @@ _FIXED = np.stack(
 )
 
 
-def _joint_frames(q: Float[np.ndarray, "*b 7"]) -> Float[np.ndarray, "*b 8 4 4"]:
+def _joint_frames(q: Float[Array, "*b 7"]) -> Float[Array, "*b 8 4 4"]:
     """Return the poses of joints 1..7 and of the flange in the base frame."""
     q = np.asarray(q, dtype=np.float64)
     turn = np.zeros((*q.shape, 4, 4))
@@ -66,7 +68,7 @@ def _joint_frames(q: Float[np.ndarray, "*b 7"]) -> Float[np.ndarray, "*b 8 4 4"]
     return frames
 
 
-def flange_pose(q: Float[np.ndarray, "*b 7"]) -> Float[np.ndarray, "*b 4 4"]:
+def flange_pose(q: Float[Array, "*b 7"]) -> Float[Array, "*b 4 4"]:
     """Return the flange (panda_link8) in the base frame.
 
     Args:
@@ -75,20 +77,20 @@ def flange_pose(q: Float[np.ndarray, "*b 7"]) -> Float[np.ndarray, "*b 4 4"]:
     return _joint_frames(q)[..., 7, :, :]
 
 
-def link_poses(q: Float[np.ndarray, "*b 7"]) -> Float[np.ndarray, "*b 9 4 4"]:
+def link_poses(q: Float[Array, "*b 7"]) -> Float[Array, "*b 9 4 4"]:
     """Return the poses of links 0..7 and of the flange in the base frame (where the arm's meshes are drawn)."""
     frames = _joint_frames(q)
     base = np.broadcast_to(np.eye(4), (*frames.shape[:-3], 1, 4, 4))
     return np.concatenate([base, frames], axis=-3)
 
 
-def skeleton(q: Float[np.ndarray, "*b 7"]) -> Float[np.ndarray, "*b 9 3"]:
+def skeleton(q: Float[Array, "*b 7"]) -> Float[Array, "*b 9 3"]:
     """Return the joint origins from base to flange in the base frame, metres (for drawing)."""
     frames = _joint_frames(q)[..., :3, 3]
     return np.concatenate([np.zeros_like(frames[..., :1, :]), frames], axis=-2)
 
 
-def jacobian(q: Float[np.ndarray, " 7"], *, tool_offset: float = HAND_TCP_OFFSET) -> Float[np.ndarray, "6 7"]:
+def jacobian(q: Float[Array, " 7"], *, tool_offset: float = HAND_TCP_OFFSET) -> Float[Array, "6 7"]:
     """Return the geometric Jacobian (linear over angular) of a point on the flange axis, base frame.
 
     Args:
@@ -102,8 +104,8 @@ def jacobian(q: Float[np.ndarray, " 7"], *, tool_offset: float = HAND_TCP_OFFSET
 
 
 def tool_jacobian(
-    q: Float[np.ndarray, "*b 7"], T_flange_tcp: Float[np.ndarray, "4 4"]
-) -> tuple[Float[np.ndarray, "*b 6 7"], Float[np.ndarray, "*b 4 4"]]:
+    q: Float[Array, "*b 7"], T_flange_tcp: Float[Array, "4 4"]
+) -> tuple[Float[Array, "*b 6 7"], Float[Array, "*b 4 4"]]:
     """Return the geometric Jacobian (linear over angular) of a tool, and the tool's pose, both in the base frame.
 
     Args:
@@ -118,12 +120,12 @@ def tool_jacobian(
 
 
 def joint_step(
-    q: Float[np.ndarray, " 7"],
-    twist: Float[np.ndarray, " 6"],
+    q: Float[Array, " 7"],
+    twist: Float[Array, " 6"],
     *,
     tool_offset: float = HAND_TCP_OFFSET,
     damping: float = 0.02,
-) -> Float[np.ndarray, " 7"]:
+) -> Float[Array, " 7"]:
     """Return the joint step that best makes a small tool motion (damped least squares).
 
     Args:
@@ -135,9 +137,7 @@ def joint_step(
     return damped_step(jacobian(q, tool_offset=tool_offset), twist, damping=damping)
 
 
-def damped_step(
-    J: Float[np.ndarray, "*b 6 7"], twist: Float[np.ndarray, "*b 6"], *, damping: float
-) -> Float[np.ndarray, "*b 7"]:
+def damped_step(J: Float[Array, "*b 6 7"], twist: Float[Array, "*b 6"], *, damping: float) -> Float[Array, "*b 7"]:
     """Return the joint steps, rad, that best make small tool motions: damped least squares, the one inverse of this package.
 
     Args:

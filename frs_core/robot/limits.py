@@ -6,9 +6,9 @@ enforces, so that nobody is shown one thing and held to another.
 
 from dataclasses import dataclass, field
 
-import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.robot import kinematics
 from frs_core.robot.actions import JOINT_STEP
 
@@ -17,15 +17,15 @@ from frs_core.robot.actions import JOINT_STEP
 class Limits:
     """Where the arm may be and how far one action may take it."""
 
-    workspace_low: Float[np.ndarray, " 3"]
-    workspace_high: Float[np.ndarray, " 3"]
+    workspace_low: Float[Array, " 3"]
+    workspace_high: Float[Array, " 3"]
     """Box of the tool centre, base frame, metres."""
     table_height: float | None = None
     """Height of the table in the base frame, metres; None where it is not known."""
     table_margin: float = 0.005
     """A path below table_height + this is called a hit, metres. Guess: a finger pad's rubber."""
-    joint_low: Float[np.ndarray, " 7"] = field(default_factory=kinematics.Q_LOW.copy)
-    joint_high: Float[np.ndarray, " 7"] = field(default_factory=kinematics.Q_HIGH.copy)
+    joint_low: Float[Array, " 7"] = field(default_factory=kinematics.Q_LOW.copy)
+    joint_high: Float[Array, " 7"] = field(default_factory=kinematics.Q_HIGH.copy)
     """rad; a Panda's where the world states no other."""
     joint_margin: float = 0.05
     """Nearer than this to a joint limit is warned of, and not approached further, rad. Guess."""

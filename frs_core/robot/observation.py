@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError
 
 
@@ -18,9 +19,9 @@ from frs_core.errors import ConfigError
 class Calibration:
     """Pinhole model of one camera at the size of its frames."""
 
-    K: Float[np.ndarray, "3 3"]
+    K: Float[Array, "3 3"]
     """Intrinsics in pixels; pixel centres at integer coordinates."""
-    T_base_camera: Float[np.ndarray, "4 4"]
+    T_base_camera: Float[Array, "4 4"]
     """Camera pose in the base frame."""
     width: int
     height: int
@@ -36,7 +37,7 @@ class Calibration:
         if not (np.isfinite(self.K).all() and np.isfinite(self.T_base_camera).all()):
             raise ConfigError("Calibration holds non-finite numbers. Re-run the camera calibration.")
 
-    def project(self, p: Float[np.ndarray, "*n 3"]) -> tuple[Float[np.ndarray, "*n 2"], Bool[np.ndarray, "*n"]]:
+    def project(self, p: Float[Array, "*n 3"]) -> tuple[Float[Array, "*n 2"], Bool[Array, "*n"]]:
         """Return pixels of points in the base frame, and which lie in front of the camera (> 1 cm).
 
         Args:
@@ -58,7 +59,7 @@ class Calibration:
 class CameraFrame:
     """One image with its time and, where known, its calibration."""
 
-    image: UInt8[np.ndarray, "H W 3"]
+    image: UInt8[Array, "H W 3"]
     """RGB."""
     captured_ns: int
     """time.monotonic_ns() of the exposure."""
@@ -70,13 +71,13 @@ class Observation:
     """Everything a policy may look at, plus what is needed to draw and to check limits."""
 
     frames: Mapping[str, CameraFrame]
-    q: Float[np.ndarray, " 7"]
+    q: Float[Array, " 7"]
     """Joint positions, rad."""
-    dq: Float[np.ndarray, " 7"]
+    dq: Float[Array, " 7"]
     """Joint velocities, rad/s."""
     gripper: float
     """0 = open, 1 = closed (measured)."""
-    T_base_tcp: Float[np.ndarray, "4 4"]
+    T_base_tcp: Float[Array, "4 4"]
     instruction: str
     captured_ns: int
     """time.monotonic_ns() of the state; frames carry their own."""
@@ -90,12 +91,12 @@ class Observation:
     """World-specific readings; only an adapter made for that world may look at them."""
 
     @property
-    def p_tcp(self) -> Float[np.ndarray, " 3"]:
+    def p_tcp(self) -> Float[Array, " 3"]:
         """Tool centre point in the base frame, metres."""
         return self.T_base_tcp[:3, 3]
 
     @property
-    def q_command(self) -> Float[np.ndarray, " 7"]:
+    def q_command(self) -> Float[Array, " 7"]:
         """Joints the arm was last told to take, rad, where the world tells (`extra["q_command"]`); else those it has.
 
         They differ while something is in the way: the arm presses against it.
@@ -103,7 +104,7 @@ class Observation:
         return np.asarray(self.extra.get("q_command", self.q))
 
     @property
-    def proprio(self) -> Float[np.ndarray, " 18"]:
+    def proprio(self) -> Float[Array, " 18"]:
         """What a small policy may know of the robot: q (rad), gripper, gripper command, tool position (m), and the tool
         frame's x and y axes in the base frame (six numbers without a jump); float32."""
         axes = self.T_base_tcp[:3, :2].T.reshape(-1)

@@ -6,15 +6,17 @@ Example: `rotation_matrix(np.array([0, 0, np.pi / 2]))` turns x into y.
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 
-def skew(v: Float[np.ndarray, "*b 3"]) -> Float[np.ndarray, "*b 3 3"]:
+
+def skew(v: Float[Array, "*b 3"]) -> Float[Array, "*b 3 3"]:
     """Return the matrices K with K @ p = cross(v, p)."""
     x, y, z = np.moveaxis(v, -1, 0)
     zero = np.zeros_like(x)
     return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*v.shape[:-1], 3, 3)
 
 
-def rotation_matrix(v: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
+def rotation_matrix(v: Float[Array, " 3"]) -> Float[Array, "3 3"]:
     """Return the rotation matrix of a rotation vector, rad."""
     angle = float(np.linalg.norm(v))
     if angle < 1e-12:
@@ -23,7 +25,7 @@ def rotation_matrix(v: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
     return np.eye(3) + np.sin(angle) * K + (1 - np.cos(angle)) * K @ K
 
 
-def rotation_vector(R: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
+def rotation_vector(R: Float[Array, "3 3"]) -> Float[Array, " 3"]:
     """Return the rotation vector of a rotation matrix, rad; for angles below pi."""
     w = np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]]) / 2
     sine, cosine = float(np.linalg.norm(w)), (np.trace(R) - 1) / 2
@@ -31,7 +33,7 @@ def rotation_vector(R: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
     return w if sine < 1e-9 else w * (angle / sine)
 
 
-def rotations_in_turn(R: Float[np.ndarray, "3 3"], turns: Float[np.ndarray, "B H 3"]) -> Float[np.ndarray, "B H 3 3"]:
+def rotations_in_turn(R: Float[Array, "3 3"], turns: Float[Array, "B H 3"]) -> Float[Array, "B H 3 3"]:
     """Return the orientation after each row's rotation vector (base frame, rad), one after the other.
 
     Args:
@@ -50,7 +52,7 @@ def rotations_in_turn(R: Float[np.ndarray, "3 3"], turns: Float[np.ndarray, "B H
     return rows
 
 
-def small_turn(start: Float[np.ndarray, "B 3 3"], end: Float[np.ndarray, "B 3 3"]) -> Float[np.ndarray, "B 3"]:
+def small_turn(start: Float[Array, "B 3 3"], end: Float[Array, "B 3 3"]) -> Float[Array, "B 3"]:
     """Return the turn from one orientation to another, base frame; its length is the angle's sine."""
     turn = end @ np.swapaxes(start, -1, -2)
     one = np.stack([turn[:, 2, 1], turn[:, 0, 2], turn[:, 1, 0]], -1)
@@ -58,7 +60,7 @@ def small_turn(start: Float[np.ndarray, "B 3 3"], end: Float[np.ndarray, "B 3 3"
     return 0.5 * (one - other)
 
 
-def euler_matrix(angles: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
+def euler_matrix(angles: Float[Array, " 3"]) -> Float[Array, "3 3"]:
     """Return the rotation matrix of extrinsic xyz Euler angles, rad."""
     (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
@@ -67,7 +69,7 @@ def euler_matrix(angles: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
     return about_z @ about_y @ about_x
 
 
-def euler_angles(R: Float[np.ndarray, "*b 3 3"]) -> Float[np.ndarray, "*b 3"]:
+def euler_angles(R: Float[Array, "*b 3 3"]) -> Float[Array, "*b 3"]:
     """Return extrinsic xyz Euler angles, rad; inverse of `euler_matrix`."""
     pitch = -np.arcsin(np.clip(R[..., 2, 0], -1.0, 1.0))
     return np.stack([np.arctan2(R[..., 2, 1], R[..., 2, 2]), pitch, np.arctan2(R[..., 1, 0], R[..., 0, 0])], axis=-1)

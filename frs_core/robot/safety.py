@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
+from frs_core.arrays import Array
 from frs_core.robot import kinematics
 from frs_core.robot.actions import JOINT_STEP, ActionKind, ActionSpace
 from frs_core.robot.limits import Limits
@@ -41,8 +42,8 @@ class ChunkCheck:
 
 
 def check_chunks(
-    chunks: Float[np.ndarray, "B H a"],
-    paths: Float[np.ndarray, "B H+1 3"],
+    chunks: Float[Array, "B H a"],
+    paths: Float[Array, "B H+1 3"],
     space: ActionSpace,
     *,
     observation: Observation,
@@ -76,8 +77,8 @@ def check_chunks(
 
 
 def limit_action(
-    action: Float[np.ndarray, " a"], kind: ActionKind, *, observation: Observation, limits: Limits
-) -> tuple[Float[np.ndarray, " a"], tuple[str, ...]]:
+    action: Float[Array, " a"], kind: ActionKind, *, observation: Observation, limits: Limits
+) -> tuple[Float[Array, " a"], tuple[str, ...]]:
     """Return what may be sent of an action, and which limits changed it, in words.
 
     Args:
@@ -108,8 +109,8 @@ def limit_action(
 
 
 def _limit_joint_step(
-    step: Float[np.ndarray, " 7"], *, observation: Observation, limits: Limits, reasons: list[str]
-) -> Float[np.ndarray, " 7"]:
+    step: Float[Array, " 7"], *, observation: Observation, limits: Limits, reasons: list[str]
+) -> Float[Array, " 7"]:
     """Return the joint step that may be made, rad; appends the limits that changed it."""
     q, limited = observation.q, step.copy()
     largest = float(np.abs(limited).max())
@@ -126,10 +127,10 @@ def _limit_joint_step(
     T_flange_tcp = np.linalg.inv(kinematics.flange_pose(q)) @ observation.T_base_tcp
     most_outside = max(float(_outside(observation.p_tcp, limits)), _HAIR)
 
-    def tool_at(dq: Float[np.ndarray, " 7"]) -> Float[np.ndarray, " 3"]:
+    def tool_at(dq: Float[Array, " 7"]) -> Float[Array, " 3"]:
         return (kinematics.flange_pose(q + dq) @ T_flange_tcp)[:3, 3]
 
-    def leaves(dq: Float[np.ndarray, " 7"]) -> bool:
+    def leaves(dq: Float[Array, " 7"]) -> bool:
         return float(_outside(tool_at(dq), limits)) > most_outside
 
     if leaves(limited):
@@ -138,7 +139,7 @@ def _limit_joint_step(
         slid = np.clip(q + slid, low, high) - q
         wish = _into_box(tool_at(limited), observation.p_tcp, limits) - observation.p_tcp
 
-        def bounces(dq: Float[np.ndarray, " 7"]) -> bool:
+        def bounces(dq: Float[Array, " 7"]) -> bool:
             return float((tool_at(dq) - observation.p_tcp) @ wish) < -2 * _HAIR * float(np.linalg.norm(wish))
 
         # What is still outside (a singular arm, a joint limit), or goes back from a corner's walls further than the hair, goes
@@ -149,12 +150,12 @@ def _limit_joint_step(
 
 
 def _along_the_wall(
-    step: Float[np.ndarray, " 7"],
+    step: Float[Array, " 7"],
     *,
     observation: Observation,
-    T_flange_tcp: Float[np.ndarray, "4 4"],
+    T_flange_tcp: Float[Array, "4 4"],
     limits: Limits,
-) -> Float[np.ndarray, " 7"]:
+) -> Float[Array, " 7"]:
     """Return a joint step whose tool stays in the box instead of passing its wall, no longer than the one asked for.
 
     The way leads a hair inside the wall: joints follow it in small arcs, and at the very edge nothing would be left but to stand.
@@ -164,7 +165,7 @@ def _along_the_wall(
     inner = replace(limits, workspace_low=limits.workspace_low + hair, workspace_high=limits.workspace_high - hair)
     start = p if _outside(p, limits) > _HAIR else np.clip(p, inner.workspace_low, inner.workspace_high)
 
-    def walked(step: Float[np.ndarray, " 7"]) -> Float[np.ndarray, " 7"]:
+    def walked(step: Float[Array, " 7"]) -> Float[Array, " 7"]:
         # In parts, each brought back before the next: a long one would end too far behind the wall for a straight way back.
         dq = np.zeros(7)
         for _ in range(_PARTS):
@@ -186,22 +187,20 @@ def _along_the_wall(
     return slid * min(1.0, asked / float(np.abs(slid).max()))
 
 
-def _outside(points: Float[np.ndarray, "*b 3"], limits: Limits) -> Float[np.ndarray, "*b"]:
+def _outside(points: Float[Array, "*b 3"], limits: Limits) -> Float[Array, "*b"]:
     """Return how far points are outside the workspace box, metres; 0 inside."""
     excess = np.maximum(limits.workspace_low - points, points - limits.workspace_high)
     return np.asarray(np.maximum(excess, 0.0).max(axis=-1))
 
 
-def _into_box(
-    target: Float[np.ndarray, " 3"], start: Float[np.ndarray, " 3"], limits: Limits
-) -> Float[np.ndarray, " 3"]:
+def _into_box(target: Float[Array, " 3"], start: Float[Array, " 3"], limits: Limits) -> Float[Array, " 3"]:
     """Return the target inside the box; a start outside may stay or come back, not go further out."""
     low = np.minimum(limits.workspace_low, start)
     high = np.maximum(limits.workspace_high, start)
     return np.clip(target, low, high)
 
 
-def _scale_down(vector: Float[np.ndarray, " n"], largest: float) -> bool:
+def _scale_down(vector: Float[Array, " n"], largest: float) -> bool:
     """Shorten a vector view in place to a length; tell whether it was longer."""
     length = float(np.linalg.norm(vector))
     if length <= largest + 1e-9:
@@ -211,8 +210,8 @@ def _scale_down(vector: Float[np.ndarray, " n"], largest: float) -> bool:
 
 
 def _near_joint_limit(
-    chunks: Float[np.ndarray, "B E a"], space: ActionSpace, *, observation: Observation, limits: Limits
-) -> Bool[np.ndarray, "B 7"]:
+    chunks: Float[Array, "B E a"], space: ActionSpace, *, observation: Observation, limits: Limits
+) -> Bool[Array, "B 7"]:
     """Return which joints would come within the margin of a limit and closer to it than now.
 
     In end-effector space the joints are estimated along the present Jacobian: good to some hundredths of a rad over the
@@ -232,7 +231,7 @@ def _near_joint_limit(
     return np.any(too_low | too_high, axis=1, keepdims=False)
 
 
-def _words(leaves: Bool[np.ndarray, " E"], hits: Bool[np.ndarray, " E"], near: Bool[np.ndarray, " 7"]) -> ChunkCheck:
+def _words(leaves: Bool[Array, " E"], hits: Bool[Array, " E"], near: Bool[Array, " 7"]) -> ChunkCheck:
     warnings: list[str] = []
     if hits.any():
         warnings.append(f"Hits the table in row {int(np.argmax(hits)) + 1}")

@@ -13,6 +13,7 @@ Pure functions; called from the inference worker.
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.robot import kinematics
 from frs_core.robot.actions import JOINT_STEP
 from frs_core.robot.rotations import small_turn
@@ -25,17 +26,17 @@ _DAMPING = 0.02
 
 
 def follow_poses(
-    p: Float[np.ndarray, "B H 3"],
-    R: Float[np.ndarray, "#B #H 3 3"],
+    p: Float[Array, "B H 3"],
+    R: Float[Array, "#B #H 3 3"],
     *,
-    q: Float[np.ndarray, " 7"],
-    T_flange_tcp: Float[np.ndarray, "4 4"],
-    longest_shift: Float[np.ndarray, "#B 1"],
+    q: Float[Array, " 7"],
+    T_flange_tcp: Float[Array, "4 4"],
+    longest_shift: Float[Array, "#B 1"],
     longest_turn: float,
     passes: int = 1,
-    posture: Float[np.ndarray, " 7"] | None = None,
+    posture: Float[Array, " 7"] | None = None,
     lean: float = 0.05,
-) -> Float[np.ndarray, "B H 7"]:
+) -> Float[Array, "B H 7"]:
     """Return joint positions, rad, that bring the tool to each row's pose, within joint limits and 0.2 rad per row.
 
     Args:
@@ -73,7 +74,7 @@ def follow_poses(
     return rows
 
 
-def shortened(vectors: Float[np.ndarray, "B 3"], longest: Float[np.ndarray, "#B 1"]) -> Float[np.ndarray, "B 3"]:
+def shortened(vectors: Float[Array, "B 3"], longest: Float[Array, "#B 1"]) -> Float[Array, "B 3"]:
     """Return vectors with lengths capped."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors * np.minimum(1.0, longest / np.maximum(length, 1e-12))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from frs_core.arrays import Array
 from frs_core.robot.observation import CameraFrame, Observation
 
 
@@ -71,7 +72,7 @@ class CameraLiveness:
             clock_ns: time of `CameraFrame.captured_ns`.
         """
         self._travel_m, self._max_age_s, self._clock_ns = travel_m, max_age_s, clock_ns
-        self._last: dict[str, tuple[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, " 3"]]] = {}
+        self._last: dict[str, tuple[UInt8[Array, "H W 3"], Float[Array, " 3"]]] = {}
 
     def reset(self) -> None:
         """Forget the past, e.g. after a scene reset."""
@@ -101,7 +102,7 @@ class CameraLiveness:
         return stale
 
 
-def _is_in_view(frame: CameraFrame, points: Float[np.ndarray, "n 3"]) -> bool:
+def _is_in_view(frame: CameraFrame, points: Float[Array, "n 3"]) -> bool:
     """Tell whether all points are inside the image; an uncalibrated camera is taken to see everything."""
     if frame.calibration is None:
         return True

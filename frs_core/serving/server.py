@@ -28,6 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, ContextGone, MalformedMessage, SteeringUnavailable
 from frs_core.policies.base import Context, FlowPolicy
 from frs_core.robot.observation import Observation
@@ -251,7 +252,7 @@ def _refuse_constant(name: str) -> float:
     raise MalformedMessage(f"`plan` holds {name}, expected finite numbers.")
 
 
-def _array(x: Tensor) -> Float[np.ndarray, "..."]:
+def _array(x: Tensor) -> Float[Array, "..."]:
     return x.detach().to(device="cpu", dtype=torch.float32).numpy()
 
 

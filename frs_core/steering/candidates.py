@@ -3,9 +3,9 @@
 import enum
 from dataclasses import dataclass
 
-import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.robot.observation import Observation
 from frs_core.steering.directions import Command
 from frs_core.steering.plan import SteeringPlan
@@ -51,17 +51,17 @@ class Candidate:
     """Command.label, or UNSTEERED, or LEARNED; unique in its fan."""
     kind: CandidateKind
     command: Command | None
-    noise: Float[np.ndarray, "H A"]
+    noise: Float[Array, "H A"]
     """What was denoised; NaN for methods without one."""
-    chunk: Float[np.ndarray, "H a"]
+    chunk: Float[Array, "H a"]
     """Robot units, clipped to the action limits."""
-    path: Float[np.ndarray, "H+1 3"]
+    path: Float[Array, "H+1 3"]
     """Tool centre, base frame, metres."""
-    reference: Float[np.ndarray, "H a"] | None
+    reference: Float[Array, "H a"] | None
     """The request in robot units."""
-    reference_path: Float[np.ndarray, "H+1 3"] | None
+    reference_path: Float[Array, "H+1 3"] | None
     verdict: Verdict
-    recovered: Float[np.ndarray, "H A"] | None = None
+    recovered: Float[Array, "H A"] | None = None
     """The reversal's result before projection; None where nothing was reversed."""
 
 
@@ -74,7 +74,7 @@ class Fan:
     candidates: tuple[Candidate, ...]
     """Unsteered first, then the directed ones in `fan_commands` order, learned last when there is one."""
     plan: SteeringPlan
-    features: Float[np.ndarray, " F"]
+    features: Float[Array, " F"]
     """The policy's features of the observation."""
     encode_ms: float
     steer_ms: float

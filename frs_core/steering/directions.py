@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from frs_core.arrays import Array
 from frs_core.robot import kinematics
 from frs_core.robot.actions import JOINT_STEP, ActionKind, ActionSpace
 from frs_core.robot.observation import Observation
@@ -31,7 +32,7 @@ class Direction(enum.Enum):
     DOWN = "down"
 
     @property
-    def axis(self) -> Float[np.ndarray, " 3"]:
+    def axis(self) -> Float[Array, " 3"]:
         """Unit vector in the base frame."""
         return _AXES[self].copy()
 
@@ -131,7 +132,7 @@ def reference_chunk(
     horizon: int,
     observation: Observation,
     strength: float = 1.0,
-) -> tuple[Float[np.ndarray, "H A"], Bool[np.ndarray, " A"]]:
+) -> tuple[Float[Array, "H A"], Bool[Array, " A"]]:
     """Return the normalised reference of one command and which dimensions it speaks for; see `reference_chunks`."""
     references, commanded = reference_chunks(
         (command,), space, horizon=horizon, observation=observation, strength=strength
@@ -146,7 +147,7 @@ def reference_chunks(
     horizon: int,
     observation: Observation,
     strength: float = 1.0,
-) -> tuple[Float[np.ndarray, "B H A"], Bool[np.ndarray, "B A"]]:
+) -> tuple[Float[Array, "B H A"], Bool[Array, "B A"]]:
     """Return the normalised references of commands and which dimensions each speaks for.
 
     In joint spaces the translation is turned into joint motion along the arm's Jacobian, step by step, with the tool's
@@ -189,8 +190,8 @@ _MAX_TURN = 0.05
 
 
 def _joint_references(
-    space: ActionSpace, steps: Float[np.ndarray, "B 3"], *, horizon: int, observation: Observation
-) -> Float[np.ndarray, "B H 7"]:
+    space: ActionSpace, steps: Float[Array, "B 3"], *, horizon: int, observation: Observation
+) -> Float[Array, "B H 7"]:
     """Return joint velocities (fractions) or positions (rad) that move the tool by `steps` per row."""
     T_flange_tcp = np.linalg.inv(kinematics.flange_pose(observation.q)) @ observation.T_base_tcp
     p_start, R_start = observation.T_base_tcp[:3, 3], observation.T_base_tcp[:3, :3]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.errors import PolicyError
 from frs_core.robot.actions import ActionSpace
 
@@ -42,8 +43,8 @@ class PolicySpec:
     """One sentence for the operator when `can_steer` is False."""
     camera_pairing: tuple[tuple[str, str], ...] = ()
     """(image input of the network, world camera or "none"), in the network's order; empty where it is not known."""
-    action_low: Float[np.ndarray, " a"] | None = None
-    action_high: Float[np.ndarray, " a"] | None = None
+    action_low: Float[Array, " a"] | None = None
+    action_high: Float[Array, " a"] | None = None
     """What the statistics the policy was trained with cover (1 % and 99 %), robot units of `action_space`; None = not stated."""
     is_range_from_joints: bool = False
     """The range of the seven joints is counted from where the arm is at the start of a chunk."""
@@ -55,9 +56,7 @@ class PolicySpec:
         """The space that references, noises and normalised chunks are in."""
         return self.flow_space or self.action_space
 
-    def range_at(
-        self, q: Float[np.ndarray, " 7"]
-    ) -> tuple[Float[np.ndarray, " a"] | None, Float[np.ndarray, " a"] | None]:
+    def range_at(self, q: Float[Array, " 7"]) -> tuple[Float[Array, " a"] | None, Float[Array, " a"] | None]:
         """Return smallest and largest actions that the statistics cover for a chunk asked at joints q; None where not stated."""
         if self.action_low is None or self.action_high is None:
             return None, None
@@ -76,7 +75,7 @@ class Context:
     """
 
     payload: Any
-    features: Float[np.ndarray, " F"]
+    features: Float[Array, " F"]
     """What a noise policy sees, float32."""
     captured_ns: int
     """When the observation was taken."""

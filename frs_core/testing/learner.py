@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from frs_core.arrays import Array
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import FingerprintMismatch
 from frs_core.learning.artifact import WEIGHTS
@@ -50,7 +51,7 @@ class LearnerContract:
         learner.learn(table.with_outcomes([True] * len(table.names)))
         return learner.actor(explores=False, name="mine")
 
-    def answer(self, learned: Learned) -> np.ndarray:
+    def answer(self, learned: Learned) -> Array:
         """Return what a policy does in the table's first row."""
         table, seen = self.table(), self.observation()
         context = Context(payload=None, features=table.features[0], captured_ns=seen.captured_ns)

@@ -28,6 +28,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, MalformedMessage
 from frs_core.robot import kinematics
 from frs_core.robot.observation import Calibration, CameraFrame, Observation
@@ -163,7 +164,7 @@ def read_droid(message: Mapping[Any, Any], *, cameras: tuple[str, ...]) -> Obser
     )
 
 
-def letterbox(image: UInt8[np.ndarray, "H W 3"], *, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+def letterbox(image: UInt8[Array, "H W 3"], *, size: tuple[int, int]) -> UInt8[Array, "h w 3"]:
     """Return the picture scaled to fit inside `size` with its proportions kept, black around it.
 
     Bilinear with the triangle as wide as one output pixel (Pillow's), as pi0.5 saw its training pictures; a resize without that
@@ -197,7 +198,7 @@ def mapping(value: Any, what: str) -> dict[Any, Any]:
     return value
 
 
-def numbers(data: Mapping[Any, Any], key: str, shape: tuple[int, ...] | None) -> Float[np.ndarray, "..."]:
+def numbers(data: Mapping[Any, Any], key: str, shape: tuple[int, ...] | None) -> Float[Array, "..."]:
     """Return an array of finite numbers as float64.
 
     Args:
@@ -246,7 +247,7 @@ def _read_frame(entry: Any) -> CameraFrame:
     return CameraFrame(_read_image(data.get("image"), "image"), _integer(data, "captured_ns"), calibration)
 
 
-def _read_image(value: Any, key: str) -> UInt8[np.ndarray, "H W 3"]:
+def _read_image(value: Any, key: str) -> UInt8[Array, "H W 3"]:
     """Return uint8 [H, W, 3]; floats in 0..1, integers in 0..255 and channels first are accepted, as openpi does."""
     if not isinstance(value, np.ndarray) or value.ndim != 3 or value.dtype.kind not in "iuf":
         kind = str(value.dtype) if isinstance(value, np.ndarray) else type(value).__name__

@@ -8,9 +8,9 @@ import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
@@ -48,7 +48,7 @@ class WorldSpec:
 class StepResult:
     """What became of one action."""
 
-    executed: np.ndarray
+    executed: Array
     """The action after limits, robot units."""
     clipped: bool
     """Whether a limit changed it."""
@@ -90,7 +90,7 @@ class World(abc.ABC):
         return self.observe()
 
     @abc.abstractmethod
-    def step(self, action: Float[np.ndarray, " A"], kind: ActionKind) -> StepResult:
+    def step(self, action: Float[Array, " A"], kind: ActionKind) -> StepResult:
         """Execute one action for one control period, under the limits.
 
         Args:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.errors import PolicyError, ShapeMismatch, StaleAct
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
@@ -69,7 +70,7 @@ class GuardedWorld:
         self._last = self.world.state()
         return self._last
 
-    def step(self, action: Float[np.ndarray, " a"], kind: ActionKind, *, epoch: int = 0) -> StepResult:
+    def step(self, action: Float[Array, " a"], kind: ActionKind, *, epoch: int = 0) -> StepResult:
         """Execute one action under the limits.
 
         Raises:

@@ -18,6 +18,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from frs_core.arrays import Array
 from frs_core.errors import CameraStale, ConfigError, FrsError, StaleAct, WorldError
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
@@ -95,7 +96,7 @@ class Host:
         self._guard = GuardedWorld(world, epoch=lambda: self._ring.epoch)
         self._spec = world.spec
         self._liveness = CameraLiveness()
-        self._rows: deque[np.ndarray] = deque()
+        self._rows: deque[Array] = deque()
         self._kind, self._chunk, self._row, self._epoch = ActionKind.EE_DELTA, -1, 0, -1
         """The chunk under way, and the hold epoch of the act that picked it."""
         self._seen_epoch = -1

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, StaleAct
 from frs_core.events import HoldReason
 from frs_core.robot.actions import ActionKind
@@ -72,7 +73,7 @@ class Stepped(WorldFact):
 
     chunk_id: int
     row: int
-    asked: Float[np.ndarray, " a"]
+    asked: Float[Array, " a"]
     result: StepResult
     observation: Observation
     """After the step."""
@@ -135,7 +136,7 @@ class WorldLink(abc.ABC):
         """Ask for a snapshot's state; `SceneSet` or `Refused` follows."""
 
     @abc.abstractmethod
-    def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind, *, epoch: int) -> None:
+    def execute(self, chunk_id: int, rows: Float[Array, "E a"], kind: ActionKind, *, epoch: int) -> None:
         """Execute rows one control period each; `Stepped`s and one `ChunkEnded` follow.
 
         Args:
@@ -187,7 +188,7 @@ class InlineLink(WorldLink):
         self._step_images = step_images
         self._snapshots = snapshots and world.spec.is_simulated
         self._facts: deque[WorldFact] = deque()
-        self._rows: deque[Float[np.ndarray, " a"]] = deque()
+        self._rows: deque[Float[Array, " a"]] = deque()
         self._kind = ActionKind.EE_DELTA
         self._chunk_id, self._row, self._chunk_epoch = -1, 0, 0
 
@@ -208,7 +209,7 @@ class InlineLink(WorldLink):
         """Restore at once."""
         self._set_scene(ticket, lambda: self._guard.restore(state, epoch=epoch))
 
-    def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind, *, epoch: int) -> None:
+    def execute(self, chunk_id: int, rows: Float[Array, "E a"], kind: ActionKind, *, epoch: int) -> None:
         """Queue the rows."""
         if epoch != self._epoch:
             self._facts.append(ChunkEnded(chunk_id, False, self._state()))

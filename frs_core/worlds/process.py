@@ -19,6 +19,7 @@ import msgpack
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.errors import WorldError
 from frs_core.events import HoldReason
 from frs_core.robot.actions import ActionKind
@@ -156,7 +157,7 @@ class WorldProcess(WorldLink):
         self._is_setting = True
         self._tell(kind, ticket=ticket, **fields)
 
-    def execute(self, chunk_id: int, rows: Float[np.ndarray, "E a"], kind: ActionKind, *, epoch: int) -> None:
+    def execute(self, chunk_id: int, rows: Float[Array, "E a"], kind: ActionKind, *, epoch: int) -> None:
         """Send the rows, stamped with the hold epoch of the act that picked them."""
         if not self._is_ready:
             self._refused.append(ChunkEnded(chunk_id, False, None))

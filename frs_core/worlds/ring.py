@@ -23,6 +23,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WorldError
 from frs_core.robot.observation import Calibration, CameraFrame, Observation
 
@@ -263,7 +264,7 @@ def _pack(observation: Observation, note: Mapping[str, Any]) -> bytes:
     return bytes(msgpack.packb(fields) or b"")
 
 
-def _unpack(blob: bytes, images: Mapping[str, np.ndarray]) -> tuple[Observation, Mapping[str, Any]]:
+def _unpack(blob: bytes, images: Mapping[str, Array]) -> tuple[Observation, Mapping[str, Any]]:
     f = msgpack.unpackb(blob)
     frames = {
         name: CameraFrame(images[name], captured_ns, None if fields is None else _calibration(fields))
@@ -295,5 +296,5 @@ def _calibration(fields: list) -> Calibration:
     return Calibration(np.frombuffer(K).reshape(3, 3), np.frombuffer(T).reshape(4, 4), width, height, made_at)
 
 
-def _bytes(array: np.ndarray) -> bytes:
+def _bytes(array: Array) -> bytes:
     return np.ascontiguousarray(array, dtype=np.float64).tobytes()

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, FrsError, WeightsMissing
 from frs_core.policies.pi05.images import Resize
 from frs_core.policies.pi05.normalisation import QUANTILE_EPS, Affine, Stats, affine_of, covered_range
@@ -63,7 +64,7 @@ class Checkpoint:
     resize: Resize = Resize.FILTERED
     state: Affine | None = None
     actions: Affine | None = None
-    covered: tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]] | None = None
+    covered: tuple[Float[Array, " a"], Float[Array, " a"]] | None = None
     """1 % and 99 % of the raw actions it was trained with; None where the statistics do not tell."""
     is_gripper_offset: bool = False
     """The gripper too is an offset from the start of the chunk; LeRobot's relative actions, unless they leave it out."""
@@ -352,7 +353,7 @@ def _find_stats(root: Path, asset_id: str) -> Path:
     )
 
 
-def _read_stats(path: Path) -> dict[str, dict[str, np.ndarray]]:
+def _read_stats(path: Path) -> dict[str, dict[str, Array]]:
     refuse_pointer(path)
     try:
         data = read_json(path)
@@ -488,7 +489,7 @@ def lerobot_stats_file(root: Path) -> Path:
     raise WeightsMissing(f"'{_PIPELINE}' names no statistics file (step normalizer_processor). Download it again.")
 
 
-def lerobot_stats(path: Path) -> dict[str, dict[str, np.ndarray]]:
+def lerobot_stats(path: Path) -> dict[str, dict[str, Array]]:
     """Return group ("action") -> statistic ("q01") -> numbers of a LeRobot statistics file.
 
     Raises:
@@ -498,7 +499,7 @@ def lerobot_stats(path: Path) -> dict[str, dict[str, np.ndarray]]:
     if not path.is_file():
         raise WeightsMissing(f"Statistics file '{path.name}' is missing from '{path.parent}'. Download it again.")
     refuse_pointer(path)
-    groups: dict[str, dict[str, np.ndarray]] = {}
+    groups: dict[str, dict[str, Array]] = {}
     try:
         stored = load_file(plain_file(path, limit=DOCUMENT))
     except (OSError, SafetensorError) as error:

@@ -16,16 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
 from safetensors.torch import save_file
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.checkpoint import NOTE
 from frs_core.policies.pi05.presets import Preset
 from frs_core.policies.pi05.sizes import EMBEDDING, EXPERT, PROJECTOR, TEXT, VISION, problems_of, size_of
 from frs_core.runtime.foreign import MALFORMED, read_json
 
-Array = Shaped[np.ndarray, "..."]
 _FILE = "model.safetensors"
 
 

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from frs_core.arrays import Array
+
 
 class Resize(enum.Enum):
     """How an image is shrunk."""
@@ -25,7 +27,7 @@ class Resize(enum.Enum):
 
 
 def to_tower(
-    image: UInt8[np.ndarray, "h w 3"], size: int, *, rule: Resize, device: torch.device | str = "cpu"
+    image: UInt8[Array, "h w 3"], size: int, *, rule: Resize, device: torch.device | str = "cpu"
 ) -> Float[Tensor, "3 S S"]:
     """Return one frame for the vision tower, RGB in -1..1.
 

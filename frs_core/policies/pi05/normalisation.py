@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError
 from frs_core.robot.actions import ActionKind, ActionSpace
 from frs_core.robot.kinematics import Q_HIGH, Q_LOW
@@ -25,7 +26,7 @@ NORMAL_99 = 2.326
 OSC_TRANSLATION, OSC_ROTATION = 0.05, 0.5
 """Metres and rad per step at LIBERO's action 1. Source: robosuite's OSC_POSE controller configuration."""
 
-Stats = Mapping[str, Float[np.ndarray, " _"]]
+Stats = Mapping[str, Float[Array, " _"]]
 """Some of mean, std, q01, q99, min, max."""
 
 
@@ -33,15 +34,15 @@ Stats = Mapping[str, Float[np.ndarray, " _"]]
 class Affine:
     """normalised = (raw - offset) / scale."""
 
-    offset: Float[np.ndarray, " n"]
-    scale: Float[np.ndarray, " n"]
+    offset: Float[Array, " n"]
+    scale: Float[Array, " n"]
 
     @property
     def size(self) -> int:
         """Numbers it normalises."""
         return len(self.offset)
 
-    def normalise(self, raw: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    def normalise(self, raw: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return raw units as the policy sees them."""
         return (np.asarray(raw, dtype=np.float64) - self.offset) / self.scale
 
@@ -77,7 +78,7 @@ def affine_of(stats: Stats, *, mode: str, size: int, eps: float, what: str) -> A
     return Affine(offset, scale)
 
 
-def covered_range(stats: Stats, *, size: int) -> tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]] | None:
+def covered_range(stats: Stats, *, size: int) -> tuple[Float[Array, " a"], Float[Array, " a"]] | None:
     """Return the 1 % and 99 % of the first `size` numbers, in raw units; None where the statistics do not tell.
 
     Mean and standard deviation stand in for missing quantiles as a normal distribution's would be.
@@ -94,8 +95,8 @@ def covered_range(stats: Stats, *, size: int) -> tuple[Float[np.ndarray, " a"], 
 
 
 def robot_range(
-    kind: ActionKind, covered: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None
-) -> tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]] | tuple[None, None]:
+    kind: ActionKind, covered: tuple[Float[Array, " n"], Float[Array, " n"]] | None
+) -> tuple[Float[Array, " a"], Float[Array, " a"]] | tuple[None, None]:
     """Return a range of raw actions in the units of `robot_space`."""
     if covered is None:
         return None, None
@@ -127,14 +128,14 @@ def robot_space(kind: ActionKind, affine: Affine, *, control_hz: float) -> Actio
     return ActionSpace(kind, *(n.astype(np.float32) for n in numbers), control_hz=control_hz)
 
 
-def _units(kind: ActionKind) -> tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]]:
+def _units(kind: ActionKind) -> tuple[Float[Array, " a"], Float[Array, " a"]]:
     """Return what raw actions are multiplied with and what is added, to become the robot's."""
     if kind is not ActionKind.EE_DELTA:
         return np.ones(8), np.zeros(8)
     return np.array([OSC_TRANSLATION] * 3 + [OSC_ROTATION] * 3 + [0.5]), np.array([0.0] * 6 + [0.5])
 
 
-def _column(stats: Stats, name: str, *, size: int, what: str) -> Float[np.ndarray, " a"]:
+def _column(stats: Stats, name: str, *, size: int, what: str) -> Float[Array, " a"]:
     if name not in stats:
         raise ConfigError(f"Statistics of {what} lack '{name}', got {sorted(stats)}. Take the checkpoint's own file.")
     column = np.asarray(stats[name], dtype=np.float64).reshape(-1)

@@ -10,6 +10,7 @@ Example: "joint speeds" whose fourth number runs from -2.7 to -0.9 are joint pos
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.policies.pi05.normalisation import Stats, covered_range
 from frs_core.policies.pi05.presets import Preset
 from frs_core.robot.actions import ActionKind
@@ -53,7 +54,7 @@ def why_not_this_meaning(preset: Preset, *, state: Stats, actions: Stats) -> str
     return None
 
 
-def _centre(stats: Stats) -> Float[np.ndarray, " 7"] | None:
+def _centre(stats: Stats) -> Float[Array, " 7"] | None:
     covered = covered_range(stats, size=7)
     return None if covered is None else (covered[0] + covered[1]) / 2.0
 

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, PolicyError
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
 from frs_core.policies.pi05.checkpoint import Checkpoint
@@ -186,7 +187,7 @@ class Pi05Policy(FlowPolicy):
         """Forget recordings; the weights go with the object."""
         self.loops.clear()
 
-    def _state_text(self, observation: Observation) -> Float[np.ndarray, " n"]:
+    def _state_text(self, observation: Observation) -> Float[Array, " n"]:
         """Return the normalised state for the prompt; empty where the prompt has none."""
         if self._checkpoint.prompt is PromptForm.PLAIN:
             return np.empty(0)

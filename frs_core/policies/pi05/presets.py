@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, unknown_name
 from frs_core.policies.pi05.tokens import PromptForm
 from frs_core.robot.actions import ActionKind
@@ -37,7 +38,7 @@ class StateLayout(enum.Enum):
         return 8
 
 
-def read_state(layout: StateLayout, observation: Observation) -> Float[np.ndarray, " 8"]:
+def read_state(layout: StateLayout, observation: Observation) -> Float[Array, " 8"]:
     """Return the raw state of an observation.
 
     Raises:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
 
 MAX_TOKENS = 200
@@ -37,13 +38,13 @@ class PromptForm(enum.Enum):
     PLAIN = "plain"
 
 
-def state_bins(state: Float[np.ndarray, " n"]) -> list[int]:
+def state_bins(state: Float[Array, " n"]) -> list[int]:
     """Return the bin of each normalised number: 0..255, or -1 below the range."""
     edges = np.linspace(-1.0, 1.0, BINS + 1)[:-1]
     return [int(b) for b in np.digitize(state, bins=edges) - 1]
 
 
-def prompt_parts(form: PromptForm, instruction: str, state: Float[np.ndarray, " n"]) -> tuple[str, ...]:
+def prompt_parts(form: PromptForm, instruction: str, state: Float[Array, " n"]) -> tuple[str, ...]:
     """Return the pieces of text that are encoded one after the other.
 
     Args:
@@ -85,7 +86,7 @@ class Tokenizer:
             )
         self.path = path
 
-    def encode(self, form: PromptForm, instruction: str, state: Float[np.ndarray, " n"]) -> list[int]:
+    def encode(self, form: PromptForm, instruction: str, state: Float[Array, " n"]) -> list[int]:
         """Return the prompt's tokens, begin-of-text included, at most `MAX_TOKENS`."""
         tokens = [self._model.bos_id()]
         for part in prompt_parts(form, instruction, state):

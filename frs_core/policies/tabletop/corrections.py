@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+from frs_core.arrays import Array
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, EXECUTE_ROWS, HORIZON
 from frs_core.policies.tabletop.pictures import shrink, to_input
 from frs_core.policies.tabletop.policy import TabletopPolicy
@@ -39,7 +40,7 @@ def collect(
         max_chunks: per episode.
     """
     world = TabletopWorld(cameras=CAMERAS, setting=ANYWHERE)
-    rows: list[dict[str, np.ndarray]] = []
+    rows: list[dict[str, Array]] = []
     for i in range(episodes):
         rows += _episode(policy, world, TRAINED[i % len(TRAINED)], first_seed + i, max_chunks)
     world.close()
@@ -50,7 +51,7 @@ def collect(
     return len(rows)
 
 
-def load(folder: Path) -> dict[str, np.ndarray]:
+def load(folder: Path) -> dict[str, Array]:
     """Return all corrections under a folder, concatenated; empty when there are none."""
     parts = [load_file(plain_file(f)) for f in sorted(folder.glob("*.safetensors"))]
     return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]} if parts else {}
@@ -58,7 +59,7 @@ def load(folder: Path) -> dict[str, np.ndarray]:
 
 def _episode(
     policy: TabletopPolicy, world: TabletopWorld, name: str, seed: int, max_chunks: int
-) -> list[dict[str, np.ndarray]]:
+) -> list[dict[str, Array]]:
     task, rng, rows = find(name), np.random.default_rng([seed, 11]), []
     taste = draw_taste(rng)
     observation = world.reset(task=name, seed=seed)
@@ -91,7 +92,7 @@ def _episode(
     return rows
 
 
-def _ask(world: TabletopWorld, task: Task, taste: Taste) -> np.ndarray | None:
+def _ask(world: TabletopWorld, task: Task, taste: Taste) -> Array | None:
     """Return what the player would do next from here [H, 7]; the world is left as it was."""
     state = world.snapshot()
     player = Player.take_over(world.sim, task, taste)

@@ -16,6 +16,7 @@ import mujoco
 import numpy as np
 from safetensors.numpy import save_file
 
+from frs_core.arrays import Array
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, HORIZON
 from frs_core.policies.tabletop.pictures import shrink
 from frs_core.policies.tabletop.stages import OnLog, in_parallel
@@ -67,7 +68,7 @@ def _path(folder: Path, index: int) -> Path:
 
 
 def _make_shard(sim: TabletopSim, cameras: "Cameras", path: Path, index: int) -> None:
-    samples: list[dict[str, np.ndarray]] = []
+    samples: list[dict[str, Array]] = []
     made, attempt = 0, 0
     while made < EPISODES_PER_SHARD:
         seed = FIRST_SEED + index * 1000 + attempt
@@ -85,14 +86,14 @@ def _make_shard(sim: TabletopSim, cameras: "Cameras", path: Path, index: int) ->
     temporary.rename(path)
 
 
-def _play(sim: TabletopSim, cameras: "Cameras", name: str, seed: int) -> list[dict[str, np.ndarray]] | None:
+def _play(sim: TabletopSim, cameras: "Cameras", name: str, seed: int) -> list[dict[str, Array]] | None:
     """Return the samples of one successful episode, or None if it failed."""
     rng = np.random.default_rng([seed, 7])
     sim.reset(name, seed=seed)
     player = Player(sim, find(name), draw_taste(rng))
-    labels: list[np.ndarray] = []
+    labels: list[Array] = []
     shoved: list[bool] = []
-    samples: list[tuple[int, dict[str, np.ndarray]]] = []
+    samples: list[tuple[int, dict[str, Array]]] = []
     shove, shove_left = np.zeros(3), 0
     while len(labels) < _MAX_STEPS:
         action = player.act()
@@ -129,7 +130,7 @@ def _play(sim: TabletopSim, cameras: "Cameras", name: str, seed: int) -> list[di
     return kept or None
 
 
-def _sample(sim: TabletopSim, cameras: "Cameras", name: str) -> dict[str, np.ndarray]:
+def _sample(sim: TabletopSim, cameras: "Cameras", name: str) -> dict[str, Array]:
     images = {c: shrink(cameras.render(c)) for c in CAMERAS}
     uv = np.zeros((len(CONCEPTS), len(CAMERAS), 2), dtype=np.float32)
     visible = np.zeros((len(CONCEPTS), len(CAMERAS)), dtype=np.uint8)
@@ -164,7 +165,7 @@ def _sample(sim: TabletopSim, cameras: "Cameras", name: str) -> dict[str, np.nda
     }
 
 
-def concept_points(sim: TabletopSim) -> np.ndarray:
+def concept_points(sim: TabletopSim) -> Array:
     """Return one point per concept in the base frame, metres; absent things are parked far below or behind."""
     present = {p.name for p in sim.layout.placements}
     points = []

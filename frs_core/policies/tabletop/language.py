@@ -9,6 +9,7 @@ import re
 import numpy as np
 from jaxtyping import Int
 
+from frs_core.arrays import Array
 from frs_core.policies.tabletop.config import CONCEPTS
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
 from frs_core.worlds.tabletop.tasks import DRAWER, TaskKind, preposition
@@ -48,15 +49,13 @@ _INDEX = {w: i + 2 for i, w in enumerate(VOCABULARY)}
 VOCABULARY_SIZE = len(VOCABULARY) + 2
 
 
-def tokenise(text: str) -> Int[np.ndarray, " 12"]:
+def tokenise(text: str) -> Int[Array, " 12"]:
     """Return word indices, padded; unknown words become UNKNOWN, words past the twelfth are dropped."""
     ids = [_INDEX.get(w, UNKNOWN) for w in re.findall(r"[a-z]+", text.lower())][:MAX_WORDS]
     return np.array(ids + [PAD] * (MAX_WORDS - len(ids)), dtype=np.int64)
 
 
-def describe(
-    rng: np.random.Generator, *, kind: TaskKind, movable: str | None, place: str | None
-) -> Int[np.ndarray, " 12"]:
+def describe(rng: np.random.Generator, *, kind: TaskKind, movable: str | None, place: str | None) -> Int[Array, " 12"]:
     """Return one random description of a demonstration, as word indices.
 
     55 % precise, 15 % with some nouns unknown, 30 % vague.

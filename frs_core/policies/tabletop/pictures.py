@@ -1,13 +1,13 @@
 """Camera images on their way into the generalist, the same in training and in use. Needs no simulator."""
 
 import cv2
-import numpy as np
 from torch import Tensor
 
+from frs_core.arrays import Array
 from frs_core.policies.tabletop.config import IMAGE_SIZE
 
 
-def shrink(image: np.ndarray) -> np.ndarray:
+def shrink(image: Array) -> Array:
     """Return an image at the generalist's size, averaged over pixels."""
     return cv2.resize(image, (IMAGE_SIZE[1], IMAGE_SIZE[0]), interpolation=cv2.INTER_AREA)
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from frs_core import paths
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, ShapeMismatch, WeightsMissing
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
 from frs_core.policies.tabletop import language
@@ -105,7 +106,7 @@ class TabletopPolicy(FlowPolicy):
             seen = self._net.context.describe(vision, words, proprio)
         return self._context(torch.cat(seen, dim=1), observation.captured_ns)
 
-    def context_from_features(self, features: Float[np.ndarray, " F"], *, captured_ns: int = 0) -> Context:
+    def context_from_features(self, features: Float[Array, " F"], *, captured_ns: int = 0) -> Context:
         """Return the context that `features` stand for: they hold all the head looks at.
 
         Raises:

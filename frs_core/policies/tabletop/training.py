@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frs_core.arrays import Array
 from frs_core.policies.tabletop import language
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, action_space
 from frs_core.policies.tabletop.network import GRID, SLOT_IN, TabletopNet
@@ -76,8 +77,8 @@ class Samples:
         if not files:
             raise FileNotFoundError(f"No demonstrations in {folder}. Make them with `frs generalist make`.")
         fields = ["chunk", "proprio", "uv", "visible", "episode", "kind", "movable", "place"]
-        parts: dict[str, list[np.ndarray]] = {f: [] for f in fields}
-        images: dict[str, list[np.ndarray]] = {c: [] for c in CAMERAS}
+        parts: dict[str, list[Array]] = {f: [] for f in fields}
+        images: dict[str, list[Array]] = {c: [] for c in CAMERAS}
         for file in files:
             with safe_open(plain_file(file), "np") as shard:
                 for f in fields:
@@ -100,7 +101,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.arrays["episode"])
 
-    def add_corrections(self, corrections: dict[str, np.ndarray], *, share: float) -> None:
+    def add_corrections(self, corrections: dict[str, Array], *, share: float) -> None:
         """Append corrections, which have vision vectors instead of pictures; `share` of each batch will be theirs."""
         first, count = len(self), len(corrections["kind"])
         added = {**corrections, "chunk": action_space().normalise(corrections["chunk"])}
@@ -109,13 +110,13 @@ class Samples:
             self.arrays[field] = np.concatenate([self.arrays[field], added[field]])
         self._corrections, self._share = np.arange(first, first + count), share
 
-    def draw(self, rng: np.random.Generator, batch: int) -> np.ndarray:
+    def draw(self, rng: np.random.Generator, batch: int) -> Array:
         """Return random training rows."""
         count = round(batch * self._share)
         rows = rng.choice(self.train, batch - count)
         return np.concatenate([rows, rng.choice(self._corrections, count)]) if count else rows
 
-    def images(self, rows: np.ndarray, device: torch.device) -> dict[str, Tensor]:
+    def images(self, rows: Array, device: torch.device) -> dict[str, Tensor]:
         """Return pictures of some samples as float [-1, 1], channels first."""
         shard = np.searchsorted(self._starts, rows, side="right") - 1
         out = {}
@@ -124,7 +125,7 @@ class Samples:
             out[c] = to_input(torch.from_numpy(stack).to(device))
         return out
 
-    def words(self, rows: np.ndarray, rng: np.random.Generator, device: torch.device) -> Tensor:
+    def words(self, rows: Array, rng: np.random.Generator, device: torch.device) -> Tensor:
         """Return a fresh description of each sample."""
         kinds, names = list(TaskKind), (*CONCEPTS, None)
         a = self.arrays
@@ -139,7 +140,7 @@ class Samples:
             )
         ).to(device)
 
-    def tensor(self, field: str, rows: np.ndarray, device: torch.device) -> Tensor:
+    def tensor(self, field: str, rows: Array, device: torch.device) -> Tensor:
         """Return a field of some samples."""
         return torch.from_numpy(self.arrays[field][rows]).to(device)
 
@@ -248,7 +249,7 @@ def train_see(
 
     device = device_of(net)
 
-    def loss_of(rows: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss_of(rows: Array, rng: np.random.Generator, generator: torch.Generator) -> dict[str, Tensor]:
         with torch.autocast(device.type, dtype=torch.bfloat16):
             vision, heat = net.vision(samples.images(rows, device))
         point = pointing_loss(heat, samples.tensor("uv", rows, device), samples.tensor("visible", rows, device))
@@ -277,7 +278,7 @@ def train_act(
     vision = vision.to(device)
     spread = vision[:: max(1, len(vision) // 10_000)].float().std(dim=0)
 
-    def loss_of(rows: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss_of(rows: Array, rng: np.random.Generator, generator: torch.Generator) -> dict[str, Tensor]:
         z = disturb(vision[torch.from_numpy(rows).to(device)].float(), spread, generator)
         features = net.context(z, samples.words(rows, rng, device), samples.tensor("proprio", rows, device))
         chunk = samples.tensor("chunk", rows, device)
@@ -301,7 +302,7 @@ def store_vision(net: TabletopNet, samples: Samples, *, batch: int = 256) -> Ten
 def _loop(
     stage: str,
     net: TabletopNet,
-    loss_of: Callable[[np.ndarray, np.random.Generator, torch.Generator], dict[str, Tensor]],
+    loss_of: Callable[[Array, np.random.Generator, torch.Generator], dict[str, Tensor]],
     samples: Samples,
     settings: TrainSettings,
     *,

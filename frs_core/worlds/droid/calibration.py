@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.robot.observation import Calibration
 from frs_core.robot.rotations import euler_angles, euler_matrix
 
@@ -17,7 +18,7 @@ OLD_S = 3600.0
 """A calibration older than this is called old, as in DROID's own window."""
 
 
-def pose_matrix(pose: Sequence[float] | Float[np.ndarray, " 6"]) -> Float[np.ndarray, "4 4"]:
+def pose_matrix(pose: Sequence[float] | Float[Array, " 6"]) -> Float[Array, "4 4"]:
     """Return the 4x4 matrix of DROID's six numbers: metres, then extrinsic xyz Euler angles in rad.
 
     Example: (0, 0, 1, 0, 0, pi/2) is one metre up, turned left by a quarter.
@@ -28,14 +29,12 @@ def pose_matrix(pose: Sequence[float] | Float[np.ndarray, " 6"]) -> Float[np.nda
     return T
 
 
-def pose_numbers(T: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 6"]:
+def pose_numbers(T: Float[Array, "4 4"]) -> Float[Array, " 6"]:
     """Return DROID's six numbers of a 4x4 matrix; inverse of `pose_matrix`."""
     return np.concatenate([T[:3, 3], euler_angles(T[:3, :3])])
 
 
-def scale_intrinsics(
-    K: Float[np.ndarray, "3 3"], native: tuple[int, int], size: tuple[int, int]
-) -> Float[np.ndarray, "3 3"]:
+def scale_intrinsics(K: Float[Array, "3 3"], native: tuple[int, int], size: tuple[int, int]) -> Float[Array, "3 3"]:
     """Return K for resized images; pixel centres are at integers, so the half pixel moves with the scale.
 
     Args:
@@ -53,7 +52,7 @@ def scale_intrinsics(
 
 
 def calibration_of(
-    entry: Mapping[str, Any], *, size: tuple[int, int], T_base_flange: Float[np.ndarray, "4 4"]
+    entry: Mapping[str, Any], *, size: tuple[int, int], T_base_flange: Float[Array, "4 4"]
 ) -> Calibration | None:
     """Return one camera's calibration at this instant, or None where K, size or pose are unknown.
 

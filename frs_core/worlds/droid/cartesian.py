@@ -10,13 +10,14 @@ One thread, the world's.
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.robot import kinematics
 from frs_core.robot.rotations import rotation_matrix, rotation_vector
 
 _ITERATIONS, _DAMPING = 3, 0.01
 
 
-def moved_pose(T: Float[np.ndarray, "4 4"], delta: Float[np.ndarray, " 6"]) -> Float[np.ndarray, "4 4"]:
+def moved_pose(T: Float[Array, "4 4"], delta: Float[Array, " 6"]) -> Float[Array, "4 4"]:
     """Return a tool pose after a delta: metres, then a rotation vector in rad, both in the base frame."""
     result = T.copy()
     result[:3, :3] = rotation_matrix(np.asarray(delta[3:6], dtype=np.float64)) @ T[:3, :3]
@@ -24,15 +25,15 @@ def moved_pose(T: Float[np.ndarray, "4 4"], delta: Float[np.ndarray, " 6"]) -> F
     return result
 
 
-def pose_delta(T_from: Float[np.ndarray, "4 4"], T_to: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 6"]:
+def pose_delta(T_from: Float[Array, "4 4"], T_to: Float[Array, "4 4"]) -> Float[Array, " 6"]:
     """Return the delta between two tool poses; inverse of `moved_pose`."""
     turn = rotation_vector(T_to[:3, :3] @ T_from[:3, :3].T)
     return np.concatenate([T_to[:3, 3] - T_from[:3, 3], turn])
 
 
 def joints_for(
-    T_base_tcp: Float[np.ndarray, "4 4"], *, q: Float[np.ndarray, " 7"], T_flange_tcp: Float[np.ndarray, "4 4"]
-) -> Float[np.ndarray, " 7"]:
+    T_base_tcp: Float[Array, "4 4"], *, q: Float[Array, " 7"], T_flange_tcp: Float[Array, "4 4"]
+) -> Float[Array, " 7"]:
     """Return joints near `q` that bring the tool to a pose, or as near as damped steps get.
 
     Args:

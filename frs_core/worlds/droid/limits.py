@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.errors import ShapeMismatch, WorldError
 from frs_core.robot import kinematics, safety
 from frs_core.robot.actions import JOINT_STEP, ActionKind
@@ -29,7 +30,7 @@ class DroidLimits:
 
     base: Limits
     """Workspace, joint limits, largest joint step."""
-    joint_speed: Float[np.ndarray, " 7"] = field(default_factory=kinematics.DQ_MAX.copy)
+    joint_speed: Float[Array, " 7"] = field(default_factory=kinematics.DQ_MAX.copy)
     """rad/s."""
     jump: float = 0.1
     """rad per step by which one joint step may differ from the one before (0.1 = 22 rad/s² at 15 Hz). Guess; half of the
@@ -38,13 +39,13 @@ class DroidLimits:
 
 
 def limit_action(
-    action: Float[np.ndarray, " A"],
+    action: Float[Array, " A"],
     kind: ActionKind,
     *,
     observation: Observation,
-    last_dq: Float[np.ndarray, " 7"],
+    last_dq: Float[Array, " 7"],
     limits: DroidLimits,
-) -> tuple[Float[np.ndarray, " 8"], Float[np.ndarray, " 7"], tuple[str, ...]]:
+) -> tuple[Float[Array, " 8"], Float[Array, " 7"], tuple[str, ...]]:
     """Return what may be sent, its joint step in rad, and every limit that changed the action, in words.
 
     Args:

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.errors import CameraStale, ConfigError, ShapeMismatch, StaleAct, WorldError, unknown_name
 from frs_core.robot import kinematics
 from frs_core.robot.actions import ActionKind
@@ -97,7 +98,7 @@ class _Known:
     """Local monotonic seconds of the newest state."""
     pictures_at: float = -1e9
     """Local monotonic seconds of the oldest camera's newest image."""
-    images: dict[str, tuple[int, np.ndarray, int]] = field(default_factory=dict)
+    images: dict[str, tuple[int, Array, int]] = field(default_factory=dict)
     """Camera: bridge's sequence number, RGB, captured_ns."""
 
 
@@ -123,7 +124,7 @@ class DroidWorld(World):
         self._epoch = 0
         """The bridge's hold epoch: what is asked for in another one is refused there."""
         self._gripper_command: float | None = None
-        self._T_command: np.ndarray | None = None
+        self._T_command: Array | None = None
         self._instruction = self.config.instruction
         self.facts: dict[str, Any] = {}
         """What the bridge said about robot and cameras when it was reached."""
@@ -191,7 +192,7 @@ class DroidWorld(World):
         answer = self._ask("state")
         return self._state_observation(answer["state"], answer["now"])
 
-    def step(self, action: Float[np.ndarray, " A"], kind: ActionKind) -> StepResult:
+    def step(self, action: Float[Array, " A"], kind: ActionKind) -> StepResult:
         """Send one action under the limits; the bridge spaces steps at the control rate.
 
         Raises:
@@ -295,9 +296,7 @@ class DroidWorld(World):
             control_hz=self.spec.control_hz,
         )
 
-    def _as_joints(
-        self, action: Float[np.ndarray, " a"], now: Observation, *, is_fresh: bool
-    ) -> Float[np.ndarray, " 8"]:
+    def _as_joints(self, action: Float[Array, " a"], now: Observation, *, is_fresh: bool) -> Float[Array, " 8"]:
         """Return an end-effector delta as a joint position; deltas add up on a commanded pose until the arm rests."""
         if action.shape != (ActionKind.EE_DELTA.size,):
             raise ShapeMismatch(
@@ -310,9 +309,7 @@ class DroidWorld(World):
         # A number that is not finite is kept for the limits to refuse.
         return np.append(np.where(np.isfinite(action[:6]).all(), joints, np.nan), action[6])
 
-    def _as_delta(
-        self, sent: Float[np.ndarray, " 8"], asked: Float[np.ndarray, " 7"], is_clipped: bool
-    ) -> Float[np.ndarray, " 7"]:
+    def _as_delta(self, sent: Float[Array, " 8"], asked: Float[Array, " 7"], is_clipped: bool) -> Float[Array, " 7"]:
         """Return what was sent as an end-effector delta, and advance the commanded pose by it."""
         assert self._T_command is not None
         delta = np.asarray(asked[:6], dtype=np.float64)
@@ -335,7 +332,7 @@ class DroidWorld(World):
     def _refresh_calibration(self) -> None:
         self.calibration = self._ask("calibration")["calibration"]
 
-    def _state_observation(self, state: Any, now: float, *, extra: dict[str, np.ndarray] | None = None) -> Observation:
+    def _state_observation(self, state: Any, now: float, *, extra: dict[str, Array] | None = None) -> Observation:
         """Turn the bridge's state into an observation without images, and remember it."""
         # The bridge's clock is another machine's: only the age it reports is used.
         age = max(0.0, now - state["at"]) + 0.5 * self._connection.round_trip_s
@@ -380,7 +377,7 @@ class DroidWorld(World):
         age = max(0.0, now - frame["at"]) + 0.5 * self._connection.round_trip_s
         self._known.images[name] = (int(frame["sequence"]), image, time.monotonic_ns() - int(age * 1e9))
 
-    def _frames(self, q: Float[np.ndarray, " 7"]) -> dict[str, CameraFrame]:
+    def _frames(self, q: Float[Array, " 7"]) -> dict[str, CameraFrame]:
         flange = kinematics.flange_pose(q)
         frames = {}
         for name, (_, image, captured_ns) in self._known.images.items():

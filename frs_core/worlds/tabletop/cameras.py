@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 from jaxtyping import UInt8
 
+from frs_core.arrays import Array
 from frs_core.errors import CameraStale, WorldError
 from frs_core.robot.observation import Calibration, CameraFrame
 from frs_core.worlds.tabletop.scene import CAMERA_SIZE, CAMERAS
@@ -30,9 +31,9 @@ class Cameras:
                 f"No off-screen rendering with MUJOCO_GL={os.environ['MUJOCO_GL']}: {error}. "
                 f"Install libegl1 and libgl1-mesa-dri, or libosmesa6 and set MUJOCO_GL=osmesa."
             ) from error
-        self._last: dict[str, tuple[bytes, np.ndarray]] = {}
+        self._last: dict[str, tuple[bytes, Array]] = {}
 
-    def render(self, camera: str) -> UInt8[np.ndarray, "H W 3"]:
+    def render(self, camera: str) -> UInt8[Array, "H W 3"]:
         """Return a fresh RGB image.
 
         Raises:
@@ -43,7 +44,7 @@ class Cameras:
         self._check_alive(camera, image)
         return image
 
-    def _check_alive(self, camera: str, image: np.ndarray) -> None:
+    def _check_alive(self, camera: str, image: Array) -> None:
         """Guard against a dead context that returns one image for ever: a tool in view that moves must show."""
         tool = self._data.site("tcp").xpos.copy()
         fingerprint = image.tobytes()

@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from frs_core.arrays import Array
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import UNSTEERED, Fan
@@ -189,8 +190,8 @@ class ScriptedOperator(Chooser):
 
     @staticmethod
     def _over(
-        tool: np.ndarray,
-        goal: np.ndarray,
+        tool: Array,
+        goal: Array,
         *,
         clear: float,
         beside: float = 0.0,

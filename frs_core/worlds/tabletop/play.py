@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.worlds.tabletop.objects import MOVABLES
 from frs_core.worlds.tabletop.sim import WORKSPACE_HIGH, WORKSPACE_LOW, TabletopSim
 from frs_core.worlds.tabletop.tasks import DRAWER, Task, TaskKind, find
@@ -29,14 +30,14 @@ class Taste:
     """Height above the grasp before descending, metres."""
     travel: float
     """Height of the tool while carrying, metres."""
-    detours: tuple[np.ndarray, np.ndarray]
+    detours: tuple[Array, Array]
     """Detour before grasping and while carrying, metres; zero for none."""
 
 
 def draw_taste(rng: np.random.Generator) -> Taste:
     """Return a random taste."""
 
-    def detour() -> np.ndarray:
+    def detour() -> Array:
         if rng.random() > 0.45:
             return np.zeros(3)
         axis = np.eye(3)[rng.choice(3, p=[0.38, 0.38, 0.24])] * rng.choice([-1, 1])
@@ -53,7 +54,7 @@ class Player:
         self._phase = "detour"
         self._wait = 0
         self._has_detour = False
-        self._carry_goal: np.ndarray | None = None
+        self._carry_goal: Array | None = None
         self._detour_goal = self._clip(sim.p_command + taste.detours[0])
         if task.kind is TaskKind.CLOSE:
             self._push_x = float(np.random.default_rng(sim.seed).uniform(-0.03, 0.03))
@@ -81,7 +82,7 @@ class Player:
         """Name of what it is doing."""
         return self._phase
 
-    def act(self) -> Float[np.ndarray, " 7"] | None:
+    def act(self) -> Float[Array, " 7"] | None:
         """Return the next action (EE_DELTA, robot units), or None when done."""
         if self._phase == "detour":
             if self._reached(self._detour_goal, 0.02):
@@ -97,7 +98,7 @@ class Player:
 
     # --- put --------------------------------------------------------------------------------------
 
-    def _put(self) -> np.ndarray | None:
+    def _put(self) -> Array | None:
         sim, taste, task = self._sim, self._taste, self._task
         assert task.movable
         assert task.place
@@ -170,7 +171,7 @@ class Player:
         self._wait -= 1
         return None if self._wait <= 0 else self._move(self._retreat_goal, yaw=0.0, grip=0.0)
 
-    def _release(self, target: np.ndarray, bottom_to_tcp: float) -> np.ndarray:
+    def _release(self, target: Array, bottom_to_tcp: float) -> Array:
         place = self._task.place
         if place == DRAWER:
             return np.array([target[0], target[1], max(0.105, target[2] + bottom_to_tcp + 0.03)])
@@ -178,7 +179,7 @@ class Player:
 
     # --- drawer -----------------------------------------------------------------------------------
 
-    def _drawer(self) -> np.ndarray | None:
+    def _drawer(self) -> Array | None:
         sim, taste = self._sim, self._taste
         handle = sim.handle_pose()
         if self._task.kind is TaskKind.OPEN:
@@ -235,8 +236,8 @@ class Player:
     # --- motion -----------------------------------------------------------------------------------
 
     def _move(
-        self, goal: np.ndarray, *, yaw: float, grip: float, keep_high: float = 0.0, slow: float = 1.0
-    ) -> Float[np.ndarray, " 7"]:
+        self, goal: Array, *, yaw: float, grip: float, keep_high: float = 0.0, slow: float = 1.0
+    ) -> Float[Array, " 7"]:
         """Return a step towards a goal; with `keep_high`, first rise above that height while far away."""
         sim = self._sim
         goal = self._clip(np.asarray(goal, dtype=np.float64))
@@ -255,14 +256,14 @@ class Player:
         R = self._sim._R_command
         return float(np.arctan2(R[1, 0], R[0, 0]))
 
-    def _near_xy(self, p: np.ndarray, tolerance: float) -> bool:
+    def _near_xy(self, p: Array, tolerance: float) -> bool:
         return bool(np.hypot(*(self._sim.p_command - p)[:2]) < tolerance)
 
-    def _reached(self, p: np.ndarray, tolerance: float) -> bool:
+    def _reached(self, p: Array, tolerance: float) -> bool:
         return bool(np.linalg.norm(self._sim.p_command - p) < tolerance)
 
     @staticmethod
-    def _clip(p: np.ndarray) -> np.ndarray:
+    def _clip(p: Array) -> Array:
         return np.clip(p, WORKSPACE_LOW + [0.01, 0.01, 0.002], WORKSPACE_HIGH - [0.01, 0.01, 0.06])
 
 

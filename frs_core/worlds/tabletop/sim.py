@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, ShapeMismatch
 from frs_core.robot import kinematics
 from frs_core.robot.actions import JOINT_STEP, ActionKind
@@ -124,12 +125,12 @@ class TabletopSim:
     # --- state ------------------------------------------------------------------------------------
 
     @property
-    def q(self) -> Float[np.ndarray, " 7"]:
+    def q(self) -> Float[Array, " 7"]:
         """Joint positions, rad."""
         return self.data.qpos[self._arm_q].copy()
 
     @property
-    def dq(self) -> Float[np.ndarray, " 7"]:
+    def dq(self) -> Float[Array, " 7"]:
         """Joint velocities, rad/s."""
         return self.data.qvel[self._arm_v].copy()
 
@@ -139,7 +140,7 @@ class TabletopSim:
         return float(np.clip(1.0 - self.data.qpos[self._finger_q] / 0.04, 0.0, 1.0))
 
     @property
-    def T_base_tcp(self) -> Float[np.ndarray, "4 4"]:
+    def T_base_tcp(self) -> Float[Array, "4 4"]:
         """Tool centre point in the base frame."""
         T = np.eye(4)
         T[:3, :3] = self.data.site_xmat[self._tcp].reshape(3, 3)
@@ -147,11 +148,11 @@ class TabletopSim:
         return T
 
     @property
-    def p_command(self) -> Float[np.ndarray, " 3"]:
+    def p_command(self) -> Float[Array, " 3"]:
         """Commanded tool centre, metres."""
         return self._p_command.copy()
 
-    def object_pose(self, name: str) -> tuple[Float[np.ndarray, " 3"], float, float]:
+    def object_pose(self, name: str) -> tuple[Float[Array, " 3"], float, float]:
         """Return an object's bottom centre (m), yaw (rad), and cosine of its tilt. For oracles and tests only."""
         a = self._object_q[name]
         w, x, y, z = self.data.qpos[a + 3 : a + 7]
@@ -163,7 +164,7 @@ class TabletopSim:
         """Metres."""
         return float(self.data.qpos[self._drawer_q])
 
-    def place_pose(self, place: str) -> Float[np.ndarray, " 3"]:
+    def place_pose(self, place: str) -> Float[Array, " 3"]:
         """Return the middle of the surface that takes an object, base frame, metres. For oracles and tests only."""
         if place == DRAWER:
             p = self.data.site("drawer_inside").xpos.copy()
@@ -173,7 +174,7 @@ class TabletopSim:
         p, _, _ = self.object_pose(place)
         return p + [0, 0, RECEPTACLES[place].floor]
 
-    def handle_pose(self) -> Float[np.ndarray, " 3"]:
+    def handle_pose(self) -> Float[Array, " 3"]:
         """Return the drawer handle's middle, base frame, metres. For oracles and tests only."""
         return self.data.site("drawer_handle").xpos.copy()
 
@@ -223,7 +224,7 @@ class TabletopSim:
 
     # --- control ----------------------------------------------------------------------------------
 
-    def step(self, action: Float[np.ndarray, " A"], kind: ActionKind) -> StepResult:
+    def step(self, action: Float[Array, " A"], kind: ActionKind) -> StepResult:
         """Execute one action for one control period.
 
         Raises:
@@ -258,7 +259,7 @@ class TabletopSim:
         return StepResult(executed.astype(np.float32), bool(reasons), ", ".join(reasons))
 
     @property
-    def q_command(self) -> Float[np.ndarray, " 7"]:
+    def q_command(self) -> Float[Array, " 7"]:
         """Joints the servos are told to take, rad."""
         return self._q_target.copy()
 
@@ -266,7 +267,7 @@ class TabletopSim:
         """Keep the arm where it was commanded; drop nothing."""
         self.data.ctrl[:7], self._dq_target = self._q_target, np.zeros(7)
 
-    def _command_ee(self, action: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    def _command_ee(self, action: Array) -> tuple[Array, list[str]]:
         reasons = []
         move = np.clip(action[:3], -MAX_TRANSLATION, MAX_TRANSLATION)
         turn = np.clip(action[3:6], -MAX_ROTATION, MAX_ROTATION)
@@ -288,7 +289,7 @@ class TabletopSim:
             self._sync_command()
         return np.concatenate([moved, turn]), reasons
 
-    def _command_joints(self, action: np.ndarray, kind: ActionKind) -> tuple[np.ndarray, list[str]]:
+    def _command_joints(self, action: Array, kind: ActionKind) -> tuple[Array, list[str]]:
         reasons = []
         if kind is ActionKind.JOINT_VELOCITY:
             v = action[:7]
@@ -323,7 +324,7 @@ class TabletopSim:
         is_blocked = float(np.abs(self._q_target - q).max()) > MAX_LEAD
         return is_past or is_blocked or _outside(q) > _PUSHED_OUT
 
-    def _come_back(self, kind: ActionKind) -> tuple[np.ndarray, list[str]]:
+    def _come_back(self, kind: ActionKind) -> tuple[Array, list[str]]:
         """Let go of what the arm pushes against: take the joints as they are, the tool moved back into the box."""
         start, command = self._q_target, self._p_command
         q = self.q
@@ -337,7 +338,7 @@ class TabletopSim:
         made = (self._q_target - start) / JOINT_STEP if kind is ActionKind.JOINT_VELOCITY else self._q_target
         return made, ["contact"]
 
-    def _go_to(self, wanted: Float[np.ndarray, " 7"]) -> bool:
+    def _go_to(self, wanted: Float[Array, " 7"]) -> bool:
         """Move the joint targets to the wanted ones, or as near as the arm may; tell whether that changed them.
 
         The arm brakes before the wall, not at it: a step is made only if the tool can come to rest inside the box after it, at
@@ -365,7 +366,7 @@ class TabletopSim:
         self._R_command = T[:3, :3] @ _TOOL
         self._p_command = _tool_of(T)
 
-    def _solve_ik(self, q: np.ndarray, p: np.ndarray, R: np.ndarray, *, iterations: int) -> Float[np.ndarray, " 7"]:
+    def _solve_ik(self, q: Array, p: Array, R: Array, *, iterations: int) -> Float[Array, " 7"]:
         """Return joints that bring the tool to a pose, near `q` and leaning towards the home posture."""
         q = np.asarray(q, dtype=np.float64).copy()
         for _ in range(iterations):
@@ -450,18 +451,18 @@ _RUN_ON = 0.15
 """Share of a step beyond the quiet one by which the servos run on past their last target. Measured: 0.12 at 0.2 rad."""
 
 
-def _tool_of(T: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 3"]:
+def _tool_of(T: Float[Array, "4 4"]) -> Float[Array, " 3"]:
     """Return the tool centre of a flange pose, metres."""
     return T[:3, 3] + T[:3, 2] * kinematics.HAND_TCP_OFFSET
 
 
-def _braked(dq: Float[np.ndarray, " 7"]) -> Float[np.ndarray, " 7"]:
+def _braked(dq: Float[Array, " 7"]) -> Float[Array, " 7"]:
     """Return the next joint step of an arm that comes to rest as fast as it may."""
     peak = float(np.abs(dq).max())
     return dq * max(0.0, 1.0 - MAX_JOINT_JUMP / max(peak, 1e-12))
 
 
-def _run_on(dq: Float[np.ndarray, " 7"]) -> Float[np.ndarray, " 7"]:
+def _run_on(dq: Float[Array, " 7"]) -> Float[Array, " 7"]:
     """Return how far the joints go on after a step before they rest: the steps that brake, and what the servos overshoot."""
     peak = max(float(np.abs(dq).max()), 1e-12)
     way, rest = np.zeros(7), _braked(dq)
@@ -470,7 +471,7 @@ def _run_on(dq: Float[np.ndarray, " 7"]) -> Float[np.ndarray, " 7"]:
     return way + dq * (_RUN_ON * max(0.0, peak - _QUIET_STEP) / peak)
 
 
-def _outside(q: Float[np.ndarray, " 7"]) -> float:
+def _outside(q: Float[Array, " 7"]) -> float:
     """Return how far joints put the tool outside the box, metres; 0 inside."""
     p = _tool_of(kinematics.flange_pose(q))
     return max(0.0, float(np.maximum(WORKSPACE_LOW - p, p - WORKSPACE_HIGH).max()))
@@ -482,7 +483,7 @@ def _packed(state: dict[str, object]) -> bytes:
     return packed
 
 
-def _limit_step(q: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, bool]:
+def _limit_step(q: Array, wanted: Array) -> tuple[Array, bool]:
     """Return the wanted joints within limits and DROID's largest step, and whether that changed them."""
     limited = np.clip(wanted, kinematics.Q_LOW + JOINT_MARGIN, kinematics.Q_HIGH - JOINT_MARGIN)
     step = limited - q

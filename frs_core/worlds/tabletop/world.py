@@ -2,9 +2,9 @@
 
 import time
 
-import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import CameraFrame, Observation
@@ -80,7 +80,7 @@ class TabletopWorld(World):
             extra={"q_command": sim.q_command},
         )
 
-    def step(self, action: Float[np.ndarray, " A"], kind: ActionKind) -> StepResult:
+    def step(self, action: Float[Array, " A"], kind: ActionKind) -> StepResult:
         """Execute one action; see World.step."""
         return self.sim.step(action, kind)
 

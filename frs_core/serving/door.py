@@ -26,7 +26,7 @@ import ssl
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +161,7 @@ class Door:
                 self._loop.call_soon_threadsafe(self._stop.set)
 
     @contextlib.contextmanager
-    def running(self) -> Iterator["Door"]:
+    def running(self) -> Generator["Door", None, None]:
         """Serve from a thread of its own for the length of a `with` block; `port` is known inside.
 
         Raises:

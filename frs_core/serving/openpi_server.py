@@ -41,7 +41,7 @@ import ssl
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,7 @@ from urllib.parse import urlsplit
 
 import msgpack
 import numpy as np
+from numpy.typing import NDArray
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -182,7 +183,7 @@ def _check_dtype(name: Any) -> "np.dtype[Any]":
     return np.dtype(name)
 
 
-def _read_array(entries: dict[Any, Any]) -> np.ndarray:
+def _read_array(entries: dict[Any, Any]) -> NDArray[Any]:
     dtype, shape, data = _check_dtype(entries[b"dtype"]), entries[b"shape"], entries[b"data"]
     if not isinstance(data, bytes) or not isinstance(shape, list) or len(shape) > 8:
         raise MalformedMessage("Array needs bytes as data and a list of at most 8 sizes as shape.")
@@ -330,7 +331,7 @@ class Door:
                 self._loop.call_soon_threadsafe(self._stop.set)
 
     @contextlib.contextmanager
-    def running(self) -> Iterator["Door"]:
+    def running(self) -> Generator["Door", None, None]:
         """Serve from a thread of its own for the length of a `with` block; `port` is known inside.
 
         Raises:
@@ -572,7 +573,7 @@ ACTION_SPACES = {
     ),
 }
 """What the actions of openpi's own configurations are. Source: openpi training/config.py and misc/polaris_config.py."""
-_DEFAULT_PLAN = {
+_DEFAULT_PLAN: dict[str, Any] = {
     "method": "frs",
     "steps": 10,
     "depth": None,

@@ -17,8 +17,8 @@ from typing import Any
 
 import msgpack
 import numpy as np
+from numpy.typing import NDArray
 
-from frs_core.arrays import Array
 from frs_core.errors import MalformedMessage
 
 __all__ = ["MAX_ITEMS", "pack", "unpack"]
@@ -123,7 +123,7 @@ def _check_dtype(name: Any) -> "np.dtype[Any]":
     return np.dtype(name)
 
 
-def _read_array(entries: dict[Any, Any]) -> Array:
+def _read_array(entries: dict[Any, Any]) -> NDArray[Any]:
     dtype, shape, data = _check_dtype(entries[b"dtype"]), entries[b"shape"], entries[b"data"]
     if not isinstance(data, bytes) or not isinstance(shape, list) or len(shape) > 8:
         raise MalformedMessage("Array needs bytes as data and a list of at most 8 sizes as shape.")

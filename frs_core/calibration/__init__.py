@@ -1,4 +1,4 @@
-"""Find the steering settings that suit a policy: measure many plans, keep the best with the policy's fingerprint."""
+"""Find the best steering settings for a policy: measure many plans and store the best with the policy's fingerprint."""
 
 from frs_core.calibration.measure import PlanScore, Prior, sample_prior, score_plan
 from frs_core.calibration.sweep import grid, sweep

@@ -1,8 +1,8 @@
-"""Measure what a steering plan does to a policy, open loop: does it follow commands, and does it stay in the prior?
+"""Measure a steering plan open loop: do the steered chunks follow the commands, and do they stay in the policy's prior?
 
-No robot and no success label is needed, only observations. For each observation the policy's own samples tell what its prior
-looks like there: a steered chunk counts as *in the prior* if its nearest own sample is no farther than own samples usually
-are from each other. Following is measured on the executed rows' tool motion.
+This needs observations only, no robot and no success labels. For each observation the prior is represented by unsteered
+samples: a steered chunk is *in the prior* if its nearest sample is no farther than samples usually are from each other.
+Following is measured by the tool's motion over the executed rows.
 
 Example: 200 observations x 6 directions = 1,200 steered chunks per plan; a plan with K = 10 costs 20 velocity calls of batch 12
 per observation.
@@ -27,19 +27,19 @@ from frs_core.steering.methods import SteeringPlan, gaussian
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prior:
-    """One observation with the policy's own samples there."""
+    """One observation with unsteered samples of the policy."""
 
     observation: Observation
     context: Context
     chunks: Float[Array, "N H A"]
-    """Normalised own samples."""
+    """The samples, normalised."""
     typical: float
-    """95th percentile of the distance from an own sample to its nearest other, RMS per number."""
+    """95th percentile of the distance from a sample to its nearest other, RMS per number."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanScore:
-    """What one plan does, averaged over observations and directions."""
+    """Measurements of one plan, averaged over observations and directions."""
 
     plan: SteeringPlan
     along_mm: float
@@ -51,21 +51,21 @@ class PlanScore:
     separation_mm: float
     """Median distance between the ends of opposite commands on their axis."""
     reached: float
-    """Mean share of the requested displacement that was made, each clipped to 0..1."""
+    """Mean share of the requested displacement that was reached, each clipped to 0..1."""
     in_prior: float
     """Share of steered chunks in the prior."""
     distance: float
-    """Median nearest-own-sample distance over the typical one."""
+    """Median distance to the nearest sample, relative to `Prior.typical`."""
     energy: float
-    """Mean energy distance between the steered chunks and own samples of an observation, RMS units."""
+    """Mean energy distance between the steered chunks and the samples of an observation, RMS units."""
     percentile: float
     """Median noise percentile."""
     obeyed: float
-    """Share of executed rows in which the gripper does what "stay, open" and "stay, close" order."""
+    """Share of executed rows in which the gripper follows "stay, open" and "stay, close"."""
     evaluations: int
     """Velocity calls per fan."""
     ms: float
-    """Per fan of twelve, this machine."""
+    """Milliseconds per fan of twelve, on this machine."""
     cases: int
 
     @property
@@ -78,7 +78,7 @@ class PlanScore:
 def sample_prior(
     policy: FlowPolicy, observation: Observation, context: Context, *, samples: int = 64, seed: int = 0
 ) -> Prior:
-    """Return the policy's own samples for one observation."""
+    """Return unsteered samples of the policy for one observation."""
     spec = policy.spec
     noise = gaussian((samples, spec.horizon, spec.width), seed=seed)
     chunks = policy.denoise(context, noise).float().cpu().numpy()[..., : spec.flow.size]
@@ -89,13 +89,13 @@ def sample_prior(
 
 
 def score_plan(policy: FlowPolicy, priors: Sequence[Prior], plan: SteeringPlan, *, seeds: int = 1) -> PlanScore:
-    """Return the plan's score over all observations, six directions, "more".
+    """Return the plan's score over all observations and the six directions, with amount "more".
 
     Args:
         policy: the generalist.
-        priors: observations with own samples.
-        plan: what to measure.
-        seeds: plan seeds tried per observation.
+        priors: observations with their samples.
+        plan: the plan to measure.
+        seeds: number of plan seeds per observation.
     """
     directions = tuple(Direction)
     commands = tuple(Command(d, Amount.MORE) for d in directions)
@@ -154,7 +154,7 @@ def score_plan(policy: FlowPolicy, priors: Sequence[Prior], plan: SteeringPlan, 
 
 
 def _obeyed(policy: FlowPolicy, prior: Prior, plan: SteeringPlan) -> float:
-    """Return the share of executed rows whose gripper is on the ordered side, over "open" and "close"."""
+    """Return the share of executed rows whose gripper follows the commands "open" and "close"."""
     orders = (Command(None, gripper=Gripper.OPEN), Command(None, gripper=Gripper.CLOSE))
     _, batch = references_for(policy, orders, observation=prior.observation, plan=plan)
     steered = policy.steer(prior.context, batch, plan)
@@ -163,6 +163,6 @@ def _obeyed(policy: FlowPolicy, prior: Prior, plan: SteeringPlan) -> float:
 
 
 def _rms(a: Float[Array, "n d"], b: Float[Array, "m d"]) -> Float[Array, "n m"]:
-    """Return root-mean-square distances."""
+    """Return the pairwise root-mean-square distances."""
     squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
     return np.sqrt(np.maximum(squared, 0.0) / a.shape[1])

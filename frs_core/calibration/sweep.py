@@ -1,4 +1,4 @@
-"""Try many plans on one policy, draw faithfulness against the prior, and keep the best plan for it."""
+"""Score many plans on one policy, plot following against the prior, and save the best plan."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -11,9 +11,9 @@ from frs_core.steering.methods import Fill, Method, Solver, SteeringPlan
 
 
 def grid(horizon: int) -> list[SteeringPlan]:
-    """Return the plans worth trying for chunks of `horizon` rows: the paper's own first.
+    """Return the plans to try for chunks of `horizon` rows; the paper's plan is the first.
 
-    One factor at a time around two bases (the whole noise, and its chunk mean), plus the products that matter.
+    Varies one setting at a time around two base plans (the whole noise, and its mean over the chunk), plus some combinations.
     """
     whole, mean = SteeringPlan(), SteeringPlan(components=1)
     plans = [whole, mean]
@@ -43,7 +43,7 @@ def sweep(
     *,
     on_score: Callable[[PlanScore], None] | None = None,
 ) -> list[PlanScore]:
-    """Return every plan's score, in the order given."""
+    """Return the score of every plan, in the given order."""
     scores = []
     for plan in plans:
         scores.append(score_plan(policy, priors, plan))
@@ -59,7 +59,7 @@ def best(scores: Sequence[PlanScore]) -> PlanScore:
 
 
 def save(folder: Path, scores: Sequence[PlanScore], chosen: SteeringPlan, *, fingerprint: str) -> None:
-    """Write scores.json, plan.json (with the fingerprint) and the plot into a folder."""
+    """Write scores.json, plan.json (with the fingerprint) and the plot to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [{**asdict(s), "plan": s.plan.to_json(), "balance": s.balance} for s in scores]
     (folder / "scores.json").write_text(json.dumps(rows, indent=1))
@@ -69,7 +69,7 @@ def save(folder: Path, scores: Sequence[PlanScore], chosen: SteeringPlan, *, fin
 
 
 def describe(plan: SteeringPlan) -> str:
-    """Return what differs from the paper's settings, in a few words."""
+    """Return the settings that differ from the paper's, as "name=value, …"."""
     default = SteeringPlan()
     parts = [
         f"{name}={value}"
@@ -102,7 +102,7 @@ def _plot(file: Path, scores: Sequence[PlanScore], chosen: SteeringPlan) -> None
             left.scatter(
                 [s.in_prior], [s.reached * s.cosine], marker="*", s=320, c="none", edgecolors="k", label="chosen"
             )
-    left.set(xlabel="share of steered chunks in the prior", ylabel="follows the command (share made x cosine)")
+    left.set(xlabel="share of steered chunks in the prior", ylabel="follows the command (share reached x cosine)")
     left.legend()
     for base, label in ((SteeringPlan(), "whole noise"), (SteeringPlan(components=1), "chunk mean")):
         for field, style in (("steps", "-"), ("depth", "--")):

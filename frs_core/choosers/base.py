@@ -28,22 +28,22 @@ class Chooser(abc.ABC):
     """Picks one candidate per chunk."""
 
     driver: ClassVar[Driver] = Driver.SCRIPTED
-    """As whom its picks are recorded."""
+    """Recorded with its picks."""
 
     def why_not(self) -> str:
-        """Return why it cannot drive at present, with the fix; empty when it can. Any thread."""
+        """Return why it cannot drive now, with the fix; empty if it can. Called from any thread."""
         return ""
 
     def wants(self, observation: Observation) -> tuple[Command, ...] | None:
-        """Return the commands it needs to see answered, or None for the usual ones.
+        """Return the commands whose candidates it needs, or None for the usual fan.
 
-        Headless, nothing else is computed; with a view, they are added to the usual ones. The unsteered candidate is always
-        there. A chooser that knows what it will ask (a scripted operator) saves most of the batch this way.
+        Without a window only these candidates are computed; with a window they are added to the usual fan. The unsteered
+        candidate is always included. A chooser that knows what it will pick (a script) saves most of the batch.
         """
         return None
 
     def begin(self, observation: Observation) -> None:  # noqa: B027  an optional hook
-        """Forget the last episode."""
+        """Start a new episode: discard what was kept of the last one."""
 
     @abc.abstractmethod
     def choose(self, fan: Fan) -> Choice | None:
@@ -55,7 +55,7 @@ class NoisePolicy(abc.ABC):
 
     name: str
     policy_fingerprint: str
-    """The generalist it was trained for; another is refused."""
+    """Of the generalist it was trained for; any other is refused."""
 
     def begin(self, seed: int) -> None:  # noqa: B027  an optional hook
         """Start an episode in which whatever it draws at random follows from a seed; a policy that explores needs it."""

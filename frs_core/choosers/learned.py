@@ -1,4 +1,4 @@
-"""Let the noise policy drive: the learned candidate, every time."""
+"""Let the noise policy drive: pick the learned candidate of every fan."""
 
 from typing import ClassVar
 
@@ -26,5 +26,7 @@ class LearnedChooser(Chooser):
             ConfigError: no noise policy is loaded.
         """
         if LEARNED not in fan:
-            raise ConfigError("No noise policy is loaded, so there is no learned candidate. Load one, or take over.")
+            raise ConfigError(
+                "No noise policy is loaded, so there is no learned candidate. Load one, or drive yourself."
+            )
         return Choice(LEARNED)

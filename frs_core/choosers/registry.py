@@ -1,9 +1,9 @@
-"""Who can pick, by name: one row each, own ones and those of installed packages (entry points `frs_core.choosers`).
+"""The choosers by name, one row each: built in, or from installed packages (entry points `frs_core.choosers`).
 
-The knob "who drives", its actions, the reasons for what is greyed out, `--advisor` and the session's choosers are made from these
-rows. A row's `make` says from a `Setting` whether this run has such a chooser.
+The control "Who drives", its actions, the reasons why an entry is disabled, `--advisor` and the session's choosers are all
+made from these rows. A row's `make` takes a `Setting` and returns the chooser, or None if this run does not have it.
 
-Example: `make_choosers(Setting(options={"vlm": "http://127.0.0.1:8000/v1"}))` has the model, and the world's own script.
+Example: `make_choosers(Setting(options={"vlm": "http://127.0.0.1:8000/v1"}))` returns the model and the world's own script.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,37 +19,38 @@ GROUP = "frs_core.choosers"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What choosers can be made from."""
+    """What a chooser is made from."""
 
     boundary_state: Callable[[], bytes | None] = lambda: None
-    """The simulated world's state at the present chunk boundary; None where it is not known."""
+    """Returns the state of the simulated world at the current chunk boundary; None if unknown."""
     world_operator: Callable[[], str] = lambda: ""
-    """`module:Class` of the world's own operator (`WorldSpec.remote_operator`); empty until the world is up, or without one."""
+    """Returns `module:Class` of the world's own operator (`WorldSpec.remote_operator`); empty before the world has started, and for
+    a world without one."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """As given at the start: `script`, `vlm`, `vlm_model`, and what installed choosers want (`--chooser-options`)."""
+    """From the command line: `script`, `vlm`, `vlm_model`, and options of installed choosers (`--chooser-options`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChooserSpec:
-    """What is known about a chooser without making it: its row."""
+    """A row of the registry: the facts about a chooser that are known before it is made."""
 
     id: str
-    """As whom its picks are recorded."""
+    """Recorded with its picks."""
     title: str
-    """For the knob; a word."""
+    """One word, shown in the control "Who drives"."""
     tooltip: str
     why_not: str
-    """Why it cannot drive, and the fix, one sentence."""
+    """Why it cannot drive, and the fix, in one sentence."""
     picked: str
-    """Beginning of "… picked left", for the state bar."""
+    """Start of the sentence "… picked left" in the state bar."""
     make: str = ""
-    """`module:function` of a `Setting` that returns the chooser, or None where this run has none; empty = the session's own."""
+    """`module:function` that takes a `Setting` and returns the chooser, or None; empty = built into the session."""
     key: str = ""
     """Default key."""
 
     @property
     def driver(self) -> Driver:
-        """Its id as the session knows it."""
+        """The id as the session's type."""
         return Driver(self.id)
 
 
@@ -76,7 +77,7 @@ KNOWN: Mapping[str, ChooserSpec] = {
             id="scripted",
             title="Script",
             tooltip="Simulation: the scripted operator picks; your keys override",
-            why_not="No script fits this world; start with --script FILE, or on the embedded world",
+            why_not="This world has no script; start with --script FILE, or use the embedded world",
             picked="The script picked",
             make="frs_core.choosers.scripted:from_setting",
             key="key:Alt+3",
@@ -92,11 +93,11 @@ KNOWN: Mapping[str, ChooserSpec] = {
         ),
     )
 }
-"""The product's own rows, in the order of the knob."""
+"""The built-in rows, in the order shown."""
 
 
 def choosers() -> Mapping[str, ChooserSpec]:
-    """Return all rows by id, the product's own first; an installed one that cannot be imported is left out and logged."""
+    """Return all rows by id, built-in ones first; a plug-in that cannot be imported is skipped and logged."""
     return all_rows("chooser", ChooserSpec, KNOWN, plugins(GROUP))
 
 
@@ -104,16 +105,16 @@ def find_chooser(name: str) -> ChooserSpec:
     """Return a row by id.
 
     Raises:
-        ConfigError: unknown chooser, or an installed one that cannot be imported.
+        ConfigError: unknown chooser, or a plug-in that cannot be imported.
     """
     return find_row("chooser", ChooserSpec, name, KNOWN, plugins(GROUP))
 
 
 def make_choosers(setting: Setting) -> dict[Driver, Chooser]:
-    """Return the choosers that this run has; whether each can drive now, it says itself (`Chooser.why_not`).
+    """Return the choosers of this run. `Chooser.why_not` says whether each of them can drive now.
 
     Raises:
-        ConfigError: an option is not usable.
+        ConfigError: an option is invalid.
     """
     made = {row.driver: resolve("chooser", row.make, {})(setting) for row in choosers().values() if row.make}
     return {driver: chooser for driver, chooser in made.items() if chooser is not None}

@@ -32,16 +32,16 @@ class PolicyChooser(Chooser):
 
 
 class SequenceChooser(Chooser):
-    """Picks a list of labels, one per chunk, then another label or nothing."""
+    """Picks the labels of a list, one per chunk, then repeats another label or waits."""
 
     def __init__(self, labels: Sequence[str], *, then: str | None = UNSTEERED) -> None:
-        """Check the labels.
+        """Store and check the labels.
 
         Args:
-            labels: `Command.label`s, "unsteered" or "learned".
-            then: what follows the last one; None waits for a person.
+            labels: `Command.label` values, "unsteered" or "learned".
+            then: label picked after the last one; None waits for a person.
         Raises:
-            ConfigError: a label means nothing.
+            ConfigError: a label is invalid.
         """
         self._labels, self._then = list(labels), then
         for label in (*labels, *([then] if then else [])):
@@ -50,22 +50,24 @@ class SequenceChooser(Chooser):
 
     @classmethod
     def from_toml(cls, path: Path) -> "SequenceChooser":
-        """Return the chooser of a script file.
+        """Return the chooser that a script file describes.
 
         Raises:
-            ConfigError: the file is missing, not TOML, or holds something else.
+            ConfigError: the file is missing, is not TOML, or has no valid `picks`.
         """
         try:
             data = read_toml(path)
         except (OSError, ValueError) as error:
-            raise ConfigError(f"Script '{path}' cannot be read: {error}. It is a TOML file with `picks`.") from error
+            raise ConfigError(
+                f"Script '{path}' cannot be read: {error}. A script is a TOML file with `picks`."
+            ) from error
         picks, then = data.get("picks"), data.get("then", UNSTEERED)
         if not isinstance(picks, list) or not all(isinstance(p, str) for p in picks) or not isinstance(then, str):
             raise ConfigError(f"Script '{path}' needs `picks`, a list of labels such as \"left/more\".")
         return cls(picks, then=None if then == "stop" else then)
 
     def begin(self, observation: Observation) -> None:
-        """Start again with the first label."""
+        """Restart with the first label."""
         self._next = 0
 
     def wants(self, observation: Observation) -> tuple[Command, ...]:
@@ -75,7 +77,7 @@ class SequenceChooser(Chooser):
         return (command,) if command is not None else ()
 
     def choose(self, fan: Fan) -> Choice | None:
-        """Return the next label; a direction without a gripper order finds its candidate under any."""
+        """Return the next label; a direction without a gripper command matches a candidate with any."""
         label = self._peek()
         self._next += 1
         if label is None or label in fan:
@@ -90,7 +92,7 @@ class SequenceChooser(Chooser):
 
 
 def from_setting(setting: Setting) -> Chooser:
-    """Return the script of a file where one was given, else the operator that the world brings.
+    """Return the script given by file, or else the world's own scripted operator.
 
     Raises:
         ConfigError: the script cannot be read.
@@ -100,10 +102,10 @@ def from_setting(setting: Setting) -> Chooser:
 
 
 def parse_label(label: str) -> Command | None:
-    """Return the command of a label, None for the policy's and the noise policy's own candidates.
+    """Return the command of a label; None for the unsteered and the learned candidate.
 
     Raises:
-        ConfigError: the label means nothing.
+        ConfigError: the label is invalid.
     """
     if label in (UNSTEERED, LEARNED):
         return None
@@ -111,6 +113,6 @@ def parse_label(label: str) -> Command | None:
         return Command.parse(label)
     except (ValueError, IndexError):
         raise ConfigError(
-            f"'{label}' is not a pick. Write a direction and an amount (left/more), with a gripper order if wanted "
+            f"'{label}' is not a valid pick. Write a direction and an amount (left/more), optionally with a gripper command "
             f"(down/less/close), or unsteered, or learned."
         ) from None

@@ -1,13 +1,13 @@
-"""Let a vision-language model pick from the fan, over any endpoint that speaks the common chat-completions dialect.
+"""Let a vision-language model pick from the fan, through any endpoint with the common chat-completions interface.
 
-Problem: a model cannot press arrow keys, and free text moves no robot. Idea: it gets one outside picture with a plumb line from
-the tool down to the table (a depth cue only it sees), the task, and the list of what is offered; it answers with one label of
-that list and a few words why. A label that is not offered is an error, never a guess; "unsteered" lets the policy act.
+Problem: a model cannot press keys, and free text cannot be executed. Idea: the model gets one image from an external camera, the
+task, and the labels of the fan; it answers with one of these labels and a short reason. The image has a vertical line drawn from
+the tool to the table as a depth cue. A label that is not in the fan is an error; "unsteered" lets the policy act.
 
 Example: VlmChooser("http://127.0.0.1:8000/v1", model="some-vlm"), answer {"pick": "left/more", "reason": "cup is left"}.
-The key, where one is needed, comes from the environment's FRS_VLM_KEY and is sent to that endpoint alone.
-Source of picture and plumb line: the paper's reasoner (one call per chunk, third-person view, may always defer).
-Runs on the chooser worker's thread; a person's key overrules it meanwhile.
+An API key is read from the environment variable FRS_VLM_KEY and sent only to that endpoint.
+Source of image and line: the paper's reasoner (one call per chunk, third-person view, may always defer).
+Runs on the chooser worker's thread; a key pressed meanwhile takes precedence.
 """
 
 import base64
@@ -33,7 +33,7 @@ from frs_core.steering.candidates import UNSTEERED, Candidate, Fan
 
 KEY = "FRS_VLM_KEY"
 LARGEST_ANSWER = 1_000_000
-"""Bytes read of an answer; a pick takes a few hundred."""
+"""Bytes read from an answer; a pick takes a few hundred."""
 _BLUE = (40, 90, 255)
 _PROMPT = """You steer a robot arm towards a task, one short motion at a time. The picture shows the scene from outside; the blue \
 line falls from the gripper straight down to the table. The base frame: forward is away from the robot's base, left is the \
@@ -43,30 +43,30 @@ words}."""
 
 
 def from_setting(setting: Setting) -> Chooser | None:
-    """Return the model at the address that was given; None without one.
+    """Return the model at the given address; None without an address.
 
     Raises:
-        ConfigError: the address is none.
+        ConfigError: the address is not valid.
     """
     address = setting.options.get("vlm")
     return VlmChooser(address, model=setting.options.get("vlm_model", "")) if address else None
 
 
 class VlmChooser(Chooser):
-    """Asks an endpoint once per fan."""
+    """Asks an endpoint once for each fan."""
 
     driver: ClassVar[Driver] = Driver.VLM
 
     def __init__(self, endpoint: str, *, model: str = "", camera: str = "", timeout_s: float = 30.0) -> None:
-        """Remember whom to ask; nothing is sent before the first fan.
+        """Store the address; nothing is sent before the first fan.
 
         Args:
             endpoint: base address, e.g. "http://127.0.0.1:8000/v1"; "/chat/completions" is added.
-            model: name the endpoint knows; empty where it serves one.
-            camera: whose picture is sent; empty = the first one that sees the tool from outside.
+            model: name known to the endpoint; empty if it serves only one.
+            camera: whose image is sent; empty = the first external camera, calibrated ones first.
             timeout_s: longest wait for an answer.
         Raises:
-            ConfigError: the address is none.
+            ConfigError: the address is not valid.
         """
         parts = urlsplit(endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -81,7 +81,7 @@ class VlmChooser(Chooser):
 
         Raises:
             PolicyTimeout: no answer in time.
-            PolicyError: no connection, or an answer that picks nothing that is offered.
+            PolicyError: no connection, or an answer that is not a label of the fan.
         """
         frame = self._frame(fan.observation)
         content = [
@@ -98,12 +98,12 @@ class VlmChooser(Chooser):
         if self._camera:
             if self._camera not in observation.frames:
                 raise ConfigError(
-                    f"The model's camera '{self._camera}' is not there; there are {', '.join(observation.frames)}."
+                    f"There is no camera '{self._camera}' for the model. The cameras are {', '.join(observation.frames)}."
                 )
             return observation.frames[self._camera]
         outside = [f for name, f in observation.frames.items() if not is_wrist(name)]
         if not outside:
-            raise PolicyError("The model needs an image from outside, and there is only a wrist camera. Add a camera.")
+            raise PolicyError("The model needs an external camera, and there is only a wrist camera. Add a camera.")
         return next((f for f in outside if f.calibration is not None), outside[0])
 
     def _ask(self, body: dict[str, Any]) -> str:
@@ -118,7 +118,7 @@ class VlmChooser(Chooser):
         except urllib.error.HTTPError as error:
             fix = f"Set {KEY}." if error.code in (401, 403) else "Check address and model name."
             raise PolicyError(
-                f"The model at {self._url} refused with status {error.code} ({error.reason}). {fix}"
+                f"The model at {self._url} refused the request: status {error.code} ({error.reason}). {fix}"
             ) from error
         except TimeoutError as error:
             raise PolicyTimeout(f"The model at {self._url} gave no answer within {self._timeout_s:g} s.") from error
@@ -135,7 +135,7 @@ class VlmChooser(Chooser):
 
 
 def with_plumb_line(frame: CameraFrame, observation: Observation) -> UInt8[Array, "H W 3"]:
-    """Return the picture with a line from the tool straight down to the table (z = 0); as it is without a calibration."""
+    """Return the image with a vertical line from the tool to the table (z = 0); unchanged without a calibration."""
     image = np.ascontiguousarray(frame.image).copy()
     if frame.calibration is None:
         return image

@@ -1,7 +1,7 @@
-"""The script that the world brings along, whichever world comes up.
+"""The world's own scripted operator, made once the world has started.
 
-Problem: who can drive is asked before the world, in a process of its own, has said what it is. Idea: a stand-in that makes the
-world's own operator (`WorldSpec.remote_operator`) once it is known.
+Problem: the choosers are made before the world's process has sent its `WorldSpec`. Idea: a placeholder that creates the
+operator (`WorldSpec.remote_operator`) when the spec is known.
 """
 
 from frs_core.choosers.base import Choice, Chooser
@@ -16,7 +16,7 @@ class WorldOperator(Chooser):
     """The world's own operator.
 
     Args:
-        setting: tells which, and the world's states.
+        setting: provides the operator's name and the world's state.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -24,17 +24,17 @@ class WorldOperator(Chooser):
         self._made: Chooser | None = None
 
     def why_not(self) -> str:
-        """Return why it cannot drive: the world brings none."""
+        """Return why it cannot drive: the world has no operator."""
         return "" if self._setting.world_operator() else find_chooser("scripted").why_not
 
     def begin(self, observation: Observation) -> None:
-        """Forget the last episode."""
+        """Start a new episode."""
         operator = self._operator()
         if operator is not None:
             operator.begin(observation)
 
     def wants(self, observation: Observation) -> tuple[Command, ...] | None:
-        """Return what the operator is about to say; None while it is not known."""
+        """Return the operator's commands; None before it has been made."""
         return None if self._made is None else self._made.wants(observation)
 
     def choose(self, fan: Fan) -> Choice | None:

@@ -1,4 +1,4 @@
-"""Input devices: hardware -> controls -> intents. The keyboard is the window system's and lives in `app`."""
+"""Input devices: hardware -> controls -> intents. The keyboard is read by Qt and handled in `app`."""
 
 import logging
 from collections.abc import Mapping
@@ -13,21 +13,21 @@ KNOWN: Mapping[str, str] = {
     "gamepad": "frs_core.devices.gamepad:Gamepad",
     "spacemouse": "frs_core.devices.spacemouse:SpaceMouse",
 }
-"""Kind -> where its class lives, in the order of menus; installed packages add theirs (entry points `frs_core.devices`)."""
+"""Kind -> import path of its class, in menu order; installed packages add theirs (entry points `frs_core.devices`)."""
 _log = logging.getLogger("devices")
 
 
 def device_classes() -> tuple[type[InputDevice], ...]:
-    """Return every kind's class, the product's own first; an installed one that does not fit is left out and logged."""
+    """Return the class of every kind, built-in ones first; a plug-in that is not a valid device is skipped and logged."""
     classes: dict[str, type[InputDevice]] = {}
     for kind, path in {**KNOWN, **{k: p for k, p in plugins(GROUP).items() if k not in KNOWN}}.items():
         try:
             found = resolve("device", kind, {kind: path})
             if not (isinstance(found, type) and issubclass(found, InputDevice)):
-                raise ConfigError(f"The device '{kind}' is {found!r}, expected an InputDevice class. Correct {path}.")
+                raise ConfigError(f"Device '{kind}' is {found!r}, expected an InputDevice class. Correct {path}.")
             if found.prefix in ("key", *(other.prefix for other in classes.values())):
                 raise ConfigError(
-                    f"The device '{kind}' has the prefix '{found.prefix}', which is taken. Choose another."
+                    f"Device '{kind}' uses the prefix '{found.prefix}', which is already taken. Choose another."
                 )
             classes[kind] = found
         except ConfigError as error:

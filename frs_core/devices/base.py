@@ -1,11 +1,12 @@
-"""What the product needs from an input device, whatever it is plugged into.
+"""The interface that every input device implements.
 
-Problem: a d-pad, a stick and a 3D mouse all mean "left", and a stick on its way means "perhaps left". Idea: a device reports
-named *controls* ("pad:left_stick_left") that are released, hinted (half-pressed) or pressed; `intent.InputMap` turns
-controls into actions. Analogue axes become one dominant control with dead zone and hysteresis, so that a wobble is not a pick.
+Problem: a d-pad, a stick and a 3D mouse can all mean "left", and a stick that is half way means "perhaps left". Idea: a device
+reports named *controls* ("pad:left_stick_left") that are released, hinted (half pressed) or pressed; `intent.InputMap` maps
+controls to actions. Analogue axes are reduced to one dominant control with a dead zone and hysteresis, so that a small
+movement does not pick anything.
 
-Example: a stick at x = -0.3 hints "left"; at -0.5 it presses "left"; back at -0.4 it still presses; at -0.25 it hints again.
-`poll` is called from one thread (the GUI's, by a timer); devices that block own a thread of their own behind it.
+Example: a stick at x = -0.3 hints "left"; at -0.5 it presses "left"; back at -0.4 it is still pressed; at -0.25 it hints again.
+`poll` is called from one thread (a timer in the GUI thread); a device whose reads block runs its own reading thread.
 """
 
 import abc
@@ -20,13 +21,13 @@ class Stage(enum.Enum):
 
     RELEASED = "released"
     HINTED = "hinted"
-    """On its way: highlights a candidate, picks nothing."""
+    """Partly pressed: highlights a candidate, picks nothing."""
     PRESSED = "pressed"
 
 
 @dataclass(frozen=True, slots=True)
 class ControlChange:
-    """A control went to another stage."""
+    """A control changed its stage."""
 
     device: str
     """Kind of the device: "gamepad", "spacemouse"."""
@@ -41,7 +42,7 @@ class ControlChange:
 
 @dataclass(frozen=True, slots=True)
 class DeviceNotice:
-    """A device came or went."""
+    """A device was plugged in or unplugged."""
 
     device: str
     name: str
@@ -55,19 +56,19 @@ class InputDevice(abc.ABC):
     """A kind of hardware that can be plugged and unplugged at any time."""
 
     kind: str
-    """Short name used in records, and in the registry."""
+    """Short name, used in recordings and in the registry."""
     title: str
-    """For panel, help sheet and key editor."""
+    """Shown in the devices panel, the help sheet and the key editor."""
     prefix: str
-    """Of its controls, before the colon; no other device has it."""
+    """Prefix of its control names (before the colon); unique to this device."""
     controls: tuple[str, ...]
-    """Every control it can report, "prefix:name", for the editor and the live picture."""
+    """Every control it can report, as "prefix:name"."""
     bindings: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    """Action id -> controls that do it by default."""
+    """Action id -> its default controls."""
 
     @abc.abstractmethod
     def poll(self) -> list[DeviceEvent]:
-        """Return what happened since the last call, oldest first; never blocks, never raises for an unplugged device."""
+        """Return the events since the last call, oldest first. Never blocks; an unplugged device does not raise."""
 
     @property
     @abc.abstractmethod
@@ -77,12 +78,12 @@ class InputDevice(abc.ABC):
     @property
     @abc.abstractmethod
     def status(self) -> str:
-        """One sentence for the devices panel: what is connected, or how to get it connected."""
+        """One sentence for the devices panel: what is connected, or how to connect it."""
 
     @property
     @abc.abstractmethod
     def levels(self) -> Mapping[str, float]:
-        """Present value 0..1 of each control, for the live picture."""
+        """Current value of each control, 0..1, for the live display."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -90,16 +91,16 @@ class InputDevice(abc.ABC):
 
 
 class DominantAxis:
-    """Turns signed axes into at most one control at a time.
+    """Reduces signed axes to at most one active control.
 
     Args:
-        pairs: per axis, the control of its negative and of its positive side.
-        hint: magnitude from which a side is hinted.
-        enter: magnitude from which it is pressed.
-        leave: magnitude under which a pressed side is no longer pressed.
-        dominance: factor by which the strongest axis must beat the second.
+        pairs: for each axis, the controls of its negative and its positive side.
+        hint: a side is hinted from this magnitude.
+        enter: it is pressed from this magnitude.
+        leave: it stops being pressed below this magnitude.
+        dominance: the strongest axis must exceed the second by this factor.
 
-    Thresholds are guesses (reference: device notes §4.1) and want a trial on hardware.
+    The thresholds are guesses and have not been tried on hardware.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class DominantAxis:
         self.stage = Stage.RELEASED
 
     def update(self, values: Sequence[float]) -> list[tuple[str, Stage, float]]:
-        """Return the stage changes caused by new axis values (-1..1), releases first."""
+        """Return the stage changes that new axis values (-1..1) cause, releases first."""
         control, stage, value = self._read(values)
         if (control, stage) == (self.control, self.stage):
             return []
@@ -130,7 +131,7 @@ class DominantAxis:
         return changes
 
     def release(self) -> list[tuple[str, Stage, float]]:
-        """Return the changes of letting go, e.g. when the device is unplugged."""
+        """Release the active control, e.g. when the device is unplugged, and return the changes."""
         return self.update([0.0] * len(self.pairs))
 
     def _read(self, values: Sequence[float]) -> tuple[str | None, Stage, float]:

@@ -1,8 +1,8 @@
 """Gamepads through pygame's SDL, hot-plugged, all of them behind one `InputDevice`.
 
-Problem: a hundred makes of gamepad number their buttons differently and can be unplugged in mid-chunk. Idea: SDL's own mapping
-("controller") names the buttons where it knows the pad; a raw joystick uses a plain fallback order. Sticks become one
-dominant direction each. Unplugging releases every control and is told as a notice.
+Problem: gamepads number their buttons differently and can be unplugged in the middle of a chunk. Idea: SDL's own mapping
+("controller") names the buttons of the pads it knows; other joysticks use a default order. Each stick is reduced to one
+dominant direction. Unplugging releases every control and sends a `DeviceNotice`.
 
 Example: pushing the left stick of pad "Xbox" to the left yields HINTED then PRESSED of "pad:left_stick_left".
 pygame must be polled on the thread that initialised it: call everything from one thread (the GUI's). About 1 us per poll.
@@ -23,7 +23,7 @@ _ENVIRONMENT = {
     "SDL_AUDIODRIVER": "dummy",
     "SDL_JOYSTICK_ALLOW_BACKGROUND_EVENTS": "1",
     "PYGAME_HIDE_SUPPORT_PROMPT": "1",
-    # Without it SIGTERM no longer ends the process: SDL turns it into an event.
+    # Otherwise SIGTERM no longer ends the process: SDL turns it into an event.
     "SDL_NO_SIGNAL_HANDLERS": "1",
 }
 
@@ -50,12 +50,12 @@ BUTTONS: Mapping[int, str] = MappingProxyType(
 RAW_BUTTONS: Mapping[int, str] = MappingProxyType(
     {0: "a", 1: "b", 2: "x", 3: "y", 4: "left_shoulder", 5: "right_shoulder", 6: "back", 7: "start"}
 )
-"""Joystick button -> control for pads SDL has no mapping for. Guess; the order of XInput pads."""
+"""Joystick button -> control, for pads that SDL has no mapping for. Guess: the order of XInput pads."""
 _STICKS = {"left_stick": (0, 1), "right_stick": (2, 3)}
 _TRIGGERS = {4: "left_trigger", 5: "right_trigger"}
 _TRIGGER_ENTER, _TRIGGER_LEAVE = 0.5, 0.35
 _SPACEMOUSE_VENDORS = {0x256F}
-"""3D mice also show up as joysticks; they have their own back end."""
+"""3D mice appear as joysticks too; `spacemouse` handles them."""
 
 CONTROLS = (
     *(f"pad:{name}" for name in BUTTONS.values()),
@@ -108,10 +108,10 @@ class Gamepad(InputDevice):
     )
 
     def __init__(self) -> None:
-        """Start SDL's joystick part.
+        """Start SDL's joystick subsystem.
 
         Raises:
-            DeviceError: pygame is missing or SDL does not start.
+            DeviceError: pygame is missing, or SDL does not start.
         """
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -134,7 +134,7 @@ class Gamepad(InputDevice):
         self._is_open = True
 
     def poll(self) -> list[DeviceEvent]:
-        """Return what happened; see InputDevice."""
+        """Return the new events; see InputDevice."""
         if not self._is_open:
             return []
         pygame, found = self._pygame, []
@@ -159,7 +159,7 @@ class Gamepad(InputDevice):
 
     @property
     def levels(self) -> Mapping[str, float]:
-        """Present value of each control that is not at rest."""
+        """Current value of each control that is not at rest."""
         merged: dict[str, float] = {}
         for pad in self._pads.values():
             merged.update(pad.levels)
@@ -181,7 +181,7 @@ class Gamepad(InputDevice):
         try:
             joystick = self._pygame.joystick.Joystick(device_index)
         except self._pygame.error:
-            # Unplugged again before it could be opened; its removal follows.
+            # It was unplugged before it could be opened; a removal event follows.
             return []
         if _is_spacemouse(joystick) or joystick.get_instance_id() in self._pads:
             return []
@@ -234,7 +234,7 @@ class _Pad:
         }
 
     def close(self) -> None:
-        """Let SDL free it."""
+        """Close the SDL joystick."""
         with contextlib.suppress(Exception):
             self._joystick.quit()
 

@@ -1,11 +1,11 @@
-"""From controls of any device to what the operator means, and one map for all of them.
+"""Map the controls of all devices to actions.
 
-Problem: keys, buttons and sticks are bound in one place, edited in one place and must not contradict each other. Idea: a map
-from action ids to controls ("key:Left", "pad:dpad_left", "puck:left"); a control may serve two actions only where their
-scopes never meet (Drive and Review). `seen_direction` turns "left as the operator sees it" into the robot's own left.
+Problem: the bindings of keys, buttons and sticks are edited in one place and must not conflict. Idea: one map from action
+ids to controls ("key:Left", "pad:dpad_left", "puck:left"). A control may be bound to two actions only if their scopes never
+overlap (Drive and Review). `seen_direction` converts "left as the operator sees it" to a direction of the robot's base.
 
 Example: with `{"steer.left": ("key:Left", "pad:dpad_left")}` a press of "pad:dpad_left" becomes
-`Intent("steer.left", PRESSED, ...)`. Pure data; any thread.
+`Intent("steer.left", PRESSED, ...)`. Holds data only; usable from any thread.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ ANY_SCOPE = "any"
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What the operator means by a control."""
+    """The action that an operator asks for with a control."""
 
     action: str
     """Action id."""
@@ -38,7 +38,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """One control bound to several actions that can be meant at the same time."""
+    """One control bound to several actions whose scopes overlap."""
 
     control: str
     actions: tuple[str, ...]
@@ -49,11 +49,11 @@ class Clash:
 
 
 class InputMap:
-    """Which controls mean which action.
+    """Bindings of actions to controls.
 
     Args:
         defaults: action id -> controls.
-        scopes: action id -> scope; ANY_SCOPE meets every other.
+        scopes: action id -> scope; ANY_SCOPE overlaps with every scope.
         overrides: action id -> controls, replacing the defaults of that action; unknown actions are ignored.
     """
 
@@ -78,57 +78,57 @@ class InputMap:
         return self._bound[action]
 
     def action(self, control: str, *, scope: str) -> str | None:
-        """Return the action a control means in a scope, or None."""
+        """Return the action that a control is bound to in a scope, or None."""
         for action, controls in self._bound.items():
             if control in controls and self._scopes.get(action, ANY_SCOPE) in (scope, ANY_SCOPE):
                 return action
         return None
 
     def rebind(self, action: str, controls: Iterable[str]) -> tuple[str, ...]:
-        """Bind an action to other controls and return the former ones.
+        """Bind an action to other controls and return the previous ones.
 
         Raises:
-            ConfigError: a control is taken by another action of a meeting scope; nothing is changed.
+            ConfigError: a control is bound to another action of an overlapping scope; nothing is changed.
         """
         former, wanted = self.controls(action), tuple(dict.fromkeys(controls))
         for control in wanted:
             taken = self.taken_by(control, action)
             if taken is not None:
                 raise ConfigError(
-                    f"{control.partition(':')[2]} already means '{taken}'. Remove it there first or choose another."
+                    f"{control.partition(':')[2]} is already bound to '{taken}'. Remove it there first, or choose another."
                 )
         self._bound[action] = wanted
         return former
 
     def taken_by(self, control: str, action: str) -> str | None:
-        """Return the action that would clash when `action` also used `control`, or None."""
+        """Return the action that would conflict if `action` also used `control`, or None."""
         scope = self._scopes.get(action, ANY_SCOPE)
         for other, controls in self._bound.items():
-            if other != action and control in controls and _meet(scope, self._scopes.get(other, ANY_SCOPE)):
+            if other != action and control in controls and _overlap(scope, self._scopes.get(other, ANY_SCOPE)):
                 return other
         return None
 
     def clashes(self) -> tuple[Clash, ...]:
-        """Return every control that means two things at once."""
+        """Return every control that is bound to two actions at the same time."""
         users: dict[str, list[str]] = {}
         for action, controls in self._bound.items():
             for control in controls:
                 users.setdefault(control, []).append(action)
         found = []
         for control, actions in users.items():
-            meeting = [
+            overlapping = [
                 a
                 for a in actions
                 if any(
-                    b != a and _meet(self._scopes.get(a, ANY_SCOPE), self._scopes.get(b, ANY_SCOPE)) for b in actions
+                    b != a and _overlap(self._scopes.get(a, ANY_SCOPE), self._scopes.get(b, ANY_SCOPE)) for b in actions
                 )
             ]
-            if meeting:
-                found.append(Clash(control, tuple(meeting)))
+            if overlapping:
+                found.append(Clash(control, tuple(overlapping)))
         return tuple(found)
 
     def reset(self, action: str | None = None) -> None:
-        """Return one action, or all, to the defaults."""
+        """Reset one action, or all, to the defaults."""
         if action is None:
             self._bound = dict(self._defaults)
         else:
@@ -140,7 +140,7 @@ class InputMap:
         return {a: list(c) for a, c in self._bound.items() if c != self._defaults[a]}
 
     def intent(self, change: ControlChange, *, scope: str) -> Intent | None:
-        """Return what a change means in a scope, or None when it is not bound."""
+        """Return the intent of a change in a scope, or None if the control is not bound."""
         action = self.action(change.control, scope=scope)
         if action is None:
             return None
@@ -148,13 +148,13 @@ class InputMap:
 
 
 def seen_direction(direction: Direction, T_base_camera: Float[Array, "4 4"] | None) -> Direction:
-    """Return the base-frame direction of what the operator calls left, right, forward or back.
+    """Return the base-frame direction that the operator sees as left, right, forward or back.
 
     Args:
         direction: as the operator sees it.
-        T_base_camera: the camera they look through; None = they stand behind the robot.
+        T_base_camera: pose of the camera whose image they watch; None = as seen from behind the robot.
     Returns:
-        The nearest axis of the base frame; up and down stay what they are.
+        The nearest axis of the base frame; up and down are unchanged.
     """
     if T_base_camera is None or direction in (Direction.UP, Direction.DOWN):
         return direction
@@ -174,5 +174,5 @@ def seen_direction(direction: Direction, T_base_camera: Float[Array, "4 4"] | No
     return max(Direction, key=lambda d: float(d.axis @ wanted))
 
 
-def _meet(a: str, b: str) -> bool:
+def _overlap(a: str, b: str) -> bool:
     return a == b or ANY_SCOPE in (a, b)

@@ -1,10 +1,10 @@
-"""SpaceMice through pyspacemouse, read by a thread of their own.
+"""SpaceMice through pyspacemouse, read by a separate thread.
 
-Problem: a 3D mouse reports six analogue axes in two alternating reports, holds its last value at rest, and dies with an
-exception when unplugged. Idea: a thread drains reports at 200 Hz into one slot; `poll` turns the three translations into
-one dominant direction with dead zone and hysteresis. Without the device or its system library everything else works, and
-`status` says how to get it. Frame: puck pushed away = forward, to the left = left, lifted = up, as an operator behind the
-robot sees it; the input map and the camera frame do the rest.
+Problem: a 3D mouse sends six analogue axes in two alternating reports, repeats its last value at rest, and raises an
+exception when unplugged. Idea: a thread reads reports at 200 Hz and keeps the newest; `poll` reduces the three translations
+to one dominant direction with a dead zone and hysteresis. Without the device or its system library everything else works,
+and `status` says what to install. Frame: puck pushed away = forward, to the left = left, lifted = up, as an operator behind
+the robot sees it. The input map and the operator's camera are applied later.
 
 Example: pushing the puck away to 0.6 yields HINTED then PRESSED of "puck:forward".
 """
@@ -23,8 +23,8 @@ from frs_core.devices.base import ControlChange, DeviceEvent, DeviceNotice, Domi
 READ_HZ = 200.0
 RESCAN_S = 1.0
 SILENT_S = 0.3
-"""A displaced puck reports many times a second; one that is silent for so long has lost its radio or its battery, and counts as let
-go. With a poll's period this stays below half a second."""
+"""A displaced puck reports many times a second. After this long without a report it has lost its radio or its battery, and is
+treated as released; together with the polling period that takes less than half a second."""
 BUTTONS = ("puck:button_left", "puck:button_right")
 CONTROLS = ("puck:left", "puck:right", "puck:back", "puck:forward", "puck:down", "puck:up", *BUTTONS)
 LIBRARY_HINT = (
@@ -77,7 +77,7 @@ class SpaceMouse(InputDevice):
         self._thread.start()
 
     def poll(self) -> list[DeviceEvent]:
-        """Return what happened; see InputDevice."""
+        """Return the new events; see InputDevice."""
         found: list[DeviceEvent] = []
         with contextlib.suppress(queue.Empty):
             while True:
@@ -98,12 +98,12 @@ class SpaceMouse(InputDevice):
 
     @property
     def status(self) -> str:
-        """What is connected, or how to get it connected."""
+        """What is connected, or how to connect it."""
         return self._status
 
     @property
     def levels(self) -> Mapping[str, float]:
-        """Present value of each control."""
+        """Current value of each control."""
         return dict(self._levels)
 
     def close(self) -> None:
@@ -140,21 +140,21 @@ class SpaceMouse(InputDevice):
                 continue
             self._name = str(getattr(puck, "name", "") or "SpaceMouse")
             self._status = f"Connected: {self._name}"
-            self._tell(DeviceNotice(self.kind, self._name, True))
+            self._send(DeviceNotice(self.kind, self._name, True))
             self._read_until_lost(puck)
             name, self._name = self._name, ""
             with contextlib.suppress(Exception):
                 puck.close()
             if not self._is_closing.is_set():
                 self._status = f"{name} was unplugged"
-                self._tell(DeviceNotice(self.kind, name, False))
+                self._send(DeviceNotice(self.kind, name, False))
 
     def _find(self) -> Any:
         try:
             return self._open_puck()
         except ImportError as error:
             self._status = f"SpaceMouse needs pyspacemouse: {error}. Install it with pip."
-        except Exception as error:  # The library raises RuntimeError for a missing library and for a missing device.
+        except Exception as error:  # RuntimeError means a missing library or a missing device.
             is_library = "hid api" in str(error).lower() or "hidapi" in str(error).lower()
             self._status = LIBRARY_HINT if is_library else UDEV_HINT
         return None
@@ -164,7 +164,7 @@ class SpaceMouse(InputDevice):
         buttons: tuple[bool, ...] = ()
         while not self._is_closing.is_set():
             try:
-                # One read consumes one report; translation and rotation arrive apart.
+                # One read consumes one report; translation and rotation arrive in separate ones.
                 for _ in range(16):
                     state = puck.read()
                     if state is None or state.t == last:
@@ -173,7 +173,7 @@ class SpaceMouse(InputDevice):
                     buttons = tuple(bool(b) for b in state.buttons)
                     with self._lock:
                         self._state = (*at, buttons)
-            except Exception:  # Whatever the library raises here means that the device is gone.
+            except Exception:  # Any exception here means that the device was unplugged.
                 return
             if any(at) and time.monotonic() - heard > SILENT_S:
                 at = (0.0, 0.0, 0.0)
@@ -181,7 +181,7 @@ class SpaceMouse(InputDevice):
                     self._state = (*at, buttons)
             self._is_closing.wait(1.0 / READ_HZ)
 
-    def _tell(self, event: DeviceEvent) -> None:
+    def _send(self, event: DeviceEvent) -> None:
         with contextlib.suppress(queue.Full):
             self._events.put_nowait(event)
 
@@ -190,6 +190,6 @@ def _open() -> Any:
     """Open the first puck with axes x right, y away, z up."""
     import pyspacemouse
 
-    # It prints the device's name; a library has no business on stdout.
+    # The library prints the device's name on stdout.
     with contextlib.redirect_stdout(io.StringIO()):
         return pyspacemouse.open(axis_convention=pyspacemouse.AxisConvention.HID_Z_UP)

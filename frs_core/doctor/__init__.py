@@ -1,4 +1,4 @@
-"""Checks of a machine, each with a fix: what `frs doctor` shows, usable from a view as well."""
+"""Checks of a machine and a robot, each with a fix; shown by `frs doctor`."""
 
 from frs_core.doctor.devices import check_cameras, check_devices
 from frs_core.doctor.finding import Finding, Level

@@ -1,9 +1,9 @@
-"""Checks of what is plugged in: SpaceMice, game controllers, cameras on this machine.
+"""Checks of the devices on this machine: SpaceMice, gamepads, cameras.
 
-Read from the kernel's own tables (sysfs), so nothing is opened and no driver is needed; a device that is there but may not
-be read gets the udev rule as its fix.
+They read the kernel's tables (sysfs), so that nothing is opened and no driver is needed. For a device without read permission
+the fix is the udev rule.
 
-Example: a SpaceMouse at /dev/hidraw3 that belongs to root is a WARNING with the line that installs assets/udev/60-frs.rules.
+Example: a SpaceMouse at /dev/hidraw3 that belongs to root is a WARNING with the command that installs assets/udev/60-frs.rules.
 """
 
 import ctypes.util
@@ -21,16 +21,16 @@ _LOGITECH = {"c603", "c605", "c606", "c621", "c623", "c625", "c626", "c627", "c6
 
 
 def udev_fix() -> str:
-    """Return the line that installs the product's udev rules."""
+    """Return the command that installs the udev rules."""
     rules = paths.assets() / "udev" / "60-frs.rules"
     return (
         f"sudo cp {rules} /etc/udev/rules.d/ && sudo udevadm control --reload && sudo udevadm trigger; "
-        f"then plug it in again"
+        f"then replug the device"
     )
 
 
 def check_devices(*, sys_root: Path = Path("/sys"), dev_root: Path = Path("/dev")) -> list[Finding]:
-    """Return which SpaceMice and game controllers are there and readable.
+    """Return the SpaceMice and gamepads found, and whether they can be read.
 
     Args:
         sys_root: the kernel's tables.
@@ -53,7 +53,9 @@ def _spacemice(sys_root: Path, dev_root: Path) -> Iterator[Finding]:
         node = dev_root / entry.name
         yield _readable("SpaceMouse", facts.get("HID_NAME", f"{vendor}:{product}"), node)
     if not count:
-        yield Finding(Level.NOTE, "SpaceMouse", "none is plugged in", "Keyboard and gamepad do the same")
+        yield Finding(
+            Level.NOTE, "SpaceMouse", "none is plugged in", "Not needed: keyboard and gamepad have the same functions"
+        )
 
 
 def _gamepads(sys_root: Path, dev_root: Path) -> Iterator[Finding]:
@@ -66,17 +68,19 @@ def _gamepads(sys_root: Path, dev_root: Path) -> Iterator[Finding]:
         node = dev_root / "input" / (events[0].name if events else entry.name)
         yield _readable("Gamepad", name, node)
     if not count:
-        yield Finding(Level.NOTE, "Gamepad", "none is plugged in", "Keyboard and SpaceMouse do the same")
+        yield Finding(
+            Level.NOTE, "Gamepad", "none is plugged in", "Not needed: keyboard and SpaceMouse have the same functions"
+        )
 
 
 def _readable(subject: str, name: str, node: Path) -> Finding:
     if os.access(node, os.R_OK):
         return Finding(Level.OK, subject, f"{name} at {node}")
-    return Finding(Level.WARNING, subject, f"{name} at {node} may not be read", udev_fix())
+    return Finding(Level.WARNING, subject, f"no permission to read {name} at {node}", udev_fix())
 
 
 def check_cameras(*, sys_root: Path = Path("/sys"), dev_root: Path = Path("/dev")) -> list[Finding]:
-    """Return which cameras are plugged into this machine; a DROID robot's are judged through its bridge.
+    """Return the cameras of this machine; those of a DROID robot are checked through its bridge.
 
     Args:
         sys_root: the kernel's tables.
@@ -94,9 +98,14 @@ def check_cameras(*, sys_root: Path = Path("/sys"), dev_root: Path = Path("/dev"
             findings.append(Finding(Level.OK, "Camera", f"{name} at {node}"))
         else:
             fix = "sudo usermod -aG video $USER; then log in again"
-            findings.append(Finding(Level.WARNING, "Camera", f"{name} at {node} may not be read", fix))
+            findings.append(Finding(Level.WARNING, "Camera", f"no permission to read {name} at {node}", fix))
     return findings or [
-        Finding(Level.NOTE, "Camera", "none on this machine", "The simulated worlds and a DROID bridge bring their own")
+        Finding(
+            Level.NOTE,
+            "Camera",
+            "none on this machine",
+            "Not needed: simulated worlds and DROID bridges have their own cameras",
+        )
     ]
 
 

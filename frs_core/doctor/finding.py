@@ -1,29 +1,29 @@
-"""What a check found."""
+"""The result of a check."""
 
 import enum
 from dataclasses import dataclass
 
 
 class Level(enum.Enum):
-    """How bad it is."""
+    """Severity of a finding."""
 
     OK = "ok"
     NOTE = "note"
     """Something optional is absent."""
     WARNING = "warning"
-    """Works, but not as it should."""
+    """It works, but not properly."""
     FAILURE = "failure"
-    """Something that was asked for cannot work."""
+    """Something that was requested cannot work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line."""
+    """One result, shown as one line."""
 
     level: Level
     subject: str
-    """What was looked at, one or two words."""
+    """What was checked, in one or two words."""
     text: str
     """What was found."""
     fix: str = ""
-    """What to do; never empty for warnings and failures."""
+    """How to fix it; never empty for warnings and failures."""

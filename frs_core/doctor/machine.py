@@ -1,9 +1,9 @@
 """Checks of the computer itself: Python, packages, GPU, weights, disk, rendering.
 
-Every check returns findings and raises nothing; slow or risky ones run in a child process with a time limit, because a
-broken GL driver ends the process that asks it.
+Every check returns findings and raises nothing. Slow or risky checks run in a child process with a time limit, because a
+broken GL driver can crash the process that uses it.
 
-Example: `check_disk(Path("data"))` on a full disk returns one FAILURE with "Free space on …" as fix.
+Example: `check_disk(Path("data"))` on a full disk returns one FAILURE with the fix "Free space on …".
 """
 
 import importlib.metadata
@@ -31,17 +31,17 @@ NEEDED = {
     "websockets": "websockets",
     "av": "av",
 }
-"""Import name -> distribution, for everything but the window."""
+"""Import name -> distribution, of all required packages except those of the window."""
 WINDOW = {"PyQt6": "PyQt6", "pyqtgraph": "pyqtgraph", "OpenGL": "PyOpenGL"}
 OPTIONAL = {"h5py": "h5py", "pyarrow": "pyarrow", "pygame": "pygame", "pyspacemouse": "pyspacemouse"}
 DISK_FAILURE, DISK_WARNING = 1e9, 10e9
-"""Bytes free. An hour of three cameras at 640 x 360 is about 6 GB; measured at 40 kB per image, 15 Hz."""
+"""Free bytes. An hour of three cameras at 640 x 360 is about 6 GB; measured at 40 kB per image, 15 Hz."""
 GPU_MEMORY = 8e9
-"""Bytes that pi0.5 in bfloat16 takes with a fan's work space. Source: 3.6 G parameters of 2 bytes."""
+"""Bytes that pi0.5 in bfloat16 needs, including the memory of a fan. Source: 3.6 G parameters of 2 bytes."""
 SOFTWARE_GL = ("llvmpipe", "softpipe", "swrast")
-"""Names by which Mesa calls drawing without a GPU."""
+"""Names of Mesa's renderers that do not use a GPU."""
 RENDER_S = 90.0
-"""Time limit of the trial image; the first one on software GL takes about 3 s on an idle machine."""
+"""Time limit of the test image; the first one with software GL takes about 3 s on an idle machine."""
 
 
 def check_python() -> list[Finding]:
@@ -54,7 +54,7 @@ def check_python() -> list[Finding]:
 
 
 def check_packages() -> list[Finding]:
-    """Return which packages are missing; what is there is one line."""
+    """Return the missing packages, and one line for all that are installed."""
     findings, found = [], []
     for level, names in ((Level.FAILURE, NEEDED), (Level.WARNING, WINDOW), (Level.NOTE, OPTIONAL)):
         for module, distribution in names.items():
@@ -81,7 +81,7 @@ def check_gpu() -> list[Finding]:
         return [Finding(Level.FAILURE, "GPU", f"PyTorch cannot be imported: {error}", "pip install torch")]
     if not torch.cuda.is_available():
         has_card = shutil.which("nvidia-smi") is not None
-        text = f"PyTorch {torch.__version__} sees no GPU; the embedded generalist runs on the CPU, pi0.5 is slow there"
+        text = f"PyTorch {torch.__version__} finds no GPU; the embedded generalist runs on the CPU, pi0.5 is slow there"
         if has_card:
             return [
                 Finding(
@@ -108,7 +108,7 @@ def check_weights(checkpoint: Path | None = None) -> list[Finding]:
     """Return whether the shipped generalist and a given pi0.5 checkpoint are complete.
 
     Args:
-        checkpoint: a folder to judge; None = only the shipped weights.
+        checkpoint: folder to check; None = only the shipped weights.
     """
     from frs_core.policies.tabletop.policy import WEIGHTS
 
@@ -116,8 +116,8 @@ def check_weights(checkpoint: Path | None = None) -> list[Finding]:
     if file.is_file():
         findings = [Finding(Level.OK, "Weights", f"shipped generalist, {file.stat().st_size / 1e6:.1f} MB")]
     else:
-        fix = f"Restore assets/{WEIGHTS}, or make it: frs generalist make"
-        findings = [Finding(Level.FAILURE, "Weights", f"the shipped generalist is not at {file}", fix)]
+        fix = f"Restore assets/{WEIGHTS}, or make the generalist again: frs generalist make"
+        findings = [Finding(Level.FAILURE, "Weights", f"the shipped generalist is missing: {file}", fix)]
     if checkpoint is not None:
         from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 
@@ -125,16 +125,16 @@ def check_weights(checkpoint: Path | None = None) -> list[Finding]:
         if not found.problems:
             findings.append(Finding(Level.OK, "Weights", f"{checkpoint} is a complete {found.family} checkpoint"))
         for problem in found.problems:
-            fix = f"frs policy check {checkpoint} tells more; frs policy fetch gets published ones"
+            fix = f"frs policy check {checkpoint} shows details; frs policy fetch downloads published checkpoints"
             findings.append(Finding(Level.FAILURE, "Weights", f"{checkpoint}: {problem}", fix))
     return findings
 
 
 def check_disk(root: Path) -> list[Finding]:
-    """Return whether episodes can be recorded below a folder, and what a crash left there.
+    """Return whether episodes can be recorded in a folder, and what a crash left there.
 
     Args:
-        root: recording root; need not exist.
+        root: recording folder; need not exist.
     """
     home = next(p for p in (root, *root.resolve().parents) if p.exists())
     free = shutil.disk_usage(home).free
@@ -142,7 +142,7 @@ def check_disk(root: Path) -> list[Finding]:
     findings = [Finding(Level.OK, "Disk", text)]
     if not os.access(home, os.W_OK | os.X_OK):
         fix = f"Make it writable (sudo chown $USER {home}), or record elsewhere with --data"
-        findings = [Finding(Level.FAILURE, "Disk", f"{home} cannot be written", fix)]
+        findings = [Finding(Level.FAILURE, "Disk", f"no permission to write to {home}", fix)]
     elif free < DISK_WARNING:
         level = Level.FAILURE if free < DISK_FAILURE else Level.WARNING
         fix = f"Free space on the disk of {home} (an hour of recording is about 6 GB), or record elsewhere with --data"
@@ -160,9 +160,9 @@ def _leftovers(root: Path) -> list[Finding]:
     ]
     left = unfinished(store) if root.is_dir() else []
     if left:
-        fix = "frs episodes recover --all, or answer in the cockpit when it starts"
-        findings.append(Finding(Level.WARNING, "Episodes", f"{len(left)} were left unfinished by a crash", fix))
-    return findings or [Finding(Level.OK, "Episodes", f"{len(rows)} recorded, all whole")]
+        fix = "frs episodes recover --all, or recover them when the cockpit starts"
+        findings.append(Finding(Level.WARNING, "Episodes", f"a crash left {len(left)} unfinished", fix))
+    return findings or [Finding(Level.OK, "Episodes", f"{len(rows)} recorded, all complete")]
 
 
 _TRIAL = """
@@ -185,11 +185,11 @@ print(f"one {width} x {height} image of the embedded world in {ms:.0f} ms by {re
 
 
 def check_display() -> list[Finding]:
-    """Return whether simulated cameras can be drawn off screen, and whether there is a screen."""
-    return [_trial_picture(), _screen()]
+    """Return whether simulated cameras can be rendered off screen, and whether there is a display."""
+    return [_test_image(), _screen()]
 
 
-def _trial_picture() -> Finding:
+def _test_image() -> Finding:
     subject = "Rendering"
     fix = "sudo apt install libegl1 libgl1-mesa-dri; or libosmesa6 and MUJOCO_GL=osmesa"
     try:
@@ -200,10 +200,12 @@ def _trial_picture() -> Finding:
         return Finding(Level.FAILURE, subject, f"no image within {RENDER_S:.0f} s", fix)
     if done.returncode != 0:
         words = [line for line in done.stderr.strip().splitlines() if line.strip()][-1:] or ["the process died"]
-        return Finding(Level.FAILURE, subject, f"simulated cameras cannot be drawn: {words[0]}", fix)
+        return Finding(Level.FAILURE, subject, f"simulated cameras cannot be rendered: {words[0]}", fix)
     text = done.stdout.strip().splitlines()[-1]
     if any(name in text for name in SOFTWARE_GL):
-        slow = "Pictures are drawn by the processor. On a machine with a GPU install its driver's EGL (NVIDIA: libnvidia-gl)"
+        slow = (
+            "Images are rendered without a GPU. If the machine has one, install its EGL driver (NVIDIA: libnvidia-gl)"
+        )
         return Finding(Level.NOTE, subject, text, slow)
     return Finding(Level.OK, subject, text)
 

@@ -1,4 +1,4 @@
-"""Checks of a DROID robot through its bridge: reachable, alive, cameras fresh, calibrated. Nothing moves.
+"""Checks of a DROID robot through its bridge: connection, controller, cameras, calibration. Nothing moves.
 
 Example: a bridge whose right camera was never calibrated gives four OK lines and one WARNING "never calibrated".
 """
@@ -12,21 +12,19 @@ from frs_core.worlds.droid import DroidConfig, DroidWorld, calibration_notes
 from frs_core.worlds.droid.connection import BridgeRefusal
 
 STALE_S = 1.0
-"""An image older than this is late: ZED cameras give one every 17 ms."""
+"""Age from which an image is stale; ZED cameras deliver one every 17 ms."""
 
 
 def check_bridge(config: DroidConfig) -> list[Finding]:
-    """Return what a bridge says about its robot and cameras.
+    """Return the state of the robot and the cameras behind a bridge.
 
     Args:
-        config: how to reach it.
+        config: connection settings.
     """
     try:
         world = DroidWorld(config)
     except BridgeRefusal as error:
-        fix = (
-            "Read what comes after it in the bridge's log; close other cockpits, or restart the robot computer's server"
-        )
+        fix = "Read the rest of the message in the bridge's log; close other cockpits, or restart the robot computer's server"
         return [Finding(Level.FAILURE, "Robot", str(error).split(". ")[0], fix)]
     except FrsError as error:
         here = Path(__file__).resolve().parents[1] / "worlds" / "droid" / "bridge.py"
@@ -35,7 +33,7 @@ def check_bridge(config: DroidConfig) -> list[Finding]:
     try:
         return [*_robot(world), *_cameras(world), *_calibration(world)]
     except FrsError as error:
-        fix = "Look at the bridge's log, and at Desk; then run frs doctor again"
+        fix = "Check the bridge's log and Desk, then run frs doctor again"
         return [Finding(Level.FAILURE, "Robot", str(error).split(". ")[0], fix)]
     finally:
         world.close()
@@ -63,7 +61,7 @@ def _robot(world: DroidWorld) -> list[Finding]:
         fix = "Clear the protective stop in Desk, then reset"
         findings.append(Finding(Level.WARNING, "Robot", "the controller refused its last command", fix))
     if world.config.timeout_s * 1e3 < 5 * trip_ms:
-        fix = "Connect by cable, and keep Wi-Fi out of the way"
+        fix = "Connect by cable instead of Wi-Fi"
         findings.append(Finding(Level.WARNING, "Bridge", f"answers take {trip_ms:.0f} ms", fix))
     return findings
 
@@ -73,7 +71,7 @@ def _cameras(world: DroidWorld) -> list[Finding]:
         Finding(
             Level.WARNING,
             "Cameras",
-            f"camera '{name}' is not there",
+            f"camera '{name}' was not found",
             "Check its cable and the serial numbers in droid/misc/parameters.py, or give the bridge --cameras",
         )
         for name in world.facts["missing_cameras"]
@@ -85,7 +83,7 @@ def _cameras(world: DroidWorld) -> list[Finding]:
         dropped = int(seen.extra.get(f"dropped_{name}", 0))
         if age > STALE_S:
             fix = "Plug it into a USB 3 port of its own, close other programs that use it, restart the bridge"
-            text = f"camera '{name}' has given no image" + (f" for {age:.0f} s" if frame is not None else "")
+            text = f"no image from camera '{name}'" + (f" for {age:.0f} s" if frame is not None else "")
             findings.append(Finding(Level.FAILURE, "Cameras", text, fix))
         else:
             text = f"camera '{name}' is {1e3 * age:.0f} ms old, {dropped} dropped so far"

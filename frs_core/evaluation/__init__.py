@@ -1,3 +1,3 @@
-"""Methods x tasks x seeds: collect, run, tabulate, show. Import the module you need; none is loaded from here."""
+"""Compare methods over tasks and seeds: collect episodes, run, tabulate, plot. Import the module you need; none is imported here."""
 
 __all__: list[str] = []

@@ -1,7 +1,7 @@
-"""A behaviour-cloning policy in the place of the generalist, so that it runs through the very same session.
+"""A behaviour-cloning policy as a `FlowPolicy`, so that it runs in the same session as the generalist.
 
-It keeps the generalist's encoder (its features are the cloner's inputs) and answers every noise with its own chunk. It
-cannot be steered: there is no flow behind it.
+The generalist encodes the observation (its features are the cloner's inputs); `denoise` returns the cloner's chunk, whatever
+the noise. It cannot be steered, because there is no flow.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ _SEEN = "observation"
 
 
 class ClonedPolicy(FlowPolicy):
-    """The generalist's eyes, the cloner's hand."""
+    """Encodes with the generalist and acts with the cloner."""
 
     def __init__(self, generalist: FlowPolicy, cloner: ChunkPolicy) -> None:
         """Combine the two; neither is owned.
@@ -40,7 +40,7 @@ class ClonedPolicy(FlowPolicy):
         return context
 
     def velocity(self, context: Context, x: Float[Tensor, "B H A"], t: float) -> Float[Tensor, "B H A"]:
-        """Refuse: a cloner has no flow."""
+        """Raise: a cloner has no flow."""
         raise PolicyError(
             f"'{self.spec.name}' is behaviour cloning and cannot be steered. Load the generalist to steer."
         )

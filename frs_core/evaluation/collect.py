@@ -1,6 +1,6 @@
-"""Collect episodes to learn from: steered successes, and plain demonstrations for the offline variant.
+"""Collect training episodes: steered successes, and demonstrations for the offline variant.
 
-Steering follows the paper's protocol: go on until N successes are in the store, count the attempts, throw the failures away.
+Steering follows the paper's protocol: repeat until N successes are stored, count the attempts, discard the failures.
 """
 
 import time
@@ -22,16 +22,16 @@ class Collected:
     """What was collected."""
 
     names: tuple[str, ...]
-    """Episodes in the store, in order."""
+    """Names of the stored episodes, in order."""
     seeds: tuple[int, ...]
     """Scene seeds of the successes."""
     attempts: int
-    """Episodes driven, failures included."""
+    """Number of episodes driven, failures included."""
     seconds: float
 
 
 OnEpisode = Callable[[int, int, bool], bool | None]
-"""(successes so far, attempts so far, whether the last one succeeded); False stops."""
+"""Called with (successes so far, attempts so far, whether the last one succeeded); returning False stops."""
 
 
 def collect_steered(
@@ -53,13 +53,13 @@ def collect_steered(
         bench: world and policy.
         store: where successes go; failures go to its bin.
         task: task name of the world.
-        count: successes wanted.
-        first_seed: scenes are taken from here upwards.
+        count: number of successes to collect.
+        first_seed: seed of the first scene; later attempts count up from it.
         method: how to steer.
         settings: limits.
-        step_images: keep pictures of every control step, for review; False keeps what learning needs, three times faster.
-        most_attempts: give up after as many; None = five per success.
-        on_episode: told after each attempt.
+        step_images: record images of every control step, for review; False records only what learning needs, three times faster.
+        most_attempts: give up after this many; None = five per success.
+        on_episode: called after each attempt.
     Raises:
         TrainingError: too many attempts failed.
         EpisodeError: the store cannot be written.
@@ -86,17 +86,17 @@ def collect_demonstrations(
     most_attempts: int | None = None,
     on_episode: OnEpisode | None = None,
 ) -> Collected:
-    """Let the world's demonstrator do the task until `count` successes are stored.
+    """Record the world's demonstrator until `count` successes are stored.
 
     Args:
-        bench: world and policy (which gives the chunk's size).
+        bench: world and policy (which sets the size of a chunk).
         store: where successes go.
         task: task name of the world.
-        count: successes wanted.
-        first_seed: scenes are taken from here upwards.
+        count: number of successes to collect.
+        first_seed: seed of the first scene; later attempts count up from it.
         max_steps: control steps before giving up.
-        most_attempts: give up after as many; None = five per success.
-        on_episode: told after each attempt.
+        most_attempts: give up after this many; None = five per success.
+        on_episode: called after each attempt.
     Raises:
         TrainingError: too many attempts failed.
         ConfigError: the world has no demonstrator.
@@ -129,7 +129,7 @@ def _collect(
             if attempts == most:
                 raise TrainingError(
                     f"Only {len(names)} of {count} successes at task '{task}' after {attempts} attempts by {doing}. "
-                    f"What succeeded is in '{store.root}'. Calibrate the plan (`frs policy calibrate`), or choose another task."
+                    f"The successes are in '{store.root}'. Calibrate the plan (`frs policy calibrate`), or choose another task."
                 )
             success, name = drive(recorder, first_seed + attempts)
             attempts += 1
@@ -144,6 +144,6 @@ def _collect(
 
 
 def store_at(root: Path) -> EpisodeStore:
-    """Return the store under a folder, which is made."""
+    """Return the episode store in a folder, which is created if needed."""
     root.mkdir(parents=True, exist_ok=True)
     return EpisodeStore(root)

@@ -1,6 +1,6 @@
-"""The whole story in one go: steer ten successes, learn a noise policy from them, compare on fresh scenes, write a page.
+"""The whole workflow in one run: steer ten successes, train on them, compare on fresh scenes, write a report.
 
-Example on two cores: 10 steered successes, three trainings, 4 methods x 10 fresh scenes, one page with pictures and films.
+Example on two cores: 10 steered successes, three trainings, 4 methods x 10 fresh scenes, one HTML report with images and films.
 """
 
 import os
@@ -31,34 +31,34 @@ from frs_core.learning.settings import LearnerSettings
 METHODS = ("base", "frs", "dsbc", "bc-gaussian")
 LEARNED = tuple(name for name in METHODS if find_method(name).learned)
 FIRST_SEED, FRESH_SEED = 20_000, 30_000
-"""Scenes of the steered episodes and of the comparison; disjoint from those of demonstrations, development and tests."""
+"""First scenes of the steered episodes and of the comparison; no other use of scenes overlaps with them."""
 SEED_STEP = 100_000_000
-"""What one more in `DemoSpec.seed` adds to both; everything else on scenes lies below it."""
+"""Added to both for each step of `DemoSpec.seed`; all other scene seeds are smaller."""
 LARGEST_SEED = 20
-"""Scenes stay below 2^31."""
+"""Keeps scene seeds below 2^31."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class DemoSpec:
-    """What to play."""
+    """Settings of a demo."""
 
     task: str
-    """Empty = the world's example."""
+    """Empty = the world's example task."""
     out: Path
-    """Folder of everything the demo makes; a fresh one."""
+    """Folder for all output; must be new."""
     setup: SetupSpec
     episodes: int = 10
     """Steered successes to learn from."""
     trials: int = 10
-    """Fresh scenes per method."""
+    """Number of fresh scenes per method."""
     max_chunks: int = 40
     workers: int = 2
     seed: int = 0
-    """Which line of chance: other scenes to steer, another training seed, other fresh scenes."""
+    """Selects the scenes to steer, the training seed and the fresh scenes."""
     learners: Mapping[str, LearnerSettings] = field(default_factory=dict)
-    """Settings of the learners that are not the default, by learner."""
+    """Learner id -> settings that differ from the defaults."""
     films: bool = True
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class DemoSpec:
 
     @property
     def first_steered(self) -> int:
-        """Scene of the first attempt at steering."""
+        """Scene of the first steered attempt."""
         return FIRST_SEED + SEED_STEP * self.seed
 
     @property
@@ -77,13 +77,13 @@ class DemoSpec:
 
 
 def run_demo(spec: DemoSpec, say: Say) -> Path:
-    """Play the story and return the page.
+    """Run the demo and return the path of the report.
 
     Args:
-        spec: task, sizes, where to.
-        say: told in plain sentences what is going on.
+        spec: task, sizes and output folder.
+        say: called with progress messages.
     Raises:
-        FrsError: whatever went wrong, with the fix.
+        FrsError: a step failed.
     """
     began = time.monotonic()
     store, bench = store_at(spec.out), open_bench(spec.setup)
@@ -178,11 +178,11 @@ def _report(
     pooled = {r.method: r for r in rates(results) if r.task == ALL}
     words = {m: format_rate(r.successes, r.trials) for m, r in pooled.items()}
     lead = (
-        f"Alone, the generalist does '{spec.task}' in {words['base']} of fresh scenes. Steered with one coarse direction per "
-        f"chunk it succeeds in {words['frs']}. A noise policy (DSBC) trained for {trained['dsbc'].seconds:.0f} s on "
-        f"{spec.episodes} of those steered episodes reaches {words['dsbc']} with nobody steering. This is one set of "
-        f"episodes and one training: the intervals speak of scenes alone. Other sets do better or worse; "
-        f"`frs demo --seed {spec.seed + 1}` plays another."
+        f"Without steering, the generalist succeeds at '{spec.task}' in {words['base']} of fresh scenes. Steered with one coarse "
+        f"direction per chunk, it succeeds in {words['frs']}. A noise policy (DSBC) trained for {trained['dsbc'].seconds:.0f} s "
+        f"on {spec.episodes} of the steered episodes reaches {words['dsbc']} without anyone steering. This is one set of "
+        f"episodes and one training run: the intervals cover the choice of scenes only. Other sets do better or worse; "
+        f"`frs demo --seed {spec.seed + 1}` runs another."
     )
     films = [
         film(path, f"{title(method)}, scene {spec.first_fresh}: {_outcome(results, method, spec.first_fresh)}")
@@ -197,25 +197,25 @@ def _report(
         ),
         Section("The same scene under each method", media=tuple(films)),
         Section(
-            "What was learned from",
+            "Training episodes",
             text=(
                 f"{len(collected.names)} successes in {collected.attempts} attempts "
-                f"({collected.seconds:.0f} s), scenes {collected.seeds[0]} to {collected.seeds[-1]}. Each row below: what "
-                f"the policy saw at the first, middle and last chunk of one episode, and what the operator picked.",
+                f"({collected.seconds:.0f} s), scenes {collected.seeds[0]} to {collected.seeds[-1]}. Each row below shows one "
+                f"episode: the policy's images at the first, middle and last chunk, and the operator's pick.",
             ),
-            media=tuple(item for name in collected.names[:3] for item in _story(store.open(name))),
+            media=tuple(item for name in collected.names[:3] for item in _media(store.open(name))),
         ),
-        Section("What training says of itself", table=_cards(trained)),
+        Section("Training results", table=_cards(trained)),
         Section(
-            "Make this page again",
+            "Reproduce this report",
             text=(f"The whole demo took {seconds:.0f} s with {spec.workers} workers.",),
             command=f"frs demo --task {spec.task} --episodes {spec.episodes} --trials {spec.trials} --seed {spec.seed}",
         ),
     )
-    return write_report(spec.out / "report.html", "Steer, record, learn: the whole story", lead, sections)
+    return write_report(spec.out / "report.html", "Steer, record, learn", lead, sections)
 
 
-def _story(episode: Episode) -> list:
+def _media(episode: Episode) -> list:
     line = episode.main_line
     chosen = [line[0], line[len(line) // 2], line[-1]]
     pictures = []
@@ -233,8 +233,8 @@ def _cards(trained: dict[str, TrainResult]) -> tuple[tuple[str, ...], ...]:
         "chunks",
         "seconds",
         "held-out error",
-        "constant answer",
-        "policy's own noise",
+        "constant output",
+        "random noise",
         "agrees with operator",
     )
     rows = []

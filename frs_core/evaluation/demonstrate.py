@@ -1,9 +1,9 @@
-"""Plain demonstrations as episodes: what a teleoperated data set would hold, actions without noises.
+"""Record demonstrations as episodes: actions without noises, as in a teleoperated data set.
 
-The world's scripted demonstrator drives from start to success; afterwards the actions are cut into chunks that begin every
-E steps and look H steps ahead, as the policy would have given them. Noises are NaN: nobody knows them (see learning.labels).
+The world's scripted demonstrator drives from start to success. The actions are then cut into chunks of H steps that start
+every E steps, like the policy's chunks. Their noises are unknown and stored as NaN (see learning.labels).
 
-Example: 90 actions, H = 16, E = 8: chunks begin at 0, 8, ..., 88; the last ones are filled up with standing still.
+Example: 90 actions, H = 16, E = 8: chunks start at 0, 8, ..., 88; the last ones are padded with standing still.
 """
 
 import time
@@ -24,7 +24,7 @@ from frs_core.steering.candidates import CandidateKind, Verdict
 from frs_core.steering.directions import Gripper
 
 LABEL = "demonstration"
-"""Label of the only candidate on offer."""
+"""Label of the only candidate."""
 _NAN = float("nan")
 
 
@@ -43,20 +43,20 @@ def record_demonstration(
     """Drive one demonstration and record it if it succeeds.
 
     Args:
-        bench: world and policy; the policy gives H, E and the action space.
+        bench: world and policy; the policy defines H, E and the action space.
         recorder: where it goes.
         task: task name of the world.
-        seed: scene and the demonstrator's taste.
+        seed: of the scene and of the demonstrator's choices.
         max_steps: control steps before giving up.
     Returns:
         Whether it succeeded, and the episode's name (empty when it failed).
     Raises:
-        ConfigError: no demonstrator, or a policy that does not act in end-effector deltas.
+        ConfigError: the world has no demonstrator, or the policy does not act in end-effector deltas.
     """
     world, spec = bench.world, bench.policy.spec
     if spec.action_space.kind is not ActionKind.EE_DELTA:
         raise ConfigError(
-            f"Demonstrations are in end-effector deltas, policy '{spec.name}' acts in {spec.action_space.kind.value}. "
+            f"Demonstrations are in end-effector deltas, but policy '{spec.name}' acts in {spec.action_space.kind.value}. "
             f"Record them by teleoperation instead."
         )
     first = world.reset(task=task, seed=seed)

@@ -1,4 +1,4 @@
-"""Plots of an evaluation over draws: success with every draw as a dot, and forecasts against what came out."""
+"""Plots of an evaluation over draws: success with a dot per draw, and forecast against outcome."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from frs_core.evaluation.tables import title
 from frs_core.evaluation.wilson import wilson
 
 BINS = 5
-"""Of forecasts, equally wide, for the line."""
+"""Number of equally wide bins of forecasts."""
 
 
 def success_of_draws(rows: Sequence[Row], *, subtitle: str = "") -> Figure:
@@ -43,31 +43,31 @@ def success_of_draws(rows: Sequence[Row], *, subtitle: str = "") -> Figure:
     return figure
 
 
-def forecast_against_outcome(told: Reliability) -> Figure:
+def forecast_against_outcome(found: Reliability) -> Figure:
     """Return a dot per trained policy, a line through bins of forecasts with Wilson intervals, and the diagonal."""
     figure = Figure(figsize=(4.8, 4.8), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 100], [0, 100], color="#888888", linestyle="--", linewidth=1)
-    for method in dict.fromkeys(p.method for p in told.points):
-        own = [p for p in told.points if p.method == method]
+    for method in dict.fromkeys(p.method for p in found.points):
+        own = [p for p in found.points if p.method == method]
         axes.scatter(
             [100 * p.forecast for p in own], [100 * p.rate for p in own],
             s=18, alpha=0.6, marker=marker(method), color=colour(method), label=title(method),
         )  # fmt: skip
-    binned = _binned(told.points)
+    binned = _binned(found.points)
     axes.errorbar(
         [100 * f for f, _, _ in binned], [100 * good / n for _, good, n in binned],
         yerr=np.array([_error(good, n) for _, good, n in binned]).T, color="black", marker="s", capsize=3,
         label=f"bins of {100 // BINS} points",
     )  # fmt: skip
     axes.set_xlabel("Forecast, %")
-    axes.set_ylabel("Came out, %")
+    axes.set_ylabel("Success, %")
     axes.set_xlim(-3, 103)
     axes.set_ylim(-3, 103)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     axes.set_title(
-        f"Forecast and outcome (n = {len(told.points)} policies, {told.episodes} episodes)\n"
-        f"Brier score {told.brier:.3f}; the mean as a forecast {told.constant:.3f}",
+        f"Forecast and outcome (n = {len(found.points)} policies, {found.episodes} episodes)\n"
+        f"Brier score {found.brier:.3f}; predicting the mean {found.constant:.3f}",
         fontsize=10,
         loc="left",
     )
@@ -75,7 +75,7 @@ def forecast_against_outcome(told: Reliability) -> Figure:
 
 
 def _binned(points: Sequence[Point]) -> list[tuple[float, int, int]]:
-    """Return (mean forecast, successes, trials) of every bin that holds any."""
+    """Return (mean forecast, successes, trials) of every bin that is not empty."""
     bins: dict[int, list[Point]] = {}
     for point in points:
         bins.setdefault(min(int(point.forecast * BINS), BINS - 1), []).append(point)

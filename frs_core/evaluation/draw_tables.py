@@ -1,7 +1,7 @@
 """Tables of an evaluation over draws, as Markdown for people and JSON for machines.
 
-A learned method has a row per task and one for all of them: mean and interval over draws and scenes, the worst tenth of
-the draws, and what its successes depend on. A method that learns nothing depends on scenes only.
+A learned method has one row per task and one for all tasks: mean and interval over draws and scenes, the worst tenth of
+the draws, and the shares of the variance. A method without learning varies with the scenes only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,12 +17,12 @@ from frs_core.evaluation.tables import ALL, in_order, title
 
 _REFERENCE = "dsbc"
 FEW_SETS = 5
-"""Fewer sets say little about other sets; the caption says so."""
+"""With fewer sets, the caption warns that other sets may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One method on one task, or on all."""
+    """One method on one task, or on all tasks."""
 
     method: str
     task: str
@@ -30,13 +30,13 @@ class Row:
 
     @property
     def is_learned(self) -> bool:
-        """Whether draws differ in anything but scenes."""
+        """Whether draws differ in more than their scenes."""
         return bool(find_method(self.method).learned)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A noise policy against another learner of the same draws."""
+    """A noise policy compared with another learner on the same draws."""
 
     first: str
     second: str
@@ -49,7 +49,7 @@ def has_draws(results: Iterable[Result]) -> bool:
 
 
 def rows(results: Iterable[Result]) -> list[Row]:
-    """Return the spread of every method on every task and on all of them, in the order of the method table."""
+    """Return the spread of every method on every task and on all tasks, in the order of the method table."""
     by = outcomes(results)
     out: list[Row] = []
     for method in in_order(by):
@@ -63,12 +63,12 @@ def rows(results: Iterable[Result]) -> list[Row]:
 
 
 def _without_draws(tasks: dict[str, Outcomes]) -> dict[str, Outcomes]:
-    """Return all scenes as of one draw: a method that learns nothing knows no other difference."""
+    """Return all scenes as one draw: without learning, draws differ in their scenes only."""
     return {t: {Draw(0): {s: v for scenes in o.values() for s, v in scenes.items()}} for t, o in tasks.items()}
 
 
 def pairs(results: Iterable[Result]) -> list[Pair]:
-    """Return DSBC against every other learner, those of equally many episodes where the name says how many."""
+    """Return the comparisons of DSBC with every other learner trained on the same number of episodes."""
     by = outcomes(results)
     out: list[Pair] = []
     for first in in_order(m for m in by if m.partition("@")[0] == _REFERENCE):
@@ -82,7 +82,7 @@ def pairs(results: Iterable[Result]) -> list[Pair]:
 
 
 def markdown(results: Iterable[Result]) -> str:
-    """Return the table, what was compared pairwise, and a caption that says how it was reckoned."""
+    """Return the table, the pairwise comparisons, and a caption that explains the figures."""
     given = list(results)
     head = ("method", "task", "success (95 %)", "worst tenth of draws", "variance: episodes / seed / scenes", "n")
     found = rows(given)
@@ -90,9 +90,9 @@ def markdown(results: Iterable[Result]) -> str:
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in found]
     lines.append("")
     lines += [f"- {_sentence(pair)}" for pair in pairs(given)]
-    told = reliability(given)
-    if told is not None:
-        lines.append(f"- {_forecasts(told)}")
+    forecasts = reliability(given)
+    if forecasts is not None:
+        lines.append(f"- {_forecasts(forecasts)}")
     failed = sum(1 for r in given if r.error)
     if failed:
         lines.append(
@@ -104,7 +104,7 @@ def markdown(results: Iterable[Result]) -> str:
 def as_json(results: Iterable[Result]) -> dict[str, Any]:
     """Return the same as plain values."""
     given = list(results)
-    told = reliability(given)
+    forecasts = reliability(given)
     return {
         "resamples": RESAMPLES,
         "rows": [_row_json(row) for row in rows(given)],
@@ -112,7 +112,7 @@ def as_json(results: Iterable[Result]) -> dict[str, Any]:
             {"first": p.first, "second": p.second, "draws": p.comparison.draws, **asdict(p.comparison)}
             for p in pairs(given)
         ],
-        "reliability": None if told is None else asdict(told),
+        "reliability": None if forecasts is None else asdict(forecasts),
     }
 
 
@@ -164,22 +164,22 @@ def _sentence(pair: Pair) -> str:
     )
 
 
-def _forecasts(told: Reliability) -> str:
+def _forecasts(found: Reliability) -> str:
     return (
-        f"Forecasts of {len(told.points)} trained policies, {told.episodes} episodes: mean {100 * told.mean_forecast:.0f} %, "
-        f"came out {100 * told.mean_outcome:.0f} %; Brier score {told.brier:.3f}, the mean as a forecast {told.constant:.3f}"
+        f"Forecasts of {len(found.points)} trained policies, {found.episodes} episodes: mean {100 * found.mean_forecast:.0f} %, "
+        f"outcome {100 * found.mean_outcome:.0f} %; Brier score {found.brier:.3f}, predicting the mean {found.constant:.3f}"
     )
 
 
 def _caption(found: Sequence[Row]) -> str:
     text = (
-        f"Success: mean over tasks, over sets of episodes, over training seeds, over scenes; 95 % interval by drawing sets, "
-        f"their seeds and their scenes again {RESAMPLES:,} times (tasks stay), never narrower than Wilson's; methods that "
-        f"learn nothing vary by scenes only. Worst tenth: mean of the worst tenth of the draws, as judged; 'by chance' is "
-        f"what it would be with all draws of a task equally good. Variance of one outcome by nested analysis of variance, "
-        f"binomial part with the scenes, clipped at zero; with one training seed, episodes and seed are told together."
+        f"Success: mean over tasks, sets of episodes, training seeds and scenes; 95 % bootstrap interval over sets, seeds "
+        f"and scenes ({RESAMPLES:,} resamples, tasks fixed), never narrower than Wilson's; methods without learning vary "
+        f"with the scenes only. Worst tenth: mean success of the worst tenth of the draws; 'by chance' is its expected "
+        f"value if all draws of a task were equally good. Variance of one outcome by nested analysis of variance, with the "
+        f"binomial part counted as scenes, clipped at zero; with one training seed, episodes and seed are one share."
     )
     sets = min((row.spread.sets for row in found if row.is_learned and row.task != ALL), default=FEW_SETS)
     if sets < FEW_SETS:
-        text += f" Only {sets} set(s) of episodes: too few to say how other sets would do."
+        text += f" Only {sets} set(s) of episodes: too few to predict other sets."
     return text

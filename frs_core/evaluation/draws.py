@@ -1,7 +1,7 @@
-"""What a lab cannot choose: which episodes, which training seed, which scenes. Numbered, so that a draw can be named.
+"""The random factors of an evaluation: sets of episodes, training seeds and scenes, all numbered.
 
-A *set* of episodes is collected on scenes of its own; a *draw* is what one training seed makes of one set, judged on
-scenes of its own. All scenes are functions of the numbers, and no two sets, draws or other uses share one:
+A *set* of episodes is collected on its own scenes; a *draw* is the policy that one training seed makes of one set, tested
+on its own scenes. Scene seeds are computed from these numbers, and no two sets or draws share one:
 
     steered episodes of set k       20,000,000 + 1,000 k, attempt by attempt
     demonstrations of set k         30,000,000 + 1,000 k, attempt by attempt
@@ -16,9 +16,9 @@ from frs_core.errors import ConfigError
 
 STEERED, DEMONSTRATED, TESTED = 20_000_000, 30_000_000, 40_000_000
 LARGEST_SET, SEEDS, SCENES = 900, 10, 1_000
-"""Most sets, training seeds per set, and scenes of anything, before ranges would meet."""
+"""Largest numbers of sets, of training seeds per set and of scenes for which the ranges do not overlap."""
 ATTEMPTS = 5
-"""Per success; after as many a set is given up."""
+"""Attempts per success before a set is given up."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,16 +26,16 @@ class Draw:
     """One set of episodes and one training seed."""
 
     episode_set: int
-    """1 and up; 0 = whatever lies in the folder of trained policies, no set of its own."""
+    """From 1; 0 = no set, use the policy found in the folder of trained policies."""
     train_seed: int = 0
 
     @property
     def folder(self) -> str:
-        """Where its trained policies are, under their root."""
+        """Folder of its trained policies, relative to their root."""
         return f"{set_folder(self.episode_set)}/seed-{self.train_seed}" if self.episode_set else ""
 
     def scenes(self, count: int) -> tuple[int, ...]:
-        """Return the scenes that it is tested on."""
+        """Return the scenes of its test."""
         first = TESTED + 10_000 * self.episode_set + 1_000 * self.train_seed
         return tuple(range(first, first + count))
 
@@ -44,11 +44,11 @@ def draws(repeats: int, train_seeds: int, *, first_set: int = 1) -> tuple[Draw, 
     """Return all draws, set by set.
 
     Raises:
-        ConfigError: more than there are numbers for.
+        ConfigError: more than the numbering allows.
     """
     if min(first_set, repeats) < 1 or first_set + repeats - 1 > LARGEST_SET:
         raise ConfigError(
-            f"Sets {first_set} to {first_set + repeats - 1} were asked for, there are 1 to {LARGEST_SET}. "
+            f"Sets {first_set} to {first_set + repeats - 1} were requested, the range is 1 to {LARGEST_SET}. "
             f"Lower --repeats or --first-set."
         )
     if not 1 <= train_seeds <= SEEDS:

@@ -19,15 +19,15 @@ HEIGHT = 224
 
 
 class Film:
-    """One film being written; closed when the episode ends."""
+    """A film that is being written; closed when the episode ends."""
 
     def __init__(self, path: Path, cameras: Sequence[str], *, fps: float) -> None:
-        """Prepare; the file appears with the first picture.
+        """Store the settings; the file is created with the first frame.
 
         Args:
             path: the .mp4.
             cameras: from left to right.
-            fps: pictures per second.
+            fps: frames per second.
         """
         self.path = path
         self._cameras, self._fps = tuple(cameras), Fraction(fps).limit_denominator(1000)
@@ -35,7 +35,7 @@ class Film:
         self._stream: VideoStream | None = None
 
     def add(self, observation: Observation) -> None:
-        """Append one picture."""
+        """Append one frame."""
         picture = side_by_side(observation, self._cameras)
         if self._container is None or self._stream is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ class Film:
 
 
 def side_by_side(observation: Observation, cameras: Sequence[str]) -> UInt8[Array, "H W 3"]:
-    """Return the named cameras' pictures in a row, each HEIGHT high; cameras that are missing are left out."""
+    """Return the frames of the named cameras side by side, each HEIGHT pixels high; missing cameras are skipped."""
     images = [observation.frames[c].image for c in cameras if c in observation.frames]
     scaled = [
         cv2.resize(i, (round(i.shape[1] * HEIGHT / i.shape[0] / 2) * 2, HEIGHT), interpolation=cv2.INTER_AREA)

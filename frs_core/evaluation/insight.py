@@ -1,8 +1,8 @@
-"""What can be said about a recorded episode only with the policy at hand, told by a process of its own.
+"""Check recorded episodes against the policy, in a separate process.
 
-Problem: a reviewer wants to know, per chunk, whether the stored noise still gives the stored chunk, and what today's noise policy
-would have picked; both need the generalist, and a window must not stutter. Idea: a spawned process loads the policy once and
-answers one episode after another; a newer question replaces one that waits.
+Problem: a reviewer wants to know, for each chunk, whether the stored noise still gives the stored chunk, and what the current
+noise policy would pick. Both need the generalist, and must not block the window. Idea: a spawned process loads the policy
+once and answers one request at a time; a newer request replaces one that is waiting.
 
 Example: `ask(path, noise_policy="data/learned/mug")`, then `poll()` from a timer until the `Report` of that path arrives.
 This module's own code runs on the owner's thread and never imports torch; `_child` runs in the process.
@@ -32,25 +32,25 @@ class ChunkInsight:
     """Whether the stored noise regenerates the stored chunk; None when it cannot be checked."""
     skipped: str = ""
     would_pick: str = ""
-    """Label of the offer nearest to the noise policy's noise; empty without a noise policy."""
+    """Label of the candidate nearest to the noise policy's noise; empty without a noise policy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found out about one episode."""
+    """The result of checking one episode."""
 
     path: Path
     chunks: Mapping[int, ChunkInsight] = field(default_factory=dict)
     problem: str = ""
-    """Why nothing, or only a part, could be told."""
+    """Why the check failed, or is incomplete."""
 
 
 class InsightProcess:
-    """Answers questions about episodes.
+    """Checks episodes in a separate process.
 
     Args:
         policy: registry name of the generalist.
-        options: what its loader takes.
+        options: keyword arguments of its loader.
     """
 
     def __init__(self, policy: str, options: Mapping[str, Any] | None = None) -> None:
@@ -67,7 +67,7 @@ class InsightProcess:
         self._waiting: set[Path] = set()
 
     def ask(self, path: Path, *, noise_policy: str | None = None) -> bool:
-        """Ask about an episode; False when too many questions wait."""
+        """Request a check of an episode; return False if too many requests are waiting."""
         if not self._is_started:
             self._process.start()
             self._is_started = True
@@ -79,7 +79,7 @@ class InsightProcess:
         return True
 
     def poll(self) -> list[Report]:
-        """Return the answers since the last call, without waiting."""
+        """Return the reports since the last call, without waiting."""
         reports: list[Report] = []
         with contextlib.suppress(queue.Empty):
             while True:
@@ -93,12 +93,12 @@ class InsightProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether questions can be answered."""
+        """Whether the process is running."""
         return self._is_started and self._process.is_alive()
 
     @property
     def is_waiting(self) -> bool:
-        """Whether an answer is still to come."""
+        """Whether a report is pending."""
         return bool(self._waiting)
 
     def close(self) -> None:
@@ -128,11 +128,11 @@ def _child(policy_name: str, options: dict[str, Any], questions: Any, answers: A
         problem = str(error)
     while True:
         path, noise_policy = questions.get()
-        # Only the newest question matters to a person who scrolls through a list.
+        # Only the newest request matters to a person who scrolls through a list.
         with contextlib.suppress(queue.Empty):
             while True:
                 newer = questions.get_nowait()
-                answers.put(Report(path, problem="A newer episode was asked about."))
+                answers.put(Report(path, problem="Replaced by a newer request."))
                 path, noise_policy = newer
         try:
             report = Report(path, problem=problem) if policy is None else _look(path, policy, noise_policy)
@@ -173,7 +173,7 @@ def _look(path: Path, policy: Any, noise_policy: str | None) -> Report:
 
 
 def _picks(episode: Any, policy: Any, noise_policy: str) -> dict[int, str]:
-    """Return, per chunk, the offer whose kept noise is nearest to the noise policy's."""
+    """Return, for each chunk, the candidate whose kept noise is nearest to the noise policy's."""
     import numpy as np
 
     from frs_core.learning.agreement import nearest

@@ -1,8 +1,8 @@
-"""The methods that are compared, as one table.
+"""The table of methods to compare.
 
-A method says who acts and under which plan. Steered ones are driven by the world's scripted operator, which answers like a
-person (one direction per chunk, or "let the policy"); learned ones load what was trained for the task, from
-`<learned>/<task>/<method>`. A tail picks a variant: `dsbc@3` is the noise policy of three episodes.
+A method defines who acts and with which plan. Steered methods are driven by the world's scripted operator, which picks like a
+person (one direction per chunk, or unsteered); learned methods load the policy trained for the task from
+`<learned>/<task>/<method>`. A suffix selects a variant: `dsbc@3` is the noise policy trained on three episodes.
 
 Example: METHODS["frs"] steers with the policy's calibrated plan, METHODS["frs-plain"] with the paper's.
 """
@@ -17,14 +17,14 @@ from frs_core.steering.methods import Method, SteeringPlan
 
 
 class Actor(enum.Enum):
-    """Who turns an observation into a chunk."""
+    """Who produces the chunk for an observation."""
 
     POLICY = "policy"
-    """The generalist from a fresh Gaussian noise."""
+    """The generalist, from Gaussian noise."""
     OPERATOR = "operator"
     """The scripted operator picks from the fan."""
     NOISE_POLICY = "noise_policy"
-    """A trained noise policy hands the generalist its noise."""
+    """A trained noise policy chooses the generalist's noise."""
     CHUNK_POLICY = "chunk_policy"
     """A behaviour-cloning policy acts by itself."""
 
@@ -40,7 +40,7 @@ class MethodSpec:
     plan: SteeringPlan | None = None
     """Steering settings; None = the policy's calibrated plan."""
     learned: str = ""
-    """Folder under `<learned>/<task>`; empty when nothing is learned."""
+    """Folder under `<learned>/<task>`; empty for methods without learning."""
 
 
 _TABLE = (
@@ -55,7 +55,7 @@ _TABLE = (
 _ACTORS = {Acts.NOISE: Actor.NOISE_POLICY, Acts.CHUNK: Actor.CHUNK_POLICY}
 _LEARNED = (MethodSpec(row.id, row.title, _ACTORS[row.acts], learned=row.id) for row in learners().values())
 METHODS = {spec.name: spec for spec in (*_TABLE, *_LEARNED)}
-"""Name -> method, in the order of tables; every learner is one."""
+"""Name -> method, in the order of tables; every learner is a method too."""
 
 
 def find_method(name: str) -> MethodSpec:
@@ -82,36 +82,36 @@ class LearnsFrom:
 
     @property
     def demonstrations(self) -> bool:
-        """Plain demonstrations; otherwise steered successes."""
+        """Whether it learns from demonstrations; otherwise from steered successes."""
         return self.learner.demonstrations
 
 
 def learns_from(method: MethodSpec) -> LearnsFrom | None:
-    """Return what a method learns from: as many episodes as its variant says, or as its learner usually sees.
+    """Return what a method learns from: the number of episodes in its name, or its learner's default.
 
     Raises:
-        ConfigError: a variant that is not a number of episodes.
+        ConfigError: the variant is not a number of episodes.
     """
     if not method.learned:
         return None
     base, _, variant = method.name.partition("@")
     if variant and not (variant.isdigit() and int(variant) > 0):
-        raise ConfigError(f"'{method.name}' does not say how many episodes. Write {base}@3, for three.")
+        raise ConfigError(f"'{method.name}' does not name a number of episodes. Write, for example, {base}@3.")
     row = find_learner(base)
     return LearnsFrom(row, int(variant) if variant else row.episodes)
 
 
 def with_episodes(methods: tuple[str, ...], episodes: tuple[int, ...]) -> tuple[str, ...]:
-    """Return the methods with a variant for each number of steered episodes; a learner's usual number is the plain name.
+    """Return the methods with a variant for each number of steered episodes; the default number has no suffix.
 
     Args:
-        methods: plain names and variants; a variant stays as it is.
-        episodes: how many the learners of steered episodes see; empty = as the names say.
+        methods: names and variants; variants are not changed.
+        episodes: numbers of steered episodes to train on; empty = as named.
     Raises:
         ConfigError: a number of episodes below 1.
     """
     if any(n < 1 for n in episodes):
-        raise ConfigError(f"--episodes is {' '.join(map(str, episodes))}, needs numbers >= 1. The usual one is 10.")
+        raise ConfigError(f"--episodes is {' '.join(map(str, episodes))}, needs numbers >= 1. The default is 10.")
     out: list[str] = []
     for name in methods:
         need = learns_from(find_method(name))

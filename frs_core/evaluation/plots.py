@@ -1,4 +1,4 @@
-"""Plots of an evaluation, drawn without a display. Colours are from the Okabe-Ito palette, and never the only sign."""
+"""Plots of an evaluation, drawn without a display. Colours are from the Okabe-Ito palette and never the only distinction."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

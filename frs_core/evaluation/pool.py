@@ -1,7 +1,7 @@
-"""Run cells in parallel: a pool of spawned processes on this machine. `ray_pool` gives the same beyond it.
+"""Run cells in parallel with a pool of spawned processes on this machine; `ray_pool` does the same on a cluster.
 
-Each worker gets one cell at a time over its own pipe. A worker that dies or outlives a cell's time limit is replaced; its
-cell is tried once more, then reported as an error. Nothing waits without a limit.
+Each worker gets one cell at a time over its own pipe. A worker that dies or exceeds the time limit of a cell is replaced; its
+cell is retried once, then reported as an error. Every wait has a time limit.
 """
 
 import multiprocessing
@@ -23,11 +23,11 @@ class Pool(Protocol):
     """Something that runs cells, in any order."""
 
     def ready(self) -> Ready:
-        """Return the facts of the first worker that is up. Raises what kept it from starting."""
+        """Return the facts of the first worker that has started. Raises if it cannot start."""
         ...
 
     def run(self, cells: Iterable[Cell]) -> Iterator[Result]:
-        """Yield a result per cell as they come."""
+        """Yield a result per cell, in order of completion."""
         ...
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class ProcessPool:
         self._facts: Ready | None = None
 
     def ready(self) -> Ready:
-        """Return the facts of the first worker that is up.
+        """Return the facts of the first worker that has started.
 
         Raises:
             FrsError: world or policy cannot be loaded.
@@ -74,7 +74,7 @@ class ProcessPool:
         return self._facts
 
     def run(self, cells: Iterable[Cell]) -> Iterator[Result]:
-        """Yield a result per cell as they come."""
+        """Yield a result per cell, in order of completion."""
         waiting = deque(cells)
         tries: dict[Cell, int] = {}
         while waiting or any(w.cell for w in self._workers):
@@ -119,7 +119,7 @@ class ProcessPool:
             worker.deadline = 0.0
 
     def _listen(self) -> tuple[list[Result], list[tuple[Cell, str]]]:
-        """Return finished cells and lost ones with the reason, after waiting up to a second."""
+        """Wait up to a second, then return finished results, and lost cells with the reason."""
         finished: list[Result] = []
         lost: list[tuple[Cell, str]] = []
         by_connection = {w.connection: w for w in self._workers}
@@ -143,7 +143,7 @@ class ProcessPool:
         return finished, lost
 
     def _replace(self, worker: _Worker, why: str) -> list[tuple[Cell, str]]:
-        """Put a fresh worker in the place of a broken one; return its cell with the reason."""
+        """Replace a broken worker by a new one; return its cell with the reason."""
         was_ready, code = worker.is_ready, worker.process.exitcode
         self._end(worker)
         if not was_ready:
@@ -152,7 +152,7 @@ class ProcessPool:
                     f"An evaluation worker was not ready after {self._start_timeout_s:g} s. Use fewer workers, or raise the limit."
                 )
             raise WorldError(
-                f"An evaluation worker ended while loading (exit code {code}). Try one worker, and see its output."
+                f"An evaluation worker exited while loading (exit code {code}). Try with one worker and read its output."
             )
         self._workers[self._workers.index(worker)] = self._spawn()
         return [(worker.cell, why)] if worker.cell else []

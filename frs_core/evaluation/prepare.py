@@ -1,8 +1,8 @@
-"""What comes before a draw can be judged: recording its set of episodes, and training on them. Runs in workers.
+"""Prepare draws for their test: record sets of episodes and train on them. Runs in workers.
 
-A set lies in a store of its own, `<sets>/set-001/<task>/steered` (or `demonstrations`). A cell of recording is one attempt
-at one scene: a success is kept, a failure is thrown away. A cell of training is one draw of one method; what it is to learn
-from is written beside the weights (`request.json`), so that a draw is trained again when that changes, and only then.
+Each set has its own store, `<sets>/set-001/<task>/steered` (or `demonstrations`). A recording cell is one attempt at one
+scene: a success is kept, a failure is discarded. A training cell is one draw of one method; a digest of its request is
+written beside the weights (`request.json`), so that a draw is trained again only if the request changes.
 
 Example: `Cell("frs", "mug_on_plate", 20_001_004, episode_set=1)` is the fifth attempt of set 1.
 """
@@ -30,17 +30,17 @@ from frs_core.learning.settings import from_json, to_json
 from frs_core.runtime.foreign import read_json
 
 STEERING, DEMONSTRATION = "frs", "demonstration"
-"""Methods of the cells of recording."""
+"""Methods of recording cells."""
 STAMP = "request.json"
 
 
 def set_store(sets: str, episode_set: int, task: str, *, demonstrations: bool) -> Path:
-    """Return the root of the store that a set lies in."""
+    """Return the root of the store of a set."""
     return Path(sets) / set_folder(episode_set) / task / ("demonstrations" if demonstrations else "steered")
 
 
 def successes_by_scene(root: Path) -> dict[int, str]:
-    """Return scene -> name of the successful episodes of a store, in order of scenes; empty without a store."""
+    """Return scene -> name of the successful episodes of a store, sorted by scene; empty without a store."""
     if not root.is_dir():
         return {}
     kept = {i.seed: i.name for i in EpisodeStore(root).list() if i.outcome is Outcome.SUCCESS}
@@ -48,10 +48,10 @@ def successes_by_scene(root: Path) -> dict[int, str]:
 
 
 class Recording(Runner):
-    """Records attempts: the scripted operator's, or the demonstrator's."""
+    """Records attempts of the scripted operator or of the demonstrator."""
 
     def _run(self, cell: Cell) -> Result:
-        """Drive one attempt; one that is in the store already (the process was ended in between) is not driven again."""
+        """Drive one attempt; skip it if its episode is already stored, as after an interrupted run."""
         began = time.monotonic()
         demonstrations = cell.method == DEMONSTRATION
         root = set_store(self._job.sets, cell.episode_set, cell.task, demonstrations=demonstrations)
@@ -78,7 +78,7 @@ class Training(Runner):
     """Trains draws."""
 
     def _run(self, cell: Cell) -> Result:
-        """Train one draw of one method; the cell's scene means nothing."""
+        """Train one draw of one method; the cell's scene is not used."""
         from frs_core.learning.run import run_request
 
         began = time.monotonic()
@@ -98,10 +98,10 @@ class Training(Runner):
 
 
 def train_request(job: WorkerJob, cell: Cell, fingerprint: str) -> TrainRequest:
-    """Return what a draw of a method is trained on, and how.
+    """Return the training request of a draw of a method.
 
     Args:
-        job: where sets and trained policies are; settings of the learners.
+        job: folders of sets and trained policies, and settings of the learners.
         cell: method, task, draw.
         fingerprint: of the generalist.
     Raises:
@@ -111,7 +111,7 @@ def train_request(job: WorkerJob, cell: Cell, fingerprint: str) -> TrainRequest:
     need = learns_from(method)
     out = trained_path(method, job.learned, cell.task, cell.draw)
     if need is None or out is None:
-        raise TrainingError(f"Method '{cell.method}' learns nothing. Leave it out of what is trained.")
+        raise TrainingError(f"Method '{cell.method}' has nothing to train. Leave it out.")
     root = set_store(job.sets, cell.episode_set, cell.task, demonstrations=need.demonstrations)
     names = list(successes_by_scene(root).values())[: need.episodes]
     if len(names) < need.episodes:
@@ -135,7 +135,7 @@ def train_request(job: WorkerJob, cell: Cell, fingerprint: str) -> TrainRequest:
 
 
 def is_trained(request: TrainRequest) -> bool:
-    """Return whether exactly this was trained and saved before."""
+    """Return whether this exact request was trained and saved before."""
     if not (request.out / STAMP).is_file():
         return False
     try:
@@ -146,13 +146,13 @@ def is_trained(request: TrainRequest) -> bool:
 
 
 def digest(request: TrainRequest) -> str:
-    """Return a short name for what a request learns from and how."""
+    """Return a short hash of a request's data and settings."""
     settings = to_json(find_learner(request.kind).checked(request.settings))
     what = {
         "kind": request.kind,
         "episodes": request.episodes,
         "fingerprint": request.fingerprint,
-        # Apart from the others, as stamps of earlier versions have them.
+        # Kept separate, so that stamps of earlier versions still match.
         "labels": settings.pop("labels", None),
         "settings": settings,
     }

@@ -1,4 +1,4 @@
-"""The same evaluation on a Ray cluster: actors instead of processes, the same cells, the same numbers.
+"""Run cells on a Ray cluster: actors instead of processes, with the same cells and results.
 
 Optional (`pip install frs-cockpit[ray]`). Every node needs the product installed and the same trained policies at the
 same path (a shared folder). Without an address, Ray runs on this machine.
@@ -31,7 +31,7 @@ class RayPool:
         Args:
             job: what each of them loads.
             workers: how many; one CPU each.
-            address: of a running cluster ("auto" = the one of this machine); None = start one here.
+            address: of a running cluster ("auto" = the one on this machine); None = start one here.
             start_timeout_s: longest time to load, waiting for nodes included.
             cell_timeout_s: longest time for one episode.
         Raises:
@@ -54,7 +54,7 @@ class RayPool:
         self._facts: Ready | None = None
 
     def ready(self) -> Ready:
-        """Return the facts of the first worker. Raises what kept it from starting."""
+        """Return the facts of the first worker. Raises if it cannot start."""
         if self._facts is None:
             try:
                 self._facts = self._ray.get(self._actors[0].facts.remote(), timeout=self._start_timeout_s)
@@ -75,7 +75,7 @@ class RayPool:
         return self._facts
 
     def run(self, cells: Iterable[Cell]) -> Iterator[Result]:
-        """Yield a result per cell as they come."""
+        """Yield a result per cell, in order of completion."""
         waiting, tries, idle = deque(cells), dict[Cell, int](), deque(self._actors)
         running: dict[Any, tuple[Any, Cell, float]] = {}
         while waiting or running:

@@ -1,6 +1,6 @@
-"""Whether a trained policy's own forecast of its success comes true, over all draws that carry one.
+"""Compare the success that trained policies forecast with the success they reach.
 
-Example: forecasts of 0.8 for draws that reach 0.6 on average, ten scenes each: a Brier score of 0.28, where always saying
+Example: forecasts of 0.8 for draws that reach 0.6 on average, ten scenes each, have a Brier score of 0.28; always predicting
 0.6 scores 0.24.
 """
 
@@ -19,13 +19,13 @@ class Point:
     episode_set: int
     train_seed: int
     forecast: float
-    """Success expected before anything moved, 0..1."""
+    """Success rate expected before any rollout, 0..1."""
     successes: int
     trials: int
 
     @property
     def rate(self) -> float:
-        """The results."""
+        """Success rate reached."""
         return self.successes / self.trials
 
 
@@ -35,16 +35,16 @@ class Reliability:
 
     points: tuple[Point, ...]
     brier: float
-    """Mean squared distance of forecast and outcome over episodes; 0 is perfect, 0.25 is a coin's."""
+    """Mean squared difference of forecast and outcome over episodes; 0 is perfect, 0.25 is a coin toss."""
     constant: float
-    """The same for the mean success as everybody's forecast: what a forecast has to beat."""
+    """Brier score of always predicting the mean success: the baseline."""
     mean_forecast: float
     mean_outcome: float
     episodes: int
 
 
 def reliability(results: Iterable[Result]) -> Reliability | None:
-    """Return forecast against outcome of all trained policies with a forecast; None without any."""
+    """Return the comparison over all trained policies that have a forecast; None if none has."""
     by: dict[tuple[str, str, int, int, float], list[bool]] = {}
     for r in results:
         if r.forecast is not None and not r.error:

@@ -1,15 +1,15 @@
-"""Learned methods judged over what a lab cannot choose: sets of episodes x training seeds x scenes, resumable throughout.
+"""Evaluate learned methods over sets of episodes, training seeds and scenes. Runs can be resumed at any point.
 
-Three stages, each a pool of workers that does what is missing: attempts until every set is full, a training per draw and
-method, an episode per draw, method and scene. Every attempt, training and episode is on disk when it ends, so a run that is
-killed loses what its workers were at and nothing else.
+Three stages, each a pool of workers that does what is missing: record attempts until every set is full, train every draw of
+every method, run an episode per draw, method and scene. Each attempt, training and episode is written to disk when it ends,
+so a killed run loses only the unfinished ones.
 
     <out>/attempts.jsonl                       every attempt at recording, failures included
     <out>/sets/set-001/<task>/steered/         the episodes of set 1
-    <out>/learned/set-001/seed-0/<task>/dsbc/  what training seed 0 made of it
-    <out>/results.jsonl                        every judged episode
+    <out>/learned/set-001/seed-0/<task>/dsbc/  the policy trained on set 1 with seed 0
+    <out>/results.jsonl                        every test episode
 
-Example: 4 tasks x 10 sets x 2 seeds are 40 sets, 80 draws per method, and with 10 scenes 800 episodes per method.
+Example: 4 tasks x 10 sets x 2 seeds make 40 sets, 80 draws per method, and with 10 scenes 800 episodes per method.
 """
 
 import time
@@ -40,7 +40,7 @@ TRAINING_LIMIT_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class RepeatSpec:
-    """What to compare, over which draws."""
+    """Settings of an evaluation over draws."""
 
     methods: tuple[str, ...]
     tasks: tuple[str, ...]
@@ -52,22 +52,22 @@ class RepeatSpec:
     """Arguments of SetupSpec."""
     max_chunks: int = 40
     perturb_m: float = 0.0
-    """Of the judged episodes; sets are collected from the usual start."""
+    """Disturbance of the test episodes; sets are collected from the normal start."""
     learners: dict[str, Any] = field(default_factory=dict)
-    """Settings of the learners that are not the default, by learner, as plain values."""
+    """Learner id -> settings that differ from the defaults, as plain values."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.scenes <= SCENES:
-            raise ConfigError(f"{self.scenes} scenes per draw were asked for, needs 1 to {SCENES}. Lower --seeds.")
+            raise ConfigError(f"{self.scenes} scenes per draw were requested, needs 1 to {SCENES}. Lower --seeds.")
         if not self.learned:
             raise ConfigError(
-                f"Nothing is learned by {', '.join(self.methods)}, so there is nothing to repeat. Add dsbc, or leave "
+                f"None of the methods {', '.join(self.methods)} learns, so there is nothing to repeat. Add dsbc, or leave "
                 f"--repeats out."
             )
         for demonstrations, episodes in self.needs().items():
             if ATTEMPTS * episodes > SCENES:
                 kind = "demonstrations" if demonstrations else "steered episodes"
-                raise ConfigError(f"{episodes} {kind} per set were asked for, at most {SCENES // ATTEMPTS} fit.")
+                raise ConfigError(f"{episodes} {kind} per set were requested, at most {SCENES // ATTEMPTS} fit.")
 
     @property
     def learned(self) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ class RepeatSpec:
 
     @property
     def job(self) -> WorkerJob:
-        """What judging workers need."""
+        """Job of the workers that run test episodes."""
         return WorkerJob(
             setup=self.setup,
             rollout={"max_chunks": self.max_chunks, "perturb_m": self.perturb_m},
@@ -85,12 +85,12 @@ class RepeatSpec:
 
     @property
     def recording(self) -> WorkerJob:
-        """What recording workers need."""
+        """Job of the workers that record episodes."""
         return WorkerJob(self.setup, {"max_chunks": self.max_chunks}, work=Work.RECORD, sets=str(self.out / "sets"))
 
     @property
     def training(self) -> WorkerJob:
-        """What training workers need."""
+        """Job of the workers that train."""
         return WorkerJob(
             self.setup,
             learned=str(self.out / "learned"),
@@ -100,7 +100,7 @@ class RepeatSpec:
         )
 
     def needs(self) -> dict[bool, int]:
-        """Return the episodes a set must have, by whether they are demonstrations."""
+        """Return {whether demonstrations: number of episodes that a set must have}."""
         needs: dict[bool, int] = {}
         for name in self.learned:
             need = learns_from(find_method(name))
@@ -109,7 +109,7 @@ class RepeatSpec:
         return needs
 
     def cells(self) -> list[Cell]:
-        """Return all judged episodes: draw by draw, scene by scene, so that methods meet the same ones side by side."""
+        """Return all test episodes, ordered by draw and scene, so that all methods run on a scene before the next one."""
         return [
             Cell(method, task, scene, draw.episode_set, draw.train_seed)
             for draw in self.draws
@@ -128,20 +128,20 @@ class RepeatSpec:
         ]
 
     def conditions(self) -> dict[str, Any]:
-        """Return what must be equal for results to be comparable."""
+        """Return the conditions under which results are comparable."""
         return {"setup": self.setup, "rollout": self.job.rollout, "draws": {"steered_by": STEERING}}
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """How far one stage is."""
+    """Progress of one stage."""
 
     name: str
-    """'episodes recorded', 'trainings' or 'episodes judged'."""
+    """'episodes recorded', 'trainings' or 'episodes tested'."""
     done: int
     total: int
     seconds_left: float
-    """Of this stage, by its pace so far."""
+    """Estimate for this stage."""
     last: Result | None = None
 
 
@@ -151,15 +151,15 @@ OnStage = Callable[[Stage], None]
 def run_repeats(
     spec: RepeatSpec, *, workers: int = 2, pool: Pool | None = None, on_stage: OnStage = lambda stage: None
 ) -> list[Result]:
-    """Return the results of all judged episodes; what was done before is not done again.
+    """Run what is missing and return the results of all test episodes.
 
     Args:
         spec: what to run.
         workers: processes on this machine.
-        pool: another way to judge episodes; closed at the end.
-        on_stage: told after each attempt, training and episode.
+        pool: used for the test episodes instead of processes; closed at the end.
+        on_stage: called after each attempt, training and episode.
     Raises:
-        TrainingError: a set that cannot be filled, or a draw that cannot be trained.
+        TrainingError: a set cannot be filled, or a draw cannot be trained.
         ConfigError, FingerprintMismatch: `out` holds results of other conditions or of another generalist.
         FrsError: world or policy cannot be loaded.
     """
@@ -171,36 +171,36 @@ def run_repeats(
             pool.close()
         raise
 
-    def told(progress: EvalProgress) -> None:
-        on_stage(Stage("episodes judged", progress.done, progress.total, progress.seconds_left, progress.last))
+    def report(progress: EvalProgress) -> None:
+        on_stage(Stage("episodes tested", progress.done, progress.total, progress.seconds_left, progress.last))
 
-    return run_evaluation(spec, spec.out / "results.jsonl", workers=workers, pool=pool, on_progress=told)
+    return run_evaluation(spec, spec.out / "results.jsonl", workers=workers, pool=pool, on_progress=report)
 
 
 @dataclass(slots=True)
 class _Set:
-    """A set of episodes in the making."""
+    """A set of episodes that is being collected."""
 
     episode_set: int
     task: str
     demonstrations: bool
     episodes: int
-    """Wanted."""
+    """Required number."""
     scenes: set[int]
-    """Of the successes so far."""
+    """Scenes of the successes so far."""
 
     @property
     def have(self) -> int:
-        """Successes that count."""
+        """Number of successes, at most the required number."""
         return min(len(self.scenes), self.episodes)
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether it has all its episodes."""
         return self.have == self.episodes
 
     def next_attempt(self, failed: set[Cell]) -> Cell | None:
-        """Return the first attempt that was neither a success nor a failure so far; None when the set is full.
+        """Return the first attempt that was not made yet; None if the set is full.
 
         Raises:
             TrainingError: too many failed.
@@ -220,10 +220,10 @@ class _Set:
 
 
 def collect_sets(spec: RepeatSpec, *, workers: int, on_stage: OnStage) -> str:
-    """Record attempts until every set is full, one at a time per set, and return the generalist's fingerprint.
+    """Record attempts until every set is full, one at a time per set; return the generalist's fingerprint.
 
     Raises:
-        TrainingError: a set that cannot be filled, or an attempt that could not be run.
+        TrainingError: a set cannot be filled, or an attempt could not be run.
         ConfigError, FingerprintMismatch: the sets were begun under other conditions, or with another generalist.
     """
     sets = [
@@ -270,10 +270,10 @@ def _fill(sets: list[_Set], pool: Pool, ledger: ResultFile, on_stage: OnStage) -
 
 
 def train_draws(spec: RepeatSpec, fingerprint: str, *, workers: int, on_stage: OnStage) -> None:
-    """Train every draw of every learned method that is not there yet, or was made from something else.
+    """Train every draw of every learned method, except those already trained from the same request.
 
     Raises:
-        TrainingError: a draw that cannot be trained.
+        TrainingError: a draw cannot be trained.
     """
     job, cells = spec.training, spec.trainings()
     missing = [c for c in cells if not is_trained(train_request(job, c, fingerprint))]
@@ -294,7 +294,7 @@ def _refuse_error(result: Result, what: str) -> None:
     if result.error:
         raise TrainingError(
             f"{what} of set {result.episode_set} of task '{result.task}' could not be run: {result.error} "
-            f"Mend that and run the same command again; what is done is kept."
+            f"Fix the cause and run the same command again; finished work is kept."
         )
 
 

@@ -1,4 +1,4 @@
-"""One HTML page that needs nothing else: text, tables, pictures and films are all inside the file."""
+"""Write a self-contained HTML page: text, tables, images and films are embedded in one file."""
 
 import base64
 import html
@@ -15,12 +15,12 @@ from frs_core.errors import ConfigError
 from frs_core.runtime.foreign import read_bytes
 
 FILM = 256 << 20
-"""Bytes of one film in a page; an episode's is about 2 MB."""
+"""Largest film, bytes; that of an episode has about 2 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A picture or film with its caption."""
+    """An image or film with its caption."""
 
     data: bytes
     mime: str
@@ -29,7 +29,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading with what belongs under it, in this order: text, table, media."""
+    """A heading and its content, shown in this order: text, table, media."""
 
     heading: str
     text: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Section:
     """Rows; the first is the head. Empty = no table."""
     media: tuple[Media, ...] = field(default=())
     command: str = ""
-    """What makes these figures again; shown in a box."""
+    """Command that reproduces the figures; shown in a box."""
 
 
 def picture(image: UInt8[Array, "H W 3"], caption: str) -> Media:
@@ -62,18 +62,18 @@ def film(path: Path, caption: str) -> Media:
 
 
 def markdown_rows(table: str) -> tuple[tuple[str, ...], ...]:
-    """Return the rows of a Markdown table, its rule left out."""
+    """Return the rows of a Markdown table, without the separator."""
     rows = [line.strip().strip("|").split("|") for line in table.splitlines() if line.startswith("|")]
     return tuple(tuple(cell.strip() for cell in row) for row in rows if not set("".join(row)) <= set("-: "))
 
 
 def write_report(path: Path, title: str, lead: str, sections: tuple[Section, ...]) -> Path:
-    """Write the page and return its path.
+    """Write the report and return its path.
 
     Args:
         path: the .html.
         title: heading of the page.
-        lead: one paragraph under it, the result in words.
+        lead: first paragraph: the result in words.
         sections: in order.
     """
     body = "\n".join(_section(section) for section in sections)

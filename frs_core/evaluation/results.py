@@ -1,7 +1,7 @@
-"""Results of an evaluation: one JSON line per episode, appended as they come, so that a run can be cut anywhere and resumed.
+"""Results of an evaluation: one JSON line per episode, appended as each ends, so that a run can be interrupted and resumed.
 
-The first line is a header (format, set-up, limits, policy's fingerprint). A file made under other conditions is refused,
-a torn last line is dropped, and results of a trained policy that was trained again since are not reused.
+The first line is a header (format, set-up, limits, policy's fingerprint). A file made under other conditions is refused, an
+incomplete last line is dropped, and results of a policy that has been trained again since are not reused.
 
     {"format": "frs-eval", "version": 1, "conditions": {...}, "policy_fingerprint": "..."}
     {"method": "frs", "task": "mug_on_plate", "seed": 7, "success": true, "steps": 112, ...}
@@ -21,7 +21,7 @@ from frs_core.runtime.foreign import MALFORMED, parse_json, read_bytes
 FORMAT = "frs-eval"
 VERSION = 1
 LARGEST = 256 << 20
-"""Bytes of a results file; an episode takes about 200."""
+"""Largest results file, bytes; an episode takes about 200."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,18 +32,18 @@ class Cell:
     task: str
     seed: int
     episode_set: int = 0
-    """Set of episodes that the learner saw; 0 = no set of its own (see `draws`)."""
+    """Set of episodes that the learner was trained on; 0 = no set (see `draws`)."""
     train_seed: int = 0
 
     @property
     def draw(self) -> Draw:
-        """Which training it is an episode of."""
+        """The draw that the episode belongs to."""
         return Draw(self.episode_set, self.train_seed)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One episode that was run."""
+    """Result of one episode."""
 
     method: str
     task: str
@@ -54,13 +54,13 @@ class Result:
     steered_chunks: int = 0
     seconds: float = 0.0
     trained: str = ""
-    """First characters of the trained policy's weights hash; empty when nothing was trained."""
+    """First characters of the hash of the trained policy's weights; empty without a trained policy."""
     error: str = ""
-    """Why the episode could not be run; such a result is not counted, and tried again on resume."""
+    """Why the episode could not be run; such a result is not counted and is retried on resume."""
     episode_set: int = 0
     train_seed: int = 0
     forecast: float | None = None
-    """Success that the trained policy's card expects, 0..1; None where it says nothing."""
+    """Success rate forecast by the trained policy's report, 0..1; None without a forecast."""
 
     @classmethod
     def failed(cls, cell: Cell, why: str) -> "Result":
@@ -77,7 +77,7 @@ class Result:
 
     @property
     def cell(self) -> Cell:
-        """What was run."""
+        """The cell of this result."""
         return Cell(self.method, self.task, self.seed, self.episode_set, self.train_seed)
 
 
@@ -89,10 +89,10 @@ class ResultFile:
 
         Args:
             path: the file; its folder is made.
-            conditions: what must be equal for results to be comparable.
+            conditions: must be equal for results to be comparable.
             policy_fingerprint: of the generalist.
         Raises:
-            ConfigError: the file was made under other conditions, or is not one of ours.
+            ConfigError: the file was made under other conditions, or is not a results file.
             FingerprintMismatch: it was made with another generalist.
         """
         self.path = path
@@ -115,7 +115,7 @@ class ResultFile:
             self._write(header)
 
     def add(self, result: Result) -> None:
-        """Append one result; it survives a crash of the process once this returns."""
+        """Append one result and flush it to disk."""
         self._write(asdict(result))
         self.results[result.cell] = result
 
@@ -130,10 +130,10 @@ class ResultFile:
 
 
 def read_results(path: Path) -> tuple[dict[str, Any], list[Result], int]:
-    """Return (header, results in file order, bytes that are whole lines).
+    """Return (header, results in file order, number of bytes in complete lines).
 
     Raises:
-        ConfigError: missing, not one of ours, or damaged before its last line.
+        ConfigError: missing, not a results file, or damaged before its last line.
     """
     if not path.is_file():
         raise ConfigError(f"No results at '{path}'. Run `frs eval` first, or correct --out.")
@@ -159,10 +159,10 @@ def read_results(path: Path) -> tuple[dict[str, Any], list[Result], int]:
 
 
 def check_conditions(path: Path, conditions: Mapping[str, Any]) -> str:
-    """Return the policy's fingerprint of a file that was made under these conditions; empty without a file.
+    """Return the policy fingerprint of a file, checking its conditions; empty without a file.
 
     Raises:
-        ConfigError: made under other conditions, or not one of ours.
+        ConfigError: made under other conditions, or not a results file.
     """
     if not path.exists() or path.stat().st_size == 0:
         return ""
@@ -182,13 +182,13 @@ def latest(results: Iterable[Result]) -> list[Result]:
 def _check_header(found: Mapping[str, Any], header: Mapping[str, Any], path: Path) -> None:
     if found["policy_fingerprint"] != header["policy_fingerprint"]:
         raise FingerprintMismatch(
-            f"'{path}' holds results of policy {str(found['policy_fingerprint'])[:12]}, the present one is "
+            f"'{path}' holds results of policy {str(found['policy_fingerprint'])[:12]}, this one is "
             f"{str(header['policy_fingerprint'])[:12]}. Choose another --out."
         )
     if found["conditions"] != header["conditions"]:
         ours, theirs = header["conditions"], found["conditions"]
         keys = [k for k in {**ours, **theirs} if ours.get(k) != theirs.get(k)]
         raise ConfigError(
-            f"'{path}' was made under other conditions: {keys[0]} was {theirs.get(keys[0])}, asked for "
-            f"{ours.get(keys[0])}. Choose another --out, or use the former settings."
+            f"'{path}' was made under other conditions: {keys[0]} was {theirs.get(keys[0])}, now "
+            f"{ours.get(keys[0])}. Choose another --out, or use the previous settings."
         )

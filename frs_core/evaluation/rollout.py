@@ -1,9 +1,9 @@
-"""One episode of one method, headless and deterministic, through the product's own session.
+"""Run one episode of one method, headless and deterministic, through the same session as the cockpit.
 
-Every method runs through `InlineSession.run_episode` under the same limits, so that a difference in the table is a difference
-between methods. What differs is who picks and what is on offer: the base policy always picks the unsteered candidate, the
-operator steers, a noise policy's candidate is always the learned one, and a behaviour-cloning policy takes the generalist's
-place (`ClonedPolicy`). All noise is drawn from (plan seed, scene seed, chunk), so a result depends on nothing else.
+Every method runs through `InlineSession.run_episode` under the same limits; only the chooser and the candidates differ. The
+base policy always picks the unsteered candidate, the operator steers, a noise policy always picks the learned candidate, and a
+behaviour-cloning policy replaces the generalist (`ClonedPolicy`). All noise is drawn from (plan seed, scene seed, chunk), so a
+result depends on nothing else.
 
 Example: chunks of 16 rows, 8 executed, at most 40 chunks: 320 control steps, 21 s of robot time.
 Runs on one thread of an evaluation worker.
@@ -31,11 +31,11 @@ from frs_core.worlds.base import World
 
 @dataclass(frozen=True, slots=True)
 class RolloutSettings:
-    """When to stop, and how the start is disturbed."""
+    """Length limit and disturbance of the start."""
 
     max_chunks: int = 40
     perturb_m: float = 0.0
-    """The tool is first driven this far in a random direction of the upper half space, metres; 0 = not at all."""
+    """Distance, metres, that the tool is first driven in a random upward direction; 0 = no disturbance."""
 
     def __post_init__(self) -> None:
         if self.max_chunks < 1:
@@ -45,7 +45,7 @@ class RolloutSettings:
 
 
 class MethodRunner:
-    """One method on one bench, ready for any number of episodes."""
+    """Runs episodes of one method."""
 
     def __init__(
         self,
@@ -64,10 +64,10 @@ class MethodRunner:
             bench: world and policy, not owned.
             learned: folder of the trained policy, for learned methods.
             settings: limits.
-            recorder: keeps the episodes.
-            step_images: look with all cameras after every step, not at chunk boundaries only; None = when recording.
+            recorder: records the episodes; None = not recorded.
+            step_images: take images after every step, not only at chunk boundaries; None = if recording.
         Raises:
-            WeightsMissing, FingerprintMismatch: the trained policy is missing, or of another generalist.
+            WeightsMissing, FingerprintMismatch: the trained policy is missing, or was trained for another generalist.
             ConfigError: a learned method without a folder, or a world without an operator.
         """
         self._settings = settings or RolloutSettings()
@@ -99,15 +99,15 @@ class MethodRunner:
         show: Callable[[Observation], None] | None = None,
         keep_failures: bool = True,
     ) -> EpisodeResult:
-        """Return how one episode went.
+        """Run one episode and return its result.
 
         Args:
             task: task name of the world.
-            seed: scene and all noises.
-            show: given pictures of every second step, for a film.
-            keep_failures: keep recorded failures as failures; False moves them to the bin.
+            seed: of the scene and of all noise.
+            show: called with an observation of every second step, for a film.
+            keep_failures: keep recorded failures; False moves them to the bin.
         Raises:
-            FrsError: whatever held the session.
+            FrsError: the session was stopped by an error.
         """
         world: World = self._bench.world
         if self._settings.perturb_m > 0.0:

@@ -1,7 +1,7 @@
-"""Methods x tasks x seeds, in parallel, resumable: the whole evaluation.
+"""Run an evaluation: methods x tasks x seeds, in parallel and resumable.
 
-Cells run with the seed outermost, so that a run cut short has met every method and task about equally often. A cell that
-is in the result file (without an error, and with the same trained policy) is not run again.
+The seed is the outermost loop, so that an interrupted run has covered all methods and tasks about equally. A cell with a
+result in the file (without an error, and of the same trained policy) is not run again.
 
 Example: 11 methods x 6 tasks x 50 seeds are 3300 cells; at 4 s each and 2 workers, 1.8 hours.
 """
@@ -23,7 +23,7 @@ from frs_core.evaluation.worker import WorkerJob
 
 @runtime_checkable
 class Evaluation(Protocol):
-    """Which episodes to run, with what, and under which conditions."""
+    """The episodes to run and their conditions."""
 
     @property
     def job(self) -> WorkerJob:
@@ -35,13 +35,13 @@ class Evaluation(Protocol):
         ...
 
     def conditions(self) -> dict[str, Any]:
-        """Return what must be equal for results to be comparable."""
+        """Return the conditions under which results are comparable."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class EvalSpec:
-    """What to compare, on what."""
+    """Methods, tasks and seeds to compare."""
 
     methods: tuple[str, ...]
     tasks: tuple[str, ...]
@@ -54,18 +54,18 @@ class EvalSpec:
         return [Cell(m, t, s) for s in self.seeds for t in self.tasks for m in self.methods]
 
     def conditions(self) -> dict[str, Any]:
-        """Return what must be equal for results to be comparable."""
+        """Return the conditions under which results are comparable."""
         return {"setup": self.job.setup, "rollout": self.job.rollout}
 
 
 @dataclass(frozen=True, slots=True)
 class EvalProgress:
-    """How far an evaluation is."""
+    """Progress of an evaluation."""
 
     done: int
     total: int
     reused: int
-    """Of `done`, how many were in the file already."""
+    """How many of `done` were already in the file."""
     seconds_left: float
     last: Result | None
 
@@ -78,18 +78,18 @@ def run_evaluation(
     pool: Pool | None = None,
     on_progress: Callable[[EvalProgress], bool | None] | None = None,
 ) -> list[Result]:
-    """Return the results of all cells, in the order of the spec; they also lie in `out`.
+    """Run the missing cells and return all results, in the order of the spec.
 
     Args:
         spec: what to run.
         out: result file (JSONL); started or resumed.
         workers: processes on this machine, when no pool is given.
-        pool: another way to run cells; closed at the end.
-        on_progress: told after each cell; False stops (what is done stays in the file).
+        pool: used instead of processes; closed at the end.
+        on_progress: called after each cell; returning False stops (finished results stay in the file).
     Raises:
-        ConfigError: unknown method, or a file made under other conditions.
-        WeightsMissing: a method needs a trained policy that is not there.
-        FingerprintMismatch: a file made with another generalist.
+        ConfigError: unknown method, or the file was made under other conditions.
+        WeightsMissing: the trained policy of a method is missing.
+        FingerprintMismatch: the file was made with another generalist.
         FrsError: world or policy cannot be loaded.
     """
     cells = spec.cells()
@@ -114,7 +114,7 @@ def run_evaluation(
 
 
 def _trained(cells: list[Cell], learned: str) -> dict[tuple[str, str, Draw], str]:
-    """Return the hash of the trained policy of every (method, task, draw); empty for methods that learn nothing."""
+    """Return (method, task, draw) -> hash of the trained policy; empty for methods without learning."""
     hashes: dict[tuple[str, str, Draw], str] = {}
     for name, task, draw in dict.fromkeys((c.method, c.task, c.draw) for c in cells):
         folder = trained_path(find_method(name), learned, task, draw)

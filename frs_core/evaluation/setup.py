@@ -16,7 +16,7 @@ from frs_core.worlds.base import World
 
 @dataclass(frozen=True, slots=True)
 class SetupSpec:
-    """Names and options; plain values, so that it crosses processes and lies in result files."""
+    """Names and options as plain values, so that they can be sent to processes and stored in result files."""
 
     world: str = "tabletop"
     world_options: Mapping[str, Any] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class SetupSpec:
     demonstrator: str = ""
     """`module:function` of the demonstrator; empty = the world's own."""
     action_space: str = ""
-    """Turn a policy of tool deltas to this action space (see policies.joints); empty = its own."""
+    """Convert a policy of tool deltas to this action space (see policies.joints); empty = no conversion."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -38,7 +38,7 @@ class SetupSpec:
             "policy_options": dict(self.policy_options),
             "operator": self.operator,
             "demonstrator": self.demonstrator,
-            # Left out where not asked for, so that earlier results are found again.
+            # Omitted if empty, so that earlier results still match.
             **({"action_space": self.action_space} if self.action_space else {}),
         }
 
@@ -70,10 +70,10 @@ def named(kind: str, path: str, world: str) -> Callable[..., Any]:
 
     Args:
         kind: which of the two.
-        path: `module:attribute`; empty = none was asked for and the world brings none.
-        world: its name, for the message.
+        path: `module:attribute`; empty if none was given and the world has none.
+        world: its name, for the error message.
     Raises:
-        ConfigError: none, or it cannot be imported.
+        ConfigError: there is none, or it cannot be imported.
     """
     if not path:
         raise ConfigError(f"World '{world}' has no scripted {kind}. Name your own, 'module:Class', with --{kind}.")
@@ -97,7 +97,7 @@ def open_bench(spec: SetupSpec) -> Bench:
         world.close()
         policy.close()
         raise ConfigError(
-            f"Policy '{spec.policy}' looks at camera '{missing[0]}', world '{spec.world}' has "
+            f"Policy '{spec.policy}' needs camera '{missing[0]}', world '{spec.world}' has "
             f"{list(world.spec.cameras)}. Choose a world with the policy's cameras."
         )
     return Bench(world, policy, spec)

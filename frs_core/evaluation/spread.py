@@ -1,17 +1,17 @@
-"""How far success depends on which episodes, which training seed and which scenes: intervals, worst draws, shares.
+"""How success varies with the training episodes, the training seed and the scenes: intervals, worst draws, variance shares.
 
-An outcome is nested: scenes within draws, draws (training seeds) within sets of episodes. Tasks are what they are and are
-never drawn: whatever is said of all tasks is the mean of what is said of each.
+Outcomes are nested: scenes within draws, draws (training seeds) within sets of episodes. Tasks are fixed: a figure for all
+tasks is the mean of the figures per task.
 
-Intervals come from a hierarchical bootstrap: sets are drawn again with replacement, within a set its training seeds, within
-a draw its scenes; the 2.5 and 97.5 % points of 10,000 such means. A success rate's interval is never narrower than Wilson's,
-which knows of scenes only: ten of ten, drawn again, would be ten of ten for ever.
+Intervals come from a hierarchical bootstrap: resample sets with replacement, within each set its training seeds, within each
+draw its scenes, and take the 2.5 and 97.5 % points of 10,000 means. The interval of a success rate is never narrower than
+Wilson's: the bootstrap alone would give ten successes of ten an interval of zero width.
 
-Shares come from nested analysis of variance, by the method of moments: the scenes' part is the binomial variance within a
-draw, the seeds' part is what draws of a set differ by beyond it, the episodes' part what sets differ by beyond both.
+Shares come from nested analysis of variance by the method of moments: the scenes' part is the binomial variance within a
+draw, the seeds' part is the remaining variance between draws of a set, the episodes' part the remaining variance between sets.
 
-Example: 60 % overall, sets of 40 to 80 % (deviation 12 points), seeds alike: 6 % of an outcome's variance is the episodes',
-94 % the scenes', and a draw's true rate is 60 +- 12 %.
+Example: 60 % overall, sets of 40 to 80 % (deviation 12 points), seeds alike: 6 % of the variance of an outcome is due to the
+episodes, 94 % to the scenes, and the true rate of a draw is 60 +- 12 %.
 """
 
 import math
@@ -28,7 +28,7 @@ from frs_core.evaluation.wilson import wilson
 
 RESAMPLES = 10_000
 _CHANCE = 2_000
-"""Simulations behind the worst tenth by chance; its mean is then known to about half a point."""
+"""Number of simulations for the worst tenth by chance; gives its mean to about half a point."""
 
 Outcomes = Mapping[Draw, Mapping[int, int]]
 """Draw -> scene -> 0 or 1 (-1, 0 or 1 for differences), of one method on one task."""
@@ -36,7 +36,7 @@ Outcomes = Mapping[Draw, Mapping[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Parts of the variance of a single outcome; None = these draws cannot tell."""
+    """Parts of the variance of a single outcome; None = cannot be estimated from these draws."""
 
     episodes: float | None
     """Variance between sets; with one training seed per set, of sets and seeds together."""
@@ -47,7 +47,7 @@ class Shares:
 
     @property
     def parts(self) -> tuple[float | None, float | None, float | None]:
-        """Return what share of their sum each is, clipped at zero; all None when nothing varies."""
+        """Shares of their sum, each clipped at zero; all None if there is no variance."""
         known = [max(0.0, v) for v in (self.episodes, self.seeds, self.scenes) if v is not None]
         total = sum(known)
         if total <= 0.0:
@@ -74,12 +74,12 @@ class Spread:
     worst_count: int
     """Draws in that tenth."""
     worst_by_chance: float
-    """What it would be on average, were all draws of a task equally good."""
+    """Expected value of `worst_tenth` if all draws of a task were equally good."""
     shares: Shares
     sets: int
     draws: int
     episodes: int
-    """Judged."""
+    """Number of test episodes."""
     rates: tuple[float, ...] = field(default=(), repr=False)
     """Success of each draw."""
 
@@ -143,7 +143,7 @@ def spread(tasks: Mapping[str, Outcomes], *, seed: int = 0) -> Spread:
 
 
 def compare(first: Mapping[str, Outcomes], second: Mapping[str, Outcomes], *, seed: int = 0) -> Comparison | None:
-    """Return how two methods fare on the draws and scenes that both met; None without any.
+    """Compare two methods on the draws and scenes that both were tested on; None if there are none.
 
     Args:
         first: task -> outcomes.
@@ -166,7 +166,7 @@ def compare(first: Mapping[str, Outcomes], second: Mapping[str, Outcomes], *, se
 
 
 def shares(outcome: Outcomes) -> Shares:
-    """Return the parts of the variance of one method on one task, unclipped: an estimate of nothing may be below zero."""
+    """Return the parts of the variance of one method on one task, unclipped: the estimate of a zero part can be negative."""
     sets = _by_set(outcome)
     draws = [d for per_set in sets for d in per_set]
     freedom = sum(len(d) - 1 for d in draws)
@@ -174,7 +174,7 @@ def shares(outcome: Outcomes) -> Shares:
         return Shares(None, None, None)
     within = sum(float(np.sum((d - d.mean()) ** 2)) for d in draws) / freedom
 
-    # Draws of a set differ by seeds and, as each is judged on few scenes, by the binomial part.
+    # Draws of a set differ by the seeds and, with few scenes each, by the binomial part.
     several = [per_set for per_set in sets if len(per_set) > 1]
     between_seeds = None
     if several:
@@ -183,7 +183,7 @@ def shares(outcome: Outcomes) -> Shares:
         seen = sum(float(np.sum((m - m.mean()) ** 2)) for m in means) / sum(len(m) - 1 for m in means)
         between_seeds = seen - within * float(noise)
 
-    # Sets differ by episodes and, as each is the mean of few draws, by both of the above.
+    # Sets differ by the episodes and, with few draws each, by both of the above.
     between_sets = None
     if len(sets) > 1:
         seen = float(np.var([np.mean([d.mean() for d in per_set]) for per_set in sets], ddof=1))
@@ -217,11 +217,11 @@ class _Counts:
 
     @property
     def mean(self) -> float:
-        """Mean over sets of the mean over their draws: every set counts the same."""
+        """Mean over sets of the mean over their draws: all sets have equal weight."""
         return float(_mean_of_sets(self.plus - self.minus, self.draws))
 
     def resampled(self, rng: np.random.Generator) -> Float[Array, " R"]:
-        """Return RESAMPLES means: sets, their draws and their scenes drawn again."""
+        """Return RESAMPLES means over resampled sets, draws and scenes."""
         sets, seeds = self.scenes.shape
         k = rng.integers(sets, size=(RESAMPLES, sets))
         s = (rng.random((RESAMPLES, sets, seeds)) * self.draws[k][..., None]).astype(np.int64)

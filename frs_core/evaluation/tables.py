@@ -11,7 +11,7 @@ from frs_core.evaluation.wilson import format_rate, wilson
 ALL = "all tasks"
 """Task name of the pooled column."""
 MOST_COLUMNS = 8
-"""More tasks than these would be squeezed out of a terminal."""
+"""Most tasks that fit side by side in a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def as_json(results: Iterable[Result]) -> dict[str, Any]:
 
 
 def title(method: str) -> str:
-    """Return how a method is called in tables and plots."""
+    """Return the title of a method for tables and plots."""
     return find_method(method).title
 
 
@@ -116,7 +116,7 @@ def episodes_of(method: str, *, default: int) -> int | None:
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
-    """Return different methods in the order of the method table, variants by number of episodes."""
+    """Return the distinct methods in the order of the method table, variants by number of episodes."""
     return sorted(set(methods), key=_method_order)
 
 

@@ -1,4 +1,4 @@
-"""Where trained policies of an evaluation are, and which ones they were. Free of torch."""
+"""Find the trained policies of an evaluation. Does not import torch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ _ONLY = Draw(0)
 
 
 def trained_path(method: "MethodSpec", root: str, task: str, draw: Draw = _ONLY) -> Path | None:
-    """Return the folder of a method's trained policy for a task; None for methods that learn nothing.
+    """Return the folder of a method's trained policy for a task; None for methods without learning.
 
     Args:
         method: row of the comparison.
@@ -22,7 +22,7 @@ def trained_path(method: "MethodSpec", root: str, task: str, draw: Draw = _ONLY)
         task: task name.
         draw: which of several trainings.
     Raises:
-        ConfigError: it is needed, but no root was given.
+        ConfigError: a trained policy is needed, but no root was given.
     """
     if not method.learned:
         return None
@@ -32,17 +32,17 @@ def trained_path(method: "MethodSpec", root: str, task: str, draw: Draw = _ONLY)
 
 
 def trained_hash(folder: Path | None) -> str:
-    """Return the first characters of the weights' hash; empty when there is nothing."""
+    """Return the first characters of the weights' hash; empty without a trained policy."""
     if folder is None or not (folder / METADATA_FILE).is_file():
         return ""
     return read_metadata(folder).weights_sha256[:12]
 
 
 def forecast(folder: Path | None) -> float | None:
-    """Return the success that a trained policy's card expects, 0..1; None where it says nothing.
+    """Return the success rate that a trained policy forecasts, 0..1; None without a forecast.
 
     Raises:
-        ConfigError: it expects what no success rate can be.
+        ConfigError: the forecast is not a success rate.
     """
     if folder is None or not (folder / METADATA_FILE).is_file():
         return None
@@ -51,5 +51,7 @@ def forecast(folder: Path | None) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
-        raise ConfigError(f"The card in '{folder}' forecasts {value!r}, expected 0..1. Train the policy again.")
+        raise ConfigError(
+            f"The policy in '{folder}' forecasts a success rate of {value!r}, expected 0..1. Train the policy again."
+        )
     return float(value)

@@ -1,7 +1,7 @@
 """Intervals for success rates.
 
-Ten successes out of ten are not "100 %": the Wilson score interval says 72 % to 100 %. It stays inside 0..1 and is
-honest for few trials and extreme rates, where the usual plus-or-minus is not.
+Example: for ten successes of ten, the Wilson score interval is 72 % to 100 %. It stays within 0..1 and is accurate for few
+trials and extreme rates, where the normal approximation is not.
 """
 
 import math
@@ -11,11 +11,11 @@ Z95 = 1.959963984540054
 
 
 def wilson(successes: int, trials: int, *, z: float = Z95) -> tuple[float, float]:
-    """Return the (low, high) share that the data allow.
+    """Return the interval (low, high) of a success rate.
 
     Args:
         successes: 0..trials.
-        trials: how many; 0 gives (0, 1).
+        trials: number of trials; 0 gives (0, 1).
         z: normal quantile; 1.96 for 95 %.
     Source: Wilson 1927, score interval without continuity correction.
     """
@@ -34,11 +34,11 @@ def wilson(successes: int, trials: int, *, z: float = Z95) -> tuple[float, float
 
 
 def difference(before: tuple[int, int], after: tuple[int, int], *, z: float = Z95) -> tuple[float, float]:
-    """Return the (low, high) of after minus before that the data allow, -1..1; an interval around 0 is no difference seen.
+    """Return the interval (low, high) of the rate after minus the rate before, -1..1; it contains 0 if no difference is shown.
 
     Args:
         before: (successes, trials).
-        after: the same of the other; independent of the first.
+        after: (successes, trials), independent of `before`.
         z: normal quantile; 1.96 for 95 %.
     Source: Newcombe 1998, hybrid score interval (method 10) from two Wilson intervals.
     """

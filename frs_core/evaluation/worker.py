@@ -1,8 +1,8 @@
-"""An evaluation worker: owns one world and one policy, does the cells it is given. Free of torch until it starts.
+"""An evaluation worker: owns one world and one policy and runs cells. Imports torch only when it starts.
 
-A cell is an episode to judge; for workers of other kinds of work (`prepare`), an attempt to record or a draw to train.
+A cell is a test episode, or for the workers of `prepare` an attempt to record or a draw to train.
 
-Every worker computes on one thread, so that n workers use n cores and results do not depend on how many there are.
+Every worker computes on one thread, so that n workers use n cores and results do not depend on the number of workers.
 """
 
 import enum
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 
 class Work(enum.Enum):
-    """What is done with a cell."""
+    """What a worker does with a cell."""
 
     JUDGE = "judge"
-    """Run the episode and tell how it went."""
+    """Run the test episode."""
     RECORD = "record"
-    """Run the attempt and keep a success in the store of its set."""
+    """Run the attempt and store a success in its set."""
     TRAIN = "train"
     """Train the draw's policy on the episodes of its set."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerJob:
-    """What every worker of one evaluation needs to know; plain values."""
+    """Settings of the workers of an evaluation, as plain values."""
 
     setup: dict[str, Any]
     """Arguments of SetupSpec."""
@@ -52,7 +52,7 @@ class WorkerJob:
     sets: str = ""
     """Root of the sets of episodes, for recording and training."""
     learners: dict[str, Any] = field(default_factory=dict)
-    """Settings of the learners that are not the default, by learner, as plain values."""
+    """Learner id -> settings that differ from the defaults, as plain values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Ready:
 
 
 class Runner:
-    """Does cells one after the other in the present process."""
+    """Runs cells one after the other in the current process."""
 
     def __init__(self, job: WorkerJob) -> None:
         """Load world and policy.
@@ -85,11 +85,11 @@ class Runner:
         self.ready = Ready(self._bench.policy.spec.fingerprint)
 
     def facts(self) -> Ready:
-        """Return what this worker loaded."""
+        """Return the facts about what this worker loaded."""
         return self.ready
 
     def run(self, cell: Cell) -> Result:
-        """Return how one cell went; what goes wrong in it becomes a result with an error."""
+        """Run one cell and return its result; a failure becomes a result with an error."""
         try:
             return self._run(cell)
         except FrsError as error:
@@ -103,10 +103,10 @@ class Runner:
         self._bench.close()
 
     def _run(self, cell: Cell) -> Result:
-        """Return how one cell went.
+        """Run one cell and return its result.
 
         Raises:
-            FrsError: it could not be done.
+            FrsError: it could not be run.
         """
         from frs_core.evaluation.rollout import steered_chunks
 
@@ -131,7 +131,7 @@ class Runner:
         )
 
     def _runner(self, cell: Cell) -> "tuple[MethodRunner, str, float | None]":
-        """Return what acts, which weights it has and what they are expected to reach; of one draw at a time."""
+        """Return (runner, weights hash, forecast) of a cell; keeps those of one draw at a time."""
         from frs_core.evaluation.methods import find_method
         from frs_core.evaluation.rollout import MethodRunner
         from frs_core.evaluation.trained import forecast, trained_hash, trained_path
@@ -158,9 +158,9 @@ class Runner:
 
 
 def serve(job: WorkerJob, connection: Connection) -> None:
-    """Run cells from a pipe until told to stop (None) or the pipe closes; runs in the worker's process."""
+    """Run cells from a pipe until None arrives or the pipe closes; runs in the worker's process."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # Ctrl+C in a terminal reaches the whole group; the owner ends its workers.
+    # Ctrl+C in a terminal reaches the whole process group; the parent ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         runner = runner_of(job)
@@ -178,7 +178,7 @@ def serve(job: WorkerJob, connection: Connection) -> None:
 
 
 def runner_of(job: WorkerJob) -> Runner:
-    """Return what does a job's kind of work.
+    """Return the runner for a job's kind of work.
 
     Raises:
         FrsError: world or policy cannot be loaded.

@@ -1,4 +1,4 @@
-"""A world with something done to it: a disturbed start, or a film being made. Everything else passes through."""
+"""Worlds that wrap another one to disturb the start or to make a film. All other calls are forwarded."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,10 @@ from frs_core.worlds.base import StepResult, World
 
 
 class WrappedWorld(World):
-    """Passes everything on to another world."""
+    """Forwards all calls to another world."""
 
     def __init__(self, world: World) -> None:
-        """Wrap a world, which keeps its owner."""
+        """Wrap a world without taking ownership."""
         self.spec = world.spec
         self._world = world
 
@@ -48,18 +48,18 @@ class WrappedWorld(World):
         return self._world.restore(state)
 
     def close(self) -> None:
-        """Close nothing: the wrapped world's owner does."""
+        """Do nothing: the owner of the wrapped world closes it."""
 
 
 class PerturbedWorld(WrappedWorld):
-    """Starts every episode off its usual start: the tool is first driven a way that no training episode began from."""
+    """Disturbs the start of every episode: the tool is first driven to a place where no training episode started."""
 
     def __init__(self, world: World, *, distance: float) -> None:
         """Wrap a world.
 
         Args:
             world: simulated.
-            distance: metres in a random direction of the upper half space, seeded by the scene.
+            distance: metres in a random upward direction, seeded by the scene.
         """
         super().__init__(world)
         self._distance = distance
@@ -78,21 +78,21 @@ class PerturbedWorld(WrappedWorld):
 
 
 class FilmedWorld(WrappedWorld):
-    """Shows every second step, pictures included, to whoever makes the film."""
+    """Passes an observation with images of every second step to a callback."""
 
     def __init__(self, world: World, show: Callable[[Observation], None]) -> None:
         """Wrap a world.
 
         Args:
             world: any.
-            show: called with fresh observations.
+            show: called with the observations.
         """
         super().__init__(world)
         self._show = show
         self._steps = 0
 
     def step(self, action: Float[Array, " A"], kind: ActionKind) -> StepResult:
-        """Step, and show."""
+        """Step the world; call `show` after every second step."""
         result = self._world.step(action, kind)
         self._steps += 1
         if self._steps % 2 == 0:

@@ -219,7 +219,7 @@ def test_the_editor_refuses_a_taken_key_and_saves_a_free_one(window: Any) -> Non
     editor = window.cards.devices.editor
     editor.choose("steer.left")
     editor.add_control("key:Right")
-    assert "already means" in editor.message.text()
+    assert "already bound to" in editor.message.text()
     assert "key:Right" not in window.inputs.map.controls("steer.left")
     editor.add_control("key:Y")
     assert "key:Y" in window.inputs.map.controls("steer.left")

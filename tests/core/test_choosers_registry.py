@@ -43,7 +43,7 @@ def test_a_script_file_drives_in_place_of_the_worlds_own(tmp_path: Path) -> None
 def test_the_worlds_own_operator_is_made_once_the_world_says_which() -> None:
     known: list[str] = []
     operator = make_choosers(Setting(world_operator=lambda: known[0] if known else ""))[Driver.SCRIPTED]
-    assert "No script fits this world" in operator.why_not()
+    assert "This world has no script" in operator.why_not()
     assert operator.choose(sample_fan()) is None
     known.append("tests.core.test_choosers_registry:made_of_state")
     assert operator.why_not() == ""

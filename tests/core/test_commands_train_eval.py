@@ -65,7 +65,7 @@ def test_repeats_collect_train_judge_and_tell_the_spread(
     assert code == 0
     said = capsys.readouterr().out
     assert "1 of 1 episodes recorded" in said
-    assert "2 of 2 episodes judged" in said
+    assert "2 of 2 episodes tested" in said
     (tmp_path / "table.md").unlink()
     assert eval_commands.show(tmp_path) == 0
     assert "| DSBC, 1 episodes | reach_left |" in (tmp_path / "table.md").read_text()

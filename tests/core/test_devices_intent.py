@@ -69,7 +69,7 @@ def test_one_key_may_serve_two_layouts_that_never_meet() -> None:
 
 def test_rebinding_to_a_taken_control_is_refused_and_changes_nothing() -> None:
     inputs = make_map()
-    with pytest.raises(ConfigError, match="Space already means 'hold'"):
+    with pytest.raises(ConfigError, match="Space is already bound to 'hold'"):
         inputs.rebind("steer.left", ["key:Space"])
     assert inputs.controls("steer.left") == ("key:Left",)
 
@@ -106,7 +106,7 @@ def test_a_device_states_itself_and_another_one_cannot_take_its_prefix(
         assert {c for controls in kind.bindings.values() for c in controls} <= set(kind.controls)
     monkeypatch.setattr(devices, "plugins", lambda group: {"clone": "frs_core.devices.gamepad:Gamepad"})
     assert devices.device_classes() == own
-    assert "which is taken" in caplog.text
+    assert "which is already taken" in caplog.text
 
 
 @given(st.floats(-np.pi, np.pi))

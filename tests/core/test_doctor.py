@@ -149,8 +149,8 @@ def test_the_exit_code_is_1_only_for_failures(monkeypatch, capsys, tmp_path) -> 
 
 
 @pytest.mark.slow
-def test_the_trial_picture_of_the_embedded_world_names_what_drew_it() -> None:
-    found = machine._trial_picture()
+def test_the_test_image_of_the_embedded_world_names_what_drew_it() -> None:
+    found = machine._test_image()
     assert found.level in (Level.OK, Level.NOTE)
     assert "image of the embedded world in" in found.text
     assert found.text.endswith(")")
@@ -161,6 +161,6 @@ def test_software_drawing_is_told_with_a_way_out(monkeypatch: pytest.MonkeyPatch
     for renderer, level in (("llvmpipe (LLVM 20)", Level.NOTE), ("NVIDIA H100/PCIe/SSE2", Level.OK)):
         done = subprocess.CompletedProcess([], 0, drawn.format(renderer) + "\n", "")
         monkeypatch.setattr(machine.subprocess, "run", lambda *a, done=done, **k: done)
-        found = machine._trial_picture()
+        found = machine._test_image()
         assert found.level is level
         assert bool(found.fix) is (level is Level.NOTE)

@@ -208,7 +208,7 @@ def test_stages_are_told_to_their_ends(tmp_path: Path, hands: Hands) -> None:
     told: list[Stage] = []
     run(spec(tmp_path, draws=draws(1, 1), scenes=1), hands, told)
     last = {stage.name: (stage.done, stage.total) for stage in told}
-    assert last == {"episodes recorded": (2, 2), "trainings": (2, 2), "episodes judged": (3, 3)}
+    assert last == {"episodes recorded": (2, 2), "trainings": (2, 2), "episodes tested": (3, 3)}
 
 
 def test_processes_collect_train_and_judge_as_one_does(tmp_path: Path, hands: Hands, monkeypatch) -> None:
@@ -235,16 +235,16 @@ def test_a_forecast_on_the_card_lies_in_the_results(tmp_path: Path, hands: Hands
     data["metrics"]["card"]["forecast"] = 7
     metadata.write_text(json.dumps(data))
     result = Runner(whole.job).run(Cell("dsbc@2", TASK, 1, 1, 0))
-    assert "forecasts 7, expected 0..1" in result.error
+    assert "forecasts a success rate of 7, expected 0..1" in result.error
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"methods": ("base", "frs")}, "Nothing is learned by base, frs"),
+        ({"methods": ("base", "frs")}, "None of the methods base, frs learns"),
         ({"scenes": 0}, "0 scenes per draw"),
         ({"methods": ("dsbc@500",)}, "500 steered episodes per set"),
-        ({"methods": ("dsbc@x",)}, "does not say how many"),
+        ({"methods": ("dsbc@x",)}, "does not name a number of episodes"),
     ],
 )
 def test_what_cannot_be_repeated_is_refused_at_once(tmp_path: Path, changes: dict[str, object], message: str) -> None:

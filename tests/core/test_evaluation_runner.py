@@ -61,7 +61,7 @@ def test_other_conditions_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     run_evaluation(SPEC, path, pool=HerePool(SPEC.job))
     longer = dataclasses.replace(SPEC.job, rollout={"max_chunks": 9})
-    with pytest.raises(ConfigError, match=r"rollout was \{'max_chunks': 6\}, asked for \{'max_chunks': 9\}"):
+    with pytest.raises(ConfigError, match=r"rollout was \{'max_chunks': 6\}, now \{'max_chunks': 9\}"):
         run_evaluation(dataclasses.replace(SPEC, job=longer), path, pool=HerePool(longer))
 
 

@@ -144,7 +144,7 @@ def test_methods_are_compared_draw_by_draw_on_the_scenes_both_met() -> None:
     assert compare({"mug": first}, {"can": second}) is None
 
 
-def test_the_table_tells_mean_spread_pairs_and_how_it_was_reckoned() -> None:
+def test_the_table_tells_mean_spread_pairs_and_how_it_was_computed() -> None:
     given = results({"base": [0.1] * 4, "bc-gaussian": [0.3, 0.5, 0.2, 0.9], "dsbc": [0.8, 0.5, 0.6, 0.7]})
     text = markdown(given)
     table = markdown_rows(text)
@@ -154,7 +154,7 @@ def test_the_table_tells_mean_spread_pairs_and_how_it_was_reckoned() -> None:
     assert table[2][3].startswith("50 % (1 of 4; by chance")
     assert table[2][5] == "2 sets, 4 draws, 40 episodes"
     assert "DSBC above BC, Gaussian in 2 of 4 paired draws, 1 tie; difference +18 points" in text
-    assert "10,000 times" in text
+    assert "10,000 resamples" in text
     assert "Only 2 set(s)" in text
     assert has_draws(given)
     assert not has_draws([Result("dsbc", "mug", 0, True)])

@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any, NoReturn
@@ -171,7 +171,7 @@ class Ending:
                 _end_process(self.status)
 
     @contextlib.contextmanager
-    def _insisting(self) -> Iterator[None]:
+    def _insisting(self) -> Generator[None, None, None]:
         """End the process if what is done inside takes longer than `END_S`."""
 
         def end() -> None:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
+from frs_core.arrays import Array
 from frs_core.choosers.base import Chooser
 from frs_core.events import Driver
 from frs_core.steering.policy_spec import PolicySpec
@@ -23,7 +22,7 @@ class Facts:
     tasks: tuple[str, ...] = ()
     is_simulated: bool = True
     control_hz: float = 15.0
-    workspace: tuple[np.ndarray, np.ndarray] | None = None
+    workspace: tuple[Array, Array] | None = None
     """Low and high corner, base frame, metres."""
     drivers: tuple[Driver, ...] = (Driver.PERSON, Driver.LEARNED)
     """Who can drive here."""

@@ -8,6 +8,7 @@ threads. Idea: load PyOpenGL before any of them. Call first, on the main thread;
 import importlib
 import logging
 import os
+from typing import Any
 
 _log = logging.getLogger("app")
 
@@ -21,10 +22,11 @@ def pin_platform() -> bool:
     os.environ.pop("PYOPENGL_PLATFORM", None)
     try:
         # Asking for an error after every call doubles the calls; shaders are checked by themselves.
-        importlib.import_module("OpenGL").ERROR_CHECKING = False
+        package: Any = importlib.import_module("OpenGL")
+        package.ERROR_CHECKING = False
         importlib.import_module("OpenGL.GL")
         # Without error checks PyOpenGL 3.1.10 forgets to define this name, and MuJoCo, which loads EGL, cannot be imported.
-        egl = importlib.import_module("OpenGL.raw.EGL._errors")
+        egl: Any = importlib.import_module("OpenGL.raw.EGL._errors")
         egl._error_checker = getattr(egl, "_error_checker", None)
     except Exception as error:  # PyOpenGL raises many types where no GL library is installed.
         _log.warning("no OpenGL: %s", error)

@@ -353,5 +353,4 @@ def _run_without_display() -> int:
         from frs_core.commands.demo import demo
     except ImportError as error:
         raise ConfigError(f"The demonstration cannot be loaded: {error}. Set DISPLAY to open the cockpit.") from error
-    code = demo()
-    return code if isinstance(code, int) else 0
+    return demo()

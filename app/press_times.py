@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from app.qt import QtCore, QtGui, QtWidgets
 from frs_core.events import Act
@@ -76,7 +76,7 @@ class PressTimes(QtCore.QObject):
             app.removeEventFilter(self)
 
     @contextlib.contextmanager
-    def of(self, at_ns: int) -> Iterator[None]:
+    def of(self, at_ns: int) -> Generator[None, None, None]:
         """Handle a press that Qt knows nothing of, such as a gamepad's.
 
         Args:

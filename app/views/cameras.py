@@ -20,6 +20,7 @@ import numpy as np
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.fan_overlay import MARK_SIZE, Curve, FanStyle, curve_at, mark_on, paint_fan, paint_mark, project_fan
+from frs_core.arrays import Array
 from frs_core.robot.observation import Calibration, CameraFrame
 from frs_core.steering.candidates import Candidate, Fan
 
@@ -38,7 +39,7 @@ class CameraModel:
     age_s: float = 0.0
     fan: Fan | None = None
     style: FanStyle = field(default_factory=FanStyle)
-    trail: np.ndarray | None = None
+    trail: Array | None = None
     """Tool positions so far, base frame."""
     rows_done: float = math.nan
     """How far the picked curve has been followed, rows; NaN while nothing moves."""
@@ -271,7 +272,7 @@ class CameraView(QtWidgets.QWidget):
         self.double_clicked.emit(self.model.name)
 
 
-def _is_same_trail(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+def _is_same_trail(a: Array | None, b: Array | None) -> bool:
     """Whether two trails look the same; every snapshot brings its own copy."""
     return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
@@ -285,7 +286,7 @@ def _is_moved(former: CameraModel, model: CameraModel) -> bool:
     return not (is_same_size and np.array_equal(a.K, b.K) and np.array_equal(a.T_base_camera, b.T_base_camera))
 
 
-def _paint_picture(painter: QtGui.QPainter, pixels: np.ndarray, area: QtCore.QRectF, *, ratio: float) -> None:
+def _paint_picture(painter: QtGui.QPainter, pixels: Array, area: QtCore.QRectF, *, ratio: float) -> None:
     """Draw pixels into a box, smooth in either direction."""
     height, width = pixels.shape[:2]
     image = QtGui.QImage(

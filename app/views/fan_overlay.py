@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from app import theme
 from app.qt import Qt, QtCore, QtGui
+from frs_core.arrays import Array
 from frs_core.robot.observation import Calibration
 from frs_core.steering.candidates import Candidate, CandidateKind, Fan
 from frs_core.steering.directions import Amount, Gripper
@@ -40,9 +41,9 @@ class Curve:
     """One candidate in image pixels."""
 
     candidate: Candidate
-    uv: Float[np.ndarray, "n 2"]
+    uv: Float[Array, "n 2"]
     """Path in pixels; NaN where behind the camera."""
-    reference_uv: Float[np.ndarray, "m 2"] | None
+    reference_uv: Float[Array, "m 2"] | None
     executed: int
     """Points of `uv` that would be executed."""
     is_full: bool
@@ -201,12 +202,12 @@ def paint_mark(painter: QtGui.QPainter, at: QtCore.QPointF) -> None:
     painter.drawEllipse(at, 5.5, 5.5)
 
 
-def _to_widget(uv: np.ndarray, scale: float, offset: tuple[float, float]) -> np.ndarray:
+def _to_widget(uv: Array, scale: float, offset: tuple[float, float]) -> Array:
     """Pixel centres are at integer coordinates, hence the half."""
     return (uv + 0.5) * scale + np.asarray(offset)
 
 
-def _polyline(points: np.ndarray) -> QtGui.QPainterPath:
+def _polyline(points: Array) -> QtGui.QPainterPath:
     path, is_down = QtGui.QPainterPath(), False
     for x, y in points.tolist():
         # NaN, behind the camera, is not below anything either.
@@ -272,7 +273,7 @@ def _paint_curve(
         _paint_end(painter, points[: curve.executed], colour, alpha, curve.is_closing)
 
 
-def _paint_end(painter: QtGui.QPainter, points: np.ndarray, colour: str, alpha: int, is_closing: bool) -> None:
+def _paint_end(painter: QtGui.QPainter, points: Array, colour: str, alpha: int, is_closing: bool) -> None:
     """Draw an arrow head, and two jaws whose gap tells the gripper's opening."""
     finite = points[np.isfinite(points).all(axis=1)]
     if len(finite) < 2:
@@ -292,7 +293,7 @@ def _paint_end(painter: QtGui.QPainter, points: np.ndarray, colour: str, alpha: 
             painter.drawLine(at(9, side), at(15, side))
 
 
-def _heading(points: np.ndarray) -> np.ndarray:
+def _heading(points: Array) -> Array:
     """Return the unit direction in which a curve ends, from its last few pixels."""
     back = points[-1] - points[:-1]
     distance = np.linalg.norm(back, axis=1)
@@ -302,11 +303,11 @@ def _heading(points: np.ndarray) -> np.ndarray:
 
 
 def place_caps(
-    anchors: Float[np.ndarray, "n 2"],
-    headings: Float[np.ndarray, "n 2"],
-    sizes: Float[np.ndarray, "n 2"],
+    anchors: Float[Array, "n 2"],
+    headings: Float[Array, "n 2"],
+    sizes: Float[Array, "n 2"],
     bounds: QtCore.QRectF,
-) -> Float[np.ndarray, "n 2"]:
+) -> Float[Array, "n 2"]:
     """Return centres for caps that do not cover each other, near their anchors and inside the bounds."""
     centres = anchors + headings * (18.0 + sizes.max(axis=1, keepdims=True) / 2)
     low = np.array([bounds.left(), bounds.top()]) + sizes / 2 + 2

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frs_core import paths
+from frs_core.arrays import Array
 from frs_core.robot import kinematics
 
 _COLOURS = {
@@ -29,7 +30,7 @@ class Part:
     """One mesh with its colour, in its link's frame."""
 
     link: str
-    vertices: Float[np.ndarray, "n 3 3"]
+    vertices: Float[Array, "n 3 3"]
     """Triangles."""
     colour: tuple[float, float, float, float]
 
@@ -52,8 +53,8 @@ def robot_parts(folder: Path | None = None) -> tuple[Part, ...]:
 class Shape:
     """All parts of one link."""
 
-    vertices: Float[np.ndarray, "n 3 3"]
-    colours: Float[np.ndarray, "n 3 4"]
+    vertices: Float[Array, "n 3 3"]
+    colours: Float[Array, "n 3 4"]
     """Of every corner."""
 
 
@@ -71,7 +72,7 @@ def robot_shapes() -> dict[str, Shape]:
     }
 
 
-def read_stl(path: Path) -> Float[np.ndarray, "n 3 3"]:
+def read_stl(path: Path) -> Float[Array, "n 3 3"]:
     """Return the triangles of a binary STL file, metres."""
     raw = path.read_bytes()
     count = int.from_bytes(raw[80:84], "little")
@@ -79,7 +80,7 @@ def read_stl(path: Path) -> Float[np.ndarray, "n 3 3"]:
     return np.frombuffer(raw, record, count=count, offset=84)["vertices"].copy()
 
 
-def part_poses(q: Float[np.ndarray, " 7"], gripper: float) -> dict[str, Float[np.ndarray, "4 4"]]:
+def part_poses(q: Float[Array, " 7"], gripper: float) -> dict[str, Float[Array, "4 4"]]:
     """Return the pose of every link, hand and finger in the base frame.
 
     Args:
@@ -97,13 +98,13 @@ def part_poses(q: Float[np.ndarray, " 7"], gripper: float) -> dict[str, Float[np
     return poses
 
 
-def _turn_z(angle: float) -> np.ndarray:
+def _turn_z(angle: float) -> Array:
     T = np.eye(4)
     T[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     return T
 
 
-def _shift(x: float, y: float, z: float) -> np.ndarray:
+def _shift(x: float, y: float, z: float) -> Array:
     T = np.eye(4)
     T[:3, 3] = (x, y, z)
     return T

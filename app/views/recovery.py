@@ -103,7 +103,7 @@ class RecoveryStrip(QtWidgets.QFrame):
         self._waiting = self._waiting[1:]
         self._show()
 
-    def _run(self, work: Callable[[Callable[[object], None]], object], done: Callable) -> None:
+    def _run(self, work: Callable[[Callable[[object], None]], object], done: Callable[..., None]) -> None:
         self._job = Job(work, self)
         self._job.finished.connect(done)
         self._job.failed.connect(lambda error: self._say(str(error), "bad"))

@@ -12,6 +12,7 @@ import numpy as np
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.scene_model import SceneModel
+from frs_core.arrays import Array
 
 _TARGET = np.array([0.40, 0.0, 0.25])
 """What the views look at, base frame."""
@@ -60,7 +61,7 @@ class PaintedScene(QtWidgets.QWidget):
         self._model = model
         self.update()
 
-    def project(self, points: np.ndarray) -> np.ndarray:
+    def project(self, points: Array) -> Array:
         """Return widget positions of base-frame points."""
         p = np.asarray(points, dtype=float) - _TARGET
         ca, sa, ce, se = np.cos(self._azimuth), np.sin(self._azimuth), np.cos(self._elevation), np.sin(self._elevation)
@@ -100,7 +101,7 @@ class PaintedScene(QtWidgets.QWidget):
                 self._line(painter, line.points, theme.HALO, line.width + 2, line.alpha)
             self._line(painter, line.points, line.colour, line.width, line.alpha)
 
-    def _line(self, painter: QtGui.QPainter, points: np.ndarray, colour: str, width: float, alpha: float) -> None:
+    def _line(self, painter: QtGui.QPainter, points: Array, colour: str, width: float, alpha: float) -> None:
         pen = QtGui.QPen(theme.colour(colour, int(alpha * 255)), width)
         pen.setCapStyle(Qt.PenCapStyle.RoundCap)
         pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)

@@ -14,6 +14,7 @@ from pyqtgraph.opengl.shaders import FragmentShader, ShaderProgram, VertexShader
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views import meshes
 from app.views.scene_model import Line, SceneModel
+from frs_core.arrays import Array
 
 _BACKGROUND = "#1b1f26"
 
@@ -182,6 +183,6 @@ class GlScene(GLViewMixin, QtWidgets.QWidget):
                 item.setData(pos=np.concatenate(points).astype(np.float32), color=np.concatenate(colours))
 
 
-def _rgba(line: Line) -> np.ndarray:
+def _rgba(line: Line) -> Array:
     colour = QtGui.QColor(line.colour)
     return np.array([colour.redF(), colour.greenF(), colour.blueF(), line.alpha], dtype=np.float32)

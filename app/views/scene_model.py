@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from app.views.fan_overlay import FanStyle, colour_of
+from frs_core.arrays import Array
 from frs_core.events import Snapshot
 from frs_core.robot import kinematics
 from frs_core.robot.observation import Calibration, Observation
@@ -19,7 +20,7 @@ from frs_core.steering.candidates import Fan
 class Line:
     """A polyline with its look."""
 
-    points: Float[np.ndarray, "n 3"]
+    points: Float[Array, "n 3"]
     colour: str
     width: float = 1.5
     alpha: float = 1.0
@@ -30,10 +31,10 @@ class Line:
 class SceneModel:
     """Everything in the 3D image."""
 
-    q: Float[np.ndarray, " 7"]
+    q: Float[Array, " 7"]
     gripper: float
     lines: tuple[Line, ...] = ()
-    skeleton: Float[np.ndarray, "10 3"] = field(default_factory=lambda: np.zeros((10, 3)))
+    skeleton: Float[Array, "10 3"] = field(default_factory=lambda: np.zeros((10, 3)))
     """Joint origins, flange and tool centre."""
 
 
@@ -42,8 +43,8 @@ def build(
     *,
     fan: Fan | None = None,
     style: FanStyle | None = None,
-    trail: Float[np.ndarray, "n 3"] | None = None,
-    workspace: tuple[np.ndarray, np.ndarray] | None = None,
+    trail: Float[Array, "n 3"] | None = None,
+    workspace: tuple[Array, Array] | None = None,
     extra: tuple[Line, ...] = (),
 ) -> SceneModel:
     """Return the model of an observation.
@@ -71,16 +72,14 @@ def build(
     return SceneModel(observation.q, observation.gripper, (*lines, *extra), skeleton)
 
 
-def from_snapshot(
-    snapshot: Snapshot, style: FanStyle, workspace: tuple[np.ndarray, np.ndarray] | None
-) -> SceneModel | None:
+def from_snapshot(snapshot: Snapshot, style: FanStyle, workspace: tuple[Array, Array] | None) -> SceneModel | None:
     """Return the model of a live snapshot, or None before the first observation."""
     if snapshot.observation is None:
         return None
     return build(snapshot.observation, fan=snapshot.fan, style=style, trail=snapshot.trail, workspace=workspace)
 
 
-def box_lines(low: np.ndarray, high: np.ndarray) -> list[Line]:
+def box_lines(low: Array, high: Array) -> list[Line]:
     """Return the workspace box as three polylines."""
     (x0, y0, z0), (x1, y1, z1) = low, high
     bottom = np.array([[x0, y0, z0], [x1, y0, z0], [x1, y1, z0], [x0, y1, z0], [x0, y0, z0]])

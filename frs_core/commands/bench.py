@@ -11,7 +11,7 @@ import platform
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -73,7 +73,7 @@ def policy(
         f"{machine.name}, {str(kind).removeprefix('torch.')}, measured {machine.tflops:.2f} TFLOP/s and "
         f"{machine.gb_per_s:.0f} GB/s; {size.text.depth} layers, {cameras} cameras, {words} words, torch {torch.__version__}"
     )
-    common = {
+    common: dict[str, Any] = {
         "batches": batches,
         "horizons": horizons,
         "cameras": cameras,
@@ -114,7 +114,7 @@ def policy(
     return 0
 
 
-def _print(page: Console, own: list, theirs: list) -> None:
+def _print(page: Console, own: list[Any], theirs: list[Any]) -> None:
     encode = next(t for t in own if t.what == "encode")
     page.print(f"encode {encode.ms:.2f} ms (limit {encode.limit_ms:.2f}, n = {encode.repeats})")
     peer = {(t.what.split()[0], t.batch, t.horizon): t.ms for t in theirs}

@@ -7,7 +7,7 @@ import json
 import shlex
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -189,7 +189,7 @@ def _get_tokenizer(page: Console, out: Path) -> Path:
     return out / name
 
 
-def _get(page: Console, files: list, target: Path) -> None:
+def _get(page: Console, files: list[Any], target: Path) -> None:
     from frs_core.policies.pi05.fetch import RemoteFile, fetch_files
 
     listed: list[RemoteFile] = files

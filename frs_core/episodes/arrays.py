@@ -26,8 +26,8 @@ from frs_core.runtime.foreign import MALFORMED, open_plain, parse_json, read_exa
 
 LARGEST_ARRAY = 512 << 20
 """Bytes of one array read whole, or of one chunk; an hour of offers takes 200 MB."""
-_TYPES = frozenset({"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))})
-_TYPES |= {"float16", "float32", "float64"}
+_INTEGERS = (f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))
+_TYPES = frozenset({"bool", *_INTEGERS, "float16", "float32", "float64"})
 
 
 @dataclass(frozen=True, slots=True)

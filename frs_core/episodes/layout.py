@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -139,7 +139,7 @@ class Unconfirmed(OSError):
 
 
 @contextlib.contextmanager
-def confirming() -> Iterator[None]:
+def confirming() -> Generator[None, None, None]:
     """Raise Unconfirmed in place of any OSError inside: for the syncs that follow a rename."""
     try:
         yield

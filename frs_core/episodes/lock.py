@@ -18,7 +18,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from frs_core.errors import EpisodeError, StoreLocked
@@ -36,7 +36,7 @@ _EDIT_POLL_S = 0.002
 
 
 @contextlib.contextmanager
-def editing(root: Path, *, wait_s: float = EDIT_WAIT_S) -> Iterator[None]:
+def editing(root: Path, *, wait_s: float = EDIT_WAIT_S) -> Generator[None, None, None]:
     """Keep other programs and threads from editing episodes of a root meanwhile.
 
     Args:

@@ -23,7 +23,7 @@ def pack(value: Any) -> bytes:
     Raises:
         TypeError: something else, or an array of objects.
     """
-    return msgpack.packb(value, default=_pack_array, use_bin_type=True)  # pyright: ignore[reportReturnType]
+    return msgpack.packb(value, default=_pack_array, use_bin_type=True)
 
 
 def unpack(data: bytes | memoryview) -> Any:

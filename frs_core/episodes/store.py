@@ -15,7 +15,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ class EpisodeStore:
         return new_name(after=max((n for n in there if is_name(n)), default=""))
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> Generator[None, None, None]:
         """Hold the store's lock; nests within this object. Groups left half-written by a crash are removed.
 
         Raises:

@@ -15,7 +15,7 @@ from frs_core.evaluation.collect import Collected, collect_steered, store_at
 from frs_core.evaluation.film import side_by_side
 from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.plots import success_bars
-from frs_core.evaluation.report import Section, film, markdown_rows, picture, plot, write_report
+from frs_core.evaluation.report import Media, Section, film, markdown_rows, picture, plot, write_report
 from frs_core.evaluation.results import Result, latest
 from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
 from frs_core.evaluation.setup import Bench, SetupSpec, open_bench
@@ -215,10 +215,10 @@ def _report(
     return write_report(spec.out / "report.html", "Steer, record, learn", lead, sections)
 
 
-def _media(episode: Episode) -> list:
+def _media(episode: Episode) -> list[Media]:
     line = episode.main_line
     chosen = [line[0], line[len(line) // 2], line[-1]]
-    pictures = []
+    pictures: list[Media] = []
     for chunk in dict.fromkeys(chosen):
         observation = episode.observation(chunk)
         pick = episode.offers(chunk)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from frs_core.arrays import Array
 from frs_core.learning.table import TrainingTable
 
 RIDGE = 0.1
@@ -97,7 +98,7 @@ def advise(table: TrainingTable) -> Advice:
     )
 
 
-def _answers(table: TrainingTable) -> Float[np.ndarray, "M n"]:
+def _answers(table: TrainingTable) -> Float[Array, "M n"]:
     """Return the chunk mean of what a learner shall answer: the noise, or the standardised actions where it is not known."""
     noise = table.noise[:, :, : table.action_size]
     if np.isfinite(noise).all():
@@ -107,8 +108,8 @@ def _answers(table: TrainingTable) -> Float[np.ndarray, "M n"]:
 
 
 def _residuals(
-    kernel: Float[np.ndarray, "M M"], labels: Float[np.ndarray, "M n"], episode: Int[np.ndarray, " M"]
-) -> Float[np.ndarray, "M n"]:
+    kernel: Float[Array, "M M"], labels: Float[Array, "M n"], episode: Int[Array, " M"]
+) -> Float[Array, "M n"]:
     """Return each row's label less what kernel ridge on the other episodes answers.
 
     The residual of rows left out together is inv(G_ee) (G y)_e with G = inv(K + RIDGE), so one inverse serves all episodes.
@@ -123,7 +124,7 @@ def _residuals(
 
 
 def _explained(
-    residual: Float[np.ndarray, "M n"], labels: Float[np.ndarray, "M n"], episode: Int[np.ndarray, " M"]
+    residual: Float[Array, "M n"], labels: Float[Array, "M n"], episode: Int[Array, " M"]
 ) -> dict[int, float]:
     """Return, per episode, the share of its labels' variance that the others explain."""
     out = {}
@@ -134,7 +135,7 @@ def _explained(
     return out
 
 
-def _least_clear(residual: Float[np.ndarray, "M n"], episode: Int[np.ndarray, " M"]) -> str:
+def _least_clear(residual: Float[Array, "M n"], episode: Int[Array, " M"]) -> str:
     """Return the part of an episode with the largest mean squared residual; empty when parts have no rows of their own."""
     part = np.empty(len(episode), dtype=int)
     for e in np.unique(episode):
@@ -145,14 +146,14 @@ def _least_clear(residual: Float[np.ndarray, "M n"], episode: Int[np.ndarray, " 
     return PARTS[int(np.argmax([np.square(residual[part == i]).sum(axis=1).mean() for i in range(len(PARTS))]))]
 
 
-def _kernel(x: Float[np.ndarray, "M n"]) -> Float[np.ndarray, "M M"]:
+def _kernel(x: Float[Array, "M n"]) -> Float[Array, "M M"]:
     """Return a Gaussian kernel as wide as the median distance."""
     squares = np.square(x).sum(axis=1)
     distance = np.maximum(squares[:, None] + squares[None] - 2.0 * x @ x.T, 0.0)
     return np.exp(-distance / max(float(np.median(distance)), 1e-12))
 
 
-def _balanced(values: Float[np.ndarray, "M n"]) -> Float[np.ndarray, "M n"]:
+def _balanced(values: Float[Array, "M n"]) -> Float[Array, "M n"]:
     """Return columns standardised as the learners see them, with a typical row of length 1."""
     if values.shape[1] == 0:
         return values.astype(np.float64)

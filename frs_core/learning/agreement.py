@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.learning.progress import Card
 from frs_core.learning.table import Offer, TrainingTable
 from frs_core.steering.methods import dct_basis
@@ -18,7 +19,7 @@ from frs_core.steering.methods import dct_basis
 
 def card_of_noises(
     table: TrainingTable,
-    predicted: Float[np.ndarray, "M H c"],
+    predicted: Float[Array, "M H c"],
     *,
     columns: Sequence[int],
     learned_from: TrainingTable,
@@ -50,7 +51,7 @@ def card_of_noises(
 
 def card_of_chunks(
     table: TrainingTable,
-    errors: Float[np.ndarray, " M"],
+    errors: Float[Array, " M"],
     *,
     constant: float,
     is_held_out: bool,
@@ -76,9 +77,7 @@ def card_of_chunks(
     )
 
 
-def agreement(
-    table: TrainingTable, predicted: Float[np.ndarray, "M H c"], *, columns: Sequence[int]
-) -> tuple[float, float]:
+def agreement(table: TrainingTable, predicted: Float[Array, "M H c"], *, columns: Sequence[int]) -> tuple[float, float]:
     """Return (share of chunks where the nearest offer is the pick, share a blind guess would reach).
 
     Chunks whose pick was not among the offers with a noise do not count; NaN when none counts.
@@ -101,7 +100,7 @@ def agreement(
     return float(np.mean(hits)), float(np.mean(chances))
 
 
-def nearest(offer: Offer, noise: Float[np.ndarray, "H c"], *, components: int | None) -> str:
+def nearest(offer: Offer, noise: Float[Array, "H c"], *, components: int | None) -> str:
     """Return the label of the offered candidate whose noise is nearest in the kept temporal components."""
     horizon = noise.shape[0]
     basis = dct_basis(horizon).numpy()[: components or horizon]

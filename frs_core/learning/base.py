@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import ConfigError
 from frs_core.events import Outcome
@@ -71,7 +71,7 @@ class ChunkPolicy(abc.ABC):
         """Start an episode in which whatever it draws at random follows from a seed; a policy that explores needs it."""
 
     @abc.abstractmethod
-    def chunk(self, context: Context, observation: Observation) -> Float[np.ndarray, "H a"]:
+    def chunk(self, context: Context, observation: Observation) -> Float[Array, "H a"]:
         """Return actions in robot units, not clipped."""
 
 

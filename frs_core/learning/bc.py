@@ -21,6 +21,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError
 from frs_core.learning import artifact
 from frs_core.learning.agreement import card_of_chunks
@@ -46,16 +47,16 @@ class Scale:
     std: Float[Tensor, " a"]
 
     @classmethod
-    def of(cls, chunk: Float[np.ndarray, "M H a"]) -> "Scale":
+    def of(cls, chunk: Float[Array, "M H a"]) -> "Scale":
         """Measure it; a number that never changes keeps a tiny deviation, so that its prediction stays put."""
         flat = torch.from_numpy(chunk.reshape(-1, chunk.shape[-1]).astype(np.float32))
         return cls(flat.mean(dim=0), flat.std(dim=0, unbiased=False).clamp(min=1e-4))
 
-    def standardise(self, chunk: Float[np.ndarray, "M H a"]) -> Float[Tensor, "M n"]:
+    def standardise(self, chunk: Float[Array, "M H a"]) -> Float[Tensor, "M n"]:
         """Return flat standardised chunks."""
         return rearrange((torch.from_numpy(chunk.astype(np.float32)) - self.mean) / self.std, "m h a -> m (h a)")
 
-    def restore(self, flat: Float[Tensor, "M n"]) -> Float[np.ndarray, "M H a"]:
+    def restore(self, flat: Float[Tensor, "M n"]) -> Float[Array, "M H a"]:
         """Return chunks in robot units."""
         x = rearrange(flat.cpu(), "m (h a) -> m h a", a=len(self.mean))
         return (x * self.std + self.mean).numpy()
@@ -140,7 +141,7 @@ class BcPolicy(ChunkPolicy):
         self._device = next(network.parameters()).device
 
     @torch.inference_mode()
-    def chunk(self, context: Context, observation: Observation) -> Float[np.ndarray, "H a"]:
+    def chunk(self, context: Context, observation: Observation) -> Float[Array, "H a"]:
         """Return actions in robot units, not clipped.
 
         Raises:

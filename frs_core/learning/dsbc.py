@@ -22,6 +22,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor
 
+from frs_core.arrays import Array
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.learning import artifact
@@ -124,7 +125,7 @@ def predicted_columns(settings: DsbcSettings, action_size: int) -> tuple[int, ..
     return settings.columns or tuple(range(action_size))
 
 
-def target_noises(table: TrainingTable, output: NoiseOutput, columns: tuple[int, ...]) -> Float[np.ndarray, "M n"]:
+def target_noises(table: TrainingTable, output: NoiseOutput, columns: tuple[int, ...]) -> Float[Array, "M n"]:
     """Return the labels: the predicted columns of the executed noises, whole or averaged over the chunk."""
     noise = table.noise[:, :, list(columns)].astype(np.float32)
     if output is NoiseOutput.MEAN:
@@ -132,7 +133,7 @@ def target_noises(table: TrainingTable, output: NoiseOutput, columns: tuple[int,
     return rearrange(noise, "m h c -> m (h c)")
 
 
-def as_chunk(flat: Float[np.ndarray, "M n"], horizon: int, size: int) -> Float[np.ndarray, "M H c"]:
+def as_chunk(flat: Float[Array, "M n"], horizon: int, size: int) -> Float[Array, "M H c"]:
     """Return flat predictions as noises; one row is repeated over the chunk."""
     if flat.shape[1] == size:
         return repeat(flat, "m c -> m h c", h=horizon)
@@ -152,7 +153,7 @@ class DsbcPolicy(NoisePolicy):
         self._device = next(network.parameters()).device
 
     @torch.inference_mode()
-    def noise(self, context: Context, observation: Observation) -> Float[np.ndarray, "H A"]:
+    def noise(self, context: Context, observation: Observation) -> Float[Array, "H A"]:
         """Return the noise to denoise for this observation.
 
         Raises:

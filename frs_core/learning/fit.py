@@ -9,7 +9,7 @@ Runs in the trainer's process (or inline in scripts); touches no live policy.
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -76,7 +76,7 @@ def best_device() -> torch.device:
 
 
 @contextmanager
-def torch_threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Generator[None, None, None]:
     """Use `count` torch threads inside, and the former number afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from frs_core.arrays import Array
 from frs_core.errors import ShapeMismatch, TrainingError
 from frs_core.learning.progress import OnProgress, Progress, ignore_progress
 from frs_core.learning.settings import LabelSettings, to_json
@@ -32,10 +33,10 @@ from frs_core.steering.methods import gaussian
 class Labels:
     """Recovered noises and how well they regenerate their chunks."""
 
-    noise: Float[np.ndarray, "M H A"]
-    error: Float[np.ndarray, " M"]
+    noise: Float[Array, "M H A"]
+    error: Float[Array, " M"]
     """Mean squared error of the regenerated chunk over the robot's numbers, normalised units."""
-    is_kept: Bool[np.ndarray, " M"]
+    is_kept: Bool[Array, " M"]
     """Error and noise within their limits."""
     settings: LabelSettings
 
@@ -55,9 +56,9 @@ class Labels:
 def recover_noise(
     policy: FlowPolicy,
     context: Context,
-    chunk: Float[np.ndarray, "H a"],
+    chunk: Float[Array, "H a"],
     settings: LabelSettings | None = None,
-) -> tuple[Float[np.ndarray, "H A"], float]:
+) -> tuple[Float[Array, "H A"], float]:
     """Return the noise a chunk grows from, and the error of growing it again.
 
     Args:
@@ -103,7 +104,7 @@ def _attempt(
 def label_chunks(
     policy: FlowPolicy,
     contexts: Iterable[Context],
-    chunks: Float[np.ndarray, "M H a"],
+    chunks: Float[Array, "M H a"],
     settings: LabelSettings | None = None,
     *,
     on_progress: OnProgress = ignore_progress,

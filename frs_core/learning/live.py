@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from frs_core.arrays import Array
 from frs_core.errors import ConfigError, ShapeMismatch
 from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.network import Inputs
@@ -13,7 +14,7 @@ from frs_core.robot.observation import Observation
 from frs_core.steering.policy_spec import Context
 
 
-def small_image(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "S S 3"]:
+def small_image(image: UInt8[Array, "H W 3"], size: int) -> UInt8[Array, "S S 3"]:
     """Return the picture's centre square at `size` pixels, area-averaged."""
     height, width = image.shape[:2]
     side = min(height, width)
@@ -22,7 +23,7 @@ def small_image(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarra
     return square if side == size else cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def small_images(observation: Observation, settings: InputSettings) -> UInt8[np.ndarray, "V S S 3"]:
+def small_images(observation: Observation, settings: InputSettings) -> UInt8[Array, "V S S 3"]:
     """Return the pictures of the cameras the network looks at.
 
     Raises:
@@ -58,7 +59,7 @@ def live_inputs(
     return Inputs(_row(features, device), _row(proprio, device), images)
 
 
-def _checked(values: Float[np.ndarray, " n"], size: int, what: str) -> Float[np.ndarray, " n"]:
+def _checked(values: Float[Array, " n"], size: int, what: str) -> Float[Array, " n"]:
     if values.shape != (size,):
         raise ShapeMismatch(
             f"The noise policy was trained on {size} numbers of {what}, got {values.shape}. Train it again with this policy."
@@ -66,5 +67,5 @@ def _checked(values: Float[np.ndarray, " n"], size: int, what: str) -> Float[np.
     return values
 
 
-def _row(values: np.ndarray, device: torch.device) -> torch.Tensor:
+def _row(values: Array, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None].to(device)

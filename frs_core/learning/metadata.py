@@ -87,7 +87,9 @@ def _checks(metadata: PolicyMetadata) -> Iterator[tuple[str, bool]]:
         yield name, isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_SIZE
     for name in ("settings", "data", "metrics"):
         yield name, isinstance(getattr(metadata, name), dict)
-    yield "made_at", isinstance(metadata.made_at, int | float) and math.isfinite(metadata.made_at)
+    for name in ("made_at",):
+        value = getattr(metadata, name)
+        yield name, isinstance(value, int | float) and math.isfinite(value)
 
 
 def check_fingerprint(metadata: PolicyMetadata, fingerprint: str, *, folder: Path) -> None:

@@ -12,6 +12,7 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from frs_core.arrays import Array
 from frs_core.errors import TrainingError
 from frs_core.learning.settings import InputSettings, NetworkSettings
 from frs_core.learning.table import TrainingTable
@@ -60,7 +61,7 @@ class Inputs:
         return replace(self, features=self.features[index], proprio=self.proprio[index], images=images)
 
 
-def _tensor(values: np.ndarray, device: torch.device | str) -> Tensor:
+def _tensor(values: Array, device: torch.device | str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
 
 

@@ -111,14 +111,14 @@ class Draws:
         dtype: torch.dtype | None = None,
     ) -> "Draws":
         """Return fresh draws from torch's global generator; half of the depths lie anywhere, half on the flow's own steps."""
-        kind = {"device": device, "dtype": dtype or torch.get_default_dtype()}
-        anywhere = torch.rand(rows // 2, **kind)
-        on_a_step = torch.randint(0, flow_steps + 1, (rows - rows // 2,), device=device).to(kind["dtype"]) / flow_steps
+        dtype = dtype or torch.get_default_dtype()
+        anywhere = torch.rand(rows // 2, device=device, dtype=dtype)
+        on_a_step = torch.randint(0, flow_steps + 1, (rows - rows // 2,), device=device).to(dtype) / flow_steps
         return cls(
-            next_noise=torch.randn(rows, numbers, **kind),
+            next_noise=torch.randn(rows, numbers, device=device, dtype=dtype),
             depth=torch.cat([anywhere, on_a_step]),
-            noise=torch.randn(rows, numbers, **kind),
-            time=torch.rand(rows, 1, **kind),
+            noise=torch.randn(rows, numbers, device=device, dtype=dtype),
+            time=torch.rand(rows, 1, device=device, dtype=dtype),
         )
 
 

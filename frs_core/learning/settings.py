@@ -103,6 +103,7 @@ class FitSettings:
 
 
 Own = TypeVar("Own", bound="LearnerSettings")
+OwnImitation = TypeVar("OwnImitation", bound="ImitationSettings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class ImitationSettings(LearnerSettings):
     network: NetworkSettings = field(default_factory=NetworkSettings)
     fit: FitSettings = field(default_factory=FitSettings)
 
-    def seeded(self: Own, seed: int) -> Own:
+    def seeded(self: OwnImitation, seed: int) -> OwnImitation:
         """Return them with another seed of weights, batches and held-out episodes."""
         return replace(self, fit=replace(self.fit, seed=seed))
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from frs_core.arrays import Array
 from frs_core.errors import FingerprintMismatch, ShapeMismatch, TrainingError
 from frs_core.steering.candidates import UNSTEERED
 from frs_core.steering.plan import SteeringPlan
@@ -25,7 +26,7 @@ class Offer:
     """The fan one pick was made from."""
 
     labels: tuple[str, ...]
-    noises: Float[np.ndarray, "B H A"]
+    noises: Float[Array, "B H A"]
     """NaN rows for candidates without a noise."""
 
 
@@ -34,9 +35,9 @@ class End:
     """Where an episode ended: the state after its last chunk, as far as it was recorded."""
 
     succeeded: bool
-    features: Float[np.ndarray, " F"] | None = None
+    features: Float[Array, " F"] | None = None
     """The generalist's features of it; None where they were not recorded."""
-    proprio: Float[np.ndarray, " P"] | None = None
+    proprio: Float[Array, " P"] | None = None
     offer: Offer | None = None
     """The fan that would have been picked from next."""
 
@@ -45,9 +46,9 @@ class End:
 class After:
     """The state after every chunk."""
 
-    features: Float[np.ndarray, "M F"]
+    features: Float[Array, "M F"]
     """NaN rows where it is not known."""
-    proprio: Float[np.ndarray, "M P"]
+    proprio: Float[Array, "M P"]
     """NaN rows where it is not known."""
     offers: tuple[Offer | None, ...]
     """The fans that were picked from next, or would have been; None where not known."""
@@ -57,21 +58,21 @@ class After:
 class TrainingTable:
     """Chunks of one or more episodes."""
 
-    features: Float[np.ndarray, "M F"]
+    features: Float[Array, "M F"]
     """The generalist's features; F may be 0."""
-    proprio: Float[np.ndarray, "M P"]
+    proprio: Float[Array, "M P"]
     """Observation.proprio."""
-    noise: Float[np.ndarray, "M H A"]
+    noise: Float[Array, "M H A"]
     """Executed noise at t = 0; NaN where unknown (plain demonstrations)."""
-    chunk: Float[np.ndarray, "M H a"]
+    chunk: Float[Array, "M H a"]
     """Executed chunk, robot units; a <= A."""
-    episode: Int[np.ndarray, " M"]
+    episode: Int[Array, " M"]
     """Index into `names`."""
     names: tuple[str, ...]
     """Episode names."""
     fingerprint: str
     """The policy that made features and noises."""
-    images: UInt8[np.ndarray, "M V S S 3"] | None = None
+    images: UInt8[Array, "M V S S 3"] | None = None
     """Small square pictures, one per camera of the input settings."""
     picked: tuple[str, ...] = ()
     """Label of the pick, per row; empty when not known."""
@@ -79,9 +80,9 @@ class TrainingTable:
     """The fan of each row; empty when not known."""
     plan: SteeringPlan | None = None
     """How the noises came about; None when mixed or not known."""
-    reward: Float[np.ndarray, " M"] | None = None
+    reward: Float[Array, " M"] | None = None
     """1 for the last chunk of a success, else 0; None where outcomes are not asked for."""
-    following: Int[np.ndarray, " M"] | None = None
+    following: Int[Array, " M"] | None = None
     """Row of the chunk that came next; -1 after the last one of an episode, whether it succeeded (reward 1) or was given up."""
     ends: tuple[End, ...] = ()
     """How each of `names` ended; empty where outcomes are not asked for."""
@@ -132,7 +133,7 @@ class TrainingTable:
         """Share of rows that were left to the policy; NaN when picks are not known."""
         return float(np.mean([label == UNSTEERED for label in self.picked])) if self.picked else float("nan")
 
-    def take(self, rows: np.ndarray | Sequence[int]) -> "TrainingTable":
+    def take(self, rows: Array | Sequence[int]) -> "TrainingTable":
         """Return the rows given by index or mask; episode names stay."""
         index = np.arange(self.rows)[np.asarray(rows)]
         return replace(
@@ -165,13 +166,13 @@ class TrainingTable:
         )
 
     @property
-    def terminal(self) -> Bool[np.ndarray, " M"]:
+    def terminal(self) -> Bool[Array, " M"]:
         """Rows after which nothing comes: the last chunk of a success. Needs outcomes."""
         assert self.reward is not None
         return self.reward > 0.0
 
     @property
-    def truncated(self) -> Bool[np.ndarray, " M"]:
+    def truncated(self) -> Bool[Array, " M"]:
         """Rows after which more would have come: the last chunk of an episode that was given up. Needs outcomes."""
         assert self.following is not None
         return (self.following < 0) & ~self.terminal
@@ -206,7 +207,7 @@ class TrainingTable:
                 )
 
 
-def _renumbered(following: Int[np.ndarray, " n"], index: Int[np.ndarray, " n"], rows: int) -> Int[np.ndarray, " n"]:
+def _renumbered(following: Int[Array, " n"], index: Int[Array, " n"], rows: int) -> Int[Array, " n"]:
     """Return rows of the whole table as rows of the part taken; -1 for those left out."""
     place = np.full(rows + 1, -1)
     place[index] = np.arange(len(index))

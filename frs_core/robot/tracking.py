@@ -51,7 +51,7 @@ def follow_poses(
         lean: share of the way to `posture` per pass.
     """
     T_flange_tcp = np.asarray(T_flange_tcp, dtype=np.float64)
-    R = np.broadcast_to(R, (*p.shape[:2], 3, 3))
+    R_rows = np.broadcast_to(R, (*p.shape[:2], 3, 3))
     low = np.minimum(kinematics.Q_LOW + LIMIT_MARGIN, q)
     high = np.maximum(kinematics.Q_HIGH - LIMIT_MARGIN, q)
     at = np.broadcast_to(np.asarray(q, dtype=np.float64), (len(p), 7))
@@ -62,7 +62,7 @@ def follow_poses(
         for _ in range(passes):
             J, T = kinematics.tool_jacobian(goal, T_flange_tcp)
             shift = shortened(p[:, i] - T[:, :3, 3], longest_shift)
-            turn = shortened(small_turn(T[:, :3, :3], R[:, i]), cap)
+            turn = shortened(small_turn(T[:, :3, :3], R_rows[:, i]), cap)
             free = np.zeros(7) if posture is None else lean * (posture - goal)
             # What the posture would do to the tool is taken back by the same least squares.
             drift = (J @ np.broadcast_to(free, goal.shape)[..., None])[..., 0]

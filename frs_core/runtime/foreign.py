@@ -192,7 +192,7 @@ def parse_tensors(data: bytes) -> "dict[str, Tensor]":
 def digest(path: Path, *, may_link: bool = True) -> str:
     """Return the SHA-256 of a plain file, hexadecimal, without holding it in memory. Raises OSError."""
     with open_plain(path, may_link=may_link) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def unpack_zstd(data: bytes | memoryview, *, size: int) -> bytearray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.episodes.records import ChunkRecord, StepRecord
 from frs_core.events import Driver, EpisodeStatus, Latency, Outcome, StartEpisode
 from frs_core.robot.observation import Observation
@@ -111,7 +112,7 @@ class RunningEpisode:
     name: str = ""
     next_index: int = 0
     line: list[Boundary] = field(default_factory=list)
-    trail: list[Float[np.ndarray, " 3"]] = field(default_factory=list)
+    trail: list[Float[Array, " 3"]] = field(default_factory=list)
     steps: int = 0
     success_seen: bool = False
     outcome: Outcome | None = None

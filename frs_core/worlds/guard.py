@@ -9,7 +9,7 @@ included, so that what is evaluated headless is what would be executed with a vi
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 import numpy as np
 from jaxtyping import Float
@@ -100,7 +100,7 @@ class GuardedWorld:
         return StepResult(result.executed, True, words)
 
     @contextlib.contextmanager
-    def _authorised(self, epoch: int, what: str) -> Iterator[None]:
+    def _authorised(self, epoch: int, what: str) -> Generator[None, None, None]:
         """Let the world move within, if the act's epoch is the present one; a world that waits asks again."""
 
         def is_present() -> bool:

@@ -253,6 +253,8 @@ class Host:
                     self._execute(message)
                 case "reset" | "restore":
                     self._set_scene(message)
+                case unknown:
+                    raise AssertionError(f"The session has no message {unknown!r}.")
         return True
 
     def _execute(self, message: dict[str, Any]) -> None:

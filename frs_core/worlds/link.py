@@ -28,12 +28,12 @@ from frs_core.worlds.guard import GuardedWorld
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WorldFact:
+class _Fact:
     """Base of what a link reports."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ready(WorldFact):
+class Ready(_Fact):
     """The world is up; first of all facts, and again after a restart."""
 
     spec: WorldSpec
@@ -41,7 +41,7 @@ class Ready(WorldFact):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SceneSet(WorldFact):
+class SceneSet(_Fact):
     """A reset or restore is done."""
 
     ticket: int
@@ -51,7 +51,7 @@ class SceneSet(WorldFact):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Refused(WorldFact):
+class Refused(_Fact):
     """A reset or restore could not be done; the world is as before."""
 
     ticket: int
@@ -61,14 +61,14 @@ class Refused(WorldFact):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Observed(WorldFact):
+class Observed(_Fact):
     """A fresh look between steps."""
 
     observation: Observation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stepped(WorldFact):
+class Stepped(_Fact):
     """One row was executed."""
 
     chunk_id: int
@@ -81,7 +81,7 @@ class Stepped(WorldFact):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ChunkEnded(WorldFact):
+class ChunkEnded(_Fact):
     """A chunk is over: all rows done, or cut short by a hold."""
 
     chunk_id: int
@@ -93,7 +93,7 @@ class ChunkEnded(WorldFact):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tripped(WorldFact):
+class Tripped(_Fact):
     """The world holds on its own."""
 
     reason: HoldReason
@@ -101,10 +101,14 @@ class Tripped(WorldFact):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lost(WorldFact):
+class Lost(_Fact):
     """The world is gone; only `restart` helps."""
 
     sentence: str
+
+
+WorldFact = Ready | SceneSet | Refused | Observed | Stepped | ChunkEnded | Tripped | Lost
+"""What a link reports."""
 
 
 @dataclass(frozen=True, slots=True)

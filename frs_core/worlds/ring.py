@@ -291,7 +291,7 @@ def _calibration_fields(c: Calibration) -> list[object]:
     return [_bytes(c.K), _bytes(c.T_base_camera), int(c.width), int(c.height), c.made_at]
 
 
-def _calibration(fields: list) -> Calibration:
+def _calibration(fields: list[Any]) -> Calibration:
     K, T, width, height, made_at = fields
     return Calibration(np.frombuffer(K).reshape(3, 3), np.frombuffer(T).reshape(4, 4), width, height, made_at)
 

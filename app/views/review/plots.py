@@ -8,6 +8,7 @@ import pyqtgraph as pg
 from app import theme
 from app.qt import Qt, Signal
 from app.views.review.record import Record
+from frs_core.arrays import Array
 
 _ROWS = (
     ("tool m", "Position of the tool, base frame (x solid, y dashed, z dotted)"),
@@ -33,7 +34,7 @@ class Plots(pg.GraphicsLayoutWidget):
         self._plots: list[Any] = []
         self._cursors: list[pg.InfiniteLine] = []
         for row, (title, tip) in enumerate(_ROWS):
-            plot = self.ci.addPlot(row=row, col=0)
+            plot: Any = self.ci.addPlot(row=row, col=0)
             plot.setToolTip(tip)
             plot.getAxis("left").setWidth(62)
             plot.setLabel("left", title)
@@ -100,7 +101,7 @@ class Plots(pg.GraphicsLayoutWidget):
                 plot.getAxis(name).setTextPen(tokens.dim)
         self.show_record(self._record)
 
-    def _curve(self, row: int, x: np.ndarray, y: np.ndarray, colour: str, style: Qt.PenStyle) -> None:
+    def _curve(self, row: int, x: Array, y: Array, colour: str, style: Qt.PenStyle) -> None:
         self._plots[row].plot(x, y, pen=pg.mkPen(colour, width=1.5, style=style), connect="finite")
 
     def _on_clicked(self, event: object) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from frs_core.arrays import Array
 from frs_core.episodes import Episode, EpisodeInfo
 from frs_core.errors import ConfigError
 from frs_core.robot.observation import CameraFrame, Observation
@@ -65,7 +66,7 @@ class Record:
         self.path: Path = info.path
         self._episode = Episode(info.path)
         self.cameras = self._episode.cameras
-        self.steps: Int[np.ndarray, " n"] = np.asarray(self._episode.main_steps)
+        self.steps: Int[Array, " n"] = np.asarray(self._episode.main_steps)
         arrays = self._episode.arrays
         self.q = arrays["steps/q"][self.steps]
         self.action = arrays["steps/action_sent"][self.steps]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.facts import Facts
-from app.qt import Qt, QtCore, QtWidgets, Signal
+from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.review.episode_list import EpisodeDelegate, EpisodeModel
 from app.views.review.library import Library
 from app.views.widgets import ActionButton, label
@@ -114,7 +114,12 @@ class TickModel(EpisodeModel):
 class TickDelegate(EpisodeDelegate):
     """The episode row with a tick box over its picture."""
 
-    def paint(self, painter, option, index) -> None:
+    def paint(
+        self,
+        painter: QtGui.QPainter | None,
+        option: QtWidgets.QStyleOptionViewItem,
+        index: QtCore.QModelIndex,
+    ) -> None:
         """Draw the row, then the box."""
         super().paint(painter, option, index)
         state = index.data(Qt.ItemDataRole.CheckStateRole)
@@ -123,7 +128,8 @@ class TickDelegate(EpisodeDelegate):
         box.state = QtWidgets.QStyle.StateFlag.State_Enabled
         is_on = state == Qt.CheckState.Checked
         box.state |= QtWidgets.QStyle.StateFlag.State_On if is_on else QtWidgets.QStyle.StateFlag.State_Off
-        style = option.widget.style() if option.widget is not None else QtWidgets.QApplication.style()
+        has_widget = option.widget is not None  # pyright: ignore[reportUnnecessaryComparison]  the stubs leave the None out
+        style = option.widget.style() if has_widget else QtWidgets.QApplication.style()
         if style is not None:
             style.drawPrimitive(QtWidgets.QStyle.PrimitiveElement.PE_IndicatorCheckBox, box, painter, option.widget)
 

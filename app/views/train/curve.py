@@ -1,6 +1,7 @@
 """Live training loss and held-out loss. GUI thread."""
 
 import math
+from typing import Any
 
 import pyqtgraph as pg
 
@@ -24,7 +25,7 @@ class Curve(pg.PlotWidget):
         self.hideButtons()
         self.setMouseEnabled(x=False, y=False)
         self._legend = self.addLegend(offset=(-10, 10))
-        item = self.getPlotItem()
+        item: Any = self.getPlotItem()
         assert item is not None
         item.layout.setContentsMargins(0, 8, 8, 0)  # Else the topmost number is cut.
         self._loss = self.plot([], [], name="training")

@@ -34,12 +34,12 @@ class Layout:
         self.slots = slots or length
         self.batch, self.horizon = batch, horizon
         rows = batch * horizon
-        like = {"device": cache.keys.device, "dtype": cache.keys.dtype}
-        self.keys = torch.zeros(depth, self.slots + rows, d, **like)
-        self.values = torch.zeros(depth, self.slots + rows, d, **like)
+        device, dtype = cache.keys.device, cache.keys.dtype
+        self.keys = torch.zeros(depth, self.slots + rows, d, device=device, dtype=dtype)
+        self.values = torch.zeros(depth, self.slots + rows, d, device=device, dtype=dtype)
         self.mask = self._block_mask() if batch > 1 or slots is not None else None
-        self.cos = torch.empty(rows, 1, d // 2, device=like["device"])
-        self.sin = torch.empty(rows, 1, d // 2, device=like["device"])
+        self.cos = torch.empty(rows, 1, d // 2, device=device)
+        self.sin = torch.empty(rows, 1, d // 2, device=device)
         self.load(cache)
 
     def load(self, cache: PrefixCache) -> None:

@@ -7,7 +7,7 @@ the batch. Both are timed. Runs in the terminal; needs LeRobot (Python >= 3.12).
 import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import torch
@@ -66,7 +66,7 @@ def measure_lerobot(
 
 
 @contextlib.contextmanager
-def _replaced(owner: Any, **attributes: Any) -> Iterator[None]:
+def _replaced(owner: Any, **attributes: Any) -> Generator[None, None, None]:
     """Set attributes of a module or object for a while."""
     before = {name: getattr(owner, name) for name in attributes}
     for name, value in attributes.items():
@@ -164,7 +164,7 @@ class _SmallVocabulary:
             config = real()
             text = type(config.text_config)
 
-            class Text(text):
+            class Text(text):  # pyright: ignore[reportUntypedBaseClass]  optional
                 def __setattr__(self, key: str, value: Any) -> None:
                     super().__setattr__(key, size.vocabulary if key == "vocab_size" else value)
 

@@ -10,6 +10,7 @@ wrist. Any thread.
 """
 
 import enum
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -93,29 +94,23 @@ class Preset:
         return f"{numbers[self.action_kind]}, and gripper; {self.horizon} rows at {self.control_hz:g} Hz"
 
 
-_DROID = {
-    "state": StateLayout.DROID,
-    "prompt": PromptForm.STATE_TEXT,
-    "execute_rows": 8,
-    "cameras": ("left", "right", "wrist"),
-    "picture_names": DROID_NAMES,
-    "asset_id": "droid",
-    "control_hz": 15.0,
-}
+_droid = functools.partial(
+    Preset,
+    state=StateLayout.DROID,
+    prompt=PromptForm.STATE_TEXT,
+    execute_rows=8,
+    cameras=("left", "right", "wrist"),
+    picture_names=DROID_NAMES,
+    asset_id="droid",
+    control_hz=15.0,
+)
 _PRESETS = (
-    Preset("pi05_droid", ActionKind.JOINT_VELOCITY, horizon=15, is_published=True, **_DROID),
-    Preset("pi05_droid_finetune", ActionKind.JOINT_VELOCITY, horizon=16, **_DROID),
-    Preset(
-        "pi05_droid_jointpos_polaris",
-        ActionKind.JOINT_POSITION,
-        horizon=15,
-        adds_joints=True,
-        is_published=True,
-        **_DROID,
-    ),
-    Preset("pi05_full_droid_finetune", ActionKind.JOINT_POSITION, horizon=16, adds_joints=True, **_DROID),
+    _droid("pi05_droid", ActionKind.JOINT_VELOCITY, horizon=15, is_published=True),
+    _droid("pi05_droid_finetune", ActionKind.JOINT_VELOCITY, horizon=16),
+    _droid("pi05_droid_jointpos_polaris", ActionKind.JOINT_POSITION, horizon=15, adds_joints=True, is_published=True),
+    _droid("pi05_full_droid_finetune", ActionKind.JOINT_POSITION, horizon=16, adds_joints=True),
     # Source: LeRobot examples/port_datasets/port_droid.py, whose action is the commanded joint position.
-    Preset("pi05_droid_jointpos_absolute", ActionKind.JOINT_POSITION, horizon=15, **_DROID),
+    _droid("pi05_droid_jointpos_absolute", ActionKind.JOINT_POSITION, horizon=15),
     Preset(
         "pi05_libero",
         ActionKind.EE_DELTA,

@@ -68,7 +68,7 @@ def _episode(
     for index in range(max_chunks):
         with torch.inference_mode():
             images = {c: to_input(torch.from_numpy(shrink(observation.frames[c].image))[None]) for c in CAMERAS}
-            vision, _ = policy._net.vision(images)
+            vision, _ = policy.net.vision(images)
         context = policy.encode(observation)
         chunk = _ask(world, task, taste)
         if chunk is not None:

@@ -175,7 +175,7 @@ def concept_points(sim: TabletopSim) -> Array:
         elif name not in present:
             points.append(np.array([-9.0, 0.0, -9.0]))
         elif name in MOVABLES:
-            a = sim._object_q[name]
+            a = sim.model.joint(name).qposadr[0]
             rotation = np.empty(9)
             mujoco.mju_quat2Mat(rotation, sim.data.qpos[a + 3 : a + 7])
             up = rotation.reshape(3, 3)[:, 2] * MOVABLES[name].height / 2

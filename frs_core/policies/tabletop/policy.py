@@ -71,7 +71,7 @@ class TabletopPolicy(FlowPolicy):
     """Flow matching over 16-step chunks from two images, words and proprioception. Not thread-safe."""
 
     def __init__(self, net: TabletopNet, *, fingerprint: str, plan: SteeringPlan | None = None) -> None:
-        self._net = net.eval().requires_grad_(False)
+        self.net = net.eval().requires_grad_(False)
         for module in net.vision.modules():
             if isinstance(module, torch.nn.Conv2d):
                 module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -100,10 +100,10 @@ class TabletopPolicy(FlowPolicy):
             )
         with torch.inference_mode():
             images = {c: to_input(torch.from_numpy(shrink(observation.frames[c].image))[None]) for c in CAMERAS}
-            vision, _ = self._net.vision(images)
+            vision, _ = self.net.vision(images)
             words = torch.from_numpy(language.tokenise(observation.instruction))[None]
             proprio = torch.from_numpy(observation.proprio)[None]
-            seen = self._net.context.describe(vision, words, proprio)
+            seen = self.net.context.describe(vision, words, proprio)
         return self._context(torch.cat(seen, dim=1), observation.captured_ns)
 
     def context_from_features(self, features: Float[Array, " F"], *, captured_ns: int = 0) -> Context:
@@ -123,7 +123,7 @@ class TabletopPolicy(FlowPolicy):
         seen, stored = features[:, :FEATURES], features[0].numpy()
         times = torch.arange(STEPS + 1, dtype=torch.float32) / STEPS
         with torch.inference_mode():
-            table = self._net.head.condition(seen.expand(STEPS + 1, -1), times)
+            table = self.net.head.condition(seen.expand(STEPS + 1, -1), times)
         grid = {_key(k / STEPS): [m[k : k + 1] for m in table] for k in range(STEPS + 1)}
         return Context((seen, grid), stored, captured_ns)
 
@@ -132,8 +132,8 @@ class TabletopPolicy(FlowPolicy):
         features, grid = context.payload
         modulation = grid.get(_key(t))
         if modulation is None:
-            modulation = grid[_key(t)] = self._net.head.condition(features, torch.tensor([t]))
-        return self._net.head(x, modulation)
+            modulation = grid[_key(t)] = self.net.head.condition(features, torch.tensor([t]))
+        return self.net.head(x, modulation)
 
 
 def _key(t: float) -> int:

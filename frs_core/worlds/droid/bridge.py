@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
+# pyright: standard, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
 """The DROID end of the cable: one file, run by the lab's own DROID interpreter (Python >= 3.7).
 
 Problem: DROID's `RobotEnv` lives in an old environment of its own, moves the arm when it is built, is not thread-safe,

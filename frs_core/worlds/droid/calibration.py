@@ -63,8 +63,7 @@ def calibration_of(
     """
     if not entry.get("K") or not entry.get("size") or not entry.get("pose"):
         return None
-    T = pose_matrix(entry["pose"])
-    if entry.get("frame") == "flange":
-        T = T_base_flange @ T
+    pose = pose_matrix(entry["pose"])
+    T = T_base_flange @ pose if entry.get("frame") == "flange" else pose
     K = scale_intrinsics(np.array(entry["K"]), (entry["size"][0], entry["size"][1]), size)
     return Calibration(K, T, size[0], size[1], entry.get("made_at"))

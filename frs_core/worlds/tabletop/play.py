@@ -253,7 +253,7 @@ class Player:
         return np.array([*step, 0.0, 0.0, turn, grip])
 
     def _yaw(self) -> float:
-        R = self._sim._R_command
+        R = self._sim.R_command
         return float(np.arctan2(R[1, 0], R[0, 0]))
 
     def _near_xy(self, p: Array, tolerance: float) -> bool:

@@ -152,6 +152,11 @@ class TabletopSim:
         """Commanded tool centre, metres."""
         return self._p_command.copy()
 
+    @property
+    def R_command(self) -> Float[Array, "3 3"]:
+        """Commanded tool orientation, base frame."""
+        return self._R_command.copy()
+
     def object_pose(self, name: str) -> tuple[Float[Array, " 3"], float, float]:
         """Return an object's bottom centre (m), yaw (rad), and cosine of its tilt. For oracles and tests only."""
         a = self._object_q[name]

@@ -12,16 +12,17 @@ from typing import Any
 from unittest import mock
 
 from frs_core import events as ev
-from frs_core.session import core, engine, inbox, keeping
+from frs_core.session import engine, inbox
+from frs_core.session.episode_cycle import EpisodeCycle
 from frs_core.session.helm import Helm
 from frs_core.session.inbox import Inbox
+from frs_core.session.parts import Parts
+from frs_core.session.status import RESTING
 from frs_core.steering.candidates import Fan
 from frs_core.worlds import guard, host, process
 from frs_core.worlds.droid import bridge
 from tests.core import test_droid_bridge as bridge_tests
 from tests.fakes.running_bridge import bridge_thread
-
-Engine = engine.SessionEngine
 
 
 @dataclass(frozen=True)
@@ -53,31 +54,31 @@ def _put_as_if_pressed_now(self: Inbox, command: ev.SessionCommand) -> bool:
     return _put(self, command)
 
 
-_why_stale = Engine._why_stale
+_why_stale = engine.why_stale
 
 
-def _never_too_old(self: Any, command: ev.SessionCommand, epoch: int, pressed_ns: int | None) -> str | None:
-    return _why_stale(self, command, epoch, None)
+def _never_too_old(command: ev.SessionCommand, epoch: int, pressed_ns: int | None, **of: Any) -> str | None:
+    return _why_stale(command, epoch, None, **of)
 
 
-def _of_any_epoch(self: Any, command: ev.SessionCommand, epoch: int, pressed_ns: int | None) -> str | None:
-    return _why_stale(self, command, self.link.epoch, pressed_ns)
+def _of_any_epoch(command: ev.SessionCommand, epoch: int, pressed_ns: int | None, **of: Any) -> str | None:
+    return _why_stale(command, of["present"], pressed_ns, **of)
 
 
 def _offering_without_mandate(self: Any) -> bool:
-    is_written = self._line is None or self._line.is_idle
-    is_free = self._scene is None and self._running is None
-    self._mandate = 0 if self._mandate is None else self._mandate
-    return self._desk.is_fresh and is_written and is_free
+    is_free = self.world.change is None and self.motion.chunk is None
+    self.helm.mandate = 0 if self.helm.mandate is None else self.helm.mandate
+    return self.desk.is_fresh and self.keeper.is_written and is_free
 
 
-_on_scene = keeping.EpisodeKeeping._on_scene
+_scene_set = EpisodeCycle.scene_set
 
 
-def _on_scene_in_any_epoch(self: Any, fact: Any) -> None:
-    if self._scene is not None:
-        self._scene = dataclasses.replace(self._scene, epoch=self.link.epoch)
-    _on_scene(self, fact)
+def _scene_set_in_any_epoch(self: Any, fact: Any) -> None:
+    world = self._parts.world
+    if world.change is not None:
+        world.change = dataclasses.replace(world.change, epoch=self._parts.link.epoch)
+    _scene_set(self, fact)
 
 
 _decide = Helm.decide
@@ -89,16 +90,17 @@ def _decide_whatever_was_pressed(self: Helm, fan: Fan, *, epoch: int) -> Any:
     return _decide(self, fan, epoch=epoch)
 
 
-_resume = Engine._resume
+_resume = EpisodeCycle.resume
 
 
 def _resume_later_in_any_epoch(self: Any, epoch: int) -> None:
     _resume(self, epoch)
-    if self._after_chunk is not None and isinstance(self._after_chunk[0], ev.Resume):
-        self._after_chunk = (ev.Resume(), None)
+    motion = self._parts.motion
+    if motion.then is not None and isinstance(motion.then.command, ev.Resume):
+        motion.then = dataclasses.replace(motion.then, epoch=None)
 
 
-_why_not_resume = Engine._why_not_resume
+_why_not_resume = EpisodeCycle._why_not_resume
 
 
 def _resume_without_a_world(self: Any) -> str | None:
@@ -106,18 +108,19 @@ def _resume_without_a_world(self: Any) -> str | None:
     return None if said is not None and "still starting" in said else said
 
 
-_undo = keeping.EpisodeKeeping._undo
+_undo = EpisodeCycle.undo
 
 
 def _undo_without_a_world(self: Any, epoch: int) -> None:
-    spec, self.world_spec = self.world_spec, self.world_spec or object()
+    world = self._parts.world
+    spec, world.spec = world.spec, world.spec or object()
     try:
         _undo(self, epoch)
     finally:
-        self.world_spec = spec
+        world.spec = spec
 
 
-_hold = core.SessionCore.hold
+_hold = Parts.hold
 
 
 def _hold_that_stops_nothing(self: Any, reason: ev.HoldReason, detail: str = "", *, is_engaged: bool = False) -> None:
@@ -125,13 +128,13 @@ def _hold_that_stops_nothing(self: Any, reason: ev.HoldReason, detail: str = "",
 
 
 def _hold_that_is_not_told(self: Any, reason: ev.HoldReason, detail: str = "", *, is_engaged: bool = False) -> None:
-    before = self.reason, self.detail
+    before = self.status.reason, self.status.detail
     _hold(self, reason, detail, is_engaged=is_engaged)
-    if before[0] in core.RESTING and before[0] is not None:
-        self.reason, self.detail = before
+    if before[0] in RESTING and before[0] is not None:
+        self.status.reason, self.status.detail = before
 
 
-_fault = core.SessionCore._fault
+_fault = Parts.fault
 
 
 def _fault_that_stops_nothing(self: Any, reason: ev.HoldReason, detail: str) -> None:
@@ -197,24 +200,24 @@ GUARDS = (
     Guard("a hold is written before it is queued", "Inbox.put", _replaced(Inbox, "put", _send_without_holding)),
     Guard(
         "an act of an older epoch is refused",
-        "SessionEngine._why_stale",
-        _replaced(Engine, "_why_stale", _of_any_epoch),
+        "acts.why_stale",
+        _replaced(engine, "why_stale", _of_any_epoch),
     ),
     Guard(
         "an act that is read late is refused",
-        "SessionEngine._why_stale",
-        _replaced(Engine, "_why_stale", _never_too_old),
+        "acts.why_stale",
+        _replaced(engine, "why_stale", _never_too_old),
     ),
     Guard("an act is as old as its press", "Inbox.put", _replaced(Inbox, "put", _put_as_if_pressed_now)),
     Guard(
         "a fan is offered under a present mandate only",
-        "SessionCore._is_offering",
-        _replaced(core.SessionCore, "_is_offering", property(_offering_without_mandate)),
+        "Parts.is_offering",
+        _replaced(Parts, "is_offering", property(_offering_without_mandate)),
     ),
     Guard(
         "a start that was held waits for Resume",
-        "EpisodeKeeping._on_scene",
-        _replaced(keeping.EpisodeKeeping, "_on_scene", _on_scene_in_any_epoch),
+        "EpisodeCycle.scene_set",
+        _replaced(EpisodeCycle, "scene_set", _scene_set_in_any_epoch),
     ),
     Guard(
         "held and waiting keys count in their own epoch",
@@ -223,27 +226,27 @@ GUARDS = (
     ),
     Guard(
         "Resume during an ending chunk keeps its epoch",
-        "SessionEngine._resume",
-        _replaced(Engine, "_resume", _resume_later_in_any_epoch),
+        "EpisodeCycle.resume",
+        _replaced(EpisodeCycle, "resume", _resume_later_in_any_epoch),
     ),
     Guard(
         "no Resume before the new world is there",
-        "SessionEngine._why_not_resume",
-        _replaced(Engine, "_why_not_resume", _resume_without_a_world),
+        "EpisodeCycle._why_not_resume",
+        _replaced(EpisodeCycle, "_why_not_resume", _resume_without_a_world),
     ),
     Guard(
         "no Back before the new world is there",
-        "EpisodeKeeping._undo",
-        _replaced(keeping.EpisodeKeeping, "_undo", _undo_without_a_world),
+        "EpisodeCycle.undo",
+        _replaced(EpisodeCycle, "undo", _undo_without_a_world),
     ),
     Guard(
         "nothing seen before a loss is shown after it",
-        "SessionCore._forget_sight",
-        _replaced(core.SessionCore, "_forget_sight", lambda self: None),
+        "Parts.forget_sight",
+        _replaced(Parts, "forget_sight", lambda self: None),
     ),
-    Guard("a hold of the session's own stops", "SessionCore.hold", _replaced(Engine, "hold", _hold_that_stops_nothing)),
-    Guard("every hold is told", "SessionCore.hold", _replaced(Engine, "hold", _hold_that_is_not_told)),
-    Guard("a fault stops", "SessionCore._fault", _replaced(Engine, "_fault", _fault_that_stops_nothing)),
+    Guard("a hold of the session's own stops", "Parts.hold", _replaced(Parts, "hold", _hold_that_stops_nothing)),
+    Guard("every hold is told", "Parts.hold", _replaced(Parts, "hold", _hold_that_is_not_told)),
+    Guard("a fault stops", "Parts.fault", _replaced(Parts, "fault", _fault_that_stops_nothing)),
     Guard(
         "a reconnect begins a new epoch",
         "WorldProcess.restart",

@@ -1,63 +1,113 @@
 """The session's mind, without threads: commands and facts go in, snapshots come out.
 
-`handle` takes one command, `tick` collects what world, policy, choosers and writer have done since, applies the table and
-asks for what is missing. Nothing waits in here. A live session calls both from its own thread; a headless one in a plain
-loop, with a world and a policy that answer at once. That is why what is evaluated is what is driven.
+`handle` takes one command, `tick` collects what world, policy, choosers and writer have done since and asks for what is missing.
+Nothing waits in here. A live session calls both from its own thread; a headless one in a plain loop, with a world and a policy that
+answer at once. That is why what is evaluated is what is driven.
+
+The engine only brings things where they belong: the state is in the `parts`, what happens to a chunk in `chunk_cycle`, to an episode
+in `episode_cycle`. Both return what is to be done next, and the engine does it.
 
 Example, one gated chunk: a pick is taken only while the fresh fan is offered (CHOOSE) -> its first rows go to the world
 (MOVING) -> the last row is done: the chunk goes to the writer and a fan is asked for (CHOOSE) -> both are there: offered.
 """
 
-import dataclasses
-
-import numpy as np
-
 from frs_core import events as ev
-from frs_core.events import HoldReason, Phase
-from frs_core.robot.observation import Observation
-from frs_core.session.piloting import Piloting
-from frs_core.session.table import Event
+from frs_core.choosers.base import Chooser, NoisePolicy
+from frs_core.errors import ConfigError, FrsError
+from frs_core.events import Driver, HoldReason, Phase
+from frs_core.robot.watchdog import Watchdog
+from frs_core.session.acts import why_stale
+from frs_core.session.checks import check_fit
+from frs_core.session.chunk_cycle import ChunkCycle
+from frs_core.session.episode_cycle import EpisodeCycle
+from frs_core.session.fans import Answered, Failed
+from frs_core.session.inference import Loaded, NoisePolicyLoaded
+from frs_core.session.motion import Deferred
+from frs_core.session.parts import Parts
+from frs_core.session.snapshots import snapshot_of
 from frs_core.worlds import link as wl
 
 
-class SessionEngine(Piloting):
+class SessionEngine:
     """Commands and facts in, snapshots out; used from one thread."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Start nothing before `start`.
+
+        Args:
+            parts: whatever the session is made of.
+        """
+        self.parts = parts
+        self.chunks, self.episodes = ChunkCycle(parts), EpisodeCycle(parts)
+        self._watchdog = Watchdog({"window": parts.options.heartbeat_timeout_s}, clock=parts.clock)
 
     # --- life --------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Bring up the world and load the policy."""
-        self.link.start()
-        self._desk.load()
+        self.parts.link.start()
+        self.parts.desk.load()
 
     def tick(self) -> bool:
         """Collect what has happened, act on it, and tell whether anything did."""
-        was = (self.phase, self._late_answers)
-        facts, answers, turns = self.link.poll(), self._desk.poll(), self._helm.poll()
-        written = self._line.poll() if self._line else []
+        p = self.parts
+        was = (p.status.phase, p.late_answers)
+        facts, answers, turns, written = p.link.poll(), p.desk.poll(), p.helm.poll(), p.keeper.poll()
         for fact in facts:
             self._on_fact(fact)
         for answer in answers:
             self._on_answer(answer)
         for turn in turns:
-            self._on_turn(turn)
+            self.chunks.take_turn(turn)
         for job, result in written:
-            self._on_written(job, result)
+            self._do(self.episodes.written(job, result))
         self._check_times()
-        is_busy = self._advance()
-        return bool(facts or answers or turns or written or is_busy or was != (self.phase, self._late_answers))
+        is_busy = self.chunks.advance()
+        return bool(facts or answers or turns or written or is_busy or was != (p.status.phase, p.late_answers))
+
+    def snapshot(self) -> ev.Snapshot:
+        """Return everything a view needs, frozen."""
+        return snapshot_of(self.parts)
+
+    def abandon(self) -> None:
+        """Leave the open episode unfinished, to be recovered, and be ready for another one."""
+        self.episodes.abandon()
 
     def close(self) -> None:
         """Stop the world; an open episode stays on disk unfinished, with the rows that were executed, to be recovered."""
-        self.link.hold()
-        for fact in self.link.poll():
+        p = self.parts
+        p.link.hold()
+        for fact in p.link.poll():
             if isinstance(fact, wl.Stepped):
-                self._on_step(fact)
-        self._after_chunk = None
-        if self._running is not None:
-            self._finish_chunk(None)
+                self.chunks.step(fact)
+        p.motion.then = None
+        if p.motion.chunk is not None:
+            self._do(self.chunks.finish(None))
         self.abandon()
-        self.link.close()
+        p.link.close()
+
+    # --- stops -------------------------------------------------------------------------------------------------------
+
+    @property
+    def phase(self) -> Phase:
+        """What the robot is doing."""
+        return self.parts.status.phase
+
+    def hold(self, reason: HoldReason, detail: str = "") -> None:
+        """Stop motion and keep the arm where it is; nothing moves until a later act of a person."""
+        self.parts.hold(reason, detail)
+
+    def fail(self, error: Exception) -> None:
+        """Hold because of an error nobody expected here."""
+        self.parts.status.error = error
+        self.hold(HoldReason.EXCEPTION, f"{type(error).__name__}: {error}")
+
+    def _fault(self, reason: HoldReason, detail: str) -> None:
+        """Stop because world or policy is gone, and keep the rows that were executed."""
+        self.parts.fault(reason, detail)
+        if self.parts.motion.chunk is not None:
+            self._do(self.chunks.finish(None))
+        self.parts.forget_sight()
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
@@ -69,27 +119,29 @@ class SessionEngine(Piloting):
             epoch: hold epoch it was asked for in; None = the present one.
             pressed_ns: when; None = just now, or it was taken in time and waited in here.
         """
-        is_sent, epoch = epoch is not None, self.link.epoch if epoch is None else epoch
-        if sentence := self._why_stale(command, epoch, pressed_ns):
-            self._refuse(sentence)
+        p, present = self.parts, self.parts.link.epoch
+        is_sent, epoch = epoch is not None, present if epoch is None else epoch
+        life_s = p.options.act_life_s
+        if sentence := why_stale(command, epoch, pressed_ns, present=present, now_s=p.clock(), life_s=life_s):
+            p.status.refuse(sentence)
             return
         match command:
             case ev.Heartbeat():
                 self._watchdog.feed("window")
             case ev.RequestHold():
-                self.hold(command.reason, command.detail, is_engaged=is_sent)
+                p.hold(command.reason, command.detail, is_engaged=is_sent)
             case ev.StartEpisode():
-                self._start_episode(command, epoch)
+                self.episodes.start(command, epoch)
             case ev.Pick():
-                self._on_pick(command, epoch)
+                self.chunks.pick(command, epoch)
             case ev.HoldDirection():
-                self._hold_direction(command, epoch)
+                p.helm.hold(command, epoch)
             case ev.Resume():
-                self._resume(epoch)
+                self.episodes.resume(epoch)
             case ev.EndEpisode():
-                self._end_episode(command)
+                self._do(self.episodes.end(command))
             case ev.UndoChunk():
-                self._undo(epoch)
+                self.episodes.undo(epoch)
             case ev.SetDriver() | ev.SetPacing():
                 self._set_helm(command)
             case ev.SetPlan() | ev.SetGripper() | ev.SetInstruction():
@@ -99,176 +151,136 @@ class SessionEngine(Piloting):
             case ev.Reconnect():
                 self._reconnect()
             case _:
-                self._refuse(f"Unknown request {type(command).__name__}")
+                p.status.refuse(f"Unknown request {type(command).__name__}")
 
-    def _why_stale(self, command: ev.SessionCommand, epoch: int, pressed_ns: int | None) -> str | None:
-        act = _act_of(command)
-        if act is None:
-            return None
-        # Who drives, and how, may outlive a hold: without a mandate of the present epoch nothing follows from it.
-        if epoch != self.link.epoch and not isinstance(command, ev.SetDriver | ev.SetPacing):
-            return f"{act} came before the hold and is not done. Press it again"
-        age_s = 0.0 if pressed_ns is None else self._clock() - pressed_ns / 1e9
-        if age_s > self.options.act_life_s:
-            return f"{act} was read {age_s:.1f} s after it was pressed and is not done. Press it again"
-        return None
+    def install(self, driver: Driver, chooser: Chooser) -> None:
+        """Let a chooser drive."""
+        self.parts.helm.choosers[driver] = chooser
+        self._set_helm(ev.SetDriver(driver))
 
-    def _resume(self, epoch: int) -> None:
-        if self._is_ending:
-            self._refuse("The episode is being ended")
-        elif self._running is not None and self.phase is Phase.HOLD:
-            self._after_chunk = (ev.Resume(), epoch)
-        elif refusal := self._why_not_resume():
-            self._refuse(refusal)
+    def set_noise_policy(self, noise_policy: NoisePolicy | str | None) -> None:
+        """Put a noise policy (or the path of one) into the coming fans; None removes it."""
+        self.parts.desk.set_noise_policy(noise_policy)
+
+    def _do(self, then: Deferred | None) -> None:
+        """Do what comes next."""
+        if then is not None:
+            self.handle(then.command, then.epoch)
+
+    def _set_helm(self, command: ev.SetDriver | ev.SetPacing) -> None:
+        if refusal := self.parts.helm.change(command):
+            self.parts.status.refuse(refusal)
         else:
-            if self._line is not None:
-                self._line.retry()
-            self.error, self._mandate = None, epoch
-            self._go(Event.RESUMED)
-            if self.observation is not None and self.observation.frames:
-                self._look = self.observation
-            self._want_fan()
+            self.parts.want_fan()
 
-    def _why_not_resume(self) -> str | None:
-        if self.phase is Phase.FAULT:
-            return "Reconnect first"
-        if self.phase is not Phase.HOLD:
-            return "Nothing to resume: the session does not hold"
-        if self.world_spec is None or self._desk.spec is None:
-            return f"The {'world' if self.world_spec is None else 'policy'} is still starting"
-        if self.episode is None or self._closing is not None:
-            return "Start an episode first"
-        if self.episode.is_cut_short:
-            return "The world was lost in mid-chunk. Go back one chunk, or end the episode"
-        return "The scene is still being set" if self._scene is not None else None
+    def _set_knob(self, command: ev.SetPlan | ev.SetGripper | ev.SetInstruction) -> None:
+        p = self.parts
+        # A key that waits was pressed for what was asked before.
+        p.helm.latched = None
+        match command:
+            case ev.SetPlan():
+                p.desk.plan = command.plan
+            case ev.SetGripper():
+                p.desk.gripper = command.gripper
+            case ev.SetInstruction():
+                p.world.instruct(command.instruction)
+                if p.keeper.episode is not None:
+                    p.keeper.episode.instruction = command.instruction
+        p.want_fan()
 
     def _reconnect(self) -> None:
-        if self.phase is not Phase.FAULT:
-            self._refuse("Nothing to reconnect: world and policy are there")
+        p = self.parts
+        if p.status.phase is not Phase.FAULT:
+            p.status.refuse("Nothing to reconnect: world and policy are there")
             return
-        self.world_spec = self.error = self.observation = None
-        self._go(Event.RECONNECTED)
-        self.reason, self.detail = HoldReason.START, "Reconnecting"
-        self.link.restart()
-        if self._desk.spec is None:
-            self._desk.load()
+        p.world.disconnect()
+        p.status.reconnect()
+        p.link.restart()
+        if p.desk.spec is None:
+            p.desk.load()
 
-    # --- what the world says -----------------------------------------------------------------------------------------
+    # --- what world and policy say -----------------------------------------------------------------------------------
 
     def _on_fact(self, fact: wl.WorldFact) -> None:
         match fact:
             case wl.Stepped():
-                self._on_step(fact)
+                self.chunks.step(fact)
             case wl.ChunkEnded():
-                if self._running is not None and fact.chunk_id == self._running.chunk_id:
-                    self._on_chunk_ended(fact)
+                self._do(self.chunks.end(fact))
             case wl.Observed():
-                if self._running is None:
-                    self._see(fact.observation)
+                if self.parts.motion.chunk is None:
+                    self.chunks.look(fact.observation)
             case wl.SceneSet():
-                self._on_scene(fact)
+                self.episodes.scene_set(fact)
             case wl.Refused():
-                self._on_scene_refused(fact)
+                self.episodes.scene_refused(fact)
             case wl.Ready():
                 self._on_ready(fact)
             case wl.Tripped():
-                self.hold(fact.reason, fact.sentence)
+                self.parts.hold(fact.reason, fact.sentence)
             case wl.Lost():
                 self._fault(HoldReason.WORLD_LOST, fact.sentence)
 
-    def _on_chunk_ended(self, fact: wl.ChunkEnded) -> None:
-        assert self._running is not None
-        seen = len(self._running.steps)
-        if fact.rows is not None and fact.rows != seen:
-            self.hold(
-                HoldReason.EXCEPTION, f"{fact.rows} rows were executed and {seen} reported. The recording lacks some."
-            )
-        self._finish_chunk(fact.state)
-
-    def _see(self, observation: Observation) -> None:
-        """Take the newest observation; on a real robot a waiting fan is remade now and then."""
-        self.observation = observation = self._worded(observation)
-        is_real = self.world_spec is not None and not self.world_spec.is_simulated
-        fan = self._desk.fan
-        if is_real and self.phase is Phase.CHOOSE and self._is_offering and fan and not self._helm.is_asking:
-            age_s = (observation.captured_ns - fan.observation.captured_ns) / 1e9
-            if age_s > self.options.refresh_s and not self._desk.is_pending:
-                self._look = observation
-                self._desk.renew()
-
     def _on_ready(self, fact: wl.Ready) -> None:
-        self.world_spec, self._has_fitted = fact.spec, False
-        self.observation = self._look = self._worded(fact.observation)
-        if self.episode is not None and self._state is not None and not self.episode.is_cut_short:
-            # The world was lost between two chunks.
-            self._restore_scene()
-        elif self.episode is not None and fact.spec.is_simulated:
-            # Nobody knows the state it was left in, so nothing may go on from here.
-            self.episode.is_cut_short = True
+        self.parts.world.connect(fact)
+        self.parts.motion.doubt()
+        self.episodes.bring_back()
         self._check_both()
 
-    # --- time --------------------------------------------------------------------------------------------------------
+    def _on_answer(self, answer: Answered) -> None:
+        p = self.parts
+        match answer:
+            case Loaded():
+                p.motion.doubt()
+                self._check_both()
+            case NoisePolicyLoaded():
+                p.want_fan()
+            case Failed("noise policy"):
+                p.status.note(str(answer.error))
+            case Failed():
+                p.status.error = answer.error
+                stop = self._fault if answer.what == "load" else p.hold
+                stop(HoldReason.INFERENCE_FAILED, _with_mend(answer.error, is_loading=answer.what == "load"))
+            case _:
+                # What was suggested about a fan that is renewed is about the old one.
+                p.helm.drop_question()
+
+    def _check_both(self) -> None:
+        """Check that policy and world fit once both are known, then start what waits."""
+        p = self.parts
+        if p.world.spec is None or p.desk.spec is None or p.world.observation is None:
+            return
+        try:
+            check_fit(p.desk.spec, p.world.spec, p.world.observation)
+        except ConfigError as error:
+            p.status.error = error
+            self._fault(HoldReason.EXCEPTION, str(error))
+            return
+        if p.status.reason is HoldReason.START:
+            p.status.detail = ""
+        p.want_fan()
+        self._do(self.episodes.start_waiting())
 
     def _check_times(self) -> None:
-        if self.phase in (Phase.CHOOSE, Phase.MOVING) and (late := self._watchdog.overdue()):
+        p = self.parts
+        if p.status.phase in (Phase.CHOOSE, Phase.MOVING) and (late := self._watchdog.overdue()):
             self._watchdog.disarm("window")
-            self.hold(HoldReason.GUI_SILENT, f"No sign of life from the window for {late[1]:.1f} s.")
-        if error := self._desk.overdue():
-            self.error = error
-            stop = self._fault if self._desk.spec is None else self.hold
+            p.hold(HoldReason.GUI_SILENT, f"No sign of life from the window for {late[1]:.1f} s.")
+        if error := p.desk.overdue():
+            p.status.error = error
+            stop = self._fault if p.desk.spec is None else p.hold
             stop(HoldReason.INFERENCE_LATE, str(error))
-        limit_s = self.options.scene_timeout_s
-        if self._scene is not None and self._clock() - self._scene.asked_at > limit_s:
-            self._fault(HoldReason.WORLD_LOST, f"The scene was not set within {limit_s:g} s. Reconnect.")
-        if sentence := self._helm.overdue():
-            self._note(sentence)
-        if self._line is not None and (sentence := self._line.overdue()):
-            self.hold(HoldReason.DISK, sentence)
-
-    def snapshot(self) -> ev.Snapshot:
-        """Return everything a view needs, frozen."""
-        episode, running, timing, desk, helm = self.episode, self._running, self.link.timing, self._desk, self._helm
-        return ev.Snapshot(
-            phase=self.phase,
-            hold_reason=self.reason,
-            detail=self.detail,
-            driver=helm.driver,
-            pacing=helm.pacing,
-            observation=self.observation,
-            fan=desk.fan,
-            is_fan_stale=desk.fan is not None and not self._is_offering,
-            is_fan_pending=desk.is_pending and not desk.is_fresh,
-            picked=running.candidate.label if running else None,
-            chunk_row=len(running.steps) if running else 0,
-            chunk_rows=running.rows if running else 0,
-            plan=self.plan,
-            gripper=self._gripper,
-            episode=episode.status() if episode else ev.EpisodeStatus(),
-            latency=dataclasses.replace(self._latency, loop_hz=timing.hz, jitter_ms=timing.jitter_ms),
-            trail=np.array(episode.trail) if episode else np.zeros((0, 3)),
-            noise_policy=desk.noise_policy,
-            suggestion=helm.suggestion,
-            counters={**self.counters, "late_answers": self._late_answers},
-            notice=self.notice,
-        )
+        if sentence := p.world.overdue():
+            self._fault(HoldReason.WORLD_LOST, sentence)
+        if sentence := p.helm.overdue():
+            p.status.note(sentence)
+        if sentence := p.keeper.overdue():
+            p.hold(HoldReason.DISK, sentence)
 
 
-def _act_of(command: ev.SessionCommand) -> str | None:
-    """Return what a command is called if it leads to motion; else None."""
-    match command:
-        case ev.StartEpisode():
-            return "The start"
-        case ev.Pick():
-            return "The pick"
-        case ev.HoldDirection() if command.label is not None:
-            return "The held direction"
-        case ev.Resume():
-            return "Resume"
-        case ev.UndoChunk():
-            return "Back"
-        case ev.SetDriver() if command.driver is not ev.Driver.PERSON:
-            return "The change of driver"
-        case ev.SetPacing() if command.pacing is ev.Pacing.CONTINUOUS:
-            return "The change of pacing"
-        case _:
-            return None
+def _with_mend(error: Exception, *, is_loading: bool) -> str:
+    """Return an error in words; those of libraries name no way out, so one is added."""
+    if isinstance(error, FrsError):
+        return str(error)
+    fix = "Check the policy's options and reconnect" if is_loading else "Resume to ask again, or see the log"
+    return f"The policy raised {type(error).__name__}: {str(error).rstrip('.') or 'no words'}. {fix}."

@@ -10,15 +10,21 @@ Example: want() -> 5, request sent as 5; the knob moves: want() -> 6; the answer
 Used on the session's thread; the jobs run on the inference worker's.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import PolicyError
+from frs_core.events import Latency
+from frs_core.robot.limits import Limits
+from frs_core.robot.observation import Observation
 from frs_core.runtime.workers import Answer, WorkQueue
 from frs_core.session.inference import FanMaker, FanRequest, Loaded, NoisePolicyLoaded
 from frs_core.steering.candidates import Fan
+from frs_core.steering.directions import Command, Gripper
+from frs_core.steering.plan import SteeringPlan
 from frs_core.steering.policy_spec import PolicySpec
 
 
@@ -42,6 +48,8 @@ class FanDesk:
         maker: FanMaker,
         worker: WorkQueue,
         *,
+        plan: SteeringPlan | None,
+        gripper: Gripper,
         timeout_s: float,
         first_timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
@@ -51,12 +59,16 @@ class FanDesk:
         Args:
             maker: its methods are the jobs.
             worker: the inference worker.
+            plan: steering settings; None = the policy's calibrated default.
+            gripper: what directed candidates say about it at first.
             timeout_s: longest wait for a fan.
             first_timeout_s: longest wait for loading and for the first fan.
             clock: seconds, monotonic.
         """
         self._maker, self._worker, self._clock = maker, worker, clock
         self._timeout_s, self._first_timeout_s = timeout_s, first_timeout_s
+        self._plan, self.gripper = plan, gripper
+        self.latency = Latency()
         self.fan: Fan | None = None
         self.spec: PolicySpec | None = None
         self.noise_policy: str | None = None
@@ -68,6 +80,15 @@ class FanDesk:
         self._side_ticket = 0
         self._side_jobs: dict[int, str] = {}
         self._has_inferred = False
+
+    @property
+    def plan(self) -> SteeringPlan:
+        """The operator's settings; until a policy is loaded, the paper's."""
+        return self._plan or SteeringPlan()
+
+    @plan.setter
+    def plan(self, plan: SteeringPlan) -> None:
+        self._plan = plan
 
     @property
     def is_fresh(self) -> bool:
@@ -109,8 +130,19 @@ class FanDesk:
         """Have a noise policy (or the path of one) put into the coming fans; None removes it."""
         self._side("noise policy", lambda: self._maker.set_noise_policy(noise_policy))
 
-    def request(self, request: FanRequest) -> None:
-        """Ask for the wanted fan."""
+    def request(
+        self, look: Observation, *, seed: int, commands: tuple[Command, ...] | None, limits: Limits | None
+    ) -> None:
+        """Ask for the wanted fan.
+
+        Args:
+            look: what it is made from.
+            seed: of its noise.
+            commands: directed candidates; None = the usual ones.
+            limits: of the robot, for the verdicts.
+        """
+        plan = self.plan.with_seed(seed)
+        request = FanRequest(self.wanted, look, plan, self.gripper, commands, limits)
         self._asked = request.request_id
         self._in_flight = (request.request_id, self._clock())
         self._worker.submit(request.request_id, lambda: self._maker.make(request))
@@ -145,7 +177,7 @@ class FanDesk:
             return Failed(what or "fan", answer.error)
         value = answer.value
         if isinstance(value, Loaded):
-            self.spec = value.spec
+            self.spec, self._plan = value.spec, self._plan or value.plan
             return value
         if isinstance(value, NoisePolicyLoaded):
             self.noise_policy = value.path
@@ -156,4 +188,9 @@ class FanDesk:
             self.late_answers += 1
             return None
         self.fan, self._kept = value, None
+        # A context that was kept cost nothing this time; the figure of its making stays on display.
+        encode_ms = value.encode_ms or self.latency.encode_ms
+        self.latency = dataclasses.replace(
+            self.latency, encode_ms=encode_ms, steer_ms=value.steer_ms, network_ms=value.network_ms
+        )
         return value

@@ -1,4 +1,4 @@
-"""Decide who picks from a fan that may be picked from.
+"""Decide who picks from a fan that may be picked from, and keep the mandate under which what is picked is executed.
 
 In this order: a person's key that is waiting (an override), a held direction, the driver's chooser, and in continuous
 pacing with nobody at the keys the policy's own candidate. A person always comes first, for one chunk.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.learned import LearnedChooser
-from frs_core.events import Driver, HoldDirection, Pacing, Pick
+from frs_core.events import Driver, HoldDirection, Pacing, Pick, SetDriver, SetPacing
 from frs_core.robot.observation import Observation
 from frs_core.runtime.workers import Answer, WorkQueue
 from frs_core.steering.candidates import UNSTEERED, Fan
@@ -79,7 +79,10 @@ class Helm:
         self.latched: tuple[Pick, int] | None = None
         """What a person's keys ask for, and the hold epoch in which they were pressed; it means nothing in another one."""
         self.suggestion: tuple[str, str] | None = None
+        self.mandate: int | None = None
+        """Hold epoch of the act that lets the present driver go on; None = nobody may."""
         self.late_answers = 0
+        self._decided = 0
         self._question: _Question | None = None
 
     @property
@@ -95,6 +98,28 @@ class Helm:
     def latch(self, pick: Pick, epoch: int) -> None:
         """Let a person's early key wait for its fan, for `LATCH_S` at most."""
         self.latched, self._latched_at = (pick, epoch), self._clock()
+
+    def hold(self, held: HoldDirection, epoch: int) -> None:
+        """Take note of the direction that is held or released; it counts at once where early picks do."""
+        had_held, self.held = self.held, (held, epoch) if held.label is not None else None
+        if self.takes_early_picks and (had_held or self.held) and not self.is_asking:
+            self.decide_again()
+
+    def change(self, command: SetDriver | SetPacing) -> str | None:
+        """Let somebody else drive, or at another pacing; return why not."""
+        self.latched = None
+        if isinstance(command, SetPacing):
+            self.pacing = command.pacing
+        elif command.driver is not Driver.PERSON and command.driver not in self.choosers:
+            return f"No {command.driver.value} driver is set up in this session"
+        else:
+            self.driver = command.driver
+        return None
+
+    def withdraw(self) -> None:
+        """Let nobody go on: what is picked from here on needs a new mandate."""
+        self.mandate = None
+        self.drop_question()
 
     def let_go(self) -> None:
         """Forget what is held, waiting or asked."""
@@ -119,6 +144,14 @@ class Helm:
         usual = fan_commands(gripper=gripper)
         return usual + tuple(c for c in asked if c not in usual)
 
+    def has_decided(self, fan: Fan) -> bool:
+        """Whether somebody was asked about this fan already."""
+        return self._decided == fan.request_id
+
+    def decide_again(self) -> None:
+        """Ask once more about the present fan."""
+        self._decided = 0
+
     def decide(self, fan: Fan, *, epoch: int) -> Turn | None:
         """Return whose pick is to be executed at once, or None after asking whoever has to be asked.
 
@@ -126,6 +159,7 @@ class Helm:
             fan: may be picked from.
             epoch: the present hold epoch.
         """
+        self._decided = fan.request_id
         latched, self.latched = self.latched, None
         if latched is not None and latched[1] == epoch:
             if self._clock() - self._latched_at <= LATCH_S:

@@ -20,6 +20,7 @@ from frs_core.runtime.workers import InlineWorker
 from frs_core.session.engine import SessionEngine
 from frs_core.session.inference import FanMaker
 from frs_core.session.options import SessionOptions
+from frs_core.session.parts import Parts
 from frs_core.session.running import RunningEpisode
 from frs_core.steering.plan import SteeringPlan
 from frs_core.worlds.base import World
@@ -88,7 +89,7 @@ class InlineSession:
         options = SessionOptions(
             operator=operator, driver=Driver.SCRIPTED, is_headless=True, has_full_fan=is_full, ends_on_success=True
         )
-        self._engine = engine = SessionEngine(
+        parts = Parts(
             link,
             FanMaker(policy),
             inference=InlineWorker(),
@@ -100,6 +101,7 @@ class InlineSession:
             # Nothing is ever late in here, however slow it is.
             clock=lambda: 0.0,
         )
+        self._engine = engine = SessionEngine(parts)
         engine.start()
         if noise_policy is not None:
             engine.set_noise_policy(noise_policy)
@@ -133,7 +135,7 @@ class InlineSession:
         engine.install(chooser.driver, chooser)
         if plan is not None:
             engine.handle(ev.SetPlan(plan))
-        engine.chunk_limit = (max_chunks, Outcome.FAILURE if keep_failures else Outcome.DISCARDED)
+        engine.parts.keeper.chunk_limit = (max_chunks, Outcome.FAILURE if keep_failures else Outcome.DISCARDED)
         engine.handle(ev.StartEpisode(task, seed, instruction))
         try:
             ended = self._run_to_end()
@@ -164,19 +166,19 @@ class InlineSession:
         self.close()
 
     def _run_to_end(self) -> RunningEpisode:
-        engine = self._engine
-        while not engine.ended:
-            is_busy = engine.tick()
-            if engine.error is not None:
-                raise engine.error
-            if not is_busy and not engine.ended:
-                said = engine.detail or (engine.notice[1] if engine.notice else "nothing is left to do")
+        ended, status = self._engine.parts.keeper.ended, self._engine.parts.status
+        while not ended:
+            is_busy = self._engine.tick()
+            if status.error is not None:
+                raise status.error
+            if not is_busy and not ended:
+                said = status.detail or (status.notice[1] if status.notice else "nothing is left to do")
                 raise ConfigError(f"The episode cannot go on: {said}")
-        return engine.ended.pop()
+        return ended.pop()
 
     def _settle(self) -> None:
         """Let world and policy come up."""
         while self._engine.tick():
             pass
-        if self._engine.error is not None:
-            raise self._engine.error
+        if error := self._engine.parts.status.error:
+            raise error

@@ -22,6 +22,7 @@ from frs_core.session.engine import SessionEngine
 from frs_core.session.inbox import Inbox
 from frs_core.session.inference import FanMaker
 from frs_core.session.options import SessionOptions
+from frs_core.session.parts import Parts
 from frs_core.steering.plan import SteeringPlan
 from frs_core.steering.policy_spec import PolicySpec
 from frs_core.worlds.base import WorldSpec
@@ -70,7 +71,7 @@ class LiveSession:
         self._workers = [
             ThreadWorker(f"frs-{name}", on_answer=self._inbox.wake) for name in ("inference", "chooser", "writer")
         ]
-        self._engine = engine = SessionEngine(
+        parts = Parts(
             world,
             self._maker,
             inference=self._workers[0],
@@ -82,6 +83,7 @@ class LiveSession:
             plan=plan,
             options=options,
         )
+        self._engine = engine = SessionEngine(parts)
         self._link = world
         self._latest = engine.snapshot()
         if noise_policy is not None:
@@ -109,17 +111,17 @@ class LiveSession:
     @property
     def world_spec(self) -> WorldSpec | None:
         """Facts of the world, from any thread; None before it is up."""
-        return self._engine.world_spec
+        return self._engine.parts.world.spec
 
     @property
     def policy_spec(self) -> PolicySpec | None:
         """Facts of the policy, from any thread; None before it is loaded."""
-        return self._engine.policy_spec
+        return self._engine.parts.desk.spec
 
     @property
     def boundary_state(self) -> bytes | None:
         """The simulator's exact state at the newest chunk boundary, from any thread; None on a real robot."""
-        return self._engine.boundary_state
+        return self._engine.parts.world.boundary_state
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
         """Call back with every snapshot, on the session's thread; return what ends it.

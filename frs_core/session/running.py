@@ -125,6 +125,12 @@ class RunningEpisode:
         """Index of the last chunk of the main line; -1 at the start."""
         return self.line[-1].index if self.line else -1
 
+    def add(self, observation: Observation) -> None:
+        """Note one executed step by what was seen after it."""
+        self.trail.append(observation.p_tcp.copy())
+        self.steps += 1
+        self.success_seen |= bool(observation.success)
+
     def push(self, label: str, state: bytes | None, *, steps: int) -> int:
         """Put a chunk of `steps` rows on the main line and return its index."""
         index = self.next_index

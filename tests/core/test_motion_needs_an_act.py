@@ -33,7 +33,7 @@ from frs_core import events as ev
 from frs_core.errors import FrsError
 from frs_core.events import Driver, HoldReason, Outcome, Pacing, Phase
 from frs_core.robot.actions import ActionKind
-from frs_core.session.core import RESTING
+from frs_core.session.status import RESTING
 from tests.fakes.joined import JoinedSession
 
 LABELS = ("left/more", "right/more", "up/more", "unsteered", "nowhere")
@@ -169,13 +169,13 @@ class Motion(RuleBasedStateMachine):
         self.chain.work_session()
         self.look()
         engine = self.chain.engine
-        is_open = engine.episode is not None and engine._closing is None
-        is_under_way = is_open or engine._scene is not None or engine._start_waiting is not None
+        is_open = engine.parts.keeper.episode is not None and engine.parts.keeper.closing is None
+        is_under_way = is_open or engine.parts.world.change is not None or engine.parts.keeper.waiting is not None
         self.hold(reason)
         self.chain.work_session()
         shown = engine.snapshot()
         assert shown.phase in (Phase.HOLD, Phase.FAULT), f"a hold is not shown: {shown.phase}"
-        if is_under_way and shown.phase is Phase.HOLD and engine._closing is None:
+        if is_under_way and shown.phase is Phase.HOLD and engine.parts.keeper.closing is None:
             assert shown.hold_reason not in RESTING, "a hold is not told"
 
     @rule(reason=st.sampled_from(HOLDS), turns=st.integers(1, 9))
@@ -198,10 +198,10 @@ class Motion(RuleBasedStateMachine):
         if self.chain.engine.phase is Phase.FAULT:
             self.reconnect()
             self.everybody_works(6)
-        if self.chain.engine.episode is not None:
+        if self.chain.engine.parts.keeper.episode is not None:
             self.end(Outcome.DISCARDED)
             self.everybody_works(2)
-        return self.chain.engine.episode is None
+        return self.chain.engine.parts.keeper.episode is None
 
     @rule(reason=st.sampled_from(HOLDS), turns=st.integers(0, 2), is_read_first=st.booleans())
     def hold_while_the_scene_is_set(self, reason: HoldReason, turns: int, is_read_first: bool) -> None:
@@ -311,7 +311,7 @@ class Motion(RuleBasedStateMachine):
 
     @rule(seed=st.integers(0, 9))
     def turn_a_knob(self, seed: int) -> None:
-        self.act(ev.SetPlan(self.chain.engine.plan.with_seed(seed)))
+        self.act(ev.SetPlan(self.chain.engine.parts.desk.plan.with_seed(seed)))
 
     def heal(self) -> None:
         """Everything that can be broken works again."""
@@ -328,12 +328,12 @@ class Motion(RuleBasedStateMachine):
         if engine.phase is Phase.FAULT:
             self.reconnect()
             self.everybody_works(6)
-        if engine.episode is None and engine._scene is None:
+        if engine.parts.keeper.episode is None and engine.parts.world.change is None:
             self.start("reach_left", 1)
         elif engine.phase is Phase.HOLD:
             self.resume()
         for _ in range(10):
-            if engine.phase is Phase.MOVING or (engine.phase is Phase.CHOOSE and engine._is_offering):
+            if engine.phase is Phase.MOVING or (engine.phase is Phase.CHOOSE and engine.parts.is_offering):
                 break
             self.everybody_works(1)
         self.pick(label)
@@ -422,7 +422,7 @@ class Motion(RuleBasedStateMachine):
             "reset": lambda: link.reset(-9, task="reach_left", seed=77, epoch=epoch),
             "restore": lambda: link.restore(-9, b"{}", epoch=epoch),
         }
-        if self.chain.engine._running is None:
+        if self.chain.engine.parts.motion.chunk is None:
             self.attack(asks[kind])
 
     @precondition(lambda self: self.chain.process is not None and self.chain.process.is_ready)
@@ -459,7 +459,7 @@ class Motion(RuleBasedStateMachine):
             if crossing.layer == "world":
                 self.check_motion(crossing.kind, crossing.detail)
         self.check_offer()
-        has_world = chain.engine.world_spec is not None
+        has_world = chain.engine.parts.world.spec is not None
         if has_world and not self.had_world:
             self.ready_at = self.at
         self.had_world = has_world
@@ -475,7 +475,7 @@ class Motion(RuleBasedStateMachine):
             assert self.acts, "a row without any act"
             present = [kind for at, kind in self.acts if at > self.held_at and (kind == "start" or at > self.ready_at)]
             assert present, "a row after a hold, without an act since"
-            running = self.chain.engine._running
+            running = self.chain.engine.parts.motion.chunk
             if running is not None and running.driver is Driver.PERSON and running.device != "none":
                 pressed = self.presses.get(running.candidate.label, -1)
                 assert pressed > self.held_at, "a person's pick from before the hold"

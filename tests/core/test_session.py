@@ -115,7 +115,7 @@ def started_on_a_robot() -> HandSession:
     world.spec = dataclasses.replace(world.spec, is_simulated=False)
     session = started(world=world)
     looked(session, NOW_S)
-    session.engine._want_fan()
+    session.engine.parts.want_fan()
     session.settle()
     return session
 
@@ -161,7 +161,7 @@ def test_while_moving_a_gated_pick_is_refused() -> None:
     session.engine.tick()
     session.engine.handle(ev.Pick("right/more"))
     assert session.settle().episode.chunks == 1
-    assert session.engine.counters["refused"] == 1
+    assert session.engine.parts.status.counters["refused"] == 1
 
 
 def test_the_fan_is_remade_at_once_when_a_knob_turns() -> None:
@@ -253,7 +253,7 @@ def test_a_person_overrides_a_driver_for_one_chunk_and_it_counts_as_a_correction
         ("up/more", Driver.PERSON, True),
         ("left/more", Driver.SCRIPTED, False),
     ]
-    assert session.engine.counters["corrections"] == 1
+    assert session.engine.parts.status.counters["corrections"] == 1
 
 
 def test_the_learned_driver_picks_the_learned_candidate() -> None:
@@ -606,7 +606,7 @@ def test_labelling_twice_while_the_episode_is_being_kept_keeps_it_once() -> None
 def test_a_chunk_that_is_stopped_before_its_first_step_says_so() -> None:
     session = started()
     session.engine.handle(LEFT)
-    session.engine.link.hold()
+    session.engine.parts.link.hold()
     snapshot = session.settle()
     assert (snapshot.phase, snapshot.episode.chunks) == (Phase.CHOOSE, 0)
     assert snapshot.notice is not None
@@ -623,7 +623,7 @@ def test_an_override_that_is_not_in_the_fan_is_refused_and_the_driver_goes_on() 
     session.engine.handle(ev.Pick("no/such"))
     session.step_until(lambda s: s.episode.chunks == 1)
     assert session.chunks[0].picked == "up/more"
-    assert session.engine.counters["refused"] >= 1
+    assert session.engine.parts.status.counters["refused"] >= 1
 
 
 # --- acts and holds -----------------------------------------------------------------------------------------------------
@@ -642,10 +642,10 @@ def test_a_hold_while_the_scene_is_set_is_shown_and_waits_for_resume() -> None:
 
 def test_a_start_that_waits_for_the_policy_is_called_off_by_a_hold() -> None:
     session = HandSession()
-    session.engine._desk.spec, spec = None, session.engine._desk.spec
+    session.engine.parts.desk.spec, spec = None, session.engine.parts.desk.spec
     session.engine.handle(START)
     session.engine.handle(ev.RequestHold())
-    session.engine._desk.spec = spec
+    session.engine.parts.desk.spec = spec
     session.engine._check_both()
     snapshot = session.settle()
     assert snapshot.phase is Phase.HOLD
@@ -659,10 +659,10 @@ def test_a_robot_does_not_start_by_itself_once_everything_is_loaded() -> None:
     world = PointWorld()
     world.spec = dataclasses.replace(world.spec, is_simulated=False)
     session = HandSession(world=world)
-    session.engine._desk.spec, spec = None, session.engine._desk.spec
+    session.engine.parts.desk.spec, spec = None, session.engine.parts.desk.spec
     session.engine.handle(START)
     session.now += 2.5
-    session.engine._desk.spec = spec
+    session.engine.parts.desk.spec = spec
     session.engine._check_both()
     snapshot = session.settle()
     assert snapshot.counters["episodes"] == 0
@@ -712,7 +712,7 @@ def test_a_policy_whose_chunks_fit_is_looked_at_once() -> None:
     world.spec = dataclasses.replace(world.spec, is_simulated=False)
     session = started(world=world)
     assert session.send(LEFT).episode.chunks == 1
-    assert session.engine._has_fitted
+    assert session.engine.parts.motion._has_fitted
 
 
 def test_what_waits_for_the_disk_is_written_before_the_episode_is_left() -> None:
@@ -786,7 +786,7 @@ def test_an_episode_that_the_disk_refuses_can_be_thrown_away() -> None:
     session = started(recorder=disk)
     disk.is_full = True
     session.send(LEFT)
-    assert session.engine.reason is HoldReason.DISK
+    assert session.engine.parts.status.reason is HoldReason.DISK
     snapshot = session.send(ev.EndEpisode(Outcome.DISCARDED))
     assert snapshot.hold_reason is HoldReason.EPISODE_END
     assert snapshot.notice is not None
@@ -798,18 +798,18 @@ def test_an_episode_that_the_disk_refuses_can_be_thrown_away() -> None:
 def test_a_world_lost_before_the_chunks_first_row_is_brought_back_to_where_it_began() -> None:
     session = started()
     session.send(LEFT)
-    boundary = session.engine.boundary_state
+    boundary = session.engine.parts.world.boundary_state
     session.inference.is_paused = True
     session.engine.handle(ev.Pick("up/more"))
     session.inference.is_paused = False
     session.settle()
     session.engine.handle(ev.Pick("up/more"))
     session.engine._on_fact(Lost("the world died"))
-    assert session.engine.episode is not None
-    before = session.engine.boundary_state
+    assert session.engine.parts.keeper.episode is not None
+    before = session.engine.parts.world.boundary_state
     session.world.reset(task="reach_left", seed=9)
     session.send(ev.Reconnect())
-    assert session.engine.boundary_state == before != boundary
+    assert session.engine.parts.world.boundary_state == before != boundary
     assert session.world.observe().step == 8
 
 

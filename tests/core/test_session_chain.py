@@ -32,15 +32,15 @@ def chain() -> Iterator[JoinedSession]:
         chain.send(LEFT)
         chain.work_all(12)
         assert chain.engine.snapshot().episode.chunks == 1
-        assert chain.engine._is_offering
+        assert chain.engine.parts.is_offering
         yield chain
     finally:
         chain.close()
 
 
 def said(chain: JoinedSession) -> str:
-    assert chain.engine.notice is not None
-    return chain.engine.notice[1]
+    assert chain.engine.parts.status.notice is not None
+    return chain.engine.parts.status.notice[1]
 
 
 def reached(chain: JoinedSession, layer: str) -> int:
@@ -103,14 +103,14 @@ def test_holds_and_releases_are_never_too_late(chain: JoinedSession) -> None:
     chain.send(ev.SetPacing(Pacing.CONTINUOUS))
     chain.send(ev.HoldDirection("left/more"))
     chain.work_session()
-    assert chain.engine._helm.held is not None
+    assert chain.engine.parts.helm.held is not None
     late_ns = chain.clock.monotonic_ns() - 60_000_000_000
     chain.send(ev.HoldDirection(None, pressed_ns=late_ns))
     chain.send(ev.SetPacing(Pacing.GATED, pressed_ns=late_ns))
     chain.send(ev.SetDriver(Driver.PERSON, pressed_ns=late_ns))
     chain.work_session()
-    assert chain.engine._helm.held is None
-    assert chain.engine._helm.pacing is Pacing.GATED
+    assert chain.engine.parts.helm.held is None
+    assert chain.engine.parts.helm.pacing is Pacing.GATED
     chain.send(ev.RequestHold())
     chain.clock.now += 1.5
     chain.work_session()
@@ -217,7 +217,7 @@ def test_a_scene_that_takes_long_trips_nothing_and_loses_nothing(seconds: float)
                 for worker in chain.workers.values():
                     worker.work()
                 chain.work_session()
-                seen.append((chain.engine.phase, chain.engine.detail))
+                seen.append((chain.engine.phase, chain.engine.parts.status.detail))
             return reset(**asked)  # type: ignore[arg-type]
 
         world.reset = slow  # type: ignore[method-assign]

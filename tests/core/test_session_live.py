@@ -9,6 +9,7 @@ import pytest
 from frs_core import events as ev
 from frs_core.events import HoldReason, Outcome, Phase, Snapshot
 from frs_core.session import LiveSession, SessionOptions
+from frs_core.session.episode_cycle import EpisodeCycle
 from frs_core.worlds.link import InlineLink
 from tests.fakes.blocking import HangingPolicy
 from tests.fakes.policy import ToyPolicy
@@ -120,7 +121,7 @@ def test_an_unexpected_error_holds_and_the_session_goes_on(
     session: LiveSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drive(session)
-    monkeypatch.setattr(type(session._engine), "_undo", lambda self, epoch: 1 / 0)
+    monkeypatch.setattr(EpisodeCycle, "undo", lambda self, epoch: 1 / 0)
     session.send(ev.UndoChunk())
     snapshot = session.wait_for(lambda s: s.phase is Phase.HOLD, timeout_s=LONG_S)
     assert snapshot.hold_reason is HoldReason.EXCEPTION

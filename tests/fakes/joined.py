@@ -23,6 +23,7 @@ from frs_core.session import inbox as inbox_module
 from frs_core.session.engine import SessionEngine
 from frs_core.session.inbox import Inbox
 from frs_core.session.inference import FanMaker
+from frs_core.session.parts import Parts
 from frs_core.worlds import host as host_module
 from frs_core.worlds import process as process_module
 from frs_core.worlds.base import StepResult
@@ -235,7 +236,7 @@ class JoinedSession:
         from frs_core.choosers.scripted import SequenceChooser
 
         script = SequenceChooser(["left/more", "up/more", "right/more"] * 400)
-        self.engine = SessionEngine(
+        self.parts = parts = Parts(
             self.link,
             FanMaker(self.policy),
             inference=self.workers["inference"],
@@ -246,25 +247,26 @@ class JoinedSession:
             options=SessionOptions(pacing=pacing, driver=driver),
             clock=self.clock.monotonic,
         )
+        self.engine = SessionEngine(parts)
         self._session_holds = 0
         self.session_at = self.clock.now
         """When the session last showed that it is alive."""
-        for name in ("hold", "_fault"):
-            setattr(self.engine, name, self._counted(getattr(self.engine, name)))
-        self._watch_belief("_on_ready", True)
-        self._watch_belief("_fault", False)
+        for name in ("hold", "fault"):
+            setattr(parts, name, self._counted(getattr(parts, name)))
+        self._watch_belief(parts.world, "connect", True)
+        self._watch_belief(parts, "fault", False)
         self.inbox = Inbox(self.link)
         self.engine.start()
         self.inbox.take(self.engine, 0.0)
 
-    def _watch_belief(self, name: str, is_ready: bool) -> None:
-        call = getattr(self.engine, name)
+    def _watch_belief(self, owner: object, name: str, is_ready: bool) -> None:
+        call = getattr(owner, name)
 
         def watched(*args: object, **kwargs: object) -> None:
             self.link.is_believed_ready = is_ready
             call(*args, **kwargs)
 
-        setattr(self.engine, name, watched)
+        setattr(owner, name, watched)
 
     def _counted(self, call: Callable[..., None]) -> Callable[..., None]:
         def counted(*args: object, is_engaged: bool = False, **kwargs: object) -> None:

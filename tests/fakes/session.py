@@ -13,6 +13,7 @@ from frs_core.runtime.workers import Answer, run_job
 from frs_core.session.engine import SessionEngine
 from frs_core.session.inference import FanMaker
 from frs_core.session.options import SessionOptions
+from frs_core.session.parts import Parts
 from frs_core.worlds.link import InlineLink
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
@@ -92,7 +93,7 @@ class HandSession:
         self.policy = policy or FailingPolicy()
         self.recorder = recorder or MemoryRecorder()
         self.inference, self.chooser_worker, self.writer = HandWorker(), HandWorker(), HandWorker()
-        self.engine = SessionEngine(
+        parts = Parts(
             InlineLink(self.world, step_images=True, snapshots=True),
             FanMaker(self.policy),
             inference=self.inference,
@@ -104,6 +105,7 @@ class HandSession:
             options=options,
             clock=lambda: self.now,
         )
+        self.engine = SessionEngine(parts)
         self.engine.start()
         self.settle()
 
@@ -131,7 +133,9 @@ class HandSession:
             self.engine.tick()
             if condition(snapshot := self.engine.snapshot()):
                 return snapshot
-        raise AssertionError(f"never came true; the session is in {self.engine.phase} {self.engine.detail}")
+        raise AssertionError(
+            f"never came true; the session is in {self.engine.phase} {self.engine.parts.status.detail}"
+        )
 
     def wait(self, seconds: float) -> Snapshot:
         """Let time pass."""

@@ -1,0 +1,58 @@
+"""What a person does that leads to motion, and when it counts no more: after a hold, or when it is read too late.
+
+Example: a pick of epoch 4 is read in epoch 5: "The pick came before the hold and is not done. Press it again".
+"""
+
+from frs_core import events as ev
+
+
+def why_stale(
+    command: ev.SessionCommand,
+    epoch: int,
+    pressed_ns: int | None,
+    *,
+    present: int,
+    now_s: float,
+    life_s: float,
+) -> str | None:
+    """Return why a command is not done any more; None when it is.
+
+    Args:
+        command: what is asked.
+        epoch: hold epoch it was asked for in.
+        pressed_ns: when; None = just now, or it was taken in time and waited in the session.
+        present: the present hold epoch.
+        now_s: by the clock of `pressed_ns`, seconds.
+        life_s: how old a press may be, seconds.
+    """
+    act = _name_of(command)
+    if act is None:
+        return None
+    # Who drives, and how, may outlive a hold: without a mandate of the present epoch nothing follows from it.
+    if epoch != present and not isinstance(command, ev.SetDriver | ev.SetPacing):
+        return f"{act} came before the hold and is not done. Press it again"
+    age_s = 0.0 if pressed_ns is None else now_s - pressed_ns / 1e9
+    if age_s > life_s:
+        return f"{act} was read {age_s:.1f} s after it was pressed and is not done. Press it again"
+    return None
+
+
+def _name_of(command: ev.SessionCommand) -> str | None:
+    """Return what a command is called if it leads to motion; else None."""
+    match command:
+        case ev.StartEpisode():
+            return "The start"
+        case ev.Pick():
+            return "The pick"
+        case ev.HoldDirection() if command.label is not None:
+            return "The held direction"
+        case ev.Resume():
+            return "Resume"
+        case ev.UndoChunk():
+            return "Back"
+        case ev.SetDriver() if command.driver is not ev.Driver.PERSON:
+            return "The change of driver"
+        case ev.SetPacing() if command.pacing is ev.Pacing.CONTINUOUS:
+            return "The change of pacing"
+        case _:
+            return None

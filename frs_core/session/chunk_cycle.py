@@ -1,0 +1,187 @@
+"""What happens to a chunk, from the fan it is offered in to its record.
+
+    ask for the wanted fan -> offer the fresh one -> somebody picks -> the first rows go to the world -> each row is noted
+    -> the chunk has ended: recorded, looked at, and whatever waited for its end is returned to be done
+
+Who picks is the `Helm`'s business, which fan counts the `FanDesk`'s; here both meet the phase. Used on the session's thread.
+"""
+
+import dataclasses
+import time
+
+from frs_core import events as ev
+from frs_core.events import Driver, HoldReason, Outcome, Phase
+from frs_core.robot.observation import Observation
+from frs_core.session.checks import chunk_seed
+from frs_core.session.helm import Turn
+from frs_core.session.motion import Deferred
+from frs_core.session.parts import Parts
+from frs_core.session.table import Event
+from frs_core.worlds import link as wl
+
+
+class ChunkCycle:
+    """Moves one chunk after another through the parts."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Offer nothing yet."""
+        self._parts = parts
+
+    # --- fan ---------------------------------------------------------------------------------------------------------
+
+    def advance(self) -> bool:
+        """Ask for the wanted fan, offer the fresh one; tell whether something was started."""
+        p = self._parts
+        is_preview = p.status.phase is Phase.HOLD and p.status.error is None and not p.options.is_headless
+        is_wanted = (p.status.phase is Phase.CHOOSE or is_preview) and p.desk.needs_request and p.world.change is None
+        look = p.world.look
+        if is_wanted and p.desk.spec is not None and look is not None and look.frames:
+            p.desk.request(
+                look,
+                seed=chunk_seed(p.desk.plan.seed, p.keeper.episode),
+                commands=p.helm.commands(look, p.desk.gripper),
+                limits=p.world.spec.limits if p.world.spec else None,
+            )
+            return True
+        fan = p.desk.fan
+        if p.status.phase is Phase.CHOOSE and fan and p.is_offering and not p.helm.has_decided(fan):
+            if turn := p.helm.decide(fan, epoch=p.link.epoch):
+                self._execute(turn)
+            return True
+        return False
+
+    def look(self, observation: Observation) -> None:
+        """Take the newest observation; on a real robot a waiting fan is remade now and then."""
+        p = self._parts
+        observation, fan = p.world.see(observation), p.desk.fan
+        is_waiting = p.world.is_real and p.status.phase is Phase.CHOOSE and p.is_offering and not p.helm.is_asking
+        if is_waiting and fan is not None:
+            age_s = (observation.captured_ns - fan.observation.captured_ns) / 1e9
+            if age_s > p.options.refresh_s and not p.desk.is_pending:
+                p.world.look = observation
+                p.desk.renew()
+
+    # --- pick --------------------------------------------------------------------------------------------------------
+
+    def pick(self, pick: ev.Pick, epoch: int) -> None:
+        """Do what a person picks, let it wait for its fan, or refuse it."""
+        p = self._parts
+        phase = p.status.phase
+        is_early = phase is Phase.MOVING or (phase is Phase.CHOOSE and not p.is_offering)
+        if is_early and p.helm.takes_early_picks:
+            p.helm.latch(pick, epoch)
+        elif phase is Phase.CHOOSE and not is_early:
+            self._execute(Turn(pick))
+        else:
+            said = {
+                Phase.HOLD: "The robot holds. Resume first" if p.keeper.episode else "Start an episode first",
+                Phase.FAULT: "Reconnect first",
+                Phase.CHOOSE: "The fan is still being made",
+            }
+            p.status.refuse(said.get(phase, "The robot is still moving"))
+
+    def take_turn(self, turn: Turn | Exception) -> None:
+        """Do what a chooser picks, if it may still be picked."""
+        p = self._parts
+        if isinstance(turn, Exception):
+            p.status.error = turn
+            p.hold(HoldReason.EXCEPTION, f"The {p.helm.driver.value} driver failed: {turn}")
+        elif p.status.phase is Phase.CHOOSE and p.is_offering:
+            self._execute(turn)
+
+    def _execute(self, turn: Turn) -> None:
+        """Let a picked candidate move, unless it is not there or must not."""
+        p = self._parts
+        fan, pick, timing = p.desk.fan, turn.pick, p.link.timing
+        assert fan is not None
+        assert p.desk.spec is not None
+        assert p.world.spec is not None
+        assert p.helm.mandate is not None
+        if pick.label not in fan:
+            p.status.refuse(f"'{pick.label}' is not in the fan")
+            if turn.was_waiting:
+                # The override that came first is gone; the driver is asked after all.
+                p.helm.decide_again()
+            return
+        if sentence := p.motion.why_unfit(fan, fan[pick.label], policy=p.desk.spec, world=p.world.spec):
+            p.hold(HoldReason.UNFIT_CHUNK, sentence)
+            return
+        now = time.monotonic_ns()
+        is_correction = pick.by is Driver.PERSON and p.helm.driver is not Driver.PERSON
+        p.desk.latency = dataclasses.replace(
+            p.desk.latency,
+            steer_ms=fan.steer_ms,
+            pick_ms=(now - pick.pressed_ns) / 1e6 if pick.pressed_ns is not None else float("nan"),
+            loop_hz=timing.hz,
+            jitter_ms=timing.jitter_ms,
+        )
+        p.status.counters["picks"] += 1
+        p.status.counters["corrections"] += is_correction
+        p.helm.drop_question()
+        p.helm.latched = None
+        if p.desk.is_pending:
+            # The fan was being renewed; what was picked from stays on screen while the arm moves.
+            p.desk.want()
+        chunk = p.motion.begin(
+            fan,
+            turn,
+            is_correction=is_correction,
+            gripper=p.desk.gripper,
+            state=p.world.boundary_state,
+            latency=p.desk.latency,
+            started_ns=now,
+        )
+        p.status.go(Event.PICKED)
+        rows, kind = chunk.candidate.chunk[: chunk.rows], p.desk.spec.action_space.kind
+        p.link.execute(chunk.chunk_id, rows, kind, epoch=p.helm.mandate)
+
+    # --- rows --------------------------------------------------------------------------------------------------------
+
+    def step(self, fact: wl.Stepped) -> None:
+        """Note one executed row, and what was seen after it."""
+        p = self._parts
+        observation, chunk, episode = p.world.see(fact.observation), p.motion.chunk, p.keeper.episode
+        if chunk is None or episode is None or fact.chunk_id != chunk.chunk_id:
+            return
+        chunk.add(fact, observation)
+        episode.add(observation)
+        p.status.counters["steps"] += 1
+        if observation.success and p.options.ends_on_success and p.motion.then is None:
+            p.stop_to(ev.EndEpisode(Outcome.SUCCESS), p.link.epoch)
+
+    # --- end ---------------------------------------------------------------------------------------------------------
+
+    def end(self, fact: wl.ChunkEnded) -> Deferred | None:
+        """Take note that the world has ended a chunk, wholly or in part; return what is to be done next."""
+        p = self._parts
+        if p.motion.chunk is None or fact.chunk_id != p.motion.chunk.chunk_id:
+            return None
+        seen = len(p.motion.chunk.steps)
+        if fact.rows is not None and fact.rows != seen:
+            p.hold(
+                HoldReason.EXCEPTION, f"{fact.rows} rows were executed and {seen} reported. The recording lacks some."
+            )
+        return self.finish(fact.state)
+
+    def finish(self, state: bytes | None) -> Deferred | None:
+        """Record the chunk that has ended and want the next fan; return what is to be done next.
+
+        Args:
+            state: the simulator's at the chunk's end; None where it is not known.
+        """
+        p = self._parts
+        chunk, episode = p.motion.end(), p.keeper.episode
+        # A chunk of no rows ends where it began, whatever became of the world.
+        p.world.boundary_state = state if chunk.steps else chunk.state
+        if not chunk.steps and p.status.phase is Phase.MOVING and p.motion.then is None:
+            p.status.note(f"'{chunk.candidate.label}' was stopped before its first step. Pick again")
+        if episode is not None and chunk.steps:
+            p.status.counters["chunks"] += 1
+            p.keeper.keep(chunk)
+        p.status.go(Event.CHUNK_DONE)
+        p.world.look = p.world.observation
+        p.want_fan()
+        then = p.motion.take_then()
+        if then is None and (limit := p.keeper.end_by_limit()):
+            then = Deferred(limit, p.link.epoch)
+        return then

@@ -1,0 +1,163 @@
+"""What a session is made of, and the few things that concern several parts at once.
+
+Each part owns its state and knows of no other:
+
+    Status         phase, why it holds, notices, totals
+    WorldState     the world's facts, what was seen, the scene that is being set
+    FanDesk        policy, steering settings, the fan that counts
+    Helm           who picks, at which pacing, under which mandate
+    Motion         the chunk that moves, and what waits for its end
+    EpisodeKeeper  the episode and its records
+
+When motion stops, and whether a fan may be picked from, concerns all of them and is said here. What happens to a chunk is told in
+`chunk_cycle`, to an episode in `episode_cycle`; the `engine` brings commands and facts to both.
+
+Used on the session's thread.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+from frs_core import events as ev
+from frs_core.choosers.base import Chooser
+from frs_core.episodes.records import Recorder
+from frs_core.events import Driver, HoldReason
+from frs_core.runtime.workers import WorkQueue
+from frs_core.session.fans import FanDesk
+from frs_core.session.helm import Helm
+from frs_core.session.inference import FanMaker
+from frs_core.session.keeping import EpisodeKeeper
+from frs_core.session.motion import Deferred, Motion
+from frs_core.session.options import SessionOptions
+from frs_core.session.status import Status
+from frs_core.session.world import WorldState
+from frs_core.session.writing import RecordLine
+from frs_core.steering.plan import SteeringPlan
+from frs_core.worlds.link import WorldLink
+
+
+class Parts:
+    """The parts of one session."""
+
+    def __init__(
+        self,
+        world: WorldLink,
+        maker: FanMaker,
+        *,
+        inference: WorkQueue,
+        chooser_worker: WorkQueue,
+        recorder: Recorder | None,
+        writer: WorkQueue,
+        choosers: Mapping[Driver, Chooser] | None = None,
+        advisor: Chooser | None = None,
+        plan: SteeringPlan | None = None,
+        options: SessionOptions | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make every part; none starts anything.
+
+        Args:
+            world: link to the world.
+            maker: makes fans; its methods run as jobs of `inference`.
+            inference: worker of the policy.
+            chooser_worker: worker of the choosers, which may be slow.
+            recorder: keeps episodes; None records nothing.
+            writer: worker of the recorder.
+            choosers: who picks for a driver; LEARNED has one already.
+            advisor: votes while a person drives.
+            plan: steering settings; None = the policy's calibrated default.
+            options: patience and habits.
+            clock: seconds, monotonic.
+        """
+        self.link, self.clock = world, clock
+        self.options = o = options or SessionOptions()
+        self.status, self.motion = Status(), Motion()
+        self.world = WorldState(world, timeout_s=o.scene_timeout_s, clock=clock)
+        self.desk = FanDesk(
+            maker,
+            inference,
+            plan=plan,
+            gripper=o.gripper,
+            timeout_s=o.inference_timeout_s,
+            first_timeout_s=o.first_timeout_s,
+            clock=clock,
+        )
+        self.helm = Helm(
+            chooser_worker,
+            choosers=choosers or {},
+            advisor=advisor,
+            driver=o.driver,
+            pacing=o.pacing,
+            timeout_s=o.chooser_timeout_s,
+            is_headless=o.is_headless,
+            has_full_fan=o.has_full_fan,
+            clock=clock,
+        )
+        line = RecordLine(recorder, writer, timeout_s=o.write_timeout_s, clock=clock) if recorder else None
+        self.keeper = EpisodeKeeper(line, remembers_ended=o.is_headless, clock=clock)
+
+    @property
+    def is_offering(self) -> bool:
+        """The present fan is the wanted one and everything before it is journalled: it may be picked from."""
+        is_free = self.world.change is None and self.motion.chunk is None
+        return self.desk.is_fresh and self.keeper.is_written and is_free and self.helm.mandate == self.link.epoch
+
+    @property
+    def late_answers(self) -> int:
+        """How many answers of policy and choosers came too late."""
+        return self.desk.late_answers + self.helm.late_answers
+
+    def want_fan(self) -> None:
+        """Declare the present fan out of date, and what a chooser thinks about it."""
+        self.desk.want()
+        self.helm.drop_question()
+
+    def forget_sight(self) -> None:
+        """Offer nothing more of what was seen so far."""
+        self.world.look = None
+        self.desk.forget()
+        self.want_fan()
+
+    # --- stops -------------------------------------------------------------------------------------------------------
+
+    def hold(self, reason: HoldReason, detail: str = "", *, is_engaged: bool = False) -> None:
+        """Stop motion and keep the arm where it is; nothing moves until a later act of a person.
+
+        Args:
+            reason: shown to the operator.
+            detail: the sentence behind it.
+            is_engaged: the world was held when this was sent; it is only taken note of.
+        """
+        if not is_engaged:
+            self.link.hold()
+        is_idle = self.keeper.episode is None and self.world.change is None and self.keeper.waiting is None
+        self.call_off()
+        self.status.hold(reason, detail, is_idle=is_idle)
+
+    def fault(self, reason: HoldReason, detail: str) -> None:
+        """Stop because world or policy is gone; whoever calls this still has to finish the moving chunk."""
+        self.link.hold()
+        self.call_off()
+        self.status.fault(reason, detail)
+        self.world.change = None
+        if self.keeper.episode is not None and self.motion.chunk is not None and self.motion.chunk.steps:
+            self.keeper.episode.is_cut_short = True
+
+    def rest(self, reason: HoldReason, detail: str = "") -> None:
+        """Wait without motion: a scene is being set, or an episode has ended. No hold: what was pressed since still counts."""
+        self.helm.mandate = None
+        self.helm.let_go()
+        self.status.rest(reason, detail)
+
+    def stop_to(self, command: ev.SessionCommand, epoch: int) -> None:
+        """End the moving chunk, then do what is asked; a hold that comes meanwhile makes it stale."""
+        self.link.hold()
+        self.motion.then = Deferred(command, epoch + 1)
+        if self.helm.mandate == epoch:
+            self.helm.mandate = epoch + 1
+
+    def call_off(self) -> None:
+        """Withdraw every mandate and whatever waits to become a motion."""
+        self.helm.withdraw()
+        if self.keeper.call_off():
+            self.status.note("The start that was waiting is called off. Start again")

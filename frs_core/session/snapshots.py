@@ -1,0 +1,36 @@
+"""Put the parts of a session into one frozen picture for views."""
+
+import dataclasses
+
+import numpy as np
+
+from frs_core.events import EpisodeStatus, Snapshot
+from frs_core.session.parts import Parts
+
+
+def snapshot_of(p: Parts) -> Snapshot:
+    """Return everything a view needs, frozen; on the session's thread."""
+    episode, chunk, timing = p.keeper.episode, p.motion.chunk, p.link.timing
+    return Snapshot(
+        phase=p.status.phase,
+        hold_reason=p.status.reason,
+        detail=p.status.detail,
+        driver=p.helm.driver,
+        pacing=p.helm.pacing,
+        observation=p.world.observation,
+        fan=p.desk.fan,
+        is_fan_stale=p.desk.fan is not None and not p.is_offering,
+        is_fan_pending=p.desk.is_pending and not p.desk.is_fresh,
+        picked=chunk.candidate.label if chunk else None,
+        chunk_row=len(chunk.steps) if chunk else 0,
+        chunk_rows=chunk.rows if chunk else 0,
+        plan=p.desk.plan,
+        gripper=p.desk.gripper,
+        episode=episode.status() if episode else EpisodeStatus(),
+        latency=dataclasses.replace(p.desk.latency, loop_hz=timing.hz, jitter_ms=timing.jitter_ms),
+        trail=np.array(episode.trail) if episode else np.zeros((0, 3)),
+        noise_policy=p.desk.noise_policy,
+        suggestion=p.helm.suggestion,
+        counters={**p.status.counters, "late_answers": p.late_answers},
+        notice=p.status.notice,
+    )

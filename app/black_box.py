@@ -117,7 +117,8 @@ def changes(former: Snapshot | None, now: Snapshot) -> list[str]:
     if was.number and was.number != now.episode.number:
         lines.append(f"episode {was.number} has ended: {was.chunks} chunks, {was.steps} steps, {was.name or 'no name'}")
     if now.picked is not None and (former is None or former.picked != now.picked or former.phase is not Phase.MOVING):
-        lines.append(f"pick {now.picked}, driver {now.driver.value}, {now.pacing.value}. {_moment(now)}")
+        who = f"by {now.picked_by.value}" if now.picked_by is not None else "the policy's own"
+        lines.append(f"pick {now.picked}, {who}, {now.pacing.value}. {_moment(now)}")
     if former is not None:
         pairs = (
             ("driver", former.driver.value, now.driver.value),

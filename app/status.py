@@ -121,6 +121,7 @@ def snapshot_status(s: Snapshot) -> dict[str, Any]:
         "offer": s.fan.request_id if is_offered and s.fan is not None else 0,
         "offered": [c.label for c in s.fan.candidates] if is_offered and s.fan is not None else [],
         "picked": s.picked or "",
+        "picked_by": s.picked_by.value if s.picked_by is not None else "",
         "noise_policy": s.noise_policy or "",
         "episode": {
             "name": e.name,

@@ -68,6 +68,10 @@ Driver.PERSON, Driver.LEARNED = Driver("person"), Driver("learned")
 Driver.SCRIPTED, Driver.VLM = Driver("scripted"), Driver("vlm")
 
 
+NOBODY = "none"
+"""The device of a pick that nobody made: the policy's own candidate was taken. `Pick.by` then says who drove."""
+
+
 class Pacing(enum.Enum):
     """What happens at a chunk boundary."""
 
@@ -286,6 +290,8 @@ class Snapshot:
     latency: Latency
     trail: Float[Array, "n 3"]
     """Tool positions of this episode so far, base frame, metres."""
+    picked_by: Driver | None = None
+    """Who picked what is being executed: the driver, or a person over another driver; None = nobody, it is the policy's own."""
     noise_policy: str | None = None
     """Path of the loaded noise policy."""
     suggestion: tuple[str, str] | None = None

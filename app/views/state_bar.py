@@ -42,8 +42,11 @@ def sentence_of(snapshot: Snapshot) -> str:
         case Phase.REPLAY:
             return "A recorded episode is being replayed"
         case Phase.MOVING:
-            who = find_chooser(snapshot.driver.value).picked
-            return f"{who} {spoken(snapshot.picked)}" if snapshot.picked else "A chunk is being executed"
+            if not snapshot.picked:
+                return "A chunk is being executed"
+            if snapshot.picked_by is None:
+                return "Nobody picked: the policy's own candidate"
+            return f"{find_chooser(snapshot.picked_by.value).picked} {spoken(snapshot.picked)}"
         case Phase.CHOOSE:
             if snapshot.episode.success_seen:
                 return "The task looks done. Press Success to keep the episode"

@@ -467,7 +467,7 @@ def _chunk_row(episode: Episode, index: int) -> tuple[str, ...]:
         str(index),
         "start" if parent < 0 else str(parent),
         offers.labels[offers.picked],
-        episode.text("chunks/driver", index),
+        episode.picked_by(index),
         str(len(episode.steps_of(index))),
         f"{verdict.authority:.2f}",
         f"{verdict.bent_mm:.0f}",

@@ -99,7 +99,7 @@ def film_frame(
     row = np.concatenate([_padded(i, height) for i in images], axis=1)
     if is_annotated:
         done = step - episode.steps_of(chunk).start + 1
-        text = f"{label}  {episode.text('chunks/driver', chunk)}  chunk {chunk} {done}/{len(episode.steps_of(chunk))}"
+        text = f"{label}  {episode.picked_by(chunk)}  chunk {chunk} {done}/{len(episode.steps_of(chunk))}"
         strip = np.zeros((_STRIP, row.shape[1], 3), dtype=np.uint8)
         colour = _COLOURS.get(label, _STEERED_COLOUR)
         cv2.putText(strip, text, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)

@@ -27,7 +27,7 @@ from frs_core.episodes.integrity import TABLE_CHECKSUM, corrupt
 from frs_core.episodes.layout import ROOT_METADATA, SUFFIX
 from frs_core.episodes.records import ChunkRecord, EpisodeMeta, RecordedEpisode, StepRecord
 from frs_core.errors import ConfigError, EpisodeError, unknown_name
-from frs_core.events import Driver, Latency, Outcome
+from frs_core.events import NOBODY, Driver, Latency, Outcome
 from frs_core.robot.observation import Calibration, CameraFrame, Observation
 from frs_core.runtime.foreign import MALFORMED, parse_json
 from frs_core.steering.candidates import CandidateKind, Verdict
@@ -328,6 +328,10 @@ class Episode:
     def text(self, name: str, row: int) -> str:
         """Return one entry of an array of text numbers, e.g. `text("chunks/driver", 3)`. Raises EpisodeCorrupt."""
         return self._texts[int(self.arrays[name][row])]
+
+    def picked_by(self, index: int) -> str:
+        """Return who picked a chunk: a driver's id, or "policy" where nobody did and its own candidate was taken."""
+        return "policy" if self.text("chunks/device", index) == NOBODY else self.text("chunks/driver", index)
 
     def _meta(self) -> EpisodeMeta:
         try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.learned import LearnedChooser
-from frs_core.events import Driver, HoldDirection, Pacing, Pick, SetDriver, SetPacing
+from frs_core.events import NOBODY, Driver, HoldDirection, Pacing, Pick, SetDriver, SetPacing
 from frs_core.robot.observation import Observation
 from frs_core.runtime.workers import Answer, WorkQueue
 from frs_core.steering.candidates import UNSTEERED, Fan
@@ -171,7 +171,7 @@ class Helm:
         if self.driver is not Driver.PERSON:
             self._ask(self.choosers[self.driver], fan, is_vote=False)
         elif self.pacing is Pacing.CONTINUOUS:
-            return Turn(Pick(UNSTEERED, device="none"))
+            return Turn(Pick(UNSTEERED, device=NOBODY))
         elif self._advisor is not None:
             self._ask(self._advisor, fan, is_vote=True)
         return None
@@ -211,4 +211,4 @@ class Helm:
         chooser = self.choosers[self.driver]
         if isinstance(choice, Choice):
             return Turn(Pick(choice.label, by=chooser.driver, device=type(chooser).__name__), reason=choice.reason)
-        return Turn(Pick(UNSTEERED, by=chooser.driver, device="none")) if self._is_headless else None
+        return Turn(Pick(UNSTEERED, by=chooser.driver, device=NOBODY)) if self._is_headless else None

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from frs_core.arrays import Array
 from frs_core.episodes.records import ChunkRecord, StepRecord
-from frs_core.events import Driver, EpisodeStatus, Latency, Outcome, StartEpisode
+from frs_core.events import NOBODY, Driver, EpisodeStatus, Latency, Outcome, StartEpisode
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import UNSTEERED, Candidate, Fan
 from frs_core.steering.directions import Gripper
@@ -35,6 +35,11 @@ class RunningChunk:
     started_ns: int = field(default_factory=time.monotonic_ns)
     steps: list[StepRecord] = field(default_factory=list)
     after: Observation | None = None
+
+    @property
+    def picked_by(self) -> Driver | None:
+        """Who picked it; None = nobody, it is the policy's own."""
+        return None if self.device == NOBODY else self.driver
 
     def add(self, fact: Stepped, observation: Observation) -> None:
         """Remember one executed row and what was seen after it."""

@@ -22,6 +22,7 @@ def snapshot_of(p: Parts) -> Snapshot:
         is_fan_stale=p.desk.fan is not None and not p.is_offering,
         is_fan_pending=p.desk.is_pending and not p.desk.is_fresh,
         picked=chunk.candidate.label if chunk else None,
+        picked_by=chunk.picked_by if chunk else None,
         chunk_row=len(chunk.steps) if chunk else 0,
         chunk_rows=chunk.rows if chunk else 0,
         plan=p.desk.plan,

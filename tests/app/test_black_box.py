@@ -12,13 +12,13 @@ import pytest
 from app import black_box
 from app.black_box import BlackBox, changes, save_diagnostics
 from frs_core.errors import ConfigError
-from frs_core.events import EpisodeStatus, HoldReason, Pacing, Phase
+from frs_core.events import Driver, EpisodeStatus, HoldReason, Pacing, Phase
 from tests.fakes.snapshots import resting, snapshot
 
 
 def test_changes_of_phase_episode_pick_and_counters_become_lines() -> None:
     rest, offered = resting(), snapshot()
-    moving = dataclasses.replace(offered, phase=Phase.MOVING, picked="left/more")
+    moving = dataclasses.replace(offered, phase=Phase.MOVING, picked="left/more", picked_by=Driver.PERSON)
     held = dataclasses.replace(
         moving,
         phase=Phase.HOLD,
@@ -34,7 +34,9 @@ def test_changes_of_phase_episode_pick_and_counters_become_lines() -> None:
     assert changes(None, rest)[0].startswith("hold: Ready.")
     begun = changes(rest, offered)
     assert any(f"episode {offered.episode.number} begins" in line for line in begun)
-    assert any(line.startswith("pick left/more, driver person") for line in changes(offered, moving))
+    assert any(line.startswith("pick left/more, by person, gated") for line in changes(offered, moving))
+    alone = dataclasses.replace(moving, picked="unsteered", picked_by=None)
+    assert any(line.startswith("pick unsteered, the policy's own, gated") for line in changes(offered, alone))
     lines = changes(moving, held)
     assert any(
         "A camera stopped delivering fresh frames (Camera 'left' repeats one picture.)" in line for line in lines

@@ -1,5 +1,6 @@
 """The Review layout on real episode files: list, edit with undo, scrub, play, damaged ones, unfinished ones."""
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ import pytest
 from app.qt import QtCore
 from app.views.review.episode_list import EpisodeModel, outcome_sign
 from app.views.review.insight import sentence_of
-from app.views.review.record import Record, command_of
+from app.views.review.record import ChunkMark, Record, command_of
+from app.views.review.scrubber import mark_sentence
 from frs_core.episodes import EpisodeStore, JournalRecorder, unfinished
 from frs_core.evaluation.insight import ChunkInsight
-from frs_core.events import Outcome
+from frs_core.events import NOBODY, Outcome
+from frs_core.steering.candidates import CandidateKind
 from tests.fakes.episodes import CAMERAS, random_chunks, random_meta
 
 WAIT = 30_000
@@ -50,6 +53,13 @@ def window(make_window: Any, tmp_path: Path, names: list[str], qtbot: Any) -> An
 def outcome(window: Any, name: str) -> Outcome | None:
     """Return the label on disk."""
     return EpisodeStore(window.facts.root).info(name).outcome
+
+
+def test_the_scrubber_says_who_picked_a_chunk_and_that_nobody_did() -> None:
+    picked = ChunkMark(0, 0, 4, "left/more", CandidateKind.STEERED, "person", "gamepad", "", False, 1.0, 1.0, ())
+    assert mark_sentence(picked, None) == "Chunk 0: left/more by person (gamepad)"
+    alone = dataclasses.replace(picked, label="unsteered", device=NOBODY)
+    assert mark_sentence(alone, None) == "Chunk 0: unsteered, the policy's own"
 
 
 def test_the_newest_episode_is_shown_first(window: Any, names: list[str]) -> None:

@@ -18,7 +18,7 @@ from app.views.palette import score
 from app.views.state_bar import SOFTWARE_HOLD, StateBar, sentence_of, state_word
 from app.views.toasts import split_sentence
 from app.views.verdicts import VerdictList, warnings_of
-from frs_core.events import Driver, HoldReason, Phase
+from frs_core.events import Driver, HoldReason, Pacing, Phase
 from frs_core.steering.directions import Amount
 from tests.fakes.snapshots import resting, sample_fan, sample_observation, snapshot
 
@@ -54,10 +54,14 @@ def test_every_hold_says_why_and_what_it_is(qtbot: Any, reason: HoldReason) -> N
     assert "not an emergency stop" in SOFTWARE_HOLD
 
 
-def test_the_moving_sentence_names_driver_and_pick() -> None:
-    assert sentence_of(snapshot(phase=Phase.MOVING, picked="left/more")) == "You picked left, more"
-    state = snapshot(phase=Phase.MOVING, picked="learned", driver=Driver.LEARNED)
-    assert sentence_of(state) == "The noise policy picked learned"
+def test_the_moving_sentence_names_who_picked_whoever_drives() -> None:
+    moving = snapshot(phase=Phase.MOVING, picked="left/more", picked_by=Driver.PERSON)
+    assert sentence_of(moving) == "You picked left, more"
+    learned = dataclasses.replace(moving, driver=Driver.LEARNED, picked="learned", picked_by=Driver.LEARNED)
+    assert sentence_of(learned) == "The noise policy picked learned"
+    assert sentence_of(dataclasses.replace(moving, driver=Driver.LEARNED)) == "You picked left, more"
+    alone = dataclasses.replace(moving, pacing=Pacing.CONTINUOUS, picked="unsteered", picked_by=None)
+    assert sentence_of(alone) == "Nobody picked: the policy's own candidate"
 
 
 def test_a_seen_success_is_offered_never_taken() -> None:

@@ -12,7 +12,7 @@ from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.encoding import meta_from_json, meta_to_json
 from frs_core.episodes.images import decode, encode_jpeg, encode_png
 from frs_core.errors import ConfigError, EpisodeError
-from frs_core.events import Driver, Outcome
+from frs_core.events import NOBODY, Driver, Outcome
 from frs_core.robot.observation import CameraFrame
 from tests.fakes.episodes import CAMERAS, random_chunks, random_meta, record, textured
 
@@ -95,6 +95,17 @@ def test_undone_chunks_stay_in_the_episode_as_branches(store):
     assert episode.record().undone == {2}
     info = store.list()[0]
     assert (info.n_chunks, info.n_undone, info.drivers) == (4, 1, {"person": 1, "learned": 2})
+
+
+def test_who_picked_a_chunk_is_told_apart_from_who_drove(store):
+    recorder = JournalRecorder(store)
+    name = recorder.begin(random_meta())
+    chunks = [dataclasses.replace(c, driver=Driver.PERSON) for c in random_chunks(count=2)]
+    recorder.chunk(chunks[0])
+    recorder.chunk(dataclasses.replace(chunks[1], device=NOBODY))
+    recorder.end(Outcome.SUCCESS)
+    episode = store.open(name)
+    assert [episode.picked_by(i) for i in range(2)] == ["person", "policy"]
 
 
 def test_discarded_episodes_go_to_the_bin_and_empty_ones_leave_nothing(store, tmp_path):

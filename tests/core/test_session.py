@@ -213,6 +213,27 @@ def test_continuous_takes_the_policys_own_candidate_when_nothing_is_held() -> No
     assert {c.picked for c in session.chunks} == {UNSTEERED}
 
 
+def test_who_picked_is_said_whoever_drives() -> None:
+    script = SequenceChooser(["left/more"] * 3, then=None)
+    session = HandSession(choosers={Driver.SCRIPTED: script}, options=SessionOptions(driver=Driver.SCRIPTED))
+    assert session.engine.snapshot().picked_by is None
+    session.engine.handle(START)
+    assert session.step_until(lambda s: s.phase is Phase.MOVING).picked_by is Driver.SCRIPTED
+    session.engine.handle(ev.Pick("up/more"))
+    overridden = session.step_until(lambda s: s.picked == "up/more")
+    assert (overridden.driver, overridden.picked_by) == (Driver.SCRIPTED, Driver.PERSON)
+
+
+def test_in_continuous_pacing_the_policys_own_candidate_was_picked_by_nobody() -> None:
+    session = HandSession(options=SessionOptions(pacing=Pacing.CONTINUOUS))
+    session.engine.handle(START)
+    moving = session.step_until(lambda s: s.phase is Phase.MOVING)
+    assert (moving.picked, moving.driver, moving.picked_by) == (UNSTEERED, Driver.PERSON, None)
+    session.engine.handle(ev.HoldDirection("up/more"))
+    assert session.step_until(lambda s: s.picked == "up/more").picked_by is Driver.PERSON
+    assert session.chunks[0].device == ev.NOBODY
+
+
 def test_continuous_takes_the_held_direction_at_each_boundary_until_it_is_released() -> None:
     session = HandSession(options=SessionOptions(pacing=Pacing.CONTINUOUS))
     session.engine.handle(ev.HoldDirection("left/more", device="gamepad"))

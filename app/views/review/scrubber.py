@@ -3,6 +3,7 @@
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.review.record import ChunkMark, Record, command_of
+from frs_core.events import NOBODY
 from frs_core.steering.candidates import CandidateKind
 
 
@@ -119,7 +120,8 @@ class Scrubber(QtWidgets.QWidget):
 
 def mark_sentence(mark: ChunkMark, is_good: bool | None) -> str:
     """Return what happened at a chunk, in words."""
-    parts = [f"Chunk {mark.index}: {mark.label} by {mark.driver} ({mark.device})"]
+    who = ", the policy's own" if mark.device == NOBODY else f" by {mark.driver} ({mark.device})"
+    parts = [f"Chunk {mark.index}: {mark.label}{who}"]
     if mark.is_correction:
         parts.append("a correction")
     if mark.branches:

@@ -119,6 +119,16 @@ class EpisodeArrays:
         except MALFORMED as error:
             raise corrupt(self._folder, f"file '{path}' has no texts ({type(error).__name__}: {error})") from error
 
+    def attributes(self, group: str) -> dict[str, Any]:
+        """Return the attributes of a group. Raises EpisodeCorrupt."""
+        path = f"{group}/{ROOT_METADATA}"
+        try:
+            return dict(parse_json(self._bytes(path)).get("attributes", {}))
+        except EpisodeCorrupt:
+            raise
+        except MALFORMED as error:
+            raise corrupt(self._folder, f"file '{path}' has no attributes ({type(error).__name__}: {error})") from error
+
     def verify(self) -> None:
         """Read every byte. Raises EpisodeCorrupt at the first damaged file."""
         verify_content(self._folder, self._table, self._table)

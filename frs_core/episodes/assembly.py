@@ -175,7 +175,9 @@ def _write_arrays(path: Path, begin: Record, chunks: list[Record], undone: set[i
         _write_frames(images.sub(camera, codec="jpeg", quality=JPEG_QUALITY, chroma="4:4:4", colour="RGB"), frames)
     lossless = root.sub("lossless")
     for camera in cameras:
-        lossless.sub(camera, codec="png", colour="RGB").bytes("data", [c["lossless"].get(camera, b"") for c in chunks])
+        apart = {"is_apart": True} if any(camera in c.get("apart", ()) for c in chunks) else {}
+        data = [c["lossless"].get(camera, b"") for c in chunks]
+        lossless.sub(camera, codec="png", colour="RGB", **apart).bytes("data", data)
     root.sub("texts", texts=texts.all)
 
 

@@ -58,6 +58,7 @@ def meta_to_json(meta: EpisodeMeta) -> Json:
         "action_space": {
             "kind": meta.action_space.kind.value,
             "control_hz": float(meta.action_space.control_hz),
+            "reach": float(meta.action_space.reach),
             **{
                 name: [np.asarray(a).dtype.str, np.asarray(a).tolist()]
                 for name, a in ((n, getattr(meta.action_space, n)) for n in ("offset", "scale", "low", "high"))
@@ -84,7 +85,9 @@ def meta_from_json(data: Json) -> EpisodeMeta:
         width=policy["width"],
         execute_rows=policy["execute_rows"],
         integration_steps=policy["integration_steps"],
-        action_space=ActionSpace(ActionKind(space["kind"]), **bounds, control_hz=space["control_hz"]),
+        action_space=ActionSpace(
+            ActionKind(space["kind"]), **bounds, control_hz=space["control_hz"], reach=space.get("reach", 1.0)
+        ),
         plan=SteeringPlan.from_json(data["plan"]),
         cameras={name: None if c is None else _calibration_of(c) for name, c in data["cameras"].items()},
         control_hz=data["control_hz"],
@@ -147,7 +150,8 @@ class ChunkEncoder:
             "after": after,
             "offers": _offer_fields(record),
             "frames": pictures.fresh,
-            "lossless": {name: encode_png(f.image) for name, f in record.observation.frames.items()},
+            "lossless": {name: encode_png(f.for_policy) for name, f in record.observation.frames.items()},
+            "apart": [name for name, f in record.observation.frames.items() if f.policy_image is not None],
         }
         self._feature_size = record.features.size
         return encoded, pictures.state

@@ -317,9 +317,18 @@ class Episode:
         )
 
     def _camera_frame(self, where: str, row: int, camera: str, number: int) -> CameraFrame:
-        image = self.boundary_image(camera, row) if where == "boundary" else self._jpeg(camera, number)
         taken = int(self.arrays[f"images/{camera}/captured_ns"][number])
-        return CameraFrame(image, taken, self._calibration(camera, number))
+        calibration = self._calibration(camera, number)
+        if where != "boundary":
+            return CameraFrame(self._jpeg(camera, number), taken, calibration)
+        exact = self.boundary_image(camera, row)
+        if not self._is_apart(camera):
+            return CameraFrame(exact, taken, calibration)
+        return CameraFrame(self._jpeg(camera, number), taken, calibration, exact)
+
+    def _is_apart(self, camera: str) -> bool:
+        """Tell whether the policy was given another image than people."""
+        return self.arrays.attributes(f"lossless/{camera}").get("is_apart") is True
 
     @cached_property
     def _texts(self) -> list[str]:

@@ -35,7 +35,7 @@ def small_images(observation: Observation, settings: InputSettings) -> UInt8[Arr
             f"The noise policy looks at cameras {list(settings.cameras)}, the world has {sorted(observation.frames)}. "
             f"Use a world with {missing}."
         )
-    return np.stack([small_image(observation.frames[c].image, settings.image_size) for c in settings.cameras])
+    return np.stack([small_image(observation.frames[c].for_policy, settings.image_size) for c in settings.cameras])
 
 
 def live_inputs(

@@ -51,6 +51,9 @@ class ActionSpace:
     high: Float[Array, " A"]
     """Largest robot value that may be sent."""
     control_hz: float = 15.0
+    reach: float = 1.0
+    """Share of an asked tool step that the arm makes (EE_DELTA): less than 1 where the controller is soft and is asked anew from
+    where the arm is, as LIBERO's."""
 
     def __post_init__(self) -> None:
         for name in ("offset", "scale", "low", "high"):
@@ -89,7 +92,7 @@ class ActionSpace:
         start = np.broadcast_to(observation.p_tcp, (chunk.shape[0], 1, 3))
         clipped = self.clip(chunk)
         if self.kind is ActionKind.EE_DELTA:
-            return np.concatenate([start, start + np.cumsum(clipped[..., :3], axis=1)], axis=1)
+            return np.concatenate([start, start + self.reach * np.cumsum(clipped[..., :3], axis=1)], axis=1)
         if self.kind is ActionKind.JOINT_VELOCITY:
             q = observation.q + JOINT_STEP * np.cumsum(clipped[..., :7], axis=1)
         else:

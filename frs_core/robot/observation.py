@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 
 from frs_core.arrays import Array
-from frs_core.errors import ConfigError
+from frs_core.errors import ConfigError, PolicyError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,10 +60,25 @@ class CameraFrame:
     """One image with its time and, where known, its calibration."""
 
     image: UInt8[Array, "H W 3"]
-    """RGB."""
+    """RGB, upright and as the world is: what people see, what the calibration is of."""
     captured_ns: int
     """time.monotonic_ns() of the exposure."""
     calibration: Calibration | None = None
+    policy_image: UInt8[Array, "h w 3"] | None = None
+    """RGB that policies are given instead of `image`, where a public benchmark trained them on another (mirrored, smaller)."""
+    is_glance: bool = False
+    """Made for people alone, in mid-chunk: no policy may look at it."""
+
+    @property
+    def for_policy(self) -> UInt8[Array, "h w 3"]:
+        """What a policy looks at.
+
+        Raises:
+            PolicyError: this frame was made for people alone.
+        """
+        if self.is_glance:
+            raise PolicyError("A frame made for people in mid-chunk was given to a policy. Observe the world first.")
+        return self.image if self.policy_image is None else self.policy_image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +104,11 @@ class Observation:
     """Whether the world sees its task done; None where the world cannot tell."""
     extra: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     """World-specific readings; only an adapter made for that world may look at them."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a policy may look at it: it has frames, and none was made for people alone."""
+        return bool(self.frames) and not any(frame.is_glance for frame in self.frames.values())
 
     @property
     def p_tcp(self) -> Float[Array, " 3"]:

@@ -221,7 +221,7 @@ def _near_joint_limit(
     if space.kind is ActionKind.EE_DELTA:
         J = kinematics.jacobian(q)
         pull = J.T @ np.linalg.inv(J @ J.T + _DAMPING**2 * np.eye(6))
-        path = q + np.cumsum(chunks[..., :6], axis=1) @ pull.T
+        path = q + space.reach * np.cumsum(chunks[..., :6], axis=1) @ pull.T
     elif space.kind is ActionKind.JOINT_VELOCITY:
         path = q + JOINT_STEP * np.cumsum(chunks[..., :7], axis=1)
     else:

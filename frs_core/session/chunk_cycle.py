@@ -35,7 +35,7 @@ class ChunkCycle:
         is_preview = p.status.phase is Phase.HOLD and p.status.error is None and not p.options.is_headless
         is_wanted = (p.status.phase is Phase.CHOOSE or is_preview) and p.desk.needs_request and p.world.change is None
         look = p.world.look
-        if is_wanted and p.desk.spec is not None and look is not None and look.frames:
+        if is_wanted and p.desk.spec is not None and look is not None and look.is_whole:
             p.desk.request(
                 look,
                 seed=chunk_seed(p.desk.plan.seed, p.keeper.episode),
@@ -54,6 +54,9 @@ class ChunkCycle:
         """Take the newest observation; on a real robot a waiting fan is remade now and then."""
         p = self._parts
         observation, fan = p.world.see(observation), p.desk.fan
+        if p.world.look is not None and not p.world.look.is_whole:
+            # A chunk was cut short, and its last observation was for people alone.
+            p.world.look = observation
         is_waiting = p.world.is_real and p.status.phase is Phase.CHOOSE and p.is_offering and not p.helm.is_asking
         if is_waiting and fan is not None:
             age_s = (observation.captured_ns - fan.observation.captured_ns) / 1e9

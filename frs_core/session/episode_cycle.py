@@ -138,7 +138,7 @@ class EpisodeCycle:
             p.keeper.retry()
             p.status.error, p.helm.mandate = None, epoch
             p.status.go(Event.RESUMED)
-            if p.world.observation is not None and p.world.observation.frames:
+            if p.world.observation is not None and p.world.observation.is_whole:
                 p.world.look = p.world.observation
             p.want_fan()
 

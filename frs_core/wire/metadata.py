@@ -80,6 +80,7 @@ def build_metadata(spec: PolicySpec, plan: SteeringPlan) -> dict[str, Any]:
                     "low": space.low,
                     "high": space.high,
                     "control_hz": float(space.control_hz),
+                    "reach": float(space.reach),
                 },
             },
         }
@@ -152,6 +153,10 @@ def _read_spec(data: dict[Any, Any]) -> PolicySpec:
     }
     if not (vectors["scale"] > 0).all():
         raise ConfigError("action scale must be > 0")
+    # Servers of older releases say nothing of it.
+    reach = float(numbers(space, "reach", ())) if "reach" in space else 1.0
+    if not 0.0 < reach <= 1.0:
+        raise ConfigError("reach must be in (0, 1]")
     horizon, width = _count(data, "horizon", 1), _count(data, "width", 1)
     if width < kind.size:
         raise ConfigError(f"width {width} is less than the {kind.size} numbers of {kind.value}")
@@ -165,7 +170,7 @@ def _read_spec(data: dict[Any, Any]) -> PolicySpec:
         name=str(data.get("name"))[:200],
         horizon=horizon,
         width=width,
-        action_space=ActionSpace(kind=kind, control_hz=float(numbers(space, "control_hz", ())), **vectors),
+        action_space=ActionSpace(kind=kind, control_hz=float(numbers(space, "control_hz", ())), reach=reach, **vectors),
         cameras=tuple(str(name)[:100] for name in data.get("cameras", ())),
         image_size=(height, breadth),
         integration_steps=_count(data, "integration_steps", 1),

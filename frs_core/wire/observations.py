@@ -58,9 +58,10 @@ def pack_observation(observation: Observation, *, cameras: tuple[str, ...]) -> d
     frames: dict[str, Any] = {}
     for name in cameras:
         frame = _frame_of(observation, name)
-        calibration = frame.calibration
+        # A calibration is of what people see.
+        calibration = frame.calibration if frame.policy_image is None else None
         frames[name] = {
-            "image": frame.image,
+            "image": frame.for_policy,
             "captured_ns": frame.captured_ns,
             "calibration": calibration
             and {
@@ -115,8 +116,8 @@ def droid_message(observation: Observation, *, exterior: str, wrist: str) -> dic
         ConfigError: a camera is missing.
     """
     return {
-        EXTERIOR_KEY: letterbox(_frame_of(observation, exterior).image, size=DROID_IMAGE),
-        WRIST_KEY: letterbox(_frame_of(observation, wrist).image, size=DROID_IMAGE),
+        EXTERIOR_KEY: letterbox(_frame_of(observation, exterior).for_policy, size=DROID_IMAGE),
+        WRIST_KEY: letterbox(_frame_of(observation, wrist).for_policy, size=DROID_IMAGE),
         JOINT_KEY: np.asarray(observation.q, dtype=np.float64),
         GRIPPER_KEY: np.array([observation.gripper], dtype=np.float64),
         PROMPT_KEY: observation.instruction,

@@ -64,6 +64,11 @@ class World(abc.ABC):
     """Whether the act that asked for the present `reset` or `step` still counts. Set from outside; a world that waits within one
     of them asks right before each command leaves, and raises `StaleAct` instead of sending it."""
 
+    still_here: Callable[[], None] = staticmethod(lambda: None)
+    """Tells whoever waits that the world lives. Set from outside; a world whose look takes long calls it between images."""
+    is_watched: bool = False
+    """Whether a person is shown the frames. Set from outside; only a world that draws apart for people and policies asks."""
+
     @abc.abstractmethod
     def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:
         """Bring the world to the start of a task and return what it sees.
@@ -80,6 +85,13 @@ class World(abc.ABC):
     @abc.abstractmethod
     def observe(self) -> Observation:
         """Return fresh camera frames and state."""
+
+    def glance(self) -> Observation:
+        """Return what a person is shown between chunk boundaries, where that is cheaper than `observe`: frames may be `is_glance`.
+
+        The default is `observe`.
+        """
+        return self.observe()
 
     def state(self) -> Observation:
         """Return the state without camera frames (`frames` empty), where that is cheaper than `observe`.

@@ -65,6 +65,11 @@ class GuardedWorld:
         self._last = self.world.observe()
         return self._last
 
+    def glance(self) -> Observation:
+        """Return the state with what a person is shown in mid-chunk."""
+        self._last = self.world.glance()
+        return self._last
+
     def state(self) -> Observation:
         """Return the state without images where that is cheaper."""
         self._last = self.world.state()

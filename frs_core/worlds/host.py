@@ -93,6 +93,8 @@ class Host:
             settings: habits.
         """
         self._pipe, self._settings = pipe, settings
+        # What is published is shown to a person, whoever drives.
+        world.is_watched = True
         self._guard = GuardedWorld(world, epoch=lambda: self._ring.epoch)
         self._spec = world.spec
         self._liveness = CameraLiveness()
@@ -119,6 +121,7 @@ class Host:
             raise WorldError(f"A world that starts needs its ring first, got '{message.get('kind')}'. Reconnect.")
         self._ring = ObservationRing.attach(message["name"], camera_sizes(self._first))
         self._seen_epoch = self._ring.epoch
+        self._guard.world.still_here = self._show_life
         _tell(self._pipe, "ready", number=self._ring.publish(self._first, {}))
 
     def run(self) -> None:
@@ -194,7 +197,7 @@ class Host:
         }
         self._row += 1
         is_last = not self._rows
-        self._publish(self._guard.observe(), note)
+        self._publish(self._guard.observe() if is_last else self._guard.glance(), note)
         if is_last and self._is_open:
             self._end(is_complete=True)
 

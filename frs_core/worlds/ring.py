@@ -21,6 +21,7 @@ from typing import Any
 
 import msgpack
 import numpy as np
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from frs_core.arrays import Array
@@ -30,6 +31,8 @@ from frs_core.robot.observation import Calibration, CameraFrame, Observation
 SLOTS = 16
 BLOB_BYTES = 65536
 """Room for state, calibration and `Observation.extra` of one observation."""
+_FOR_POLICY = "/policy"
+"""After a camera's name: the image that policies are given; no camera's own name has a slash."""
 _HEAD = struct.Struct("<qq")
 _KEEPS_FILES = Path("/dev/shm")
 """Where Linux keeps shared memory as files; elsewhere there is no such folder, and no reserving."""
@@ -85,7 +88,7 @@ class ObservationRing:
         """Return a fresh ring.
 
         Args:
-            cameras: (height, width) of each camera's frames.
+            cameras: (height, width) of each image, as `camera_sizes` gives them.
         Raises:
             WorldError: shared memory has no room for it.
         """
@@ -125,7 +128,7 @@ class ObservationRing:
         Raises:
             WorldError: the observation does not fit the ring.
         """
-        if late := set(observation.frames) - set(self._cameras):
+        if late := set(_images_of(observation)) - set(self._cameras):
             raise WorldError(
                 f"Camera '{min(late)}' came after the world had started with {', '.join(sorted(self._cameras)) or 'none'}. "
                 f"Reconnect to take it in."
@@ -141,17 +144,18 @@ class ObservationRing:
         _HEAD.pack_into(buffer, at, -number, len(blob))
         buffer[at + 16 : at + 16 + len(blob)] = blob
         place = at + 16 + BLOB_BYTES
+        images = _images_of(observation)
         for name, (height, width) in self._cameras.items():
-            frame = observation.frames.get(name)
+            image = images.get(name)
             size = height * width * 3
-            if frame is not None:
-                if frame.image.shape != (height, width, 3):
+            if image is not None:
+                if image.shape != (height, width, 3):
                     raise WorldError(
-                        f"Camera '{name}' gave an image of {frame.image.shape}, it began with {(height, width, 3)}. "
+                        f"Camera '{name}' gave an image of {image.shape}, it began with {(height, width, 3)}. "
                         f"Restart the world."
                     )
                 target = np.ndarray((height, width, 3), dtype=np.uint8, buffer=buffer, offset=place)
-                target[...] = frame.image
+                target[...] = image
             place += size
         _HEAD.pack_into(buffer, at, number, len(blob))
         self.words[Word.LATEST] = number
@@ -226,8 +230,14 @@ def _no_room(size: int, error: OSError) -> WorldError:
 
 
 def camera_sizes(observation: Observation) -> dict[str, tuple[int, int]]:
-    """Return (height, width) of each camera's frames."""
-    return {n: (f.image.shape[0], f.image.shape[1]) for n, f in observation.frames.items()}
+    """Return (height, width) of each camera's images, those for policies alone under names of their own."""
+    return {n: (image.shape[0], image.shape[1]) for n, image in _images_of(observation).items()}
+
+
+def _images_of(observation: Observation) -> dict[str, UInt8[Array, "H W 3"]]:
+    images = {n: f.image for n, f in observation.frames.items()}
+    apart = {f"{n}{_FOR_POLICY}": f.policy_image for n, f in observation.frames.items()}
+    return images | {n: image for n, image in apart.items() if image is not None}
 
 
 def _slot_bytes(cameras: Mapping[str, tuple[int, int]]) -> int:
@@ -238,7 +248,12 @@ def _slot_bytes(cameras: Mapping[str, tuple[int, int]]) -> int:
 def _pack(observation: Observation, note: Mapping[str, Any]) -> bytes:
     o = observation
     frames = {
-        name: [frame.captured_ns, None if (c := frame.calibration) is None else _calibration_fields(c)]
+        name: [
+            frame.captured_ns,
+            None if (c := frame.calibration) is None else _calibration_fields(c),
+            frame.policy_image is not None,
+            frame.is_glance,
+        ]
         for name, frame in o.frames.items()
     }
     extra = {}
@@ -267,8 +282,14 @@ def _pack(observation: Observation, note: Mapping[str, Any]) -> bytes:
 def _unpack(blob: bytes, images: Mapping[str, Array]) -> tuple[Observation, Mapping[str, Any]]:
     f = msgpack.unpackb(blob)
     frames = {
-        name: CameraFrame(images[name], captured_ns, None if fields is None else _calibration(fields))
-        for name, (captured_ns, fields) in f["frames"].items()
+        name: CameraFrame(
+            images[name],
+            captured_ns,
+            None if fields is None else _calibration(fields),
+            images[f"{name}{_FOR_POLICY}"] if is_apart else None,
+            is_glance,
+        )
+        for name, (captured_ns, fields, is_apart, is_glance) in f["frames"].items()
     }
     extra = {n: np.frombuffer(raw, dtype=np.dtype(d)).reshape(shape) for n, (d, shape, raw) in f["extra"].items()}
     observation = Observation(

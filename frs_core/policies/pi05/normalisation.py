@@ -26,6 +26,10 @@ NORMAL_99 = 2.326
 OSC_TRANSLATION, OSC_ROTATION = 0.05, 0.5
 """Metres and rad per step at LIBERO's action 1. Source: robosuite's OSC_POSE controller configuration."""
 
+OSC_REACH = 0.26
+"""Share of a step that the arm makes at a steady command: the controller (kp 150, critically damped) aims anew from where the arm is.
+Measured in LIBERO: 0.25 to 0.27 along the three axes, 0.23 to 0.25 of turns; the first step from rest makes 0.1."""
+
 Stats = Mapping[str, Float[Array, " _"]]
 """Some of mean, std, q01, q99, min, max."""
 
@@ -125,7 +129,8 @@ def robot_space(kind: ActionKind, affine: Affine, *, control_hz: float) -> Actio
     else:
         low, high = np.append(Q_LOW, 0.0), np.append(Q_HIGH, 1.0)
     numbers = (affine.offset * unit + bias, affine.scale * unit, low, high)
-    return ActionSpace(kind, *(n.astype(np.float32) for n in numbers), control_hz=control_hz)
+    reach = OSC_REACH if kind is ActionKind.EE_DELTA else 1.0
+    return ActionSpace(kind, *(n.astype(np.float32) for n in numbers), control_hz=control_hz, reach=reach)
 
 
 def _units(kind: ActionKind) -> tuple[Float[Array, " a"], Float[Array, " a"]]:

@@ -126,7 +126,7 @@ class Pi05Policy(FlowPolicy):
         with torch.inference_mode():
             pictures = torch.stack(
                 [
-                    to_tower(observation.frames[c].image, side, rule=self._checkpoint.resize, device=device)
+                    to_tower(observation.frames[c].for_policy, side, rule=self._checkpoint.resize, device=device)
                     for c in self.spec.cameras
                 ]
             )

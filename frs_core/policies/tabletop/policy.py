@@ -99,7 +99,7 @@ class TabletopPolicy(FlowPolicy):
                 f"Missing: {absent}."
             )
         with torch.inference_mode():
-            images = {c: to_input(torch.from_numpy(shrink(observation.frames[c].image))[None]) for c in CAMERAS}
+            images = {c: to_input(torch.from_numpy(shrink(observation.frames[c].for_policy))[None]) for c in CAMERAS}
             vision, _ = self.net.vision(images)
             words = torch.from_numpy(language.tokenise(observation.instruction))[None]
             proprio = torch.from_numpy(observation.proprio)[None]

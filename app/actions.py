@@ -1,10 +1,10 @@
 """Every action of the cockpit, one row each.
 
-Problem: menus, palette, help sheet, tooltips and shortcuts drift apart when each is written by hand. Idea: one table; all of
-them are made from it, and a test asks it for clashes. A control is "key:…" (Qt's portable text), or a device's "pad:…", "puck:…";
-which of those do what by default, the device's class says.
+Problem: menus, palette, help sheet, tooltips and shortcuts become inconsistent when each is written by hand. Idea: all of them
+are made from one table, and a test checks it for conflicting bindings. A control is "key:…" (Qt's portable text) or a device's
+"pad:…", "puck:…". The default bindings of a device are defined in its class.
 
-Example: `ACTIONS["drive.hold"].controls` is `("key:Space", "key:Esc", "pad:start", "puck:button_right")`. Pure data.
+Example: `ACTIONS["drive.hold"].controls` is `("key:Space", "key:Esc", "pad:start", "puck:button_right")`. Holds data only.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ DRIVE, REVIEW, TRAIN = "drive", "review", "train"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that can be done, and how it presents itself."""
+    """One action, and how it is shown."""
 
     id: str
     text: str
@@ -31,13 +31,13 @@ class Action:
     """One sentence, no full stop."""
     controls: tuple[str, ...] = ()
     menu: str = "Drive"
-    """Menu and section of the help sheet."""
+    """Its menu, and its section of the help sheet."""
     scope: str = ANY_SCOPE
     """Layout in which its controls work."""
     glyph: str = ""
     """Symbol on buttons and key caps."""
     is_held: bool = False
-    """Means something for as long as it is pressed; kept out of menus and palette."""
+    """Active while pressed; not shown in menus and palette."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ _ROWS = (
     _row(
         "steer.back",
         "Back",
-        "Pick the candidate that comes back",
+        "Pick the candidate that goes back",
         "key:Down key:S",
         "Steer",
         DRIVE,
@@ -130,17 +130,17 @@ _ROWS = (
     _row(
         "pick.unsteered",
         "Unsteered",
-        "Let the policy do what it would do by itself",
+        "Pick what the policy does without steering",
         "key:Return key:Enter key:.",
         "Steer",
         DRIVE,
         "◇",
     ),
-    _row("pick.learned", "Learned", "Take the learned noise policy's candidate", "key:L", "Steer", DRIVE, "★"),
+    _row("pick.learned", "Learned", "Pick the candidate of the learned noise policy", "key:L", "Steer", DRIVE, "★"),
     _row(
         "pick.suggestion",
         "Suggested",
-        "Take the candidate that the present chooser suggests",
+        "Pick the suggested candidate",
         "key:V",
         "Steer",
         DRIVE,
@@ -149,7 +149,7 @@ _ROWS = (
     _row(
         "gripper.toggle",
         "Gripper",
-        "Ask for the other gripper state, or leave it to the policy again",
+        "Request the other gripper state, or leave it to the policy again",
         "key:G",
         "Steer",
         DRIVE,
@@ -168,17 +168,17 @@ _ROWS = (
     _row(
         "gripper.policy",
         "Leave gripper to policy",
-        "The policy decides about the gripper",
+        "The policy controls the gripper",
         "key:Shift+G",
         "Steer",
         DRIVE,
     ),
-    _row("gripper.open", "Open gripper", "Directed candidates open the gripper", "key:O", "Steer", DRIVE),
-    _row("gripper.close", "Close gripper", "Directed candidates close the gripper", "key:K", "Steer", DRIVE),
+    _row("gripper.open", "Open gripper", "Steered candidates open the gripper", "key:O", "Steer", DRIVE),
+    _row("gripper.close", "Close gripper", "Steered candidates close the gripper", "key:K", "Steer", DRIVE),
     _row(
         "chunk.back",
         "Back one chunk",
-        "Simulation: return to the previous chunk boundary exactly",
+        "Simulation only: return exactly to the previous chunk boundary",
         "key:Backspace",
         "Steer",
         DRIVE,
@@ -194,7 +194,7 @@ _ROWS = (
         ANY_SCOPE,
         "■",
     ),
-    _row("drive.resume", "Resume", "Leave Hold and offer a fan again", "key:C", "Drive", DRIVE, "▶"),
+    _row("drive.resume", "Resume", "End the hold and show a new fan", "key:C", "Drive", DRIVE, "▶"),
     _row(
         "drive.pacing",
         "Gated or continuous",
@@ -223,24 +223,31 @@ _ROWS = (
         )
         for row in choosers().values()
     ),
-    _row("knob.step", "Step size less or more", "Switch the step size that a direction picks", "key:Z", "Knobs", DRIVE),
     _row(
-        "knob.depth_less", "Less reversal depth", "Reverse fewer steps: closer to the request", "key:[", "Knobs", DRIVE
+        "knob.step", "Step size less or more", "Switch the step size that a direction picks", "key:Z", "Settings", DRIVE
+    ),
+    _row(
+        "knob.depth_less",
+        "Less reversal depth",
+        "Reverse fewer steps: closer to the request",
+        "key:[",
+        "Settings",
+        DRIVE,
     ),
     _row(
         "knob.depth_more",
         "More reversal depth",
-        "Reverse more steps: closer to the policy's habits",
+        "Reverse more steps: closer to the policy's own behaviour",
         "key:]",
-        "Knobs",
+        "Settings",
         DRIVE,
     ),
     _row(
         "knob.seed",
         "New noise",
-        "Draw other noise for what the command leaves to the policy",
+        "Draw new noise for what the command leaves open",
         "key:R",
-        "Knobs",
+        "Settings",
         DRIVE,
         "⚄",
     ),
@@ -249,7 +256,7 @@ _ROWS = (
         "Calibrated settings",
         "Return to the steering settings calibrated for this policy",
         "key:Shift+R",
-        "Knobs",
+        "Settings",
         DRIVE,
     ),
     _row(
@@ -263,8 +270,8 @@ _ROWS = (
     ),
     # --- episodes -------------------------------------------------------------------------------
     _row("episode.task", "Task…", "Choose the task that the next episode starts with", "key:Ctrl+O", "Episode", DRIVE),
-    _row("episode.scene", "Scene…", "Type the number of the next episode's scene", "key:Ctrl+G", "Episode", DRIVE),
-    _row("episode.start", "Start episode", "Reset the world and offer the first fan", "key:N", "Episode", DRIVE, "●"),
+    _row("episode.scene", "Scene…", "Enter the scene number of the next episode", "key:Ctrl+G", "Episode", DRIVE),
+    _row("episode.start", "Start episode", "Reset the world and show the first fan", "key:N", "Episode", DRIVE, "●"),
     _row(
         "episode.success",
         "Success",
@@ -299,7 +306,7 @@ _ROWS = (
     _row(
         "episode.undo_last",
         "Bin the last episode",
-        "Move the episode recorded last to the bin; it can be restored",
+        "Move the last recorded episode to the bin; it can be restored",
         "key:Ctrl+D",
         "Episode",
         ANY_SCOPE,
@@ -307,7 +314,7 @@ _ROWS = (
     _row(
         "episode.keep_unfinished",
         "Keep the unfinished episode",
-        "Keep the episode that a crash left unfinished, under the label it had, else as a failure",
+        "Keep the episode that a crash left unfinished, with its label or as a failure",
         "",
         "Episode",
     ),
@@ -331,7 +338,9 @@ _ROWS = (
     _row("layout.review", "Review", "Recorded episodes", "key:2", "View"),
     _row("layout.train", "Train", "Train a noise policy from episodes", "key:3", "View"),
     _row("camera.next", "Next camera", "Make the next camera the large one", "key:Tab", "View", DRIVE),
-    _row("camera.enlarge", "Enlarge camera", "Show the large camera alone, or all again", "key:M", "View", DRIVE),
+    _row(
+        "camera.enlarge", "Enlarge camera", "Show only the large camera, or all cameras again", "key:M", "View", DRIVE
+    ),
     _row(
         "view.other_step",
         "Show the other step size",
@@ -340,12 +349,10 @@ _ROWS = (
         "View",
         DRIVE,
     ),
-    _row("view.reference", "Show the request", "Draw what was asked for as a thin dashed line", "key:B", "View", DRIVE),
+    _row("view.reference", "Show the request", "Draw the requested path as a thin dashed line", "key:B", "View", DRIVE),
     _row("view.theme", "Dark or light", "Switch between the dark and the light theme", "key:Ctrl+T", "View"),
     _row("view.fullscreen", "Full screen", "Fill the screen, or return to a window", "key:F11", "View"),
-    _row(
-        "view.reset_layout", "Reset layout", "Give every pane of this layout its first size again", "key:Ctrl+0", "View"
-    ),
+    _row("view.reset_layout", "Reset layout", "Reset the sizes of the panes in this layout", "key:Ctrl+0", "View"),
     # --- review ---------------------------------------------------------------------------------
     _row("review.play", "Play or pause", "Play the episode, or pause it", "key:P", "Review", REVIEW, "▶"),
     _row("review.frame_back", "Frame back", "Go one frame back", "key:Left", "Review", REVIEW, "◂"),
@@ -411,7 +418,7 @@ _ROWS = (
     _row(
         "review.restore",
         "Restore from bin",
-        "Bring the selected episodes back from the bin",
+        "Restore the selected episodes from the bin",
         "key:Ctrl+Shift+B",
         "Review",
         REVIEW,
@@ -419,21 +426,26 @@ _ROWS = (
     _row(
         "review.show_bin",
         "Show the bin",
-        "List the episodes in the bin, or the others again",
+        "Show the episodes in the bin, or the others again",
         "key:Ctrl+B",
         "Review",
         REVIEW,
     ),
     _row(
-        "review.filter", "Filter episodes…", "Type words that the episode must contain", "key:Ctrl+F", "Review", REVIEW
+        "review.filter",
+        "Filter episodes…",
+        "Show only the episodes that contain these words",
+        "key:Ctrl+F",
+        "Review",
+        REVIEW,
     ),
-    _row("review.export", "Export…", "Write the selected episodes in another format", "key:Ctrl+E", "Review", REVIEW),
-    _row("review.refresh", "Refresh", "List the episodes on disk again", "key:F5", "Review", REVIEW, "⟳"),
+    _row("review.export", "Export…", "Export the selected episodes to another format", "key:Ctrl+E", "Review", REVIEW),
+    _row("review.refresh", "Refresh", "Read the episodes from disk again", "key:F5", "Review", REVIEW, "⟳"),
     # --- train ----------------------------------------------------------------------------------
     _row(
         "train.start",
-        "Train DSBC",
-        "Train a noise policy on the chosen episodes",
+        "Train",
+        "Train the selected learner on the ticked episodes",
         "key:Ctrl+Return",
         "Train",
         TRAIN,
@@ -448,22 +460,20 @@ _ROWS = (
         TRAIN,
         "■",
     ),
-    _row("train.use", "Use it", "Put the learned candidate into the fan", "key:U", "Train", TRAIN, "★"),
+    _row("train.use", "Use it", "Add the learned candidate to the fan", "key:U", "Train", TRAIN, "★"),
     _row(
         "train.unload",
         "Remove learned candidate",
-        "Take the learned candidate out of the fan",
+        "Remove the learned candidate from the fan",
         "key:Shift+U",
         "Train",
         TRAIN,
     ),
-    _row(
-        "train.successes", "Choose all successes", "Tick the successful episodes and no others", "key:S", "Train", TRAIN
-    ),
+    _row("train.successes", "Choose all successes", "Tick only the successful episodes", "key:S", "Train", TRAIN),
     _row(
         "train.evaluate",
         "Compare in simulation",
-        "Run fresh episodes with and without the noise policy",
+        "Run fresh episodes with and without the trained policy",
         "key:Ctrl+E",
         "Train",
         TRAIN,
@@ -471,26 +481,26 @@ _ROWS = (
     # --- help -----------------------------------------------------------------------------------
     _row("help.keys", "Keys", "Show the keyboard map", "key:F1", "Help"),
     _row("help.palette", "Command palette…", "Find an action by typing", "key:Ctrl+K key:Ctrl+Shift+P", "Help"),
-    _row("help.first_run", "First steps", "Show the card of the first start again", "", "Help"),
-    _row("settings.devices", "Keys and devices…", "Change keys and see devices live", "key:Ctrl+,", "Help"),
-    _row("help.notices", "Notices", "What the window has said, the newest first", "key:Ctrl+Shift+N", "Help"),
-    _row("help.diagnostics", "Save diagnostics…", "Log, settings and versions in one zip", "", "Help"),
+    _row("help.first_run", "First steps", "Show the introduction again", "", "Help"),
+    _row("settings.devices", "Keys and devices…", "Change keys and test devices", "key:Ctrl+,", "Help"),
+    _row("help.notices", "Notices", "All messages of this run, newest first", "key:Ctrl+Shift+N", "Help"),
+    _row("help.diagnostics", "Save diagnostics…", "Save log, settings and versions in one zip file", "", "Help"),
     _row("help.about", "About", "Versions, licences and the safety text", "", "Help"),
     _row("app.quit", "Quit", "Hold, finish writing and close the window", "key:Ctrl+Q", "Help"),
 )
 
 DEVICES = device_classes()
-"""The kinds of hardware beside the keyboard, in the order of columns."""
+"""The devices other than the keyboard, in the order of columns."""
 
 
 def _bound(row: Action) -> Action:
-    """Return a row with what each device does for it by default, after its keys."""
+    """Return a row with the default bindings of all devices added after its keys."""
     controls = (c for device in DEVICES for c in device.bindings.get(row.id, ()))
     return dataclasses.replace(row, controls=(*row.controls, *controls))
 
 
 ACTIONS: Mapping[str, Action] = MappingProxyType({a.id: _bound(a) for a in _ROWS})
-MENUS = ("Drive", "Steer", "Knobs", "Episode", "View", "Review", "Train", "Help")
+MENUS = ("Drive", "Steer", "Settings", "Episode", "View", "Review", "Train", "Help")
 
 KEY_CAPS: Mapping[str, str] = MappingProxyType(
     {
@@ -510,7 +520,7 @@ KEY_CAPS: Mapping[str, str] = MappingProxyType(
 
 
 def key_cap(key: str) -> str:
-    """Return a key's portable text as it is drawn on a cap, e.g. 'Ctrl+⏎'."""
+    """Return the text of a key cap for a key's portable text, e.g. 'Ctrl+⏎'."""
     head, plus, last = key.rpartition("+")
     if key in ("+", "") or not last:
         return key
@@ -518,7 +528,7 @@ def key_cap(key: str) -> str:
 
 
 def default_map(overrides: Mapping[str, list[str]] | None = None) -> InputMap:
-    """Return the input map of the table, with the operator's own bindings over it."""
+    """Return the input map of the table, with the operator's own bindings applied."""
     return InputMap(
         {a.id: a.controls for a in ACTIONS.values()},
         scopes={a.id: a.scope for a in ACTIONS.values()},
@@ -527,7 +537,7 @@ def default_map(overrides: Mapping[str, list[str]] | None = None) -> InputMap:
 
 
 def columns_of(controls: Sequence[str], gap: str) -> list[str]:
-    """Return controls in words, one column for the keyboard and one for each device."""
+    """Return controls as text, one column for the keyboard and one for each device."""
     keys = gap.join(key_cap(c[4:]) for c in controls if c.startswith("key:"))
     words = (
         gap.join(c.removeprefix(f"{d.prefix}:").replace("_", " ") for c in controls if c.startswith(f"{d.prefix}:"))
@@ -537,7 +547,7 @@ def columns_of(controls: Sequence[str], gap: str) -> list[str]:
 
 
 def cap_of(action: str, inputs: InputMap) -> str:
-    """Return the cap of an action's first key, or an empty string."""
+    """Return the key cap of an action's first key, or an empty string."""
     for control in inputs.controls(action):
         if control.startswith("key:"):
             return key_cap(control[4:])

@@ -1,6 +1,6 @@
-"""What happens when our own code raises: hold, log, tell. PyQt would abort the process instead.
+"""Handle uncaught exceptions: hold, log and report. By default PyQt would abort the process.
 
-Install before pyqtgraph is imported, which installs a hook of its own only where it finds none.
+Install before importing pyqtgraph, which installs its own hook only if there is none.
 """
 
 import logging
@@ -24,17 +24,17 @@ class CrashGuard:
         self.count = 0
 
     def install(self) -> None:
-        """Take over the hooks of the main thread and of all others."""
+        """Install the exception hooks of the main thread and of all others."""
         sys.excepthook = self._on_main
         threading.excepthook = lambda args: self._on_main(args.exc_type, args.exc_value, args.exc_traceback)
 
     def remove(self) -> None:
-        """Give the hooks back."""
+        """Restore the previous hooks."""
         sys.excepthook = sys.__excepthook__
         threading.excepthook = threading.__excepthook__
 
     def report(self, error: BaseException) -> None:
-        """Treat an exception that was caught like one that was not."""
+        """Report a caught exception like an uncaught one."""
         self._on_main(type(error), error, error.__traceback__)
 
     def _on_main(self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

@@ -1,7 +1,7 @@
-"""What the actions of the Drive layout do: each sends a session command or changes a choice.
+"""Handlers of the Drive layout's actions: each sends a session command or changes a setting.
 
-One method per group, one dictionary `handlers` from action id to function; the window adds its own and a test checks that every
-row of the action table has one. GUI thread.
+`handlers` maps action ids to functions. The window adds its own, and a test checks that every row of the action table has a
+handler. GUI thread.
 """
 
 import dataclasses
@@ -44,12 +44,12 @@ class DriveActions:
 
     Args:
         send: where commands go.
-        pilot: what presses mean.
+        pilot: converts presses to commands.
         page: the Drive layout.
         settings: choices to remember.
         facts: of this run.
         say: shows a toast (text, tone).
-        ask: asks (text, what to do on yes) before a real robot moves by itself.
+        ask: asks for confirmation (text, function to call on yes) before a real robot moves by itself.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class DriveActions:
         self._send(RequestHold(HoldReason.OPERATOR))
 
     def hold_because(self, reason: HoldReason, detail: str = "") -> None:
-        """Stop motion, and whatever waits to become one; the session says so where there is anything to stop."""
+        """Stop motion and whatever waits to be executed; the session reports it if there is anything to stop."""
         self._send(RequestHold(reason, detail))
 
     def start(self) -> None:
@@ -142,10 +142,10 @@ class DriveActions:
         bar.next_scene = self.scenes.of(task)
 
     def go_on_from(self, recorded: Mapping[str, int]) -> None:
-        """Let scenes go on from what is recorded.
+        """Continue scene numbers after the recorded ones.
 
         Args:
-            recorded: task -> the number after its highest scene.
+            recorded: task -> next free scene number.
         """
         self.scenes.learn(recorded)
         bar = self._page.episode
@@ -163,9 +163,9 @@ class DriveActions:
         """Return to the previous chunk boundary."""
         snapshot = self._pilot.snapshot
         if not self._facts.is_simulated:
-            self._say("Going back works in simulation only", "warn")
+            self._say("Undo works only in simulation", "warn")
         elif snapshot is not None and not snapshot.episode.can_undo:
-            self._say("There is no chunk to go back to", "warn")
+            self._say("No chunk to undo", "warn")
         else:
             self._send(UndoChunk())
 
@@ -203,24 +203,24 @@ class DriveActions:
         self.choose_amount("less" if self._settings.values.amount == "more" else "more")
 
     def choose_frame(self, frame: str) -> None:
-        """Choose what left means."""
+        """Set whether left is the robot's or the camera's."""
         self._settings.values.frame = frame
         self._pilot.choices_changed.emit()
         meaning = "the robot's left" if frame == "base" else "left in the large image"
         self._say(f"Left now means {meaning}", "info")
 
     def restore_plan(self) -> None:
-        """Return to the plan the session started with, keeping the seed."""
+        """Restore the plan that the session started with, keeping the seed."""
         if self._default_plan is not None and self._pilot.snapshot is not None:
             self._send(SetPlan(dataclasses.replace(self._default_plan, seed=self._pilot.snapshot.plan.seed)))
 
     def remember_plan(self, plan: SteeringPlan) -> None:
-        """Keep the first plan seen: the policy's calibrated one."""
+        """Store the first plan received: the policy's calibrated one."""
         if self._default_plan is None:
             self._default_plan = plan
 
     def _picks(self, action: str) -> Callable[[], None]:
-        """Menu and palette pick by the pilot's rules; in continuous pacing only for one press."""
+        """Return a handler that picks like a key press; in continuous pacing for one press only."""
 
         def pick() -> None:
             self._pilot.press(action, device="menu", at_ns=time.monotonic_ns())

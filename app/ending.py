@@ -1,12 +1,12 @@
-"""How the cockpit ends: every way out holds the robot, leaves the open episode to be recovered, and has its own exit status.
+"""End the cockpit: every cause holds the robot, keeps the open episode recoverable, and has its own exit status.
 
-Problem: an operator closes the window, but a process is also ended by a signal, by its terminal, by a program that destroys the
-window, or by a display that goes away, upon which Qt calls C's `exit` in the middle of things. Idea: one `Ending` takes the first
-cause, holds at once on whatever thread hears of it, and asks the window to close. Signals are heard by a thread of their own, so
-a window that is stuck is ended all the same; C's `exit` is heard by a handler that runs before the libraries take themselves down.
+Problem: the process ends not only when the operator closes the window, but also by a signal, by its terminal, by a program that
+destroys the window, or by the loss of the display, after which Qt calls C's `exit` at any point. Idea: one `Ending` takes the
+first cause, holds at once on the thread that detects it, and asks the window to close. A separate thread handles signals, so that
+a blocked window can be ended too; C's `exit` is caught by a handler that runs before the libraries are torn down.
 
-Example: SIGTERM -> hold, window closed, session closed, exit status 143. The display dies -> hold, session closed, status 3.
-Without Qt, so that the session can start before it is loaded; `app.window_watch` is the window's side. Any thread.
+Example: SIGTERM -> hold, window closed, session closed, exit status 143. The display is lost -> hold, session closed, status 3.
+Does not import Qt, so that the session can start before Qt is loaded; `app.window_watch` is the window's part. Any thread.
 """
 
 import contextlib
@@ -27,26 +27,26 @@ from typing import Any, NoReturn
 from frs_core.events import HoldReason, RequestHold
 
 LOST = 3
-"""Exit status when the window was destroyed or its display went away."""
+"""Exit status when the window was destroyed or the display was lost."""
 BY_SIGNAL = 128
-"""Plus the signal's number, as shells have it."""
+"""Added to the signal's number, as shells do."""
 PATIENCE_S = 20.0
-"""Longest time for the window to close after a signal; its threads are given 5 to 10 s. After it the process ends without."""
+"""Longest time for the window to close after a signal (its threads take 5 to 10 s); then the process ends without it."""
 END_S = 45.0
-"""Longest time for everything after the window: session, world and workers are given 25 s at most. After it the process ends whatever
-hangs, and says what every thread was at."""
+"""Longest time for closing everything else (session, world and workers take 25 s at most); then the process ends anyway and prints
+the stack of every thread."""
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 _log = logging.getLogger("app")
 
 
 class Ending:
-    """Ends one run of the cockpit in good order; made on the main thread before there is a session."""
+    """Ends one run of the cockpit; created on the main thread before the session."""
 
     def __init__(self) -> None:
         self.status = 0
         """Exit status so far; 0 = the operator closed the window."""
         self.reason = ""
-        """The first cause, a sentence without its full stop; empty = none yet, or the operator."""
+        """The first cause, a sentence without full stop; empty = none yet, or the operator closed the window."""
         self._lock = threading.Lock()
         self._closing = threading.Lock()
         self._session: Any = None
@@ -54,56 +54,56 @@ class Ending:
         self._ask: Callable[[], None] | None = None
         self._has_left = threading.Event()
         self._former: dict[int, Any] = {}
-        self._ears: tuple[socket.socket, socket.socket] | None = None
+        self._sockets: tuple[socket.socket, socket.socket] | None = None
         self._disarm: Callable[[], None] = lambda: None
 
     # --- beginning ------------------------------------------------------------------------------------
 
     def listen(self) -> None:
-        """Hear signals from here on. One that the parent process had ignored (nohup) stays ignored."""
+        """Start handling signals. A signal that the parent process ignored (nohup) stays ignored."""
         _start_tracker()
-        ours, theirs = self._ears = socket.socketpair()
+        ours, theirs = self._sockets = socket.socketpair()
         theirs.setblocking(False)
         signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         for name in _SIGNALS:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 self._former[number] = signal.signal(number, _ignore)
-        self._thread = threading.Thread(target=self._hear, args=(ours,), name="app-signals", daemon=True)
+        self._thread = threading.Thread(target=self._handle_signals, args=(ours,), name="app-signals", daemon=True)
         self._thread.start()
 
     def keep(self, session: Any) -> None:
-        """Take the session that is to be held and closed."""
+        """Set the session to hold and close."""
         self._session = session
 
     def watch(self, ask: Callable[[], None]) -> None:
-        """From here on there is a window.
+        """Set how to close the window.
 
         Args:
-            ask: asks it to close, from any thread.
+            ask: asks the window to close; callable from any thread.
         """
         self._ask = ask
         self.arm()
 
     def arm(self) -> None:
-        """Hear C's `exit` before every library loaded so far; call again once a large one has come."""
+        """Catch C's `exit` before the handlers of all libraries loaded so far; call again after loading a large one."""
         self._disarm()
         self._disarm = _at_c_exit(self._on_c_exit)
 
     # --- the end --------------------------------------------------------------------------------------
 
     def begin(self, reason: str, status: int) -> None:
-        """Hold the robot and have the window closed; any thread. Only the first cause counts.
+        """Hold the robot and ask the window to close; any thread. Only the first cause counts.
 
         Args:
-            reason: a sentence without its full stop.
+            reason: a sentence without full stop.
             status: exit status.
         """
         if self._note(reason, status) and self._ask is not None:
             self._ask()
 
     def left(self) -> None:
-        """The window is closed: nothing that happens to it is a cause from here on."""
+        """Note that the window has closed: ignore what happens to it afterwards."""
         with self._lock:
             self._is_over = True
         self._has_left.set()
@@ -111,28 +111,28 @@ class Ending:
         self._disarm = lambda: None
 
     def finish(self) -> None:
-        """Close the session, then give the signals back; safe to call twice."""
+        """Close the session, then restore the signal handlers; safe to call twice."""
         self.left()
         with self._insisting():
             self._close_session()
         for number, former in self._former.items():
             signal.signal(number, former)
         self._former = {}
-        if self._ears is not None:
+        if self._sockets is not None:
             signal.set_wakeup_fd(-1)
-            ours, theirs = self._ears
-            # The thread that reads finds the end of what it reads.
+            ours, theirs = self._sockets
+            # Ends the reading thread.
             theirs.close()
             self._thread.join(PATIENCE_S)
             ours.close()
-            self._ears = None
+            self._sockets = None
 
     def leave(self, status: int) -> NoReturn:
-        """End the process, with everything closed: the interpreter's own end would take seconds to pull apart a toolkit, a tensor
-        library and whatever thread hangs in them, and each has crashed there."""
+        """End the process once everything is closed, without the interpreter's own shutdown: it takes seconds to unload Qt and the
+        tensor library, and has crashed in both."""
         hanging = [t.name for t in threading.enumerate() if t.name.startswith(("frs-", "app-"))]
         if hanging:
-            _log.warning("Still busy at the end and left behind: %s.", ", ".join(hanging))
+            _log.warning("Threads still running at the end: %s.", ", ".join(hanging))
         with self._insisting():
             _end_process(status)
 
@@ -142,21 +142,21 @@ class Ending:
                 return False
             self.reason, self.status = reason, status
         _log.warning(
-            "%s: the robot holds, an open episode stays on disk, and the cockpit ends with %d.", reason, status
+            "%s: the robot holds, an open episode stays on disk, and the cockpit exits with %d.", reason, status
         )
         if self._session is not None:
             self._session.send(RequestHold(HoldReason.OPERATOR, reason))
         return True
 
-    def _hear(self, ear: socket.socket) -> None:
-        """Runs on its own thread until the ears are closed."""
-        while heard := ear.recv(1):
-            number = signal.Signals(heard[0])
+    def _handle_signals(self, source: socket.socket) -> None:
+        """Runs on its own thread until the sockets are closed."""
+        while received := source.recv(1):
+            number = signal.Signals(received[0])
             self.begin(f"{number.name} was received", BY_SIGNAL + number)
             if self._ask is None and not self._is_over:
                 self._end_now()
             if not self._has_left.wait(PATIENCE_S):
-                _log.error("The window did not close within %g s; the cockpit ends without it.", PATIENCE_S)
+                _log.error("The window did not close within %g s; the cockpit exits without it.", PATIENCE_S)
                 self._end_now()
 
     def _on_c_exit(self) -> None:
@@ -172,10 +172,10 @@ class Ending:
 
     @contextlib.contextmanager
     def _insisting(self) -> Generator[None, None, None]:
-        """End the process if what is done inside takes longer than `END_S`."""
+        """End the process if the body takes longer than `END_S`."""
 
         def end() -> None:
-            os.write(2, f"The cockpit did not end within {END_S:g} s; its threads were at:\n".encode())
+            os.write(2, f"The cockpit did not end within {END_S:g} s. Stacks of its threads:\n".encode())
             faulthandler.dump_traceback(file=2, all_threads=True)
             os._exit(self.status or 1)
 
@@ -195,12 +195,12 @@ class Ending:
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """The thread that reads the wake-up socket has heard it; Python only wants a handler."""
+    """Do nothing: the thread that reads the wake-up socket handles the signal, but Python needs a handler."""
 
 
 def _start_tracker() -> None:
-    """Start Python's keeper of shared memory deaf to SIGHUP, as it is to SIGINT and SIGTERM: a terminal that closes tells the
-    whole group, and what frees the memory of a killed cockpit must not go first."""
+    """Start Python's resource tracker with SIGHUP ignored, as it ignores SIGINT and SIGTERM: a closing terminal signals the whole
+    process group, and the tracker must live longer than the cockpit to free its shared memory."""
     if not hasattr(signal, "SIGHUP"):
         return
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -211,9 +211,9 @@ def _start_tracker() -> None:
 
 
 def _at_c_exit(call: Callable[[], None]) -> Callable[[], None]:
-    """Have the C library call a function first when something calls its `exit`; return what takes that back.
+    """Register a function that C's `exit` calls first; return a function that unregisters it.
 
-    The interpreter's own end goes through `exit` as well and must not find the function there.
+    The interpreter's own shutdown calls `exit` as well, so it must be unregistered before.
     """
     if sys.platform != "linux":
         return lambda: None
@@ -232,7 +232,7 @@ def _at_c_exit(call: Callable[[], None]) -> Callable[[], None]:
     def undo() -> None:
         nonlocal is_wanted
         is_wanted = False
-        # Calls what is registered for this owner and forgets it.
+        # Calls and unregisters the functions of this owner.
         take_back(ctypes.byref(owner))
         kept.clear()
 
@@ -241,7 +241,7 @@ def _at_c_exit(call: Callable[[], None]) -> Callable[[], None]:
 
 
 def _end_process(status: int) -> NoReturn:
-    """End at once, children too; a world's process ends by itself, with a hold, when its session is gone."""
+    """End the process and its children at once; a world's process holds and ends by itself when its session is gone."""
     for child in multiprocessing.active_children():
         if not child.name.startswith("frs-world-"):
             child.terminate()
@@ -256,5 +256,5 @@ def _flush(stream: Any) -> None:
     try:
         stream.flush()
     except (OSError, ValueError, AttributeError) as error:
-        # A terminal that is gone takes its output with it.
+        # The terminal has been closed.
         _log.debug("Output is lost: %s", error)

@@ -1,4 +1,4 @@
-"""What a cockpit knows about what it is connected to. Filled in when world and policy are up. GUI thread."""
+"""Facts about the world and the policy of a run, filled in when they have started. GUI thread."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,26 +25,26 @@ class Facts:
     workspace: tuple[Array, Array] | None = None
     """Low and high corner, base frame, metres."""
     drivers: tuple[Driver, ...] = (Driver.PERSON, Driver.LEARNED)
-    """Who can drive here."""
+    """Who can drive in this run."""
     choosers: Mapping[Driver, Chooser] = field(default_factory=dict)
-    """Those of this run; which of them can drive is known once the world is."""
+    """Choosers of this run; which of them can drive is known once the world has started."""
     fingerprint: str = ""
     """Of the policy; empty until it is loaded."""
     policy_loader: str = ""
-    """Registry name of the policy, for helpers in other processes; empty = they cannot load it."""
+    """Registry name of the policy for other processes; empty = they cannot load it."""
     action_space: str = ""
-    """What the policy was turned to; empty = its own."""
+    """Action space that the policy is converted to; empty = its own."""
     world_options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
-    """What the world was made with."""
+    """Options that the world was made with."""
     can_evaluate: bool = False
     """Whether fresh episodes can be run in the background to compare policies."""
     root: Path | None = None
-    """Recording root; None records nothing."""
+    """Recording folder; None = nothing is recorded."""
     notes: tuple[str, ...] = ()
-    """Sentences to show once at start."""
+    """Messages to show once at the start."""
 
     def learn(self, world: WorldSpec | None, policy: PolicySpec | None) -> bool:
-        """Take over the facts of world and policy; return whether anything is news."""
+        """Update the facts of world and policy; return whether anything changed."""
         former = (self.tasks, self.fingerprint, self.drivers)
         if world is not None:
             self.tasks, self.is_simulated, self.control_hz = world.tasks, world.is_simulated, world.control_hz

@@ -1,4 +1,4 @@
-"""Where the window and its dividers were when it was closed last. GUI thread."""
+"""Store and restore the geometry of the window and its splitters. GUI thread."""
 
 from collections.abc import Iterable
 
@@ -11,20 +11,20 @@ class GeometryFile:
 
     Args:
         window: whose geometry it is.
-        settings: say where the file is.
+        settings: determine the folder of the file.
     """
 
     def __init__(self, window: QtWidgets.QWidget, settings: SettingsFile) -> None:
         self._window, self._settings = window, settings
 
     def restore_window(self) -> None:
-        """Give the window its last place and size."""
+        """Restore the window's position and size."""
         geometry = None if self._settings.is_safe else self._file().value("window")
         if isinstance(geometry, QtCore.QByteArray):
             self._window.restoreGeometry(geometry)
 
     def restore_splitters(self, page: QtWidgets.QWidget) -> None:
-        """Give a page's dividers their last places."""
+        """Restore the splitters of a page."""
         if self._settings.is_safe:
             return
         stored = self._file()
@@ -34,7 +34,7 @@ class GeometryFile:
                 splitter.restoreState(state)
 
     def save(self, pages: Iterable[QtWidgets.QWidget]) -> None:
-        """Write the window's geometry and the dividers of its pages."""
+        """Save the geometry of the window and of the splitters of its pages."""
         if self._settings.is_safe:
             return
         stored = self._file()

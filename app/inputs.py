@@ -1,8 +1,8 @@
-"""Every device of the operator behind one signal.
+"""Combine all input devices of the operator in one signal.
 
-The keyboard is Qt's; gamepads and SpaceMice are polled by a timer. A control becomes an intent by the one input map, in the
-scope of the layout that is shown. An unplugged device releases what it held and is reported. Devices are heard while another
-window has the focus, but then they can only hold. GUI thread.
+Qt reads the keyboard; a timer polls gamepads and SpaceMice. The input map converts controls to intents, in the scope of the
+current layout. An unplugged device releases its controls and is reported. While another window has the focus, devices can
+only hold. GUI thread.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ class Inputs(QtCore.QObject):
     """Keyboard and devices of one window.
 
     Args:
-        window: whose keys are meant.
+        window: its key events are read.
         overrides: the operator's own bindings.
         devices: polled devices.
     """
@@ -33,7 +33,7 @@ class Inputs(QtCore.QObject):
     intended = Signal(object)
     """An Intent."""
     control_changed = Signal(object)
-    """Every ControlChange, bound or not, for the editor and the live image."""
+    """Every ControlChange, bound or not, for the key editor and the devices panel."""
     device_lost = Signal(str)
     device_found = Signal(str)
     released_all = Signal()
@@ -50,9 +50,9 @@ class Inputs(QtCore.QObject):
         self.map: InputMap = default_map(overrides)
         self.scope = "drive"
         self.is_overlay_open = False
-        """While a card or the palette is open only Hold and Escape reach the cockpit."""
+        """While a card or the palette is open, only Hold and Escape reach the cockpit."""
         self.is_moving = False
-        """While the robot moves, or may move without another act, Hold keys win even over text fields and cards."""
+        """While the robot moves, or may move without another act, Hold keys work even in text fields and cards."""
         self.devices: list[InputDevice] = list(devices)
         self.keyboard = Keyboard(window, wants=self._wants, always=self._always)
         self.keyboard.control_changed.connect(self._on_change)
@@ -60,12 +60,12 @@ class Inputs(QtCore.QObject):
         self._window = window
         self._down: dict[str, str] = {}
         self._looked_ns = time.monotonic_ns()
-        """When the devices were last asked."""
+        """When the devices were last polled."""
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self.poll)
 
     def start(self) -> None:
-        """Begin to poll."""
+        """Start polling."""
         if self.devices:
             self._looked_ns = time.monotonic_ns()
             self._timer.start(IDLE_POLL_MS)
@@ -85,7 +85,7 @@ class Inputs(QtCore.QObject):
         self._timer.start(POLL_MS)
 
     def poll(self) -> None:
-        """Hand on what the devices did since the last call; it may be as old as that."""
+        """Forward the events of the devices since the last call, dated no later than that call."""
         since_ns, self._looked_ns = self._looked_ns, time.monotonic_ns()
         for device in self.devices:
             for event in device.poll():
@@ -98,12 +98,12 @@ class Inputs(QtCore.QObject):
             self._timer.setInterval(interval)
 
     def rebind(self, action: str, controls: Sequence[str]) -> None:
-        """Bind an action to other controls; ConfigError when one is taken."""
+        """Bind an action to other controls; ConfigError if one is already bound."""
         self.map.rebind(action, controls)
         self.map_changed.emit()
 
     def reset(self, action: str | None = None) -> None:
-        """Return one action, or all, to the defaults."""
+        """Reset one action, or all, to the defaults."""
         self.map.reset(action)
         self.map_changed.emit()
 
@@ -120,11 +120,11 @@ class Inputs(QtCore.QObject):
         return self.is_moving or not types_text
 
     def _is_heard(self) -> bool:
-        """Whether devices may do more than hold: whoever holds one looks at this window, and at no card or question."""
+        """Whether devices may do more than hold: the window has the focus and no card is open."""
         return self._window.isActiveWindow() and not self.is_overlay_open
 
     def _on_change(self, change: ControlChange) -> None:
-        # The editor stops listening when it takes a control, which must not be acted on as well.
+        # The editor stops capturing when it takes a control, which must not be executed as well.
         was_capturing = self.keyboard.is_capturing
         self.control_changed.emit(change)
         if was_capturing:

@@ -1,10 +1,10 @@
-"""The keyboard as an input device that cannot stick, stutter or steal.
+"""Convert key events to presses and releases of controls.
 
 Problem: under X11 a held key arrives as release/press pairs, not always flagged as auto-repeat; a key released while another
-window has the focus is never reported; arrows belong to text fields while someone types. Idea: one event filter
-on the window's QWindow turns key events into presses and releases of *controls*; a release waits `RELEASE_DELAY_MS` for its
-pair, and the window system's time stamps tell a pair from a finger that is fast, or from keys that queued up while the window
-was busy; losing the focus releases everything at once; text fields keep their keys, except Hold.
+window has the focus is never reported; text fields need the arrow keys while someone types. Idea: an event filter on the
+window's QWindow converts key events to *controls*. A release waits `RELEASE_DELAY_MS` for a following press; the window
+system's time stamps distinguish auto-repeat from fast typing and from events that queued up while the window was busy. Losing
+the focus releases all keys. Text fields receive their keys first, except Hold.
 
 Example: press, (release, press in the same millisecond) x 20, release of Left gives exactly one press and one release; press,
 release, press 40 ms later gives two presses, however late they are read. Runs on the GUI thread.
@@ -21,9 +21,9 @@ from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from frs_core.devices.base import ControlChange, Stage
 
 RELEASE_DELAY_MS = 60
-"""How long a release waits for the press that would make it half of an auto-repeat pair. Guess; both are sent together."""
+"""How long a release waits for the second half of an auto-repeat pair. Guess; both are sent together."""
 REPEAT_GAP_MS = 8
-"""Largest difference of time stamps inside an auto-repeat pair. X gives both the same; a finger needs 20 ms at least."""
+"""Largest difference of time stamps in an auto-repeat pair. X stamps both alike; a person needs at least 20 ms."""
 
 _TEXT_FIELDS = (QtWidgets.QLineEdit, QtWidgets.QTextEdit, QtWidgets.QPlainTextEdit, QtWidgets.QAbstractSpinBox)
 _MODIFIER_KEYS = {
@@ -39,7 +39,7 @@ _PLACES = {
     for first, signs in ((10, "1234567890"), (24, "QWERTYUIOP"), (38, "ASDFGHJKL"), (52, "ZXCVBNM"))
     for i, sign in enumerate(signs)
 }
-"""X11's key code -> what a US keyboard has there; Wayland's are the same. Source: xkeyboard-config keycodes/evdev."""
+"""X11 key code (the same on Wayland) -> key of a US keyboard at that position. Source: xkeyboard-config keycodes/evdev."""
 _SHIFT = Qt.KeyboardModifier.ShiftModifier
 _KEEP = (
     _SHIFT | Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
@@ -47,10 +47,10 @@ _KEEP = (
 
 
 def _latin(event: QtGui.QKeyEvent) -> int:
-    """Return the key's number; by its place on the keyboard where the layout has no Latin letter or digit there.
+    """Return the key's number; by its position on the keyboard if the layout has no Latin letter or digit there.
 
-    So Russian С is the C key, and AZERTY's & is 1. Letters that Latin layouts move, as Dvorak and AZERTY do, stay where their
-    layout has them.
+    The Russian С is the C key, and AZERTY's & is 1. Letters that a Latin layout moves, such as Dvorak's, keep the position of
+    that layout.
     """
     key = event.key()
     place = _PLACES.get(event.nativeScanCode()) if sys.platform.startswith("linux") else None
@@ -86,23 +86,23 @@ def control_of(event: QtGui.QKeyEvent) -> str:
 
 
 def stamp_of(event: QtGui.QKeyEvent) -> int:
-    """Return when a key event happened, milliseconds; where the window system does not say, when it is read."""
+    """Return when a key event happened, milliseconds; the current time if the window system gives none."""
     return event.timestamp() or time.monotonic_ns() // 1_000_000
 
 
 class Keyboard(QtCore.QObject):
-    """Turns key events of one window into control changes.
+    """Converts key events of one window to control changes.
 
     Args:
-        window: the top-level widget whose keys are meant.
-        wants: tells whether a control means anything now; others pass on to the widgets.
-        always: tells whether a control counts even while a text field has the focus (Hold).
+        window: the top-level widget whose key events are read.
+        wants: returns whether a control is used now; others go to the widgets.
+        always: returns whether a control works even while a text field has the focus (Hold).
     """
 
     control_changed = Signal(object)
     """A ControlChange."""
     all_released = Signal()
-    """The window lost the focus; every held key counts as released."""
+    """The window lost the focus; all held keys are released."""
 
     def __init__(
         self,
@@ -116,9 +116,9 @@ class Keyboard(QtCore.QObject):
         self._held: dict[int, str] = {}
         self._releasing: dict[int, QtCore.QTimer] = {}
         self._released_ms: dict[int, int] = {}
-        """When each key that waits in `_releasing` went up, by the window system's clock."""
+        """When each key in `_releasing` was released, by the window system's clock."""
         self.is_capturing = False
-        """While the key editor listens, keys do nothing else."""
+        """While the key editor waits for a key, keys do nothing else."""
         self._handle: QtGui.QWindow | None = None
         window.installEventFilter(self)
         self._watch_handle()
@@ -132,7 +132,7 @@ class Keyboard(QtCore.QObject):
         return tuple(self._held.values())
 
     def release_all(self) -> None:
-        """Forget every held key and tell the listeners."""
+        """Release every held key."""
         for timer in self._releasing.values():
             timer.stop()
             timer.deleteLater()
@@ -143,7 +143,7 @@ class Keyboard(QtCore.QObject):
         self.all_released.emit()
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop filtering key events."""
         self._window.removeEventFilter(self)
         if self._handle is not None:
             self._handle.removeEventFilter(self)
@@ -154,7 +154,7 @@ class Keyboard(QtCore.QObject):
                 app.applicationStateChanged.disconnect(self._on_application_state)
 
     def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
-        """Take the keys that mean something, before any widget sees them."""
+        """Take the keys that are used, before any widget receives them."""
         if event is None or watched is None:
             return False
         kind = event.type()
@@ -172,7 +172,7 @@ class Keyboard(QtCore.QObject):
         return self._on_release(event)
 
     def _watch_handle(self) -> None:
-        """Filter the window's QWindow, where each key arrives exactly once; Qt may have made another one."""
+        """Filter the window's QWindow, which receives each key event exactly once; Qt may have created a new one."""
         handle = self._window.windowHandle()
         if handle is not None and handle is not self._handle:
             self._handle = handle
@@ -183,7 +183,7 @@ class Keyboard(QtCore.QObject):
             self.release_all()
 
     def _is_ours(self, watched: QtCore.QObject) -> bool:
-        """Whether the event arrives at our window for the first time (the QWindow level)."""
+        """Whether the event was sent to our QWindow."""
         handle = self._window.windowHandle()
         if isinstance(watched, QtGui.QWindow):
             return watched is handle

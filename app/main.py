@@ -1,7 +1,7 @@
-"""Start the cockpit: settings, session, window, and a clean end. `run` is what `frs` and `frs cockpit` call.
+"""Start and end the cockpit. `frs` and `frs cockpit` call `run`.
 
-The session starts first, so that world and policy come up while the window is built; the first picture follows within
-seconds. Without a display the demonstration runs instead. Runs on the main thread.
+The session starts first, so that world and policy load while the window is built; the first image follows within seconds.
+Without a display the demonstration runs instead. Runs on the main thread.
 """
 
 import logging
@@ -53,39 +53,39 @@ def run(
     advisor: str = "",
     chooser_options: dict[str, str] | None = None,
 ) -> int:
-    """Open the cockpit, and end the process with it.
+    """Open the cockpit; the process ends with it.
 
     Args:
         world: robot or simulator: tabletop, droid, one of an installed package, or "module:Class" of your own.
         policy: generalist: tabletop, pi05, remote, lerobot, one of an installed package, or "module:function" of your own.
-        action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints.
-        root: folder for recordings and learned policies; default the product's `data`.
-        noise_policy: folder of a trained noise policy to put into the fan.
-        script: TOML file of picks for the scripted driver, in place of the world's own operator.
+        action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints.
+        root: folder for recordings and learned policies; default: `data`.
+        noise_policy: folder of a trained noise policy to add to the fan.
+        script: TOML file of picks for the scripted driver, instead of the world's own operator.
         operator: your name, stored with episodes.
-        world_options: options of the world, as key value pairs.
-        policy_options: options of the policy, as key value pairs.
-        practice: record nothing until switched off.
-        safe_mode: start with default settings and leave the stored ones untouched.
+        world_options: options of the world, as key-value pairs.
+        policy_options: options of the policy, as key-value pairs.
+        practice: record nothing until it is switched off.
+        safe_mode: start with default settings and do not change the stored ones.
         reset_settings: set the stored settings aside and start with the defaults.
         devices: look for gamepads and SpaceMice.
-        screenshot: write a picture of each layout into this folder and end.
-        status_file: append what the window shows, one JSON line per change, for accessibility tools and scripts.
-        report_start: write here, as JSON, when window, first picture and first fan were on the screen; also the
-            environment's FRS_REPORT_START.
-        vlm: address of a vision-language model that can drive, e.g. http://127.0.0.1:8000/v1; also the environment's
-            FRS_VLM_URL. A key, where one is needed, is read from FRS_VLM_KEY.
-        vlm_model: name by which that address knows the model; also FRS_VLM_MODEL.
+        screenshot: save an image of each layout in this folder, then exit.
+        status_file: append one JSON line for every change of what the window shows, for accessibility tools and scripts.
+        report_start: write to this JSON file when the window, the first image and the first fan were shown; also set by
+            FRS_REPORT_START.
+        vlm: address of a vision-language model that can drive, e.g. http://127.0.0.1:8000/v1; also set by
+            FRS_VLM_URL. An API key is read from FRS_VLM_KEY.
+        vlm_model: name of the model at that address; also set by FRS_VLM_MODEL.
         advisor: chooser that suggests a pick while you drive (vlm, scripted); key V takes the suggestion.
-        chooser_options: options of installed choosers, as key value pairs.
+        chooser_options: options of installed choosers, as key-value pairs.
     Returns:
-        Only without a display: the demonstration's exit status. Else the process ends with 0 when the operator closed the
-        window, 128 + n after signal n, 3 when window or display were lost, 1 when it could not go on.
+        The exit status of the demonstration, without a display only. Otherwise the process exits with 0 after the operator
+        closed the window, 128 + n after signal n, 3 if the window or the display was lost, 1 after an internal error.
     """
     started = time.monotonic()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
-        # What the black box records is not for the terminal.
+        # Lower levels go to the log file only.
         handler.setLevel(logging.WARNING)
     if not has_display():
         return _run_without_display()
@@ -113,7 +113,7 @@ def run(
     adviser = choosers.get(find_chooser(advisor).driver) if advisor else None
     if advisor and adviser is None:
         raise ConfigError(
-            f"--advisor {advisor} cannot advise. {find_chooser(advisor).why_not or 'Name another chooser'}."
+            f"--advisor {advisor} cannot suggest picks. {find_chooser(advisor).why_not or 'Name another chooser'}."
         )
     guard, ending, box = CrashGuard(), Ending(), BlackBox()
     if problem := box.start():
@@ -191,12 +191,12 @@ def make_session(
     choosers: Mapping[Driver, Chooser] | None = None,
     advisor: Chooser | None = None,
 ) -> Any:
-    """Return a live session recording into `root`.
+    """Return a live session that records to `root`.
 
     Args:
         world: registry name; runs in its own process.
         policy: registry name; loaded on the inference worker.
-        root: recording root.
+        root: recording folder.
         action_space: see `run`.
         noise_policy: folder of a trained noise policy.
         operator: stored with episodes.
@@ -211,7 +211,7 @@ def make_session(
     from frs_core.worlds.process import WorldProcess
 
     def make_policy() -> Any:
-        # On the inference worker's thread: the tensor library takes a second to load, while the window is built.
+        # Runs on the inference worker's thread: loading the tensor library takes a second, while the window is built.
         from frs_core.policies import in_action_space, load_policy
         from frs_core.policies.threads import leave_room_for_the_window
 
@@ -230,7 +230,7 @@ def make_session(
 
 
 def is_loadable(policy: str) -> bool:
-    """Return whether helpers in other processes can load a policy by its name."""
+    """Return whether other processes can load a policy by its name."""
     return policy in {**POLICIES, **plugins("frs_core.policies")} or ":" in policy
 
 
@@ -250,13 +250,13 @@ def run_window(
 
     Args:
         session: live.
-        facts: what is known before world and policy are up.
+        facts: what is known before world and policy have started.
         settings: the operator's choices.
-        guard: told where to report crashes.
-        ending: hears what else may end it, beside the operator.
+        guard: reports uncaught exceptions.
+        ending: handles signals and a lost window or display.
         has_devices: look for gamepads and SpaceMice.
-        screenshot: folder for a picture of each layout; ends by itself.
-        status_file: gets a JSON line for every change of what is shown.
+        screenshot: folder for an image of each layout; the window then closes.
+        status_file: receives a JSON line for every change of what is shown.
         on_ready: called with the window once it is shown.
     Returns:
         Exit status.
@@ -264,7 +264,7 @@ def run_window(
     from app import theme
     from app.qt import Qt, QtWidgets
 
-    # Several GL views share their shader programs (pyqtgraph caches them per process).
+    # GL views share their shader programs (pyqtgraph caches them per process).
     QtWidgets.QApplication.setAttribute(Qt.ApplicationAttribute.AA_ShareOpenGLContexts)
     application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(sys.argv[:1])
     assert isinstance(application, QtWidgets.QApplication)
@@ -307,7 +307,7 @@ def run_window(
 
 
 def _after_first_fan(window: Any, call: Callable[[], None]) -> None:
-    """Call once the first fan is on the screen, or after `DEVICES_AFTER_MS`: loading device libraries keeps the window busy."""
+    """Call once the first fan is shown, or after `DEVICES_AFTER_MS`, because loading device libraries blocks the window."""
     from app.qt import QtCore
 
     timer = QtCore.QTimer(window)
@@ -325,7 +325,7 @@ def _after_first_fan(window: Any, call: Callable[[], None]) -> None:
 
 
 def _add_devices(window: Any) -> None:
-    """Open the device back ends after the first frame; a missing library is a sentence, not an end."""
+    """Open the device back ends; a missing library is reported, and the cockpit continues."""
     from app.actions import DEVICES
 
     if not window.isVisible():

@@ -1,8 +1,8 @@
-"""What a press means right now: from actions to session commands.
+"""Convert actions to session commands.
 
-Problem: the same arrow picks in gated pacing, holds in continuous pacing, means another axis when the operator looks through
-a camera, and another step size while Shift is down. Idea: one small object without widgets keeps those choices and the newest
-snapshot, and sends `SessionCommand`s. It picks only what the present fan shows.
+Problem: an arrow key picks in gated pacing and sets the held direction in continuous pacing; its axis depends on the chosen
+frame, and its step size on Shift. Idea: one object without widgets keeps these choices and the newest snapshot, and sends
+`SessionCommand`s. It picks only candidates of the current fan.
 
 Example: frame "base", step "more", fan on screen: press("steer.left") sends `Pick("left/more", by=PERSON)`.
 Runs on the GUI thread.
@@ -24,11 +24,11 @@ STAY = {
     "pick.stay_close": Command(None, gripper=Gripper.CLOSE),
     "pick.stay_open": Command(None, gripper=Gripper.OPEN),
 }
-"""Actions that move the gripper alone."""
+"""Actions that move only the gripper."""
 
 
 class Pilot(QtCore.QObject):
-    """Turns intents into commands.
+    """Converts intents to commands.
 
     Args:
         send: where commands go.
@@ -36,27 +36,27 @@ class Pilot(QtCore.QObject):
     """
 
     highlight_changed = Signal(object)
-    """Label of the candidate to stress, or None."""
+    """Label of the candidate to highlight, or None."""
     press_refused = Signal(str)
-    """Why a press did nothing, one sentence."""
+    """Why a press had no effect, one sentence."""
     choices_changed = Signal()
-    """Step size, frame or Shift changed; caps and stresses must be redrawn."""
+    """Step size, frame or Shift changed; caps and highlights must be redrawn."""
 
     def __init__(self, send: Callable[[SessionCommand], None], settings: Settings) -> None:
         super().__init__()
         self._send, self.settings = send, settings
         self.snapshot: Snapshot | None = None
         self.camera: str = ""
-        """Name of the camera the operator looks through."""
+        """Name of the camera shown large."""
         self.is_other_step = False
         self._holding: str | None = None
         self._highlight: str | None = None
 
-    # --- what things mean -------------------------------------------------------------------------
+    # --- meaning of actions -----------------------------------------------------------------------
 
     @property
     def amount(self) -> Amount:
-        """The step size a press picks now."""
+        """The step size that a press picks now."""
         chosen = Amount(self.settings.amount)
         if not self.is_other_step:
             return chosen
@@ -72,11 +72,11 @@ class Pilot(QtCore.QObject):
         return seen_direction(STEER[action], pose)
 
     def action_of(self, direction: Direction) -> str:
-        """Return the steering action that means a base-frame direction now."""
+        """Return the steering action for a base-frame direction now."""
         return next(a for a in STEER if self.direction(a) is direction)
 
     def candidate(self, action: str) -> Candidate | None:
-        """Return what an action would pick from the present fan, or None."""
+        """Return the candidate that an action would pick from the current fan, or None."""
         fan = self.snapshot.fan if self.snapshot else None
         if fan is None:
             return None
@@ -100,17 +100,17 @@ class Pilot(QtCore.QObject):
 
     @property
     def highlighted(self) -> str | None:
-        """Label of the stressed candidate."""
+        """Label of the highlighted candidate."""
         return self._highlight
 
     # --- input --------------------------------------------------------------------------------------
 
     def take(self, snapshot: Snapshot) -> None:
-        """Use a newer snapshot."""
+        """Store the newest snapshot."""
         self.snapshot = snapshot
 
     def handle(self, intent: Intent) -> bool:
-        """Act on a steering intent; return False when the action is not the pilot's."""
+        """Handle a steering intent; return False if the action is not a steering action."""
         if intent.action == "steer.other_step":
             self.is_other_step = intent.stage is Stage.PRESSED
             self.choices_changed.emit()
@@ -130,7 +130,7 @@ class Pilot(QtCore.QObject):
         return True
 
     def press(self, action: str, *, device: str, at_ns: int) -> None:
-        """Pick, or start holding, what an action means."""
+        """Pick the candidate of an action, or start holding its direction."""
         snapshot = self.snapshot
         if snapshot is None:
             self.press_refused.emit("Robot and policy are still starting")
@@ -143,7 +143,7 @@ class Pilot(QtCore.QObject):
         if label is None:
             self.press_refused.emit(self.why_not(snapshot, action))
         elif is_override:
-            # The pick counts for one chunk, the hold for as long as the key stays down.
+            # The pick applies to one chunk, the held direction for as long as the key is down.
             self._send(Pick(label, by=Driver.PERSON, device=device, pressed_ns=at_ns))
             self._hold(action, label, device, at_ns)
         elif snapshot.pacing is Pacing.CONTINUOUS:
@@ -152,7 +152,7 @@ class Pilot(QtCore.QObject):
             self._send(Pick(label, by=Driver.PERSON, device=device, pressed_ns=at_ns))
 
     def _label(self, action: str, *, is_early: bool) -> str | None:
-        """Return what an action picks; before its fan is there only when early picks are taken."""
+        """Return the label that an action picks; before the fan is ready only if early picks are accepted."""
         assert self.snapshot is not None
         candidate = self.candidate(action)
         if candidate is not None and (is_early or self._is_on_offer(self.snapshot)):
@@ -175,21 +175,21 @@ class Pilot(QtCore.QObject):
         self._send(HoldDirection(label, device=device, pressed_ns=at_ns))
 
     def release(self, action: str) -> None:
-        """Stop holding an action; releasing another one changes nothing."""
+        """Stop holding an action; releasing another one has no effect."""
         if self._holding == action:
             self._holding = None
             self.highlight(None)
             self._send(HoldDirection(None))
 
     def release_all(self) -> None:
-        """Stop holding whatever is held, and forget Shift."""
+        """Stop holding any direction, and release Shift."""
         self.is_other_step = False
         if self._holding is not None:
             self.release(self._holding)
         self.highlight(None)
 
     def highlight(self, label: str | None) -> None:
-        """Stress one candidate and dim the others."""
+        """Highlight one candidate and dim the others."""
         if label != self._highlight:
             self._highlight = label
             self.highlight_changed.emit(label)
@@ -197,7 +197,7 @@ class Pilot(QtCore.QObject):
     # --- knobs --------------------------------------------------------------------------------------
 
     def toggle_gripper(self) -> None:
-        """Ask for the gripper state the robot is not in; a second press leaves it to the policy again."""
+        """Request the other gripper state; a second press leaves the gripper to the policy again."""
         if self.snapshot is None:
             return
         is_closed = bool(self.snapshot.observation and self.snapshot.observation.gripper_command > 0.5)
@@ -219,7 +219,7 @@ class Pilot(QtCore.QObject):
             self.change_depth(depth - (plan.depth or plan.steps))
 
     def reroll(self) -> None:
-        """Use other noise where the command leaves things to the policy."""
+        """Draw new noise for what the command leaves open."""
         if self.snapshot is not None:
             self._send(SetPlan(self.snapshot.plan.with_seed(self.snapshot.plan.seed + 1)))
 
@@ -228,24 +228,24 @@ class Pilot(QtCore.QObject):
         return snapshot.driver is Driver.PERSON and snapshot.pacing is Pacing.GATED
 
     def why_not(self, snapshot: Snapshot, action: str = "") -> str:
-        """Return why a press does nothing now, one sentence."""
+        """Return why a press has no effect now, one sentence."""
         if snapshot.phase is Phase.HOLD:
             return "The robot holds; start an episode or resume first"
         if snapshot.phase is Phase.FAULT:
             return "The robot is not connected; reconnect first"
         if snapshot.phase is Phase.REPLAY:
-            return "A replay is running; hold to end it"
+            return "A replay is running; press Hold to end it"
         if snapshot.phase is Phase.MOVING and self._is_waiting_for_end(snapshot):
-            return "The chunk is still moving; pick when it ends"
+            return "The robot is still moving; pick when the chunk ends"
         if action == "pick.learned" and self.candidate(action) is None:
             return "No learned candidate; train a noise policy and use it first"
         if action == "pick.suggestion" and self.candidate(action) is None:
-            return "Nothing is suggested now"
+            return "There is no suggestion now"
         if snapshot.is_fan_stale:
-            return "The fan is stale; a fresh one is on its way"
+            return "The fan is stale; a new one is coming"
         return "The fan is not ready yet"
 
 
 def _offered(fan: Fan, label: str | None) -> Candidate | None:
-    """Return a candidate by its label, or None when it is not on offer."""
+    """Return a candidate by its label, or None if it is not in the fan."""
     return next((c for c in fan.candidates if c.label == label), None)

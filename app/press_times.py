@@ -1,9 +1,9 @@
-"""When the press happened that is being handled: an act is as old as the press behind it.
+"""Date every act by the press that caused it.
 
-Problem: a window that was stuck hands on everything that was pressed meanwhile as if it had been pressed just now, and a Resume of
-ten seconds ago would move the arm. Idea: the window system stamps every press. On X (of this machine) and Wayland that clock is
-the kernel's monotonic one in milliseconds, which is Python's too. Whatever is sent while a press is handled is as old as that press,
-whether a key, a button, a menu or the answer to a question led to it.
+Problem: a window that was blocked receives all presses of that time late, as if they were new, and a Resume pressed ten seconds
+ago would move the arm. Idea: the window system stamps every press. On X (on this machine) and Wayland its clock is the kernel's
+monotonic clock in milliseconds, as Python's is. Every act that is sent while a press is handled gets the time of that press,
+whether it came from a key, a button, a menu or a dialog.
 
 Example: Resume is clicked, the window wakes 4 s later and calls send(Resume()): dated(Resume()).pressed_ns is 4 s ago. GUI thread.
 """
@@ -31,13 +31,13 @@ _PRESSES = frozenset(
         _TYPES.Wheel,
     )
 )
-"""What a button, a menu or a list can be worked with."""
+"""Events that can operate a button, a menu or a list."""
 _WRAP_MS = 1 << 32
 """X and Wayland count milliseconds in 32 bits."""
 
 
 def pressed_ns(event: QtGui.QInputEvent) -> int:
-    """Return when an input event happened, `time.monotonic_ns()`; where the window system's clock is not known, now."""
+    """Return when an input event happened, `time.monotonic_ns()`; the current time if the window system's clock is unknown."""
     now_ns, stamp_ms = time.monotonic_ns(), event.timestamp()
     if not stamp_ms or not _has_our_clock():
         return now_ns
@@ -53,7 +53,7 @@ def _has_our_clock() -> bool:
 
 
 class PressTimes(QtCore.QObject):
-    """Knows the press that is being handled now, and dates acts by it."""
+    """Keeps the time of the press that is being handled, and dates acts by it."""
 
     def __init__(self, parent: QtCore.QObject | None = None) -> None:
         super().__init__(parent)
@@ -63,13 +63,13 @@ class PressTimes(QtCore.QObject):
         self._over.timeout.connect(self._forget)
 
     def start(self) -> None:
-        """Look at every press of the program, in whichever window."""
+        """Watch all presses, in all windows of the program."""
         app = QtWidgets.QApplication.instance()
         assert app is not None
         app.installEventFilter(self)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._over.stop()
         app = QtWidgets.QApplication.instance()
         if app is not None:
@@ -77,7 +77,7 @@ class PressTimes(QtCore.QObject):
 
     @contextlib.contextmanager
     def of(self, at_ns: int) -> Generator[None, None, None]:
-        """Handle a press that Qt knows nothing of, such as a gamepad's.
+        """Handle a press that does not come from Qt, such as a gamepad's.
 
         Args:
             at_ns: when it happened, `time.monotonic_ns()`.
@@ -89,12 +89,12 @@ class PressTimes(QtCore.QObject):
             self._at_ns = former
 
     def dated(self, act: Act) -> Act:
-        """Return an act with the time of its press: the one it has, or that of the press being handled; the older one counts."""
+        """Return an act with the time of its press: its own, or that of the press being handled, whichever is older."""
         times = [at for at in (act.pressed_ns, self._at_ns) if at is not None]
         return dataclasses.replace(act, pressed_ns=min(times)) if times else act
 
     def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
-        """Note when a press happened; it is being handled until Qt's loop turns."""
+        """Store when a press happened, until Qt's event loop runs again."""
         if event is not None and event.type() in _PRESSES and isinstance(event, QtGui.QInputEvent):
             self._at_ns = pressed_ns(event)
             self._over.start(0)

@@ -1,6 +1,6 @@
-"""Which scene comes next: the one after all that were recorded of a task, so that ten today and ten tomorrow are twenty scenes.
+"""Choose the next scene of a task: the one after all recorded scenes, so that new episodes use new scenes.
 
-Read once at the start, in the background; counted on from there. GUI thread, but for the reading.
+The recorded scenes are read once at the start, in the background, and counted up from there. GUI thread, except for reading.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from frs_core.episodes import EpisodeStore
 
 
 def recorded_scenes(root: Path, world: str) -> dict[str, int]:
-    """Return, for every recorded task of a world, the number after its highest scene.
+    """Return task -> next free scene number, for every recorded task of a world.
 
     Args:
         root: of the recordings.
-        world: as episodes name it.
+        world: its name in the episodes.
     Raises:
         EpisodeError: the folder cannot be read.
     """
@@ -26,13 +26,13 @@ def recorded_scenes(root: Path, world: str) -> dict[str, int]:
 
 
 class Scenes:
-    """The next scene of each task."""
+    """Next scene of each task."""
 
     def __init__(self) -> None:
         self._next: dict[str, int] = {}
 
     def learn(self, recorded: Mapping[str, int]) -> None:
-        """Take over what was recorded; a task that has gone further since stays where it is."""
+        """Update from the recordings; a task whose counter is already higher keeps it."""
         for task, scene in recorded.items():
             self._next[task] = max(self._next.get(task, 0), scene)
 
@@ -41,5 +41,5 @@ class Scenes:
         return self._next.get(task or "", 0)
 
     def started(self, task: str | None, scene: int) -> None:
-        """Count on from a scene that was started."""
+        """Continue after a scene that was started."""
         self._next[task or ""] = scene + 1

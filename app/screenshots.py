@@ -1,4 +1,4 @@
-"""Takes an image of each layout of a running cockpit and closes it. GUI thread."""
+"""Save a screenshot of each layout of a running cockpit, then close it. GUI thread."""
 
 from pathlib import Path
 

@@ -1,10 +1,10 @@
-"""What the operator chose last time, kept in one JSON file that can never stop a start.
+"""The operator's settings in one JSON file. A damaged file never prevents a start.
 
-Problem: a half-written or hand-edited file must not lock an operator out of a robot. Idea: every key is checked on its own;
-a good key is kept, a bad one is replaced by its default and reported; writing is atomic. Window geometry is Qt's own affair
-and lives in `geometry.ini` beside it.
+Problem: a half-written or hand-edited file must not keep an operator from the robot. Idea: every setting is checked separately;
+a valid one is kept, an invalid one is replaced by its default and reported. Writing is atomic. Window geometry is saved by Qt
+in `geometry.ini` beside it.
 
-Example: a file with `"theme": "pink"` loads with the dark theme and one warning; everything else in it survives.
+Example: a file with `"theme": "pink"` loads with the dark theme and one warning; all other settings are kept.
 Runs on the GUI thread; files are a few hundred bytes.
 """
 
@@ -21,7 +21,7 @@ VERSION = 1
 
 @dataclass(slots=True)
 class Settings:
-    """Choices that mean something; defaults are the product's."""
+    """All settings with their defaults."""
 
     version: int = VERSION
     theme: str = "dark"
@@ -35,7 +35,7 @@ class Settings:
     has_seen_first_run: bool = False
     primary_camera: str = ""
     show_other_step: bool = True
-    """Whether the other step size is drawn too, thin."""
+    """Whether the candidates of the other step size are drawn too, thin."""
     show_reference: bool = True
     review_speed: float = 1.0
     input_map: dict[str, list[str]] = field(default_factory=dict)
@@ -53,7 +53,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 
 
 def config_dir() -> Path:
-    """Return the folder of the settings; FRS_CONFIG_DIR overrides the platform's own."""
+    """Return the folder of the settings: FRS_CONFIG_DIR, or the platform's default."""
     return Path(os.environ.get("FRS_CONFIG_DIR") or platformdirs.user_config_dir("frs-cockpit"))
 
 
@@ -62,7 +62,7 @@ class SettingsFile:
 
     Args:
         folder: where `settings.json` lives; None = `config_dir()`.
-        is_safe: start from defaults and keep the files untouched.
+        is_safe: use the defaults and do not change the files.
     """
 
     def __init__(self, folder: Path | None = None, *, is_safe: bool = False) -> None:
@@ -74,14 +74,14 @@ class SettingsFile:
         self._kept = asdict(self.values)
 
     def save_if_changed(self) -> str | None:
-        """Write when something differs from what was written or read last; return as `save`."""
+        """Save if something changed since the last read or write; returns the same as `save`."""
         now = asdict(self.values)
         if now == self._kept:
             return None
         return self.save()
 
     def save(self) -> str | None:
-        """Write atomically; return a sentence when it could not be written, else None."""
+        """Write atomically; return a sentence if that failed, else None."""
         if self.is_safe:
             return None
         self._kept = asdict(self.values)
@@ -91,7 +91,7 @@ class SettingsFile:
             partial.write_text(json.dumps(asdict(self.values), indent=1, sort_keys=True), encoding="utf-8")
             partial.replace(self.path)
         except OSError as error:
-            return f"Settings were not saved to {self.path}: {error.strerror}. They hold until the window closes."
+            return f"Settings were not saved to {self.path}: {error.strerror}. They apply until the window closes."
         return None
 
     def reset(self) -> None:
@@ -122,7 +122,7 @@ class SettingsFile:
                 continue
             problem = _problem(spec.name, raw[spec.name], getattr(values, spec.name))
             if problem:
-                self.warnings.append(f"Setting '{spec.name}' is not usable ({problem}). Its default is used.")
+                self.warnings.append(f"Setting '{spec.name}' is not valid ({problem}). Its default is used.")
             else:
                 setattr(values, spec.name, raw[spec.name])
         return values
@@ -135,7 +135,7 @@ class SettingsFile:
 
 
 def _problem(name: str, value: object, default: object) -> str:
-    """Return why a value cannot be used, or an empty string."""
+    """Return why a value is invalid, or an empty string."""
     if name in _CHOICES and value not in _CHOICES[name]:
         return f"got {value!r}, expected one of {', '.join(_CHOICES[name])}"
     if isinstance(default, bool) or not isinstance(default, float):

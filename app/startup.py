@@ -1,8 +1,8 @@
-"""How long a start takes, measured inside the program and written as JSON: `frs --report-start FILE`.
+"""Measure how long a start takes and write it as JSON: `frs --report-start FILE`.
 
-Problem: "first frame within three seconds" is about what is on the screen, which only the window knows. Idea: watch the camera
-views' paint events until the first fan was painted, then write four times and stop watching. Times are time.monotonic(), one
-clock for all processes of a machine, so whoever started the program can subtract its own reading.
+Problem: "first frame within three seconds" refers to what is on the screen, which only the window knows. Idea: watch the paint
+events of the camera views until the first fan was painted, then write four times. They are values of time.monotonic(), a clock
+that all processes of a machine share, so that the caller can subtract its own start time.
 
 Example: {"main": 81.2, "window": 82.0, "camera": 82.9, "fan": 83.4, "cpu_s": 2.1, "cpu_children_s": 0.9}, 0.8 s from main to
 the window. `cpu_s` is this process's processor time up to the fan. GUI thread.
@@ -25,7 +25,7 @@ class StartReport(QtCore.QObject):
 
     Args:
         window: the cockpit, shown or about to be.
-        file: is written whole, by a rename.
+        file: written atomically.
         started: time.monotonic() at the beginning of `main.run`.
         on_done: called after writing.
     """
@@ -48,7 +48,7 @@ class StartReport(QtCore.QObject):
                 view.update()
 
     def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
-        """Note what is about to be painted; it is on the screen when the event loop runs again."""
+        """Note what is about to be painted; it is shown when the event loop runs again."""
         if event is not None and event.type() == QtCore.QEvent.Type.Paint:
             seen = ["window"]
             model = getattr(watched, "model", None) if isinstance(watched, CameraView) else None
@@ -82,11 +82,11 @@ class StartReport(QtCore.QObject):
 
 
 def _children_cpu_s() -> float:
-    """Return the processor time of the processes started here that still run, seconds; 0.0 where the system does not say."""
+    """Return the processor time of the running child processes, seconds; 0.0 if the system does not provide it."""
     total, tick = 0.0, os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
     try:
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-        # Children of other threads are listed with those threads.
+        # Child processes are listed per thread.
         for task in Path("/proc/self/task").iterdir():
             children += (task / "children").read_text().split()
         for pid in set(children):

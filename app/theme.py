@@ -1,7 +1,7 @@
 """Colours and sizes of the cockpit, dark and light, and the only stylesheet.
 
 Problem: an operator reads the screen from two metres, perhaps colour-blind, in a dark lab or by a window. Idea: a small set
-of named tokens; views ask for a token, never for a hex value; everything told by a colour is also told by a shape or a
+of named tokens; views use tokens, never hex values; everything shown by a colour is also shown by a shape or a
 word. `apply(app, DARK)` sets the palette, the stylesheet and pyqtgraph's colours. Runs on the GUI thread.
 
 Example: `theme.current().state["hold"]` is the background of the HOLD badge; its text colour is chosen by contrast.
@@ -83,7 +83,7 @@ LIGHT = Theme(
 THEMES: Mapping[str, Theme] = {t.name: t for t in (DARK, LIGHT)}
 
 HALO = "#0a0c10"
-"""Dark edge under every overlay line, so that it reads on light images."""
+"""Dark edge under every overlay line, so that it is visible on light images."""
 CORE_GREY = "#9aa0a8"
 """Overlay lines of a stale fan."""
 UNSTEERED_CORE = "#ffffff"
@@ -96,7 +96,7 @@ DIRECTION_CORE: Mapping[Direction, str] = {
     Direction.UP: "#ffa3d1",
     Direction.DOWN: "#ff8a66",
 }
-"""Light cores after the Okabe-Ito hues; arrows and key caps carry the same meaning without colour."""
+"""Light cores based on the Okabe-Ito hues; arrows and key caps show the same without colour."""
 
 PLOT_COLOURS = ("#5cb3ff", "#ffb454", "#4cd39a", "#ffe95c", "#ffa3d1", "#ff8a66", "#c79bff", "#a9b3c1")
 PLOT_COLOURS_LIGHT = ("#0b63b8", "#b35c00", "#0b7a4b", "#7a6a00", "#a8326f", "#b3401e", "#6d3cb8", "#4d5765")
@@ -113,7 +113,7 @@ def current() -> Theme:
 
 
 def plot_colours() -> tuple[str, ...]:
-    """Return line colours for plots in the present theme."""
+    """Return line colours for plots in the current theme."""
     return PLOT_COLOURS if _current.is_dark else PLOT_COLOURS_LIGHT
 
 
@@ -131,7 +131,7 @@ def contrast(a: str, b: str) -> float:
 
 
 def ink_on(background: str) -> str:
-    """Return black or white, whichever reads better on a background."""
+    """Return black or white, whichever has more contrast on a background."""
     return max(("#0a0c10", "#ffffff"), key=lambda c: contrast(c, background))
 
 

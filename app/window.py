@@ -1,6 +1,6 @@
-"""The cockpit's window: three layouts, the state bar, cards, and the way from an intent to what it does.
+"""The cockpit's window: three layouts, the state bar, cards, and the dispatch of intents to handlers.
 
-Everything that can be done is a row of `actions.ACTIONS`; `run(id)` does it, whoever asks: key, button, menu, palette, gamepad.
+Every action is a row of `actions.ACTIONS`; keys, buttons, menus, palette and gamepads all call `run(id)`.
 The window holds the robot when it loses the focus, when a layout other than Drive is shown, and when it closes. GUI thread.
 """
 
@@ -52,25 +52,25 @@ _TROUBLE = (
     HoldReason.DEVICE_LOST,
     HoldReason.GUI_SILENT,
 )
-"""Reasons that want more than a word: the banner says what, where and how to mend."""
-_STUCK = "The session does not answer, so your request was lost and the robot holds. Wait a moment and try again."
+"""Reasons shown in the banner, with what failed, where, and the fix."""
+_STUCK = "The session does not respond. Your request was lost and the robot holds. Wait a moment and try again."
 SAVE_MS = 5000
 AGE_MS = 250
-"""Pictures grow old on screen too when nothing arrives any more."""
+"""Interval at which image ages are updated while no snapshot arrives."""
 PULSE_MS = 30
-"""While the robot moves, this long after each paint comes another: ages, and the way along the picked curve, go on between two
-snapshots. With the paint itself that makes 30 frames per second."""
+"""Delay between paints while the robot moves: ages and the mark on the picked curve advance between snapshots. Together with the
+time of a paint this gives 30 frames per second."""
 _log = logging.getLogger(__name__)
 
 
 class CockpitWindow(QtWidgets.QMainWindow):
-    """One window with everything.
+    """The main window.
 
     Args:
-        bridge: to the session; adopted, started by `show_cockpit`.
+        bridge: to the session; owned by the window, started by `show_cockpit`.
         facts: of this run.
         settings: the operator's choices.
-        devices: polled devices beside the keyboard.
+        devices: polled devices other than the keyboard.
     """
 
     crashed = Signal(str)
@@ -143,7 +143,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     @property
     def review(self) -> "ReviewPage":
-        """The Review layout; built when first needed, so that the first picture does not wait for it."""
+        """The Review layout; built when first needed, so that it does not delay the first image."""
         if "review" not in self._late:
             from app.views.review.page import ReviewPage
 
@@ -196,7 +196,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.drive.candidate_hovered.connect(self.pilot.highlight)
         self.drive.candidate_chosen.connect(self._on_candidate_chosen)
         self.drive.cameras.primary_changed.connect(self._on_primary_changed)
-        # Queued: served when the whole pass of painting is over.
+        # Queued: runs after all views have been painted.
         queued = QtCore.Qt.ConnectionType.QueuedConnection
         self.drive.cameras.painted.connect(self._on_cameras_painted, queued)  # pyright: ignore[reportCallIssue]
 
@@ -247,15 +247,15 @@ class CockpitWindow(QtWidgets.QMainWindow):
                     menu.addAction(action)
                     self.menu_actions[row.id] = action
 
-    # --- doing ----------------------------------------------------------------------------------------
+    # --- actions --------------------------------------------------------------------------------------
 
     def run(self, action: str) -> None:
-        """Do one action of the table, whoever asks."""
+        """Run the action with this id."""
         self._handlers[action]()
 
     @property
     def handled(self) -> frozenset[str]:
-        """Ids of the actions that do something."""
+        """Ids of the actions that have a handler."""
         return frozenset(self._handlers)
 
     def say(self, text: str, tone: str = "info", action: tuple[str, Callable[[], None]] | None = None) -> None:
@@ -264,7 +264,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.toasts.say(text, tone=tone, action=action)
 
     def ask(self, text: str, on_yes: Callable[[], None]) -> None:
-        """Ask before a real robot moves by itself; the only question that stops the operator."""
+        """Ask for confirmation before a real robot moves by itself; the only modal question."""
         box = QtWidgets.QMessageBox(QtWidgets.QMessageBox.Icon.Warning, "FRS cockpit", text, parent=self)
         box.setStandardButtons(QtWidgets.QMessageBox.StandardButton.Yes | QtWidgets.QMessageBox.StandardButton.Cancel)
         box.setDefaultButton(QtWidgets.QMessageBox.StandardButton.Cancel)
@@ -291,7 +291,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
                 self.run(intent.action)
 
     def _closes_overlay(self, intent: Intent) -> bool:
-        """Escape closes a card; it holds as well while the robot moves."""
+        """Close a card on Escape; while the robot moves, hold as well."""
         if intent.action != "drive.hold" or not self.inputs.is_overlay_open:
             return False
         if intent.stage is Stage.PRESSED:
@@ -309,8 +309,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _on_device_lost(self, name: str) -> None:
         self.pilot.release_all()
-        mend = f"'{name}' is gone; what it held is released. Plug it in again, or go on with the keyboard, then resume."
-        self.drive_actions.hold_because(HoldReason.DEVICE_LOST, mend)
+        advice = (
+            f"'{name}' was unplugged and its controls were released. Plug it in again or use the keyboard, then resume."
+        )
+        self.drive_actions.hold_because(HoldReason.DEVICE_LOST, advice)
         self.say(f"{name} was unplugged", "bad")
 
     def _on_candidate_chosen(self, label: str) -> None:
@@ -328,7 +330,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if self.settings.values.frame == "camera":
             self._restyle()
 
-    # --- showing --------------------------------------------------------------------------------------
+    # --- display --------------------------------------------------------------------------------------
 
     def take(self, snapshot: Snapshot) -> None:
         """Show the newest snapshot."""
@@ -353,12 +355,12 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._on_episode(former.episode if former else EpisodeStatus(), snapshot.episode)
 
     def _on_cameras_painted(self) -> None:
-        """The next paint is due a pulse after this one, whether a snapshot asked for it or the pulse itself."""
+        """Schedule the next paint while the robot moves."""
         is_moving = self.snapshot is not None and self.snapshot.phase is Phase.MOVING
         self._pulse.start(PULSE_MS) if is_moving and self.isVisible() else self._pulse.stop()
 
     def _show_time(self) -> None:
-        """Paint what goes on between two snapshots."""
+        """Update what changes between two snapshots."""
         if self.snapshot is None or self._layout != "drive":
             self._pulse.stop()
             return
@@ -366,7 +368,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.drive.show_time(self.snapshot)
 
     def _show_age(self) -> None:
-        """Repaint ages when no snapshot came for a while."""
+        """Update image ages when no snapshot has arrived for a while."""
         if self.snapshot is not None and time.monotonic() - self._taken_at > AGE_MS / 1000:
             self._show_state()
             if self._layout == "drive":
@@ -379,7 +381,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.state.show_snapshot(self.snapshot, is_replaying=is_playing and self._layout == "review")
 
     def style_now(self) -> FanStyle:
-        """Return how the fan is to be drawn."""
+        """Return how to draw the fan."""
         snapshot, values = self.snapshot, self.settings.values
         return FanStyle(
             amount=self.pilot.amount,
@@ -391,7 +393,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         )
 
     def cap_of(self, candidate: Candidate) -> str:
-        """Return the cap of the key that picks a candidate."""
+        """Return the key cap that picks a candidate."""
         if candidate.label == UNSTEERED:
             return cap_of("pick.unsteered", self.inputs.map)
         if candidate.label == LEARNED:
@@ -408,7 +410,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.drive.knobs.show_snapshot(self.snapshot, self.settings.values)
 
     def _learn_facts(self) -> None:
-        """Take over the facts of world and policy once they are up."""
+        """Use the facts of world and policy once they have started."""
         port = self.bridge.port
         if self.facts.learn(getattr(port, "world_spec", None), getattr(port, "policy_spec", None)):
             self.drive.episode.set_tasks(self.facts.tasks, chosen=self.settings.values.last_task)
@@ -418,7 +420,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
                 self.train.use_facts()
 
     def _look_for_scenes(self) -> None:
-        """Learn in the background which scenes were recorded; the world's own name is known by now."""
+        """Find in the background which scenes have been recorded with this world."""
         root, spec = self.facts.root, getattr(self.bridge.port, "world_spec", None)
         if root is None or spec is None or self._reading_scenes is not None:
             return
@@ -441,13 +443,13 @@ class CockpitWindow(QtWidgets.QMainWindow):
             f"{state_word(snapshot).capitalize()} – {self.facts.policy} on {self.facts.world} – FRS cockpit"
         )
         if snapshot.phase is Phase.FAULT:
-            text = snapshot.detail or "The robot or the policy is gone."
+            text = snapshot.detail or "The connection to the robot or the policy was lost."
             self._remember(text, "bad")
-            self.banner.show_error(text, mend=("Reconnect", lambda: self.run("world.reconnect")))
+            self.banner.show_error(text, fix=("Reconnect", lambda: self.run("world.reconnect")))
         elif snapshot.hold_reason in _TROUBLE and snapshot.phase is Phase.HOLD:
             text = f"{snapshot.hold_reason.value}. {snapshot.detail}"
             self._remember(text, "bad")
-            self.banner.show_error(text, mend=("Resume", lambda: self.run("drive.resume")))
+            self.banner.show_error(text, fix=("Resume", lambda: self.run("drive.resume")))
         elif self.banner.isVisible() and snapshot.phase in (Phase.CHOOSE, Phase.MOVING):
             self.banner.hide()
 
@@ -463,7 +465,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             page.note_changed_on_disk()
 
     def show_layout(self, name: str) -> None:
-        """Show Drive, Review or Train; leaving Drive holds a running robot."""
+        """Show Drive, Review or Train; leaving Drive holds the robot."""
         page = self.drive if name == "drive" else (self.review if name == "review" else self.train)
         if name != "drive":
             self.drive_actions.hold_because(HoldReason.PAGE_LEFT)
@@ -482,11 +484,11 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     @property
     def layout_name(self) -> str:
-        """The layout shown now."""
+        """Name of the layout shown."""
         return self._layout
 
     def toggle_card(self, name: str) -> None:
-        """Open one card over the window, or close it."""
+        """Open or close one card."""
         self.cards.toggle(name, layout=self.layout_name)
 
     def _on_first_run_read(self) -> None:
@@ -518,7 +520,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.use_theme("light" if theme.current().is_dark else "dark")
 
     def use_theme(self, name: str) -> None:
-        """Use and remember a theme."""
+        """Apply a theme and store it in the settings."""
         app = QtWidgets.QApplication.instance()
         assert isinstance(app, QtWidgets.QApplication)
         theme.apply(app, theme.THEMES[name])
@@ -540,16 +542,16 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.report(problem)
 
     def _save_if_changed(self) -> None:
-        """Now and then, so that a crash costs no choice."""
+        """Save changed settings regularly, so that a crash loses none."""
         problem = self.settings.save_if_changed()
         if problem:
             self._saver.stop()
             self.report(problem)
 
-    # --- life ---------------------------------------------------------------------------------------------
+    # --- start and end ------------------------------------------------------------------------------------
 
     def show_cockpit(self) -> None:
-        """Show the window, listen to the session, and greet on the first start."""
+        """Show the window, subscribe to the session, and show the introduction on the first start."""
         self.show()
         self.bridge.start()
         self.inputs.start()
@@ -573,9 +575,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         super().changeEvent(event)
 
     def closeEvent(self, event: QtGui.QCloseEvent | None) -> None:
-        """Hold, save, stop listening; a step that fails keeps no other from being done."""
+        """Hold, save, unsubscribe; a step that fails does not prevent the others."""
         with contextlib.ExitStack() as steps:
-            # Done from the last one up.
+            # Called in reverse order.
             for step in (
                 self.toasts.clear,
                 self.recovery.shut,
@@ -610,7 +612,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _end_jobs(self) -> None:
         for job in (self._saving_diagnostics, self._reading_scenes):
-            with contextlib.suppress(RuntimeError):  # It has deleted itself after its report.
+            with contextlib.suppress(RuntimeError):  # The job has deleted itself.
                 if job is not None:
                     job.close(5.0)
 

@@ -1,7 +1,7 @@
-"""The window's side of the cockpit's end: it closes when asked, and its loss is noticed.
+"""Close the window when asked, and detect its loss.
 
-Problem: a window that another program destroys stays "visible" to Qt, and the process would beat on for a window that nobody
-sees. Idea: a second, tiny connection to the X server hears what becomes of the window's number. GUI thread.
+Problem: Qt does not notice when another program destroys the window, and the process would keep running without one. Idea: a
+second connection to the X server receives the events of the window. GUI thread.
 """
 
 import ctypes
@@ -17,15 +17,15 @@ _CW_EVENT_MASK, _STRUCTURE_NOTIFY, _DESTROY_NOTIFY = 2048, 131072, 17
 
 
 class WindowWatch(Relay):
-    """Brings an ending to a window, and the window's own end to the ending.
+    """Connects a window with an `Ending`: closes the window on request and reports its loss.
 
     Args:
         window: shown.
-        ending: hears what happens to it.
+        ending: receives the reports.
     """
 
     asked = Signal()
-    """The window is to close."""
+    """The window should close."""
 
     def __init__(self, window: QtWidgets.QWidget, ending: Ending) -> None:
         super().__init__()
@@ -37,10 +37,10 @@ class WindowWatch(Relay):
         ending.watch(self._ask)
 
     def take_down(self, code: int) -> int:
-        """Close and delete the window while everything that it may speak to is still there; return the exit status.
+        """Close and delete the window while the objects it uses still exist; return the exit status.
 
         Args:
-            code: what Qt's loop returned; Qt ends it with 1 when the display goes away.
+            code: returned by Qt's event loop; 1 if the display was lost.
         """
         if code:
             self._ending.begin("The connection to the display broke", LOST)
@@ -61,7 +61,7 @@ class WindowWatch(Relay):
 
     @Slot()
     def _on_destroyed(self) -> None:
-        """It ended without being closed, by its own program."""
+        """Report a window that was deleted without being closed."""
         if self._window is not None:
             self._window = None
             self._ending.begin("The window was destroyed", LOST)
@@ -69,7 +69,7 @@ class WindowWatch(Relay):
 
 
 class _ServerWatch(QtCore.QObject):
-    """Asks the X server to be told when a window ends."""
+    """Asks the X server to report when a window is destroyed."""
 
     def __init__(self, window: QtWidgets.QWidget, on_lost: Any) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class _ServerWatch(QtCore.QObject):
                 self._notifier.setEnabled(False)
                 self._on_lost()
         if self._xcb.xcb_connection_has_error(self._connection):
-            # The display itself is gone, which Qt's own connection finds as well.
+            # The display was lost, which Qt's own connection reports.
             self._notifier.setEnabled(False)
 
 

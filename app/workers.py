@@ -1,10 +1,10 @@
 """The only bridge between the session's threads and Qt.
 
-Problem: snapshots arrive on the session's thread, perhaps faster than the screen; widgets live on the GUI thread. Idea: one slot,
-newest wins; a queued signal wakes the GUI only when the last wake-up was served. Images may wait for a moment, a fan, a phase
-or a pick never does. Commands go the other way by `send`, which dates acts by the press behind them. A timer sends the heartbeat, so a stalled GUI is noticed by the
-session's watchdog. `Job` runs one slow function and reports back, a `Relay` sees to it that no report reaches a page that is closed,
-and `later` that no timer does.
+Problem: snapshots arrive on the session's thread, possibly faster than the screen refreshes; widgets belong to the GUI thread.
+Idea: keep only the newest snapshot; a queued signal wakes the GUI, at most one at a time. New images may be delayed briefly; a new
+fan, phase or pick is never delayed. `send` passes commands to the session and dates acts by the press that caused them. A timer
+sends the heartbeat, so that the session's watchdog notices a blocked GUI. `Job` runs one slow function and reports back; `Relay`
+and `later` ensure that no report or timer reaches a closed page.
 
 Example: bridge.snapshot_arrived.connect(window.take); bridge.send(Resume()).
 """
@@ -20,18 +20,18 @@ from frs_core.events import Act, Heartbeat, SessionCommand, Snapshot
 
 HEARTBEAT_MS = 100
 MIN_INTERVAL_S = 0.025
-"""Snapshots closer together than this are merged: 40 paints per second are more than any camera gives."""
+"""Snapshots closer together than this are merged: 40 paints per second exceed every camera's frame rate."""
 
 
 class SessionPort(Protocol):
     """What the cockpit needs from a session, live or replayed."""
 
     def send(self, command: SessionCommand) -> bool:
-        """Queue a command; returns at once, False when the queue is full."""
+        """Queue a command without waiting; return False if the queue is full."""
         ...
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
-        """Call back with every snapshot, on the session's thread; the result ends it."""
+        """Call back with every snapshot, on the session's thread; the returned function unsubscribes."""
         ...
 
     def latest(self) -> Snapshot | None:
@@ -44,7 +44,7 @@ class SessionPort(Protocol):
 
 
 def later(owner: QtCore.QObject, ms: int, act: Callable[[], None]) -> None:
-    """Call once after a while, unless the owner is gone by then: the timer is the owner's own and ends with it."""
+    """Call a function once after a delay, unless the owner has been deleted: the timer belongs to the owner."""
     timer = QtCore.QTimer(owner)
     timer.setSingleShot(True)
     timer.timeout.connect(act)
@@ -53,10 +53,10 @@ def later(owner: QtCore.QObject, ms: int, act: Callable[[], None]) -> None:
 
 
 class Relay(QtCore.QObject):
-    """Brings what a worker's thread has to say to the GUI thread, and drops it once nobody is left to hear it.
+    """Emits signals of worker threads on the GUI thread, and drops them after `hush` or when it is deleted.
 
-    A signal emitted on another thread waits in Qt's queue, and would reach a page that was closed or deleted meanwhile. Here it
-    waits as an event of the relay itself: it dies with the relay, and after `hush` it is dropped.
+    A signal emitted on another thread waits in Qt's queue and could reach a page that has been closed meanwhile. The relay
+    queues it as an event of its own, which Qt deletes together with the relay.
     """
 
     _told = Signal(str, object)
@@ -67,18 +67,18 @@ class Relay(QtCore.QObject):
         self._told.connect(self._on_told, QtCore.Qt.ConnectionType.QueuedConnection)  # pyright: ignore[reportCallIssue]
 
     def tell(self, name: str, *payload: object) -> None:
-        """Have one of the relay's own signals emitted on the GUI thread; any thread."""
+        """Emit one of the relay's own signals on the GUI thread; callable from any thread."""
         try:
             self._told.emit(name, payload)
         except RuntimeError:
-            # The relay was deleted with its page while the work ran; nobody is left to tell.
+            # The relay was deleted with its page while the work ran.
             return
 
     def hush(self) -> None:
-        """Emit nothing from here on, not even what waits already."""
+        """Emit nothing from now on, not even queued signals."""
         self._is_hushed = True
 
-    # Only a real slot makes Qt drop what is queued for a relay that is deleted.
+    # Qt drops queued calls to a deleted relay only if this is a real slot.
     @Slot(str, object)
     def _on_told(self, name: str, payload: tuple[object, ...]) -> None:
         if not self._is_hushed:
@@ -88,7 +88,7 @@ class Relay(QtCore.QObject):
 class SessionBridge(Relay):
     """Carries snapshots to the GUI thread and commands away from it.
 
-    The window adopts it: one that is destroyed beats no more, and its session holds.
+    The window owns it: when the window is destroyed the heartbeat stops, and the session holds.
 
     Args:
         port: the session.
@@ -119,11 +119,11 @@ class SessionBridge(Relay):
         self._unsubscribe: Callable[[], None] | None = None
 
     def start(self) -> None:
-        """Begin to listen and to beat; what happened before is shown too, for it may be the last thing for long."""
+        """Subscribe and start the heartbeat; the latest snapshot is delivered too, because the next one may come much later."""
         self._unsubscribe = self.port.subscribe(self._on_snapshot)
         former = self.port.latest()
         with self._lock:
-            # A newer one may have come since.
+            # A newer one may have arrived meanwhile.
             is_wanted = former is not None and self._slot is None and not self._is_waking
             if is_wanted:
                 self._slot, self._is_waking = former, True
@@ -133,7 +133,7 @@ class SessionBridge(Relay):
         self.presses.start()
 
     def stop(self) -> None:
-        """Stop listening; the session itself is closed by its owner."""
+        """Unsubscribe; the session itself is closed by its owner."""
         self._heart.stop()
         self._later.stop()
         self.presses.stop()
@@ -142,9 +142,9 @@ class SessionBridge(Relay):
             self._unsubscribe = None
 
     def send(self, command: SessionCommand) -> None:
-        """Queue a command for the session; one that it cannot take is told, never lost in silence.
+        """Queue a command for the session; emits `command_lost` if the queue is full.
 
-        An act is as old as the press that is being handled.
+        An act gets the time of the press that is being handled.
         """
         if isinstance(command, Act):
             command = self.presses.dated(command)
@@ -183,7 +183,7 @@ class SessionBridge(Relay):
 
 
 def _differs(snapshot: Snapshot, former: Snapshot) -> bool:
-    """Whether there is more to show than time that went by and another image."""
+    """Whether more than the time and the images has changed."""
     return (
         snapshot.phase is not former.phase
         or snapshot.fan is not former.fan
@@ -193,11 +193,11 @@ def _differs(snapshot: Snapshot, former: Snapshot) -> bool:
 
 
 class Job(Relay):
-    """Runs a slow function on its own thread and reports on the GUI thread; deletes itself after its report.
+    """Runs a slow function on its own thread and reports on the GUI thread; then deletes itself.
 
     Args:
         work: called with a progress callback taking one object.
-        parent: the page that hears it; nothing reaches a deleted one.
+        parent: the page that receives the reports.
     """
 
     progressed = Signal(object)
@@ -214,17 +214,17 @@ class Job(Relay):
         self.failed.connect(self._on_over)
 
     def start(self) -> "Job":
-        """Begin; returns itself."""
+        """Start the thread; returns itself."""
         self._thread.start()
         return self
 
     @property
     def is_running(self) -> bool:
-        """Whether its end has not been reported yet."""
+        """Whether it has not finished yet."""
         return not self._is_over
 
     def close(self, timeout_s: float) -> bool:
-        """Report nothing any more and wait for the end; False when that takes longer."""
+        """Stop reporting and wait for the end; return False if that takes longer than the timeout."""
         self.hush()
         self._is_over = True
         self._thread.join(timeout_s)
@@ -238,7 +238,7 @@ class Job(Relay):
     def _run(self) -> None:
         try:
             result = self._work(lambda report: self.tell("progressed", report))
-        except Exception as error:  # Handed to the GUI thread, which shows it.
+        except Exception as error:  # Reported on the GUI thread.
             self.tell("failed", error)
         else:
             self.tell("finished", result)

@@ -6,7 +6,7 @@ from frs_core.version import product_version
 
 SAFETY = (
     "Hold is done in software. It keeps the arm where it is; it does not cut motor power. "
-    "Keep the enabling device or the red button in your hand."
+    "Keep the enabling device or the emergency stop in your hand."
 )
 
 
@@ -16,6 +16,6 @@ def about_text(facts: Facts) -> str:
         f"<h3>FRS cockpit {product_version()}</h3>"
         f"<p>World {facts.world}, policy {facts.policy}<br>Qt {QtCore.qVersion()}, PyQt {QtCore.PYQT_VERSION_STR}</p>"
         f"<p><b>{SAFETY}</b></p>"
-        "<p>Source under Apache-2.0. A bundle shipped with PyQt6 is conveyed under GPLv3. "
-        "The robot's meshes keep their own notice.</p>"
+        "<p>Source under Apache-2.0. A bundle that includes PyQt6 is under GPLv3. "
+        "The robot's meshes have their own licence.</p>"
     )

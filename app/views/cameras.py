@@ -1,13 +1,13 @@
 """Live camera images with the fan on top.
 
-Problem: three images of any shape must fill the window, the important one large, and never lie about their age. Idea:
-plain widgets painted with QPainter (the fastest way, and the overlay is drawn in the same pass); a grid that tries the
-two packings and keeps the larger; a badge with the frame's age that turns into a warning when it is old.
+Problem: several images of any shape must fill the window, with one of them large, and show their age. Idea: plain widgets
+painted with QPainter (the fastest way, and the overlay is drawn in the same pass); a grid that tries two arrangements and
+keeps the one with larger images; a badge with the age of the frame, which becomes a warning when the frame is old.
 
-What is dear is kept: the fan until it, its style or the camera's pose changes; the image with trail and fan until the next
-image. In between only the badge and the mark on the picked curve move, and only their few pixels are painted.
+Slow drawing is cached: the fan until it, its style or the camera's pose changes; the image with trail and fan until the next
+image. In between only the badge and the mark on the picked curve are repainted.
 
-Click on a small camera swaps it with the large one; double click shows one alone. GUI thread.
+A click on a small camera swaps it with the large one; a double click shows only that camera. GUI thread.
 """
 
 import math
@@ -25,9 +25,9 @@ from frs_core.robot.observation import Calibration, CameraFrame
 from frs_core.steering.candidates import Candidate, Fan
 
 BADGE_ROOM = 28
-"""Logical pixels at the top that caps leave to the badge."""
+"""Height at the top that is kept free of caps for the badge, logical pixels."""
 STALE_S = 0.5
-"""Age from which an image is marked as old. Guess: seven frames at 15 Hz."""
+"""Age from which a frame is marked as old. Guess: seven frames at 15 Hz."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +68,7 @@ class CameraView(QtWidgets.QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName(f"Camera {name}")
-        self.setToolTip("Click to make it the large one, double click to enlarge")
+        self.setToolTip("Click to make this camera large, double click to show only this one")
 
     @property
     def aspect(self) -> float:
@@ -84,7 +84,7 @@ class CameraView(QtWidgets.QWidget):
         return self._curves
 
     def show_model(self, model: CameraModel) -> None:
-        """Paint another model soon, and of it only what differs."""
+        """Show another model; repaints only what differs."""
         before = self._moving_parts()
         former, self.model = self.model, model
         is_new = model.frame is not former.frame or not _is_same_trail(model.trail, former.trail)
@@ -128,7 +128,9 @@ class CameraView(QtWidgets.QWidget):
         if self.model.frame is None:
             painter.fillRect(self.rect(), theme.colour(theme.current().panel))
             painter.setPen(theme.colour(theme.current().dim))
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, f"{self.model.name}\nwaiting for a frame")
+            painter.drawText(
+                self.rect(), Qt.AlignmentFlag.AlignCenter, f"{self.model.name}\nwaiting for the first frame"
+            )
             return
         if self._still is None:
             self._still = self._compose(self.model.frame)
@@ -140,11 +142,11 @@ class CameraView(QtWidgets.QWidget):
         self.painted.emit()
 
     def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
-        """Draw everything in the new size."""
+        """Redraw everything in the new size."""
         self._fan = self._still = None
 
     def changeEvent(self, event: QtCore.QEvent | None) -> None:
-        """Draw everything in the new colours or font."""
+        """Redraw everything in the new colours or font."""
         self._fan = self._still = None
         super().changeEvent(event)
 
@@ -164,7 +166,7 @@ class CameraView(QtWidgets.QWidget):
         return sheet
 
     def _compose(self, frame: CameraFrame) -> QtGui.QPixmap:
-        """Return all that stays until the next image: the image, the trail and the fan."""
+        """Return the part that is cached until the next image: image, trail and fan."""
         sheet, area = self._sheet(theme.colour(theme.current().panel)), self._area()
         painter = QtGui.QPainter(sheet)
         _paint_picture(painter, frame.image, area, ratio=self.devicePixelRatioF())
@@ -185,7 +187,7 @@ class CameraView(QtWidgets.QWidget):
         return sheet
 
     def _mark(self) -> QtCore.QPointF | None:
-        """Return where on the picked curve the chunk is."""
+        """Return the position of the running chunk on the picked curve."""
         if math.isnan(self.model.rows_done):
             return None
         return mark_on(self._curves, self.model.style.picked, self.model.rows_done, *self.placement())
@@ -215,7 +217,7 @@ class CameraView(QtWidgets.QWidget):
             painter.drawPolyline(QtGui.QPolygonF(points))
 
     def _badge(self) -> tuple[str, QtCore.QRectF]:
-        """Return the badge's words and box."""
+        """Return the text and the box of the badge."""
         frame = self.model.frame
         assert frame is not None
         text = f"{self.model.name}   {self.model.age_s * 1000:.0f} ms" + ("  ⚠ old frame" if self._is_old else "")
@@ -251,14 +253,14 @@ class CameraView(QtWidgets.QWidget):
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent | None) -> None:
-        """Stress the curve under the pointer."""
+        """Highlight the curve under the pointer."""
         assert event is not None
         scale, offset = self.placement()
         found = curve_at(self._curves, (event.position().x(), event.position().y()), scale=scale, offset=offset)
         self.candidate_hovered.emit(found.candidate.label if found else None)
 
     def leaveEvent(self, event: QtCore.QEvent | None) -> None:
-        """Stop stressing when the pointer leaves."""
+        """Remove the highlight when the pointer leaves."""
         self.candidate_hovered.emit(None)
 
     def mouseReleaseEvent(self, event: QtGui.QMouseEvent | None) -> None:
@@ -273,12 +275,12 @@ class CameraView(QtWidgets.QWidget):
 
 
 def _is_same_trail(a: Array | None, b: Array | None) -> bool:
-    """Whether two trails look the same; every snapshot brings its own copy."""
+    """Whether two trails are equal; every snapshot has its own copy."""
     return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
 
 def _is_moved(former: CameraModel, model: CameraModel) -> bool:
-    """Whether the camera draws the same fan elsewhere: another pose, other optics."""
+    """Whether the camera's pose or intrinsics differ, so that the fan is drawn elsewhere."""
     a, b = (m.frame.calibration if m.frame else None for m in (former, model))
     if a is None or b is None or a is b:
         return a is not b
@@ -294,7 +296,7 @@ def _paint_picture(painter: QtGui.QPainter, pixels: Array, area: QtCore.QRectF, 
     ).convertToFormat(QtGui.QImage.Format.Format_RGB32)
     wide, high = round(area.width() * ratio), round(area.height() * ratio)
     if wide < width:
-        # The painter looks at four pixels only; an image that shrinks wants them all.
+        # The painter interpolates four pixels only, which is not enough for shrinking.
         aspect, smooth = Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
         image = image.scaled(wide, high, aspect, smooth)
     painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)
@@ -302,12 +304,12 @@ def _paint_picture(painter: QtGui.QPainter, pixels: Array, area: QtCore.QRectF, 
 
 
 class CameraGrid(QtWidgets.QWidget):
-    """All cameras: one large, the others beside or below it, or one alone."""
+    """All cameras: one large with the others beside or below it, or one alone."""
 
     primary_changed = Signal(str)
     candidate_hovered = Signal(object)
     painted = Signal()
-    """A view was painted; the pass may go on with others."""
+    """A view was painted; others may follow in the same pass."""
 
     GAP = 6
 
@@ -320,7 +322,7 @@ class CameraGrid(QtWidgets.QWidget):
         self.setMinimumSize(360, 260)
 
     def show_models(self, models: list[CameraModel]) -> None:
-        """Show these cameras; views appear and vanish with them."""
+        """Show these cameras; adds and removes views as needed."""
         names = [m.name for m in models]
         if names != list(self.views):
             self._rebuild(names)
@@ -336,7 +338,7 @@ class CameraGrid(QtWidgets.QWidget):
             view.restyle(style)
 
     def show_time(self, now_ns: int, rows_done: float) -> None:
-        """Let ages and the mark on the picked curve go on; images and fan stay."""
+        """Update ages and the mark on the picked curve; images and fan stay."""
         for view in self.views.values():
             if view.model.frame is not None:
                 age_s = max(0, now_ns - view.model.frame.captured_ns) / 1e9
@@ -361,7 +363,7 @@ class CameraGrid(QtWidgets.QWidget):
         self._arrange()
 
     def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
-        """Pack again."""
+        """Arrange the views again."""
         self._arrange()
 
     def _rebuild(self, names: list[str]) -> None:

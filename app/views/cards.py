@@ -12,14 +12,14 @@ from app.views.palette import Palette
 
 
 class Cards:
-    """Opens and closes them, and tells the inputs while one is open.
+    """Opens and closes the cards; keys go to the open card.
 
     Args:
-        body: what they cover.
+        body: the widget that they cover.
         run: runs an action by id.
-        inputs: whose keys go to the card while it is open.
-        save_map: called when the operator changed a key.
-        on_first_run_read: called when the first-run card was read.
+        inputs: told when a card is open.
+        save_map: called when the operator has changed a key.
+        on_first_run_read: called when the first-run card is closed.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Cards:
 
     @property
     def open_now(self) -> str:
-        """Name of the card that is shown; empty = none."""
+        """Name of the open card; empty = none."""
         return next((name for name in self.overlays if self.is_open(name)), "")
 
     def is_open(self, name: str) -> bool:
@@ -55,7 +55,7 @@ class Cards:
         return self.overlays[name].isVisible()
 
     def toggle(self, name: str, *, layout: str) -> None:
-        """Open one card, or close it when it is open; `layout` chooses the keys that it shows."""
+        """Open a card, or close it if it is open; `layout` selects the keys that it shows."""
         was_open = self.is_open(name)
         self.close()
         if was_open:
@@ -83,7 +83,7 @@ class Cards:
         self._tell_inputs()
 
     def show_held(self, held: tuple[str, ...]) -> None:
-        """Light the keys that are down on the help sheet's image."""
+        """Highlight the pressed keys on the help sheet."""
         if self.is_open("help"):
             self.help.picture.set_held(held)
 

@@ -1,6 +1,6 @@
-"""Devices live, and the key editor, on one card.
+"""The card with the state of the input devices and the key editor.
 
-Each device shows what is pressed now: a control lights up when pressed and half lights up when hinted. GUI thread.
+Controls light up fully when pressed and half when hinted. GUI thread.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from app.views.overlay import Card
 from app.views.widgets import label
 
 CAPS_IN_ROW = 10
-"""Controls of a device that fit beside one another in the panel."""
+"""Controls of a device per row of the panel."""
 
 
 class ControlLights(QtWidgets.QWidget):
-    """A row of caps, one per control, lit by how far it is pressed."""
+    """A row of caps, one per control, filled by how far it is pressed."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class ControlLights(QtWidgets.QWidget):
 
 
 class DevicesPanel(Card):
-    """Keyboard, gamepads and SpaceMice live; below, the editor.
+    """State of keyboard, gamepads and SpaceMice, and below it the key editor.
 
     Args:
         inputs: devices and map.
@@ -85,22 +85,22 @@ class DevicesPanel(Card):
             column.addWidget(self._status[kind])
             column.addWidget(self._lights[kind])
         column.addWidget(self.editor, 1)
-        column.addWidget(label("Esc closes. While an action waits for a key, Esc becomes that key", "caption"))
+        column.addWidget(label("Esc closes this. While an action waits for a key, Esc is assigned to it", "caption"))
         self.setMinimumSize(900, 640)
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self._show)
 
     def refresh(self) -> None:
-        """Show the present map and devices."""
+        """Show the current map and devices."""
         self.editor.refresh()
         self._show()
 
     def showEvent(self, event: QtGui.QShowEvent | None) -> None:
-        """Begin to follow the devices."""
+        """Start updating."""
         self._timer.start(50)
 
     def hideEvent(self, event: QtGui.QHideEvent | None) -> None:
-        """Stop following."""
+        """Stop updating."""
         self._timer.stop()
         self.editor.stop()
 

@@ -1,7 +1,7 @@
-"""The Drive layout: cameras, 3D view, verdicts, knobs and the episode bar.
+"""The Drive layout: cameras, 3D view, verdicts, settings and the episode bar.
 
-What steers comes first: images and fan are painted as soon as they are there, the 3D view and the verdicts a moment later. The
-policy shares interpreter and processor with the paint, so while it makes a fan both of them wait for it. GUI thread.
+Images and fan are painted as soon as they arrive, the 3D view and the verdicts a moment later. The policy shares interpreter and
+processor with the GUI; while it makes a fan, 3D view and verdicts wait longer. GUI thread.
 """
 
 import math
@@ -23,17 +23,17 @@ from frs_core.events import Phase, Snapshot
 from frs_core.steering.candidates import Candidate, Fan
 
 SIDE_S = 0.1
-"""The 3D view follows at 10 Hz; it is the dearest widget in software GL."""
+"""The 3D view is updated at 10 Hz; it is the slowest widget in software GL."""
 AFTER_MS = 30
-"""The cameras are on the screen by then."""
+"""Delay after which the cameras have been painted."""
 PATIENCE_S = 0.4
-"""The same while a fan is being made, seconds."""
+"""Like `SIDE_S`, while a fan is being made."""
 GREY_AFTER_S = 0.2
-"""A fan that is being renewed goes grey after as long."""
+"""Delay after which a fan that is being replaced turns grey."""
 
 
 class DrivePage(QtWidgets.QWidget):
-    """Everything an operator looks at while driving.
+    """The page of the Drive layout.
 
     Args:
         run: runs an action by id.
@@ -80,7 +80,7 @@ class DrivePage(QtWidgets.QWidget):
         self.verdicts.candidate_chosen.connect(self.candidate_chosen)
 
     def reset_layout(self) -> None:
-        """Give every pane its first size."""
+        """Reset the sizes of all panes."""
         self.main.setStretchFactor(0, 65)
         self.main.setStretchFactor(1, 35)
         self.main.setSizes([645, 355])
@@ -107,7 +107,7 @@ class DrivePage(QtWidgets.QWidget):
         self._side_later.start(max(AFTER_MS, math.ceil((due - time.monotonic()) * 1000)))
 
     def _patient(self, snapshot: Snapshot, style: FanStyle) -> FanStyle:
-        """Return how the fan is drawn: one that is being renewed stays as it was for a moment, and does not flicker with every chunk."""
+        """Return how to draw the fan: one that is being replaced keeps its style briefly, so that it does not flicker."""
         now = time.monotonic()
         if (
             self._present is None
@@ -121,12 +121,12 @@ class DrivePage(QtWidgets.QWidget):
         return style
 
     def show_time(self, snapshot: Snapshot) -> None:
-        """Let what moves between two snapshots move: ages, and the mark on the picked curve."""
+        """Update what changes between two snapshots: ages, and the mark on the picked curve."""
         now = time.monotonic_ns()
         self.cameras.show_time(now, rows_done_of(snapshot, now))
 
     def restyle(self, snapshot: Snapshot, style: FanStyle) -> None:
-        """Change highlight, step size or keys without a new snapshot."""
+        """Apply another highlight, step size or key map without a new snapshot."""
         self._present, self._listed = (snapshot, style), None
         self.cameras.restyle(style)
         self._side_later.start(0)
@@ -137,7 +137,7 @@ class DrivePage(QtWidgets.QWidget):
             return
         snapshot, style = self._present
         self._side_at = time.monotonic()
-        # The list looks the same for a stale fan.
+        # The list does not show whether the fan is stale.
         listed = (drawable_fan(snapshot), replace(style, is_stale=False))
         if self._listed is None or self._listed[0] is not listed[0] or self._listed[1] != listed[1]:
             self._listed = listed
@@ -148,12 +148,12 @@ class DrivePage(QtWidgets.QWidget):
 
 
 def drawable_fan(snapshot: Snapshot) -> Fan | None:
-    """Return the fan while it means something: not after an episode's end or a fault."""
+    """Return the fan, or None after the end of an episode or a fault."""
     return snapshot.fan if snapshot.phase in (Phase.CHOOSE, Phase.MOVING, Phase.HOLD) else None
 
 
 def rows_done_of(snapshot: Snapshot, now_ns: int) -> float:
-    """Return how many rows of the running chunk are done, with the share of the present one that its time gives; else NaN."""
+    """Return how many rows of the running chunk are done, with the elapsed share of the current row; else NaN."""
     if snapshot.phase is not Phase.MOVING or snapshot.observation is None:
         return math.nan
     if snapshot.chunk_row == 0:

@@ -12,7 +12,7 @@ from frs_core.events import Phase, Snapshot
 
 
 class EpisodeBar(QtWidgets.QFrame):
-    """One strip for the life of an episode.
+    """The controls of an episode.
 
     Args:
         run: runs an action by id.
@@ -28,23 +28,23 @@ class EpisodeBar(QtWidgets.QFrame):
         self.task = QtWidgets.QComboBox()
         self.task.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.task.setMinimumWidth(130)
-        self.task.setToolTip("The task that the next episode starts with")
+        self.task.setToolTip("Task of the next episode")
         self.seed = QtWidgets.QSpinBox()
         self.seed.setRange(0, 999_999)
         self.seed.setFixedWidth(74)
         line = self.seed.lineEdit()
         if line is not None:
             line.returnPressed.connect(self.seed.clearFocus)
-        self.seed.setToolTip("Which scene the next episode starts with; counts up by itself. While one runs, its scene")
+        self.seed.setToolTip("Scene number of the next episode, counted up automatically; during an episode, its scene")
         self.seed.valueChanged.connect(self._on_scene)
         self._next_scene, self._is_open = 0, False
         self.instruction = QtWidgets.QLineEdit()
         self.instruction.setPlaceholderText("instruction to the policy")
-        self.instruction.setToolTip("What the policy is told; press Enter to use it")
+        self.instruction.setToolTip("Instruction for the policy; press Enter to apply it")
         self.instruction.setMinimumWidth(110)
         self.note = QtWidgets.QLineEdit()
         self.note.setPlaceholderText("note")
-        self.note.setToolTip("Kept with the episode when it is labelled")
+        self.note.setToolTip("Saved with the episode when it is labelled")
         self.note.setMinimumWidth(60)
         self.practice = QtWidgets.QCheckBox("Practice")
         self.practice.setToolTip("Record nothing from the next episode on")
@@ -82,12 +82,12 @@ class EpisodeBar(QtWidgets.QFrame):
         self.task.currentTextChanged.connect(self.task_chosen)
 
     def use_map(self, inputs: InputMap) -> None:
-        """Show the present keys in tooltips."""
+        """Show the current keys in tooltips."""
         for button in self._buttons:
             button.use_map(inputs)
 
     def set_tasks(self, tasks: Sequence[str], *, chosen: str = "") -> None:
-        """Offer these tasks."""
+        """Set the tasks to choose from."""
         self.task.blockSignals(True)
         self.task.clear()
         self.task.addItems([t.replace("_", " ") for t in tasks])
@@ -115,19 +115,19 @@ class EpisodeBar(QtWidgets.QFrame):
             self.seed.setValue(scene)
 
     def choose_task(self) -> None:
-        """Open the list of tasks; letters find one, Enter takes it."""
+        """Open the list of tasks; typing finds one, Enter selects it."""
         if self.task.isEnabled():
             self.task.setFocus()
             self.task.showPopup()
 
     def type_scene(self) -> None:
-        """Let the operator type a scene's number; Enter gives the keys back to the robot."""
+        """Let the operator type a scene number; after Enter, keys steer again."""
         if self.seed.isEnabled():
             self.seed.setFocus()
             self.seed.selectAll()
 
     def show_snapshot(self, snapshot: Snapshot, *, is_simulated: bool) -> None:
-        """Enable what can be done now."""
+        """Enable the actions that are possible now."""
         episode = snapshot.episode
         is_open = is_episode_open(snapshot)
         self.start.setEnabled(not is_open and snapshot.phase is Phase.HOLD)
@@ -147,7 +147,7 @@ class EpisodeBar(QtWidgets.QFrame):
             self.instruction.setText(episode.instruction)
 
     def _show_scene(self, running: int, *, is_open: bool) -> None:
-        """Show the scene that runs, and the next one once it is over."""
+        """Show the scene of the running episode, or else the next scene."""
         was_open, self._is_open = self._is_open, is_open
         if is_open:
             self.seed.setValue(running)

@@ -1,9 +1,9 @@
 """The fan drawn on a camera image.
 
-Problem: thirteen curves on a cluttered image must be read at a glance, on dark and on light ground, by anyone. Idea:
-each curve is a light core in a dark halo, solid for the rows that would be executed and thin beyond; at its end an arrow
-glyph, a key cap and a small mark of the gripper's opening. Caps push each other apart and keep a leader to their curve.
-Unsteered is white with a diamond, learned has a star. Colour repeats what glyph and cap say.
+Problem: thirteen curves on a cluttered image must be easy to read, on dark and light backgrounds and for colour-blind people.
+Idea: each curve is a light line in a dark halo, solid for the rows that would be executed and thin beyond; at its end are an
+arrow glyph, a key cap and a small mark for the gripper's opening. Caps are moved apart and connected to their curves by a line.
+Unsteered is white with a diamond, learned has a star. Colour only repeats what glyph and cap show.
 
 `project_fan` is pure geometry (image pixels, tested against the renderer); `paint_fan` draws. GUI thread.
 """
@@ -25,10 +25,10 @@ from frs_core.steering.directions import Amount, Gripper
 
 @dataclass(frozen=True, slots=True)
 class FanStyle:
-    """How the fan is shown now."""
+    """How the fan is drawn."""
 
     amount: Amount = Amount.MORE
-    """The step size that a key picks: drawn full, the other thin."""
+    """The step size that a key picks; it is drawn thick, the other one thin."""
     highlight: str | None = None
     picked: str | None = None
     is_stale: bool = False
@@ -85,7 +85,7 @@ def project_fan(
     """Return the candidates as curves in image pixels, thin ones first.
 
     Args:
-        fan: what is offered.
+        fan: the fan to draw.
         calibration: of the image to draw on.
         style: which step size is picked by keys.
         cap_of: the key that picks a candidate.
@@ -118,7 +118,7 @@ def project_fan(
 
 
 def _changes_nothing(candidate: Candidate, fan: Fan) -> bool:
-    """Whether a candidate stays and leaves the gripper as it was commanded before."""
+    """Whether a candidate stays in place and keeps the commanded gripper state."""
     command = candidate.command
     if command is None or command.direction is not None:
         return False
@@ -134,7 +134,7 @@ def curve_at(
     for curve in curves:
         points = _to_widget(curve.uv[: curve.executed], scale, offset)
         points = points[np.isfinite(points).all(axis=1)]
-        # The common start belongs to every curve, so only the outer two thirds can be meant.
+        # All curves share their start, so only the outer two thirds are tested.
         points = points[len(points) // 3 :]
         if len(points) == 0:
             continue
@@ -164,26 +164,28 @@ def paint_fan(
         bounds: where caps must stay.
     """
     painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
-    stressed = style.highlight or style.picked
+    highlighted = style.highlight or style.picked
     if style.show_reference:
         for curve in curves:
-            is_stressed = curve.candidate.label == stressed
-            if curve.reference_uv is not None and (is_stressed if stressed else curve.is_full):
-                _paint_reference(painter, curve, scale, offset, is_strong=is_stressed)
+            is_highlighted = curve.candidate.label == highlighted
+            if curve.reference_uv is not None and (is_highlighted if highlighted else curve.is_full):
+                _paint_reference(painter, curve, scale, offset, is_strong=is_highlighted)
     for curve in curves:
-        is_dim = stressed is not None and curve.candidate.label != stressed
-        _paint_curve(painter, curve, style, scale, offset, is_dim=is_dim, is_stressed=curve.candidate.label == stressed)
-    _paint_caps(painter, curves, style, scale, offset, bounds, stressed)
+        is_dim = highlighted is not None and curve.candidate.label != highlighted
+        _paint_curve(
+            painter, curve, style, scale, offset, is_dim=is_dim, is_highlighted=curve.candidate.label == highlighted
+        )
+    _paint_caps(painter, curves, style, scale, offset, bounds, highlighted)
 
 
 MARK_SIZE = 9
-"""Half the box that the mark needs, logical pixels."""
+"""Half the size of the mark's box, logical pixels."""
 
 
 def mark_on(
     curves: Sequence[Curve], picked: str | None, rows_done: float, scale: float, offset: tuple[float, float]
 ) -> QtCore.QPointF | None:
-    """Return the widget position on the picked curve after so many rows; between two rows the share of both."""
+    """Return the widget position on the picked curve after a number of rows, interpolated between rows."""
     curve = next((c for c in curves if c.candidate.label == picked), None)
     if curve is None:
         return None
@@ -210,7 +212,7 @@ def _to_widget(uv: Array, scale: float, offset: tuple[float, float]) -> Array:
 def _polyline(points: Array) -> QtGui.QPainterPath:
     path, is_down = QtGui.QPainterPath(), False
     for x, y in points.tolist():
-        # NaN, behind the camera, is not below anything either.
+        # NaN (behind the camera) fails this comparison too.
         if not (abs(x) < 1e5 and abs(y) < 1e5):
             is_down = False
         elif is_down:
@@ -246,17 +248,17 @@ def _paint_curve(
     offset: tuple[float, float],
     *,
     is_dim: bool,
-    is_stressed: bool,
+    is_highlighted: bool,
 ) -> None:
     colour = theme.CORE_GREY if style.is_stale else curve.colour
     alpha = 70 if is_dim else 255
-    core = 4.5 if is_stressed else 3.0
-    if not curve.is_full and not is_stressed:
+    core = 4.5 if is_highlighted else 3.0
+    if not curve.is_full and not is_highlighted:
         core, alpha = 1.3, min(alpha, 150)
     points = _to_widget(curve.uv, scale, offset)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     beyond = _polyline(points[curve.executed - 1 :])
-    if curve.is_full or is_stressed:
+    if curve.is_full or is_highlighted:
         painter.setPen(_pen(theme.colour(theme.HALO, alpha // 2), core * 0.4 + 2.0))
         painter.drawPath(beyond)
         painter.setPen(_pen(theme.colour(colour, alpha // 2), core * 0.4))
@@ -269,12 +271,12 @@ def _paint_curve(
         pen.setDashPattern([2.0, 2.0])
     painter.setPen(pen)
     painter.drawPath(path)
-    if curve.is_full or is_stressed:
+    if curve.is_full or is_highlighted:
         _paint_end(painter, points[: curve.executed], colour, alpha, curve.is_closing)
 
 
 def _paint_end(painter: QtGui.QPainter, points: Array, colour: str, alpha: int, is_closing: bool) -> None:
-    """Draw an arrow head, and two jaws whose gap tells the gripper's opening."""
+    """Draw an arrow head, and two bars whose gap shows the gripper's opening."""
     finite = points[np.isfinite(points).all(axis=1)]
     if len(finite) < 2:
         return
@@ -316,7 +318,7 @@ def place_caps(
     boxes = sizes.tolist()
     for _ in range(40):
         is_moved = False
-        # Plain numbers: a pair is too little work for arrays.
+        # Plain numbers are faster than arrays for a single pair.
         spots: list[list[float]] = centres.tolist()
         for i, j in itertools.combinations(range(len(spots)), 2):
             gap = [a - b for a, b in zip(spots[i], spots[j], strict=True)]
@@ -340,7 +342,7 @@ def _paint_caps(
     scale: float,
     offset: tuple[float, float],
     bounds: QtCore.QRectF,
-    stressed: str | None,
+    highlighted: str | None,
 ) -> None:
     font = painter.font()
     font.setPixelSize(13)
@@ -351,8 +353,8 @@ def _paint_caps(
     for curve in curves:
         points = _to_widget(curve.uv[: curve.executed], scale, offset)
         points = points[np.isfinite(points).all(axis=1)]
-        is_stressed = curve.candidate.label == stressed
-        if len(points) == 0 or not (curve.is_full or is_stressed):
+        is_highlighted = curve.candidate.label == highlighted
+        if len(points) == 0 or not (curve.is_full or is_highlighted):
             continue
         text = curve.glyph if curve.cap in ("", curve.glyph) else f"{curve.glyph} {curve.cap}"
         if curve.candidate.verdict.warnings:
@@ -366,16 +368,18 @@ def _paint_caps(
         return
     centres = place_caps(np.array(anchors), np.array(headings), np.array(sizes), bounds)
     for curve, text, anchor, centre, size in zip(shown, texts, anchors, centres, sizes, strict=True):
-        is_stressed = curve.candidate.label == stressed
-        alpha = 255 if is_stressed or stressed is None else 110
+        is_highlighted = curve.candidate.label == highlighted
+        alpha = 255 if is_highlighted or highlighted is None else 110
         colour = theme.CORE_GREY if style.is_stale else curve.colour
         if np.linalg.norm(centre - anchor) > 30:
             painter.setPen(_pen(theme.colour(colour, alpha // 2), 1.0))
             painter.drawLine(QtCore.QPointF(*map(float, anchor)), QtCore.QPointF(*map(float, centre)))
         box = QtCore.QRectF(centre[0] - size[0] / 2, centre[1] - size[1] / 2, *size)
-        painter.setPen(_pen(theme.colour(colour, alpha), 2.4 if is_stressed else 1.4))
-        painter.setBrush(theme.colour(colour if is_stressed else theme.HALO, alpha if is_stressed else min(alpha, 225)))
+        painter.setPen(_pen(theme.colour(colour, alpha), 2.4 if is_highlighted else 1.4))
+        painter.setBrush(
+            theme.colour(colour if is_highlighted else theme.HALO, alpha if is_highlighted else min(alpha, 225))
+        )
         painter.drawRoundedRect(box, 4, 4)
-        ink = theme.HALO if is_stressed else colour
+        ink = theme.HALO if is_highlighted else colour
         painter.setPen(theme.colour(ink, alpha))
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)

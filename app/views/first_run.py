@@ -1,4 +1,4 @@
-"""The card of the first start: four sentences and the keys that matter. GUI thread."""
+"""The introduction on the first start: four sentences and the most important keys. GUI thread."""
 
 from collections.abc import Callable
 
@@ -11,15 +11,15 @@ from frs_core.devices.intent import InputMap
 from frs_core.steering.directions import Direction
 
 SENTENCES = (
-    "The curves on the images are the policy's own futures, one per direction; nothing moves until you pick one.",
-    "An arrow key picks the curve with that arrow, Enter lets the policy do what it would do by itself.",
-    "Label each episode; ten successes are enough to train a noise policy in the Train layout, which then joins the fan as ★.",
+    "The curves on the images are what the policy can do next, one per direction. Nothing moves until you pick one.",
+    "An arrow key picks the curve with that arrow. Enter lets the policy act without steering.",
+    "Label each episode. With ten successes you can train a noise policy in the Train layout; it joins the fan as ★.",
     "Space or Esc is Hold: a software hold that keeps the arm where it is. It is not an emergency stop.",
 )
 
 
 class ArrowPicture(QtWidgets.QWidget):
-    """The six direction keys, Enter and Space, drawn with the overlay's own colours."""
+    """The six direction keys, Enter and Space, drawn in the colours of the overlay."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class ArrowPicture(QtWidgets.QWidget):
         self._caps: dict[str, str] = {}
 
     def use_map(self, inputs: InputMap) -> None:
-        """Show the present keys."""
+        """Show the current keys in tooltips."""
         wanted = [*(f"steer.{d.value}" for d in Direction), "pick.unsteered", "pick.learned", "drive.hold"]
         self._caps = {a: cap_of(a, inputs) for a in wanted}
         self.update()
@@ -99,5 +99,5 @@ class FirstRunCard(Card):
         self.setFocusProxy(self.button)
 
     def use_map(self, inputs: InputMap) -> None:
-        """Show the present keys."""
+        """Show the current keys in tooltips."""
         self.picture.use_map(inputs)

@@ -18,7 +18,7 @@ _ROWS: tuple[tuple[tuple[str, float], ...], ...] = (
 
 
 class KeyPicture(QtWidgets.QWidget):
-    """A keyboard whose bound keys are lit and named; held keys glow."""
+    """A keyboard that names the bound keys and highlights the pressed ones."""
 
     UNIT = 56
 
@@ -43,7 +43,7 @@ class KeyPicture(QtWidgets.QWidget):
         self.update()
 
     def set_held(self, keys: tuple[str, ...]) -> None:
-        """Light the keys that are down."""
+        """Highlight the pressed keys."""
         self._held = {k.removeprefix("key:") for k in keys}
         self.update()
 
@@ -119,7 +119,7 @@ class HelpSheet(Card):
         column.addWidget(label("Keys", "title"))
         column.addWidget(self.picture)
         column.addWidget(self.table, 1)
-        column.addWidget(label("Esc or F1 closes. Keys can be changed in Help, Keys and devices", "caption"))
+        column.addWidget(label("Esc or F1 closes this. Change keys in Help, Keys and devices", "caption"))
         self.setMinimumSize(980, 640)
 
     def use_map(self, inputs: InputMap, scope: str) -> None:

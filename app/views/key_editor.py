@@ -1,4 +1,4 @@
-"""The editor of keys and buttons: one input map for all devices, clash-checked, saved at once. GUI thread."""
+"""The editor of the input map of all devices. It checks for conflicts and saves every change. GUI thread."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ _MODIFIERS = (Qt.Key.Key_Shift, Qt.Key.Key_Control, Qt.Key.Key_Alt, Qt.Key.Key_M
 
 
 class KeyEditor(QtWidgets.QWidget):
-    """A table of actions; "Add" listens for the next key or button.
+    """A table of actions; "Add" waits for the next key or button.
 
     Args:
         inputs: devices and map.
@@ -33,7 +33,7 @@ class KeyEditor(QtWidgets.QWidget):
         for column, width in enumerate((220, 190, 230, *(130 for _ in DEVICES[1:]))):
             self.table.setColumnWidth(column, width)
         self.add = QtWidgets.QPushButton("Add key or button…")
-        self.remove = QtWidgets.QPushButton("Remove all of it")
+        self.remove = QtWidgets.QPushButton("Remove all")
         self.reset_one = QtWidgets.QPushButton("Default")
         self.reset_all = QtWidgets.QPushButton("All defaults")
         self.message = label("Choose an action, then add a key, a gamepad button or a SpaceMouse direction", wrap=True)
@@ -58,7 +58,7 @@ class KeyEditor(QtWidgets.QWidget):
         self._app = app
 
     def refresh(self) -> None:
-        """Show the present map."""
+        """Show the current map."""
         chosen = self.chosen()
         self.table.clear()
         for menu in MENUS:
@@ -105,7 +105,7 @@ class KeyEditor(QtWidgets.QWidget):
         self._app.removeEventFilter(self)
 
     def add_control(self, control: str) -> None:
-        """Bind one more control to the selected action, or say why not."""
+        """Bind one more control to the selected action, or show why that fails."""
         action = self.chosen()
         if action is not None:
             self._bind((*self._inputs.map.controls(action), control))
@@ -131,7 +131,7 @@ class KeyEditor(QtWidgets.QWidget):
             self._tell("Choose an action first", "warn")
             return
         if action == "drive.hold" and not any(c.startswith("key:") for c in controls):
-            self._tell("Hold keeps at least one key", "bad")
+            self._tell("Hold needs at least one key", "bad")
             return
         self._change(lambda: self._inputs.rebind(action, controls))
 

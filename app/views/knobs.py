@@ -1,6 +1,6 @@
-"""The knobs: pacing, who drives, step size, reversal depth, gripper, frame, noise. Each change remakes the fan at once.
+"""The steering settings: pacing, driver, step size, reversal depth, gripper, frame, noise. Each change makes a new fan.
 
-Shows what the session has (never what was merely asked for). GUI thread.
+Shows the values that the session uses, not the requested ones. GUI thread.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from frs_core.steering.directions import Gripper
 
 
 class Knobs(QtWidgets.QFrame):
-    """One strip of knobs.
+    """The bar with the steering settings.
 
     Args:
         run: runs an action by id.
@@ -35,11 +35,11 @@ class Knobs(QtWidgets.QFrame):
         self._choosers = choosers()
         self.pacing = Segments(
             [
-                (Pacing.GATED.value, "Gated", "No pick, no motion"),
+                (Pacing.GATED.value, "Gated", "The robot moves only after a pick"),
                 (
                     Pacing.CONTINUOUS.value,
                     "Continuous",
-                    "The held direction is taken; nothing held lets the policy move",
+                    "The held direction is picked; with no key held the policy moves",
                 ),
             ],
             name="Pacing",
@@ -51,9 +51,9 @@ class Knobs(QtWidgets.QFrame):
         self.amount = Segments([("less", "Less", "Half a step"), ("more", "More", "A whole step")], name="Step size")
         self.gripper = Segments(
             [
-                (Gripper.POLICY.value, "Policy", "The policy decides"),
-                (Gripper.OPEN.value, "Open", "Directed candidates open it"),
-                (Gripper.CLOSE.value, "Close", "Directed candidates close it"),
+                (Gripper.POLICY.value, "Policy", "The policy controls the gripper"),
+                (Gripper.OPEN.value, "Open", "Steered candidates open it"),
+                (Gripper.CLOSE.value, "Close", "Steered candidates close it"),
             ],
             name="Gripper",
         )
@@ -70,7 +70,7 @@ class Knobs(QtWidgets.QFrame):
         self.depth_slider.setFixedWidth(84)
         self.depth_slider.setAccessibleName("Reversal depth")
         self.depth_slider.setToolTip(
-            "Steps of reversal: fewer stay closer to the request, more closer to the policy's habits"
+            "Steps of reversal: fewer stay closer to the request, more to the policy's own behaviour"
         )
         self._depth_text = QtWidgets.QLabel("10 of 10")
         self._depth_text.setMinimumWidth(58)
@@ -106,17 +106,17 @@ class Knobs(QtWidgets.QFrame):
         self.depth_slider.valueChanged.connect(self._on_depth_moved)
 
     def use_map(self, inputs: InputMap) -> None:
-        """Show the present keys in tooltips."""
+        """Show the current keys in tooltips."""
         self.seed.use_map(inputs)
 
     def set_drivers(self, available: tuple[Driver, ...]) -> None:
-        """Grey out who cannot drive here; the learned policy follows the fan."""
+        """Disable the drivers that are not available; the learned one depends on the fan."""
         for row in self._choosers.values():
             if row.make:
                 self.driver.set_available(row.id, row.driver in available, why_not=row.why_not)
 
     def show_snapshot(self, snapshot: Snapshot, settings: Settings) -> None:
-        """Show what the session has."""
+        """Show the values of the session."""
         self.pacing.show_value(snapshot.pacing.value)
         self.driver.show_value(snapshot.driver.value)
         self.gripper.show_value(snapshot.gripper.value)

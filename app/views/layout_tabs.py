@@ -35,11 +35,11 @@ class LayoutTabs(QtWidgets.QFrame):
         column.addStretch(1)
 
     def use_map(self, inputs: InputMap) -> None:
-        """Show the present keys."""
+        """Show the current keys in tooltips."""
         for name, button in self._buttons.items():
             button.setToolTip(tooltip_of(f"layout.{name}", inputs))
 
     def show_layout(self, name: str) -> None:
-        """Show which layout is open."""
+        """Mark the current layout."""
         for other, button in self._buttons.items():
             button.setChecked(other == name)

@@ -55,11 +55,11 @@ class Shape:
 
     vertices: Float[Array, "n 3 3"]
     colours: Float[Array, "n 3 4"]
-    """Of every corner."""
+    """Colour of every vertex."""
 
 
 def robot_shapes() -> dict[str, Shape]:
-    """Return one shape per link, hand and finger: few things to draw, whatever their colours."""
+    """Return one shape per link, hand and finger, with the colours merged, to keep the number of draw calls small."""
     found: dict[str, list[Part]] = {}
     for part in robot_parts():
         found.setdefault(part.link, []).append(part)

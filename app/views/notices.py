@@ -1,4 +1,4 @@
-"""What the window has said: the last two hundred messages with their time, and the box that saves diagnostics. GUI thread."""
+"""The history of messages, and the dialog that saves diagnostics. GUI thread."""
 
 import time
 from collections import deque
@@ -11,13 +11,13 @@ MOST = 200
 
 
 class Notices:
-    """A history of everything that was said."""
+    """Keeps the last `MOST` messages with their time."""
 
     def __init__(self) -> None:
         self._said: deque[tuple[float, str, str]] = deque(maxlen=MOST)
 
     def add(self, text: str, tone: str) -> None:
-        """Remember one message."""
+        """Add one message."""
         self._said.append((time.time(), tone, text))
 
     @property
@@ -26,11 +26,11 @@ class Notices:
         return [f"{time.strftime('%H:%M:%S', time.localtime(at))}  {text}" for at, _, text in reversed(self._said)]
 
     def show(self, parent: QtWidgets.QWidget) -> QtWidgets.QDialog:
-        """Show the history in a dialog of its own, and return it."""
+        """Show the history in a dialog, and return it."""
         dialog = QtWidgets.QDialog(parent)
         dialog.setWindowTitle("Notices")
         dialog.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
-        text = QtWidgets.QPlainTextEdit("\n".join(self.lines) or "Nothing was said so far")
+        text = QtWidgets.QPlainTextEdit("\n".join(self.lines) or "No messages so far")
         text.setReadOnly(True)
         text.setAccessibleName("Notices, the newest first")
         column = QtWidgets.QVBoxLayout(dialog)
@@ -44,18 +44,18 @@ class Notices:
 
 
 def ask_diagnostics(parent: QtWidgets.QWidget, on_yes: Callable[[Path, bool], None]) -> QtWidgets.QMessageBox:
-    """Ask before diagnostics are saved, and return the question.
+    """Ask before saving diagnostics, and return the dialog.
 
     Args:
         parent: window.
-        on_yes: given the zip's path, and whether the cameras' last pictures go with it.
+        on_yes: called with the path of the zip, and whether to include the last camera images.
     """
     target = Path.home() / f"frs-diagnostics-{time.strftime('%Y%m%d-%H%M%S')}.zip"
     box = QtWidgets.QMessageBox(parent)
     box.setWindowTitle("Save diagnostics")
-    box.setText(f"One zip with the log, settings, versions and what frs doctor finds is written to\n{target}")
-    box.setInformativeText("Nothing is sent anywhere. The log names tasks, scenes and folders.")
-    pictures = QtWidgets.QCheckBox("Add the cameras' last pictures")
+    box.setText(f"The log, settings, versions and the results of frs doctor are saved in one zip file:\n{target}")
+    box.setInformativeText("Nothing is sent. The log contains the names of tasks, scenes and folders.")
+    pictures = QtWidgets.QCheckBox("Include the last camera images")
     box.setCheckBox(pictures)
     box.setStandardButtons(QtWidgets.QMessageBox.StandardButton.Save | QtWidgets.QMessageBox.StandardButton.Cancel)
     box.setDefaultButton(QtWidgets.QMessageBox.StandardButton.Save)

@@ -1,6 +1,6 @@
-"""Cards that lie over the window (palette, help, first steps) without being windows, so that the focus is never lost.
+"""Cards inside the window (palette, help, first steps).
 
-Losing the focus means Hold; a card inside the window does not lose it. GUI thread.
+They are not separate windows, because the robot holds when the window loses the focus. GUI thread.
 """
 
 from app import theme
@@ -8,7 +8,7 @@ from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 
 
 class Overlay(QtWidgets.QWidget):
-    """A dimmed ground with one card on it; a click beside the card closes it."""
+    """A dimmed background with one card; a click beside the card closes it."""
 
     closed = Signal()
 
@@ -21,14 +21,14 @@ class Overlay(QtWidgets.QWidget):
         self.hide()
 
     def open(self) -> None:
-        """Show it above everything."""
+        """Show the card above everything."""
         self._place()
         self.show()
         self.raise_()
         self.card.setFocus()
 
     def shut(self) -> None:
-        """Hide it and tell."""
+        """Hide the card and emit `closed`."""
         if self.isVisible():
             self.hide()
             self.closed.emit()
@@ -40,7 +40,7 @@ class Overlay(QtWidgets.QWidget):
         return False
 
     def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
-        """Dim what lies below."""
+        """Dim the background."""
         QtGui.QPainter(self).fillRect(self.rect(), theme.colour("#000000", 150))
 
     def mousePressEvent(self, event: QtGui.QMouseEvent | None) -> None:

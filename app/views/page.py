@@ -1,4 +1,4 @@
-"""What the window expects of a layout's page. GUI thread."""
+"""Base class of the pages of the layouts. GUI thread."""
 
 from collections.abc import Callable
 
@@ -9,28 +9,28 @@ from frs_core.events import Snapshot
 
 
 class LayoutPage(QtWidgets.QWidget):
-    """A page with its own actions; every hook may be left as it is."""
+    """A page with its own actions; overriding the hooks is optional."""
 
     handlers: dict[str, Callable[[], None]]
-    """Action id -> what it does."""
+    """Action id -> handler."""
 
     def use_map(self, inputs: InputMap) -> None:
-        """Show the present keys in tooltips."""
+        """Show the current keys in tooltips."""
 
     def use_theme(self) -> None:
-        """Take colours from the present theme where the stylesheet does not reach."""
+        """Take colours from the current theme where the stylesheet does not reach."""
 
     def set_active(self, is_active: bool) -> None:
-        """The page is shown or hidden."""
+        """Called when the page is shown or hidden."""
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        """Show what of a live snapshot concerns the page."""
+        """Show the parts of a live snapshot that concern the page."""
 
     def note_changed_on_disk(self) -> None:
-        """An episode was written; lists are out of date."""
+        """Called when an episode was written, so that lists are out of date."""
 
     def reset_layout(self) -> None:
-        """Give every pane its first size."""
+        """Reset the sizes of all panes."""
 
     def shut(self) -> None:
         """Stop every thread and timer; no job of the page reports after this."""

@@ -28,7 +28,7 @@ def score(needle: str, text: str) -> float | None:
 
 
 class Palette(Card):
-    """A line to type in and the matching actions.
+    """A search field and the matching actions.
 
     Args:
         run: runs an action by id.
@@ -40,7 +40,7 @@ class Palette(Card):
         self._inputs: InputMap | None = None
         self._scope = ANY_SCOPE
         self.line = QtWidgets.QLineEdit()
-        self.line.setPlaceholderText("Type what you want to do…")
+        self.line.setPlaceholderText("Type the name of an action…")
         self.line.setAccessibleName("Find an action")
         self.list = QtWidgets.QListWidget()
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -55,7 +55,7 @@ class Palette(Card):
         self.list.itemClicked.connect(lambda _item: self._choose())
 
     def prepare(self, inputs: InputMap, scope: str) -> None:
-        """Offer the actions of a layout."""
+        """List the actions of a layout."""
         self._inputs, self._scope = inputs, scope
         self.line.clear()
         self._fill("")

@@ -1,4 +1,4 @@
-"""The strip that offers an unfinished episode found at start. GUI thread."""
+"""The strip that offers to recover unfinished episodes at the start. GUI thread."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from frs_core.episodes import EpisodeStore, Unfinished, bin_unfinished, recover,
 
 
 class RecoveryStrip(QtWidgets.QFrame):
-    """Asks, one unfinished episode after the other: keep as failure, or bin.
+    """Asks for each unfinished episode whether to keep it or move it to the bin.
 
     Args:
         say: shows a toast (text, tone).
@@ -65,7 +65,7 @@ class RecoveryStrip(QtWidgets.QFrame):
             self._say("No unfinished episode was found", "info")
 
     def shut(self) -> None:
-        """Wait for what runs; it tells nobody."""
+        """Wait for the running job without reporting its result."""
         if self._job is not None:
             self._job.close(5.0)
 
@@ -78,7 +78,7 @@ class RecoveryStrip(QtWidgets.QFrame):
         if not self._waiting:
             return
         first, rest = self._waiting[0], len(self._waiting) - 1
-        more = f" {rest} more after this one." if rest else ""
+        more = f" {rest} more to go." if rest else ""
         what = (first.task or first.instruction or first.name).replace("_", " ")
         said = f" It was labelled {first.outcome.value}." if first.outcome else ""
         self.keep.setText(f"Keep as {first.outcome.value}" if first.outcome else "Keep as failure")

@@ -1,7 +1,7 @@
 """The 3D view: robot, workspace, cameras' frusta, fan and trail.
 
-`make_scene_view` returns the GL view where Qt can give a context, else an isometric view painted with QPainter that shows
-the robot as a skeleton. Both take a `SceneModel`. Neither takes keys: arrows belong to steering. GUI thread.
+`make_scene_view` returns the GL view if Qt can create a GL context, else an isometric view painted with QPainter that shows
+the robot as a skeleton. Both take a `SceneModel`. Neither takes keys, because arrow keys steer. GUI thread.
 """
 
 import os
@@ -15,11 +15,11 @@ from app.views.scene_model import SceneModel
 from frs_core.arrays import Array
 
 _TARGET = np.array([0.40, 0.0, 0.25])
-"""What the views look at, base frame."""
+"""Centre of the view, base frame."""
 
 
 def can_use_gl() -> bool:
-    """Return whether Qt can create a GL context on this display; FRS_NO_GL=1 says no."""
+    """Return whether Qt can create a GL context on this display; FRS_NO_GL=1 disables it."""
     if os.environ.get("FRS_NO_GL") == "1" or QtGui.QGuiApplication.platformName() in ("offscreen", "minimal", "vnc"):
         return False
     context = QtGui.QOpenGLContext()
@@ -27,10 +27,10 @@ def can_use_gl() -> bool:
 
 
 class SceneView(Protocol):
-    """What both views can do, beside being widgets."""
+    """Interface of both views, which are also widgets."""
 
     def show_model(self, model: SceneModel) -> None:
-        """Draw another model soon."""
+        """Schedule a repaint with another model."""
         ...
 
 
@@ -57,7 +57,7 @@ class PaintedScene(QtWidgets.QWidget):
         self.setToolTip("Drag to turn, wheel to zoom; painted without OpenGL")
 
     def show_model(self, model: SceneModel) -> None:
-        """Paint another model soon."""
+        """Schedule a repaint with another model."""
         self._model = model
         self.update()
 
@@ -110,7 +110,7 @@ class PaintedScene(QtWidgets.QWidget):
         painter.drawPolyline(QtGui.QPolygonF([QtCore.QPointF(float(x), float(y)) for x, y in flat]))
 
     def mousePressEvent(self, event: QtGui.QMouseEvent | None) -> None:
-        """Begin to turn."""
+        """Start turning."""
         assert event is not None
         self._drag = event.position()
 
@@ -125,7 +125,7 @@ class PaintedScene(QtWidgets.QWidget):
             self.update()
 
     def mouseReleaseEvent(self, event: QtGui.QMouseEvent | None) -> None:
-        """End turning."""
+        """Stop turning."""
         self._drag = None
 
     def wheelEvent(self, event: QtGui.QWheelEvent | None) -> None:

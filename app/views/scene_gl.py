@@ -1,13 +1,13 @@
-"""The 3D view in OpenGL, by pyqtgraph, with the robot's real meshes.
+"""The 3D view in OpenGL, with pyqtgraph and the robot's meshes.
 
-One mesh per link and one line item per width, kept and refilled: what is drawn by a dozen calls costs a few milliseconds in
-software GL. Needs a display; import only after `scene3d.can_use_gl()`. GUI thread.
+It reuses one mesh per link and one line item per width, so that a dozen draw calls take a few milliseconds in software GL.
+Needs a display; import only after `scene3d.can_use_gl()`. GUI thread.
 """
 
 import numpy as np
 import pyqtgraph.opengl as gl
 from OpenGL import GL
-from PyQt6 import QtOpenGL  # Not in app.qt: it would be loaded where there is no GL.
+from PyQt6 import QtOpenGL  # Not in app.qt, which is also used without GL.
 from pyqtgraph.opengl.GLViewWidget import GLViewMixin
 from pyqtgraph.opengl.shaders import FragmentShader, ShaderProgram, VertexShader
 
@@ -53,10 +53,10 @@ def _lamp() -> ShaderProgram:
 
 
 class GlScene(GLViewMixin, QtWidgets.QWidget):
-    """Robot, box, frusta, fan and trail.
+    """Robot, workspace, camera frusta, fan and trail.
 
-    A plain widget that shows an image drawn on a context of its own. One QOpenGLWidget would make Qt compose the whole window
-    in GL with every repaint, cameras and all: without a graphics card that costs more than everything else that is painted.
+    A plain widget that shows an image rendered in its own GL context. A QOpenGLWidget would make Qt compose the whole window in
+    GL with every repaint; without a graphics card that takes longer than all other painting.
     """
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
@@ -98,7 +98,7 @@ class GlScene(GLViewMixin, QtWidgets.QWidget):
         self.setCameraPosition(distance=1.75, elevation=26, azimuth=-140)
 
     def show_model(self, model: SceneModel) -> None:
-        """Draw another model soon."""
+        """Schedule a repaint with another model."""
         poses = meshes.part_poses(model.q, model.gripper)
         for link, item in self._links.items():
             item.setVisible(True)
@@ -109,12 +109,12 @@ class GlScene(GLViewMixin, QtWidgets.QWidget):
         self.update()
 
     def update(self) -> None:
-        """Draw again soon; every change of an item or of the viewpoint ends here."""
+        """Schedule a redraw; called after every change of an item or of the viewpoint."""
         self._is_dirty = True
         super().update()
 
     def isValid(self) -> bool:
-        """Items are made ready when they are first drawn, never when they are added."""
+        """Return False: items are initialised when they are first drawn, not when they are added."""
         return False
 
     def context(self) -> QtGui.QOpenGLContext:
@@ -122,7 +122,7 @@ class GlScene(GLViewMixin, QtWidgets.QWidget):
         return self._context
 
     def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
-        """Show the image; draw it first if something changed since."""
+        """Show the image; render it first if something has changed."""
         size = QtCore.QSize(self.deviceWidth(), self.deviceHeight())
         if self._is_dirty or self._picture.size() != size:
             self._draw(size)
@@ -140,7 +140,7 @@ class GlScene(GLViewMixin, QtWidgets.QWidget):
         GL.glViewport(0, 0, size.width(), size.height())
         self.paint(region=self.getViewport(), viewport=self.getViewport())
         self._picture = self._target.toImage()
-        # All of it is opaque: told so, it is copied, not blended.
+        # The image is opaque; in this format Qt copies it instead of blending.
         self._picture.reinterpretAsFormat(QtGui.QImage.Format.Format_RGB32)
         self._picture.setDevicePixelRatio(self.devicePixelRatioF())
         self._target.release()
@@ -148,12 +148,12 @@ class GlScene(GLViewMixin, QtWidgets.QWidget):
         self._is_dirty = False
 
     def keyPressEvent(self, ev: QtGui.QKeyEvent | None) -> None:
-        """Leave every key to the cockpit."""
+        """Ignore the key, so that the cockpit receives it."""
         if ev is not None:
             ev.ignore()
 
     def keyReleaseEvent(self, ev: QtGui.QKeyEvent | None) -> None:
-        """Leave every key to the cockpit."""
+        """Ignore the key, so that the cockpit receives it."""
         if ev is not None:
             ev.ignore()
 

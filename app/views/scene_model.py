@@ -1,6 +1,6 @@
-"""What the 3D views draw, as plain arrays: both the GL view and the painted one use it.
+"""The content of the 3D view as plain arrays, for the GL view and the painted one.
 
-Frames: base, metres. Pure numpy; any thread.
+Base frame, metres. Pure numpy; any thread.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from frs_core.steering.candidates import Fan
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
-    """A polyline with its look."""
+    """A polyline with its style."""
 
     points: Float[Array, "n 3"]
     colour: str
@@ -29,7 +29,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneModel:
-    """Everything in the 3D image."""
+    """The content of the 3D view."""
 
     q: Float[Array, " 7"]
     gripper: float
@@ -51,7 +51,7 @@ def build(
 
     Args:
         observation: robot and cameras.
-        fan: what is offered.
+        fan: the fan to draw.
         style: highlight and staleness.
         trail: tool positions so far.
         workspace: low and high corner of the box.
@@ -100,16 +100,16 @@ def frustum_lines(calibration: Calibration, *, depth: float = 0.12) -> list[Line
 
 
 def fan_lines(fan: Fan, style: FanStyle) -> list[Line]:
-    """Return the candidates' paths; the stressed one is thick, the others dim."""
-    stressed = style.highlight or style.picked
+    """Return the candidates' paths; the highlighted one is thick, the others are dim."""
+    highlighted = style.highlight or style.picked
     lines = []
     for candidate in fan.candidates:
         is_full = candidate.command is None or candidate.command.amount is style.amount
-        is_stressed = candidate.label == stressed
-        if not is_full and not is_stressed and not style.show_other:
+        is_highlighted = candidate.label == highlighted
+        if not is_full and not is_highlighted and not style.show_other:
             continue
         colour = "#9aa0a8" if style.is_stale else colour_of(candidate)
-        alpha = 1.0 if is_stressed or (stressed is None and is_full) else 0.25
-        width = 4.0 if is_stressed else (2.5 if is_full else 1.0)
+        alpha = 1.0 if is_highlighted or (highlighted is None and is_full) else 0.25
+        width = 4.0 if is_highlighted else (2.5 if is_full else 1.0)
         lines.append(Line(candidate.path[: fan.execute_rows + 1], colour, width, alpha))
     return lines

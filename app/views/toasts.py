@@ -1,7 +1,7 @@
-"""Toasts and the banner: what happened, without a dialog in the way of an armed robot.
+"""Toasts and the banner: messages that do not block the operator like a dialog.
 
-A toast goes by itself and may offer one action; the banner stays until what it says is fixed. A toast asks to be taken down
-and its host does it: nobody waits for an object's end, which comes when the whole window is going. GUI thread.
+A toast disappears by itself and may offer one action; the banner stays until its problem is fixed. A toast emits a signal when it
+is over, and its host removes it. GUI thread.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from app.views.widgets import label, set_tone
 TOAST_S = 5.0
 MAX_TOASTS = 4
 SHORT_DETAILS = 240
-"""Letters of a banner's details that are shown at once: two lines at the smallest window."""
+"""Longest details, in characters, that are shown at once: two lines in the smallest window."""
 
 
 class Toast(QtWidgets.QFrame):
@@ -21,13 +21,13 @@ class Toast(QtWidgets.QFrame):
     Args:
         text: what it says.
         tone: colour and sign.
-        parent: what it lies on.
-        seconds: how long.
-        action: text of its button and what that does.
+        parent: the widget that it covers.
+        seconds: how long it is shown.
+        action: text and function of its button.
     """
 
     expired = Signal(object)
-    """Itself: its time is over, or its action was taken."""
+    """Emits the toast itself: its time is over, or its button was pressed."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Toast(QtWidgets.QFrame):
         words = label(text, wrap=True)
         words.ensurePolished()
         wide = min(380, max(240, words.fontMetrics().horizontalAdvance(text) + 8))
-        # A wrapped label's first size hint knows nothing of its width: the second line would be cut.
+        # The first size hint of a wrapped label ignores its width; the second line would be cut off.
         words.setFixedWidth(wide)
         words.setMinimumHeight(words.heightForWidth(wide))
         row.addWidget(words, 1)
@@ -87,7 +87,7 @@ class Toasts(QtCore.QObject):
 
     @property
     def texts(self) -> list[str]:
-        """What is shown now."""
+        """Texts of the toasts shown."""
         return [t.text for t in self._shown]
 
     def say(
@@ -98,7 +98,7 @@ class Toasts(QtCore.QObject):
         seconds: float = TOAST_S,
         action: tuple[str, Callable[[], None]] | None = None,
     ) -> None:
-        """Show a message; the same text is not shown twice at once."""
+        """Show a message, unless the same text is already shown."""
         if any(t.text == text for t in self._shown):
             return
         toast = Toast(text, tone=tone, parent=self._host, seconds=seconds, action=action)
@@ -115,7 +115,7 @@ class Toasts(QtCore.QObject):
             self._take_down(toast)
 
     def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
-        """Keep the corner when the host is resized."""
+        """Stay in the corner when the host is resized."""
         if event is not None and event.type() == QtCore.QEvent.Type.Resize:
             self._place()
         return False
@@ -137,9 +137,9 @@ class Toasts(QtCore.QObject):
 
 
 class Banner(QtWidgets.QFrame):
-    """A strip that names what is broken and how to fix it.
+    """A strip that shows an error and how to fix it.
 
-    The first sentence is always shown; a short rest too (it tells how to fix), a long one behind "Details".
+    The first sentence is always shown; the rest is shown too if it is short, otherwise behind "Details".
     """
 
     def __init__(self) -> None:
@@ -150,15 +150,15 @@ class Banner(QtWidgets.QFrame):
         self._rest.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._details = QtWidgets.QPushButton("Details")
         self._details.setCheckable(True)
-        self._mend = QtWidgets.QPushButton()
+        self._fix = QtWidgets.QPushButton()
         self._close = QtWidgets.QPushButton("Dismiss")
-        for button in (self._details, self._mend, self._close):
+        for button in (self._details, self._fix, self._close):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self._on_mend: Callable[[], None] | None = None
+        self._on_fix: Callable[[], None] | None = None
         row = QtWidgets.QHBoxLayout()
         row.addWidget(label("⚠", "big"))
         row.addWidget(self._head, 1)
-        for button in (self._mend, self._details, self._close):
+        for button in (self._fix, self._details, self._close):
             row.addWidget(button)
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(14, 6, 10, 6)
@@ -166,21 +166,21 @@ class Banner(QtWidgets.QFrame):
         column.addWidget(self._rest)
         self._details.toggled.connect(self._rest.setVisible)
         self._close.clicked.connect(self.hide)
-        self._mend.clicked.connect(lambda: self._on_mend and self._on_mend())
+        self._fix.clicked.connect(lambda: self._on_fix and self._on_fix())
         self.hide()
 
     @property
     def text(self) -> str:
-        """What the banner says, empty when hidden."""
+        """First sentence of the banner; empty if hidden."""
         return self._head.text() if self.isVisibleTo(self.parentWidget()) else ""
 
     @property
     def details(self) -> str:
-        """What the banner says after its first sentence."""
+        """Text of the banner after its first sentence."""
         return self._rest.text() if self.text else ""
 
-    def show_error(self, text: str, *, mend: tuple[str, Callable[[], None]] | None = None) -> None:
-        """Say what failed and, after the first sentence, how to fix it."""
+    def show_error(self, text: str, *, fix: tuple[str, Callable[[], None]] | None = None) -> None:
+        """Show an error: the first sentence says what failed, the rest how to fix it."""
         head, rest = split_sentence(text)
         if (head, rest) == (self._head.text(), self._rest.text()) and self.isVisible():
             return
@@ -190,10 +190,10 @@ class Banner(QtWidgets.QFrame):
         self._rest.setVisible(is_short)
         self._details.setChecked(is_short)
         self._details.setVisible(bool(rest) and not is_short)
-        self._mend.setVisible(mend is not None)
-        if mend is not None:
-            self._mend.setText(mend[0])
-            self._on_mend = mend[1]
+        self._fix.setVisible(fix is not None)
+        if fix is not None:
+            self._fix.setText(fix[0])
+            self._on_fix = fix[1]
         self.setAccessibleName(head)
         self.show()
 

@@ -1,7 +1,7 @@
-"""The verdict list: what is known about each candidate before it moves.
+"""The verdict list: the predicted effect of each candidate.
 
 One row per candidate: sign and direction, key, millimetres of motion, how far the policy bent the request, authority as a bar,
-noise percentile, warnings in words. Hovering a row stresses its curve; a double click picks it. GUI thread.
+noise percentile, warnings in words. Hovering a row highlights its curve; a double click picks it. GUI thread.
 """
 
 import math
@@ -18,10 +18,10 @@ _TIPS = (
     "What would be executed",
     "The key that picks it",
     "Net motion of the tool over the rows that would be executed",
-    "How far the policy bent the result away from your request",
+    "How far the result is from your request",
     "0 = as the policy would have moved, 1 = exactly as requested",
-    "Share of ordinary noise with a smaller norm; above 99 the command is far outside the policy's habits",
-    "Why to think twice",
+    "Share of random noise with a smaller norm; above 99 the command is far from what the policy normally does",
+    "Warnings",
 )
 
 
@@ -43,7 +43,7 @@ def name_of(candidate: Candidate) -> str:
 
 
 def warnings_of(candidate: Candidate) -> tuple[str, ...]:
-    """Return every warning in words, the worst first."""
+    """Return all warnings as text, the worst first."""
     verdict = candidate.verdict
     flags = (
         (verdict.leaves_workspace, "leaves the workspace"),
@@ -55,7 +55,7 @@ def warnings_of(candidate: Candidate) -> tuple[str, ...]:
 
 
 class VerdictModel(QtCore.QAbstractTableModel):
-    """The present fan as a table."""
+    """The current fan as a table."""
 
     def __init__(self, cap_of: Callable[[Candidate], str]) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class VerdictModel(QtCore.QAbstractTableModel):
         self.style = FanStyle()
 
     def show_fan(self, fan: Fan | None, style: FanStyle) -> None:
-        """Show another fan, the present step size first."""
+        """Show a fan, the current step size first."""
         rows = list(fan.candidates) if fan else []
         rows.sort(key=self._order)
         full = [c for c in rows if c.command is None or c.command.amount is style.amount]
@@ -164,7 +164,7 @@ class AuthorityDelegate(QtWidgets.QStyledItemDelegate):
     def paint(
         self, painter: QtGui.QPainter | None, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex
     ) -> None:
-        """Draw ground, bar and a tick at the value."""
+        """Draw background and bar."""
         super().paint(painter, option, index)
         value = index.data(Qt.ItemDataRole.UserRole)
         if value is None or painter is None or not math.isfinite(value):
@@ -179,7 +179,7 @@ class AuthorityDelegate(QtWidgets.QStyledItemDelegate):
 
 
 class WarningDelegate(QtWidgets.QStyledItemDelegate):
-    """Shows the sign alone where the words do not fit; the tooltip has them."""
+    """Shows only the sign if the text does not fit; the tooltip has the text."""
 
     def initStyleOption(self, option: QtWidgets.QStyleOptionViewItem | None, index: QtCore.QModelIndex) -> None:
         """Shorten the text to what fits."""
@@ -193,7 +193,7 @@ class WarningDelegate(QtWidgets.QStyledItemDelegate):
 
 
 class VerdictList(QtWidgets.QTableView):
-    """The table with its behaviour."""
+    """The table of verdicts."""
 
     candidate_hovered = Signal(object)
     candidate_chosen = Signal(str)
@@ -224,13 +224,13 @@ class VerdictList(QtWidgets.QTableView):
         self.doubleClicked.connect(self._on_double_clicked)
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent | None) -> None:
-        """Stress the row under the pointer."""
+        """Highlight the row under the pointer."""
         assert event is not None
         index = self.indexAt(event.position().toPoint())
         self.candidate_hovered.emit(self.rows_model.rows[index.row()].label if index.isValid() else None)
 
     def leaveEvent(self, event: QtCore.QEvent | None) -> None:
-        """Stop stressing."""
+        """Remove the highlight."""
         self.candidate_hovered.emit(None)
 
     def _on_double_clicked(self, index: QtCore.QModelIndex) -> None:

@@ -8,7 +8,7 @@ from frs_core.devices.intent import InputMap
 
 
 class ActionButton(QtWidgets.QPushButton):
-    """A button that is one row of the action table.
+    """A button for one row of the action table.
 
     Args:
         action: id.
@@ -38,12 +38,12 @@ class ActionButton(QtWidgets.QPushButton):
         self.clicked.connect(lambda _checked=False: run(action))
 
     def use_map(self, inputs: InputMap) -> None:
-        """Show the present keys in the tooltip."""
+        """Show the current keys in the tooltip."""
         self.setToolTip(tooltip_of(self.action, inputs))
 
 
 class Segments(QtWidgets.QWidget):
-    """A row of buttons of which exactly one is down.
+    """A row of buttons of which exactly one is checked.
 
     Args:
         options: (value, text, tooltip) in order.
@@ -73,12 +73,12 @@ class Segments(QtWidgets.QWidget):
             self._buttons[value] = button
 
     def show_value(self, value: str) -> None:
-        """Show which one is down without telling anyone."""
+        """Check one button without emitting `chosen`."""
         for name, button in self._buttons.items():
             button.setChecked(name == value)
 
     def set_available(self, value: str, is_available: bool, *, why_not: str = "") -> None:
-        """Grey out one option, its tooltip telling why and how to get it; or make it usable again."""
+        """Enable one option, or disable it with the reason as its tooltip."""
         button = self._buttons[value]
         button.setEnabled(is_available)
         tip = self._tips[value] if is_available or not why_not else why_not

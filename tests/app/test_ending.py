@@ -214,5 +214,5 @@ end.finish()
         [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=LONG_S, check=False
     )
     assert done.returncode == LOST
-    assert "did not end within 0.2 s; its threads were at" in done.stderr
+    assert "did not end within 0.2 s. Stacks of its threads" in done.stderr
     assert "in close" in done.stderr

@@ -235,7 +235,7 @@ def test_a_long_episode_opens_and_scrubs_fast(tmp_path: Path, qapp: Any) -> None
         (ChunkInsight(1e-6, True), "regenerates"),
         (ChunkInsight(0.3, False), "does NOT"),
         (ChunkInsight(float("nan"), None, skipped="another policy"), "not checked: another policy"),
-        (ChunkInsight(1e-6, True, would_pick="left/less"), "nearest to left, less"),
+        (ChunkInsight(1e-6, True, would_pick="left/less"), "would pick left, less"),
     ],
 )
 def test_findings_are_told_in_words(chunk: ChunkInsight, words: str) -> None:

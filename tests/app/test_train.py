@@ -81,7 +81,7 @@ def test_a_difference_within_chance_is_called_none(qtbot: Any, before: tuple[int
     card = BeforeAfter()
     qtbot.addWidget(card)
     card.show_success(before, after)
-    assert card.text("success", 2).endswith("no difference seen")
+    assert card.text("success", 2).endswith("no clear difference")
     card.show_success((0, 0), (1, 3))
     assert card.text("success", 2).endswith("n = 3)")
 
@@ -113,7 +113,7 @@ def test_saved_policies_of_another_generalist_are_refused(qtbot: Any, tmp_path: 
     )
     assert saved.topLevelItem(0).text(0) == "★"
     assert saved.topLevelItem(1).flags() == Qt.ItemFlag.NoItemFlags
-    assert "Refused" in saved.topLevelItem(1).toolTip(1)
+    assert "Trained for policy" in saved.topLevelItem(1).toolTip(1)
     assert trained_on(metadata()) == "2 episodes, 20 chunks: reach left"
 
 
@@ -195,3 +195,13 @@ def test_a_cloner_is_judged_against_the_mean_label(qtbot: Any) -> None:
     qtbot.addWidget(card)
     card.show_card(Card(nan, 1.0, 0.4, 0.2, nan, nan, 40, True))
     assert (card.text("noise", 1), card.text("noise", 2)) == ("–", "0.400  ▲ better")
+
+
+@pytest.mark.parametrize("width", [960, 1280])
+def test_a_name_is_shown_whole(make_window: Any, tmp_path: Path, width: int) -> None:
+    window = make_window(root=tmp_path / "data")
+    window.resize(width, 800)
+    window.show_layout("train")
+    page = window.train
+    name = "place-can-on-plate-10-093102"
+    assert page.name.width() > page.name.fontMetrics().horizontalAdvance(name) + 16

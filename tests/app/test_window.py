@@ -226,7 +226,7 @@ def test_the_editor_refuses_a_taken_key_and_saves_a_free_one(window: Any) -> Non
     assert window.settings.values.input_map["steer.left"][-1] == "key:Y"
     editor.choose("drive.hold")
     editor.remove.click()
-    assert "Hold keeps" in editor.message.text()
+    assert "Hold needs" in editor.message.text()
 
 
 def test_the_editor_listens_for_the_next_key(window: Any, port: Any) -> None:

@@ -27,7 +27,7 @@ def test_every_name_resolves(kind: str, known: dict[str, str]) -> None:
 def test_an_adviser_that_this_run_does_not_have_is_named_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.delenv("FRS_VLM_URL", raising=False)
-    with pytest.raises(ConfigError, match=r"--advisor vlm cannot advise.*start with --vlm"):
+    with pytest.raises(ConfigError, match=r"--advisor vlm cannot suggest picks.*start with --vlm"):
         main.run(advisor="vlm", safe_mode=True)
     with pytest.raises(ConfigError, match="vlm"):
         main.run(advisor="vln", safe_mode=True)

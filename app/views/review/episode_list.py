@@ -39,7 +39,7 @@ class EpisodeModel(QtCore.QAbstractListModel):
         self._thumbs: dict[str, QtGui.QPixmap] = {}
 
     def show_infos(self, infos: tuple[EpisodeInfo, ...]) -> None:
-        """Replace the rows; equal rows stay selected."""
+        """Replace the rows; unchanged rows stay selected."""
         if [i.name for i in infos] == [i.name for i in self.infos]:
             self.infos = list(infos)
             if infos:
@@ -81,7 +81,7 @@ class EpisodeModel(QtCore.QAbstractListModel):
 
 
 class EpisodeFilter(QtCore.QSortFilterProxyModel):
-    """All words must be contained; the order is one of SORTS."""
+    """Filters by words (all must match) and sorts by one of SORTS."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class EpisodeFilter(QtCore.QSortFilterProxyModel):
         self.sort(0)
 
     def show_words(self, text: str) -> None:
-        """Keep only rows with these words."""
+        """Show only rows with these words."""
         self._words = text.lower().split()
         self.invalidate()
 
@@ -126,7 +126,7 @@ class EpisodeFilter(QtCore.QSortFilterProxyModel):
 
 
 class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
-    """Draws one episode in two lines beside its image."""
+    """Draws the text of an episode beside its image."""
 
     def sizeHint(self, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex) -> QtCore.QSize:
         """Height of the thumbnail."""
@@ -135,7 +135,7 @@ class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
     def paint(
         self, painter: QtGui.QPainter | None, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex
     ) -> None:
-        """Draw ground, image, outcome and words."""
+        """Draw background, image, outcome and text."""
         assert painter is not None
         info: EpisodeInfo = index.data(INFO)
         tokens = theme.current()

@@ -1,4 +1,4 @@
-"""The left pane of Review: the list of episodes, its filter, and everything that edits or exports episodes. GUI thread."""
+"""The left pane of Review: the list of episodes with filter, edits and export. GUI thread."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from frs_core.events import Outcome
 
 
 class EpisodesPane(QtWidgets.QWidget):
-    """The recorded episodes, and what can be done with them.
+    """The list of recorded episodes with its actions.
 
     Args:
         run: runs an action by id.
@@ -28,9 +28,9 @@ class EpisodesPane(QtWidgets.QWidget):
     """
 
     chosen = Signal(object)
-    """EpisodeInfo of the row that became current, on every new listing too."""
+    """EpisodeInfo of the current row, also after every reload."""
     emptied = Signal()
-    """No row is left."""
+    """The list is empty."""
 
     def __init__(
         self, run: Callable[[str], object], facts: Facts, undo: QtGui.QUndoStack, *, say: Callable[..., None]
@@ -110,29 +110,29 @@ class EpisodesPane(QtWidgets.QWidget):
         column.addWidget(self.note)
 
     def use_map(self, inputs: InputMap) -> None:
-        """Show the present keys."""
+        """Show the current keys in tooltips."""
         for button in (*self.edit_buttons, self.bin_toggle):
             button.use_map(inputs)
-        self.words.setToolTip(f"All words must be contained  ({cap_of('review.filter', inputs)})")
+        self.words.setToolTip(f"Shows episodes that contain all words  ({cap_of('review.filter', inputs)})")
 
     # --- rows -----------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """List the episodes on disk again."""
+        """Reload the episodes from disk."""
         self.library.refresh(binned=self._is_binned)
 
     def current(self) -> EpisodeInfo | None:
-        """The row that is shown."""
+        """Return the current row."""
         index = self.list.currentIndex()
         return index.data(INFO) if index.isValid() else None
 
     def selected(self) -> list[EpisodeInfo]:
-        """Rows of the selected episodes."""
+        """Return the selected rows."""
         selection = self.list.selectionModel()
         return [i.data(INFO) for i in selection.selectedIndexes()] if selection else []
 
     def select(self, name: str | None) -> None:
-        """Make an episode current; the first one where there is none of that name."""
+        """Make an episode current; the first one if the name does not exist."""
         for row in range(self.filter.rowCount()):
             if self.filter.index(row, 0).data(INFO).name == name:
                 self.list.setCurrentIndex(self.filter.index(row, 0))
@@ -143,7 +143,7 @@ class EpisodesPane(QtWidgets.QWidget):
             self.emptied.emit()
 
     def toggle_bin(self) -> None:
-        """List the bin, or the others again."""
+        """Switch between the bin and the recorded episodes."""
         self._is_binned = not self._is_binned
         self.bin_toggle.setChecked(self._is_binned)
         self.refresh()
@@ -180,7 +180,7 @@ class EpisodesPane(QtWidgets.QWidget):
     # --- edits ----------------------------------------------------------------------------------------
 
     def relabel(self, outcome: Outcome) -> None:
-        """Give the selected episodes another label."""
+        """Change the label of the selected episodes."""
         infos = [i for i in self.selected() if not i.problem]
         if infos and not self._is_binned:
             self._push(edits.relabel(self.library, infos, outcome))
@@ -192,12 +192,12 @@ class EpisodesPane(QtWidgets.QWidget):
             self._push(edits.move_to_bin(self.library, infos))
 
     def restore_selected(self) -> None:
-        """Bring the selected episodes back."""
+        """Restore the selected episodes from the bin."""
         infos = self.selected()
         if infos and self._is_binned:
             self._push(edits.restore(self.library, infos))
         elif infos:
-            self._say("Show the bin to restore from it", "info")
+            self._say("Open the bin to restore episodes", "info")
 
     def bin_last(self) -> None:
         """Move the newest episode to the bin, from any layout."""
@@ -206,12 +206,12 @@ class EpisodesPane(QtWidgets.QWidget):
             self.library.listed.disconnect(push)
             infos, binned = rows
             if binned or not infos:
-                self._say("There is no recorded episode", "warn")
+                self._say("There are no recorded episodes", "warn")
             else:
                 self._push(edits.move_to_bin(self.library, [max(infos, key=lambda i: i.name)]))
 
         if self._facts.root is None:
-            self._say("Nothing is recorded in this run", "warn")
+            self._say("This run does not record episodes", "warn")
             return
         self.library.listed.connect(push)
         self.library.refresh()
@@ -250,7 +250,7 @@ class EpisodesPane(QtWidgets.QWidget):
         """Write episodes in another format below `exports/` of the recording root."""
         assert self._facts.root is not None
         if self._job is not None and self._job.is_running:
-            self._say("An export is running", "warn")
+            self._say("An export is already running", "warn")
             return
         folder = self._facts.root / "exports"
 

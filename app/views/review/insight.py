@@ -1,4 +1,4 @@
-"""Brings the answers of `frs_core.evaluation.insight` to the Review layout. One process lives as long as the window. GUI thread."""
+"""Run the checks of `frs_core.evaluation.insight` for the Review layout, in one process for the life of the window. GUI thread."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +11,14 @@ POLL_MS = 150
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """What is known about one chunk, in words."""
+    """The result of checking one chunk, as text."""
 
     is_good: bool | None
     sentence: str
 
 
 def sentence_of(chunk: ChunkInsight) -> Insight:
-    """Return a chunk's findings in words."""
+    """Return the result of a chunk as text."""
     parts = []
     if chunk.is_good is None:
         parts.append(f"○ not checked: {chunk.skipped}" if chunk.skipped else "○ not checked")
@@ -27,15 +27,15 @@ def sentence_of(chunk: ChunkInsight) -> Insight:
     else:
         parts.append(f"✘ the stored noise does NOT regenerate the stored chunk (difference {chunk.error:.2g})")
     if chunk.would_pick:
-        parts.append(f"★ today's noise policy is nearest to {chunk.would_pick.replace('/', ', ')}")
+        parts.append(f"★ the current noise policy would pick {chunk.would_pick.replace('/', ', ')}")
     return Insight(chunk.is_good, "\n".join(parts))
 
 
-class InsightDesk(QtCore.QObject):
-    """Asks about the open episode and hands the answer on.
+class InsightClient(QtCore.QObject):
+    """Requests the check of the open episode and emits the result.
 
     Args:
-        policy: registry name of the generalist; empty = nothing can be asked.
+        policy: registry name of the generalist; empty = no checks.
     """
 
     told = Signal(object)
@@ -51,7 +51,7 @@ class InsightDesk(QtCore.QObject):
         self._timer.timeout.connect(self._poll)
 
     def ask(self, path: Path, *, noise_policy: str | None) -> None:
-        """Ask about an episode; only the newest question is answered."""
+        """Request the check of an episode; only the latest request is answered."""
         if not self._policy:
             return
         if self._process is not None and not self._process.is_alive and not self._process.is_waiting:

@@ -1,8 +1,8 @@
 """The episodes on disk, listed and edited off the GUI thread.
 
-Problem: a folder of a thousand episodes on a slow disk must not freeze the window, and a label changed by mistake must come
-back with one key. Idea: one worker thread owns the `EpisodeStore`; requests go through its queue in order and answers come back as
-signals; every edit is a command on Qt's undo stack whose undo is the opposite edit. Motion never enters that stack.
+Problem: a folder of a thousand episodes on a slow disk must not block the window, and a label changed by mistake must be
+undone with one key. Idea: one worker thread owns the `EpisodeStore`; requests are queued and results come back as signals; every
+edit is a command on Qt's undo stack. Motion is never on that stack.
 
 Signals arrive on the GUI thread.
 """
@@ -30,7 +30,7 @@ class Library(Relay):
 
     Args:
         root: recording root; None = nothing is recorded here.
-        parent: the page that hears it.
+        parent: the page that receives the signals.
     """
 
     listed = Signal(object)
@@ -49,18 +49,18 @@ class Library(Relay):
         self._thumbs: set[str] = set()
 
     def refresh(self, *, binned: bool = False) -> None:
-        """List again; the answer comes as `listed`."""
+        """Reload the list; the result is emitted as `listed`."""
         self._put(lambda store: self._list(store, binned))
 
     def make_thumbnails(self, infos: list[EpisodeInfo]) -> None:
-        """Decode one image per episode not seen yet."""
+        """Decode one image per new episode."""
         for info in infos:
             if info.name not in self._thumbs and not info.problem:
                 self._thumbs.add(info.name)
                 self._put(lambda _store, i=info: self._thumb(i))
 
     def edit(self, change: Callable[[EpisodeStore], None]) -> None:
-        """Change something on disk and tell."""
+        """Change something on disk, then emit `edited`."""
 
         def work(store: EpisodeStore) -> None:
             change(store)
@@ -69,7 +69,7 @@ class Library(Relay):
         self._put(work)
 
     def close(self) -> None:
-        """Finish what is queued, tell nobody, and stop the thread."""
+        """Finish the queued requests without signals, and stop the thread."""
         self.hush()
         self._is_closed = True
         if self._thread is not None:
@@ -86,7 +86,7 @@ class Library(Relay):
         try:
             self._queue.put_nowait(work)
         except queue.Full:
-            self.tell("failed", "Too many changes at once; wait a moment and try again")
+            self.tell("failed", "Too many changes at once; wait a moment, then try again")
 
     def _run(self, root: Path) -> None:
         store = EpisodeStore(root)
@@ -96,7 +96,7 @@ class Library(Relay):
                 if work is None:
                     return
                 work(store)
-            except Exception as error:  # Whatever a damaged file makes of itself; the thread lives on.
+            except Exception as error:  # A damaged file can raise anything; the thread continues.
                 known = isinstance(error, (FrsError, OSError))
                 self.tell(
                     "failed", str(error) if known else f"An episode cannot be read: {type(error).__name__}: {error}"
@@ -119,14 +119,14 @@ class Library(Relay):
 
 
 class Edit(QtGui.QUndoCommand):
-    """One edit of some episodes with its opposite.
+    """One edit of some episodes, with its undo.
 
     Args:
-        library: does it.
+        library: runs the edit.
         text: shown in the toast, e.g. "Label changed".
-        do: per episode name.
-        undo: per episode name.
-        names: which episodes.
+        do: called with the store and each episode's name.
+        undo: reverts it, called the same way.
+        names: of the episodes.
     """
 
     def __init__(
@@ -142,11 +142,11 @@ class Edit(QtGui.QUndoCommand):
         self._library, self._names, self._do, self._undo = library, names, do, undo
 
     def redo(self) -> None:
-        """Do it, also for the first time."""
+        """Run the edit; Qt also calls this the first time."""
         self._library.edit(lambda store: self._each(store, self._do))
 
     def undo(self) -> None:
-        """Do the opposite."""
+        """Revert the edit."""
         self._library.edit(lambda store: self._each(store, self._undo))
 
     def _each(self, store: EpisodeStore, change: Callable[[EpisodeStore, str], None]) -> None:
@@ -155,7 +155,7 @@ class Edit(QtGui.QUndoCommand):
 
 
 def relabel(library: Library, infos: list[EpisodeInfo], outcome: Outcome) -> Edit:
-    """Return the command that gives episodes another label."""
+    """Return the command that changes the label of episodes."""
     former = {i.name: i.outcome for i in infos}
 
     def undo(store: EpisodeStore, name: str) -> None:
@@ -184,7 +184,7 @@ def renote(library: Library, info: EpisodeInfo, text: str) -> Edit:
 
 
 def move_to_bin(library: Library, infos: list[EpisodeInfo]) -> Edit:
-    """Return the command that bins episodes."""
+    """Return the command that moves episodes to the bin."""
     return Edit(
         library,
         f"{len(infos)} moved to the bin",

@@ -1,7 +1,7 @@
 """Opens episodes and decodes their frames off the GUI thread; the latest request wins.
 
-Problem: scrubbing asks for hundreds of frames a second; only the last one matters. Idea: one thread, one slot for the wish;
-decoded frames of the last positions are kept, and the next ones are decoded ahead while nothing else is wanted.
+Problem: scrubbing requests hundreds of frames a second, of which only the last one matters. Idea: one thread and one slot for
+the latest request; decoded frames of the last positions are cached, and the next ones are decoded ahead when idle.
 """
 
 import threading
@@ -17,7 +17,7 @@ from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.steering.candidates import Fan
 
 CACHE = 90
-"""Positions kept decoded: 90 x 3 cameras x 150 kB = 40 MB at 224 pixels."""
+"""Number of cached positions: 90 x 3 cameras x 150 kB = 40 MB at 224 pixels."""
 AHEAD = 12
 
 
@@ -54,11 +54,11 @@ class Loader(Relay):
         self._wish(info=info, position=0)
 
     def seek(self, position: int) -> None:
-        """Show a position; a former wish not served yet is forgotten."""
+        """Show a position; replaces an earlier request that was not served yet."""
         self._wish(position=position)
 
     def close(self) -> None:
-        """Stop the thread; nothing is told any more."""
+        """Stop the thread; no more reports follow."""
         self.hush()
         with self._condition:
             self._is_closed = True
@@ -110,13 +110,13 @@ class Loader(Relay):
                     ahead += 1
                 else:
                     ahead = -1
-            except Exception as error:  # Whatever a damaged file makes of itself; the thread lives on.
+            except Exception as error:  # A damaged file can raise anything; the thread continues.
                 ahead = -1
                 is_gone = record is not None and not record.path.exists()
                 if info is not None or is_gone:
                     record = None
                 if is_gone and info is None:
-                    # Moved to the bin while it was open.
+                    # The episode was moved to the bin while it was open.
                     continue
                 known = isinstance(error, (FrsError, OSError))
                 self.tell(

@@ -1,4 +1,4 @@
-"""The Review layout: list, images in step, 3D, scrubber, plots, and what was offered at each chunk. GUI thread."""
+"""The Review layout: list, images, 3D view, scrubber, plots, and the fan of each chunk. GUI thread."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ from app.views.cameras import CameraGrid, CameraModel
 from app.views.fan_overlay import FanStyle
 from app.views.page import LayoutPage
 from app.views.review.episodes_pane import EpisodesPane
-from app.views.review.insight import Insight, InsightDesk
+from app.views.review.insight import Insight, InsightClient
 from app.views.review.loader import Loader, Moment
 from app.views.review.plots import Plots
 from app.views.review.record import Record
@@ -26,7 +26,7 @@ from frs_core.steering.directions import Amount
 
 
 class ReviewPage(LayoutPage):
-    """Everything about recorded episodes.
+    """The page of the Review layout.
 
     Args:
         run: runs an action by id.
@@ -49,9 +49,9 @@ class ReviewPage(LayoutPage):
         self.record: Record | None = None
         self.moment: Moment | None = None
         self._noise_policy: str | None = None
-        self._desk = InsightDesk(facts.policy_loader, self)
-        self._desk.told.connect(self._on_insight)
-        self._desk.failed.connect(lambda text: self.insight_text.setText(text))
+        self._insight_client = InsightClient(facts.policy_loader, self)
+        self._insight_client.told.connect(self._on_insight)
+        self._insight_client.failed.connect(lambda text: self.insight_text.setText(text))
         self._insights: dict[int, Insight] = {}
         self._is_dirty = True
         self._build()
@@ -65,7 +65,7 @@ class ReviewPage(LayoutPage):
 
     @property
     def is_playing(self) -> bool:
-        """Whether a recorded episode plays."""
+        """Whether a recorded episode is playing."""
         return self.transport.is_playing
 
     # --- building -----------------------------------------------------------------------------------
@@ -115,33 +115,33 @@ class ReviewPage(LayoutPage):
     # --- hooks ----------------------------------------------------------------------------------------
 
     def use_map(self, inputs: InputMap) -> None:
-        """Show the present keys."""
+        """Show the current keys in tooltips."""
         self.episodes.use_map(inputs)
         self.transport.use_map(inputs)
 
     def use_theme(self) -> None:
-        """Take the present colours."""
+        """Use the current colours."""
         self.plots.use_theme()
 
     def set_active(self, is_active: bool) -> None:
-        """Read the list when shown; stop playing when hidden."""
+        """Reload the list when shown; stop playing when hidden."""
         if is_active and self._is_dirty:
             self._refresh()
         if not is_active:
             self.transport.pause()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        """Remember today's noise policy."""
+        """Store which noise policy is in use."""
         self._noise_policy = snapshot.noise_policy
 
     def note_changed_on_disk(self) -> None:
-        """List again when shown next, or now."""
+        """Reload the list now, or when shown next."""
         self._is_dirty = True
         if self.isVisible():
             self._refresh()
 
     def reset_layout(self) -> None:
-        """Give every pane its first size."""
+        """Reset the sizes of all panes."""
         for splitter, sizes in self._splitters.items():
             splitter.setSizes(sizes)
 
@@ -150,7 +150,7 @@ class ReviewPage(LayoutPage):
         self.transport.pause()
         self.loader.close()
         self.episodes.library.close()
-        self._desk.close()
+        self._insight_client.close()
         super().shut()
 
     def _refresh(self) -> None:
@@ -182,7 +182,7 @@ class ReviewPage(LayoutPage):
         self.scrubber.show_record(record)
         self.plots.show_record(record)
         self.insight_text.setText("")
-        self._desk.ask(record.path, noise_policy=self._noise_policy)
+        self._insight_client.ask(record.path, noise_policy=self._noise_policy)
 
     def _on_moved(self, position: int) -> None:
         self.scrubber.show_position(position)

@@ -12,10 +12,10 @@ from frs_core.arrays import Array
 
 _ROWS = (
     ("tool m", "Position of the tool, base frame (x solid, y dashed, z dotted)"),
-    ("action", "Action sent, robot units"),
+    ("action", "Executed action, robot units"),
     ("gripper", "0 open, 1 closed; measured solid, commanded dashed"),
     ("noise", "RMS of the executed noise; 1 is a typical draw"),
-    ("authority", "0 = the policy's own plan, 1 = the request"),
+    ("authority", "0 = the policy's own motion, 1 = the request"),
 )
 _STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
 
@@ -91,7 +91,7 @@ class Plots(pg.GraphicsLayoutWidget):
                 cursor.setValue(position / self._record.control_hz)
 
     def use_theme(self) -> None:
-        """Take the present colours."""
+        """Use the current colours."""
         tokens = theme.current()
         self.setBackground(tokens.panel)
         for plot, cursor in zip(self._plots, self._cursors, strict=True):

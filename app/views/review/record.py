@@ -1,7 +1,7 @@
-"""One recorded episode as the review shows it: the main line of time, its chunks, and what is plotted.
+"""A recorded episode for the Review layout: the frames of the main line, its chunks, and the plotted values.
 
-Problem: an episode may hold branches that were undone; a scrubber wants one line of frames. Idea: positions 0..n-1 run over the
-steps of the main line; chunks know where they begin on it, what was offered, picked, and which branches were left there.
+Problem: an episode may contain branches that were undone, but the scrubber needs one sequence of frames. Idea: positions 0..n-1
+count the steps of the main line; each chunk has its start position, its fan, its pick, and the branches that were undone there.
 Opened on a worker thread; read-only afterwards.
 
 Example: 40 steps in 5 chunks of 8; position 17 is row 1 of chunk 2.
@@ -27,7 +27,7 @@ class ChunkMark:
     """One chunk of the main line."""
 
     index: int
-    """In the episode."""
+    """Index in the episode."""
     start: int
     """Position of its first step."""
     stop: int
@@ -105,11 +105,11 @@ class Record:
         return self._episode.step_observation(int(self.steps[position]), has_images=False)
 
     def fan(self, chunk: int) -> Fan:
-        """Return what was offered at a chunk, to be drawn like a live fan."""
+        """Return the recorded fan of a chunk, to be drawn like a live one."""
         return _fan_of(self, chunk)
 
     def build_fan(self, chunk: int) -> Fan:
-        """Read a chunk's offers from disk."""
+        """Read the recorded fan of a chunk from disk."""
         offers = self._episode.offers(chunk)
         candidates = tuple(
             Candidate(
@@ -176,7 +176,7 @@ def _fan_of(record: Record, chunk: int) -> Fan:
 
 
 def command_of(label: str) -> Command | None:
-    """Return the command of a label, or None for the policy's own candidates."""
+    """Return the command of a label, or None for the unsteered and the learned candidate."""
     if label in (UNSTEERED, LEARNED):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Play, pause, step and speed: where in an episode the Review layout stands. GUI thread."""
+"""Play, pause, step and speed: the playback position of the Review layout. GUI thread."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,11 +8,11 @@ from frs_core.devices.intent import InputMap
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 LEAST_TICK_MS = 30
-"""Above 33 images per second frames are skipped instead."""
+"""Shortest timer interval; faster playback skips frames."""
 
 
 class Transport(QtWidgets.QWidget):
-    """A row of buttons, and the position they move.
+    """The playback buttons and the position.
 
     Args:
         run: runs an action by id.
@@ -62,21 +62,21 @@ class Transport(QtWidgets.QWidget):
 
     @property
     def is_playing(self) -> bool:
-        """Whether the position moves by itself."""
+        """Whether the episode is playing."""
         return self._clock.isActive()
 
     def use_map(self, inputs: InputMap) -> None:
-        """Show the present keys."""
+        """Show the current keys in tooltips."""
         for button in self.buttons.values():
             button.use_map(inputs)
 
     def open(self, length: int, *, control_hz: float, starts: Sequence[int]) -> None:
-        """Stand at the beginning of an episode.
+        """Go to the start of an episode.
 
         Args:
             length: frames; 0 = nothing is open.
             control_hz: frames per second at speed 1.
-            starts: frames at which chunks begin.
+            starts: frames at which chunks start.
         """
         self._length, self._control_hz, self._starts = length, control_hz, starts
         self.position = 0
@@ -85,7 +85,7 @@ class Transport(QtWidgets.QWidget):
             self.pause()
 
     def toggle_play(self) -> None:
-        """Play, from the beginning when at the end; or pause."""
+        """Play (from the start if at the end) or pause."""
         if self.is_playing or not self._length:
             self.pause()
             return
@@ -114,7 +114,7 @@ class Transport(QtWidgets.QWidget):
         self.moved.emit(self.position)
 
     def step(self, by: int) -> None:
-        """Pause and go some frames on."""
+        """Pause and move by a number of frames."""
         self.pause()
         self.seek(self.position + by)
 

@@ -1,1 +1,1 @@
-"""The Train layout: from successes to a noise policy in the fan."""
+"""The Train layout: train a noise policy on episodes and add it to the fan."""

@@ -1,4 +1,4 @@
-"""The before/after card of a trained policy. GUI thread."""
+"""The figures of a trained policy, before and after training. GUI thread."""
 
 import math
 
@@ -8,14 +8,14 @@ from frs_core.evaluation.wilson import difference, format_rate
 from frs_core.learning import Card, TrainResult
 
 ROWS = (
-    ("noise", "Error", "Mean square between predicted and executed noises, or actions; smaller is better"),
-    ("agreement", "Agrees with you", "How often the offer nearest to its noise is the one you picked"),
-    ("success", "Success in simulation", "Fresh episodes on scenes nobody has seen, with the 95 % Wilson interval"),
+    ("noise", "Error", "Mean squared difference of predicted and executed noises, or actions; smaller is better"),
+    ("agreement", "Agrees with you", "How often the candidate nearest to its noise is the one you picked"),
+    ("success", "Success in simulation", "Success rate on new scenes, with the 95 % Wilson interval"),
 )
 
 
 class BeforeAfter(QtWidgets.QFrame):
-    """Three figures, before and after."""
+    """A table of three figures, before and after training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class BeforeAfter(QtWidgets.QFrame):
         grid = QtWidgets.QGridLayout(self)
         grid.setHorizontalSpacing(18)
         grid.addWidget(label("Before and after", "title"), 0, 0)
-        for column, text in ((1, "policy alone"), (2, "with what was learned")):
+        for column, text in ((1, "policy alone"), (2, "with the trained policy")):
             grid.addWidget(label(text, "caption"), 0, column, Qt.AlignmentFlag.AlignBottom)
         self._cells: dict[tuple[str, int], QtWidgets.QLabel] = {}
         for row, (key, title, tip) in enumerate(ROWS, 1):
@@ -43,22 +43,18 @@ class BeforeAfter(QtWidgets.QFrame):
     def show_result(self, result: TrainResult) -> None:
         """Show a finished training."""
         self.show_card(result.card)
-        held = (
-            "episodes it never saw"
-            if result.card.is_held_out
-            else "its own training chunks (too few episodes to hold one out)"
-        )
+        held = "held-out episodes" if result.card.is_held_out else "the training episodes (too few to hold one out)"
         words = [
             f"{result.name}: {result.episodes} episodes, {result.chunks} chunks, {result.steps} steps in "
             f"{result.seconds:.0f} s{', stopped early' if result.was_cancelled else ''}",
-            f"figures of {result.card.chunks} chunks of {held}",
+            f"measured on {result.card.chunks} chunks of {held}",
             *result.notes,
         ]
         self.details.setText(". ".join(words))
 
     def show_card(self, card: Card) -> None:
-        """Show the figures of a card."""
-        # Behaviour cloning has no error before: what it must beat is the mean label.
+        """Show the held-out figures."""
+        # Behaviour cloning has no error before training; it is compared with the mean label.
         bar = card.error_before if math.isfinite(card.error_before) else card.error_constant
         self._set("noise", _number(card.error_before), _number(card.error_after), card.error_after < bar)
         self._set(
@@ -73,14 +69,14 @@ class BeforeAfter(QtWidgets.QFrame):
             return
         low, high = difference(before, after)
         words, tone = (
-            ("▲ better", "good") if low > 0 else ("▼ worse", "warn") if high < 0 else ("no difference seen", "")
+            ("▲ better", "good") if low > 0 else ("▼ worse", "warn") if high < 0 else ("no clear difference", "")
         )
         cell = self._cells["success", 2]
         cell.setText(f"{format_rate(*after)}  {words}")
         set_tone(cell, tone)
 
     def text(self, key: str, column: int) -> str:
-        """What a cell says."""
+        """Return the text of a cell."""
         return self._cells[key, column].text()
 
     def _set(self, key: str, before: str, after: str, is_better: bool | None) -> None:

@@ -1,4 +1,4 @@
-"""Which episodes to learn from: a list with ticks, successes of this policy ticked beforehand. GUI thread."""
+"""The list of episodes to train on; successes of the current policy are ticked at first. GUI thread."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,10 +16,10 @@ ALL_TASKS = "all tasks"
 
 
 class TickModel(EpisodeModel):
-    """Episodes with ticks; only whole ones of the present policy can be ticked.
+    """Episodes with check boxes; only undamaged episodes of the current policy can be ticked.
 
     Args:
-        fingerprint: of the present policy; empty = any.
+        fingerprint: of the current policy; empty = any.
     """
 
     ticks_changed = Signal()
@@ -32,7 +32,7 @@ class TickModel(EpisodeModel):
         self._ticked: dict[str, bool] = {}
 
     def show_infos(self, infos: tuple[EpisodeInfo, ...]) -> None:
-        """Show the episodes of the chosen task, newest first; successes not seen yet are ticked."""
+        """Show the episodes of the chosen task, newest first; new successes are ticked."""
         self._all = infos
         for info in infos:
             self._ticked.setdefault(info.name, info.outcome is Outcome.SUCCESS and self.can_teach(info))
@@ -46,7 +46,7 @@ class TickModel(EpisodeModel):
         self.show_infos(self._all)
 
     def can_teach(self, info: EpisodeInfo) -> bool:
-        """Whether an episode is whole and was made with the present policy."""
+        """Whether an episode is undamaged and was recorded with the current policy."""
         return not info.problem and (not self.fingerprint or info.fingerprint == self.fingerprint)
 
     @property
@@ -57,17 +57,17 @@ class TickModel(EpisodeModel):
 
     @property
     def ticked(self) -> list[EpisodeInfo]:
-        """What training would use."""
+        """The episodes that training would use."""
         return [i for i in self.infos if self._ticked.get(i.name) and self.can_teach(i)]
 
     def tick_successes(self) -> None:
-        """Tick the successes shown and no others."""
+        """Tick only the successes shown."""
         for info in self.infos:
             self._ticked[info.name] = info.outcome is Outcome.SUCCESS and self.can_teach(info)
         self._tell()
 
     def flags(self, index: QtCore.QModelIndex) -> Qt.ItemFlag:
-        """Rows can be ticked when they can teach."""
+        """Return the flags of a row; only usable episodes can be ticked."""
         if not index.isValid():
             return Qt.ItemFlag.NoItemFlags
         flags = Qt.ItemFlag.ItemIsSelectable
@@ -76,7 +76,7 @@ class TickModel(EpisodeModel):
         return flags
 
     def data(self, index: QtCore.QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Ticks, and why a row has none."""
+        """Return the check state, or why a row cannot be ticked."""
         if not index.isValid() or not 0 <= index.row() < len(self.infos):
             return None
         info = self.infos[index.row()]
@@ -87,7 +87,7 @@ class TickModel(EpisodeModel):
                 else Qt.CheckState.Unchecked
             )
         if role == Qt.ItemDataRole.ToolTipRole and not info.problem and not self.can_teach(info):
-            return "Recorded with another policy; its noises mean nothing to this one"
+            return "Recorded with another policy, so its noises do not fit this one"
         return super().data(index, role)
 
     def setData(self, index: QtCore.QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
@@ -112,7 +112,7 @@ class TickModel(EpisodeModel):
 
 
 class TickDelegate(EpisodeDelegate):
-    """The episode row with a tick box over its picture."""
+    """The row of an episode with a check box over its image."""
 
     def paint(
         self,
@@ -144,7 +144,7 @@ class EpisodeChooser(QtWidgets.QWidget):
     """
 
     changed = Signal()
-    """Other episodes are ticked."""
+    """The ticked episodes changed."""
 
     def __init__(self, run: Callable[[str], object], facts: Facts, *, say: Callable[..., None]) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class EpisodeChooser(QtWidgets.QWidget):
         self.list.setModel(self.model)
         self.list.setItemDelegate(TickDelegate(self.list))
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.list.setAccessibleName("Episodes to learn from")
+        self.list.setAccessibleName("Episodes to train on")
         self.list.clicked.connect(self.model.toggle)
         self._task = QtWidgets.QComboBox()
         self._task.addItem(ALL_TASKS)
@@ -183,7 +183,7 @@ class EpisodeChooser(QtWidgets.QWidget):
         return self._task.currentData()
 
     def use_map(self, inputs: InputMap) -> None:
-        """Show the present keys."""
+        """Show the current keys in tooltips."""
         self._successes.use_map(inputs)
 
     def _on_listed(self, rows: tuple[tuple[EpisodeInfo, ...], bool]) -> None:

@@ -1,6 +1,6 @@
-"""Compares the policy alone with the learned one on fresh simulated episodes, in processes of its own.
+"""Compare the policy with and without a trained policy on fresh simulated episodes, in worker processes.
 
-Runs `frs_core.evaluation` from a job thread; the thread only waits for workers. Both methods meet the same scenes.
+Runs `frs_core.evaluation` from a job thread, which only waits for the workers. Both methods run on the same scenes.
 """
 
 import tempfile
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BEFORE = "base"
 FIRST_SEED = 900_000
-"""Scenes far from those that operators start with, so that they are fresh."""
+"""First scene; higher than the scenes that operators record, so that all are new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +44,23 @@ def compare(
     report: Callable[[object], None],
     is_stopped: Callable[[], bool],
 ) -> Comparison:
-    """Return successes on fresh episodes with and without a learned policy.
+    """Run fresh episodes with and without a trained policy and return the successes.
 
     Args:
         learned: folder of the saved policy.
-        method: its learner, which is a method of the evaluation.
+        method: its learner, which is also a method of the evaluation.
         world: registry name of a simulated world.
-        world_options: what it was made with.
+        world_options: options of the world.
         policy: registry name of the generalist.
-        action_space: what it is turned to; empty = its own.
-        task: which task.
-        episodes: how many per method.
-        report: told a `Comparison` after each episode.
-        is_stopped: asked after each episode.
+        action_space: that it is converted to; empty = its own.
+        task: task name.
+        episodes: number per method.
+        report: called with a `Comparison` after each episode.
+        is_stopped: checked after each episode.
     Raises:
-        FrsError: world or policy cannot be loaded, or a method had no episode that could be run.
+        FrsError: world or policy cannot be loaded, or no episode of a method could be run.
     """
-    # The tensor library comes with it, and has no business on the thread that paints.
+    # Imports the tensor library, which must not happen on the GUI thread.
     from frs_core.evaluation.methods import find_method
     from frs_core.evaluation.runner import EvalSpec, run_evaluation
     from frs_core.evaluation.setup import SetupSpec

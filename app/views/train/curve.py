@@ -27,28 +27,28 @@ class Curve(pg.PlotWidget):
         self._legend = self.addLegend(offset=(-10, 10))
         item: Any = self.getPlotItem()
         assert item is not None
-        item.layout.setContentsMargins(0, 8, 8, 0)  # Else the topmost number is cut.
+        item.layout.setContentsMargins(0, 8, 8, 0)  # Otherwise the topmost number is cut off.
         self._loss = self.plot([], [], name="training")
         self._held = self.plot([], [], name="held out", symbol="o", symbolSize=4)
         self._points: list[tuple[float, float, float]] = []
         self.use_theme()
 
     def start(self) -> None:
-        """Begin anew."""
+        """Clear the curves for a new training."""
         self._points = []
         self._show()
 
     def add(self, progress: Progress) -> None:
-        """Draw one more report."""
+        """Add the values of one report."""
         if math.isfinite(progress.loss):
-            # The second pass, on all episodes, begins anew: a line of its own.
+            # The second pass, on all episodes, starts at step 0 again and needs a gap in the line.
             if self._points and progress.step < self._points[-1][0]:
                 self._points.append((progress.step, math.nan, math.nan))
             self._points.append((progress.step, progress.loss, progress.held_out))
             self._show()
 
     def use_theme(self) -> None:
-        """Take the present colours."""
+        """Use the current colours."""
         tokens, colours = theme.current(), theme.plot_colours()
         self.setBackground(tokens.panel)
         for side in ("left", "bottom"):
@@ -59,7 +59,7 @@ class Curve(pg.PlotWidget):
         self._held.setSymbolBrush(colours[1])
         self._legend.setLabelTextColor(tokens.text)
         for _, name in self._legend.items:
-            name.setText(name.text)  # Drawn anew only then.
+            name.setText(name.text)  # The plot is redrawn only then.
 
     def _show(self) -> None:
         held = [(x, h) for x, _, h in self._points if math.isfinite(h)]

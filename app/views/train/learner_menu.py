@@ -1,4 +1,4 @@
-"""Which learner to train: one entry per row of the registry, with why some cannot be trained here. GUI thread."""
+"""The menu of learners: one entry per row of the registry; unavailable ones are disabled with a reason. GUI thread."""
 
 from app.facts import Facts
 from app.qt import Qt, QtGui, QtWidgets
@@ -9,7 +9,7 @@ class LearnerMenu(QtWidgets.QComboBox):
     """A menu of learners.
 
     Args:
-        facts: of this run; what a learner needs may be missing here.
+        facts: of this run; they decide which learners are available.
     """
 
     def __init__(self, facts: Facts) -> None:
@@ -28,7 +28,7 @@ class LearnerMenu(QtWidgets.QComboBox):
         return self.currentData()
 
     def show_rows(self) -> None:
-        """Tell anew which can be trained."""
+        """Update which learners can be trained."""
         model = self.model()
         assert isinstance(model, QtGui.QStandardItemModel)
         for index, row in enumerate(self._rows):
@@ -42,7 +42,7 @@ class LearnerMenu(QtWidgets.QComboBox):
 def why_not(row: LearnerSpec, facts: Facts) -> str:
     """Return why a learner cannot be trained from this window, with the fix; empty when it can."""
     if row.needs_any(Need.GENERALIST, Need.ENVIRONMENT) and not facts.policy_loader:
-        return f"It loads the generalist itself, which this window cannot tell it how to; use `frs train {row.id}`"
+        return f"It loads the generalist itself, which this window cannot set up; use `frs train {row.id}`"
     if Need.ENVIRONMENT in row.needs and not facts.can_evaluate:
-        return "It practises in simulation; start the cockpit on a simulated world"
+        return "It needs a simulated world; start the cockpit with one"
     return ""

@@ -26,7 +26,7 @@ POLL_MS = 120
 
 
 class TrainPage(LayoutPage):
-    """From successes to a small policy.
+    """The page of the Train layout.
 
     Args:
         run: runs an action by id.
@@ -70,10 +70,10 @@ class TrainPage(LayoutPage):
 
     def _build(self, run: Callable[[str], object]) -> None:
         self.name = QtWidgets.QLineEdit()
-        self.name.setPlaceholderText("name of the policy")
+        self.name.setPlaceholderText("automatic")
         self.learner = LearnerMenu(self._facts)
         self.start_button = ActionButton("train.start", run, role="primary")
-        self.stop_button = ActionButton("train.stop", run, text="Stop, keep the best")
+        self.stop_button = ActionButton("train.stop", run, text="Stop and keep best")
         self.compare_button = ActionButton("train.evaluate", run)
         self.episodes = QtWidgets.QSpinBox()
         self.episodes.setRange(1, 200)
@@ -97,9 +97,12 @@ class TrainPage(LayoutPage):
         row = QtWidgets.QHBoxLayout()
         row.addLayout(captioned("learner", self.learner))
         row.addLayout(captioned("name", self.name), 1)
-        row.addWidget(self.start_button, 0, Qt.AlignmentFlag.AlignBottom)
-        row.addWidget(self.stop_button, 0, Qt.AlignmentFlag.AlignBottom)
         middle.addLayout(row)
+        buttons = QtWidgets.QHBoxLayout()
+        buttons.addWidget(self.start_button)
+        buttons.addWidget(self.stop_button)
+        buttons.addStretch(1)
+        middle.addLayout(buttons)
         middle.addWidget(self.progress)
         middle.addWidget(self.curve, 1)
         middle.addWidget(self.card)
@@ -123,24 +126,24 @@ class TrainPage(LayoutPage):
     # --- hooks ----------------------------------------------------------------------------------------
 
     def use_map(self, inputs: InputMap) -> None:
-        """Show the present keys."""
+        """Show the current keys in tooltips."""
         for button in (self.start_button, self.stop_button, self.compare_button):
             button.use_map(inputs)
         self.chooser.use_map(inputs)
         self.saved.use_map(inputs)
 
     def use_theme(self) -> None:
-        """Take the present colours."""
+        """Use the current colours."""
         self.curve.use_theme()
 
     def use_facts(self) -> None:
-        """Take over the policy's fingerprint once it is known, and what can be trained with it."""
+        """Use the policy's fingerprint once it is known, and update what can be trained."""
         self.chooser.model.fingerprint = self._facts.fingerprint
         self.learner.show_rows()
         self.note_changed_on_disk()
 
     def set_active(self, is_active: bool) -> None:
-        """Read lists when shown."""
+        """Reload the lists when shown."""
         if is_active and self._is_dirty:
             self._refresh()
         if is_active:
@@ -151,17 +154,17 @@ class TrainPage(LayoutPage):
         self.saved.show_in_use(snapshot.noise_policy)
 
     def note_changed_on_disk(self) -> None:
-        """List again when shown next, or now."""
+        """Reload the list now, or when shown next."""
         self._is_dirty = True
         if self.isVisible():
             self._refresh()
 
     def reset_layout(self) -> None:
-        """Give every pane its first size."""
+        """Reset the sizes of all panes."""
         self.main.setSizes([330, 560, 390])
 
     def shut(self) -> None:
-        """Stop everything that runs."""
+        """Stop timers, training and comparison."""
         self._timer.stop()
         self._compare_stop.set()
         if self.job is not None:
@@ -184,10 +187,10 @@ class TrainPage(LayoutPage):
         """Train the chosen learner on the ticked episodes."""
         ticked, root = self.chooser.model.ticked, self.saved.root
         if self.is_training:
-            self._say("Training runs already", "warn")
+            self._say("Training is already running", "warn")
             return
         if not ticked or root is None or self._facts.root is None:
-            self._say("Tick at least one episode to learn from", "warn")
+            self._say("Tick at least one episode to train on", "warn")
             return
         name = self.name.text().strip() or self._default_name(ticked)
         tasks = {i.task for i in ticked}
@@ -203,7 +206,7 @@ class TrainPage(LayoutPage):
             practice=Practice(world=self._facts.world, action_space=self._facts.action_space),
         )
         if request.out.exists():
-            self._say(f"'{name}' exists already; choose another name", "warn")
+            self._say(f"'{name}' already exists; choose another name", "warn")
             return
         self.job = TrainJob(request)
         self.job.start()
@@ -218,7 +221,7 @@ class TrainPage(LayoutPage):
         """Stop and keep the best."""
         if self.is_training and self.job is not None:
             self.job.cancel()
-            self.progress.setFormat("stopping, keeping the best")
+            self.progress.setFormat("stopping and keeping the best")
         self._compare_stop.set()
 
     def _poll(self) -> None:
@@ -266,18 +269,18 @@ class TrainPage(LayoutPage):
     # --- using ----------------------------------------------------------------------------------------
 
     def use(self) -> None:
-        """Put the selected (or just trained) policy into the fan."""
+        """Add the selected (or newly trained) policy to the fan."""
         path, kind = self._chosen()
         if path is None:
             self._say("Choose a saved policy first", "warn")
             return
         if find_learner(kind).acts is not Acts.NOISE:
-            self._say(f"{find_learner(kind).title} gives the robot's actions itself, so it cannot join the fan", "warn")
+            self._say(f"{find_learner(kind).title} produces actions, not noise, so it cannot join the fan", "warn")
             return
         self._use_path(path)
 
     def _chosen(self) -> tuple[Path | None, str]:
-        """Return folder and learner of the selected, or just trained, policy."""
+        """Return folder and learner of the selected (or newly trained) policy."""
         path = self.saved.list.chosen()
         if path is not None:
             return path, self.saved.list.chosen_kind()
@@ -290,10 +293,10 @@ class TrainPage(LayoutPage):
         """Run fresh episodes with and without the chosen policy."""
         path, kind = self._chosen()
         if not self._facts.can_evaluate or path is None:
-            self._say("Comparing needs simulation and a saved policy", "warn")
+            self._say("Comparing needs a simulated world and a saved policy", "warn")
             return
         if self._compare_job is not None and self._compare_job.is_running:
-            self._say("A comparison runs already", "warn")
+            self._say("A comparison is already running", "warn")
             return
         task = self.chooser.task or (self.job.request.task if self.job else None) or self._facts.tasks[0]
         self._compare_stop.clear()

@@ -1,4 +1,4 @@
-"""The saved noise policies: what each was trained on, whether it fits the present policy, and its use. GUI thread."""
+"""The list of saved policies: training data, whether each fits the current generalist, and which one is in use. GUI thread."""
 
 import datetime
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class SavedList(QtWidgets.QTreeWidget):
     def show_saved(
         self, saved: tuple[tuple[Path, PolicyMetadata], ...], *, fingerprint: str, in_use: str | None
     ) -> None:
-        """Show these; the one in use has a star, one of another policy cannot be chosen."""
+        """Show saved policies; the one in use has a star, those of another generalist cannot be selected."""
         chosen = self.chosen()
         self.clear()
         for path, metadata in saved:
@@ -52,7 +52,7 @@ class SavedList(QtWidgets.QTreeWidget):
                 for column in range(4):
                     item.setToolTip(
                         column,
-                        f"Refused: made for policy {metadata.policy_fingerprint[:12]}, this is {fingerprint[:12]}",
+                        f"Trained for policy {metadata.policy_fingerprint[:12]}, the current one is {fingerprint[:12]}",
                     )
             else:
                 for column in range(4):
@@ -81,7 +81,7 @@ class SavedList(QtWidgets.QTreeWidget):
 
 
 def trained_on(metadata: PolicyMetadata) -> str:
-    """Return what a policy learned from, in words."""
+    """Return the training data of a policy as text."""
     data = metadata.data
     episodes = data.get("episodes", ())
     count = len(episodes) if isinstance(episodes, (list, tuple)) else episodes
@@ -100,7 +100,7 @@ class SavedPane(QtWidgets.QWidget):
     """
 
     changed = Signal()
-    """Another row is chosen, or the list was read again."""
+    """Another row was selected, or the list was reloaded."""
 
     def __init__(self, run: Callable[[str], object], facts: Facts, *, say: Callable[..., None]) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class SavedPane(QtWidgets.QWidget):
         return self._facts.root / "learned" if self._facts.root is not None else None
 
     def use_map(self, inputs: InputMap) -> None:
-        """Show the present keys."""
+        """Show the current keys in tooltips."""
         self.use_button.use_map(inputs)
         self.unload_button.use_map(inputs)
 
@@ -145,7 +145,7 @@ class SavedPane(QtWidgets.QWidget):
         self.read()
 
     def read(self, *, choose: Path | None = None) -> None:
-        """List the folder again; a wish that comes while it is being read is served after that."""
+        """Reload the list; a request during a reload is served afterwards."""
         root = self.root
         self._to_choose = choose or self._to_choose
         if root is None:

@@ -46,12 +46,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench policy": ("frs_core.commands.bench:policy", "Time a policy's parts, against the card's limits"),
     "doctor": ("frs_core.commands.doctor:doctor", "Check this machine, each line with a fix"),
 }
-"""Words of the command -> where it lives, one line of help. `commands` adds `train KIND` for every learner."""
+"""Words of the command -> where it lives, one line of help. `commands` adds `train KIND` and `practise KIND` for the learners."""
 
 
 def commands() -> dict[str, tuple[str, str]]:
     """Return `COMMANDS` with the learners' own, those of installed packages included."""
-    from frs_core.learning.registry import learners
+    from frs_core.learning import Need, learners
 
     rows: dict[str, tuple[str, str]] = {}
     for name, row in COMMANDS.items():
@@ -59,6 +59,12 @@ def commands() -> dict[str, tuple[str, str]]:
             rows |= {
                 f"train {learner.id}": ("frs_core.commands.train:command", learner.summary)
                 for learner in learners().values()
+                if Need.ENVIRONMENT not in learner.needs
+            }
+            rows |= {
+                f"practise {learner.id}": ("frs_core.commands.practise:command", f"{learner.summary}, by practising")
+                for learner in learners().values()
+                if learner.practises
             }
         rows[name] = row
     return rows
@@ -157,9 +163,8 @@ def _split(words: list[str]) -> tuple[str, list[str]]:
 
 def _function(name: str) -> Callable[..., object]:
     if name not in COMMANDS:
-        from frs_core.commands.train import command
-
-        return command(name.removeprefix("train "))
+        group, kind = name.split()
+        return importlib.import_module(f"frs_core.commands.{group}").command(kind)
     module, function = COMMANDS[name][0].split(":")
     return getattr(importlib.import_module(module), function)
 

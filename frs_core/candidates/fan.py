@@ -20,7 +20,7 @@ from torch import Tensor
 
 from frs_core.arrays import Array
 from frs_core.candidates.verdicts import noise_percentiles, verdicts
-from frs_core.choosers.base import NoisePolicy
+from frs_core.choosers.base import NoisePolicy, ValuingPolicy
 from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
 from frs_core.policies.base import Context, FlowPolicy
 from frs_core.robot.limits import Limits
@@ -65,11 +65,18 @@ def build_fan(
     spec = policy.spec
     if commands is None:
         commands = fan_commands(gripper=gripper)
+    if isinstance(noise_policy, ValuingPolicy):
+        commands = commands or noise_policy.commands(observation)
     if not spec.can_steer:
         commands = ()
     references, batch = references_for(policy, commands, observation=observation, plan=plan)
-    learned = None if noise_policy is None else _learned_noise(policy, context, observation, noise_policy)
-    rows = _all_rows(policy, context, batch, plan, learned)
+    values = None
+    if noise_policy is None:
+        rows = _all_rows(policy, context, batch, plan, None)
+    elif isinstance(noise_policy, ValuingPolicy):
+        rows, values = _judged_rows(policy, context, observation, batch, plan, noise_policy)
+    else:
+        rows = _all_rows(policy, context, batch, plan, _learned_noise(policy, context, observation, noise_policy))
     chunks = policy.to_robot(rows.chunk, observation)
     noises, recovered = rows.noise.float().cpu().numpy(), rows.recovered.float().cpu().numpy()
     space, n = spec.action_space, len(commands)
@@ -98,6 +105,7 @@ def build_fan(
             reference_path=reference_paths[i - 1] if 1 <= i <= n else None,
             verdict=judged[i],
             recovered=recovered[i] if 1 <= i <= n else None,
+            value=float("nan") if values is None else float(values[i]),
         )
         for i in range(len(chunks))
     )
@@ -200,25 +208,60 @@ def _rides_along(plan: SteeringPlan) -> bool:
     return plan.method is Method.FRS and plan.is_full_depth and plan.leave_uncommanded
 
 
+def _judged_rows(
+    policy: FlowPolicy,
+    context: Context,
+    observation: Observation,
+    batch: Reference,
+    plan: SteeringPlan,
+    noise_policy: ValuingPolicy,
+) -> tuple[_Rows, Float[Array, " B"]]:
+    """Return the unsteered row, the directed ones and the best of these and the policy's own draws, with their values."""
+    _check_trained_for(policy, noise_policy)
+    own_steps = policy.spec.integration_steps
+    draws = np.asarray(noise_policy.draws(context, observation), dtype=np.float32)
+    _check_noises(policy, draws, noise_policy.name)
+    rows = _all_rows(policy, context, batch, plan, None)
+    offered = rows.noise.float().numpy().copy()
+    # A noise that is denoised from later than t = 0, or in other steps, is not the one that its value would be of.
+    offered[~_is_noise(plan, len(batch.x))[: len(offered)]] = np.nan
+    if plan.steps != own_steps:
+        offered[:] = np.nan
+    judged = noise_policy.judge(context, observation, np.concatenate([offered, draws]))
+    if judged.best < len(offered):
+        best = _Rows(*(t[judged.best : judged.best + 1] for t in (rows.noise, rows.chunk, rows.noise)))
+    else:
+        best = _denoised(policy, context, torch.from_numpy(draws[judged.best - len(offered)])[None], own_steps)
+    return rows.joined(best), np.append(judged.values[: len(offered)], judged.values[judged.best])
+
+
 def _learned_noise(
     policy: FlowPolicy, context: Context, observation: Observation, noise_policy: NoisePolicy
 ) -> Float[Tensor, "1 H A"]:
     """Return what the noise policy chooses, checked."""
+    _check_trained_for(policy, noise_policy)
+    noise = np.asarray(noise_policy.noise(context, observation), dtype=np.float32)[None]
+    _check_noises(policy, noise, noise_policy.name)
+    return torch.from_numpy(noise)
+
+
+def _check_trained_for(policy: FlowPolicy, noise_policy: NoisePolicy) -> None:
     if noise_policy.policy_fingerprint != policy.spec.fingerprint:
         raise FingerprintMismatch(
             f"Noise policy '{noise_policy.name}' was trained for policy {noise_policy.policy_fingerprint[:12]}, "
             f"'{policy.spec.name}' is {policy.spec.fingerprint[:12]}. Train it again with this policy, or load the other one."
         )
-    noise = np.asarray(noise_policy.noise(context, observation), dtype=np.float32)
+
+
+def _check_noises(policy: FlowPolicy, noises: Float[Array, "..."], name: str) -> None:
     expected = (policy.spec.horizon, policy.spec.width)
-    if noise.shape != expected:
+    if noises.shape[1:] != expected:
         raise ShapeMismatch(
-            f"Noise policy '{noise_policy.name}' gave shape {noise.shape}, policy '{policy.spec.name}' needs {expected}. "
+            f"Noise policy '{name}' gave shape {noises.shape[1:]}, policy '{policy.spec.name}' needs {expected}. "
             f"Train it again with this policy."
         )
-    if not np.isfinite(noise).all():
-        raise PolicyError(f"Noise policy '{noise_policy.name}' gave non-finite numbers. Train it again.")
-    return torch.from_numpy(noise)[None]
+    if not np.isfinite(noises).all():
+        raise PolicyError(f"Noise policy '{name}' gave non-finite numbers. Train it again.")
 
 
 def _is_noise(plan: SteeringPlan, n: int) -> Bool[Array, " {n+2}"]:

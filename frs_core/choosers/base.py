@@ -63,3 +63,34 @@ class NoisePolicy(abc.ABC):
     @abc.abstractmethod
     def noise(self, context: Context, observation: Observation) -> Float[Array, "H A"]:
         """Return the noise to denoise for this observation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What noises are worth in one place, and which of them to take."""
+
+    values: Float[Array, " B"]
+    """Expected success, 0..1, discounted by how long it takes."""
+    best: int
+    """The one to execute."""
+
+
+class ValuingPolicy(NoisePolicy):
+    """A noise policy that takes the best of a fan's noises and of its own, and tells what each is worth."""
+
+    def commands(self, observation: Observation) -> tuple[Command, ...]:
+        """Return the commands to choose among where a fan was asked for with none (headless, it drives)."""
+        return ()
+
+    @abc.abstractmethod
+    def draws(self, context: Context, observation: Observation) -> Float[Array, "N H A"]:
+        """Return noises of its own, at least one."""
+
+    @abc.abstractmethod
+    def judge(self, context: Context, observation: Observation, noises: Float[Array, "B H A"]) -> Judged:
+        """Return what noises are worth here; NaN rows (candidates without a noise) are worth NaN and never the best."""
+
+    def noise(self, context: Context, observation: Observation) -> Float[Array, "H A"]:
+        """Return the best of its own draws."""
+        draws = self.draws(context, observation)
+        return draws[self.judge(context, observation, draws).best]

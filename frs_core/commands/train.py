@@ -26,7 +26,6 @@ from frs_core.learning import (
     LearnerSpec,
     Need,
     PolicyMetadata,
-    Practice,
     Progress,
     TrainJob,
     TrainRequest,
@@ -36,7 +35,6 @@ from frs_core.learning import (
 )
 from frs_core.runtime.foreign import MALFORMED
 
-_PRACTICE = Practice()
 _PARAMETERS = """
     Args:
         task: Learn from all successes of this task.
@@ -46,7 +44,6 @@ _PARAMETERS = """
         out: Folder to save in; default <data>/learned/<task>/{id}.
         overwrite: Replace a policy that was saved there before.
         policy: The generalist that it works through.
-        practice: Where and how long it acts while it learns.
         settings: Inputs, sizes and everything else of the learner.
 """
 
@@ -69,18 +66,11 @@ def command(kind: str) -> Callable[..., int]:
         out: Path | None = None,
         overwrite: bool = False,
         policy: str = "tabletop",
-        practice: Practice = _PRACTICE,
         settings: LearnerSettings = kept,
     ) -> int:
-        return _train(
-            _request(
-                row, task, episodes, count, data, out, overwrite, policy=policy, practice=practice, settings=settings
-            )
-        )
+        return _train(_request(row, task, episodes, count, data, out, overwrite, policy=policy, settings=settings))
 
-    hidden = {"practice"} if Need.ENVIRONMENT not in row.needs else set[str]()
-    if not row.needs_any(Need.GENERALIST, Need.ENVIRONMENT):
-        hidden.add("policy")
+    hidden = set[str]() if Need.GENERALIST in row.needs else {"policy"}
     signature = inspect.signature(train)
     train.__annotations__["settings"] = row.settings
     train.__signature__ = signature.replace(  # pyright: ignore[reportFunctionMemberAccess]
@@ -126,7 +116,6 @@ def _request(
     overwrite: bool,
     *,
     policy: str,
-    practice: Practice,
     settings: LearnerSettings,
 ) -> TrainRequest:
     if task is None and not episodes:
@@ -142,7 +131,6 @@ def _request(
         task=task,
         count=count,
         policy=policy,
-        practice=practice,
         settings=settings,
         overwrite=overwrite,
     )

@@ -65,20 +65,29 @@ class BenchArena(Arena):
         self._bench.close()
 
 
+def setup_of(request: TrainRequest) -> SetupSpec:
+    """Return the names of world and generalist that a request practises on.
+
+    Raises:
+        ConfigError: no task was named.
+    """
+    practice = request.practice or Practice()
+    if request.task is None:
+        raise ConfigError(f"Learner '{request.kind}' practises a task, and none was named. Give --task NAME.")
+    return SetupSpec(
+        world=practice.world,
+        world_options=plain_options(practice.world_options),
+        policy=request.policy,
+        action_space=practice.action_space,
+    )
+
+
 def open_arena(request: TrainRequest) -> BenchArena:
     """Return the arena that a request asks for.
 
     Raises:
         ConfigError: no task was named, or world and policy cannot be loaded or do not fit.
     """
-    practice = request.practice or Practice()
-    if request.task is None:
-        raise ConfigError(f"Learner '{request.kind}' practises a task, and none was named. Give --task NAME.")
-    setup = SetupSpec(
-        world=practice.world,
-        world_options=plain_options(practice.world_options),
-        policy=request.policy,
-        action_space=practice.action_space,
-    )
-    bench = open_bench(setup)
-    return BenchArena(bench, task=request.task, max_chunks=practice.max_chunks, inputs=request.inputs)
+    practice, setup = request.practice or Practice(), setup_of(request)
+    assert request.task is not None
+    return BenchArena(open_bench(setup), task=request.task, max_chunks=practice.max_chunks, inputs=request.inputs)

@@ -32,6 +32,8 @@ class Work(enum.Enum):
     """Run the attempt and store a success in its set."""
     TRAIN = "train"
     """Train the draw's policy on the episodes of its set."""
+    PRACTISE = "practise"
+    """Drive an episode with the policy of a practice's round and return it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,10 @@ def runner_of(job: WorkerJob) -> Runner:
     """
     if job.work is Work.JUDGE:
         return Runner(job)
+    if job.work is Work.PRACTISE:
+        from frs_core.evaluation.actors import Practising
+
+        return Practising(job)
     from frs_core.evaluation.prepare import Recording, Training
 
     return Recording(job) if job.work is Work.RECORD else Training(job)

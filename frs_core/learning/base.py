@@ -11,7 +11,7 @@ Learners run in the trainer's process; what they leave acts on the inference wor
 
 import abc
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +100,13 @@ class LearnerSpec:
     """How many episodes it usually sees."""
     details: str = ""
     """A sentence or two more, for `frs train ID --help`."""
+    can_practise: bool = False
+    """Learns from recordings alone too, and goes on by acting where it is let; needing an environment says as much."""
+
+    @property
+    def practises(self) -> bool:
+        """Whether it is an `OnlineLearner`."""
+        return self.can_practise or Need.ENVIRONMENT in self.needs
 
     def load(self) -> "Learner":
         """Return the learner.
@@ -240,8 +247,10 @@ class Arena(abc.ABC):
             FrsError: whatever held the session.
         """
 
-    def round(self, actor: Trained, seeds: Sequence[int]) -> list[TrainingTable]:
-        """Return an episode per seed, in their order, all with the same actor; an arena of several processes shares them out.
+    def drive(self, actor: Trained, seeds: Sequence[int]) -> Iterator[tuple[int, TrainingTable]]:
+        """Yield (seed, episode) for each seed as they end, in any order, all driven by the same actor.
+
+        An arena of several processes shares them out.
 
         Args:
             actor: who acts.
@@ -249,7 +258,8 @@ class Arena(abc.ABC):
         Raises:
             FrsError: whatever held a session.
         """
-        return [self.run(actor.policy(), seed=seed) for seed in seeds]
+        for seed in seeds:
+            yield seed, self.run(actor.policy(), seed=seed)
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -30,7 +30,7 @@ from frs_core.learning.agreement import card_of_noises
 from frs_core.learning.imitation import Head, Imitation, Labels
 from frs_core.learning.live import live_inputs
 from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
-from frs_core.learning.network import SmallNet
+from frs_core.learning.network import Inputs, SmallNet
 from frs_core.learning.progress import Card
 from frs_core.learning.settings import DsbcSettings, NoiseOutput, from_json
 from frs_core.learning.table import TrainingTable
@@ -152,16 +152,36 @@ class DsbcPolicy(NoisePolicy):
         self._network = network.eval()
         self._device = next(network.parameters()).device
 
-    @torch.inference_mode()
+    def weights(self) -> Mapping[str, Tensor]:
+        """Return the network's state."""
+        return self._network.state_dict()
+
+    @torch.no_grad()
+    def draw(self, inputs: Inputs, *, seed: int) -> Float[Tensor, "B H a"]:
+        """Return a noise for each of many observations, the robot's columns."""
+        metadata = self.metadata
+        answer = self._head.answer(self._network, inputs, seed=seed)
+        noise = gaussian((len(answer), metadata.horizon, metadata.action_size), seed=seed)
+        noise[..., self._columns] = torch.from_numpy(
+            as_chunk(answer.cpu().numpy(), metadata.horizon, len(self._columns))
+        )
+        return noise
+
     def noise(self, context: Context, observation: Observation) -> Float[Array, "H A"]:
         """Return the noise to denoise for this observation.
 
         Raises:
             ShapeMismatch: the features do not have the trained length.
         """
+        return self.noises(context, observation, count=1, seed=observation.step)[0]
+
+    @torch.inference_mode()
+    def noises(self, context: Context, observation: Observation, *, count: int, seed: int) -> Float[Array, "N H A"]:
+        """Return several draws for one observation. Raises as `noise`."""
         inputs = live_inputs(context, observation, self._settings.inputs, self.metadata, device=self._device)
         metadata = self.metadata
-        answer = self._head.answer(self._network, inputs, seed=observation.step)
-        noise = gaussian((1, metadata.horizon, metadata.width), seed=observation.step)[0].numpy().astype(np.float32)
-        noise[:, self._columns] = as_chunk(answer.cpu().numpy(), metadata.horizon, len(self._columns))[0]
-        return noise
+        inputs = inputs.rows(torch.zeros(count, dtype=torch.long, device=self._device))
+        answers = self._head.answer(self._network, inputs, seed=seed)
+        noises = gaussian((count, metadata.horizon, metadata.width), seed=seed).numpy().astype(np.float32)
+        noises[..., self._columns] = as_chunk(answers.cpu().numpy(), metadata.horizon, len(self._columns))
+        return noises

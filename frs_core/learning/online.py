@@ -1,19 +1,36 @@
 """Learning by acting: round after round, the learner drives some episodes, sees how they went, and drives a little better.
 
 All episodes of a round are driven by the same actor and learned from in the order of their scenes, so what comes out does not
-depend on how many actors drive at a time.
+depend on how many actors drive at a time. Every so many episodes the learner shows on scenes kept aside how well it does without
+trying things; the best version is the result.
 
-Example: 100 episodes of at most 40 chunks on scenes 40,000 to 40,099 in rounds of 5, after a first guess from ten recorded ones.
-Runs in the trainer's process.
+Example: 100 episodes of at most 40 chunks on scenes 40,000 to 40,099 in rounds of 5, after a first guess from ten recorded ones,
+judged on scenes 60,000 to 60,019 at 0, 50 and 100. Runs in the trainer's process.
 """
 
 import time
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+from frs_core.errors import FingerprintMismatch
 from frs_core.learning.base import Arena, OnlineLearner, Trained
-from frs_core.learning.progress import OnProgress, Progress
+from frs_core.learning.diary import Diary, Point
+from frs_core.learning.progress import OnProgress, Progress, ignore_progress
 from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.table import TrainingTable, join
+
+
+@dataclass(frozen=True, slots=True)
+class Practised:
+    """What a practice left."""
+
+    trained: Trained
+    """The last version, not the best."""
+    curve: tuple[Point, ...]
+    own: tuple[TrainingTable, ...]
+    """Its rounds."""
+    seconds: float
+    """Of all runs together."""
 
 
 def practise(
@@ -22,32 +39,118 @@ def practise(
     request: TrainRequest,
     *,
     prior: TrainingTable | None,
-    on_progress: OnProgress,
-) -> tuple[Trained, tuple[TrainingTable, ...]]:
-    """Return what was learned, and the learner's own episodes.
+    diary: Diary,
+    on_progress: OnProgress = ignore_progress,
+    on_point: Callable[[Point], None] = lambda point: None,
+) -> Practised:
+    """Return what was learned; what a diary holds already is not done again.
 
     Args:
         learner: not begun.
         arena: where it acts; its owner closes it.
         request: settings and practice.
         prior: recorded episodes to start from; None = nothing.
-        on_progress: told after each round; False stops and keeps the best so far.
+        diary: keeps every episode and, after each round, the learner.
+        on_progress: told after each episode; False stops, what was practised stays in the diary.
+        on_point: told after each look at how well it does.
     Raises:
-        TrainingError: the loss diverges.
+        TrainingError: the prior is none it can use, the loss diverges, or the disk refused.
+        FingerprintMismatch: the prior is of another generalist.
         FrsError: whatever held an episode.
     """
-    practice, began = request.practice or Practice(), time.monotonic()
+    practice, spec = request.practice or Practice(), arena.policy.spec
+    if prior is not None and prior.fingerprint != spec.fingerprint:
+        raise FingerprintMismatch(
+            f"The episodes were recorded with policy {prior.fingerprint[:12]}, '{spec.name}' is {spec.fingerprint[:12]}. "
+            f"Practise with the policy they were recorded with, or record others."
+        )
+    clock = _Clock(diary.seconds, practice)
     learner.begin(arena.policy, request.settings, prior=prior)
-    episodes: list[TrainingTable] = []
-    was_cancelled = False
-    while len(episodes) < practice.episodes and not was_cancelled:
-        first = practice.first_seed + len(episodes)
-        count = min(practice.round_episodes, practice.episodes - len(episodes))
-        tables = arena.round(learner.actor(explores=True), range(first, first + count))
-        episodes += tables
-        loss, done = learner.learn(join(tables)), len(episodes)
-        left = (time.monotonic() - began) / done * (practice.episodes - done)
-        report = Progress(done, practice.episodes, loss, float("nan"), left, "practising")
-        was_cancelled = on_progress(report) is False
+    if diary.state is not None:
+        learner.restore(diary.state, diary.rounds)
+    was_stopped = False
+    while True:
+        is_over = diary.episodes >= practice.episodes or clock.is_over or was_stopped
+        if _is_due(diary, practice, is_over=is_over) and not was_stopped:
+            trained = learner.actor(explores=False, name=request.shown_name)
+            point = _judged(arena, trained, diary, practice, clock)
+            diary.keep_version(point, trained, learner.state(), clock.seconds)
+            on_point(point)
+        if is_over:
+            break
+        episodes, was_stopped = _drive(learner, arena, diary, practice, clock, on_progress)
+        if episodes:
+            clock.loss = learner.learn(join(episodes))
+            diary.keep_round(episodes, learner.state(), clock.seconds)
     trained = learner.actor(explores=False, name=request.shown_name)
-    return replace(trained, was_cancelled=was_cancelled), tuple(episodes)
+    return Practised(replace(trained, was_cancelled=was_stopped), diary.curve, diary.rounds, clock.seconds)
+
+
+def _drive(
+    learner: OnlineLearner, arena: Arena, diary: Diary, practice: Practice, clock: "_Clock", on_progress: OnProgress
+) -> tuple[Sequence[TrainingTable], bool]:
+    """Return a round's episodes in the order of their scenes, none where it was stopped in between, and whether it was."""
+    first = practice.first_seed + diary.episodes
+    seeds = range(first, first + min(practice.round_episodes, practice.episodes - diary.episodes))
+    driven = {seed: table for seed in seeds if (table := diary.driven(seed)) is not None}
+    missing = [seed for seed in seeds if seed not in driven]
+    for seed, table in arena.drive(learner.actor(explores=True), missing) if missing else ():
+        diary.keep_episode(seed, table)
+        driven[seed] = table
+        if on_progress(clock.report(diary.episodes + len(driven))) is False:
+            return [driven[s] for s in seeds] if len(driven) == len(seeds) else (), True
+    return [driven[seed] for seed in seeds], False
+
+
+def _judged(arena: Arena, trained: Trained, diary: Diary, practice: Practice, clock: "_Clock") -> Point:
+    """Return how well the learner does on the scenes kept aside."""
+    first = practice.first_judged_seed
+    tables = [t for _, t in arena.drive(trained, range(first, first + practice.judged_scenes))]
+    since = diary.curve[-1].episodes if diary.curve else 0
+    own = [end.succeeded for table in diary.rounds for end in table.ends][since:]
+    return Point(
+        episodes=diary.episodes,
+        successes=sum(bool(table.terminal.any()) for table in tables),
+        scenes=len(tables),
+        chunks=sum(table.rows for table in tables) / len(tables),
+        own_successes=sum(own),
+        own_episodes=len(own),
+        minutes=clock.seconds / 60.0,
+    )
+
+
+def _is_due(diary: Diary, practice: Practice, *, is_over: bool) -> bool:
+    """Tell whether the present version is to be judged: at the beginning, every so often, and at the end."""
+    if not practice.judge_every or (diary.curve and diary.curve[-1].episodes == diary.episodes):
+        return False
+    last = diary.curve[-1].episodes if diary.curve else -practice.judge_every
+    return is_over or diary.episodes - last >= practice.judge_every
+
+
+class _Clock:
+    """Seconds over all runs, and how many are left."""
+
+    def __init__(self, before: float, practice: Practice) -> None:
+        self._before, self._began, self._practice = before, time.monotonic(), practice
+        self._first: int | None = None
+        self.loss = float("nan")
+
+    @property
+    def seconds(self) -> float:
+        """Practised so far, former runs included."""
+        return self._before + time.monotonic() - self._began
+
+    @property
+    def is_over(self) -> bool:
+        """No minute is left."""
+        return 0.0 < self._practice.minutes * 60.0 <= self.seconds
+
+    def report(self, done: int) -> Progress:
+        """Return the progress after so many episodes."""
+        practice = self._practice
+        if self._first is None:
+            self._first = done - 1
+        left = (time.monotonic() - self._began) / (done - self._first) * (practice.episodes - done)
+        if practice.minutes:
+            left = min(left, practice.minutes * 60.0 - self.seconds)
+        return Progress(done, practice.episodes, self.loss, float("nan"), max(0.0, left), "practising")

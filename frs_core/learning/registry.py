@@ -12,7 +12,7 @@ from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import ConfigError
 from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, Need
 from frs_core.learning.metadata import PolicyMetadata, read_metadata
-from frs_core.learning.settings import BcSettings, DsbcSettings, OfflineDsbcSettings
+from frs_core.learning.settings import BcSettings, DsbcSettings, OfflineDsbcSettings, PickQSettings
 from frs_core.runtime.registry import all_rows, find_row, plugins
 
 GROUP = "frs_core.learners"
@@ -57,6 +57,17 @@ KNOWN: Mapping[str, LearnerSpec] = {
             learner="frs_core.learning.bc:FlowCloning",
             settings=BcSettings,
             acts=Acts.CHUNK,
+        ),
+        LearnerSpec(
+            id="pick-q",
+            title="Pick-Q",
+            summary="Learn what every candidate is worth, and pick the best",
+            learner="frs_core.learning.pick_q:PickQ",
+            settings=PickQSettings,
+            acts=Acts.NOISE,
+            needs=frozenset({Need.NOISES, Need.REWARDS, Need.NEXT_STATES}),
+            can_practise=True,
+            details="Failures teach too. `frs practise pick-q` goes on from there by itself; the value stands beside every candidate.",
         ),
     )
 }

@@ -25,20 +25,41 @@ class Practice:
     action_space: str = ""
     """Turn a generalist of tool deltas to joint_velocity or joint_position; empty = its own."""
     episodes: int = 100
+    """Most episodes of its own."""
+    minutes: float = 0.0
+    """Stop after the round in which so many have passed, judging included; 0 = never."""
     round_episodes: int = 5
     """It learns after so many; the actors of a round are all the same."""
     first_seed: int = 40_000
     """Scenes are numbered from here; apart from those that are steered, shown and judged on."""
+    judge_every: int = 50
+    """Episodes between two looks at how well it does without trying things; the best version is kept. 0 = the last is."""
+    judged_scenes: int = 20
+    """Scenes of such a look."""
+    first_judged_seed: int = 60_000
+    """They are numbered from here, always the same ones, and never practised on."""
     max_chunks: int = 40
     """An episode is given up after so many chunks."""
     prior: bool = True
     """Start from recorded episodes; otherwise from nothing."""
 
     def __post_init__(self) -> None:
-        if min(self.episodes, self.max_chunks, self.round_episodes) < 1:
+        if min(self.episodes, self.max_chunks, self.round_episodes, self.judged_scenes) < 1:
             raise ConfigError(
-                f"practice is {self.episodes} episodes of {self.max_chunks} chunks in rounds of {self.round_episodes}, needs "
-                f">= 1. The default is 100 of 40 in rounds of 5."
+                f"practice is {self.episodes} episodes of {self.max_chunks} chunks in rounds of {self.round_episodes}, judged "
+                f"on {self.judged_scenes} scenes, needs >= 1 each. Leave them out for the defaults."
+            )
+        if self.minutes < 0.0 or self.judge_every < 0:
+            raise ConfigError(
+                f"practice has {self.minutes:g} minutes and is judged every {self.judge_every} episodes, needs >= 0 each. 0 "
+                f"minutes is no limit, 0 episodes is not at all."
+            )
+        if self.first_seed <= self.first_judged_seed < self.first_seed + self.episodes or (
+            self.first_judged_seed <= self.first_seed < self.first_judged_seed + self.judged_scenes
+        ):
+            raise ConfigError(
+                f"Scenes {self.first_seed} and up are practised on and {self.first_judged_seed} and up are judged on, and they "
+                f"overlap. Choose others with --practice.first-judged-seed."
             )
 
 
@@ -67,7 +88,7 @@ class TrainRequest:
     settings: LearnerSettings | None = None
     """The learner's own settings; None = its defaults."""
     practice: Practice | None = None
-    """For online learners; None = the defaults."""
+    """How an online learner acts; None = it learns from the episodes alone."""
     overwrite: bool = False
     source: str = "frs_core.learning.store:load_table"
     """`module:function` that takes (request, on_progress) and returns the training table."""

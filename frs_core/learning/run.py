@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from frs_core.learning.advice import advise
 from frs_core.learning.base import OnlineLearner, Trained
+from frs_core.learning.diary import Diary
 from frs_core.learning.online import practise
 from frs_core.learning.progress import OnProgress, Progress, TrainResult, ignore_progress
 from frs_core.learning.registry import find_learner
@@ -27,7 +28,8 @@ def run_request(request: TrainRequest, on_progress: OnProgress = ignore_progress
     request = replace(request, settings=row.checked(request.settings))
     on_progress(Progress(0, 1, nan, nan, nan, "loading"))
     learner = row.load()
-    if isinstance(learner, OnlineLearner):
+    is_practising = isinstance(learner, OnlineLearner) and request.practice is not None
+    if isinstance(learner, OnlineLearner) and is_practising:
         trained, tables = _practised(learner, request, on_progress)
     else:
         table = find_source(request.source)(request, on_progress)
@@ -44,21 +46,25 @@ def run_request(request: TrainRequest, on_progress: OnProgress = ignore_progress
         chunks=sum(table.rows for table in tables),
         episodes=sum(len(set(table.episode.tolist())) for table in tables),
         was_cancelled=trained.was_cancelled,
-        notes=() if isinstance(learner, OnlineLearner) else _notes(tables[0]),
+        notes=() if is_practising else _notes(tables[0]),
     )
 
 
 def _practised(
     learner: OnlineLearner, request: TrainRequest, on_progress: OnProgress
 ) -> tuple[Trained, tuple[TrainingTable, ...]]:
-    """Return what an online learner learned, and every episode it was learned from."""
-    prior = find_source(request.source)(request, on_progress) if (request.practice or Practice()).prior else None
+    """Return what an online learner learned, and every episode it was learned from; kept in memory only."""
+    practice = request.practice or Practice()
+    prior = find_source(request.source)(request, on_progress) if practice.prior else None
     arena = find_arena(request.arena)(request)
     try:
-        trained, own = practise(learner, arena, request, prior=prior, on_progress=on_progress)
+        diary = Diary(None, request, prior)
+        practised = practise(learner, arena, request, prior=prior, diary=diary, on_progress=on_progress)
     finally:
         arena.close()
-    return trained, own if prior is None else (prior, *own)
+    best = None if diary.best is None or practised.trained.was_cancelled else diary.version(diary.best)
+    trained = best if isinstance(best, Trained) else practised.trained
+    return trained, practised.own if prior is None else (prior, *practised.own)
 
 
 def _notes(table: TrainingTable) -> tuple[str, ...]:

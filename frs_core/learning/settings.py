@@ -197,6 +197,77 @@ class OfflineDsbcSettings(DsbcSettings):
     labels: LabelSettings = field(default_factory=LabelSettings)
 
 
+@dataclass(frozen=True, slots=True)
+class PickQSettings(LearnerSettings):
+    """A critic that picks among offers."""
+
+    draws: int = 12
+    """Noises of its own that are offered beside the fan's: draws of a noise policy that imitates successes."""
+    directions: bool = False
+    """Whether the fan's directions are offered to it too when it drives. Chosen on development scenes, docs/practice.md: with them,
+    a critic that knows little yet takes them where nobody would, and a chunk costs half as much again."""
+    margin: float = 0.05
+    """A direction must promise so much more than a draw to be taken."""
+    components: int = 3
+    """Temporal components of a noise that the critic sees, per number of the action."""
+    state_size: int = 96
+    """Numbers that the generalist's features are projected to, at most."""
+    hidden: int = 128
+    heads: int = 5
+    """Size of the ensemble."""
+    discount: float = 0.97
+    """Per chunk."""
+    trace: float = 0.7
+    """0 = every target looks one chunk ahead and then trusts the critic, 1 = it looks to the episode's end (lambda of TD)."""
+    softness: float = 0.03
+    """What comes next is valued as if picked by a softmax of this temperature."""
+    pessimism: float = 0.5
+    """Standard deviations of the ensemble taken off a value before picking."""
+    bootstraps: bool = True
+    """Whether an episode that ran out of time is worth what its last state is; otherwise nothing."""
+    first_steps: int = 1500
+    """Gradient steps on the recorded episodes, before the first own one."""
+    steps: int = 60
+    """Gradient steps for each episode of its own."""
+    batch_size: int = 256
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.05
+    retarget_every: int = 50
+    """Steps between two computations of all targets."""
+    temperature: float = 0.03
+    """How much it tries things while it practises, in units of value."""
+    refit_every: int = 40
+    """Own episodes after which the draws are learned again from all successes."""
+    imitation: DsbcSettings = field(default_factory=DsbcSettings)
+    """Of the draws."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in (
+            "draws",
+            "components",
+            "state_size",
+            "hidden",
+            "heads",
+            "first_steps",
+            "steps",
+            "batch_size",
+            "retarget_every",
+        ):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, needs >= 1. Leave it out for the default.")
+        for name in ("discount", "trace"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, needs 0..1. Leave it out for the default.")
+        for name in ("softness", "temperature", "learning_rate"):
+            if getattr(self, name) <= 0.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, needs > 0. Leave it out for the default.")
+
+    def seeded(self, seed: int) -> "PickQSettings":
+        """Return them with another seed of weights, batches and draws."""
+        return replace(self, seed=seed, imitation=self.imitation.seeded(seed))
+
+
 def to_json(settings: object) -> dict[str, object]:
     """Return a settings block as plain nested values, enums by value."""
     out: dict[str, object] = {}

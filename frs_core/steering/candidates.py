@@ -63,6 +63,8 @@ class Candidate:
     verdict: Verdict
     recovered: Float[Array, "H A"] | None = None
     """The reversal's result before projection; None where nothing was reversed."""
+    value: float = float("nan")
+    """What it is worth by the loaded noise policy, 0..1: expected success, less for taking long. NaN where nobody says."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

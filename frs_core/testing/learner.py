@@ -33,6 +33,11 @@ class LearnerContract:
         """Return a few episodes; `synthetic_table` makes some."""
         return synthetic_table()
 
+    def prior(self) -> TrainingTable | None:
+        """Return what one that practises starts from; None = nothing."""
+        table = self.table()
+        return table.with_outcomes([True] * len(table.names))
+
     def observation(self) -> Observation:
         """Return a live observation whose proprioception has the table's length."""
         raise NotImplementedError
@@ -46,7 +51,7 @@ class LearnerContract:
         learner, table = self.row.load(), self.table()
         if not isinstance(learner, OnlineLearner):
             return learner.train(table, self.settings(), name="mine")
-        learner.begin(self.policy(), self.settings())
+        learner.begin(self.policy(), self.settings(), prior=self.prior())
         assert learner.actor(explores=True).policy() is not None
         learner.learn(table.with_outcomes([True] * len(table.names)))
         return learner.actor(explores=False, name="mine")
@@ -91,7 +96,7 @@ class LearnerContract:
             return
         own = self.table().with_outcomes([True] * len(self.table().names))
         for learner in (one, two):
-            learner.begin(self.policy(), self.settings())
+            learner.begin(self.policy(), self.settings(), prior=self.prior())
         one.learn(own)
         two.restore(unpack(*pack(one.state())), [own])
         for learner in (one, two):

@@ -16,10 +16,10 @@ from frs_core.devices.gamepad import Gamepad
 from frs_core.devices.spacemouse import SpaceMouse
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.records import ChunkRecord, EpisodeMeta, MemoryRecorder, Recorder
-from frs_core.learning import FitSettings, NetworkSettings
+from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings
 from frs_core.learning.base import LearnerSpec
 from frs_core.learning.registry import KNOWN
-from frs_core.learning.settings import LearnerSettings
+from frs_core.learning.settings import LearnerSettings, PickQSettings
 from frs_core.policies import load_policy
 from frs_core.policies.base import FlowPolicy
 from frs_core.robot.observation import Observation
@@ -142,6 +142,16 @@ class TestFlowCloning(OwnLearner):
     row = KNOWN["bc-flow"]
 
 
+class TestPickQ(OwnLearner):
+    row = KNOWN["pick-q"]
+
+    def settings(self) -> LearnerSettings:
+        imitation = DsbcSettings(
+            network=NetworkSettings(hidden=16, layers=1), fit=FitSettings(steps=20, least_steps=0, batch_size=16)
+        )
+        return PickQSettings(draws=2, hidden=16, heads=2, first_steps=20, steps=2, imitation=imitation)
+
+
 class TestPractising(OwnLearner):
     row: LearnerSpec = SEEKER
 
@@ -150,7 +160,9 @@ class TestPractising(OwnLearner):
 
 
 def test_no_learner_is_left_out() -> None:
-    assert {c.row.id for c in (TestDsbc, TestOfflineDsbc, TestGaussianCloning, TestFlowCloning)} == set(KNOWN)
+    assert {c.row.id for c in (TestDsbc, TestOfflineDsbc, TestGaussianCloning, TestFlowCloning, TestPickQ)} == set(
+        KNOWN
+    )
 
 
 class TestMemoryRecorder(RecorderContract):

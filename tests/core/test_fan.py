@@ -6,10 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from jaxtyping import Float
 
+from frs_core.arrays import Array
 from frs_core.candidates.fan import build_fan, references_for, regenerates
 from frs_core.candidates.verdicts import noise_percentiles
-from frs_core.choosers.base import NoisePolicy
+from frs_core.choosers.base import Judged, NoisePolicy, ValuingPolicy
 from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
 from frs_core.policies.base import Context
 from frs_core.robot.limits import Limits
@@ -173,3 +175,37 @@ def test_a_policy_that_cannot_steer_still_offers_its_own_candidate() -> None:
 def test_an_encoding_that_is_not_finite_is_an_error_and_never_an_answer() -> None:
     with pytest.raises(PolicyError, match="2 of 8 features that are not finite"):
         Context(None, np.array([0.0, np.nan, 1, 2, np.inf, 3, 4, 5], dtype=np.float32), 0)
+
+
+class UpIsBest(ValuingPolicy):
+    """Values a noise by how far up it goes; its own draws go down."""
+
+    name, policy_fingerprint = "critic", "toy-1"
+
+    def commands(self, observation: Observation) -> tuple[Command, ...]:
+        return fan_commands()
+
+    def draws(self, context: Context, observation: Observation) -> Float[Array, "N H A"]:
+        return np.full((3, 8, 7), -9.0, np.float32)
+
+    def judge(self, context: Context, observation: Observation, noises: Float[Array, "B H A"]) -> Judged:
+        values = noises[:, :, 2].mean(axis=1)
+        return Judged(values, int(np.nanargmax(values)))
+
+
+def test_a_critic_takes_the_best_of_the_fan_and_tells_what_each_is_worth() -> None:
+    for commands in (None, ()):
+        fan = make(noise_policy=UpIsBest(), commands=commands)
+        assert [c.label for c in fan.candidates] == [UNSTEERED, *(c.label for c in fan_commands()), LEARNED]
+        best = max(fan.candidates[:-1], key=lambda c: c.value)
+        assert best.label == "up/more"
+        np.testing.assert_array_equal(fan[LEARNED].noise, best.noise)
+        np.testing.assert_array_equal(fan[LEARNED].chunk, best.chunk)
+        assert fan[LEARNED].value == best.value
+    assert math.isnan(make(noise_policy=FixedNoise(np.zeros((8, 7))))[UNSTEERED].value)
+
+
+def test_a_critic_takes_its_own_draws_where_steering_knows_no_noise() -> None:
+    fan = make(plan=SteeringPlan(depth=4), noise_policy=UpIsBest(), commands=(Command(Direction.UP),))
+    assert math.isnan(fan["up/more"].value)
+    assert fan[LEARNED].value == fan[UNSTEERED].value

@@ -1,0 +1,139 @@
+"""`frs practise …`: a learner tries by itself, learns from failures too, and its best version is kept.
+
+Every learner that can is one subcommand, made from its row. A practice lies in `<data>/practice/<task>/<learner>`; the same command
+goes on there after Ctrl+C, a crash or a power cut. The best version lies where `frs train` would put it, so `frs eval` finds it.
+
+Example: `frs practise pick-q --task mug_on_plate --episodes 300 --minutes 30`, then `frs eval --methods dsbc pick-q --tasks mug_on_plate`.
+"""
+
+import inspect
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from frs_core import paths
+from frs_core.commands.printing import console, mark
+from frs_core.errors import ConfigError
+from frs_core.evaluation.practice import Practised, run_practice
+from frs_core.evaluation.wilson import format_rate
+from frs_core.learning import LearnerSettings, LearnerSpec, Practice, Progress, TrainRequest, find_learner
+from frs_core.learning.diary import Point
+from frs_core.learning.metadata import METADATA_FILE
+
+_HELP = """{summary}, by practising.
+
+    {details}
+
+    Args:
+        task: Task of the world to practise.
+        recorded: Start from these episodes (names, or any part that fits one only); default all of the task, failures too.
+        count: Start from the first so many of them only.
+        data: Recording root; default the product's own data folder.
+        folder: Folder of the practice; default <data>/practice/<task>/{id}.
+        out: Folder for the best version; default <data>/learned/<task>/{id}.
+        overwrite: Replace a policy in --out that another practice or training left.
+        actors: Processes that drive; what is learned does not depend on it.
+        policy: The generalist that it works through.
+        practice: How long and where.
+        settings: Inputs, sizes and everything else of the learner.
+"""
+
+
+def command(kind: str) -> Callable[..., int]:
+    """Return the subcommand `frs practise KIND`, made from the learner's row.
+
+    Raises:
+        ConfigError: unknown learner, or one that does not practise.
+    """
+    row = find_learner(kind)
+    if not row.practises:
+        raise ConfigError(f"Learner '{row.id}' does not practise. Use `frs train {row.id}`.")
+    usual, kept = Practice(), row.settings()
+
+    def run(
+        *,
+        task: str,
+        recorded: tuple[str, ...] = (),
+        count: int = 0,
+        data: Path | None = None,
+        folder: Path | None = None,
+        out: Path | None = None,
+        overwrite: bool = False,
+        actors: int = 2,
+        policy: str = "tabletop",
+        practice: Annotated[Practice, tyro.conf.arg(name="")] = usual,
+        settings: LearnerSettings = kept,
+    ) -> int:
+        root = data or paths.data()
+        request = TrainRequest(
+            kind=row.id,
+            root=root,
+            episodes=recorded,
+            out=out or root / "learned" / task / row.id,
+            fingerprint="",
+            task=task,
+            count=count,
+            policy=policy,
+            practice=practice,
+            settings=settings,
+        )
+        return _run(row, request, folder or root / "practice" / task / row.id, actors, overwrite=overwrite)
+
+    run.__annotations__["settings"] = row.settings
+    run.__signature__ = inspect.signature(run)  # pyright: ignore[reportFunctionMemberAccess]
+    run.__doc__ = _HELP.format(summary=row.summary, details=row.details or row.summary, id=row.id)
+    return run
+
+
+def _run(row: LearnerSpec, request: TrainRequest, folder: Path, actors: int, *, overwrite: bool) -> int:
+    """Practise, showing progress; Ctrl+C leaves a practice that the same command goes on with."""
+    if actors < 1:
+        raise ConfigError(f"--actors is {actors}, needs >= 1. The default is 2.")
+    if (request.out / METADATA_FILE).exists() and not folder.exists() and not overwrite:
+        raise ConfigError(f"'{request.out}' already exists. Choose another folder with --out, or pass --overwrite.")
+    page = console()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[detail]}", markup=False),
+    )
+    practice = request.practice or Practice()
+    with Bar(*columns, console=page, transient=True) as bar:
+        line = bar.add_task("loading", total=practice.episodes, detail="")
+
+        def told(report: Progress) -> None:
+            detail = f"{report.step} of {report.steps}, {report.seconds_left / 60:.0f} min left"
+            loss = "" if math.isnan(report.loss) else f", loss {report.loss:.3f}"
+            bar.update(line, description=report.stage, completed=report.step, detail=detail + loss)
+
+        try:
+            done = run_practice(request, folder, actors=actors, on_progress=told, on_point=lambda p: _point(p, page))
+        except KeyboardInterrupt:
+            page.print(f"Stopped. The same command goes on; what was practised is in '{folder}'.", soft_wrap=True)
+            return 130
+    _tell(row, done, folder, page)
+    return 0
+
+
+def _point(point: Point, page: Console) -> None:
+    own = f", {point.own_successes} of {point.own_episodes} while trying things" if point.own_episodes else ""
+    page.print(
+        f"after {point.episodes:>4} episodes: {format_rate(point.successes, point.scenes)}{own}, {point.minutes:.1f} min"
+    )
+
+
+def _tell(row: LearnerSpec, done: Practised, folder: Path, page: Console) -> None:
+    page.print(mark(row.id, "bold"), f"practised {done.episodes} episodes in {done.seconds / 60:.1f} min")
+    if done.best is not None:
+        rate = format_rate(done.best.successes, done.best.scenes)
+        page.print(
+            f"  the best version is the one after {done.best.episodes} episodes: {rate} on the scenes it was chosen by"
+        )
+    page.print(f"Curve and versions in '{folder}'", soft_wrap=True)
+    page.print(f"Saved in '{done.path}'", soft_wrap=True)

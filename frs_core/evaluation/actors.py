@@ -1,0 +1,103 @@
+"""An arena of several processes: each actor has its own world, generalist and thread, and drives whole episodes.
+
+All episodes of a round are driven by one saved policy, and all chance in one follows from its scene's number, so that what is learned
+does not depend on how many actors there are. An actor that dies is replaced, and its episode driven once more.
+
+Example: 2 actors share the 10 episodes of a round; the learner waits for the last. Runs in the trainer's process; `Practising` in
+an actor's.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from frs_core.errors import TrainingError
+from frs_core.evaluation.arena import BenchArena, setup_of
+from frs_core.evaluation.pool import ProcessPool
+from frs_core.evaluation.results import Cell, Result
+from frs_core.evaluation.worker import Runner, Work, WorkerJob
+from frs_core.learning.base import Arena, Learned, Trained
+from frs_core.learning.metadata import read_metadata
+from frs_core.learning.registry import load_learned
+from frs_core.learning.request import Practice, TrainRequest
+from frs_core.learning.settings import InputSettings, from_json
+from frs_core.learning.table import TrainingTable
+from frs_core.policies import load_policy
+from frs_core.policies.base import FlowPolicy
+from frs_core.policies.joints import in_action_space
+
+
+@dataclass(frozen=True, slots=True)
+class Driven(Result):
+    """An episode that an actor drove."""
+
+    table: TrainingTable | None = None
+
+
+class ActorPool(Arena):
+    """Several benches.
+
+    Args:
+        request: task, generalist and practice; its task is known.
+        actors: processes.
+        folder: where the policy of the present round is kept for them; made.
+    """
+
+    def __init__(self, request: TrainRequest, *, actors: int, folder: Path) -> None:
+        practice = request.practice or Practice()
+        assert request.task is not None
+        setup = setup_of(request)
+        self._task, self._folder, self._rounds = request.task, folder, 0
+        job = WorkerJob(setup=setup.to_json(), rollout={"max_chunks": practice.max_chunks}, work=Work.PRACTISE)
+        self._pool = ProcessPool(job, workers=actors)
+        try:
+            self._pool.ready()
+            self.policy: FlowPolicy = in_action_space(
+                load_policy(setup.policy, **setup.policy_options), setup.action_space
+            )
+        except BaseException:
+            self._pool.close()
+            raise
+
+    def run(self, actor: Learned, *, seed: int) -> TrainingTable:
+        """Refuse: actors are handed over as folders."""
+        raise TrainingError("Actors in other processes drive saved policies. Use `drive`.")
+
+    def drive(self, actor: Trained, seeds: Sequence[int]) -> Iterator[tuple[int, TrainingTable]]:
+        """Yield (seed, episode) as they end."""
+        self._rounds += 1
+        # A name of its own: an actor keeps what it loaded under the former one.
+        folder = actor.save(self._folder / f"actor-{self._rounds}")
+        for result in self._pool.run([Cell(str(folder), self._task, seed) for seed in seeds]):
+            if not isinstance(result, Driven) or result.table is None:
+                raise TrainingError(
+                    f"An episode of practice on scene {result.seed} could not be driven: {result.error}"
+                )
+            yield result.seed, result.table
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """End all actors."""
+        self._pool.close()
+        self.policy.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Practising(Runner):
+    """Drives episodes with saved policies, and returns them as tables."""
+
+    def __init__(self, job: WorkerJob) -> None:
+        """Load world and policy."""
+        super().__init__(job)
+        self._actor: tuple[str, Learned] | None = None
+
+    def _run(self, cell: Cell) -> Driven:
+        """Return the episode of one cell; its method is the folder of who drives."""
+        folder = Path(cell.method)
+        if self._actor is None or self._actor[0] != cell.method:
+            self._actor = (cell.method, load_learned(folder, self.ready.policy_fingerprint))
+        inputs = from_json(InputSettings, read_metadata(folder).settings.get("inputs", {}))
+        arena = BenchArena(self._bench, task=cell.task, max_chunks=self._settings.max_chunks, inputs=inputs)
+        table = arena.run(self._actor[1], seed=cell.seed)
+        return Driven(cell.method, cell.task, cell.seed, bool(table.terminal.any()), chunks=table.rows, table=table)

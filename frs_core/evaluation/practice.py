@@ -1,0 +1,140 @@
+"""A practice from recorded episodes to the best version, with its curve on disk as it goes.
+
+Example: `run_practice(request, folder, actors=2)` drives 100 episodes in two processes, judges the learner at 0, 50 and 100, keeps
+`curve.json` and `curve.png` in the folder, and puts the best version where `request.out` says. Given again, it goes on.
+Runs in the command's process.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from frs_core.errors import ConfigError, TrainingError
+from frs_core.evaluation.actors import ActorPool
+from frs_core.evaluation.plots import save_figure
+from frs_core.evaluation.wilson import wilson
+from frs_core.learning.base import OnlineLearner, Trained
+from frs_core.learning.diary import Diary, Point
+from frs_core.learning.online import practise
+from frs_core.learning.progress import OnProgress, ignore_progress
+from frs_core.learning.registry import find_learner
+from frs_core.learning.request import Practice, TrainRequest, find_source
+from frs_core.learning.table_file import write_file
+
+
+@dataclass(frozen=True, slots=True)
+class Practised:
+    """What a practice left."""
+
+    path: Path
+    """The best version, where `frs eval` looks for it; the last one where none was judged."""
+    best: Point | None
+    curve: tuple[Point, ...]
+    episodes: int
+    """Of its own, in whole rounds."""
+    seconds: float
+    was_stopped: bool
+
+
+def run_practice(
+    request: TrainRequest,
+    folder: Path,
+    *,
+    actors: int = 2,
+    on_progress: OnProgress = ignore_progress,
+    on_point: Callable[[Point], None] = lambda point: None,
+) -> Practised:
+    """Return what was practised; the best version is saved at `request.out`.
+
+    Args:
+        request: learner, episodes, task, practice.
+        folder: its diary; the same one goes on.
+        actors: processes that drive.
+        on_progress: told after each episode; False stops, and the same call goes on later.
+        on_point: told after each look at how well it does.
+    Raises:
+        ConfigError: a learner that cannot practise, no task, or a folder of another practice.
+        TrainingError, FingerprintMismatch, EpisodeError: episodes it cannot start from, or a full disk.
+    """
+    practice, row = request.practice or Practice(), find_learner(request.kind)
+    learner = row.load()
+    if not isinstance(learner, OnlineLearner):
+        raise ConfigError(f"Learner '{row.id}' does not practise. Use `frs train {row.id}`.")
+    prior = find_source(request.source)(request, ignore_progress) if practice.prior else None
+    diary = Diary(folder, request, prior)
+    arena = ActorPool(request, actors=actors, folder=folder / "actors")
+
+    def judged(point: Point) -> None:
+        write_curve(diary.curve, folder, title=f"{row.title}, {request.task}")
+        on_point(point)
+
+    try:
+        done = practise(learner, arena, request, prior=prior, diary=diary, on_progress=on_progress, on_point=judged)
+    finally:
+        arena.close()
+    best = diary.best
+    version = done.trained if best is None else diary.version(best)
+    path = _put(version, request.out)
+    return Practised(path, best, diary.curve, diary.episodes, done.seconds, done.trained.was_cancelled)
+
+
+def write_curve(curve: Sequence[Point], folder: Path, *, title: str) -> None:
+    """Write `curve.json` and `curve.png`. Raises TrainingError where the disk refused."""
+    points = [{**asdict(p), "interval": wilson(p.successes, p.scenes)} for p in curve]
+    write_file(folder / "curve.json", (json.dumps(points, indent=2) + "\n").encode())
+    try:
+        save_figure(curve_figure(curve, title=title), folder / "curve.png")
+    except OSError as error:
+        raise TrainingError(
+            f"'{folder / 'curve.png'}' could not be written: {error.strerror or error}. Free some space and give the same "
+            f"command again; what was practised is kept."
+        ) from error
+
+
+def curve_figure(curve: Sequence[Point], *, title: str) -> Figure:
+    """Return success against episodes of its own, with 95 % intervals, and what it reached while trying things."""
+    figure = Figure(figsize=(6.0, 3.8), layout="constrained")
+    axes = figure.subplots()
+    x = [p.episodes for p in curve]
+    intervals = [wilson(p.successes, p.scenes) for p in curve]
+    axes.fill_between(x, [100 * low for low, _ in intervals], [100 * high for _, high in intervals], color="#cfe3f2")
+    scenes = curve[-1].scenes if curve else 0
+    axes.plot(
+        x, [100 * p.successes / p.scenes for p in curve], "o-", color="#0072B2", label=f"judged ({scenes} scenes)"
+    )
+    tried = [(p.episodes, 100 * p.own_successes / p.own_episodes) for p in curve if p.own_episodes]
+    if tried:
+        axes.plot(*zip(*tried, strict=True), "s--", color="#D55E00", markersize=4, label="while trying things")
+    axes.set_ylim(0, 103)
+    axes.set_xlabel("Episodes of its own")
+    axes.set_ylabel("Success, %")
+    axes.grid(color="#dddddd")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right", fontsize=8)
+    axes.set_title(title, fontsize=10, loc="left")
+    return figure
+
+
+def _put(version: "Path | Trained", out: Path) -> Path:
+    """Put a policy where it is looked for, in the place of an earlier one."""
+    if isinstance(version, Trained):
+        return version.save(out, overwrite=True)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(version, partial)
+        shutil.rmtree(out, ignore_errors=True)
+        partial.rename(out)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise TrainingError(
+            f"The best version could not be copied to '{out}': {error.strerror or error}. It is in '{version}'; free some space "
+            f"and give the same command again."
+        ) from error
+    return out

@@ -1,0 +1,196 @@
+"""What a practice has lived through, on disk: every episode, the learner after each round, every version that was judged.
+
+    <folder>/
+      practice.json          what is practised, how, from which episodes; another practice is refused here
+      episodes/40012.table   an episode of its own, by its scene, written when it ends
+      learner.state          the learner after the last whole round, with the curve: one file, replaced by one rename
+      versions/0050/         the policy that was judged after 50 episodes, ready to be used
+
+A practice that is killed at any moment goes on from `learner.state` and whatever episodes of the round in progress are there;
+it loses the episodes that were being driven, nothing else, and ends with the same numbers. Free of the tensor library until used.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from frs_core.errors import ConfigError, TrainingError
+from frs_core.learning.base import Trained
+from frs_core.learning.request import Practice, TrainRequest
+from frs_core.learning.settings import to_json
+from frs_core.learning.table import TrainingTable, join
+from frs_core.runtime.foreign import MALFORMED, read_json
+
+CONDITIONS, STATE, EPISODES, VERSIONS = "practice.json", "learner.state", "episodes", "versions"
+_BUDGET = ("episodes", "minutes")
+"""Parts of a practice that may be another when it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One look at how well the learner does without trying things."""
+
+    episodes: int
+    """Of its own, so far."""
+    successes: int
+    scenes: int
+    chunks: float
+    """Mean length of an episode."""
+    own_successes: int
+    """Of the episodes it drove since the look before, trying things."""
+    own_episodes: int
+    minutes: float
+    """Since the beginning, all runs together."""
+
+
+class Diary:
+    """Keeps a practice in memory, and in a folder where one is given.
+
+    Args:
+        folder: made, or of the same practice as before; None = in memory only.
+        request: what is practised.
+        prior: recorded episodes it starts from.
+    Raises:
+        ConfigError: the folder holds another practice, or is damaged.
+        TrainingError: the disk refused.
+    """
+
+    def __init__(self, folder: Path | None, request: TrainRequest, prior: TrainingTable | None) -> None:
+        self.folder = folder
+        self.rounds: tuple[TrainingTable, ...] = ()
+        self.curve: tuple[Point, ...] = ()
+        self.state: Mapping[str, Any] | None = None
+        self.seconds = 0.0
+        self._versions: dict[int, Trained] = {}
+        if folder is not None:
+            self._open(folder, _conditions(request, prior))
+
+    @property
+    def episodes(self) -> int:
+        """Of its own, in whole rounds."""
+        return sum(len(table.names) for table in self.rounds)
+
+    @property
+    def best(self) -> Point | None:
+        """The version that did best; of equal ones the one that was quicker."""
+        return max(self.curve, key=lambda p: (p.successes / p.scenes, -p.chunks), default=None)
+
+    def version(self, point: Point) -> "Path | Trained":
+        """Return the folder of a judged version, or the version itself where there is no folder."""
+        return self._versions[point.episodes] if self.folder is None else self._version_folder(point.episodes)
+
+    def driven(self, seed: int) -> TrainingTable | None:
+        """Return an episode of the round in progress that was driven before; None where it was not."""
+        from frs_core.learning.table_file import read_table
+
+        path = self._episode_path(seed)
+        return read_table(path) if path is not None and path.exists() else None
+
+    def keep_episode(self, seed: int, table: TrainingTable) -> None:
+        """Keep an episode that has just ended. Raises TrainingError where the disk refused."""
+        from frs_core.learning.table_file import write_table
+
+        if (path := self._episode_path(seed)) is not None:
+            write_table(path, table)
+
+    def keep_round(self, episodes: Sequence[TrainingTable], state: Mapping[str, Any], seconds: float) -> None:
+        """Keep a round that was learned from, and the learner after it. Raises TrainingError where the disk refused."""
+        before = self.rounds, self.state
+        self.rounds = (*self.rounds, join(episodes))
+        try:
+            self._keep(state, seconds)
+        except TrainingError:
+            self.rounds, self.state = before
+            raise
+
+    def keep_version(self, point: Point, trained: Trained, state: Mapping[str, Any], seconds: float) -> None:
+        """Keep a version that was judged. Raises TrainingError where the disk refused."""
+        if self.folder is None:
+            self._versions[point.episodes] = trained
+        else:
+            trained.save(self._version_folder(point.episodes), overwrite=True)
+        self.curve = (*self.curve, point)
+        self._keep(state, seconds)
+
+    def _keep(self, state: Mapping[str, Any], seconds: float) -> None:
+        from frs_core.learning.packing import pack
+        from frs_core.learning.table_file import write_packed
+
+        self.state, self.seconds = state, seconds
+        if self.folder is None:
+            return
+        tensors, packed = pack(state)
+        facts = {
+            "state": packed,
+            "rounds": [len(table.names) for table in self.rounds],
+            "curve": [asdict(point) for point in self.curve],
+            "seconds": seconds,
+        }
+        write_packed(self.folder / STATE, tensors, facts)
+
+    def _open(self, folder: Path, conditions: Mapping[str, Any]) -> None:
+        from frs_core.learning.packing import unpack
+        from frs_core.learning.table_file import read_packed, read_table, write_file
+
+        self._first_seed = int(conditions["practice"]["first_seed"])
+        path = folder / CONDITIONS
+        if not path.exists():
+            write_file(path, (json.dumps(conditions, indent=2, sort_keys=True) + "\n").encode())
+        try:
+            found = read_json(path)
+            wrong = [key for key in conditions if found[key] != conditions[key]]
+        except (OSError, *MALFORMED) as error:
+            raise ConfigError(
+                f"'{path}' is not of a practice ({error}). Choose another folder with --folder."
+            ) from error
+        if wrong:
+            raise ConfigError(
+                f"'{folder}' holds another practice: its {wrong[0]} {_difference(found[wrong[0]], conditions[wrong[0]])}. Choose "
+                f"another folder with --folder, or use the former settings."
+            )
+        if not (folder / STATE).exists():
+            return
+        tensors, facts = read_packed(folder / STATE)
+        self.state = unpack(tensors, facts["state"])
+        try:
+            seeds = iter(range(self._first_seed, self._first_seed + sum(facts["rounds"])))
+            self.rounds = tuple(
+                join([read_table(folder / EPISODES / f"{next(seeds)}.table") for _ in range(count)])
+                for count in facts["rounds"]
+            )
+            self.curve = tuple(Point(**point) for point in facts["curve"])
+            self.seconds = float(facts["seconds"])
+        except MALFORMED as error:
+            raise ConfigError(f"'{folder / STATE}' is damaged ({error}). Start again in another folder.") from error
+
+    def _episode_path(self, seed: int) -> Path | None:
+        return None if self.folder is None else self.folder / EPISODES / f"{seed}.table"
+
+    def _version_folder(self, episodes: int) -> Path:
+        assert self.folder is not None
+        return self.folder / VERSIONS / f"{episodes:04d}"
+
+
+def _conditions(request: TrainRequest, prior: TrainingTable | None) -> dict[str, Any]:
+    """Return what must be equal for a practice to go on, as plain values."""
+    practice = to_json(request.practice or Practice())
+    conditions = {
+        "learner": request.kind,
+        "task": request.task,
+        "policy": request.policy,
+        "settings": None if request.settings is None else to_json(request.settings),
+        "practice": {k: v for k, v in practice.items() if k not in _BUDGET},
+        "prior": None if prior is None else [list(prior.names), prior.fingerprint],
+    }
+    return json.loads(json.dumps(conditions, default=dict))
+
+
+def _difference(found: Any, asked: Any) -> str:
+    """Return in words how two values differ, down to the first setting."""
+    if isinstance(found, dict) and isinstance(asked, dict):
+        for key in {**found, **asked}:
+            if found.get(key) != asked.get(key):
+                return f"{key} {_difference(found.get(key), asked.get(key))}"
+    return f"was {found}, asked for {asked}" if len(f"{found}{asked}") < 200 else "was another"

@@ -1,0 +1,204 @@
+"""Practice: rounds that any number of actors drive, a diary that survives a kill at any moment, the best version kept."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frs_core.arrays import Array
+from frs_core.episodes import EpisodeStore
+from frs_core.errors import ConfigError, FingerprintMismatch, TrainingError
+from frs_core.evaluation.arena import open_arena
+from frs_core.evaluation.collect import collect_steered
+from frs_core.evaluation.practice import run_practice
+from frs_core.evaluation.rollout import RolloutSettings
+from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, Practice, Progress, TrainRequest
+from frs_core.learning.base import OnlineLearner
+from frs_core.learning.diary import STATE, Diary, Point
+from frs_core.learning.online import Practised, practise
+from frs_core.learning.progress import ignore_progress
+from frs_core.learning.registry import find_learner, load_noise_policy
+from frs_core.learning.settings import PickQSettings
+from frs_core.learning.store import load_table
+from frs_core.learning.table import End, TrainingTable
+from frs_core.learning.table_file import read_table, write_table
+from frs_core.testing.learner import synthetic_table
+from tests.fakes.evaluation import MAX_CHUNKS, TASK, bench
+
+SMALL = PickQSettings(
+    draws=2,
+    hidden=16,
+    heads=2,
+    first_steps=20,
+    steps=2,
+    refit_every=3,
+    imitation=DsbcSettings(
+        network=NetworkSettings(hidden=16, layers=1), fit=FitSettings(steps=20, least_steps=0, batch_size=16)
+    ),
+)
+PRACTICE = Practice(
+    world="tests.fakes.world:PointWorld",
+    episodes=4,
+    round_episodes=2,
+    judge_every=2,
+    judged_scenes=2,
+    max_chunks=3,
+    first_seed=700,
+)
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two steered successes to start from."""
+    root = tmp_path_factory.mktemp("data")
+    here, settings = bench(), RolloutSettings(max_chunks=MAX_CHUNKS)
+    collect_steered(here, EpisodeStore(root), task=TASK, count=2, first_seed=10, settings=settings)
+    here.close()
+    return root
+
+
+def request(data: Path, out: Path, *, practice: Practice = PRACTICE, settings: PickQSettings = SMALL) -> TrainRequest:
+    return TrainRequest(
+        kind="pick-q",
+        root=data,
+        episodes=(),
+        out=out,
+        fingerprint="",
+        task=TASK,
+        policy="tests.fakes.policy:ToyPolicy",
+        settings=settings,
+        practice=practice,
+    )
+
+
+def practised(asked: TrainRequest, folder: Path | None, *, killed_at: int = 0) -> Practised:
+    """Practise in this process; `killed_at` ends it as a kill would, after so many episodes of this run."""
+    learner, prior, seen = find_learner("pick-q").load(), load_table(asked, ignore_progress), 0
+    assert isinstance(learner, OnlineLearner)
+
+    def told(progress: Progress) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == killed_at:
+            raise Killed
+
+    arena = open_arena(asked)
+    try:
+        diary = Diary(folder, asked, prior)
+        return practise(learner, arena, asked, prior=prior, diary=diary, on_progress=told)
+    finally:
+        arena.close()
+
+
+def numbers(done: Practised) -> Iterator[Array]:
+    for name, weights in sorted(done.trained.weights.items()):
+        yield np.append(weights.numpy().ravel(), len(name))
+    for table in done.own:
+        yield table.noise
+    yield np.array([(p.episodes, p.successes, p.own_successes, p.chunks) for p in done.curve])
+
+
+def test_a_killed_practice_ends_with_the_same_numbers(tmp_path: Path, data: Path) -> None:
+    asked = request(data, tmp_path / "out")
+    whole = list(numbers(practised(asked, None)))
+    for episodes in (1, 1, 2):
+        with pytest.raises(Killed):
+            practised(asked, tmp_path / "diary", killed_at=episodes)
+    again = list(numbers(practised(asked, tmp_path / "diary")))
+    assert len(whole) == len(again)
+    for one, two in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_actors_in_other_processes_drive_the_same_episodes_and_the_best_version_is_kept(
+    tmp_path: Path, data: Path
+) -> None:
+    asked = request(data, tmp_path / "out", practice=replace(PRACTICE, episodes=2))
+    points: list[Point] = []
+    done = run_practice(asked, tmp_path / "diary", actors=2, on_point=points.append)
+    alone = practised(asked, None)
+    assert points == list(done.curve)
+    for mine, theirs in zip(points, alone.curve, strict=True):
+        assert replace(mine, minutes=0.0) == replace(theirs, minutes=0.0)
+    assert (tmp_path / "diary" / "curve.png").is_file()
+    assert not list((tmp_path / "diary").glob("actors/*"))
+    here = bench()
+    policy = load_noise_policy(done.path, here.policy.spec.fingerprint)
+    here.close()
+    assert policy.name == "out"
+    more = run_practice(replace(asked, practice=replace(PRACTICE, episodes=4)), tmp_path / "diary", actors=1)
+    assert [p.episodes for p in more.curve] == [0, 2, 4]
+
+
+def test_another_practice_in_the_same_folder_is_refused(tmp_path: Path, data: Path) -> None:
+    asked = request(data, tmp_path / "out")
+    prior = load_table(asked, ignore_progress)
+    Diary(tmp_path / "diary", asked, prior)
+    other = replace(asked, settings=replace(SMALL, discount=0.9))
+    with pytest.raises(ConfigError, match=r"discount was 0\.97, asked for 0\.9"):
+        Diary(tmp_path / "diary", other, prior)
+    (tmp_path / "diary" / STATE).write_bytes(b"torn")
+    with pytest.raises(ConfigError, match="damaged"):
+        Diary(tmp_path / "diary", asked, prior)
+
+
+def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = request(data, tmp_path / "out", practice=replace(PRACTICE, judge_every=0, episodes=2))
+
+    def refuse(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("frs_core.learning.table_file.os.fsync", refuse)
+        with pytest.raises(TrainingError, match="No space left"):
+            practised(asked, tmp_path / "diary")
+    assert len(practised(asked, tmp_path / "diary").own) == 1
+
+
+def test_episodes_it_cannot_start_from_are_refused_in_a_sentence(tmp_path: Path, data: Path) -> None:
+    asked = request(data, tmp_path / "out")
+    learner, prior = find_learner("pick-q").load(), load_table(asked, ignore_progress)
+    assert isinstance(learner, OnlineLearner)
+    with pytest.raises(TrainingError, match="None of 2 episodes is a success"):
+        learner.begin(None, SMALL, prior=prior.with_outcomes([False, False]))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TrainingError, match="no outcomes"):
+        learner.begin(None, SMALL, prior=replace(prior, reward=None))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TrainingError, match="non-finite features"):
+        learner.begin(None, SMALL, prior=replace(prior, features=prior.features * np.nan))  # pyright: ignore[reportArgumentType]
+    arena, stranger = open_arena(asked), replace(prior, fingerprint="another")
+    diary = Diary(None, asked, stranger)
+    with pytest.raises(FingerprintMismatch):
+        practise(learner, arena, asked, prior=stranger, diary=diary)
+    arena.close()
+
+
+def test_a_table_survives_the_disk(tmp_path: Path, data: Path) -> None:
+    prior = load_table(request(data, tmp_path), ignore_progress)
+    end = End(False, prior.features[0], prior.proprio[0], prior.offers[0])
+    for table in (
+        prior.with_outcomes([True, False], ends=[End(True), end]),
+        synthetic_table().with_outcomes([True] * 4),
+    ):
+        write_table(tmp_path / "a.table", table)
+        again = read_table(tmp_path / "a.table")
+        assert_same(table, again)
+
+
+def assert_same(one: TrainingTable, two: TrainingTable) -> None:
+    for name in ("features", "proprio", "noise", "chunk", "episode", "reward", "following"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    assert (one.names, one.picked, one.driver, one.plan) == (two.names, two.picked, two.driver, two.plan)
+    assert len(one.offers) == len(two.offers)
+    for offer, other in zip(
+        (*one.offers, *(e.offer for e in one.ends)), (*two.offers, *(e.offer for e in two.ends)), strict=True
+    ):
+        assert (offer is None) == (other is None)
+        if offer is not None and other is not None:
+            assert offer.labels == other.labels
+            np.testing.assert_array_equal(offer.noises, other.noises)

@@ -8,9 +8,11 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from app.black_box import BlackBox
 from app.crash import CrashGuard
@@ -25,15 +27,21 @@ from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
 from frs_core.policies import KNOWN as POLICIES
 from frs_core.runtime.registry import plain_options, plugins
+from frs_core.worlds import KNOWN as WORLDS
 
 DEVICES_AFTER_MS = 5000
 _log = logging.getLogger("app")
 
 
+def _named(what: str, rows: Iterable[str], own: str) -> Any:
+    """Return the help of an option that takes a name from a registry, so that a row is in it without another line."""
+    return tyro.conf.arg(help=f'{what}: {", ".join(rows)}, one of an installed package, or "module:{own}" of your own.')
+
+
 def run(
     *,
-    world: str = "tabletop",
-    policy: str = "tabletop",
+    world: Annotated[str, _named("robot or simulator", WORLDS, "Class")] = "tabletop",
+    policy: Annotated[str, _named("generalist", POLICIES, "function")] = "tabletop",
     action_space: str = "",
     root: Path | None = None,
     noise_policy: str | None = None,
@@ -56,8 +64,8 @@ def run(
     """Open the cockpit; the process ends with it.
 
     Args:
-        world: robot or simulator: tabletop, droid, one of an installed package, or "module:Class" of your own.
-        policy: generalist: tabletop, pi05, remote, lerobot, one of an installed package, or "module:function" of your own.
+        world: name of the robot or simulator.
+        policy: name of the generalist.
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints.
         root: folder for recordings and learned policies; default: `data`.
         noise_policy: folder of a trained noise policy to add to the fan.

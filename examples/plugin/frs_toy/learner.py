@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from frs_core.arrays import Array
 from frs_core.choosers.base import NoisePolicy
 from frs_core.learning import artifact
 from frs_core.learning.base import Acts, Learner, LearnerSpec, Need, Trained
@@ -21,10 +22,10 @@ NAN = float("nan")
 class MeanNoisePolicy(NoisePolicy):
     """One noise, whatever is seen."""
 
-    def __init__(self, noise: np.ndarray, metadata: PolicyMetadata) -> None:
+    def __init__(self, noise: Array, metadata: PolicyMetadata) -> None:
         self._noise, self.name, self.policy_fingerprint = noise, metadata.name, metadata.policy_fingerprint
 
-    def noise(self, context: Any, observation: Any) -> np.ndarray:
+    def noise(self, context: Any, observation: Any) -> Array:
         return self._noise
 
 

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from frs_core.arrays import Array
 from frs_core.errors import ShapeMismatch, unknown_name
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
@@ -44,7 +45,7 @@ class HoverWorld(World):
         done = bool(s[1] - s[3] >= DONE)
         return Observation(frames, REST, np.zeros(7), s[4], T, "go left", now, int(s[5]), success=done)
 
-    def step(self, action: np.ndarray, kind: ActionKind) -> StepResult:
+    def step(self, action: Array, kind: ActionKind) -> StepResult:
         if np.shape(action) != (kind.size,):
             raise ShapeMismatch(f"Action has shape {np.shape(action)}, {kind.value} needs ({kind.size},).")
         to = self._s[:3] + np.clip(action[:3], -STEP, STEP)

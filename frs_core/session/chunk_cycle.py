@@ -127,7 +127,8 @@ class ChunkCycle:
             p.desk.want()
         chunk = p.motion.begin(
             fan,
-            turn,
+            pick,
+            reason=turn.reason,
             is_correction=is_correction,
             gripper=p.desk.gripper,
             state=p.world.boundary_state,

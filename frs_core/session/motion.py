@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from frs_core import events as ev
 from frs_core.robot.first_chunk import why_not_first
-from frs_core.session.helm import Turn
 from frs_core.session.running import RunningChunk
 from frs_core.steering.candidates import Candidate, Fan
 from frs_core.steering.directions import Gripper
@@ -46,24 +45,36 @@ class Motion:
     def begin(
         self,
         fan: Fan,
-        turn: Turn,
+        pick: ev.Pick,
         *,
+        reason: str,
         is_correction: bool,
         gripper: Gripper,
         state: bytes | None,
         latency: ev.Latency,
         started_ns: int,
     ) -> RunningChunk:
-        """Return the picked candidate as the chunk that moves."""
+        """Return the picked candidate as the chunk that moves.
+
+        Args:
+            fan: it was picked from.
+            pick: a label of the fan.
+            reason: of a chooser.
+            is_correction: a person overrode another driver.
+            gripper: what directed candidates say about it.
+            state: the simulator's before the first row.
+            latency: of this time around.
+            started_ns: time.monotonic_ns() of the pick.
+        """
         self._count += 1
-        candidate = fan[turn.pick.label]
+        candidate = fan[pick.label]
         self.chunk = RunningChunk(
             self._count,
             fan,
             candidate,
-            driver=turn.pick.by,
-            device=turn.pick.device,
-            reason=turn.reason,
+            driver=pick.by,
+            device=pick.device,
+            reason=reason,
             is_correction=is_correction,
             gripper=gripper,
             state=state,

@@ -58,7 +58,7 @@ def room_of(file: str) -> str:
 def floors() -> list[list[str]]:
     """Return the rooms of each floor, highest first; `app` is on top."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
-    [layers] = [c["layers"] for c in settings["contracts"] if c["type"] == "layers"]
+    [layers] = [c["layers"] for c in settings["contracts"] if c.get("containers") == ["frs_core"]]
     return [["app"], *([room.strip() for room in layer.split("|")] for layer in layers)]
 
 

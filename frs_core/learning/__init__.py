@@ -17,6 +17,7 @@ from frs_core.learning.settings import (
     NetworkSettings,
     NoiseOutput,
     OfflineDsbcSettings,
+    RqlSettings,
 )
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "PolicyMetadata",
     "Practice",
     "Progress",
+    "RqlSettings",
     "TrainJob",
     "TrainRequest",
     "TrainResult",

@@ -58,7 +58,7 @@ class Card:
     chunks: int
     """Chunks behind the figures."""
     is_held_out: bool
-    """False = too few episodes to hold one out, the figures are of training chunks."""
+    """False = no episode was held out (too few, or a learner that needs them all): the figures are of training chunks."""
 
     @classmethod
     def blank(cls, chunks: int) -> "Card":

@@ -12,7 +12,7 @@ from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import ConfigError
 from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, Need
 from frs_core.learning.metadata import PolicyMetadata, read_metadata
-from frs_core.learning.settings import BcSettings, DsbcSettings, OfflineDsbcSettings, PickQSettings
+from frs_core.learning.settings import BcSettings, DsbcSettings, OfflineDsbcSettings, PickQSettings, RqlSettings
 from frs_core.runtime.registry import all_rows, find_row, plugins
 
 GROUP = "frs_core.learners"
@@ -68,6 +68,18 @@ KNOWN: Mapping[str, LearnerSpec] = {
             needs=frozenset({Need.NOISES, Need.REWARDS, Need.NEXT_STATES}),
             can_practise=True,
             details="Failures teach too. `frs practise pick-q` goes on from there by itself; the value stands beside every candidate.",
+        ),
+        LearnerSpec(
+            id="rql",
+            title="RQL",
+            summary="Train a chunk policy on successes and failures by Reversal Q-Learning",
+            learner="frs_core.learning.rql_learner:ReversalLearning",
+            settings=RqlSettings,
+            acts=Acts.CHUNK,
+            needs=frozenset({Need.REWARDS, Need.NEXT_STATES}),
+            episodes=20,
+            details="Takes minutes on a CPU; the generalist is not loaded. All recorded episodes teach: what led to success is "
+            "imitated more than what did not.",
         ),
     )
 }

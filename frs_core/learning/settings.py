@@ -268,6 +268,53 @@ class PickQSettings(LearnerSettings):
         return replace(self, seed=seed, imitation=self.imitation.seeded(seed))
 
 
+@dataclass(frozen=True, slots=True)
+class RqlSettings(LearnerSettings):
+    """Reversal Q-Learning on recorded chunks; one chunk is one step of the algorithm."""
+
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    heads: int = 4
+    """Copies of the value network; the authors have 10."""
+    alpha: float = 0.02
+    """Weight of staying with what was recorded against climbing the value. The authors' 0.1 to 10 go with rewards of -1 per step, whose
+    values are 1 / (1 - discount) times as large."""
+    expectile: float = 0.7
+    """0.5 = the mean of what followed, above = the better part of it."""
+    pessimism: float = 0.5
+    """Standard deviations over the heads that a target lies below their mean."""
+    discount: float = 0.98
+    """Per chunk."""
+    flow_steps: int = 10
+    steps: int = 4000
+    """Gradient steps; there is no early stopping, as the policy is to leave what was recorded."""
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.1
+    target_rate: float = 0.02
+    """Share of the value that enters its slow copy per step."""
+    average: float = 0.99
+    """Decay of the averaged actor, which is the one that acts."""
+    report_every: int = 100
+    """Steps between reports."""
+    seed: int = 0
+    threads: int = 1
+    """Torch threads; one is faster than two at these sizes."""
+
+    def __post_init__(self) -> None:
+        if self.inputs.cameras:
+            raise ConfigError(
+                f"inputs.cameras is {list(self.inputs.cameras)}, but rql has no image encoder. Leave it out; the features hold what "
+                f"the generalist saw."
+            )
+        for name in ("steps", "batch_size", "learning_rate", "report_every", "threads", "heads"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, needs > 0. Leave it out for the default.")
+
+    def seeded(self, seed: int) -> "RqlSettings":
+        """Return them with another seed of weights and batches."""
+        return replace(self, seed=seed)
+
+
 def to_json(settings: object) -> dict[str, object]:
     """Return a settings block as plain nested values, enums by value."""
     out: dict[str, object] = {}

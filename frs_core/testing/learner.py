@@ -10,7 +10,7 @@ from frs_core.arrays import Array
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import FingerprintMismatch
 from frs_core.learning.artifact import WEIGHTS
-from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, OnlineLearner, Trained
+from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, Need, OnlineLearner, Trained
 from frs_core.learning.metadata import read_metadata
 from frs_core.learning.packing import pack, unpack
 from frs_core.learning.settings import LearnerSettings, from_json, to_json
@@ -30,8 +30,11 @@ class LearnerContract:
         return self.row.settings()
 
     def table(self) -> TrainingTable:
-        """Return a few episodes; `synthetic_table` makes some."""
-        return synthetic_table()
+        """Return a few episodes; `synthetic_table` makes some, of which the last one failed where outcomes are learned from."""
+        table = synthetic_table()
+        if not self.row.needs_any(Need.REWARDS, Need.NEXT_STATES):
+            return table
+        return table.with_outcomes([*[True] * (len(table.names) - 1), False])
 
     def prior(self) -> TrainingTable | None:
         """Return what one that practises starts from; None = nothing."""

@@ -19,7 +19,7 @@ from frs_core.episodes.records import ChunkRecord, EpisodeMeta, MemoryRecorder, 
 from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings
 from frs_core.learning.base import LearnerSpec
 from frs_core.learning.registry import KNOWN
-from frs_core.learning.settings import LearnerSettings, PickQSettings
+from frs_core.learning.settings import LearnerSettings, PickQSettings, RqlSettings
 from frs_core.policies import load_policy
 from frs_core.policies.base import FlowPolicy
 from frs_core.robot.observation import Observation
@@ -152,6 +152,15 @@ class TestPickQ(OwnLearner):
         return PickQSettings(draws=2, hidden=16, heads=2, first_steps=20, steps=2, imitation=imitation)
 
 
+class TestRql(OwnLearner):
+    row = KNOWN["rql"]
+
+    def settings(self) -> LearnerSettings:
+        return RqlSettings(
+            network=NetworkSettings(hidden=16, layers=1), heads=2, steps=40, batch_size=16, report_every=20
+        )
+
+
 class TestPractising(OwnLearner):
     row: LearnerSpec = SEEKER
 
@@ -160,9 +169,8 @@ class TestPractising(OwnLearner):
 
 
 def test_no_learner_is_left_out() -> None:
-    assert {c.row.id for c in (TestDsbc, TestOfflineDsbc, TestGaussianCloning, TestFlowCloning, TestPickQ)} == set(
-        KNOWN
-    )
+    own = (TestDsbc, TestOfflineDsbc, TestGaussianCloning, TestFlowCloning, TestPickQ, TestRql)
+    assert {c.row.id for c in own} == set(KNOWN)
 
 
 class TestMemoryRecorder(RecorderContract):

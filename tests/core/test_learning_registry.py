@@ -17,7 +17,11 @@ from frs_core.steering.policy_spec import Context
 from tests.fakes.learning import synthetic_table, train_dsbc
 from tests.fakes.world import PointWorld
 
-SMALL = {"network": NetworkSettings(hidden=16, layers=1), "fit": FitSettings(steps=20, least_steps=0, batch_size=16)}
+SMALL: dict[str, Any] = {
+    "network": NetworkSettings(hidden=16, layers=1),
+    "fit": FitSettings(steps=20, least_steps=0, batch_size=16),
+    "steps": 20,
+}
 
 
 @pytest.mark.parametrize("kind", [name for name, row in KNOWN.items() if not row.practises])
@@ -25,7 +29,9 @@ def test_a_row_resolves_to_a_learner_that_trains_saves_and_acts(kind: str, tmp_p
     row = find_learner(kind)
     assert isinstance(row.load(), Learner)
     table = synthetic_table()
-    trained = train_dsbc(table, replace(row.settings(), **SMALL), kind=kind, name="mine")
+    table = table.with_outcomes([True] * len(table.names))
+    settings = replace(row.settings(), **{k: v for k, v in SMALL.items() if hasattr(row.settings(), k)})
+    trained = row.load().train(table, settings, name="mine")
     learned = load_learned(trained.save(tmp_path / "saved"), "toy-1")
     observation = PointWorld().reset(task="reach_left", seed=0)
     seen = Context(payload=None, features=table.features[0], captured_ns=0)
@@ -45,7 +51,7 @@ def test_an_unknown_learner_names_the_nearest() -> None:
 
 
 def test_offline_policies_saved_before_their_settings_held_labels_still_load(tmp_path: Path) -> None:
-    settings = OfflineDsbcSettings(**SMALL)
+    settings = OfflineDsbcSettings(network=SMALL["network"], fit=SMALL["fit"])
     folder = train_dsbc(synthetic_table(), settings, kind="offline-dsbc").save(tmp_path / "saved")
     metadata = json.loads((folder / "policy.json").read_text())
     del metadata["settings"]["labels"]

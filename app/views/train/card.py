@@ -43,7 +43,7 @@ class BeforeAfter(QtWidgets.QFrame):
     def show_result(self, result: TrainResult) -> None:
         """Show a finished training."""
         self.show_card(result.card)
-        held = "held-out episodes" if result.card.is_held_out else "the training episodes (too few to hold one out)"
+        held = "held-out episodes" if result.card.is_held_out else "the training episodes (none was held out)"
         words = [
             f"{result.name}: {result.episodes} episodes, {result.chunks} chunks, {result.steps} steps in "
             f"{result.seconds:.0f} s{', stopped early' if result.was_cancelled else ''}",

@@ -1,13 +1,12 @@
-"""The black box: a bounded log of everything that happened, and one zip of it for whoever is asked for help.
+"""The black box: a log of limited size, and a zip file of it for support.
 
-Problem: "it held this morning" cannot be looked into when nobody wrote down what the window said. Idea: what a session publishes is
-compared with what it published before, and each change of phase, episode, pick, driver or counter becomes a line, with the latencies of
-that moment; what the window says goes to the same log, and crashes of the interpreter to a file beside it. Lines are queued and
-written by a thread of their own, into files that rotate.
+Problem: a report such as "it held this morning" cannot be examined without a record. Idea: each snapshot of the session is compared
+with the one before, and each change of phase, episode, pick, driver or counter is logged, with the current latencies. Messages of
+the window go to the same log, crashes of the interpreter to a file beside it. A separate thread writes the lines to rotating files.
 
 Example: 2026-11-20 09:31:02,114 app.record INFO hold: Hold pressed. episode 3, chunk 7, encode 6 ms, steer 25 ms, loop 15.0 Hz
 
-Any thread; without Qt, so that it begins before the window.
+Any thread. Does not import Qt, so that it can start before the window.
 """
 
 import faulthandler
@@ -33,22 +32,22 @@ from frs_core.events import EpisodeStatus, Phase, Snapshot
 
 LOG, FAULTS = "cockpit.log", "faults.log"
 LOG_BYTES, LOG_FILES = 2_000_000, 5
-"""Size of one log and how many there are: 10 MB, some weeks of driving."""
+"""Size and number of the log files: 10 MB, some weeks of driving."""
 FAULTS_BYTES = 500_000
 _PACKAGES = ("frs-cockpit", "numpy", "torch", "mujoco", "zarr", "PyQt6", "pyqtgraph", "pygame", "pyspacemouse")
 _record = logging.getLogger("app.record")
 
 
 def log_dir() -> Path:
-    """Return the folder of the logs; FRS_LOG_DIR overrides the platform's own."""
+    """Return the folder of the logs: FRS_LOG_DIR, or the platform's default."""
     return Path(os.environ.get("FRS_LOG_DIR") or platformdirs.user_log_dir("frs-cockpit"))
 
 
 class BlackBox:
-    """Writes the log from `start` to `close`. A folder that cannot be written to costs the log, never the start."""
+    """Writes the log from `start` to `close`. Without write permission there is no log, but the cockpit starts."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Begin nothing yet.
+        """Store the folder; nothing is opened yet.
 
         Args:
             folder: of the logs; None = `log_dir()`.
@@ -61,7 +60,7 @@ class BlackBox:
         self._former: Snapshot | None = None
 
     def start(self) -> str | None:
-        """Open the files and take over logging; return a sentence when that cannot be done, else None."""
+        """Open the files and start logging; return a sentence if that fails, else None."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = logging.handlers.RotatingFileHandler(
@@ -81,7 +80,7 @@ class BlackBox:
         return None
 
     def close(self) -> None:
-        """Write what is queued and give logging back; safe to call twice."""
+        """Write the queued lines and stop logging; safe to call twice."""
         if self._handler is None or self._listener is None:
             return
         _record.info("the cockpit ends")
@@ -94,19 +93,19 @@ class BlackBox:
         self._faults.close()
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Note what differs from the last snapshot; on the session's thread."""
+        """Log what differs from the last snapshot; called on the session's thread."""
         former, self._former = self._former, snapshot
         for line in changes(former, snapshot):
             _record.info("%s", line)
 
 
 def said(text: str, tone: str) -> None:
-    """Note what a window told its operator."""
+    """Log a message of the window."""
     _record.info("told (%s): %s", tone, text)
 
 
 def changes(former: Snapshot | None, now: Snapshot) -> list[str]:
-    """Return a line for everything between two snapshots that somebody might ask about later."""
+    """Return one line per change between two snapshots."""
     lines = []
     if former is None or (former.phase, former.hold_reason, former.detail) != (now.phase, now.hold_reason, now.detail):
         lines.append(f"{_phase(now)}. {_moment(now)}")
@@ -155,7 +154,7 @@ def _moment(s: Snapshot) -> str:
 
 
 class Picture(Protocol):
-    """What can be put into the zip as a picture."""
+    """An image that can be saved in the zip."""
 
     @property
     def image(self) -> Any:
@@ -176,9 +175,9 @@ def save_diagnostics(
         target: the zip; an existing file is not replaced.
         folder: of the logs; None = `log_dir()`.
         settings: the operator's settings file.
-        frames: camera name -> last frame; None = no pictures.
+        frames: camera name -> last frame; None = no images.
     Raises:
-        ConfigError: it cannot be written, or is there already.
+        ConfigError: it cannot be written, or already exists.
     """
     try:
         with zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED) as out:
@@ -191,15 +190,15 @@ def save_diagnostics(
             for name, frame in (frames or {}).items():
                 out.writestr(f"{name}.png", _png(frame.image))
     except FileExistsError as error:
-        raise ConfigError(f"{target} is there already and is not replaced. Choose another name.") from error
+        raise ConfigError(f"{target} already exists and is not replaced. Choose another name.") from error
     except OSError as error:
         target.unlink(missing_ok=True)
-        raise ConfigError(f"{target} cannot be written ({error.strerror}). Choose a folder with room.") from error
+        raise ConfigError(f"{target} cannot be written ({error.strerror}). Choose a folder with free space.") from error
     return target
 
 
 def machine() -> dict[str, object]:
-    """Return versions and size of this machine; nothing about whose it is."""
+    """Return versions and size of this machine, without personal data."""
     versions = {}
     for name in _PACKAGES:
         try:
@@ -238,6 +237,6 @@ def _png(image: Any) -> bytes:
 
 
 def _fresh(path: Path) -> Any:
-    """Open a file to append to; one that has grown too large is begun anew."""
+    """Open a file for appending; a file that is too large is restarted."""
     is_large = path.exists() and path.stat().st_size > FAULTS_BYTES
     return path.open("w" if is_large else "a", encoding="utf-8")

@@ -1,8 +1,8 @@
-"""What the window shows, as JSON lines in a file: for screen readers' helpers, logging rigs and scripts that press keys.
+"""Write what the window shows as JSON lines to a file, for accessibility tools, logging and scripts that press keys.
 
-Problem: whoever cannot see the window, a person or a script, needs its state without reaching into the program. Idea: a timer
-compares what is shown with what was written last; each change becomes one line, written by a thread of its own. Reading the
-file changes nothing. The state is that of the screen: a fan is `offered` when a key would pick from it.
+Problem: a person or a script that cannot see the window needs its state from outside the program. Idea: a timer compares what is
+shown with the last line written; each change becomes one line, written by a separate thread. The state is that of the screen: a
+fan is `offered` if a key would pick from it.
 
 Example: `frs --status-file now.jsonl`, then `tail -f now.jsonl`:
 
@@ -23,7 +23,7 @@ from app.window import CockpitWindow
 from frs_core.events import Phase, Snapshot
 
 INTERVAL_MS = 40
-"""How often the screen is compared with the last line; about one paint."""
+"""Interval between comparisons; about one paint."""
 
 
 class StatusFile(QtCore.QObject):
@@ -31,7 +31,7 @@ class StatusFile(QtCore.QObject):
 
     Args:
         window: shown.
-        path: appended to; its folder is made.
+        path: appended to; its folder is created.
     """
 
     def __init__(self, window: CockpitWindow, path: Path) -> None:
@@ -59,13 +59,13 @@ class StatusFile(QtCore.QObject):
             self._lines.put(json.dumps({"at": round(time.time(), 3), **now}))
 
     def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
-        """End with the window."""
+        """Stop when the window closes."""
         if watched is self._window and event is not None and event.type() == QtCore.QEvent.Type.Close:
             self.close()
         return False
 
     def close(self) -> None:
-        """Write what is queued and stop; safe to call twice."""
+        """Write the queued lines and stop; safe to call twice."""
         self._timer.stop()
         self._lines.put(None)
         self._thread.join(3.0)
@@ -108,7 +108,7 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
 
 
 def snapshot_status(s: Snapshot) -> dict[str, Any]:
-    """Return what a snapshot says, without what changes at every control step."""
+    """Return the parts of a snapshot that do not change at every control step."""
     is_offered = s.phase is Phase.CHOOSE and s.fan is not None and not s.is_fan_stale
     e = s.episode
     return {

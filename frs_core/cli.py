@@ -23,7 +23,7 @@ from frs_core.version import product_version
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "cockpit": ("app.main:run", "Open the cockpit (also: frs without a command)"),
-    "demo": ("frs_core.commands.demo:demo", "The whole story without a window: steer, train, compare, report"),
+    "demo": ("frs_core.commands.demo:demo", "Run the whole workflow without a window: steer, train, compare, report"),
     "eval": ("frs_core.commands.eval:evaluate", "Success of methods x tasks x seeds, with intervals"),
     "eval show": ("frs_core.commands.eval:show", "Show the table of an evaluation"),
     "collect": ("frs_core.commands.eval:collect", "Collect steered successes, or demonstrations, into a store"),
@@ -38,10 +38,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "episodes recover": ("frs_core.commands.episodes:recover", "Finish or bin what a crash left"),
     "episodes export": ("frs_core.commands.episodes:export", "Write episodes in another format"),
     "episodes import": ("frs_core.commands.episodes:import_", "Read episodes of another format"),
-    "policy check": ("frs_core.commands.policy:check", "Tell what a checkpoint is and whether it is complete"),
-    "policy fetch": ("frs_core.commands.policy:fetch", "Get and convert published weights"),
-    "policy calibrate": ("frs_core.commands.calibrate:calibrate", "Find the steering settings that suit a policy"),
-    "generalist make": ("frs_core.commands.generalist:make", "Make the shipped generalist from nothing"),
+    "policy check": ("frs_core.commands.policy:check", "Show what a checkpoint is and whether it is complete"),
+    "policy fetch": ("frs_core.commands.policy:fetch", "Download and convert published weights"),
+    "policy calibrate": ("frs_core.commands.calibrate:calibrate", "Find the best steering settings for a policy"),
+    "generalist make": ("frs_core.commands.generalist:make", "Make the shipped generalist from scratch"),
     "serve": ("frs_core.commands.serve:serve", "Serve a policy to cockpits and openpi clients"),
     "bench policy": ("frs_core.commands.bench:policy", "Time a policy's parts, against the card's limits"),
     "doctor": ("frs_core.commands.doctor:doctor", "Check this machine, each line with a fix"),
@@ -182,7 +182,7 @@ def _with_config(name: str, rest: list[str]) -> list[str]:
     except OSError as error:
         raise ConfigError(f"Cannot read the configuration {file}: {error.strerror}. Check the path.") from error
     except ValueError as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}. Mend that line.") from error
+        raise ConfigError(f"{file} is not valid TOML: {error}. Fix that line.") from error
     for word in name.split():
         table = table.get(word, {}) if isinstance(table, dict) else {}
     return [*_as_arguments(table), *rest]

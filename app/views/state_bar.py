@@ -1,7 +1,7 @@
 """The state bar: what the robot is doing, readable from two metres.
 
-Word, shape and colour say the same thing three times. Beside it one sentence, and the numbers that tell whether the loop is
-healthy. Paints a `Snapshot`; GUI thread.
+Word, shape and colour of the badge all show the same state. Beside it are one sentence and the figures of the control loop.
+Shows a `Snapshot`; GUI thread.
 """
 
 import dataclasses
@@ -32,13 +32,13 @@ def state_word(snapshot: Snapshot) -> str:
 
 
 def sentence_of(snapshot: Snapshot) -> str:
-    """Return what the operator should know or do now, one sentence."""
+    """Return one sentence: what the operator should know or do now."""
     match snapshot.phase:
         case Phase.HOLD:
             reason = snapshot.hold_reason.value if snapshot.hold_reason else "Holding"
             return f"{reason}. {snapshot.detail}" if snapshot.detail else reason
         case Phase.FAULT:
-            return snapshot.detail or "The robot or the policy is gone"
+            return snapshot.detail or "The connection to the robot or the policy was lost"
         case Phase.REPLAY:
             return "A recorded episode is being replayed"
         case Phase.MOVING:
@@ -51,21 +51,21 @@ def sentence_of(snapshot: Snapshot) -> str:
             if snapshot.episode.success_seen:
                 return "The task looks done. Press Success to keep the episode"
             if snapshot.fan is None or snapshot.is_fan_pending:
-                return "The policy is making the fan…"
+                return "The policy is computing the fan…"
             if snapshot.is_fan_stale:
-                return "The fan is stale; a fresh one is on its way"
+                return "The fan is stale; a new one is coming"
             if snapshot.suggestion is not None:
                 return f"Suggested {spoken(snapshot.suggestion[0])}: {snapshot.suggestion[1]}"
             return "Pick a direction" if snapshot.driver is Driver.PERSON else "Waiting for the driver's pick"
 
 
 def spoken(label: str | None) -> str:
-    """Return a candidate's label in words, e.g. 'left, more, close'."""
+    """Return a candidate's label as text, e.g. 'left, more, close'."""
     return ", ".join(label.split("/")) if label else ""
 
 
 class StateBadge(QtWidgets.QWidget):
-    """The big word with its shape."""
+    """The badge: a word with its shape."""
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -74,14 +74,14 @@ class StateBadge(QtWidgets.QWidget):
         self.setAccessibleName("State")
 
     def show_word(self, word: str) -> None:
-        """Paint another word."""
+        """Show another word."""
         if word != self.word:
             self.word = word
             self.setAccessibleDescription(word)
             self.update()
 
     def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
-        """Draw ground, shape and word."""
+        """Draw background, shape and word."""
         painter = QtGui.QPainter(self)
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
         ground = theme.current().state[self.word.lower()]
@@ -104,14 +104,14 @@ class StateBadge(QtWidgets.QWidget):
 
 
 class Sentence(QtWidgets.QWidget):
-    """One sentence over a small hint, cut with an ellipsis; the whole text is in the tooltip."""
+    """One sentence over a small hint, shortened with an ellipsis; the tooltip has the full text."""
 
     def __init__(self) -> None:
         super().__init__()
         self._text = self._hint = ""
         self.setMinimumWidth(180)
         self.setFixedHeight(60)
-        self.setAccessibleName("What happens now")
+        self.setAccessibleName("Current state")
 
     @property
     def text(self) -> str:
@@ -124,7 +124,7 @@ class Sentence(QtWidgets.QWidget):
         return self._hint
 
     def show_text(self, text: str, hint: str) -> None:
-        """Say something else."""
+        """Show another sentence."""
         if (text, hint) != (self._text, self._hint):
             self._text, self._hint = text, hint
             self.setToolTip(f"{text}\n{hint}".strip())
@@ -154,7 +154,7 @@ class Sentence(QtWidgets.QWidget):
 
 
 def wrap(text: str, metrics: QtGui.QFontMetrics, width: int, most: int) -> list[str]:
-    """Return at most `most` lines of words that fit a width; the last one ends in an ellipsis when words are left."""
+    """Wrap a text into at most `most` lines of a width; the last one ends in an ellipsis if the text is longer."""
     words, lines = text.split(), []
     while words and len(lines) < most - 1:
         count = 1
@@ -168,7 +168,7 @@ def wrap(text: str, metrics: QtGui.QFontMetrics, width: int, most: int) -> list[
 
 
 class StateBar(QtWidgets.QFrame):
-    """Badge, sentence and numbers."""
+    """Badge, sentence and figures."""
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -185,11 +185,11 @@ class StateBar(QtWidgets.QFrame):
         for name, caption, tip in (
             ("loop", "loop", "Control rate of the session, actions per second"),
             ("camera", "camera", "Age of the oldest frame shown"),
-            ("encode", "encode", "Time the policy needed to look at the images"),
-            ("steer", "steer", "Time for all candidates in one batch"),
-            ("network", "network", "Time on the way to a policy on another machine"),
-            ("chunk", "chunk left", "Time left in the chunk being executed"),
-            ("episode", "episode", "Number of this episode within this run"),
+            ("encode", "encode", "Time to encode the images"),
+            ("steer", "steer", "Time to compute all candidates"),
+            ("network", "network", "Network time to a policy on another machine"),
+            ("chunk", "chunk left", "Remaining time of the running chunk"),
+            ("episode", "episode", "Number of this episode in this run"),
         ):
             self._boxes[name] = self._number(name, caption, tip)
             row.addWidget(self._boxes[name])
@@ -201,7 +201,7 @@ class StateBar(QtWidgets.QFrame):
         row.addWidget(self.recording)
 
     def show_snapshot(self, snapshot: Snapshot, *, now_ns: int | None = None, is_replaying: bool = False) -> None:
-        """Paint another snapshot; a recorded episode that plays while the robot rests is said to be a replay."""
+        """Show another snapshot; while Review plays an episode and the robot rests, the badge says REPLAY."""
         if is_replaying and snapshot.phase is Phase.HOLD:
             snapshot = dataclasses.replace(snapshot, phase=Phase.REPLAY)
         self.badge.show_word(state_word(snapshot))

@@ -1,4 +1,4 @@
-"""`frs demo`: the whole story without a window, for a first look and for machines without a display."""
+"""`frs demo`: the whole workflow without a window, as an introduction and for machines without a display."""
 
 import os
 import time
@@ -25,21 +25,21 @@ def demo(
     films: bool = True,
     seed: int = 0,
 ) -> int:
-    """Play the whole story without a window: steer ten successes, train, compare on fresh scenes, write one page.
+    """Run the whole workflow without a window: steer ten successes, train, compare on fresh scenes, write a report.
 
     Args:
         task: Task name of the world; default the world's example.
         episodes: Steered successes to learn from.
         trials: Fresh scenes per method.
-        out: Folder for everything it makes; default a fresh one under <data>/demo.
-        world: Where to act.
+        out: Folder for all output; default a new one under <data>/demo.
+        world: The world.
         policy: The generalist.
-        action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints; default its own.
+        action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
         operator: Your own scripted operator, module:Class; default the world's.
-        max_chunks: Give up an attempt after so many chunks.
+        max_chunks: Longest attempt, in chunks.
         workers: Processes for the comparison; default one per core.
-        films: Film the first scene under every method.
-        seed: Which line of chance, 0 to 20: other scenes to steer, another training, other fresh scenes.
+        films: Film the first scene with every method.
+        seed: 0 to 20; selects the scenes to steer, the training seed and the fresh scenes.
     """
     page = console()
     spec = DemoSpec(

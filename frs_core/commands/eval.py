@@ -1,6 +1,6 @@
-"""`frs eval` and `frs collect`: compare methods from a terminal, and gather what they learn from.
+"""`frs eval` and `frs collect`: compare methods and collect training episodes from a terminal.
 
-Each function is one command; its arguments are the options, its docstring the help.
+Each function is one command; its arguments are the options, its docstring is the help text.
 
 Example: `frs collect mug_on_plate`, `frs train dsbc --task mug_on_plate`,
 `frs eval --methods base frs dsbc --tasks mug_on_plate --seeds 50 --workers 2`.
@@ -74,35 +74,35 @@ def evaluate(
     Methods: base, direct, partial-noising, sample-and-rank, flow-control, frs-plain (paper's settings), frs (calibrated),
     dsbc, offline-dsbc, bc-gaussian, bc-flow; learned ones also by number of episodes, such as dsbc@3.
 
-    With --repeats, everything that learns is judged over many sets of episodes and training seeds, each on fresh scenes:
-    sets are collected (steered by the scripted operator), policies trained and judged as needed, and the table tells the
-    spread. Ten sets at four tasks take hours; progress is told.
+    With --repeats, learners are tested over many sets of episodes and training seeds, each on new scenes: sets are collected
+    (steered by the scripted operator), policies are trained and tested as needed, and the table shows the spread. Ten sets
+    of four tasks take hours; progress is shown.
 
     Args:
-        methods: What to compare.
+        methods: Methods to compare.
         tasks: Task names of the world.
         seeds: Scenes per method and task; with --repeats, also per set and training seed.
-        first_seed: Scenes are numbered from here; the default is kept for tests only, use another while developing.
+        first_seed: Number of the first scene; the default is reserved for tests, use another during development.
         out: Folder for results.jsonl, table.md, table.json and plots; default <data>/evaluations/<world>, with --repeats
             <data>/evaluations/<world>-repeats.
         learned: Root of trained policies; default <data>/learned.
-        world: Where to act.
-        world_options: Options of the world as key value pairs; tabletop: setting -1 draws every scene afresh.
+        world: The world.
+        world_options: Options of the world as key-value pairs; tabletop: setting -1 draws every scene at random.
         policy: The generalist.
-        action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints; default its own.
+        action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
         operator: Your own scripted operator, module:Class; default the world's.
         demonstrator: Your own demonstrator, module:function; default the world's; for offline-dsbc with --repeats.
-        max_chunks: Give up after so many chunks.
-        perturb_m: Drive the tool off its start by so many metres first.
+        max_chunks: Longest episode, in chunks.
+        perturb_m: Distance, metres, that the tool is first driven away from its start.
         workers: Processes on this machine, or Ray workers; default one per core, with --repeats at most two.
         films: Folder for films of the rollouts.
         film_seeds: Film these scenes only; default all.
         ray: Run on a Ray cluster instead of processes (needs the extra 'ray').
         ray_address: Address of a running cluster; default one on this machine.
-        repeats: Sets of episodes to collect per task; 0 = judge what lies in --learned.
-        train_seeds: Trainings per set.
-        episodes: Steered successes that learners see, for each number a row (10 3 5); default 10.
-        first_set: Number of the first set; sets and their scenes are functions of it (docs/learning.md).
+        repeats: Sets of episodes to collect per task; 0 = test the policies in --learned.
+        train_seeds: Training seeds per set.
+        episodes: Numbers of steered successes to train on, one row each (10 3 5); default 10.
+        first_set: Number of the first set; it determines their scenes (docs/learning.md).
     """
     for name in methods:
         find_method(name)
@@ -145,7 +145,7 @@ def evaluate(
 
 
 def _run(spec: EvalSpec | RepeatSpec, out: Path, workers: int, pool: Pool | None) -> int:
-    """Run an evaluation, write and show its table; 1 when an episode could not be run."""
+    """Run an evaluation, write and show its table; return 1 if an episode could not be run."""
     page = console()
     if isinstance(spec, RepeatSpec):
         results = run_repeats(spec, workers=workers, pool=pool, on_stage=_stage_teller(page))
@@ -162,10 +162,10 @@ def _ray_pool(job: WorkerJob, workers: int, address: str | None) -> Pool:
 
 
 def show(folder: Folder) -> int:
-    """Make tables and plots again from an evaluation's results.
+    """Make tables and plots from the results of an evaluation.
 
     Args:
-        folder: Where results.jsonl is.
+        folder: Folder with results.jsonl.
     """
     _, results, _ = read_results(folder / "results.jsonl")
     _write(latest(results), folder, console())
@@ -192,18 +192,18 @@ def collect(
 
     Args:
         task: Task name of the world.
-        episodes: Successes wanted.
-        demonstrations: Let the world's demonstrator act instead: plain actions without noises, for offline DSBC.
+        episodes: Number of successes to collect.
+        demonstrations: Record the world's demonstrator instead: actions without noises, for offline DSBC.
         method: How to steer.
-        first_seed: Scenes are numbered from here.
-        data: Recording root; default the product's own data folder.
-        world: Where to act.
-        world_options: Options of the world as key value pairs; tabletop: setting -1 draws every scene afresh.
+        first_seed: Number of the first scene.
+        data: Recording folder; default `data`.
+        world: The world.
+        world_options: Options of the world as key-value pairs; tabletop: setting -1 draws every scene at random.
         policy: The generalist.
-        action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints; default its own.
+        action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
         operator: Your own scripted operator, module:Class; default the world's.
         demonstrator: Your own demonstrator, module:function; default the world's.
-        max_chunks: Give up an attempt after so many chunks.
+        max_chunks: Longest attempt, in chunks.
     """
     page, store = console(), store_at(data or paths.data())
     bench = open_bench(
@@ -244,7 +244,7 @@ def collect(
 
 
 def _teller(page: Console):
-    """Return a progress callback that tells the first cell, every tenth part, and every error."""
+    """Return a progress callback that prints the first cell, every tenth, and every error."""
     said = -1
 
     def tell(progress: EvalProgress) -> None:
@@ -254,7 +254,7 @@ def _teller(page: Console):
             page.print(mark(f"{result.method}, {result.task}, scene {result.seed}: {result.error}", "red"))
         if tenth != said or progress.done == progress.total:
             said = tenth
-            reused = f", {progress.reused} of them from before" if progress.reused else ""
+            reused = f", {progress.reused} of them reused" if progress.reused else ""
             left = f"{progress.seconds_left / 60:.1f} min left"
             page.print(f"{progress.done} of {progress.total} episodes{reused}, {left}")
 
@@ -264,18 +264,18 @@ def _teller(page: Console):
 def _refuse_with_repeats(given: dict[str, object]) -> None:
     for name in (name for name, value in given.items() if value):
         raise ConfigError(
-            f"--{name} does not go with --repeats, which makes its own sets, policies and scenes. Leave it out; other "
-            f"sets are chosen with --first-set."
+            f"--{name} cannot be combined with --repeats, which makes its own sets, policies and scenes. Leave it out; "
+            f"choose other sets with --first-set."
         )
 
 
 def _refuse_without_repeats(given: dict[str, object]) -> None:
     for name in (name for name, value in given.items() if value):
-        raise ConfigError(f"--{name} belongs to --repeats. Say how many sets of episodes: --repeats 10.")
+        raise ConfigError(f"--{name} needs --repeats. Add the number of sets of episodes: --repeats 10.")
 
 
 def _stage_teller(page: Console):
-    """Return a callback that tells every minute, the ends of stages, and every error."""
+    """Return a callback that prints every minute, at the end of each stage, and every error."""
     said_s, stage_name = -math.inf, ""
 
     def tell(stage: Stage) -> None:

@@ -90,7 +90,7 @@ def test_diagnostics_hold_log_settings_and_versions_and_pictures_only_when_asked
     pictured = save_diagnostics(tmp_path / "pictured.zip", folder=folder, frames=seen.frames)
     with zipfile.ZipFile(pictured) as zipped:
         assert {f"{name}.png" for name in seen.frames} <= set(zipped.namelist())
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         save_diagnostics(plain, folder=folder)
     with pytest.raises(ConfigError, match="cannot be written"):
         save_diagnostics(tmp_path / "no" / "such" / "folder.zip", folder=folder)

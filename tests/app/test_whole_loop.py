@@ -1,4 +1,4 @@
-"""The whole story through the window's keys on a live session: drive, label, review, train, use, let it drive.
+"""The whole workflow through the window's keys on a live session: drive, label, review, train, use, let it drive.
 
 The world runs in its own process, the policy on the worker, the recorder on disk; only the robot is the kinematic point
 world and the generalist the exact toy policy.

@@ -1,4 +1,4 @@
-"""The commands do the whole story from a terminal and say what they did."""
+"""The commands run the whole workflow from a terminal and say what they did."""
 
 from pathlib import Path
 
@@ -75,10 +75,10 @@ def test_repeats_collect_train_judge_and_tell_the_spread(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"repeats": 2, "first_seed": 5}, "--first-seed does not go with --repeats"),
-        ({"repeats": 2, "learned": Path("x")}, "--learned does not go with --repeats"),
-        ({"train_seeds": 2}, "--train-seeds belongs to --repeats"),
-        ({"episodes": (3,)}, "--episodes belongs to --repeats"),
+        ({"repeats": 2, "first_seed": 5}, "--first-seed cannot be combined with --repeats"),
+        ({"repeats": 2, "learned": Path("x")}, "--learned cannot be combined with --repeats"),
+        ({"train_seeds": 2}, "--train-seeds needs --repeats"),
+        ({"episodes": (3,)}, "--episodes needs --repeats"),
     ],
 )
 def test_options_that_do_not_go_together_are_named(tmp_path: Path, options: dict[str, object], message: str) -> None:
@@ -104,7 +104,7 @@ def test_every_command_explains_itself(command: object, capsys: pytest.CaptureFi
     assert len(capsys.readouterr().out) > 200
 
 
-def test_the_demo_tells_the_whole_story_on_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_writes_the_whole_workflow_on_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = demo_commands.demo(
         task=TASK,
         episodes=3,

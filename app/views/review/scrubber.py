@@ -1,4 +1,4 @@
-"""The scrubber: where in the episode, what was picked at each chunk, and whether its noise regenerates it. GUI thread."""
+"""The scrubber: position in the episode, the pick of each chunk, and whether its noise regenerates it. GUI thread."""
 
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
@@ -8,7 +8,7 @@ from frs_core.steering.candidates import CandidateKind
 
 
 class Scrubber(QtWidgets.QWidget):
-    """A time line with chunk marks; click or drag to go there."""
+    """A time line with chunk marks; click or drag to move."""
 
     position_chosen = Signal(int)
 
@@ -92,12 +92,12 @@ class Scrubber(QtWidgets.QWidget):
             painter.drawLine(centre + QtCore.QPointF(-3, 3), centre + QtCore.QPointF(3, -3))
 
     def mousePressEvent(self, event: QtGui.QMouseEvent | None) -> None:
-        """Go to the pointer."""
+        """Move to the pointer."""
         assert event is not None
         self._go(event.position().x())
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent | None) -> None:
-        """Drag, or tell what lies under the pointer."""
+        """Move while dragging, or else describe the chunk under the pointer."""
         assert event is not None
         if event.buttons() & Qt.MouseButton.LeftButton:
             self._go(event.position().x())
@@ -119,7 +119,7 @@ class Scrubber(QtWidgets.QWidget):
 
 
 def mark_sentence(mark: ChunkMark, is_good: bool | None) -> str:
-    """Return what happened at a chunk, in words."""
+    """Return a description of a chunk."""
     who = ", the policy's own" if mark.device == NOBODY else f" by {mark.driver} ({mark.device})"
     parts = [f"Chunk {mark.index}: {mark.label}{who}"]
     if mark.is_correction:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Draw docs/images/architecture.png from what the repository says: its floors, who imports whom, and the two journeys.
+"""Draw docs/images/architecture.png: the layers, the imports between packages, and the two journeys.
 
-Floors are the layers of `[tool.importlinter]` in pyproject.toml, imports are read from the source, and stops and calls of the
-journeys from the tables in docs/architecture.md.
+Layers are read from `[tool.importlinter]` in pyproject.toml, imports from the source, and the stops and calls of the journeys from
+the tables in docs/architecture.md.
 
-    scripts/draw_architecture.py        # writes the picture
+    scripts/draw_architecture.py        # writes the image
 """
 
 import ast
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TEXT = ROOT / "docs" / "architecture.md"
 PICTURE = ROOT / "docs" / "images" / "architecture.png"
 KEY = "Drawn from"
-"""Field of the picture's metadata that holds `fingerprint()`."""
+"""Field of the image's metadata that holds `fingerprint()`."""
 COLOURS = ("#0072B2", "#C04A00")
 PALE = "#5a5a5a"
 
@@ -50,16 +50,16 @@ class Journey:
     stops: tuple[Stop, ...]
 
 
-def room_of(file: str) -> str:
-    """Return a file's room, as the floors name it."""
+def package_of(file: str) -> str:
+    """Return the package of a file, as named in the layers."""
     return file.partition("/")[0].removesuffix(".py")
 
 
-def floors() -> list[list[str]]:
-    """Return the rooms of each floor, highest first; `app` is on top."""
+def layers() -> list[list[str]]:
+    """Return the packages of each layer, highest first; `app` is the highest."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
-    [layers] = [c["layers"] for c in settings["contracts"] if c.get("containers") == ["frs_core"]]
-    return [["app"], *([room.strip() for room in layer.split("|")] for layer in layers)]
+    [rows] = [c["layers"] for c in settings["contracts"] if c.get("containers") == ["frs_core"]]
+    return [["app"], *([package.strip() for package in layer.split("|")] for layer in rows)]
 
 
 def journeys() -> list[Journey]:
@@ -80,7 +80,7 @@ def journeys() -> list[Journey]:
 
 
 def imports() -> set[tuple[str, str]]:
-    """Return which room imports from which."""
+    """Return pairs of (importing, imported) packages."""
     found: set[tuple[str, str]] = set()
     for file in (*ROOT.glob("frs_core/**/*.py"), *ROOT.glob("app/**/*.py")):
         parts = file.relative_to(ROOT).with_suffix("").parts
@@ -89,28 +89,28 @@ def imports() -> set[tuple[str, str]]:
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "frs_core":
                 names = (node.module or "").split(".")[1:2] or [alias.name for alias in node.names]
                 found |= {(here, name) for name in names if name != here}
-    rooms = {room for floor in floors() for room in floor}
-    return {(a, b) for a, b in found if a in rooms and b in rooms}
+    packages = {package for layer in layers() for package in layer}
+    return {(a, b) for a, b in found if a in packages and b in packages}
 
 
 def fingerprint() -> str:
-    """Return a digest of floors and journeys: the picture of another digest is out of date."""
-    said = [floors(), [[j.title, [[s.file, s.calls] for s in j.stops]] for j in journeys()]]
+    """Return a digest of layers and journeys; an image with another digest is out of date."""
+    said = [layers(), [[j.title, [[s.file, s.calls] for s in j.stops]] for j in journeys()]]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def draw(target: Path) -> None:
-    """Write the picture, 1440 pixels wide."""
+    """Write the image, 1440 pixels wide."""
     tours = journeys()
     files = dict.fromkeys(stop.file for tour in tours for stop in tour.stops)
-    lines: list[tuple[int, tuple[str, ...], str]] = []  # floor, rooms, file
-    for level, rooms in enumerate(floors()):
-        for room in rooms:
-            lines += [(level, (room,), file) for file in files if room_of(file) == room]
-        if quiet := tuple(room for room in rooms if room not in {room_of(file) for file in files}):
-            lines.append((level, quiet, ""))
+    lines: list[tuple[int, tuple[str, ...], str]] = []  # layer, packages, file
+    for level, packages in enumerate(layers()):
+        for package in packages:
+            lines += [(level, (package,), file) for file in files if package_of(file) == package]
+        if unvisited := tuple(package for package in packages if package not in {package_of(file) for file in files}):
+            lines.append((level, unvisited, ""))
     at = {file: i for i, (_, _, file) in enumerate(lines) if file}
-    first = {room: i for i, (_, rooms, _) in reversed([*enumerate(lines)]) for room in rooms}
+    first = {package: i for i, (_, packages, _) in reversed([*enumerate(lines)]) for package in packages}
 
     height = len(lines) * 0.185 + 0.75
     figure = Figure(figsize=(9, height), dpi=160)
@@ -126,9 +126,9 @@ def draw(target: Path) -> None:
         axes.add_patch(
             Arc((96, (a + b) / 2), width, b - a, theta1=90, theta2=270, lw=0.45, color="#7f8a95", alpha=0.55)
         )
-    for i, (_, rooms, file) in enumerate(lines):
+    for i, (_, packages, file) in enumerate(lines):
         if i in first.values():
-            axes.text(102, i, "   ".join(rooms), fontsize=7.5, va="center", weight="bold" if file else "normal")
+            axes.text(102, i, "   ".join(packages), fontsize=7.5, va="center", weight="bold" if file else "normal")
         if file:
             calls = dict.fromkeys(c for tour in tours for s in tour.stops if s.file == file for c in s.calls)
             axes.text(180, i, file.partition("/")[2] or file, fontsize=7.2, va="center")
@@ -154,7 +154,7 @@ def draw(target: Path) -> None:
         )
         left = xs[-1] + 1.6 * step
     axes.text(6, -1.5, "imports,\nall downward", fontsize=7.2, va="center", color=PALE)
-    axes.text(102, -1.5, "room", fontsize=7.2, va="center", color=PALE)
+    axes.text(102, -1.5, "package", fontsize=7.2, va="center", color=PALE)
     axes.text(180, -1.5, "file", fontsize=7.2, va="center", color=PALE)
     axes.text(292, -1.5, "called there", fontsize=7.2, va="center", color=PALE)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ def draw(target: Path) -> None:
 
 
 def shortened(words: str, longest: int = 42) -> str:
-    """Return words cut where there is no more room."""
+    """Return words, shortened with an ellipsis if they are too long."""
     return words if len(words) <= longest else words[: longest - 1].rstrip(", ") + "…"
 
 

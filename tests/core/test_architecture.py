@@ -29,12 +29,12 @@ def test_the_files_of_both_journeys_hold_the_calls_they_are_named_for(drawing: d
             assert re.search(pattern, text), f"docs/architecture.md names {call}, {stop.file} has none"
 
 
-def test_every_room_imports_from_lower_floors_alone(drawing: dict[str, Any]) -> None:
-    level = {room: i for i, rooms in enumerate(drawing["floors"]()) for room in rooms}
+def test_every_package_imports_from_lower_layers_only(drawing: dict[str, Any]) -> None:
+    level = {package: i for i, packages in enumerate(drawing["layers"]()) for package in packages}
     assert [(upper, lower) for upper, lower in drawing["imports"]() if level[upper] >= level[lower]] == []
 
 
-def test_the_picture_shows_the_floors_and_journeys_of_today(drawing: dict[str, Any]) -> None:
+def test_the_picture_shows_the_layers_and_journeys_of_today(drawing: dict[str, Any]) -> None:
     with Image.open(drawing["PICTURE"]) as picture:
         drawn = picture.info[drawing["KEY"]]
     assert drawn == drawing["fingerprint"](), "draw it again: python scripts/draw_architecture.py"

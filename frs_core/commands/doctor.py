@@ -18,6 +18,7 @@ from frs_core.doctor import (
     check_disk,
     check_display,
     check_gpu,
+    check_libero,
     check_packages,
     check_python,
     check_weights,
@@ -37,10 +38,11 @@ def doctor(
     data: Path | None = None,
     checkpoint: Path | None = None,
     bridge: str | None = None,
+    libero: str = "",
     quick: bool = False,
     json_lines: bool = False,
 ) -> int:
-    """Check this machine: Python, packages, GPU, weights, disk, rendering, input devices, cameras, a DROID bridge.
+    """Check this machine: Python, packages, GPU, weights, disk, rendering, input devices, cameras, LIBERO, a DROID bridge.
 
     Nothing is installed, nothing moves. Exit code 1 when something that is needed does not work.
 
@@ -48,13 +50,14 @@ def doctor(
         data: Recording root; default the product's own data folder.
         checkpoint: A pi0.5 checkpoint to judge as well.
         bridge: Address of a DROID bridge to ask, e.g. tcp://127.0.0.1:4343; its token comes from FRS_BRIDGE_TOKEN.
-        quick: Leave out the trial image, which takes seconds.
+        libero: A Python that has LIBERO, to check instead of the one of `frs worlds install libero`.
+        quick: Leave out the trial images, which take seconds.
         json_lines: Print one JSON object per finding instead of text.
     """
     findings = [*check_python(), *check_packages(), *check_gpu(), *check_weights(checkpoint)]
     findings += check_disk(data or paths.data())
     findings += [] if quick else check_display()
-    findings += [*check_devices(), *check_cameras()]
+    findings += [*check_devices(), *check_cameras(), *check_libero(libero, is_quick=quick)]
     if bridge is not None:
         findings += check_bridge(DroidConfig(endpoint=bridge, token=os.environ.get("FRS_BRIDGE_TOKEN", "")))
     page = console()

@@ -8,6 +8,7 @@ from frs_core.worlds.base import StepResult, World, WorldSpec
 KNOWN = {
     "tabletop": "frs_core.worlds.tabletop:TabletopWorld",
     "droid": "frs_core.worlds.droid:open_droid",
+    "libero": "frs_core.worlds.libero:LiberoWorld",
 }
 """Name -> where it lives; installed packages add theirs (entry points `frs_core.worlds`)."""
 _SECRETS = {"token"}

@@ -136,7 +136,7 @@ def test_the_exit_code_is_1_only_for_failures(monkeypatch, capsys, tmp_path) -> 
     def say(*findings: Finding) -> Callable[..., list[Finding]]:
         return lambda *_, **__: list(findings)
 
-    for name in ("python", "packages", "gpu", "weights", "disk", "display", "devices", "cameras"):
+    for name in ("python", "packages", "gpu", "weights", "disk", "display", "devices", "cameras", "libero"):
         monkeypatch.setattr(command, f"check_{name}", say(Finding(Level.OK, name, "fine")))
     assert command.doctor(data=tmp_path) == 0
     monkeypatch.setattr(command, "check_gpu", say(Finding(Level.WARNING, "GPU", "slow", "buy one")))

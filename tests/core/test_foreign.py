@@ -25,6 +25,7 @@ OF_MODULES = {f"{m}.load" for m in ("json", "np", "numpy", "torch", "tomllib", "
 MODES = {"r", "rb", "r+b", "a+b"}
 MAY_READ = {
     "runtime/foreign.py": "the one place",
+    "worlds/libero/worker.py": "runs under LIBERO's interpreter, without this package",
     "worlds/droid/bridge.py": "runs under the lab's interpreter, without this package",
     "testing/learner.py": "damages what it has just written",
     "serving/openpi_server.py": "runs in an openpi checkout, without this package",

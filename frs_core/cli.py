@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train list": ("frs_core.commands.train:list_policies", "List what was trained"),
     "episodes list": ("frs_core.commands.episodes:list_episodes", "List recorded episodes"),
     "episodes show": ("frs_core.commands.episodes:show", "Show one episode"),
+    "episodes stats": ("frs_core.commands.stats:stats", "Count what there is to learn from"),
     "episodes check": ("frs_core.commands.episodes:check", "Regenerate stored chunks from stored noises"),
     "episodes export-mp4": ("frs_core.commands.episodes:export_mp4", "Write an episode's cameras as a film"),
     "episodes relabel": ("frs_core.commands.episodes:relabel", "Change an outcome"),

@@ -67,6 +67,10 @@ class EpisodeArrays:
         """Bytes of all files."""
         return sum(size for size, _ in self._table.values())
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is such an array; what came into the layout later is not in older episodes."""
+        return f"{name}/{ROOT_METADATA}" in self._table
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Return an array's shape without reading it. Raises EpisodeCorrupt."""
         return self._layout(name).shape

@@ -103,7 +103,7 @@ def _assemble(root: Path, name: str, records: Sequence[Record], label: Record) -
     shutil.rmtree(tmp, ignore_errors=True)
     try:
         begin, chunks, undone = _split(records)
-        _write_arrays(tmp, begin, chunks, undone)
+        _write_arrays(tmp, begin, chunks, undone, _last(records, chunks, undone))
         table = make_file_table(tmp)
         (tmp / INTEGRITY).mkdir()
         (tmp / INTEGRITY / ROOT_METADATA).write_bytes(group_metadata({"files": table}))
@@ -119,6 +119,13 @@ def _assemble(root: Path, name: str, records: Sequence[Record], label: Record) -
 def _split(records: Sequence[Record]) -> tuple[Record, list[Record], set[int]]:
     chunks = [r for r in records if r["kind"] == "chunk"]
     return records[0], chunks, {r["index"] for r in records if r["kind"] == "undo"}
+
+
+def _last(records: Sequence[Record], chunks: list[Record], undone: set[int]) -> Record | None:
+    """Return what was seen after the chunk that the episode ended with; None where it was not kept."""
+    standing = [c["index"] for c in chunks if c["index"] not in undone]
+    found = [r for r in records if r["kind"] == "last" and standing and r["after"] == standing[-1]]
+    return found[-1] if found else None
 
 
 def _attributes(meta: Record, chunks: list[Record], undone: set[int]) -> Record:
@@ -158,7 +165,7 @@ class _Texts:
         return list(self._index)
 
 
-def _write_arrays(path: Path, begin: Record, chunks: list[Record], undone: set[int]) -> None:
+def _write_arrays(path: Path, begin: Record, chunks: list[Record], undone: set[int], last: Record | None) -> None:
     root = GroupWriter(path)
     texts, cameras = _Texts(), list(begin["meta"]["cameras"])
     steps = [s for c in chunks for s in c["steps"]]
@@ -178,6 +185,11 @@ def _write_arrays(path: Path, begin: Record, chunks: list[Record], undone: set[i
         apart = {"is_apart": True} if any(camera in c.get("apart", ()) for c in chunks) else {}
         data = [c["lossless"].get(camera, b"") for c in chunks]
         lossless.sub(camera, codec="png", colour="RGB", **apart).bytes("data", data)
+    if last is not None:
+        group = root.sub("last")
+        group.array("features", np.asarray(last["features"]))
+        group.array("noises", np.asarray(last["noises"]))
+        group.array("labels", texts.column(last["labels"]))
     root.sub("texts", texts=texts.all)
 
 

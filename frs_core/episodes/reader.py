@@ -25,7 +25,7 @@ from frs_core.episodes.images import decode
 from frs_core.episodes.index import EpisodeInfo, read_attributes, read_info
 from frs_core.episodes.integrity import TABLE_CHECKSUM, corrupt
 from frs_core.episodes.layout import ROOT_METADATA, SUFFIX
-from frs_core.episodes.records import ChunkRecord, EpisodeMeta, RecordedEpisode, StepRecord
+from frs_core.episodes.records import ChunkRecord, EpisodeMeta, LastState, RecordedEpisode, StepRecord
 from frs_core.errors import ConfigError, EpisodeError, unknown_name
 from frs_core.events import NOBODY, Driver, Latency, Outcome
 from frs_core.robot.observation import Calibration, CameraFrame, Observation
@@ -175,6 +175,11 @@ class Episode:
         self._check_chunk(chunk)
         return self._observation("boundary", chunk, has_images=has_images)
 
+    def after(self, chunk: int, *, has_images: bool = True) -> Observation:
+        """Return the state after a chunk; images through JPEG. Raises as `observation`."""
+        self._check_chunk(chunk)
+        return self._observation("after", chunk, has_images=has_images)
+
     def step_observation(self, step: int, *, has_images: bool = True) -> Observation:
         """Return the state before a step's action; images through JPEG. Raises as `observation`."""
         self._check_step(step)
@@ -217,6 +222,18 @@ class Episode:
             ),
             picked=int(a["chunks/picked"][chunk]),
         )
+
+    def last(self) -> LastState | None:
+        """Return what was seen after the last chunk; None where it was not kept, as in older episodes and successes.
+
+        Raises:
+            EpisodeCorrupt: damaged.
+        """
+        if not self.arrays.has("last/features"):
+            return None
+        a = self.arrays
+        labels = tuple(self._texts[i] for i in a["last/labels"])
+        return LastState(a["last/features"], labels, a["last/noises"])
 
     def chunk(self, index: int, *, has_images: bool = True) -> ChunkRecord:
         """Return the record the session handed over.
@@ -268,6 +285,7 @@ class Episode:
             undone=set(range(self.n_chunks)) - set(self.main_line),
             outcome=self.outcome,
             note=self.attributes["note"],
+            last=self.last(),
         )
 
     def verify(self) -> None:

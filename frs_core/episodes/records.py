@@ -185,6 +185,16 @@ class ChunkRecord:
         return self.offered_kinds[self.picked_index] is CandidateKind.STEERED
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LastState:
+    """What the policy saw in the state after the last chunk, and what could have been picked there."""
+
+    features: Float[Array, " F"]
+    labels: tuple[str, ...]
+    noises: Float[Array, "C H A"]
+    """NaN for candidates without a noise."""
+
+
 class Recorder(abc.ABC):
     """Keeps one episode at a time."""
 
@@ -210,6 +220,13 @@ class Recorder(abc.ABC):
 
         Raises:
             EpisodeError: no such chunk, or the journal cannot be written.
+        """
+
+    def last(self, state: LastState) -> None:  # noqa: B027  an optional hook
+        """Keep what was seen after the last chunk, just before `end`; called where it is known, of failures. May be repeated.
+
+        Raises:
+            EpisodeError: it could not be written; the episode stays open and the call may be repeated.
         """
 
     @abc.abstractmethod
@@ -251,6 +268,10 @@ class MemoryRecorder(Recorder):
         """Mark the chunk."""
         self._require().undone.add(index)
 
+    def last(self, state: LastState) -> None:
+        """Keep it."""
+        self._require().last = state
+
     def end(self, outcome: Outcome, note: str = "") -> None:
         """Move the open episode to `episodes`; drop it when discarded."""
         episode = self._require()
@@ -279,6 +300,8 @@ class RecordedEpisode:
     undone: set[int] = field(default_factory=set)
     outcome: Outcome | None = None
     note: str = ""
+    last: LastState | None = None
+    """None where it was not kept."""
 
     @property
     def main_line(self) -> list[ChunkRecord]:

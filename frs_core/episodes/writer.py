@@ -15,11 +15,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from frs_core.episodes.assembly import commit
 from frs_core.episodes.encoding import ChunkEncoder, FrameState, meta_to_json
 from frs_core.episodes.journal import JournalFile, JournalGone, frame_record, read_journal
 from frs_core.episodes.layout import Unconfirmed, check_part, journal_path
-from frs_core.episodes.records import ChunkRecord, EpisodeMeta, Recorder
+from frs_core.episodes.records import ChunkRecord, EpisodeMeta, LastState, Recorder
 from frs_core.episodes.store import EpisodeStore
 from frs_core.errors import EpisodeCorrupt, EpisodeError, EpisodeUnconfirmed
 from frs_core.events import Outcome
@@ -102,6 +104,15 @@ class JournalRecorder(Recorder):
         encoded, frames = episode.encoder.encode(record, episode.frames)
         self._append(episode, encoded, f"Chunk {record.index} of episode '{episode.name}' could not be written")
         episode.frames, episode.count = frames, episode.count + 1
+
+    def last(self, state: LastState) -> None:
+        """Journal what was seen after the last chunk. Raises EpisodeError."""
+        episode = self._require()
+        if episode.is_committed:
+            return
+        record = {"kind": "last", "after": episode.count - 1, "features": np.asarray(state.features)}
+        record |= {"labels": list(state.labels), "noises": np.asarray(state.noises)}
+        self._append(episode, record, f"The last state of episode '{episode.name}' could not be written")
 
     def undo(self, index: int) -> None:
         """Mark a chunk as a branch not taken. Raises EpisodeError."""

@@ -18,7 +18,7 @@ from frs_core.learning.base import Arena, ChunkPolicy, Learned
 from frs_core.learning.records import table_from_records
 from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.settings import InputSettings
-from frs_core.learning.table import End, TrainingTable
+from frs_core.learning.table import End, Offer, TrainingTable
 from frs_core.policies.base import FlowPolicy
 from frs_core.runtime.registry import plain_options
 from frs_core.session import InlineSession
@@ -55,9 +55,11 @@ class BenchArena(Arena):
             session.run_episode(chooser, task=self._task, seed=seed, max_chunks=self._max_chunks)
         episode = recorder.episodes[-1]
         table = replace(table_from_records([episode], inputs=self._inputs), names=(f"practice-{seed}",))
-        success, last = episode.outcome is Outcome.SUCCESS, episode.main_line[-1].after
-        # Nothing comes after a success; what was given up would have gone on from here.
-        end = End(True) if success else End(False, self.policy.encode(last).features, last.proprio)
+        success, last = episode.outcome is Outcome.SUCCESS, episode.last
+        end = End(success)
+        if last is not None:
+            offer = Offer(last.labels, last.noises)
+            end = End(success, last.features, episode.main_line[-1].after.proprio, offer)
         return table.with_outcomes([success], ends=[end])
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """Collect training episodes: steered successes, and demonstrations for the offline variant.
 
-Steering follows the paper's protocol: repeat until N successes are stored, count the attempts, discard the failures.
+Steering follows the paper's protocol: repeat until N successes are stored, and count the attempts. Failures are kept as failures:
+imitation leaves them out, a learner of values learns from them.
 """
 
 import time
@@ -51,7 +52,7 @@ def collect_steered(
 
     Args:
         bench: world and policy.
-        store: where successes go; failures go to its bin.
+        store: where all attempts go.
         task: task name of the world.
         count: number of successes to collect.
         first_seed: seed of the first scene; later attempts count up from it.
@@ -66,7 +67,7 @@ def collect_steered(
     """
 
     def drive(recorder: Recorder, seed: int) -> tuple[bool, str]:
-        result = runner(recorder).run(task=task, seed=seed, keep_failures=False)
+        result = runner(recorder).run(task=task, seed=seed)
         return result.success, result.name
 
     def runner(recorder: Recorder) -> MethodRunner:

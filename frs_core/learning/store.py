@@ -14,7 +14,7 @@ from frs_core.learning.progress import OnProgress
 from frs_core.learning.registry import find_learner
 from frs_core.learning.request import TrainRequest
 from frs_core.learning.settings import InputSettings
-from frs_core.learning.table import Offer, TrainingTable
+from frs_core.learning.table import End, Offer, TrainingTable
 
 
 def load_table(request: TrainRequest, on_progress: OnProgress) -> TrainingTable:
@@ -62,7 +62,23 @@ def table_of(
     table = training_table(chunks, inputs=inputs)
     if not row.needs_any(Need.REWARDS, Need.NEXT_STATES):
         return table
-    return table.with_outcomes([episode.outcome is Outcome.SUCCESS for episode in chunks.episodes])
+    return table.with_outcomes(
+        [episode.outcome is Outcome.SUCCESS for episode in chunks.episodes], ends=[end_of(e) for e in chunks.episodes]
+    )
+
+
+def end_of(episode: Episode) -> End:
+    """Return how an episode ended, and what was seen there where that was recorded.
+
+    Raises:
+        EpisodeCorrupt: damaged.
+    """
+    last, is_success = episode.last(), episode.outcome is Outcome.SUCCESS
+    if last is None or not episode.main_line:
+        return End(is_success)
+    after = episode.after(episode.main_line[-1], has_images=False)
+    features = last.features.astype(np.float32)
+    return End(is_success, features, after.proprio, Offer(last.labels, last.noises))
 
 
 def training_table(

@@ -186,6 +186,14 @@ class ChunkCycle:
         p.world.look = p.world.observation
         p.want_fan()
         then = p.motion.take_then()
-        if then is None and (limit := p.keeper.end_by_limit()):
+        # What is recorded ends with the fan of its last state, see `given_up`.
+        if then is None and not p.keeper.is_recording and (limit := p.keeper.end_by_limit()):
             then = Deferred(limit, p.link.epoch)
         return then
+
+    def given_up(self) -> Deferred | None:
+        """Return the end of an episode that has as many chunks as it may have, once the fan that would come next is there."""
+        p = self._parts
+        if p.status.phase is not Phase.CHOOSE or not p.is_offering or not (limit := p.keeper.end_by_limit()):
+            return None
+        return Deferred(limit, p.link.epoch)

@@ -62,6 +62,7 @@ class SessionEngine:
         for job, result in written:
             self._do(self.episodes.written(job, result))
         self._check_times()
+        self._do(self.chunks.given_up())
         is_busy = self.chunks.advance()
         return bool(facts or answers or turns or written or is_busy or was != (p.status.phase, p.late_answers))
 

@@ -6,8 +6,11 @@ Ending or going back while a chunk moves first stops the chunk, records the rows
 Whatever is to be done next is returned. Used on the session's thread.
 """
 
+import numpy as np
+
 from frs_core import events as ev
-from frs_core.events import HoldReason, Phase
+from frs_core.episodes.records import LastState
+from frs_core.events import HoldReason, Outcome, Phase
 from frs_core.robot.observation import Observation
 from frs_core.runtime.workers import Answer
 from frs_core.session.checks import meta_of
@@ -197,11 +200,24 @@ class EpisodeCycle:
             p.status.note("The disk refuses this episode. What of it was written is left to be recovered")
             return self._close()
         else:
+            last = self._last_state(command)
             p.world.change = None
             p.rest(HoldReason.EPISODE_END, "Keeping the episode" if p.keeper.is_recording else "")
-            if p.keeper.label(command):
+            if p.keeper.label(command, last=last):
                 return self._close()
         return None
+
+    def _last_state(self, command: ev.EndEpisode) -> LastState | None:
+        """Return what the policy sees where the episode ends, if the fan of that place is there; nothing comes after a success."""
+        p = self._parts
+        fan, episode = p.desk.fan, p.keeper.episode
+        if command.outcome is not Outcome.FAILURE or fan is None or not p.desk.is_fresh or episode is None:
+            return None
+        if not episode.line or episode.is_cut_short:
+            return None
+        return LastState(
+            fan.features, tuple(c.label for c in fan.candidates), np.stack([c.noise for c in fan.candidates])
+        )
 
     def written(self, job: WriteJob, answer: Answer) -> Deferred | None:
         """Take note of what the recorder has done; return what is to be done next."""

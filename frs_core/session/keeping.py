@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from frs_core import events as ev
-from frs_core.episodes.records import EpisodeMeta, Recorder
+from frs_core.episodes.records import EpisodeMeta, LastState, Recorder
 from frs_core.events import Outcome
 from frs_core.robot.observation import Observation
 from frs_core.runtime.workers import Answer
@@ -128,14 +128,20 @@ class EpisodeKeeper:
         self._write("end", lambda r: r.end(Outcome.DISCARDED))
         self.episode = None
 
-    def label(self, command: ev.EndEpisode) -> bool:
-        """Have the label written; True where nothing has to be."""
+    def label(self, command: ev.EndEpisode, *, last: LastState | None = None) -> bool:
+        """Have the label written, and what was seen last where it is known; True where nothing has to be."""
         self.closing = command
         if self.line is None or not self.is_recording:
             return True
         self.line.drop("end")
         self.line.retry()
-        self._write("end", lambda r: r.end(command.outcome, command.note))
+
+        def end(recorder: Recorder) -> None:
+            if last is not None:
+                recorder.last(last)
+            recorder.end(command.outcome, command.note)
+
+        self._write("end", end)
         return False
 
     def throw_away(self, command: ev.EndEpisode) -> bool:

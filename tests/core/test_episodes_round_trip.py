@@ -11,6 +11,7 @@ import pytest
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.encoding import meta_from_json, meta_to_json
 from frs_core.episodes.images import decode, encode_jpeg, encode_png
+from frs_core.episodes.records import LastState
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.events import NOBODY, Driver, Outcome
 from frs_core.robot.observation import CameraFrame
@@ -106,6 +107,27 @@ def test_who_picked_a_chunk_is_told_apart_from_who_drove(store):
     recorder.end(Outcome.SUCCESS)
     episode = store.open(name)
     assert [episode.picked_by(i) for i in range(2)] == ["person", "policy"]
+
+
+def test_what_was_seen_after_the_last_chunk_is_kept_and_older_episodes_lack_it(store):
+    recorder, seen = (
+        JournalRecorder(store),
+        LastState(np.ones(5, np.float32), ("unsteered", "up/more"), np.ones((2, 3, 4))),
+    )
+    names = [record(recorder, 5, count=2)]
+    recorder.last(seen)
+    recorder.end(Outcome.FAILURE)
+    names.append(record(recorder, 6, count=2))
+    recorder.end(Outcome.FAILURE)
+    names.append(record(recorder, 7, count=2))
+    recorder.last(seen)
+    recorder.undo(1)
+    recorder.end(Outcome.FAILURE)
+    kept, none, undone = (store.open(name) for name in names)
+    assert_same(kept.last(), seen)
+    assert none.last() is None
+    assert undone.last() is None, "it is the state after a branch that was not taken"
+    kept.verify()
 
 
 def test_discarded_episodes_go_to_the_bin_and_empty_ones_leave_nothing(store, tmp_path):

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from frs_core.arrays import Array
-from frs_core.episodes import EpisodeStore
+from frs_core.commands.stats import stats
+from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.errors import ConfigError, FingerprintMismatch, TrainingError
 from frs_core.evaluation.arena import open_arena
 from frs_core.evaluation.collect import collect_steered
+from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.practice import run_practice
-from frs_core.evaluation.rollout import RolloutSettings
+from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, Practice, Progress, TrainRequest
 from frs_core.learning.base import OnlineLearner
 from frs_core.learning.diary import STATE, Diary, Point
@@ -176,6 +178,28 @@ def test_episodes_it_cannot_start_from_are_refused_in_a_sentence(tmp_path: Path,
     with pytest.raises(FingerprintMismatch):
         practise(learner, arena, asked, prior=stranger, diary=diary)
     arena.close()
+
+
+def test_recorded_failures_end_with_what_was_seen_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here, store = bench(), EpisodeStore(tmp_path)
+    runner = MethodRunner(
+        find_method("base"), here, settings=RolloutSettings(max_chunks=1), recorder=JournalRecorder(store)
+    )
+    runner.run(task=TASK, seed=1)
+    here.close()
+    asked = request(tmp_path, tmp_path / "out")
+    table = load_table(asked, ignore_progress)
+    (end,) = table.ends
+    assert not end.succeeded
+    assert end.features is not None
+    assert end.offer is not None
+    assert end.offer.labels == table.offers[0].labels  # pyright: ignore[reportOptionalMemberAccess]
+    assert np.isfinite(table.after().features).all()
+    capsys.readouterr()
+    assert stats(data=tmp_path, replay=True) == 0
+    told = capsys.readouterr().out
+    assert "1 of 1" in told
+    assert "record at least one" in told
 
 
 def test_a_table_survives_the_disk(tmp_path: Path, data: Path) -> None:

@@ -1,0 +1,113 @@
+"""`frs episodes stats`: how much there is to learn from, by task.
+
+Example: `frs episodes stats --replay` tells how many recorded chunks a critic can learn from, and what older episodes lack.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from frs_core import paths
+from frs_core.commands.printing import console, mark
+from frs_core.episodes import Episode, EpisodeStore
+from frs_core.errors import EpisodeError
+from frs_core.events import Outcome
+
+_FAN = 3
+"""Offers with a noise that make a fan; fewer are what a script asked for, and the policy's own."""
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What the episodes of one task and policy hold."""
+
+    successes: int = 0
+    failures: int = 0
+    chunks: int = 0
+    noises: int = 0
+    """Chunks whose noise is known."""
+    fans: int = 0
+    """Chunks that were picked from a whole fan."""
+    last_states: int = 0
+    """Failures whose last state was recorded."""
+
+    def add(self, episode: Episode) -> None:
+        """Count one more. Raises EpisodeCorrupt."""
+        self.successes += episode.outcome is Outcome.SUCCESS
+        self.failures += episode.outcome is Outcome.FAILURE
+        self.chunks += len(episode.main_line)
+        for chunk in episode.main_line:
+            offers = episode.offers(chunk)
+            known = [bool(np.isfinite(noise).all()) for noise in offers.noises]
+            self.noises += known[offers.picked]
+            self.fans += sum(known) >= _FAN
+        self.last_states += episode.outcome is Outcome.FAILURE and episode.last() is not None
+
+
+def stats(*, data: Path | None = None, task: str | None = None, replay: bool = False) -> int:
+    """Count recorded episodes by task and policy.
+
+    Args:
+        data: Recording root; default the product's own data folder.
+        task: Only this task.
+        replay: Also what a learner of values can use: chunks with their noises, whole fans, last states of failures.
+    """
+    root, page = data or paths.data(), console(is_wide=True)
+    store, sums, damaged = EpisodeStore(root), dict[tuple[str, str], _Sum](), list[str]()
+    for info in store.list():
+        if task not in (None, info.task) or info.problem:
+            damaged += [f"{info.name}: {info.problem}"] if info.problem else []
+            continue
+        try:
+            episode = store.open(info.name)
+            key = (str(episode.meta.task or "–"), episode.meta.policy_fingerprint)
+            sums.setdefault(key, _Sum()).add(episode)
+        except EpisodeError as error:
+            damaged.append(f"{info.name}: {error}")
+    if not sums and not damaged:
+        page.print(f"No episodes in '{root}'. Record some with `frs`, or steer with `frs collect TASK`.")
+        return 0
+    page.print(_table(sums, replay=replay))
+    if replay:
+        for sentence in _lacks(list(sums.values())):
+            page.print(mark(sentence, "yellow"))
+    for problem in damaged:
+        page.print(mark(problem, "red"), soft_wrap=True)
+    return int(bool(damaged))
+
+
+def _table(sums: dict[tuple[str, str], _Sum], *, replay: bool) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for header in ("task", "policy"):
+        table.add_column(header, no_wrap=True)
+    more = ("with noise", "from a whole fan", "last states of failures") if replay else ()
+    for header in ("successes", "failures", "chunks", *more):
+        table.add_column(header, justify="right")
+    for (name, fingerprint), found in sorted(sums.items()):
+        cells = [found.successes, found.failures, found.chunks]
+        if replay:
+            cells += [found.noises, found.fans]
+        extra = [f"{found.last_states} of {found.failures}"] if replay else []
+        table.add_row(name, fingerprint[:12], *map(str, cells), *extra)
+    return table
+
+
+def _lacks(sums: Sequence[_Sum]) -> list[str]:
+    """Return in sentences what cannot be learned from these episodes."""
+    out: list[str] = []
+    if any(s.noises < s.chunks for s in sums):
+        out.append("Chunks without a noise (demonstrations, or plans that stop early) teach no value.")
+    if any(s.fans < s.noises for s in sums):
+        out.append(
+            "Where no whole fan was recorded, only draws of the imitating policy stand for what could have been picked."
+        )
+    if any(s.last_states < s.failures for s in sums):
+        out.append("Failures without a last state (older recordings) count as worth nothing where they ended.")
+    if any(s.successes == 0 for s in sums):
+        out.append("A task without a success cannot be practised yet: record at least one.")
+    if all(s.failures == 0 for s in sums):
+        out.append("There are no failures; they teach too, so keep them.")
+    return out

@@ -141,7 +141,7 @@ class DrivePage(QtWidgets.QWidget):
         listed = (drawable_fan(snapshot), replace(style, is_stale=False))
         if self._listed is None or self._listed[0] is not listed[0] or self._listed[1] != listed[1]:
             self._listed = listed
-            self.verdicts.rows_model.show_fan(*listed)
+            self.verdicts.show_fan(*listed)
         model = from_snapshot(snapshot, style, self._facts.workspace)
         if model is not None:
             self.scene.show_model(model)

@@ -13,10 +13,11 @@ from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.fan_overlay import FanStyle, colour_of, glyph_of
 from frs_core.steering.candidates import Candidate, CandidateKind, Fan
 
-COLUMNS = ("candidate", "key", "moves", "bent", "authority", "noise", "⚠")
+COLUMNS = ("candidate", "key", "worth", "moves", "bent", "authority", "noise", "⚠")
 _TIPS = (
     "What would be executed",
     "The key that picks it",
+    "What the loaded policy expects of it: success in percent, less for taking long",
     "Net motion of the tool over the rows that would be executed",
     "How far the result is from your request",
     "0 = as the policy would have moved, 1 = exactly as requested",
@@ -123,7 +124,7 @@ class VerdictModel(QtCore.QAbstractTableModel):
             return theme.colour(theme.current().raised)
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._sentence(candidate)
-        if role == Qt.ItemDataRole.TextAlignmentRole and column in ("moves", "bent", "noise"):
+        if role == Qt.ItemDataRole.TextAlignmentRole and column in ("worth", "moves", "bent", "noise"):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
 
@@ -135,6 +136,8 @@ class VerdictModel(QtCore.QAbstractTableModel):
             case "key":
                 cap = self._cap_of(candidate)
                 return cap if is_full or not cap else f"⇧{cap}"
+            case "worth":
+                return f"{100 * candidate.value:.0f} %" if math.isfinite(candidate.value) else ""
             case "moves":
                 return f"{verdict.motion_mm:.0f} mm"
             case "bent":
@@ -153,6 +156,8 @@ class VerdictModel(QtCore.QAbstractTableModel):
         if candidate.command is not None:
             parts.append(f"bent {verdict.bent_mm:.0f} mm from your request")
             parts.append(f"authority {verdict.authority:.2f}")
+        if math.isfinite(candidate.value):
+            parts.append(f"worth {100 * candidate.value:.0f} %")
         if math.isfinite(verdict.noise_percentile):
             parts.append(f"noise percentile {verdict.noise_percentile:.0f}")
         return ", ".join([*parts, *warnings_of(candidate)])
@@ -216,12 +221,19 @@ class VerdictList(QtWidgets.QTableView):
         vertical.setMinimumSectionSize(18)
         vertical.setDefaultSectionSize(19)
         horizontal.setMinimumSectionSize(24)
-        for column, width in enumerate((116, 54, 67, 64, 64, 52, 26)):
+        for column, width in enumerate((116, 54, 48, 67, 64, 64, 52, 26)):
             self.setColumnWidth(column, width)
+        self.setColumnHidden(COLUMNS.index("worth"), True)
         horizontal.setStretchLastSection(True)
         horizontal.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.doubleClicked.connect(self._on_double_clicked)
+
+    def show_fan(self, fan: Fan | None, style: FanStyle) -> None:
+        """Show a fan; the column of values is there where somebody tells them."""
+        self.rows_model.show_fan(fan, style)
+        has_values = fan is not None and any(math.isfinite(c.value) for c in fan.candidates)
+        self.setColumnHidden(COLUMNS.index("worth"), not has_values)
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent | None) -> None:
         """Highlight the row under the pointer."""

@@ -243,6 +243,11 @@ def _write_offers(group: GroupWriter, offers: list[Record], texts: _Texts) -> No
         group.array(name, texts.column([t for o in offers for t in o[name]]))
     group.array("verdict", np.array([v for o in offers for v in o["numbers"]], dtype=np.float64))
     group.array("flags", np.array([v for o in offers for v in o["flags"]], dtype=bool))
+    # A journal of an earlier version has no values.
+    values = [o.get("values") for o in offers]
+    if any(v is not None for v in values):
+        parts = [np.full(len(o["labels"]), np.nan) if v is None else v for o, v in zip(offers, values, strict=True)]
+        group.array("values", np.concatenate(parts))
     warnings = [w for o in offers for w in o["warnings"]]
     group.array("warnings", texts.column([t for w in warnings for t in w]))
     group.array("warnings_offsets", offsets([len(w) for w in warnings]))

@@ -167,6 +167,7 @@ class ChunkEncoder:
             ("offered_chunks", r.offered_chunks, (c, h, a)),
             ("offered_noises", r.offered_noises, (c, h, a_flow)),
             ("offered_paths", r.offered_paths, (c, h + 1, 3)),
+            ("offered_values", np.zeros(c) if r.offered_values is None else r.offered_values, (c,)),
             ("features", r.features, (r.features.size if self._feature_size is None else self._feature_size,)),
         ]
         for i, step in enumerate(r.steps):
@@ -295,6 +296,7 @@ def _offer_fields(r: ChunkRecord) -> Json:
         "noises": np.asarray(r.offered_noises),
         "paths": np.asarray(r.offered_paths),
         "numbers": [[float(getattr(v, n)) for n in VERDICT_NUMBERS] for v in r.offered_verdicts],
+        "values": None if r.offered_values is None else np.asarray(r.offered_values, np.float64),
         "flags": [[bool(getattr(v, n)) for n in VERDICT_FLAGS] for v in r.offered_verdicts],
         "warnings": [list(v.warnings) for v in r.offered_verdicts],
     }

@@ -47,6 +47,8 @@ class Offers:
     verdicts: tuple[Verdict, ...]
     picked: int
     """Index of the executed candidate."""
+    values: Float[Array, " C"] | None = None
+    """What each was worth by the loaded noise policy, NaN where it did not say; None where nobody said."""
 
 
 class Episode:
@@ -205,6 +207,7 @@ class Episode:
         a = self.arrays
         first, last = (int(i) for i in a["chunks/first_offer"][chunk : chunk + 2])
         where = a["offers/warnings_offsets"]
+        values = a["offers/values"][first:last] if a.has("offers/values") else np.full(last - first, np.nan)
         warnings = [
             tuple(self._texts[t] for t in a["offers/warnings"][where[i] : where[i + 1]]) for i in range(first, last)
         ]
@@ -221,6 +224,7 @@ class Episode:
                 )
             ),
             picked=int(a["chunks/picked"][chunk]),
+            values=values if np.isfinite(values).any() else None,
         )
 
     def last(self) -> LastState | None:
@@ -274,6 +278,7 @@ class Episode:
             latency=Latency(*(float(x) for x in a["chunks/latency"][index])),
             snapshot=self.snapshot(index),
             started_ns=int(a["chunks/started_ns"][index]),
+            offered_values=offers.values,
         )
 
     def record(self, *, has_images: bool = False) -> RecordedEpisode:

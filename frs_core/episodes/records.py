@@ -173,6 +173,8 @@ class ChunkRecord:
     """Simulator state at the chunk boundary (before the first row); None on a real robot or when not asked for."""
     started_ns: int
     """time.monotonic_ns() when the pick was accepted."""
+    offered_values: Float[Array, " C"] | None = None
+    """What each candidate was worth by the loaded noise policy, NaN where it did not say; None where nobody said."""
 
     @property
     def picked_index(self) -> int:

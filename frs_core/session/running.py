@@ -89,7 +89,13 @@ class RunningChunk:
             latency=self.latency,
             snapshot=self.state,
             started_ns=self.started_ns,
+            offered_values=_values(fan),
         )
+
+
+def _values(fan: Fan) -> Float[Array, " C"] | None:
+    values = np.array([c.value for c in fan.candidates], dtype=np.float64)
+    return values if np.isfinite(values).any() else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from app.views.fan_overlay import FanStyle
 from app.views.palette import score
 from app.views.state_bar import SOFTWARE_HOLD, StateBar, sentence_of, state_word
 from app.views.toasts import split_sentence
-from app.views.verdicts import VerdictList, warnings_of
+from app.views.verdicts import COLUMNS, VerdictList, warnings_of
 from frs_core.events import Driver, HoldReason, Pacing, Phase
 from frs_core.steering.directions import Amount
 from tests.fakes.snapshots import resting, sample_fan, sample_observation, snapshot
@@ -88,8 +88,21 @@ def test_verdicts_list_the_present_step_first_and_say_everything(qtbot: Any) -> 
     assert [c.command.amount for c in directed[:6]] == [Amount.LESS] * 6  # type: ignore[union-attr]
     row = model.rows.index(directed[0])
     verdict = directed[0].verdict
-    assert model.data(model.index(row, 2)) == f"{verdict.motion_mm:.0f} mm"
+    assert model.data(model.index(row, COLUMNS.index("moves"))) == f"{verdict.motion_mm:.0f} mm"
     assert "from your request" in model.data(model.index(row, 0), Qt.ItemDataRole.ToolTipRole)
+
+
+def test_what_candidates_are_worth_stands_beside_them_where_a_policy_says_so(qtbot: Any) -> None:
+    view, column, fan = VerdictList(lambda c: "K"), COLUMNS.index("worth"), sample_fan()
+    qtbot.addWidget(view)
+    view.show_fan(fan, FanStyle())
+    assert view.isColumnHidden(column)
+    first = dataclasses.replace(fan.candidates[0], value=0.734)
+    view.show_fan(dataclasses.replace(fan, candidates=(first, *fan.candidates[1:])), FanStyle())
+    assert not view.isColumnHidden(column)
+    model = view.rows_model
+    assert [model.data(model.index(row, column)) for row in range(2)] == ["73 %", ""]
+    assert "worth 73 %" in model.data(model.index(0, 0), Qt.ItemDataRole.ToolTipRole)
 
 
 def test_flags_become_words_once() -> None:

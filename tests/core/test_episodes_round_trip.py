@@ -67,6 +67,18 @@ def test_every_field_of_every_chunk_comes_back_exactly(store):
     assert episode.info.note == "well done"
 
 
+def test_what_candidates_were_worth_is_kept_where_somebody_said_so(store):
+    recorder, silent, valued = JournalRecorder(store), *random_chunks(8, count=2)
+    values = np.arange(len(valued.offered_labels)) / 100.0
+    name = recorder.begin(random_meta(8))
+    recorder.chunk(silent)
+    recorder.chunk(dataclasses.replace(valued, offered_values=values))
+    recorder.end(Outcome.SUCCESS)
+    episode = store.open(name)
+    assert episode.chunk(0).offered_values is None
+    np.testing.assert_array_equal(episode.chunk(1).offered_values, values)
+
+
 def test_pictures_taken_only_at_boundaries_serve_the_steps_between(store):
     recorder = JournalRecorder(store)
     name = record(recorder, 4, count=2, has_step_images=False)

@@ -17,11 +17,12 @@ from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.evaluation.worker import Runner
 from frs_core.evaluation.wrapped import PerturbedWorld
 from frs_core.events import Outcome
-from frs_core.learning import FitSettings, NetworkSettings, TrainRequest, find_learner
+from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, TrainRequest, find_learner
 from frs_core.learning.base import ChunkPolicy
 from frs_core.learning.metadata import read_metadata
 from frs_core.learning.registry import KNOWN
 from frs_core.learning.run import run_request
+from frs_core.learning.settings import PickQSettings
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import UNSTEERED
 from frs_core.steering.policy_spec import Context
@@ -51,7 +52,9 @@ def request(folder: Path, kind: str, **changes: object) -> TrainRequest:
         "fingerprint": "toy-1",
         "task": TASK,
         "policy": "tests.fakes.policy:ToyPolicy",
-        "settings": replace(find_learner(kind).settings(), network=SMALL, fit=FIT),  # type: ignore[call-arg]
+        "settings": PickQSettings(hidden=32, first_steps=200, imitation=DsbcSettings(network=SMALL, fit=FIT))
+        if kind == "pick-q"
+        else replace(find_learner(kind).settings(), network=SMALL, fit=FIT),  # type: ignore[call-arg]
     }
     return TrainRequest(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -88,7 +91,7 @@ def test_what_was_learned_beats_the_generalist_on_fresh_scenes(run: EndToEnd, me
 
 
 def test_steered_successes_are_in_the_store_and_were_counted(run: EndToEnd) -> None:
-    infos = EpisodeStore(run.root / "steered").list()
+    infos = [i for i in EpisodeStore(run.root / "steered").list() if i.outcome is Outcome.SUCCESS]
     assert [i.name for i in infos] == list(run.steered.names)
     assert {(i.outcome, i.task, i.fingerprint) for i in infos} == {(Outcome.SUCCESS, TASK, "toy-1")}
     assert all(i.steered_share == 1.0 for i in infos)

@@ -209,7 +209,7 @@ class ReviewPage(LayoutPage):
                 for name, frame in moment.frames.items()
             ]
         )
-        self.offers.rows_model.show_fan(moment.fan, style)
+        self.offers.show_fan(moment.fan, style)
         path = Line(record.tcp, "#8fa3bd", 1.0, 0.5)
         self.scene.show_model(
             build(

@@ -42,6 +42,8 @@ class ChunkMark:
     authority: float
     branches: tuple[str, ...]
     """Labels picked here first and undone."""
+    value: float = float("nan")
+    """What the pick was worth by the loaded policy, 0..1; NaN where nobody said."""
 
     @property
     def glyph(self) -> str:
@@ -122,6 +124,7 @@ class Record:
                 reference=None,
                 reference_path=None,
                 verdict=offers.verdicts[i],
+                value=float("nan") if offers.values is None else float(offers.values[i]),
             )
             for i, label in enumerate(offers.labels)
         )
@@ -163,6 +166,7 @@ class Record:
                     is_correction=bool(episode.arrays["chunks/is_correction"][chunk]),
                     noise_norm=float(np.sqrt(np.mean(noise.astype(np.float64) ** 2))) if is_finite else float("nan"),
                     authority=offers.verdicts[offers.picked].authority,
+                    value=float("nan") if offers.values is None else float(offers.values[offers.picked]),
                     branches=tuple(undone.get(int(episode.arrays["chunks/parent"][chunk]), ())),
                 )
             )

@@ -65,7 +65,8 @@ def run_practice(
     learner = row.load()
     if not isinstance(learner, OnlineLearner):
         raise ConfigError(f"Learner '{row.id}' does not practise. Use `frs train {row.id}`.")
-    prior = find_source(request.source)(request, ignore_progress) if practice.prior else None
+    has_prior = practice.prior and row.starts_from_recordings
+    prior = find_source(request.source)(request, ignore_progress) if has_prior else None
     diary = Diary(folder, request, prior)
     arena = ActorPool(request, actors=actors, folder=folder / "actors")
 

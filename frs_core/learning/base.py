@@ -108,6 +108,11 @@ class LearnerSpec:
         """Whether it is an `OnlineLearner`."""
         return self.can_practise or Need.ENVIRONMENT in self.needs
 
+    @property
+    def starts_from_recordings(self) -> bool:
+        """Whether practice begins with recorded episodes; one that does not ask for noises begins with nothing."""
+        return Need.NOISES in self.needs
+
     def load(self) -> "Learner":
         """Return the learner.
 

@@ -12,7 +12,15 @@ from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import ConfigError
 from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, Need
 from frs_core.learning.metadata import PolicyMetadata, read_metadata
-from frs_core.learning.settings import BcSettings, DsbcSettings, OfflineDsbcSettings, PickQSettings, RqlSettings
+from frs_core.learning.settings import (
+    BcSettings,
+    DsbcSettings,
+    DsrlFrsSettings,
+    DsrlSettings,
+    OfflineDsbcSettings,
+    PickQSettings,
+    RqlSettings,
+)
 from frs_core.runtime.registry import all_rows, find_row, plugins
 
 GROUP = "frs_core.learners"
@@ -80,6 +88,26 @@ KNOWN: Mapping[str, LearnerSpec] = {
             episodes=20,
             details="Takes minutes on a CPU; the generalist is not loaded. All recorded episodes teach: what led to success is "
             "imitated more than what did not.",
+        ),
+        LearnerSpec(
+            id="dsrl-frs",
+            title="DSRL + FRS",
+            summary="Practise a noise policy from steered episodes, by trial and error",
+            learner="frs_core.learning.dsrl:DsrlFrs",
+            settings=DsrlFrsSettings,
+            acts=Acts.NOISE,
+            needs=frozenset({Need.NOISES, Need.REWARDS, Need.NEXT_STATES, Need.ENVIRONMENT}),
+            details="Begins with the noises of steered successes and passes them where trying finds better ones. Failures teach too.",
+        ),
+        LearnerSpec(
+            id="dsrl",
+            title="DSRL",
+            summary="Practise a noise policy from nothing, by trial and error, the baseline",
+            learner="frs_core.learning.dsrl:Dsrl",
+            settings=DsrlSettings,
+            acts=Acts.NOISE,
+            needs=frozenset({Need.REWARDS, Need.NEXT_STATES, Need.ENVIRONMENT}),
+            details="Soft actor-critic on the generalist's noise; begins as the generalist itself.",
         ),
     )
 }

@@ -55,7 +55,8 @@ def _practised(
 ) -> tuple[Trained, tuple[TrainingTable, ...]]:
     """Return what an online learner learned, and every episode it was learned from; kept in memory only."""
     practice = request.practice or Practice()
-    prior = find_source(request.source)(request, on_progress) if practice.prior else None
+    has_prior = practice.prior and learner.spec.starts_from_recordings
+    prior = find_source(request.source)(request, on_progress) if has_prior else None
     arena = find_arena(request.arena)(request)
     try:
         diary = Diary(None, request, prior)

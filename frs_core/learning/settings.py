@@ -315,6 +315,112 @@ class RqlSettings(LearnerSettings):
         return replace(self, seed=seed)
 
 
+@dataclass(frozen=True, slots=True)
+class SacSettings(LearnerSettings):
+    """What learners share that practise with soft actor-critic."""
+
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    """Of the actor; the critics have two layers of the same width."""
+    critics: int = 4
+    """How many learn the same values; a target takes the lesser of two."""
+    discount: float = 0.97
+    """Per chunk: success 20 chunks away is worth half of success at once."""
+    updates_per_chunk: int = 10
+    """Steps of the critics per chunk practised."""
+    critic_steps_per_actor_step: int = 5
+    critic_first: int = 1000
+    """Steps of the critics alone before the actor moves for the first time."""
+    batch_size: int = 128
+    """Half from before practice and half from practice, while there are both."""
+    actor_rate: float = 3e-4
+    critic_rate: float = 3e-4
+    temperature_rate: float = 3e-3
+    """Faster than the others: with few actor steps it would not arrive."""
+    temperature: float = 0.01
+    """At the start; values lie in 0..1."""
+    target_share: float = 0.005
+    """Of the critics' weights that their slow copies take over per step."""
+    warm_up: int = 5
+    """Episodes before anything is learned, where it starts from nothing; the generalist acts from its own noise in them."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive = (
+            "updates_per_chunk",
+            "critic_steps_per_actor_step",
+            "batch_size",
+            "actor_rate",
+            "critic_rate",
+            "temperature_rate",
+            "temperature",
+            "target_share",
+        )
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, needs > 0. Leave it out for the default.")
+        if self.critics < 2:
+            raise ConfigError(
+                f"critics is {self.critics}, needs >= 2: a target takes the lesser of two. The default is 4."
+            )
+        if not 0.0 < self.discount < 1.0:
+            raise ConfigError(f"discount is {self.discount}, needs 0 < discount < 1. The default is 0.97.")
+        if self.inputs.cameras:
+            raise ConfigError(
+                f"inputs.cameras is {list(self.inputs.cameras)}, but practice learns from features and proprioception alone. "
+                f"Leave it out."
+            )
+
+    def seeded(self: Own, seed: int) -> Own:
+        """Return them with another seed of weights, batches and everything tried."""
+        return replace(self, seed=seed)
+
+
+@dataclass(frozen=True, slots=True)
+class DsrlSettings(SacSettings):
+    """Soft actor-critic on the generalist's noise."""
+
+    components: int | None = None
+    """How many temporal components of the noise are chosen: 1 = the mean of the chunk, None = the whole noise."""
+    rest: float = 1.0
+    """Deviation of the other components: 1 = as in the generalist's own noise, 0 = the chosen ones alone."""
+    columns: tuple[int, ...] = ()
+    """Numbers of the action whose noise is chosen; the others get seeded N(0, 1). Empty = all of the robot's."""
+    bound: float | None = None
+    """Largest size of every chosen number, in deviations of the generalist's own noise; None = from the steered episodes, or 10
+    without them (2.5 for the mean of 16 rows, as DSRL on a robot)."""
+    exploration: float = 1.0
+    """Deviation that curiosity aims at, in deviations of the generalist's own noise."""
+
+    def __post_init__(self) -> None:
+        # Named: a dataclass with slots is made twice, and super() knows the first one only.
+        SacSettings.__post_init__(self)
+        for name in ("components", "bound", "exploration"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} is {value}, needs > 0. Leave it out for the default.")
+        if any(c < 0 for c in self.columns) or len(set(self.columns)) != len(self.columns):
+            raise ConfigError(f"columns is {list(self.columns)}, needs different numbers >= 0. Leave it out for all.")
+
+
+@dataclass(frozen=True, slots=True)
+class DsrlFrsSettings(DsrlSettings):
+    """The same from steered episodes."""
+
+    clone: float = 1.0
+    """Weight of staying near the noises of steered successes, at the start."""
+    clone_end: float = 0.1
+    """The same after `clone_episodes` of practice."""
+    clone_episodes: int = 150
+    clone_better: bool = False
+    """Stay near those noises only that the critics hold to be better than the actor's own."""
+    fit: FitSettings = field(default_factory=FitSettings)
+    """How the actor is first fitted to those noises."""
+
+    def seeded(self, seed: int) -> "DsrlFrsSettings":
+        """Return them with another seed of weights, batches, held-out episodes and everything tried."""
+        return replace(self, seed=seed, fit=replace(self.fit, seed=seed))
+
+
 def to_json(settings: object) -> dict[str, object]:
     """Return a settings block as plain nested values, enums by value."""
     out: dict[str, object] = {}

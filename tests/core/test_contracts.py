@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from frs_core.episodes.records import ChunkRecord, EpisodeMeta, MemoryRecorder, 
 from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings
 from frs_core.learning.base import LearnerSpec
 from frs_core.learning.registry import KNOWN
-from frs_core.learning.settings import LearnerSettings, PickQSettings, RqlSettings
+from frs_core.learning.settings import DsrlFrsSettings, LearnerSettings, PickQSettings, RqlSettings
+from frs_core.learning.table import TrainingTable
 from frs_core.policies import load_policy
 from frs_core.policies.base import FlowPolicy
 from frs_core.robot.observation import Observation
@@ -161,6 +163,36 @@ class TestRql(OwnLearner):
         )
 
 
+class PractisingLearner(OwnLearner):
+    """One of the product's own that practises, small and quick to warm up."""
+
+    def settings(self) -> LearnerSettings:
+        small: dict[str, Any] = {
+            "network": NetworkSettings(hidden=16, layers=1),
+            "updates_per_chunk": 1,
+            "critic_first": 5,
+            "batch_size": 16,
+            "warm_up": 1,
+        }
+        return self.row.settings(**small)
+
+
+class TestDsrl(PractisingLearner):
+    row = KNOWN["dsrl"]
+
+
+class TestDsrlFrs(PractisingLearner):
+    row = KNOWN["dsrl-frs"]
+
+    def settings(self) -> LearnerSettings:
+        settings = super().settings()
+        assert isinstance(settings, DsrlFrsSettings)
+        return replace(settings, fit=FitSettings(steps=20, least_steps=0, batch_size=16))
+
+    def prior(self) -> TrainingTable:
+        return self.table().with_outcomes([True, False, True, True])
+
+
 class TestPractising(OwnLearner):
     row: LearnerSpec = SEEKER
 
@@ -169,7 +201,7 @@ class TestPractising(OwnLearner):
 
 
 def test_no_learner_is_left_out() -> None:
-    own = (TestDsbc, TestOfflineDsbc, TestGaussianCloning, TestFlowCloning, TestPickQ, TestRql)
+    own = (TestDsbc, TestOfflineDsbc, TestGaussianCloning, TestFlowCloning, TestPickQ, TestRql, TestDsrl, TestDsrlFrs)
     assert {c.row.id for c in own} == set(KNOWN)
 
 

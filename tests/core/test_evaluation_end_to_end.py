@@ -20,13 +20,13 @@ from frs_core.events import Outcome
 from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, TrainRequest, find_learner
 from frs_core.learning.base import ChunkPolicy
 from frs_core.learning.metadata import read_metadata
-from frs_core.learning.registry import KNOWN
 from frs_core.learning.run import run_request
 from frs_core.learning.settings import PickQSettings
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import UNSTEERED
 from frs_core.steering.policy_spec import Context
 from tests.fakes.evaluation import MAX_CHUNKS, TASK, bench, job
+from tests.fakes.learning import IMITATORS
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
 
@@ -71,7 +71,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> EndToEnd:
         here, EpisodeStore(root / "demonstrations"), task=TASK, count=3, first_seed=10
     )
     here.close()
-    for kind in KNOWN:
+    for kind in IMITATORS:
         run_request(request(root, kind))
     return EndToEnd(root, steered, demonstrated)
 
@@ -84,7 +84,7 @@ def successes(run: EndToEnd, method: str) -> int:
     return sum(r.success for r in results)
 
 
-@pytest.mark.parametrize("method", list(KNOWN))
+@pytest.mark.parametrize("method", IMITATORS)
 def test_what_was_learned_beats_the_generalist_on_fresh_scenes(run: EndToEnd, method: str) -> None:
     assert successes(run, "base") <= 2
     assert successes(run, method) >= 5

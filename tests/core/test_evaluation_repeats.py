@@ -20,12 +20,13 @@ from frs_core.evaluation.worker import Runner, Work, WorkerJob
 from frs_core.learning.registry import KNOWN
 from frs_core.learning.settings import DsbcSettings, FitSettings, NetworkSettings, to_json
 from tests.fakes.evaluation import MAX_CHUNKS, TASK, HerePool, setup
+from tests.fakes.learning import IMITATORS
 
 SMALL = NetworkSettings(hidden=16, layers=1)
 FIT = FitSettings(steps=20, least_steps=0, batch_size=16)
 LEARNERS = {
-    row.id: to_json(replace(row.settings(), network=SMALL, fit=FIT))  # type: ignore[call-arg]
-    for row in KNOWN.values()
+    kind: to_json(replace(KNOWN[kind].settings(), network=SMALL, fit=FIT))  # type: ignore[call-arg]
+    for kind in IMITATORS
 }
 
 

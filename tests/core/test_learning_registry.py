@@ -14,7 +14,7 @@ from frs_core.learning.base import Acts, Learner, LearnerSpec
 from frs_core.learning.registry import KNOWN, find_learner, learners, load_learned
 from frs_core.learning.settings import FitSettings, LearnerSettings, NetworkSettings, OfflineDsbcSettings, from_json
 from frs_core.steering.policy_spec import Context
-from tests.fakes.learning import synthetic_table, train_dsbc
+from tests.fakes.learning import IMITATORS, synthetic_table, train_dsbc
 from tests.fakes.world import PointWorld
 
 SMALL: dict[str, Any] = {
@@ -24,7 +24,7 @@ SMALL: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("kind", [name for name, row in KNOWN.items() if not row.practises])
+@pytest.mark.parametrize("kind", IMITATORS)
 def test_a_row_resolves_to_a_learner_that_trains_saves_and_acts(kind: str, tmp_path: Path) -> None:
     row = find_learner(kind)
     assert isinstance(row.load(), Learner)

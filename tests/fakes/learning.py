@@ -4,12 +4,14 @@ import numpy as np
 
 from frs_core.learning.imitation import TrainedImitation
 from frs_core.learning.progress import OnProgress, ignore_progress
-from frs_core.learning.registry import find_learner
+from frs_core.learning.registry import KNOWN, find_learner
 from frs_core.learning.request import TrainRequest
-from frs_core.learning.settings import LearnerSettings
+from frs_core.learning.settings import ImitationSettings, LearnerSettings
 from frs_core.learning.table import Offer, TrainingTable
 from frs_core.steering.directions import Direction
 
+IMITATORS = [row.id for row in KNOWN.values() if issubclass(row.settings, ImitationSettings)]
+"""Learners that imitate a label per chunk."""
 LABELS = ("unsteered", *(f"{d.value}/more" for d in Direction))
 
 

@@ -128,5 +128,5 @@ ROW = LearnerSpec(
     learner="tests.fakes.practising:Seeker",
     settings=SeekerSettings,
     acts=Acts.NOISE,
-    needs=frozenset({Need.REWARDS, Need.NEXT_STATES, Need.ENVIRONMENT}),
+    needs=frozenset({Need.NOISES, Need.REWARDS, Need.NEXT_STATES, Need.ENVIRONMENT}),
 )

@@ -1,4 +1,4 @@
-"""`frs doctor`: check this machine and, if asked, a robot; each line that is not well has a fix."""
+"""`frs doctor`: check this machine and, if requested, a robot; every problem is shown with a fix."""
 
 import json
 import os
@@ -44,14 +44,14 @@ def doctor(
 ) -> int:
     """Check this machine: Python, packages, GPU, weights, disk, rendering, input devices, cameras, LIBERO, a DROID bridge.
 
-    Nothing is installed, nothing moves. Exit code 1 when something that is needed does not work.
+    Nothing is installed and nothing moves. The exit code is 1 if something required does not work.
 
     Args:
-        data: Recording root; default the product's own data folder.
-        checkpoint: A pi0.5 checkpoint to judge as well.
-        bridge: Address of a DROID bridge to ask, e.g. tcp://127.0.0.1:4343; its token comes from FRS_BRIDGE_TOKEN.
+        data: Recording folder; default `data`.
+        checkpoint: A pi0.5 checkpoint to check as well.
+        bridge: Address of a DROID bridge to check, e.g. tcp://127.0.0.1:4343; its token comes from FRS_BRIDGE_TOKEN.
         libero: A Python that has LIBERO, to check instead of the one of `frs worlds install libero`.
-        quick: Leave out the trial images, which take seconds.
+        quick: Skip the test images, which take seconds.
         json_lines: Print one JSON object per finding instead of text.
     """
     findings = [*check_python(), *check_packages(), *check_gpu(), *check_weights(checkpoint)]

@@ -1,9 +1,9 @@
-"""`frs episodes …`: look after recorded episodes from a terminal.
+"""`frs episodes …`: manage recorded episodes from a terminal.
 
-Problem: episodes must be found, judged and fixed without a window, on a machine without a screen. Idea: each function here
-is one subcommand; its arguments are the options, its docstring the help. Names may be shortened to any part that fits one
-episode only; 'last' is the one recorded last.
-A command on several episodes names one that fails, goes on with the rest, and ends with status 1.
+Problem: episodes must be found, checked and repaired on a machine without a display. Idea: each function here is one
+subcommand; its arguments are the options, its docstring is the help text. A name may be shortened to any part that matches only
+one episode; 'last' is the last recorded one.
+A command on several episodes reports each failure, continues with the rest, and exits with status 1.
 
 Example: `frs episodes list`, `frs episodes check last`, `frs episodes export-mp4 01JBVX --out film.mp4`.
 """
@@ -46,7 +46,7 @@ def list_episodes(*, data: Path | None = None, binned: bool = False, task: str |
     """List recorded episodes, oldest first.
 
     Args:
-        data: Recording root; default the product's own data folder.
+        data: Recording folder; default `data`.
         binned: List the bin instead.
         task: Only this task.
     """
@@ -74,11 +74,11 @@ def list_episodes(*, data: Path | None = None, binned: bool = False, task: str |
 
 
 def show(names: Names, *, data: Path | None = None) -> int:
-    """Show episodes chunk by chunk: who picked what, and what it meant.
+    """Show episodes chunk by chunk: who picked what, and the verdicts.
 
     Args:
         names: Episodes or parts of their names; 'last' is the one recorded last.
-        data: Recording root; default the product's own data folder.
+        data: Recording folder; default `data`.
     """
     store, page, damaged = _store(data), _console(), 0
 
@@ -125,10 +125,10 @@ def check(
 
     Args:
         names: Episodes or parts of their names; none = all.
-        data: Recording root; default the product's own data folder.
+        data: Recording folder; default `data`.
         policy: Policy to load; default the one each episode names.
         deep: Also read every byte of every file.
-        images: Encode the stored images even where the policy can go on from stored features.
+        images: Encode the stored images even if the policy can use stored features.
     """
     from frs_core.episodes.check import TOLERANCE
 
@@ -145,7 +145,7 @@ def check(
 
 
 class _Checker:
-    """Checks episode after episode, each with the policy it names, and tells what it found of each."""
+    """Checks episodes one by one, each with the policy it names, and returns a result for each."""
 
     def __init__(
         self, store: EpisodeStore, page: Console, *, policy: str | None, is_deep: bool, has_images: bool
@@ -156,7 +156,7 @@ class _Checker:
         self.good, self.unchecked, self.worst = 0, 0, math.nan
 
     def check(self, name: str) -> None:
-        """Check one episode; whatever it holds ends up in its own line."""
+        """Check one episode; every problem is reported in its line."""
         try:
             episode = self._store.open(name)
             if self._is_deep:
@@ -172,7 +172,7 @@ class _Checker:
         self._page.print(mark(*mark_text), f"{name}  {text}", soft_wrap=True)
 
     def close(self) -> None:
-        """Let the policies go."""
+        """Close the policies."""
         for loaded in self._loaded.values():
             if not isinstance(loaded, FrsError):
                 loaded.close()
@@ -183,14 +183,14 @@ class _Checker:
         from frs_core.episodes.check import has_noises
 
         if not has_noises(episode):
-            files = "every file is whole, " if self._is_deep else ""
+            files = "every file is complete, " if self._is_deep else ""
             return True, ("✓", "green"), f"{files}no chunk has a stored noise, so none is regenerated"
         try:
             report = check_episode(episode, self._policy_of(episode), from_features=False if self._has_images else None)
         except EpisodeError:
             raise
         except (FrsError, RuntimeError, OSError) as error:
-            # A policy that fails on one episode must not hide what the others are like.
+            # A policy that fails on one episode must not prevent the checks of the others.
             self.unchecked += 1
             return False, ("?", "yellow"), f"not checked: {_said(error)}"
         if report.n_checked:
@@ -230,7 +230,7 @@ def export_mp4(
     Args:
         name: Episode, or a part of its name; 'last' is the one recorded last.
         out: The file; default <episode>.mp4 here.
-        data: Recording root; default the product's own data folder.
+        data: Recording folder; default `data`.
         camera: Cameras, left to right; default all.
         plain: Draw nothing into the images.
     """
@@ -251,7 +251,7 @@ def export(names: Names, *, format: str, out: Path, data: Path | None = None) ->
         format: A known format, or "module:function" of your own that takes (Episode, Path).
         out: File or folder to write; with several episodes each gets <out>/<episode>, except that DROID and LeRobot data
             sets take them all.
-        data: Recording root; default the product's own data folder.
+        data: Recording folder; default `data`.
     """
     from frs_core.episodes.formats import COLLECTIONS, exporter
 
@@ -277,9 +277,9 @@ def import_(
     Args:
         source: File or folder to read.
         format: A known format, or "module:function" of your own that takes (Path, EpisodeStore).
-        data: Recording root; default the product's own data folder.
-        instruction: What the robot was told; default what the source says.
-        outcome: How it ended; default what the source says.
+        data: Recording folder; default `data`.
+        instruction: The instruction; default: from the source.
+        outcome: The outcome; default: from the source.
     """
     from frs_core.episodes.formats import importer
 
@@ -293,13 +293,13 @@ def import_(
 
 
 def relabel(names: Names, *, outcome: Outcome | None = None, note: str | None = None, data: Path | None = None) -> int:
-    """Change how episodes are said to have ended, or their note.
+    """Change the outcome or the note of episodes.
 
     Args:
         names: Episodes or parts of their names.
         outcome: The outcome to set.
         note: The note to set.
-        data: Recording root; default the product's own data folder.
+        data: Recording folder; default `data`.
     """
     if outcome is None and note is None:
         raise EpisodeError("Nothing to change. Give --outcome success|failure|discarded, or --note TEXT.")
@@ -317,11 +317,11 @@ def relabel(names: Names, *, outcome: Outcome | None = None, note: str | None = 
 
 
 def bin_episodes(names: Names, *, data: Path | None = None) -> int:
-    """Move episodes to the bin; `restore` brings them back.
+    """Move episodes to the bin; `restore` undoes this.
 
     Args:
         names: Episodes or parts of their names.
-        data: Recording root; default the product's own data folder.
+        data: Recording folder; default `data`.
     """
     store = _store(data)
 
@@ -333,11 +333,11 @@ def bin_episodes(names: Names, *, data: Path | None = None) -> int:
 
 
 def restore(names: Names, *, data: Path | None = None) -> int:
-    """Bring episodes back from the bin.
+    """Restore episodes from the bin.
 
     Args:
         names: Episodes or parts of their names; 'last' is the one recorded last.
-        data: Recording root; default the product's own data folder.
+        data: Recording folder; default `data`.
     """
     store = _store(data)
 
@@ -355,10 +355,10 @@ def recover(
 
     Args:
         names: Unfinished episodes or parts of their names; none = only list.
-        data: Recording root; default the product's own data folder.
+        data: Recording folder; default `data`.
         all: Take all of them.
-        bin: Throw them into the bin instead of keeping them.
-        outcome: Label for the kept ones; default what the operator had said before the crash, else failure.
+        bin: Move them to the bin instead of keeping them.
+        outcome: Label for the kept ones; default: the label given before the crash, else failure.
     """
     store, page = _store(data), _console()
     found = _unfinished(store)
@@ -369,7 +369,7 @@ def recover(
             page.print(f"{u.name}  {u.task}  {u.n_chunks} chunks, {u.n_steps} steps{note}", soft_wrap=True)
         page.print(
             f"{len(found)} unfinished episodes in '{store.root}'."
-            + (" Keep with `frs episodes recover NAME` or --all; add --bin to throw away." if found else "")
+            + (" Keep with `frs episodes recover NAME` or --all; add --bin to move them to the bin." if found else "")
         )
         return 0
     chunks = {u.name: u.n_chunks for u in chosen}
@@ -403,7 +403,7 @@ def _console() -> Console:
 
 
 def _each(names: Iterable[str], act: Callable[[str], str | Iterable[str | Text]]) -> int:
-    """Do one thing to each episode and print its words; one that fails is named, and the rest goes on.
+    """Call a function for each episode and print the results; a failure is reported, and the rest continues.
 
     Returns:
         The exit status.
@@ -428,9 +428,9 @@ def _store(data: Path | None) -> EpisodeStore:
 
 
 def _found(store: EpisodeStore, names: tuple[str, ...], *, binned: bool = False) -> list[str]:
-    """Return whole names, all of them before anything is changed."""
+    """Return the full names; fails before anything is changed."""
     if not names:
-        raise EpisodeError("Which episodes? Give at least one name, a part of one, or 'last'.")
+        raise EpisodeError("No episodes were given. Give at least one name, a part of one, or 'last'.")
     return [store.find(n, binned=binned) for n in names]
 
 

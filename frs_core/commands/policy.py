@@ -1,4 +1,4 @@
-"""`frs policy …`: judge checkpoints and get published ones.
+"""`frs policy …`: check checkpoints and download published ones.
 
 Example: `frs policy fetch pi05_droid --out weights`, then `frs policy check weights/pi05_droid`.
 """
@@ -33,7 +33,7 @@ def check(
     tokenizer: Path | None = None,
     cameras: str | None = None,
 ) -> int:
-    """Tell what a checkpoint is and whether it is complete; reads no weights, moves nothing.
+    """Show what a checkpoint is and whether it is complete, without reading the weights.
 
     Exit code 0 when it can be loaded, 1 when not; every reason is one line.
 
@@ -41,9 +41,9 @@ def check(
         path: Folder with model.safetensors (openpi converted, or LeRobot).
         preset: Meaning of its actions, where the folder has no note and is not a published checkpoint (pi05_droid, pi05_libero, ...).
         horizon: Rows of a chunk, for a fine-tune that changed its preset's.
-        norm_stats: Statistics file, when it lies elsewhere.
-        tokenizer: SentencePiece file, when it lies elsewhere.
-        cameras: Which camera fills which image input, where the names do not tell, such as base_0_rgb=left,left_wrist_0_rgb=wrist.
+        norm_stats: Statistics file, if it is elsewhere.
+        tokenizer: SentencePiece file, if it is elsewhere.
+        cameras: Which camera fills which image input, if the names do not show it, such as base_0_rgb=left,left_wrist_0_rgb=wrist.
     """
     from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 
@@ -88,7 +88,7 @@ def check(
         page.print(mark(f"{'✗':>12}", "red"), f" and {len(found.problems) - MOST_PROBLEMS} more", soft_wrap=True)
     if found.problems:
         page.print(
-            f"{'':>12}  It cannot be loaded. `frs policy fetch` lists what is published; docs/pi05.md says what a folder holds."
+            f"{'':>12}  It cannot be loaded. `frs policy fetch` lists what is published; docs/pi05.md describes the contents of a folder."
         )
     if not found.problems:
         given = {
@@ -116,17 +116,17 @@ def fetch(
     convert: Path | None = None,
     keep_source: bool = False,
 ) -> int:
-    """Get published pi0.5 weights, check every file, and convert them for this product.
+    """Download published pi0.5 weights, check every file, and convert them.
 
-    Without a name, lists what is published. A broken transfer goes on where it stopped when the command is given again.
-    Weights fall under the Gemma terms of use (https://ai.google.dev/gemma/terms).
+    Without a name, lists the published checkpoints. Run the command again to continue an interrupted download.
+    The weights are under the Gemma terms of use (https://ai.google.dev/gemma/terms).
 
     Args:
         name: Published checkpoint of openpi, e.g. pi05_droid (12 GB down, 7 GB converted).
-        out: Folder that gets one folder per checkpoint.
+        out: Folder that receives one folder per checkpoint.
         hub: Instead: a LeRobot pi05 repository "owner/name" on the Hugging Face hub; needs no conversion.
         preset: Meaning of the actions; needed with --hub, and with --convert unless the folder is named exactly as it was published.
-        tokenizer_only: Get only PaliGemma's vocabulary.
+        tokenizer_only: Download only PaliGemma's vocabulary.
         convert: Instead: convert openpi's checkpoint of this folder (params/ and assets/), no network needed.
         keep_source: Keep openpi's own files after conversion.
     """

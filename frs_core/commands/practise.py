@@ -34,7 +34,7 @@ _HELP = """{summary}, by practising.
         task: Task of the world to practise.
         recorded: Start from these episodes (names, or any part that fits one only); default all of the task, failures too.
         count: Start from the first so many of them only.
-        data: Recording root; default the product's own data folder.
+        data: Recording folder; default `data`.
         folder: Folder of the practice; default <data>/practice/<task>/{id}.
         out: Folder for the best version; default <data>/learned/<task>/{id}.
         overwrite: Replace a policy in --out that another practice or training left.

@@ -1,7 +1,7 @@
-"""`frs train …`: make small policies from recorded episodes, from a terminal.
+"""`frs train …`: train small policies on recorded episodes from a terminal.
 
-Every learner is one subcommand, made from its row; a function's arguments are the options, its docstring the help. Trained policies
-lie under `<data>/learned/<task>/<learner>`, where `frs eval` looks for them; `--count 3` makes the variant `<learner>@3`.
+Every learner is one subcommand, made from its row; a function's arguments are the options, its docstring is the help text. Trained
+policies are saved under `<data>/learned/<task>/<learner>`, where `frs eval` looks for them; `--count 3` makes the variant `<learner>@3`.
 
 Example: `frs train dsbc --task mug_on_plate`, then `frs eval --methods base dsbc --tasks mug_on_plate`.
 """
@@ -37,14 +37,14 @@ from frs_core.runtime.foreign import MALFORMED
 
 _PARAMETERS = """
     Args:
-        task: Learn from all successes of this task.
-        episodes: Learn from these episodes instead (names, or any part that fits one only).
-        count: Only the first so many episodes; the result is then called {id}@COUNT.
-        data: Recording root; default the product's own data folder.
+        task: Train on all successes of this task.
+        episodes: Train on these episodes instead (names, or parts that match only one).
+        count: Use only the first COUNT episodes; the result is then called {id}@COUNT.
+        data: Recording folder; default `data`.
         out: Folder to save in; default <data>/learned/<task>/{id}.
-        overwrite: Replace a policy that was saved there before.
-        policy: The generalist that it works through.
-        settings: Inputs, sizes and everything else of the learner.
+        overwrite: Replace a policy that is already saved there.
+        policy: The generalist.
+        settings: Settings of the learner.
 """
 
 
@@ -82,10 +82,10 @@ def command(kind: str) -> Callable[..., int]:
 
 
 def list_policies(*, data: Path | None = None) -> int:
-    """List trained policies, with what they were trained on and how well they did.
+    """List trained policies with their training data and held-out figures.
 
     Args:
-        data: Recording root; default the product's own data folder.
+        data: Recording folder; default `data`.
     """
     root, page = (data or paths.data()) / "learned", console()
     folders = [root, *sorted(p for p in root.glob("*") if p.is_dir())] if root.is_dir() else []
@@ -119,7 +119,7 @@ def _request(
     settings: LearnerSettings,
 ) -> TrainRequest:
     if task is None and not episodes:
-        raise ConfigError("Nothing to learn from was named. Give --task NAME or --episodes NAME ….")
+        raise ConfigError("No episodes were given. Give --task NAME or --episodes NAME ….")
     root = data or paths.data()
     name = f"{row.id}@{count}" if count else row.id
     return TrainRequest(
@@ -137,7 +137,7 @@ def _request(
 
 
 def _train(request: TrainRequest) -> int:
-    """Run a request in its own process, showing progress; Ctrl+C keeps the best so far."""
+    """Run a request in a separate process and show its progress; Ctrl+C keeps the best so far."""
     if request.out.exists() and not request.overwrite:
         raise ConfigError(f"'{request.out}' already exists. Choose another folder with --out, or pass --overwrite.")
     page, job = console(), TrainJob(request, timeout_s=6 * 3600.0)
@@ -179,7 +179,7 @@ def _follow(job: TrainJob, bar: Bar, row: TaskID, page: Console) -> TrainResult:
                 )
             time.sleep(0.1)
         except KeyboardInterrupt:
-            page.print("Stopping; the best so far is kept.")
+            page.print("Stopping; keeping the best so far.")
             job.cancel()
     return job.wait(1.0)
 
@@ -201,12 +201,12 @@ def _tell(result: TrainResult, page: Console) -> None:
         f"from {result.episodes} episodes, {result.chunks} chunks, in {result.seconds:.1f} s "
         f"({result.steps} steps kept{', stopped by you' if result.was_cancelled else ''})",
     )
-    before = "" if math.isnan(card.error_before) else f", the policy's own noise {card.error_before:.3f}"
+    before = "" if math.isnan(card.error_before) else f", random noise {card.error_before:.3f}"
     page.print(f"  {where} error {card.error_after:.3f} (the mean label {card.error_constant:.3f}{before})")
     if not math.isnan(card.agreement_after):
         page.print(
             f"  agrees with the operator in {100 * card.agreement_after:.0f} % of {card.chunks} chunks "
-            f"(a blind guess {100 * card.chance:.0f} %)"
+            f"(by chance {100 * card.chance:.0f} %)"
         )
     for note in result.notes:
         page.print(mark(f"  {note}", "yellow"))

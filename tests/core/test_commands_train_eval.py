@@ -37,7 +37,7 @@ def test_collect_train_show_and_list(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_training_on_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="Nothing to learn from was named"):
+    with pytest.raises(ConfigError, match="No episodes were given"):
         train_commands.command("dsbc")()
 
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -84,9 +84,9 @@ class Critic(nn.Module):
         self.last = _Heads(settings.heads, settings.hidden, 1)
 
     @torch.no_grad()
-    def measure(self, table: TrainingTable, noises: Float[Tensor, "M C n"], is_there: Bool[Tensor, "M C"]) -> None:
+    def measure(self, replay: "Replay") -> None:
         """Take standardisation, main components of the features and scale of noises from data."""
-        features, proprio = torch.from_numpy(table.features).float(), torch.from_numpy(table.proprio).float()
+        features, proprio = replay.features, replay.proprio
         self.features.measure(features[:, : self.features.mean.shape[0]])
         self.proprio.measure(proprio[:, : self.proprio.mean.shape[0]])
         if self.projection.numel():
@@ -95,7 +95,7 @@ class Critic(nn.Module):
             kept = min(len(axes), self.projection.shape[1])
             self.projection.zero_()
             self.projection[:, :kept] = axes[:kept].T
-        self.noise_scale.copy_(noises[is_there].std(dim=0).clamp(min=0.1))
+        self.noise_scale.copy_(replay.offered[replay.is_offered].std(dim=0).clamp(min=0.1))
 
     @torch.no_grad()
     def state(self, features: Float[Tensor, "B F"], proprio: Float[Tensor, "B P"]) -> Float[Tensor, "B n"]:
@@ -147,43 +147,82 @@ class _Heads(nn.Module):
 class Replay:
     """Chunks with what was on offer, as tensors; noises are reduced."""
 
-    table: TrainingTable
+    features: Float[Tensor, "M F"]
+    proprio: Float[Tensor, "M P"]
     noise: Float[Tensor, "M m"]
     """Executed."""
+    reward: Float[Tensor, " M"]
+    following: Int[Tensor, " M"]
+    """Row of the chunk that came next; -1 after the last one of an episode."""
     after_features: Float[Tensor, "M F"]
     after_proprio: Float[Tensor, "M P"]
     offered: Float[Tensor, "M C m"]
-    """What can be picked from after each chunk: recorded offers and draws; NaN where there are fewer."""
+    """What can be picked from after each chunk: recorded offers and draws; 0 where there are fewer."""
     is_offered: Bool[Tensor, "M C"]
     goes_on: Bool[Tensor, " M"]
     """Something comes after the chunk, and it is known what."""
 
+    @classmethod
+    def join(cls, parts: "Sequence[Replay]") -> "Replay":
+        """Return several as one."""
+        first = np.cumsum([0, *(len(p.noise) for p in parts)])
+        offers = max(p.offered.shape[1] for p in parts)
+        joined = {
+            name: torch.cat([getattr(p, name) for p in parts])
+            for name in ("features", "proprio", "noise", "reward", "after_features", "after_proprio", "goes_on")
+        }
+        following = [torch.where(p.following < 0, -1, p.following + n) for p, n in zip(parts, first, strict=False)]
+        missing = [offers - p.offered.shape[1] for p in parts]
+        return cls(
+            **joined,
+            following=torch.cat(following),
+            offered=torch.cat([functional.pad(p.offered, (0, 0, 0, n)) for p, n in zip(parts, missing, strict=True)]),
+            is_offered=torch.cat([functional.pad(p.is_offered, (0, n)) for p, n in zip(parts, missing, strict=True)]),
+        )
 
-def replay_of(table: TrainingTable, draws: DsbcPolicy, critic: Critic, settings: PickQSettings) -> Replay:
-    """Return a table as tensors, with fresh draws of the imitating policy among the offers of every place."""
+
+def replay_of(table: TrainingTable, draws: DsbcPolicy, critic: Critic, settings: PickQSettings, *, seed: int) -> Replay:
+    """Return a table as tensors, with draws of the imitating policy among the offers of every place.
+
+    Args:
+        table: with outcomes.
+        draws: gives them.
+        critic: reduces noises.
+        settings: how many draws; whether time-outs are worth something.
+        seed: of the draws.
+    """
     after, size = table.after(), table.action_size
+    assert table.reward is not None
+    assert table.following is not None
     known = np.isfinite(after.features).all(axis=1) & np.isfinite(after.proprio).all(axis=1) & ~table.terminal
     if not settings.bootstraps:
         known &= ~table.truncated
-    features = torch.from_numpy(np.where(known[:, None], after.features, 0.0)).float()
-    proprio = torch.from_numpy(np.where(known[:, None], after.proprio, 0.0)).float()
+    features, proprio = (_tensor(np.where(known[:, None], x, 0.0)) for x in (after.features, after.proprio))
     counts = [0 if offer is None else len(offer.noises) for offer in after.offers]
     offers = np.full((table.rows, max(counts), table.horizon, size), np.nan, np.float32)
     for row, offer in enumerate(after.offers):
         if offer is not None:
             offers[row, : counts[row]] = offer.noises[..., :size]
-    drawn = torch.stack([draws.draw(Inputs(features, proprio), seed=i) for i in range(settings.draws)], dim=1)
+    seen = Inputs(features, proprio)
+    drawn = torch.stack([draws.draw(seen, seed=seed * settings.draws + i) for i in range(settings.draws)], dim=1)
     offered = torch.cat([critic.reduced(torch.from_numpy(offers)), critic.reduced(drawn)], dim=1)
     is_offered = torch.isfinite(offered).all(dim=2)
     return Replay(
-        table,
-        critic.reduced(torch.from_numpy(np.ascontiguousarray(table.noise[..., :size])).float()),
-        features,
-        proprio,
-        offered.nan_to_num(0.0),
-        is_offered,
-        torch.from_numpy(known) & is_offered.any(dim=1),
+        features=_tensor(table.features),
+        proprio=_tensor(table.proprio),
+        noise=critic.reduced(_tensor(table.noise[..., :size])),
+        reward=_tensor(table.reward),
+        following=torch.from_numpy(table.following).long(),
+        after_features=features,
+        after_proprio=proprio,
+        offered=offered.nan_to_num(0.0),
+        is_offered=is_offered,
+        goes_on=torch.from_numpy(known) & is_offered.any(dim=1),
     )
+
+
+def _tensor(values: Array) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
 
 
 # --- 3. the learner ---------------------------------------------------------------------------------
@@ -233,7 +272,7 @@ class PickQ(OnlineLearner):
             self._since = 0
             self._refresh(ignore_progress)
         else:
-            self._replay = self._replayed()
+            self._parts.append(self._part(episodes, len(self._parts)))
             self._fit(self._settings.steps * count, ignore_progress)
         return self._loss
 
@@ -267,7 +306,7 @@ class PickQ(OnlineLearner):
         self._optimiser.load_state_dict(state["optimiser"])
         self._generator.set_state(state["random"])
         self._seconds, self._steps_taken, self._since, self._loss = state["counts"]
-        self._replay = self._replayed()
+        self._parts = self._all_parts()
 
     def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> "PickQPolicy":
         """Return a saved policy, ready to act."""
@@ -290,7 +329,9 @@ class PickQ(OnlineLearner):
         imitation = Dsbc(find_learner("dsbc")).train(whole.take(successes), self._settings.imitation)
         self._draws = _imitating(self._metadata(), {k: v.cpu() for k, v in imitation.weights.items()})
         self._fresh_critic()
-        self._replay = self._replayed(measures=True)
+        self._parts = self._all_parts()
+        assert self._critic is not None
+        self._critic.measure(Replay.join(self._parts))
         self._seconds += time.monotonic() - began
         return self._fit(self._settings.first_steps, on_progress)
 
@@ -304,25 +345,21 @@ class PickQ(OnlineLearner):
             self._critic.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
 
-    def _replayed(self, *, measures: bool = False) -> Replay:
-        """Return all episodes as the critic sees them; `measures` takes its scales from them first."""
+    def _all_parts(self) -> list[Replay]:
+        """Return the recorded episodes and every round as the critic sees them."""
+        return [self._part(table, index) for index, table in enumerate((self._prior, *self._own))]
+
+    def _part(self, table: TrainingTable, index: int) -> Replay:
         assert self._critic is not None
-        whole = self._whole()
-        replay = replay_of(whole, self._draws, self._critic, self._settings)
-        if measures:
-            self._critic.measure(whole, replay.offered, replay.is_offered)
-        return replay
+        return replay_of(table, self._draws, self._critic, self._settings, seed=index)
 
     def _fit(self, steps: int, on_progress: OnProgress) -> bool:
         """Take gradient steps towards the targets, which are computed again every so many; False where told to stop."""
-        settings, replay, critic, began = self._settings, self._replay, self._critic, time.monotonic()
+        settings, replay, critic, began = self._settings, Replay.join(self._parts), self._critic, time.monotonic()
         assert critic is not None
         with torch_threads(1):
-            features, proprio = (
-                torch.from_numpy(replay.table.features).float(),
-                torch.from_numpy(replay.table.proprio).float(),
-            )
-            state, after = critic.state(features, proprio), critic.state(replay.after_features, replay.after_proprio)
+            state = critic.state(replay.features, replay.proprio)
+            after = critic.state(replay.after_features, replay.after_proprio)
             target, running = torch.zeros(len(state)), 0.0
             shape = (settings.heads, min(settings.batch_size, len(state)))
             blur = settings.inputs.noise
@@ -381,15 +418,13 @@ def td_targets(replay: Replay, after: Float[Tensor, " M"], settings: PickQSettin
         after: value of the best that can be picked after each.
         settings: discount and trace.
     """
-    reward, following = replay.table.reward, replay.table.following
-    assert reward is not None
-    assert following is not None
+    reward, following = replay.reward.tolist(), replay.following.tolist()
     value = torch.where(replay.goes_on, after, torch.zeros(())).tolist()
     target = [0.0] * len(value)
     for row in reversed(range(len(value))):
-        next_row = int(following[row])
+        next_row = following[row]
         ahead = value[row] if next_row < 0 else (1.0 - settings.trace) * value[row] + settings.trace * target[next_row]
-        target[row] = float(reward[row]) if reward[row] > 0.0 else settings.discount * ahead
+        target[row] = reward[row] if reward[row] > 0.0 else settings.discount * ahead
     return torch.tensor(target).clamp(0.0, 1.0)
 
 

@@ -232,9 +232,9 @@ class PickQSettings(LearnerSettings):
     batch_size: int = 256
     learning_rate: float = 5e-4
     weight_decay: float = 0.05
-    retarget_every: int = 50
+    retarget_every: int = 100
     """Steps between two computations of all targets."""
-    temperature: float = 0.03
+    temperature: float = 0.01
     """How much it tries things while it practises, in units of value."""
     refit_every: int = 40
     """Own episodes after which the draws are learned again from all successes."""

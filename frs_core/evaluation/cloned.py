@@ -6,6 +6,7 @@ the noise. It cannot be steered, because there is no flow.
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,6 +16,7 @@ from frs_core.errors import PolicyError, ShapeMismatch
 from frs_core.learning.base import ChunkPolicy
 from frs_core.policies.base import Context, FlowPolicy
 from frs_core.robot.observation import Observation
+from frs_core.steering.methods import gaussian
 
 _SEEN = "observation"
 
@@ -34,8 +36,13 @@ class ClonedPolicy(FlowPolicy):
         self._generalist, self._cloner = generalist, cloner
 
     def encode(self, observation: Observation) -> Context:
-        """Return the generalist's encoding, with the observation kept for the cloner."""
+        """Return the generalist's encoding, the observation kept for the cloner, and the generalist's own chunk where it wants one."""
         context = self._generalist.encode(observation)
+        if (seed := self._cloner.own_seed(observation)) is not None:
+            spec = self._generalist.spec
+            own = self._generalist.denoise(context, gaussian((1, spec.horizon, spec.width), seed=seed))
+            flat = own[0, :, : spec.flow.size].cpu().numpy().ravel()
+            context = replace(context, features=np.concatenate([context.features, flat]))
         context.extra[_SEEN] = observation
         return context
 

@@ -70,6 +70,13 @@ class ChunkPolicy(abc.ABC):
     def begin(self, seed: int) -> None:  # noqa: B027  an optional hook
         """Start an episode in which whatever it draws at random follows from a seed; a policy that explores needs it."""
 
+    def own_seed(self, observation: Observation) -> int | None:
+        """Return the seed of the generalist's own chunk, where that is to be the last of its features: H x a numbers, normalised.
+
+        None, the default, leaves the generalist out.
+        """
+        return None
+
     @abc.abstractmethod
     def chunk(self, context: Context, observation: Observation) -> Float[Array, "H a"]:
         """Return actions in robot units, not clipped."""

@@ -59,6 +59,10 @@ class SacLearner(OnlineLearner):
         """Return so many actions that the actor is to stay near; None = it is free."""
         return None
 
+    def facts(self) -> dict[str, Any]:
+        """Return what else an actor needs to know, as plain values."""
+        return {}
+
     def begin(self, policy: FlowPolicy, settings: Any = None, *, prior: TrainingTable | None = None) -> None:
         """Start afresh; see `OnlineLearner.begin`."""
         checked = self.spec.checked(settings)
@@ -204,6 +208,7 @@ class SacLearner(OnlineLearner):
                 "chunks": card.chunks,
                 "explores": explores,
                 "round": self.rounds,
+                **self.facts(),
             },
             metrics={"seconds": 0.0, "steps": 0 if self.sac is None else self.sac.steps, "card": asdict(card)},
         )

@@ -19,6 +19,7 @@ from frs_core.learning.settings import (
     DsrlSettings,
     OfflineDsbcSettings,
     PickQSettings,
+    ResidualSettings,
     RqlSettings,
 )
 from frs_core.runtime.registry import all_rows, find_row, plugins
@@ -108,6 +109,16 @@ KNOWN: Mapping[str, LearnerSpec] = {
             acts=Acts.NOISE,
             needs=frozenset({Need.REWARDS, Need.NEXT_STATES, Need.ENVIRONMENT}),
             details="Soft actor-critic on the generalist's noise; begins as the generalist itself.",
+        ),
+        LearnerSpec(
+            id="residual",
+            title="Residual RL",
+            summary="Practise small corrections of the generalist's actions, the baseline outside its prior",
+            learner="frs_core.learning.residual:Residual",
+            settings=ResidualSettings,
+            acts=Acts.CHUNK,
+            needs=frozenset({Need.REWARDS, Need.NEXT_STATES, Need.ENVIRONMENT}),
+            details="Soft actor-critic on numbers that are added to the chunk; begins as the generalist itself.",
         ),
     )
 }

@@ -421,6 +421,22 @@ class DsrlFrsSettings(DsrlSettings):
         return replace(self, seed=seed, fit=replace(self.fit, seed=seed))
 
 
+@dataclass(frozen=True, slots=True)
+class ResidualSettings(SacSettings):
+    """Soft actor-critic on corrections of the generalist's chunk."""
+
+    components: int = 1
+    """How many temporal components a correction has: 1 = the same for all rows of a chunk."""
+    bound: float = 0.2
+    """Largest correction per number, in normalised units of the action (2 = the whole usual range). Guess."""
+
+    def __post_init__(self) -> None:
+        SacSettings.__post_init__(self)
+        for name in ("components", "bound"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, needs > 0. Leave it out for the default.")
+
+
 def to_json(settings: object) -> dict[str, object]:
     """Return a settings block as plain nested values, enums by value."""
     out: dict[str, object] = {}

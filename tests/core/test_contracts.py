@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from frs_core.choosers.base import Chooser
@@ -193,6 +194,16 @@ class TestDsrlFrs(PractisingLearner):
         return self.table().with_outcomes([True, False, True, True])
 
 
+class TestResidual(PractisingLearner):
+    row = KNOWN["residual"]
+
+    def table(self) -> TrainingTable:
+        """Return chunks that were corrected a little; the generalist's own ones come last among the features."""
+        table = super().table()
+        own = ToyPolicy().spec.flow.normalise(table.chunk) - np.float32(0.1)
+        return replace(table, features=np.concatenate([table.features, own.reshape(table.rows, -1)], axis=1))
+
+
 class TestPractising(OwnLearner):
     row: LearnerSpec = SEEKER
 
@@ -201,7 +212,17 @@ class TestPractising(OwnLearner):
 
 
 def test_no_learner_is_left_out() -> None:
-    own = (TestDsbc, TestOfflineDsbc, TestGaussianCloning, TestFlowCloning, TestPickQ, TestRql, TestDsrl, TestDsrlFrs)
+    own = (
+        TestDsbc,
+        TestOfflineDsbc,
+        TestGaussianCloning,
+        TestFlowCloning,
+        TestPickQ,
+        TestRql,
+        TestDsrl,
+        TestDsrlFrs,
+        TestResidual,
+    )
     assert {c.row.id for c in own} == set(KNOWN)
 
 

@@ -13,8 +13,8 @@ from unittest import mock
 
 from frs_core import events as ev
 from frs_core.session import engine, inbox
+from frs_core.session.arbiter import Arbiter
 from frs_core.session.episode_cycle import EpisodeCycle
-from frs_core.session.helm import Helm
 from frs_core.session.inbox import Inbox
 from frs_core.session.parts import Parts
 from frs_core.session.status import RESTING
@@ -67,8 +67,8 @@ def _of_any_epoch(command: ev.SessionCommand, epoch: int, pressed_ns: int | None
 
 def _offering_without_mandate(self: Any) -> bool:
     is_free = self.world.change is None and self.motion.chunk is None
-    self.helm.mandate = 0 if self.helm.mandate is None else self.helm.mandate
-    return self.desk.is_fresh and self.keeper.is_written and is_free
+    self.arbiter.mandate = 0 if self.arbiter.mandate is None else self.arbiter.mandate
+    return self.fans.is_fresh and self.keeper.is_written and is_free
 
 
 _scene_set = EpisodeCycle.scene_set
@@ -81,10 +81,10 @@ def _scene_set_in_any_epoch(self: Any, fact: Any) -> None:
     _scene_set(self, fact)
 
 
-_decide = Helm.decide
+_decide = Arbiter.decide
 
 
-def _decide_whatever_was_pressed(self: Helm, fan: Fan, *, epoch: int) -> Any:
+def _decide_whatever_was_pressed(self: Arbiter, fan: Fan, *, epoch: int) -> Any:
     self.held = self.held and (self.held[0], epoch)
     self.latched = self.latched and (self.latched[0], epoch)
     return _decide(self, fan, epoch=epoch)
@@ -221,8 +221,8 @@ GUARDS = (
     ),
     Guard(
         "held and waiting keys count in their own epoch",
-        "Helm.decide",
-        _replaced(Helm, "decide", _decide_whatever_was_pressed),
+        "Arbiter.decide",
+        _replaced(Arbiter, "decide", _decide_whatever_was_pressed),
     ),
     Guard(
         "Resume during an ending chunk keeps its epoch",

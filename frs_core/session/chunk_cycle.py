@@ -3,7 +3,7 @@
     ask for the wanted fan -> offer the fresh one -> somebody picks -> the first rows go to the world -> each row is noted
     -> the chunk has ended: recorded, looked at, and whatever waited for its end is returned to be done
 
-Who picks is the `Helm`'s business, which fan counts the `FanDesk`'s; here both meet the phase. Used on the session's thread.
+Who picks is the `Arbiter`'s business, which fan counts the `FanRequests`'s; here both meet the phase. Used on the session's thread.
 """
 
 import dataclasses
@@ -12,8 +12,8 @@ import time
 from frs_core import events as ev
 from frs_core.events import Driver, HoldReason, Outcome, Phase
 from frs_core.robot.observation import Observation
+from frs_core.session.arbiter import Turn
 from frs_core.session.checks import chunk_seed
-from frs_core.session.helm import Turn
 from frs_core.session.motion import Deferred
 from frs_core.session.parts import Parts
 from frs_core.session.table import Event
@@ -33,19 +33,19 @@ class ChunkCycle:
         """Ask for the wanted fan, offer the fresh one; tell whether something was started."""
         p = self._parts
         is_preview = p.status.phase is Phase.HOLD and p.status.error is None and not p.options.is_headless
-        is_wanted = (p.status.phase is Phase.CHOOSE or is_preview) and p.desk.needs_request and p.world.change is None
+        is_wanted = (p.status.phase is Phase.CHOOSE or is_preview) and p.fans.needs_request and p.world.change is None
         look = p.world.look
-        if is_wanted and p.desk.spec is not None and look is not None and look.is_whole:
-            p.desk.request(
+        if is_wanted and p.fans.spec is not None and look is not None and look.is_whole:
+            p.fans.request(
                 look,
-                seed=chunk_seed(p.desk.plan.seed, p.keeper.episode),
-                commands=p.helm.commands(look, p.desk.gripper),
+                seed=chunk_seed(p.fans.plan.seed, p.keeper.episode),
+                commands=p.arbiter.commands(look, p.fans.gripper),
                 limits=p.world.spec.limits if p.world.spec else None,
             )
             return True
-        fan = p.desk.fan
-        if p.status.phase is Phase.CHOOSE and fan and p.is_offering and not p.helm.has_decided(fan):
-            if turn := p.helm.decide(fan, epoch=p.link.epoch):
+        fan = p.fans.fan
+        if p.status.phase is Phase.CHOOSE and fan and p.is_offering and not p.arbiter.has_decided(fan):
+            if turn := p.arbiter.decide(fan, epoch=p.link.epoch):
                 self._execute(turn)
             return True
         return False
@@ -53,16 +53,16 @@ class ChunkCycle:
     def look(self, observation: Observation) -> None:
         """Take the newest observation; on a real robot a waiting fan is remade now and then."""
         p = self._parts
-        observation, fan = p.world.see(observation), p.desk.fan
+        observation, fan = p.world.see(observation), p.fans.fan
         if p.world.look is not None and not p.world.look.is_whole:
             # A chunk was cut short, and its last observation was for people alone.
             p.world.look = observation
-        is_waiting = p.world.is_real and p.status.phase is Phase.CHOOSE and p.is_offering and not p.helm.is_asking
+        is_waiting = p.world.is_real and p.status.phase is Phase.CHOOSE and p.is_offering and not p.arbiter.is_asking
         if is_waiting and fan is not None:
             age_s = (observation.captured_ns - fan.observation.captured_ns) / 1e9
-            if age_s > p.options.refresh_s and not p.desk.is_pending:
+            if age_s > p.options.refresh_s and not p.fans.is_pending:
                 p.world.look = observation
-                p.desk.renew()
+                p.fans.renew()
 
     # --- pick --------------------------------------------------------------------------------------------------------
 
@@ -71,8 +71,8 @@ class ChunkCycle:
         p = self._parts
         phase = p.status.phase
         is_early = phase is Phase.MOVING or (phase is Phase.CHOOSE and not p.is_offering)
-        if is_early and p.helm.takes_early_picks:
-            p.helm.latch(pick, epoch)
+        if is_early and p.arbiter.takes_early_picks:
+            p.arbiter.latch(pick, epoch)
         elif phase is Phase.CHOOSE and not is_early:
             self._execute(Turn(pick))
         else:
@@ -88,31 +88,31 @@ class ChunkCycle:
         p = self._parts
         if isinstance(turn, Exception):
             p.status.error = turn
-            p.hold(HoldReason.EXCEPTION, f"The {p.helm.driver.value} driver failed: {turn}")
+            p.hold(HoldReason.EXCEPTION, f"The {p.arbiter.driver.value} driver failed: {turn}")
         elif p.status.phase is Phase.CHOOSE and p.is_offering:
             self._execute(turn)
 
     def _execute(self, turn: Turn) -> None:
         """Let a picked candidate move, unless it is not there or must not."""
         p = self._parts
-        fan, pick, timing = p.desk.fan, turn.pick, p.link.timing
+        fan, pick, timing = p.fans.fan, turn.pick, p.link.timing
         assert fan is not None
-        assert p.desk.spec is not None
+        assert p.fans.spec is not None
         assert p.world.spec is not None
-        assert p.helm.mandate is not None
+        assert p.arbiter.mandate is not None
         if pick.label not in fan:
             p.status.refuse(f"'{pick.label}' is not in the fan")
             if turn.was_waiting:
                 # The override that came first is gone; the driver is asked after all.
-                p.helm.decide_again()
+                p.arbiter.decide_again()
             return
-        if sentence := p.motion.why_unfit(fan, fan[pick.label], policy=p.desk.spec, world=p.world.spec):
+        if sentence := p.motion.why_unfit(fan, fan[pick.label], policy=p.fans.spec, world=p.world.spec):
             p.hold(HoldReason.UNFIT_CHUNK, sentence)
             return
         now = time.monotonic_ns()
-        is_correction = pick.by is Driver.PERSON and p.helm.driver is not Driver.PERSON
-        p.desk.latency = dataclasses.replace(
-            p.desk.latency,
+        is_correction = pick.by is Driver.PERSON and p.arbiter.driver is not Driver.PERSON
+        p.fans.latency = dataclasses.replace(
+            p.fans.latency,
             steer_ms=fan.steer_ms,
             pick_ms=(now - pick.pressed_ns) / 1e6 if pick.pressed_ns is not None else float("nan"),
             loop_hz=timing.hz,
@@ -120,24 +120,24 @@ class ChunkCycle:
         )
         p.status.counters["picks"] += 1
         p.status.counters["corrections"] += is_correction
-        p.helm.drop_question()
-        p.helm.latched = None
-        if p.desk.is_pending:
+        p.arbiter.drop_question()
+        p.arbiter.latched = None
+        if p.fans.is_pending:
             # The fan was being renewed; what was picked from stays on screen while the arm moves.
-            p.desk.want()
+            p.fans.want()
         chunk = p.motion.begin(
             fan,
             pick,
             reason=turn.reason,
             is_correction=is_correction,
-            gripper=p.desk.gripper,
+            gripper=p.fans.gripper,
             state=p.world.boundary_state,
-            latency=p.desk.latency,
+            latency=p.fans.latency,
             started_ns=now,
         )
         p.status.go(Event.PICKED)
-        rows, kind = chunk.candidate.chunk[: chunk.rows], p.desk.spec.action_space.kind
-        p.link.execute(chunk.chunk_id, rows, kind, epoch=p.helm.mandate)
+        rows, kind = chunk.candidate.chunk[: chunk.rows], p.fans.spec.action_space.kind
+        p.link.execute(chunk.chunk_id, rows, kind, epoch=p.arbiter.mandate)
 
     # --- rows --------------------------------------------------------------------------------------------------------
 

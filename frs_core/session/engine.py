@@ -46,13 +46,13 @@ class SessionEngine:
     def start(self) -> None:
         """Bring up the world and load the policy."""
         self.parts.link.start()
-        self.parts.desk.load()
+        self.parts.fans.load()
 
     def tick(self) -> bool:
         """Collect what has happened, act on it, and tell whether anything did."""
         p = self.parts
         was = (p.status.phase, p.late_answers)
-        facts, answers, turns, written = p.link.poll(), p.desk.poll(), p.helm.poll(), p.keeper.poll()
+        facts, answers, turns, written = p.link.poll(), p.fans.poll(), p.arbiter.poll(), p.keeper.poll()
         for fact in facts:
             self._on_fact(fact)
         for answer in answers:
@@ -136,7 +136,7 @@ class SessionEngine:
             case ev.Pick():
                 self.chunks.pick(command, epoch)
             case ev.HoldDirection():
-                p.helm.hold(command, epoch)
+                p.arbiter.hold(command, epoch)
             case ev.Resume():
                 self.episodes.resume(epoch)
             case ev.EndEpisode():
@@ -156,12 +156,12 @@ class SessionEngine:
 
     def install(self, driver: Driver, chooser: Chooser) -> None:
         """Let a chooser drive."""
-        self.parts.helm.choosers[driver] = chooser
+        self.parts.arbiter.choosers[driver] = chooser
         self._set_helm(ev.SetDriver(driver))
 
     def set_noise_policy(self, noise_policy: NoisePolicy | str | None) -> None:
         """Put a noise policy (or the path of one) into the coming fans; None removes it."""
-        self.parts.desk.set_noise_policy(noise_policy)
+        self.parts.fans.set_noise_policy(noise_policy)
 
     def _do(self, then: Deferred | None) -> None:
         """Do what comes next."""
@@ -169,7 +169,7 @@ class SessionEngine:
             self.handle(then.command, then.epoch)
 
     def _set_helm(self, command: ev.SetDriver | ev.SetPacing) -> None:
-        if refusal := self.parts.helm.change(command):
+        if refusal := self.parts.arbiter.change(command):
             self.parts.status.refuse(refusal)
         else:
             self.parts.want_fan()
@@ -177,12 +177,12 @@ class SessionEngine:
     def _set_knob(self, command: ev.SetPlan | ev.SetGripper | ev.SetInstruction) -> None:
         p = self.parts
         # A key that waits was pressed for what was asked before.
-        p.helm.latched = None
+        p.arbiter.latched = None
         match command:
             case ev.SetPlan():
-                p.desk.plan = command.plan
+                p.fans.plan = command.plan
             case ev.SetGripper():
-                p.desk.gripper = command.gripper
+                p.fans.gripper = command.gripper
             case ev.SetInstruction():
                 p.world.instruct(command.instruction)
                 if p.keeper.episode is not None:
@@ -197,8 +197,8 @@ class SessionEngine:
         p.world.disconnect()
         p.status.reconnect()
         p.link.restart()
-        if p.desk.spec is None:
-            p.desk.load()
+        if p.fans.spec is None:
+            p.fans.load()
 
     # --- what world and policy say -----------------------------------------------------------------------------------
 
@@ -244,15 +244,15 @@ class SessionEngine:
                 stop(HoldReason.INFERENCE_FAILED, _with_mend(answer.error, is_loading=answer.what == "load"))
             case _:
                 # What was suggested about a fan that is renewed is about the old one.
-                p.helm.drop_question()
+                p.arbiter.drop_question()
 
     def _check_both(self) -> None:
         """Check that policy and world fit once both are known, then start what waits."""
         p = self.parts
-        if p.world.spec is None or p.desk.spec is None or p.world.observation is None:
+        if p.world.spec is None or p.fans.spec is None or p.world.observation is None:
             return
         try:
-            check_fit(p.desk.spec, p.world.spec, p.world.observation)
+            check_fit(p.fans.spec, p.world.spec, p.world.observation)
         except ConfigError as error:
             p.status.error = error
             self._fault(HoldReason.EXCEPTION, str(error))
@@ -267,13 +267,13 @@ class SessionEngine:
         if p.status.phase in (Phase.CHOOSE, Phase.MOVING) and (late := self._watchdog.overdue()):
             self._watchdog.disarm("window")
             p.hold(HoldReason.GUI_SILENT, f"No sign of life from the window for {late[1]:.1f} s.")
-        if error := p.desk.overdue():
+        if error := p.fans.overdue():
             p.status.error = error
-            stop = self._fault if p.desk.spec is None else p.hold
+            stop = self._fault if p.fans.spec is None else p.hold
             stop(HoldReason.INFERENCE_LATE, str(error))
         if sentence := p.world.overdue():
             self._fault(HoldReason.WORLD_LOST, sentence)
-        if sentence := p.helm.overdue():
+        if sentence := p.arbiter.overdue():
             p.status.note(sentence)
         if sentence := p.keeper.overdue():
             p.hold(HoldReason.DISK, sentence)

@@ -39,7 +39,7 @@ class EpisodeCycle:
         p = self._parts
         if p.status.phase is Phase.FAULT:
             p.status.refuse("Reconnect first")
-        elif p.keeper.closing is not None or p.world.spec is None or p.desk.spec is None:
+        elif p.keeper.closing is not None or p.world.spec is None or p.fans.spec is None:
             p.keeper.wait(order, epoch)
         elif p.motion.chunk is not None or p.keeper.has_unlabelled:
             p.status.refuse("Label or discard the running episode first")
@@ -65,19 +65,19 @@ class EpisodeCycle:
         """Open the episode whose first observation has just arrived."""
         p = self._parts
         assert p.world.spec is not None
-        assert p.desk.spec is not None
+        assert p.fans.spec is not None
         p.status.counters["episodes"] += 1
         meta = meta_of(
             p.world.spec,
-            p.desk.spec,
+            p.fans.spec,
             observation,
             order=order,
-            plan=p.desk.plan,
+            plan=p.fans.plan,
             operator=p.options.operator,
-            noise_policy=p.desk.noise_policy,
+            noise_policy=p.fans.noise_policy,
         )
         p.keeper.begin(order, observation, number=p.status.counters["episodes"], meta=meta)
-        p.helm.begin(observation)
+        p.arbiter.begin(observation)
 
     # --- scenes ------------------------------------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ class EpisodeCycle:
             assert p.world.observation is not None
             self._begin(change.cause, p.world.observation)
             if change.epoch == p.link.epoch:
-                p.helm.mandate = change.epoch
+                p.arbiter.mandate = change.epoch
                 p.status.go(Event.SCENE_SET)
             # Else a hold came while the scene was set: the episode is there, and waits for Resume.
         elif isinstance(change.cause, ev.UndoChunk) and p.keeper.episode is not None:
@@ -139,7 +139,7 @@ class EpisodeCycle:
             p.status.refuse(refusal)
         else:
             p.keeper.retry()
-            p.status.error, p.helm.mandate = None, epoch
+            p.status.error, p.arbiter.mandate = None, epoch
             p.status.go(Event.RESUMED)
             if p.world.observation is not None and p.world.observation.is_whole:
                 p.world.look = p.world.observation
@@ -151,7 +151,7 @@ class EpisodeCycle:
             return "Reconnect first"
         if p.status.phase is not Phase.HOLD:
             return "Nothing to resume: the session does not hold"
-        if p.world.spec is None or p.desk.spec is None:
+        if p.world.spec is None or p.fans.spec is None:
             return f"The {'world' if p.world.spec is None else 'policy'} is still starting"
         if p.keeper.episode is None or p.keeper.closing is not None:
             return "Start an episode first"
@@ -180,8 +180,8 @@ class EpisodeCycle:
         elif p.world.change is not None:
             p.status.refuse("The scene is still being set")
         elif not self._is_disk_too_slow():
-            p.desk.forget()
-            p.helm.let_go()
+            p.fans.forget()
+            p.arbiter.let_go()
             p.world.restore(ev.UndoChunk(), state, epoch)
 
     # --- end ---------------------------------------------------------------------------------------------------------
@@ -210,8 +210,8 @@ class EpisodeCycle:
     def _last_state(self, command: ev.EndEpisode) -> LastState | None:
         """Return what the policy sees where the episode ends, if the fan of that place is there; nothing comes after a success."""
         p = self._parts
-        fan, episode = p.desk.fan, p.keeper.episode
-        if command.outcome is not Outcome.FAILURE or fan is None or not p.desk.is_fresh or episode is None:
+        fan, episode = p.fans.fan, p.keeper.episode
+        if command.outcome is not Outcome.FAILURE or fan is None or not p.fans.is_fresh or episode is None:
             return None
         if not episode.line or episode.is_cut_short:
             return None
@@ -232,10 +232,10 @@ class EpisodeCycle:
         """Leave the open episode unfinished, to be recovered, and be ready for another one."""
         p = self._parts
         p.link.hold()
-        p.helm.let_go()
+        p.arbiter.let_go()
         p.keeper.abandon()
         p.motion.forget()
-        p.world.change = p.helm.mandate = None
+        p.world.change = p.arbiter.mandate = None
 
     def _close(self) -> Deferred | None:
         """Forget the episode that is labelled and kept; a start that waited for it is next."""
@@ -246,7 +246,7 @@ class EpisodeCycle:
         return self.start_waiting()
 
     def _is_disk_too_slow(self) -> bool:
-        """Hold and say so when the line has no room for what is asked."""
+        """Hold and say so when the write queue has no room for what is asked."""
         p = self._parts
         sentence = p.keeper.backlog
         if sentence is not None:

@@ -40,7 +40,7 @@ class Failed:
 Answered = Loaded | Fan | NoisePolicyLoaded | Failed
 
 
-class FanDesk:
+class FanRequests:
     """Asks for fans and says which one counts."""
 
     def __init__(

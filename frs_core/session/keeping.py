@@ -1,6 +1,6 @@
 """The episode that runs and its records, from the start that waits to the label on disk.
 
-A record is handed to the `RecordLine`, which loses none. An episode that is labelled stays until its label is on disk.
+A record is handed to the `WriteQueue`, which loses none. An episode that is labelled stays until its label is on disk.
 
 Used on the session's thread.
 """
@@ -15,7 +15,7 @@ from frs_core.events import Outcome
 from frs_core.robot.observation import Observation
 from frs_core.runtime.workers import Answer
 from frs_core.session.running import RunningChunk, RunningEpisode
-from frs_core.session.writing import RecordLine, WriteJob
+from frs_core.session.writing import WriteJob, WriteQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +29,19 @@ class WaitingStart:
 
 
 class EpisodeKeeper:
-    """Owns the running episode and the line of its records."""
+    """Owns the running episode and the queue of its records."""
 
     def __init__(
-        self, line: RecordLine | None, *, remembers_ended: bool, clock: Callable[[], float] = time.monotonic
+        self, queue: WriteQueue | None, *, remembers_ended: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Keep nothing yet.
 
         Args:
-            line: in front of the recorder; None records nothing.
+            queue: in front of the recorder; None records nothing.
             remembers_ended: keep labelled episodes in `ended` until somebody takes them.
             clock: seconds, monotonic.
         """
-        self.line, self._remembers_ended, self._clock = line, remembers_ended, clock
+        self.queue, self._remembers_ended, self._clock = queue, remembers_ended, clock
         self.episode: RunningEpisode | None = None
         self.closing: ev.EndEpisode | None = None
         """The label that is being written."""
@@ -54,7 +54,7 @@ class EpisodeKeeper:
     @property
     def is_written(self) -> bool:
         """Everything so far is on disk."""
-        return self.line is None or self.line.is_idle
+        return self.queue is None or self.queue.is_idle
 
     @property
     def is_recording(self) -> bool:
@@ -68,8 +68,8 @@ class EpisodeKeeper:
 
     @property
     def backlog(self) -> str | None:
-        """A sentence when the line has no room for more; None while it has."""
-        return self.line.backlog if self.line is not None else None
+        """A sentence when the queue has no room for more; None while it has."""
+        return self.queue.backlog if self.queue is not None else None
 
     # --- start -------------------------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class EpisodeKeeper:
             order,
             number,
             observation.instruction,
-            is_recording=self.line is not None and not order.practice,
+            is_recording=self.queue is not None and not order.practice,
             trail=[observation.p_tcp.copy()],
         )
         self._write("begin", lambda r: r.begin(meta))
@@ -131,10 +131,10 @@ class EpisodeKeeper:
     def label(self, command: ev.EndEpisode, *, last: LastState | None = None) -> bool:
         """Have the label written, and what was seen last where it is known; True where nothing has to be."""
         self.closing = command
-        if self.line is None or not self.is_recording:
+        if self.queue is None or not self.is_recording:
             return True
-        self.line.drop("end")
-        self.line.retry()
+        self.queue.drop("end")
+        self.queue.retry()
 
         def end(recorder: Recorder) -> None:
             if last is not None:
@@ -146,18 +146,18 @@ class EpisodeKeeper:
 
     def throw_away(self, command: ev.EndEpisode) -> bool:
         """Leave an episode that the disk refuses, without waiting for the disk; False where the disk refuses nothing."""
-        if command.outcome is not Outcome.DISCARDED or self.line is None or not self.line.is_stuck:
+        if command.outcome is not Outcome.DISCARDED or self.queue is None or not self.queue.is_stuck:
             return False
-        self.line.abandon()
+        self.queue.abandon()
         self.closing = command
         return True
 
     def is_labelled_by(self, job: WriteJob, answer: Answer) -> bool:
         """Take note of what the recorder has done; tell whether the episode's label is on disk now."""
         if answer.error is not None:
-            if self.closing is not None and self.line is not None:
+            if self.closing is not None and self.queue is not None:
                 # The operator says again how it ends once there is room; until then the episode is open.
-                self.line.drop("end")
+                self.queue.drop("end")
                 self.closing = None
             return False
         if job.name == "begin" and isinstance(answer.value, str) and self.episode is not None:
@@ -175,25 +175,25 @@ class EpisodeKeeper:
 
     def abandon(self) -> None:
         """Leave the open episode unfinished on disk, to be recovered."""
-        if self.line is not None and self.is_recording:
-            self.line.abandon()
+        if self.queue is not None and self.is_recording:
+            self.queue.abandon()
         self.episode = self.closing = self.waiting = None
 
     # --- disk --------------------------------------------------------------------------------------------------------
 
     def poll(self) -> list[tuple[WriteJob, Answer]]:
         """Return the finished or failed jobs since the last call."""
-        return self.line.poll() if self.line is not None else []
+        return self.queue.poll() if self.queue is not None else []
 
     def retry(self) -> None:
         """Try again what the disk refused."""
-        if self.line is not None:
-            self.line.retry()
+        if self.queue is not None:
+            self.queue.retry()
 
     def overdue(self) -> str | None:
         """Return a sentence about a disk that does not answer."""
-        return self.line.overdue() if self.line is not None else None
+        return self.queue.overdue() if self.queue is not None else None
 
     def _write(self, name: str, call: Callable[[Recorder], str | None]) -> None:
-        if self.line is not None and self.is_recording:
-            self.line.add(name, call)
+        if self.queue is not None and self.is_recording:
+            self.queue.add(name, call)

@@ -116,7 +116,7 @@ class LiveSession:
     @property
     def policy_spec(self) -> PolicySpec | None:
         """Facts of the policy, from any thread; None before it is loaded."""
-        return self._engine.parts.desk.spec
+        return self._engine.parts.fans.spec
 
     @property
     def boundary_state(self) -> bytes | None:

@@ -4,8 +4,8 @@ Each part owns its state and knows of no other:
 
     Status         phase, why it holds, notices, totals
     WorldState     the world's facts, what was seen, the scene that is being set
-    FanDesk        policy, steering settings, the fan that counts
-    Helm           who picks, at which pacing, under which mandate
+    FanRequests    policy, steering settings, the fan that counts
+    Arbiter        who picks, at which pacing, under which mandate
     Motion         the chunk that moves, and what waits for its end
     EpisodeKeeper  the episode and its records
 
@@ -23,15 +23,15 @@ from frs_core.choosers.base import Chooser
 from frs_core.episodes.records import Recorder
 from frs_core.events import Driver, HoldReason
 from frs_core.runtime.workers import WorkQueue
-from frs_core.session.fans import FanDesk
-from frs_core.session.helm import Helm
+from frs_core.session.arbiter import Arbiter
+from frs_core.session.fans import FanRequests
 from frs_core.session.inference import FanMaker
 from frs_core.session.keeping import EpisodeKeeper
 from frs_core.session.motion import Deferred, Motion
 from frs_core.session.options import SessionOptions
 from frs_core.session.status import Status
 from frs_core.session.world import WorldState
-from frs_core.session.writing import RecordLine
+from frs_core.session.writing import WriteQueue
 from frs_core.steering.plan import SteeringPlan
 from frs_core.worlds.link import WorldLink
 
@@ -73,7 +73,7 @@ class Parts:
         self.options = o = options or SessionOptions()
         self.status, self.motion = Status(), Motion()
         self.world = WorldState(world, timeout_s=o.scene_timeout_s, clock=clock)
-        self.desk = FanDesk(
+        self.fans = FanRequests(
             maker,
             inference,
             plan=plan,
@@ -82,7 +82,7 @@ class Parts:
             first_timeout_s=o.first_timeout_s,
             clock=clock,
         )
-        self.helm = Helm(
+        self.arbiter = Arbiter(
             chooser_worker,
             choosers=choosers or {},
             advisor=advisor,
@@ -93,29 +93,29 @@ class Parts:
             has_full_fan=o.has_full_fan,
             clock=clock,
         )
-        line = RecordLine(recorder, writer, timeout_s=o.write_timeout_s, clock=clock) if recorder else None
-        self.keeper = EpisodeKeeper(line, remembers_ended=o.is_headless, clock=clock)
+        queue = WriteQueue(recorder, writer, timeout_s=o.write_timeout_s, clock=clock) if recorder else None
+        self.keeper = EpisodeKeeper(queue, remembers_ended=o.is_headless, clock=clock)
 
     @property
     def is_offering(self) -> bool:
         """The present fan is the wanted one and everything before it is journalled: it may be picked from."""
         is_free = self.world.change is None and self.motion.chunk is None
-        return self.desk.is_fresh and self.keeper.is_written and is_free and self.helm.mandate == self.link.epoch
+        return self.fans.is_fresh and self.keeper.is_written and is_free and self.arbiter.mandate == self.link.epoch
 
     @property
     def late_answers(self) -> int:
         """How many answers of policy and choosers came too late."""
-        return self.desk.late_answers + self.helm.late_answers
+        return self.fans.late_answers + self.arbiter.late_answers
 
     def want_fan(self) -> None:
         """Declare the present fan out of date, and what a chooser thinks about it."""
-        self.desk.want()
-        self.helm.drop_question()
+        self.fans.want()
+        self.arbiter.drop_question()
 
     def forget_sight(self) -> None:
         """Offer nothing more of what was seen so far."""
         self.world.look = None
-        self.desk.forget()
+        self.fans.forget()
         self.want_fan()
 
     # --- stops -------------------------------------------------------------------------------------------------------
@@ -145,19 +145,19 @@ class Parts:
 
     def rest(self, reason: HoldReason, detail: str = "") -> None:
         """Wait without motion: a scene is being set, or an episode has ended. No hold: what was pressed since still counts."""
-        self.helm.mandate = None
-        self.helm.let_go()
+        self.arbiter.mandate = None
+        self.arbiter.let_go()
         self.status.rest(reason, detail)
 
     def stop_to(self, command: ev.SessionCommand, epoch: int) -> None:
         """End the moving chunk, then do what is asked; a hold that comes meanwhile makes it stale."""
         self.link.hold()
         self.motion.then = Deferred(command, epoch + 1)
-        if self.helm.mandate == epoch:
-            self.helm.mandate = epoch + 1
+        if self.arbiter.mandate == epoch:
+            self.arbiter.mandate = epoch + 1
 
     def call_off(self) -> None:
         """Withdraw every mandate and whatever waits to become a motion."""
-        self.helm.withdraw()
+        self.arbiter.withdraw()
         if self.keeper.call_off():
             self.status.note("The start that was waiting is called off. Start again")

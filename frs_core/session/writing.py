@@ -1,9 +1,9 @@
 """Hand records to the recorder in order, one at a time, and lose none when the disk says no.
 
-A job stays at the head of the line until the recorder has done it. When it fails, everything behind it waits, the session
+A job stays at the head of the queue until the recorder has done it. When it fails, everything behind it waits, the session
 holds with the reason, and `retry` goes on with the same job: a full disk costs time, not data.
 
-The line is bounded without dropping anything: motion waits until the line is empty, and what else would add to it (starting
+The queue is bounded without dropping anything: motion waits until the queue is empty, and what else would add to it (starting
 over, going back) is refused once it has no room. `RESERVE` places are left for what must not be refused: the chunk that has
 just moved, and the end of its episode.
 """
@@ -32,8 +32,8 @@ class WriteJob:
     call: Callable[[Recorder], str | None]
 
 
-class RecordLine:
-    """The line of jobs in front of one recorder; used on the session's thread."""
+class WriteQueue:
+    """The queue of jobs in front of one recorder; used on the session's thread."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class RecordLine:
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start with an empty line.
+        """Start with an empty queue.
 
         Args:
             recorder: called on the worker's thread only.
@@ -74,10 +74,10 @@ class RecordLine:
         return TOO_SLOW.format(count=len(self._jobs)) if len(self._jobs) >= CAPACITY - RESERVE else None
 
     def add(self, name: str, call: Callable[[Recorder], str | None]) -> None:
-        """Put a job at the end of the line.
+        """Put a job at the end of the queue.
 
         Raises:
-            EpisodeError: the line is full; whoever adds more than one chunk must look at `backlog` first.
+            EpisodeError: the queue is full; whoever adds more than one chunk must look at `backlog` first.
         """
         is_stuck = self.is_stuck
         if len(self._jobs) >= CAPACITY:
@@ -87,16 +87,16 @@ class RecordLine:
             self._submit()
 
     def drop(self, name: str) -> None:
-        """Take waiting jobs of a name out of a stuck line (a failed 'end' that is asked for again)."""
+        """Take waiting jobs of a name out of a stuck queue (a failed 'end' that is asked for again)."""
         if self._in_flight is None:
             self._jobs = deque(j for j in self._jobs if j.name != name)
 
     def retry(self) -> None:
-        """Try the head again; nothing when it is under way or the line is empty."""
+        """Try the head again; nothing when it is under way or the queue is empty."""
         self._submit()
 
     def overdue(self) -> str | None:
-        """Return a sentence about a job that takes too long, once per time-out; it stays in the line."""
+        """Return a sentence about a job that takes too long, once per time-out; it stays in the queue."""
         if self._in_flight is None or self._clock() - self._since <= self._timeout_s:
             return None
         self._since = self._clock()

@@ -13,7 +13,7 @@ from frs_core.episodes.journal import JournalFile
 from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
 from frs_core.runtime.workers import ThreadWorker
-from frs_core.session.writing import RecordLine
+from frs_core.session.writing import WriteQueue
 from tests.fakes.episodes import random_chunks, random_meta, record
 
 REPOSITORY = Path(__file__).parents[2]
@@ -106,38 +106,38 @@ def _raise_full(path):
 
 
 def test_a_session_that_hits_a_full_disk_holds_and_later_loses_nothing(store, monkeypatch):
-    """The session's own line of writes, on its worker thread, over the journal."""
+    """The session's own write queue, on its worker thread, over the journal."""
     disk, recorder, worker = FullDisk(monkeypatch), JournalRecorder(store), ThreadWorker("writer")
-    line, names, refused = RecordLine(recorder, worker, timeout_s=30.0), [], []
+    queue, names, refused = WriteQueue(recorder, worker, timeout_s=30.0), [], []
 
     def settle():
         for _ in range(2000):
-            for job, answer in line.poll():
+            for job, answer in queue.poll():
                 names.extend([answer.value] if job.name == "begin" else [])
                 refused.extend([str(answer.error)] if answer.error else [])
-            if line.is_idle or line.is_stuck:
+            if queue.is_idle or queue.is_stuck:
                 return
             time.sleep(0.005)
-        raise AssertionError("the line does not settle")
+        raise AssertionError("the queue does not settle")
 
     chunks = list(random_chunks(count=5))
     try:
-        line.add("begin", lambda r: r.begin(random_meta()))
-        line.add("chunk", lambda r: r.chunk(chunks[0]))
+        queue.add("begin", lambda r: r.begin(random_meta()))
+        queue.add("chunk", lambda r: r.chunk(chunks[0]))
         settle()
         disk.is_full = True
         for chunk in chunks[1:4]:
-            line.add("chunk", lambda r, c=chunk: r.chunk(c))
+            queue.add("chunk", lambda r, c=chunk: r.chunk(c))
         settle()
-        assert line.is_stuck
+        assert queue.is_stuck
         assert len(refused) == 1
         assert "No space left on device. Free space on the disk" in refused[0]
         disk.is_full = False
-        line.add("chunk", lambda r: r.chunk(chunks[4]))
-        line.add("end", lambda r: r.end(Outcome.SUCCESS))
-        line.retry()
+        queue.add("chunk", lambda r: r.chunk(chunks[4]))
+        queue.add("end", lambda r: r.end(Outcome.SUCCESS))
+        queue.retry()
         settle()
-        assert line.is_idle
+        assert queue.is_idle
     finally:
         worker.close()
     episode = store.open(names[0])

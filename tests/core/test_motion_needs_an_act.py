@@ -311,7 +311,7 @@ class Motion(RuleBasedStateMachine):
 
     @rule(seed=st.integers(0, 9))
     def turn_a_knob(self, seed: int) -> None:
-        self.act(ev.SetPlan(self.chain.engine.parts.desk.plan.with_seed(seed)))
+        self.act(ev.SetPlan(self.chain.engine.parts.fans.plan.with_seed(seed)))
 
     def heal(self) -> None:
         """Everything that can be broken works again."""

@@ -663,10 +663,10 @@ def test_a_hold_while_the_scene_is_set_is_shown_and_waits_for_resume() -> None:
 
 def test_a_start_that_waits_for_the_policy_is_called_off_by_a_hold() -> None:
     session = HandSession()
-    session.engine.parts.desk.spec, spec = None, session.engine.parts.desk.spec
+    session.engine.parts.fans.spec, spec = None, session.engine.parts.fans.spec
     session.engine.handle(START)
     session.engine.handle(ev.RequestHold())
-    session.engine.parts.desk.spec = spec
+    session.engine.parts.fans.spec = spec
     session.engine._check_both()
     snapshot = session.settle()
     assert snapshot.phase is Phase.HOLD
@@ -680,10 +680,10 @@ def test_a_robot_does_not_start_by_itself_once_everything_is_loaded() -> None:
     world = PointWorld()
     world.spec = dataclasses.replace(world.spec, is_simulated=False)
     session = HandSession(world=world)
-    session.engine.parts.desk.spec, spec = None, session.engine.parts.desk.spec
+    session.engine.parts.fans.spec, spec = None, session.engine.parts.fans.spec
     session.engine.handle(START)
     session.now += 2.5
-    session.engine.parts.desk.spec = spec
+    session.engine.parts.fans.spec = spec
     session.engine._check_both()
     snapshot = session.settle()
     assert snapshot.counters["episodes"] == 0

@@ -10,7 +10,7 @@ from frs_core import events as ev
 from frs_core.candidates.fan import build_fan
 from frs_core.events import Driver, HoldReason, Pacing, Phase
 from frs_core.runtime.workers import InlineWorker
-from frs_core.session.helm import Helm
+from frs_core.session.arbiter import Arbiter
 from frs_core.session.inbox import Inbox
 from frs_core.worlds.link import InlineLink
 from tests.fakes.joined import JoinedSession
@@ -103,14 +103,14 @@ def test_holds_and_releases_are_never_too_late(chain: JoinedSession) -> None:
     chain.send(ev.SetPacing(Pacing.CONTINUOUS))
     chain.send(ev.HoldDirection("left/more"))
     chain.work_session()
-    assert chain.engine.parts.helm.held is not None
+    assert chain.engine.parts.arbiter.held is not None
     late_ns = chain.clock.monotonic_ns() - 60_000_000_000
     chain.send(ev.HoldDirection(None, pressed_ns=late_ns))
     chain.send(ev.SetPacing(Pacing.GATED, pressed_ns=late_ns))
     chain.send(ev.SetDriver(Driver.PERSON, pressed_ns=late_ns))
     chain.work_session()
-    assert chain.engine.parts.helm.held is None
-    assert chain.engine.parts.helm.pacing is Pacing.GATED
+    assert chain.engine.parts.arbiter.held is None
+    assert chain.engine.parts.arbiter.pacing is Pacing.GATED
     chain.send(ev.RequestHold())
     chain.clock.now += 1.5
     chain.work_session()
@@ -261,7 +261,7 @@ def test_a_press_from_the_future_is_as_old_as_its_sending() -> None:
 
 def test_an_early_key_waits_for_its_fan_for_so_long_and_no_longer() -> None:
     now = [0.0]
-    helm = Helm(
+    arbiter = Arbiter(
         InlineWorker(),
         choosers={},
         advisor=None,
@@ -275,12 +275,12 @@ def test_an_early_key_waits_for_its_fan_for_so_long_and_no_longer() -> None:
     policy, observation = ToyPolicy(), PointWorld().observe()
     fan = build_fan(policy, policy.encode(observation), observation, plan=policy.default_plan)
     for waited, label in ((1.9, "up/more"), (2.1, "unsteered")):
-        helm.latch(ev.Pick("up/more"), 0)
+        arbiter.latch(ev.Pick("up/more"), 0)
         now[0] += waited
-        turn = helm.decide(fan, epoch=0)
+        turn = arbiter.decide(fan, epoch=0)
         assert turn is not None
         assert turn.pick.label == label
-    said = helm.overdue()
+    said = arbiter.overdue()
     assert said is not None
     assert "waited for longer than 2 s and is not done" in said
-    assert helm.overdue() is None
+    assert arbiter.overdue() is None

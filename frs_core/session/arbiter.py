@@ -40,7 +40,7 @@ class _Question:
     is_vote: bool
 
 
-class Helm:
+class Arbiter:
     """Who drives, at which pacing, and what is held or waiting."""
 
     def __init__(

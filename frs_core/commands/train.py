@@ -202,7 +202,8 @@ def _tell(result: TrainResult, page: Console) -> None:
         f"({result.steps} steps kept{', stopped by you' if result.was_cancelled else ''})",
     )
     before = "" if math.isnan(card.error_before) else f", random noise {card.error_before:.3f}"
-    page.print(f"  {where} error {card.error_after:.3f} (the mean label {card.error_constant:.3f}{before})")
+    if not math.isnan(card.error_after):
+        page.print(f"  {where} error {card.error_after:.3f} (the mean label {card.error_constant:.3f}{before})")
     if not math.isnan(card.agreement_after):
         page.print(
             f"  agrees with the operator in {100 * card.agreement_after:.0f} % of {card.chunks} chunks "

@@ -7,6 +7,7 @@ import tyro
 
 from frs_core.commands import demo as demo_commands
 from frs_core.commands import eval as eval_commands
+from frs_core.commands import practise as practise_commands
 from frs_core.commands import train as train_commands
 from frs_core.errors import ConfigError
 from frs_core.evaluation import repeats, runner
@@ -90,6 +91,7 @@ def test_options_that_do_not_go_together_are_named(tmp_path: Path, options: dict
     "command",
     [
         *(train_commands.command(kind) for kind in KNOWN),
+        *(practise_commands.command(kind) for kind, row in KNOWN.items() if row.practises),
         train_commands.list_policies,
         eval_commands.evaluate,
         eval_commands.collect,

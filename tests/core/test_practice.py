@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from frs_core.arrays import Array
+from frs_core.commands import practise as practise_commands
+from frs_core.commands import train as train_commands
 from frs_core.commands.stats import stats
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.errors import ConfigError, FingerprintMismatch, TrainingError
@@ -136,6 +138,22 @@ def test_actors_in_other_processes_drive_the_same_episodes_and_the_best_version_
     assert policy.name == "out"
     more = run_practice(replace(asked, practice=replace(PRACTICE, episodes=4)), tmp_path / "diary", actors=1)
     assert [p.episodes for p in more.curve] == [0, 2, 4]
+
+
+def test_the_commands_say_what_they_did(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_commands.command("pick-q")(task=TASK, data=data, out=tmp_path / "trained", settings=SMALL) == 0
+    told = capsys.readouterr().out
+    assert "nan" not in told
+    assert "from 2 episodes" in told
+    practice = replace(PRACTICE, episodes=1, judge_every=1, judged_scenes=1)
+    options = {"policy": "tests.fakes.policy:ToyPolicy", "practice": practice, "settings": SMALL, "actors": 1}
+    places = {"folder": tmp_path / "diary", "out": tmp_path / "practised"}
+    assert practise_commands.command("pick-q")(task=TASK, data=data, **options, **places) == 0
+    told = capsys.readouterr().out
+    assert "after    1 episodes" in told
+    assert "practised 1 episodes" in told
+    with pytest.raises(ConfigError, match=r"does not practise. Use `frs train dsbc`"):
+        practise_commands.command("dsbc")
 
 
 def test_another_practice_in_the_same_folder_is_refused(tmp_path: Path, data: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frs_core.errors import TrainingError
-from frs_core.evaluation.arena import BenchArena, setup_of
+from frs_core.evaluation.arena import BenchArena, judge_options, make_judge, setup_of
 from frs_core.evaluation.pool import ProcessPool
 from frs_core.evaluation.results import Cell, Result
 from frs_core.evaluation.worker import Runner, Work, WorkerJob
@@ -49,7 +49,12 @@ class ActorPool(Arena):
         assert request.task is not None
         setup = setup_of(request)
         self._task, self._folder, self._rounds = request.task, folder, 0
-        job = WorkerJob(setup=setup.to_json(), rollout={"max_chunks": practice.max_chunks}, work=Work.PRACTISE)
+        job = WorkerJob(
+            setup=setup.to_json(),
+            rollout={"max_chunks": practice.max_chunks},
+            work=Work.PRACTISE,
+            judge=judge_options(request),
+        )
         self._pool = ProcessPool(job, workers=actors)
         try:
             self._pool.ready()
@@ -91,6 +96,7 @@ class Practising(Runner):
         """Load world and policy."""
         super().__init__(job)
         self._actor: tuple[str, Learned] | None = None
+        self._judge = make_judge(job.judge)
 
     def _run(self, cell: Cell) -> Driven:
         """Return the episode of one cell; its method is the folder of who drives."""
@@ -98,6 +104,12 @@ class Practising(Runner):
         if self._actor is None or self._actor[0] != cell.method:
             self._actor = (cell.method, load_learned(folder, self.ready.policy_fingerprint))
         inputs = from_json(InputSettings, read_metadata(folder).settings.get("inputs", {}))
-        arena = BenchArena(self._bench, task=cell.task, max_chunks=self._settings.max_chunks, inputs=inputs)
+        arena = BenchArena(
+            self._bench,
+            task=cell.task,
+            max_chunks=self._settings.max_chunks,
+            inputs=inputs,
+            judge=self._judge,
+        )
         table = arena.run(self._actor[1], seed=cell.seed)
         return Driven(cell.method, cell.task, cell.seed, bool(table.terminal.any()), chunks=table.rows, table=table)

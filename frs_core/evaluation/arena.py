@@ -4,19 +4,26 @@ Example: `frs train KIND --task mug_on_plate --practice.episodes 200` for a lear
 Runs in the trainer's process.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from jaxtyping import Float
+
+from frs_core.arrays import Array
 from frs_core.choosers.base import Chooser
+from frs_core.choosers.chat import ChatEndpoint, outside_frame
 from frs_core.choosers.learned import LearnedChooser
 from frs_core.choosers.scripted import PolicyChooser
-from frs_core.episodes.records import MemoryRecorder
+from frs_core.episodes.records import ChunkRecord, MemoryRecorder
 from frs_core.errors import ConfigError
 from frs_core.evaluation.cloned import ClonedPolicy
 from frs_core.evaluation.setup import Bench, SetupSpec, open_bench
 from frs_core.events import Outcome
 from frs_core.learning.base import Arena, ChunkPolicy, Learned
+from frs_core.learning.judge import DONE, Judge
 from frs_core.learning.records import table_from_records
-from frs_core.learning.request import Practice, TrainRequest
+from frs_core.learning.request import Practice, Reward, TrainRequest
 from frs_core.learning.settings import InputSettings
 from frs_core.learning.table import End, Offer, TrainingTable
 from frs_core.policies.base import FlowPolicy
@@ -32,11 +39,15 @@ class BenchArena(Arena):
         task: of the world.
         max_chunks: an episode is given up after so many.
         inputs: which cameras the learner looks at.
+        judge: says how an episode went; None = the world does.
     """
 
-    def __init__(self, bench: Bench, *, task: str, max_chunks: int, inputs: InputSettings) -> None:
+    def __init__(
+        self, bench: Bench, *, task: str, max_chunks: int, inputs: InputSettings, judge: Judge | None = None
+    ) -> None:
         self.policy: FlowPolicy = bench.policy
         self._bench, self._task, self._max_chunks, self._inputs = bench, task, max_chunks, inputs
+        self._judge = judge
 
     def run(self, actor: Learned, *, seed: int) -> TrainingTable:
         """Return one episode as chunks with rewards, next states and its end."""
@@ -56,15 +67,40 @@ class BenchArena(Arena):
         episode = recorder.episodes[-1]
         table = replace(table_from_records([episode], inputs=self._inputs), names=(f"practice-{seed}",))
         success, last = episode.outcome is Outcome.SUCCESS, episode.last
+        progress = None if self._judge is None else _progress(self._judge, episode.main_line)
+        if progress is not None:
+            success = bool(progress[-1] >= DONE)
         end = End(success)
         if last is not None:
             offer = Offer(last.labels, last.noises)
             end = End(success, last.features, episode.main_line[-1].after.proprio, offer)
-        return table.with_outcomes([success], ends=[end])
+        table = table.with_outcomes([success], ends=[end])
+        return table if progress is None else table.with_progress(progress)
 
     def close(self) -> None:
         """Free world and generalist."""
         self._bench.close()
+
+
+def _progress(judge: Judge, chunks: Sequence[ChunkRecord]) -> Float[Array, " N"]:
+    """Return how far the task had come before the first chunk and after each."""
+    seen = [*(c.observation for c in chunks), chunks[-1].after]
+    return judge.progress([outside_frame(o).image for o in seen], seen[0].instruction)
+
+
+def judge_options(request: TrainRequest) -> dict[str, str]:
+    """Return who judges the episodes of a practice as plain values; empty = the world does."""
+    practice = request.practice or Practice()
+    if practice.reward is Reward.LABEL:
+        return {}
+    return {"endpoint": practice.vlm, "model": practice.vlm_model, "cache": str(request.root / "judgements")}
+
+
+def make_judge(options: Mapping[str, str]) -> Judge | None:
+    """Return the judge that `judge_options` names. Raises ConfigError where the address is not valid."""
+    if not options:
+        return None
+    return Judge(ChatEndpoint(options["endpoint"], model=options["model"]), cache=Path(options["cache"]))
 
 
 def setup_of(request: TrainRequest) -> SetupSpec:
@@ -92,4 +128,7 @@ def open_arena(request: TrainRequest) -> BenchArena:
     """
     practice, setup = request.practice or Practice(), setup_of(request)
     assert request.task is not None
-    return BenchArena(open_bench(setup), task=request.task, max_chunks=practice.max_chunks, inputs=request.inputs)
+    judge = make_judge(judge_options(request))
+    return BenchArena(
+        open_bench(setup), task=request.task, max_chunks=practice.max_chunks, inputs=request.inputs, judge=judge
+    )

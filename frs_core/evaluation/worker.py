@@ -55,6 +55,8 @@ class WorkerJob:
     """Root of the sets of episodes, for recording and training."""
     learners: dict[str, Any] = field(default_factory=dict)
     """Learner id -> settings that differ from the defaults, as plain values."""
+    judge: dict[str, str] = field(default_factory=dict)
+    """Who judges episodes of practice (`arena.judge_options`); empty = the world does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.learning.base import Trained
-from frs_core.learning.request import Practice, TrainRequest
+from frs_core.learning.request import Practice, Reward, TrainRequest
 from frs_core.learning.settings import to_json
 from frs_core.learning.table import TrainingTable, join
 from frs_core.runtime.foreign import MALFORMED, read_json
@@ -176,6 +176,9 @@ class Diary:
 def _conditions(request: TrainRequest, prior: TrainingTable | None) -> dict[str, Any]:
     """Return what must be equal for a practice to go on, as plain values."""
     practice = to_json(request.practice or Practice())
+    if practice["reward"] == Reward.LABEL.value:
+        # Left out where not asked for, so that earlier practices are found again.
+        practice = {k: v for k, v in practice.items() if k not in ("reward", "vlm", "vlm_model")}
     conditions = {
         "learner": request.kind,
         "task": request.task,

@@ -424,7 +424,7 @@ def td_targets(replay: Replay, after: Float[Tensor, " M"], settings: PickQSettin
     for row in reversed(range(len(value))):
         next_row = following[row]
         ahead = value[row] if next_row < 0 else (1.0 - settings.trace) * value[row] + settings.trace * target[next_row]
-        target[row] = reward[row] if reward[row] > 0.0 else settings.discount * ahead
+        target[row] = reward[row] + settings.discount * ahead
     return torch.tensor(target).clamp(0.0, 1.0)
 
 

@@ -1,5 +1,6 @@
 """What to train, from where, to where; free of torch, so that a window can make one."""
 
+import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
     from frs_core.learning.base import Arena
     from frs_core.learning.progress import OnProgress
     from frs_core.learning.table import TrainingTable
+
+
+class Reward(enum.Enum):
+    """Who says how an episode of practice went."""
+
+    LABEL = "label"
+    """The world, or a person's label: 1 at success, else 0."""
+    VLM = "vlm"
+    """A vision-language model, from pictures: the progress that each chunk adds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +52,16 @@ class Practice:
     """An episode is given up after so many chunks."""
     prior: bool = True
     """Start from recorded episodes; otherwise from nothing."""
+    reward: Reward = Reward.LABEL
+    """Who says how an episode went; recorded ones keep their labels."""
+    vlm: str = ""
+    """Address of a chat-completions endpoint for `--reward vlm`, e.g. http://127.0.0.1:8000/v1."""
+    vlm_model: str = ""
+    """Name of the model at the endpoint; empty where it serves only one."""
 
     def __post_init__(self) -> None:
+        if self.reward is Reward.VLM and not self.vlm:
+            raise ConfigError("--reward vlm needs a model. Give its address, e.g. --vlm http://127.0.0.1:8000/v1.")
         if min(self.episodes, self.max_chunks, self.round_episodes, self.judged_scenes) < 1:
             raise ConfigError(
                 f"practice is {self.episodes} episodes of {self.max_chunks} chunks in rounds of {self.round_episodes}, judged "

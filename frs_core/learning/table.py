@@ -20,6 +20,9 @@ from frs_core.errors import FingerprintMismatch, ShapeMismatch, TrainingError
 from frs_core.steering.candidates import UNSTEERED
 from frs_core.steering.plan import SteeringPlan
 
+MOST_GAINED = 0.9
+"""What all chunks of an episode but the last of a success can earn by progress alone."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Offer:
@@ -81,7 +84,7 @@ class TrainingTable:
     plan: SteeringPlan | None = None
     """How the noises came about; None when mixed or not known."""
     reward: Float[Array, " M"] | None = None
-    """1 for the last chunk of a success, else 0; None where outcomes are not asked for."""
+    """1 for the last chunk of a success, else 0, or the progress that was made; None where outcomes are not asked for."""
     following: Int[Array, " M"] | None = None
     """Row of the chunk that came next; -1 after the last one of an episode, whether it succeeded (reward 1) or was given up."""
     ends: tuple[End, ...] = ()
@@ -165,11 +168,28 @@ class TrainingTable:
             self, reward=reward, following=following, ends=tuple(ends) or tuple(End(bool(s)) for s in successes)
         )
 
+    def with_progress(self, progress: Float[Array, " N"]) -> "TrainingTable":
+        """Return an episode rewarded for what each chunk added to the progress reached before. Needs outcomes.
+
+        A success pays 1 in all, a failure what it gained, at most MOST_GAINED.
+
+        Args:
+            progress: 0..1, before the first chunk and after each.
+        """
+        assert len(self.names) == 1
+        reached = np.maximum.accumulate(np.minimum(progress, MOST_GAINED))
+        reward = np.diff(reached).astype(np.float32)
+        if self.ends[0].succeeded:
+            reward[-1] = 1.0 - reward[:-1].sum()
+        return replace(self, reward=reward)
+
     @property
     def terminal(self) -> Bool[Array, " M"]:
         """Rows after which nothing comes: the last chunk of a success. Needs outcomes."""
         assert self.reward is not None
-        return self.reward > 0.0
+        assert self.following is not None
+        is_end = (self.reward > 0.0) & (self.following < 0)
+        return is_end & np.array([end.succeeded for end in self.ends])[self.episode] if self.ends else is_end
 
     @property
     def truncated(self) -> Bool[Array, " M"]:

@@ -1,9 +1,16 @@
 """A chat-completions endpoint on the loopback that answers what it is told to."""
 
+import base64
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import cv2
+import numpy as np
+
+from frs_core.arrays import Array
 
 
 class FakeVlm:
@@ -13,6 +20,8 @@ class FakeVlm:
         """Listen on a free port."""
         self.content = '{"pick": "left/more", "reason": "the goal is left"}'
         self.status = 200
+        self.answer: Callable[[list[Array]], str] | None = None
+        """Makes the answer from the pictures that were sent, RGB; None = `content`."""
         self.raw: bytes | None = None
         self.is_silent = False
         self.requests: list[tuple[dict[str, str], dict[str, Any]]] = []
@@ -48,8 +57,16 @@ class FakeVlm:
         if self.is_silent:
             self._is_over.wait(30.0)
             return
-        answer = self.raw or json.dumps({"choices": [{"message": {"content": self.content}}]}).encode()
+        content = self.content if self.answer is None else self.answer(pictures(self.requests[-1][1]))
+        answer = self.raw or json.dumps({"choices": [{"message": {"content": content}}]}).encode()
         request.send_response(self.status if request.path == "/v1/chat/completions" else 404)
         request.send_header("Content-Length", str(len(answer)))
         request.end_headers()
         request.wfile.write(answer)
+
+
+def pictures(body: dict[str, Any]) -> list[Array]:
+    """Return the pictures of a request, RGB."""
+    parts = [p["image_url"]["url"] for p in body["messages"][1]["content"] if p["type"] == "image_url"]
+    data = [np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8) for url in parts]
+    return [cv2.cvtColor(cv2.imdecode(d, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for d in data]

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from frs_core.errors import FingerprintMismatch, TrainingError
+from frs_core.errors import ConfigError, FingerprintMismatch, TrainingError
 from frs_core.learning import artifact
 from frs_core.learning.base import Learned, OnlineLearner, Trained
 from frs_core.learning.bounds import Bounds
@@ -35,6 +35,9 @@ from frs_core.learning.settings import SacSettings, from_json, to_json
 from frs_core.learning.table import TrainingTable
 from frs_core.learning.transitions import Replay, steps_of
 from frs_core.policies.base import FlowPolicy
+
+UNTRAINED = "untrained"
+"""Stands for the weights of an actor that is still warming up."""
 
 
 class SacLearner(OnlineLearner):
@@ -113,7 +116,7 @@ class SacLearner(OnlineLearner):
         actor = None if self.sac is None else self.sac.actor
         weights = {} if actor is None else {k: v.clone() for k, v in actor.state_dict().items()}
         return Trained(
-            weights=weights or {"untrained": torch.zeros(1)},
+            weights=weights or {UNTRAINED: torch.zeros(1)},
             metadata=metadata,
             card=card,
             acting=lambda: self.acting(None if actor is None else self._network(metadata, weights), metadata),
@@ -147,8 +150,10 @@ class SacLearner(OnlineLearner):
         """Return a saved actor, ready to act."""
         check_fingerprint(metadata, fingerprint, folder=folder)
         weights = artifact.read_weights(folder, metadata)
-        if not metadata.metrics.get("steps"):
+        if UNTRAINED in weights:
             return self.acting(None, metadata)
+        if "limit" not in weights:
+            raise ConfigError(f"'{folder}' lacks the bounds of its actions. Practise again.")
         network = artifact.load_network(lambda: self._empty(metadata, weights), folder, metadata, weights)
         return self.acting(network, metadata)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from frs_core.errors import FingerprintMismatch, TrainingError
+from frs_core.errors import ConfigError, FingerprintMismatch, TrainingError
 from frs_core.learning import FitSettings, InputSettings, NetworkSettings, Practice, TrainRequest, registry
 from frs_core.learning.base import OnlineLearner, Trained
 from frs_core.learning.dsrl import Dsrl, DsrlFrs
@@ -115,6 +115,21 @@ def test_learning_waits_for_the_warm_up() -> None:
     assert isinstance(learner, Dsrl)
     rows = episodes().rows
     assert learner.actor(explores=False).steps == 5 + rows
+
+
+@pytest.mark.parametrize("kind", ["dsrl", "dsrl-frs"])
+@pytest.mark.parametrize("explores", [False, True])
+def test_an_actor_that_has_not_practised_is_the_same_from_disk(kind: str, explores: bool, tmp_path: Path) -> None:
+    start = begun(kind, FRS if kind == "dsrl-frs" else DsrlSettings(**SMALL), episodes()).actor(explores=explores)
+    loaded = registry.load_noise_policy(start.save(tmp_path / "start"), "toy-1")
+    np.testing.assert_array_equal(noise(replace(start, acting=lambda: loaded), scene=3), noise(start, scene=3))
+
+
+def test_a_saved_actor_without_its_bounds_is_refused(tmp_path: Path) -> None:
+    start = begun("dsrl-frs", FRS, episodes()).actor(explores=False)
+    weights = {k: v for k, v in start.weights.items() if k != "limit"}
+    with pytest.raises(ConfigError, match="lacks the bounds"):
+        registry.load_noise_policy(replace(start, weights=weights).save(tmp_path / "start"), "toy-1")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from frs_core.evaluation.repeats import RepeatSpec, Stage, run_repeats
 from frs_core.evaluation.results import Result, latest, read_results
 from frs_core.evaluation.rollout import RolloutSettings
 from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
-from frs_core.evaluation.setup import SetupSpec, open_bench
+from frs_core.evaluation.setup import SetupSpec, open_setup
 from frs_core.evaluation.tables import ALL, as_json, markdown
 from frs_core.evaluation.worker import WorkerJob
 from frs_core.runtime.registry import plain_options
@@ -206,7 +206,7 @@ def collect(
         max_chunks: Longest attempt, in chunks.
     """
     page, store = console(), store_at(data or paths.data())
-    bench = open_bench(
+    setup = open_setup(
         SetupSpec(
             world=world,
             world_options=plain_options(world_options),
@@ -222,13 +222,13 @@ def collect(
 
     try:
         if demonstrations:
-            steps = max_chunks * bench.policy.spec.execute_rows
+            steps = max_chunks * setup.policy.spec.execute_rows
             done = collect_demonstrations(
-                bench, store, task=task, count=episodes, first_seed=first_seed, max_steps=steps, on_episode=told
+                setup, store, task=task, count=episodes, first_seed=first_seed, max_steps=steps, on_episode=told
             )
         else:
             done = collect_steered(
-                bench,
+                setup,
                 store,
                 task=task,
                 count=episodes,
@@ -238,7 +238,7 @@ def collect(
                 on_episode=told,
             )
     finally:
-        bench.close()
+        setup.close()
     page.print(f"{len(done.names)} episodes in '{store.root}', {done.attempts} attempts, {done.seconds:.0f} s")
     return 0
 

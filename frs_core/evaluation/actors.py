@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frs_core.errors import TrainingError
-from frs_core.evaluation.arena import BenchArena, judge_options, make_judge, setup_of
+from frs_core.evaluation.arena import SetupArena, judge_options, make_judge, setup_of
 from frs_core.evaluation.pool import ProcessPool
 from frs_core.evaluation.results import Cell, Result
 from frs_core.evaluation.worker import Runner, Work, WorkerJob
@@ -36,7 +36,7 @@ class Driven(Result):
 
 
 class ActorPool(Arena):
-    """Several benches.
+    """Several setups.
 
     Args:
         request: task, generalist and practice; its task is known.
@@ -104,8 +104,8 @@ class Practising(Runner):
         if self._actor is None or self._actor[0] != cell.method:
             self._actor = (cell.method, load_learned(folder, self.ready.policy_fingerprint))
         inputs = from_json(InputSettings, read_metadata(folder).settings.get("inputs", {}))
-        arena = BenchArena(
-            self._bench,
+        arena = SetupArena(
+            self._setup,
             task=cell.task,
             max_chunks=self._settings.max_chunks,
             inputs=inputs,

@@ -1,4 +1,4 @@
-"""Where an online learner practises: a bench of its own, headless, under the same limits and through the same session as any rollout.
+"""Where an online learner practises: a setup of its own, headless, under the same limits and through the same session as any rollout.
 
 Example: `frs train KIND --task mug_on_plate --practice.episodes 200` for a learner that needs an environment.
 Runs in the trainer's process.
@@ -18,7 +18,7 @@ from frs_core.choosers.scripted import PolicyChooser
 from frs_core.episodes.records import ChunkRecord, MemoryRecorder
 from frs_core.errors import ConfigError
 from frs_core.evaluation.cloned import ClonedPolicy
-from frs_core.evaluation.setup import Bench, SetupSpec, open_bench
+from frs_core.evaluation.setup import Setup, SetupSpec, open_setup
 from frs_core.events import Outcome
 from frs_core.learning.base import Arena, ChunkPolicy, Learned
 from frs_core.learning.judge import DONE, Judge
@@ -31,11 +31,11 @@ from frs_core.runtime.registry import plain_options
 from frs_core.session import InlineSession
 
 
-class BenchArena(Arena):
+class SetupArena(Arena):
     """One world and one generalist in this process.
 
     Args:
-        bench: owned from here on.
+        setup: owned from here on.
         task: of the world.
         max_chunks: an episode is given up after so many.
         inputs: which cameras the learner looks at.
@@ -43,10 +43,10 @@ class BenchArena(Arena):
     """
 
     def __init__(
-        self, bench: Bench, *, task: str, max_chunks: int, inputs: InputSettings, judge: Judge | None = None
+        self, setup: Setup, *, task: str, max_chunks: int, inputs: InputSettings, judge: Judge | None = None
     ) -> None:
-        self.policy: FlowPolicy = bench.policy
-        self._bench, self._task, self._max_chunks, self._inputs = bench, task, max_chunks, inputs
+        self.policy: FlowPolicy = setup.policy
+        self._setup, self._task, self._max_chunks, self._inputs = setup, task, max_chunks, inputs
         self._judge = judge
 
     def run(self, actor: Learned, *, seed: int) -> TrainingTable:
@@ -55,7 +55,7 @@ class BenchArena(Arena):
         actor.begin(seed)
         chooser: Chooser = PolicyChooser() if isinstance(actor, ChunkPolicy) else LearnedChooser()
         with InlineSession(
-            self._bench.world,
+            self._setup.world,
             ClonedPolicy(self.policy, actor) if isinstance(actor, ChunkPolicy) else self.policy,
             noise_policy=None if isinstance(actor, ChunkPolicy) else actor,
             recorder=recorder,
@@ -79,7 +79,7 @@ class BenchArena(Arena):
 
     def close(self) -> None:
         """Free world and generalist."""
-        self._bench.close()
+        self._setup.close()
 
 
 def _progress(judge: Judge, chunks: Sequence[ChunkRecord]) -> Float[Array, " N"]:
@@ -120,7 +120,7 @@ def setup_of(request: TrainRequest) -> SetupSpec:
     )
 
 
-def open_arena(request: TrainRequest) -> BenchArena:
+def open_arena(request: TrainRequest) -> SetupArena:
     """Return the arena that a request asks for.
 
     Raises:
@@ -129,6 +129,6 @@ def open_arena(request: TrainRequest) -> BenchArena:
     practice, setup = request.practice or Practice(), setup_of(request)
     assert request.task is not None
     judge = make_judge(judge_options(request))
-    return BenchArena(
-        open_bench(setup), task=request.task, max_chunks=practice.max_chunks, inputs=request.inputs, judge=judge
+    return SetupArena(
+        open_setup(setup), task=request.task, max_chunks=practice.max_chunks, inputs=request.inputs, judge=judge
     )

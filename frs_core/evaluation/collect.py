@@ -15,7 +15,7 @@ from frs_core.errors import TrainingError
 from frs_core.evaluation.demonstrate import record_demonstration
 from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
-from frs_core.evaluation.setup import Bench
+from frs_core.evaluation.setup import Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ OnEpisode = Callable[[int, int, bool], bool | None]
 
 
 def collect_steered(
-    bench: Bench,
+    setup: Setup,
     store: EpisodeStore,
     *,
     task: str,
@@ -51,7 +51,7 @@ def collect_steered(
     """Drive the scripted operator until `count` successes are stored.
 
     Args:
-        bench: world and policy.
+        setup: world and policy.
         store: where all attempts go.
         task: task name of the world.
         count: number of successes to collect.
@@ -71,13 +71,13 @@ def collect_steered(
         return result.success, result.name
 
     def runner(recorder: Recorder) -> MethodRunner:
-        return MethodRunner(find_method(method), bench, settings=settings, recorder=recorder, step_images=step_images)
+        return MethodRunner(find_method(method), setup, settings=settings, recorder=recorder, step_images=step_images)
 
     return _collect(drive, store, task, count, first_seed, most_attempts, on_episode, doing=f"steering ({method})")
 
 
 def collect_demonstrations(
-    bench: Bench,
+    setup: Setup,
     store: EpisodeStore,
     *,
     task: str,
@@ -90,7 +90,7 @@ def collect_demonstrations(
     """Record the world's demonstrator until `count` successes are stored.
 
     Args:
-        bench: world and policy (which sets the size of a chunk).
+        setup: world and policy (which sets the size of a chunk).
         store: where successes go.
         task: task name of the world.
         count: number of successes to collect.
@@ -104,7 +104,7 @@ def collect_demonstrations(
     """
 
     def drive(recorder: Recorder, seed: int) -> tuple[bool, str]:
-        return record_demonstration(bench, recorder, task=task, seed=seed, max_steps=max_steps)
+        return record_demonstration(setup, recorder, task=task, seed=seed, max_steps=max_steps)
 
     return _collect(drive, store, task, count, first_seed, most_attempts, on_episode, doing="demonstrations")
 

@@ -18,7 +18,7 @@ from frs_core.evaluation.plots import success_bars
 from frs_core.evaluation.report import Media, Section, film, markdown_rows, picture, plot, write_report
 from frs_core.evaluation.results import Result, latest
 from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
-from frs_core.evaluation.setup import Bench, SetupSpec, open_bench
+from frs_core.evaluation.setup import Setup, SetupSpec, open_setup
 from frs_core.evaluation.tables import ALL, markdown, rates, title
 from frs_core.evaluation.wilson import format_rate
 from frs_core.evaluation.worker import WorkerJob
@@ -86,13 +86,13 @@ def run_demo(spec: DemoSpec, say: Say) -> Path:
         FrsError: a step failed.
     """
     began = time.monotonic()
-    store, bench = store_at(spec.out), open_bench(spec.setup)
+    store, setup = store_at(spec.out), open_setup(spec.setup)
     try:
-        spec = replace(spec, task=spec.task or _example(bench))
-        collected = _steer(spec, bench, store, say)
-        fingerprint = bench.policy.spec.fingerprint
+        spec = replace(spec, task=spec.task or _example(setup))
+        collected = _steer(spec, setup, store, say)
+        fingerprint = setup.policy.spec.fingerprint
     finally:
-        bench.close()
+        setup.close()
     trained = _train(spec, store, fingerprint, say)
     results = _compare(spec, say)
     page = _report(spec, store, collected, trained, results, time.monotonic() - began)
@@ -100,19 +100,19 @@ def run_demo(spec: DemoSpec, say: Say) -> Path:
     return page
 
 
-def _example(bench: Bench) -> str:
-    task = bench.world.spec.example_task
+def _example(setup: Setup) -> str:
+    task = setup.world.spec.example_task
     if not task:
-        raise ConfigError(f"World '{bench.spec.world}' names no example task. Name one with --task.")
+        raise ConfigError(f"World '{setup.spec.world}' names no example task. Name one with --task.")
     return task
 
 
-def _steer(spec: DemoSpec, bench: Bench, store: EpisodeStore, say: Say) -> Collected:
+def _steer(spec: DemoSpec, setup: Setup, store: EpisodeStore, say: Say) -> Collected:
     from frs_core.evaluation.rollout import RolloutSettings
 
     say(f"Steering task '{spec.task}' with the scripted operator until {spec.episodes} episodes succeed")
     return collect_steered(
-        bench,
+        setup,
         store,
         task=spec.task,
         count=spec.episodes,

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from frs_core.arrays import Array
 from frs_core.episodes.records import ChunkRecord, EpisodeMeta, Recorder, StepRecord
 from frs_core.errors import ConfigError
-from frs_core.evaluation.setup import Bench, named
+from frs_core.evaluation.setup import Setup, named
 from frs_core.events import Driver, Latency, Outcome
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Observation
@@ -38,12 +38,12 @@ class Demonstrator(Protocol):
 
 
 def record_demonstration(
-    bench: Bench, recorder: Recorder, *, task: str, seed: int, max_steps: int = 320
+    setup: Setup, recorder: Recorder, *, task: str, seed: int, max_steps: int = 320
 ) -> tuple[bool, str]:
     """Drive one demonstration and record it if it succeeds.
 
     Args:
-        bench: world and policy; the policy defines H, E and the action space.
+        setup: world and policy; the policy defines H, E and the action space.
         recorder: where it goes.
         task: task name of the world.
         seed: of the scene and of the demonstrator's choices.
@@ -53,17 +53,17 @@ def record_demonstration(
     Raises:
         ConfigError: the world has no demonstrator, or the policy does not act in end-effector deltas.
     """
-    world, spec = bench.world, bench.policy.spec
+    world, spec = setup.world, setup.policy.spec
     if spec.action_space.kind is not ActionKind.EE_DELTA:
         raise ConfigError(
             f"Demonstrations are in end-effector deltas, but policy '{spec.name}' acts in {spec.action_space.kind.value}. "
             f"Record them by teleoperation instead."
         )
     first = world.reset(task=task, seed=seed)
-    make = named("demonstrator", bench.spec.demonstrator or world.spec.demonstrator, bench.spec.world)
+    make = named("demonstrator", setup.spec.demonstrator or world.spec.demonstrator, setup.spec.world)
     demonstrator: Demonstrator = make(world, task, seed)
     started_unix = time.time()
-    steps, success = _drive(bench, demonstrator, first, max_steps)
+    steps, success = _drive(setup, demonstrator, first, max_steps)
     if not success:
         return False, ""
     meta = EpisodeMeta.of(
@@ -75,25 +75,25 @@ def record_demonstration(
         world_options=world.spec.options,
         is_simulated=world.spec.is_simulated,
         control_hz=world.spec.control_hz,
-        plan=bench.policy.default_plan,
+        plan=setup.policy.default_plan,
         started_unix=started_unix,
         operator="demonstrator",
     )
     episode = recorder.begin(meta)
-    for record in _chunks(bench, steps):
+    for record in _chunks(setup, steps):
         recorder.chunk(record)
     recorder.end(Outcome.SUCCESS, "demonstration")
     return True, episode
 
 
 def _drive(
-    bench: Bench, demonstrator: Demonstrator, first: Observation, max_steps: int
+    setup: Setup, demonstrator: Demonstrator, first: Observation, max_steps: int
 ) -> tuple[list[tuple[StepRecord, Observation]], bool]:
     """Return every step with the state after it, and whether the world saw success.
 
     Done means standing still with the gripper as it is, until the world is convinced.
     """
-    world, every = bench.world, bench.policy.spec.execute_rows
+    world, every = setup.world, setup.policy.spec.execute_rows
     steps: list[tuple[StepRecord, Observation]] = []
     before = first
     while len(steps) < max_steps and not before.success:
@@ -122,8 +122,8 @@ def _standing(observation: Observation) -> Float[Array, " 7"]:
     return action
 
 
-def _chunks(bench: Bench, steps: list[tuple[StepRecord, Observation]]) -> list[ChunkRecord]:
-    spec = bench.policy.spec
+def _chunks(setup: Setup, steps: list[tuple[StepRecord, Observation]]) -> list[ChunkRecord]:
+    spec = setup.policy.spec
     actions = np.stack([record.action_sent for record, _ in steps])
     still = np.tile(_standing(steps[-1][1]), (spec.horizon, 1))
     ahead = np.concatenate([actions, still]).astype(np.float32)
@@ -139,7 +139,7 @@ def _chunks(bench: Bench, steps: list[tuple[StepRecord, Observation]]) -> list[C
                 index=index,
                 parent=index - 1,
                 observation=observation,
-                features=bench.policy.encode(observation).features,
+                features=setup.policy.encode(observation).features,
                 offered_labels=(LABEL,),
                 offered_kinds=(CandidateKind.STEERED,),
                 offered_chunks=chunk[None],
@@ -155,7 +155,7 @@ def _chunks(bench: Bench, steps: list[tuple[StepRecord, Observation]]) -> list[C
                 recovered=unknown,
                 chunk=chunk,
                 unsteered_chunk=np.full_like(chunk, np.nan),
-                plan=replace(bench.policy.default_plan),
+                plan=replace(setup.policy.default_plan),
                 gripper=Gripper.POLICY,
                 instruction=observation.instruction,
                 steps=tuple(record for record, _ in rows),

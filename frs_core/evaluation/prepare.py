@@ -66,11 +66,11 @@ class Recording(Runner):
         return Result(cell.method, cell.task, cell.seed, success, seconds=seconds, episode_set=cell.episode_set)
 
     def _drive(self, recorder: JournalRecorder, cell: Cell) -> bool:
-        bench, settings = self._bench, self._settings
+        setup, settings = self._setup, self._settings
         if cell.method == DEMONSTRATION:
-            steps = settings.max_chunks * bench.policy.spec.execute_rows
-            return record_demonstration(bench, recorder, task=cell.task, seed=cell.seed, max_steps=steps)[0]
-        runner = MethodRunner(find_method(cell.method), bench, settings=settings, recorder=recorder, step_images=False)
+            steps = settings.max_chunks * setup.policy.spec.execute_rows
+            return record_demonstration(setup, recorder, task=cell.task, seed=cell.seed, max_steps=steps)[0]
+        runner = MethodRunner(find_method(cell.method), setup, settings=settings, recorder=recorder, step_images=False)
         return runner.run(task=cell.task, seed=cell.seed, keep_failures=False).success
 
 

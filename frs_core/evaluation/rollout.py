@@ -20,7 +20,7 @@ from frs_core.episodes.records import Recorder
 from frs_core.errors import ConfigError
 from frs_core.evaluation.cloned import ClonedPolicy
 from frs_core.evaluation.methods import Actor, MethodSpec
-from frs_core.evaluation.setup import Bench
+from frs_core.evaluation.setup import Setup
 from frs_core.evaluation.wrapped import FilmedWorld, PerturbedWorld
 from frs_core.policies.base import FlowPolicy
 from frs_core.robot.observation import Observation
@@ -50,7 +50,7 @@ class MethodRunner:
     def __init__(
         self,
         method: MethodSpec,
-        bench: Bench,
+        setup: Setup,
         *,
         learned: Path | None = None,
         settings: RolloutSettings | None = None,
@@ -61,7 +61,7 @@ class MethodRunner:
 
         Args:
             method: row of the comparison.
-            bench: world and policy, not owned.
+            setup: world and policy, not owned.
             learned: folder of the trained policy, for learned methods.
             settings: limits.
             recorder: records the episodes; None = not recorded.
@@ -71,25 +71,25 @@ class MethodRunner:
             ConfigError: a learned method without a folder, or a world without an operator.
         """
         self._settings = settings or RolloutSettings()
-        self._bench, self._recorder, self._step_images = bench, recorder, step_images
-        self._plan = method.plan or bench.policy.default_plan
-        self._policy: FlowPolicy = bench.policy
+        self._setup, self._recorder, self._step_images = setup, recorder, step_images
+        self._plan = method.plan or setup.policy.default_plan
+        self._policy: FlowPolicy = setup.policy
         self._noise_policy = None
         self._chooser: Chooser = PolicyChooser()
         if method.actor is Actor.OPERATOR:
-            self._chooser = bench.operator()
+            self._chooser = setup.operator()
         elif method.actor is not Actor.POLICY:
             if learned is None:
                 raise ConfigError(f"Method '{method.name}' needs a trained policy. Say where it is with --learned.")
             if method.actor is Actor.NOISE_POLICY:
                 from frs_core.learning.registry import load_noise_policy
 
-                self._noise_policy = load_noise_policy(learned, bench.policy.spec.fingerprint)
+                self._noise_policy = load_noise_policy(learned, setup.policy.spec.fingerprint)
                 self._chooser = LearnedChooser()
             else:
                 from frs_core.learning.registry import load_chunk_policy
 
-                self._policy = ClonedPolicy(bench.policy, load_chunk_policy(learned, bench.policy.spec.fingerprint))
+                self._policy = ClonedPolicy(setup.policy, load_chunk_policy(learned, setup.policy.spec.fingerprint))
 
     def run(
         self,
@@ -109,7 +109,7 @@ class MethodRunner:
         Raises:
             FrsError: the session was stopped by an error.
         """
-        world: World = self._bench.world
+        world: World = self._setup.world
         if self._settings.perturb_m > 0.0:
             world = PerturbedWorld(world, distance=self._settings.perturb_m)
         if show is not None:

@@ -1,4 +1,4 @@
-"""One worker's bench: a world, a policy, and the world's scripted operator, made by name in the worker's own process."""
+"""One worker's setup: a world, a policy, and the world's scripted operator, made by name in the worker's own process."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class SetupSpec:
 
 
 @dataclass(slots=True, eq=False)
-class Bench:
+class Setup:
     """A world and a policy that fit each other."""
 
     world: World
@@ -80,8 +80,8 @@ def named(kind: str, path: str, world: str) -> Callable[..., Any]:
     return resolve(kind, path, {})
 
 
-def open_bench(spec: SetupSpec) -> Bench:
-    """Return the bench of a spec.
+def open_setup(spec: SetupSpec) -> Setup:
+    """Return the setup of a spec.
 
     Raises:
         ConfigError: unknown names, an action space the policy cannot take, or a policy whose cameras the world lacks.
@@ -100,4 +100,4 @@ def open_bench(spec: SetupSpec) -> Bench:
             f"Policy '{spec.policy}' needs camera '{missing[0]}', world '{spec.world}' has "
             f"{list(world.spec.cameras)}. Choose a world with the policy's cameras."
         )
-    return Bench(world, policy, spec)
+    return Setup(world, policy, spec)

@@ -20,7 +20,7 @@ from frs_core.evaluation.results import Cell, Result
 
 if TYPE_CHECKING:
     from frs_core.evaluation.rollout import MethodRunner
-    from frs_core.evaluation.setup import Bench
+    from frs_core.evaluation.setup import Setup
 
 
 class Work(enum.Enum):
@@ -78,15 +78,15 @@ class Runner:
         import torch
 
         from frs_core.evaluation.rollout import RolloutSettings
-        from frs_core.evaluation.setup import SetupSpec, open_bench
+        from frs_core.evaluation.setup import SetupSpec, open_setup
 
         torch.set_num_threads(1)
         self._job = job
-        self._bench: Bench = open_bench(SetupSpec(**job.setup))
+        self._setup: Setup = open_setup(SetupSpec(**job.setup))
         self._settings = RolloutSettings(**job.rollout)
         self._methods: dict[tuple[str, str], tuple[MethodRunner, str, float | None]] = {}
         self._draw: Draw | None = None
-        self.ready = Ready(self._bench.policy.spec.fingerprint)
+        self.ready = Ready(self._setup.policy.spec.fingerprint)
 
     def facts(self) -> Ready:
         """Return the facts about what this worker loaded."""
@@ -104,7 +104,7 @@ class Runner:
 
     def close(self) -> None:
         """Free world and policy."""
-        self._bench.close()
+        self._setup.close()
 
     def _run(self, cell: Cell) -> Result:
         """Run one cell and return its result.
@@ -146,7 +146,7 @@ class Runner:
         if key not in self._methods:
             method = find_method(cell.method)
             folder = trained_path(method, self._job.learned, cell.task, cell.draw)
-            runner = MethodRunner(method, self._bench, learned=folder, settings=self._settings)
+            runner = MethodRunner(method, self._setup, learned=folder, settings=self._settings)
             self._methods[key] = (runner, trained_hash(folder), forecast(folder))
         return self._methods[key]
 
@@ -157,8 +157,8 @@ class Runner:
         from frs_core.evaluation.film import Film
 
         name = f"{cell.task}_{cell.method}_{cell.seed}.mp4".replace("/", "-")
-        cameras = self._bench.world.spec.cameras
-        return Film(Path(self._job.films) / name, cameras, fps=self._bench.world.spec.control_hz / 2)
+        cameras = self._setup.world.spec.cameras
+        return Film(Path(self._job.films) / name, cameras, fps=self._setup.world.spec.control_hz / 2)
 
 
 def serve(job: WorkerJob, connection: Connection) -> None:

@@ -12,7 +12,7 @@ from frs_core.evaluation.draws import LARGEST_SET, SCENES, SEEDS, Draw
 from frs_core.evaluation.results import read_results
 from frs_core.learning.metadata import read_metadata
 from frs_core.learning.settings import BcSettings, DsbcSettings, FitSettings, NetworkSettings
-from tests.fakes.evaluation import MAX_CHUNKS, TASK, setup
+from tests.fakes.evaluation import MAX_CHUNKS, TASK, setup_spec
 
 SMALL, FIT = NetworkSettings(hidden=16, layers=1), FitSettings(steps=20, least_steps=0, batch_size=16)
 
@@ -21,7 +21,7 @@ def play(out: Path, seed: int) -> DemoSpec:
     spec = DemoSpec(
         task=TASK,
         out=out / str(seed),
-        setup=setup(),
+        setup=setup_spec(),
         episodes=2,
         trials=1,
         max_chunks=MAX_CHUNKS,
@@ -49,7 +49,7 @@ def test_the_seed_moves_the_steered_scenes_the_training_and_the_fresh_scenes(tmp
 
 
 def test_lines_of_chance_share_no_scene_with_each_other_or_with_repeated_evaluations() -> None:
-    specs = [DemoSpec(TASK, Path(), setup(), seed=n) for n in range(LARGEST_SEED + 1)]
+    specs = [DemoSpec(TASK, Path(), setup_spec(), seed=n) for n in range(LARGEST_SEED + 1)]
     firsts = [spec.first_steered for spec in specs]
     assert [specs[0].first_steered, specs[0].first_fresh] == [20_000, 30_000]
     assert all(after - before == 100_000_000 for before, after in itertools.pairwise(firsts))
@@ -60,4 +60,4 @@ def test_lines_of_chance_share_no_scene_with_each_other_or_with_repeated_evaluat
 @pytest.mark.parametrize("seed", [-1, LARGEST_SEED + 1])
 def test_a_seed_without_scenes_is_refused(seed: int) -> None:
     with pytest.raises(ConfigError, match="needs 0 to 20"):
-        DemoSpec(TASK, Path(), setup(), seed=seed)
+        DemoSpec(TASK, Path(), setup_spec(), seed=seed)

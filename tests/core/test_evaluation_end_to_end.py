@@ -25,7 +25,7 @@ from frs_core.learning.settings import PickQSettings
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import UNSTEERED
 from frs_core.steering.policy_spec import Context
-from tests.fakes.evaluation import MAX_CHUNKS, TASK, bench, job
+from tests.fakes.evaluation import MAX_CHUNKS, TASK, job, make_setup
 from tests.fakes.learning import IMITATORS
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
@@ -63,7 +63,7 @@ def request(folder: Path, kind: str, **changes: object) -> TrainRequest:
 def run(tmp_path_factory: pytest.TempPathFactory) -> EndToEnd:
     root = tmp_path_factory.mktemp("run")
     settings = RolloutSettings(max_chunks=MAX_CHUNKS)
-    here = bench()
+    here = make_setup()
     steered = collect_steered(
         here, EpisodeStore(root / "steered"), task=TASK, count=4, first_seed=10, settings=settings
     )
@@ -143,7 +143,7 @@ def test_a_task_nobody_recorded_is_named(run: EndToEnd, tmp_path: Path) -> None:
 
 
 def test_collecting_gives_up_after_its_limit(tmp_path: Path) -> None:
-    here = bench()
+    here = make_setup()
     with pytest.raises(TrainingError, match="Only 0 of 2 successes at task 'reach_left' after 3 attempts"):
         collect_steered(
             here,
@@ -158,7 +158,7 @@ def test_collecting_gives_up_after_its_limit(tmp_path: Path) -> None:
 
 
 def test_the_same_scene_gives_the_same_episode() -> None:
-    here = bench()
+    here = make_setup()
     runner = MethodRunner(find_method("base"), here, settings=RolloutSettings(max_chunks=4))
     first, again = runner.run(task=TASK, seed=3), runner.run(task=TASK, seed=3)
     other = runner.run(task=TASK, seed=4)

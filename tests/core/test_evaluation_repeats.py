@@ -19,7 +19,7 @@ from frs_core.evaluation.results import Cell, Result, ResultFile, read_results
 from frs_core.evaluation.worker import Runner, Work, WorkerJob
 from frs_core.learning.registry import KNOWN
 from frs_core.learning.settings import DsbcSettings, FitSettings, NetworkSettings, to_json
-from tests.fakes.evaluation import MAX_CHUNKS, TASK, HerePool, setup
+from tests.fakes.evaluation import MAX_CHUNKS, TASK, HerePool, setup_spec
 from tests.fakes.learning import IMITATORS
 
 SMALL = NetworkSettings(hidden=16, layers=1)
@@ -64,7 +64,7 @@ def spec(out: Path, **changes: object) -> RepeatSpec:
         "draws": draws(2, 2),
         "scenes": 2,
         "out": out,
-        "setup": setup().to_json(),
+        "setup": setup_spec().to_json(),
         "max_chunks": MAX_CHUNKS,
         "learners": LEARNERS,
     }

@@ -20,7 +20,7 @@ from frs_core.learning.store import table_of
 from frs_core.learning.table import End, join
 from frs_core.session import InlineSession
 from frs_core.testing.learner import synthetic_table
-from tests.fakes.evaluation import MAX_CHUNKS, TASK, bench
+from tests.fakes.evaluation import MAX_CHUNKS, TASK, make_setup
 from tests.fakes.practising import ROW, SeekerSettings
 
 PRACTICE = Practice(
@@ -37,7 +37,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> EpisodeStore:
     """Two steered successes to start from."""
-    here, store = bench(), EpisodeStore(tmp_path / "data")
+    here, store = make_setup(), EpisodeStore(tmp_path / "data")
     settings = RolloutSettings(max_chunks=MAX_CHUNKS)
     collect_steered(here, store, task=TASK, count=2, first_seed=10, settings=settings)
     here.close()
@@ -65,7 +65,7 @@ def test_it_starts_from_recordings_acts_learns_is_saved_and_then_drives(tmp_path
     assert [p.step for p in own] == [1, 2, 3]
     assert any(p.loss == 0.0 for p in own), "no episode of its own succeeded"
     assert result.episodes == 2 + 3
-    here = bench()
+    here = make_setup()
     try:
         noise_policy = registry.load_noise_policy(result.path, here.policy.spec.fingerprint)
         with InlineSession(here.world, here.policy, noise_policy=noise_policy) as session:

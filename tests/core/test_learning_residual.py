@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from frs_core.errors import ConfigError
-from frs_core.evaluation.arena import BenchArena
+from frs_core.evaluation.arena import SetupArena
 from frs_core.evaluation.cloned import ClonedPolicy
 from frs_core.learning import InputSettings, NetworkSettings
 from frs_core.learning.base import ChunkPolicy, Trained
@@ -15,7 +15,7 @@ from frs_core.learning.registry import find_learner
 from frs_core.learning.residual import Residual, own_chunk
 from frs_core.learning.settings import ResidualSettings
 from frs_core.steering.methods import gaussian
-from tests.fakes.evaluation import MAX_CHUNKS, TASK, bench
+from tests.fakes.evaluation import MAX_CHUNKS, TASK, make_setup
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
 
@@ -62,8 +62,8 @@ def test_until_it_has_learned_it_is_the_generalist() -> None:
 
 
 def test_it_practises_and_reads_its_corrections_back_from_what_was_executed() -> None:
-    here = bench()
-    arena = BenchArena(here, task=TASK, max_chunks=MAX_CHUNKS, inputs=SETTINGS.inputs)
+    here = make_setup()
+    arena = SetupArena(here, task=TASK, max_chunks=MAX_CHUNKS, inputs=SETTINGS.inputs)
     learner = begun()
     try:
         learner.learn(arena.run(learner.actor(explores=True).policy(), seed=700))

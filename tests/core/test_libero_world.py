@@ -20,7 +20,7 @@ from frs_core.episodes.records import MemoryRecorder
 from frs_core.errors import ConfigError, DownloadFailed, ShapeMismatch, WorldError, WorldTimeout
 from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
-from frs_core.evaluation.setup import SetupSpec, open_bench
+from frs_core.evaluation.setup import SetupSpec, open_setup
 from frs_core.policies.pi05.images import to_tower
 from frs_core.robot.actions import ActionKind
 from frs_core.testing import WorldContract
@@ -446,8 +446,8 @@ def test_a_pi05_of_random_weights_drives_it_headless_with_the_policys_pictures(
 ) -> None:
     folder = make_checkpoint(tmp_path, name="pi05_libero", family=family, sizes=(8, 7))
     options = {"path": str(folder), "preset": "pi05_libero", "device": "cpu", "horizon": HORIZON}
-    setup = SetupSpec("libero", {"python": sys.executable, "script": FAKE}, "pi05", options)
-    bench = open_bench(setup)
+    spec = SetupSpec("libero", {"python": sys.executable, "script": FAKE}, "pi05", options)
+    setup = open_setup(spec)
     pictures: list[np.ndarray] = []
 
     def noting(image: np.ndarray, size: int, **rest: object) -> torch.Tensor:
@@ -457,12 +457,12 @@ def test_a_pi05_of_random_weights_drives_it_headless_with_the_policys_pictures(
     monkeypatch.setattr("frs_core.policies.pi05.policy.to_tower", noting)
     recorder = MemoryRecorder()
     try:
-        runner = MethodRunner(find_method("base"), bench, settings=RolloutSettings(max_chunks=2), recorder=recorder)
+        runner = MethodRunner(find_method("base"), setup, settings=RolloutSettings(max_chunks=2), recorder=recorder)
         result = runner.run(task="libero_90/13", seed=3)
     finally:
-        bench.close()
+        setup.close()
     assert result.chunks == 2
-    assert result.steps > bench.policy.spec.execute_rows
+    assert result.steps > setup.policy.spec.execute_rows
     chunk = recorder.episodes[0].chunks[1]
     assert chunk.observation.extra["libero_state"].shape == (8,)
     for frame in chunk.observation.frames.values():

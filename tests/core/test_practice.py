@@ -29,7 +29,7 @@ from frs_core.learning.store import load_table
 from frs_core.learning.table import End, TrainingTable
 from frs_core.learning.table_file import read_table, write_table
 from frs_core.testing.learner import synthetic_table
-from tests.fakes.evaluation import MAX_CHUNKS, TASK, bench
+from tests.fakes.evaluation import MAX_CHUNKS, TASK, make_setup
 
 SMALL = PickQSettings(
     draws=2,
@@ -61,7 +61,7 @@ class Killed(BaseException):
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two steered successes to start from."""
     root = tmp_path_factory.mktemp("data")
-    here, settings = bench(), RolloutSettings(max_chunks=MAX_CHUNKS)
+    here, settings = make_setup(), RolloutSettings(max_chunks=MAX_CHUNKS)
     collect_steered(here, EpisodeStore(root), task=TASK, count=2, first_seed=10, settings=settings)
     here.close()
     return root
@@ -132,7 +132,7 @@ def test_actors_in_other_processes_drive_the_same_episodes_and_the_best_version_
         assert replace(mine, minutes=0.0) == replace(theirs, minutes=0.0)
     assert (tmp_path / "diary" / "curve.png").is_file()
     assert not list((tmp_path / "diary").glob("actors/*"))
-    here = bench()
+    here = make_setup()
     policy = load_noise_policy(done.path, here.policy.spec.fingerprint)
     here.close()
     assert policy.name == "out"
@@ -199,7 +199,7 @@ def test_episodes_it_cannot_start_from_are_refused_in_a_sentence(tmp_path: Path,
 
 
 def test_recorded_failures_end_with_what_was_seen_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    here, store = bench(), EpisodeStore(tmp_path)
+    here, store = make_setup(), EpisodeStore(tmp_path)
     runner = MethodRunner(
         find_method("base"), here, settings=RolloutSettings(max_chunks=1), recorder=JournalRecorder(store)
     )

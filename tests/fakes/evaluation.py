@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from frs_core.evaluation.results import Cell, Result
-from frs_core.evaluation.setup import Bench, SetupSpec, open_bench
+from frs_core.evaluation.setup import Setup, SetupSpec, open_setup
 from frs_core.evaluation.worker import Ready, WorkerJob, runner_of
 from frs_core.worlds.base import World
 from tests.fakes.world import PointWorld
@@ -14,7 +14,7 @@ TASK = "reach_left"
 MAX_CHUNKS = 6
 
 
-def setup(**world_options: object) -> SetupSpec:
+def setup_spec(**world_options: object) -> SetupSpec:
     """Return the names of the fakes."""
     return SetupSpec(
         world="tests.fakes.world:PointWorld",
@@ -25,14 +25,14 @@ def setup(**world_options: object) -> SetupSpec:
     )
 
 
-def bench() -> Bench:
-    """Return a bench of the fakes."""
-    return open_bench(setup())
+def make_setup() -> Setup:
+    """Return the fakes, opened."""
+    return open_setup(setup_spec())
 
 
 def job(learned: str = "", **world_options: object) -> WorkerJob:
     """Return what an evaluation worker needs."""
-    return WorkerJob(setup=setup(**world_options).to_json(), rollout={"max_chunks": MAX_CHUNKS}, learned=learned)
+    return WorkerJob(setup=setup_spec(**world_options).to_json(), rollout={"max_chunks": MAX_CHUNKS}, learned=learned)
 
 
 class HerePool:

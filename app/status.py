@@ -153,9 +153,9 @@ def _training(window: CockpitWindow) -> dict[str, Any]:
             "path": str(result.path),
             "seconds": result.seconds,
             "chunks": result.chunks,
-            "error_before": _finite(result.card.error_before),
-            "error_after": _finite(result.card.error_after),
-            "agreement_after": _finite(result.card.agreement_after),
+            "error_before": _finite(result.scores.error_before),
+            "error_after": _finite(result.scores.error_after),
+            "agreement_after": _finite(result.scores.agreement_after),
         },
     }
 

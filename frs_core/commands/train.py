@@ -159,12 +159,12 @@ def _train(request: TrainRequest) -> int:
 
 def _facts(metadata: PolicyMetadata) -> tuple[str, ...]:
     """Return a saved policy's columns. Raises MALFORMED when the metadata lack one."""
-    card = metadata.metrics["card"]
+    scores = metadata.metrics["card"]
     return (
         str(len(metadata.data["episodes"])),
         str(metadata.data["chunks"]),
-        f"{card['error_after']:.3f}" if card["is_held_out"] else "–",
-        "–" if card["agreement_after"] is None else f"{100 * card['agreement_after']:.0f} %",
+        f"{scores['error_after']:.3f}" if scores["is_held_out"] else "–",
+        "–" if scores["agreement_after"] is None else f"{100 * scores['agreement_after']:.0f} %",
         f"{metadata.metrics['seconds']:.1f}",
         metadata.policy_fingerprint[:12],
     )
@@ -194,20 +194,20 @@ def _detail(report: Progress) -> str:
 
 
 def _tell(result: TrainResult, page: Console) -> None:
-    card = result.card
-    where = "held-out" if card.is_held_out else "training"
+    scores = result.card
+    where = "held-out" if scores.is_held_out else "training"
     page.print(
         mark(str(result.kind), "bold"),
         f"from {result.episodes} episodes, {result.chunks} chunks, in {result.seconds:.1f} s "
         f"({result.steps} steps kept{', stopped by you' if result.was_cancelled else ''})",
     )
-    before = "" if math.isnan(card.error_before) else f", random noise {card.error_before:.3f}"
-    if not math.isnan(card.error_after):
-        page.print(f"  {where} error {card.error_after:.3f} (the mean label {card.error_constant:.3f}{before})")
-    if not math.isnan(card.agreement_after):
+    before = "" if math.isnan(scores.error_before) else f", random noise {scores.error_before:.3f}"
+    if not math.isnan(scores.error_after):
+        page.print(f"  {where} error {scores.error_after:.3f} (the mean label {scores.error_constant:.3f}{before})")
+    if not math.isnan(scores.agreement_after):
         page.print(
-            f"  agrees with the operator in {100 * card.agreement_after:.0f} % of {card.chunks} chunks "
-            f"(by chance {100 * card.chance:.0f} %)"
+            f"  agrees with the operator in {100 * scores.agreement_after:.0f} % of {scores.chunks} chunks "
+            f"(by chance {100 * scores.chance:.0f} %)"
         )
     for note in result.notes:
         page.print(mark(f"  {note}", "yellow"))

@@ -205,7 +205,7 @@ def _report(
             ),
             media=tuple(item for name in collected.names[:3] for item in _media(store.open(name))),
         ),
-        Section("Training results", table=_cards(trained)),
+        Section("Training results", table=_scores(trained)),
         Section(
             "Reproduce this report",
             text=(f"The whole demo took {seconds:.0f} s with {spec.workers} workers.",),
@@ -227,7 +227,7 @@ def _media(episode: Episode) -> list[Media]:
     return pictures
 
 
-def _cards(trained: dict[str, TrainResult]) -> tuple[tuple[str, ...], ...]:
+def _scores(trained: dict[str, TrainResult]) -> tuple[tuple[str, ...], ...]:
     head = (
         "learner",
         "chunks",
@@ -239,16 +239,16 @@ def _cards(trained: dict[str, TrainResult]) -> tuple[tuple[str, ...], ...]:
     )
     rows = []
     for method, result in trained.items():
-        card = result.card
+        scores = result.scores
         rows.append(
             (
                 title(method),
                 str(result.chunks),
                 f"{result.seconds:.1f}",
-                f"{card.error_after:.3f}",
-                f"{card.error_constant:.3f}",
-                "–" if card.error_before != card.error_before else f"{card.error_before:.3f}",
-                "–" if card.agreement_after != card.agreement_after else f"{100 * card.agreement_after:.0f} %",
+                f"{scores.error_after:.3f}",
+                f"{scores.error_constant:.3f}",
+                "–" if scores.error_before != scores.error_before else f"{scores.error_before:.3f}",
+                "–" if scores.agreement_after != scores.agreement_after else f"{100 * scores.agreement_after:.0f} %",
             )
         )
     return (head, *rows)

@@ -46,8 +46,8 @@ def forecast(folder: Path | None) -> float | None:
     """
     if folder is None or not (folder / METADATA_FILE).is_file():
         return None
-    card: Any = read_metadata(folder).metrics.get("card")
-    value = card.get("forecast") if isinstance(card, dict) else None
+    scores: Any = read_metadata(folder).metrics.get("card")
+    value = scores.get("forecast") if isinstance(scores, dict) else None
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:

@@ -3,7 +3,7 @@
 from frs_core.learning.base import Acts, LearnerSpec, Need
 from frs_core.learning.metadata import PolicyMetadata, list_saved, read_metadata
 from frs_core.learning.process import JobState, TrainJob
-from frs_core.learning.progress import Card, OnProgress, Progress, TrainResult
+from frs_core.learning.progress import OnProgress, Progress, Scores, TrainResult
 from frs_core.learning.registry import find_learner, learners
 from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.settings import (
@@ -23,7 +23,6 @@ from frs_core.learning.settings import (
 __all__ = [
     "Acts",
     "BcSettings",
-    "Card",
     "DsbcSettings",
     "FitSettings",
     "InputSettings",
@@ -41,6 +40,7 @@ __all__ = [
     "Practice",
     "Progress",
     "RqlSettings",
+    "Scores",
     "TrainJob",
     "TrainRequest",
     "TrainResult",

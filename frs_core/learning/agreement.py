@@ -1,4 +1,4 @@
-"""The before/after card: how near a learner is to the operator, without moving a robot.
+"""The before-and-after scores: how near a learner is to the operator, without moving a robot.
 
 Two figures. The *noise error* compares predicted with executed noise. The *agreement* asks which of the candidates that
 were on offer lies nearest to the predicted noise, and how often that is the one the operator picked. Nearness is measured
@@ -12,20 +12,20 @@ import numpy as np
 from jaxtyping import Float
 
 from frs_core.arrays import Array
-from frs_core.learning.progress import Card
+from frs_core.learning.progress import Scores
 from frs_core.learning.table import Offer, TrainingTable
 from frs_core.steering.methods import dct_basis
 
 
-def card_of_noises(
+def scores_of_noises(
     table: TrainingTable,
     predicted: Float[Array, "M H c"],
     *,
     columns: Sequence[int],
     learned_from: TrainingTable,
     is_held_out: bool,
-) -> Card:
-    """Return the card of a noise policy.
+) -> Scores:
+    """Return the scores of a noise policy.
 
     Args:
         table: chunks the figures are of.
@@ -37,7 +37,7 @@ def card_of_noises(
     executed = table.noise[:, :, list(columns)]
     constant = learned_from.noise[:, :, list(columns)].mean(axis=0)
     after, chance = agreement(table, predicted, columns=columns)
-    return Card(
+    return Scores(
         error_before=float(1.0 + np.mean(executed**2)),
         error_constant=float(np.mean((executed - constant) ** 2)),
         error_after=float(np.mean((executed - predicted) ** 2)),
@@ -49,14 +49,14 @@ def card_of_noises(
     )
 
 
-def card_of_chunks(
+def scores_of_chunks(
     table: TrainingTable,
     errors: Float[Array, " M"],
     *,
     constant: float,
     is_held_out: bool,
-) -> Card:
-    """Return the card of behaviour cloning, which has no noise and hence no candidate to agree with.
+) -> Scores:
+    """Return the scores of behaviour cloning, which has no noise and hence no candidate to agree with.
 
     Args:
         table: chunks the figures are of.
@@ -65,7 +65,7 @@ def card_of_chunks(
         is_held_out: whether the learner never saw `table`.
     """
     nan = float("nan")
-    return Card(
+    return Scores(
         error_before=nan,
         error_constant=constant,
         error_after=float(errors.mean()),

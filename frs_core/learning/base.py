@@ -23,7 +23,7 @@ from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import ConfigError
 from frs_core.events import Outcome
 from frs_core.learning.metadata import PolicyMetadata
-from frs_core.learning.progress import Card, OnProgress, ignore_progress
+from frs_core.learning.progress import OnProgress, Scores, ignore_progress
 from frs_core.learning.settings import LearnerSettings
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
@@ -160,7 +160,7 @@ class Trained:
     weights: Mapping[str, Any]
     """Tensors by name."""
     metadata: PolicyMetadata
-    card: Card
+    scores: Scores
     acting: Callable[[], Learned]
     """Makes the policy from what was learned."""
     steps: int

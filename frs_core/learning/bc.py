@@ -24,13 +24,13 @@ from torch import Tensor
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError
 from frs_core.learning import artifact
-from frs_core.learning.agreement import card_of_chunks
+from frs_core.learning.agreement import scores_of_chunks
 from frs_core.learning.base import ChunkPolicy
 from frs_core.learning.imitation import Head, Imitation, Labels
 from frs_core.learning.live import live_inputs
 from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
 from frs_core.learning.network import SmallNet
-from frs_core.learning.progress import Card
+from frs_core.learning.progress import Scores
 from frs_core.learning.settings import BcSettings, Loss, from_json
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
@@ -112,19 +112,19 @@ class ChunkLabels(Labels):
         """Return the flat labels of some rows."""
         return self._scale.standardise(part.chunk)
 
-    def card(
+    def scores(
         self,
         judged: TrainingTable,
         predicted: Float[Tensor, "M n"],
         *,
         learned_from: TrainingTable,
         is_held_out: bool,
-    ) -> Card:
+    ) -> Scores:
         """Return how near predictions are to the executed chunks."""
         target = self.target(judged).to(predicted)
         errors = (predicted - target).square().mean(dim=1).cpu().numpy()
         constant = (target - self.target(learned_from).to(predicted).mean(dim=0)).square().mean()
-        return card_of_chunks(judged, errors, constant=float(constant), is_held_out=is_held_out)
+        return scores_of_chunks(judged, errors, constant=float(constant), is_held_out=is_held_out)
 
 
 class BcPolicy(ChunkPolicy):

@@ -26,12 +26,12 @@ from frs_core.arrays import Array
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.learning import artifact
-from frs_core.learning.agreement import card_of_noises
+from frs_core.learning.agreement import scores_of_noises
 from frs_core.learning.imitation import Head, Imitation, Labels
 from frs_core.learning.live import live_inputs
 from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
 from frs_core.learning.network import Inputs, SmallNet
-from frs_core.learning.progress import Card
+from frs_core.learning.progress import Scores
 from frs_core.learning.settings import DsbcSettings, NoiseOutput, from_json
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
@@ -40,7 +40,7 @@ from frs_core.steering.methods import gaussian
 from frs_core.steering.policy_spec import Context
 
 JUDGED_DRAWS = 16
-"""The card judges the mean of so many draws of the flow; one draw errs by its own spread too."""
+"""The scores judge the mean of so many draws of the flow; one draw errs by its own spread too."""
 
 
 class Dsbc(Imitation):
@@ -95,17 +95,19 @@ class NoiseLabels(Labels):
         """Return the flat labels of some rows."""
         return torch.from_numpy(target_noises(part, self._output, self._columns))
 
-    def card(
+    def scores(
         self,
         judged: TrainingTable,
         predicted: Float[Tensor, "M n"],
         *,
         learned_from: TrainingTable,
         is_held_out: bool,
-    ) -> Card:
+    ) -> Scores:
         """Return how near predictions are to the executed noises, and how often to the operator's pick."""
         noises = as_chunk(predicted.cpu().numpy(), judged.horizon, len(self._columns))
-        return card_of_noises(judged, noises, columns=self._columns, learned_from=learned_from, is_held_out=is_held_out)
+        return scores_of_noises(
+            judged, noises, columns=self._columns, learned_from=learned_from, is_held_out=is_held_out
+        )
 
 
 def _head(settings: DsbcSettings, horizon: int, columns: int) -> Head:

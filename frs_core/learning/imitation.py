@@ -23,7 +23,7 @@ from frs_core.learning.base import Learned, Learner, Trained
 from frs_core.learning.fit import Data, FitReport, best_device, fit
 from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.network import Inputs, SmallNet
-from frs_core.learning.progress import Card, OnProgress, ignore_progress
+from frs_core.learning.progress import OnProgress, Scores, ignore_progress
 from frs_core.learning.provenance import make_metadata
 from frs_core.learning.settings import ImitationSettings, Loss, to_json
 from frs_core.learning.small_flow import draw, extra_size, flow_matching
@@ -81,7 +81,7 @@ class Labels(abc.ABC):
 
     head: Head
     judged_draws: int = 1
-    """The card judges the mean of so many draws of a flow."""
+    """The scores judge the mean of so many draws of a flow."""
     extra: Mapping[str, Tensor] = {}
     """What is saved beside the network."""
 
@@ -90,14 +90,14 @@ class Labels(abc.ABC):
         """Return the flat labels of some rows."""
 
     @abc.abstractmethod
-    def card(
+    def scores(
         self,
         judged: TrainingTable,
         predicted: Float[Tensor, "M n"],
         *,
         learned_from: TrainingTable,
         is_held_out: bool,
-    ) -> Card:
+    ) -> Scores:
         """Return how near predictions are to the operator."""
 
 
@@ -184,7 +184,7 @@ class Imitation(Learner):
             draws = range(labels.judged_draws if labels.head.loss is Loss.FLOW else 1)
             answers = [labels.head.answer(judge, inputs, seed=i) for i in draws]
             predicted = torch.stack(answers).mean(dim=0)
-            card = labels.card(judged, predicted, learned_from=parts.train, is_held_out=parts.held_out is not None)
+            scores = labels.scores(judged, predicted, learned_from=parts.train, is_held_out=parts.held_out is not None)
         metrics = {
             "steps": report.steps,
             "steps_taken": report.steps_taken,
@@ -194,11 +194,11 @@ class Imitation(Learner):
             "was_cancelled": report.was_cancelled,
             "was_refitted": report.was_refitted,
         }
-        metadata = make_metadata(self.spec.id, name or self.spec.id, table, to_json(settings), card, metrics)
+        metadata = make_metadata(self.spec.id, name or self.spec.id, table, to_json(settings), scores, metrics)
         return TrainedImitation(
             weights={**network.state_dict(), **labels.extra},
             metadata=metadata,
-            card=card,
+            scores=scores,
             acting=lambda: self.acting(network, metadata, labels.extra),
             steps=report.steps,
             was_cancelled=report.was_cancelled,

@@ -40,7 +40,7 @@ from frs_core.learning.dsbc import Dsbc, DsbcPolicy
 from frs_core.learning.fit import torch_threads
 from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
 from frs_core.learning.network import CLIP, GROUP_NORM, Inputs, Standardise
-from frs_core.learning.progress import Card, OnProgress, Progress, ignore_progress
+from frs_core.learning.progress import OnProgress, Progress, Scores, ignore_progress
 from frs_core.learning.provenance import make_metadata
 from frs_core.learning.registry import find_learner
 from frs_core.learning.settings import PickQSettings, from_json, to_json
@@ -256,7 +256,7 @@ class PickQ(OnlineLearner):
         return Trained(
             weights=kept,
             metadata=metadata,
-            card=Card.blank(self._whole().rows),
+            scores=Scores.blank(self._whole().rows),
             acting=lambda: _acting(metadata, kept),
             steps=self._steps_taken,
         )
@@ -406,8 +406,8 @@ class PickQ(OnlineLearner):
             "explores": explores,
             "own_episodes": sum(len(t.names) for t in self._own),
         }
-        card, name = Card.blank(table.rows), name or self.spec.id
-        return make_metadata(self.spec.id, name, table, to_json(self._settings), card, metrics)
+        scores, name = Scores.blank(table.rows), name or self.spec.id
+        return make_metadata(self.spec.id, name, table, to_json(self._settings), scores, metrics)
 
 
 def td_targets(replay: Replay, after: Float[Tensor, " M"], settings: PickQSettings) -> Float[Tensor, " M"]:

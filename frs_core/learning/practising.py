@@ -29,7 +29,7 @@ from frs_core.learning.bounds import Bounds
 from frs_core.learning.fit import torch_threads
 from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
 from frs_core.learning.network import Inputs
-from frs_core.learning.progress import Card, OnProgress, ignore_progress
+from frs_core.learning.progress import OnProgress, Scores, ignore_progress
 from frs_core.learning.sac import Actor, Cloning, Sac
 from frs_core.learning.settings import SacSettings, from_json, to_json
 from frs_core.learning.table import TrainingTable
@@ -112,13 +112,13 @@ class SacLearner(OnlineLearner):
 
     def actor(self, *, explores: bool, name: str = "") -> Trained:
         """Return who drives at present."""
-        metadata, card = self._metadata(name or self.spec.id, explores=explores)
+        metadata, scores = self._metadata(name or self.spec.id, explores=explores)
         actor = None if self.sac is None else self.sac.actor
         weights = {} if actor is None else {k: v.clone() for k, v in actor.state_dict().items()}
         return Trained(
             weights=weights or {UNTRAINED: torch.zeros(1)},
             metadata=metadata,
-            card=card,
+            scores=scores,
             acting=lambda: self.acting(None if actor is None else self._network(metadata, weights), metadata),
             steps=0 if self.sac is None else self.sac.steps,
         )
@@ -193,10 +193,10 @@ class SacLearner(OnlineLearner):
             numbers=len(weights["limit"]),
         )
 
-    def _metadata(self, name: str, *, explores: bool) -> tuple[PolicyMetadata, Card]:
-        """Return what is told of the actor, with a card that knows no figures: it is judged by driving."""
+    def _metadata(self, name: str, *, explores: bool) -> tuple[PolicyMetadata, Scores]:
+        """Return what is told of the actor, with scores that know no figures: it is judged by driving."""
         last = self._tables[-1] if self._tables else None
-        card = Card.blank(sum(t.rows for t in self._tables))
+        scores = Scores.blank(sum(t.rows for t in self._tables))
         metadata = PolicyMetadata(
             kind=self.spec.id,
             name=name,
@@ -210,14 +210,14 @@ class SacLearner(OnlineLearner):
             data={
                 **({} if last is None else last.provenance),
                 "episodes": [n for t in self._tables for n in t.names],
-                "chunks": card.chunks,
+                "chunks": scores.chunks,
                 "explores": explores,
                 "round": self.rounds,
                 **self.facts(),
             },
-            metrics={"seconds": 0.0, "steps": 0 if self.sac is None else self.sac.steps, "card": asdict(card)},
+            metrics={"seconds": 0.0, "steps": 0 if self.sac is None else self.sac.steps, "card": asdict(scores)},
         )
-        return metadata, card
+        return metadata, scores
 
 
 class Draws:

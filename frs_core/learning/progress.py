@@ -34,7 +34,7 @@ def ignore_progress(progress: Progress) -> bool | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class Scores:
     """Before and after, without a rollout: how near the learner is to the operator on episodes it never saw.
 
     Errors are mean squares per number: of noises (in units of the prior's variance) for noise policies, of standardised
@@ -61,8 +61,8 @@ class Card:
     """False = no episode was held out (too few, or a learner that needs them all): the figures are of training chunks."""
 
     @classmethod
-    def blank(cls, chunks: int) -> "Card":
-        """Return the card of a learner that imitates nobody: nothing but the number of chunks is known."""
+    def blank(cls, chunks: int) -> "Scores":
+        """Return the scores of a learner that imitates nobody: nothing but the number of chunks is known."""
         nan = float("nan")
         return cls(nan, nan, nan, nan, nan, nan, chunks, False)
 
@@ -75,7 +75,7 @@ class TrainResult:
     """Folder of the saved policy."""
     kind: str
     name: str
-    card: Card
+    scores: Scores
     steps: int
     """Steps of the kept weights."""
     seconds: float

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from frs_core.learning.metadata import PolicyMetadata
-from frs_core.learning.progress import Card
+from frs_core.learning.progress import Scores
 from frs_core.learning.table import TrainingTable
 
 
@@ -18,7 +18,7 @@ def make_metadata(
     name: str,
     table: TrainingTable,
     settings: dict[str, Any],
-    card: Card,
+    scores: Scores,
     metrics: Mapping[str, Any],
 ) -> PolicyMetadata:
     """Return the metadata of a policy trained on `table`.
@@ -28,7 +28,7 @@ def make_metadata(
         name: shown to people.
         table: all chunks that were used, held-out ones included.
         settings: plain values.
-        card: held-out figures.
+        scores: held-out figures.
         metrics: how training went; `seconds` and `steps` at least.
     """
     used = [table.names[int(i)] for i in dict.fromkeys(table.episode.tolist())]
@@ -43,7 +43,7 @@ def make_metadata(
         **{k: _number(v) for k, v in metrics.items()},
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "machine": platform.machine(),
-        "card": {k: _number(v) for k, v in asdict(card).items()},
+        "card": {k: _number(v) for k, v in asdict(scores).items()},
     }
     return PolicyMetadata(
         kind=kind,

@@ -23,14 +23,14 @@ from torch import Tensor, nn
 from frs_core.arrays import Array
 from frs_core.errors import TrainingError
 from frs_core.learning import artifact
-from frs_core.learning.agreement import card_of_chunks
+from frs_core.learning.agreement import scores_of_chunks
 from frs_core.learning.base import ChunkPolicy, Learner, Trained
 from frs_core.learning.bc import Scale
 from frs_core.learning.fit import best_device, torch_threads
 from frs_core.learning.live import live_inputs
 from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
 from frs_core.learning.network import Inputs, Standardise
-from frs_core.learning.progress import Card, OnProgress, Progress, ignore_progress
+from frs_core.learning.progress import OnProgress, Progress, Scores, ignore_progress
 from frs_core.learning.provenance import make_metadata
 from frs_core.learning.rql import Draws, Losses, Rql, RqlConfig, Windows
 from frs_core.learning.settings import RqlSettings, from_json, to_json
@@ -124,7 +124,7 @@ class ReversalLearning(Learner):
             network.measure(inputs, table)
             steps, losses = _fit(network, Replay(table, network, settings, device), settings, on_progress)
         network.eval()
-        card = _card(network, table, inputs)
+        scores = _scores(network, table, inputs)
         metrics = {
             "steps": steps,
             "loss": losses.critic.item(),
@@ -133,11 +133,11 @@ class ReversalLearning(Learner):
             "seconds": round(time.monotonic() - began, 2),
             "was_cancelled": steps < settings.steps,
         }
-        metadata = make_metadata(self.spec.id, name or self.spec.id, table, to_json(settings), card, metrics)
+        metadata = make_metadata(self.spec.id, name or self.spec.id, table, to_json(settings), scores, metrics)
         return Trained(
             weights=network.state_dict(),
             metadata=metadata,
-            card=card,
+            scores=scores,
             acting=lambda: RqlPolicy(network, metadata, settings),
             steps=steps,
             was_cancelled=steps < settings.steps,
@@ -256,7 +256,7 @@ def _fit(network: ReversalNet, replay: Replay, settings: RqlSettings, on_progres
 
 
 @torch.inference_mode()
-def _card(network: ReversalNet, table: TrainingTable, inputs: Inputs) -> Card:
+def _scores(network: ReversalNet, table: TrainingTable, inputs: Inputs) -> Scores:
     """Return how near a draw is to what succeeded; leaving the rest is what it is for."""
     assert table.reward is not None
     good = np.isin(table.episode, table.episode[table.terminal])
@@ -264,7 +264,7 @@ def _card(network: ReversalNet, table: TrainingTable, inputs: Inputs) -> Card:
     drawn = network.scale.standardise(network.chunks(inputs, seed=0))
     errors = (drawn - done).square().mean(dim=1)[torch.from_numpy(good)].numpy()
     constant = (done - done.mean(dim=0))[torch.from_numpy(good)].square().mean().item()
-    return card_of_chunks(table.take(good), errors, constant=constant, is_held_out=False)
+    return scores_of_chunks(table.take(good), errors, constant=constant, is_held_out=False)
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ from app.views.train.page import folder_name
 from app.views.train.saved import SavedList, trained_on
 from frs_core.episodes import EpisodeStore
 from frs_core.events import LoadNoisePolicy, Outcome
-from frs_core.learning import Card, JobState, PolicyMetadata, Progress, learners
+from frs_core.learning import JobState, PolicyMetadata, Progress, Scores, learners
 from tests.app.test_review import WAIT, record_some
 from tests.fakes.snapshots import snapshot
 
@@ -65,7 +65,7 @@ def test_the_tick_model_obeys_qt(infos: tuple[Any, ...], qtmodeltester: Any, qap
 def test_the_card_says_better_in_words(qtbot: Any) -> None:
     card = BeforeAfter()
     qtbot.addWidget(card)
-    card.show_card(Card(1.9, 0.9, 0.4, 0.2, 0.7, 0.08, 40, True))
+    card.show_scores(Scores(1.9, 0.9, 0.4, 0.2, 0.7, 0.08, 40, True))
     assert card.text("noise", 2) == "0.400  ▲ better"
     assert card.text("agreement", 2) == "70%  ▲ better"
     card.show_success((2, 10), (9, 10))
@@ -193,7 +193,7 @@ def test_a_policy_of_actions_cannot_join_the_fan(make_window: Any, tmp_path: Pat
 def test_a_cloner_is_judged_against_the_mean_label(qtbot: Any) -> None:
     card, nan = BeforeAfter(), float("nan")
     qtbot.addWidget(card)
-    card.show_card(Card(nan, 1.0, 0.4, 0.2, nan, nan, 40, True))
+    card.show_scores(Scores(nan, 1.0, 0.4, 0.2, nan, nan, 40, True))
     assert (card.text("noise", 1), card.text("noise", 2)) == ("–", "0.400  ▲ better")
 
 

@@ -22,9 +22,9 @@ KINDS = ("bc-gaussian", "bc-flow")
 
 
 def test_chunks_of_unseen_episodes_are_predicted_better_than_by_the_mean() -> None:
-    card = train_bc(synthetic_table(), SETTINGS, kind="bc-gaussian").card
-    assert card.is_held_out
-    assert card.error_after < 0.8 * card.error_constant
+    scores = train_bc(synthetic_table(), SETTINGS, kind="bc-gaussian").scores
+    assert scores.is_held_out
+    assert scores.error_after < 0.8 * scores.error_constant
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -36,16 +36,16 @@ def context(features: np.ndarray) -> Context:
 
 
 def test_held_out_error_falls_below_the_constant_answer_and_the_policys_own_noise() -> None:
-    card = train_dsbc(synthetic_table(), SETTINGS).card
-    assert card.is_held_out
-    assert card.error_after < card.error_constant < card.error_before
+    scores = train_dsbc(synthetic_table(), SETTINGS).scores
+    assert scores.is_held_out
+    assert scores.error_after < scores.error_constant < scores.error_before
 
 
 def test_nearest_offer_to_the_learned_noise_is_mostly_the_operators_pick() -> None:
-    card = train_dsbc(synthetic_table(), SETTINGS).card
-    assert card.agreement_after > 0.8
-    assert card.chance == pytest.approx(1 / 7)
-    assert card.agreement_before == 0.0
+    scores = train_dsbc(synthetic_table(), SETTINGS).scores
+    assert scores.agreement_after > 0.8
+    assert scores.chance == pytest.approx(1 / 7)
+    assert scores.agreement_before == 0.0
 
 
 @pytest.mark.parametrize("output", list(NoiseOutput))
@@ -55,7 +55,7 @@ def test_every_output_and_loss_learns_and_survives_saving(
 ) -> None:
     table = synthetic_table()
     trained = train_dsbc(table, replace(SETTINGS, output=output, loss=loss))
-    assert trained.card.agreement_after > 0.7
+    assert trained.scores.agreement_after > 0.7
     folder = trained.save(tmp_path / "policy")
     seen = context(table.features[0])
     before, after = (
@@ -91,7 +91,7 @@ def test_held_out_rows_are_whole_episodes() -> None:
 
 def test_two_episodes_are_all_used_for_learning() -> None:
     trained = train_dsbc(synthetic_table(episodes=2), SETTINGS)
-    assert not trained.card.is_held_out
+    assert not trained.scores.is_held_out
     assert trained.report.steps == FIT.steps
 
 
@@ -107,7 +107,7 @@ def test_answering_false_stops_and_keeps_the_best_so_far() -> None:
     assert trained.report.was_cancelled
     assert trained.report.steps == best.step
     assert trained.report.held_out == best.held_out
-    assert trained.card.error_after == pytest.approx(best.held_out, rel=1e-4)
+    assert trained.scores.error_after == pytest.approx(best.held_out, rel=1e-4)
 
 
 def test_progress_names_a_falling_time_left() -> None:
@@ -170,7 +170,7 @@ def test_the_metadata_hold_episodes_settings_and_held_out_figures(tmp_path: Path
     assert metadata.data["episodes"] == [f"episode-{i}" for i in range(6)]
     assert metadata.data["seeds"] == list(range(6))
     assert from_json(DsbcSettings, metadata.settings) == SETTINGS
-    assert metadata.metrics["card"]["error_after"] == trained.card.error_after
+    assert metadata.metrics["card"]["error_after"] == trained.scores.error_after
     assert [path for path, _ in list_saved(tmp_path)] == [tmp_path / "policy"]
 
 
@@ -196,7 +196,7 @@ def test_the_image_encoder_can_replace_the_features(observation: Observation) ->
     inputs = InputSettings(features=False, proprio=False, cameras=("left",), image_size=36)
     settings = replace(SETTINGS, inputs=inputs, fit=replace(FIT, steps=100))
     trained = train_dsbc(replace(table, images=images), settings)
-    assert trained.card.agreement_after > 0.8
+    assert trained.scores.agreement_after > 0.8
     assert trained.policy().noise(context(np.zeros(24)), observation).shape == (8, 7)
 
 
@@ -235,7 +235,7 @@ def test_settings_survive_json_and_unknown_ones_are_named() -> None:
 def test_columns_that_are_not_predicted_get_seeded_noise(observation: Observation) -> None:
     table = synthetic_table()
     trained = train_dsbc(table, replace(SETTINGS, columns=(0, 1, 2)))
-    assert trained.card.agreement_after > 0.6
+    assert trained.scores.agreement_after > 0.6
     noise = trained.policy().noise(context(table.features[0]), observation)
     assert 0.5 < noise[:, 3:].std() < 1.5
     label = table.picked[0]

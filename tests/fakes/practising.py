@@ -14,7 +14,7 @@ from frs_core.choosers.base import NoisePolicy
 from frs_core.learning import artifact
 from frs_core.learning.base import Acts, LearnerSpec, Need, OnlineLearner, Trained
 from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
-from frs_core.learning.progress import Card, OnProgress, ignore_progress
+from frs_core.learning.progress import OnProgress, Scores, ignore_progress
 from frs_core.learning.settings import LearnerSettings, to_json
 from frs_core.learning.table import TrainingTable
 from frs_core.policies.base import FlowPolicy
@@ -62,7 +62,7 @@ class Seeker(OnlineLearner):
         if explores:
             noise = noise + self._settings.spread * self._rng.normal(size=noise.shape[1]).astype(np.float32)
             self._tried = noise
-        card = Card.blank(sum(t.rows for t in self._tables))
+        scores = Scores.blank(sum(t.rows for t in self._tables))
         metrics = {"seconds": 0.0, "steps": len(self._tables)}
         metadata = PolicyMetadata(
             **{f: getattr(self._sizes, f) for f in ("horizon", "width")},
@@ -74,12 +74,12 @@ class Seeker(OnlineLearner):
             proprio_size=0,
             settings=to_json(self._settings),
             data={},
-            metrics={**metrics, "card": asdict(card)},
+            metrics={**metrics, "card": asdict(scores)},
         )
         return Trained(
             weights={"noise": torch.from_numpy(noise)},
             metadata=metadata,
-            card=card,
+            scores=scores,
             acting=lambda: OneNoise(noise, self._fingerprint, name),
             steps=len(self._tables),
         )

@@ -5,7 +5,7 @@ import math
 from app.qt import Qt, QtWidgets
 from app.views.widgets import label, set_tone
 from frs_core.evaluation.wilson import difference, format_rate
-from frs_core.learning import Card, TrainResult
+from frs_core.learning import Scores, TrainResult
 
 ROWS = (
     ("noise", "Error", "Mean squared difference of predicted and executed noises, or actions; smaller is better"),
@@ -42,23 +42,26 @@ class BeforeAfter(QtWidgets.QFrame):
 
     def show_result(self, result: TrainResult) -> None:
         """Show a finished training."""
-        self.show_card(result.card)
-        held = "held-out episodes" if result.card.is_held_out else "the training episodes (none was held out)"
+        self.show_scores(result.scores)
+        held = "held-out episodes" if result.scores.is_held_out else "the training episodes (none was held out)"
         words = [
             f"{result.name}: {result.episodes} episodes, {result.chunks} chunks, {result.steps} steps in "
             f"{result.seconds:.0f} s{', stopped early' if result.was_cancelled else ''}",
-            f"measured on {result.card.chunks} chunks of {held}",
+            f"measured on {result.scores.chunks} chunks of {held}",
             *result.notes,
         ]
         self.details.setText(". ".join(words))
 
-    def show_card(self, card: Card) -> None:
+    def show_scores(self, scores: Scores) -> None:
         """Show the held-out figures."""
         # Behaviour cloning has no error before training; it is compared with the mean label.
-        bar = card.error_before if math.isfinite(card.error_before) else card.error_constant
-        self._set("noise", _number(card.error_before), _number(card.error_after), card.error_after < bar)
+        bar = scores.error_before if math.isfinite(scores.error_before) else scores.error_constant
+        self._set("noise", _number(scores.error_before), _number(scores.error_after), scores.error_after < bar)
         self._set(
-            "agreement", _share(card.agreement_before), _share(card.agreement_after), card.agreement_after > card.chance
+            "agreement",
+            _share(scores.agreement_before),
+            _share(scores.agreement_after),
+            scores.agreement_after > scores.chance,
         )
         self._set("success", "–", "–", None)
 

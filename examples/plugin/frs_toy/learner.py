@@ -11,7 +11,7 @@ from frs_core.choosers.base import NoisePolicy
 from frs_core.learning import artifact
 from frs_core.learning.base import Acts, Learner, LearnerSpec, Need, Trained
 from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
-from frs_core.learning.progress import Card, OnProgress, Progress, ignore_progress
+from frs_core.learning.progress import OnProgress, Progress, Scores, ignore_progress
 from frs_core.learning.provenance import make_metadata
 from frs_core.learning.settings import LearnerSettings, to_json
 from frs_core.learning.table import TrainingTable
@@ -39,11 +39,11 @@ class MeanNoise(Learner):
         noise = table.noise.mean(axis=0)
         error = float(np.mean((table.noise - noise) ** 2))
         stop = on_progress(Progress(1, 1, error, NAN, 0.0)) is False
-        card = Card(float(1 + np.mean(table.noise**2)), error, error, NAN, NAN, NAN, table.rows, False)
+        scores = Scores(float(1 + np.mean(table.noise**2)), error, error, NAN, NAN, NAN, table.rows, False)
         plain = to_json(self.spec.checked(settings))
-        metadata = make_metadata(self.spec.id, name or self.spec.id, table, plain, card, {"seconds": 0.0, "steps": 1})
+        metadata = make_metadata(self.spec.id, name or self.spec.id, table, plain, scores, {"seconds": 0.0, "steps": 1})
         weights = {"noise": torch.from_numpy(noise)}
-        return Trained(weights, metadata, card, lambda: MeanNoisePolicy(noise, metadata), steps=1, was_cancelled=stop)
+        return Trained(weights, metadata, scores, lambda: MeanNoisePolicy(noise, metadata), steps=1, was_cancelled=stop)
 
     def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> MeanNoisePolicy:
         check_fingerprint(metadata, fingerprint, folder=folder)

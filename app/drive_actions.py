@@ -100,12 +100,12 @@ class DriveActions:
             "view.other_step": lambda: self._toggle("show_other_step"),
             "view.reference": lambda: self._toggle("show_reference"),
         }
-        page.knobs.pacing_chosen.connect(self.choose_pacing)
-        page.knobs.driver_chosen.connect(self.choose_driver)
-        page.knobs.gripper_chosen.connect(lambda g: send(SetGripper(g)))
-        page.knobs.amount_chosen.connect(self.choose_amount)
-        page.knobs.frame_chosen.connect(self.choose_frame)
-        page.knobs.depth_chosen.connect(pilot.set_depth)
+        page.steering.pacing_chosen.connect(self.choose_pacing)
+        page.steering.driver_chosen.connect(self.choose_driver)
+        page.steering.gripper_chosen.connect(lambda g: send(SetGripper(g)))
+        page.steering.amount_chosen.connect(self.choose_amount)
+        page.steering.frame_chosen.connect(self.choose_frame)
+        page.steering.depth_chosen.connect(pilot.set_depth)
         page.episode.instruction_edited.connect(lambda text: send(SetInstruction(text)))
         page.episode.practice_chosen.connect(self._on_practice)
         page.episode.task_chosen.connect(lambda _text: self._remember_task())
@@ -191,7 +191,7 @@ class DriveActions:
             self._send(SetDriver(driver))
             return
         if snapshot is not None:
-            self._page.knobs.show_snapshot(snapshot, self._settings.values)
+            self._page.steering.show_snapshot(snapshot, self._settings.values)
 
     def choose_amount(self, amount: str) -> None:
         """Use and remember a step size."""

@@ -194,7 +194,7 @@ class Pilot(QtCore.QObject):
             self._highlight = label
             self.highlight_changed.emit(label)
 
-    # --- knobs --------------------------------------------------------------------------------------
+    # --- settings -----------------------------------------------------------------------------------
 
     def toggle_gripper(self) -> None:
         """Request the other gripper state; a second press leaves the gripper to the policy again."""

@@ -407,14 +407,14 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def _restyle(self) -> None:
         if self.snapshot is not None and self.pages.currentWidget() is self.drive:
             self.drive.restyle(self.snapshot, self.style_now())
-            self.drive.knobs.show_snapshot(self.snapshot, self.settings.values)
+            self.drive.steering.show_snapshot(self.snapshot, self.settings.values)
 
     def _learn_facts(self) -> None:
         """Use the facts of world and policy once they have started."""
         port = self.bridge.port
         if self.facts.learn(getattr(port, "world_spec", None), getattr(port, "policy_spec", None)):
             self.drive.episode.set_tasks(self.facts.tasks, chosen=self.settings.values.last_task)
-            self.drive.knobs.set_drivers(self.facts.drivers)
+            self.drive.steering.set_drivers(self.facts.drivers)
             self._look_for_scenes()
             if "train" in self._late:
                 self.train.use_facts()
@@ -505,7 +505,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             item.setText(ACTIONS[action].text + (f"\t{keys[0]}" if keys else ""))
             item.setToolTip(tooltip_of(action, inputs))
             item.setStatusTip(ACTIONS[action].tooltip)
-        for page in (self.drive.knobs, self.drive.episode, self.tabs, *self._late.values()):
+        for page in (self.drive.steering, self.drive.episode, self.tabs, *self._late.values()):
             page.use_map(inputs)
         for clash in inputs.clashes():
             self.report(f"{clash}. Change one of them in Help, Keys and devices.")

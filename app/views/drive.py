@@ -15,9 +15,9 @@ from app.settings import Settings
 from app.views.cameras import CameraGrid, CameraModel
 from app.views.episode_bar import EpisodeBar
 from app.views.fan_overlay import FanStyle
-from app.views.knobs import Knobs
 from app.views.scene3d import make_scene_view
 from app.views.scene_model import from_snapshot
+from app.views.steering_settings import SteeringSettings
 from app.views.verdicts import VerdictList
 from frs_core.events import Phase, Snapshot
 from frs_core.steering.candidates import Candidate, Fan
@@ -50,10 +50,10 @@ class DrivePage(QtWidgets.QWidget):
         self.cameras = CameraGrid(cap_of)
         self.scene = make_scene_view()
         self.verdicts = VerdictList(cap_of)
-        self.knobs = Knobs(run)
+        self.steering = SteeringSettings(run)
         self.episode = EpisodeBar(run)
         self.episode.set_tasks(facts.tasks)
-        self.knobs.set_drivers(facts.drivers)
+        self.steering.set_drivers(facts.drivers)
         self._present: tuple[Snapshot, FanStyle] | None = None
         self._listed: tuple[Fan | None, FanStyle] | None = None
         self._side_at = self._current_at = 0.0
@@ -73,7 +73,7 @@ class DrivePage(QtWidgets.QWidget):
         column.setContentsMargins(6, 4, 6, 0)
         column.setSpacing(4)
         column.addWidget(self.main, 1)
-        column.addWidget(self.knobs)
+        column.addWidget(self.steering)
         column.addWidget(self.episode)
         self.cameras.candidate_hovered.connect(self.candidate_hovered)
         self.verdicts.candidate_hovered.connect(self.candidate_hovered)
@@ -101,7 +101,7 @@ class DrivePage(QtWidgets.QWidget):
                     for name, frame in snapshot.observation.frames.items()
                 ]
             )
-        self.knobs.show_snapshot(snapshot, settings)
+        self.steering.show_snapshot(snapshot, settings)
         self.episode.show_snapshot(snapshot, is_simulated=self._facts.is_simulated)
         due = self._side_at + (PATIENCE_S if snapshot.is_fan_pending else SIDE_S)
         self._side_later.start(max(AFTER_MS, math.ceil((due - time.monotonic()) * 1000)))

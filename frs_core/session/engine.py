@@ -146,7 +146,7 @@ class SessionEngine:
             case ev.SetDriver() | ev.SetPacing():
                 self._set_helm(command)
             case ev.SetPlan() | ev.SetGripper() | ev.SetInstruction():
-                self._set_knob(command)
+                self._set_steering(command)
             case ev.LoadNoisePolicy():
                 self.set_noise_policy(command.path)
             case ev.Reconnect():
@@ -174,7 +174,7 @@ class SessionEngine:
         else:
             self.parts.want_fan()
 
-    def _set_knob(self, command: ev.SetPlan | ev.SetGripper | ev.SetInstruction) -> None:
+    def _set_steering(self, command: ev.SetPlan | ev.SetGripper | ev.SetInstruction) -> None:
         p = self.parts
         # A key that waits was pressed for what was asked before.
         p.arbiter.latched = None

@@ -1,12 +1,12 @@
 """Keep the fan up to date: one request in flight, the latest request wins, late answers are dropped by number.
 
 Everything that changes what the fan should show calls `want`, which raises a number; a fan counts only if it carries that
-number. While one request is in flight no second one is sent, so that dragging a knob does not fill the worker's queue.
+number. While one request is in flight no second one is sent, so that dragging a slider does not fill the worker's queue.
 
 A fan that only ages (a real scene may change by itself) is renewed instead: the old one counts until the new one is there, so that
 nobody's key press falls into the gap.
 
-Example: want() -> 5, request sent as 5; the knob moves: want() -> 6; the answer 5 comes and is not fresh; 6 is requested.
+Example: want() -> 5, request sent as 5; the slider moves: want() -> 6; the answer 5 comes and is not fresh; 6 is requested.
 Used on the session's thread; the jobs run on the inference worker's.
 """
 

@@ -1,6 +1,6 @@
 """Make fans on the inference worker's thread: the policy lives here and nowhere else.
 
-The newest encoding is kept, so that turning a knob (plan, gripper, seed) pays only for steering, not for the prefix.
+The newest encoding is kept, so that changing a setting (plan, gripper, seed) pays only for steering, not for the prefix.
 """
 
 import time

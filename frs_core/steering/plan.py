@@ -1,4 +1,4 @@
-"""The settings of steering, as plain values: stored with every chunk, shown as knobs, sent over networks.
+"""The settings of steering, as plain values: stored with every chunk, shown as controls, sent over networks.
 
 `steering` does what they say. They live apart from it because a window, a recorder or a file reader needs the settings and
 not the arithmetic, whose library takes a second to load.

@@ -25,7 +25,7 @@ WAIT = 100_000
 
 def test_without_an_address_it_is_greyed_with_the_reason_and_the_fix(make_window: Any, port: Any) -> None:
     window = make_window()
-    button = window.drive.knobs.driver.button(Driver.VLM.value)
+    button = window.drive.steering.driver.button(Driver.VLM.value)
     assert not button.isEnabled()
     assert "start with --vlm" in button.toolTip()
     window.run("driver.vlm")
@@ -37,7 +37,7 @@ def test_an_address_makes_it_a_driver(make_window: Any, port: Any) -> None:
     assert Driver.VLM not in make_choosers(Setting())
     made = make_choosers(Setting(options={"vlm": "http://127.0.0.1:1/v1"}))
     window = make_window(drivers=tuple(made))
-    button = window.drive.knobs.driver.button(Driver.VLM.value)
+    button = window.drive.steering.driver.button(Driver.VLM.value)
     assert button.isEnabled()
     button.click()
     assert port.of(SetDriver) == [SetDriver(Driver.VLM)]

@@ -140,7 +140,7 @@ def test_a_fan_that_is_only_renewed_can_be_picked_from_until_the_new_one_is_ther
     assert after.fan is not first
 
 
-def test_a_renewed_fan_takes_the_old_ones_place_and_a_knob_still_puts_it_out_of_date() -> None:
+def test_a_renewed_fan_takes_the_old_ones_place_and_a_changed_setting_still_makes_it_stale() -> None:
     session = started_on_a_robot()
     first = session.engine.snapshot().fan
     assert first is not None
@@ -164,7 +164,7 @@ def test_while_moving_a_gated_pick_is_refused() -> None:
     assert session.engine.parts.status.counters["refused"] == 1
 
 
-def test_the_fan_is_remade_at_once_when_a_knob_turns() -> None:
+def test_the_fan_is_remade_at_once_when_a_setting_changes() -> None:
     session = started()
     before = session.engine.snapshot().fan
     after = session.send(ev.SetGripper(Gripper.CLOSE)).fan
@@ -178,7 +178,7 @@ def test_the_fan_is_remade_at_once_when_a_knob_turns() -> None:
     assert worded.fan.observation.instruction == "go left please"
 
 
-def test_a_dragged_knob_keeps_one_request_in_flight_and_ends_with_the_newest() -> None:
+def test_a_dragged_slider_keeps_one_request_in_flight_and_ends_with_the_newest() -> None:
     session = started()
     session.inference.is_paused = True
     for seed in range(20):

@@ -15,7 +15,7 @@ from frs_core.steering.candidates import LEARNED
 from frs_core.steering.directions import Gripper
 
 
-class Knobs(QtWidgets.QFrame):
+class SteeringSettings(QtWidgets.QFrame):
     """The bar with the steering settings.
 
     Args:

@@ -481,10 +481,10 @@ def check_episodes(data: Path, picks: int) -> str:
 
 
 PICTURES = {
-    "serve-drive": "Steering over `frs serve`; *network* tells what the cable costs",
+    "serve-drive": "Steering over `frs serve`; *network* is the time spent on the network",
     "serve-killed": "The server was killed",
     "serve-frozen": "The server was frozen",
-    "droid-confirm": "A robot moves only after a person's yes",
+    "droid-confirm": "A robot moves only after a person confirms",
     "droid-drive": "Steering a DROID arm over the bridge, in joint velocities",
     "droid-killed": "The bridge was killed",
     "droid-computer": "The robot computer was killed",
@@ -495,15 +495,15 @@ def page(rows: list[Row], checks: dict[str, str]) -> str:
     """Return docs/remote.md."""
     cores = f"{os.cpu_count()} cores, {platform.machine()}, no GPU, load {os.getloadavg()[0]:.1f}"
     how = (
-        "Made by `python examples/remote.py` (its head tells what it wants): the real window on a screen of its own, driven by key\n"
-        "presses, against `frs serve` on loopback, and against the bridge with the unmodified RobotEnv of a DROID checkout, whose robot\n"
-        "computer and ZED cameras are MuJoCo's. Every fault strikes while the arm moves, 0.2 s into a chunk of 0.5 s. *Hold after* is the\n"
-        "time from the fault to the window saying HOLD or FAULT; a policy is missed only when the chunk under way has ended, so its rest\n"
-        "is in that time. *Back after* is the time from the repair to the next fan, key presses included. Each fault struck once.\n"
+        "`python examples/remote.py` produces this page (its docstring lists what it needs). It opens the real window on its own display and\n"
+        "drives it by key presses, first against `frs serve` on loopback, then against the bridge with the unmodified RobotEnv of a DROID\n"
+        "checkout, whose robot computer and ZED cameras are simulated by MuJoCo. Each fault occurs once, while the arm moves, 0.2 s into a chunk\n"
+        "of 0.5 s. *Hold after* is the time from the fault until the window shows HOLD or FAULT. A policy is only needed once the present chunk\n"
+        "has ended, so the time includes the rest of that chunk. *Back after* is the time from the repair to the next fan, key presses included.\n"
         f"Measured on {cores}."
     )
     lines = [
-        "# Steering through a cable, and pulling it",
+        "# Network failures while steering",
         "",
         how,
         "",
@@ -511,8 +511,8 @@ def page(rows: list[Row], checks: dict[str, str]) -> str:
         "|---|---|---|---|---|---|",
         *(f"| {r.where} | {r.what} | {r.hold_s:.1f} s | {r.said} | {r.back_s:.1f} s | {r.how} |" for r in rows),
         "",
-        "Nothing was lost: the arm moved after every pick, every such chunk is in an episode, broken-off ones with the steps that were",
-        "executed, and every stored noise regenerates its chunk.",
+        "Nothing was lost. The arm moved after every pick, and every such chunk is in an episode; interrupted chunks have the steps that were",
+        "executed. Every stored noise regenerates its chunk.",
         "",
         *(f"- {name}: {line}" for name, line in checks.items()),
         "",

@@ -194,7 +194,7 @@ def _detail(report: Progress) -> str:
 
 
 def _tell(result: TrainResult, page: Console) -> None:
-    scores = result.card
+    scores = result.scores
     where = "held-out" if scores.is_held_out else "training"
     page.print(
         mark(str(result.kind), "bold"),

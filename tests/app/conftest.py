@@ -19,6 +19,7 @@ from app.settings import SettingsFile
 from app.window import CockpitWindow
 from app.workers import SessionBridge
 from tests.fakes.snapshots import FakePort, resting, snapshot
+from tests.waiting import LONG_S
 
 QtWidgets.QApplication.setAttribute(Qt.ApplicationAttribute.AA_ShareOpenGLContexts)
 
@@ -41,7 +42,7 @@ def nothing_left_over(qapp: QtWidgets.QApplication) -> Iterator[None]:
     qapp.processEvents()
     windows = [w for w in qapp.topLevelWidgets() if w.isVisible()]
     # A thread that was told to end may need a moment on a busy machine; one that was not never ends.
-    until = time.monotonic() + 30.0
+    until = time.monotonic() + LONG_S
     for thread in [t for t in threading.enumerate() if t.name.startswith(("app-", "frs-"))]:
         thread.join(max(0.0, until - time.monotonic()))
     threads = [t.name for t in threading.enumerate() if t.name.startswith(("app-", "frs-"))]

@@ -21,6 +21,7 @@ from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import Fan
 from tests.fakes.closing import STATES
 from tests.fakes.snapshots import FakePort, snapshot
+from tests.waiting import LONG_MS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,7 +68,7 @@ def test_a_toast_goes_when_its_time_is_over_or_its_action_taken_and_only_a_few_a
     host, taken = QtWidgets.QWidget(), list[str]()
     toasts = Toasts(host)
     toasts.say("short", seconds=0.0)
-    qtbot.waitUntil(lambda: toasts.texts == [], timeout=30_000)
+    qtbot.waitUntil(lambda: toasts.texts == [], timeout=LONG_MS)
     toasts.say("asks", action=("Do", lambda: taken.append("done")))
     host.findChild(QtWidgets.QPushButton).click()
     assert (toasts.texts, taken) == ([], ["done"])
@@ -83,7 +84,7 @@ def test_what_was_to_be_done_later_is_not_done_for_an_owner_that_is_gone(qtbot: 
     later(gone, 0, lambda: heard.append("gone"))
     later(there, 0, lambda: heard.append("there"))
     _delete(gone)
-    qtbot.waitUntil(lambda: bool(heard), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(heard), timeout=LONG_MS)
     QtWidgets.QApplication.processEvents()
     assert heard == ["there"]
 
@@ -105,7 +106,7 @@ def test_a_window_that_is_destroyed_beats_no_more_and_its_session_may_go_on(qtbo
     window = CockpitWindow(SessionBridge(port), Facts("point", "toy"), SettingsFile(tmp_path))
     window.show_cockpit()
     (callback,) = port.callbacks
-    qtbot.waitUntil(lambda: bool(port.of(Heartbeat)), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(port.of(Heartbeat)), timeout=LONG_MS)
     _delete(window)
     callback(snapshot())
     QtWidgets.QApplication.processEvents()

@@ -19,9 +19,9 @@ from frs_core.episodes import EpisodeStore, unfinished
 from frs_core.events import RequestHold
 from tests.fakes.display import own_display
 from tests.fakes.snapshots import FakePort
+from tests.waiting import LONG_MS, LONG_S
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LONG_S = 100.0
 
 
 @dataclass
@@ -167,7 +167,7 @@ def test_the_first_cause_holds_at_once_and_decides_the_status(qtbot: Any) -> Non
     ending.keep(port)
     ending.watch(lambda: asked.append("close"))
     os.kill(os.getpid(), signal.SIGTERM)
-    qtbot.waitUntil(lambda: bool(asked), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(asked), timeout=LONG_MS)
     ending.begin("The window was destroyed", LOST)
     ending.finish()
     assert (ending.status, asked) == (128 + signal.SIGTERM, ["close"])

@@ -12,6 +12,7 @@ from app.views.fan_overlay import FanStyle
 from app.views.scene3d import PaintedScene, can_use_gl, make_scene_view
 from app.views.scene_model import from_snapshot
 from tests.fakes.snapshots import snapshot
+from tests.waiting import LONG_S
 
 BOX = (np.array([0.25, -0.35, 0.02]), np.array([0.62, 0.35, 0.7]))
 needs_gl = pytest.mark.skipif(
@@ -101,7 +102,7 @@ image = view.grab().toImage()
 bright = sum(image.pixelColor(x, y).lightness() > 150 for x in range(400) for y in range(0, 300, 4))
 raise SystemExit(0 if bright > 100 else 1)
 """
-    assert subprocess.run([sys.executable, "-c", program], timeout=300, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], timeout=LONG_S, check=False).returncode == 0
 
 
 def test_the_twin_of_the_embedded_world_can_be_built_beside_the_window() -> None:
@@ -114,5 +115,5 @@ pin_platform()
 from frs_core.worlds.tabletop.sim import TabletopSim
 TabletopSim()
 """
-    done = subprocess.run([sys.executable, "-c", program], timeout=100, check=False, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program], timeout=LONG_S, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

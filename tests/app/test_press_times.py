@@ -16,9 +16,10 @@ from app.workers import SessionBridge
 from frs_core.devices.base import ControlChange, Stage
 from frs_core.events import Phase, Pick, RequestHold, Resume, SessionCommand, StartEpisode
 from tests.app.test_window import FakeDevice
-from tests.fakes.display import LONG_S, own_display
+from tests.fakes.display import own_display
 from tests.fakes.keys import KeyEvent, send_key
 from tests.fakes.snapshots import FakePort, resting, snapshot
+from tests.waiting import LONG_MS, LONG_S
 
 LATE_S = 3.0
 PRESS, RELEASE = QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease
@@ -110,7 +111,7 @@ def test_a_button_that_waited_carries_its_age_and_later_acts_do_not(window: Any,
     button.clicked.connect(lambda: window.run("drive.resume"))
     button.show()
     click(button, seconds_ago=LATE_S)
-    qtbot.waitUntil(lambda: window.bridge.presses._at_ns is None)
+    qtbot.waitUntil(lambda: window.bridge.presses._at_ns is None, timeout=LONG_MS)
     window.run("drive.resume")
     first, second = port.of(Resume)
     assert age_s(first) >= LATE_S
@@ -125,7 +126,7 @@ def test_a_question_is_answered_by_the_press_that_confirms_it(
     window.facts.is_simulated = False
     asked_at_ns = time.monotonic_ns()
     send_key(window, KeyEvent(PRESS, Qt.Key.Key_N, text="n", at_ms=ago_ms(asked_s)))
-    qtbot.waitUntil(lambda: bool(window.findChildren(QtWidgets.QMessageBox)))
+    qtbot.waitUntil(lambda: bool(window.findChildren(QtWidgets.QMessageBox)), timeout=LONG_MS)
     (box,) = window.findChildren(QtWidgets.QMessageBox)
     assert port.of(StartEpisode) == []
     click(box.button(QtWidgets.QMessageBox.StandardButton.Yes), seconds_ago=answered_s)

@@ -17,8 +17,9 @@ from frs_core.evaluation.insight import ChunkInsight
 from frs_core.events import NOBODY, Outcome
 from frs_core.steering.candidates import CandidateKind
 from tests.fakes.episodes import CAMERAS, random_chunks, random_meta
+from tests.waiting import LONG_MS
 
-WAIT = 30_000
+WAIT = LONG_MS
 
 
 def record_some(root: Path, *, count: int = 3, chunks: int = 3, rows: int = 4, size: int = 32) -> list[str]:

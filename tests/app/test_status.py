@@ -7,6 +7,7 @@ from typing import Any
 from app.status import StatusFile, status_of
 from frs_core.events import HoldReason, Phase
 from tests.fakes.snapshots import snapshot
+from tests.waiting import LONG_MS
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -49,7 +50,7 @@ def test_the_banner_and_its_mend_are_told(window: Any) -> None:
 def test_a_status_file_that_cannot_be_written_is_a_toast(window: Any, qtbot: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     status = StatusFile(window, tmp_path / "file" / "now.jsonl")
-    qtbot.waitUntil(lambda: any("status file" in t for t in window.toasts.texts))
+    qtbot.waitUntil(lambda: any("status file" in t for t in window.toasts.texts), timeout=LONG_MS)
     status.close()
 
 

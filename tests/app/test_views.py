@@ -21,6 +21,7 @@ from app.views.verdicts import COLUMNS, VerdictList, warnings_of
 from frs_core.events import Driver, HoldReason, Pacing, Phase
 from frs_core.steering.directions import Amount
 from tests.fakes.snapshots import resting, sample_fan, sample_observation, snapshot
+from tests.waiting import LONG_MS
 
 
 @pytest.mark.parametrize(
@@ -167,11 +168,11 @@ def test_time_alone_repaints_a_few_pixels_of_a_camera(qtbot: Any) -> None:
                 painted.append(event.region())
             return False
 
-    qtbot.waitUntil(lambda: view._still is not None)
+    qtbot.waitUntil(lambda: view._still is not None, timeout=LONG_MS)
     watch = Watch()
     view.installEventFilter(watch)
     grid.show_time(time.monotonic_ns(), 1.5)
-    qtbot.waitUntil(lambda: bool(painted))
+    qtbot.waitUntil(lambda: bool(painted), timeout=LONG_MS)
     points = [QtCore.QPoint(x, y) for x in range(0, view.width(), 4) for y in range(0, view.height(), 4)]
     touched = [p for p in points if any(region.contains(p) for region in painted)]
     assert 0 < len(touched) < 0.05 * len(points)
@@ -187,7 +188,7 @@ def test_hovering_a_tip_names_the_candidate(qtbot: Any) -> None:
     scale, offset = view.placement()
     curve = next(c for c in view.curves if c.candidate.label == "left/more")
     tip = (curve.uv[curve.executed - 1] + 0.5) * scale + np.array(offset)
-    with qtbot.waitSignal(grid.candidate_hovered, timeout=5000) as seen:
+    with qtbot.waitSignal(grid.candidate_hovered, timeout=LONG_MS) as seen:
         qtbot.mouseMove(view, QtCore.QPoint(*map(round, tip)))
     assert seen.args == ["left/more"]
 

@@ -19,8 +19,9 @@ from frs_core.worlds.link import InlineLink
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.vlm import FakeVlm
 from tests.fakes.world import PointWorld
+from tests.waiting import LONG_MS
 
-WAIT = 100_000
+WAIT = LONG_MS
 
 
 def test_without_an_address_it_is_greyed_with_the_reason_and_the_fix(make_window: Any, port: Any) -> None:

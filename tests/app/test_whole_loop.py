@@ -24,8 +24,9 @@ from frs_core.worlds.host import HostSettings
 from frs_core.worlds.process import WorldProcess
 from tests.fakes.keys import type_key as key
 from tests.fakes.policy import ToyPolicy
+from tests.waiting import LONG_MS
 
-WAIT = 100_000
+WAIT = LONG_MS
 PATIENT = SessionOptions(
     act_life_s=60.0, heartbeat_timeout_s=60.0, inference_timeout_s=60.0, write_timeout_s=60.0, scene_timeout_s=60.0
 )
@@ -139,7 +140,7 @@ def test_drive_label_review_train_use_and_let_it_drive(live: CockpitWindow, qtbo
     live.run("train.start")
     job = live.train.job
     assert job is not None
-    qtbot.waitUntil(lambda: job.state is not JobState.RUNNING, timeout=2 * WAIT)
+    qtbot.waitUntil(lambda: job.state is not JobState.RUNNING, timeout=WAIT)
     assert job.error is None
     qtbot.waitUntil(lambda: live.train.saved.list.chosen() is not None, timeout=WAIT)
     live.run("train.use")

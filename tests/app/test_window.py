@@ -31,6 +31,7 @@ from frs_core.events import (
 )
 from tests.fakes.keys import type_key as key
 from tests.fakes.snapshots import resting, snapshot
+from tests.waiting import LONG_MS
 
 ELSEWHERE = {"app.quit", "help.about"}
 
@@ -68,7 +69,7 @@ def test_space_and_escape_hold(window: Any, port: Any) -> None:
 
 def test_space_types_a_space_in_a_note_but_holds_a_moving_robot(window: Any, port: Any, qtbot: Any) -> None:
     window.run("episode.note")
-    qtbot.waitUntil(lambda: window.drive.episode.note.hasFocus(), timeout=5000)
+    qtbot.waitUntil(lambda: window.drive.episode.note.hasFocus(), timeout=LONG_MS)
     key(window, Qt.Key.Key_Space, text=" ")
     assert port.of(RequestHold) == []
     window.take(snapshot(phase=Phase.MOVING))
@@ -144,7 +145,7 @@ def test_backspace_goes_back_one_chunk_in_simulation_only(window: Any, port: Any
     key(window, Qt.Key.Key_Backspace)
     assert len(port.of(UndoChunk)) == 1
     # A second press counts once the release of the first has been believed.
-    qtbot.waitUntil(lambda: window.inputs.keyboard.held == (), timeout=10_000)
+    qtbot.waitUntil(lambda: window.inputs.keyboard.held == (), timeout=LONG_MS)
     window.facts.is_simulated = False
     key(window, Qt.Key.Key_Backspace)
     assert len(port.of(UndoChunk)) == 1
@@ -159,7 +160,7 @@ def test_a_fault_shows_a_banner_with_the_way_out(window: Any) -> None:
 
 
 def test_heartbeats_keep_coming(window: Any, port: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: len(port.of(Heartbeat)) >= 3, timeout=5000)
+    qtbot.waitUntil(lambda: len(port.of(Heartbeat)) >= 3, timeout=LONG_MS)
 
 
 def test_a_notice_of_the_session_is_toasted_once(window: Any) -> None:
@@ -177,7 +178,7 @@ def test_snapshots_from_another_thread_arrive_merged(window: Any, port: Any, qtb
     thread = threading.Thread(target=lambda: [port.publish(s) for s in news])
     thread.start()
     thread.join()
-    qtbot.waitUntil(lambda: bool(seen) and seen[-1] is news[-1], timeout=5000)
+    qtbot.waitUntil(lambda: bool(seen) and seen[-1] is news[-1], timeout=LONG_MS)
     assert len(seen) < 50
 
 
@@ -241,7 +242,7 @@ def test_the_editor_listens_for_the_next_key(window: Any, port: Any) -> None:
 
 def test_the_first_start_greets_once(make_window: Any, qtbot: Any) -> None:
     window = make_window(has_seen=False)
-    qtbot.waitUntil(lambda: window.cards.overlays["first"].isVisible(), timeout=5000)
+    qtbot.waitUntil(lambda: window.cards.overlays["first"].isVisible(), timeout=LONG_MS)
     window.cards.first_run.button.click()
     assert window.settings.values.has_seen_first_run
     assert not window.cards.overlays["first"].isVisible()
@@ -337,7 +338,7 @@ def test_choices_are_kept_without_closing(window: Any) -> None:
 def test_pictures_grow_old_on_screen_when_nothing_arrives(window: Any, qtbot: Any) -> None:
     window.take(snapshot())
     view = window.drive.cameras.views[window.drive.cameras.primary]
-    qtbot.waitUntil(lambda: view.model.age_s > 0.6, timeout=10_000)
+    qtbot.waitUntil(lambda: view.model.age_s > 0.6, timeout=LONG_MS)
     assert float(window.state._numbers["camera"].text().split()[0]) > 0
 
 
@@ -345,10 +346,10 @@ def test_while_the_robot_moves_the_window_goes_on_without_snapshots_and_rests_af
     window.take(snapshot(phase=Phase.MOVING, picked="left/more", chunk_row=1, chunk_rows=8))
     view = window.drive.cameras.views["left"]
     ages = {view.model.age_s}
-    qtbot.waitUntil(lambda: ages.add(view.model.age_s) or len(ages) > 4, timeout=10_000)
+    qtbot.waitUntil(lambda: ages.add(view.model.age_s) or len(ages) > 4, timeout=LONG_MS)
     assert view.model.rows_done == pytest.approx(2.0)
     window.take(snapshot())
-    qtbot.waitUntil(lambda: not window._pulse.isActive(), timeout=10_000)
+    qtbot.waitUntil(lambda: not window._pulse.isActive(), timeout=LONG_MS)
 
 
 def test_a_button_taken_by_the_editor_is_not_acted_on(window: Any, port: Any) -> None:
@@ -379,6 +380,6 @@ def test_hold_keys_win_over_cards_and_notes_wherever_motion_can_come_by_itself(
     key(window, Qt.Key.Key_Escape)
     assert len(port.of(RequestHold)) == 1
     window.run("episode.note")
-    qtbot.waitUntil(lambda: window.drive.episode.note.hasFocus(), timeout=5000)
+    qtbot.waitUntil(lambda: window.drive.episode.note.hasFocus(), timeout=LONG_MS)
     key(window, Qt.Key.Key_Space, text=" ")
     assert len(port.of(RequestHold)) == 2

@@ -12,8 +12,9 @@ from app.views.page import LayoutPage
 from app.workers import Job, Relay, SessionBridge
 from frs_core.events import Heartbeat, Resume
 from tests.fakes.snapshots import FakePort, snapshot
+from tests.waiting import LONG_MS, LONG_S
 
-WAIT = 60_000
+WAIT = LONG_MS
 
 
 def test_a_job_reports_progress_and_its_end_on_the_gui_thread(qtbot: Any) -> None:
@@ -50,7 +51,7 @@ def test_nothing_of_a_job_reaches_a_page_that_is_gone(qtbot: Any, is_queued: boo
 
     def work(report: Callable[[object], None]) -> str:
         if not is_queued:
-            release.wait(60.0)
+            release.wait(LONG_S)
         report("half")
         return "whole"
 
@@ -64,12 +65,12 @@ def test_nothing_of_a_job_reaches_a_page_that_is_gone(qtbot: Any, is_queued: boo
     job.start()
     if is_queued:
         # The report waits in Qt's queue: no event has been processed since.
-        job._thread.join(60.0)
+        job._thread.join(LONG_S)
     if is_deleted:
         page.deleteLater()
         QtWidgets.QApplication.sendPostedEvents(page, QtCore.QEvent.Type.DeferredDelete)
         release.set()
-        job._thread.join(60.0)
+        job._thread.join(LONG_S)
     else:
         release.set()
         page.shut()

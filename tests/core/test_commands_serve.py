@@ -12,6 +12,7 @@ from frs_core.commands.serve import describe_address, read_token
 from frs_core.errors import ConfigError
 from frs_core.policies import remote
 from frs_core.serving.door import DoorSettings
+from tests.waiting import LONG_S
 
 TOKEN = "0123456789abcdef-secret"
 
@@ -69,7 +70,7 @@ def test_the_command_serves_a_policy_until_it_is_told_to_stop() -> None:
             assert policy.spec.name == "toy"
             policy.close()
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(LONG_S) == 0
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(LONG_S)

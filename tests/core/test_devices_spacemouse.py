@@ -10,6 +10,7 @@ import pytest
 
 from frs_core.devices import ControlChange, DeviceNotice, Stage
 from frs_core.devices.spacemouse import LIBRARY_HINT, SILENT_S, UDEV_HINT, SpaceMouse
+from tests.waiting import LONG_S
 
 pyspacemouse = pytest.importorskip("pyspacemouse")
 
@@ -82,7 +83,7 @@ def hid(monkeypatch: pytest.MonkeyPatch) -> FakeHid:
     return fake
 
 
-def wait(device: SpaceMouse, is_done: Callable[[list[Any]], bool], *, timeout_s: float = 20.0) -> list[Any]:
+def wait(device: SpaceMouse, is_done: Callable[[list[Any]], bool], *, timeout_s: float = LONG_S) -> list[Any]:
     """Poll until enough has happened."""
     seen: list[Any] = []
     until = time.monotonic() + timeout_s
@@ -192,7 +193,7 @@ def test_without_library_or_device_the_status_says_how_to_get_it(error: Exceptio
 
     device = SpaceMouse(fail)
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + LONG_S
         while device.status != status:
             assert time.monotonic() < until
             threading.Event().wait(0.005)

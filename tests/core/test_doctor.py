@@ -23,6 +23,7 @@ from frs_core.doctor import (
 from frs_core.worlds.droid import DroidConfig
 from tests.fakes.droid_env import SERIALS
 from tests.fakes.running_bridge import bridge_thread
+from tests.waiting import LONG_S
 
 
 def levels(findings: list[Finding], subject: str) -> list[Level]:
@@ -101,7 +102,7 @@ def test_an_incomplete_checkpoint_is_a_failure_with_the_next_command(tmp_path) -
 
 def test_a_bridge_is_judged_without_moving_the_arm() -> None:
     with bridge_thread() as (bridge, env):
-        findings = check_bridge(DroidConfig(endpoint=bridge.address, timeout_s=20.0))
+        findings = check_bridge(DroidConfig(endpoint=bridge.address, timeout_s=LONG_S))
         assert levels(findings, "Bridge")[0] is Level.OK
         assert levels(findings, "Cameras") == [Level.OK] * 3
         by_camera = {f.text.split("'")[1]: f for f in findings if f.subject == "Calibration"}
@@ -116,7 +117,7 @@ def test_a_frozen_camera_and_an_arm_outside_its_box_are_named() -> None:
     with bridge_thread() as (bridge, env):
         env.camera_reader.camera_dict[SERIALS["right"]].hang.set()
         time.sleep(1.1)
-        config = DroidConfig(endpoint=bridge.address, timeout_s=20.0, workspace_low=(0.7, -0.4, 0.0))
+        config = DroidConfig(endpoint=bridge.address, timeout_s=LONG_S, workspace_low=(0.7, -0.4, 0.0))
         findings = check_bridge(config)
         assert sorted(f.level.value for f in findings if f.subject == "Cameras") == ["failure", "ok", "ok"]
         assert "outside the workspace" in next(f.text for f in findings if f.subject == "Robot")
@@ -125,7 +126,7 @@ def test_a_frozen_camera_and_an_arm_outside_its_box_are_named() -> None:
 def test_a_broken_robot_computer_and_an_absent_bridge_are_failures() -> None:
     with bridge_thread() as (bridge, env):
         env.robot.broken = "reflex"
-        findings = check_bridge(DroidConfig(endpoint=bridge.address, timeout_s=20.0))
+        findings = check_bridge(DroidConfig(endpoint=bridge.address, timeout_s=LONG_S))
         assert levels(findings, "Robot") == [Level.FAILURE]
     findings = check_bridge(DroidConfig(endpoint="tcp://127.0.0.1:9", connect_timeout_s=0.2))
     assert [f.level for f in findings] == [Level.FAILURE]

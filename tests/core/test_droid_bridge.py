@@ -15,6 +15,7 @@ import zmq
 from frs_core.worlds.droid.bridge import PROTOCOL, Bridge, BridgeError
 from tests.fakes.droid_env import SERIALS, FakeRobotEnv, make
 from tests.fakes.running_bridge import BRIDGE, bridge_process, bridge_thread, end
+from tests.waiting import LONG_S
 
 STILL = [0.0] * 8
 
@@ -314,7 +315,7 @@ def test_dropped_frames_are_counted_and_the_other_cameras_go_on(served) -> None:
     talker.hello()
     env.camera_reader.camera_dict[SERIALS["right"]].is_dropping = True
     first = talker.ask("observe")["frames"]
-    deadline = time.monotonic() + 30.0
+    deadline = time.monotonic() + LONG_S
     while time.monotonic() < deadline:
         frames = talker.ask("observe")["frames"]
         if frames["right"]["dropped"] >= 3 and frames["left"]["sequence"] > first["left"]["sequence"]:
@@ -361,7 +362,7 @@ def test_silence_in_mid_motion_sends_nothing_and_is_counted() -> None:
         talker.hello()
         talker.step([0.2, 0, 0, 0, 0, 0, 0, 0])
         sent = len(env.robot.commands)
-        deadline = time.monotonic() + 30.0
+        deadline = time.monotonic() + LONG_S
         while bridge.counters["silences"] == 0 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert bridge.counters["silences"] == 1

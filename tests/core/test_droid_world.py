@@ -22,6 +22,7 @@ from frs_core.worlds.link import Lost, Ready, SceneSet, Stepped, WorldFact
 from frs_core.worlds.process import WorldProcess
 from tests.fakes.droid_env import LEFT_POSE, SERIALS, WRIST_POSE, FakeRobotEnv
 from tests.fakes.running_bridge import bridge_process, bridge_thread, end
+from tests.waiting import LONG_S
 
 FAST = DroidConfig(
     width=160, height=90, timeout_s=10.0, connect_timeout_s=10.0, stale_s=60.0, instruction="stack the cups"
@@ -317,7 +318,7 @@ def test_killing_the_bridge_in_mid_chunk_raises_and_only_a_new_world_finds_the_n
         for _ in range(3):
             world.step(action, ActionKind.JOINT_VELOCITY)
         process.kill()
-        process.wait(10)
+        process.wait(LONG_S)
         world.config = replace(world.config, timeout_s=0.3)
         with pytest.raises(WorldTimeout, match="did not answer"):
             world.step(action, ActionKind.JOINT_VELOCITY)
@@ -373,7 +374,7 @@ class _Cable:
 
     def close(self) -> None:
         self._stop.set()
-        self._thread.join(5.0)
+        self._thread.join(LONG_S)
 
 
 def test_a_pulled_cable_ends_in_a_timeout_and_nothing_was_sent_when_it_is_pushed_back() -> None:
@@ -431,7 +432,7 @@ def test_the_name_droid_opens_one_with_options_in_words() -> None:
         make_world("droid", workspace_low="low")
 
 
-def _facts_until(link: WorldProcess, kind: type, *, seconds: float = 100.0) -> list[WorldFact]:
+def _facts_until(link: WorldProcess, kind: type, *, seconds: float = LONG_S) -> list[WorldFact]:
     """Return the facts up to and including the first of a kind."""
     facts: list[WorldFact] = []
     deadline = time.monotonic() + seconds
@@ -456,7 +457,7 @@ def test_killing_the_bridge_in_mid_chunk_loses_the_world_with_a_sentence_and_a_r
         link.execute(1, rows, ActionKind.JOINT_VELOCITY, epoch=link.epoch)
         assert not any(f.result.clipped for f in _facts_until(link, Stepped) if isinstance(f, Stepped))
         process.kill()
-        process.wait(10)
+        process.wait(LONG_S)
         lost = next(f for f in _facts_until(link, Lost) if isinstance(f, Lost))
         assert "econnect" in lost.sentence
         process, _ = bridge_process("--env", "tests.fakes.droid_env:make", "--bind", address)

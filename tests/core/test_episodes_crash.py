@@ -19,6 +19,7 @@ from frs_core.episodes.layout import journal_path
 from frs_core.errors import EpisodeCorrupt, StoreLocked
 from frs_core.events import Outcome
 from tests.fakes.episodes import random_chunks, random_meta, record
+from tests.waiting import LONG_S
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = """
@@ -61,7 +62,7 @@ def writers(root: Path) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.stdin.close()
-            process.wait(timeout=110)
+            process.wait(LONG_S)
 
 
 def kill_one(process: subprocess.Popen[str], lines: int, delay_s: float) -> list[list[str]]:

@@ -15,6 +15,7 @@ from frs_core.events import Outcome
 from frs_core.runtime.workers import ThreadWorker
 from frs_core.session.writing import WriteQueue
 from tests.fakes.episodes import random_chunks, random_meta, record
+from tests.waiting import LONG_S
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -80,7 +81,7 @@ def test_a_real_size_limit_refuses_a_chunk_and_keeps_the_ones_before(tmp_path):
         print("done")
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=100)
+    result = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=LONG_S)
     lines = result.stdout.splitlines()
     assert result.returncode == 0, result.stderr
     assert lines[-1] == "done"
@@ -108,7 +109,7 @@ def _raise_full(path):
 def test_a_session_that_hits_a_full_disk_holds_and_later_loses_nothing(store, monkeypatch):
     """The session's own write queue, on its worker thread, over the journal."""
     disk, recorder, worker = FullDisk(monkeypatch), JournalRecorder(store), ThreadWorker("writer")
-    queue, names, refused = WriteQueue(recorder, worker, timeout_s=30.0), [], []
+    queue, names, refused = WriteQueue(recorder, worker, timeout_s=LONG_S), [], []
 
     def settle():
         for _ in range(2000):

@@ -22,6 +22,7 @@ from frs_core.robot import kinematics
 from frs_core.robot.actions import JOINT_STEP, ActionKind
 from tests.fakes.droid_trajectory import SERIALS, picture, write_trajectory
 from tests.fakes.episodes import record
+from tests.waiting import LONG_S
 
 DROID_PYTHON, DROID_CHECKOUT = os.environ.get("FRS_DROID_PYTHON", ""), os.environ.get("FRS_DROID_CHECKOUT", "")
 LEROBOT_PYTHON = os.environ.get("FRS_LEROBOT_PYTHON", "")
@@ -236,7 +237,7 @@ while film.read_camera() is not None:
 print(json.dumps([len(steps), images, list(steps[5]["action"]["joint_velocity"]),
                   bool(steps[-1]["observation"]["controller_info"]["success"])]))
 """
-    done = subprocess.run([DROID_PYTHON, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([DROID_PYTHON, "-c", script], capture_output=True, text=True, timeout=LONG_S, check=False)
     assert done.returncode == 0, done.stderr
     length, images, velocity, is_success = json.loads(done.stdout.splitlines()[-1])
     assert (length, images, is_success) == (27, 27, True)
@@ -259,7 +260,7 @@ for _ in range(reader.length()):
     writer.write_timestep(reader.read_timestep())
 writer.close(metadata={{"success": False, "failure": True}})
 """
-    done = subprocess.run([DROID_PYTHON, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([DROID_PYTHON, "-c", script], capture_output=True, text=True, timeout=LONG_S, check=False)
     assert done.returncode == 0, done.stderr
     episode = store.open(import_droid(folder, store))
     assert (episode.n_steps, episode.outcome, episode.meta.instruction) == (27, Outcome.FAILURE, "again")

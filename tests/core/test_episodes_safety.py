@@ -18,6 +18,7 @@ from frs_core.episodes.lock import editing
 from frs_core.errors import EpisodeCorrupt, EpisodeError, EpisodeUnconfirmed, StoreLocked
 from frs_core.events import Outcome
 from tests.fakes.episodes import random_chunks, random_meta, record
+from tests.waiting import LONG_S
 
 CHUNKS = 2
 
@@ -362,7 +363,7 @@ def test_an_edit_waits_for_another_ones_and_neither_is_lost(store, monkeypatch):
 
     monkeypatch.setattr(labels, "group_metadata", in_between)
     store.note(name, "a note")
-    others[0].join(60)
+    others[0].join(LONG_S)
     assert (store.info(name).outcome, store.info(name).note) == (Outcome.FAILURE, "a note")
 
 

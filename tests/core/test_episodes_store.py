@@ -13,6 +13,7 @@ from frs_core.episodes.layout import ROOT_METADATA, is_name, new_name
 from frs_core.errors import EpisodeError, StoreLocked
 from frs_core.events import Outcome
 from tests.fakes.episodes import random_meta, record
+from tests.waiting import LONG_S
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_a_second_writer_is_refused_and_told_who_writes(store, tmp_path):
             print("refused", error)
     """
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=110
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=LONG_S
     )
     assert result.stdout.startswith("refused")
     recorder.abort()
@@ -135,7 +136,7 @@ def test_the_lock_of_a_killed_writer_is_taken_over(store, tmp_path):
         os.kill(os.getpid(), signal.SIGKILL)
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
-    assert process.wait(timeout=110) == -9
+    assert process.wait(LONG_S) == -9
     lock_file = tmp_path / "episodes" / ".lock"
     assert json.loads(lock_file.read_text())["pid"] == process.pid
     with store.writing():

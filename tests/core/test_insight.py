@@ -10,6 +10,7 @@ from frs_core.evaluation.insight import InsightProcess, Report
 from frs_core.session import InlineSession
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
+from tests.waiting import LONG_S
 
 TOY = "tests.fakes.policy:ToyPolicy"
 
@@ -23,7 +24,7 @@ def record(root: Path) -> Path:
     return EpisodeStore(root).path(result.name)
 
 
-def answer(process: InsightProcess, *, timeout_s: float = 200.0) -> Report:
+def answer(process: InsightProcess, *, timeout_s: float = LONG_S) -> Report:
     """Wait for one report."""
     until, tick = time.monotonic() + timeout_s, threading.Event()
     while time.monotonic() < until:
@@ -43,7 +44,7 @@ def test_stored_noises_are_found_to_regenerate_and_a_dead_process_says_so(tmp_pa
         assert report.chunks
         assert all(c.is_good for c in report.chunks.values())
         process._process.kill()
-        process._process.join(10)
+        process._process.join(LONG_S)
         process._waiting.add(path)
         assert "has ended" in answer(process).problem
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from frs_core.learning.metadata import read_metadata
+from tests.waiting import LONG_S
 
 _TRAIN = """
 import sys
@@ -33,7 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("trained")
     for threads in ("1", "2"):
         environment = {**os.environ, "OMP_NUM_THREADS": threads}
-        subprocess.run([sys.executable, "-c", _TRAIN, str(root / threads)], check=True, env=environment, timeout=240)
+        subprocess.run([sys.executable, "-c", _TRAIN, str(root / threads)], check=True, env=environment, timeout=LONG_S)
     return root / "1", root / "2"
 
 

@@ -17,6 +17,7 @@ from frs_core.learning import (
     TrainRequest,
 )
 from frs_core.learning.registry import load_noise_policy
+from tests.waiting import LONG_S
 
 SMALL = NetworkSettings(hidden=32, layers=2)
 FIT = FitSettings(least_steps=0, steps=60, batch_size=32, evaluate_every=10)
@@ -38,7 +39,7 @@ def request(tmp_path: Path, source: str, *, kind: str = "dsbc", fit: FitSettings
 def test_a_job_reports_and_leaves_a_usable_policy(tmp_path: Path) -> None:
     job = TrainJob(request(tmp_path, "load_synthetic"))
     job.start()
-    result = job.wait(100)
+    result = job.wait(LONG_S)
     job.close()
     assert job.state is JobState.DONE
     assert load_noise_policy(result.path, "toy-1").name == "out"
@@ -58,7 +59,7 @@ def started(tmp_path: Path) -> Iterator[TrainJob]:
 
 def _await_training(job: TrainJob) -> None:
     job.start()
-    until = time.monotonic() + 100
+    until = time.monotonic() + LONG_S
     while not any(p.stage == "training" for p in job.poll()):
         assert job.state is JobState.RUNNING
         assert time.monotonic() < until
@@ -67,21 +68,21 @@ def _await_training(job: TrainJob) -> None:
 
 def test_cancelling_keeps_the_best(started: TrainJob) -> None:
     started.cancel()
-    result = started.wait(30)
+    result = started.wait(LONG_S)
     assert result.was_cancelled
     assert load_noise_policy(result.path, "toy-1").metadata.metrics["steps"] >= 10
 
 
 def test_the_time_limit_keeps_the_best_too(started: TrainJob) -> None:
     started._deadline = time.monotonic()
-    assert started.wait(30).was_cancelled
+    assert started.wait(LONG_S).was_cancelled
 
 
 def test_an_error_in_the_trainer_is_raised_by_its_owner(tmp_path: Path) -> None:
     job = TrainJob(request(tmp_path, "load_broken"))
     job.start()
     with pytest.raises(TrainingError, match="non-finite noise, first in episode 'episode-1'"):
-        job.wait(100)
+        job.wait(LONG_S)
     job.close()
     assert not (tmp_path / "out").exists()
 
@@ -90,7 +91,7 @@ def test_a_process_that_dies_is_noticed(tmp_path: Path) -> None:
     job = TrainJob(request(tmp_path, "die"))
     job.start()
     with pytest.raises(TrainingError, match="ended without a word"):
-        job.wait(100)
+        job.wait(LONG_S)
     job.close()
     assert job.state is JobState.FAILED
 
@@ -108,7 +109,7 @@ def test_an_unknown_source_is_named(tmp_path: Path) -> None:
     job = TrainJob(request(tmp_path, "nothing_like_it"))
     job.start()
     with pytest.raises(ConfigError, match="nothing_like_it"):
-        job.wait(100)
+        job.wait(LONG_S)
     job.close()
 
 
@@ -116,4 +117,4 @@ def test_the_facade_does_not_load_torch() -> None:
     import subprocess
 
     code = "import sys, frs_core.learning; sys.exit('torch' in sys.modules or 'cv2' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=LONG_S).returncode == 0

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.waiting import LONG_S
+
 LIGHT = (
     "app.main",
     "app.window",
@@ -28,7 +30,7 @@ def test_the_first_picture_needs_neither_tensors_nor_a_simulator(heavy: str) -> 
         f"import sys; sys.modules[{heavy!r}] = None\n"
         f"import importlib\nfor name in {LIGHT!r}: importlib.import_module(name)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -38,5 +40,5 @@ def test_every_module_of_the_core_is_importable_without_qt() -> None:
         "import importlib, pkgutil, frs_core\n"
         "for found in pkgutil.walk_packages(frs_core.__path__, 'frs_core.'): importlib.import_module(found.name)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -18,6 +18,7 @@ from frs_core.wire import proxy as proxies
 from frs_core.wire.client import ClientSettings, WireClient
 from frs_core.wire.codec import pack
 from frs_core.wire.proxy import proxy_for, without_password
+from tests.waiting import LONG_S
 
 ROOT = Path(__file__).parents[2]
 DEAD = "http://ada:secret@127.0.0.1:9"
@@ -42,7 +43,7 @@ def stock() -> Iterator[str]:
         thread.start()
         yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
         server.shutdown()
-        thread.join(10)
+        thread.join(LONG_S)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def run(*words: str, **environment: str) -> subprocess.Popen[bytes]:
 
 def test_a_terminal_without_our_signs_gets_them_spelled_out() -> None:
     words = ("episodes", "list", "--data", "data/example")
-    out, err = run(*words, PYTHONIOENCODING="ascii", PYTHONUTF8="0").communicate(timeout=100)
+    out, err = run(*words, PYTHONIOENCODING="ascii", PYTHONUTF8="0").communicate(LONG_S)
     assert b"Traceback" not in err
     assert b"\\u2713 success" in out
 
@@ -122,5 +123,5 @@ def test_a_reader_that_leaves_early_is_no_error(words) -> None:
     process.stdout.close()
     assert process.stderr is not None
     assert process.stderr.read() == b""
-    assert process.wait(100) in (0, 1)
+    assert process.wait(LONG_S) in (0, 1)
     process.stderr.close()

@@ -14,6 +14,7 @@ import pytest
 from frs_core.errors import ConfigError, DownloadFailed
 from frs_core.policies.pi05 import fetch
 from frs_core.policies.pi05.fetch import Endpoints, RemoteFile, fetch_files, list_bucket, list_hub
+from tests.waiting import LONG_S
 
 CONTENT = {"params/a": bytes(range(256)) * 40, "assets/droid/norm_stats.json": b'{"norm_stats": {}}', "empty": b""}
 
@@ -75,7 +76,7 @@ def store() -> Iterator[Store]:
     yield state
     server.shutdown()
     server.server_close()
-    thread.join(5)
+    thread.join(LONG_S)
 
 
 def _bucket_page(query: dict[str, list[str]]) -> dict[str, object]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import LONG_S
+
 FOLDER = Path(__file__).parents[2] / "examples" / "plugin"
 PROGRAM = """
 import sys
@@ -99,7 +101,7 @@ def test_an_installed_plug_in_drives_records_learns_and_is_in_every_menu(
         env=installed,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=LONG_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -119,7 +121,7 @@ def test_it_keeps_the_contracts(tmp_path: Path, installed: dict[str, str]) -> No
         str(tmp_path),
     ]
     done = subprocess.run(
-        command, cwd=tmp_path, env=installed, capture_output=True, text=True, timeout=110, check=False
+        command, cwd=tmp_path, env=installed, capture_output=True, text=True, timeout=LONG_S, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert "passed" in done.stdout

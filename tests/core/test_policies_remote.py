@@ -40,6 +40,7 @@ from tests.fakes.openpi_server import droid_infer, stock_server
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.slow_policy import GatedPolicy
 from tests.fakes.world import PointWorld
+from tests.waiting import LONG_S
 
 TOKEN = "0123456789abcdef-secret"
 
@@ -113,9 +114,9 @@ def test_a_policy_served_in_joints_steers_as_the_local_one_and_answers_openpis_c
         assert joints.shape == (len(rows), 8, 8)
         np.testing.assert_array_equal(joints, local.to_robot(expected.chunk, observation))
         with connect(f"ws://127.0.0.1:{door.port}", compression=None, proxy=None) as client:
-            client.recv(timeout=10)
+            client.recv(timeout=LONG_S)
             client.send(pack(blank_droid_message()))
-            assert unpack(client.recv(timeout=10))["actions"].shape == (8, 8)
+            assert unpack(client.recv(timeout=LONG_S))["actions"].shape == (8, 8)
         policy.close()
 
 
@@ -175,18 +176,18 @@ def test_no_answer_in_time_is_a_timeout_and_the_late_answer_is_dropped(
 
 def test_a_waiting_request_can_be_cancelled_from_another_thread(gated: GatedPolicy, observation: Observation) -> None:
     with build_door(gated, DoorSettings(port=0)).running() as door:
-        policy = remote.load(f"ws://127.0.0.1:{door.port}", answer_timeout_s=20.0)
+        policy = remote.load(f"ws://127.0.0.1:{door.port}", answer_timeout_s=LONG_S)
         context, reference = policy.encode(observation), fan(policy, observation)
 
         def give_up() -> None:
-            assert gated.entered.wait(5)
+            assert gated.entered.wait(LONG_S)
             policy.cancel()
 
         thread = threading.Thread(target=give_up)
         thread.start()
         with pytest.raises(PolicyError, match="cancelled"):
             policy.steer(context, reference, policy.default_plan)
-        thread.join(5)
+        thread.join(LONG_S)
         gated.gate.set()
         assert policy.steer(context, reference, policy.default_plan).chunk.shape == reference.x.shape
         policy.close()
@@ -209,13 +210,13 @@ class ServerProcess:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(LONG_S)
         self.lines.close()
 
 
 def test_a_server_killed_in_mid_request_is_an_error_and_its_successor_is_used(observation: Observation) -> None:
     first = ServerProcess(is_open=False)
-    policy = remote.load(f"ws://127.0.0.1:{first.port}", answer_timeout_s=20.0)
+    policy = remote.load(f"ws://127.0.0.1:{first.port}", answer_timeout_s=LONG_S)
     try:
         context, reference = policy.encode(observation), fan(policy, observation)
 
@@ -227,7 +228,7 @@ def test_a_server_killed_in_mid_request_is_an_error_and_its_successor_is_used(ob
         thread.start()
         with pytest.raises(ServingError, match="was lost"):
             policy.steer(context, reference, policy.default_plan)
-        thread.join(10)
+        thread.join(LONG_S)
         assert not policy.is_connected
         with pytest.raises(ServingError, match="No policy server"):
             policy.steer(context, reference, policy.default_plan)
@@ -327,7 +328,7 @@ def test_a_server_that_talks_nonsense_is_refused(greeting: bytes | str) -> None:
         with pytest.raises(ServingError):
             remote.load(f"ws://127.0.0.1:{server.socket.getsockname()[1]}")
         server.shutdown()
-        thread.join(5)
+        thread.join(LONG_S)
 
 
 @pytest.mark.parametrize("horizon", [10, 15])
@@ -409,7 +410,7 @@ def test_a_stock_servers_late_answer_is_not_taken_for_the_next(observation: Obse
     def infer(message: dict[str, object]) -> dict[str, object]:
         value = next(calls)
         if value == 0.25:
-            assert gate.wait(10)
+            assert gate.wait(LONG_S)
         return {"actions": np.full((15, 8), value)}
 
     with stock_server(infer) as url:

@@ -6,6 +6,7 @@ import pytest
 
 from frs_core.runtime.rate import RateLoop
 from frs_core.runtime.workers import InlineWorker, ThreadWorker, WorkerBusy
+from tests.waiting import LONG_S
 
 
 class Clock:
@@ -52,7 +53,7 @@ def test_a_worker_answers_in_order_with_values_and_errors() -> None:
     worker.submit(2, lambda: 1 // 0)
     last = threading.Event()
     worker.submit(3, last.set)
-    assert last.wait(30.0)
+    assert last.wait(LONG_S)
     while len(answers) < 3:
         answers += worker.poll()
     assert [(a.ticket, a.value) for a in answers[:2]] == [(1, "a"), (2, None)]
@@ -64,8 +65,8 @@ def test_a_hung_worker_is_reported_not_waited_for() -> None:
     go = threading.Event()
     worker = ThreadWorker("inference", capacity=1)
     started = threading.Event()
-    worker.submit(1, lambda: (started.set(), go.wait(60.0)))
-    assert started.wait(30.0)
+    worker.submit(1, lambda: (started.set(), go.wait(LONG_S)))
+    assert started.wait(LONG_S)
     worker.submit(2, lambda: None)
     with pytest.raises(WorkerBusy, match="'inference' worker has 1 jobs waiting"):
         worker.submit(3, lambda: None)
@@ -88,7 +89,7 @@ def test_a_worker_may_finish_what_waits_before_it_ends() -> None:
         done.clear()
         go.clear()
         worker = ThreadWorker("writer")
-        worker.submit(0, lambda: (go.wait(30), done.append(0)))
+        worker.submit(0, lambda: (go.wait(LONG_S), done.append(0)))
         for ticket in (1, 2):
             worker.submit(ticket, lambda t=ticket: done.append(t))
         threading.Timer(0.2, go.set).start()

@@ -24,6 +24,7 @@ from frs_core.wire.codec import pack, unpack
 from frs_core.wire.observations import blank_droid_message, pack_observation
 from tests.fakes.openpi_server import wire_default
 from tests.fakes.world import PointWorld
+from tests.waiting import LONG_S
 
 _CLEAN = {"MalformedMessage", "ContextGone", "ServerBusy", "ConfigError", "ShapeMismatch", "PolicyError", "Cancelled"}
 """Errors raised on purpose. Anything else is an accident that only the last line of defence caught."""
@@ -76,7 +77,7 @@ def server() -> Iterator[tuple[psutil.Process, int]]:
     with process.stdout:
         yield psutil.Process(process.pid), int(process.stdout.readline())
         process.kill()
-        process.wait(10)
+        process.wait(LONG_S)
 
 
 def seeds() -> list[dict[str, Any]]:
@@ -165,7 +166,7 @@ def talk_rubbish(port: int, rng: random.Random) -> None:
 def exchange(client: ClientConnection, data: bytes) -> Any:
     """Send one message and return its one answer: a map, or the text of an error."""
     client.send(data)
-    answer = client.recv(timeout=20)
+    answer = client.recv(timeout=LONG_S)
     return unpack(answer) if isinstance(answer, bytes) else answer
 
 
@@ -173,7 +174,7 @@ def fuzz(process: psutil.Process, port: int, *, count: int, seed: int) -> list[i
     """Send `count` mutated messages, check every answer, and return the server's memory at ten points in time."""
     rng, good, memory = random.Random(seed), seeds(), list[int]()
     with connect(f"ws://127.0.0.1:{port}", compression=None, max_size=None, proxy=None) as client:
-        client.recv(timeout=10)
+        client.recv(timeout=LONG_S)
         for k in range(count):
             if k % 50 == 0:  # the server still works, and hands out a fresh context
                 handle = exchange(client, pack(good[1]))["context"]

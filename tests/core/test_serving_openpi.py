@@ -26,6 +26,7 @@ from frs_core.wire.metadata import DROID_OBSERVATION, build_metadata, droid_spac
 from frs_core.wire.observations import blank_droid_message
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
+from tests.waiting import LONG_S
 
 TOY = ToyPolicy(cameras=("left", "wrist"), width=12)
 
@@ -101,7 +102,7 @@ def test_the_one_file_imports_nothing_of_the_product_nor_openpi_until_it_is_run(
         "import runpy, sys; sys.modules['frs_core'] = None; sys.modules['jax'] = None; sys.modules['torch'] = None;"
         f"names = runpy.run_path({str(path)!r}); print(names['Service'].__name__)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=path.anchor)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LONG_S, cwd=path.anchor)
     assert done.stdout == "Service\n", done.stderr
 
 
@@ -193,10 +194,10 @@ def test_our_client_steers_it_through_openpis_droid_keys(door: Door, model: ToyM
 def test_a_stock_client_gets_openpis_own_answer_and_may_bring_noise(door: Door, model: ToyModel) -> None:
     noise = gaussian((model.horizon, model.width), seed=4).numpy()
     with connect(f"ws://127.0.0.1:{door.port}", compression=None, proxy=None) as client:
-        client.recv(timeout=5)
+        client.recv(timeout=LONG_S)
         for message in (blank_droid_message(), blank_droid_message() | {"noise": noise}):
             client.send(codec.pack(message))
-            data = client.recv(timeout=5)
+            data = client.recv(timeout=LONG_S)
             assert isinstance(data, bytes)
             assert codec.unpack(data)["actions"].shape == (8, 8)
             assert set(model.seen[-1]) == set(blank_droid_message())

@@ -29,6 +29,7 @@ from tests.fakes.openpi_server import wire_default, wire_hook
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.slow_policy import GatedPolicy
 from tests.fakes.world import PointWorld
+from tests.waiting import LONG_S
 
 TOKEN = "0123456789abcdef-secret"
 
@@ -42,7 +43,7 @@ def connect(door: Door, **options: Any) -> ClientConnection:
 
 def ask(client: ClientConnection, message: dict[str, Any]) -> dict[str, Any]:
     client.send(pack(message))
-    data = client.recv(timeout=10)
+    data = client.recv(timeout=LONG_S)
     assert isinstance(data, bytes), data
     return unpack(data)
 
@@ -63,7 +64,7 @@ def door() -> Iterator[Door]:
 @pytest.fixture
 def client(door: Door) -> Iterator[ClientConnection]:
     with connect(door) as client:
-        client.recv(timeout=5)
+        client.recv(timeout=LONG_S)
         yield client
 
 
@@ -92,11 +93,11 @@ def test_a_stock_openpi_droid_client_gets_metadata_and_actions(door: Door) -> No
         "prompt": "put the cube on the plate",
     }
     with connect(door) as client:
-        assert isinstance(msgpack.unpackb(client.recv(timeout=5), object_hook=wire_hook), dict)
+        assert isinstance(msgpack.unpackb(client.recv(timeout=LONG_S), object_hook=wire_hook), dict)
         chunks = []
         for _ in range(3):
             client.send(msgpack.packb(observation, default=wire_default))
-            data = client.recv(timeout=5)
+            data = client.recv(timeout=LONG_S)
             assert isinstance(data, bytes)
             reply = msgpack.unpackb(data, object_hook=wire_hook)
             assert reply["actions"].shape == (8, 7)
@@ -116,7 +117,7 @@ def test_an_error_reaches_a_stock_client_as_text_and_the_connection_survives(cli
     message = blank_droid_message()
     del message["prompt"]
     client.send(pack(message))
-    text = client.recv(timeout=5)
+    text = client.recv(timeout=LONG_S)
     assert isinstance(text, str)
     assert "prompt" in text
     assert "Traceback" not in text
@@ -126,7 +127,7 @@ def test_an_error_reaches_a_stock_client_as_text_and_the_connection_survives(cli
 def test_metadata_describes_the_policy(door: Door) -> None:
     policy = ToyPolicy()
     with connect(door) as client:
-        data = client.recv(timeout=5)
+        data = client.recv(timeout=LONG_S)
         assert isinstance(data, bytes)
         assert pack(unpack(data)) == pack(build_metadata(policy.spec, policy.default_plan))
 
@@ -168,7 +169,7 @@ def test_a_context_is_of_no_use_on_another_connection(
 ) -> None:
     handle = ask(client, {"op": "encode", "observation": observation})["context"]
     with connect(door) as other:
-        other.recv(timeout=5)
+        other.recv(timeout=LONG_S)
         assert ask(other, steer_message(ToyPolicy(), context=handle))["error"]["type"] == "ContextGone"
 
 
@@ -209,7 +210,7 @@ def test_a_nonsensical_request_is_answered_with_an_error_and_nothing_else_happen
     handle = ask(client, {"op": "encode", "observation": observation})["context"]
     message = steer_message(ToyPolicy(), context=handle, id=9) | change
     client.send(pack(message))
-    answer = client.recv(timeout=5)
+    answer = client.recv(timeout=LONG_S)
     if isinstance(answer, bytes):
         reply = unpack(answer)
         assert reply["id"] == 9
@@ -222,18 +223,18 @@ def test_a_nonsensical_request_is_answered_with_an_error_and_nothing_else_happen
 def test_a_text_frame_or_rubbish_is_answered_with_text(client: ClientConnection) -> None:
     for rubbish in ("hello", b"\xc1\xc1", pack([1, 2]), pack({"id": [1]}), pack({"id": "x" * 100})):
         client.send(rubbish)
-        assert isinstance(client.recv(timeout=5), str)
+        assert isinstance(client.recv(timeout=LONG_S), str)
     assert "actions" in ask(client, blank_droid_message())
 
 
 def test_a_message_over_the_limit_costs_its_sender_the_connection_and_no_one_else() -> None:
     settings = DoorSettings(port=0, message_bytes=400_000)
     with build_door(ToyPolicy(), settings).running() as door, connect(door) as greedy, connect(door) as modest:
-        greedy.recv(timeout=5)
-        modest.recv(timeout=5)
+        greedy.recv(timeout=LONG_S)
+        modest.recv(timeout=LONG_S)
         greedy.send(b"\0" * 500_000)
         with pytest.raises(ConnectionClosed) as closed:
-            greedy.recv(timeout=5)
+            greedy.recv(timeout=LONG_S)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009
         assert "actions" in ask(modest, blank_droid_message())
@@ -244,7 +245,7 @@ def test_all_inference_runs_on_one_thread(observation: dict[str, Any]) -> None:
     with build_door(policy, DoorSettings(port=0)).running() as door:
         clients = [connect(door) for _ in range(3)]
         for client in clients:
-            client.recv(timeout=5)
+            client.recv(timeout=LONG_S)
             ask(client, steer_message(policy, observation=observation))
         for client in clients:
             client.close()
@@ -256,31 +257,31 @@ def test_a_request_can_be_cancelled_while_it_waits_for_its_turn(
     gated: GatedPolicy, observation: dict[str, Any]
 ) -> None:
     with build_door(gated, DoorSettings(port=0)).running() as door, connect(door) as client:
-        client.recv(timeout=5)
+        client.recv(timeout=LONG_S)
         client.send(pack(steer_message(gated, id=1, observation=observation)))
-        assert gated.entered.wait(5)
+        assert gated.entered.wait(LONG_S)
         client.send(pack(steer_message(gated, id=2, observation=observation)))
         encoded = gated.encoded
         client.send(pack({"op": "cancel", "id": 3, "target": 2}))
-        replies = [unpack(client.recv(timeout=5)) for _ in range(2)]  # pyright: ignore[reportArgumentType]
+        replies = [unpack(client.recv(timeout=LONG_S)) for _ in range(2)]  # pyright: ignore[reportArgumentType]
         by_id = {reply["id"]: reply for reply in replies}
         assert by_id[2]["error"]["type"] == "Cancelled"
         assert by_id[3]["cancelled"] == 1
         gated.gate.set()
-        assert unpack(client.recv(timeout=5))["id"] == 1  # pyright: ignore[reportArgumentType]
+        assert unpack(client.recv(timeout=LONG_S))["id"] == 1  # pyright: ignore[reportArgumentType]
         assert gated.encoded == encoded
 
 
 def test_too_many_unanswered_requests_are_refused_not_queued(gated: GatedPolicy, observation: dict[str, Any]) -> None:
     with build_door(gated, DoorSettings(port=0, in_flight=2)).running() as door, connect(door) as client:
-        client.recv(timeout=5)
+        client.recv(timeout=LONG_S)
         for name in range(3):
             client.send(pack(steer_message(gated, id=name, observation=observation)))
-        refused = unpack(client.recv(timeout=5))  # pyright: ignore[reportArgumentType]
+        refused = unpack(client.recv(timeout=LONG_S))  # pyright: ignore[reportArgumentType]
         assert refused["id"] == 2
         assert refused["error"]["type"] == "ServerBusy"
         gated.gate.set()
-        assert {unpack(client.recv(timeout=5))["id"] for _ in range(2)} == {0, 1}  # pyright: ignore[reportArgumentType]
+        assert {unpack(client.recv(timeout=LONG_S))["id"] for _ in range(2)} == {0, 1}  # pyright: ignore[reportArgumentType]
 
 
 def test_clients_that_stall_in_every_way_do_not_stall_others(observation: dict[str, Any]) -> None:
@@ -295,19 +296,19 @@ def test_clients_that_stall_in_every_way_do_not_stall_others(observation: dict[s
         )  # a frame without end
         deaf = connect(door, max_queue=1)
         big = np.zeros((64, 8, 7), dtype=np.float32)
-        deaf.recv(timeout=5)
+        deaf.recv(timeout=LONG_S)
         flood = pack({"op": "velocity", "observation": observation, "x": big, "t": 0.5})
         deaf.socket.settimeout(0.5)
 
         def ask_and_never_read() -> None:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + LONG_S
             while time.monotonic() < deadline:
                 deaf.send(flood)
 
         with pytest.raises((ConnectionClosed, TimeoutError)):
             ask_and_never_read()
         with connect(door) as polite:
-            polite.recv(timeout=5)
+            polite.recv(timeout=LONG_S)
             for _ in range(5):
                 assert "chunk" in ask(polite, steer_message(ToyPolicy(), observation=observation))
         for other in (silent, half, unfinished.socket, deaf.socket):
@@ -316,19 +317,19 @@ def test_clients_that_stall_in_every_way_do_not_stall_others(observation: dict[s
 
 def test_a_request_whose_client_has_left_is_not_computed(gated: GatedPolicy, observation: dict[str, Any]) -> None:
     with build_door(gated, DoorSettings(port=0)).running() as door, connect(door) as stays:
-        stays.recv(timeout=5)
+        stays.recv(timeout=LONG_S)
         stays.send(pack(steer_message(gated, id=1, observation=observation)))
-        assert gated.entered.wait(5)
+        assert gated.entered.wait(LONG_S)
         with connect(door) as leaves:
-            leaves.recv(timeout=5)
+            leaves.recv(timeout=LONG_S)
             leaves.send(pack({"op": "encode", "id": 1, "observation": observation}))
             leaves.send(pack({"op": "cancel", "id": 2, "target": 99}))  # its answer tells that the first has arrived
-            leaves.recv(timeout=5)
-        deadline, pause = time.monotonic() + 10, threading.Event()
+            leaves.recv(timeout=LONG_S)
+        deadline, pause = time.monotonic() + LONG_S, threading.Event()
         while door._seats > 1 and time.monotonic() < deadline:
             pause.wait(0.01)  # the server's side of the leaving
         gated.gate.set()
-        assert unpack(stays.recv(timeout=5))["id"] == 1  # pyright: ignore[reportArgumentType]
+        assert unpack(stays.recv(timeout=LONG_S))["id"] == 1  # pyright: ignore[reportArgumentType]
         assert "features" in ask(stays, {"op": "encode", "observation": observation})
         assert gated.encoded == 2
 
@@ -349,14 +350,14 @@ def test_healthz_is_ok_and_needs_no_token() -> None:
 
 def test_healthz_turns_red_when_an_inference_does_not_end(gated: GatedPolicy, observation: dict[str, Any]) -> None:
     with build_door(gated, DoorSettings(port=0, stall_s=0.0)).running() as door, connect(door) as client:
-        client.recv(timeout=5)
+        client.recv(timeout=LONG_S)
         client.send(pack(steer_message(gated, observation=observation)))
-        assert gated.entered.wait(5)
+        assert gated.entered.wait(LONG_S)
         status, text = _get(door, "/healthz")
         assert status == 503
         assert "inference has been running" in text
         gated.gate.set()
-        client.recv(timeout=5)
+        client.recv(timeout=LONG_S)
         assert _get(door, "/healthz") == (200, "OK\n")
 
 
@@ -388,7 +389,7 @@ def test_the_right_token_opens_in_our_and_in_openpis_spelling(scheme: str) -> No
     headers = {"Authorization": f"{scheme} {TOKEN}"}
     server = build_door(ToyPolicy(), DoorSettings(port=0, token=TOKEN))
     with server.running() as door, connect(door, additional_headers=headers) as client:
-        client.recv(timeout=5)
+        client.recv(timeout=LONG_S)
         assert "actions" in ask(client, blank_droid_message())
 
 
@@ -401,7 +402,7 @@ def test_a_web_page_cannot_talk_to_a_server_on_loopback(door: Door) -> None:
 
 def test_an_ordinary_client_that_names_the_server_itself_as_origin_is_served(door: Door) -> None:
     with connect(door, origin=f"http://127.0.0.1:{door.port}") as client:
-        client.recv(timeout=5)
+        client.recv(timeout=LONG_S)
         assert "actions" in ask(client, blank_droid_message())
 
 
@@ -422,7 +423,7 @@ def test_a_page_whose_own_name_leads_here_is_refused(door: Door) -> None:
 
 def test_more_connections_than_allowed_are_refused() -> None:
     with build_door(ToyPolicy(), DoorSettings(port=0, connections=1)).running() as door, connect(door) as first:
-        first.recv(timeout=5)
+        first.recv(timeout=LONG_S)
         with pytest.raises(InvalidStatus) as refused:
             connect(door)
         assert refused.value.response.status_code == 503
@@ -468,14 +469,14 @@ def test_with_a_certificate_the_server_speaks_tls(tmp_path: Path) -> None:
             ],
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=LONG_S,
         )
     except FileNotFoundError:
         pytest.skip("openssl is not installed")
     settings = DoorSettings(port=0, tls_cert=cert, tls_key=key)
     with build_door(ToyPolicy(), settings).running() as door:
         with connect(door, ssl=ssl.create_default_context(cafile=str(cert))) as client:
-            client.recv(timeout=5)
+            client.recv(timeout=LONG_S)
             assert "actions" in ask(client, blank_droid_message())
         with pytest.raises(ssl.SSLError):
             connect(door, ssl=ssl.create_default_context())

@@ -15,8 +15,8 @@ from tests.fakes.blocking import HangingPolicy
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.session import FailingPolicy, FullDisk
 from tests.fakes.world import PointWorld
+from tests.waiting import LONG_S
 
-LONG_S = 60.0
 """Longest wait of a test; reached only when it fails."""
 
 

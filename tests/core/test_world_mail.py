@@ -14,8 +14,8 @@ import pytest
 from frs_core.worlds.link import Lost, Ready, WorldFact
 from frs_core.worlds.mail import Mail
 from frs_core.worlds.process import WorldProcess
+from tests.waiting import LONG_S
 
-LONG_S = 60.0
 BIG = np.random.default_rng(0).bytes(3_000_000)
 """Far more than a pipe takes."""
 

@@ -31,9 +31,9 @@ from frs_core.worlds.ring import SLOTS, ObservationRing, camera_sizes
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.running_bridge import bridge_thread
 from tests.fakes.world import PointWorld
+from tests.waiting import LONG_S
 
 POINT = "tests.fakes.world:PointWorld"
-LONG_S = 90.0
 """Longest wait of a test; reached only when it fails."""
 LEFT = np.tile(np.array([0.0, 0.016, 0, 0, 0, 0, 0]), (4, 1))
 
@@ -402,7 +402,7 @@ def test_a_world_keeps_its_options_and_no_secret() -> None:
     world = make_world(POINT, frozen_camera="left")
     assert world.spec.options == {"frozen_camera": "left"}
     with bridge_thread() as (bridge, _):
-        robot = make_world("droid", endpoint=bridge.address, token="secret", timeout_s=20.0)
+        robot = make_world("droid", endpoint=bridge.address, token="secret", timeout_s=LONG_S)
         try:
             assert "secret" not in str(robot.spec.options)
             assert robot.spec.options["endpoint"] == bridge.address

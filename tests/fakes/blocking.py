@@ -5,6 +5,7 @@ import threading
 from frs_core.policies.base import Context
 from frs_core.robot.observation import Observation
 from tests.fakes.policy import ToyPolicy
+from tests.waiting import LONG_S
 
 
 class HangingPolicy(ToyPolicy):
@@ -16,5 +17,5 @@ class HangingPolicy(ToyPolicy):
         self.may_go.set()
 
     def encode(self, observation: Observation) -> Context:
-        self.may_go.wait(60.0)
+        self.may_go.wait(LONG_S)
         return super().encode(observation)

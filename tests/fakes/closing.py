@@ -27,8 +27,7 @@ from frs_core.events import HoldReason, Outcome, Phase
 from frs_core.learning import JobState
 from tests.fakes.episodes import random_chunks, random_meta
 from tests.fakes.snapshots import FakePort, resting, snapshot
-
-LONG_S = 60.0
+from tests.waiting import LONG_S
 
 
 class EndlessTraining:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-LONG_S = 100.0
+from tests.waiting import LONG_S
+
 _TRIES = 5
 
 

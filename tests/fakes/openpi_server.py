@@ -13,6 +13,8 @@ import numpy as np
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
+from tests.waiting import LONG_S
+
 
 def wire_default(value: Any) -> Any:
     """Encode numpy as openpi-client does."""
@@ -75,4 +77,4 @@ def stock_server(
             yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
         finally:
             server.shutdown()
-            thread.join(5.0)
+            thread.join(LONG_S)

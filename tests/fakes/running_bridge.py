@@ -11,6 +11,7 @@ from pathlib import Path
 
 from frs_core.worlds.droid import bridge
 from tests.fakes.droid_env import FakeRobotEnv, make
+from tests.waiting import LONG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 BRIDGE = Path(bridge.__file__)
@@ -30,7 +31,7 @@ def bridge_thread(**options: object) -> Iterator[tuple[bridge.Bridge, FakeRobotE
         for camera in env.camera_reader.camera_dict.values():
             camera.hang.clear()
         server.stop()
-        thread.join(5.0)
+        thread.join(LONG_S)
         assert not thread.is_alive()
 
 
@@ -55,12 +56,12 @@ def bridge_process(
     for line in process.stdout:
         if line.startswith("{"):
             return process, str(json.loads(line)["ready"])
-    raise RuntimeError(f"bridge.py ended with code {process.wait(5)} before it was ready")
+    raise RuntimeError(f"bridge.py ended with code {process.wait(LONG_S)} before it was ready")
 
 
 def end(process: "subprocess.Popen[str]") -> None:
     """End a process we started."""
     process.kill()
-    process.wait(10)
+    process.wait(LONG_S)
     if process.stdout is not None:
         process.stdout.close()

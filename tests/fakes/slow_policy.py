@@ -12,6 +12,7 @@ from frs_core.serving.door import DoorSettings
 from frs_core.serving.server import build_door
 from frs_core.steering.methods import Reference, Steered, SteeringPlan
 from tests.fakes.policy import ToyPolicy
+from tests.waiting import LONG_S
 
 
 class GatedPolicy(ToyPolicy):
@@ -45,7 +46,7 @@ class GatedPolicy(ToyPolicy):
     def steer(self, context: Context, reference: Reference, plan: SteeringPlan) -> Steered:
         """Wait for the gate, at most 20 s."""
         self.entered.set()
-        assert self.gate.wait(20.0)
+        assert self.gate.wait(LONG_S)
         return super().steer(context, reference, plan)
 
 
@@ -59,7 +60,7 @@ def main() -> None:
         sys.stdout.flush()
 
     def announce() -> None:
-        assert policy.entered.wait(60.0)
+        assert policy.entered.wait(LONG_S)
         say("steering")
 
     threading.Thread(target=announce, daemon=True).start()

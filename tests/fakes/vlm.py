@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from frs_core.arrays import Array
+from tests.waiting import LONG_S
 
 
 class FakeVlm:
@@ -49,13 +50,13 @@ class FakeVlm:
         self._is_over.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10.0)
+        self._thread.join(LONG_S)
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers["Content-Length"]))
         self.requests.append((dict(request.headers), json.loads(body)))
         if self.is_silent:
-            self._is_over.wait(30.0)
+            self._is_over.wait(LONG_S)
             return
         content = self.content if self.answer is None else self.answer(pictures(self.requests[-1][1]))
         answer = self.raw or json.dumps({"choices": [{"message": {"content": content}}]}).encode()

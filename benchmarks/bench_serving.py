@@ -26,8 +26,8 @@ import torch
 from frs_core.policies.base import FlowPolicy
 from frs_core.policies.remote import RemotePolicy, load
 from frs_core.robot.observation import CameraFrame, Observation
-from frs_core.serving.door import DoorSettings
-from frs_core.serving.server import build_door
+from frs_core.serving.server import build_server
+from frs_core.serving.websocket_server import ServerSettings
 from frs_core.steering.directions import fan_commands, reference_chunk
 from frs_core.steering.methods import Reference
 from frs_core.wire.codec import pack, unpack
@@ -46,8 +46,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.server:
-        door = build_door(ToyPolicy(cameras=CAMERAS), DoorSettings(port=0))
-        door.run(lambda: print(door.port, flush=True))
+        server = build_server(ToyPolicy(cameras=CAMERAS), ServerSettings(port=0))
+        server.run(lambda: print(server.port, flush=True))
         return
     command = [sys.executable, "-m", "benchmarks.bench_serving", "--server"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])

@@ -13,8 +13,8 @@ from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
 from frs_core.policies import in_action_space, load_policy
 from frs_core.runtime.foreign import read_text
-from frs_core.serving.door import DoorSettings, is_loopback
-from frs_core.serving.server import PolicyService, build_door
+from frs_core.serving.server import PolicyService, build_server
+from frs_core.serving.websocket_server import ServerSettings, is_loopback
 from frs_core.steering.camera_pairing import pairing_text
 
 TOKEN_VARIABLE = "FRS_TOKEN"
@@ -65,7 +65,7 @@ def serve(
     if not verbose:
         logging.getLogger("frs.serving").setLevel(logging.WARNING)
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
-    settings = DoorSettings(
+    settings = ServerSettings(
         host=host,
         port=port,
         token=read_token(token_file),
@@ -86,8 +86,8 @@ def serve(
             f"cameras {pairing_text(spec.camera_pairing) or ', '.join(spec.cameras)} · "
             f"warmed up in {time.monotonic() - started:.1f} s",
         )
-        door = build_door(loaded, settings)
-        door.run(lambda: page.print(describe_address(settings, door.port)))
+        server = build_server(loaded, settings)
+        server.run(lambda: page.print(describe_address(settings, server.port)))
     except KeyboardInterrupt:
         page.print("Stopped.")
     finally:
@@ -114,7 +114,7 @@ def read_token(token_file: Path | None) -> str | None:
     return lines[0].strip()
 
 
-def describe_address(settings: DoorSettings, port: int) -> str:
+def describe_address(settings: ServerSettings, port: int) -> str:
     """Return where clients find the server, and what to do about encryption if it is needed."""
     scheme = "ws" if settings.tls_cert is None else "wss"
     lines = [f"Serving on {scheme}://{settings.host}:{port}" + (" · token required" if settings.token else "")]

@@ -16,8 +16,8 @@ so that a client sees absolute joint angles and the noise stays what it was.
 
 Example: pi05_droid, H = 15, width 32, 8 used: a steer message of 13 references takes 20 passes of 16 x 15 tokens.
 
-Threads: an event loop for the clients, one worker for the policy. The parts between the codec and door marks are kept word
-for word as in the product's `codec.py` and `door.py`.
+Threads: an event loop for the clients, one worker for the policy. The parts between the codec and websocket_server marks are kept word
+for word as in the product's `codec.py` and `websocket_server.py`.
 """
 
 # pyright: reportMissingImports=false
@@ -214,7 +214,7 @@ def _refuse_extension(code: int, data: bytes) -> Any:
 
 # </codec>
 
-# <door>
+# <websocket_server>
 Contexts = OrderedDict[str, Any]
 """A client's encoded observations by handle, oldest first; the handler keeps it small."""
 MIN_TOKEN = 16
@@ -222,12 +222,12 @@ MIN_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True)
-class DoorSettings:
+class ServerSettings:
     """Where to listen, whom to let in, and how much of everything."""
 
     host: str = "127.0.0.1"
     port: int = 8000
-    """0 = any free port; read `Door.port`."""
+    """0 = any free port; read `WebsocketServer.port`."""
     token: str | None = None
     """Clients send it as `Authorization: Bearer ...` (or openpi's `Api-Key ...`). Needed off loopback."""
     tls_cert: Path | None = None
@@ -280,14 +280,14 @@ def _is_number(host: str) -> bool:
     return False
 
 
-class Door:
+class WebsocketServer:
     """Serves one handler to many clients."""
 
     def __init__(
         self,
         handle: Callable[[dict[str, Any], Contexts], dict[str, Any]],
         metadata: dict[str, Any],
-        settings: DoorSettings,
+        settings: ServerSettings,
     ) -> None:
         """Prepare to serve; nothing listens yet.
 
@@ -331,7 +331,7 @@ class Door:
                 self._loop.call_soon_threadsafe(self._stop.set)
 
     @contextlib.contextmanager
-    def running(self) -> Generator["Door", None, None]:
+    def running(self) -> Generator["WebsocketServer", None, None]:
         """Serve from a thread of its own for the length of a `with` block; `port` is known inside.
 
         Raises:
@@ -551,7 +551,7 @@ def _failure(message: Any, error: Exception) -> bytes | str:
     return f"{kind}: {text}"
 
 
-# </door>
+# </websocket_server>
 
 Array = Any
 """A float32 numpy array; chunks are [B, H, A], normalised."""
@@ -1134,7 +1134,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     token = options.token_file.read_text().strip() if options.token_file else os.environ.get("FRS_TOKEN") or None
-    settings = DoorSettings(options.host, options.port, token, options.tls_cert, options.tls_key)
+    settings = ServerSettings(options.host, options.port, token, options.tls_cert, options.tls_key)
     from openpi.policies import policy_config
     from openpi.training import config as training_config
 
@@ -1151,8 +1151,8 @@ def main() -> None:
         plan=plan,
         is_position=options.action_space == "joint_position",
     )
-    door = Door(Service(model).handle, model.metadata, settings)
-    door.run(lambda: logger.info("Serving %s on %s:%d", options.config, options.host, door.port))
+    server = WebsocketServer(Service(model).handle, model.metadata, settings)
+    server.run(lambda: logger.info("Serving %s on %s:%d", options.config, options.host, server.port))
 
 
 if __name__ == "__main__":

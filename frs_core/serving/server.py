@@ -14,7 +14,7 @@ that carries `observation` instead encodes first, so a whole fan from a fresh im
 
 Example: a fan of twelve directions is one `encode` (300 kB of images) and one `steer` (12 x 15 x 32 floats, 23 kB).
 
-`handle` runs on the door's worker thread; the policy is never touched by another.
+`handle` runs on the server's worker thread; the policy is never touched by another.
 """
 
 import json
@@ -32,7 +32,7 @@ from frs_core.arrays import Array
 from frs_core.errors import ConfigError, ContextGone, MalformedMessage, SteeringUnavailable
 from frs_core.policies.base import Context, FlowPolicy
 from frs_core.robot.observation import Observation
-from frs_core.serving.door import Contexts, Door, DoorSettings
+from frs_core.serving.websocket_server import Contexts, ServerSettings, WebsocketServer
 from frs_core.steering.camera_pairing import is_exterior, is_wrist
 from frs_core.steering.methods import Method, Reference, Solver, SteeringPlan, gaussian
 from frs_core.wire.metadata import OPERATIONS, build_metadata
@@ -210,10 +210,10 @@ class PolicyService:
         return torch.from_numpy(array)
 
 
-def build_door(policy: FlowPolicy, settings: DoorSettings) -> Door:
+def build_server(policy: FlowPolicy, settings: ServerSettings) -> WebsocketServer:
     """Return a server for a loaded policy, ready to `run`."""
     service = PolicyService(policy)
-    return Door(service.handle, service.metadata, settings)
+    return WebsocketServer(service.handle, service.metadata, settings)
 
 
 def _read_plan(text: Any) -> SteeringPlan:
@@ -256,4 +256,4 @@ def _array(x: Tensor) -> Float[Array, "..."]:
     return x.detach().to(device="cpu", dtype=torch.float32).numpy()
 
 
-__all__ = ["MAX_CANDIDATES", "MAX_CONTEXTS", "MAX_WORK", "PolicyService", "build_door"]
+__all__ = ["MAX_CANDIDATES", "MAX_CONTEXTS", "MAX_WORK", "PolicyService", "build_server"]

@@ -11,7 +11,7 @@ import pytest
 from frs_core.commands.serve import describe_address, read_token
 from frs_core.errors import ConfigError
 from frs_core.policies import remote
-from frs_core.serving.door import DoorSettings
+from frs_core.serving.websocket_server import ServerSettings
 from tests.waiting import LONG_S
 
 TOKEN = "0123456789abcdef-secret"
@@ -38,12 +38,12 @@ def test_a_missing_or_empty_token_file_is_an_error_not_an_open_door(tmp_path: Pa
 
 
 def test_an_unencrypted_public_address_comes_with_instructions(tmp_path: Path) -> None:
-    assert "Warning" not in describe_address(DoorSettings(), 8000)
-    public = describe_address(DoorSettings(host="0.0.0.0", token=TOKEN), 8000)
+    assert "Warning" not in describe_address(ServerSettings(), 8000)
+    public = describe_address(ServerSettings(host="0.0.0.0", token=TOKEN), 8000)
     assert "--tls-cert" in public
     assert "ssh -L 8000" in public
     assert TOKEN not in public
-    with_tls = DoorSettings(host="0.0.0.0", token=TOKEN, tls_cert=tmp_path / "c", tls_key=tmp_path / "k")
+    with_tls = ServerSettings(host="0.0.0.0", token=TOKEN, tls_cert=tmp_path / "c", tls_key=tmp_path / "k")
     assert "Warning" not in describe_address(with_tls, 8000)
 
 

@@ -29,8 +29,8 @@ from frs_core.policies import in_action_space, remote
 from frs_core.policies.remote import RemotePolicy, StockPolicy
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Observation
-from frs_core.serving.door import DoorSettings
-from frs_core.serving.server import MAX_CONTEXTS, build_door
+from frs_core.serving.server import MAX_CONTEXTS, build_server
+from frs_core.serving.websocket_server import ServerSettings
 from frs_core.steering.directions import fan_commands, reference_chunk
 from frs_core.steering.methods import Method, Reference, SteeringPlan, gaussian
 from frs_core.wire import client
@@ -75,8 +75,8 @@ def test_a_remote_policy_gives_bit_for_bit_what_the_local_one_gives(
 ) -> None:
     local = ToyPolicy()
     reference, plan = fan(local, observation), plan or local.default_plan
-    with build_door(ToyPolicy(), DoorSettings(port=0)).running() as door:
-        policy = remote.load(f"ws://127.0.0.1:{door.port}")
+    with build_server(ToyPolicy(), ServerSettings(port=0)).running() as server:
+        policy = remote.load(f"ws://127.0.0.1:{server.port}")
         assert repr(policy.spec) == repr(local.spec)
         assert policy.default_plan == local.default_plan
         ours, theirs = local.encode(observation), policy.encode(observation)
@@ -104,8 +104,10 @@ def test_a_policy_served_in_joints_steers_as_the_local_one_and_answers_openpis_c
     local = in_action_space(ToyPolicy(), ActionKind.JOINT_VELOCITY)
     rows = [reference_chunk(c, local.spec.flow, horizon=8, observation=observation)[0] for c in fan_commands()]
     reference = Reference(torch.from_numpy(np.stack(rows)).float(), torch.ones(len(rows), 7, dtype=torch.bool))
-    with build_door(in_action_space(ToyPolicy(), ActionKind.JOINT_VELOCITY), DoorSettings(port=0)).running() as door:
-        policy = remote.load(f"ws://127.0.0.1:{door.port}")
+    with build_server(
+        in_action_space(ToyPolicy(), ActionKind.JOINT_VELOCITY), ServerSettings(port=0)
+    ).running() as server:
+        policy = remote.load(f"ws://127.0.0.1:{server.port}")
         assert repr(policy.spec) == repr(local.spec)
         steered = policy.steer(policy.encode(observation), reference, policy.default_plan)
         expected = local.steer(local.encode(observation), reference, local.default_plan)
@@ -113,7 +115,7 @@ def test_a_policy_served_in_joints_steers_as_the_local_one_and_answers_openpis_c
         joints = policy.to_robot(steered.chunk, observation)
         assert joints.shape == (len(rows), 8, 8)
         np.testing.assert_array_equal(joints, local.to_robot(expected.chunk, observation))
-        with connect(f"ws://127.0.0.1:{door.port}", compression=None, proxy=None) as client:
+        with connect(f"ws://127.0.0.1:{server.port}", compression=None, proxy=None) as client:
             client.recv(timeout=LONG_S)
             client.send(pack(blank_droid_message()))
             assert unpack(client.recv(timeout=LONG_S))["actions"].shape == (8, 8)
@@ -121,8 +123,8 @@ def test_a_policy_served_in_joints_steers_as_the_local_one_and_answers_openpis_c
 
 
 def test_shapes_are_checked_before_anything_is_sent(observation: Observation) -> None:
-    with build_door(ToyPolicy(), DoorSettings(port=0)).running() as door:
-        policy = remote.load(f"ws://127.0.0.1:{door.port}")
+    with build_server(ToyPolicy(), ServerSettings(port=0)).running() as server:
+        policy = remote.load(f"ws://127.0.0.1:{server.port}")
         context = policy.encode(observation)
         with pytest.raises(ShapeMismatch):
             policy.denoise(context, torch.zeros(1, 9, 7))
@@ -131,8 +133,8 @@ def test_shapes_are_checked_before_anything_is_sent(observation: Observation) ->
 
 def test_a_context_the_server_has_dropped_is_encoded_again_without_a_word(observation: Observation) -> None:
     served = GatedPolicy(is_open=True)
-    with build_door(served, DoorSettings(port=0)).running() as door:
-        policy = remote.load(f"ws://127.0.0.1:{door.port}")
+    with build_server(served, ServerSettings(port=0)).running() as server:
+        policy = remote.load(f"ws://127.0.0.1:{server.port}")
         oldest = policy.encode(observation)
         for _ in range(MAX_CONTEXTS):
             policy.encode(observation)
@@ -145,8 +147,8 @@ def test_a_context_the_server_has_dropped_is_encoded_again_without_a_word(observ
 
 
 def test_a_server_error_arrives_as_the_same_error(observation: Observation) -> None:
-    with build_door(ToyPolicy(), DoorSettings(port=0)).running() as door:
-        policy = remote.load(f"ws://127.0.0.1:{door.port}")
+    with build_server(ToyPolicy(), ServerSettings(port=0)).running() as server:
+        policy = remote.load(f"ws://127.0.0.1:{server.port}")
         context = policy.encode(observation)
         reference = fan(policy, observation)
         with pytest.raises(ServingError, match="velocity rows"):
@@ -161,8 +163,8 @@ def test_a_server_error_arrives_as_the_same_error(observation: Observation) -> N
 def test_no_answer_in_time_is_a_timeout_and_the_late_answer_is_dropped(
     gated: GatedPolicy, observation: Observation
 ) -> None:
-    with build_door(gated, DoorSettings(port=0)).running() as door:
-        policy = remote.load(f"ws://127.0.0.1:{door.port}", answer_timeout_s=0.3)
+    with build_server(gated, ServerSettings(port=0)).running() as server:
+        policy = remote.load(f"ws://127.0.0.1:{server.port}", answer_timeout_s=0.3)
         context, reference = policy.encode(observation), fan(policy, observation)
         with pytest.raises(PolicyTimeout, match=r"0\.3 s"):
             policy.steer(context, reference, policy.default_plan)
@@ -175,8 +177,8 @@ def test_no_answer_in_time_is_a_timeout_and_the_late_answer_is_dropped(
 
 
 def test_a_waiting_request_can_be_cancelled_from_another_thread(gated: GatedPolicy, observation: Observation) -> None:
-    with build_door(gated, DoorSettings(port=0)).running() as door:
-        policy = remote.load(f"ws://127.0.0.1:{door.port}", answer_timeout_s=LONG_S)
+    with build_server(gated, ServerSettings(port=0)).running() as server:
+        policy = remote.load(f"ws://127.0.0.1:{server.port}", answer_timeout_s=LONG_S)
         context, reference = policy.encode(observation), fan(policy, observation)
 
         def give_up() -> None:
@@ -247,22 +249,22 @@ def test_a_server_killed_in_mid_request_is_an_error_and_its_successor_is_used(ob
 
 
 def test_an_idle_connection_that_died_is_replaced_within_the_request(observation: Observation) -> None:
-    door = build_door(ToyPolicy(), DoorSettings(port=0))
-    with door.running():
-        port = door.port
+    server = build_server(ToyPolicy(), ServerSettings(port=0))
+    with server.running():
+        port = server.port
         policy = remote.load(f"ws://127.0.0.1:{port}")
         context, reference = policy.encode(observation), fan(policy, observation)
-    with build_door(ToyPolicy(), DoorSettings(port=port)).running():
+    with build_server(ToyPolicy(), ServerSettings(port=port)).running():
         assert policy.steer(context, reference, policy.default_plan).chunk.shape == reference.x.shape
         policy.close()
 
 
 def test_a_server_that_comes_back_with_another_policy_is_refused(observation: Observation) -> None:
-    door = build_door(ToyPolicy(), DoorSettings(port=0))
-    with door.running():
-        port = door.port
+    server = build_server(ToyPolicy(), ServerSettings(port=0))
+    with server.running():
+        port = server.port
         policy = remote.load(f"ws://127.0.0.1:{port}")
-    with build_door(ToyPolicy(fingerprint="toy-2"), DoorSettings(port=port)).running():
+    with build_server(ToyPolicy(fingerprint="toy-2"), ServerSettings(port=port)).running():
         with pytest.raises(FingerprintMismatch, match="toy-2"):
             policy.encode(observation)
         policy.close()
@@ -272,8 +274,8 @@ def test_the_token_opens_the_server_and_a_wrong_one_is_named(
     monkeypatch: pytest.MonkeyPatch, observation: Observation
 ) -> None:
     monkeypatch.delenv("FRS_TOKEN", raising=False)
-    with build_door(ToyPolicy(), DoorSettings(port=0, token=TOKEN)).running() as door:
-        url = f"ws://127.0.0.1:{door.port}"
+    with build_server(ToyPolicy(), ServerSettings(port=0, token=TOKEN)).running() as server:
+        url = f"ws://127.0.0.1:{server.port}"
         for wrong in (None, "wrong-wrong-wrong-wrong"):
             with pytest.raises(ServingError, match="refused the token"):
                 remote.load(url, token=wrong)
@@ -382,9 +384,9 @@ def test_a_stock_server_whose_answer_contradicts_its_action_space_is_refused() -
 
 
 def test_cameras_that_a_server_would_not_be_sent_are_refused() -> None:
-    door = build_door(ToyPolicy(), DoorSettings(port=0))
-    with door.running(), pytest.raises(ConfigError, match="would have no effect"):
-        remote.load(f"ws://127.0.0.1:{door.port}", exterior="right")
+    server = build_server(ToyPolicy(), ServerSettings(port=0))
+    with server.running(), pytest.raises(ConfigError, match="would have no effect"):
+        remote.load(f"ws://127.0.0.1:{server.port}", exterior="right")
 
 
 def test_a_stock_servers_error_is_shown_and_the_next_request_reconnects(observation: Observation) -> None:
@@ -424,8 +426,8 @@ def test_a_stock_servers_late_answer_is_not_taken_for_the_next(observation: Obse
 
 
 def test_a_picture_over_the_limit_is_refused_here_with_the_fix(observation: Observation) -> None:
-    with build_door(ToyPolicy(), DoorSettings(port=0)).running() as door:
-        policy = remote.load(f"ws://127.0.0.1:{door.port}", message_bytes=20_000)
+    with build_server(ToyPolicy(), ServerSettings(port=0)).running() as server:
+        policy = remote.load(f"ws://127.0.0.1:{server.port}", message_bytes=20_000)
         with pytest.raises(ConfigError, match="smaller images"):
             policy.encode(observation)
         policy.close()

@@ -16,9 +16,8 @@ from websockets.sync.client import connect
 from frs_core.errors import ConfigError
 from frs_core.policies import remote
 from frs_core.robot.actions import ActionKind
-from frs_core.serving import door as door_module
-from frs_core.serving import openpi_server
-from frs_core.serving.openpi_server import Door, DoorSettings, Service, read_plan
+from frs_core.serving import openpi_server, websocket_server
+from frs_core.serving.openpi_server import ServerSettings, Service, WebsocketServer, read_plan
 from frs_core.steering import flow
 from frs_core.steering.methods import Fill, Method, Reference, Solver, SteeringPlan, gaussian, steer
 from frs_core.wire import codec
@@ -81,9 +80,9 @@ def model() -> ToyModel:
 
 
 @pytest.fixture
-def door(model: ToyModel) -> Iterator[Door]:
-    with Door(Service(model).handle, model.metadata, DoorSettings(port=0)).running() as door:
-        yield door
+def server(model: ToyModel) -> Iterator[WebsocketServer]:
+    with WebsocketServer(Service(model).handle, model.metadata, ServerSettings(port=0)).running() as server:
+        yield server
 
 
 def marked(module: Any, mark: str) -> str:
@@ -91,7 +90,7 @@ def marked(module: Any, mark: str) -> str:
     return text[text.index(f"# <{mark}>") : text.index(f"# </{mark}>")]
 
 
-@pytest.mark.parametrize(("module", "mark"), [(codec, "codec"), (door_module, "door")])
+@pytest.mark.parametrize(("module", "mark"), [(codec, "codec"), (websocket_server, "websocket_server")])
 def test_the_one_file_carries_codec_and_door_word_for_word(module: Any, mark: str) -> None:
     assert marked(openpi_server, mark) == marked(module, mark), f"copy the part marked <{mark}> from {module.__file__}"
 
@@ -172,8 +171,8 @@ def test_a_nonsensical_plan_is_refused(text: str | None) -> None:
         read_plan(text, candidates=1)
 
 
-def test_our_client_steers_it_through_openpis_droid_keys(door: Door, model: ToyModel) -> None:
-    policy = remote.load(f"ws://127.0.0.1:{door.port}", exterior="right", wrist="wrist")
+def test_our_client_steers_it_through_openpis_droid_keys(server: WebsocketServer, model: ToyModel) -> None:
+    policy = remote.load(f"ws://127.0.0.1:{server.port}", exterior="right", wrist="wrist")
     assert policy.spec.can_steer
     assert policy.spec.cameras == ("right", "wrist")
     context = policy.encode(PointWorld().observe())
@@ -191,9 +190,9 @@ def test_our_client_steers_it_through_openpis_droid_keys(door: Door, model: ToyM
     policy.close()
 
 
-def test_a_stock_client_gets_openpis_own_answer_and_may_bring_noise(door: Door, model: ToyModel) -> None:
+def test_a_stock_client_gets_openpis_own_answer_and_may_bring_noise(server: WebsocketServer, model: ToyModel) -> None:
     noise = gaussian((model.horizon, model.width), seed=4).numpy()
-    with connect(f"ws://127.0.0.1:{door.port}", compression=None, proxy=None) as client:
+    with connect(f"ws://127.0.0.1:{server.port}", compression=None, proxy=None) as client:
         client.recv(timeout=LONG_S)
         for message in (blank_droid_message(), blank_droid_message() | {"noise": noise}):
             client.send(codec.pack(message))
@@ -205,7 +204,7 @@ def test_a_stock_client_gets_openpis_own_answer_and_may_bring_noise(door: Door, 
 
 def test_it_wants_a_token_off_loopback_too() -> None:
     with pytest.raises(openpi_server.ConfigError, match="token"):
-        DoorSettings(host="0.0.0.0")
+        ServerSettings(host="0.0.0.0")
     assert not issubclass(openpi_server.ConfigError, ConfigError)
 
 

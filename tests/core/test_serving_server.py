@@ -20,8 +20,8 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as ws_connect
 
 from frs_core.errors import ConfigError, ServingError
-from frs_core.serving.door import Contexts, Door, DoorSettings
-from frs_core.serving.server import MAX_CONTEXTS, PolicyService, build_door
+from frs_core.serving.server import MAX_CONTEXTS, PolicyService, build_server
+from frs_core.serving.websocket_server import Contexts, ServerSettings, WebsocketServer
 from frs_core.wire.codec import pack, unpack
 from frs_core.wire.metadata import build_metadata
 from frs_core.wire.observations import blank_droid_message, pack_observation
@@ -34,11 +34,11 @@ from tests.waiting import LONG_S
 TOKEN = "0123456789abcdef-secret"
 
 
-def connect(door: Door, **options: Any) -> ClientConnection:
+def connect(server: WebsocketServer, **options: Any) -> ClientConnection:
     """Connect as openpi's client does and return the open socket."""
     options = {"compression": None, "max_size": None, "open_timeout": 5, "close_timeout": 1, "proxy": None} | options
     scheme = "wss" if "ssl" in options else "ws"
-    return ws_connect(f"{scheme}://127.0.0.1:{door.port}", **options).__enter__()
+    return ws_connect(f"{scheme}://127.0.0.1:{server.port}", **options).__enter__()
 
 
 def ask(client: ClientConnection, message: dict[str, Any]) -> dict[str, Any]:
@@ -56,14 +56,14 @@ def gated() -> Iterator[GatedPolicy]:
 
 
 @pytest.fixture
-def door() -> Iterator[Door]:
-    with build_door(ToyPolicy(), DoorSettings(port=0)).running() as door:
-        yield door
+def server() -> Iterator[WebsocketServer]:
+    with build_server(ToyPolicy(), ServerSettings(port=0)).running() as server:
+        yield server
 
 
 @pytest.fixture
-def client(door: Door) -> Iterator[ClientConnection]:
-    with connect(door) as client:
+def client(server: WebsocketServer) -> Iterator[ClientConnection]:
+    with connect(server) as client:
         client.recv(timeout=LONG_S)
         yield client
 
@@ -83,7 +83,7 @@ def steer_message(policy: ToyPolicy, **rest: Any) -> dict[str, Any]:
     return {"op": "steer", "reference": reference, "commanded": commanded, "plan": plan} | rest
 
 
-def test_a_stock_openpi_droid_client_gets_metadata_and_actions(door: Door) -> None:
+def test_a_stock_openpi_droid_client_gets_metadata_and_actions(server: WebsocketServer) -> None:
     rng = np.random.default_rng(0)
     observation = {
         "observation/exterior_image_1_left": rng.integers(0, 256, (224, 224, 3), dtype=np.uint8),
@@ -92,7 +92,7 @@ def test_a_stock_openpi_droid_client_gets_metadata_and_actions(door: Door) -> No
         "observation/gripper_position": np.array([0.3]),
         "prompt": "put the cube on the plate",
     }
-    with connect(door) as client:
+    with connect(server) as client:
         assert isinstance(msgpack.unpackb(client.recv(timeout=LONG_S), object_hook=wire_hook), dict)
         chunks = []
         for _ in range(3):
@@ -124,9 +124,9 @@ def test_an_error_reaches_a_stock_client_as_text_and_the_connection_survives(cli
     assert "actions" in ask(client, blank_droid_message())
 
 
-def test_metadata_describes_the_policy(door: Door) -> None:
+def test_metadata_describes_the_policy(server: WebsocketServer) -> None:
     policy = ToyPolicy()
-    with connect(door) as client:
+    with connect(server) as client:
         data = client.recv(timeout=LONG_S)
         assert isinstance(data, bytes)
         assert pack(unpack(data)) == pack(build_metadata(policy.spec, policy.default_plan))
@@ -165,10 +165,10 @@ def test_a_connection_keeps_a_few_contexts_and_says_when_one_is_gone(
 
 
 def test_a_context_is_of_no_use_on_another_connection(
-    client: ClientConnection, door: Door, observation: dict[str, Any]
+    client: ClientConnection, server: WebsocketServer, observation: dict[str, Any]
 ) -> None:
     handle = ask(client, {"op": "encode", "observation": observation})["context"]
-    with connect(door) as other:
+    with connect(server) as other:
         other.recv(timeout=LONG_S)
         assert ask(other, steer_message(ToyPolicy(), context=handle))["error"]["type"] == "ContextGone"
 
@@ -228,8 +228,8 @@ def test_a_text_frame_or_rubbish_is_answered_with_text(client: ClientConnection)
 
 
 def test_a_message_over_the_limit_costs_its_sender_the_connection_and_no_one_else() -> None:
-    settings = DoorSettings(port=0, message_bytes=400_000)
-    with build_door(ToyPolicy(), settings).running() as door, connect(door) as greedy, connect(door) as modest:
+    settings = ServerSettings(port=0, message_bytes=400_000)
+    with build_server(ToyPolicy(), settings).running() as server, connect(server) as greedy, connect(server) as modest:
         greedy.recv(timeout=LONG_S)
         modest.recv(timeout=LONG_S)
         greedy.send(b"\0" * 500_000)
@@ -242,8 +242,8 @@ def test_a_message_over_the_limit_costs_its_sender_the_connection_and_no_one_els
 
 def test_all_inference_runs_on_one_thread(observation: dict[str, Any]) -> None:
     policy = GatedPolicy(is_open=True)
-    with build_door(policy, DoorSettings(port=0)).running() as door:
-        clients = [connect(door) for _ in range(3)]
+    with build_server(policy, ServerSettings(port=0)).running() as server:
+        clients = [connect(server) for _ in range(3)]
         for client in clients:
             client.recv(timeout=LONG_S)
             ask(client, steer_message(policy, observation=observation))
@@ -256,7 +256,7 @@ def test_all_inference_runs_on_one_thread(observation: dict[str, Any]) -> None:
 def test_a_request_can_be_cancelled_while_it_waits_for_its_turn(
     gated: GatedPolicy, observation: dict[str, Any]
 ) -> None:
-    with build_door(gated, DoorSettings(port=0)).running() as door, connect(door) as client:
+    with build_server(gated, ServerSettings(port=0)).running() as server, connect(server) as client:
         client.recv(timeout=LONG_S)
         client.send(pack(steer_message(gated, id=1, observation=observation)))
         assert gated.entered.wait(LONG_S)
@@ -273,7 +273,7 @@ def test_a_request_can_be_cancelled_while_it_waits_for_its_turn(
 
 
 def test_too_many_unanswered_requests_are_refused_not_queued(gated: GatedPolicy, observation: dict[str, Any]) -> None:
-    with build_door(gated, DoorSettings(port=0, in_flight=2)).running() as door, connect(door) as client:
+    with build_server(gated, ServerSettings(port=0, in_flight=2)).running() as server, connect(server) as client:
         client.recv(timeout=LONG_S)
         for name in range(3):
             client.send(pack(steer_message(gated, id=name, observation=observation)))
@@ -285,16 +285,16 @@ def test_too_many_unanswered_requests_are_refused_not_queued(gated: GatedPolicy,
 
 
 def test_clients_that_stall_in_every_way_do_not_stall_others(observation: dict[str, Any]) -> None:
-    with build_door(ToyPolicy(), DoorSettings(port=0, send_timeout_s=0.5)).running() as door:
-        address = ("127.0.0.1", door.port)
+    with build_server(ToyPolicy(), ServerSettings(port=0, send_timeout_s=0.5)).running() as server:
+        address = ("127.0.0.1", server.port)
         silent = socket.create_connection(address)  # never says a word
         half = socket.create_connection(address)
         half.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: web")  # stops in the middle of the handshake
-        unfinished = connect(door)
+        unfinished = connect(server)
         unfinished.socket.sendall(
             b"\x82\xff" + (10_000_000).to_bytes(8) + b"mask" + b"\0" * 1000
         )  # a frame without end
-        deaf = connect(door, max_queue=1)
+        deaf = connect(server, max_queue=1)
         big = np.zeros((64, 8, 7), dtype=np.float32)
         deaf.recv(timeout=LONG_S)
         flood = pack({"op": "velocity", "observation": observation, "x": big, "t": 0.5})
@@ -307,7 +307,7 @@ def test_clients_that_stall_in_every_way_do_not_stall_others(observation: dict[s
 
         with pytest.raises((ConnectionClosed, TimeoutError)):
             ask_and_never_read()
-        with connect(door) as polite:
+        with connect(server) as polite:
             polite.recv(timeout=LONG_S)
             for _ in range(5):
                 assert "chunk" in ask(polite, steer_message(ToyPolicy(), observation=observation))
@@ -316,17 +316,17 @@ def test_clients_that_stall_in_every_way_do_not_stall_others(observation: dict[s
 
 
 def test_a_request_whose_client_has_left_is_not_computed(gated: GatedPolicy, observation: dict[str, Any]) -> None:
-    with build_door(gated, DoorSettings(port=0)).running() as door, connect(door) as stays:
+    with build_server(gated, ServerSettings(port=0)).running() as server, connect(server) as stays:
         stays.recv(timeout=LONG_S)
         stays.send(pack(steer_message(gated, id=1, observation=observation)))
         assert gated.entered.wait(LONG_S)
-        with connect(door) as leaves:
+        with connect(server) as leaves:
             leaves.recv(timeout=LONG_S)
             leaves.send(pack({"op": "encode", "id": 1, "observation": observation}))
             leaves.send(pack({"op": "cancel", "id": 2, "target": 99}))  # its answer tells that the first has arrived
             leaves.recv(timeout=LONG_S)
         deadline, pause = time.monotonic() + LONG_S, threading.Event()
-        while door._seats > 1 and time.monotonic() < deadline:
+        while server._seats > 1 and time.monotonic() < deadline:
             pause.wait(0.01)  # the server's side of the leaving
         gated.gate.set()
         assert unpack(stays.recv(timeout=LONG_S))["id"] == 1  # pyright: ignore[reportArgumentType]
@@ -334,8 +334,8 @@ def test_a_request_whose_client_has_left_is_not_computed(gated: GatedPolicy, obs
         assert gated.encoded == 2
 
 
-def _get(door: Door, path: str, **headers: str) -> tuple[int, str]:
-    link = http.client.HTTPConnection("127.0.0.1", door.port, timeout=5)
+def _get(server: WebsocketServer, path: str, **headers: str) -> tuple[int, str]:
+    link = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
     link.request("GET", path, headers=headers)
     answer = link.getresponse()
     text = answer.read().decode()
@@ -344,21 +344,21 @@ def _get(door: Door, path: str, **headers: str) -> tuple[int, str]:
 
 
 def test_healthz_is_ok_and_needs_no_token() -> None:
-    with build_door(ToyPolicy(), DoorSettings(port=0, token=TOKEN)).running() as door:
-        assert _get(door, "/healthz") == (200, "OK\n")
+    with build_server(ToyPolicy(), ServerSettings(port=0, token=TOKEN)).running() as server:
+        assert _get(server, "/healthz") == (200, "OK\n")
 
 
 def test_healthz_turns_red_when_an_inference_does_not_end(gated: GatedPolicy, observation: dict[str, Any]) -> None:
-    with build_door(gated, DoorSettings(port=0, stall_s=0.0)).running() as door, connect(door) as client:
+    with build_server(gated, ServerSettings(port=0, stall_s=0.0)).running() as server, connect(server) as client:
         client.recv(timeout=LONG_S)
         client.send(pack(steer_message(gated, observation=observation)))
         assert gated.entered.wait(LONG_S)
-        status, text = _get(door, "/healthz")
+        status, text = _get(server, "/healthz")
         assert status == 503
         assert "inference has been running" in text
         gated.gate.set()
         client.recv(timeout=LONG_S)
-        assert _get(door, "/healthz") == (200, "OK\n")
+        assert _get(server, "/healthz") == (200, "OK\n")
 
 
 @pytest.mark.parametrize(
@@ -377,9 +377,9 @@ def test_healthz_turns_red_when_an_inference_does_not_end(gated: GatedPolicy, ob
 )
 def test_without_the_right_token_nobody_gets_in(header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header}
-    with build_door(ToyPolicy(), DoorSettings(port=0, token=TOKEN)).running() as door:
+    with build_server(ToyPolicy(), ServerSettings(port=0, token=TOKEN)).running() as server:
         with pytest.raises(InvalidStatus) as refused:
-            connect(door, additional_headers=headers)
+            connect(server, additional_headers=headers)
         assert refused.value.response.status_code in (400, 401)
         assert TOKEN not in str(refused.value.response.body)
 
@@ -387,28 +387,28 @@ def test_without_the_right_token_nobody_gets_in(header: str | None) -> None:
 @pytest.mark.parametrize("scheme", ["Bearer", "Api-Key", "bearer"])
 def test_the_right_token_opens_in_our_and_in_openpis_spelling(scheme: str) -> None:
     headers = {"Authorization": f"{scheme} {TOKEN}"}
-    server = build_door(ToyPolicy(), DoorSettings(port=0, token=TOKEN))
-    with server.running() as door, connect(door, additional_headers=headers) as client:
+    built = build_server(ToyPolicy(), ServerSettings(port=0, token=TOKEN))
+    with built.running() as server, connect(server, additional_headers=headers) as client:
         client.recv(timeout=LONG_S)
         assert "actions" in ask(client, blank_droid_message())
 
 
-def test_a_web_page_cannot_talk_to_a_server_on_loopback(door: Door) -> None:
+def test_a_web_page_cannot_talk_to_a_server_on_loopback(server: WebsocketServer) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        connect(door, origin="https://evil.example")
+        connect(server, origin="https://evil.example")
     assert refused.value.response.status_code == 403
     assert b"Origin https://evil.example is not served" in refused.value.response.body
 
 
-def test_an_ordinary_client_that_names_the_server_itself_as_origin_is_served(door: Door) -> None:
-    with connect(door, origin=f"http://127.0.0.1:{door.port}") as client:
+def test_an_ordinary_client_that_names_the_server_itself_as_origin_is_served(server: WebsocketServer) -> None:
+    with connect(server, origin=f"http://127.0.0.1:{server.port}") as client:
         client.recv(timeout=LONG_S)
         assert "actions" in ask(client, blank_droid_message())
 
 
-def test_a_page_whose_own_name_leads_here_is_refused(door: Door) -> None:
-    with socket.create_connection(("127.0.0.1", door.port)) as raw:
-        name = f"evil.example:{door.port}"
+def test_a_page_whose_own_name_leads_here_is_refused(server: WebsocketServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        name = f"evil.example:{server.port}"
         lines = [
             "GET / HTTP/1.1",
             f"Host: {name}",
@@ -422,27 +422,27 @@ def test_a_page_whose_own_name_leads_here_is_refused(door: Door) -> None:
 
 
 def test_more_connections_than_allowed_are_refused() -> None:
-    with build_door(ToyPolicy(), DoorSettings(port=0, connections=1)).running() as door, connect(door) as first:
+    with build_server(ToyPolicy(), ServerSettings(port=0, connections=1)).running() as server, connect(server) as first:
         first.recv(timeout=LONG_S)
         with pytest.raises(InvalidStatus) as refused:
-            connect(door)
+            connect(server)
         assert refused.value.response.status_code == 503
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.20", "::", "gpu-box", ""])
 def test_other_addresses_than_loopback_need_a_token(host: str) -> None:
     with pytest.raises(ConfigError, match="token"):
-        DoorSettings(host=host)
-    assert DoorSettings(host=host, token=TOKEN).token == TOKEN
+        ServerSettings(host=host)
+    assert ServerSettings(host=host, token=TOKEN).token == TOKEN
 
 
 def test_a_short_token_is_refused() -> None:
     with pytest.raises(ConfigError, match="at least 16"):
-        DoorSettings(token="hunter2")
+        ServerSettings(token="hunter2")
 
 
-def test_a_taken_port_is_reported_with_the_fix(door: Door) -> None:
-    second = build_door(ToyPolicy(), DoorSettings(port=door.port))
+def test_a_taken_port_is_reported_with_the_fix(server: WebsocketServer) -> None:
+    second = build_server(ToyPolicy(), ServerSettings(port=server.port))
     with pytest.raises(ServingError, match="Choose another port"), second.running():
         pass
 
@@ -473,13 +473,13 @@ def test_with_a_certificate_the_server_speaks_tls(tmp_path: Path) -> None:
         )
     except FileNotFoundError:
         pytest.skip("openssl is not installed")
-    settings = DoorSettings(port=0, tls_cert=cert, tls_key=key)
-    with build_door(ToyPolicy(), settings).running() as door:
-        with connect(door, ssl=ssl.create_default_context(cafile=str(cert))) as client:
+    settings = ServerSettings(port=0, tls_cert=cert, tls_key=key)
+    with build_server(ToyPolicy(), settings).running() as server:
+        with connect(server, ssl=ssl.create_default_context(cafile=str(cert))) as client:
             client.recv(timeout=LONG_S)
             assert "actions" in ask(client, blank_droid_message())
         with pytest.raises(ssl.SSLError):
-            connect(door, ssl=ssl.create_default_context())
+            connect(server, ssl=ssl.create_default_context())
 
 
 def test_warming_up_runs_every_part_once_before_the_first_client() -> None:

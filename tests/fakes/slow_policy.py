@@ -8,8 +8,8 @@ from torch import Tensor
 
 from frs_core.policies.base import Context
 from frs_core.robot.observation import Observation
-from frs_core.serving.door import DoorSettings
-from frs_core.serving.server import build_door
+from frs_core.serving.server import build_server
+from frs_core.serving.websocket_server import ServerSettings
 from frs_core.steering.methods import Reference, Steered, SteeringPlan
 from tests.fakes.policy import ToyPolicy
 from tests.waiting import LONG_S
@@ -53,7 +53,7 @@ class GatedPolicy(ToyPolicy):
 def main() -> None:
     """Serve: arguments are the port (0 = any) and whether the gate is open; prints the port, then 'steering'."""
     policy = GatedPolicy(is_open=sys.argv[2] == "open")
-    door = build_door(policy, DoorSettings(port=int(sys.argv[1])))
+    server = build_server(policy, ServerSettings(port=int(sys.argv[1])))
 
     def say(line: str) -> None:
         sys.stdout.write(line + "\n")
@@ -64,7 +64,7 @@ def main() -> None:
         say("steering")
 
     threading.Thread(target=announce, daemon=True).start()
-    door.run(lambda: say(str(door.port)))
+    server.run(lambda: say(str(server.port)))
 
 
 if __name__ == "__main__":

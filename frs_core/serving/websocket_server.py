@@ -9,7 +9,7 @@ openpi's: it gets a map with `actions` back, or a text frame with the error. A m
 and either results or `error` = {type, message}. {"op": "cancel", "id": 8, "target": 7} answers 7 with error `Cancelled`.
 GET /healthz answers 200, or 503 when one inference has been running for `stall_s`.
 
-Example: Door(lambda message, contexts: {"actions": np.zeros((15, 8))}, {}, DoorSettings()).run() is a whole openpi server.
+Example: WebsocketServer(lambda message, contexts: {"actions": np.zeros((15, 8))}, {}, ServerSettings()).run() is a whole openpi server.
 
 Threads: the event loop's (whoever calls `run`) and the worker's (`handle` alone runs there). The part between the marks is
 kept word for word in `openpi_server.py`, which must stand alone.
@@ -40,11 +40,11 @@ from websockets.http11 import Request, Response
 from frs_core.errors import ConfigError, MalformedMessage, ServerBusy, ServingError
 from frs_core.wire.codec import pack, unpack
 
-__all__ = ["Contexts", "Door", "DoorSettings", "is_loopback"]
+__all__ = ["Contexts", "ServerSettings", "WebsocketServer", "is_loopback"]
 
 logger = logging.getLogger("frs.serving")
 
-# <door>
+# <websocket_server>
 Contexts = OrderedDict[str, Any]
 """A client's encoded observations by handle, oldest first; the handler keeps it small."""
 MIN_TOKEN = 16
@@ -52,12 +52,12 @@ MIN_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True)
-class DoorSettings:
+class ServerSettings:
     """Where to listen, whom to let in, and how much of everything."""
 
     host: str = "127.0.0.1"
     port: int = 8000
-    """0 = any free port; read `Door.port`."""
+    """0 = any free port; read `WebsocketServer.port`."""
     token: str | None = None
     """Clients send it as `Authorization: Bearer ...` (or openpi's `Api-Key ...`). Needed off loopback."""
     tls_cert: Path | None = None
@@ -110,14 +110,14 @@ def _is_number(host: str) -> bool:
     return False
 
 
-class Door:
+class WebsocketServer:
     """Serves one handler to many clients."""
 
     def __init__(
         self,
         handle: Callable[[dict[str, Any], Contexts], dict[str, Any]],
         metadata: dict[str, Any],
-        settings: DoorSettings,
+        settings: ServerSettings,
     ) -> None:
         """Prepare to serve; nothing listens yet.
 
@@ -161,7 +161,7 @@ class Door:
                 self._loop.call_soon_threadsafe(self._stop.set)
 
     @contextlib.contextmanager
-    def running(self) -> Generator["Door", None, None]:
+    def running(self) -> Generator["WebsocketServer", None, None]:
         """Serve from a thread of its own for the length of a `with` block; `port` is known inside.
 
         Raises:
@@ -381,4 +381,4 @@ def _failure(message: Any, error: Exception) -> bytes | str:
     return f"{kind}: {text}"
 
 
-# </door>
+# </websocket_server>

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from frs_core.learning.diary import STATE, Diary, Point
 from frs_core.learning.online import Practised, practise
 from frs_core.learning.progress import ignore_progress
 from frs_core.learning.registry import find_learner, load_noise_policy
-from frs_core.learning.settings import PickQSettings
+from frs_core.learning.settings import DsrlFrsSettings, LearnerSettings, PickQSettings, ResidualSettings
 from frs_core.learning.store import load_table
 from frs_core.learning.table import End, TrainingTable
 from frs_core.learning.table_file import read_table, write_table
@@ -42,6 +43,13 @@ SMALL = PickQSettings(
         network=NetworkSettings(hidden=16, layers=1), fit=FitSettings(steps=20, least_steps=0, batch_size=16)
     ),
 )
+SAC: dict[str, Any] = {
+    "network": NetworkSettings(hidden=16, layers=1),
+    "updates_per_chunk": 1,
+    "critic_first": 5,
+    "batch_size": 16,
+    "warm_up": 1,
+}
 PRACTICE = Practice(
     world="tests.fakes.world:PointWorld",
     episodes=4,
@@ -67,9 +75,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def request(data: Path, out: Path, *, practice: Practice = PRACTICE, settings: PickQSettings = SMALL) -> TrainRequest:
+def request(
+    data: Path, out: Path, *, practice: Practice = PRACTICE, settings: LearnerSettings = SMALL, kind: str = "pick-q"
+) -> TrainRequest:
     return TrainRequest(
-        kind="pick-q",
+        kind=kind,
         root=data,
         episodes=(),
         out=out,
@@ -83,7 +93,8 @@ def request(data: Path, out: Path, *, practice: Practice = PRACTICE, settings: P
 
 def practised(asked: TrainRequest, folder: Path | None, *, killed_at: int = 0) -> Practised:
     """Practise in this process; `killed_at` ends it as a kill would, after so many episodes of this run."""
-    learner, prior, seen = find_learner("pick-q").load(), load_table(asked, ignore_progress), 0
+    learner, seen = find_learner(asked.kind).load(), 0
+    prior = load_table(asked, ignore_progress) if learner.spec.starts_from_recordings else None
     assert isinstance(learner, OnlineLearner)
 
     def told(progress: Progress) -> None:
@@ -108,8 +119,18 @@ def numbers(done: Practised) -> Iterator[Array]:
     yield np.array([(p.episodes, p.successes, p.own_successes, p.chunks) for p in done.curve])
 
 
-def test_a_killed_practice_ends_with_the_same_numbers(tmp_path: Path, data: Path) -> None:
-    asked = request(data, tmp_path / "out")
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("pick-q", SMALL),
+        ("dsrl-frs", DsrlFrsSettings(**SAC, fit=SMALL.imitation.fit)),
+        ("residual", ResidualSettings(**SAC)),
+    ],
+)
+def test_a_killed_practice_ends_with_the_same_numbers(
+    tmp_path: Path, data: Path, kind: str, settings: LearnerSettings
+) -> None:
+    asked = request(data, tmp_path / "out", kind=kind, settings=settings)
     whole = list(numbers(practised(asked, None)))
     for episodes in (1, 1, 2):
         with pytest.raises(Killed):

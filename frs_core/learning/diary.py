@@ -74,8 +74,8 @@ class Diary:
 
     @property
     def best(self) -> Point | None:
-        """The version that did best; of equal ones the one that was quicker."""
-        return max(self.curve, key=lambda p: (p.successes / p.scenes, -p.chunks), default=None)
+        """The version that did best; of equal ones the latest, which has seen most."""
+        return max(self.curve, key=lambda p: (p.successes / p.scenes, p.episodes), default=None)
 
     def version(self, point: Point) -> "Path | Trained":
         """Return the folder of a judged version, or the version itself where there is no folder."""

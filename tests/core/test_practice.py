@@ -177,6 +177,14 @@ def test_the_commands_say_what_they_did(tmp_path: Path, data: Path, capsys: pyte
         practise_commands.command("dsbc")
 
 
+def test_of_versions_that_did_equally_well_the_latest_is_the_best(tmp_path: Path, data: Path) -> None:
+    diary = Diary(None, request(data, tmp_path / "out"), None)
+    looks = ((0, 14), (50, 19), (100, 17), (150, 19))
+    diary.curve = tuple(Point(episodes, wins, 20, 15.0 + episodes, 0, 0, 0.0) for episodes, wins in looks)
+    assert diary.best is not None
+    assert diary.best.episodes == 150
+
+
 def test_another_practice_in_the_same_folder_is_refused(tmp_path: Path, data: Path) -> None:
     asked = request(data, tmp_path / "out")
     prior = load_table(asked, ignore_progress)

@@ -1,6 +1,6 @@
 """Say in numbers and words what is known about a candidate before it moves.
 
-How far it goes, how far it ends from the request (bent), whose wish it follows (authority: 0 = the policy's own, 1 = the
+How far it goes, how far it ends from the request (bent), whose request it follows (authority: 0 = the policy's own, 1 = the
 request), how unusual its noise is, and what it would run into.
 
 Example: the policy alone would end 60 mm to the right, the request 60 mm to the left, the steered chunk 30 mm to the left:

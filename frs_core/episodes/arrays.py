@@ -1,4 +1,4 @@
-"""Arrays of one episode, read when asked for, and never wrong without a word.
+"""Arrays of one episode, read on demand and verified.
 
 Problem: reading must be lazy (an episode opens in milliseconds), every damage must be named, and a whole file in the wrong
 place (two exchanged, an older copy put back) is damage too. Idea: opening checks sizes and metadata of all files; the first

@@ -88,7 +88,7 @@ def check(episode: Episode, policy: FlowPolicy, *, from_features: bool | None = 
 
     Args:
         episode: what was recorded.
-        policy: the one that recorded it; one that speaks tool deltas is turned to the episode's action space.
+        policy: the one that recorded it; tool deltas are converted to the episode's action space.
         from_features: False encodes the stored images even where features would do; None = features where possible.
     Raises:
         FingerprintMismatch: the episode is of another policy.

@@ -1,7 +1,7 @@
 """A demonstration made elsewhere, recorded as an episode: chunks with one offer, picked by a person, without a noise.
 
 Problem: every import ends in the same chunks, and one that breaks must leave nothing half made. Idea: importers bring arrays and a
-function for pictures; this cuts them into chunks, never across a gap, records them, and drops the recording if anything fails.
+function for images; this cuts them into chunks, never across a gap, records them, and drops the recording if anything fails.
 
 Example: 27 steps with a gap before step 20 and 8 rows per chunk become chunks of 8, 8, 4 and 7 steps.
 

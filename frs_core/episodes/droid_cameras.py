@@ -1,7 +1,7 @@
-"""The cameras of a DROID raw trajectory: which is which, which film frame belongs to which row, how each is calibrated.
+"""The cameras of a DROID raw trajectory: which is which, which video frame belongs to which row, how each is calibrated.
 
-Problem: people have trajectories without films, with one film fewer, with films that end early, with calibrations of NaN. Idea: what
-the files state is used, what they do not is said in a remark, and a row that a film does not reach is not a row.
+Problem: people have trajectories without videos, with one video fewer, with videos that end early, with calibrations of NaN. Idea: what
+the files state is used, what they do not is said in a remark, and a row that a video does not reach is not a row.
 
     cameras, reached = find_cameras(folder, observation, facts, rows=24, width=640, remarks=remarks)
 
@@ -26,7 +26,7 @@ from frs_core.worlds.droid.calibration import pose_matrix, scale_intrinsics
 LARGEST_DATASET = 256 << 20
 """Bytes of one column; ten minutes of seven joints take 0.5 MB."""
 STALE_MS = 200
-"""A picture older than this is not the row's own: three rows at 15 Hz."""
+"""An image older than this is not the row's own: three rows at 15 Hz."""
 WRIST = 0
 """DROID's `camera_type` of the hand camera; 1 varied, 2 fixed."""
 
@@ -40,9 +40,9 @@ class DroidCamera:
     film: Path
     is_stereo: bool
     native: tuple[int, int]
-    """(width, height) of one eye in the film, which K is for."""
+    """(width, height) of one eye in the video, which K is for."""
     size: tuple[int, int]
-    """(width, height) of the pictures to keep."""
+    """(width, height) of the images to keep."""
     frames: Int[Array, " n"]
     """Film frame of each row."""
     K: Float[Array, "n 3 3"]
@@ -59,7 +59,7 @@ class DroidCamera:
 
 
 class Pictures:
-    """Films read forward, one picture per row."""
+    """Videos read forward, one image per row."""
 
     def __init__(self, cameras: tuple[DroidCamera, ...]) -> None:
         self._cameras = cameras
@@ -68,7 +68,7 @@ class Pictures:
         self._now: dict[str, Array] = {}
 
     def frames(self, row: int, captured_ns: int) -> dict[str, CameraFrame]:
-        """Return the pictures of a row; rows must not go back. Raises EpisodeCorrupt where a film cannot be read so far."""
+        """Return the images of a row; rows must not go back. Raises EpisodeCorrupt where a video cannot be read so far."""
         result = {}
         for camera in self._cameras:
             while self._at[camera.name] < camera.frames[row]:
@@ -104,17 +104,17 @@ class _Known:
 def find_cameras(
     folder: Path, observation: Any, facts: Mapping[str, Any], *, rows: int, width: int, remarks: list[str]
 ) -> tuple[tuple[DroidCamera, ...], Bool[Array, " n"]]:
-    """Return the cameras that have films, by name, and which rows all those films reach.
+    """Return the cameras that have videos, by name, and which rows all those videos reach.
 
     Args:
         folder: the trajectory's.
         observation: the group `observation` of its trajectory.h5.
         facts: its metadata record, empty where there is none.
         rows: n.
-        width: pictures wider than this are shrunk to it, pixels.
+        width: images wider than this are shrunk to it, pixels.
         remarks: gets a sentence for everything that was left out or guessed.
     Raises:
-        EpisodeError: a film or its time stamps cannot be read, or it reaches less than half of the rows.
+        EpisodeError: a video or its time stamps cannot be read, or it reaches less than half of the rows.
     """
     films = dict(_films(folder))
     known = _known(observation, facts, films, rows)
@@ -152,7 +152,7 @@ def column(group: Any, path: str) -> Array:
 
 
 def _films(folder: Path) -> Iterator[tuple[str, tuple[Path, bool]]]:
-    """Yield (serial, (film, whether it is side by side)); a plain film wins over a stereo one."""
+    """Yield (serial, (video, whether it is side by side)); a plain video wins over a stereo one."""
     for where in (folder / "recordings", folder / "recordings" / "MP4"):
         for stereo in ("-stereo", ""):
             for film in sorted(where.glob("*.mp4")):
@@ -254,7 +254,7 @@ def _say_calibration(camera: _Known, name: str, remarks: list[str]) -> None:
 def _frame_numbers(
     film: Path, stamps: Any, serial: str, name: str, n: int, remarks: list[str]
 ) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
-    """Return which film frame each row saw, by time stamps where both sides have them, and whether the film has it."""
+    """Return which video frame each row saw, by time stamps where both sides have them, and whether the video has it."""
     count = count_frames(film)
     frames, reached = np.arange(n), np.arange(n) < count
     timed = _timed(film, stamps, serial, name, n, remarks)
@@ -283,7 +283,7 @@ def _frame_numbers(
 
 
 def _timed(film: Path, stamps: Any, serial: str, name: str, n: int, remarks: list[str]) -> tuple[Array, Array] | None:
-    """Return (times of the film's frames, times the rows saw), ms; None where pictures go by number."""
+    """Return (times of the video's frames, times the rows saw), ms; None where images go by number."""
     path, key = film.with_name(f"{serial}_timestamps.json"), f"{serial}_frame_received"
     if not path.is_file() or key not in stamps:
         return None

@@ -29,7 +29,7 @@ from frs_core.runtime.foreign import MALFORMED, plain_file, read_json
 HZ = 15.0
 """Control rate. Source: DROID's RobotEnv."""
 TOLERATED = 0.1
-"""Share of rows that may be left out as damaged. Guess: one picture in ten seconds, not one in three."""
+"""Share of rows that may be left out as damaged. Guess: one image in ten seconds, not one in three."""
 _PAUSE_MS = 60_000
 """Two rows further apart than this are a set clock, not a pause: DROID writes rows while it pauses."""
 _COLUMNS = {ActionKind.JOINT_VELOCITY: "joint_velocity", ActionKind.JOINT_POSITION: "joint_position"}
@@ -68,11 +68,11 @@ def read_trajectory(folder: Path, *, kind: ActionKind | None, width: int) -> Dro
     Args:
         folder: holds trajectory.h5.
         kind: which action column to take; None = joint velocities, else joint positions where the file has only those.
-        width: pictures wider than this are shrunk to it, pixels.
+        width: images wider than this are shrunk to it, pixels.
     Raises:
         ConfigError: h5py is missing.
         EpisodeCorrupt: damaged or not DROID's.
-        EpisodeError: there is none, nothing moves in it, or a film cannot be used.
+        EpisodeError: there is none, nothing moves in it, or a video cannot be used.
     """
     h5py, path, remarks = h5py_module(), folder / "trajectory.h5", list[str]()
     if not path.is_file():

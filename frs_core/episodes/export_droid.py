@@ -3,7 +3,7 @@
     export_droid(episode, Path("droid_data"))
     droid_data/success/2026-11-04/Wed_Nov_04_10_15_30_2026/{trajectory.h5, metadata_*.json, recordings/MP4/*.mp4}
 
-Only what was measured or follows from it is written: no torques, no right eyes, no SVO. Film i belongs to step i, at the size
+Only what was measured or follows from it is written: no torques, no right eyes, no SVO. Video i belongs to step i, at the size
 the images were recorded in, and `camera_intrinsics` is for that size. Branches not taken are left out.
 
 Any thread; a second or two per episode.
@@ -167,7 +167,7 @@ def _calibrations(episode: Episode, steps: list[int], serials: Mapping[str, str]
 
 
 def _fitted_K(calibration: Calibration, first: Calibration | None) -> Float[Array, "3 3"]:
-    """Return K for a picture in a film of the first one's size."""
+    """Return K for an image in a video of the first one's size."""
     if first is None or (calibration.width, calibration.height) == (first.width, first.height):
         return calibration.K
     scale, left, top = fit(calibration.width, calibration.height, (first.width, first.height))

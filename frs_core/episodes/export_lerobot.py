@@ -1,4 +1,4 @@
-"""Episodes as a LeRobot dataset, codebase v2.1: one Parquet table and one film per camera and episode, and JSON beside them.
+"""Episodes as a LeRobot dataset, codebase v2.1: one Parquet table and one video per camera and episode, and JSON beside them.
 
 Problem: the library itself cannot live beside the cockpit (its pins), but fine-tuning on it, and openpi's DROID recipe, start
 from this format. Idea: write the files by pyarrow and PyAV, nothing else; LeRobot converts v2.1 to its later versions.
@@ -81,7 +81,7 @@ def export_lerobot(episode: Episode, path: Path) -> Path:
         path: the dataset's folder.
     Raises:
         ConfigError: pyarrow or PyAV is missing.
-        EpisodeError: the dataset there is of another shape or has the episode already, the episode holds what is no number, or
+        EpisodeError: the dataset there is of another shape or has the episode already, the episode contains NaN, or
             the disk refused.
         EpisodeCorrupt: the episode is damaged.
     """
@@ -141,7 +141,7 @@ def _shapes(features: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _size(episode: Episode, camera: str, step: int) -> tuple[int, int]:
-    """Return (width, height) of a camera's film: HEIGHT rows, sides even."""
+    """Return (width, height) of a camera's video: HEIGHT rows, sides even."""
     height, width = episode.frame(camera, step).shape[:2]
     return max(2, round(width * HEIGHT / height / 2) * 2), HEIGHT
 
@@ -220,7 +220,7 @@ def _write_table(path: Path, columns: Mapping[str, Array], modules: tuple[Module
 
 
 def _write_film(episode: Episode, camera: str, path: Path, size: tuple[int, int]) -> dict[str, Any]:
-    """Write a camera's film and return its statistics, in 0..1 per colour."""
+    """Write a camera's video and return its statistics, in 0..1 per colour."""
     steps = standing_steps(episode)
     looked_at = set(steps[:: max(1, len(steps) // STAT_PICTURES)])
     sample: list[UInt8[Array, "H W 3"]] = []

@@ -1,4 +1,4 @@
-"""An episode as a film: all cameras side by side, with what was picked.
+"""An episode as a video: all cameras side by side, with what was picked.
 
 Problem: talks and papers want a file any player shows. Idea: H.264 in MP4, one frame per control step of the main line,
 drawn over with the chosen candidate's path (white under colour, as on screen), its label and who picked.
@@ -31,7 +31,7 @@ _STEERED_COLOUR = (255, 190, 60)
 def export_mp4(
     episode: Episode, path: Path, *, cameras: tuple[str, ...] = (), is_annotated: bool = True, crf: int = 20
 ) -> Path:
-    """Write the film and return its path.
+    """Write the video and return its path.
 
     Args:
         episode: what to show.
@@ -41,7 +41,7 @@ def export_mp4(
         crf: H.264 quality, 0 (lossless) .. 51.
     Raises:
         ConfigError: unknown camera, or PyAV is missing.
-        EpisodeError: it has no pictures or no standing steps, or the file cannot be written.
+        EpisodeError: it has no images or no standing steps, or the file cannot be written.
         EpisodeCorrupt: damaged.
     """
     try:
@@ -84,7 +84,7 @@ def export_mp4(
 def film_frame(
     episode: Episode, step: int, *, cameras: tuple[str, ...], is_annotated: bool = True
 ) -> UInt8[Array, "H W 3"]:
-    """Return one frame of the film; sides are even, as H.264 wants them. Raises as `export_mp4`."""
+    """Return one frame of the video; sides are even, as H.264 wants them. Raises as `export_mp4`."""
     chunk = episode.chunk_of(step)
     offers = episode.offers(chunk)
     label, path = offers.labels[offers.picked], offers.paths[offers.picked]

@@ -1,13 +1,13 @@
-"""A DROID raw trajectory (trajectory.h5 with its MP4 films) as an episode, to look at, to replay, to learn from.
+"""A DROID raw trajectory (trajectory.h5 with its MP4 videos) as an episode, to look at, to replay, to learn from.
 
     import_droid(Path("success/2023-04-20/Thu_Apr_20_14:11:09_2023"), store)      # -> "20230420T141109Z_01GYF..."
 
 Each stretch of `rows` steps becomes a chunk with one offer, "demonstration", picked by a person; it has no noise (NaN), so
 training takes it only through offline labels. Steps at which the demonstrator's hand was off the trigger are left out: the
-arm stood still. Pictures are the left eyes; DROID's frame i belongs to step i unless its time stamps say otherwise. What else was
+arm stood still. Images are the left eyes; DROID's frame i belongs to step i unless its time stamps say otherwise. What else was
 left out, not stated or guessed stands in the episode's note.
 
-Any thread; tens of seconds for HD films.
+Any thread; tens of seconds for HD videos.
 """
 
 from pathlib import Path
@@ -45,7 +45,7 @@ def import_droid(
         instruction: what the robot was told; default what the trajectory says.
         outcome: how it ended; default what the trajectory says.
         rows: steps per chunk.
-        width: pictures wider than this are shrunk to it, pixels.
+        width: images wider than this are shrunk to it, pixels.
         tool_offset: flange to fingertips, metres.
     Raises:
         ConfigError: h5py or PyAV is missing.

@@ -4,7 +4,7 @@
 
 Problem: a dataset's columns mean what their names say, and often they say nothing. Idea: seven joints, a gripper and actions are taken
 where the names state them, in the words of our export and of the DROID dataset; anything else is refused with what was found. v2.1 has
-one table and one film per episode; v3.0 packs several into one and says in `meta/episodes` where each begins.
+one table and one video per episode; v3.0 packs several into one and says in `meta/episodes` where each begins.
 
 Any thread; seconds per episode.
 """
@@ -56,7 +56,7 @@ class _Episode:
     tasks: tuple[str, ...]
     table: Path
     films: Mapping[str, tuple[Path, float]]
-    """Picture feature -> (film, seconds into it)."""
+    """Image feature -> (video, seconds into it)."""
 
 
 def import_lerobot(
@@ -164,7 +164,7 @@ def _first(features: Mapping[str, Any], wanted: tuple[str, ...], what: str) -> s
 
 
 def _pictured(features: Mapping[str, Any]) -> list[str]:
-    """Return the features with films. Raises ValueError where two of them are the same camera."""
+    """Return the features with videos. Raises ValueError where two of them are the same camera."""
     found = [name for name, feature in features.items() if feature["dtype"] == "video"]
     if len({_camera(name) for name in found}) < len(found):
         raise ValueError(f"two of its films are of one camera: {', '.join(found)}")
@@ -247,7 +247,7 @@ def _demonstration(episode: _Episode, features: Mapping[str, Any], hz: float, pa
 
 
 def _film(path: Path, first: int, episode: _Episode) -> Iterator[UInt8[Array, "H W 3"]]:
-    """Yield an episode's own pictures of a film. Raises EpisodeCorrupt where it ends early."""
+    """Yield an episode's own images of a video. Raises EpisodeCorrupt where it ends early."""
     count = 0
     for image in islice(read_video(path), first, first + episode.length):
         count += 1

@@ -165,7 +165,7 @@ class ChunkRecord:
     """What directed candidates said about the gripper."""
     instruction: str
     steps: tuple[StepRecord, ...]
-    """Executed rows, at least one; fewer than planned when held or succeeded in mid-chunk."""
+    """Executed rows, at least one; fewer than planned when held or succeeded during a chunk."""
     after: Observation
     """State after the last executed row; the next chunk's boundary unless something else moved the robot."""
     latency: Latency

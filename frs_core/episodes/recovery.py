@@ -1,6 +1,6 @@
 """Episodes that a crash left unfinished.
 
-Problem: the program or the computer died in mid-episode. Idea: the journal holds every finished chunk; recovering is
+Problem: the program or the computer died during an episode. Idea: the journal holds every finished chunk; recovering is
 committing what it holds, as a failure unless the operator had already labelled it. Throwing away moves the recovered
 episode to the bin, so even that can be undone.
 

@@ -1,6 +1,6 @@
 """Films in and out of a file: one H.264 frame per control step, every frame reachable on its own.
 
-Problem: exporters and importers need films whose frame i is step i, on any machine. Idea: PyAV, a constant frame rate, no
+Problem: exporters and importers need videos whose frame i is step i, on any machine. Idea: PyAV, a constant frame rate, no
 B-frames and a key frame every second frame, so that a reader may jump anywhere and times are exactly i / rate.
 
 Example: 300 frames of 320 x 180 become about 2 MB; `read_video(path, size=(640, 360))` yields them back as RGB.
@@ -32,7 +32,7 @@ def _av() -> ModuleType:
 
 
 def fitted(image: UInt8[Array, "h w 3"], size: tuple[int, int]) -> UInt8[Array, "H W 3"]:
-    """Return a picture shrunk or grown into (width, height), its proportions kept, the rest black."""
+    """Return an image shrunk or grown into (width, height), its proportions kept, the rest black."""
     if (image.shape[1], image.shape[0]) == size:
         return image
     scale, left, top = fit(image.shape[1], image.shape[0], size)
@@ -44,7 +44,7 @@ def fitted(image: UInt8[Array, "h w 3"], size: tuple[int, int]) -> UInt8[Array, 
 
 
 def fit(width: int, height: int, size: tuple[int, int]) -> tuple[float, int, int]:
-    """Return (scale, left, top) by which `fitted` puts a picture of width x height into (width, height)."""
+    """Return (scale, left, top) by which `fitted` puts an image of width x height into (width, height)."""
     scale = min(size[0] / width, size[1] / height)
     return scale, (size[0] - round(width * scale)) // 2, (size[1] - round(height * scale)) // 2
 
@@ -89,7 +89,7 @@ def write_video(path: Path, images: Iterable[UInt8[Array, "H W 3"]], *, hz: floa
 
 
 def video_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) of a film. Raises as `read_video`."""
+    """Return (width, height) of a video. Raises as `read_video`."""
     av = _av()
     try:
         with av.open(str(plain_file(path))) as container:
@@ -102,7 +102,7 @@ def video_size(path: Path) -> tuple[int, int]:
 
 
 def count_frames(path: Path) -> int:
-    """Return how many pictures a film holds, without decoding them. Raises as `read_video`."""
+    """Return how many images a video holds, without decoding them. Raises as `read_video`."""
     av = _av()
     try:
         with av.open(str(plain_file(path))) as container:
@@ -116,15 +116,15 @@ def count_frames(path: Path) -> int:
 def read_video(
     path: Path, *, size: tuple[int, int] | None = None, is_left_half: bool = False
 ) -> Iterator[UInt8[Array, "H W 3"]]:
-    """Yield the RGB images of a film.
+    """Yield the RGB images of a video.
 
     Args:
-        path: any film PyAV reads.
+        path: any video PyAV reads.
         size: (width, height) to shrink to; None = as it is.
         is_left_half: take the left half of a side-by-side stereo image.
     Raises:
         ConfigError: PyAV is missing.
-        EpisodeError: not a readable film.
+        EpisodeError: not a readable video.
     """
     av = _av()
     try:

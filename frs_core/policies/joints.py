@@ -1,4 +1,4 @@
-"""A generalist that speaks tool deltas, made to speak joints: for worlds and recordings in DROID's action spaces.
+"""Convert a generalist's tool deltas to joints, for worlds and recordings in DROID's action spaces.
 
 Problem: the shipped generalist's chunks are tool deltas, while a DROID arm is driven, and its data recorded, in joint velocities or
 positions. Idea: the flow stays what it is. References, noises and normalised chunks are the wrapped policy's own (so fans, Flow

@@ -33,7 +33,7 @@ def why_not_first(
     low: Float[Array, " a"] | None = None,
     high: Float[Array, " a"] | None = None,
 ) -> str | None:
-    """Return why a chunk must not be a policy's first motion; None where nothing speaks against it.
+    """Return why a chunk must not be a policy's first motion; None if there is no reason.
 
     The gripper is not looked at: it is a fraction in every action space.
 

@@ -67,7 +67,7 @@ class CameraFrame:
     policy_image: UInt8[Array, "h w 3"] | None = None
     """RGB that policies are given instead of `image`, where a public benchmark trained them on another (mirrored, smaller)."""
     is_glance: bool = False
-    """Made for people alone, in mid-chunk: no policy may look at it."""
+    """Made for people alone, during a chunk: no policy may look at it."""
 
     @property
     def for_policy(self) -> UInt8[Array, "h w 3"]:

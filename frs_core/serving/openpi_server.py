@@ -68,7 +68,7 @@ class ServingError(ConnectionError):
 
 
 class MalformedMessage(ServingError, ValueError):
-    """Bytes are no message, or a message asks for nonsense."""
+    """Bytes are no message, or a message is invalid."""
 
 
 class ContextGone(ServingError, LookupError):
@@ -114,7 +114,7 @@ def unpack(data: bytes) -> Any:
     Args:
         data: one websocket frame; its size is limited by the socket.
     Raises:
-        MalformedMessage: the bytes are no message, or hold what is not allowed.
+        MalformedMessage: the bytes are not a message, or contain something that is not allowed.
     """
     budget = _Budget()
     try:
@@ -231,10 +231,10 @@ class ServerSettings:
     token: str | None = None
     """Clients send it as `Authorization: Bearer ...` (or openpi's `Api-Key ...`). Needed off loopback."""
     tls_cert: Path | None = None
-    """PEM file with the certificate chain; with `tls_key` the server speaks wss."""
+    """PEM file with the certificate chain; with `tls_key` the server uses wss."""
     tls_key: Path | None = None
     message_bytes: int = 32 * 2**20
-    """Largest message; three 1280 x 720 pictures are 8 MiB."""
+    """Largest message; three 1280 x 720 images are 8 MiB."""
     connections: int = 16
     in_flight: int = 4
     """Unanswered requests per connection."""

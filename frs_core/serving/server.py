@@ -75,7 +75,7 @@ class PolicyService:
             message: decoded, not trusted.
             contexts: the connection's encoded observations.
         Raises:
-            MalformedMessage: the message asks for nonsense.
+            MalformedMessage: the message is invalid.
             ContextGone: its handle is unknown here.
             FrsError: what the policy raises.
         """
@@ -153,7 +153,7 @@ class PolicyService:
         return {"released": contexts.pop(str(message.get("context")), None) is not None}
 
     def _context(self, message: dict[str, Any], contexts: Contexts) -> tuple[str, Context]:
-        """Return the context a message speaks of, encoding its observation if it brings one."""
+        """Return the context that a message names, encoding its observation if it has one."""
         if message.get("observation") is not None:
             context = self.policy.encode(self._observation(message))
             return self._remember(context, contexts), context
@@ -217,7 +217,7 @@ def build_server(policy: FlowPolicy, settings: ServerSettings) -> WebsocketServe
 
 
 def _read_plan(text: Any) -> SteeringPlan:
-    """Return the plan of a JSON text; defaults stand for what it leaves out."""
+    """Return the plan of a JSON text; defaults replace what it leaves out."""
     if not isinstance(text, str) or len(text) > 10_000:
         raise MalformedMessage(f"`plan` is a {type(text).__name__}, expected JSON text of a steering plan.")
     try:

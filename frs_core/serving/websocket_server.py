@@ -1,7 +1,7 @@
 """A websocket server in front of one worker thread: it knows messages, limits and tokens, but no policy.
 
 Problem: inference takes tens of milliseconds and must not be shared between threads, while clients come, go, stall, flood
-and send rubbish. Idea: an event loop talks to all clients and never computes; one worker thread computes and never talks.
+and send garbage. Idea: an event loop handles all clients and never computes; one worker thread only computes.
 Everything a client can grow is bounded: message size, entries, connections, unanswered requests, unsent bytes, time.
 
 On connect the server sends its metadata. Each binary frame is one message (see `codec`). A message without `op` is
@@ -61,10 +61,10 @@ class ServerSettings:
     token: str | None = None
     """Clients send it as `Authorization: Bearer ...` (or openpi's `Api-Key ...`). Needed off loopback."""
     tls_cert: Path | None = None
-    """PEM file with the certificate chain; with `tls_key` the server speaks wss."""
+    """PEM file with the certificate chain; with `tls_key` the server uses wss."""
     tls_key: Path | None = None
     message_bytes: int = 32 * 2**20
-    """Largest message; three 1280 x 720 pictures are 8 MiB."""
+    """Largest message; three 1280 x 720 images are 8 MiB."""
     connections: int = 16
     in_flight: int = 4
     """Unanswered requests per connection."""

@@ -1,4 +1,4 @@
-"""What a person does that leads to motion, and when it counts no more: after a hold, or when it is read too late.
+"""Acts: what a person does that leads to motion, and when it no longer counts (after a hold, or when read too late).
 
 Example: a pick of epoch 4 is read in epoch 5: "The pick came before the hold and is not done. Press it again".
 """
@@ -15,7 +15,7 @@ def why_stale(
     now_s: float,
     life_s: float,
 ) -> str | None:
-    """Return why a command is not done any more; None when it is.
+    """Return why a command is no longer executed; None if it is.
 
     Args:
         command: what is asked.
@@ -38,7 +38,7 @@ def why_stale(
 
 
 def _name_of(command: ev.SessionCommand) -> str | None:
-    """Return what a command is called if it leads to motion; else None."""
+    """Return the name of a command that leads to motion; None for others."""
     match command:
         case ev.StartEpisode():
             return "The start"

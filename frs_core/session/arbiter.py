@@ -1,4 +1,4 @@
-"""Decide who picks from a fan that may be picked from, and keep the mandate under which what is picked is executed.
+"""Decide whose pick from a ready fan counts, and keep the mandate under which it is executed.
 
 In this order: a person's key that is waiting (an override), a held direction, the driver's chooser, and in continuous
 pacing with nobody at the keys the policy's own candidate. A person always comes first, for one chunk.
@@ -20,7 +20,7 @@ from frs_core.steering.candidates import UNSTEERED, Fan
 from frs_core.steering.directions import Command, Gripper, fan_commands
 
 LATCH_S = 2.0
-"""How long a person's early key waits for its fan, seconds: a chunk and a slow fan; after it the person thinks of something else."""
+"""How long a person's early key waits for its fan, seconds: a chunk and a slow fan; after that the person has moved on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Arbiter:
         """What a person's keys ask for, and the hold epoch in which they were pressed; it means nothing in another one."""
         self.suggestion: tuple[str, str] | None = None
         self.mandate: int | None = None
-        """Hold epoch of the act that lets the present driver go on; None = nobody may."""
+        """Hold epoch of the act that lets the present driver continue; None = nobody may."""
         self.late_answers = 0
         self._decided = 0
         self._question: _Question | None = None
@@ -92,7 +92,7 @@ class Arbiter:
 
     @property
     def is_asking(self) -> bool:
-        """A chooser is thinking."""
+        """A chooser is working."""
         return self._question is not None
 
     def latch(self, pick: Pick, epoch: int) -> None:
@@ -117,7 +117,7 @@ class Arbiter:
         return None
 
     def withdraw(self) -> None:
-        """Let nobody go on: what is picked from here on needs a new mandate."""
+        """Withdraw the mandate: later picks need a new one."""
         self.mandate = None
         self.drop_question()
 

@@ -3,7 +3,7 @@
     ask for the wanted fan -> offer the fresh one -> somebody picks -> the first rows go to the world -> each row is noted
     -> the chunk has ended: recorded, looked at, and whatever waited for its end is returned to be done
 
-Who picks is the `Arbiter`'s business, which fan counts the `FanRequests`'s; here both meet the phase. Used on the session's thread.
+The `Arbiter` decides who picks, the `FanRequests` which fan counts; the phase is checked here. Used on the session's thread.
 """
 
 import dataclasses

@@ -1,11 +1,11 @@
-"""The session's mind, without threads: commands and facts go in, snapshots come out.
+"""The session's logic, without threads: commands and facts go in, snapshots come out.
 
 `handle` takes one command, `tick` collects what world, policy, choosers and writer have done since and asks for what is missing.
-Nothing waits in here. A live session calls both from its own thread; a headless one in a plain loop, with a world and a policy that
-answer at once. That is why what is evaluated is what is driven.
+Nothing here waits. A live session calls both from its own thread; a headless one calls them in a plain loop, with a world and a policy
+that answer at once. So evaluations and live sessions run the same code.
 
-The engine only brings things where they belong: the state is in the `parts`, what happens to a chunk in `chunk_cycle`, to an episode
-in `episode_cycle`. Both return what is to be done next, and the engine does it.
+The engine only dispatches. The `parts` hold the state, `chunk_cycle` handles chunks and `episode_cycle` episodes. Both cycles return what
+is to be done next, and the engine does it.
 
 Example, one gated chunk: a pick is taken only while the fresh fan is offered (CHOOSE) -> its first rows go to the world
 (MOVING) -> the last row is done: the chunk goes to the writer and a fan is asked for (CHOOSE) -> both are there: offered.

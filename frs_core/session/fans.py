@@ -3,8 +3,8 @@
 Everything that changes what the fan should show calls `want`, which raises a number; a fan counts only if it carries that
 number. While one request is in flight no second one is sent, so that dragging a slider does not fill the worker's queue.
 
-A fan that only ages (a real scene may change by itself) is renewed instead: the old one counts until the new one is there, so that
-nobody's key press falls into the gap.
+A fan that only ages (a real scene may change by itself) is renewed instead: the old one counts until the new one is ready, so that
+no key press is lost in between.
 
 Example: want() -> 5, request sent as 5; the slider moves: want() -> 6; the answer 5 comes and is not fresh; 6 is requested.
 Used on the session's thread; the jobs run on the inference worker's.
@@ -92,7 +92,7 @@ class FanRequests:
 
     @property
     def is_fresh(self) -> bool:
-        """The present fan is the wanted one, or that one's successor is being made."""
+        """The present fan is the wanted one, or its renewal is under way."""
         return self.fan is not None and self.fan.request_id in (self.wanted, self._kept)
 
     @property
@@ -112,7 +112,7 @@ class FanRequests:
         return self.wanted
 
     def renew(self) -> int:
-        """Wish for a younger fan; the present one counts until then. Return the wanted number."""
+        """Request a newer fan; the present one counts until then. Return the wanted number."""
         kept = self.fan.request_id if self.fan is not None and self.is_fresh else None
         self.want()
         self._kept = kept
@@ -188,7 +188,7 @@ class FanRequests:
             self.late_answers += 1
             return None
         self.fan, self._kept = value, None
-        # A context that was kept cost nothing this time; the figure of its making stays on display.
+        # A cached context cost nothing this time; the time of its encoding stays on display.
         encode_ms = value.encode_ms or self.latency.encode_ms
         self.latency = dataclasses.replace(
             self.latency, encode_ms=encode_ms, steer_ms=value.steer_ms, network_ms=value.network_ms

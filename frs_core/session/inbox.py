@@ -1,6 +1,6 @@
 """What is asked of a session, from any thread: each command stamped with the hold epoch it was asked for in, and when.
 
-A hold does not wait in line: the world is held before the command is queued, and whatever was asked for before it and would lead to
+A hold is not queued behind other commands: the world is held before the command is queued, and whatever was asked for before it and would lead to
 motion is stale from then on, however late it is read. An act that waits too long goes stale by itself.
 
 Example: a pick is put in epoch 4 and waits; a hold raises the epoch to 5 and is put behind it; when the session reads the pick it

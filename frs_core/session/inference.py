@@ -1,4 +1,4 @@
-"""Make fans on the inference worker's thread: the policy lives here and nowhere else.
+"""Make fans on the inference worker's thread, the only one that uses the policy.
 
 The newest encoding is kept, so that changing a setting (plan, gripper, seed) pays only for steering, not for the prefix.
 """
@@ -98,7 +98,7 @@ class FanMaker:
         Raises:
             PolicyError: inference failed.
         """
-        # torch comes with it, and has no business on the thread that paints.
+        # It imports torch, which must not happen on the GUI thread.
         from frs_core.candidates.fan import build_fan
 
         self.load()

@@ -1,7 +1,7 @@
 """The headless session, for evaluation and scripts: nothing waits and nothing sleeps.
 
-World, policy, choosers and recorder answer at once, in the caller's thread; the engine is the one that a window's session runs, so what is
-evaluated is what is driven.
+World, policy, choosers and recorder answer at once, in the caller's thread. The engine is the same as in a live session, so an evaluation
+runs the code that drives the robot.
 
     session = InlineSession(world, policy, recorder=MemoryRecorder())
     result = session.run_episode(PolicyChooser(), task="reach_left", seed=3, max_chunks=20)
@@ -98,7 +98,7 @@ class InlineSession:
             writer=InlineWorker(),
             plan=plan,
             options=options,
-            # Nothing is ever late in here, however slow it is.
+            # Nothing counts as late here, however slow it is.
             clock=lambda: 0.0,
         )
         self._engine = engine = SessionEngine(parts)

@@ -61,7 +61,7 @@ class LiveSession:
             advisor: votes while a person drives.
             noise_policy: adds the learned candidate; a path is loaded.
             plan: None = the policy's calibrated default.
-            options: patience and habits.
+            options: time-outs and settings.
             load_noise_policy: how `LoadNoisePolicy` reads a path; None = the product's own files.
         """
         self._inbox = Inbox(world)
@@ -206,7 +206,7 @@ class LiveSession:
             try:
                 callback(self._latest)
             except Exception as error:
-                # Whoever does not see any more what happens must not be taken for a view that does.
+                # A failed subscriber must not count as a view that shows what happens.
                 self._subscribers.remove(callback)
                 self._engine.fail(error)
                 self._latest = self._engine.snapshot()

@@ -1,6 +1,6 @@
 """The chunk that moves, what is to be done once it has ended, and whether this policy's chunks fit this robot.
 
-Example: a person presses Back in mid-chunk: the world is held, `then` is `UndoChunk` in the epoch after that hold, and is done when the
+Example: a person presses Back during a chunk: the world is held, `then` is `UndoChunk` in the epoch after that hold, and is done when the
 chunk's end is recorded; a further hold meanwhile makes it stale.
 
 Used on the session's thread.
@@ -104,7 +104,7 @@ class Motion:
         self._has_fitted = False
 
     def why_unfit(self, fan: Fan, candidate: Candidate, *, policy: PolicySpec, world: WorldSpec) -> str | None:
-        """Return why the first chunk of this policy must not move this robot; None where nothing speaks against it."""
+        """Return why the first chunk of this policy must not move this robot; None if there is no reason."""
         if self._has_fitted or world.is_simulated:
             return None
         low, high = policy.range_at(fan.observation.q)

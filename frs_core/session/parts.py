@@ -9,8 +9,8 @@ Each part owns its state and knows of no other:
     Motion         the chunk that moves, and what waits for its end
     EpisodeKeeper  the episode and its records
 
-When motion stops, and whether a fan may be picked from, concerns all of them and is said here. What happens to a chunk is told in
-`chunk_cycle`, to an episode in `episode_cycle`; the `engine` brings commands and facts to both.
+When motion stops, and whether a fan may be picked from, concerns all of them and is decided here. `chunk_cycle` handles chunks,
+`episode_cycle` handles episodes, and the `engine` passes commands and facts to both.
 
 Used on the session's thread.
 """
@@ -66,7 +66,7 @@ class Parts:
             choosers: who picks for a driver; LEARNED has one already.
             advisor: votes while a person drives.
             plan: steering settings; None = the policy's calibrated default.
-            options: patience and habits.
+            options: time-outs and settings.
             clock: seconds, monotonic.
         """
         self.link, self.clock = world, clock

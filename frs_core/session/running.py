@@ -159,7 +159,7 @@ class RunningEpisode:
         return last
 
     def status(self) -> EpisodeStatus:
-        """Return the frozen picture for views."""
+        """Return the frozen snapshot for views."""
         return EpisodeStatus(
             name=self.name,
             number=self.number,

@@ -1,4 +1,4 @@
-"""Put the parts of a session into one frozen picture for views."""
+"""Put the parts of a session into one frozen snapshot for views."""
 
 import dataclasses
 

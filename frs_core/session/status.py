@@ -61,7 +61,7 @@ class Status:
         self.reason, self.detail = reason, detail
 
     def rest(self, reason: HoldReason, detail: str) -> None:
-        """Show a wait that is no hold; a fault stays on display."""
+        """Show a wait that is not a hold; a fault stays on display."""
         if self.phase is not Phase.FAULT:
             self.go(Event.HELD)
             self.reason, self.detail = reason, detail

@@ -1,6 +1,6 @@
-"""Which of the world's cameras fills which picture input of a policy.
+"""Which of the world's cameras feeds which image input of a policy.
 
-Problem: a network takes its pictures by slot. A wrist picture in the exterior slot raises no error and gives a policy that looks
+Problem: a network takes its images by slot. A wrist image in the exterior slot raises no error and gives a policy that looks
 plausible and is wrong. Idea: slots are filled by *name*, never by position. A name counts where it is published (`DROID_NAMES`,
 `LIBERO_NAMES`), speaks of the wrist in a whole word, or is the camera's own name; whatever is left must be said: `slot=camera`, or
 `slot=none` for a slot that stays empty (masked, as the public clients do).
@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from frs_core.errors import ConfigError
 
 Pairing = tuple[tuple[str, str], ...]
-"""(picture input, world camera or `NO_CAMERA`), in the policy's order."""
+"""(image input, world camera or `NO_CAMERA`), in the policy's order."""
 
 CamerasOption = str | Sequence[str] | Mapping[str, str]
 """What a person may say: "slot=camera,slot=none", the same as a map, or the world's camera names alone."""
@@ -33,7 +33,7 @@ _PREFIXES = ("observation.images.", "observation/", "observation.")
 
 
 class View(enum.Enum):
-    """What a picture input looks at."""
+    """What an image input looks at."""
 
     EXTERIOR = "exterior"
     SECOND_EXTERIOR = "second exterior"
@@ -75,15 +75,15 @@ def pair_cameras(
     masked: Collection[str] = (),
     renamed: Mapping[str, str] | None = None,
 ) -> Pairing:
-    """Return which camera fills which picture input.
+    """Return which camera feeds which image input.
 
     Args:
-        inputs: the policy's picture inputs, in its own words and order.
+        inputs: the policy's image inputs, in its own words and order.
         cameras: what a person said; None = nothing.
         usual: cameras that a world of this policy has.
         names: published names of inputs.
         masked: inputs that the published policy leaves empty.
-        renamed: input -> the name its pictures had before the checkpoint's own pre-processor renamed them.
+        renamed: input -> the name its images had before the checkpoint's own pre-processor renamed them.
     Raises:
         ConfigError: an input whose camera nobody names, two inputs with one camera, or a pairing that does not fit.
     """
@@ -142,7 +142,7 @@ def words_of(name: str) -> frozenset[str]:
 
 
 def bare(name: str) -> str:
-    """Return a picture input without what every input begins with."""
+    """Return an image input without what every input begins with."""
     for prefix in _PREFIXES:
         if name.startswith(prefix):
             return name.removeprefix(prefix)

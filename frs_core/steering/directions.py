@@ -133,7 +133,7 @@ def reference_chunk(
     observation: Observation,
     strength: float = 1.0,
 ) -> tuple[Float[Array, "H A"], Bool[Array, " A"]]:
-    """Return the normalised reference of one command and which dimensions it speaks for; see `reference_chunks`."""
+    """Return the normalised reference of one command and which dimensions it sets; see `reference_chunks`."""
     references, commanded = reference_chunks(
         (command,), space, horizon=horizon, observation=observation, strength=strength
     )
@@ -148,7 +148,7 @@ def reference_chunks(
     observation: Observation,
     strength: float = 1.0,
 ) -> tuple[Float[Array, "B H A"], Bool[Array, "B A"]]:
-    """Return the normalised references of commands and which dimensions each speaks for.
+    """Return the normalised references of commands and which dimensions each sets.
 
     In joint spaces the translation is turned into joint motion along the arm's Jacobian, step by step, with the tool's
     orientation held; all commands share one pass.

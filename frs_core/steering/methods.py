@@ -31,7 +31,7 @@ class Reference:
     x: Float[Tensor, "B H A"]
     """Normalised reference chunks."""
     commanded: Bool[Tensor, "B A"]
-    """Which dimensions each command speaks for; padding and the rest are left to the policy."""
+    """Which dimensions each command sets; padding and the rest are left to the policy."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -51,7 +51,7 @@ class SteeringPlan:
     steps: int = 10
     """K, Euler steps over the whole interval."""
     depth: int | None = None
-    """n <= K reversal steps; None = K. At n < K the recovered state is at t = 1 - n/K and is no noise."""
+    """n <= K reversal steps; None = K. At n < K the recovered state is at t = 1 - n/K and is not noise."""
     components: int | None = None
     """Temporal DCT components of the recovered noise that are kept; None = all."""
     fill: Fill = Fill.ZERO

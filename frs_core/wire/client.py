@@ -182,7 +182,7 @@ class WireClient:
         way_out = "" if proxy is None else f" Set no_proxy={urlsplit(s.url).hostname} to connect without the proxy."
         try:
             context = ssl.create_default_context(cafile=s.tls_ca) if s.url.startswith("wss") else None
-            # __enter__ marks the connection as ours to close; websockets 17 asks for it, 15 does not mind.
+            # __enter__ marks the connection as ours to close; websockets 17 requires it, 15 accepts it.
             opened = connect(
                 s.url,
                 ssl=context,

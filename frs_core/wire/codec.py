@@ -1,6 +1,6 @@
 """Bytes on the wire: msgpack with numpy arrays, as openpi's policy server and client speak it.
 
-Problem: a robot's laptop and a GPU machine exchange pictures and chunks; whoever can reach the port can send anything.
+Problem: a robot's laptop and a GPU machine exchange images and chunks; whoever can reach the port can send anything.
 Idea: msgpack, with an array as the map {b"__ndarray__": True, b"data": raw bytes, b"dtype": "<f4", b"shape": [15, 8]} and
 a numpy scalar as {b"__npgeneric__": True, b"data": 0.5, b"dtype": "<f8"}. Only plain numbers, booleans and strings are
 read; nothing on this wire can name a class or run code. Containers are counted while they are read, so that a small
@@ -54,7 +54,7 @@ def unpack(data: bytes) -> Any:
     Args:
         data: one websocket frame; its size is limited by the socket.
     Raises:
-        MalformedMessage: the bytes are no message, or hold what is not allowed.
+        MalformedMessage: the bytes are not a message, or contain something that is not allowed.
     """
     budget = _Budget()
     try:

@@ -1,8 +1,8 @@
-"""What a server says of itself on connect, and what a client makes of it.
+"""A server's metadata: what it sends on connect, and how a client reads it.
 
 A stock openpi server sends a free-form map (often empty). Ours adds one key, `frs`:
 {"protocol": 1, "observation": "frs/1" or "openpi/droid", "ops": [...], "spec": {...}, "plan": "{...json...}"}.
-The client believes nothing: sizes, names and numbers are checked before a `PolicySpec` is made of them.
+The client trusts none of it: sizes, names and numbers are checked before a `PolicySpec` is made of them.
 
 Example: metadata({}) -> no `frs` -> `read_metadata` returns None: a server that only samples.
 Any thread.
@@ -47,7 +47,7 @@ class ServerFacts:
 def build_metadata(spec: PolicySpec, plan: SteeringPlan) -> dict[str, Any]:
     """Return what our server sends on connect.
 
-    Steering happens in the flow's space, so that is the one described. `acts_in` tells where a policy of tool deltas shall end up;
+    Steering happens in the flow's space, so that is the one described. `acts_in` names the action space to which tool deltas are converted;
     the client turns the chunks (`policies.joints`), because it knows where the arm is when they come.
     """
     space = spec.flow
@@ -91,7 +91,7 @@ def read_metadata(message: Any, *, url: str) -> ServerFacts | None:
     """Return what a server says it serves; None for a stock openpi server.
 
     Raises:
-        ServingError: the server speaks another protocol version, or its facts make no sense.
+        ServingError: the server has another protocol version, or its metadata is inconsistent.
     """
     try:
         facts = mapping(message, "metadata").get("frs")
@@ -153,7 +153,7 @@ def _read_spec(data: dict[Any, Any]) -> PolicySpec:
     }
     if not (vectors["scale"] > 0).all():
         raise ConfigError("action scale must be > 0")
-    # Servers of older releases say nothing of it.
+    # Servers of older releases do not state it.
     reach = float(numbers(space, "reach", ())) if "reach" in space else 1.0
     if not 0.0 < reach <= 1.0:
         raise ConfigError("reach must be in (0, 1]")

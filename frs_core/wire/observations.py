@@ -42,9 +42,9 @@ JOINT_KEY = "observation/joint_position"
 GRIPPER_KEY = "observation/gripper_position"
 PROMPT_KEY = "prompt"
 _ROUNDING = 1e-3
-"""By how much a resized float picture may leave its range."""
+"""By how much a resized float image may leave its range."""
 MAX_SIDE = 4096
-"""Pixels; a larger picture is a mistake or an attack."""
+"""Pixels; a larger image is a mistake or an attack."""
 MAX_PROMPT = 4096
 """Characters."""
 
@@ -109,7 +109,7 @@ def droid_message(observation: Observation, *, exterior: str, wrist: str) -> dic
     """Return what openpi's DROID client would send for an observation.
 
     Args:
-        observation: the robot's state and pictures.
+        observation: the robot's state and images.
         exterior: the camera to send as the exterior left one.
         wrist: the wrist camera.
     Raises:
@@ -125,7 +125,7 @@ def droid_message(observation: Observation, *, exterior: str, wrist: str) -> dic
 
 
 def blank_droid_message(prompt: str = "do nothing") -> dict[str, Any]:
-    """Return a DROID message of black pictures and an arm at rest, to learn the shape of a server's answer."""
+    """Return a DROID message of black images and an arm at rest, to learn the shape of a server's answer."""
     black = np.zeros((*DROID_IMAGE, 3), dtype=np.uint8)
     rest = np.array([0.0, -np.pi / 5, 0.0, -4 * np.pi / 5, 0.0, 3 * np.pi / 5, 0.0])
     return {EXTERIOR_KEY: black, WRIST_KEY: black, JOINT_KEY: rest, GRIPPER_KEY: np.zeros(1), PROMPT_KEY: prompt}
@@ -134,7 +134,7 @@ def blank_droid_message(prompt: str = "do nothing") -> dict[str, Any]:
 def read_droid(message: Mapping[Any, Any], *, cameras: tuple[str, ...]) -> Observation:
     """Return the observation of a stock DROID message, for a policy that looks at `cameras`.
 
-    The wrist picture goes to the camera with the word "wrist" or "hand" in its name, the exterior one to all others. Speeds are
+    The wrist image goes to the camera with the word "wrist" or "hand" in its name, the exterior one to all others. Speeds are
     taken as zero, and the tool as the Franka hand's.
 
     Raises:
@@ -166,10 +166,10 @@ def read_droid(message: Mapping[Any, Any], *, cameras: tuple[str, ...]) -> Obser
 
 
 def letterbox(image: UInt8[Array, "H W 3"], *, size: tuple[int, int]) -> UInt8[Array, "h w 3"]:
-    """Return the picture scaled to fit inside `size` with its proportions kept, black around it.
+    """Return the image scaled to fit inside `size` with its proportions kept, black around it.
 
-    Bilinear with the triangle as wide as one output pixel (Pillow's), as pi0.5 saw its training pictures; a resize without that
-    smoothing gives visibly other pictures.
+    Bilinear with the triangle as wide as one output pixel (Pillow's), as pi0.5 saw its training images; a resize without that
+    smoothing gives visibly other images.
 
     Args:
         image: RGB.
@@ -262,7 +262,7 @@ def _read_image(value: Any, key: str) -> UInt8[Array, "H W 3"]:
         return np.ascontiguousarray(value)
     low, high = value.min(), value.max()
     limit = 1.0 if value.dtype.kind == "f" else 255
-    # Not clipped: 0..255 or -1..1 as floats would be another picture without a word. NaN fails both comparisons.
+    # Not clipped: 0..255 or -1..1 as floats would silently be another image. NaN fails both comparisons.
     if not (low >= -_ROUNDING and high <= limit + _ROUNDING):
         raise MalformedMessage(
             f"`{key}` holds {value.dtype} from {low:g} to {high:g}, expected 0 to {limit:g}. Send uint8 from 0 to 255."

@@ -1,6 +1,6 @@
 """Which proxy a connection goes through, if any.
 
-Problem: a lab machine has proxy variables for the internet, and a policy server on the desk behind no proxy. Idea: the environment's
+Problem: a lab machine has proxy variables for the internet, and a policy server nearby that is behind no proxy. Idea: the environment's
 proxy is used for public addresses only; one that is given is always used; and it is named wherever a connection fails.
 
 Example: with `https_proxy=http://proxy:3128`, `proxy_for("ws://10.0.0.5:8000")` is None, `proxy_for("wss://gpu.example.org")` is

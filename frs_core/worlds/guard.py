@@ -66,7 +66,7 @@ class GuardedWorld:
         return self._last
 
     def glance(self) -> Observation:
-        """Return the state with what a person is shown in mid-chunk."""
+        """Return the state with what a person is shown during a chunk."""
         self._last = self.world.glance()
         return self._last
 

@@ -50,7 +50,7 @@ def serve(name: str, options: Mapping[str, object], pipe: Connection, settings: 
         name: as `make_world` takes it.
         options: the same.
         pipe: to the session.
-        settings: habits.
+        settings: of the control loop.
     """
     # Ctrl+C and a closed terminal reach the whole group; the session closes this process itself, after a hold.
     for number in (signal.SIGINT, signal.SIGHUP):
@@ -90,7 +90,7 @@ class Host:
         Args:
             world: not owned.
             pipe: to the session.
-            settings: habits.
+            settings: of the control loop.
         """
         self._pipe, self._settings = pipe, settings
         # What is published is shown to a person, whoever drives.

@@ -1,7 +1,7 @@
 """Messages between a session and its world's process, sent and received without ever waiting for the other side.
 
 Problem: a pipe that nobody reads fills up, and `Connection.send_bytes` then waits for as long as the world is stuck; so does `recv_bytes`
-for the rest of a message whose sender was stopped in mid-sentence. Idea: what does not go now is kept and goes with the next look; how long
+for the rest of a message whose sender was stopped in the middle of it. Idea: what does not go now is kept and goes with the next look; how long
 it has been kept tells that the world is stuck.
 
 Example: put(3 MB) on a socket that takes 0.2 MB at once keeps 2.8 MB; each `flush` sends what fits; `kept_s` grows until all is gone.

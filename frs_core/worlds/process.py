@@ -1,4 +1,4 @@
-"""A world in its own process: alone with its GL context and its interpreter, its pictures in shared memory.
+"""A world in its own process: alone with its GL context and its interpreter, its images in shared memory.
 
 The session asks and polls; nothing here waits for the other side. `hold` writes one word that the world reads every tick, and
 only a world that is ready is asked for anything. A world that died or fell silent becomes `Lost`, and `restart` brings up a fresh one.
@@ -61,7 +61,7 @@ class WorldProcess(WorldLink):
         Args:
             name: as `make_world` takes it.
             options: the same; plain values.
-            settings: habits of the control loop.
+            settings: of the control loop.
             start_timeout_s: longest start.
             silence_s: longest silence of the running world before it is lost.
         """

@@ -207,7 +207,7 @@ def _new_memory(size: int) -> SharedMemory:
 
 
 def _reserve(memory: SharedMemory, size: int) -> None:
-    """Take the memory now: a page that is missing later ends the process that writes to it, without a word."""
+    """Take the memory now: a page that is missing later ends the process that writes to it without an error."""
     if not _KEEPS_FILES.is_dir():
         return
     file = os.open(_KEEPS_FILES / memory.name, os.O_RDWR)

@@ -45,7 +45,7 @@ def make(
         work: folder for demonstrations and checkpoints (about 3 MB per episode).
         out: folder for model.safetensors and card.json.
         episodes: demonstrations to make.
-        see: settings of the picture stage.
+        see: settings of the image stage.
         act: settings of the action stage.
         mend: settings of the last stage, on corrections as well.
         corrections_episodes: episodes the half-made policy drives while the player corrects it.

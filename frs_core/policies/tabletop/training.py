@@ -1,6 +1,6 @@
 """Train the tabletop generalist, in three stages that can be cut at any time and go on later.
 
-Stage *see*: pictures to actions, end to end, with the pointing loss that makes named things findable. Stage *act*: vision is
+Stage *see*: images to actions, end to end, with the pointing loss that makes named things findable. Stage *act*: vision is
 frozen and its output is stored for every sample, so that words, context and flow head train fifty times faster.
 Stage *mend* is a short act with corrections mixed in: what the player would have done where the policy itself went.
 Each keeps `<stage>_last.safetensors` (with optimiser state and step), `<stage>.safetensors` (an exponential average of the
@@ -30,7 +30,7 @@ from frs_core.runtime.foreign import parse_json, plain_file, read_tensors
 from frs_core.worlds.tabletop.tasks import TaskKind
 
 POSITION_NOISE = 0.006
-"""Standard deviation added to stored positions in the picture, in half picture sizes: 0.7 pixels of 224."""
+"""Standard deviation added to stored positions in the image, in half image sizes: 0.7 pixels of 224."""
 LOOKS_HIDDEN = 0.3
 """Chance that a thing's looks, or the overview, are hidden from the act and mend stages."""
 LOG_EVERY = 100
@@ -38,7 +38,7 @@ LOG_EVERY = 100
 KEEP_EVERY = 500
 """Steps between checkpoints."""
 WRIST_HIDDEN_BELOW = 0.80
-"""Below this share of the wrist picture's height is the hand itself: nothing can be seen there."""
+"""Below this share of the wrist image's height is the hand itself: nothing can be seen there."""
 
 
 Losses = list[tuple[int, dict[str, float]]]
@@ -68,7 +68,7 @@ CORRECTION_SHARE = 0.3
 
 
 class Samples:
-    """Demonstrations in memory, with pictures left on disk until asked for."""
+    """Demonstrations in memory, with images left on disk until asked for."""
 
     def __init__(self, folder: Path, *, with_images: bool) -> None:
         from safetensors import safe_open
@@ -102,7 +102,7 @@ class Samples:
         return len(self.arrays["episode"])
 
     def add_corrections(self, corrections: dict[str, Array], *, share: float) -> None:
-        """Append corrections, which have vision vectors instead of pictures; `share` of each batch will be theirs."""
+        """Append corrections, which have vision vectors instead of images; `share` of each batch will be theirs."""
         first, count = len(self), len(corrections["kind"])
         added = {**corrections, "chunk": action_space().normalise(corrections["chunk"])}
         added["episode"] = np.full(count, -1, dtype=np.int32)
@@ -117,7 +117,7 @@ class Samples:
         return np.concatenate([rows, rng.choice(self._corrections, count)]) if count else rows
 
     def images(self, rows: Array, device: torch.device) -> dict[str, Tensor]:
-        """Return pictures of some samples as float [-1, 1], channels first."""
+        """Return images of some samples as float [-1, 1], channels first."""
         shard = np.searchsorted(self._starts, rows, side="right") - 1
         out = {}
         for c in CAMERAS:
@@ -187,7 +187,7 @@ def disturb(vision: Tensor, spread: Tensor, generator: torch.Generator) -> Tenso
 
 
 def pointing_loss(log_heat: dict[str, Tensor], uv: Tensor, visible: Tensor) -> Tensor:
-    """Return the cross-entropy of each concept's cell in each picture, or of "not there"."""
+    """Return the cross-entropy of each concept's cell in each image, or of "not there"."""
     losses = []
     for j, camera in enumerate(CAMERAS):
         at, is_seen = uv[:, :, j] * GRID - 0.5, visible[:, :, j].bool()
@@ -245,7 +245,7 @@ def train_see(
     on_log: OnLog,
     seconds: float = 1e9,
 ) -> bool:
-    """Train everything on pictures; return True when all steps are done, False when time ran out."""
+    """Train everything on images; return True when all steps are done, False when time ran out."""
 
     device = device_of(net)
 

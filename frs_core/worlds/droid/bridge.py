@@ -549,7 +549,7 @@ class Bridge:
             facts: robot_type, roles {camera name: serial}, hand (serial), calibration_path.
             bind: ZMQ address; port 0 takes a free one.
             token: secret a client must show; required beyond loopback.
-            heartbeat: seconds of silence in mid-motion after which it is reported as such.
+            heartbeat: seconds of silence during motion after which it is reported as such.
             max_state_age: seconds.
             robot_timeout: patience with the robot computer for one call, seconds.
         """

@@ -67,7 +67,7 @@ class ScriptedOperator(Chooser):
         self._tries, self._said = 0, None
 
     def wants(self, observation: Observation) -> tuple[Command, ...]:
-        """Return the one command it is about to say, or none when the policy shall act."""
+        """Return the one command it is about to say, or none when the policy should act."""
         self._said = self.say()
         command = self._said[0]
         return () if command is None else (command,)
@@ -202,7 +202,7 @@ class ScriptedOperator(Chooser):
 
         Args:
             tool: where it is.
-            goal: where it shall be.
+            goal: where it should be.
             clear: height to travel at, metres.
             beside: height for the last NEAR metres, metres.
             over: metres in the plane that do not matter.

@@ -1,1 +1,1 @@
-"""Make the fan: every direction's future in one batch, and what is known about each."""
+"""Make the fan: the candidates of all directions in one batch, each with its verdict."""

@@ -1,11 +1,11 @@
-"""Build the fan: what the policy would do for every command, and without one, before anything moves.
+"""Build the fan: what the policy would do for every command and without one.
 
 One batch of references goes through the policy's reversal and denoising; kinematics draws each result's path, safety
 checks it, and a verdict says in numbers how far the chunk is from the request and from what the policy would have done.
 
 Example: six directions, less and more, staying with the gripper opened or closed, and the unsteered candidate are 15 rows of
-one batch: 10 velocity calls back, 10 forth. The unsteered one rides along as a row that commands nothing: all of its noise is the seeded noise which also fills
-what a command leaves to the policy. With depth < K (or a baseline method) it is denoised on its own.
+one batch: 10 velocity calls back, 10 forth. The unsteered one is a row without a command: all of its noise is the
+seeded noise, which also fills what a command leaves to the policy. With depth < K (or a baseline method) it is denoised on its own.
 
 Runs on the inference worker's thread.
 """
@@ -54,7 +54,7 @@ def build_fan(
         gripper: what the directed candidates say about the gripper.
         commands: the directed candidates; None = those of `fan_commands`, () = none.
         noise_policy: adds the learned candidate.
-        limits: where the arm may be; None = nothing is judged.
+        limits: where the arm may be; None = no checks.
         request_id: handed through.
         encode_ms: handed through.
     Raises:

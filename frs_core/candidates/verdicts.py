@@ -1,4 +1,4 @@
-"""Say in numbers and words what is known about a candidate before it moves.
+"""Judge candidates before they move, in numbers and words.
 
 How far it goes, how far it ends from the request (bent), whose request it follows (authority: 0 = the policy's own, 1 = the
 request), how unusual its noise is, and what it would run into.

@@ -1,4 +1,4 @@
-"""The last look before a policy moves a real robot for the first time: do its numbers fit where the arm is?
+"""The last check before a policy moves a real robot for the first time: does its chunk fit the arm's present state?
 
 Problem: speeds read as positions, another arm's statistics or swapped joints give chunks of plausible shape. Limits make such motion slow,
 not right. Idea: whatever a chunk means, its first row must lie near the state it was asked in, and all of it within what the policy's
@@ -87,7 +87,7 @@ def _why_outside(
     least, most = low[:arm] - slack, high[:arm] + slack
     outside = np.maximum(least - chunk[:, :arm], chunk[:, :arm] - most)
     row, column = (int(i) for i in np.unravel_index(outside.argmax(), outside.shape))
-    # Lesser than a rounding of float32 is no difference.
+    # Below the rounding of float32 there is no difference.
     if outside[row, column] <= 1e-6:
         return None
     return (

@@ -1,7 +1,7 @@
 """Where an arm may be and how far one action may take it: the numbers that every world states of itself.
 
 One `Limits` judges the preview (`safety.check_chunks`), bends what is sent (`safety.limit_action`) and is what the arm's own world
-enforces, so that nobody is shown one thing and held to another.
+enforces, so that preview and motion obey the same limits.
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What the robot sees and feels at one instant.
+"""What is observed at one instant: images and robot state.
 
 Frames: `base` is the robot's base (x forward, y left, z up, metres). A camera's frame is OpenCV's (x right, y down,
 z forward). `T_a_b` maps points of b into a. The tool centre point (tcp) lies between the finger tips.
@@ -125,7 +125,7 @@ class Observation:
 
     @property
     def proprio(self) -> Float[Array, " 18"]:
-        """What a small policy may know of the robot: q (rad), gripper, gripper command, tool position (m), and the tool
+        """The robot state that a small policy may use: q (rad), gripper, gripper command, tool position (m), and the tool
         frame's x and y axes in the base frame (six numbers without a jump); float32."""
         axes = self.T_base_tcp[:3, :2].T.reshape(-1)
         parts = [self.q, [self.gripper, self.gripper_command], self.p_tcp, axes]

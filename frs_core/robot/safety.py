@@ -2,7 +2,7 @@
 
 Problem: a policy may ask for anything. Idea: one frozen `Limits` answers both questions, on the preview (`check_chunks`:
 what would this candidate run into?) and on the robot (`limit_action`: what may be sent of this action?). The preview
-informs the operator; the limiter is what protects, and the world process applies it whatever the session believes.
+informs the operator; the limiter protects, and the world process applies it whatever the session sends.
 
 Example: the tool is 30 mm above the table and a candidate goes down 16 mm per row for 4 rows: `hits_table` is true and
 the words are "Hits the table in row 2".
@@ -57,13 +57,13 @@ def check_chunks(
         paths: tool centres, base frame, metres, as `space.path` gives them.
         space: what the numbers mean.
         observation: state the chunks start from.
-        limits: where the arm may be; None = nobody has said, and nothing is found.
+        limits: where the arm may be; None = not known, and nothing is found.
         rows: how many rows would be executed.
     """
     if limits is None:
         return [ChunkCheck(False, False, False, ())] * len(chunks)
     points = paths[:, 1 : rows + 1]
-    # A start outside the box (by a hair, after a clip) must not condemn the way back in: only moving out counts.
+    # A start just outside the box (after a clip) must not forbid the way back in: only moving out counts.
     start_out = _outside(paths[:, :1], limits)
     out = _outside(points, limits)
     leaves = (out > np.maximum(start_out, 1e-4)).astype(bool)

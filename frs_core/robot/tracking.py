@@ -1,8 +1,8 @@
 """Joint paths that follow tool paths: differential inverse kinematics along a whole chunk, all candidates at once.
 
 Problem: an operator's direction, or a policy's tool deltas, have to become joint commands. Idea: walk row by row; each row
-takes one damped least-squares step from where the last one ended to the *absolute* pose of its own row, so that what one
-row misses the next one makes good and errors do not add up.
+takes one damped least-squares step from where the last one ended to the *absolute* pose of its own row, so that each
+row corrects the error of the one before and errors do not add up.
 
 Example: 16 rows of 12 mm are followed within 0.1 mm with two passes; a target beyond a joint limit is followed as far as
 the limit.

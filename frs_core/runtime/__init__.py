@@ -1,1 +1,1 @@
-"""What everything runs on: workers, the control rate, watchdogs, rows by name, files from elsewhere."""
+"""What the other packages run on: workers, the control rate, watchdogs, registries, reading untrusted files."""

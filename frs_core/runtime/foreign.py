@@ -1,4 +1,4 @@
-"""The one way to bytes that somebody else may have written: recordings, policies, data sets, settings.
+"""Read files that somebody else may have written: recordings, policies, data sets, settings.
 
 Problem: a folder from elsewhere may hold a named pipe that never ends, a link to a device, a JSON nested a million deep, a
 compressed file that unpacks to the whole memory. Idea: nothing opens such a file but this module. It reads plain files only,
@@ -6,7 +6,7 @@ up to a size the caller names, JSON up to a depth, zstd up to the size the reade
 files themselves.
 
 Example: `read_json(folder / "policy.json", limit=1 << 20)` on a pipe raises `OSError: is a named pipe, expected a plain file`
-at once; the caller says which item that spoils and goes on with the next.
+at once; the caller reports the item and continues with the next.
 
 Refusals are `OSError` (the file) or `ValueError` (its content), as reading raises anyway. Pure functions; any thread.
 """
@@ -31,7 +31,7 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, MemoryError, Recursio
 SMALL = 1 << 20
 """Bytes; a settings file, a token, a lock. Guess: 100 times the largest we write."""
 DOCUMENT = 16 << 20
-"""Bytes; metadata, stories, indexes. Parsed they take about 20 times this at worst."""
+"""Bytes; metadata and indexes. Parsed they take about 20 times this at worst."""
 TENSORS = 1 << 30
 """Bytes; the weights of a small policy are about 5 MB."""
 DEPTH = 64
@@ -73,7 +73,7 @@ def open_lock(path: Path) -> FileIO:
     """Return a plain file, made when missing, for reading and writing at its end.
 
     Raises:
-        OSError: it cannot be made, or something else lies there.
+        OSError: it cannot be made, or it is not a plain file.
     """
     flags = _FLAGS | os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     fd = os.open(path, flags, 0o644)

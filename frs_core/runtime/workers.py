@@ -1,8 +1,8 @@
-"""One thread that does jobs in order, and a stand-in without a thread that does them at once.
+"""A thread that does jobs in order, and a substitute without a thread that does them at once.
 
 A job is submitted with a ticket; its answer (value or error) is collected later by `poll`, on the caller's thread. The
 queue is bounded. Whoever asks decides by ticket whether an answer is still wanted, so a hung job costs a thread, never the
-caller. `InlineWorker` has the same face and runs the job inside `submit`: evaluation and tests use it.
+caller. `InlineWorker` has the same interface and runs the job inside `submit`: evaluation and tests use it.
 """
 
 import contextlib

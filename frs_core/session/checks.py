@@ -1,4 +1,4 @@
-"""Small pure functions of the session: does this policy fit this world, what is an episode stamped with, which seed."""
+"""Pure functions of the session: whether a policy fits a world, an episode's metadata, the seed of a chunk."""
 
 import time
 

@@ -186,7 +186,7 @@ class EpisodeKeeper:
         return self.queue.poll() if self.queue is not None else []
 
     def retry(self) -> None:
-        """Try again what the disk refused."""
+        """Write again what the disk refused."""
         if self.queue is not None:
             self.queue.retry()
 

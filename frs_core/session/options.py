@@ -1,4 +1,4 @@
-"""How patient and how eager a session is."""
+"""A session's time-outs and settings."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class SessionOptions:
     write_timeout_s: float = 10.0
     """Longest wait for the disk before Hold."""
     act_life_s: float = 1.0
-    """How old a press may be when the session reads it. Guess; longer than any hiccup, shorter than an afterthought."""
+    """How old a press may be when the session reads it. Guess; longer than a usual delay, shorter than a change of mind."""
     heartbeat_timeout_s: float = 1.0
     """Longest silence of a view that has sent a heartbeat."""
     refresh_s: float = 1.0
@@ -36,4 +36,4 @@ class SessionOptions:
     has_full_fan: bool = True
     """Compute the usual directed candidates always; False = only those the driver's chooser asks for."""
     ends_on_success: bool = False
-    """Headless: the world's word for success ends the episode. With a view it is only offered."""
+    """Headless: the episode ends when the world reports success. With a view it is only offered."""

@@ -157,7 +157,7 @@ class Parts:
             self.arbiter.mandate = epoch + 1
 
     def call_off(self) -> None:
-        """Withdraw every mandate and whatever waits to become a motion."""
+        """Withdraw every mandate and everything that waits to move the arm."""
         self.arbiter.withdraw()
         if self.keeper.call_off():
             self.status.note("The start that was waiting is called off. Start again")

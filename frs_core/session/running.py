@@ -1,4 +1,4 @@
-"""The episode that runs and the chunk that moves: what the session remembers until it is written."""
+"""The episode that runs and the chunk that moves: what the session keeps until it is written."""
 
 import time
 from dataclasses import dataclass, field

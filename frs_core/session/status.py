@@ -1,6 +1,6 @@
-"""What is told of a session: its phase, why it holds, its last error and notice, and its running totals.
+"""A session's status: phase, reason of the hold, last error and notice, running totals.
 
-The phase changes by the table alone (`table`). While the session holds, the first reason stays on display unless a fault comes.
+Only the table (`table`) changes the phase. While the session holds, the first reason stays on display unless a fault comes.
 
 Used on the session's thread.
 """
@@ -10,7 +10,7 @@ from frs_core.events import HoldReason, Phase
 from frs_core.session.table import Event, next_phase
 
 RESTING = (HoldReason.START, HoldReason.EPISODE_END, None)
-"""Reasons of a wait that nobody and nothing asked for."""
+"""Reasons of a wait that is not a hold."""
 _WEAK = (HoldReason.OPERATOR, HoldReason.FOCUS_LOST, HoldReason.PAGE_LEFT, HoldReason.GUI_SILENT)
 """Reasons that do not take the place of another one on display."""
 
@@ -32,7 +32,7 @@ class Status:
         """Change the phase by the table.
 
         Raises:
-            ConfigError: the event has no place in this phase; a bug.
+            ConfigError: the event is not possible in this phase; a bug.
         """
         phase = next_phase(self.phase, event)
         if phase is None:
@@ -52,7 +52,7 @@ class Status:
             detail: the sentence behind it.
             is_idle: no episode, no scene and no start was under way.
         """
-        # A robot that rests with nothing under way has nothing to hold; it says so only to a person who asks.
+        # While nothing is under way, only a hold that a person requests is shown.
         is_told = self.reason not in RESTING or (is_idle and reason is not HoldReason.OPERATOR)
         if self.phase is Phase.FAULT or (self.phase is Phase.HOLD and reason in _WEAK and is_told):
             return
@@ -84,7 +84,7 @@ class Status:
             self.reason, self.detail = HoldReason.EPISODE_END, ""
 
     def note(self, sentence: str) -> None:
-        """Say something that holds nothing."""
+        """Show a notice without a hold."""
         self.notice = ((self.notice[0] if self.notice else 0) + 1, sentence)
 
     def refuse(self, sentence: str) -> None:

@@ -50,5 +50,5 @@ TABLE: dict[tuple[Phase, Event], Phase] = {
 
 
 def next_phase(phase: Phase, event: Event) -> Phase | None:
-    """Return the phase after an event, or None where the event has no place."""
+    """Return the phase after an event, or None if the event is not possible."""
     return TABLE.get((phase, event))

@@ -1,8 +1,8 @@
-"""What a session knows of its world: its facts, what was seen last, and the scene that it has been asked for.
+"""What a session knows of its world: its facts, the last observation, and the scene being set.
 
 A reset or restore is asked for under a ticket, in the hold epoch of the act behind it; only the answer to the last ticket counts.
 
-Example: reset -> ticket 4; the scene takes too long, the world is restarted, restore -> ticket 5; a late `SceneSet` of 4 is nobody's.
+Example: reset -> ticket 4; the scene takes too long, the world is restarted, restore -> ticket 5; a late `SceneSet` of 4 is ignored.
 
 Used on the session's thread.
 """

@@ -1,4 +1,4 @@
-"""Hand records to the recorder in order, one at a time, and lose none when the disk says no.
+"""Hand records to the recorder in order, one at a time, and lose none when the disk fails.
 
 A job stays at the head of the queue until the recorder has done it. When it fails, everything behind it waits, the session
 holds with the reason, and `retry` goes on with the same job: a full disk costs time, not data.

@@ -1,12 +1,12 @@
 """Which of the world's cameras feeds which image input of a policy.
 
-Problem: a network takes its images by slot. A wrist image in the exterior slot raises no error and gives a policy that looks
-plausible and is wrong. Idea: slots are filled by *name*, never by position. A name counts where it is published (`DROID_NAMES`,
-`LIBERO_NAMES`), speaks of the wrist in a whole word, or is the camera's own name; whatever is left must be said: `slot=camera`, or
+Problem: a network takes its images by slot. A wrist image in the exterior slot raises no error, but the policy then acts
+plausibly and wrongly. Idea: slots are filled by *name*, never by position. A name counts where it is published (`DROID_NAMES`,
+`LIBERO_NAMES`), has the word wrist in it, or is the camera's own name; all other slots must be given: `slot=camera`, or
 `slot=none` for a slot that stays empty (masked, as the public clients do).
 
 Example: slots base_0_rgb, left_wrist_0_rgb and cameras left, right, wrist -> base_0_rgb=left, left_wrist_0_rgb=wrist. A slot `top` is
-refused until somebody says `top=left`. Pure functions; any thread.
+refused without `top=left`. Pure functions; any thread.
 """
 
 import enum
@@ -131,7 +131,7 @@ def is_wrist(camera: str) -> bool:
 
 
 def is_exterior(camera: str) -> bool:
-    """Return whether nothing in a camera's name speaks of the hand, be it in part (`wristband`, `not_wrist`, `gripper_cam`)."""
+    """Return whether no part of a camera's name refers to the hand (`wristband`, `not_wrist`, `gripper_cam`)."""
     return not words_of(camera) & (_HAND | _NEAR_HAND) and not any(word in camera.lower() for word in _HAND)
 
 
@@ -191,7 +191,7 @@ def _camera_of(
 
 
 def _by_name(word: str, world: Sequence[str], names: Mapping[str, View]) -> str | None:
-    """Return the camera a name speaks of; empty where this world has none or several, None where the name says nothing."""
+    """Return the camera that a name refers to; empty if this world has none or several, None if the name refers to none."""
     if word in world:
         return word
     view = names.get(word) or _view_of_wrist(word)

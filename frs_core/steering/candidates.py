@@ -1,4 +1,4 @@
-"""One future that can be picked, and the fan of all that are offered. Frozen; safe to hand between threads."""
+"""One candidate, and the fan of all that are offered. Frozen; safe to pass between threads."""
 
 import enum
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """One future that can be picked."""
+    """One candidate that can be picked."""
 
     label: str
     """Command.label, or UNSTEERED, or LEARNED; unique in its fan."""
@@ -64,7 +64,7 @@ class Candidate:
     recovered: Float[Array, "H A"] | None = None
     """The reversal's result before projection; None where nothing was reversed."""
     value: float = float("nan")
-    """What it is worth by the loaded noise policy, 0..1: expected success, less for taking long. NaN where nobody says."""
+    """What it is worth by the loaded noise policy, 0..1: expected success, less for taking long. NaN where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,7 +1,7 @@
-"""The few things an operator can ask for, and the reference chunk each one means.
+"""The commands that an operator can give, and the reference chunk of each.
 
 A direction is one of six along the base frame's axes, with an amount; it becomes a constant translation in every row of
-a normalised chunk. What the command does not speak of (rotation, usually the gripper) is left to the policy.
+a normalised chunk. What the command does not set (rotation, usually the gripper) is left to the policy.
 
 In an end-effector space with 20 mm per step at normalised 1, (LEFT, MORE) writes +1 into the y column: 20 mm of leftward
 motion per step.
@@ -38,7 +38,7 @@ class Direction(enum.Enum):
 
     @property
     def opposite(self) -> "Direction":
-        """The direction pointing the other way."""
+        """The opposite direction."""
         return next(d for d in Direction if np.array_equal(d.axis, -self.axis))
 
     @property

@@ -1,8 +1,8 @@
 """Integrate a policy's velocity field between noise and action.
 
 Time runs as in the paper: t = 0 is noise, t = 1 is action, dx/dt = v(x, t). Explicit Euler with K steps, both ways, is
-*the method*: the round trip is lossy by about 1/K and that loss is what pulls a coarse command onto a mode of the prior.
-`invert` is the other tool: a per-step fixed point that finds the noise a given action regenerates from, for labels.
+*the method*: the round trip is lossy by about 1/K, and that loss pulls a coarse command onto a mode of the prior.
+`invert` finds, by a fixed point per step, the noise from which a given action is regenerated; it makes labels.
 
 With v(x, t) = c (a straight flow), K = 10: `reverse` of x = c returns 0 and `denoise` of 0 returns c, exactly.
 """

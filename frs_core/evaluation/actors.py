@@ -55,6 +55,8 @@ class ActorPool(Arena):
             work=Work.PRACTISE,
             judge=judge_options(request),
         )
+        # What a killed practice left there is of no use any more.
+        shutil.rmtree(folder, ignore_errors=True)
         self._pool = ProcessPool(job, workers=actors)
         try:
             self._pool.ready()

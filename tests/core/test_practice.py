@@ -146,6 +146,8 @@ def test_actors_in_other_processes_drive_the_same_episodes_and_the_best_version_
 ) -> None:
     asked = request(data, tmp_path / "out", practice=replace(PRACTICE, episodes=2))
     points: list[Point] = []
+    # As a kill would leave it.
+    (tmp_path / "diary" / "actors" / "actor-1").mkdir(parents=True)
     done = run_practice(asked, tmp_path / "diary", actors=2, on_point=points.append)
     alone = practised(asked, None)
     assert points == list(done.curve)

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from frs_core.errors import TrainingError
+from frs_core.episodes.lock import StoreLock, describe_owner
+from frs_core.errors import ConfigError, StoreLocked, TrainingError
 from frs_core.evaluation.arena import SetupArena, judge_options, make_judge, setup_of
 from frs_core.evaluation.pool import ProcessPool
 from frs_core.evaluation.results import Cell, Result
@@ -41,7 +42,10 @@ class ActorPool(Arena):
     Args:
         request: task, generalist and practice; its task is known.
         actors: processes.
-        folder: where the policy of the present round is kept for them; made.
+        folder: where the policy of the present round is kept for them; made. A lock beside it keeps other programs out.
+    Raises:
+        ConfigError: another program practises there, or world and policy cannot be loaded or do not fit.
+        EpisodeError: the folder cannot be written.
     """
 
     def __init__(self, request: TrainRequest, *, actors: int, folder: Path) -> None:
@@ -55,6 +59,7 @@ class ActorPool(Arena):
             work=Work.PRACTISE,
             judge=judge_options(request),
         )
+        self._lock = _held(folder)
         # What a killed practice left there is of no use any more.
         shutil.rmtree(folder, ignore_errors=True)
         self._pool = ProcessPool(job, workers=actors)
@@ -65,6 +70,7 @@ class ActorPool(Arena):
             )
         except BaseException:
             self._pool.close()
+            self._lock.release()
             raise
 
     def run(self, actor: Learned, *, seed: int) -> TrainingTable:
@@ -89,6 +95,19 @@ class ActorPool(Arena):
         self._pool.close()
         self.policy.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.release()
+
+
+def _held(folder: Path) -> StoreLock:
+    """Return the lock of a practice. Raises ConfigError where another program holds it."""
+    path = folder.with_name(f".{folder.name}.lock")
+    try:
+        return StoreLock(path)
+    except StoreLocked as error:
+        raise ConfigError(
+            f"'{folder.parent}' is being practised in by {describe_owner(path)}. Wait for it, or choose another folder with "
+            f"--folder."
+        ) from error
 
 
 class Practising(Runner):

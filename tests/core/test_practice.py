@@ -13,6 +13,7 @@ from frs_core.commands import practise as practise_commands
 from frs_core.commands import train as train_commands
 from frs_core.commands.stats import stats
 from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.episodes.lock import StoreLock
 from frs_core.errors import ConfigError, FingerprintMismatch, TrainingError
 from frs_core.evaluation.arena import open_arena
 from frs_core.evaluation.collect import collect_steered
@@ -146,6 +147,10 @@ def test_actors_in_other_processes_drive_the_same_episodes_and_the_best_version_
 ) -> None:
     asked = request(data, tmp_path / "out", practice=replace(PRACTICE, episodes=2))
     points: list[Point] = []
+    other = StoreLock(tmp_path / "diary" / ".actors.lock")
+    with pytest.raises(ConfigError, match="is being practised in by process"):
+        run_practice(asked, tmp_path / "diary")
+    other.release()
     # As a kill would leave it.
     (tmp_path / "diary" / "actors" / "actor-1").mkdir(parents=True)
     done = run_practice(asked, tmp_path / "diary", actors=2, on_point=points.append)

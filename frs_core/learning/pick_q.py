@@ -12,7 +12,8 @@ How the value is learned, in order of this file:
 2. `Replay`: chunks of recorded and own episodes with the noises that were on offer before and after each.
 3. `PickQ`: targets are TD(lambda) over those offers (reward 1 at success, `discount` per chunk), the critic is fitted to them, and draws
    are learned again now and then from all successes, the robot's own too.
-4. `PickQPolicy`: judges a fan. Practising, one head of the ensemble drives an episode, with a little chance.
+4. `PickQPolicy`: judges a fan. It takes another noise than the first draw where the heads agree that it is better; where they do not it
+   acts as the imitating policy does, and a tenth of the time while it practises.
 
 Example: 10 steered successes and 4 failures are 250 chunks with 16 offers; 300 own episodes are 5,000 chunks more, 15 MB.
 Runs in the trainer's process; the policy on the inference worker's thread.
@@ -371,8 +372,13 @@ class PickQ(OnlineLearner):
                 rows = torch.randint(len(state), shape, generator=self._generator)
                 seen = state[rows]
                 seen = seen + blur * torch.randn(seen.shape, generator=self._generator)
-                logits = critic(seen, replay.noise[rows][:, :, None])[..., 0]
-                loss = functional.binary_cross_entropy_with_logits(logits, target[rows])
+                others = torch.randint(len(state), shape, generator=self._generator)
+                logits = critic(seen, torch.stack([replay.noise[rows], replay.noise[others]], dim=2))
+                executed, any_other = (
+                    functional.binary_cross_entropy_with_logits(logits[..., i], target[rows]) for i in range(2)
+                )
+                # Letting go ends most successes, wherever the arm is: without this a noise's usual place passes for its merit.
+                loss = executed + settings.shrinkage * any_other
                 self._optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(critic.parameters(), 1.0)
@@ -482,12 +488,11 @@ class PickQPolicy(ValuingPolicy):
     ) -> None:
         self.name, self.policy_fingerprint, self.metadata = metadata.name, metadata.policy_fingerprint, metadata
         self._critic, self._imitation, self._settings = critic.eval(), imitation, settings
-        self._explores, self._random, self._head = explores, np.random.default_rng(0), 0
+        self._explores, self._random = explores, np.random.default_rng(0)
 
     def begin(self, seed: int) -> None:
-        """Start an episode; exploring, one head of the ensemble drives all of it."""
+        """Start an episode."""
         self._random = np.random.default_rng(seed)
-        self._head = int(self._random.integers(self._settings.heads))
 
     def commands(self, observation: Observation) -> tuple[Command, ...]:
         """Return every direction; fingers that are closed stay so."""
@@ -511,13 +516,18 @@ class PickQPolicy(ValuingPolicy):
         reduced = self._critic.reduced(torch.from_numpy(np.ascontiguousarray(noises[..., :size])).float())
         is_there = torch.isfinite(reduced).all(dim=1)
         heads = self._critic.values(self._critic.state(features, proprio), reduced.nan_to_num(0.0)[None])[:, 0]
-        score = heads[self._head] if self._explores else _cautious(heads, settings)
-        is_direction = torch.arange(len(noises)) < len(noises) - settings.draws
+        first_draw = len(noises) - settings.draws
+        # How much better than the average draw, by every head: what they do not know of the place itself cancels out.
+        better = heads - heads[:, first_draw:].mean(dim=1, keepdim=True)
+        score = better.mean(dim=0) - settings.confidence * better.std(dim=0, unbiased=False)
+        is_direction = torch.arange(len(noises)) < first_draw
         is_direction[0] = False
         score = torch.where(is_direction, score - settings.margin if settings.directions else -torch.inf, score)
-        if self._explores:
-            score = score + settings.temperature * torch.from_numpy(self._random.gumbel(size=len(score))).float()
-        best = int(score.masked_fill(~is_there, -torch.inf).argmax())
+        score = score.masked_fill(~is_there, -torch.inf)
+        best = int(score.argmax())
+        takes_any = self._explores and self._random.random() < settings.tries
+        if takes_any or score[best] <= 0.0:
+            best = first_draw
         return Judged(torch.where(is_there, heads.mean(dim=0), torch.nan).numpy(), best)
 
 

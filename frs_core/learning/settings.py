@@ -219,6 +219,8 @@ class PickQSettings(LearnerSettings):
     """Per chunk."""
     trace: float = 0.7
     """0 = every target looks one chunk ahead and then trusts the critic, 1 = it looks to the episode's end (lambda of TD)."""
+    shrinkage: float = 1.0
+    """How strongly noises of other places are held to be worth what the place itself is: merit must show between noises of one place."""
     softness: float = 0.03
     """What comes next is valued as if picked by a softmax of this temperature."""
     pessimism: float = 0.5
@@ -234,8 +236,11 @@ class PickQSettings(LearnerSettings):
     weight_decay: float = 0.05
     retarget_every: int = 100
     """Steps between two computations of all targets."""
-    temperature: float = 0.01
-    """How much it tries things while it practises, in units of value."""
+    confidence: float = 2.0
+    """Another noise than the first draw is taken where it is better by so many standard deviations of what the heads think of it
+    against the average draw. Where they do not agree it acts as the imitating policy does."""
+    tries: float = 0.1
+    """Share of chunks in which it takes whatever comes while it practises."""
     refit_every: int = 40
     """Own episodes after which the draws are learned again from all successes."""
     imitation: DsbcSettings = field(default_factory=DsbcSettings)
@@ -256,10 +261,10 @@ class PickQSettings(LearnerSettings):
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, needs >= 1. Leave it out for the default.")
-        for name in ("discount", "trace"):
+        for name in ("discount", "trace", "tries"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, needs 0..1. Leave it out for the default.")
-        for name in ("softness", "temperature", "learning_rate"):
+        for name in ("softness", "learning_rate"):
             if getattr(self, name) <= 0.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, needs > 0. Leave it out for the default.")
 

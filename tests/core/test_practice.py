@@ -24,14 +24,17 @@ from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, Practi
 from frs_core.learning.base import OnlineLearner
 from frs_core.learning.diary import STATE, Diary, Point
 from frs_core.learning.online import Practised, practise
+from frs_core.learning.pick_q import PickQPolicy
 from frs_core.learning.progress import ignore_progress
 from frs_core.learning.registry import find_learner, load_noise_policy
 from frs_core.learning.settings import DsrlFrsSettings, LearnerSettings, PickQSettings, ResidualSettings
 from frs_core.learning.store import load_table
 from frs_core.learning.table import End, TrainingTable
 from frs_core.learning.table_file import read_table, write_table
+from frs_core.steering.policy_spec import Context
 from frs_core.testing.learner import synthetic_table
 from tests.fakes.evaluation import MAX_CHUNKS, TASK, make_setup
+from tests.fakes.world import PointWorld
 
 SMALL = PickQSettings(
     draws=2,
@@ -254,6 +257,32 @@ def test_recorded_failures_end_with_what_was_seen_last(tmp_path: Path, capsys: p
     told = capsys.readouterr().out
     assert "1 of 1" in told
     assert "record at least one" in told
+
+
+def test_a_noise_is_not_worth_more_for_being_used_near_the_end() -> None:
+    """All episodes succeed, whatever is done; noises go up early and down late, where values are high."""
+    phase = np.tile(np.arange(8) / 7.0, 6).astype(np.float32)
+    table = synthetic_table(episodes=6, chunks=8)
+    noise = np.where(phase < 0.5, 1.0, -1.0)[:, None, None] * np.ones((1, 8, 7))
+    seen = phase[:, None] + 0.3 * np.random.default_rng(0).normal(size=(48, 12))
+    table = replace(
+        table,
+        noise=noise.astype(np.float32),
+        features=seen.astype(np.float32),
+        proprio=np.tile(PointWorld().reset().proprio, (48, 1)),
+    )
+    table = table.with_outcomes([True] * 6)
+    early, seen_early = PointWorld().reset(), Context(payload=None, features=table.features[1], captured_ns=0)
+
+    def preference(shrinkage: float) -> float:
+        settings = replace(SMALL, shrinkage=shrinkage, discount=0.8, first_steps=300)
+        policy = find_learner("pick-q").load().train(table, settings).policy()
+        assert isinstance(policy, PickQPolicy)
+        up, down = policy.judge(seen_early, early, np.stack([noise[0], noise[7]]).astype(np.float32)).values
+        return float(down - up)
+
+    assert preference(0.0) > 0.05
+    assert preference(1.0) < 0.5 * preference(0.0)
 
 
 def test_a_table_survives_the_disk(tmp_path: Path, data: Path) -> None:

@@ -20,6 +20,8 @@ class Facts:
     policy: str
     """Registry name of the policy."""
     tasks: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
+    """What people read of each task; empty = the names."""
     is_simulated: bool = True
     control_hz: float = 15.0
     workspace: tuple[Array, Array] | None = None
@@ -47,7 +49,8 @@ class Facts:
         """Update the facts of world and policy; return whether anything changed."""
         former = (self.tasks, self.fingerprint, self.drivers)
         if world is not None:
-            self.tasks, self.is_simulated, self.control_hz = world.tasks, world.is_simulated, world.control_hz
+            self.tasks, self.titles = world.tasks, world.titles
+            self.is_simulated, self.control_hz = world.is_simulated, world.control_hz
             self.workspace = (world.limits.workspace_low, world.limits.workspace_high)
             self.world_options = world.options
             self.can_evaluate |= bool(self.policy_loader) and world.is_simulated and bool(world.tasks)

@@ -413,7 +413,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         """Use the facts of world and policy once they have started."""
         port = self.bridge.port
         if self.facts.learn(getattr(port, "world_spec", None), getattr(port, "policy_spec", None)):
-            self.drive.episode.set_tasks(self.facts.tasks, chosen=self.settings.values.last_task)
+            self.drive.episode.set_tasks(
+                self.facts.tasks, titles=self.facts.titles, chosen=self.settings.values.last_task
+            )
             self.drive.steering.set_drivers(self.facts.drivers)
             self._look_for_scenes()
             if "train" in self._late:

@@ -52,7 +52,7 @@ class DrivePage(QtWidgets.QWidget):
         self.verdicts = VerdictList(cap_of)
         self.steering = SteeringSettings(run)
         self.episode = EpisodeBar(run)
-        self.episode.set_tasks(facts.tasks)
+        self.episode.set_tasks(facts.tasks, titles=facts.titles)
         self.steering.set_drivers(facts.drivers)
         self._present: tuple[Snapshot, FanStyle] | None = None
         self._listed: tuple[Fan | None, FanStyle] | None = None

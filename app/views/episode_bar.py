@@ -86,11 +86,17 @@ class EpisodeBar(QtWidgets.QFrame):
         for button in self._buttons:
             button.use_map(inputs)
 
-    def set_tasks(self, tasks: Sequence[str], *, chosen: str = "") -> None:
-        """Set the tasks to choose from."""
+    def set_tasks(self, tasks: Sequence[str], *, titles: Sequence[str] = (), chosen: str = "") -> None:
+        """Set the tasks to choose from, shown by their titles where they have some."""
         self.task.blockSignals(True)
         self.task.clear()
-        self.task.addItems([t.replace("_", " ") for t in tasks])
+        self.task.addItems(titles or [t.replace("_", " ") for t in tasks])
+        if titles:
+            # A title may be a sentence: the list shows the whole of it, the bar its beginning.
+            self.task.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            self.task.setMinimumContentsLength(18)
+            if (items := self.task.view()) is not None:
+                items.setMinimumWidth(items.sizeHintForColumn(0) + 24)
         for i, task in enumerate(tasks):
             self.task.setItemData(i, task)
             if task == chosen:

@@ -24,6 +24,7 @@ class WorldContract:
             assert (spec.limits.workspace_low < spec.limits.workspace_high).all()
             assert (spec.limits.joint_low < spec.limits.joint_high).all()
             assert not spec.example_task or spec.example_task in spec.tasks
+            assert len(spec.titles) in (0, len(spec.tasks))
             again = unpack_spec(pack_spec(spec))
             assert pack_spec(again) == pack_spec(spec)
         finally:

@@ -26,6 +26,8 @@ class WorldSpec:
     control_hz: float
     tasks: tuple[str, ...]
     """Task names `reset` accepts; empty where a person sets the scene."""
+    titles: tuple[str, ...] = field(default=(), kw_only=True)
+    """What people read of each task, in the same order; empty where the names say it."""
     limits: Limits
     """What the world keeps to; previews are judged by the same."""
     is_simulated: bool

@@ -265,3 +265,12 @@ def test_task_and_scene_are_asked_for_only_where_there_are_some(is_simulated: bo
     assert bar.seed.isVisibleTo(bar) is is_simulated
     assert bar.task.isVisibleTo(bar) is is_simulated
     assert bar.instruction.isVisibleTo(bar)
+
+
+def test_a_title_of_any_length_is_shown_for_a_task_and_does_not_widen_the_bar(qtbot: Any) -> None:
+    bar = EpisodeBar(lambda _action: None)
+    qtbot.addWidget(bar)
+    bar.set_tasks(["suite/0", "suite/1"], titles=["0  open", "1  " + 12 * "open the top drawer "], chosen="suite/1")
+    assert bar.chosen_task == "suite/1"
+    assert bar.task.currentText().startswith("1  open the top")
+    assert bar.task.sizeHint().width() < 300

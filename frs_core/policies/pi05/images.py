@@ -15,13 +15,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from frs_core.arrays import Array
+from frs_core.wire.observations import letterbox
 
 
 class Resize(enum.Enum):
     """How an image is shrunk."""
 
     FILTERED = "filtered"
-    """Bilinear with antialiasing, rounded to bytes. Source: openpi_client image_tools (PIL)."""
+    """Pillow's bilinear, to the last bit. Source: openpi_client image_tools."""
     SAMPLED = "sampled"
     """Bilinear without antialiasing. Source: LeRobot vla_utils.resize_with_pad_torch."""
 
@@ -37,17 +38,14 @@ def to_tower(
         rule: the checkpoint's way of shrinking.
         device: where the work is done.
     """
+    if rule is Resize.FILTERED:
+        image = letterbox(image, size=(size, size))
     x = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float()
     height, width = x.shape[-2:]
     ratio = max(width / size, height / size)
     new_height, new_width = int(height / ratio), int(width / ratio)
     if (height, width) != (size, size):
-        x = F.interpolate(
-            x, size=(new_height, new_width), mode="bilinear", align_corners=False, antialias=rule is Resize.FILTERED
-        )
-        if rule is Resize.FILTERED:
-            x = x.round()
-        x = x.clamp(0.0, 255.0)
+        x = F.interpolate(x, size=(new_height, new_width), mode="bilinear", align_corners=False).clamp(0.0, 255.0)
         top, left = (size - new_height) // 2, (size - new_width) // 2
         x = F.pad(x, (left, size - new_width - left, top, size - new_height - top))
     return x[0] / 127.5 - 1.0

@@ -22,7 +22,7 @@ from frs_core.errors import ConfigError, FrsError, WorldError, WorldTimeout
 from frs_core.worlds.libero import worker
 
 WORKER = Path(worker.__file__)
-_LAUNCH = "import sys; del sys.path[0], sys.argv[0]; import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
+LAUNCH = "import sys; del sys.path[0], sys.argv[0]; import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
 """Runs a script without its folder in front of the packages it imports: a module beside it may have one's name."""
 _END_S = 2.0
 """Patience with a worker that is asked to end."""
@@ -50,7 +50,7 @@ class Worker:
         environment.setdefault("MUJOCO_GL", "egl")
         try:
             self._process = subprocess.Popen(
-                [python, "-E", "-c", _LAUNCH, str(script), "--fd", str(theirs.fileno())],
+                [python, "-E", "-c", LAUNCH, str(script), "--fd", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,

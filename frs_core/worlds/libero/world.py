@@ -49,8 +49,8 @@ MEMORY_MB = 3500.0
 """Resident memory from which the worker is started afresh before the next scene; LIBERO keeps some of every scene."""
 _WORKSPACE = ((0.0, -0.85, -0.2), (0.95, 0.85, 1.0))
 """Box of the tool centre, base frame, metres: all that the arm reaches in front of it. LIBERO itself has none."""
-_START_S, _SCENE_S, _STEP_S, _LOOK_S = 180.0, 120.0, 30.0, 60.0
-"""Longest waits for an answer. Guesses; ten times what a busy machine took."""
+_START_S, _SCENE_S, _STEP_S, _LOOK_S = 300.0, 300.0, 60.0, 180.0
+"""Longest waits for an answer, seconds. Guesses: an idle core takes 2, 5, 0.05 and 1, one that ten others want thirty times that."""
 _CHEAP_S = 0.02
 """A picture that is drawn within this is drawn at every step."""
 _FLIP = np.diag([1.0, -1.0, -1.0])
@@ -118,6 +118,7 @@ class LiberoWorld(World):
             cameras=tuple(CAMERAS),
             control_hz=CONTROL_HZ,
             tasks=tuple(tasks()),
+            titles=tuple(f"{t.suite.removeprefix('libero_')}/{t.number}  {t.words}" for t in tasks().values()),
             limits=limits,
             is_simulated=True,
             action_kinds=(ActionKind.EE_DELTA,),

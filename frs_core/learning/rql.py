@@ -55,6 +55,8 @@ class RqlConfig:
     """Decay of the actor's averaged copy, which is the one that acts."""
     weight_decay: float = 0.0
     """Decoupled; the authors have none."""
+    value_range: tuple[float, float] | None = None
+    """Limits of what V is pulled to, where rewards have some; the authors have none."""
 
     def __post_init__(self) -> None:
         if self.flow_steps < 1 or self.heads < 1 or min(self.hidden, default=0) < 1:
@@ -247,7 +249,8 @@ class Rql(nn.Module):
         rows = windows.rewards.shape[1]
         weights = self.config.discount ** torch.arange(rows, device=after.device, dtype=after.dtype)
         rewards = (windows.rewards * weights * (1.0 - _past_the_end(windows.ends))).sum(dim=1)
-        return rewards + self.config.discount**rows * after * windows.goes_on
+        target = rewards + self.config.discount**rows * after * windows.goes_on
+        return target if self.config.value_range is None else target.clamp(*self.config.value_range)
 
     def losses(self, windows: Windows, draws: Draws) -> Losses:
         """Return the losses of a batch.

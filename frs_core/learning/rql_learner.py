@@ -1,8 +1,8 @@
 """Reversal Q-Learning as a learner of the product: a policy of chunks from all recorded episodes, failures included.
 
 A recorded chunk is one step of the algorithm (`learning/rql.py`): its reward is 1 where the episode succeeded with it and else 0,
-and the state after it is the one the next chunk was chosen in. The last chunk of an episode that was given up teaches only where the
-state after it was recorded, as in the authors' sampler. Inputs and the scale of actions are those of the behaviour cloners.
+and the state after it is the one the next chunk was chosen in. An episode that was given up ends there, worth nothing (a setting;
+the authors let values go on past a time limit). Inputs and the scale of actions are those of the behaviour cloners.
 
 Example: 20 successes of 15 chunks and 20 failures of 40 are 1100 chunks of [16, 7]; the flow's state has 112 numbers.
 Runs in the trainer's process.
@@ -186,9 +186,10 @@ class Replay:
         after = table.after()
         # Features or proprioception that are not known are NaN, and so is their sum.
         known = ~np.isnan(np.concatenate([after.features, after.proprio], axis=1).sum(axis=1, keepdims=True))
-        starts = np.flatnonzero(table.terminal | known[:, 0])
+        is_over = table.terminal | table.truncated if settings.failures_end else table.terminal
+        starts = np.flatnonzero(is_over | known[:, 0])
         _, first, count = np.unique(table.episode[starts], return_index=True, return_counts=True)
-        # Nothing comes after a success; its own state stands there for a number.
+        # Nothing comes after an end; the state before it stands there for a number.
         seen = replace(
             table,
             features=np.where(known, after.features, table.features),
@@ -198,7 +199,7 @@ class Replay:
         self._before, self._after = (Inputs.of(t.take(starts), settings.inputs, device=device) for t in (table, seen))
         self._chunks = network.scale.standardise(table.chunk[starts]).to(device)
         self._reward = torch.from_numpy(table.reward[starts]).to(device)
-        self._goes_on = (self._reward <= 0.0).to(self._reward)
+        self._goes_on = torch.from_numpy(np.where(is_over, 0.0, 1.0)[starts]).to(self._reward)
         self._first, self._count = torch.from_numpy(first), torch.from_numpy(count)
 
     def draw(self, size: int) -> Windows:
@@ -224,7 +225,8 @@ def _network(settings: RqlSettings, features: int, proprio: int, chunk: tuple[in
 def _config(settings: RqlSettings) -> RqlConfig:
     return RqlConfig(
         hidden=(settings.network.hidden,) * settings.network.layers,
-        **{f.name: getattr(settings, f.name) for f in fields(RqlConfig) if f.name != "hidden"},
+        value_range=(0.0, 1.0),
+        **{f.name: getattr(settings, f.name) for f in fields(RqlConfig) if f.name not in ("hidden", "value_range")},
     )
 
 

@@ -289,6 +289,9 @@ class RqlSettings(LearnerSettings):
     """Standard deviations over the heads that a target lies below their mean."""
     discount: float = 0.98
     """Per chunk."""
+    failures_end: bool = True
+    """Whether an episode that was given up ends there, worth nothing. Otherwise its value goes on in the state after its last chunk, as
+    the authors treat time limits; where that state was not recorded, the last chunk teaches nothing."""
     flow_steps: int = 10
     steps: int = 4000
     """Gradient steps; there is no early stopping, as the policy is to leave what was recorded."""

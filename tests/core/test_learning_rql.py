@@ -136,6 +136,14 @@ def test_rewards_behind_the_end_do_not_count() -> None:
     torch.testing.assert_close(network.target(other, draws.next_noise), network.target(windows, draws.next_noise))
 
 
+def test_targets_stay_in_the_range_of_values() -> None:
+    network, windows, draws = made_up()
+    free = network.target(windows, draws.next_noise)
+    assert float(free.max()) > 0.5
+    network.config = replace(network.config, value_range=(-0.5, 0.5))
+    torch.testing.assert_close(network.target(windows, draws.next_noise), free.clamp(-0.5, 0.5))
+
+
 def test_half_of_the_depths_lie_on_the_flows_own_steps() -> None:
     depth = Draws.of(1000, 1, flow_steps=4).depth
     assert set(depth[500:].tolist()) == {0.0, 0.25, 0.5, 0.75, 1.0}

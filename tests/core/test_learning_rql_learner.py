@@ -77,20 +77,24 @@ def test_actions_stay_within_what_was_recorded() -> None:
     assert (chunk <= flat.max(axis=0)).all()
 
 
-def starts(table: TrainingTable) -> int:
-    """Return how many chunks are learned from."""
+def learned_from(table: TrainingTable, *, failures_end: bool) -> tuple[int, int]:
+    """Return how many chunks are learned from, and after how many of them nothing comes."""
     network = ReversalNet(SMALL, feature_size=6, proprio_size=18, horizon=2, action_size=3)
     network.measure(Inputs.of(table, SMALL.inputs), table)
-    replay = Replay(table, network, SMALL, torch.device("cpu"))
+    replay = Replay(table, network, replace(SMALL, failures_end=failures_end), torch.device("cpu"))
     drawn = replay.draw(4000)
     assert bool(torch.isfinite(drawn.following).all())
-    return len(torch.unique(drawn.actions[:, 0], dim=0))
+    ended = drawn.actions[drawn.goes_on == 0.0]
+    return len(torch.unique(drawn.actions[:, 0], dim=0)), len(torch.unique(ended[:, 0], dim=0))
 
 
-def test_the_last_chunk_of_a_failure_teaches_where_the_state_after_it_is_known() -> None:
-    table = tried(episodes=6)
-    assert starts(table) == 20
-    assert starts(table.with_outcomes([end.succeeded for end in table.ends])) == 16
+def test_a_failure_ends_worth_nothing_or_goes_on_where_the_state_after_it_is_known() -> None:
+    # Two successes of two chunks, four failures of four.
+    known = tried(episodes=6)
+    unknown = known.with_outcomes([end.succeeded for end in known.ends])
+    assert learned_from(known, failures_end=True) == learned_from(unknown, failures_end=True) == (20, 6)
+    assert learned_from(known, failures_end=False) == (20, 2)
+    assert learned_from(unknown, failures_end=False) == (16, 2)
 
 
 def test_without_a_success_there_is_nothing_to_learn() -> None:

@@ -17,7 +17,7 @@ from frs_core.devices import device_classes
 from frs_core.devices.intent import ANY_SCOPE, InputMap
 from frs_core.steering.directions import Direction
 
-DRIVE, REVIEW, TRAIN = "drive", "review", "train"
+DRIVE, REVIEW, TRAIN, PRACTISE = "drive", "review", "train", "practise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +337,7 @@ _ROWS = (
     _row("layout.drive", "Drive", "Cameras, fan and verdicts", "key:1", "View"),
     _row("layout.review", "Review", "Recorded episodes", "key:2", "View"),
     _row("layout.train", "Train", "Train a noise policy from episodes", "key:3", "View"),
+    _row("layout.practise", "Practise", "Let the robot get better by trying by itself, in simulation", "key:4", "View"),
     _row("camera.next", "Next camera", "Make the next camera the large one", "key:Tab", "View", DRIVE),
     _row(
         "camera.enlarge", "Enlarge camera", "Show only the large camera, or all cameras again", "key:M", "View", DRIVE
@@ -478,6 +479,47 @@ _ROWS = (
         "Train",
         TRAIN,
     ),
+    # --- practise -------------------------------------------------------------------------------
+    _row(
+        "practise.start",
+        "Practise",
+        "Start a new practice, or continue the one that is selected",
+        "key:Ctrl+Return",
+        "Practise",
+        PRACTISE,
+        "▶",
+    ),
+    _row(
+        "practise.stop",
+        "Stop practising",
+        "Stop after the attempt in progress; the best version is kept, and the practice can continue",
+        "key:Ctrl+Backspace",
+        "Practise",
+        PRACTISE,
+        "■",
+    ),
+    _row("practise.new", "New practice", "Set up a new practice", "key:Ctrl+N", "Practise", PRACTISE),
+    _row("practise.next", "Next practice", "Show the next practice of the list", "key:Down", "Practise", PRACTISE),
+    _row("practise.previous", "Previous practice", "Show the previous one", "key:Up", "Practise", PRACTISE),
+    _row("practise.older", "Older version", "Select the version before", "key:PgDown", "Practise", PRACTISE),
+    _row("practise.newer", "Newer version", "Select the version after", "key:PgUp", "Practise", PRACTISE),
+    _row(
+        "practise.use",
+        "Use it",
+        "Add the selected version to the fan as the learned candidate",
+        "key:U",
+        "Practise",
+        PRACTISE,
+        "★",
+    ),
+    _row(
+        "practise.unload",
+        "Remove learned candidate",
+        "Remove the learned candidate from the fan",
+        "key:Shift+U",
+        "Practise",
+        PRACTISE,
+    ),
     # --- help -----------------------------------------------------------------------------------
     _row("help.keys", "Keys", "Show the keyboard map", "key:F1", "Help"),
     _row("help.palette", "Command palette…", "Find an action by typing", "key:Ctrl+K key:Ctrl+Shift+P", "Help"),
@@ -500,7 +542,7 @@ def _bound(row: Action) -> Action:
 
 
 ACTIONS: Mapping[str, Action] = MappingProxyType({a.id: _bound(a) for a in _ROWS})
-MENUS = ("Drive", "Steer", "Settings", "Episode", "View", "Review", "Train", "Help")
+MENUS = ("Drive", "Steer", "Settings", "Episode", "View", "Review", "Train", "Practise", "Help")
 
 KEY_CAPS: Mapping[str, str] = MappingProxyType(
     {

@@ -14,11 +14,11 @@ PATIENCE_MS = 60_000
 
 
 class Photographer(QtCore.QObject):
-    """Waits for the first fan, then grabs Drive, Review and Train.
+    """Waits for the first fan, then grabs every layout.
 
     Args:
         window: shown.
-        folder: made if missing; gets drive.png, review.png, train.png.
+        folder: made if missing; gets drive.png, review.png, train.png, practise.png.
     """
 
     def __init__(self, window: CockpitWindow, folder: Path) -> None:

@@ -104,6 +104,7 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
             "frame": window.settings.values.frame,
         },
         "training": _training(window),
+        "practising": _practising(window),
     }
 
 
@@ -157,6 +158,27 @@ def _training(window: CockpitWindow) -> dict[str, Any]:
             "error_after": _finite(result.scores.error_after),
             "agreement_after": _finite(result.scores.agreement_after),
         },
+    }
+
+
+def _practising(window: CockpitWindow) -> dict[str, Any]:
+    page = window.practise_if_built
+    if page is None:
+        return {}
+    live, setup = page.live, page.setup
+    return {
+        "is_running": page.is_practising,
+        "text": live.stage.text(),
+        "progress": live.progress.text(),
+        "attempts": live.attempts.text,
+        "recent": live.recent.text,
+        "best": live.best.text,
+        "starts_from": setup.prior.text(),
+        "problem": setup.problem.problem.text if setup.problem.problem is not None else "",
+        "can_start": setup.start_button.isEnabled(),
+        "versions": page.versions.list.topLevelItemCount(),
+        "chosen": str(page.versions.chosen or ""),
+        "in_use": page.versions.in_use or "",
     }
 
 

@@ -1,4 +1,4 @@
-"""The cockpit's window: three layouts, the state bar, cards, and the dispatch of intents to handlers.
+"""The cockpit's window: four layouts, the state bar, cards, and the dispatch of intents to handlers.
 
 Every action is a row of `actions.ACTIONS`; keys, buttons, menus, palette and gamepads all call `run(id)`.
 The window holds the robot when it loses the focus, when a layout other than Drive is shown, and when it closes. GUI thread.
@@ -38,6 +38,7 @@ from frs_core.events import EpisodeStatus, HoldReason, Pacing, Phase, Pick, Snap
 from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate
 
 if TYPE_CHECKING:
+    from app.views.practise.page import PractisePage
     from app.views.review.page import ReviewPage
     from app.views.train.page import TrainPage
 
@@ -166,6 +167,29 @@ class CockpitWindow(QtWidgets.QMainWindow):
         """The Train layout if it was ever shown."""
         return self._late.get("train")  # pyright: ignore[reportReturnType]
 
+    @property
+    def practise(self) -> "PractisePage":
+        """The Practise layout; built when first needed."""
+        if "practise" not in self._late:
+            from app.views.practise.page import PractisePage
+
+            self._adopt("practise", PractisePage(self.run, self.facts, send=self.bridge.send, say=self.say))
+        return self._late["practise"]  # pyright: ignore[reportReturnType]
+
+    @property
+    def practise_if_built(self) -> "PractisePage | None":
+        """The Practise layout if it was ever shown."""
+        return self._late.get("practise")  # pyright: ignore[reportReturnType]
+
+    def _page(self, name: str) -> "DrivePage | LayoutPage":
+        """Return the page of a layout."""
+        return {
+            "drive": lambda: self.drive,
+            "review": lambda: self.review,
+            "train": lambda: self.train,
+            "practise": lambda: self.practise,
+        }[name]()
+
     def _adopt(self, name: str, page: LayoutPage) -> None:
         self._late[name] = page
         self.pages.addWidget(page)
@@ -176,7 +200,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
             page.show_snapshot(self.snapshot)
 
     def _run_late(self, action: str) -> None:
-        page = self.review if action.startswith("review.") else self.train
+        page = self._page(action.partition(".")[0])
+        assert not isinstance(page, DrivePage)
         page.handlers[action]()
 
     def _connect(self) -> None:
@@ -212,7 +237,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         )
         return {
             **self.drive_actions.handlers,
-            **{a: (lambda i=a: self._run_late(i)) for a in ACTIONS if a.startswith(("review.", "train."))},
+            **{a: (lambda i=a: self._run_late(i)) for a in ACTIONS if a.startswith(("review.", "train.", "practise."))},
             **{f"layout.{name}": (lambda n=name: self.show_layout(n)) for name in LAYOUTS},
             "episode.undo_last": lambda: self.review.episodes.bin_last(),
             "episode.keep_unfinished": self.recovery.keep_first,
@@ -418,8 +443,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
             )
             self.drive.steering.set_drivers(self.facts.drivers)
             self._look_for_scenes()
-            if "train" in self._late:
-                self.train.use_facts()
+            for page in self._late.values():
+                page.use_facts()
 
     def _look_for_scenes(self) -> None:
         """Find in the background which scenes have been recorded with this world."""
@@ -467,8 +492,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
             page.note_changed_on_disk()
 
     def show_layout(self, name: str) -> None:
-        """Show Drive, Review or Train; leaving Drive holds the robot."""
-        page = self.drive if name == "drive" else (self.review if name == "review" else self.train)
+        """Show Drive, Review, Train or Practise; leaving Drive holds the robot."""
+        page = self._page(name)
         if name != "drive":
             self.drive_actions.hold_because(HoldReason.PAGE_LEFT)
         self.inputs.keyboard.release_all()

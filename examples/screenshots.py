@@ -3,20 +3,23 @@
     python examples/screenshots.py                     # needs a display; Xvfb with a window manager will do
     QT_SCALE_FACTOR=2 python examples/screenshots.py   # the layouts on a screen of twice the density, as *_x2.png
     python examples/screenshots.py --policy my:load    # with another generalist
+    python examples/screenshots.py --data FOLDER       # with the recordings and practices of a folder, e.g. after `frs practise`
 
-Starts the embedded world, records three short episodes into a scratch folder, then takes Drive, Review and Train in both
-themes and several sizes, the keyboard map, the palette, the first card and the device card.
+Starts the embedded world, records three short episodes into a scratch folder, or copies the given ones there, then takes every layout
+in both themes and several sizes, the keyboard map, the palette, the first card and the device card.
 """
 
 import argparse
 import multiprocessing
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 SIZES = {"1280x800": (1280, 800), "1920x1080": (1920, 1080)}
+LAYOUTS = ("drive", "review", "train", "practise")
 PICKS = ["left/more", "down/more", "unsteered", "forward/less", "down/less"]
 
 
@@ -74,9 +77,12 @@ class Tour:
             sizes = SIZES if window.devicePixelRatio() == 1 else {"1280x800": SIZES["1280x800"]}
             for name, size in sizes.items():
                 window.resize(*size)
-                for layout in ("drive", "review", "train"):
+                for layout in LAYOUTS:
                     window.show_layout(layout)
                     yield 2500
+                    if layout == "practise":
+                        window.run("practise.next")
+                        yield 500
                     if layout == "drive":
                         yield from self._until(self._has_fan, seconds=40.0)
                     self._grab(f"{layout}_{theme}_{name}")
@@ -122,15 +128,19 @@ def main() -> None:
     """Record, open, walk, close."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", default="tabletop", help="generalist to show")
+    parser.add_argument("--data", type=Path, help="recordings and practices to show")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="frs-shots-") as scratch:
         os.environ["FRS_CONFIG_DIR"] = str(Path(scratch) / "config")
         root = Path(scratch) / "data"
-        # In a process of its own: the world brings another GL than the window's.
-        recording = multiprocessing.get_context("spawn").Process(target=record, args=(root, arguments.policy))
-        recording.start()
-        recording.join()
+        if arguments.data is not None:
+            shutil.copytree(arguments.data, root)
+        else:
+            # In a process of its own: the world brings another GL than the window's.
+            recording = multiprocessing.get_context("spawn").Process(target=record, args=(root, arguments.policy))
+            recording.start()
+            recording.join()
         from app.facts import Facts
         from app.gl import pin_platform
         from app.main import make_session, run_window

@@ -1,4 +1,4 @@
-"""Drive, Review, Train: the three layouts as buttons. GUI thread."""
+"""Drive, Review, Train, Practise: the layouts as buttons. GUI thread."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,11 @@ from app.actions import tooltip_of
 from app.qt import QtCore, QtWidgets
 from frs_core.devices.intent import InputMap
 
-LAYOUTS = ("drive", "review", "train")
+LAYOUTS = ("drive", "review", "train", "practise")
 
 
 class LayoutTabs(QtWidgets.QFrame):
-    """Drive, Review, Train at the right end of the state bar."""
+    """Drive, Review, Train, Practise at the right end of the state bar."""
 
     def __init__(self, run: Callable[[str], object]) -> None:
         super().__init__()

@@ -20,6 +20,9 @@ class LayoutPage(QtWidgets.QWidget):
     def use_theme(self) -> None:
         """Take colours from the current theme where the stylesheet does not reach."""
 
+    def use_facts(self) -> None:
+        """Use the facts of the run, which have changed: world and policy have started."""
+
     def set_active(self, is_active: bool) -> None:
         """Called when the page is shown or hidden."""
 

@@ -167,6 +167,10 @@ def wrap(text: str, metrics: QtGui.QFontMetrics, width: int, most: int) -> list[
     return lines
 
 
+_IMPORTANCE = ("camera", "loop", "chunk", "episode", "network", "steer", "encode")
+"""Figures in the order in which they get the room that there is."""
+
+
 class StateBar(QtWidgets.QFrame):
     """Badge, sentence and figures."""
 
@@ -177,6 +181,7 @@ class StateBar(QtWidgets.QFrame):
         self.sentence = Sentence()
         self._numbers: dict[str, QtWidgets.QLabel] = {}
         self._boxes: dict[str, QtWidgets.QWidget] = {}
+        self._has_network = False
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(8, 6, 10, 6)
         row.setSpacing(6)
@@ -196,7 +201,7 @@ class StateBar(QtWidgets.QFrame):
         self.recording = QtWidgets.QLabel("● REC")
         self.recording.setProperty("role", "recording")
         self.recording.setAccessibleName("Recording")
-        self.recording.setFixedWidth(72)
+        self.recording.setFixedWidth(62)
         self.recording.setAlignment(Qt.AlignmentFlag.AlignCenter)
         row.addWidget(self.recording)
 
@@ -215,7 +220,8 @@ class StateBar(QtWidgets.QFrame):
             self._set("camera", age, "{:.0f} ms")
         else:
             self._set("camera", age / 1000, "{:.1f} s")
-        self._boxes["network"].setVisible(math.isfinite(latency.network_ms))
+        self._has_network = math.isfinite(latency.network_ms)
+        self._fit()
         self._set("encode", latency.encode_ms, "{:.0f} ms")
         self._set("steer", latency.steer_ms, "{:.0f} ms")
         self._set("network", latency.network_ms, "{:.0f} ms")
@@ -229,12 +235,31 @@ class StateBar(QtWidgets.QFrame):
             self.recording.setProperty("role", "recording" if episode.is_recording else "caption")
             _restyle(self.recording)
 
+    def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
+        """Show what there is room for."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Show the most important figures that leave the sentence its room."""
+        row = self.layout()
+        assert row is not None
+        margins = row.contentsMargins()
+        fixed = self.badge.minimumWidth() + self.sentence.minimumWidth() + self.recording.minimumWidth()
+        room = self.width() - margins.left() - margins.right() - fixed - 2 * row.spacing()
+        for name in _IMPORTANCE:
+            box = self._boxes[name]
+            wide = box.minimumSizeHint().width() + row.spacing()
+            is_shown = wide <= room and (name != "network" or self._has_network)
+            box.setVisible(is_shown)
+            room -= wide if is_shown else 0
+
     def _number(self, name: str, caption: str, tip: str) -> QtWidgets.QWidget:
         value = QtWidgets.QLabel("–")
         value.setProperty("role", "value")
         value.setToolTip(tip)
         value.setAccessibleName(caption)
-        value.setMinimumWidth(78 if name == "loop" else 68)
+        value.setMinimumWidth(72 if name == "loop" else 60)
         label = QtWidgets.QLabel(caption)
         label.setProperty("role", "caption")
         label.setToolTip(tip)

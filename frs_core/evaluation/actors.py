@@ -9,14 +9,18 @@ an actor's.
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+from jaxtyping import UInt8
+
+from frs_core.arrays import Array
 from frs_core.episodes.lock import StoreLock, describe_owner
 from frs_core.errors import ConfigError, StoreLocked, TrainingError
 from frs_core.evaluation.arena import SetupArena, judge_options, make_judge, setup_of
+from frs_core.evaluation.onlooker import Driven, Onlooker
 from frs_core.evaluation.pool import ProcessPool
-from frs_core.evaluation.results import Cell, Result
+from frs_core.evaluation.results import Cell
 from frs_core.evaluation.worker import Runner, Work, WorkerJob
 from frs_core.learning.base import Arena, Learned, Trained
 from frs_core.learning.metadata import read_metadata
@@ -28,12 +32,8 @@ from frs_core.policies import load_policy
 from frs_core.policies.base import FlowPolicy
 from frs_core.policies.joints import in_action_space
 
-
-@dataclass(frozen=True, slots=True)
-class Driven(Result):
-    """An episode that an actor drove."""
-
-    table: TrainingTable | None = None
+PICTURE_WIDTH = 320
+"""Pixels; 0.2 MB a camera, on its way between processes once in an episode."""
 
 
 class ActorPool(Arena):
@@ -43,16 +43,18 @@ class ActorPool(Arena):
         request: task, generalist and practice; its task is known.
         actors: processes.
         folder: where the policy of the present round is kept for them; made. A lock beside it keeps other programs out.
+        onlooker: told of every episode.
     Raises:
         ConfigError: another program practises there, or world and policy cannot be loaded or do not fit.
         EpisodeError: the folder cannot be written.
     """
 
-    def __init__(self, request: TrainRequest, *, actors: int, folder: Path) -> None:
+    def __init__(self, request: TrainRequest, *, actors: int, folder: Path, onlooker: Onlooker | None = None) -> None:
         practice = request.practice or Practice()
         assert request.task is not None
         setup = setup_of(request)
         self._task, self._folder, self._rounds = request.task, folder, 0
+        self._onlooker = onlooker or Onlooker()
         job = WorkerJob(
             setup=setup.to_json(),
             rollout={"max_chunks": practice.max_chunks},
@@ -80,6 +82,7 @@ class ActorPool(Arena):
     def drive(self, actor: Trained, seeds: Sequence[int]) -> Iterator[tuple[int, TrainingTable]]:
         """Yield (seed, episode) as they end."""
         self._rounds += 1
+        self._onlooker.set_out(seeds)
         # A name of its own: an actor keeps what it loaded under the former one.
         folder = actor.save(self._folder / f"actor-{self._rounds}")
         for result in self._pool.run([Cell(str(folder), self._task, seed) for seed in seeds]):
@@ -88,7 +91,9 @@ class ActorPool(Arena):
                     f"An episode of practice on scene {result.seed} could not be driven: {result.error}"
                 )
             yield result.seed, result.table
+            self._onlooker.drove(result)
         shutil.rmtree(folder, ignore_errors=True)
+        self._onlooker.came_back()
 
     def close(self) -> None:
         """End all actors."""
@@ -133,4 +138,20 @@ class Practising(Runner):
             judge=self._judge,
         )
         table = arena.run(self._actor[1], seed=cell.seed)
-        return Driven(cell.method, cell.task, cell.seed, bool(table.terminal.any()), chunks=table.rows, table=table)
+        seen = arena.last_seen
+        return Driven(
+            cell.method,
+            cell.task,
+            cell.seed,
+            bool(table.terminal.any()),
+            chunks=table.rows,
+            table=table,
+            pictures={} if seen is None else {name: _small(frame.image) for name, frame in seen.frames.items()},
+        )
+
+
+def _small(image: UInt8[Array, "H W 3"]) -> UInt8[Array, "h w 3"]:
+    height, width = image.shape[:2]
+    share = min(1.0, PICTURE_WIDTH / width)
+    size = max(1, round(width * share)), max(1, round(height * share))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -27,6 +27,7 @@ from frs_core.learning.request import Practice, Reward, TrainRequest
 from frs_core.learning.settings import InputSettings
 from frs_core.learning.table import End, Offer, TrainingTable
 from frs_core.policies.base import FlowPolicy
+from frs_core.robot.observation import Observation
 from frs_core.runtime.registry import plain_options
 from frs_core.session import InlineSession
 
@@ -48,6 +49,8 @@ class SetupArena(Arena):
         self.policy: FlowPolicy = setup.policy
         self._setup, self._task, self._max_chunks, self._inputs = setup, task, max_chunks, inputs
         self._judge = judge
+        self.last_seen: Observation | None = None
+        """The state in which the last episode ended."""
 
     def run(self, actor: Learned, *, seed: int) -> TrainingTable:
         """Return one episode as chunks with rewards, next states and its end."""
@@ -65,6 +68,7 @@ class SetupArena(Arena):
         ) as session:
             session.run_episode(chooser, task=self._task, seed=seed, max_chunks=self._max_chunks)
         episode = recorder.episodes[-1]
+        self.last_seen = episode.main_line[-1].after
         table = replace(table_from_records([episode], inputs=self._inputs), names=(f"practice-{seed}",))
         success, last = episode.outcome is Outcome.SUCCESS, episode.last
         progress = None if self._judge is None else _progress(self._judge, episode.main_line)

@@ -16,11 +16,13 @@ from matplotlib.figure import Figure
 
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.evaluation.actors import ActorPool
+from frs_core.evaluation.onlooker import Onlooker
 from frs_core.evaluation.plots import save_figure
 from frs_core.evaluation.wilson import wilson
 from frs_core.learning.base import OnlineLearner, Trained
 from frs_core.learning.diary import Diary, Point
 from frs_core.learning.online import practise
+from frs_core.learning.practice_record import write_budget
 from frs_core.learning.progress import OnProgress, ignore_progress
 from frs_core.learning.registry import find_learner
 from frs_core.learning.request import Practice, TrainRequest, find_source
@@ -48,8 +50,9 @@ def run_practice(
     actors: int = 2,
     on_progress: OnProgress = ignore_progress,
     on_point: Callable[[Point], None] = lambda point: None,
+    onlooker: Onlooker | None = None,
 ) -> Practised:
-    """Return what was practised; the best version is saved at `request.out`.
+    """Return what was practised; the best version is saved at `request.out` as soon as it is known.
 
     Args:
         request: learner, episodes, task, practice.
@@ -57,6 +60,7 @@ def run_practice(
         actors: processes that drive.
         on_progress: told after each episode; False stops, and the same call goes on later.
         on_point: told after each look at how well it does.
+        onlooker: told of every episode; what it raises ends the practice, and the same call goes on later.
     Raises:
         ConfigError: a learner that cannot practise, no task, or a folder of another practice.
         TrainingError, FingerprintMismatch, EpisodeError: episodes it cannot start from, or a full disk.
@@ -68,10 +72,13 @@ def run_practice(
     has_prior = practice.prior and row.starts_from_recordings
     prior = find_source(request.source)(request, ignore_progress) if has_prior else None
     diary = Diary(folder, request, prior)
-    arena = ActorPool(request, actors=actors, folder=folder / "actors")
+    write_budget(folder, practice)
+    arena = ActorPool(request, actors=actors, folder=folder / "actors", onlooker=onlooker)
 
     def judged(point: Point) -> None:
         write_curve(diary.curve, folder, title=f"{row.title}, {request.task}")
+        if diary.best is point:
+            _put(diary.version(point), request.out)
         on_point(point)
 
     try:
@@ -92,8 +99,8 @@ def write_curve(curve: Sequence[Point], folder: Path, *, title: str) -> None:
         save_figure(curve_figure(curve, title=title), folder / "curve.png")
     except OSError as error:
         raise TrainingError(
-            f"'{folder / 'curve.png'}' could not be written: {error.strerror or error}. Free some space and give the same "
-            f"command again; what was practised is kept."
+            f"'{folder / 'curve.png'}' could not be written: {error.strerror or error}. Free some space and start it "
+            f"again; what was practised is kept."
         ) from error
 
 
@@ -136,6 +143,6 @@ def _put(version: "Path | Trained", out: Path) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
         raise TrainingError(
             f"The best version could not be copied to '{out}': {error.strerror or error}. It is in '{version}'; free some space "
-            f"and give the same command again."
+            f"and start it again."
         ) from error
     return out

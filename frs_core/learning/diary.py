@@ -6,6 +6,8 @@
       learner.state          the learner after the last whole round, with the curve: one file, replaced by one rename
       versions/0050/         the policy that was judged after 50 episodes, ready to be used
 
+`learning.practice_record` reads such a folder without loading the learner.
+
 A practice that is killed at any moment goes on from `learner.state` and whatever episodes of the round in progress are there;
 it loses the episodes that were being driven, nothing else, and ends with the same numbers. Free of the tensor library until used.
 """
@@ -24,6 +26,8 @@ from frs_core.learning.table import TrainingTable, join
 from frs_core.runtime.foreign import MALFORMED, read_json
 
 CONDITIONS, STATE, EPISODES, VERSIONS = "practice.json", "learner.state", "episodes", "versions"
+JSON = "json"
+"""The tensor that holds, as text, what is no array in an episode and in the state."""
 _BUDGET = ("episodes", "minutes")
 """Parts of a practice that may be another when it goes on."""
 
@@ -43,6 +47,16 @@ class Point:
     own_episodes: int
     minutes: float
     """Since the beginning, all runs together."""
+
+
+def best_of(curve: Sequence[Point]) -> Point | None:
+    """Return the version that did best; of equal ones the latest, which has seen most. None where none was judged."""
+    return max(curve, key=lambda p: (p.successes / p.scenes, p.episodes), default=None)
+
+
+def version_folder(folder: Path, episodes: int) -> Path:
+    """Return where a practice keeps the version that was judged after so many episodes."""
+    return folder / VERSIONS / f"{episodes:04d}"
 
 
 class Diary:
@@ -75,7 +89,7 @@ class Diary:
     @property
     def best(self) -> Point | None:
         """The version that did best; of equal ones the latest, which has seen most."""
-        return max(self.curve, key=lambda p: (p.successes / p.scenes, p.episodes), default=None)
+        return best_of(self.curve)
 
     def version(self, point: Point) -> "Path | Trained":
         """Return the folder of a judged version, or the version itself where there is no folder."""
@@ -170,7 +184,7 @@ class Diary:
 
     def _version_folder(self, episodes: int) -> Path:
         assert self.folder is not None
-        return self.folder / VERSIONS / f"{episodes:04d}"
+        return version_folder(self.folder, episodes)
 
 
 def _conditions(request: TrainRequest, prior: TrainingTable | None) -> dict[str, Any]:

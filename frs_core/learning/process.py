@@ -5,7 +5,8 @@ weights so far. The job ends on its own time limit: first it is asked to stop, t
 bounded queue; a report that finds it full is dropped, the result never is.
 
 Example: `job = TrainJob(request); job.start()`, then every 100 ms `for report in job.poll(): draw(report)`.
-This module runs on the owner's thread and never imports torch; `_child` runs in the trainer's process.
+This module runs on the owner's thread and never imports torch; `_trainer` runs in the trainer's process. `ProcessJob` is the part
+that other work in a process shares (`evaluation.practice_job`).
 """
 
 import contextlib
@@ -15,9 +16,11 @@ import os
 import queue
 import signal
 import time
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
+from typing import Any, Generic, TypeVar
 
 from frs_core.errors import FrsError, TrainingError
 from frs_core.learning.progress import Progress, TrainResult
@@ -37,27 +40,52 @@ class JobState(enum.Enum):
     FAILED = "failed"
 
 
-class TrainJob:
-    """One training in one process."""
+News = TypeVar("News")
+Done = TypeVar("Done")
 
-    def __init__(self, request: TrainRequest, *, timeout_s: float = 900.0) -> None:
+
+class ProcessJob(Generic[News, Done]):
+    """Work in a process of its own that tells how it goes, can be asked to stop, and is always heard of when it ends."""
+
+    state = JobState.NEW
+    result: Done | None = None
+    error: FrsError | None = None
+
+    def __init__(
+        self,
+        work: Callable[..., None],
+        arguments: tuple[object, ...],
+        *,
+        done: type[Done],
+        what: str,
+        consolation: str,
+        timeout_s: float,
+        grace_s: float,
+        has_children: bool = False,
+    ) -> None:
         """Prepare a job; nothing runs yet.
 
         Args:
-            request: what to train.
-            timeout_s: after this it is told to stop and keep the best.
+            work: called in the process with the arguments, the queue of messages, and an event that is set to stop it.
+            arguments: of the work.
+            done: type of its last message; an FrsError is a last message too, all others are news.
+            what: subject of errors.
+            consolation: what is left, and what to do, when the process ends without a last message.
+            timeout_s: after this it is told to stop.
+            grace_s: how long it may take to stop before it is ended.
+            has_children: whether it starts processes itself.
         """
-        self.request = request
-        self.state = JobState.NEW
-        self.result: TrainResult | None = None
-        self.error: FrsError | None = None
         context = multiprocessing.get_context("spawn")
         self._queue = context.Queue(QUEUE_SIZE)
         self._cancel = context.Event()
         self._process: BaseProcess = context.Process(
-            target=_child, args=(request, self._queue, self._cancel), name="frs-trainer", daemon=True
+            target=work,
+            args=(*arguments, self._queue, self._cancel),
+            name=f"frs-{work.__name__.strip('_')}",
+            daemon=not has_children,
         )
-        self._timeout_s = timeout_s
+        self._done, self._what, self._consolation = done, what, consolation
+        self._timeout_s, self._grace_s = timeout_s, grace_s
         self._deadline = float("inf")
         self._stop_by = float("inf")
 
@@ -70,11 +98,11 @@ class TrainJob:
     def cancel(self) -> None:
         """Ask it to stop and save the best so far; the result still arrives through `poll`."""
         self._cancel.set()
-        self._stop_by = min(self._stop_by, time.monotonic() + GRACE_S)
+        self._stop_by = min(self._stop_by, time.monotonic() + self._grace_s)
 
-    def poll(self) -> tuple[Progress, ...]:
-        """Return the reports since the last call, without waiting; `state`, `result` and `error` are up to date after."""
-        reports: list[Progress] = []
+    def poll(self) -> tuple[News, ...]:
+        """Return the news since the last call, without waiting; `state`, `result` and `error` are up to date after."""
+        news: list[News] = []
         while self.state is JobState.RUNNING:
             self._check_time()
             try:
@@ -82,13 +110,11 @@ class TrainJob:
             except queue.Empty:
                 self._check_alive()
                 break
-            if isinstance(message, Progress):
-                reports.append(message)
-            else:
-                self._finish(message)
-        return tuple(reports)
+            if not self._finishes(message):
+                news.append(message)
+        return tuple(news)
 
-    def wait(self, timeout_s: float | None = None) -> TrainResult:
+    def wait(self, timeout_s: float | None = None) -> Done:
         """Return the result when it is there.
 
         Args:
@@ -96,7 +122,7 @@ class TrainJob:
         Raises:
             TrainingError: still running after `timeout_s`, or the job failed (its own error is raised as it was).
         """
-        until = time.monotonic() + (timeout_s if timeout_s is not None else self._timeout_s + 2 * GRACE_S)
+        until = time.monotonic() + (timeout_s if timeout_s is not None else self._timeout_s + 2 * self._grace_s)
         while self.state is JobState.RUNNING and time.monotonic() < until:
             self._check_time()
             try:
@@ -104,20 +130,18 @@ class TrainJob:
             except queue.Empty:
                 self._check_alive()
                 continue
-            if not isinstance(message, Progress):
-                self._finish(message)
+            self._finishes(message)
         if self.error is not None:
             raise self.error
         if self.result is None:
             raise TrainingError(
-                f"Training '{self.request.shown_name}' is {self.state.value} after {timeout_s} s. Start it, wait longer, or cancel."
+                f"{self._what} is {self.state.value} after {timeout_s} s. Start it, wait longer, or cancel."
             )
         return self.result
 
     def close(self) -> None:
         """End the process if it still runs, and free the queue; safe to call twice."""
-        if self._process.pid is not None and self._process.is_alive():
-            self._process.terminate()
+        self._end()
         if self._process.pid is not None:
             self._process.join(5.0)
         if self.state is JobState.RUNNING:
@@ -125,16 +149,27 @@ class TrainJob:
         self._queue.close()
         self._queue.cancel_join_thread()
 
-    def _finish(self, message: TrainResult | FrsError) -> None:
-        if isinstance(message, TrainResult):
+    def _finishes(self, message: Any) -> bool:
+        """Take a last message; False where it is news."""
+        if isinstance(message, self._done):
             self.state, self.result, self.error = JobState.DONE, message, None
-        else:
+        elif isinstance(message, FrsError):
             self.state, self.error = JobState.FAILED, message
-        self._process.join(GRACE_S)
+        else:
+            return False
+        self._process.join(self._grace_s)
+        return True
 
     def _fail(self, what: str) -> None:
         self.state = JobState.FAILED
-        self.error = TrainingError(f"Training '{self.request.shown_name}' {what}. Nothing was saved; start it again.")
+        self.error = TrainingError(f"{self._what} {what}. {self._consolation}")
+
+    def _end(self) -> None:
+        if self._process.pid is not None and self._process.is_alive():
+            self._process.terminate()
+            self._process.join(5.0)
+        if self._process.pid is not None and self._process.is_alive():
+            self._process.kill()
 
     def _check_time(self) -> None:
         """Ask a job past its limit to stop; end one that was asked and did not."""
@@ -142,9 +177,8 @@ class TrainJob:
         if now > self._deadline and self._stop_by == float("inf"):
             self.cancel()
         if now > self._stop_by and self._process.is_alive():
-            self._process.terminate()
-            self._process.join(5.0)
-            self._fail(f"did not stop within {GRACE_S:g} s of being asked to and was ended")
+            self._end()
+            self._fail(f"did not stop within {self._grace_s:g} s of being asked to and was ended")
 
     def _check_alive(self) -> None:
         """Hear the last words of a process that has ended."""
@@ -152,15 +186,35 @@ class TrainJob:
             return
         # The last message may still be on its way out of the pipe.
         with contextlib.suppress(queue.Empty):
-            message = self._queue.get(timeout=1.0)
-            while isinstance(message, Progress):
-                message = self._queue.get(timeout=1.0)
-            self._finish(message)
+            while not self._finishes(self._queue.get(timeout=1.0)):
+                pass
             return
         self._fail(f"ended without a word (exit code {self._process.exitcode})")
 
 
-def _child(request: TrainRequest, messages: "Queue[Progress | TrainResult | FrsError]", cancel: Event) -> None:
+class TrainJob(ProcessJob[Progress, TrainResult]):
+    """One training in one process."""
+
+    def __init__(self, request: TrainRequest, *, timeout_s: float = 900.0) -> None:
+        """Prepare a job; nothing runs yet.
+
+        Args:
+            request: what to train.
+            timeout_s: after this it is told to stop and keep the best.
+        """
+        super().__init__(
+            _trainer,
+            (request,),
+            done=TrainResult,
+            what=f"Training '{request.shown_name}'",
+            consolation="Nothing was saved; start it again.",
+            timeout_s=timeout_s,
+            grace_s=GRACE_S,
+        )
+        self.request = request
+
+
+def _trainer(request: TrainRequest, messages: "Queue[Progress | TrainResult | FrsError]", cancel: Event) -> None:
     """Run one request and tell how it went."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Ctrl+C in a terminal reaches the whole group; stopping is the owner's decision (it cancels and keeps the best).

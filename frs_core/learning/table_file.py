@@ -18,12 +18,12 @@ from torch import Tensor
 
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, TrainingError
+from frs_core.learning.diary import JSON
 from frs_core.learning.table import End, Offer, TrainingTable
 from frs_core.runtime.foreign import MALFORMED, TENSORS, parse_json, parse_tensors, read_bytes
 from frs_core.steering.plan import SteeringPlan
 
 _ARRAYS = ("features", "proprio", "noise", "chunk", "episode", "images", "reward", "following")
-_JSON = "json"
 
 
 def write_table(path: Path, table: TrainingTable) -> None:
@@ -92,7 +92,7 @@ def write_packed(path: Path, tensors: Mapping[str, Tensor], facts: Any) -> None:
         TrainingError: the disk refused.
     """
     text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8).copy()
-    write_file(path, encode({**tensors, _JSON: torch.from_numpy(text)}))
+    write_file(path, encode({**tensors, JSON: torch.from_numpy(text)}))
 
 
 def read_packed(path: Path) -> tuple[dict[str, Tensor], Any]:
@@ -103,7 +103,7 @@ def read_packed(path: Path) -> tuple[dict[str, Tensor], Any]:
     """
     try:
         tensors = parse_tensors(read_bytes(path, limit=TENSORS, may_link=True))
-        return tensors, parse_json(tensors.pop(_JSON).numpy().tobytes())
+        return tensors, parse_json(tensors.pop(JSON).numpy().tobytes())
     except (OSError, *MALFORMED) as error:
         raise _damaged(path, error) from error
 
@@ -125,8 +125,8 @@ def write_file(path: Path, data: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise TrainingError(
-            f"'{path}' could not be written: {error.strerror or error}. Free some space and give the same command again; what "
-            f"was practised is kept."
+            f"'{path}' could not be written: {error.strerror or error}. Free some space and start it again; what was practised "
+            f"is kept."
         ) from error
 
 

@@ -189,6 +189,37 @@ def parse_tensors(data: bytes) -> "dict[str, Tensor]":
         raise ValueError(f"not a safetensors file ({error})") from error
 
 
+def read_one_tensor(path: Path, name: str, *, limit: int = DOCUMENT) -> bytes:
+    """Return the bytes of one tensor of a safetensors file without reading the others or loading the tensor library.
+
+    Args:
+        path: the file.
+        name: of the tensor.
+        limit: most bytes that the file's header and the tensor may each have.
+    Raises:
+        OSError: it cannot be read, is not a plain file, or is too large.
+        ValueError: not a safetensors file, or it has no such tensor.
+    """
+    with open_plain(path) as file:
+        size = int.from_bytes(read_exactly(file, 8), "little")
+        if size > limit:
+            raise _too_large(path, size, limit)
+        try:
+            start, end = parse_json(read_exactly(file, size))[name]["data_offsets"]
+            is_sound = 0 <= start <= end
+        except MALFORMED as error:
+            raise ValueError(f"not a safetensors file with '{name}' ({error})") from error
+        if not is_sound:
+            raise ValueError(f"'{name}' begins at {start} and ends at {end}")
+        if end - start > limit:
+            raise _too_large(path, end - start, limit)
+        file.seek(8 + size + start)
+        data = read_exactly(file, end - start)
+    if len(data) != end - start:
+        raise ValueError(f"'{name}' ends after {len(data)} of {end - start} bytes")
+    return data
+
+
 def digest(path: Path, *, may_link: bool = True) -> str:
     """Return the SHA-256 of a plain file, hexadecimal, without holding it in memory. Raises OSError."""
     with open_plain(path, may_link=may_link) as file:

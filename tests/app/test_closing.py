@@ -39,7 +39,7 @@ def _close_windows(folder: Path, times: int, *states: str) -> None:
 
 
 def test_a_window_closes_in_the_middle_of_things_without_a_crash(tmp_path: Path) -> None:
-    _close_windows(tmp_path, 1, "starting", "moving", "comparing", "playing", "toasts", "dialog", "keys")
+    _close_windows(tmp_path, 1, "starting", "moving", "comparing", "practising", "playing", "toasts", "dialog", "keys")
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from frs_core.events import (
     EndEpisode,
     Heartbeat,
     HoldReason,
+    Latency,
     Outcome,
     Pacing,
     Phase,
@@ -383,3 +384,14 @@ def test_hold_keys_win_over_cards_and_notes_wherever_motion_can_come_by_itself(
     qtbot.waitUntil(lambda: window.drive.episode.note.hasFocus(), timeout=LONG_MS)
     key(window, Qt.Key.Key_Space, text=" ")
     assert len(port.of(RequestHold)) == 2
+
+
+@pytest.mark.parametrize("width", [960, 1280])
+def test_nothing_in_the_state_bar_covers_the_sentence(window: Any, width: int, qtbot: Any) -> None:
+    window.resize(width, 800)
+    late = Latency(loop_hz=15.0, encode_ms=40.0, steer_ms=78.0, network_ms=12.0)
+    window.take(snapshot(latency=late))
+    bar = window.state
+    qtbot.waitUntil(lambda: bar.sentence.x() >= bar.badge.x() + bar.badge.width(), timeout=20_000)
+    assert bar.sentence.width() >= bar.sentence.minimumWidth()
+    assert bar._boxes["camera"].isVisible()

@@ -12,6 +12,7 @@ LIGHT = (
     "app.window",
     "app.views.review.page",
     "app.views.train.page",
+    "app.views.practise.page",
     "frs_core.worlds.tabletop.mirror",
     "frs_core.cli",
     "frs_core.choosers.scripted",

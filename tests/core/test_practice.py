@@ -72,7 +72,11 @@ class Killed(BaseException):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two steered successes to start from."""
-    root = tmp_path_factory.mktemp("data")
+    return record_successes(tmp_path_factory.mktemp("data"))
+
+
+def record_successes(root: Path) -> Path:
+    """Record two steered successes and return their root."""
     here, settings = make_setup(), RolloutSettings(max_chunks=MAX_CHUNKS)
     collect_steered(here, EpisodeStore(root), task=TASK, count=2, first_seed=10, settings=settings)
     here.close()

@@ -87,6 +87,12 @@ def _comparing(window: CockpitWindow) -> None:
     _wait(lambda: window.train._compare_job is not None)
 
 
+def _practising(window: CockpitWindow) -> None:
+    window.show_layout("practise")
+    window.practise.job = EndlessTraining()  # pyright: ignore[reportAttributeAccessIssue]
+    window.practise._timer.start(1)
+
+
 def _playing(window: CockpitWindow) -> None:
     window.show_layout("review")
     _wait(lambda: window.review.record is not None)
@@ -133,6 +139,7 @@ STATES: dict[str, Callable[[CockpitWindow], None]] = {
         _fault,
         _training,
         _comparing,
+        _practising,
         _playing,
         _exporting,
         _toasts,

@@ -41,8 +41,8 @@ class LearnerMenu(QtWidgets.QComboBox):
 
 def why_not(row: LearnerSpec, facts: Facts) -> str:
     """Return why a learner cannot be trained from this window, with the fix; empty when it can."""
-    if row.needs_any(Need.GENERALIST, Need.ENVIRONMENT) and not facts.policy_loader:
+    if row.needs_any(Need.GENERALIST) and not facts.policy_loader:
         return f"It loads the generalist itself, which this window cannot set up; use `frs train {row.id}`"
-    if Need.ENVIRONMENT in row.needs and not facts.can_evaluate:
-        return "It needs a simulated world; start the cockpit with one"
+    if Need.ENVIRONMENT in row.needs:
+        return "It learns by acting; use Practise"
     return ""

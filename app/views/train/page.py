@@ -20,7 +20,7 @@ from app.workers import Job
 from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import LoadNoisePolicy, SessionCommand, Snapshot
-from frs_core.learning import Acts, JobState, Practice, Progress, TrainJob, TrainRequest, TrainResult, find_learner
+from frs_core.learning import Acts, JobState, Progress, TrainJob, TrainRequest, TrainResult, find_learner
 
 POLL_MS = 120
 
@@ -203,7 +203,6 @@ class TrainPage(LayoutPage):
             name=name,
             task=next(iter(tasks)) if len(tasks) == 1 else None,
             policy=self._facts.policy_loader,
-            practice=Practice(world=self._facts.world, action_space=self._facts.action_space),
         )
         if request.out.exists():
             self._say(f"'{name}' already exists; choose another name", "warn")

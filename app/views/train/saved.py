@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.facts import Facts
+from app.names import policy_name
 from app.qt import Qt, QtWidgets, Signal
 from app.views.widgets import ActionButton, label
 from app.workers import Job
@@ -138,7 +139,7 @@ class SavedPane(QtWidgets.QWidget):
         if path == self.in_use:
             return
         self.in_use = path
-        name = Path(path).name if path else ""
+        name = policy_name(path) if path else ""
         self.in_use_text.setText(f"★ {name} is in the fan" if name else "No learned candidate in the fan")
         if name:
             self._say(f"★ {name} is in the fan", "good")

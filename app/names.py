@@ -1,0 +1,18 @@
+"""How learned policies are called in texts. Pure functions."""
+
+from pathlib import Path
+
+from frs_core.learning.diary import VERSIONS
+
+
+def policy_name(path: Path | str) -> str:
+    """Return the name of a saved policy's folder; that of a practice's version says after how many attempts it was kept."""
+    folder = Path(path)
+    if folder.parent.name != VERSIONS or not folder.name.isdigit():
+        return folder.name
+    return f"{practice_name(folder.parent.parent)} after {int(folder.name)} attempts"
+
+
+def practice_name(folder: Path) -> str:
+    """Return the name of a practice, made from its folder `<task>/<learner>`."""
+    return f"{folder.parent.name.replace('_', '-')}-{folder.name}"

@@ -1,0 +1,1 @@
+"""The Practise layout: the robot tries by itself in simulation, and the best version is kept."""

@@ -1,0 +1,77 @@
+"""How long a practice goes on: presets, and what they mean for a practice that exists. Pure functions."""
+
+import enum
+from dataclasses import dataclass, replace
+
+from frs_core.learning import Practice
+from frs_core.learning.practice_record import PracticeRecord
+
+ENDLESS = 10_000
+"""Attempts; more than a budget in minutes can reach, fewer than there are scenes to practise on."""
+
+
+class Budget(enum.Enum):
+    """The presets."""
+
+    ATTEMPTS = "attempts"
+    MINUTES = "minutes"
+    ROUNDS = "rounds"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What a preset is called and what it does."""
+
+    text: str
+    tooltip: str
+    practice: Practice
+    """Rounds, checks and budget of a new practice."""
+
+
+PRESETS = {
+    Budget.ATTEMPTS: Preset(
+        "100 attempts",
+        "It learns after every 5 attempts and is checked after every 25",
+        Practice(episodes=100, judge_every=25),
+    ),
+    Budget.MINUTES: Preset(
+        "20 minutes",
+        "It learns after every 5 attempts and is checked after every 25; ends with the round in which the time is up",
+        Practice(episodes=ENDLESS, minutes=20.0, judge_every=25),
+    ),
+    Budget.ROUNDS: Preset(
+        "2 rounds of 10",
+        "It learns and is checked after every 10 attempts, as in the paper's practice on a real robot",
+        Practice(episodes=20, round_episodes=10, judge_every=10),
+    ),
+}
+
+
+def budget_in_words(practice: Practice) -> str:
+    """Return how long a practice goes on, e.g. '100 attempts'."""
+    return f"{practice.minutes:g} minutes" if practice.minutes else f"{practice.episodes} attempts"
+
+
+def continued(record: PracticeRecord, budget: Budget) -> PracticeRecord:
+    """Return a practice with the budget it is to go on with: the rest of its own, or a preset on top of what it had."""
+    if not record.is_finished:
+        return record
+    preset, practice = PRESETS[budget].practice, record.practice
+    if preset.minutes:
+        more = replace(practice, episodes=ENDLESS, minutes=record.seconds / 60.0 + preset.minutes)
+    else:
+        more = replace(practice, episodes=len(record.attempts) + preset.episodes, minutes=0.0)
+    return replace(record, practice=more)
+
+
+def rest_in_words(record: PracticeRecord, budget: Budget) -> str:
+    """Return what continuing a practice means, as a sentence without full stop."""
+    if record.is_finished:
+        return f"It is finished; continuing adds {PRESETS[budget].text}"
+    practice = record.practice
+    if practice.minutes and record.seconds < practice.minutes * 60.0:
+        return f"{max(1.0, practice.minutes - record.seconds / 60.0):.0f} of {practice.minutes:.0f} minutes are left"
+    left = practice.episodes - len(record.attempts)
+    if left <= 0 or practice.minutes:
+        return "Only the last check is left"
+    return f"{left} of {practice.episodes} attempts are left"

@@ -1,0 +1,81 @@
+"""Success on scenes kept aside against attempts of its own, with its interval. GUI thread."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyqtgraph as pg
+
+from app import theme
+from app.qt import Qt
+from frs_core.evaluation.wilson import wilson
+from frs_core.learning.diary import Point
+
+BAND_ALPHA = 56
+"""Opacity of the interval, 0..255."""
+
+
+class PracticeCurve(pg.PlotWidget):
+    """A line with its 95 % Wilson interval, and dashed what it reached while trying things."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setAccessibleName("Success against attempts")
+        self.setLabel("left", "success, %")
+        self.setLabel("bottom", "attempts of its own")
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.setMouseEnabled(x=False, y=False)
+        for side in ("left", "bottom"):
+            self.getAxis(side).enableAutoSIPrefix(False)
+        self._legend = self.addLegend(offset=(-10, -10))
+        item: Any = self.getPlotItem()
+        assert item is not None
+        item.layout.setContentsMargins(0, 8, 12, 0)  # Otherwise the outermost numbers are cut off.
+        self._view: Any = item.getViewBox()
+        self._view.setRange(yRange=(-2.0, 103.0), padding=0.0)
+        self._low, self._high = self.plot([], []), self.plot([], [])
+        self._band = pg.FillBetweenItem(self._low, self._high)
+        self.addItem(self._band)
+        self._checked = self.plot([], [], name="checked (95 % interval)", symbol="o", symbolSize=7)
+        self._tried = self.plot([], [], name="while trying", symbol="s", symbolSize=5)
+        self.use_theme()
+
+    def show_curve(self, curve: Sequence[Point], *, attempts: int) -> None:
+        """Show the versions that were judged.
+
+        Args:
+            curve: in order.
+            attempts: the end of the axis.
+        """
+        x = [point.episodes for point in curve]
+        intervals = [wilson(point.successes, point.scenes) for point in curve]
+        self._low.setData(x, [100.0 * low for low, _ in intervals])
+        self._high.setData(x, [100.0 * high for _, high in intervals])
+        self._checked.setData(x, [100.0 * point.successes / point.scenes for point in curve])
+        tried = [point for point in curve if point.own_episodes]
+        self._tried.setData(
+            [point.episodes for point in tried], [100.0 * p.own_successes / p.own_episodes for p in tried]
+        )
+        self._view.setRange(xRange=(0.0, float(max(10, attempts, *x))), padding=0.03)
+
+    def use_theme(self) -> None:
+        """Use the current colours."""
+        tokens, colours = theme.current(), theme.plot_colours()
+        self.setBackground(tokens.panel)
+        for side in ("left", "bottom"):
+            self.getAxis(side).setPen(tokens.line)
+            self.getAxis(side).setTextPen(tokens.dim)
+        self.showGrid(x=False, y=True, alpha=0.15)
+        for edge in (self._low, self._high):
+            edge.setPen(None)
+        self._band.setBrush(theme.colour(colours[0], BAND_ALPHA))
+        self._checked.setPen(pg.mkPen(colours[0], width=2))
+        self._checked.setSymbolBrush(colours[0])
+        self._checked.setSymbolPen(colours[0])
+        self._tried.setPen(pg.mkPen(colours[1], width=1.5, style=Qt.PenStyle.DashLine))
+        self._tried.setSymbolBrush(colours[1])
+        self._tried.setSymbolPen(colours[1])
+        self._legend.setLabelTextColor(tokens.text)
+        for _, name in self._legend.items:
+            name.setText(name.text)  # The plot is redrawn only then.

@@ -1,0 +1,433 @@
+"""The Practise layout: choose, let it try by itself, use the best. GUI thread; practice runs in processes of its own."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from app.facts import Facts
+from app.names import practice_name
+from app.qt import Qt, QtCore, QtWidgets
+from app.views.page import LayoutPage
+from app.views.practise.budget import budget_in_words, continued, rest_in_words
+from app.views.practise.live import LivePane
+from app.views.practise.practices import PracticesList, learner_title
+from app.views.practise.setup import SetupPane
+from app.views.practise.start import (
+    Prior,
+    Problem,
+    caution,
+    new_folder,
+    new_request,
+    policy_folder,
+    prior_of,
+    why_not,
+    why_not_from,
+)
+from app.views.practise.versions import VersionsPane
+from app.views.review.library import Library
+from app.views.widgets import ActionButton, label, panel
+from frs_core.devices.intent import InputMap
+from frs_core.episodes import EpisodeInfo
+from frs_core.errors import ConfigError, EpisodeError, FingerprintMismatch, FrsError
+from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, PracticeResult
+from frs_core.events import LoadNoisePolicy, Outcome, SessionCommand, Snapshot
+from frs_core.learning import Acts, JobState, LearnerSpec, Practice, TrainRequest, find_learner, learners
+from frs_core.learning.practice_record import PracticeRecord, request_of
+
+POLL_MS = 120
+MOST_ACTORS = 4
+"""Processes that drive; the world and the window need some cores too. Guess."""
+
+
+class PractisePage(LayoutPage):
+    """The page of the Practise layout.
+
+    Args:
+        run: runs an action by id.
+        facts: of this run.
+        send: where session commands go.
+        say: shows a toast (text, tone, action).
+    """
+
+    def __init__(
+        self,
+        run: Callable[[str], object],
+        facts: Facts,
+        *,
+        send: Callable[[SessionCommand], object],
+        say: Callable[..., None],
+    ) -> None:
+        super().__init__()
+        self._facts, self._send, self._say = facts, send, say
+        self._infos: tuple[EpisodeInfo, ...] = ()
+        self._failure: Problem | None = None
+        self._news: PracticeNews | None = None
+        self._is_stopping = self._has_chosen = False
+        self.job: PracticeJob | None = None
+        self.make_job: Callable[[TrainRequest, Path], PracticeJob] = _job
+        self._timer = QtCore.QTimer(self)
+        self._timer.timeout.connect(self._poll)
+        self.library = Library(facts.root, self)
+        self.library.listed.connect(self._on_episodes)
+        self.library.failed.connect(lambda text: say(text, "bad"))
+        self.setup = SetupPane(run)
+        self.practices = PracticesList(facts.root)
+        self.new_button = ActionButton("practise.new", run)
+        self.live = LivePane()
+        self.versions = VersionsPane(run, say=say)
+        self._lay_out()
+        self.handlers: dict[str, Callable[[], None]] = {
+            "practise.start": self.start,
+            "practise.stop": self.stop,
+            "practise.new": self.begin_new,
+            "practise.next": lambda: step(self.practices, 1),
+            "practise.previous": lambda: step(self.practices, -1),
+            "practise.older": lambda: step(self.versions.list, 1),
+            "practise.newer": lambda: step(self.versions.list, -1),
+            "practise.use": self.use,
+            "practise.unload": self.unload,
+        }
+        self.setup.changed.connect(self._on_choice)
+        self.practices.chosen_changed.connect(self._on_chosen)
+        self.practices.listed.connect(self._on_listed)
+        self.practices.failed.connect(lambda text: say(text, "bad"))
+        self.versions.changed.connect(self._show_buttons)
+        self.use_facts()
+
+    # --- building -----------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        left = QtWidgets.QVBoxLayout()
+        left.addWidget(label("1  Choose", "title"))
+        left.addWidget(self.setup)
+        head = QtWidgets.QHBoxLayout()
+        head.addWidget(label("Practices so far"))
+        head.addStretch(1)
+        head.addWidget(self.new_button)
+        left.addLayout(head)
+        left.addWidget(self.practices, 1)
+        middle = QtWidgets.QVBoxLayout()
+        middle.addWidget(label("2  Practise", "title"))
+        middle.addWidget(self.live, 1)
+        right = QtWidgets.QVBoxLayout()
+        right.addWidget(label("3  Use", "title"))
+        right.addWidget(self.versions, 1)
+        self.main = QtWidgets.QSplitter(Qt.Orientation.Horizontal)
+        for layout in (left, middle, right):
+            self.main.addWidget(panel(layout))
+        self.main.setChildrenCollapsible(False)
+        self.reset_layout()
+        outer = QtWidgets.QVBoxLayout(self)
+        outer.setContentsMargins(6, 4, 6, 6)
+        outer.addWidget(self.main)
+
+    # --- hooks ----------------------------------------------------------------------------------------
+
+    def use_map(self, inputs: InputMap) -> None:
+        """Show the current keys in tooltips."""
+        self.setup.use_map(inputs)
+        self.versions.use_map(inputs)
+        self.new_button.use_map(inputs)
+
+    def use_theme(self) -> None:
+        """Use the current colours."""
+        self.live.use_theme()
+
+    def use_facts(self) -> None:
+        """Use what is known of world and policy by now."""
+        self._rows: tuple[LearnerSpec, ...] = tuple(row for row in learners().values() if row.practises)
+        self.setup.show_learners(self._rows)
+        self._show_tasks()
+        self._show()
+
+    def set_active(self, is_active: bool) -> None:
+        """Reload the lists when shown."""
+        if is_active:
+            self._refresh()
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """Show which noise policy is in the fan."""
+        self.versions.show_in_use(snapshot.noise_policy)
+
+    def note_changed_on_disk(self) -> None:
+        """Count the episodes again."""
+        if self.isVisible():
+            self._refresh()
+
+    def reset_layout(self) -> None:
+        """Reset the sizes of all panes."""
+        self.main.setSizes([365, 515, 390])
+
+    def shut(self) -> None:
+        """Stop timers and practice; what was practised is kept, and the next run of the cockpit can continue it."""
+        self._timer.stop()
+        if self.job is not None:
+            self.job.close()
+        self.library.close()
+        super().shut()
+
+    def _refresh(self) -> None:
+        self.library.refresh()
+        if not self.is_practising:
+            self.practices.read()
+
+    # --- what is chosen -----------------------------------------------------------------------------------
+
+    @property
+    def is_practising(self) -> bool:
+        """Whether a practice runs."""
+        return self.job is not None and self.job.state is JobState.RUNNING
+
+    @property
+    def record(self) -> PracticeRecord | None:
+        """The practice that is shown; None = a new one is being set up."""
+        return self.practices.chosen
+
+    @property
+    def prior(self) -> Prior:
+        """Recorded episodes that a new practice would start from."""
+        return prior_of(self._infos, self.setup.chosen_task, fingerprint=self._facts.fingerprint)
+
+    @property
+    def problem(self) -> Problem | None:
+        """What keeps the shown practice from starting or going on; None = nothing."""
+        record = self.record
+        problem = why_not(self._facts, self._rows)
+        if problem is not None:
+            return problem
+        if record is None:
+            row = self._row(self.setup.chosen_learner)
+            return why_not_from(row, self.prior) if row is not None else None
+        if record.problem:
+            return Problem(f"{record.problem}; begin a new one", "practise.new", "New practice")
+        if self._row(record.learner) is None:
+            return Problem(f"Learner '{record.learner}' is not installed; install it, or begin a new practice")
+        if record.fingerprint and self._facts.fingerprint and record.fingerprint != self._facts.fingerprint:
+            return Problem(
+                "It was practised with another policy, so it cannot go on with this one", "practise.new", "New practice"
+            )
+        if record.practice.world != self._facts.world:
+            return Problem(
+                f"It was practised in world '{record.practice.world}', this one is '{self._facts.world}'",
+                "practise.new",
+                "New practice",
+            )
+        return None
+
+    def _row(self, kind: str) -> LearnerSpec | None:
+        return next((row for row in self._rows if row.id == kind), None)
+
+    def begin_new(self) -> None:
+        """Set up a new practice."""
+        if self.is_practising:
+            self._say("A practice is running; stop it first", "warn")
+            return
+        self._has_chosen, self._failure = True, None
+        self.practices.choose(None)
+        self._show()
+
+    def _on_episodes(self, listed: tuple[tuple[EpisodeInfo, ...], bool]) -> None:
+        self._infos, _ = listed
+        self._show_tasks()
+        self._show()
+
+    def _show_tasks(self) -> None:
+        """Offer the world's tasks, those with most successes first."""
+        won = [i.task for i in self._infos if i.outcome is Outcome.SUCCESS]
+        self.setup.show_tasks(sorted(self._facts.tasks, key=lambda task: -won.count(task)))
+
+    def _on_listed(self) -> None:
+        """Once, show the practice that is not finished, so that it can go on."""
+        records = self.practices.records
+        if not self._has_chosen and records and not records[0].is_finished and not records[0].problem:
+            self.practices.choose(records[0].folder)
+        self._has_chosen = True
+
+    def _on_choice(self) -> None:
+        self._failure = None
+        self._show()
+
+    def _on_chosen(self) -> None:
+        if self.is_practising:
+            return
+        record = self.record
+        if record is not None and not self._is_of_job(record):
+            self._failure = None
+        if record is not None:
+            self.setup.choose(record.task, record.learner)
+        self._show()
+
+    # --- display ------------------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        """Show the chosen practice, or the one that runs."""
+        if self.is_practising:
+            self._show_buttons()
+            return
+        record, row = self.record, self._row(self.setup.chosen_learner)
+        if record is None:
+            prior = self.prior
+            starts = row is not None and row.starts_from_recordings
+            self.setup.prior.setText(prior.sentence if starts else "Starts from nothing but the policy itself")
+            self.setup.note.setText(caution(row, prior) if row is not None else "")
+            self.live.clear("Practice runs in the background, in a world of its own; nothing moves in Drive")
+            self.versions.show_versions(None, ())
+        else:
+            count = len(record.prior)
+            self.setup.prior.setText(f"Started from {count} recorded episode{'s' * (count != 1)}")
+            self.setup.note.setText("" if record.problem else rest_in_words(record, self.setup.budget))
+            self.live.show_record(record, self._words_of(record))
+            self.versions.show_versions(record.folder, record.curve)
+        if record is None or not self._is_of_job(record):
+            self.live.forget_attempt()
+        self._show_buttons()
+
+    def _is_of_job(self, record: PracticeRecord) -> bool:
+        return self.job is not None and self.job.folder == record.folder
+
+    def _words_of(self, record: PracticeRecord) -> str:
+        title = f"{record.task.replace('_', ' ')}, {learner_title(record.learner)}"
+        if record.problem:
+            return f"{title}: unreadable"
+        minutes = f"{record.seconds / 60.0:.0f} min"
+        return f"{title}: {'finished' if record.is_finished else 'stopped'} after {len(record.attempts)} attempts, {minutes}"
+
+    def _show_buttons(self) -> None:
+        is_running, record, problem = self.is_practising, self.record, self.problem
+        self.setup.problem.show_problem(None if is_running else (self._failure or problem))
+        self.setup.set_choosable(record is None and not is_running)
+        self.setup.start_button.setText("▶ Practise" if record is None else "▶ Continue")
+        self.setup.start_button.setEnabled(not is_running and problem is None)
+        self.setup.stop_button.setEnabled(is_running and not self._is_stopping)
+        self.setup.budget_choice.setEnabled(not is_running and (record is None or record.is_finished))
+        self.practices.setEnabled(not is_running)
+        self.new_button.setEnabled(not is_running and record is not None)
+        self.versions.use_button.setEnabled(self.versions.chosen is not None)
+        self.versions.unload_button.setEnabled(self.versions.in_use is not None)
+
+    # --- practising ---------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start a new practice, or go on with the one that is shown."""
+        problem, root, record = self.problem, self._facts.root, self.record
+        if self.is_practising or problem is not None or root is None:
+            self._say(problem.text if problem is not None else "A practice is already running", "warn")
+            return
+        budget = self.setup.budget
+        if record is not None:
+            record = continued(record, budget)
+            folder = record.folder
+            request = request_of(record, root=root, out=policy_folder(root, folder), name=practice_name(folder))
+        else:
+            row, task = find_learner(self.setup.chosen_learner), self.setup.chosen_task
+            folder = new_folder(root, task, row.id)
+            request = new_request(self._facts, row, task, self.prior, budget=budget, folder=folder)
+        self._begin(request, folder)
+
+    def _begin(self, request: TrainRequest, folder: Path) -> None:
+        practice = request.practice or Practice()
+        self._failure, self._news, self._is_stopping, self._has_chosen = None, None, False, True
+        self.job = self.make_job(request, folder)
+        self.job.start()
+        self.setup.note.setText(
+            f"Goes on for {budget_in_words(practice)} in all; closing the window stops it, and it can continue"
+        )
+        self.live.stage.setText("Getting ready")
+        self._timer.start(POLL_MS)
+        self._show_buttons()
+
+    def stop(self) -> None:
+        """Stop after the attempt in progress and keep the best version."""
+        if not self.is_practising or self.job is None:
+            self._say("No practice is running", "warn")
+            return
+        self._is_stopping = True
+        self.job.cancel()
+        self.live.stage.setText(self._stopping_words)
+        self._show_buttons()
+
+    @property
+    def _stopping_words(self) -> str:
+        return "Stopping after the attempt in progress; everything so far is kept" if self._is_stopping else ""
+
+    def _poll(self) -> None:
+        if self.job is None:
+            return
+        news = self.job.poll()
+        if news:
+            self._news = news[-1]
+            practice = self.job.request.practice or Practice()
+            self.live.show_news(self._news, practice, words=self._stopping_words)
+            self.versions.show_versions(self.job.folder, self._news.curve)
+        if self.job.state is JobState.DONE and self.job.result is not None:
+            self._on_done(self.job, self.job.result)
+        elif self.job.state is JobState.FAILED:
+            self._on_failed(self.job, self.job.error)
+
+    def _on_done(self, job: PracticeJob, result: PracticeResult) -> None:
+        self._end(job)
+        best = result.record.best
+        if result.was_stopped:
+            self._say(f"Stopped; {practice_name(job.folder)} can continue where it is", "info")
+        elif best is not None:
+            action = (("★ Use it", self.use),) if find_learner(job.request.kind).acts is Acts.NOISE else ()
+            self._say(f"{practice_name(job.folder)} is done: {best.successes} of {best.scenes} scenes", "good", *action)
+
+    def _on_failed(self, job: PracticeJob, error: FrsError | None) -> None:
+        self._end(job)
+        self._failure = problem_of(error)
+        self._say(self._failure.text, "bad")
+        self._show_buttons()
+
+    def _end(self, job: PracticeJob) -> None:
+        self._timer.stop()
+        self._is_stopping = False
+        job.close()
+        self.live.stage.setText("Stopped")
+        self.practices.read(choose=job.folder)
+        self._show_buttons()
+
+    # --- using --------------------------------------------------------------------------------------------
+
+    def use(self) -> None:
+        """Add the selected version to the fan."""
+        path, kind = self.versions.chosen, self._kind
+        if path is None:
+            self._say("Choose a version first", "warn")
+            return
+        if kind and find_learner(kind).acts is not Acts.NOISE:
+            self._say(f"{learner_title(kind)} produces actions, not noise, so it cannot join the fan", "warn")
+            return
+        self._send(LoadNoisePolicy(str(path)))
+
+    def unload(self) -> None:
+        """Remove the learned candidate from the fan."""
+        self._send(LoadNoisePolicy(None))
+
+    @property
+    def _kind(self) -> str:
+        if self.is_practising and self.job is not None:
+            return self.job.request.kind
+        return self.record.learner if self.record is not None else ""
+
+
+def step(rows: QtWidgets.QTreeWidget, by: int) -> None:
+    """Select the row after the selected one, or before it; the first where none is."""
+    if not rows.isEnabled() or not rows.topLevelItemCount():
+        return
+    at = rows.indexOfTopLevelItem(rows.selectedItems()[0]) + by if rows.selectedItems() else 0
+    rows.setCurrentItem(rows.topLevelItem(min(max(at, 0), rows.topLevelItemCount() - 1)))
+
+
+def problem_of(error: FrsError | None) -> Problem:
+    """Return why a practice ended and what helps, for people."""
+    text = str(error).rstrip(".")
+    if isinstance(error, (ConfigError, FingerprintMismatch)):
+        return Problem(text, "practise.new", "New practice")
+    if isinstance(error, EpisodeError):
+        return Problem(text, "layout.review", "Open Review")
+    return Problem(text, "practise.start", "Continue")
+
+
+def _job(request: TrainRequest, folder: Path) -> PracticeJob:
+    return PracticeJob(request, folder, actors=max(1, min(MOST_ACTORS, os.cpu_count() or 1)))

@@ -1,0 +1,162 @@
+"""Whether and how a practice can start: recorded episodes that fit, the reason when it cannot, and the request. Pure functions."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.facts import Facts
+from app.names import practice_name
+from app.views.practise.budget import PRESETS, Budget
+from frs_core.episodes import EpisodeInfo
+from frs_core.events import Outcome
+from frs_core.learning import LearnerSpec, TrainRequest
+
+NOT_ON_A_ROBOT = (
+    "Practice is not offered on a real robot yet: it acts by itself, and there a person must start and label every attempt. "
+    "Steer episodes and train on them instead, or start the cockpit with a simulated world"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something cannot be done, and the way out."""
+
+    text: str
+    """A sentence without full stop."""
+    action: str = ""
+    """Id of the action that helps; empty = none."""
+    button: str = ""
+    """Text of its button."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Recorded episodes of a task."""
+
+    names: tuple[str, ...] = ()
+    """Those that fit the generalist, oldest first."""
+    successes: int = 0
+    failures: int = 0
+    foreign: int = 0
+    """Recorded with another generalist, so not used."""
+
+    @property
+    def sentence(self) -> str:
+        """What it starts from, without full stop."""
+        used = (
+            f"{_counted(self.successes, 'success', 'successes')} and {_counted(self.failures, 'failure', 'failures')}"
+        )
+        left = f"; {self.foreign} more were recorded with another policy and are left out" if self.foreign else ""
+        return f"Starts from {used}{left}"
+
+
+def prior_of(infos: Iterable[EpisodeInfo], task: str | None, *, fingerprint: str) -> Prior:
+    """Return the recorded episodes that a practice of a task starts from."""
+    ours = sorted((i for i in infos if i.task == task and not i.problem and not i.is_binned), key=lambda i: i.name)
+    labelled = [i for i in ours if i.outcome in (Outcome.SUCCESS, Outcome.FAILURE)]
+    fitting = [i for i in labelled if not fingerprint or i.fingerprint == fingerprint]
+    successes = sum(i.outcome is Outcome.SUCCESS for i in fitting)
+    return Prior(
+        tuple(i.name for i in fitting), successes, len(fitting) - successes, foreign=len(labelled) - len(fitting)
+    )
+
+
+def why_not(facts: Facts, rows: Sequence[LearnerSpec]) -> Problem | None:
+    """Return why nothing can be practised in this window at all; None when something can."""
+    if not facts.is_simulated:
+        return Problem(NOT_ON_A_ROBOT, "layout.train", "Train")
+    if not rows:
+        return Problem("No installed learner practises; install one that does")
+    if not facts.tasks:
+        return Problem("The world has not started yet, or has no tasks to practise")
+    if not facts.can_evaluate:
+        return Problem(
+            "This window cannot set up the policy in other processes, which practice needs; use `frs practise` with --policy"
+        )
+    if facts.root is None:
+        return Problem(
+            "Nothing is recorded in this run, and a practice must be kept; start the cockpit with a recording folder"
+        )
+    return None
+
+
+def why_not_from(row: LearnerSpec, prior: Prior) -> Problem | None:
+    """Return why a learner cannot start from some episodes; None when it can."""
+    if not row.starts_from_recordings or prior.successes:
+        return None
+    if prior.foreign:
+        return Problem(
+            f"All {prior.foreign} episodes of this task were recorded with another policy, so their noises do not fit this one; "
+            f"steer about {row.episodes} with this policy",
+            "layout.drive",
+            "Steer in Drive",
+        )
+    if prior.failures:
+        return Problem(
+            f"None of {_counted(prior.failures, 'recorded episode', 'recorded episodes')} of this task is a success, and at "
+            f"least one is needed; steer some, about {row.episodes} are usual, or correct a label in Review",
+            "layout.drive",
+            "Steer in Drive",
+        )
+    return Problem(
+        f"No episode of this task has been recorded; steer at least one success, about {row.episodes} are usual",
+        "layout.drive",
+        "Steer in Drive",
+    )
+
+
+def caution(row: LearnerSpec, prior: Prior) -> str:
+    """Return a warning about few episodes; empty when there are enough or none are needed."""
+    if not row.starts_from_recordings or not 0 < prior.successes < row.episodes:
+        return ""
+    return f"{row.episodes} successes are usual; with fewer it learns more slowly"
+
+
+def new_request(
+    facts: Facts, row: LearnerSpec, task: str, prior: Prior, *, budget: Budget, folder: Path
+) -> TrainRequest:
+    """Return the request of a new practice.
+
+    Args:
+        facts: of this run; they have a recording folder.
+        row: who learns.
+        task: of the world.
+        prior: recorded episodes of the task.
+        budget: how long.
+        folder: of the practice.
+    """
+    assert facts.root is not None
+    practice = replace(
+        PRESETS[budget].practice,
+        world=facts.world,
+        world_options={k: str(v) for k, v in facts.world_options.items()},
+        action_space=facts.action_space,
+    )
+    return TrainRequest(
+        kind=row.id,
+        root=facts.root,
+        episodes=prior.names if row.starts_from_recordings else (),
+        out=policy_folder(facts.root, folder),
+        fingerprint=facts.fingerprint,
+        name=practice_name(folder),
+        task=task,
+        policy=facts.policy_loader,
+        settings=row.settings(),
+        practice=practice,
+    )
+
+
+def new_folder(root: Path, task: str, kind: str) -> Path:
+    """Return an unused folder for a practice: `<root>/practice/<task>/<learner>`, numbered from the second on."""
+    base = root / "practice" / task
+    names = (kind if number == 1 else f"{kind}-{number}" for number in range(1, 10_000))
+    return next(base / name for name in names if not (base / name).exists())
+
+
+def policy_folder(root: Path, folder: Path) -> Path:
+    """Return where the best version of a practice is kept, so that Train lists it."""
+    return root / "learned" / practice_name(folder)
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"

@@ -1,0 +1,135 @@
+"""The versions that a practice kept, and which one is in the fan. GUI thread."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from app.names import policy_name
+from app.qt import Qt, QtWidgets, Signal
+from app.views.widgets import ActionButton, label
+from frs_core.devices.intent import InputMap
+from frs_core.evaluation.wilson import format_rate
+from frs_core.learning.diary import Point, best_of, version_folder
+
+PATH = Qt.ItemDataRole.UserRole
+
+
+class VersionsPane(QtWidgets.QWidget):
+    """The right pane of Practise.
+
+    Args:
+        run: runs an action by id.
+        say: shows a toast (text, tone).
+    """
+
+    changed = Signal()
+    """Another version was selected, or the list changed."""
+
+    def __init__(self, run: Callable[[str], object], *, say: Callable[..., None]) -> None:
+        super().__init__()
+        self._say = say
+        self.in_use: str | None = None
+        self._shown: tuple[Path | None, tuple[Point, ...]] = (None, ())
+        self.list = QtWidgets.QTreeWidget()
+        self.list.setHeaderLabels(["", "after", "success", "chunks"])
+        self.list.setRootIsDecorated(False)
+        self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.list.setAccessibleName("Versions of the practice")
+        header = self.list.header()
+        assert header is not None
+        header.setMinimumSectionSize(24)
+        header.setStretchLastSection(False)
+        for column, width in enumerate((22, 102, 150, 50)):
+            self.list.setColumnWidth(column, width)
+        header.setSectionResizeMode(2, QtWidgets.QHeaderView.ResizeMode.Stretch)
+        self.list.itemSelectionChanged.connect(self.changed)
+        self.use_button = ActionButton("practise.use", run, role="primary")
+        self.unload_button = ActionButton("practise.unload", run, text="Remove from the fan")
+        self.hint = label(
+            "Each version was checked on the same scenes, kept aside; the best of several looks better than it is. "
+            "Any of them can be used; practice goes on from the last.",
+            "caption",
+            wrap=True,
+        )
+        self.in_use_text = label("No learned candidate in the fan", "caption", wrap=True)
+        row = QtWidgets.QHBoxLayout()
+        row.addWidget(self.use_button)
+        row.addWidget(self.unload_button)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.list, 1)
+        column.addWidget(self.hint)
+        column.addLayout(row)
+        column.addWidget(self.in_use_text)
+
+    @property
+    def chosen(self) -> Path | None:
+        """Folder of the selected version."""
+        item = self.list.currentItem()
+        return Path(item.data(0, PATH)) if item is not None else None
+
+    def use_map(self, inputs: InputMap) -> None:
+        """Show the current keys in tooltips."""
+        self.use_button.use_map(inputs)
+        self.unload_button.use_map(inputs)
+
+    def show_versions(self, folder: Path | None, curve: Sequence[Point]) -> None:
+        """Show the versions of a practice, the last first; the best is selected unless another was.
+
+        Args:
+            folder: of the practice; None = no practice.
+            curve: its versions.
+        """
+        if (folder, tuple(curve)) == self._shown:
+            return
+        former, best = (self.chosen if folder == self._shown[0] else None), best_of(curve)
+        # The selection follows the best until a person selects another.
+        if former is not None and self._shown[0] is not None and former == _best_folder(*self._shown):
+            former = None
+        self._shown = (folder, tuple(curve))
+        self.list.blockSignals(True)
+        self.list.clear()
+        for point in reversed(curve) if folder is not None else ():
+            assert folder is not None
+            path = version_folder(folder, point.episodes)
+            words = f"{point.episodes} attempts" if point.episodes else "the first guess"
+            item = QtWidgets.QTreeWidgetItem(
+                [
+                    "",
+                    f"{words} ▲" if point is best else words,
+                    format_rate(point.successes, point.scenes),
+                    f"{point.chunks:.0f}",
+                ]
+            )
+            item.setData(0, PATH, str(path))
+            tip = f"{point.successes} of {point.scenes} successes, {point.chunks:.1f} chunks an episode, after {point.minutes:.1f} min"
+            for column in range(4):
+                item.setToolTip(column, f"{tip}{'; the best version' if point is best else ''}\n{path}")
+            self.list.addTopLevelItem(item)
+            if path == former or (former is None and point is best):
+                self.list.setCurrentItem(item)
+        self.list.blockSignals(False)
+        self._show_stars()
+        self.changed.emit()
+
+    def show_in_use(self, path: str | None) -> None:
+        """Show which noise policy is in the fan."""
+        if path == self.in_use:
+            return
+        self.in_use = path
+        self.in_use_text.setText(f"★ {policy_name(path)} is in the fan" if path else "No learned candidate in the fan")
+        if path:
+            self._say(f"★ {policy_name(path)} is in the fan", "good")
+        self._show_stars()
+        self.changed.emit()
+
+    def _show_stars(self) -> None:
+        for index in range(self.list.topLevelItemCount()):
+            item = self.list.topLevelItem(index)
+            if item is not None:
+                is_used = self.in_use is not None and Path(self.in_use).resolve() == Path(item.data(0, PATH)).resolve()
+                item.setText(0, "★" if is_used else "")
+
+
+def _best_folder(folder: Path | None, curve: Sequence[Point]) -> Path | None:
+    best = best_of(curve)
+    return version_folder(folder, best.episodes) if folder is not None and best is not None else None

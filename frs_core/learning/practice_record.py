@@ -1,0 +1,170 @@
+"""What a practice has come to, read from its folder without loading the learner, and the request that goes on with it.
+
+Problem: a window lists practices, shows their attempts and versions, and goes on with one exactly where it was, on a thread that
+must not load the tensor library. Idea: `learning.diary` writes everything there is to know as JSON, on its own or inside its
+files; only that is read here.
+
+Example: `list_practices(data / "practice")` has a record of 37 attempts; `request_of(record, …)` practises from the 38th on.
+Any thread.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from frs_core.errors import ConfigError
+from frs_core.learning.diary import CONDITIONS, EPISODES, JSON, STATE, Point, best_of, version_folder
+from frs_core.learning.registry import find_learner
+from frs_core.learning.request import Practice, TrainRequest
+from frs_core.learning.settings import LearnerSettings, from_json
+from frs_core.runtime.foreign import MALFORMED, parse_json, read_json, read_one_tensor
+
+BUDGET = "budget.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PracticeRecord:
+    """One practice on disk."""
+
+    folder: Path
+    learner: str = ""
+    task: str = ""
+    policy: str = ""
+    """Name of the generalist."""
+    fingerprint: str = ""
+    """Of the generalist, as the recorded episodes say; empty where it started from none."""
+    prior: tuple[str, ...] = ()
+    """Recorded episodes it started from."""
+    practice: Practice = field(default_factory=Practice)
+    """With the budget it was last given; where that is not known, with what it has used."""
+    settings: LearnerSettings | None = None
+    attempts: tuple[bool, ...] = ()
+    """Whether each episode of its own was a success."""
+    curve: tuple[Point, ...] = ()
+    """Versions that were judged."""
+    seconds: float = 0.0
+    """Of all runs together."""
+    changed_at: float = 0.0
+    """Unix time, seconds."""
+    problem: str = ""
+    """Why it cannot be read; empty when it can."""
+
+    @property
+    def best(self) -> Point | None:
+        """The version that did best."""
+        return best_of(self.curve)
+
+    @property
+    def is_finished(self) -> bool:
+        """The budget is used up and the last version was judged."""
+        practice = self.practice
+        is_over = len(self.attempts) >= practice.episodes or 0.0 < practice.minutes * 60.0 <= self.seconds
+        return is_over and (not practice.judge_every or self.is_judged)
+
+    @property
+    def is_judged(self) -> bool:
+        """All attempts went into a version that was judged."""
+        return bool(self.curve) and self.curve[-1].episodes >= len(self.attempts)
+
+    def version(self, point: Point) -> Path:
+        """Return the folder of a judged version."""
+        return version_folder(self.folder, point.episodes)
+
+
+def list_practices(root: Path) -> tuple[PracticeRecord, ...]:
+    """Return the practices in `<root>/<task>/<practice>`, the last changed first; unreadable ones say why."""
+    found = [read_practice(path.parent) for path in root.glob(f"*/*/{CONDITIONS}")] if root.is_dir() else []
+    return tuple(sorted(found, key=lambda record: -record.changed_at))
+
+
+def read_practice(folder: Path) -> PracticeRecord:
+    """Return what is known of a practice; one that is damaged has a `problem`."""
+    try:
+        return _read(folder)
+    except (OSError, ConfigError, *MALFORMED) as error:
+        return PracticeRecord(folder, task=folder.parent.name, problem=f"'{folder}' is damaged ({error})")
+
+
+def request_of(record: PracticeRecord, *, root: Path, out: Path, name: str = "") -> TrainRequest:
+    """Return the request that goes on with a practice.
+
+    Args:
+        record: readable; its budget is the request's.
+        root: root of the episode store.
+        out: folder for the best version.
+        name: shown to people.
+    """
+    return TrainRequest(
+        kind=record.learner,
+        root=root,
+        episodes=record.prior,
+        out=out,
+        fingerprint="",
+        name=name,
+        task=record.task,
+        policy=record.policy,
+        settings=record.settings,
+        practice=record.practice,
+    )
+
+
+def write_budget(folder: Path, practice: Practice) -> None:
+    """Keep how long a practice was to go on. Raises TrainingError where the disk refused."""
+    from frs_core.learning.table_file import write_file
+
+    budget = {"episodes": practice.episodes, "minutes": practice.minutes}
+    write_file(folder / BUDGET, (json.dumps(budget) + "\n").encode())
+
+
+def _read(folder: Path) -> PracticeRecord:
+    path = folder / CONDITIONS
+    found = read_json(path)
+    practice, settings, prior = found["practice"], found["settings"], found["prior"]
+    budget = _optional_json(folder / BUDGET)
+    facts = _state_facts(folder / STATE)
+    practice = from_json(Practice, practice)
+    attempts, state = _attempts(folder, practice), folder / STATE
+    episodes, minutes = int(budget.get("episodes", max(1, len(attempts)))), float(budget.get("minutes", 0.0))
+    return PracticeRecord(
+        folder=folder,
+        learner=str(found["learner"]),
+        task=str(found["task"]),
+        policy=str(found["policy"]),
+        fingerprint="" if prior is None else str(prior[1]),
+        prior=() if prior is None else tuple(str(name) for name in prior[0]),
+        practice=replace(practice, episodes=episodes, minutes=minutes),
+        settings=None if settings is None else from_json(find_learner(found["learner"]).settings, settings),
+        attempts=attempts,
+        curve=tuple(Point(**point) for point in facts.get("curve", ())),
+        seconds=float(facts.get("seconds", 0.0)),
+        changed_at=(state if state.exists() else path).stat().st_mtime,
+    )
+
+
+def _attempts(folder: Path, practice: Practice) -> tuple[bool, ...]:
+    """Return how each episode ended, those of a round in progress included, in the order of their scenes."""
+    names = (path.stem for path in (folder / EPISODES).glob("*.table"))
+    seeds = sorted(int(name) for name in names if name.isdigit() and int(name) >= practice.first_seed)
+    facts = (parse_json(read_one_tensor(folder / EPISODES / f"{seed}.table", JSON)) for seed in seeds)
+    return tuple(bool(fact["succeeded"][0]) for fact in facts)
+
+
+def _state_facts(path: Path) -> Mapping[str, Any]:
+    return parse_json(read_one_tensor(path, JSON)) if path.exists() else {}
+
+
+def _optional_json(path: Path) -> Mapping[str, Any]:
+    return read_json(path) if path.exists() else {}
+
+
+def with_budget(record: PracticeRecord, *, episodes: int, minutes: float) -> PracticeRecord:
+    """Return a practice that is to go on for other totals.
+
+    Args:
+        record: the practice.
+        episodes: of its own, in all.
+        minutes: in all; 0 = no limit.
+    """
+    return replace(record, practice=replace(record.practice, episodes=episodes, minutes=minutes))

@@ -1,0 +1,132 @@
+"""A practice in a process of its own: it tells where it stands, stops when asked, and goes on where it was."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from frs_core.errors import TrainingError
+from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, PracticeResult, Stage
+from frs_core.learning import JobState
+from frs_core.learning.diary import STATE
+from frs_core.learning.practice_record import list_practices, read_practice, request_of, with_budget
+from frs_core.learning.registry import load_noise_policy
+from tests.core.test_practice import PRACTICE, record_successes, request
+
+WAIT_S = 240.0
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two steered successes to start from."""
+    return record_successes(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def jobs() -> Iterator[list[PracticeJob]]:
+    """Jobs that are closed in the end."""
+    made: list[PracticeJob] = []
+    yield made
+    for job in made:
+        job.close()
+
+
+def followed(job: PracticeJob, until: Callable[[PracticeNews], bool] = lambda _news: False) -> list[PracticeNews]:
+    """Return the news of a job up to some, or to its end."""
+    heard: list[PracticeNews] = []
+    deadline = time.monotonic() + WAIT_S
+    while job.state is JobState.RUNNING and time.monotonic() < deadline:
+        heard += job.poll()
+        if any(until(news) for news in heard):
+            break
+        time.sleep(0.02)
+    return heard
+
+
+def test_a_job_tells_each_attempt_stops_when_asked_and_goes_on_where_it_was(
+    tmp_path: Path,
+    data: Path,
+    jobs: list[PracticeJob],
+) -> None:
+    asked, folder = request(data, tmp_path / "out"), tmp_path / "practice" / "reach_left" / "pick-q"
+    job = PracticeJob(asked, folder, actors=1)
+    jobs.append(job)
+    job.start()
+    heard = followed(job, lambda news: len(news.attempts) == 1)
+    job.cancel()
+    heard += followed(job)
+    assert job.error is None
+    assert job.result is not None
+    assert job.result.was_stopped
+    assert {news.stage for news in heard} >= {Stage.LOADING, Stage.CHECKING, Stage.TRYING}
+    last = next(news.last for news in heard if news.last is not None)
+    assert last.is_check
+    assert all(image.shape[2] == 3 for image in last.pictures.values())
+    assert last.pictures
+
+    (record,) = list_practices(tmp_path / "practice")
+    assert record == job.result.record
+    assert len(record.attempts) >= 1
+    assert [point.episodes for point in record.curve] == [0]
+    assert not record.is_finished
+    assert (record.learner, record.task, record.practice.episodes) == ("pick-q", "reach_left", PRACTICE.episodes)
+    assert load_noise_policy(asked.out, record.fingerprint)
+    assert load_noise_policy(record.version(record.curve[0]), record.fingerprint)
+
+    more = request_of(with_budget(record, episodes=2, minutes=0.0), root=data, out=asked.out)
+    again = PracticeJob(more, folder, actors=1)
+    jobs.append(again)
+    again.start()
+    heard = followed(again)
+    assert again.error is None
+    assert heard[0].attempts == record.attempts
+    result = again.result
+    assert isinstance(result, PracticeResult)
+    assert not result.was_stopped
+    assert len(result.record.attempts) == 2
+    assert result.record.is_finished
+    assert heard[-1].curve == result.record.curve
+    assert heard[-1].attempts == result.record.attempts
+
+
+def test_a_killed_job_is_told_and_loses_nothing(tmp_path: Path, data: Path, jobs: list[PracticeJob]) -> None:
+    asked = request(data, tmp_path / "out", practice=replace(PRACTICE, episodes=200, round_episodes=1, judge_every=0))
+    job = PracticeJob(asked, tmp_path / "diary", actors=1)
+    jobs.append(job)
+    job.start()
+    followed(job, lambda news: len(news.attempts) == 2)
+    assert job._process.pid is not None
+    os.kill(job._process.pid, signal.SIGKILL)
+    heard = followed(job)
+    assert job.state is JobState.FAILED
+    assert isinstance(job.error, TrainingError)
+    assert "Only the attempt in progress is lost; continue where it stopped" in str(job.error)
+    assert len(read_practice(tmp_path / "diary").attempts) >= max([2, *(len(news.attempts) for news in heard)])
+
+
+def test_what_cannot_be_practised_is_told_in_a_sentence(
+    tmp_path: Path,
+    data: Path,
+    jobs: list[PracticeJob],
+) -> None:
+    job = PracticeJob(replace(request(data, tmp_path / "out"), task="reach_up"), tmp_path / "diary", actors=1)
+    jobs.append(job)
+    job.start()
+    followed(job)
+    assert job.state is JobState.FAILED
+    assert "no successful episodes of task 'reach_up'" in str(job.error)
+
+
+def test_a_damaged_practice_is_listed_with_its_problem(tmp_path: Path) -> None:
+    folder = tmp_path / "some_task" / "one"
+    folder.mkdir(parents=True)
+    (folder / "practice.json").write_text("{}")
+    (record,) = list_practices(tmp_path)
+    assert record.task == "some_task"
+    assert "is damaged" in record.problem
+    (folder / STATE).write_bytes(b"torn")
+    assert read_practice(folder).problem

@@ -15,7 +15,7 @@ from frs_core.learning.critics import Critics, follow, lesser_of_two
 from frs_core.learning.network import Inputs
 from frs_core.learning.noise_parts import NoisePart
 from frs_core.learning.sac import SPREAD, Cloning, Sac
-from frs_core.learning.settings import SacSettings
+from frs_core.learning.settings import DsrlFrsSettings, SacSettings
 from frs_core.learning.transitions import Replay, Steps, steps_of
 from frs_core.steering.methods import gaussian
 from frs_core.testing.learner import synthetic_table
@@ -27,6 +27,7 @@ SMALL = SacSettings(
     actor_rate=1e-2,
     critic_rate=1e-2,
     temperature_rate=0.03,
+    temperature=0.01,
     target_share=0.02,
     batch_size=64,
 )
@@ -86,6 +87,19 @@ def test_curiosity_arrives_at_its_target_in_the_units_of_the_action(
     with torch.no_grad():
         entropy = -float(sac.actor.draw(seen(2000)).log_density.mean())
     assert entropy == pytest.approx(sac.target_entropy, abs=0.4)
+
+
+def test_a_whole_noise_does_not_make_the_actor_wild() -> None:
+    settings = DsrlFrsSettings(inputs=InputSettings(noise=0.0), network=NetworkSettings(hidden=64, layers=2))
+    torch.manual_seed(0)
+    inputs = seen(64)
+    sac = Sac(settings, inputs, Bounds.same(10.0, 112), deviation=0.4)
+    for _ in range(60):
+        sac.improve_actor(inputs, Cloning(inputs, torch.zeros(64, 112), settings.clone))
+    sac.actor.eval()
+    with torch.no_grad():
+        drawn = sac.actor.draw(inputs)
+    assert float((drawn.action - drawn.best).std()) < 0.6
 
 
 def test_a_fresh_actor_acts_as_the_generalist_does_by_itself() -> None:

@@ -209,6 +209,12 @@ class Rql(nn.Module):
         weights = [*self.actor.parameters(), *self.value.parameters()]
         return torch.optim.AdamW(weights, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
 
+    @torch.no_grad()
+    def value_nothing(self) -> None:
+        """Let V start at 0 everywhere; a few thousand updates cannot unlearn the random values that the authors start from."""
+        for stack in (self.value, self.slow_value):
+            stack.weights[-1].zero_()
+
     def velocity(
         self,
         actor: Stack,

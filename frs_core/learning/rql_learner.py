@@ -122,6 +122,7 @@ class ReversalLearning(Learner):
             )
             inputs = Inputs.of(table, settings.inputs, device=device)
             network.measure(inputs, table)
+            network.rql.value_nothing()
             steps, losses = _fit(network, Replay(table, network, settings, device), settings, on_progress)
         network.eval()
         scores = _scores(network, table, inputs)

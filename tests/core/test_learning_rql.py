@@ -144,6 +144,18 @@ def test_targets_stay_in_the_range_of_values() -> None:
     torch.testing.assert_close(network.target(windows, draws.next_noise), free.clamp(-0.5, 0.5))
 
 
+def test_values_can_start_at_nothing() -> None:
+    network, windows, draws = made_up()
+    network.value_nothing()
+    losses = network.losses(windows, draws)
+    assert not losses.values.any()
+    losses.critic.backward()
+    # The heads still learn different things.
+    gradient = network.value.weights[-1].grad
+    assert gradient is not None
+    assert gradient.std(dim=0).max().item() > 0.0
+
+
 def test_half_of_the_depths_lie_on_the_flows_own_steps() -> None:
     depth = Draws.of(1000, 1, flow_steps=4).depth
     assert set(depth[500:].tolist()) == {0.0, 0.25, 0.5, 0.75, 1.0}

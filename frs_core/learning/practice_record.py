@@ -49,7 +49,7 @@ class PracticeRecord:
     changed_at: float = 0.0
     """Unix time, seconds."""
     problem: str = ""
-    """Why it cannot be read; empty when it can."""
+    """Why it cannot be read, or cannot go on; empty when it can."""
 
     @property
     def best(self) -> Point | None:
@@ -127,15 +127,22 @@ def _read(folder: Path) -> PracticeRecord:
     practice = from_json(Practice, practice)
     attempts, state = _attempts(folder, practice), folder / STATE
     episodes, minutes = int(budget.get("episodes", max(1, len(attempts)))), float(budget.get("minutes", 0.0))
+    own, problem = None, ""
+    try:
+        own = None if settings is None else from_json(find_learner(found["learner"]).settings, settings)
+    except ConfigError as error:
+        # Its versions can still be looked at and used.
+        problem = f"It cannot go on, because its learner or its settings are of another version ({error})"
     return PracticeRecord(
         folder=folder,
+        problem=problem,
         learner=str(found["learner"]),
         task=str(found["task"]),
         policy=str(found["policy"]),
         fingerprint="" if prior is None else str(prior[1]),
         prior=() if prior is None else tuple(str(name) for name in prior[0]),
         practice=replace(practice, episodes=episodes, minutes=minutes),
-        settings=None if settings is None else from_json(find_learner(found["learner"]).settings, settings),
+        settings=own,
         attempts=attempts,
         curve=tuple(Point(**point) for point in facts.get("curve", ())),
         seconds=float(facts.get("seconds", 0.0)),

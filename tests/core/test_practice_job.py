@@ -1,5 +1,6 @@
 """A practice in a process of its own: it tells where it stands, stops when asked, and goes on where it was."""
 
+import json
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ from frs_core.learning.diary import STATE
 from frs_core.learning.practice_record import list_practices, read_practice, request_of, with_budget
 from frs_core.learning.registry import load_noise_policy
 from tests.core.test_practice import PRACTICE, record_successes, request
+from tests.fakes.practice_job import point, write_practice
 
 WAIT_S = 240.0
 
@@ -119,6 +121,16 @@ def test_what_cannot_be_practised_is_told_in_a_sentence(
     followed(job)
     assert job.state is JobState.FAILED
     assert "no successful episodes of task 'reach_up'" in str(job.error)
+
+
+def test_a_practice_with_settings_of_another_version_keeps_its_versions_and_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "some_task" / "pick-q"
+    write_practice(folder, attempts=[True, False], curve=[point(0, 8)])
+    conditions = json.loads((folder / "practice.json").read_text())
+    (folder / "practice.json").write_text(json.dumps({**conditions, "settings": {"bygone": 1}}))
+    record = read_practice(folder)
+    assert "another version" in record.problem
+    assert (len(record.curve), record.attempts) == (1, (True, False))
 
 
 def test_a_damaged_practice_is_listed_with_its_problem(tmp_path: Path) -> None:

@@ -287,7 +287,7 @@ class PractisePage(LayoutPage):
 
     def _words_of(self, record: PracticeRecord) -> str:
         title = f"{record.task.replace('_', ' ')}, {learner_title(record.learner)}"
-        if record.problem:
+        if not record.learner:
             return f"{title}: unreadable"
         minutes = f"{record.seconds / 60.0:.0f} min"
         return f"{title}: {'finished' if record.is_finished else 'stopped'} after {len(record.attempts)} attempts, {minutes}"

@@ -50,7 +50,7 @@ class SetupArena(Arena):
         self._setup, self._task, self._max_chunks, self._inputs = setup, task, max_chunks, inputs
         self._judge = judge
         self.last_seen: Observation | None = None
-        """The last state of the last episode that has images."""
+        """The state in which the last episode ended."""
 
     def run(self, actor: Learned, *, seed: int) -> TrainingTable:
         """Return one episode as chunks with rewards, next states and its end."""
@@ -68,9 +68,7 @@ class SetupArena(Arena):
         ) as session:
             session.run_episode(chooser, task=self._task, seed=seed, max_chunks=self._max_chunks)
         episode = recorder.episodes[-1]
-        last_chunk = episode.main_line[-1]
-        # Steps are driven without images, so a success in mid-chunk has none of its own.
-        self.last_seen = last_chunk.after if last_chunk.after.frames else last_chunk.observation
+        self.last_seen = episode.main_line[-1].after
         table = replace(table_from_records([episode], inputs=self._inputs), names=(f"practice-{seed}",))
         success, last = episode.outcome is Outcome.SUCCESS, episode.last
         progress = None if self._judge is None else _progress(self._judge, episode.main_line)

@@ -184,7 +184,7 @@ class InlineLink(WorldLink):
 
         Args:
             world: the world; closed by its owner.
-            step_images: look with all cameras after every row, not only at a chunk's end.
+            step_images: look with all cameras after every row, not only at a chunk's end and at a success.
             snapshots: keep the simulator's state at every chunk boundary (for undo and recordings).
         """
         self._epoch = 0
@@ -261,6 +261,9 @@ class InlineLink(WorldLink):
         result = self._guard.step(asked, self._kind, epoch=self._chunk_epoch)
         is_last = not self._rows
         observation = self._guard.observe() if is_last or self._step_images else self._guard.state()
+        if observation.success and not observation.frames:
+            # An episode may end here: whoever judges or shows it wants to see how.
+            observation = self._guard.observe()
         self._facts.append(Stepped(self._chunk_id, self._row, asked, result, observation))
         self._row += 1
         if is_last:

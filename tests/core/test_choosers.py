@@ -81,6 +81,15 @@ def test_success_ends_the_episode_at_the_step_where_the_world_sees_it() -> None:
     assert not any(s.observation.success for c in episode.chunks for s in c.steps)
 
 
+def test_a_success_in_mid_chunk_is_seen_by_the_cameras() -> None:
+    recorder = MemoryRecorder()
+    session = InlineSession(PointWorld(), ToyPolicy(), recorder=recorder, step_images=False)
+    assert session.run_episode(SequenceChooser(["up/more"] * 6), task="reach_up", seed=1, max_chunks=6).success
+    last = recorder.episodes[0].chunks[-1]
+    assert len(last.steps) < len(recorder.episodes[0].chunks[0].steps), "the success came in mid-chunk"
+    assert last.after.frames
+
+
 def test_a_failed_episode_is_kept_as_a_failure_or_discarded() -> None:
     recorder = MemoryRecorder()
     session = InlineSession(PointWorld(), ToyPolicy(), recorder=recorder)

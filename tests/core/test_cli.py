@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from frs_core import cli
+from frs_core.learning.base import Need
 from frs_core.learning.registry import KNOWN
 
 
@@ -68,8 +69,10 @@ def test_a_bad_file_is_named(
 
 
 def test_every_learner_is_a_command_with_its_own_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    practised = {name for name in cli.commands() if name.startswith("practise ")}
+    assert practised == {f"practise {kind}" for kind, row in KNOWN.items() if row.practises}
     assert {name for name in cli.commands() if name.startswith("train ")} == {
-        *(f"train {kind}" for kind in KNOWN),
+        *(f"train {kind}" for kind, row in KNOWN.items() if Need.ENVIRONMENT not in row.needs),
         "train list",
     }
     with pytest.raises(SystemExit) as ended:

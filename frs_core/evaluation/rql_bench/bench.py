@@ -28,6 +28,7 @@ from frs_core.evaluation.rql_bench.spec import BenchSpec
 from frs_core.evaluation.rql_bench.tasks import Rows, Sampler, label, single_task_of
 from frs_core.evaluation.rql_bench.training import Point, new_agent, read_curve, train, updates
 from frs_core.learning.fit import best_device, torch_threads
+from frs_core.runtime.foreign import read_json
 
 OURS, OFFICIAL = "ours", "official"
 Curves = dict[str, dict[int, list[Point]]]
@@ -94,7 +95,7 @@ def read_curves(out: Path) -> Curves:
 def read_times(out: Path) -> dict[str, list[float]]:
     """Return seconds per update and round of each code; empty where they were not timed."""
     path = out / "time.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _claim(out: Path, spec: BenchSpec) -> None:
@@ -103,7 +104,7 @@ def _claim(out: Path, spec: BenchSpec) -> None:
     if not path.is_file():
         path.write_text(json.dumps(asked, indent=2) + "\n")
         return
-    there = json.loads(path.read_text())
+    there = read_json(path)
     differing = sorted(key for key in asked if asked[key] != there.get(key))
     if differing:
         key = differing[0]

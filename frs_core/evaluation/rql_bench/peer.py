@@ -17,6 +17,7 @@ from frs_core.evaluation.rql_bench import official
 from frs_core.evaluation.rql_bench.spec import BenchSpec
 from frs_core.evaluation.rql_bench.tasks import single_task_of
 from frs_core.evaluation.rql_bench.training import CURVE, OnPoint, Point, read_curve
+from frs_core.runtime.foreign import read_text
 
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -146,7 +147,7 @@ class Official:
     def _check(self, process: "subprocess.Popen[str]", folder: Path) -> None:
         """Raise unless the process ended well."""
         if process.returncode:
-            last = ((folder / "log.txt").read_text().strip().splitlines() or ["it said nothing"])[-1]
+            last = (read_text(folder / "log.txt").strip().splitlines() or ["it said nothing"])[-1]
             raise TrainingError(
                 f"The authors' code ended with exit code {process.returncode}: {last}. The whole of it is in '{folder / 'log.txt'}'; "
                 f"check that '{self.python}' has its requirements."

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from frs_core.arrays import Array
 from frs_core.evaluation.rql_bench.play import environment_of, make_environment, numpy_seed
 from frs_core.learning.rql import Windows
+from frs_core.runtime.foreign import plain_file
 
 ACTION_LIMIT = 1.0 - 1e-5
 """Recorded actions are clipped to +- this. Source: make_env_and_datasets of aoberai/rql."""
@@ -43,7 +44,7 @@ class Rows:
     @classmethod
     def load(cls, path: Path) -> "Rows":
         """Return rows that `save` wrote."""
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(plain_file(path), allow_pickle=False) as file:
             return cls(**{name: file[name] for name in FIELDS})
 
 
@@ -61,7 +62,7 @@ def label(task: str, files: Sequence[Path], *, is_sparse: bool) -> Rows:
         files: of `play.collect`.
         is_sparse: reward -1 until everything is right, instead of -1 for each thing that is not.
     """
-    arrays = [dict(np.load(file, allow_pickle=False)) for file in files]
+    arrays = [dict(np.load(plain_file(file), allow_pickle=False)) for file in files]
     data = {key: np.concatenate([part[key] for part in arrays]) for key in arrays[0]}
     # The last row of an episode has no state after it, so the row before becomes the last. Source: ogbench.utils.load_dataset.
     ends = data["terminals"].astype(np.float32)

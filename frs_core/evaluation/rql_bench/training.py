@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from frs_core.arrays import Array
 from frs_core.errors import TrainingError
@@ -24,6 +24,7 @@ from frs_core.evaluation.rql_bench.tasks import Rows, Sampler, evaluate, hash_of
 from frs_core.learning.fit import best_device
 from frs_core.learning.packing import pack, unpack
 from frs_core.learning.rql import Draws, Rql
+from frs_core.runtime.foreign import TENSORS, read_json, read_tensors, read_text
 from frs_core.steering.methods import gaussian
 
 CURVE, WEIGHTS, STATE = "curve.jsonl", "weights.safetensors", "state.json"
@@ -52,7 +53,7 @@ def read_curve(folder: Path) -> list[Point]:
     """Return the evaluations of a training so far; a line that was cut off by a crash is left out."""
     points: list[Point] = []
     path = folder / CURVE
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for line in read_text(path).splitlines() if path.is_file() else []:
         try:
             points.append(Point(**json.loads(line)))
         except (ValueError, TypeError):
@@ -149,8 +150,10 @@ def _resume(folder: Path, agent: Rql, optimiser: torch.optim.Optimizer) -> list[
     if not (folder / STATE).is_file():
         return []
     device = next(agent.parameters()).device
-    kept = json.loads((folder / STATE).read_text())
-    state = unpack(load_file(folder / f"{kept['step']}.{WEIGHTS}", device=str(device)), kept["state"])
+    kept = read_json(folder / STATE, limit=TENSORS)
+    state = unpack(
+        {k: v.to(device) for k, v in read_tensors(folder / f"{kept['step']}.{WEIGHTS}").items()}, kept["state"]
+    )
     agent.load_state_dict(state["agent"])
     optimiser.load_state_dict(state["optimiser"])
     return [point for point in read_curve(folder) if point.step <= kept["step"]]

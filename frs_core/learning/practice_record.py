@@ -131,8 +131,9 @@ def _read(folder: Path) -> PracticeRecord:
     try:
         own = None if settings is None else from_json(find_learner(found["learner"]).settings, settings)
     except ConfigError as error:
-        # Its versions can still be looked at and used.
-        problem = f"It cannot go on, because its learner or its settings are of another version ({error})"
+        # Its versions can still be looked at and used. Views show one sentence, so the way out of the error stays behind.
+        reason = str(error).partition(". ")[0].removesuffix(".")
+        problem = f"It cannot go on, because its learner or its settings are of another version ({reason})"
     return PracticeRecord(
         folder=folder,
         problem=problem,

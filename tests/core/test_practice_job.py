@@ -130,6 +130,8 @@ def test_a_practice_with_settings_of_another_version_keeps_its_versions_and_says
     (folder / "practice.json").write_text(json.dumps({**conditions, "settings": {"bygone": 1}}))
     record = read_practice(folder)
     assert "another version" in record.problem
+    assert ". " not in record.problem
+    assert record.problem.endswith(")")
     assert (len(record.curve), record.attempts) == (1, (True, False))
 
 

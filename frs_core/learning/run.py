@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 
 from frs_core.learning.advice import advise
-from frs_core.learning.base import OnlineLearner, Trained
+from frs_core.learning.base import Need, OnlineLearner, Trained
 from frs_core.learning.diary import Diary
 from frs_core.learning.online import practise
 from frs_core.learning.progress import OnProgress, Progress, TrainResult, ignore_progress
@@ -46,7 +46,7 @@ def run_request(request: TrainRequest, on_progress: OnProgress = ignore_progress
         chunks=sum(table.rows for table in tables),
         episodes=sum(len(set(table.episode.tolist())) for table in tables),
         was_cancelled=trained.was_cancelled,
-        notes=() if is_practising else _notes(tables[0]),
+        notes=() if is_practising else _notes(tables[0], imitates=Need.REWARDS not in row.needs),
     )
 
 
@@ -68,7 +68,7 @@ def _practised(
     return trained, practised.own if prior is None else (prior, *practised.own)
 
 
-def _notes(table: TrainingTable) -> tuple[str, ...]:
+def _notes(table: TrainingTable, *, imitates: bool) -> tuple[str, ...]:
     notes: list[str] = []
     episodes = len(set(table.episode.tolist()))
     if episodes < 3:
@@ -83,4 +83,5 @@ def _notes(table: TrainingTable) -> tuple[str, ...]:
         notes.append(
             f"{table.deferred_share:.0%} of the chunks were left to the policy, so there is little steering to learn"
         )
-    return (*notes, *advise(table).sentences)
+    # The advice is about episodes that shall be imitated; failures among them would be called odd.
+    return (*notes, *(advise(table).sentences if imitates else ()))

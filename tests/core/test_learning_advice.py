@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from frs_core.learning import run
 from frs_core.learning.advice import Advice, advise
 from frs_core.learning.table import TrainingTable
 from tests.fakes.learning import synthetic_table
@@ -67,3 +68,8 @@ def test_nothing_is_advised_on_too_few_episodes_and_actions_stand_in_for_unknown
     assert Advice(float("nan")).sentences == ()
     made = table(6)
     assert np.isfinite(advise(replace(made, noise=np.full_like(made.noise, np.nan))).explained)
+
+
+@pytest.mark.parametrize("imitates", [True, False])
+def test_only_imitators_are_advised(imitates: bool) -> None:
+    assert bool(run._notes(table(8), imitates=imitates)) is imitates

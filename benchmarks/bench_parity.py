@@ -46,7 +46,7 @@ def main() -> None:
 def load(path: Path, *, prefix: str) -> Pi05Model:
     """Return the network of a file, float32 on the CPU."""
     size = size_of({name.removeprefix(prefix): shape for name, shape in read_header(path).items()})
-    return Pi05Model(FileSource(path, prefix=prefix, device=torch.device("cpu"), dtype=torch.float32), size)
+    return Pi05Model(FileSource(path, device=torch.device("cpu"), dtype=torch.float32), size)
 
 
 def converted_from_jax(scratch: Path) -> Path:

@@ -32,8 +32,9 @@ def check(
     norm_stats: Path | None = None,
     tokenizer: Path | None = None,
     cameras: str | None = None,
+    read_weights: bool = False,
 ) -> int:
-    """Show what a checkpoint is and whether it is complete, without reading the weights.
+    """Show what a checkpoint is and whether it is complete, by default without reading the weights.
 
     Exit code 0 when it can be loaded, 1 when not; every reason is one line.
 
@@ -44,20 +45,24 @@ def check(
         norm_stats: Statistics file, if it is elsewhere.
         tokenizer: SentencePiece file, if it is elsewhere.
         cameras: Which camera fills which image input, if the names do not show it, such as base_0_rgb=left,left_wrist_0_rgb=wrist.
+        read_weights: Also read every weight, as loading does, and name those that are not finite; minutes for 7 GB.
     """
     from frs_core.policies.pi05.checkpoint import inspect_checkpoint
+    from frs_core.policies.pi05.weights import why_not_finite
 
     page = console()
     found = inspect_checkpoint(
         path, preset=preset, horizon=horizon, norm_stats=norm_stats, tokenizer=tokenizer, cameras=cameras
     )
+    if read_weights and found.weights is not None and found.size is not None and not found.problems:
+        found.problems += why_not_finite(found.weights, found.size)
     rows: list[tuple[str, object]] = [("folder", found.root), ("family", found.family)]
     if found.size is not None:
         size = found.size
         rows += [
             (
                 "weights",
-                f"{size.parameters() / 1e6:,.1f} M used, names {'with' if found.prefix else 'without'} 'model.'",
+                f"{size.parameters() / 1e6:,.1f} M used, names {'with' if found.is_lerobot_named else 'without'} 'model.'",
             ),
             ("prefix", f"{size.text.depth} layers x {size.text.width}, {size.vision.tokens} tokens per image"),
             ("expert", f"{size.expert.depth} layers x {size.expert.width}, {size.width} columns"),
@@ -114,6 +119,8 @@ def fetch(
     preset: str | None = None,
     tokenizer_only: bool = False,
     convert: Path | None = None,
+    base: Path | None = None,
+    lora_scale: float | None = None,
     keep_source: bool = False,
 ) -> int:
     """Download published pi0.5 weights, check every file, and convert them.
@@ -127,11 +134,14 @@ def fetch(
         hub: Instead: a LeRobot pi05 repository "owner/name" on the Hugging Face hub; needs no conversion.
         preset: Meaning of the actions; needed with --hub, and with --convert unless the folder is named exactly as it was published.
         tokenizer_only: Download only PaliGemma's vocabulary.
-        convert: Instead: convert openpi's checkpoint of this folder (params/ and assets/), no network needed.
+        convert: Instead: convert openpi's checkpoint of this folder (params/ and assets/), or merge the PEFT adapter of this folder; no network needed.
+        base: With --convert of an adapter: the checkpoint that it changes, if the adapter's configuration does not name its folder.
+        lora_scale: With --convert of openpi's LoRA: alpha / rank of the attention's adapters; 1 for gemma_2b_lora and gemma_300m_lora.
         keep_source: Keep openpi's own files after conversion.
     """
     from frs_core.errors import ConfigError
     from frs_core.policies.pi05 import fetch as remote
+    from frs_core.policies.pi05.adapters import ADAPTER_CONFIG, merge
     from frs_core.policies.pi05.checkpoint import NOTE
     from frs_core.policies.pi05.convert import convert as convert_folder
     from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
@@ -147,7 +157,16 @@ def fetch(
             page.print(f"Meaning {meaning.name} ({meaning.summary}), taken from its published name.")
         if (out / title).resolve() == convert.resolve():
             raise ConfigError(f"'{convert}' would be converted into itself. Choose another --out.")
-        return check(convert_folder(convert, out / title, preset=meaning))
+        folder = out / title
+        if (convert / ADAPTER_CONFIG).is_file():
+            merge(convert, folder, base=base, note={"preset": meaning.name, "source": str(convert)})
+        elif base is not None:
+            raise ConfigError(f"--base was given, but '{convert}' has no {ADAPTER_CONFIG}. Leave it out.")
+        else:
+            convert_folder(convert, folder, preset=meaning, lora_scale=lora_scale)
+        return check(folder)
+    if base is not None or lora_scale is not None:
+        raise ConfigError("--base and --lora-scale belong to --convert. Give the folder as --convert.")
     if tokenizer_only:
         _get_tokenizer(page, out)
         return 0

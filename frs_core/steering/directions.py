@@ -160,7 +160,8 @@ def reference_chunks(
         observation: the state the commands start from.
         strength: factor on the translation.
     Returns:
-        The references in policy units, and masks of the commanded dimensions (False = left to the policy).
+        The references in policy units, and masks of the commanded dimensions (False = left to the policy, as are numbers that never moved
+        in the policy's training).
     """
     axes = np.array([np.zeros(3) if c.direction is None else c.direction.axis for c in commands])
     steps = axes * np.array([[c.amount.factor * strength] for c in commands])
@@ -178,12 +179,19 @@ def reference_chunks(
     references = space.normalise(raw)
     if space.kind is ActionKind.EE_DELTA:
         references[..., :3] = steps[:, None]
+    # Divided by next to nothing, a command for such a number would drown the others in the network.
+    stuck = space.scale < NEVER_MOVED
+    references[..., stuck], commanded[:, stuck] = 0.0, False
     return references.astype(np.float32), commanded
 
 
 CARTESIAN_STEP = 0.02
 """Metres per control step that normalised 1 stands for in joint spaces (0.3 m/s at 15 Hz). Guess; close to the tabletop
 generalist's own scale and well under DROID's 0.075 m limit."""
+
+NEVER_MOVED = 1e-4
+"""Robot units per normalised 1 below which a number counts as constant in the training: fractions of 0.2 rad, rad, metres. Guess; what
+trainers add to an empty range is at most 1e-6."""
 
 _MAX_TURN = 0.05
 """rad per row by which a lost orientation is won back. Guess."""

@@ -167,3 +167,21 @@ def test_less_goes_half_as_far_as_more() -> None:
         path = space.path(reference[None], start)[0]
         ways.append(path[-1, 1] - path[0, 1])
     assert ways[0] == pytest.approx(0.5 * ways[1], rel=0.05)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("column", [2, 7])
+def test_a_number_that_never_moved_in_training_is_left_to_the_policy(kind: ActionKind, column: int) -> None:
+    sim, space = TabletopSim(), joint_space(kind)
+    scale = space.scale.copy()
+    scale[column] = 5e-7
+    space = ActionSpace(kind, space.offset, scale, space.low, space.high)
+    references, commanded = reference_chunks(
+        (Command(Direction.LEFT, gripper=Gripper.CLOSE), Command(Direction.UP)),
+        space,
+        horizon=ROWS,
+        observation=observe(sim),
+    )
+    assert not commanded[:, column].any()
+    assert np.abs(references).max() < 10.0
+    assert commanded[0].sum() == 7

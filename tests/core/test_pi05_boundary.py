@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from frs_core.errors import ConfigError
+from frs_core.commands.policy import check
+from frs_core.errors import ConfigError, PolicyError
 from frs_core.policies.pi05 import load
 from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 from frs_core.policies.pi05.convert import convert
@@ -93,6 +94,102 @@ def test_a_folder_above_the_checkpoint_says_where_it_lies(tmp_path) -> None:
     assert "'last/pretrained_model': give that folder" in inspect_checkpoint(tmp_path / "outputs").problems[0]
 
 
+NEWER = [
+    # transformers from 5.6 on, and before 4.52.
+    lambda name: name.replace("vision_tower.vision_model.", "vision_tower."),
+    lambda name: (
+        name.replace("paligemma.lm_head.", "paligemma.language_model.lm_head.")
+        .replace("paligemma.model.language_model.", "paligemma.language_model.model.")
+        .replace("paligemma.model.vision_tower.", "paligemma.vision_tower.")
+        .replace("paligemma.model.multi_modal_projector.", "paligemma.multi_modal_projector.")
+    ),
+    lambda name: name.replace("time_mlp_", "action_time_mlp_"),
+    lambda name: name.replace("gemma_expert.", "gemma_expert._fsdp_wrapped_module."),
+]
+
+
+@pytest.mark.parametrize("family", ["openpi", "lerobot"])
+@pytest.mark.parametrize("rename", NEWER)
+def test_names_of_other_versions_of_transformers_are_read(tmp_path, rename, family) -> None:
+    works(with_names(make_checkpoint(tmp_path, family=family), rename))
+
+
+def test_a_tensor_under_two_names_is_not_chosen_from(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    twice = {f"module.{name}": tensor + 1.0 for name, tensor in weights.items() if name == "action_out_proj.bias"}
+    save_file(weights | twice, folder / "model.safetensors")
+    assert "is there twice" in inspect_checkpoint(folder).problems[0]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_weight_that_is_no_number_is_named_at_loading(tmp_path, number, capsys) -> None:
+    folder = make_checkpoint(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    weights["action_out_proj.bias"][3] = number
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(ConfigError, match=r"'action_out_proj.bias' holds 1 of 32 numbers that are not finite"):
+        load(folder, device="cpu")
+    assert check(folder) == 0
+    assert check(folder, read_weights=True) == 1
+    assert "'action_out_proj.bias' holds 1 of 32" in capsys.readouterr().out
+
+
+def test_a_network_that_samples_no_actions_is_refused_at_loading(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    weights["action_out_proj.bias"] += 40.0
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(PolicyError, match="times as large as its statistics' range"):
+        load(folder, device="cpu")
+
+
+def with_config(folder: Path, **changes: object) -> Path:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"n_action_steps": 16}, "n_action_steps = 16, chunk_size = 15"),
+        ({"use_visual_memory": True}, "use_visual_memory = True, supported is False"),
+        ({"min_period": 0.01}, "min_period = 0.01"),
+    ],
+)
+def test_settings_that_the_network_here_does_not_follow_are_refused(tmp_path, changes, words) -> None:
+    folder = with_config(make_checkpoint(tmp_path, family="lerobot"), **changes)
+    assert any(words in problem for problem in inspect_checkpoint(folder).problems)
+
+
+def test_a_whole_chunk_per_pick_is_said_in_seconds(tmp_path) -> None:
+    folder = with_config(make_checkpoint(tmp_path, family="lerobot"), n_action_steps=15)
+    assert any("every pick moves for 1.0 s" in note for note in inspect_checkpoint(folder).notes)
+
+
+def test_statistics_of_another_data_set_are_not_taken_until_they_are_given(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path)
+    (folder / "assets/droid").rename(folder / "assets/my_ur5")
+    assert "found those of 'my_ur5'" in inspect_checkpoint(folder).problems[0]
+    works(folder, norm_stats=folder / "assets/my_ur5/norm_stats.json")
+
+
+@pytest.mark.parametrize(("preset", "is_usable"), [("pi05_droid", True), ("pi05_droid_jointpos_polaris", False)])
+def test_an_action_that_never_moves_in_the_statistics_is_said(tmp_path, preset, is_usable) -> None:
+    folder = make_checkpoint(tmp_path)
+    path = folder / "assets/droid/norm_stats.json"
+    stats = json.loads(path.read_text())
+    for column in ("q01", "q99"):
+        stats["norm_stats"]["actions"][column][2] = 0.0
+    path.write_text(json.dumps(stats))
+    found = inspect_checkpoint(folder, preset=preset)
+    assert any(
+        "Numbers [3] of the actions never move" in text for text in (found.notes if is_usable else found.problems)
+    )
+    assert bool(found.problems) is not is_usable
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     shutil.copytree(FIXTURE / "openpi_jax/params", tmp_path / "source/params")
@@ -102,7 +199,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("q_einsum/lora_a", "fine-tuned with LoRA: 1 arrays"),
+        ("q_einsum/lora_a", "lora_a' is there without 'PaliGemma/llm/layers/q_einsum/lora_b'"),
         ("extra", "no place for, e.g. 'PaliGemma/llm/layers/extra'"),
     ],
 )

@@ -41,7 +41,7 @@ def largest(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_converted_weights_equal_openpis_jax_model(source: Path, tmp_path: Path) -> None:
     path = convert(source, tmp_path / "out", preset=find_preset("pi05_droid")) / "model.safetensors"
     inputs, theirs = load_file(FIXTURE / "inputs.safetensors"), load_file(FIXTURE / "openpi_jax/outputs.safetensors")
-    reader = FileSource(path, prefix="", device=torch.device("cpu"), dtype=torch.float32)
+    reader = FileSource(path, device=torch.device("cpu"), dtype=torch.float32)
     with torch.inference_mode():
         model = Pi05Model(reader, size_of(read_header(path)))
         embeds = model.embed(inputs["images"][:2].permute(0, 3, 1, 2).float() / 127.5 - 1.0, inputs["tokens"])

@@ -34,7 +34,7 @@ def model() -> Pi05Model:
     path = FIXTURE / "weights.safetensors"
     shapes = {name.removeprefix("model."): shape for name, shape in read_header(path).items()}
     with torch.inference_mode():
-        return Pi05Model(FileSource(path, prefix="model.", device=CPU, dtype=SINGLE), size_of(shapes))
+        return Pi05Model(FileSource(path, device=CPU, dtype=SINGLE), size_of(shapes))
 
 
 @pytest.fixture(scope="module")

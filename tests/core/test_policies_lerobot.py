@@ -229,7 +229,7 @@ def test_native_pi05_equals_the_installed_lerobot(tmp_path: Path) -> None:
     shapes = {k.removeprefix("model."): v for k, v in read_header(path).items()}
     size = size_of(shapes)
     assert problems_of(shapes, size) == []
-    source = FileSource(path, prefix="model.", device=torch.device("cpu"), dtype=torch.float32)
+    source = FileSource(path, device=torch.device("cpu"), dtype=torch.float32)
     adapter = _wrap(inner, before=before(inner))
     observation = make_observation()
     batch = adapter._batch(observation)

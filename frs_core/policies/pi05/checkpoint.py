@@ -8,7 +8,7 @@ Example: a converted folder whose `assets` were left behind gives the problem "N
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from safetensors.numpy import load_file
 
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, FrsError, WeightsMissing
+from frs_core.policies.pi05.expert import MAX_PERIOD, MIN_PERIOD
 from frs_core.policies.pi05.images import Resize
+from frs_core.policies.pi05.names import stored_names
 from frs_core.policies.pi05.normalisation import QUANTILE_EPS, Affine, Stats, affine_of, covered_range
 from frs_core.policies.pi05.plausible import why_not_this_meaning
 from frs_core.policies.pi05.presets import PRESETS, Preset, find_preset, need_preset, published_preset
@@ -30,6 +32,7 @@ from frs_core.policies.pi05.weights import CutShort, read_header
 from frs_core.robot.actions import ActionKind
 from frs_core.runtime.foreign import DOCUMENT, open_plain, plain_file, read_json
 from frs_core.steering.camera_pairing import CamerasOption, Pairing, pair_cameras
+from frs_core.steering.directions import NEVER_MOVED
 
 NOTE = "frs_policy.json"
 """Written by `frs policy fetch`: {"preset": name, "source": where from, "sha256": {file: digest}}."""
@@ -37,8 +40,6 @@ NOTE = "frs_policy.json"
 LEROBOT_EPS = 1e-8
 """Source: LeRobot normalize_processor.py."""
 
-_ANCHOR = "action_out_proj.weight"
-"""A tensor that every checkpoint has once, at the top of the network."""
 _POINTER = b"version https://git-lfs"
 _PIPELINE = "policy_preprocessor.json"
 _SAMPLES, _SAMPLE_BYTES = 64, 65536
@@ -52,8 +53,8 @@ class Checkpoint:
     family: str = "unknown"
     """ "openpi" or "lerobot"."""
     weights: Path | None = None
-    prefix: str = ""
-    """What stands before every tensor's name in the file."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Tensor -> its name in the file."""
     size: ModelSize | None = None
     horizon: int = 0
     execute_rows: int = 0
@@ -77,6 +78,11 @@ class Checkpoint:
     """(image input, world camera)."""
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_lerobot_named(self) -> bool:
+        """Whether names begin with LeRobot's `model.`."""
+        return "model." in self.names.get("action_out_proj.weight", "")
 
     def require(self) -> None:
         """Raise unless the checkpoint is complete.
@@ -176,7 +182,7 @@ def refuse_pointer(path: Path) -> None:
 def _read_config(checkpoint: Checkpoint, preset: str | None, horizon: int | None) -> dict[str, Any] | None:
     """Return config.json; without one, what shapes and options tell of a folder by openpi's PyTorch trainer."""
     path, size = checkpoint.root / "config.json", checkpoint.size
-    if path.is_file() or size is None or "model." in checkpoint.prefix:
+    if path.is_file() or size is None or checkpoint.is_lerobot_named:
         return _read_json(checkpoint, path)
     if preset is None or horizon is None:
         checkpoint.problems.append(
@@ -185,13 +191,6 @@ def _read_config(checkpoint: Checkpoint, preset: str | None, horizon: int | None
         return None
     checkpoint.notes.append(f"No config.json: horizon {horizon} as given, action width {size.width} by the weights.")
     return {"action_dim": size.width, "action_horizon": horizon}
-
-
-def _prefix(names: Iterable[str]) -> str:
-    """Return what stands before every name: LeRobot's `model.`, and what torch.compile and DDP put in front."""
-    anchor = next((n for n in names if n.endswith(_ANCHOR)), _ANCHOR)
-    prefix = anchor.removesuffix(_ANCHOR)
-    return prefix if not prefix.replace("_orig_mod.", "").replace("module.", "").removeprefix("model.") else ""
 
 
 def _elsewhere(root: Path) -> str:
@@ -207,8 +206,8 @@ def _adapter(root: Path) -> str:
     if not (root / "adapter_config.json").is_file():
         return ""
     return (
-        " This is a PEFT adapter, which changes another checkpoint: merge it with PEFT's merge_and_unload(), save the "
-        "result, and give that folder."
+        " This is a PEFT adapter, which changes another checkpoint: merge it with "
+        f"`frs policy fetch --convert {root} --base WEIGHTS --preset NAME`, and give the new folder."
     )
 
 
@@ -263,7 +262,6 @@ def _read_weights(checkpoint: Checkpoint) -> None:
         checkpoint.problems.append(f"'{path.name}' is not a safetensors file ({error}); download it again.")
         return
     checkpoint.weights = path
-    checkpoint.prefix = _prefix(stored)
     adapters = [name for name in stored if ".lora_" in name or "lora_magnitude" in name]
     if adapters:
         checkpoint.problems.append(
@@ -271,9 +269,10 @@ def _read_weights(checkpoint: Checkpoint) -> None:
             f"with PEFT's merge_and_unload(), save the result, and give that folder."
         )
         return
-    shapes = {name.removeprefix(checkpoint.prefix): shape for name, shape in stored.items()}
 
     def judge() -> None:
+        checkpoint.names = stored_names(stored)
+        shapes = {name: stored[theirs] for name, theirs in checkpoint.names.items()}
         checkpoint.size = size_of(shapes)
         checkpoint.problems += problems_of(shapes, checkpoint.size)
 
@@ -316,6 +315,16 @@ def _take_statistics(
     checkpoint.state = affine_of(state, mode=modes[0], size=sizes[0], eps=eps, what="state")
     checkpoint.actions = affine_of(actions, mode=modes[1], size=sizes[1], eps=eps, what="actions")
     checkpoint.covered = covered_range(actions, size=sizes[1])
+    stuck = np.flatnonzero(checkpoint.actions.scale < NEVER_MOVED) + 1
+    if preset.adds_joints and any(n <= 7 or checkpoint.is_gripper_offset for n in stuck):
+        checkpoint.problems.append(
+            f"Numbers {stuck.tolist()} of the actions never move in the statistics, expected offsets from the arm's joints that do: a joint's "
+            f"position divided by nothing is no number. Recompute the statistics from data that moves every joint."
+        )
+    elif len(stuck):
+        checkpoint.notes.append(
+            f"Numbers {stuck.tolist()} of the actions never move in the statistics: no direction sets them, the policy does."
+        )
     veto = why_not_this_meaning(preset, state=state, actions=actions)
     if veto is not None:
         checkpoint.problems.append(veto)
@@ -346,9 +355,14 @@ def _find_stats(root: Path, asset_id: str) -> Path:
     if path.is_file():
         return path
     others = sorted((root / "assets").rglob("norm_stats.json")) if (root / "assets").is_dir() else []
-    got = f" Found {', '.join(str(o.relative_to(root)) for o in others)} instead." if others else ""
+    if others:
+        raise WeightsMissing(
+            f"No norm_stats.json under 'assets/{asset_id}', where this preset's are; found those of "
+            f"{', '.join(repr(str(o.relative_to(root).parent.relative_to('assets'))) for o in others)}. If the checkpoint was trained with "
+            f"them, say so: norm_stats, --norm-stats {others[0]}."
+        )
     raise WeightsMissing(
-        f"No norm_stats.json under '{root / 'assets' / asset_id}'.{got} openpi's converter leaves them behind: copy "
+        f"No norm_stats.json under '{root / 'assets' / asset_id}'. openpi's converter leaves them behind: copy "
         f"`assets` from the original checkpoint, or say where they are (norm_stats, --norm-stats)."
     )
 
@@ -377,9 +391,15 @@ def _read_lerobot(
         )
     checkpoint.prompt, checkpoint.resize = PromptForm.STATE_TEXT, Resize.SAMPLED
     checkpoint.horizon = _integer(config, "chunk_size")
-    checkpoint.execute_rows = min(_integer(config, "n_action_steps"), checkpoint.horizon)
+    checkpoint.execute_rows = _integer(config, "n_action_steps")
     if horizon is not None:
         _match(checkpoint, "horizon", checkpoint.horizon, horizon)
+    if checkpoint.execute_rows > checkpoint.horizon:
+        raise ConfigError(
+            f"config.json has n_action_steps = {checkpoint.execute_rows}, chunk_size = {checkpoint.horizon}: more rows to execute than a "
+            f"chunk has, which LeRobot refuses too. Correct n_action_steps."
+        )
+    _refuse_unsupported(config)
     if checkpoint.size is not None:
         _match(checkpoint, "action width", checkpoint.size.width, int(config.get("max_action_dim", 32)))
     inputs = config.get("input_features") or {}
@@ -390,6 +410,11 @@ def _read_lerobot(
     preset = checkpoint.preset
     if preset is None:
         return
+    if checkpoint.execute_rows > preset.execute_rows:
+        checkpoint.notes.append(
+            f"n_action_steps = {checkpoint.execute_rows}: every pick moves for {checkpoint.execute_rows / preset.control_hz:.1f} s before the "
+            f"next fan. Clients of {preset.name} execute {preset.execute_rows} rows; change it in config.json for shorter picks."
+        )
     check_offsets(preset, is_relative=bool(config.get("use_relative_actions")))
     if preset.adds_joints:
         checkpoint.is_gripper_offset = _is_gripper_offset(config)
@@ -402,6 +427,20 @@ def _read_lerobot(
     state, action = (str(modes.get(group, "QUANTILES")).split(".")[-1].lower() for group in ("STATE", "ACTION"))
     groups = stats.get("observation.state", {}), stats.get("action", {})
     _take_statistics(checkpoint, preset, *groups, modes=(state, action), eps=LEROBOT_EPS)
+
+
+def _refuse_unsupported(config: Mapping[str, Any]) -> None:
+    """Raise for settings that change what the network computes without changing its tensors."""
+    for name, usual, what in (
+        ("use_visual_memory", False, "sees earlier images too"),
+        ("use_proprioceptive_memory", False, "reads earlier joint positions too"),
+        ("min_period", MIN_PERIOD, "encodes flow time otherwise"),
+        ("max_period", MAX_PERIOD, "encodes flow time otherwise"),
+    ):
+        if config.get(name, usual) != usual:
+            raise ConfigError(
+                f"config.json has {name} = {config[name]!r}, supported is {usual!r}: this network {what}. Load it with the policy 'lerobot'."
+            )
 
 
 def check_offsets(preset: Preset, *, is_relative: bool) -> None:

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
+from frs_core.policies.pi05.adapters import MergedArrays
 from frs_core.policies.pi05.checkpoint import NOTE
 from frs_core.policies.pi05.presets import Preset
 from frs_core.policies.pi05.sizes import EMBEDDING, EXPERT, PROJECTOR, TEXT, VISION, problems_of, size_of
@@ -28,7 +29,7 @@ from frs_core.runtime.foreign import MALFORMED, read_json
 _FILE = "model.safetensors"
 
 
-def convert(source: Path, target: Path, *, preset: Preset, origin: str = "") -> Path:
+def convert(source: Path, target: Path, *, preset: Preset, origin: str = "", lora_scale: float | None = None) -> Path:
     """Write a folder that `load` takes, from openpi's checkpoint folder.
 
     Args:
@@ -36,21 +37,18 @@ def convert(source: Path, target: Path, *, preset: Preset, origin: str = "") -> 
         target: folder to make; must not hold weights yet.
         preset: meaning of the actions; also tells the horizon.
         origin: where the source came from, kept in the note.
+        lora_scale: alpha / rank of the attention's LoRA adapters, where it was fine-tuned with some; they are joined with the weights.
     Returns:
         `target`.
     Raises:
         WeightsMissing: no `params/` in the source.
-        ConfigError: tensorstore is missing, the folder is not whole, or it holds arrays that pi0.5 has no place for.
+        ConfigError: tensorstore is missing, the folder is not whole, it holds arrays that pi0.5 has no place for, or adapters without a
+            scale.
     """
     if (target / _FILE).exists():
         raise ConfigError(f"'{target / _FILE}' exists. Remove it, or choose another folder.")
-    arrays = _Taken(read_orbax(source))
-    adapters = [name for name in arrays if "lora" in name.lower()]
-    if adapters:
-        raise ConfigError(
-            f"'{source}' was fine-tuned with LoRA: {len(adapters)} arrays, e.g. '{adapters[0]}', change the weights beside them, by a "
-            f"factor that the checkpoint does not state. Merge them with openpi, save the params, and convert those."
-        )
+    joined = MergedArrays(read_orbax(source), scale=lora_scale)
+    arrays = _Taken(joined)
     tensors = {name: torch.from_numpy(array).to(torch.bfloat16) for name, array in _renamed(arrays)}
     if arrays.rest:
         raise ConfigError(
@@ -67,7 +65,10 @@ def convert(source: Path, target: Path, *, preset: Preset, origin: str = "") -> 
         shutil.copytree(source / "assets", target / "assets", dirs_exist_ok=True)
     config = {"action_dim": size.width, "action_horizon": preset.horizon, "precision": "bfloat16"}
     (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    (target / NOTE).write_text(json.dumps({"preset": preset.name, "source": origin or str(source)}, indent=2) + "\n")
+    note: dict[str, object] = {"preset": preset.name, "source": origin or str(source)}
+    if joined.pairs:
+        note |= {"merged_adapters": len(joined.pairs), "lora_scale": lora_scale}
+    (target / NOTE).write_text(json.dumps(note, indent=2) + "\n")
     # Last and by rename, so that a folder with weights is a whole one.
     partial = target / f"{_FILE}.partial"
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)

@@ -4,17 +4,27 @@ Example: `load("weights/pi05_droid")`; on a GPU in bfloat16, else float32 on the
 Any thread; the policy then belongs to the inference worker.
 """
 
+import math
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from frs_core.errors import ConfigError
+from frs_core.errors import ConfigError, PolicyError
 from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.policy import Pi05Policy
 from frs_core.policies.pi05.tokens import Tokenizer
 from frs_core.policies.pi05.weights import FileSource
+from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.steering.camera_pairing import CamerasOption
+from frs_core.steering.methods import gaussian
+
+FARTHEST = 10.0
+"""Largest normalised action in the self-test; 1 is an end of the statistics. Guess: networks with random weights reach 5."""
+_HOME = (0.0, -math.pi / 5, 0.0, -4 * math.pi / 5, 0.0, 3 * math.pi / 5, 0.0)
+"""Joints, rad, near which every statistics of a Franka lie. Source: droid/robot_env.py, reset_joints."""
 
 _TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -49,7 +59,8 @@ def load(
         name: shown to the operator; None = the folder's name.
     Raises:
         WeightsMissing: no such folder.
-        ConfigError: the checkpoint is incomplete, or an option does not fit it.
+        ConfigError: the checkpoint is incomplete, a weight is not finite, or an option does not fit it.
+        PolicyError: the loaded network samples nothing that is an action.
     """
     checkpoint = inspect_checkpoint(
         Path(path),
@@ -68,10 +79,10 @@ def load(
     kind = dtype or ("bfloat16" if where.type == "cuda" else "float32")
     if kind not in _TYPES:
         raise ConfigError(f"dtype is '{kind}', known: {', '.join(_TYPES)}.")
-    source = FileSource(checkpoint.weights, prefix=checkpoint.prefix, device=where, dtype=_TYPES[kind])
+    source = FileSource(checkpoint.weights, device=where, dtype=_TYPES[kind])
     with torch.inference_mode():
         model = Pi05Model(source, checkpoint.size)
-    return Pi05Policy(
+    policy = Pi05Policy(
         model,
         checkpoint,
         words,
@@ -79,6 +90,39 @@ def load(
         use_graphs=use_graphs,
         hold_padding=hold_padding,
     )
+    _self_test(policy)
+    return policy
+
+
+def _self_test(policy: Pi05Policy) -> None:
+    """Encode grey images and sample once.
+
+    Raises:
+        PolicyError: the chunk is not finite, or far outside what the statistics cover.
+    """
+    spec = policy.spec
+    grey = np.full((*spec.image_size, 3), 127, dtype=np.uint8)
+    observation = Observation(
+        frames={camera: CameraFrame(grey, captured_ns=0) for camera in spec.cameras},
+        q=np.array(_HOME),
+        dq=np.zeros(7),
+        gripper=0.0,
+        T_base_tcp=np.eye(4),
+        instruction="pick up the cup",
+        captured_ns=0,
+        extra={"libero_state": np.zeros(8)},
+    )
+    context = policy.encode(observation)
+    chunk = policy.denoise(context, gaussian((1, spec.horizon, spec.width), seed=0))[..., : spec.action_space.size]
+    # Offsets are presented as absolute joints; what the network itself gave is judged.
+    shift: Tensor | None = context.payload.shift
+    own = chunk if shift is None else chunk - shift.to(chunk.device)[: spec.action_space.size]
+    largest = float(own.abs().max())
+    if not largest <= FARTHEST:
+        raise PolicyError(
+            f"Policy '{spec.name}' samples actions {largest:.3g} times as large as its statistics' range, expected at most {FARTHEST:g}. "
+            f"Its weights do not belong to a working pi0.5: download them again, or use an earlier checkpoint."
+        )
 
 
 def _device(name: str | None) -> torch.device:

@@ -16,6 +16,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from frs_core.errors import ConfigError
+from frs_core.policies.pi05.names import stored_names
 from frs_core.policies.pi05.sizes import EMBEDDING, TIED_EMBEDDING, ModelSize, expected_shapes
 from frs_core.runtime.foreign import open_plain, parse_json, plain_file, read_exactly
 
@@ -64,8 +66,10 @@ class WeightSource(abc.ABC):
         """Return one tensor on the device.
 
         Args:
-            name: without the prefix `model.`.
+            name: as in `sizes.expected_shapes`.
             dtype: other type than the source's.
+        Raises:
+            ConfigError: it holds numbers that are not finite.
         """
         return self._read(name).to(device=self.device, dtype=dtype or self.dtype)
 
@@ -77,24 +81,41 @@ class WeightSource(abc.ABC):
 class FileSource(WeightSource):
     """Tensors of one safetensors file, read when asked for."""
 
-    def __init__(self, path: Path, *, prefix: str, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, path: Path, *, device: torch.device, dtype: torch.dtype) -> None:
         """Open the file.
 
         Args:
             path: the safetensors file, already checked against `problems_of`.
-            prefix: "model." for LeRobot's files, "" for openpi's.
             device: where tensors go.
             dtype: type of the big matrices.
         """
         super().__init__(device=device, dtype=dtype)
         self._file = safe_open(plain_file(path), framework="pt", device="cpu")
-        self._prefix = prefix
-        self._names = set(self._file.keys())
+        stored: list[str] = list(self._file.keys())
+        self._names = stored_names(stored)
 
     def _read(self, name: str) -> Tensor:
-        if name == EMBEDDING and self._prefix + name not in self._names:
+        if name == EMBEDDING and name not in self._names:
             name = TIED_EMBEDDING
-        return self._file.get_tensor(self._prefix + name)
+        tensor = self._file.get_tensor(self._names[name])
+        if not bool(torch.isfinite(tensor).all()):
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise ConfigError(
+                f"Tensor '{name}' holds {bad:,} of {tensor.numel():,} numbers that are not finite: the training that wrote it "
+                f"diverged, or the file is damaged. Use an earlier checkpoint, or download it again."
+            )
+        return tensor
+
+
+def why_not_finite(path: Path, size: ModelSize) -> list[str]:
+    """Return one sentence per tensor that holds numbers which are not finite; reads the whole file, one tensor at a time."""
+    source, problems = FileSource(path, device=torch.device("cpu"), dtype=torch.float32), list[str]()
+    for name in expected_shapes(size):
+        try:
+            source.get(name)
+        except ConfigError as error:
+            problems.append(str(error))
+    return problems
 
 
 class RandomSource(WeightSource):

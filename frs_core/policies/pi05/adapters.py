@@ -1,0 +1,283 @@
+"""LoRA adapters joined with the weights they change: W + scale B A, for adapters of openpi and of PEFT.
+
+Problem: a fine-tune with LoRA keeps its base weights as they were and all that it learned in small arrays beside them. Read without
+those it is the base model, silently. Idea: the arrays are joined with the weights once, when a folder is made, and everything after it
+sees an ordinary checkpoint. The scale (alpha / r) is read where it is written and asked for where it is not; what is not understood is
+refused by name.
+
+Example: an adapter of PEFT with r = 16 and lora_alpha = 32 adds 2 B A to every matrix that it names. Runs in the terminal.
+"""
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from frs_core.arrays import Array
+from frs_core.errors import ConfigError, WeightsMissing
+from frs_core.policies.pi05.checkpoint import NOTE
+from frs_core.policies.pi05.names import stored_names, tensor_name
+from frs_core.policies.pi05.sizes import problems_of, size_of
+from frs_core.runtime.foreign import MALFORMED, plain_file, read_json
+
+WEIGHTS, ADAPTER, ADAPTER_CONFIG = "model.safetensors", "adapter_model.safetensors", "adapter_config.json"
+_BESIDE = (".json", ".model", ".safetensors")
+"""Endings of what a checkpoint's folder holds beside its weights."""
+
+Arrays = Mapping[str, Callable[[], Array]]
+"""Name -> reader, of openpi's checkpoint."""
+
+
+class MergedArrays(Arrays):
+    """Arrays of openpi's checkpoint with its adapters joined; those of the adapters themselves are no longer listed.
+
+    Source of the formula: openpi models/lora.py. The product of an attention's output projection sums B over the heads, since the equation
+    `BTL,NLD->BTD` has the head in B only; the feed-forward's has no scale.
+    """
+
+    def __init__(self, arrays: Arrays, *, scale: float | None) -> None:
+        """Pair the arrays.
+
+        Args:
+            arrays: of `convert.read_orbax`.
+            scale: alpha / rank of the attention's adapters; None = not known.
+        Raises:
+            ConfigError: a scale is needed and not given, or half of an adapter is missing.
+        """
+        self._arrays, self._scale = arrays, scale
+        self.pairs: dict[str, tuple[str, str]] = {}
+        """Array -> its A and B."""
+        for name in arrays:
+            if not name.endswith("lora_a"):
+                continue
+            stem = name.removesuffix("lora_a")
+            changed = f"{stem}w" if stem.endswith("/") else stem.removesuffix("_")
+            missing = [n for n in (f"{stem}lora_b", changed) if n not in arrays]
+            if missing:
+                raise ConfigError(
+                    f"LoRA array '{name}' is there without '{missing[0]}'. Download the checkpoint again."
+                )
+            self.pairs[changed] = name, f"{stem}lora_b"
+        if scale is None and any("/attn/" in name for name in self.pairs):
+            raise ConfigError(
+                "The checkpoint was fine-tuned with LoRA, and the factor alpha / rank of its attention adapters is not written in it. Say it "
+                "with --lora-scale: 1 for openpi's own gemma_2b_lora and gemma_300m_lora, otherwise as in the training's configuration."
+            )
+        if scale is not None and not self.pairs:
+            raise ConfigError("--lora-scale was given, but the checkpoint has no LoRA arrays. Leave it out.")
+
+    def __getitem__(self, name: str) -> Callable[[], Array]:
+        if name not in self.pairs:
+            return self._arrays[name]
+
+        def read() -> Array:
+            w, a, b = (self._arrays[n]() for n in (name, *self.pairs[name]))
+            if "attn_vec_einsum" in name:
+                b = b.sum(axis=-3, keepdims=True)
+            if a.shape[-1] != b.shape[-2] or a.shape[:-1] != w.shape[:-1] or b.shape[-1] != w.shape[-1]:
+                raise ConfigError(
+                    f"LoRA arrays of '{name}' have shapes {a.shape} and {b.shape}, the weight {w.shape}: not openpi's LoRA."
+                )
+            return w + (self._scale or 0.0 if "/attn/" in name else 1.0) * np.matmul(a, b)
+
+        return read
+
+    def __iter__(self) -> Iterator[str]:
+        factors = {name for pair in self.pairs.values() for name in pair}
+        return (name for name in self._arrays if name not in factors)
+
+    def __len__(self) -> int:
+        return len(self._arrays) - 2 * len(self.pairs)
+
+
+def merge(source: Path, target: Path, *, base: Path | None, note: Mapping[str, str]) -> Path:
+    """Write a folder that `load` takes, from a folder with a LoRA adapter of PEFT (as LeRobot's trainer writes it).
+
+    Args:
+        source: folder with `adapter_config.json` and `adapter_model.safetensors`, and the configuration and statistics that the adapter
+            was trained with.
+        target: folder to make; must not hold weights yet.
+        base: folder of the weights that the adapter changes; None = the local folder that the adapter's configuration names.
+        note: content of the new folder's note, `checkpoint.NOTE`.
+    Returns:
+        `target`.
+    Raises:
+        WeightsMissing: a file is missing.
+        ConfigError: the adapter is of another kind or another network, or the target exists.
+    """
+    if (target / WEIGHTS).exists():
+        raise ConfigError(f"'{target / WEIGHTS}' exists. Remove it, or choose another folder.")
+    config = _adapter_config(source / ADAPTER_CONFIG)
+    if not (source / "config.json").is_file():
+        raise WeightsMissing(
+            f"'{source}' holds an adapter but no config.json. Put the configuration and the statistics that it was trained with beside it: "
+            f"those of the base may be of another robot."
+        )
+    weights = _read(_base_of(config, base) / WEIGHTS)
+    names = stored_names(weights)
+    _apply(config, _read(source / ADAPTER), weights, names)
+    shapes = {name: tuple(weights[theirs].shape) for name, theirs in names.items()}
+    problems = problems_of(shapes, size_of(shapes))
+    if problems:
+        raise ConfigError(f"The base of '{source}' is not a whole pi0.5: {' '.join(problems[:3])}")
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir()):
+        if path.name == "assets" and path.is_dir():
+            shutil.copytree(path, target / path.name, dirs_exist_ok=True)
+        elif path.suffix in _BESIDE and path.is_file() and path.name not in (ADAPTER, ADAPTER_CONFIG):
+            shutil.copy(path, target)
+    settings = read_json(source / "config.json")
+    if isinstance(settings, dict) and "use_peft" in settings:
+        (target / "config.json").write_text(json.dumps(settings | {"use_peft": False}, indent=2) + "\n")
+    (target / NOTE).write_text(json.dumps(dict(note), indent=2) + "\n")
+    # Last and by rename, so that a folder with weights is a whole one.
+    partial = target / f"{WEIGHTS}.partial"
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
+    partial.rename(target / WEIGHTS)
+    return target
+
+
+_CHANGES_FORMULA = ("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "use_bdlora", "alora_invocation_tokens", "layer_replication",
+                    "trainable_token_indices", "target_parameters")  # fmt: skip
+"""Settings of PEFT's LoraConfig that make it another formula, or apply it to other arrays. Source: peft tuners/lora/config.py."""
+
+
+def _adapter_config(path: Path) -> dict[str, Any]:
+    """Return an adapter's configuration.
+
+    Raises:
+        ConfigError: it is not readable, or describes something else than W + scale B A.
+    """
+    try:
+        config = read_json(path)
+        kind = config["peft_type"]
+    except (OSError, *MALFORMED) as error:
+        raise ConfigError(
+            f"'{path}' is not readable ({error!r}), expected PEFT's configuration. Download it again."
+        ) from error
+    odd = [name for name in _CHANGES_FORMULA if config.get(name)]
+    if kind != "LORA" or odd:
+        raise ConfigError(
+            f"The adapter is {kind} with {', '.join(odd) or 'its own formula'}, plain LoRA is supported. Merge it with PEFT's "
+            f"merge_and_unload(), save the result, and give that folder."
+        )
+    return config
+
+
+def _base_of(config: Mapping[str, Any], given: Path | None) -> Path:
+    named = config.get("base_model_name_or_path")
+    base = given or (Path(named) if isinstance(named, str) and named else None)
+    if base is None or not (base / WEIGHTS).is_file():
+        raise WeightsMissing(
+            f"The adapter changes the weights of '{named}', and '{base}' is no local folder with {WEIGHTS}. Fetch those weights "
+            f"(`frs policy fetch`) and give their folder as --base."
+        )
+    return base
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(plain_file(path))
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(f"'{path}' is not a safetensors file ({error}). Download it again.") from error
+
+
+_FACTOR = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight$")
+_OUTER = re.compile(r"^(?:base_model\.model\.)?")
+
+
+def _apply(
+    config: Mapping[str, Any], adapter: dict[str, Tensor], weights: dict[str, Tensor], names: Mapping[str, str]
+) -> None:
+    """Change weights in place by an adapter's arrays.
+
+    Args:
+        config: the adapter's configuration.
+        adapter: its arrays.
+        weights: of the base, names as stored.
+        names: this product's name -> the name in `weights`.
+    Raises:
+        ConfigError: an array has no place, no partner or another shape.
+    """
+    factors: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in adapter.items():
+        inner = _OUTER.sub("", name)
+        found = _FACTOR.match(inner)
+        if found is not None:
+            factors.setdefault(found["module"], {})[found["side"]] = tensor
+            continue
+        # What PEFT trained in full (modules_to_save) takes the place of the base's.
+        theirs = names.get(tensor_name(inner.replace(".modules_to_save.default.", ".")))
+        if theirs is None or weights[theirs].shape != tensor.shape:
+            raise ConfigError(
+                f"Array '{name}' {tuple(tensor.shape)} of the adapter has no place in the base: it belongs to other weights. Give the base "
+                f"that it was trained on as --base."
+            )
+        weights[theirs] = tensor.to(weights[theirs].dtype)
+    if not factors:
+        raise ConfigError("The adapter's file holds no lora_A and lora_B. Download it again.")
+    for module, pair in factors.items():
+        theirs = names.get(tensor_name(f"{module}.weight"))
+        if theirs is None or set(pair) != {"A", "B"}:
+            got = f"only lora_{''.join(pair)}" if len(pair) < 2 else "no such weights in the base"
+            raise ConfigError(
+                f"LoRA of '{module}': {got}. Give the base that it was trained on as --base, or download it again."
+            )
+        weights[theirs] = _joined(
+            weights[theirs], pair["A"], pair["B"], scale=_scale(config, module, rank=len(pair["A"])), module=module
+        )
+
+
+def _joined(
+    w: Float[Tensor, "out into"], a: Float[Tensor, "r into"], b: Float[Tensor, "out r"], *, scale: float, module: str
+) -> Float[Tensor, "out into"]:
+    if a.ndim != 2 or b.ndim != 2 or w.shape != (b.shape[0], a.shape[1]) or a.shape[0] != b.shape[1]:
+        raise ConfigError(
+            f"LoRA of '{module}' has shapes {tuple(b.shape)} and {tuple(a.shape)}, its weight {tuple(w.shape)}. Give the base that it was "
+            f"trained on as --base."
+        )
+    return (w.float() + scale * (b.float() @ a.float())).to(w.dtype)
+
+
+def _scale(config: Mapping[str, Any], module: str, *, rank: int) -> float:
+    """Return alpha / r of one module, or alpha / sqrt(r) where the configuration says so.
+
+    Source: PEFT tuners/lora/layer.py, `update_layer`.
+
+    Raises:
+        ConfigError: the configuration states no alpha, or another rank than the arrays have.
+    """
+
+    r = _of_module(config.get("rank_pattern"), module, otherwise=config.get("r"))
+    alpha = _of_module(config.get("alpha_pattern"), module, otherwise=config.get("lora_alpha"))
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not math.isfinite(alpha):
+        raise ConfigError(
+            f"The adapter's configuration has lora_alpha = {alpha!r} for '{module}', expected a number. Download it again."
+        )
+    if r != rank:
+        raise ConfigError(
+            f"The adapter's configuration has r = {r!r} for '{module}', its arrays have rank {rank}. Download both again."
+        )
+    return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
+
+
+def _of_module(patterns: object, module: str, *, otherwise: object) -> object:
+    """Return what PEFT's rank_pattern or alpha_pattern says of a module; its keys are the last parts of names."""
+    for key, value in patterns.items() if isinstance(patterns, dict) else ():
+        if not re.fullmatch(r"[\w.]+", str(key)):
+            raise ConfigError(
+                f"The adapter's configuration has the pattern {key!r}, plain names are supported. Merge it with PEFT's merge_and_unload(), "
+                f"save the result, and give that folder."
+            )
+        if f".{module}".endswith(f".{key}"):
+            return value
+    return otherwise

@@ -2,7 +2,8 @@
 
 Problem: a 3D mouse sends six analogue axes in two alternating reports, repeats its last value at rest, and raises an
 exception when unplugged. Idea: a thread reads reports at 200 Hz and keeps the newest; `poll` reduces the three translations
-to one dominant direction with a dead zone and hysteresis. Without the device or its system library everything else works,
+to one dominant direction with a dead zone and hysteresis. A receiver shows several interfaces of which one reports, and a puck may hang on
+cable and receiver at once: all are read, and one that is displaced or pressed is alone until it lets go. Without the device or its system library everything else works,
 and `status` says what to install. Frame: puck pushed away = forward, to the left = left, lifted = up, as an operator behind
 the robot sees it. The input map and the operator's camera are applied later.
 
@@ -14,7 +15,9 @@ import io
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +28,8 @@ RESCAN_S = 1.0
 SILENT_S = 0.3
 """A displaced puck reports many times a second. After this long without a report it has lost its radio or its battery, and is
 treated as released; together with the polling period that takes less than half a second."""
+VENDOR = 0x256F
+"""3Dconnexion's USB vendor."""
 BUTTONS = ("puck:button_left", "puck:button_right")
 CONTROLS = ("puck:left", "puck:right", "puck:back", "puck:forward", "puck:down", "puck:up", *BUTTONS)
 LIBRARY_HINT = (
@@ -37,7 +42,7 @@ UDEV_HINT = (
 
 
 class SpaceMouse(InputDevice):
-    """The first SpaceMouse found.
+    """The connected SpaceMouse, through whichever of its interfaces reports.
 
     Args:
         open_puck: opens the device and returns an object with `read() -> state`, `close()` and a `name`; None = pyspacemouse.
@@ -156,7 +161,7 @@ class SpaceMouse(InputDevice):
             self._status = f"SpaceMouse needs pyspacemouse: {error}. Install it with pip."
         except Exception as error:  # RuntimeError means a missing library or a missing device.
             is_library = "hid api" in str(error).lower() or "hidapi" in str(error).lower()
-            self._status = LIBRARY_HINT if is_library else UDEV_HINT
+            self._status = LIBRARY_HINT if is_library else _unknown_model() or UDEV_HINT
         return None
 
     def _read_until_lost(self, puck: Any) -> None:
@@ -186,10 +191,117 @@ class SpaceMouse(InputDevice):
             self._events.put_nowait(event)
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a puck reported last."""
+
+    t: float
+    x: float = 0.0
+    y: float = 0.0
+    z: float = 0.0
+    buttons: tuple[bool, ...] = ()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is pushed or pressed."""
+        return not (self.x or self.y or self.z or any(self.buttons))
+
+
+class _Interfaces:
+    """Every interface of the plugged-in pucks, read as one.
+
+    Args:
+        pucks: open devices of pyspacemouse.
+        listed: what was plugged in when they were opened.
+        now_listed: what is plugged in.
+    """
+
+    def __init__(self, pucks: Sequence[Any], *, listed: Sequence[str], now_listed: Callable[[], Sequence[str]]) -> None:
+        self._pucks = list(pucks)
+        self._listed, self._now_listed, self._looked = sorted(listed), now_listed, time.monotonic()
+        self._last: dict[int, float] = {}
+        self._speaker: Any = None
+        """The one that is displaced or pressed; others are not listened to."""
+        self._state, self._heard = _State(-1.0), time.monotonic()
+        self.name = str(pucks[0].name)
+
+    def read(self) -> _State:
+        """Return the newest state; its `t` is the last one's when nothing was reported.
+
+        Raises:
+            OSError: every interface is gone, or another one was plugged in while all were at rest.
+        """
+        for puck in tuple(self._pucks):
+            try:
+                state: Any = puck.read()
+            except Exception:  # Any exception here means that it was unplugged.
+                self._pucks.remove(puck)
+                with contextlib.suppress(Exception):
+                    puck.close()
+                if puck is self._speaker:
+                    self._speaker, self._state = None, _State(time.monotonic())
+                    return self._state
+                continue
+            if state is None or state.t == self._last.get(id(puck), -1.0):
+                continue
+            self._last[id(puck)] = state.t
+            if self._speaker not in (None, puck) and time.monotonic() - self._heard <= SILENT_S:
+                continue
+            now = time.monotonic()
+            self._state = _State(now, state.x, state.y, state.z, tuple(bool(b) for b in state.buttons))
+            self._speaker, self._heard = (None if self._state.is_at_rest else puck), now
+            self.name = str(puck.name)
+            return self._state
+        if not self._pucks:
+            raise OSError("unplugged")
+        if self._state.is_at_rest and time.monotonic() - self._looked > RESCAN_S:
+            self._looked = time.monotonic()
+            if sorted(self._now_listed()) != self._listed:
+                raise OSError("other interfaces are plugged in")
+        return self._state
+
+    def close(self) -> None:
+        """Close all."""
+        for puck in self._pucks:
+            with contextlib.suppress(Exception):
+                puck.close()
+
+
 def _open() -> Any:
-    """Open the first puck with axes x right, y away, z up."""
+    """Open every interface of the pucks, with axes x right, y away, z up.
+
+    Raises:
+        RuntimeError: there is none, or the library is missing.
+    """
     import pyspacemouse
 
-    # The library prints the device's name on stdout.
-    with contextlib.redirect_stdout(io.StringIO()):
-        return pyspacemouse.open(axis_convention=pyspacemouse.AxisConvention.HID_Z_UP)
+    listed = pyspacemouse.get_connected_devices()
+    pucks: list[Any] = []
+    errors: list[Exception] = []
+    for name, count in Counter(listed).items():
+        for index in range(count):
+            try:
+                # The library prints the device's name on stdout.
+                with contextlib.redirect_stdout(io.StringIO()):
+                    convention = pyspacemouse.AxisConvention.HID_Z_UP
+                    pucks.append(pyspacemouse.open(device=name, device_index=index, axis_convention=convention))
+            except Exception as error:  # One may be readable and another not.
+                errors.append(error)
+    if not pucks:
+        raise errors[0] if errors else RuntimeError("No connected or supported devices found.")
+    return _Interfaces(pucks, listed=listed, now_listed=pyspacemouse.get_connected_devices)
+
+
+def _unknown_model() -> str:
+    """Return what to say of a 3D mouse that is plugged in and unknown to the library; "" where there is none."""
+    try:
+        import pyspacemouse
+
+        known = {(vendor, product) for _, vendor, product in pyspacemouse.get_supported_devices()}
+        others = [d for d in pyspacemouse.get_all_hid_devices() if d[2] == VENDOR and (d[2], d[3]) not in known]
+    except Exception:  # The status then says what is usual.
+        return ""
+    if not others:
+        return ""
+    title, _, vendor, product = others[0]
+    return f"'{title}' ({vendor:04x}:{product:04x}) is a 3D mouse that pyspacemouse does not know. Use another, or a newer pyspacemouse"

@@ -33,11 +33,11 @@ def sdl() -> ctypes.CDLL:
 
 
 class VirtualPad:
-    """A gamepad made of nothing: 6 axes, 15 buttons in SDL's controller order."""
+    """A gamepad made of nothing: 6 axes, 15 buttons in SDL's controller order; or another joystick."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: int = GAMECONTROLLER, axes: int = 6, buttons: int = 15, hats: int = 0) -> None:
         self.sdl = sdl()
-        self.index = self.sdl.SDL_JoystickAttachVirtual(GAMECONTROLLER, 6, 15, 0)
+        self.index = self.sdl.SDL_JoystickAttachVirtual(kind, axes, buttons, hats)
         assert self.index >= 0
         self.handle = self.sdl.SDL_JoystickOpen(self.index)
 
@@ -120,3 +120,79 @@ def test_closing_twice_is_safe_and_polls_nothing(gamepad: Gamepad) -> None:
     gamepad.close()
     gamepad.close()
     assert gamepad.poll() == []
+
+
+UNKNOWN, WHEEL, FLIGHT_STICK, THROTTLE = 0, 2, 4, 9
+"""Source: SDL_JoystickType."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        (WHEEL, (6, 11, 1)),
+        (FLIGHT_STICK, (6, 11, 1)),
+        (THROTTLE, (6, 11, 1)),
+        (UNKNOWN, (4, 12, 1)),
+        (UNKNOWN, (3, 0, 0)),
+    ],
+)
+def test_wheels_throttles_and_pedals_are_no_pads_and_the_status_says_so(
+    gamepad: Gamepad, kind: int, shape: tuple[int, int, int]
+) -> None:
+    other = VirtualPad(kind, *shape)
+    changes(gamepad)
+    assert gamepad.names == ()
+    assert "is not used: SDL has no gamepad mapping for it" in gamepad.status
+    for axis in range(shape[0]):
+        other.axis(axis, -1.0)
+        other.axis(axis, 1.0)
+    other.button(0, True)
+    assert changes(gamepad) == []
+    other.unplug()
+    changes(gamepad)
+    assert gamepad.status == "No gamepad; plug one in at any time"
+
+
+@pytest.fixture
+def raw(gamepad: Gamepad) -> VirtualPad:
+    """A pad without a mapping, in the order of Linux' xpad, seen at rest."""
+    pad = VirtualPad(UNKNOWN, 6, 11, 1)
+    assert changes(gamepad, polls=5) == []
+    return pad
+
+
+def test_a_pad_without_a_mapping_has_xpads_order(gamepad: Gamepad, raw: VirtualPad) -> None:
+    for axis, control in (
+        (0, "left_stick_right"),
+        (1, "left_stick_down"),
+        (3, "right_stick_right"),
+        (4, "right_stick_down"),
+    ):
+        raw.axis(axis, 0.9)
+        assert changes(gamepad)[-1] == (f"pad:{control}", Stage.PRESSED)
+        raw.axis(axis, 0.0)
+        assert changes(gamepad)[-1] == (f"pad:{control}", Stage.RELEASED)
+    raw.button(9, True)
+    assert changes(gamepad) == [("pad:left_stick", Stage.PRESSED)]
+
+
+@pytest.mark.parametrize(("axis", "control"), [(2, "left_trigger"), (5, "right_trigger")])
+def test_a_trigger_that_rests_at_minus_one_is_pressed_by_pulling_alone(
+    gamepad: Gamepad, raw: VirtualPad, axis: int, control: str
+) -> None:
+    raw.axis(axis, -1.0)
+    assert changes(gamepad, polls=4) == []
+    raw.axis(axis, 1.0)
+    assert changes(gamepad) == [(f"pad:{control}", Stage.PRESSED)]
+    raw.axis(axis, -1.0)
+    assert changes(gamepad) == [(f"pad:{control}", Stage.RELEASED)]
+
+
+def test_an_axis_whose_first_report_is_its_end_counts_after_it_was_at_rest(gamepad: Gamepad, raw: VirtualPad) -> None:
+    for place in (-1.0, -0.4, -1.0):
+        raw.axis(3, place)
+        assert changes(gamepad, polls=4) == []
+    raw.axis(3, 0.02)
+    assert changes(gamepad, polls=4) == []
+    raw.axis(3, -1.0)
+    assert changes(gamepad)[-1] == ("pad:right_stick_left", Stage.PRESSED)

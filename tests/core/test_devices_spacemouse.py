@@ -49,7 +49,9 @@ class FakeHid:
     def push(self, x: float, y: float, z: float) -> None:
         """Queue a translation report; x right, y toward the user, z down as the hardware counts."""
         with self.lock:
-            self.reports.append(bytes([1]) + struct.pack("<hhh", int(x * 350), int(y * 350), int(z * 350)))
+            counts = [int(value * 350) for value in (x, y, z)]
+            # Receivers send translation and rotation in one report.
+            self.reports.append(bytes([1]) + struct.pack("<3h", *counts) + bytes(6 * (self.product_id == 0xC652)))
 
     def press(self, mask: int) -> None:
         """Queue a button report."""
@@ -64,23 +66,35 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hid(monkeypatch: pytest.MonkeyPatch) -> FakeHid:
-    """A fake puck on the bus that pyspacemouse itself finds and opens."""
-    fake = FakeHid()
-    specs = pyspacemouse.get_device_specs()
-    spec = next(s for n, s in specs.items() if "compact" in n.lower())
-    fake.vendor_id, fake.product_id = spec.vendor_id, spec.product_id
+def plugged(monkeypatch: pytest.MonkeyPatch) -> list[FakeHid]:
+    """The HID devices on the bus that pyspacemouse itself searches and opens."""
+    devices: list[FakeHid] = []
 
     class Bus:
         """The list of HID devices."""
 
         def find(self, *_: object) -> list[FakeHid]:
             """Return what is plugged in."""
-            return [] if fake.is_gone else [fake]
+            return [d for d in devices if not d.is_gone]
 
     monkeypatch.setattr(pyspacemouse.api, "Enumeration", Bus)
     monkeypatch.setattr("frs_core.devices.spacemouse.RESCAN_S", 0.02)
-    return fake
+    return devices
+
+
+@pytest.fixture
+def hid(plugged: list[FakeHid]) -> FakeHid:
+    """A fake puck with one interface."""
+    plugged.append(FakeHid())
+    return plugged[0]
+
+
+def receiver() -> list[FakeHid]:
+    """Return the interfaces of a radio receiver."""
+    interfaces = [FakeHid() for _ in range(5)]
+    for interface in interfaces:
+        interface.product_id = 0xC652
+    return interfaces
 
 
 def wait(device: SpaceMouse, is_done: Callable[[list[Any]], bool], *, timeout_s: float = LONG_S) -> list[Any]:
@@ -233,5 +247,74 @@ def test_a_hid_device_that_vanishes_is_told_and_found_again(hid: FakeHid) -> Non
         assert device.names == ()
         hid.is_gone = False
         wait(device, lambda s: any(isinstance(e, DeviceNotice) and e.is_connected for e in s))
+    finally:
+        device.close()
+
+
+def connected(device: SpaceMouse) -> None:
+    """Wait until a puck is there."""
+    wait(device, lambda s: any(isinstance(e, DeviceNotice) and e.is_connected for e in s))
+
+
+def pressed(device: SpaceMouse) -> list[tuple[str, Stage]]:
+    """Return the changes up to the first one."""
+    seen = wait(device, lambda s: any(isinstance(e, ControlChange) for e in s))
+    return [(e.control, e.stage) for e in seen if isinstance(e, ControlChange)]
+
+
+@pytest.mark.parametrize("interface", [0, 1, 4])
+def test_whichever_interface_of_a_receiver_reports_is_heard(plugged: list[FakeHid], interface: int) -> None:
+    plugged += receiver()
+    device = SpaceMouse()
+    try:
+        connected(device)
+        plugged[interface].push(0, -0.8, 0)
+        assert pressed(device)[-1] == ("puck:forward", Stage.PRESSED)
+    finally:
+        device.close()
+
+
+def test_a_puck_on_cable_and_receiver_is_heard_and_let_go_when_its_cable_is_pulled(plugged: list[FakeHid]) -> None:
+    cable = FakeHid()
+    plugged += [*receiver(), cable]
+    device = SpaceMouse()
+    try:
+        connected(device)
+        cable.push(0.8, 0, 0)
+        assert pressed(device)[-1] == ("puck:right", Stage.PRESSED)
+        # Another puck does not let go what this one holds.
+        plugged[0].push(0, 0, 0)
+        plugged[0].push(0, -0.8, 0)
+        while plugged[0].reports:
+            assert not any(isinstance(e, ControlChange) for e in device.poll())
+        cable.is_gone = True
+        assert pressed(device) == [("puck:right", Stage.RELEASED)]
+    finally:
+        device.close()
+
+
+def test_a_cable_plugged_in_beside_the_receiver_is_found(plugged: list[FakeHid]) -> None:
+    plugged += receiver()
+    device = SpaceMouse()
+    try:
+        connected(device)
+        cable = FakeHid()
+        plugged.append(cable)
+        connected(device)
+        cable.push(0, 0, -0.8)
+        assert pressed(device)[-1] == ("puck:up", Stage.PRESSED)
+    finally:
+        device.close()
+
+
+def test_a_model_that_the_library_does_not_know_is_called_so(plugged: list[FakeHid]) -> None:
+    plugged.append(FakeHid())
+    plugged[0].product_id = 0xC640
+    device = SpaceMouse()
+    try:
+        until = time.monotonic() + LONG_S
+        while "(256f:c640) is a 3D mouse that pyspacemouse does not know" not in device.status:
+            assert time.monotonic() < until
+            threading.Event().wait(0.005)
     finally:
         device.close()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
+from typing_extensions import Doc
 
 from app.black_box import BlackBox
 from app.crash import CrashGuard
@@ -33,9 +33,9 @@ DEVICES_AFTER_MS = 5000
 _log = logging.getLogger("app")
 
 
-def _named(what: str, rows: Iterable[str], own: str) -> Any:
-    """Return the help of an option that takes a name from a registry, so that a row is in it without another line."""
-    return tyro.conf.arg(help=f'{what}: {", ".join(rows)}, one of an installed package, or "module:{own}" of your own.')
+def _named(what: str, rows: Iterable[str], own: str) -> Doc:
+    """Return the help of an option that takes a name from a registry, so that it lists every row."""
+    return Doc(f'{what}: {", ".join(rows)}, one of an installed package, or "module:{own}" of your own.')
 
 
 def run(

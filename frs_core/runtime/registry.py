@@ -57,14 +57,22 @@ def build(kind: str, name: str, known: Mapping[str, str], options: Mapping[str, 
         raise ConfigError(f"The {kind} '{name}' does not take these options: {error}. See `frs --help`.") from error
 
 
-@functools.cache
 def plugins(group: str) -> Mapping[str, str]:
-    """Return what installed packages bring: name -> "module:attribute"; looked up once.
+    """Return what installed packages bring: name -> "module:attribute".
 
     Args:
         group: of entry points, "frs_core.worlds".
     """
-    return {point.name: point.value for point in importlib.metadata.entry_points(group=group)}
+    return {point.name: point.value for point in _entry_points().select(group=group)}
+
+
+@functools.cache
+def _entry_points() -> Any:
+    """Return the entry points of all groups, to `select` from: their lookup reads a file of every installed package.
+
+    Their class is `SelectableGroups` up to Python 3.11 and `EntryPoints` from 3.12 on.
+    """
+    return importlib.metadata.entry_points()
 
 
 def all_rows(kind: str, row_type: type[R], known: Mapping[str, R], installed: Mapping[str, str]) -> dict[str, R]:

@@ -14,7 +14,7 @@ from frs_core.worlds import KNOWN as WORLDS
 @pytest.mark.parametrize(("option", "known"), [("world", WORLDS), ("policy", POLICIES)])
 def test_the_help_names_exactly_what_is_known(option: str, known: dict[str, str]) -> None:
     [argument] = get_type_hints(main.run, include_extras=True)[option].__metadata__
-    assert f": {', '.join(known)}, one of an installed package, or" in argument.help
+    assert f": {', '.join(known)}, one of an installed package, or" in argument.documentation
 
 
 @pytest.mark.parametrize(("kind", "known"), [("world", WORLDS), ("policy", POLICIES)])

@@ -42,13 +42,25 @@ class FlowPolicy(abc.ABC):
 
     @abc.abstractmethod
     def velocity(self, context: Context, x: Float[Tensor, "B H A"], t: float) -> Float[Tensor, "B H A"]:
-        """Return the velocity of every row at flow time t (0 = noise, 1 = action); rows are independent."""
+        """Return dx/dt of every row, normalised; rows are independent.
+
+        Args:
+            context: of `encode`.
+            x: states along the flow, normalised.
+            t: flow time, 0 = noise, 1 = action.
+        Raises:
+            PolicyError: inference failed.
+        """
 
     def denoise(
         self, context: Context, noise: Float[Tensor, "B H A"], *, steps: int | None = None
     ) -> Float[Tensor, "B H A"]:
         """Return normalised chunks denoised from noises.
 
+        Args:
+            context: of `encode`.
+            noise: states at t = 0.
+            steps: Euler steps; None = the policy's own number.
         Raises:
             ShapeMismatch: the noise does not fit the policy.
             PolicyError: the result is not finite.
@@ -65,6 +77,10 @@ class FlowPolicy(abc.ABC):
     def steer(self, context: Context, reference: Reference, plan: SteeringPlan) -> Steered:
         """Return noises and normalised chunks for a batch of references.
 
+        Args:
+            context: of `encode`.
+            reference: coarse chunks, normalised, with their commanded columns.
+            plan: settings of steering.
         Raises:
             ShapeMismatch: a reference does not fit the policy.
             PolicyError: the result is not finite.
@@ -80,13 +96,13 @@ class FlowPolicy(abc.ABC):
 
         Args:
             x: normalised.
-            observation: the state they start from; only policies with a `flow_space` look at it.
+            observation: the state they start from; only policies with a `flow_space` use it.
         """
         space = self.spec.action_space
         return space.clip(space.unnormalise(x[..., : space.size].cpu().numpy()))
 
     def check_shape(self, x: Float[Tensor, "B h a"], what: str) -> None:
-        """Raise unless x is [B, H, A] of this policy."""
+        """Raise `ShapeMismatch`, which begins with `what`, unless x is [B, H, A] of this policy."""
         expected = (self.spec.horizon, self.spec.width)
         if x.ndim != 3 or tuple(x.shape[1:]) != expected:
             raise ShapeMismatch(
@@ -96,17 +112,17 @@ class FlowPolicy(abc.ABC):
 
     @property
     def network_ms(self) -> float:
-        """Milliseconds that the last call spent on the way to a policy elsewhere and back; NaN for a local one."""
+        """Network time of the last call to a remote policy, ms, without computing and queueing; NaN for a local policy."""
         timing: Mapping[str, float] = getattr(self, "last_timing", {})
         if "round_trip_ms" not in timing:
             return math.nan
         return timing["round_trip_ms"] - timing.get("infer_ms", 0.0) - timing.get("queue_ms", 0.0)
 
     def cancel(self) -> None:  # noqa: B027  an optional hook
-        """Make a call that waits for an answer from elsewhere give up, from any thread; nothing for a local policy."""
+        """Abort a call that waits for a remote answer; callable from any thread. A local policy does nothing."""
 
     def close(self) -> None:  # noqa: B027  an optional hook
-        """Free what the policy holds; safe to call twice."""
+        """Free the policy's resources; safe to call twice."""
 
     def _finite(self, x: Tensor) -> Tensor:
         if not bool(torch.isfinite(x).all()):

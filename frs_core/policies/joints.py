@@ -1,10 +1,10 @@
 """Convert a generalist's tool deltas to joints, for worlds and recordings in DROID's action spaces.
 
 Problem: the shipped generalist's chunks are tool deltas, while a DROID arm is driven, and its data recorded, in joint velocities or
-positions. Idea: the flow stays what it is. References, noises and normalised chunks are the wrapped policy's own (so fans, Flow
-Reversal Steering, stored noises and noise policies mean the same, and the fingerprint stays), and only the last step differs:
-a finished chunk becomes joints by inverse kinematics along its whole path, from the joints it starts at. Previews, verdicts,
-execution and recordings then are all about those joints.
+positions. Idea: the flow is unchanged. References, noises and normalised chunks are the wrapped policy's own (so fans, Flow
+Reversal Steering, stored noises and noise policies keep their meaning, and the fingerprint is the same); only the last step
+differs: a denoised chunk is converted to joints by inverse kinematics along its whole path, starting from the present joints.
+Previews, verdicts, execution and recordings then use these joints.
 
 Example: 16 deltas of 12 mm to the left become 16 joint velocities of at most 1 (0.2 rad per step); their path is within 1 mm of
 the deltas' path. 13 chunks of 16 rows take 4 ms.
@@ -31,20 +31,22 @@ from frs_core.robot.tracking import follow_poses
 from frs_core.steering.methods import Reference, Steered, SteeringPlan
 
 POSTURE = np.array([0.0, -0.35, 0.0, -2.45, 0.0, 2.10, np.pi / 4])
-"""Joints that the free elbow is drawn to, rad. Source: the embedded world's start pose; Franka's own is 0.45 rad away at most."""
+"""Joints towards which the redundant elbow is pulled, rad. Source: the embedded world's start pose; Franka's own is 0.45 rad away at
+most."""
 
 LEAN = 0.1
-"""Share of the way to it per pass; two passes draw as hard as the embedded world's own inverse kinematics (0.19 per row)."""
+"""Fraction of the distance to it covered per pass; two passes pull as hard as the embedded world's own inverse kinematics (0.19 per
+row)."""
 
 
 def in_action_space(policy: FlowPolicy, kind: ActionKind | str | None) -> FlowPolicy:
-    """Return the policy acting in an action space: itself where it does already, else wrapped.
+    """Return a policy that acts in an action space: the given one if it already does, else a wrapper.
 
     Args:
-        policy: owned by what is returned.
-        kind: or its value, "joint_velocity"; None or "" = as it is.
+        policy: owned by the returned policy.
+        kind: the space or its value, such as "joint_velocity"; None or "" = leave the policy as it is.
     Raises:
-        ConfigError: unknown space, or a policy in joints is asked for another space.
+        ConfigError: unknown space, or the policy acts in joints and another space is requested.
     """
     if not kind:
         return policy
@@ -74,7 +76,7 @@ class JointPolicy(FlowPolicy):
         Args:
             policy: in EE_DELTA; owned.
             kind: JOINT_VELOCITY or JOINT_POSITION.
-            posture: joints that the free elbow is drawn to, rad; None = `POSTURE`.
+            posture: joints towards which the redundant elbow is pulled, rad; None = `POSTURE`.
         """
         self._policy, self._posture = policy, POSTURE if posture is None else posture
         space = joint_space(kind, control_hz=policy.spec.action_space.control_hz)
@@ -84,7 +86,7 @@ class JointPolicy(FlowPolicy):
         )
         self.default_plan = policy.default_plan
         if hasattr(policy, "context_from_features"):
-            # Only there where the wrapped policy has it: its presence is asked for (episodes.check).
+            # Only set if the wrapped policy has it: `episodes.check` tests for its presence.
             self.context_from_features = policy.context_from_features  # pyright: ignore[reportAttributeAccessIssue]
 
     def encode(self, observation: Observation) -> Context:
@@ -106,7 +108,7 @@ class JointPolicy(FlowPolicy):
         return self._policy.steer(context, reference, plan)
 
     def to_robot(self, x: Float[Tensor, "B H A"], observation: Observation | None = None) -> Float[Array, "B H a"]:
-        """Return chunks in joints, from where the observation's arm is.
+        """Return chunks in joints, starting from the observation's joints.
 
         Raises:
             PolicyError: no observation was given.
@@ -121,11 +123,11 @@ class JointPolicy(FlowPolicy):
 
     @property
     def network_ms(self) -> float:
-        """Milliseconds of the wrapped policy's last call on the network; NaN for a local one."""
+        """Network time of the wrapped policy's last call, ms; NaN for a local policy."""
         return self._policy.network_ms
 
     def cancel(self) -> None:
-        """Make the wrapped policy give up waiting."""
+        """Abort the wrapped policy's waiting call."""
         self._policy.cancel()
 
     def close(self) -> None:
@@ -143,16 +145,16 @@ def joint_chunk(
 ) -> Float[Array, "B H 8"]:
     """Return tool deltas as joint velocities (fractions) or positions (rad), the gripper unchanged.
 
-    The deltas add up on a commanded pose, as they do in worlds; what a joint limit or 0.2 rad per step leaves undone is caught
-    up with in later rows as far as it can be. Positions go on from the last commanded joints where the world tells them, so that a
-    press is kept up over the seam of two chunks; velocities are counted from where the arm is, and so start there.
+    The deltas accumulate on a commanded pose, as in the worlds; motion that a joint limit or the limit of 0.2 rad per step cuts off
+    is made up in later rows as far as possible. Positions continue from the last commanded joints if the world reports them, so that
+    contact pressure persists from one chunk to the next; velocities are relative to the measured joints and start there.
 
     Args:
         chunk: robot units of `space`.
         space: EE_DELTA.
-        joints: where to.
+        joints: the result's space, JOINT_VELOCITY or JOINT_POSITION.
         observation: the state the chunks start from.
-        posture: joints that the free elbow is drawn to, rad.
+        posture: joints towards which the redundant elbow is pulled, rad.
     """
     T_flange_tcp = np.linalg.inv(kinematics.flange_pose(observation.q)) @ observation.T_base_tcp
     q = observation.q_command if joints.kind is ActionKind.JOINT_POSITION else observation.q

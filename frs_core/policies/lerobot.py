@@ -1,13 +1,13 @@
 """LeRobot's flow policies (SmolVLA, pi0, pi0.5) behind the product's contract.
 
-Problem: LeRobot offers whole samples, steering needs the velocity at any chunk and time, and LeRobot's inner functions
+Problem: LeRobot offers only whole samples, steering needs the velocity at any chunk and time, and LeRobot's inner functions
 change between releases. Idea: two names have stayed the same since the first port, `predict_action_chunk` and
-`model.denoise_step`. To encode, the sampler is started and stopped at its first step; what it was about to hand to
-`denoise_step` (prefix cache, masks, for pi0 the state) is the context. Units come from the checkpoint's own post-processor,
-which must prove to be one offset and one scale per number.
+`model.denoise_step`. To encode, the sampler is started and stopped at its first step; the arguments that it was about to pass
+to `denoise_step` (prefix cache, masks, for pi0 the state) are the context. Units come from the checkpoint's own post-processor,
+which must be one offset and one scale per number.
 
-A self-test at load compares own Euler steps with LeRobot's sampler on the same noise, checks that rows do not influence
-each other, and refuses the policy otherwise. LeRobot runs time from 1 (noise) to 0 (action); the flip is done here.
+A self-test at load compares the product's Euler steps with LeRobot's sampler on the same noise, checks that rows are
+independent, and rejects the policy otherwise. LeRobot runs time from 1 (noise) to 0 (action); it is reversed here.
 
 Example: `load("folder/of/smolvla", preset="pi05_libero")`. Needs `pip install 'frs-cockpit[lerobot]'` and Python >= 3.12.
 Runs on the inference worker's thread; its context must not be used from two threads.
@@ -71,7 +71,7 @@ class _Encoded:
         return self.cache_type(rows)
 
     def features(self) -> Float[Array, " F"]:
-        """Return mean and last of the last layer's values over the valid prefix, float32."""
+        """Return the mean and the last row of the last layer's values over the valid prefix, joined, float32."""
         values = self.layers[-1][1][0].transpose(0, 1).flatten(1)
         valid = self.arguments["prefix_pad_masks"][0].bool()
         values = values[valid].float()
@@ -103,7 +103,7 @@ class LerobotPolicy(FlowPolicy):
             preset: what the numbers mean on a robot.
             name: shown to the operator.
             fingerprint: hash of weights and configuration.
-            cameras: which camera fills which image feature, where the names do not tell (`cameras.pair_cameras`).
+            cameras: which camera fills which image feature, if the names do not determine it (`camera_pairing.pair_cameras`).
             renamed: image feature -> the name its images had before the pre-processor.
             statistics: of state and actions; None = not known.
         Raises:
@@ -182,7 +182,11 @@ class LerobotPolicy(FlowPolicy):
         return -theirs.float().to(x.device)
 
     def _batch(self, observation: Observation) -> Batch:
-        """Return an observation in LeRobot's words, pre-processed."""
+        """Return an observation as a pre-processed LeRobot batch.
+
+        Raises:
+            ConfigError: a camera the policy needs is missing.
+        """
         missing = [c for c in self.spec.cameras if c not in observation.frames]
         if missing:
             raise ConfigError(
@@ -201,7 +205,11 @@ class LerobotPolicy(FlowPolicy):
         return self._before(raw)
 
     def _stop_at_first_step(self, batch: Batch) -> _Encoded:
-        """Return what the sampler hands to its first `denoise_step`."""
+        """Return the arguments that the sampler passes to its first `denoise_step`.
+
+        Raises:
+            PolicyError: arguments that steering needs are not among them.
+        """
         model, seen = self._policy.model, {}
         signature = inspect.signature(model.denoise_step)
 
@@ -214,12 +222,12 @@ class LerobotPolicy(FlowPolicy):
             with torch.inference_mode():
                 self._policy.predict_action_chunk(dict(batch))
         except _Stopped:
-            pass  # The one way this call ends well.
+            pass  # Expected: this is how the sampler is stopped.
         finally:
             del model.denoise_step
         if not set(_NEEDED) <= set(seen):
             raise PolicyError(
-                f"LeRobot's sampler handed {sorted(seen)} to denoise_step; expected {', '.join(_NEEDED)}. "
+                f"LeRobot's sampler passed {sorted(seen)} to denoise_step; expected {', '.join(_NEEDED)}. "
                 f"This LeRobot release is not supported; use 0.6.x."
             )
         cache = seen.pop("past_key_values")
@@ -227,7 +235,7 @@ class LerobotPolicy(FlowPolicy):
         return _Encoded(arguments, tuple((k, v) for k, v, *_ in cache), type(cache))
 
     def _self_test(self) -> None:
-        """Compare with LeRobot's own sampler on a made-up observation.
+        """Compare with LeRobot's own sampler on a synthetic observation.
 
         Raises:
             PolicyError: they disagree, rows influence each other, or numbers are not finite.
@@ -265,12 +273,13 @@ def load(
     device: str | None = None,
     name: str | None = None,
 ) -> LerobotPolicy:
-    """Return a LeRobot policy of a local folder, tested against LeRobot's own sampler.
+    """Return a LeRobot policy from a local folder, tested against LeRobot's own sampler.
 
     Args:
         path: folder with config.json, model.safetensors and the processors' files.
-        preset: meaning of state and actions (`pi05.presets.PRESETS`); None = the folder has exactly a published name.
-        cameras: which camera fills which image input, "base=left,wrist=wrist"; None = as the names tell.
+        preset: meaning of state and actions (`pi05.presets.PRESETS`); None = that of the published checkpoint whose exact name
+            the folder has.
+        cameras: which camera fills which image input, "base=left,wrist=wrist"; None = by their names.
         device: "cuda" or "cpu"; None = a GPU if there is one.
         name: shown to the operator; None = the folder's name.
     Raises:
@@ -292,7 +301,7 @@ def load(
     root = Path(path)
     weights = root / "model.safetensors"
     if not weights.is_file():
-        # LeRobot would go on with random weights.
+        # LeRobot would continue with random weights.
         raise WeightsMissing(f"No '{weights}'. Download the whole repository of the checkpoint.")
     meaning = find_preset(preset) if preset else published_preset(root.resolve().name)
     if meaning is None:
@@ -324,7 +333,7 @@ def load_strictly(policy: Any, weights: Path) -> None:
     """Load every tensor of a file into a policy.
 
     Raises:
-        ConfigError: a tensor is missing, foreign or has another shape.
+        ConfigError: a tensor is missing, unexpected or has another shape.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -1,8 +1,8 @@
 """Matrix products of inference on the CPU, by oneDNN.
 
-Problem: PyTorch gives float32 products to MKL, which runs at half speed on processors of other makers (13 rows x 512 x 1024
+Problem: PyTorch computes float32 products by MKL, which runs at half speed on processors of other makers (13 rows x 512 x 1024
 on an AMD EPYC core: 0.19 ms against oneDNN's 0.11; 120 x 1024 x 8192: 20.9 against 9.7). Idea: call PyTorch's own oneDNN
-operator, the one its compiler uses. It has no gradient, so training and every other device or type take `F.linear`.
+operator, the one its compiler uses. It has no gradient, so training and every other device or type use `F.linear`.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 def _onednn_is_usable() -> bool:
-    """Return whether the operator is in this build of PyTorch and does what it should."""
+    """Return whether the operator exists in this build of PyTorch and computes correctly."""
     if not torch.backends.mkldnn.is_available():
         return False
     x, weight, bias = torch.ones(2, 3), torch.ones(4, 3), torch.ones(4)
@@ -36,7 +36,7 @@ def linear(
 
 
 class Linear(nn.Linear):
-    """`nn.Linear` that infers through `linear`."""
+    """`nn.Linear` that uses `linear` for inference."""
 
     def forward(self, input: Float[Tensor, "*n i"]) -> Float[Tensor, "*n o"]:
         """Return the layer's output."""

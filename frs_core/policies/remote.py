@@ -1,12 +1,11 @@
 """A policy on another machine, or in another environment.
 
-Problem: pi0.5 wants a GPU the robot's laptop lacks, or openpi's own JAX environment. Idea: the policy is a `FlowPolicy`
+Problem: pi0.5 needs a GPU that the robot's laptop lacks, or openpi's own JAX environment. Idea: the policy is a `FlowPolicy`
 whose `encode`, `steer`, `denoise` and `velocity` are one message each; twenty velocity calls never become twenty round
-trips. A context remembers the observation it stands for, so that a restarted server, or one that has dropped it, is simply
-sent the observation again.
+trips. A context keeps its observation, which is sent again to a server that was restarted or has dropped the context.
 
-A stock openpi server takes no noise and runs no flow backwards: `StockPolicy` resamples unsteered candidates from it, and
-says in `spec.cannot_steer_reason` why there is no fan.
+A stock openpi server neither accepts noise nor reverses the flow: `StockPolicy` draws unsteered candidates from it, and
+`spec.cannot_steer_reason` says why there is no fan.
 
 Example: `load("ws://gpu-box:8000", token=...)` -> spec.name "pi05_droid", horizon 15, width 32; a fan of 13 candidates is
 one message of about 25 kB out and 75 kB back.
@@ -55,7 +54,7 @@ from frs_core.wire.observations import DROID_IMAGE, JOINT_KEY, blank_droid_messa
 
 DEFAULT_URL = "ws://127.0.0.1:8000"
 STOCK_REASON = (
-    "This is a stock openpi server: it samples, but takes no noise and runs no flow backwards, so directions are not "
+    "This is a stock openpi server: it samples, but neither accepts noise nor reverses the flow, so directions are not "
     "available. Start `frs serve`, or openpi_server.py inside your openpi checkout, to steer."
 )
 _STOCK_ROWS = 8
@@ -81,21 +80,21 @@ def load(
 
     Args:
         url: ws://host:port, or wss:// with TLS; None = a server on this machine.
-        path: the same, by the name under which every policy takes its weights or address.
+        path: the same; every policy takes its weights or address as `path`.
         token: the server's token; None reads FRS_TOKEN.
-        exterior: camera sent as openpi's exterior one, None = left; for servers with openpi's observation form only.
+        exterior: camera sent as openpi's exterior one, None = left; for servers with openpi's observation format only.
         wrist: camera sent as openpi's wrist one, None = wrist; likewise.
-        action_space: how to read a stock server's actions; a steering server says it itself. Refused where the server's first answer
+        action_space: how to read a stock server's actions; a steering server states its own. Rejected if the server's first answer
             contradicts it.
         connect_timeout_s: for each attempt to connect, seconds.
         answer_timeout_s: for each answer, seconds.
-        warm_up_timeout_s: for a stock server's first answer, which may wait for a compilation.
+        warm_up_timeout_s: for a stock server's first answer, which may wait for compilation, seconds.
         message_bytes: largest message sent or accepted.
         tls_ca: PEM file to trust instead of the system's authorities.
         proxy: http://, https:// or socks5h:// address to connect through; None = the environment's, for public addresses only.
     Raises:
         ServingError: no server, wrong token, or not a policy server.
-        ConfigError: an option that this server does not understand, or actions that are not of `action_space`.
+        ConfigError: an option does not apply to this server, or its actions are not in `action_space`.
     """
     url = next(address for address in (url, path, DEFAULT_URL) if address is not None)
     kind = ActionKind(action_space)
@@ -124,7 +123,7 @@ def load(
 
 @dataclass(slots=True, eq=False)
 class _RemoteContext:
-    """Where an encoded observation is, and what to send if it is not there any more."""
+    """The handle of an encoded observation, and the observation itself in case the server has dropped it."""
 
     observation: dict[str, Any]
     handle: str = ""
@@ -148,9 +147,9 @@ class RemotePolicy(FlowPolicy):
 
         Args:
             client: connected to the server.
-            facts: what the server said of itself.
+            facts: the server's metadata.
             answer_timeout_s: for each answer, seconds.
-            exterior: camera sent as openpi's exterior one, if the server wants openpi's form.
+            exterior: camera sent as openpi's exterior one, if the server expects openpi's observation format.
             wrist: likewise.
         """
         self._has_droid_form = facts.observation == DROID_OBSERVATION
@@ -172,7 +171,7 @@ class RemotePolicy(FlowPolicy):
         return self._client.is_connected
 
     def encode(self, observation: Observation) -> Context:
-        """Send the observation; its encoding stays on the server."""
+        """Return a handle to the observation's encoding, which stays on the server; see `FlowPolicy.encode`."""
         remote = _RemoteContext(self._message_of(observation))
         reply = self._ask({"op": "encode", "observation": remote.observation})
         self._keep_handle(remote, reply)
@@ -180,7 +179,7 @@ class RemotePolicy(FlowPolicy):
         return Context(payload=remote, features=features, captured_ns=observation.captured_ns)
 
     def velocity(self, context: Context, x: Float[Tensor, "B H A"], t: float) -> Float[Tensor, "B H A"]:
-        """Return the velocity of every row; for studies only, one round trip per call."""
+        """Return the velocity of every row; for analysis only, one round trip per call."""
         self.check_shape(x, "State")
         reply = self._ask_about(context, {"op": "velocity", "x": _wire(x), "t": float(t)})
         return self._tensor(reply, "v", x)
@@ -234,7 +233,7 @@ class RemotePolicy(FlowPolicy):
         return reply
 
     def _ask_about(self, context: Context, message: dict[str, Any]) -> dict[str, Any]:
-        """Ask with a context's handle, or with its observation where the handle is not known (any more)."""
+        """Send a request with a context's handle, or with its observation if the server does not know the handle."""
         remote = context.payload
         if not isinstance(remote, _RemoteContext):
             raise PolicyError("This context was encoded by another policy. Encode the observation again.")
@@ -280,7 +279,7 @@ class StockPolicy(RemotePolicy):
 
         Args:
             client: connected to the server.
-            spec: made of the server's first answer.
+            spec: from the server's first answer.
             answer_timeout_s: for each sample, seconds.
         """
         facts = ServerFacts(spec, SteeringPlan(), DROID_OBSERVATION, ())
@@ -288,18 +287,18 @@ class StockPolicy(RemotePolicy):
         super().__init__(client, facts, answer_timeout_s=answer_timeout_s, exterior=exterior, wrist=wrist)
 
     def encode(self, observation: Observation) -> Context:
-        """Keep the observation; a stock server is sent it with each sample."""
+        """Return a context that holds the observation, which is sent with every sample."""
         message = _RemoteContext(self._message_of(observation))
         return Context(message, np.zeros(0, dtype=np.float32), observation.captured_ns)
 
     def velocity(self, context: Context, x: Float[Tensor, "B H A"], t: float) -> Float[Tensor, "B H A"]:
-        """Refuse; see `spec.cannot_steer_reason`."""
+        """Raise `SteeringUnavailable`; see `spec.cannot_steer_reason`."""
         raise SteeringUnavailable(STOCK_REASON)
 
     def denoise(
         self, context: Context, noise: Float[Tensor, "B H A"], *, steps: int | None = None
     ) -> Float[Tensor, "B H A"]:
-        """Return one fresh sample per row; the server draws its own noise, the given one only says how many."""
+        """Return one fresh sample per row; the server draws its own noise, and the given one only sets the number of rows."""
         self.check_shape(noise, "Noise")
         space, rows = self.spec.action_space, []
         for _ in range(noise.shape[0]):
@@ -309,13 +308,13 @@ class StockPolicy(RemotePolicy):
         return self._finite(chunk)
 
     def _verify(self, metadata: Any) -> None:
-        """Raise if a steering server has taken the stock one's place."""
+        """Raise `FingerprintMismatch` if a steering server has replaced the stock one."""
         if read_metadata(metadata, url=self.url) is not None:
             raise FingerprintMismatch(f"The server at {self.url} has become a steering server. Load the policy again.")
 
 
 def _stock_spec(metadata: Any, probe: dict[str, Any], *, space: ActionKind, cameras: tuple[str, str]) -> PolicySpec:
-    """Return the spec of a stock server from its first answer; its horizon is nowhere else."""
+    """Return the spec of a stock server from its first answer, the only source of its horizon."""
     actions = _stock_actions(probe, None)
     if actions.shape[1] != space.size:
         raise ConfigError(
@@ -344,13 +343,13 @@ def _stock_spec(metadata: Any, probe: dict[str, Any], *, space: ActionKind, came
 
 
 def _why_not_these_actions(actions: Float[Array, "H 8"], space: ActionKind) -> str | None:
-    """Return what speaks against reading the answer to a blank message as `space`; None where nothing does."""
+    """Return why the answer to a blank message cannot be in `space`; None if it can."""
     rest = blank_droid_message()[JOINT_KEY]
     if space is ActionKind.JOINT_VELOCITY:
         largest = float(np.abs(actions[:, :7]).max())
         if not largest <= FARTHEST_SPEED:
             return (
-                f"The stock openpi server's actions reach {largest:.2f}, joint speeds stay within 1: they are no joint speeds. "
+                f"The stock openpi server's actions reach {largest:.2f}, joint speeds stay within 1: they are not joint speeds. "
                 f"Pass action_space=joint_position if it serves a joint-position checkpoint."
             )
     if space is ActionKind.JOINT_POSITION:
@@ -358,7 +357,7 @@ def _why_not_these_actions(actions: Float[Array, "H 8"], space: ActionKind) -> s
         if not farthest <= FARTHEST_CENTRE:
             return (
                 f"The stock openpi server's first row is {farthest:.2f} rad from the joints it was asked at, at most "
-                f"{FARTHEST_CENTRE:g} was expected: they are no joint positions. Leave action_space out if it serves joint speeds."
+                f"{FARTHEST_CENTRE:g} was expected: they are not joint positions. Leave action_space out if it serves joint speeds."
             )
     return None
 

@@ -1,4 +1,4 @@
-"""How many cores inference takes where a window and a world run beside it."""
+"""The number of inference threads on a machine that also runs a window and a world."""
 
 import os
 
@@ -6,10 +6,10 @@ import torch
 
 
 def leave_room_for_the_window() -> None:
-    """Give this process's tensor library half the cores, unless OMP_NUM_THREADS says otherwise.
+    """Limit PyTorch to half the cores in this process, unless OMP_NUM_THREADS is set.
 
-    On two cores with software GL a fan is on the screen sooner with one thread (208 to 134 ms, median): the second one would
-    only wait for its turn, spinning.
+    With two cores and software GL, a fan is on the screen sooner with one thread (134 instead of 208 ms, median): a second one
+    would compete with the window for a core, by busy waiting.
     """
     if not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))

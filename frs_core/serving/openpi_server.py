@@ -1,6 +1,6 @@
 """One file that runs inside an openpi checkout and lets its JAX policies be steered, without converting any weights.
 
-Problem: openpi's own server samples, but takes no noise and runs no flow backwards, and openpi cannot share an environment
+Problem: openpi's own server samples, but neither accepts noise nor reverses the flow, and openpi cannot share an environment
 with this product. Idea: this file needs nothing but what an openpi checkout has. It loads a policy as openpi's serve_policy
 does, answers openpi's clients in openpi's format, and adds the operations of `frs serve`: encode, steer, denoise, velocity.
 

@@ -1,8 +1,8 @@
-"""A folder with a pi0.5 checkpoint, understood and judged before a single weight is read.
+"""Inspect a folder with a pi0.5 checkpoint before a single weight is read.
 
-Problem: two families of folders hold the same network (openpi converted to safetensors; LeRobot), each with its own way
-of saying horizon and statistics, and each with known ways of being incomplete. Idea: `inspect_checkpoint` collects the facts
-and every problem, one sentence each; `frs policy check` prints them, and loading refuses unless the list is empty.
+Problem: two kinds of folders hold the same network (openpi converted to safetensors; LeRobot), store horizon and statistics
+differently, and are often incomplete in known ways. Idea: `inspect_checkpoint` collects the facts and every problem, one sentence
+each; `frs policy check` prints them, and loading fails unless the list of problems is empty.
 
 Example: a converted folder whose `assets` were left behind gives the problem "No norm_stats.json under ...". Any thread.
 """
@@ -28,7 +28,7 @@ from frs_core.policies.pi05.plausible import why_not_this_meaning
 from frs_core.policies.pi05.presets import PRESETS, Preset, find_preset, need_preset, published_preset
 from frs_core.policies.pi05.sizes import ModelSize, problems_of, size_of
 from frs_core.policies.pi05.tokens import PromptForm, Tokenizer, find_tokenizer
-from frs_core.policies.pi05.weights import CutShort, read_header
+from frs_core.policies.pi05.weights import Truncated, read_header
 from frs_core.robot.actions import ActionKind
 from frs_core.runtime.foreign import DOCUMENT, open_plain, plain_file, read_json
 from frs_core.steering.camera_pairing import CamerasOption, Pairing, pair_cameras
@@ -60,18 +60,18 @@ class Checkpoint:
     execute_rows: int = 0
     preset: Preset | None = None
     meaning_from: str = ""
-    """Who says that it is this preset, in words."""
+    """Where the preset comes from, in words."""
     prompt: PromptForm = PromptForm.STATE_TEXT
     resize: Resize = Resize.FILTERED
     state: Affine | None = None
     actions: Affine | None = None
     covered: tuple[Float[Array, " a"], Float[Array, " a"]] | None = None
-    """1 % and 99 % of the raw actions it was trained with; None where the statistics do not tell."""
+    """1 % and 99 % quantiles of the raw training actions; None if the statistics do not contain them."""
     is_gripper_offset: bool = False
-    """The gripper too is an offset from the start of the chunk; LeRobot's relative actions, unless they leave it out."""
+    """The gripper too is an offset from its value at the start of the chunk, as in LeRobot's relative actions unless they exclude it."""
     tokenizer: Path | None = None
     picture_keys: tuple[str, ...] = ()
-    """Names of the image inputs in the checkpoint's own words and order."""
+    """The checkpoint's own names of its image inputs, in its order."""
     renamed: dict[str, str] = field(default_factory=dict)
     """Image input -> the name its images had before the checkpoint's own pre-processor."""
     pairing: Pairing = ()
@@ -88,7 +88,7 @@ class Checkpoint:
         """Raise unless the checkpoint is complete.
 
         Raises:
-            ConfigError: lists the first problems.
+            ConfigError: it has problems; the text lists the first five.
         """
         if self.problems:
             more = f" (and {len(self.problems) - 5} more)" if len(self.problems) > 5 else ""
@@ -98,7 +98,7 @@ class Checkpoint:
             )
 
     def fingerprint(self) -> str:
-        """Return a hash of what decides the policy's behaviour.
+        """Return a hash of everything that determines the policy's behaviour.
 
         Hashes the weights' header and 64 evenly spaced blocks of 64 kB (any training run changes every tensor), sizes,
         statistics and meaning; a 7 GB file takes milliseconds.
@@ -128,15 +128,15 @@ def inspect_checkpoint(
     horizon: int | None = None,
     cameras: CamerasOption | None = None,
 ) -> Checkpoint:
-    """Return what a folder holds and what is wrong with it; raises only when it is not there.
+    """Return the facts and the problems of a folder; raises only if there is no such folder.
 
     Args:
         root: the folder, or its `model.safetensors`.
         preset: meaning of the actions, a name of `presets.PRESETS`; None = from the folder's note, or its exact published name.
-        norm_stats: statistics file, when it lies elsewhere.
-        tokenizer: SentencePiece file, when it lies elsewhere.
+        norm_stats: statistics file, if it is not in the folder.
+        tokenizer: SentencePiece file, if it is not in the folder.
         horizon: rows of a chunk, for a fine-tune that changed its preset's.
-        cameras: which camera fills which image input, where the names do not tell (`cameras.pair_cameras`).
+        cameras: which camera fills which image input, if the names do not determine it (`camera_pairing.pair_cameras`).
     Raises:
         WeightsMissing: no such folder.
     """
@@ -158,7 +158,7 @@ def inspect_checkpoint(
         path = find_tokenizer(root, tokenizer)
         refuse_pointer(path)
         if checkpoint.size is not None:
-            # What loading would find wrong with it is found here.
+            # Finds here what would fail at loading.
             Tokenizer(path, vocabulary=checkpoint.size.vocabulary)
         checkpoint.tokenizer = path
 
@@ -167,12 +167,12 @@ def inspect_checkpoint(
 
 
 def refuse_pointer(path: Path) -> None:
-    """Raise WeightsMissing for a file that Git LFS has left as a pointer."""
+    """Raise WeightsMissing if a file is only a Git LFS pointer."""
     try:
         with open_plain(path, may_link=True) as file:
             head = file.read(len(_POINTER))
     except OSError:
-        return  # whoever reads it says what is wrong
+        return  # the reader of the file reports the problem
     if head == _POINTER:
         raise WeightsMissing(
             f"'{path.name}' is a Git LFS pointer, the file itself was not downloaded. Run `git lfs pull` in its repository."
@@ -180,13 +180,13 @@ def refuse_pointer(path: Path) -> None:
 
 
 def _read_config(checkpoint: Checkpoint, preset: str | None, horizon: int | None) -> dict[str, Any] | None:
-    """Return config.json; without one, what shapes and options tell of a folder by openpi's PyTorch trainer."""
+    """Return config.json; openpi's PyTorch trainer writes none, and its facts come from shapes and options instead."""
     path, size = checkpoint.root / "config.json", checkpoint.size
     if path.is_file() or size is None or checkpoint.is_lerobot_named:
         return _read_json(checkpoint, path)
     if preset is None or horizon is None:
         checkpoint.problems.append(
-            "'config.json' is missing; it tells the horizon. openpi's PyTorch trainer writes none: give both --preset and --horizon."
+            "'config.json' is missing; it states the horizon. openpi's PyTorch trainer writes none: give both --preset and --horizon."
         )
         return None
     checkpoint.notes.append(f"No config.json: horizon {horizon} as given, action width {size.width} by the weights.")
@@ -194,7 +194,7 @@ def _read_config(checkpoint: Checkpoint, preset: str | None, horizon: int | None
 
 
 def _elsewhere(root: Path) -> str:
-    """Return where weights lie that are not in the folder itself, in words."""
+    """Return a hint at weights in subfolders; empty if there are none."""
     found = {p.parent for depth in ("*", "*/*", "*/*/*") for p in root.glob(f"{depth}/model.safetensors")}
     found |= {p.parent.parent for depth in ("*", "*/*") for p in root.glob(f"{depth}/params/_METADATA")}
     named = ", ".join(f"'{p.relative_to(root)}'" for p in sorted(found)[-3:])
@@ -202,7 +202,7 @@ def _elsewhere(root: Path) -> str:
 
 
 def _adapter(root: Path) -> str:
-    """Return what to do with a folder that holds a PEFT adapter only, in words."""
+    """Return what to do with a folder that holds only a PEFT adapter; empty for other folders."""
     if not (root / "adapter_config.json").is_file():
         return ""
     return (
@@ -220,7 +220,7 @@ def _attempt(checkpoint: Checkpoint, action: Any) -> None:
 
 def _read_json(checkpoint: Checkpoint, path: Path) -> dict[str, Any] | None:
     if not path.is_file():
-        checkpoint.problems.append(f"'{path.name}' is missing; it tells the horizon.")
+        checkpoint.problems.append(f"'{path.name}' is missing; it states the horizon.")
         return None
     try:
         refuse_pointer(path)
@@ -232,7 +232,7 @@ def _read_json(checkpoint: Checkpoint, path: Path) -> dict[str, Any] | None:
         checkpoint.problems.append(f"'{path.name}' is not readable JSON ({error}).")
         return None
     if not isinstance(data, dict):
-        checkpoint.problems.append(f"'{path.name}' holds no JSON object.")
+        checkpoint.problems.append(f"'{path.name}' does not hold a JSON object.")
         return None
     return data
 
@@ -253,7 +253,7 @@ def _read_weights(checkpoint: Checkpoint) -> None:
     except WeightsMissing as error:
         checkpoint.problems.append(str(error))
         return
-    except CutShort as error:
+    except Truncated as error:
         checkpoint.problems.append(
             f"'{path.name}' is not whole: {error}. Give the same `frs policy fetch` again, or download the file again."
         )
@@ -310,7 +310,7 @@ def _pair(checkpoint: Checkpoint, cameras: CamerasOption | None) -> None:
 def _take_statistics(
     checkpoint: Checkpoint, preset: Preset, state: Stats, actions: Stats, *, modes: tuple[str, str], eps: float
 ) -> None:
-    """Keep offset, scale and range; state a problem where the numbers contradict the meaning."""
+    """Store offset, scale and range; add a problem if the numbers contradict the preset."""
     sizes = preset.state.size, preset.action_kind.size
     checkpoint.state = affine_of(state, mode=modes[0], size=sizes[0], eps=eps, what="state")
     checkpoint.actions = affine_of(actions, mode=modes[1], size=sizes[1], eps=eps, what="actions")
@@ -450,7 +450,7 @@ def check_offsets(preset: Preset, *, is_relative: bool) -> None:
         preset: meaning of the actions.
         is_relative: `use_relative_actions` of the checkpoint's configuration.
     Raises:
-        ConfigError: one of them adds the arm's joints and the other does not.
+        ConfigError: checkpoint and preset disagree.
     """
     if is_relative == preset.adds_joints:
         return
@@ -471,11 +471,11 @@ def check_offsets(preset: Preset, *, is_relative: bool) -> None:
 def _is_gripper_offset(config: Mapping[str, Any]) -> bool:
     """Return whether LeRobot's relative actions include the gripper.
 
-    Source: LeRobot RelativeActionsProcessorStep, where an excluded word counts when it is part of an action's name, and without names
-    everything is relative.
+    Source: LeRobot RelativeActionsProcessorStep, where a word excludes every action whose name contains it, and without names all
+    actions are relative.
 
     Raises:
-        ConfigError: a joint is left out.
+        ConfigError: a joint is excluded.
     """
     names = config.get("action_feature_names") or []
     words = [str(w).lower() for w in config.get("relative_exclude_joints", ["gripper"]) or [] if w]
@@ -555,7 +555,7 @@ def _feature(config: Mapping[str, Any], group: str, name: str) -> int:
     try:
         return int(config[group][name]["shape"][0])
     except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise ConfigError(f"config.json does not tell the size of '{name}' in {group} ({error!r}).") from error
+        raise ConfigError(f"config.json does not state the size of '{name}' in {group} ({error!r}).") from error
 
 
 def _integer(config: Mapping[str, Any], key: str) -> int:

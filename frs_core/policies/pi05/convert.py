@@ -1,8 +1,8 @@
-"""openpi's own checkpoint (JAX, orbax) -> one safetensors file, without JAX, openpi or transformers.
+"""Convert openpi's own checkpoints (JAX, orbax) to one safetensors file, without JAX, openpi or transformers.
 
-Problem: openpi's converter needs openpi's whole environment with transformers patched in place, and leaves the statistics
-behind. Idea: an orbax checkpoint is a set of zarr arrays in one key-value store; `tensorstore` reads them one by one, and
-only names and axes differ: JAX keeps all layers of a kind in one array and multiplies from the other side.
+Problem: openpi's converter needs openpi's whole environment with transformers patched in place, and does not copy the
+statistics. Idea: an orbax checkpoint is a set of zarr arrays in one key-value store; `tensorstore` reads them one by one, and
+only names and axes differ: JAX stacks all layers of a kind in one array and stores matrices transposed.
 
 Example: `llm/layers/attn/q_einsum/w` [18, 8, 2048, 256] becomes 18 matrices `layers.N.self_attn.q_proj.weight`
 [2048, 2048]. Full size needs 8 GB of memory for bfloat16. Runs in the terminal.
@@ -30,20 +30,20 @@ _FILE = "model.safetensors"
 
 
 def convert(source: Path, target: Path, *, preset: Preset, origin: str = "", lora_scale: float | None = None) -> Path:
-    """Write a folder that `load` takes, from openpi's checkpoint folder.
+    """Convert openpi's checkpoint folder to one that `load` accepts, and return it.
 
     Args:
         source: folder with `params/` and `assets/`.
-        target: folder to make; must not hold weights yet.
-        preset: meaning of the actions; also tells the horizon.
-        origin: where the source came from, kept in the note.
-        lora_scale: alpha / rank of the attention's LoRA adapters, where it was fine-tuned with some; they are joined with the weights.
+        target: folder to create; must not contain weights.
+        preset: meaning of the actions, and the horizon.
+        origin: where the source came from, stored in the note.
+        lora_scale: alpha / rank of the attention's LoRA adapters, if it was fine-tuned with some; they are merged into the weights.
     Returns:
         `target`.
     Raises:
         WeightsMissing: no `params/` in the source.
-        ConfigError: tensorstore is missing, the folder is not whole, it holds arrays that pi0.5 has no place for, or adapters without a
-            scale.
+        ConfigError: tensorstore is missing, the folder is incomplete, or it holds arrays that pi0.5 does not have, or adapters without
+            a scale.
     """
     if (target / _FILE).exists():
         raise ConfigError(f"'{target / _FILE}' exists. Remove it, or choose another folder.")
@@ -53,7 +53,7 @@ def convert(source: Path, target: Path, *, preset: Preset, origin: str = "", lor
     if arrays.rest:
         raise ConfigError(
             f"'{source}' holds {len(arrays.rest)} arrays that pi0.5 has no place for, e.g. '{arrays.rest[0]}'. It is another "
-            f"network, which would behave otherwise without them."
+            f"network, which would behave differently without them."
         )
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     size = size_of(shapes)
@@ -69,7 +69,7 @@ def convert(source: Path, target: Path, *, preset: Preset, origin: str = "", lor
     if joined.pairs:
         note |= {"merged_adapters": len(joined.pairs), "lora_scale": lora_scale}
     (target / NOTE).write_text(json.dumps(note, indent=2) + "\n")
-    # Last and by rename, so that a folder with weights is a whole one.
+    # Last and by rename, so that a folder with weights is always complete.
     partial = target / f"{_FILE}.partial"
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
     partial.rename(target / _FILE)
@@ -77,7 +77,7 @@ def convert(source: Path, target: Path, *, preset: Preset, origin: str = "", lor
 
 
 class _Taken(Mapping[str, Callable[[], Array]]):
-    """Arrays of a checkpoint that remembers which of them were asked for."""
+    """Arrays of a checkpoint, with a record of which were read."""
 
     def __init__(self, arrays: Mapping[str, Callable[[], Array]]) -> None:
         self._arrays, self._taken = arrays, set[str]()
@@ -97,7 +97,7 @@ class _Taken(Mapping[str, Callable[[], Array]]):
 
     @property
     def rest(self) -> list[str]:
-        """Names that nobody asked for."""
+        """Names of the arrays that were not read."""
         return [name for name in self._arrays if name not in self._taken]
 
 
@@ -132,7 +132,7 @@ def read_orbax(source: Path) -> dict[str, Callable[[], Array]]:
             if is_packed
             else {"driver": "file", "path": f"{folder.resolve()}/{path}/"}
         )
-        # Of single files, one that was not downloaded must not read as zeros; a packed store knows what was never written.
+        # Among single files a missing one must not read as zeros; a packed store knows which chunks were never written.
         spec: dict[str, Any] = {"driver": driver, "kvstore": store, "fill_missing_data_reads": is_packed}
 
         def read() -> Array:

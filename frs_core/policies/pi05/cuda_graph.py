@@ -1,14 +1,14 @@
-"""A whole loop of velocities, recorded once on the GPU and replayed as one unit.
+"""Record a whole loop of velocity calls once on the GPU, as a CUDA graph, and replay it as one unit.
 
 Problem: twenty steps of eighteen layers are some five thousand kernels of a few microseconds; launching them one by one
-costs several times their work. Idea: record the loop into a CUDA graph. A graph repeats fixed addresses, so everything that
+takes several times as long as their work. Idea: capture the loop in a CUDA graph. A graph uses fixed addresses, so everything that
 changes between key presses (references, seeded noise, the prefix) is copied into fixed tensors first, and everything that
 cannot change (batch, plan, size of the prefix's bucket) is part of the key under which a recording is kept.
 
 Example: key (bucket 640, 13 candidates, plan without its seed) -> one recording, replayed for every fan of that size.
 
 `Loop.run` is the same code with and without a GPU; only `Loop.replay` needs one. A recording that fails, or whose first
-replay disagrees with the plain run, is given up with a warning and the plain way is taken from then on.
+replay disagrees with the plain run, is discarded with a warning, and loops run unrecorded from then on.
 Runs on the inference worker.
 """
 
@@ -24,20 +24,20 @@ from frs_core.policies.pi05.layout import Layout
 from frs_core.policies.pi05.prefix import PrefixCache
 
 BUCKET = 64
-"""Prefix lengths are rounded up to a multiple. Guess: 4 to 5 recordings cover all prompts of two cameras."""
+"""Prefix lengths are rounded up to a multiple of this, tokens. Guess: 4 to 5 recordings cover all prompts of two cameras."""
 
 KEPT = 24
 """Recordings kept, least recently used dropped first; 30 MB each at full size. Guess."""
 
 AGREEMENT = 0.05
-"""Largest difference between first replay and plain run, as a part of 1 + the largest value. Variants of bfloat16 arithmetic differ by 1.5e-2
+"""Largest difference between first replay and plain run, relative to 1 + the largest value. Variants of bfloat16 arithmetic differ by 1.5e-2
 after one velocity at |v| 0.6 (CPU, full size), so this catches wrong recordings only."""
 
 _log = logging.getLogger(__name__)
 
 
 def bucket_of(length: int) -> int:
-    """Return the prefix slots a recording for this length has."""
+    """Return the number of prefix slots in a recording for this length, tokens."""
     return -(-length // BUCKET) * BUCKET
 
 
@@ -62,7 +62,7 @@ class Loop:
             self._inputs[name].copy_(value)
 
     def run(self) -> tuple[Tensor, ...]:
-        """Return the results, computed the plain way."""
+        """Return the results, computed without a recording."""
         return self._function(self._layout, self._inputs)
 
     def replay(self, *, pool: Any, hold: Callable[[], object]) -> tuple[Tensor, ...]:
@@ -87,11 +87,11 @@ class Loop:
         return results
 
     def _record(self, pool: Any, hold: Callable[[], object]) -> tuple[Tensor, ...]:
-        """Record the loop on the present GPU; return the plain run's results."""
+        """Record the loop on the current GPU; return the plain run's results."""
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            # Twice: the first run fills tables and picks kernels, which may allocate.
+            # Twice: the first run fills tables and selects kernels, which may allocate memory.
             self.run()
             plain = self.run()
         torch.cuda.current_stream().wait_stream(side)
@@ -153,7 +153,7 @@ class LoopCache:
                     return loop.replay(pool=self._pool, hold=self._hold)
             except (RuntimeError, ValueError) as error:
                 self.is_enabled, self.reason = False, f"recording failed: {error}"
-                _log.warning("CUDA graphs are off, steering takes the plain, slower way: %s", error)
+                _log.warning("CUDA graphs are off, steering runs unrecorded and slower: %s", error)
                 loop.fill(cache, values)
         return loop.run()
 

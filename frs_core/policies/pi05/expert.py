@@ -1,4 +1,4 @@
-"""The action expert: one velocity of all candidates, in openpi's own time (1 = noise, 0 = action).
+"""The action expert: one velocity call for all candidates, in openpi's own time (1 = noise, 0 = action).
 
 Problem: the flow time reaches the network through 37 adaptive norms whose scales, shifts and gates come from 116 million
 weights; reading them at every step costs a quarter of a step. Idea: the Euler grid has eleven times, so the modulation of
@@ -75,7 +75,7 @@ class Expert:
         return self._table[key]
 
     def tabulated(self) -> list[Tensor]:
-        """Return the tensors of the table; whoever captured their addresses must keep them alive."""
+        """Return the tensors of the table; a recording that uses their addresses must keep them alive."""
         return list(self._table.values())
 
     def __call__(self, x: Float[Tensor, "B H A"], t: float, layout: Layout) -> Float[Tensor, "B H A"]:
@@ -113,6 +113,6 @@ class Expert:
         device = self._projections["time_mlp_in"][0].device
         fraction = torch.linspace(0.0, 1.0, self._size.width // 2, dtype=torch.float64, device=device)
         period = MIN_PERIOD * (MAX_PERIOD / MIN_PERIOD) ** fraction
-        # The reference samplers hold the time in float32; the shortest period turns 1e-8 of time into 1e-5 of phase.
+        # The reference samplers store the time as float32; at the shortest period an error of 1e-8 in time is one of 1e-5 in phase.
         angle = 2.0 * math.pi / period * float(torch.tensor(t, dtype=torch.float32))
         return torch.cat([angle.sin(), angle.cos()]).float()

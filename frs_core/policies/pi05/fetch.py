@@ -1,8 +1,8 @@
-"""Get published weights: what there is, and files over a network that may break at any time.
+"""Download published weights: list what exists, and fetch files over an unreliable network.
 
 Problem: a checkpoint is 12 GB in hundreds of files; connections drop, disks fill, proxies answer with a web page. Idea:
-the store lists every file with size and checksum first; each is written under a temporary name from where it stopped, and
-gets its real name only when size and checksum agree. Fetching again continues.
+the store first lists every file with size and checksum; each is written under a temporary name, resumed after an interruption,
+and renamed only when size and checksum agree. Fetching again resumes.
 
 Example: `fetch_files(list_bucket("openpi-assets", "checkpoints/pi05_droid/"), target)`. Standard library only; a terminal
 command runs it.
@@ -24,7 +24,7 @@ from frs_core.errors import ConfigError, DownloadFailed, unknown_name
 from frs_core.runtime.foreign import DOCUMENT, open_plain, parse_json
 
 TIMEOUT_S = 30.0
-"""Without an answer or a byte for this long, an attempt has failed."""
+"""An attempt fails after this long without an answer or a byte."""
 ATTEMPTS = 5
 _CHUNK = 1 << 20
 
@@ -34,7 +34,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the stores answer."""
+    """Addresses of the stores."""
 
     bucket: str = "https://storage.googleapis.com"
     hub: str = "https://huggingface.co"
@@ -45,7 +45,7 @@ class Published:
     """One published checkpoint of openpi."""
 
     prefix: str
-    """Folder in the bucket, with the last slash."""
+    """Folder in the bucket, with a trailing slash."""
     preset: str
 
 
@@ -65,11 +65,11 @@ TOKENIZER = ("big_vision", "paligemma_tokenizer.model")
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """One file to get."""
+    """One file to download."""
 
     url: str
     path: str
-    """Where it goes inside the target folder."""
+    """Path inside the target folder."""
     size: int
     algorithm: str
     """"md5" or "sha256"; empty when the store gives no checksum."""
@@ -137,14 +137,14 @@ def list_hub(repository: str, *, endpoints: Endpoints = Endpoints()) -> list[Rem
 
 
 def fetch_files(files: Sequence[RemoteFile], target: Path, *, progress: Progress = lambda *_: None) -> None:
-    """Bring all files into a folder; what is already there, whole, is not fetched again.
+    """Download all files to a folder; files that are already complete are not downloaded again.
 
     Args:
-        files: what to get.
-        target: folder; made when missing.
-        progress: told after every megabyte.
+        files: what to download.
+        target: folder; created if missing.
+        progress: called after every megabyte.
     Raises:
-        ConfigError: the disk is too small, or a listed path leaves the folder.
+        ConfigError: not enough free space, or a listed path lies outside the folder.
         DownloadFailed: a file could not be completed; calling again continues.
     """
     target.mkdir(parents=True, exist_ok=True)
@@ -186,7 +186,7 @@ def _fetch(file: RemoteFile, path: Path, progress: Progress) -> None:
         if got == file.size and _digest(partial, file.algorithm) == file.digest:
             partial.rename(path)
             return
-        # Wrong bytes cannot be continued from.
+        # A download with wrong bytes cannot be resumed.
         partial.unlink()
         reason = "size or checksum is wrong"
     raise DownloadFailed(

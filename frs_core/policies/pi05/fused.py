@@ -1,11 +1,11 @@
-"""What happens between the expert's matrix multiplications, as four functions that a GPU runs as one kernel each.
+"""The operations between the expert's matrix multiplications, as four functions that a GPU runs as one kernel each.
 
 Problem: a layer's norms, rotations and gates are some forty small operations; twenty steps of eighteen layers make fifteen
 thousand kernels, and even recorded each costs about 2 microseconds. Idea: the four places between multiplications are plain
 functions; on a GPU torch.compile fuses each into one or two kernels. Where compiling is not possible (no Triton, no
 compiler) the plain functions do the same arithmetic.
 
-Example: `Fused.plain().geglu(x)` and `Fused.compiled().geglu(x)` are equal to rounding. Runs on the inference worker.
+Example: `Fused.plain().geglu(x)` and `Fused.compiled().geglu(x)` are equal up to rounding. Runs on the inference worker.
 """
 
 import functools
@@ -61,7 +61,7 @@ class Fused:
 
     @classmethod
     def plain(cls) -> "Fused":
-        """Return the functions as they are."""
+        """Return the functions uncompiled."""
         return cls(modulate, add_and_modulate, turn, geglu)
 
     @classmethod

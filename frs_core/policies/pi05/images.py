@@ -1,7 +1,7 @@
-"""Camera frames -> what the vision tower takes: square, padded, -1..1.
+"""Convert camera frames to the vision tower's input: square, padded, in -1..1.
 
-Two ways of shrinking exist, and a checkpoint expects the one it was trained with: openpi's filters before it drops pixels
-(as image editors do, rounded to bytes), LeRobot's samples four neighbours. Both keep the aspect and pad with black.
+Two ways of resizing exist, and a checkpoint expects the one it was trained with: openpi's filters before it subsamples
+(as image editors do, rounded to bytes), LeRobot's interpolates four neighbours. Both keep the aspect ratio and pad with black.
 
 Example: a 720 x 1280 frame becomes 126 x 224 between two black bars of 49 rows. Runs on the inference worker.
 """
@@ -19,10 +19,10 @@ from frs_core.wire.observations import letterbox
 
 
 class Resize(enum.Enum):
-    """How an image is shrunk."""
+    """How an image is resized."""
 
     FILTERED = "filtered"
-    """Pillow's bilinear, to the last bit. Source: openpi_client image_tools."""
+    """Pillow's bilinear filter, bit by bit. Source: openpi_client image_tools."""
     SAMPLED = "sampled"
     """Bilinear without antialiasing. Source: LeRobot vla_utils.resize_with_pad_torch."""
 
@@ -35,8 +35,8 @@ def to_tower(
     Args:
         image: RGB.
         size: side of the square, pixels.
-        rule: the checkpoint's way of shrinking.
-        device: where the work is done.
+        rule: the checkpoint's way of resizing.
+        device: where the result is computed.
     """
     if rule is Resize.FILTERED:
         image = letterbox(image, size=(size, size))

@@ -1,7 +1,7 @@
 """The few operations that both Gemma stacks share: norm, rotation, attention, gated feed-forward.
 
 Problem: the prefix (2 billion weights, hundreds of tokens, once) and the expert (0.3 billion, a few rows, twenty times)
-run the same arithmetic with other norms around it. Idea: plain functions on tensors and one small record of a layer's
+run the same arithmetic with different norms around it. Idea: plain functions on tensors and one small record of a layer's
 matrices, with queries, keys and values (and gate and up) stacked so that each is one multiplication.
 
 Sums of squares, rotations and softmax run in float32 whatever the weights' type. Runs on the inference worker.
@@ -70,7 +70,7 @@ def rotation(
 def rotate(
     x: Float[Tensor, "*n heads d"], cos: Float[Tensor, "*m 1 half"], sin: Float[Tensor, "*m 1 half"]
 ) -> Float[Tensor, "*n heads d"]:
-    """Return heads turned by their positions, in the type of `x`."""
+    """Return heads rotated by their positions, in the type of `x`."""
     first, second = x.float().chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
 

@@ -1,8 +1,8 @@
-"""Where a batch of candidates keeps keys and values: one prefix for all, a block of own rows for each.
+"""Keys and values of a batch of candidates: one shared prefix, and a block of rows for each candidate.
 
-Problem: every candidate attends to the same prefix and to its own rows, never to another candidate's. Idea: lay all rows
-in one sequence behind one copy of the prefix and forbid the foreign blocks with a mask; the prefix is stored, read and
-written once however many candidates there are. The prefix may have a few spare slots (a bucket), masked as well, so that
+Problem: every candidate attends to the same prefix and to its own rows, never to another candidate's. Idea: put all rows
+in one sequence after one copy of the prefix and mask out the other candidates' blocks; the prefix is stored, read and
+written once for any number of candidates. The prefix may have a few spare slots (a bucket), masked as well, so that
 a captured loop fits prompts of many lengths: contents change, addresses do not.
 
 Example: prefix 572 in a bucket of 576, 8 candidates of 15 rows: keys [18, 576 + 120, 256] and a mask [120, 696].
@@ -28,7 +28,7 @@ class Layout:
             cache: an encoded observation.
             batch: B, candidates.
             horizon: H, rows of each.
-            slots: room for the prefix; None = exactly its length.
+            slots: room for the prefix, tokens; None = exactly its length.
         """
         depth, length, d = cache.keys.shape
         self.slots = slots or length
@@ -62,7 +62,7 @@ class Layout:
         self.sin.copy_(sin.repeat(self.batch, 1, 1))
 
     def _block_mask(self) -> Float[Tensor, "rows s"]:
-        """Return a mask that shows every row the prefix and its own candidate."""
+        """Return a mask that lets every row attend to the prefix and to its own candidate's rows."""
         rows = self.batch * self.horizon
         block = torch.arange(rows, device=self.keys.device) // self.horizon
         mask = torch.zeros(rows, self.slots + rows, device=self.keys.device, dtype=self.keys.dtype)

@@ -48,11 +48,11 @@ def load(
     Args:
         path: folder with `model.safetensors` (openpi converted, or LeRobot).
         preset: meaning of the actions (`presets.PRESETS`); None = from the folder's note, or its exact published name.
-        cameras: which camera fills which image input, "base_0_rgb=left,left_wrist_0_rgb=wrist"; None = as the names tell.
+        cameras: which camera fills which image input, "base_0_rgb=left,left_wrist_0_rgb=wrist"; None = by their names.
         device: "cuda", "cuda:1", "cpu"; None = a GPU if there is one.
         dtype: "bfloat16" or "float32"; None = bfloat16 on a GPU, float32 on the CPU.
-        norm_stats: statistics file, when it lies elsewhere.
-        tokenizer: SentencePiece file, when it lies elsewhere.
+        norm_stats: statistics file, if it is not in the folder.
+        tokenizer: SentencePiece file, if it is not in the folder.
         horizon: rows of a chunk, for a fine-tune that changed its preset's.
         use_graphs: record loops on a GPU.
         hold_padding: keep unused columns at zero along the flow (fine-tunes by LeRobot).

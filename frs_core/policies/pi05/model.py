@@ -3,7 +3,7 @@
 openpi runs time from 1 (noise) to 0 (action) and predicts noise minus action; here t = 0 is noise and dx/dt points to the
 action. `velocity` is the one place where the sign and the time are flipped.
 
-Example: `cache, features = model.encode(images, tokens)`, then `model.velocity(layout, x, 0.0)` pushes noise to action.
+Example: `cache, features = model.encode(images, tokens)`, then `model.velocity(layout, x, 0.0)` points from noise to action.
 Runs on the inference worker.
 """
 
@@ -45,10 +45,10 @@ class Pi05Model:
         """Return the prefix's keys and values, and features for a noise policy.
 
         Args:
-            images: RGB in -1..1, only cameras that are there.
-            tokens: the prompt, no padding.
+            images: RGB in -1..1, of the cameras that are present.
+            tokens: the prompt, without padding.
         Returns:
-            The cache, and mean and last prefix state joined, float32 [2 D].
+            The cache, and the mean and the last state of the prefix, joined, float32 [2 D].
         """
         hidden, cache = self.prefix(self.embed(images, tokens))
         hidden = hidden.float()

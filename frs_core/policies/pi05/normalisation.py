@@ -1,7 +1,7 @@
-"""From a checkpoint's statistics to one offset and one scale per number.
+"""Convert a checkpoint's statistics to one offset and one scale per number.
 
 A normalised value is (raw - offset) / scale, whether the statistics are quantiles (1 % -> -1, 99 % -> +1) or mean and
-standard deviation. Nothing is clipped on the way in.
+standard deviation. Inputs are not clipped.
 
 Example: q01 = -0.5, q99 = 0.3 give offset -0.1, scale 0.4. Any thread.
 """
@@ -27,8 +27,9 @@ OSC_TRANSLATION, OSC_ROTATION = 0.05, 0.5
 """Metres and rad per step at LIBERO's action 1. Source: robosuite's OSC_POSE controller configuration."""
 
 OSC_REACH = 0.26
-"""Share of a step that the arm makes at a steady command: the controller (kp 150, critically damped) aims anew from where the arm is.
-Measured in LIBERO: 0.25 to 0.27 along the three axes, 0.23 to 0.25 of turns; the first step from rest makes 0.1."""
+"""Fraction of a step that the arm covers at a constant command: the controller (kp 150, critically damped) sets each target relative
+to the arm's present pose. Measured in LIBERO: 0.25 to 0.27 along the three axes, 0.23 to 0.25 for rotations; 0.1 for the first step
+from rest."""
 
 Stats = Mapping[str, Float[Array, " _"]]
 """Some of mean, std, q01, q99, min, max."""
@@ -43,11 +44,11 @@ class Affine:
 
     @property
     def size(self) -> int:
-        """Numbers it normalises."""
+        """How many numbers it normalises."""
         return len(self.offset)
 
     def normalise(self, raw: Float[Array, " n"]) -> Float[Array, " n"]:
-        """Return raw units as the policy sees them."""
+        """Return raw values normalised, as the policy takes them."""
         return (np.asarray(raw, dtype=np.float64) - self.offset) / self.scale
 
 
@@ -61,7 +62,7 @@ def affine_of(stats: Stats, *, mode: str, size: int, eps: float, what: str) -> A
         eps: keeps constant numbers from dividing by zero.
         what: "state" or "actions", for messages.
     Raises:
-        ConfigError: a needed array is missing, too short, not finite or upside down.
+        ConfigError: a needed array is missing, too short or not finite, or an upper bound is below its lower one.
     """
     if mode == "identity":
         return Affine(np.zeros(size), np.ones(size))
@@ -83,9 +84,9 @@ def affine_of(stats: Stats, *, mode: str, size: int, eps: float, what: str) -> A
 
 
 def covered_range(stats: Stats, *, size: int) -> tuple[Float[Array, " a"], Float[Array, " a"]] | None:
-    """Return the 1 % and 99 % of the first `size` numbers, in raw units; None where the statistics do not tell.
+    """Return the 1 % and 99 % quantiles of the first `size` numbers, raw units; None if the statistics do not determine them.
 
-    Mean and standard deviation stand in for missing quantiles as a normal distribution's would be.
+    Missing quantiles are computed from mean and standard deviation, as of a normal distribution.
     """
     if {"q01", "q99"} <= set(stats):
         columns = stats["q01"], stats["q99"]
@@ -110,7 +111,7 @@ def robot_range(
 
 
 def robot_space(kind: ActionKind, affine: Affine, *, control_hz: float) -> ActionSpace:
-    """Return the robot's action space of a policy's raw actions.
+    """Return the robot's action space for a policy's raw actions.
 
     Joint spaces are DROID's and need no change; end-effector actions are LIBERO's controller units (-1 open .. 1 closed,
     1 = 50 mm or 0.5 rad) and become metres, rad and 0..1.
@@ -134,7 +135,7 @@ def robot_space(kind: ActionKind, affine: Affine, *, control_hz: float) -> Actio
 
 
 def _units(kind: ActionKind) -> tuple[Float[Array, " a"], Float[Array, " a"]]:
-    """Return what raw actions are multiplied with and what is added, to become the robot's."""
+    """Return the factor and the offset that convert raw actions to robot units."""
     if kind is not ActionKind.EE_DELTA:
         return np.ones(8), np.zeros(8)
     return np.array([OSC_TRANSLATION] * 3 + [OSC_ROTATION] * 3 + [0.5]), np.array([0.0] * 6 + [0.5])

@@ -1,7 +1,7 @@
-"""LeRobot's pi0.5 of the same sizes, timed in the same run, as the yardstick.
+"""Time LeRobot's pi0.5 of the same sizes in the same run, for comparison.
 
-LeRobot offers one thing, a whole sample; a fan through its own functions is one prefix and twenty `denoise_step` calls of
-the batch. Both are timed. Runs in the terminal; needs LeRobot (Python >= 3.12).
+LeRobot offers only whole samples; a fan by its own functions is one prefix and twenty `denoise_step` calls of the batch. Both
+are timed. Runs in the terminal; needs LeRobot (Python >= 3.12).
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from frs_core.policies.pi05.speed import STEPS, Clock, Timing, measured_ms
 
 
 class _Stopped(Exception):
-    """Ends LeRobot's sampler once the prefix is there."""
+    """Ends LeRobot's sampler once the prefix is computed."""
 
 
 def measure_lerobot(
@@ -43,9 +43,9 @@ def measure_lerobot(
         horizons: rows of a chunk.
         cameras: images; LeRobot adds an absent one, as its pi0.5 checkpoints have.
         words: prompt tokens, padded to 200 as LeRobot does.
-        repeats: measurements per part; the median counts.
-        told: called with each result as it comes.
-        clock: what is measured with.
+        repeats: measurements per part; the median is reported.
+        told: called with each result at once.
+        clock: returns seconds from any start.
     Raises:
         ImportError: LeRobot is not installed.
     """
@@ -67,7 +67,7 @@ def measure_lerobot(
 
 @contextlib.contextmanager
 def _replaced(owner: Any, **attributes: Any) -> Generator[None, None, None]:
-    """Set attributes of a module or object for a while."""
+    """Replace attributes of a module or object within a context."""
     before = {name: getattr(owner, name) for name in attributes}
     for name, value in attributes.items():
         setattr(owner, name, value)

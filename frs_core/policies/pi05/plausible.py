@@ -1,10 +1,10 @@
-"""Do a checkpoint's statistics contradict what its actions are said to mean?
+"""Check whether a checkpoint's statistics contradict the stated meaning of its actions.
 
-Statistics cannot tell a meaning: joint speeds and offsets of joint positions have the same range. But they can rule one out. Speeds and
-offsets are centred near zero, absolute joints near the arm's own joints, which the statistics of the state tell; and a robot of 14
-numbers is not one of 8.
+Statistics cannot determine the meaning: joint speeds and offsets of joint positions have the same range. But they can rule one out.
+Speeds and offsets are centred near zero, absolute joints near the arm's joints in the statistics of the state; and a robot with 14
+numbers is not one with 8.
 
-Example: "joint speeds" whose fourth number runs from -2.7 to -0.9 are joint positions. Any thread.
+Example: "joint speeds" whose fourth number ranges from -2.7 to -0.9 are joint positions. Any thread.
 """
 
 import numpy as np
@@ -19,11 +19,11 @@ FARTHEST_CENTRE = 1.0
 """How far the middle of a joint's actions may be from zero (speeds, offsets) or from the state's (absolute), rad or fractions.
 Guess: DROID's fourth joint is 2 rad from zero; speeds and offsets stay within 0.1 on average."""
 FARTHEST_SPEED = 1.6
-"""Largest 1 % or 99 % of a joint speed, fractions. Guess: they end at 1, statistics of other robots' positions at 3."""
+"""Largest 1 % or 99 % quantile of a joint speed, fractions. Guess: they end at 1, statistics of other robots' positions at 3."""
 
 
 def why_not_this_meaning(preset: Preset, *, state: Stats, actions: Stats) -> str | None:
-    """Return what in the statistics speaks against a preset, in one sentence with both numbers; None where nothing does."""
+    """Return why the statistics contradict a preset, one sentence with both numbers; None if they do not."""
     for what, stats, size in (("state", state, preset.state.size), ("actions", actions, preset.action_kind.size)):
         numbers = _size(stats)
         if numbers > size:
@@ -60,7 +60,7 @@ def _centre(stats: Stats) -> Float[Array, " 7"] | None:
 
 
 def _size(stats: Stats) -> int:
-    """Return how many numbers statistics are about; a tail that is the same in all its columns is padding."""
+    """Return how many dimensions statistics describe; trailing dimensions that are all alike are padding."""
     columns = [
         np.asarray(v, dtype=np.float64).reshape(-1) for k, v in stats.items() if k in ("mean", "std", "q01", "q99")
     ]

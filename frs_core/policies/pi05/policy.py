@@ -5,7 +5,7 @@ values; the 2K velocities of a fan run as one recorded loop on a GPU and step by
 
 Checkpoints whose actions are offsets from the arm's joints at the start of a chunk (DROID joint position) are presented in
 absolute joints: with c = start / scale the change of variables x' = x + t c, v' = v(x' - t c, t) + c is exact for every
-Euler step, leaves the noise (t = 0) as it is, and lets references and limits speak of absolute joints.
+Euler step, leaves the noise (t = 0) unchanged, and lets references and limits use absolute joints.
 
 Example: `policy = load("weights/pi05_droid"); context = policy.encode(observation); policy.denoise(context, noise)`.
 Runs on the inference worker's thread.
@@ -52,7 +52,7 @@ class Encoded:
 
     cache: PrefixCache
     shift: Float[Tensor, " A"] | None
-    """c: what an absolute action adds to the network's own, normalised; None where actions are not offsets."""
+    """c: absolute action minus the network's own, normalised; None if actions are not offsets."""
     layouts: dict[int, Layout] = field(default_factory=dict)
     """Memory for plain velocities, by batch size."""
 
@@ -71,16 +71,16 @@ class Pi05Policy(FlowPolicy):
         hold_padding: bool = False,
         plan: SteeringPlan | None = None,
     ) -> None:
-        """Join network and meaning.
+        """Combine a network with the meaning of its numbers.
 
         Args:
             model: the network, weights read.
-            checkpoint: a complete one.
+            checkpoint: complete, without problems.
             tokenizer: its vocabulary.
             name: shown to the operator.
             use_graphs: record loops on a GPU.
-            hold_padding: keep the columns past the robot's at zero along the whole flow; for fine-tunes whose loss left
-                them out (LeRobot's).
+            hold_padding: keep the columns past the robot's at zero along the whole flow; for fine-tunes whose loss excluded
+                them (LeRobot's).
             plan: steering settings; None = the uncalibrated default.
         """
         checkpoint.require()
@@ -184,7 +184,7 @@ class Pi05Policy(FlowPolicy):
         return Steered(steered.noise.to(home), steered.chunk.to(home), steered.recovered.to(home))
 
     def close(self) -> None:
-        """Forget recordings; the weights go with the object."""
+        """Drop the recorded loops; the weights are freed with the object."""
         self.loops.clear()
 
     def _state_text(self, observation: Observation) -> Float[Array, " n"]:
@@ -194,7 +194,7 @@ class Pi05Policy(FlowPolicy):
         return self._state.normalise(read_state(self._preset.state, observation))
 
     def _run(self, context: Context, key: Hashable, loop: _Loop, values: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """Return the results of a loop over this context's field, by way of the recordings."""
+        """Return the results of a loop over this context's velocity field, from a recording where possible."""
         encoded: Encoded = context.payload
         if encoded.shift is not None:
             values = {**values, "shift": encoded.shift}
@@ -213,7 +213,7 @@ class Pi05Policy(FlowPolicy):
             own = x if shift is None else x - t * shift
             if self._hold_padding:
                 own = torch.nn.functional.pad(own[..., :used], (0, x.shape[-1] - used))
-            # A loop made for B candidates may ask for one of them alone (the seeded noise's own way).
+            # A loop built for B candidates may evaluate a single one (the path of the seeded noise).
             own = own if len(own) == layout.batch else own.expand(layout.batch, -1, -1)
             v = self._model.velocity(layout, own, t)[: len(x)]
             if self._hold_padding:
@@ -223,7 +223,7 @@ class Pi05Policy(FlowPolicy):
         return field_at
 
     def _shift(self, observation: Observation) -> Float[Tensor, " A"] | None:
-        """Return what absolute joints add to the network's own actions, normalised, or None where nothing."""
+        """Return absolute joints minus the network's own actions, normalised; None if the actions are not offsets."""
         if not self._preset.adds_joints:
             return None
         shift = np.zeros(self.spec.width, dtype=np.float32)
@@ -234,9 +234,9 @@ class Pi05Policy(FlowPolicy):
 
 
 def uncalibrated_plan(space: ActionSpace) -> SteeringPlan:
-    """Return steering settings from the literature, for a checkpoint that `frs policy calibrate` has not seen.
+    """Return steering settings from the literature, for a checkpoint without a calibration (`frs policy calibrate`).
 
-    Joint spaces keep the whole recovered noise: a direction there is a trajectory of the joints whose shape matters, and a
+    Joint spaces keep the whole recovered noise: a direction there is a trajectory of the joints whose shape matters, and one
     noise repeated over the chunk is reported to break pi0.5. End-effector spaces keep the chunk mean, which noise-space
     steering of pi0 on LIBERO uses.
     """

@@ -1,6 +1,6 @@
-"""The Gemma prefix: images and prompt are read once per observation and leave behind keys and values.
+"""The Gemma prefix: images and prompt become keys and values, once per observation.
 
-Problem: stock loaders run 968 tokens, 40 % of them an absent camera and prompt padding that masks hide again. Idea: leave
+Problem: stock loaders run 968 tokens, 40 % of them an absent camera and prompt padding, which are then masked. Idea: leave
 them out. Positions count valid tokens only, so the result is the same and no mask is needed.
 
 Example: two images and a 60-token prompt give 572 tokens; 18 layers x 572 keys and values of 256 numbers are all that
@@ -23,7 +23,7 @@ from frs_core.policies.pi05.weights import WeightSource
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrefixCache:
-    """What the expert sees of an observation."""
+    """An encoded observation, as the expert attends to it."""
 
     keys: Float[Tensor, "L P d"]
     """Rotated keys of every layer."""
@@ -63,7 +63,7 @@ class Prefix:
         """Return the last hidden states (normed) and the cache of keys and values.
 
         Args:
-            x: image tokens, then prompt embeddings; every one is real.
+            x: image tokens, then prompt embeddings, without padding.
         """
         heads, d = self._size.heads, self._size.head_dim
         cos, sin = rotation(torch.arange(x.shape[0], device=x.device), d)

@@ -1,9 +1,9 @@
-"""What no checkpoint file tells: what the numbers mean on a robot.
+"""The meaning of a checkpoint's numbers on a robot, which no checkpoint file states.
 
-Weights and statistics of a joint-velocity and a joint-position policy look alike; sent to the wrong controller they are
+Weights and statistics of a joint-velocity and a joint-position policy look alike; sent to the wrong controller, its actions are
 dangerous. Idea: the meaning is a named preset: given, or in the note that `frs policy fetch` wrote, or that of a published
-checkpoint whose folder still bears exactly its published name. Part of a name says nothing (a fine-tune of pi05_droid may move another
-arm), and numbers may contradict a meaning, never choose one.
+checkpoint whose folder still has exactly its published name. Part of a name does not count (a fine-tune of pi05_droid may move
+another arm), and statistics can rule a meaning out but never select one.
 
 Example: `pi05_droid` = 15 rows of 7 joint speeds and a gripper position at 15 Hz, prompt with state, cameras left and
 wrist. Any thread.
@@ -26,7 +26,7 @@ from frs_core.steering.camera_pairing import DROID_NAMES, LIBERO_NAMES, View
 
 
 class StateLayout(enum.Enum):
-    """Which numbers of the robot a checkpoint was trained on."""
+    """Which robot state a checkpoint was trained on."""
 
     DROID = "droid"
     """7 joint positions, gripper 0 open .. 1 closed."""
@@ -43,7 +43,7 @@ def read_state(layout: StateLayout, observation: Observation) -> Float[Array, " 
     """Return the raw state of an observation.
 
     Raises:
-        ConfigError: the world does not give the numbers this layout needs.
+        ConfigError: the world does not provide the numbers of this layout.
     """
     if layout is StateLayout.DROID:
         return np.append(observation.q, observation.gripper)
@@ -69,7 +69,7 @@ class Preset:
     """Rows of a chunk in openpi's configuration of this name."""
     execute_rows: int
     cameras: tuple[str, ...]
-    """Cameras that a world of this policy has; which fills which image input is told by `picture_names`."""
+    """Cameras of a world for this policy; `picture_names` says which one fills which image input."""
     picture_names: Mapping[str, View]
     """Published names of image inputs."""
     asset_id: str
@@ -80,11 +80,11 @@ class Preset:
     masked: tuple[str, ...] = ("right_wrist_0_rgb",)
     """Image inputs that openpi leaves empty for this robot. Source: openpi policies/droid_policy.py, libero_policy.py."""
     is_published: bool = False
-    """Whether weights are published under this very name."""
+    """Whether weights are published under exactly this name."""
 
     @property
     def summary(self) -> str:
-        """What the numbers mean, in half a line."""
+        """What the numbers mean, in a few words."""
         numbers = {
             ActionKind.JOINT_VELOCITY: "7 joint speeds, fractions of 0.2 rad per row",
             ActionKind.JOINT_POSITION: "7 joint positions, "
@@ -146,7 +146,7 @@ def published_preset(name: str) -> Preset | None:
 
 
 def need_preset(folder: str) -> ConfigError:
-    """Return the error for a checkpoint whose meaning is unknown; one line per meaning it may have."""
+    """Return the error for a checkpoint whose meaning is unknown; it lists every preset."""
     lines = "".join(f"\n  {preset.name}: {preset.summary}" for preset in _PRESETS)
     return ConfigError(
         f"What the actions of '{folder}' mean on a robot is not written in it, and a name is not proof: joint speeds sent as joint "

@@ -1,11 +1,11 @@
 """The sizes of a pi0.5 network, read from the shapes of its weights, and the complete list of weights it must have.
 
-Problem: a checkpoint with one missing or misnamed tensor still "works" in most loaders, as a robot that moves at random.
-Idea: everything the network needs is a table name -> shape, made from a handful of sizes; a checkpoint is usable exactly
-when its header fits the table. Only the header is read, so a 7 GB file is judged in milliseconds.
+Problem: most loaders accept a checkpoint with a missing or misnamed tensor, and the robot then moves at random. Idea:
+everything the network needs is a table name -> shape, computed from a handful of sizes; a checkpoint is usable exactly when its
+header matches the table. Only the header is read, so a 7 GB file is checked in milliseconds.
 
 Example: 18 layers of `layers.N.self_attn.k_proj.weight` with shape (256, 2048) mean depth 18, head size 256, width 2048.
-Names are those that openpi's converter writes and LeRobot uses behind the prefix `model.`. Any thread.
+Names are those of openpi's converter; LeRobot uses the same with the prefix `model.`. Any thread.
 """
 
 import math
@@ -19,7 +19,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Tensor name -> shape, the prefix `model.` removed."""
 
 VISION_HEADS = 16
-"""Attention heads of SigLIP So400m; the one size that shapes do not tell. Source: So400m/14 of the SigLIP release."""
+"""Attention heads of SigLIP So400m; the one size that shapes do not determine. Source: So400m/14 of the SigLIP release."""
 
 _ROOT = "paligemma_with_expert."
 VISION = f"{_ROOT}paligemma.model.vision_tower.vision_model."
@@ -87,12 +87,12 @@ FULL = ModelSize(
 
 
 def size_of(shapes: Shapes) -> ModelSize:
-    """Return the sizes that a checkpoint's shapes tell.
+    """Return the sizes that a checkpoint's shapes determine.
 
     Args:
         shapes: names without the prefix `model.`.
     Raises:
-        ConfigError: a tensor that tells a size is missing; this is not pi0.5.
+        ConfigError: a tensor that determines a size is missing; this is not pi0.5.
     """
     try:
         vision_width, channels, patch, _ = shapes[f"{VISION}embeddings.patch_embedding.weight"]
@@ -109,7 +109,7 @@ def size_of(shapes: Shapes) -> ModelSize:
         width = shapes["action_in_proj.weight"][1]
     except (KeyError, ValueError) as e:
         raise ConfigError(
-            f"These weights are no pi0.5: {e} is missing or has another rank. Got {len(shapes)} tensors, expected names "
+            f"These weights are not pi0.5: {e} is missing or has another rank. Got {len(shapes)} tensors, expected names "
             f"like '{TEXT}layers.0.self_attn.q_proj.weight'. Convert openpi's checkpoint with `frs policy fetch`."
         ) from e
     if channels != 3:
@@ -159,7 +159,7 @@ def problems_of(shapes: Shapes, size: ModelSize) -> list[str]:
 
     Args:
         shapes: names without the prefix `model.`.
-        size: what `size_of` told, or the size that is asked for.
+        size: of `size_of`, or the expected one.
     """
     table, found = expected_shapes(size), dict(shapes)
     if EMBEDDING not in found and TIED_EMBEDDING in found:

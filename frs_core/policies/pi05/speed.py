@@ -1,11 +1,11 @@
-"""How fast pi0.5 is on this machine, and how fast it could be.
+"""Measure how fast pi0.5 is on this machine, beside how fast it could be.
 
-Problem: a time in milliseconds says little without the card's limit and without the peer's time in the same run. Idea:
-full-size random weights (no download; speed does not depend on values) through the real code, each part's work and
-traffic counted from the shapes, and the larger of work / peak and traffic / bandwidth beside each time. Peak and
-bandwidth are measured here and now with one large multiplication and one large copy.
+Problem: a time in milliseconds says little without the hardware's limit and another implementation's time in the same run. Idea:
+run the real code with full-size random weights (no download; speed does not depend on values), count each part's operations and
+memory traffic from the shapes, and show the larger of operations / peak and traffic / bandwidth beside each time. Peak and
+bandwidth are measured in the same run by one large multiplication and one large copy.
 
-Example on paper (H100, 989 TFLOP/s, 3.35 TB/s): one step of 8 x 15 rows reads 0.62 GB and needs 0.09 TFLOP: 0.19 ms.
+Calculated example (H100, 989 TFLOP/s, 3.35 TB/s): one step of 8 x 15 rows reads 0.62 GB and needs 0.09 TFLOP: 0.19 ms.
 Runs in the terminal.
 """
 
@@ -33,7 +33,7 @@ WORDS = 8192
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the device can do."""
+    """Measured limits of a device."""
 
     name: str
     tflops: float
@@ -59,7 +59,7 @@ class Timing:
 
 
 def sizes(*, depth: int | None = None) -> ModelSize:
-    """Return full size, or with fewer layers everywhere, for a first reading on a small machine."""
+    """Return the full sizes, or those with fewer layers everywhere, for a first measurement on a small machine."""
     if depth is None:
         return replace(FULL, vocabulary=WORDS)
     return replace(
@@ -114,9 +114,9 @@ def measure(
         horizons: rows of a chunk.
         cameras: images.
         words: prompt tokens.
-        repeats: measurements per part; the median counts.
-        told: called with each result as it comes.
-        clock: what is measured with.
+        repeats: measurements per part; the median is reported.
+        told: called with each result at once.
+        clock: returns seconds from any start.
     """
     results: list[Timing] = []
 
@@ -156,7 +156,7 @@ def _loops(
     """Return one velocity and a whole fan, as the policy runs them.
 
     Raises:
-        RuntimeError: a recording was asked for and could not be made.
+        RuntimeError: a recording was requested and failed.
     """
     loops = LoopCache(device=model.device, is_enabled=is_recorded, hold=model.expert.tabulated)
     x = torch.randn(batch, horizon, model.size.width, device=model.device)
@@ -188,7 +188,7 @@ def _loops(
 
 
 def encode_work(size: ModelSize, *, cameras: int, length: int) -> tuple[float, float]:
-    """Return operations and weights read of one encoding."""
+    """Return the operations of one encoding, and how many weights it reads."""
     v = size.vision
     vision_weights = v.depth * (4 * v.width**2 + 2 * v.width * v.mlp) + v.width * size.text.width
     vision = cameras * (2 * v.tokens * vision_weights + 4 * v.depth * v.tokens**2 * v.width)
@@ -198,7 +198,7 @@ def encode_work(size: ModelSize, *, cameras: int, length: int) -> tuple[float, f
 
 
 def step_work(size: ModelSize, *, batch: int, horizon: int, length: int) -> tuple[float, float]:
-    """Return operations of one velocity, and weights plus cached numbers read."""
+    """Return the operations of one velocity call, and how many weights and cached numbers it reads."""
     e, rows = size.expert, batch * horizon
     weights = e.depth * _layer_weights(e)
     attention = 4 * e.depth * rows * (length + horizon) * e.heads * e.head_dim

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class PromptForm(enum.Enum):
-    """How the instruction is written."""
+    """Format of the prompt."""
 
     STATE_TEXT = "state_text"
     PLAIN = "plain"
@@ -69,7 +69,7 @@ class Tokenizer:
             path: the SentencePiece model.
             vocabulary: rows of the network's embedding.
         Raises:
-            ConfigError: sentencepiece is not installed, or the file is not this network's.
+            ConfigError: sentencepiece is not installed, or the file belongs to another network.
         """
         try:
             import sentencepiece
@@ -78,7 +78,7 @@ class Tokenizer:
         try:
             self._model = sentencepiece.SentencePieceProcessor(model_file=str(path))
         except (OSError, RuntimeError) as e:
-            raise ConfigError(f"'{path}' is no SentencePiece file ({e}). Give paligemma_tokenizer.model.") from e
+            raise ConfigError(f"'{path}' is not a SentencePiece file ({e}). Give paligemma_tokenizer.model.") from e
         if self._model.vocab_size() > vocabulary:
             raise ConfigError(
                 f"Tokenizer '{path}' has {self._model.vocab_size()} words, the network knows {vocabulary}. "
@@ -92,7 +92,9 @@ class Tokenizer:
         for part in prompt_parts(form, instruction, state):
             tokens += self._model.encode(part)
         if len(tokens) > MAX_TOKENS:
-            _log.warning("The prompt has %d tokens and is cut to %d; shorten the instruction.", len(tokens), MAX_TOKENS)
+            _log.warning(
+                "The prompt has %d tokens and is truncated to %d; shorten the instruction.", len(tokens), MAX_TOKENS
+            )
         return tokens[:MAX_TOKENS]
 
 
@@ -103,7 +105,7 @@ def find_tokenizer(root: Path, given: Path | None = None) -> Path:
         root: folder of the checkpoint.
         given: explicit path.
     Raises:
-        WeightsMissing: none is there.
+        WeightsMissing: none was found.
     """
     cache = Path(os.environ.get("OPENPI_DATA_HOME", "~/.cache/openpi")).expanduser() / "big_vision" / FILE_NAMES[0]
     candidates = [given] if given else [*(root / name for name in FILE_NAMES), cache]

@@ -1,4 +1,4 @@
-"""SigLIP: an image becomes 256 tokens that the language model reads like words.
+"""SigLIP: an image becomes 256 tokens for the language model.
 
 Example: two images [2, 3, 224, 224] in -1..1 become [2, 256, 2048]. Runs on the inference worker, once per observation.
 """

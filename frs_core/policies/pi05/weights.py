@@ -1,9 +1,9 @@
-"""Where the network reads its tensors from: a safetensors file, or random numbers of the right shapes.
+"""Sources of the network's tensors: a safetensors file, or random numbers of the right shapes.
 
 Problem: 3.3 billion weights must reach the device in their final type and layout without a second copy in memory.
 Idea: the network asks for one tensor (or a few to be stacked into one matrix) at a time; a source reads just those,
-moves them to the device, and nothing else is alive. Random weights take the same road, so that speed can be measured
-without a download.
+moves them to the device, and nothing else stays in memory. Random weights come from a source too, so that speed can be
+measured without a download.
 
 Example: `source.stack("q.weight", "k.weight", "v.weight")` returns one [2560, 2048] matrix in bfloat16 on the GPU.
 Any thread.
@@ -42,12 +42,12 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     if size != end:
-        raise CutShort(f"it has {size:,} bytes, its header promises {end:,}")
+        raise Truncated(f"it has {size:,} bytes, its header promises {end:,}")
     return {name: tuple(entry["shape"]) for name, entry in entries.items()}
 
 
-class CutShort(ValueError):
-    """A file whose header is whole but whose tensors are not; a transfer that broke."""
+class Truncated(ValueError):
+    """The file has its whole header but not all of its tensors, as after an interrupted download."""
 
 
 class WeightSource(abc.ABC):

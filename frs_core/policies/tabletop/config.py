@@ -1,4 +1,4 @@
-"""Fixed facts of the tabletop generalist: what it sees, what it knows by name, what it emits."""
+"""Constants of the tabletop generalist: its images, the objects it localises, its chunks and action space."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ CONCEPTS: tuple[str, ...] = (
     "basket",
     "drawer",
 )
-"""What the vision encoder looks for in every image."""
+"""Object classes that the vision encoder localises in every image."""
 
 HORIZON = 16
 """H, rows of a chunk: 1.07 s at 15 Hz."""
@@ -31,7 +31,7 @@ STEPS = 10
 """K, Euler steps of the flow."""
 
 TRANSLATION = 0.018
-"""Metres per step and axis at normalised 1. Source: the 99th percentile of the demonstrations is near it."""
+"""Metres per step and axis at normalised 1. Source: close to the 99th percentile of the demonstrations."""
 ROTATION = 0.08
 """rad per step at normalised 1. Same source."""
 

@@ -1,7 +1,7 @@
-"""Words in, numbers out: the generalist's small vocabulary, and how its demonstrations were described.
+"""The generalist's tokenizer with its small vocabulary, and the random descriptions of its demonstrations.
 
-Each training sample is described anew every time it is drawn: precisely, with a noun it does not know, or vaguely. So one
-trajectory teaches both "put the mug on the plate" and "tidy up", and words outside the vocabulary read as vagueness.
+A training sample gets a new description every time it is drawn: a precise one, one with unknown nouns, or a vague one. So one
+trajectory teaches both "put the mug on the plate" and "tidy up", and words outside the vocabulary act as a vague instruction.
 """
 
 import re

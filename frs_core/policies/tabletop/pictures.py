@@ -1,4 +1,4 @@
-"""Camera images on their way into the generalist, the same in training and in use. Needs no simulator."""
+"""Preprocess camera images for the generalist, in training and at inference. Needs no simulator."""
 
 import cv2
 from torch import Tensor
@@ -8,7 +8,7 @@ from frs_core.policies.tabletop.config import IMAGE_SIZE
 
 
 def shrink(image: Array) -> Array:
-    """Return an image at the generalist's size, averaged over pixels."""
+    """Return an image [H, W, 3] at the generalist's size, averaged over pixel areas."""
     return cv2.resize(image, (IMAGE_SIZE[1], IMAGE_SIZE[0]), interpolation=cv2.INTER_AREA)
 
 

@@ -1,4 +1,4 @@
-"""What the stages that make the generalist share: a line of progress, and work in several processes that leaves files."""
+"""Shared by the stages that make the generalist: progress reports, and work in parallel processes that write files."""
 
 import multiprocessing
 import time
@@ -41,8 +41,8 @@ def in_parallel(
         work: a module's function.
         jobs: arguments of each process.
         stage: for progress and the error.
-        files: what will be there in the end.
-        on_log: told of finished files.
+        files: those that the jobs write.
+        on_log: called when files are finished.
     Raises:
         TrainingError: a process failed; what it finished is kept.
     """

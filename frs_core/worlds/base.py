@@ -27,28 +27,29 @@ class WorldSpec:
     tasks: tuple[str, ...]
     """Task names `reset` accepts; empty where a person sets the scene."""
     titles: tuple[str, ...] = field(default=(), kw_only=True)
-    """What people read of each task, in the same order; empty where the names say it."""
+    """Titles shown for the tasks, in the same order; empty = the names are shown."""
     limits: Limits
-    """What the world keeps to; previews are judged by the same."""
+    """The limits that the world enforces; previews are checked against the same."""
     is_simulated: bool
     action_kinds: tuple[ActionKind, ...] = field(
         default=(ActionKind.EE_DELTA, ActionKind.JOINT_VELOCITY, ActionKind.JOINT_POSITION)
     )
     options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
-    """The options it was made with, as given; recordings keep them. Without secrets."""
+    """The options it was created with, as given, without secrets; stored in recordings."""
     example_task: str = ""
-    """What a first look plays; empty = none in particular."""
+    """Task of the demonstration; empty = none in particular."""
     operator: str = ""
-    """`module:Class` of a `Chooser` made of the world, which steers as a person would; empty = none."""
+    """`module:Class` of a `Chooser` constructed from the world, which steers as a person would; empty = none."""
     remote_operator: str = ""
-    """The same for a world in another process: made of what returns the world's state at the present chunk boundary."""
+    """The same for a world in another process: constructed from a function that returns the world's state at the present chunk
+    boundary."""
     demonstrator: str = ""
     """`module:function` of (world, task, seed) that returns a `Demonstrator` for the scene just set; empty = none."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What became of one action."""
+    """Outcome of one action."""
 
     executed: Array
     """The action after limits, robot units."""
@@ -63,17 +64,17 @@ class World(abc.ABC):
 
     spec: WorldSpec
     may_move: Callable[[], bool] = staticmethod(lambda: True)
-    """Whether the act that asked for the present `reset` or `step` still counts. Set from outside; a world that waits within one
-    of them asks right before each command leaves, and raises `StaleAct` instead of sending it."""
+    """Whether the act that requested the present `reset` or `step` is still valid. Set from outside; a world that waits within one of
+    them checks it right before it sends each command, and raises `StaleAct` instead of sending it."""
 
     still_here: Callable[[], None] = staticmethod(lambda: None)
-    """Tells whoever waits that the world lives. Set from outside; a world whose look takes long calls it between images."""
+    """Sends a sign of life. Set from outside; a world whose `observe` takes long calls it between images."""
     is_watched: bool = False
-    """Whether a person is shown the frames. Set from outside; only a world that draws apart for people and policies asks."""
+    """Whether a person is shown the frames. Set from outside; used only by worlds that render separate images for people and policies."""
 
     @abc.abstractmethod
     def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:
-        """Bring the world to the start of a task and return what it sees.
+        """Set up the start of a task and return the first observation.
 
         A real robot moves only here and in `step`, and only because a person asked.
 
@@ -89,17 +90,16 @@ class World(abc.ABC):
         """Return fresh camera frames and state."""
 
     def glance(self) -> Observation:
-        """Return what a person is shown between chunk boundaries, where that is cheaper than `observe`: frames may be `is_glance`.
+        """Return an observation for display between chunk boundaries, if cheaper than `observe`: frames may be `is_glance`.
 
         The default is `observe`.
         """
         return self.observe()
 
     def state(self) -> Observation:
-        """Return the state without camera frames (`frames` empty), where that is cheaper than `observe`.
+        """Return the state without camera frames (`frames` empty), if cheaper than `observe`.
 
-        The default is `observe`. Worlds that render override it: between chunk boundaries nobody looks at the images
-        of a headless run.
+        The default is `observe`. Worlds that render override it: a headless run uses no images between chunk boundaries.
         """
         return self.observe()
 

@@ -1,8 +1,8 @@
-"""Put the limits between a chunk and a world: nothing stale, nothing non-finite, no jump, nothing outside the workspace is sent.
+"""Check every action before it reaches a world: no stale or non-finite one is sent, and none that jumps or leaves the workspace.
 
-Every motion names the hold epoch of the act that asked for it, and is refused in any other: a hold ends what was asked for
-before it, however late it arrives. A world enforces its own limits too; this is the same belt for all of them, simulated ones
-included, so that what is evaluated headless is what would be executed with a view. Runs wherever the world runs.
+Every motion carries the hold epoch of the act that requested it, and is refused in any other: a hold invalidates all requests
+before it, however late they arrive. A world enforces its own limits too; this check is the same for all worlds, simulated ones
+included, so that headless evaluation executes the same actions as the cockpit. Runs wherever the world runs.
 
     guard = GuardedWorld(world, epoch=lambda: ring.epoch)
     guard.step(action, kind, epoch=3)      # StaleAct once the epoch is 4
@@ -31,14 +31,14 @@ class GuardedWorld:
 
         Args:
             world: not owned.
-            epoch: the present hold epoch; the default is for a world that nobody holds.
+            epoch: returns the present hold epoch; the default is for a world that is never held.
             limits: None = the world's own.
         """
         self.world = world
         self.limits = limits or world.spec.limits
         self._epoch = epoch
         self._last: Observation | None = None
-        """State since which nothing was sent."""
+        """The newest observation; None once an action was sent after it."""
 
     def reset(self, *, task: str | None = None, seed: int = 0, epoch: int = 0) -> Observation:
         """Reset the world.
@@ -66,12 +66,12 @@ class GuardedWorld:
         return self._last
 
     def glance(self) -> Observation:
-        """Return the state with what a person is shown during a chunk."""
+        """Return the state with frames for display during a chunk; see `World.glance`."""
         self._last = self.world.glance()
         return self._last
 
     def state(self) -> Observation:
-        """Return the state without images where that is cheaper."""
+        """Return the state without images if that is cheaper; see `World.state`."""
         self._last = self.world.state()
         return self._last
 
@@ -91,12 +91,12 @@ class GuardedWorld:
             )
         if not np.isfinite(action).all():
             raise PolicyError("An action holds non-finite numbers and was not sent. Check the policy's weights.")
-        # A simulation stands still between steps; a robot does not, and its last image is a whole step old by now.
+        # A simulation stands still between steps; a robot does not, and its last observation is a whole step old by now.
         is_current = self._last is not None and self.world.spec.is_simulated
         now = self._last if is_current and self._last is not None else self.world.state()
         allowed, reasons = limit_action(action, kind, observation=now, limits=self.limits)
         self._last = None
-        # Asked last: reading a robot's state takes a while, and a hold may have come meanwhile.
+        # Checked last: reading a robot's state takes time, and a hold may have arrived meanwhile.
         with self._authorised(epoch, "An action was not sent"):
             result = self.world.step(allowed, kind)
         if not reasons:
@@ -106,7 +106,7 @@ class GuardedWorld:
 
     @contextlib.contextmanager
     def _authorised(self, epoch: int, what: str) -> Generator[None, None, None]:
-        """Let the world move within, if the act's epoch is the present one; a world that waits asks again."""
+        """Allow the world to move in this context if the act's epoch is the present one; a world that waits checks again."""
 
         def is_present() -> bool:
             return epoch == self._epoch()

@@ -1,7 +1,8 @@
-"""The inside of a world's process: one control loop that steps, looks, publishes, and holds when in doubt.
+"""The control loop inside a world's process: it steps, observes, publishes, and holds when in doubt.
 
-It starts nothing by itself: rows come from the session and name the hold epoch of the act that picked them, the epoch is read
-every tick, and when the session falls silent while rows are left they are dropped. This module imports neither torch nor Qt, so that the process starts fast and stays small.
+It starts no motion by itself: rows come from the session and carry the hold epoch of the act that picked them, the epoch is read
+every tick, and if the session falls silent the remaining rows are dropped. This module imports neither torch nor Qt, so that the
+process starts fast and stays small.
 
 Messages are msgpack maps on a pipe. From the session: `reset`, `restore`, `execute`, `ring`, `close`. To it: `hello`, `ready`,
 `scene`, `refused`, `ended`, `tripped`, `failed`. Observations go through the ring.
@@ -33,12 +34,12 @@ from frs_core.worlds.ring import ObservationRing, Word, camera_sizes
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """Habits of the control loop; picklable, because it goes to a spawned process."""
+    """Settings of the control loop; picklable, because they go to a spawned process."""
 
     session_silence_s: float = 0.5
     """Longest silence of the session while rows are left to execute."""
     idle_hz: float = 4.0
-    """Looks per second of a simulation that waits: nothing moves in it. A real robot looks at the control rate."""
+    """Observations per second of an idle simulation, in which nothing moves. A real robot observes at the control rate."""
     keeps_states: bool = True
     """Send the simulator's state at every chunk boundary."""
 
@@ -52,7 +53,7 @@ def serve(name: str, options: Mapping[str, object], pipe: Connection, settings: 
         pipe: to the session.
         settings: of the control loop.
     """
-    # Ctrl+C and a closed terminal reach the whole group; the session closes this process itself, after a hold.
+    # Ctrl+C and a closed terminal signal the whole process group; the session closes this process itself, after a hold.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
@@ -63,7 +64,7 @@ def serve(name: str, options: Mapping[str, object], pipe: Connection, settings: 
         host.shake_hands()
         host.run()
     except (EOFError, BrokenPipeError, ConnectionResetError, _Ended):
-        # The session's process is gone, or somebody ends this one: there is nobody to tell.
+        # The session's process has ended, or this one is being terminated: nobody is left to notify.
         if world is not None:
             world.hold()
     except Exception as error:
@@ -74,7 +75,7 @@ def serve(name: str, options: Mapping[str, object], pipe: Connection, settings: 
 
 
 class _Ended(BaseException):
-    """SIGTERM came."""
+    """SIGTERM was received."""
 
 
 def _end(number: int, frame: object) -> None:
@@ -85,7 +86,7 @@ class Host:
     """The control loop's state; `shake_hands` once, then `tick` at the control rate."""
 
     def __init__(self, world: World, pipe: Connection, settings: HostSettings) -> None:
-        """Say what the world is; nothing moves.
+        """Send the facts of the world; nothing moves.
 
         Args:
             world: not owned.
@@ -102,7 +103,7 @@ class Host:
         self._kind, self._chunk, self._row, self._epoch = ActionKind.EE_DELTA, -1, 0, -1
         """The chunk under way, and the hold epoch of the act that picked it."""
         self._seen_epoch = -1
-        """Hold epoch that the world has been told of."""
+        """The newest hold epoch that the world has been held for."""
         self._is_open = False
         self._said: str | None = None
         self._look_at = 0.0
@@ -111,10 +112,10 @@ class Host:
         _tell(pipe, "hello", spec=pack_spec(world.spec), cameras=cameras)
 
     def shake_hands(self) -> None:
-        """Take the ring that the session made, and be ready.
+        """Attach the session's ring and report `ready`.
 
         Raises:
-            WorldError: something else was sent first.
+            WorldError: the first message was another one.
         """
         message = msgpack.unpackb(self._pipe.recv_bytes())
         if message.get("kind") != "ring":
@@ -141,10 +142,10 @@ class Host:
             self._ring.close()
 
     def tick(self, late_s: float = 0.0) -> bool:
-        """Do what one control period asks for; tell whether the session still wants this world.
+        """Run one control period; return whether to continue.
 
         Args:
-            late_s: how late the period began.
+            late_s: how late the period began, seconds.
         """
         self._show_life()
         if not self._take_messages():
@@ -157,7 +158,7 @@ class Host:
             elif time.monotonic() >= self._look_at and not self._ring.is_full:
                 self._publish(self._guard.observe(), {})
         except StaleAct:
-            # The hold came between this tick's look at the word and the command.
+            # The hold arrived after this tick had read the epoch.
             self._heed_holds()
         except CameraStale as error:
             self._trip("CAMERA_STALE", str(error))
@@ -170,7 +171,7 @@ class Host:
     # --- motion -----------------------------------------------------------------------------------------------------
 
     def _heed_holds(self) -> None:
-        """Stop whatever an older hold epoch asked for."""
+        """Stop motion that belongs to an older hold epoch."""
         epoch = self._ring.epoch
         if epoch != self._seen_epoch:
             self._seen_epoch = epoch
@@ -225,7 +226,7 @@ class Host:
             self._said = None
 
     def _trip(self, reason: str, sentence: str, *, number: int = 0) -> None:
-        """Begin a new hold epoch on our own, and say so: once while nothing moves, and whenever it stops a chunk."""
+        """Begin a new hold epoch from this side and report it: once while nothing moves, and whenever it stops a chunk."""
         if self._said == reason and not self._is_open:
             return
         self._said = reason
@@ -270,7 +271,7 @@ class Host:
         self._stop()
         ticket, epoch = message["ticket"], message["epoch"]
         try:
-            # A hold that came before is heeded before: the world is told of it, and this is refused.
+            # An earlier hold is handled first: the world is held, and this request is refused.
             self._heed_holds()
             if message["kind"] == "reset":
                 observation = self._guard.reset(task=message["task"], seed=message["seed"], epoch=epoch)

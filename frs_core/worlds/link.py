@@ -1,10 +1,10 @@
-"""How a session talks to a world: it asks, and collects what happened as facts.
+"""The session's interface to a world: requests go out, and what happened comes back as facts.
 
 The same session code drives a world in its own process (`worlds.process`) and one in the same thread (`InlineLink`, for
 evaluation): both are a `WorldLink`. Nothing here waits; `poll` returns the facts since the last call, in order.
 
-Whatever moves the arm names the hold epoch of the act that asked for it. `hold` begins a new epoch, and so do a loss and a
-restart; the world refuses what belongs to an older one, whoever sends it and however late. Nothing ever has to be released.
+Every request that moves the arm carries the hold epoch of the act behind it. `hold` begins a new epoch, and so do a loss and a
+restart; the world refuses requests of older epochs, whoever sends them and however late. A hold never has to be released.
 
 Example: execute(7, rows [4, 7], epoch=3) is answered by four `Stepped` with chunk_id 7, then one `ChunkEnded`. After hold() -> 4
 the same call is answered by a `ChunkEnded` alone.
@@ -29,12 +29,12 @@ from frs_core.worlds.guard import GuardedWorld
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fact:
-    """Base of what a link reports."""
+    """Base class of facts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ready(_Fact):
-    """The world is up; first of all facts, and again after a restart."""
+    """The world has started; the first of all facts, and again after a restart."""
 
     spec: WorldSpec
     observation: Observation
@@ -52,17 +52,17 @@ class SceneSet(_Fact):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Refused(_Fact):
-    """A reset or restore could not be done; the world is as before."""
+    """A reset or restore failed; the world is unchanged."""
 
     ticket: int
     sentence: str
     is_stale: bool = False
-    """It was asked for before the last hold."""
+    """It was requested before the last hold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observed(_Fact):
-    """A fresh look between steps."""
+    """A new observation between steps."""
 
     observation: Observation
 
@@ -82,19 +82,19 @@ class Stepped(_Fact):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChunkEnded(_Fact):
-    """A chunk is over: all rows done, or cut short by a hold."""
+    """A chunk has ended: all rows were executed, or a hold interrupted it."""
 
     chunk_id: int
     is_complete: bool
     state: bytes | None
     """Snapshot after its last row, in simulation."""
     rows: int | None = None
-    """How many rows were executed, where the world counts them; as many `Stepped` came before."""
+    """Number of executed rows, if the world counts them; as many `Stepped` came before."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tripped(_Fact):
-    """The world holds on its own."""
+    """The world has started a hold by itself."""
 
     reason: HoldReason
     sentence: str
@@ -102,7 +102,7 @@ class Tripped(_Fact):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lost(_Fact):
-    """The world is gone; only `restart` helps."""
+    """The world no longer runs; only `restart` brings it back."""
 
     sentence: str
 
@@ -121,32 +121,32 @@ class LoopTiming:
 
 
 class WorldLink(abc.ABC):
-    """One world, asked from one thread. `hold` and `epoch` alone may be used from any thread."""
+    """One world, used from one thread; only `hold` and `epoch` may be used from any thread."""
 
     @abc.abstractmethod
     def start(self) -> None:
-        """Bring the world up; `Ready` follows."""
+        """Start the world; `Ready` follows."""
 
     @abc.abstractmethod
     def restart(self) -> None:
-        """Bring it up again after `Lost`, in a new hold epoch; `Ready` follows."""
+        """Start it again after `Lost`, in a new hold epoch; `Ready` follows."""
 
     @abc.abstractmethod
     def reset(self, ticket: int, *, task: str | None, seed: int, epoch: int) -> None:
-        """Ask for a task's start; `SceneSet` or `Refused` follows."""
+        """Request the start of a task; `SceneSet` or `Refused` follows."""
 
     @abc.abstractmethod
     def restore(self, ticket: int, state: bytes, *, epoch: int) -> None:
-        """Ask for a snapshot's state; `SceneSet` or `Refused` follows."""
+        """Request the state of a snapshot; `SceneSet` or `Refused` follows."""
 
     @abc.abstractmethod
     def execute(self, chunk_id: int, rows: Float[Array, "E a"], kind: ActionKind, *, epoch: int) -> None:
         """Execute rows one control period each; `Stepped`s and one `ChunkEnded` follow.
 
         Args:
-            chunk_id: comes back with the facts.
-            rows: robot units.
-            kind: what they mean.
+            chunk_id: repeated in the facts.
+            rows: robot units of `kind`.
+            kind: how to read them.
             epoch: of the act that picked them; in a later one the chunk ends at once.
         """
 
@@ -164,7 +164,7 @@ class WorldLink(abc.ABC):
 
     @abc.abstractmethod
     def poll(self) -> list[WorldFact]:
-        """Return the facts since the last call, in order. Also tells the world that this side is alive."""
+        """Return the facts since the last call, in order. Also sends this side's sign of life."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -184,7 +184,7 @@ class InlineLink(WorldLink):
 
         Args:
             world: the world; closed by its owner.
-            step_images: look with all cameras after every row, not only at a chunk's end and at a success.
+            step_images: observe with all cameras after every row, not only at a chunk's end and at a success.
             snapshots: keep the simulator's state at every chunk boundary (for undo and recordings).
         """
         self._epoch = 0
@@ -197,11 +197,11 @@ class InlineLink(WorldLink):
         self._chunk_id, self._row, self._chunk_epoch = -1, 0, 0
 
     def start(self) -> None:
-        """Look once."""
+        """Observe once and report `Ready`."""
         self._facts.append(Ready(self._guard.world.spec, self._guard.observe()))
 
     def restart(self) -> None:
-        """Look again."""
+        """Begin a new hold epoch and observe again."""
         self.hold()
         self.start()
 
@@ -244,7 +244,7 @@ class InlineLink(WorldLink):
         return facts
 
     def close(self) -> None:
-        """The world belongs to whoever made it."""
+        """Drop the rows; the world is closed by its owner."""
         self._rows.clear()
 
     def _set_scene(self, ticket: int, bring: Callable[[], Observation]) -> None:
@@ -262,7 +262,7 @@ class InlineLink(WorldLink):
         is_last = not self._rows
         observation = self._guard.observe() if is_last or self._step_images else self._guard.state()
         if observation.success and not observation.frames:
-            # An episode may end here: whoever judges or shows it wants to see how.
+            # An episode may end here, and its last images are judged and shown.
             observation = self._guard.observe()
         self._facts.append(Stepped(self._chunk_id, self._row, asked, result, observation))
         self._row += 1

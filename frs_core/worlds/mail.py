@@ -1,11 +1,11 @@
-"""Messages between a session and its world's process, sent and received without ever waiting for the other side.
+"""Messages between a session and its world's process, sent and received without blocking.
 
-Problem: a pipe that nobody reads fills up, and `Connection.send_bytes` then waits for as long as the world is stuck; so does `recv_bytes`
-for the rest of a message whose sender was stopped in the middle of it. Idea: what does not go now is kept and goes with the next look; how long
-it has been kept tells that the world is stuck.
+Problem: a pipe that nobody reads fills up, and `Connection.send_bytes` then blocks for as long as the world is stuck; so does
+`recv_bytes` for the rest of a message whose sender was stopped in the middle of it. Idea: bytes that cannot be sent at once are
+buffered and sent by the next call; how long none of them could be sent shows that the world is stuck.
 
-Example: put(3 MB) on a socket that takes 0.2 MB at once keeps 2.8 MB; each `flush` sends what fits; `kept_s` grows until all is gone.
-One thread.
+Example: put(3 MB) on a socket that takes 0.2 MB at once buffers 2.8 MB; each `flush` sends what fits; `kept_s` grows while nothing
+fits. One thread.
 """
 
 import os
@@ -18,26 +18,26 @@ _HEADER = struct.Struct("!i")
 """Length before each message. Source: multiprocessing/connection.py, `Connection._send_bytes`; the world's end is such a connection."""
 _CHUNK = 1 << 16
 _MOST_READS = 1024
-"""At one look: whoever sends without end must not keep the session from its other work. Guess; 64 MB."""
+"""Reads per call, so that an endless sender does not keep the session from its other work. Guess; 64 MB."""
 
 
 class Mail:
     """This side's end of a pipe."""
 
     def __init__(self, pipe: Connection) -> None:
-        """Take an end of `multiprocessing.Pipe()`; it is closed with the mail."""
+        """Use one end of `multiprocessing.Pipe()`, which `close` closes."""
         self._pipe = pipe
         self._socket = socket.socket(fileno=os.dup(pipe.fileno()))
         self._out, self._in = bytearray(), bytearray()
         self._kept_since: float | None = None
 
     def put(self, message: bytes) -> None:
-        """Send a message, or as much of it as goes at once; raises OSError when the other end is gone."""
+        """Send a message, and buffer what cannot be sent at once; raises OSError if the other end is closed."""
         self._out += _HEADER.pack(len(message)) + message
         self.flush()
 
     def flush(self) -> None:
-        """Send what was kept, as far as it goes; raises OSError when the other end is gone."""
+        """Send as much of the buffer as possible; raises OSError if the other end is closed."""
         while self._out:
             try:
                 sent = self._socket.send(bytes(self._out[:_CHUNK]), socket.MSG_DONTWAIT)
@@ -54,11 +54,11 @@ class Mail:
 
     @property
     def kept_s(self) -> float:
-        """How long the other side has not taken anything of what waits for it, seconds; 0 when nothing waits."""
+        """How long none of the buffered bytes could be sent, seconds; 0 if all were sent."""
         return 0.0 if self._kept_since is None else time.monotonic() - self._kept_since
 
     def take(self) -> list[bytes]:
-        """Return the messages that have arrived whole; raises EOFError or OSError when the other end is gone and none are left."""
+        """Return the complete messages that have arrived; raises EOFError or OSError if the other end is closed and none are left."""
         error: Exception | None = None
         try:
             for _ in range(_MOST_READS):
@@ -77,7 +77,7 @@ class Mail:
         return messages
 
     def close(self) -> None:
-        """Close the pipe; what was kept is dropped."""
+        """Close the pipe; buffered bytes are dropped."""
         self._socket.close()
         self._pipe.close()
 

@@ -1,7 +1,7 @@
-"""A world in its own process: alone with its GL context and its interpreter, its images in shared memory.
+"""Run a world in its own process, with an interpreter and a GL context of its own, and images in shared memory.
 
-The session asks and polls; nothing here waits for the other side. `hold` writes one word that the world reads every tick, and
-only a world that is ready is asked for anything. A world that died or fell silent becomes `Lost`, and `restart` brings up a fresh one.
+The session sends requests and polls; nothing here waits for the other side. `hold` writes one word that the world reads every tick;
+requests go only to a world that is ready. A world that died or fell silent becomes `Lost`, and `restart` starts a new one.
 
     link = WorldProcess("tabletop", {"task": "mug_on_plate"})
     session = LiveSession(link, lambda: load_policy("tabletop"))
@@ -56,14 +56,14 @@ class WorldProcess(WorldLink):
         start_timeout_s: float = 120.0,
         silence_s: float = 2.0,
     ) -> None:
-        """Describe the world; `start` brings it up.
+        """Describe the world; `start` starts it.
 
         Args:
             name: as `make_world` takes it.
             options: the same; plain values.
             settings: of the control loop.
-            start_timeout_s: longest start.
-            silence_s: longest silence of the running world before it is lost.
+            start_timeout_s: longest start, seconds.
+            silence_s: longest silence of the running world before it is lost, seconds.
         """
         self._name, self._options = name, dict(options or {})
         self._settings = settings or HostSettings()
@@ -76,9 +76,9 @@ class WorldProcess(WorldLink):
         self._started_at = 0.0
         self._is_ready = self._is_setting = False
         self._refused: list[WorldFact] = []
-        """Answers to what was asked while no world was there to be asked."""
+        """Answers to requests that came while no world was ready."""
         self._holds = 0
-        """Of this link, over all its worlds; the ring has a copy for the world to read."""
+        """Number of holds of this link, over all its worlds; the ring has a copy for the world to read."""
         self._hold_lock = threading.Lock()
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ class WorldProcess(WorldLink):
         self.start()
 
     def close(self) -> None:
-        """Ask the world to end, then insist."""
+        """Ask the world to end, then terminate it."""
         if self._mail is not None:
             self._tell("close")
         self._tear_down(grace_s=2.0)
@@ -131,7 +131,7 @@ class WorldProcess(WorldLink):
                     process.join(1.0)
             if not process.is_alive():
                 process.close()
-            # Else the kernel is still at it (a busy machine, a driver); it is a daemon and nothing waits for it.
+            # Otherwise the kernel is still ending it (a busy machine, a driver); it is a daemon and nothing waits for it.
         self._close_mail()
         with self._hold_lock:
             self._holds = self._present_epoch()
@@ -143,11 +143,11 @@ class WorldProcess(WorldLink):
     # --- requests ---------------------------------------------------------------------------------------------------
 
     def reset(self, ticket: int, *, task: str | None, seed: int, epoch: int) -> None:
-        """Ask for a task's start."""
+        """Request the start of a task."""
         self._ask_scene("reset", ticket, task=task, seed=seed, epoch=epoch)
 
     def restore(self, ticket: int, state: bytes, *, epoch: int) -> None:
-        """Ask for a snapshot's state."""
+        """Request the state of a snapshot."""
         self._ask_scene("restore", ticket, state=state, epoch=epoch)
 
     def _ask_scene(self, kind: str, ticket: int, **fields: object) -> None:
@@ -169,12 +169,12 @@ class WorldProcess(WorldLink):
 
     @property
     def epoch(self) -> int:
-        """The hold epoch; any thread may ask."""
+        """The hold epoch; callable from any thread."""
         with self._hold_lock:
             return self._present_epoch()
 
     def hold(self) -> int:
-        """Write the hold word; any thread may."""
+        """Write the hold word; callable from any thread."""
         with self._hold_lock:
             self._holds += 1
             if self._ring is not None:
@@ -202,7 +202,7 @@ class WorldProcess(WorldLink):
         if self._ring is not None:
             self._ring.words[Word.SESSION_NS] = time.monotonic_ns()
         messages = self._receive()
-        # Messages come after the observations they speak of, and were read first: none of those is missing here.
+        # Messages are sent after the observations they refer to, and were read first: none of those is missing here.
         facts: list[tuple[int, int, WorldFact]] = []
         for message in messages:
             fact = self._fact_of(message)
@@ -222,7 +222,7 @@ class WorldProcess(WorldLink):
         return found
 
     def _took(self, number: int) -> None:
-        """Give the slots up to a number back to the world."""
+        """Let the world reuse the slots up to a number."""
         assert self._ring is not None
         self._read = max(self._read, number)
         self._ring.words[Word.READ] = self._read
@@ -233,7 +233,7 @@ class WorldProcess(WorldLink):
         try:
             messages = self._mail.take()
         except (EOFError, OSError):
-            # The other end is gone; `_why_lost` finds out why.
+            # The other end is closed; `_why_lost` finds out why.
             self._close_mail()
             return []
         with contextlib.suppress(OSError):
@@ -314,7 +314,7 @@ class WorldProcess(WorldLink):
 
     def _tell(self, kind: str, **fields: object) -> None:
         if self._mail is not None:
-            # An end that is gone may have said why; that is read first.
+            # A process that has ended may have sent the reason; that is read first.
             with contextlib.suppress(OSError):
                 self._mail.put(bytes(msgpack.packb({"kind": kind, **fields}) or b""))
 

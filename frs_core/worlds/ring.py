@@ -1,12 +1,12 @@
-"""Observations from a world's process to the session through shared memory: no images through pipes, nothing waits.
+"""Pass observations from a world's process to the session through shared memory: no images in pipes, and nothing blocks.
 
 A ring of slots, written by one process and read by another. Each slot carries a running number before and after its
 content (a sequence lock): a reader that finds two different numbers was overtaken and skips the slot. State and calibration
 are a small msgpack map, images raw bytes at fixed places. A block of 64-bit words beside the ring carries heartbeats and
-the hold; single aligned words need no lock, so neither side can be blocked by the other's death.
+the hold; single aligned words need no lock, so neither side blocks if the other dies.
 
-Example: 16 slots at 15 Hz hold about a second; a reader that looks every 20 ms sees every step, one that slept for two
-seconds still sees the newest.
+Example: 16 slots at 15 Hz hold about a second; a reader that polls every 20 ms gets every step, one that paused for two
+seconds still gets the newest.
 """
 
 import enum
@@ -30,12 +30,12 @@ from frs_core.robot.observation import Calibration, CameraFrame, Observation
 
 SLOTS = 16
 BLOB_BYTES = 65536
-"""Room for state, calibration and `Observation.extra` of one observation."""
+"""Bytes for state, calibration and `Observation.extra` of one observation."""
 _FOR_POLICY = "/policy"
-"""After a camera's name: the image that policies are given; no camera's own name has a slash."""
+"""Suffix of a camera's name for the image that policies get; no camera's own name has a slash."""
 _HEAD = struct.Struct("<qq")
 _KEEPS_FILES = Path("/dev/shm")
-"""Where Linux keeps shared memory as files; elsewhere there is no such folder, and no reserving."""
+"""Folder of shared memory on Linux; other systems have none, and memory is not reserved there."""
 
 
 class Word(enum.IntEnum):
@@ -66,7 +66,7 @@ class Published:
     number: int
     observation: Observation
     note: Mapping[str, Any]
-    """What the writer wrote along: which row of which chunk led here."""
+    """Added by the writer: which row of which chunk led to this observation."""
 
 
 class ObservationRing:
@@ -114,7 +114,7 @@ class ObservationRing:
 
     @property
     def is_full(self) -> bool:
-        """The next slot would take the place of one that has not been read."""
+        """Whether the next slot would overwrite one that has not been read."""
         return int(self.words[Word.LATEST]) - int(self.words[Word.READ]) >= SLOTS - 3
 
     @property
@@ -185,11 +185,11 @@ class ObservationRing:
         return [p for p in map(self.read, range(first, latest + 1)) if p is not None]
 
     def close(self) -> None:
-        """Let go of the memory, and free it if it was made here; safe to call twice."""
+        """Detach from the memory, and free it if it was created here; safe to call twice."""
         if self._is_closed:
             return
         self._is_closed = True
-        # The mapping cannot be closed while an array still looks into it.
+        # The mapping cannot be closed while an array still references it.
         self.words = np.zeros(len(Word), dtype=np.int64)
         self._memory.close()
         if self._is_owner:
@@ -207,7 +207,7 @@ def _new_memory(size: int) -> SharedMemory:
 
 
 def _reserve(memory: SharedMemory, size: int) -> None:
-    """Take the memory now: a page that is missing later ends the process that writes to it without an error."""
+    """Allocate the memory now: a page that cannot be allocated later kills the process that writes to it, without an error."""
     if not _KEEPS_FILES.is_dir():
         return
     file = os.open(_KEEPS_FILES / memory.name, os.O_RDWR)
@@ -230,7 +230,7 @@ def _no_room(size: int, error: OSError) -> WorldError:
 
 
 def camera_sizes(observation: Observation) -> dict[str, tuple[int, int]]:
-    """Return (height, width) of each camera's images, those for policies alone under names of their own."""
+    """Return (height, width) of each camera's images; images made for policies only have names of their own."""
     return {n: (image.shape[0], image.shape[1]) for n, image in _images_of(observation).items()}
 
 

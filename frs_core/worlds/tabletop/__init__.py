@@ -1,6 +1,6 @@
-"""The embedded MuJoCo Franka. Importing this package imports no simulator: the policy reads its words and tasks alone.
+"""The embedded MuJoCo Franka. Importing this package imports no simulator: the policy needs only its vocabulary and tasks.
 
-It does set MUJOCO_GL where nobody else has: MuJoCo reads it when it is imported, whichever module comes first.
+It sets MUJOCO_GL if nothing else has: MuJoCo reads it when it is imported, by whichever module comes first.
 """
 
 import os

@@ -45,7 +45,7 @@ class Cameras:
         return image
 
     def _check_alive(self, camera: str, image: Array) -> None:
-        """Guard against a dead context that returns one image for ever: a tool in view that moves must show."""
+        """Guard against a dead context that returns one image for ever: a tool that moves in view must change the image."""
         tool = self._data.site("tcp").xpos.copy()
         fingerprint = image.tobytes()
         last = self._last.get(camera)

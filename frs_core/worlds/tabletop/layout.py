@@ -1,4 +1,4 @@
-"""Draw a scene for a task from a seed: which objects are there, where they stand, where the arm starts."""
+"""Draw a random scene for a task from a seed: which objects are present, where they stand, where the arm starts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Layout:
 
 
 ANYWHERE = -1
-"""In place of a table setting: every scene is drawn afresh."""
+"""Instead of a table setting: every scene is drawn anew."""
 SHIFT = 0.03
 """Metres by which things and the hand's start are moved within a table setting, per axis, either way."""
 TURN = 0.25
@@ -56,7 +56,7 @@ def draw_scene(task: Task, *, seed: int, setting: int) -> Layout:
     Args:
         task: what is to be done.
         seed: the same arguments give the same scene.
-        setting: which of the task's table settings; ANYWHERE = things are cast and placed at random.
+        setting: which of the task's table settings; ANYWHERE = objects are chosen and placed at random.
     """
     rng = np.random.default_rng([seed, _stable_hash(task.name)])
     if setting == ANYWHERE:
@@ -82,7 +82,7 @@ def _are_apart(placements: tuple[Placement, ...]) -> bool:
 
 
 def _is_free(name: str, x: float, y: float, others: Sequence[Placement]) -> bool:
-    """Tell whether a thing can stand there without touching the others."""
+    """Tell whether an object can stand there without touching the others."""
     return all(np.hypot(x - p.x, y - p.y) > _radius(name) + _radius(p.name) + _GAP for p in others)
 
 
@@ -113,7 +113,7 @@ def draw_layout(task: Task, rng: np.random.Generator) -> Layout:
 
 
 def _cast(task: Task, rng: np.random.Generator) -> tuple[list[str], list[str]]:
-    """Return the movables and loose receptacles of a scene: the task's own and one or two others of each."""
+    """Return the movables and loose receptacles of a scene: the task's own and one or two distractors of each."""
     movables = [task.movable] if task.movable else []
     places = [task.place] if task.place in RECEPTACLES else []
     other_movables = [m for m in MOVABLES if m not in movables]

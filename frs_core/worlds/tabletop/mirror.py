@@ -1,7 +1,7 @@
 """The tabletop's scripted operator for a session whose world lives in another process.
 
-Problem: the script watches the simulator, and the simulator is elsewhere. Idea: the world sends its exact state at every chunk
-boundary (that is what "back one chunk" uses); a twin simulator without cameras is set to it before the script is asked.
+Problem: the script reads the simulator, which runs in another process. Idea: the world sends its exact state at every chunk
+boundary (undo uses it too); a twin simulator without cameras is set to that state before the script is asked.
 
 Example: `choosers={Driver.SCRIPTED: MirrorOperator(lambda: session.boundary_state)}`. The twin is built on the chooser worker's
 thread when the first episode begins, 0.3 s; looking takes 1 ms, on any thread.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class _Twin:
-    """What the script needs of a world."""
+    """The part of a world that the script needs."""
 
     sim: "TabletopSim"
 
@@ -37,7 +37,7 @@ class MirrorOperator(Chooser):
     """
 
     def __init__(self, state: Callable[[], bytes | None]) -> None:
-        """Remember where states come from."""
+        """Store the source of states; the twin is built later."""
         self._state = state
         self._lock = threading.Lock()
         self._twin: _Twin | None = None
@@ -54,14 +54,14 @@ class MirrorOperator(Chooser):
             self._seen = None
 
     def wants(self, observation: Observation) -> tuple[Command, ...] | None:
-        """Return what it is about to say, so that a word about the gripper is on offer too; None while it knows nothing."""
+        """Return the command it is about to give, so that the fan offers its gripper setting; None while no state is known."""
         if self._twin is None or not self._look():
             return None
         command = self._said[0]
         return () if command is None else (command,)
 
     def choose(self, fan: Fan) -> Choice | None:
-        """Return what a person would say; None when the world's state is not known."""
+        """Return what a person would pick; None if the world's state is not known."""
         self._build()
         if not self._look():
             return None

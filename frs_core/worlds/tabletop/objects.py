@@ -1,4 +1,4 @@
-"""The household objects of the tabletop, built from primitives, with what a task needs to know of each.
+"""The household objects of the tabletop, built from primitives, with the facts that tasks need of each.
 
 Every object is one free body whose frame sits at the centre of its bottom (z up). Movables can be grasped from above between
 fingers 80 mm apart at most; receptacles take one in or on.

@@ -1,8 +1,8 @@
-"""A scripted operator: answers like a person at the arrow keys, once per chunk, from coarse geometry only.
+"""A scripted operator: steers like a person at the arrow keys, once per chunk, from coarse geometry only.
 
-It knows roughly where the thing and the place are and what the hand holds, as a person sees them. It says one of six
-directions, less or more, opens the gripper over the place, or lets the policy act where precision is needed. While it carries
-something it says with every direction that the gripper stays closed: else the policy opens it on the way. It never turns the
+It knows roughly where the object and its goal are and what the hand holds, as a person sees them. It commands one of six
+directions, less or more, opens the gripper over the goal, or lets the policy act where precision is needed. While it carries
+an object, every direction also commands a closed gripper: otherwise the policy opens it on the way. It never rotates the
 hand, never gives a number, and never looks at a candidate before picking.
 
 Example: the can is 14 cm to the left and the hand is high: "left/more". Over the can within 3 cm: let the policy grasp. The
@@ -26,22 +26,22 @@ from frs_core.worlds.tabletop.tasks import DRAWER, TaskKind
 OVER = 0.035
 """Metres in the plane within which the hand counts as over something; about half an object's width."""
 FAR = 0.085
-"""Metres above which "more" is said."""
+"""Metres from which "more" is commanded."""
 HIGH = 0.13
 """Metres over the grasp above which the hand is first brought down."""
 CENTRED = 0.013
-"""Metres beside the thing within which closing the fingers would hold it."""
+"""Metres beside the object within which closing the fingers would grasp it."""
 ROOM = {"plate": 0.035, "bowl": 0.03, "stand": 0.03, "basket": 0.03, DRAWER: 0.035}
-"""Metres in the plane within which a held thing counts as over each place."""
+"""Metres in the plane within which a held object counts as over each place."""
 CARRY = 0.08
-"""Height of a held thing's bottom under which it is not carried past other things, metres."""
+"""Height of a held object's bottom under which it is not carried past other objects, metres."""
 NEAR = 0.06
 """Metres in the plane within which the hand need not rise to get over something."""
 
 
 @runtime_checkable
 class Simulated(Protocol):
-    """What the operator needs of a world: `TabletopWorld` has it, and so has whoever holds a simulator alone."""
+    """The part of a world that the operator needs: `TabletopWorld` has it, and so does the owner of a simulator alone."""
 
     sim: TabletopSim
 
@@ -53,9 +53,9 @@ class ScriptedOperator(Chooser):
         """Make an operator.
 
         Args:
-            world: whose simulator it watches.
+            world: whose simulator it reads.
             seed: of its mistakes.
-            wrong: share of chunks in which it says a random direction.
+            wrong: fraction of chunks in which it commands a random direction.
         """
         self._sim = world.sim
         self._wrong, self._rng = wrong, np.random.default_rng(seed)
@@ -67,19 +67,19 @@ class ScriptedOperator(Chooser):
         self._tries, self._said = 0, None
 
     def wants(self, observation: Observation) -> tuple[Command, ...]:
-        """Return the one command it is about to say, or none when the policy should act."""
+        """Return the one command it is about to give, or none if the policy should act."""
         self._said = self.say()
         command = self._said[0]
         return () if command is None else (command,)
 
     def choose(self, fan: Fan) -> Choice:
-        """Return what a person would say."""
+        """Return what a person would pick."""
         command, reason = self._said or self.say()
         self._said = None
         return Choice(answer(command, fan), reason)
 
     def say(self) -> tuple[Command | None, str]:
-        """Return the command for what it sees now (None: let the policy act) and a few words why; once per chunk."""
+        """Return the command for the present state (None: let the policy act) and the reason in a few words; once per chunk."""
         if self._wrong and self._rng.random() < self._wrong:
             return Command(list(Direction)[self._rng.integers(6)], Amount.LESS), "by mistake"
         return self._decide()
@@ -119,11 +119,11 @@ class ScriptedOperator(Chooser):
         return self._grasp(height, aside=float(np.abs((thing - tool)[:2]).max()))
 
     def _grasp(self, height: float, *, aside: float) -> tuple[Command | None, str]:
-        """Return what is said when the hand is near the thing: the policy grasps, a person helps where it dawdles.
+        """Return the command near the object: the policy grasps, and a person helps if it hesitates.
 
         Args:
             height: of the tool over the height to grasp at, metres.
-            aside: the larger horizontal distance to the thing, metres.
+            aside: the larger horizontal distance to the object, metres.
         """
         self._tries += 1
         is_turn = self._tries % 2 == 1
@@ -138,7 +138,7 @@ class ScriptedOperator(Chooser):
         return None, "grasp it"
 
     def _carry(self, name: str, place: str) -> tuple[Command | None, str]:
-        """Return what is said with the thing in the hand: over the place, down, let go."""
+        """Return the command with the object in the hand: move over the place, go down, release."""
         sim = self._sim
         bottom, goal = sim.object_pose(name)[0], sim.place_pose(place)
         rim = 0.06 if place == DRAWER else RECEPTACLES[place].rim
@@ -205,8 +205,8 @@ class ScriptedOperator(Chooser):
             goal: where it should be.
             clear: height to travel at, metres.
             beside: height for the last NEAR metres, metres.
-            over: metres in the plane that do not matter.
-            gripper: what is said of the gripper on the way.
+            over: tolerance in the plane, metres.
+            gripper: commanded on the way.
         """
         error = (goal - tool)[:2]
         axis = int(np.abs(error).argmax())
@@ -227,10 +227,10 @@ def _amount(distance: float) -> Amount:
 def answer(command: Command | None, offered: Container[str]) -> str:
     """Return the label on offer that answers a command.
 
-    Where none speaks of the gripper, the same direction with the gripper left to the policy; else the unsteered one.
+    Without one for its gripper setting, that of the same direction with the gripper left to the policy; else the unsteered one.
 
     Args:
-        command: what is said; None lets the policy act.
+        command: of the operator; None lets the policy act.
         offered: a fan, or its labels.
     """
     if command is None:

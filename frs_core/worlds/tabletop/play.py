@@ -1,7 +1,7 @@
-"""Scripted play: a hand-written expert that does the tabletop's tasks, for demonstrations.
+"""A scripted expert for the tabletop's tasks, which gives demonstrations.
 
 It reads the simulator's state, which the generalist never sees. It is a feedback controller with a few phases, so it also
-recovers from shoves, and its taste varies with a seed: speed, heights, detours along a cardinal direction.
+recovers from disturbances, and its style (`Taste`) varies with a seed: speed, heights, detours along a cardinal direction.
 Source of the settings: measured success, see docs/generalist.md.
 """
 
@@ -35,7 +35,7 @@ class Taste:
 
 
 def draw_taste(rng: np.random.Generator) -> Taste:
-    """Return a random taste."""
+    """Return a random style."""
 
     def detour() -> Array:
         if rng.random() > 0.45:
@@ -47,7 +47,7 @@ def draw_taste(rng: np.random.Generator) -> Taste:
 
 
 class Player:
-    """Does one task in one simulator; call `act` once per control step until it returns None."""
+    """Performs one task in one simulator; call `act` once per control step until it returns None."""
 
     def __init__(self, sim: TabletopSim, task: Task, taste: Taste) -> None:
         self._sim, self._task, self._taste = sim, task, taste
@@ -61,7 +61,7 @@ class Player:
 
     @classmethod
     def take_over(cls, sim: TabletopSim, task: Task, taste: Taste) -> "Player":
-        """Return a player that goes on from whatever state the simulator is in, without detours."""
+        """Return a player that continues from the simulator's present state, without detours."""
         player = cls(sim, task, Taste(taste.speed, taste.hover, taste.travel, (np.zeros(3), np.zeros(3))))
         player._phase = "reach"
         if sim.is_done_now():
@@ -79,7 +79,7 @@ class Player:
 
     @property
     def phase(self) -> str:
-        """Name of what it is doing."""
+        """Name of the present phase."""
         return self._phase
 
     def act(self) -> Float[Array, " 7"] | None:
@@ -268,10 +268,10 @@ class Player:
 
 
 def demonstrator(world: "TabletopWorld", task: str, seed: int) -> Player:
-    """Return a player with a taste of its own for the scene a world was just reset to."""
+    """Return a player with a random style for the scene a world was just reset to."""
     return Player(world.sim, find(task), draw_taste(np.random.default_rng([seed, 7])))
 
 
 def _fold(yaw: float) -> float:
-    """Return the grasp yaw in (-pi/2, pi/2]: fingers do not care which side is which."""
+    """Return the equivalent grasp yaw in (-pi/2, pi/2]: the two fingers are interchangeable."""
     return float((yaw + np.pi / 2) % np.pi - np.pi / 2)

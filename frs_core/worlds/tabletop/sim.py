@@ -1,7 +1,7 @@
 """Physics of the tabletop without images: scenes, the arm's controller and its limits, success, exact snapshots.
 
 One control step at 15 Hz is 30 physics steps. The controller turns every action into joint targets, moved linearly over the
-period and followed by stiff servos. End-effector deltas accumulate on a commanded pose, so that a chunk's path is the sum
+period and tracked by stiff servos. End-effector deltas accumulate on a commanded pose, so that a chunk's path is the sum
 of its deltas; joint velocities start from the measured joints, as on DROID. Same seed, same actions: same state, bit by bit.
 """
 
@@ -35,13 +35,13 @@ MAX_JOINT_JUMP = 0.15
 """rad per control step by which a joint step may differ from the one before (34 rad/s²). Policies' own stay below 0.11; the
 servos follow it."""
 MAX_LEAD = 0.1
-"""rad by which the targets may be ahead of the joints; more means that something is in the way. Policies' own stay below 0.08."""
+"""rad by which the targets may be ahead of the joints; more means contact with an obstacle. Policies' own stay below 0.08."""
 JOINT_MARGIN = 0.02
 HELD_STEPS = 10
 """Control steps a success must last."""
 
 _IK_DAMPING = 0.01
-"""Of the least squares; trades accuracy for small steps near singularities."""
+"""Damping of the least squares; trades accuracy for small steps near singularities."""
 _DOWN = np.diag([1.0, -1.0, -1.0])
 """Hand orientation at yaw 0: pointing down, fingers opening along y."""
 
@@ -53,7 +53,7 @@ class TabletopSim:
         """Make the simulator.
 
         Args:
-            setting: which of each task's table settings scenes are variations of; ANYWHERE = every scene is drawn afresh.
+            setting: which of each task's table settings scenes are variations of; ANYWHERE = every scene is drawn anew.
         """
         self.setting = setting
         self.model = copy.copy(scene.compile_scene())
@@ -265,11 +265,11 @@ class TabletopSim:
 
     @property
     def q_command(self) -> Float[Array, " 7"]:
-        """Joints the servos are told to take, rad."""
+        """Joint targets of the servos, rad."""
         return self._q_target.copy()
 
     def hold(self) -> None:
-        """Keep the arm where it was commanded; drop nothing."""
+        """Keep the arm at its commanded pose and the gripper at its command."""
         self.data.ctrl[:7], self._dq_target = self._q_target, np.zeros(7)
 
     def _command_ee(self, action: Array) -> tuple[Array, list[str]]:
@@ -330,7 +330,7 @@ class TabletopSim:
         return is_past or is_blocked or _outside(q) > _PUSHED_OUT
 
     def _come_back(self, kind: ActionKind) -> tuple[Array, list[str]]:
-        """Let go of what the arm pushes against: take the joints as they are, the tool moved back into the box."""
+        """Stop pushing against an obstacle: take the measured joints as targets, with the tool moved back into the box."""
         start, command = self._q_target, self._p_command
         q = self.q
         T = kinematics.flange_pose(q)
@@ -372,7 +372,7 @@ class TabletopSim:
         self._p_command = _tool_of(T)
 
     def _solve_ik(self, q: Array, p: Array, R: Array, *, iterations: int) -> Float[Array, " 7"]:
-        """Return joints that bring the tool to a pose, near `q` and leaning towards the home posture."""
+        """Return joints near `q` that bring the tool to a pose, pulled towards the home posture."""
         q = np.asarray(q, dtype=np.float64).copy()
         for _ in range(iterations):
             T = kinematics.flange_pose(q)
@@ -380,7 +380,7 @@ class TabletopSim:
             error = np.concatenate([p - p_now, rotation_vector(R @ R_now.T)])
             J = kinematics.jacobian(q)
             lean = 0.05 * (scene.HOME_Q - q)
-            # What the leaning would do to the tool is taken back by the same least squares.
+            # The same least squares cancel the pull's effect on the tool.
             back = kinematics.damped_step(J, J @ lean, damping=_IK_DAMPING)
             q += kinematics.damped_step(J, error, damping=_IK_DAMPING) + lean - back
         return np.clip(q, kinematics.Q_LOW + JOINT_MARGIN, kinematics.Q_HIGH - JOINT_MARGIN)
@@ -439,7 +439,7 @@ class TabletopSim:
         mujoco.mj_setState(self.model, self.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
 
 
-# Velocity feed-forward: how far ahead a damped servo must be told to be on time.
+# Velocity feed-forward: how far ahead the target of a damped servo must be.
 _LEAD_S = np.array([(kv + scene.JOINT_DAMPING) / kp for kp, kv, _ in scene.SERVO_GAINS])
 
 # Flange to hand: -45 degrees about z.
@@ -447,13 +447,13 @@ _TOOL = np.array([[np.cos(np.pi / 4), np.sin(np.pi / 4), 0], [-np.sin(np.pi / 4)
 
 
 _HAIR = 5e-4
-"""Metres that a joint target may put the tool outside the box: inverse kinematics ends within this."""
+"""Metres by which a joint target may place the tool outside the box: the accuracy of inverse kinematics."""
 _PUSHED_OUT = 2e-3
-"""Metres outside the box from where the tool is brought back before anything else. Policies' own episodes stay inside."""
+"""Metres outside the box from which the tool is first moved back. Policies' own episodes stay inside."""
 _QUIET_STEP = 0.03
 """rad per control step up to which the servos stop within 3 mrad. Measured."""
 _RUN_ON = 0.15
-"""Share of a step beyond the quiet one by which the servos run on past their last target. Measured: 0.12 at 0.2 rad."""
+"""Fraction of a step beyond the quiet one by which the servos overshoot their last target. Measured: 0.12 at 0.2 rad."""
 
 
 def _tool_of(T: Float[Array, "4 4"]) -> Float[Array, " 3"]:
@@ -462,13 +462,13 @@ def _tool_of(T: Float[Array, "4 4"]) -> Float[Array, " 3"]:
 
 
 def _braked(dq: Float[Array, " 7"]) -> Float[Array, " 7"]:
-    """Return the next joint step of an arm that comes to rest as fast as it may."""
+    """Return the next joint step of an arm that brakes as fast as allowed."""
     peak = float(np.abs(dq).max())
     return dq * max(0.0, 1.0 - MAX_JOINT_JUMP / max(peak, 1e-12))
 
 
 def _run_on(dq: Float[Array, " 7"]) -> Float[Array, " 7"]:
-    """Return how far the joints go on after a step before they rest: the steps that brake, and what the servos overshoot."""
+    """Return how far the joints move after a step until they rest, rad: the braking steps and the servos' overshoot."""
     peak = max(float(np.abs(dq).max()), 1e-12)
     way, rest = np.zeros(7), _braked(dq)
     while rest.any():

@@ -1,4 +1,4 @@
-"""The tasks of the tabletop: what is asked, which things must be there, and when it is done.
+"""The tasks of the tabletop: their instructions, the objects they need, and when they are done.
 
 Thirty put-tasks (6 movables x 5 places) and the drawer's two. Eighteen put-tasks and the drawer's are demonstrated to the
 shipped generalist; the other twelve are *held out*: each word and each skill is known, the combination is not.
@@ -15,7 +15,7 @@ PLACES = (*RECEPTACLES, DRAWER)
 
 
 class TaskKind(enum.Enum):
-    """What has to happen."""
+    """Kind of a task."""
 
     PUT = "put"
     OPEN = "open"
@@ -68,7 +68,7 @@ TASKS = _tasks()
 TRAINED = tuple(name for name, task in TASKS.items() if not task.is_held_out)
 HELD_OUT = tuple(name for name, task in TASKS.items() if task.is_held_out)
 EXAMPLE = "can_on_plate"
-"""What the demo plays and the example episodes show: held out, and the policy alone fails at it on development scenes."""
+"""Task of the demonstration and the example episodes: held out, and the unsteered policy fails at it on development scenes."""
 
 
 def find(name: str) -> Task:

@@ -85,7 +85,7 @@ class TabletopWorld(World):
         return self.sim.step(action, kind)
 
     def hold(self) -> None:
-        """Keep the arm where it was commanded."""
+        """Keep the arm at its commanded pose."""
         self.sim.hold()
 
     def snapshot(self) -> bytes:

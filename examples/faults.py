@@ -3,7 +3,7 @@
     python examples/faults.py --out runs/faults                        # all of them, three minutes on an idle machine
     python examples/faults.py --out runs/faults --only world-killed    # one
 
-Drives the real window by key presses. World, policy and SpaceMouse are the real ones with a switch (`desk/broken.py`); the other
+Drives the real window by key presses. World, policy and SpaceMouse are the real ones with a switch (`automation/broken.py`); the other
 faults come from outside: signals, a full file system, another window. Prints a table, writes faults.json and an image per
 fault, and ends with status 1 if anything did not hold. A full disk needs root, for a small tmpfs.
 """
@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from desk.cockpit import Cockpit, Status
-from desk.screen import Screen
+from automation.cockpit import Cockpit, Status
+from automation.screen import Screen
 from PIL import Image
 
 from frs_core.episodes import EpisodeStore
@@ -75,7 +75,7 @@ class Breaker:
             self.screen,
             self.out / "run",
             data=self.data,
-            options=("--world", "desk.broken:Tabletop", "--policy", "desk.broken:generalist"),
+            options=("--world", "automation.broken:Tabletop", "--policy", "automation.broken:generalist"),
             environment={"FRS_BREAK": str(self.switches), "PYTHONPATH": examples},
         )
         cockpit.ready()

@@ -4,7 +4,7 @@
     python examples/remote.py --only serve
     FRS_DROID_CHECKOUT=~/droid FRS_DROID_PYTHON=~/envs/robot/bin/python python examples/remote.py --only droid
 
-The window is the real one, on a screen of its own, driven by key presses (examples/desk). Policy server, bridge and robot
+The window is the real one, on a screen of its own, driven by key presses (examples/automation). Policy server, bridge and robot
 computer are processes of their own behind a small TCP relay, so that they can be killed, frozen, or cut off while the arm
 moves. With a DROID checkout the bridge drives its unmodified RobotEnv against a robot computer that moves MuJoCo's Franka; without
 one, the bridge's own protocol over a stand-in. Episodes are checked afterwards: every stored noise must regenerate its chunk.
@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-from desk.cockpit import Cockpit
-from desk.screen import Screen
+from automation.cockpit import Cockpit
+from automation.screen import Screen
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))

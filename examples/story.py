@@ -4,7 +4,7 @@
     python examples/story.py --out runs/story --successes 2 --episodes 2      # a short one
 
 Starts `frs` on a screen of its own and uses it by key presses alone; what is on screen comes from the status file, where things
-stand from the episode's journal (see `desk/eye.py`). Writes story.json, story.mp4 and story.gif into the folder. About
+stand from the episode's journal (see `automation/journal_operator.py`). Writes story.json, story.mp4 and story.gif into the folder. About
 twelve minutes on two cores.
 """
 
@@ -14,10 +14,10 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from desk.cockpit import Cockpit
-from desk.eye import Eye
-from desk.film import Film
-from desk.screen import Screen
+from automation.cockpit import Cockpit
+from automation.film import Film
+from automation.journal_operator import JournalOperator
+from automation.screen import Screen
 
 from frs_core.evaluation.wilson import format_rate, wilson
 
@@ -54,7 +54,7 @@ class Story:
 
     def __init__(self, cockpit: Cockpit, film: Film, *, task: str, max_chunks: int) -> None:
         self.cockpit, self.film, self.task, self.max_chunks = cockpit, film, task, max_chunks
-        self.eye = Eye(cockpit.data)
+        self.operator = JournalOperator(cockpit.data)
 
     def alone(self, count: int) -> Outcome:
         """Let the policy drive by itself: continuous pacing, nothing held, nothing recorded."""
@@ -142,7 +142,7 @@ class Story:
             now = self._next_offer(picked)
             if _is_done(now) or now["episode"]["chunks"] >= self.max_chunks:
                 return self._label(now)
-            command, reason = self.eye.says(now)
+            command, reason = self.operator.command(now)
             try:
                 label = self.cockpit.word(command) if command is not None else "unsteered"
                 self.film.key(label, reason)

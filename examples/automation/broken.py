@@ -3,7 +3,7 @@
 Problem: a camera cannot be unplugged in a simulation, and a shipped policy does not raise. Idea: the real ones with one switch
 each: a file of a certain name in the folder `$FRS_BREAK` breaks them, and removing it fixes them.
 
-    frs --world desk.broken:Tabletop --policy desk.broken:generalist
+    frs --world automation.broken:Tabletop --policy automation.broken:generalist
 """
 
 import os

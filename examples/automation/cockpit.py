@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from desk.screen import Screen
+from automation.screen import Screen
 from frs_core.steering.directions import Command, Gripper
 
 Status = dict[str, Any]

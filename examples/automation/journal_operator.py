@@ -1,11 +1,11 @@
-"""The scripted operator, looking at what the cockpit has written to disk.
+"""The scripted operator for a cockpit in another process, from what the cockpit has written to disk.
 
-Problem: to choose a direction one must know where things are, and the simulator is in another process. Idea: the journal of the
-open episode holds the simulator's exact state before each chunk and the actions executed since; a second simulator set to
-the first and stepped through the second stands where the robot stands, bit for bit. Before the first chunk, task and scene
-number rebuild the scene.
+Problem: to choose a direction one must know where the objects are, and the simulator is in another process. Idea: the journal of
+the open episode holds the simulator's exact state before each chunk and the actions executed since; a second simulator set to
+that state and stepped through those actions has the robot's state, bit for bit. Before the first chunk, task and scene number
+rebuild the scene.
 
-Example: `Eye(data).says(status)` -> (Command(LEFT, MORE), "towards the can").
+Example: `JournalOperator(data).command(status)` -> (Command(LEFT, MORE), "towards the can").
 """
 
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from frs_core.worlds.tabletop.sim import TabletopSim
 
 @dataclass(slots=True, eq=False)
 class _Twin:
-    """What the operator needs of a world."""
+    """The part of a world that the operator needs."""
 
     sim: TabletopSim
 
 
-class Eye:
-    """Answers like a person at the arrow keys.
+class JournalOperator:
+    """Steers like a person at the arrow keys.
 
     Args:
         data: the cockpit's recording root.
@@ -40,17 +40,17 @@ class Eye:
         self._operator = ScriptedOperator(_Twin(self._sim))  # pyright: ignore[reportArgumentType]
         self._episode = ""
 
-    def says(self, status: dict[str, Any]) -> tuple[Command | None, str]:
-        """Return what to say (None: let the policy act) and why, at an offer of a recorded episode."""
+    def command(self, status: dict[str, Any]) -> tuple[Command | None, str]:
+        """Return the command (None: let the policy act) and the reason, for a fan of a recorded episode."""
         episode = status["episode"]
         if episode["name"] != self._episode:
             self._episode = episode["name"]
             self._operator.begin(None)  # pyright: ignore[reportArgumentType]
-        self._stand(episode)
+        self._follow(episode)
         return self._operator.say()
 
-    def _stand(self, episode: dict[str, Any]) -> None:
-        """Bring the second simulator to where the robot stands."""
+    def _follow(self, episode: dict[str, Any]) -> None:
+        """Bring the second simulator to the robot's state."""
         records = read_journal(journal_path(self._data, episode["name"])).records
         undone = {r["index"] for r in records if r["kind"] == "undo"}
         chunks = [r for r in records if r["kind"] == "chunk" and r["index"] not in undone]

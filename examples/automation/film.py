@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
-from desk.screen import Screen
+from automation.screen import Screen
 
 STRIP = 56
 """Height of the caption under the image, pixels."""

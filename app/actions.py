@@ -337,7 +337,7 @@ _ROWS = (
     _row("layout.drive", "Drive", "Cameras, fan and verdicts", "key:1", "View"),
     _row("layout.review", "Review", "Recorded episodes", "key:2", "View"),
     _row("layout.train", "Train", "Train a noise policy from episodes", "key:3", "View"),
-    _row("layout.practise", "Practise", "Let the robot get better by trying by itself, in simulation", "key:4", "View"),
+    _row("layout.practise", "Practise", "Let the robot get better by trying by itself", "key:4", "View"),
     _row("camera.next", "Next camera", "Make the next camera the large one", "key:Tab", "View", DRIVE),
     _row(
         "camera.enlarge", "Enlarge camera", "Show only the large camera, or all cameras again", "key:M", "View", DRIVE
@@ -511,6 +511,15 @@ _ROWS = (
         "Practise",
         PRACTISE,
         "★",
+    ),
+    _row(
+        "practise.back",
+        "Go back to it",
+        "Begin a practice that goes on from the selected version; this one stays as it is",
+        "key:B",
+        "Practise",
+        PRACTISE,
+        "⟲",
     ),
     _row(
         "practise.unload",

@@ -15,6 +15,7 @@ from app.settings import SettingsFile
 from app.views.about import SAFETY
 from app.views.drive import DrivePage
 from app.views.episode_bar import is_episode_open
+from app.views.practise.attempts import Attempts
 from frs_core.choosers.registry import choosers, find_chooser
 from frs_core.events import (
     Driver,
@@ -67,6 +68,8 @@ class DriveActions:
         self._settings, self._facts, self._say, self._ask = settings, facts, say, ask
         self._default_plan: SteeringPlan | None = None
         self.scenes = Scenes()
+        self.attempts: Attempts | None = None
+        """Of the Practise layout, once it is built: while a practice wants attempts, a start is one of them."""
         self.handlers: dict[str, Callable[[], None]] = {
             **{a: self._picks(a) for a in ("pick.unsteered", "pick.learned", "pick.suggestion", *STAY)},
             **{f"steer.{d}": self._picks(f"steer.{d}") for d in ("forward", "back", "left", "right", "up", "down")},
@@ -129,10 +132,23 @@ class DriveActions:
         if snapshot.phase is not Phase.HOLD:
             self._say("Not connected; reconnect first", "warn")
             return
+        start = self._start
+        if self.attempts is not None and self.attempts.is_on:
+            if reason := self.attempts.why_not_start:
+                self._say(reason, "warn")
+                return
+            start = self._start_attempt
         if not self._facts.is_simulated:
-            self._ask(f"The robot will now move to its start pose.\n\n{SAFETY}", self._start)
+            self._ask(f"The robot will now move to its start pose.\n\n{SAFETY}", start)
         else:
-            self._start()
+            start()
+
+    def _start_attempt(self) -> None:
+        assert self.attempts is not None
+        # The question may have stood open for a while.
+        reason = self.attempts.start() if self.attempts.is_on else "The practice has ended; start again"
+        if reason:
+            self._say(reason, "warn")
 
     def _start(self) -> None:
         bar = self._page.episode

@@ -32,6 +32,8 @@ class Facts:
     """Choosers of this run; which of them can drive is known once the world has started."""
     fingerprint: str = ""
     """Of the policy; empty until it is loaded."""
+    policy_spec: PolicySpec | None = None
+    """Of the policy; None until it is loaded."""
     policy_loader: str = ""
     """Registry name of the policy for other processes; empty = they cannot load it."""
     action_space: str = ""
@@ -57,5 +59,5 @@ class Facts:
             able = [driver for driver, chooser in self.choosers.items() if not chooser.why_not()]
             self.drivers = tuple(dict.fromkeys((*self.drivers, *able)))
         if policy is not None:
-            self.fingerprint = policy.fingerprint
+            self.fingerprint, self.policy_spec = policy.fingerprint, policy
         return former != (self.tasks, self.fingerprint, self.drivers)

@@ -173,7 +173,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if "practise" not in self._late:
             from app.views.practise.page import PractisePage
 
-            self._adopt("practise", PractisePage(self.run, self.facts, send=self.bridge.send, say=self.say))
+            page = PractisePage(self.run, self.facts, send=self.bridge.send, say=self.say)
+            page.attempts.changed.connect(lambda: self.drive.show_attempt(page.attempts.sentence, page.attempts.tried))
+            self.drive_actions.attempts = page.attempts
+            self._adopt("practise", page)
         return self._late["practise"]  # pyright: ignore[reportReturnType]
 
     @property
@@ -532,7 +535,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             item.setText(ACTIONS[action].text + (f"\t{keys[0]}" if keys else ""))
             item.setToolTip(tooltip_of(action, inputs))
             item.setStatusTip(ACTIONS[action].tooltip)
-        for page in (self.drive.steering, self.drive.episode, self.tabs, *self._late.values()):
+        for page in (self.drive.steering, self.drive.episode, self.drive.attempt, self.tabs, *self._late.values()):
             page.use_map(inputs)
         for clash in inputs.clashes():
             self.report(f"{clash}. Change one of them in Help, Keys and devices.")

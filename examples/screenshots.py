@@ -4,6 +4,7 @@
     QT_SCALE_FACTOR=2 python examples/screenshots.py   # the layouts on a screen of twice the density, as *_x2.png
     python examples/screenshots.py --policy my:load    # with another generalist
     python examples/screenshots.py --data FOLDER       # with the recordings and practices of a folder, e.g. after `frs practise`
+    python examples/screenshots.py --attempt           # only the attempt of a practice in Drive
 
 Starts the embedded world, records three short episodes into a scratch folder, or copies the given ones there, then takes every layout
 in both themes and several sizes, the keyboard map, the palette, the first card and the device card.
@@ -45,11 +46,11 @@ def record(root: Path, policy: str, *, episodes: int = 3) -> None:
 class Tour:
     """Walks through the window, one image after the other, from a timer."""
 
-    def __init__(self, window: Any, folder: Path) -> None:
+    def __init__(self, window: Any, folder: Path, *, has_attempt_only: bool) -> None:
         from app.qt import QtCore
 
         self._window, self._folder = window, folder
-        self._steps = self._walk()
+        self._steps = self._attempt() if has_attempt_only else self._walk()
         self._timer = QtCore.QTimer(window)
         self._timer.timeout.connect(self._next)
         self._timer.start(1500)
@@ -94,6 +95,30 @@ class Tour:
             yield 900
             self._grab(card)
         window.cards.close()
+        window.run("episode.discard")
+        yield from self._attempt()
+
+    def _attempt(self) -> Iterator[int]:
+        """Start an attempt of a practice in Drive, steer a chunk of it."""
+        window, page, strip = self._window, self._window.practise, self._window.drive.attempt
+        yield from self._until(lambda: bool(window.facts.tasks and window.facts.fingerprint))
+        window.cards.close()
+        window.resize(*SIZES["1280x800"])
+        window.show_layout("practise")
+        yield 2500
+        page.setup.choose("mug_on_plate", "dsrl")
+        page.setup.where_choice.chosen.emit("drive")
+        window.run("practise.start")
+        yield from self._until(lambda: "start it" in strip.text.text())
+        window.run("episode.start")
+        yield from self._until(lambda: window.snapshot.episode.chunks >= 1)
+        window.run("steer.left")
+        yield from self._until(lambda: window.snapshot.counters["corrections"] >= 1)
+        yield 200
+        self._grab("practise_in_drive")
+        window.run("practise.stop")
+        window.run("episode.discard")
+        yield from self._until(lambda: not page.is_practising)
 
     def _has_fan(self) -> bool:
         from frs_core.events import Phase
@@ -129,6 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", default="tabletop", help="generalist to show")
     parser.add_argument("--data", type=Path, help="recordings and practices to show")
+    parser.add_argument("--attempt", action="store_true", help="only the attempt of a practice in Drive")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="frs-shots-") as scratch:
@@ -156,7 +182,7 @@ def main() -> None:
                 facts,
                 SettingsFile(),
                 has_devices=False,
-                on_ready=lambda window: tours.append(Tour(window, arguments.out)),
+                on_ready=lambda window: tours.append(Tour(window, arguments.out, has_attempt_only=arguments.attempt)),
             )
         finally:
             session.close()

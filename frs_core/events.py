@@ -97,6 +97,7 @@ class HoldReason(enum.Enum):
     WORLD_LOST = "The robot or simulator stopped answering"
     DISK = "The episode could not be written to disk"
     EPISODE_END = "Episode ended"
+    CHUNKS_USED_UP = "The attempt has had its chunks. Label it"
     EXCEPTION = "An internal error occurred"
 
 
@@ -134,6 +135,9 @@ class StartEpisode(Act):
     """Overrides the task's own words."""
     practice: bool = False
     """Record nothing."""
+    most_chunks: int = 0
+    """An attempt that is judged by itself: it ends with the world's success, or as a failure after so many chunks; where the world
+    does not know, it holds then and waits for a person's label. 0 = a person ends it."""
 
 
 @dataclass(frozen=True, slots=True)

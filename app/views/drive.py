@@ -12,6 +12,7 @@ from dataclasses import replace
 from app.facts import Facts
 from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.settings import Settings
+from app.views.attempt_strip import AttemptStrip
 from app.views.cameras import CameraGrid, CameraModel
 from app.views.episode_bar import EpisodeBar
 from app.views.fan_overlay import FanStyle
@@ -51,6 +52,7 @@ class DrivePage(QtWidgets.QWidget):
         self.scene = make_scene_view()
         self.verdicts = VerdictList(cap_of)
         self.steering = SteeringSettings(run)
+        self.attempt = AttemptStrip(run)
         self.episode = EpisodeBar(run)
         self.episode.set_tasks(facts.tasks, titles=facts.titles)
         self.steering.set_drivers(facts.drivers)
@@ -72,6 +74,7 @@ class DrivePage(QtWidgets.QWidget):
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 0)
         column.setSpacing(4)
+        column.addWidget(self.attempt)
         column.addWidget(self.main, 1)
         column.addWidget(self.steering)
         column.addWidget(self.episode)
@@ -105,6 +108,11 @@ class DrivePage(QtWidgets.QWidget):
         self.episode.show_snapshot(snapshot, is_simulated=self._facts.is_simulated)
         due = self._side_at + (PATIENCE_S if snapshot.is_fan_pending else SIDE_S)
         self._side_later.start(max(AFTER_MS, math.ceil((due - time.monotonic()) * 1000)))
+
+    def show_attempt(self, sentence: str, tried: str) -> None:
+        """Show where an attempt of a practice stands, and how the others went; an empty sentence = there is no practice."""
+        self.attempt.show_attempt(sentence, tried)
+        self.episode.is_attempt = bool(sentence)
 
     def _patient(self, snapshot: Snapshot, style: FanStyle) -> FanStyle:
         """Return how to draw the fan: one that is being replaced keeps its style briefly, so that it does not flicker."""

@@ -38,6 +38,8 @@ class EpisodeBar(QtWidgets.QFrame):
         self.seed.setToolTip("Scene number of the next episode, counted up automatically; during an episode, its scene")
         self.seed.valueChanged.connect(self._on_scene)
         self._next_scene, self._is_open = 0, False
+        self.is_attempt = False
+        """A practice says what the next episode is: its task and scene, and that it is recorded."""
         self.instruction = QtWidgets.QLineEdit()
         self.instruction.setPlaceholderText("instruction to the policy")
         self.instruction.setToolTip("Instruction for the policy; press Enter to apply it")
@@ -144,8 +146,9 @@ class EpisodeBar(QtWidgets.QFrame):
         self._stress_success(is_open and episode.success_seen)
         self.back.setEnabled(episode.can_undo)
         self.back.setVisible(is_simulated)
-        self._boxes["scene"].setVisible(is_simulated)
-        self._boxes["task"].setVisible(is_simulated or self.task.count() > 0)
+        self._boxes["scene"].setVisible(is_simulated and not self.is_attempt)
+        self._boxes["task"].setVisible((is_simulated or self.task.count() > 0) and not self.is_attempt)
+        self.practice.setVisible(not self.is_attempt)
         self.hold.setEnabled(snapshot.phase is not Phase.HOLD)
         self.seed.setEnabled(not is_open)
         self._show_scene(episode.seed, is_open=is_open)

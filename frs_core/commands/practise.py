@@ -9,8 +9,9 @@ Example: `frs practise pick-q --task mug_on_plate --episodes 300 --minutes 30`, 
 import inspect
 import math
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -22,10 +23,20 @@ from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
 from frs_core.evaluation.practice import Practised, run_practice
 from frs_core.evaluation.wilson import format_rate
-from frs_core.learning import LearnerSettings, LearnerSpec, Practice, Progress, TrainRequest, find_learner
+from frs_core.learning import (
+    TWO_ROUNDS,
+    LearnerSettings,
+    LearnerSpec,
+    Practice,
+    Progress,
+    TrainRequest,
+    find_learner,
+)
 from frs_core.learning.diary import Point
 from frs_core.learning.metadata import METADATA_FILE
 
+Preset = Literal["two-rounds"]
+PRESETS: dict[Preset, Practice] = {"two-rounds": TWO_ROUNDS}
 _HELP = """{summary}, by practising.
 
     {details}
@@ -39,6 +50,7 @@ _HELP = """{summary}, by practising.
         out: Folder for the best version; default <data>/learned/<task>/{id}.
         overwrite: Replace a policy in --out that another practice or training left.
         actors: Processes that drive; what is learned does not depend on it.
+        preset: two-rounds = two rounds of ten episodes, checked after each, as in the paper's practice on a robot; other options win.
         policy: The generalist that it works through.
         practice: How long and where.
         settings: Inputs, sizes and everything else of the learner.
@@ -66,11 +78,14 @@ def command(kind: str) -> Callable[..., int]:
         out: Path | None = None,
         overwrite: bool = False,
         actors: int = 2,
+        preset: Preset | None = None,
         policy: str = "tabletop",
         practice: Annotated[Practice, tyro.conf.arg(name="")] = usual,
         settings: LearnerSettings = kept,
     ) -> int:
         root = data or paths.data()
+        if preset is not None:
+            practice = with_preset(practice, PRESETS[preset])
         request = TrainRequest(
             kind=row.id,
             root=root,
@@ -89,6 +104,13 @@ def command(kind: str) -> Callable[..., int]:
     run.__signature__ = inspect.signature(run)  # pyright: ignore[reportFunctionMemberAccess]
     run.__doc__ = _HELP.format(summary=row.summary, details=row.details or row.summary, id=row.id)
     return run
+
+
+def with_preset(practice: Practice, preset: Practice) -> Practice:
+    """Return a preset with whatever a practice has set otherwise than the defaults."""
+    usual = Practice()
+    given = {f.name: getattr(practice, f.name) for f in fields(practice)}
+    return replace(preset, **{name: value for name, value in given.items() if value != getattr(usual, name)})
 
 
 def _run(row: LearnerSpec, request: TrainRequest, folder: Path, actors: int, *, overwrite: bool) -> int:
@@ -130,7 +152,7 @@ def _point(point: Point, page: Console) -> None:
 
 def _tell(row: LearnerSpec, done: Practised, folder: Path, page: Console) -> None:
     page.print(mark(row.id, "bold"), f"practised {done.episodes} episodes in {done.seconds / 60:.1f} min")
-    if done.best is not None:
+    if done.best is not None and done.best.scenes:
         rate = format_rate(done.best.successes, done.best.scenes)
         page.print(
             f"  the best version is the one after {done.best.episodes} episodes: {rate} on the scenes it was chosen by"

@@ -61,7 +61,7 @@ class ActorPool(Arena):
             work=Work.PRACTISE,
             judge=judge_options(request),
         )
-        self._lock = _held(folder)
+        self._lock = hold_practice(folder)
         # What a killed practice left there is of no use any more.
         shutil.rmtree(folder, ignore_errors=True)
         self._pool = ProcessPool(job, workers=actors)
@@ -103,8 +103,8 @@ class ActorPool(Arena):
         self._lock.release()
 
 
-def _held(folder: Path) -> StoreLock:
-    """Return the lock of a practice. Raises ConfigError where another program holds it."""
+def hold_practice(folder: Path) -> StoreLock:
+    """Return the lock of a practice, beside the folder of its actors. Raises ConfigError where another program holds it."""
     path = folder.with_name(f".{folder.name}.lock")
     try:
         return StoreLock(path)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from jaxtyping import UInt8
 
@@ -19,11 +20,27 @@ class Driven(Result):
     """What each camera saw last, small."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An attempt that a person is to start and, where the world does not know how it went, to label."""
+
+    actor: Path
+    """Noise policy that is to drive."""
+    scene: int
+    asked: int = 0
+    """Running number: another one after every answer."""
+    problem: str = ""
+    """Why the attempt before does not count; empty where it does."""
+
+
 class Onlooker:
     """Hears what actors do; this one does not listen. What it raises ends the practice; the episode it was told of is kept."""
 
     def set_out(self, seeds: Sequence[int]) -> None:
         """Episodes on these scenes are about to be driven."""
+
+    def wants(self, wanted: Wanted) -> None:
+        """An attempt is waited for; told again every now and then."""
 
     def drove(self, episode: Driven) -> None:
         """One of them has ended."""

@@ -19,7 +19,7 @@ from frs_core.evaluation.actors import ActorPool
 from frs_core.evaluation.onlooker import Onlooker
 from frs_core.evaluation.plots import save_figure
 from frs_core.evaluation.wilson import wilson
-from frs_core.learning.base import OnlineLearner, Trained
+from frs_core.learning.base import Arena, OnlineLearner, Trained
 from frs_core.learning.diary import Diary, Point
 from frs_core.learning.online import practise
 from frs_core.learning.practice_record import write_budget
@@ -27,6 +27,9 @@ from frs_core.learning.progress import OnProgress, ignore_progress
 from frs_core.learning.registry import find_learner
 from frs_core.learning.request import Practice, TrainRequest, find_source
 from frs_core.learning.table_file import write_file
+
+OpenArena = Callable[[Path, Onlooker], Arena]
+"""Opens the arena of a practice: from the folder of its actors, and who is told of every episode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ def run_practice(
     folder: Path,
     *,
     actors: int = 2,
+    open_arena: OpenArena | None = None,
     on_progress: OnProgress = ignore_progress,
     on_point: Callable[[Point], None] = lambda point: None,
     onlooker: Onlooker | None = None,
@@ -57,7 +61,8 @@ def run_practice(
     Args:
         request: learner, episodes, task, practice.
         folder: its diary; the same one goes on.
-        actors: processes that drive.
+        actors: processes of this machine that drive.
+        open_arena: where it acts instead.
         on_progress: told after each episode; False stops, and the same call goes on later.
         on_point: told after each look at how well it does.
         onlooker: told of every episode; what it raises ends the practice, and the same call goes on later.
@@ -73,7 +78,8 @@ def run_practice(
     prior = find_source(request.source)(request, ignore_progress) if has_prior else None
     diary = Diary(folder, request, prior)
     write_budget(folder, practice)
-    arena = ActorPool(request, actors=actors, folder=folder / "actors", onlooker=onlooker)
+    open_arena = open_arena or (lambda folder, looks: ActorPool(request, actors=actors, folder=folder, onlooker=looks))
+    arena = open_arena(folder / "actors", onlooker or Onlooker())
 
     def judged(point: Point) -> None:
         write_curve(diary.curve, folder, title=f"{row.title}, {request.task}")
@@ -108,13 +114,14 @@ def curve_figure(curve: Sequence[Point], *, title: str) -> Figure:
     """Return success against episodes of its own, with 95 % intervals, and what it reached while trying things."""
     figure = Figure(figsize=(6.0, 3.8), layout="constrained")
     axes = figure.subplots()
-    x = [p.episodes for p in curve]
-    intervals = [wilson(p.successes, p.scenes) for p in curve]
-    axes.fill_between(x, [100 * low for low, _ in intervals], [100 * high for _, high in intervals], color="#cfe3f2")
-    scenes = curve[-1].scenes if curve else 0
-    axes.plot(
-        x, [100 * p.successes / p.scenes for p in curve], "o-", color="#0072B2", label=f"judged ({scenes} scenes)"
-    )
+    judged = [p for p in curve if p.scenes]
+    if judged:
+        x = [p.episodes for p in judged]
+        intervals = [wilson(p.successes, p.scenes) for p in judged]
+        low, high = ([100 * interval[i] for interval in intervals] for i in (0, 1))
+        axes.fill_between(x, low, high, color="#cfe3f2")
+        rates = [100 * p.successes / p.scenes for p in judged]
+        axes.plot(x, rates, "o-", color="#0072B2", label=f"judged ({judged[-1].scenes} scenes)")
     tried = [(p.episodes, 100 * p.own_successes / p.own_episodes) for p in curve if p.own_episodes]
     if tried:
         axes.plot(*zip(*tried, strict=True), "s--", color="#D55E00", markersize=4, label="while trying things")
@@ -123,7 +130,8 @@ def curve_figure(curve: Sequence[Point], *, title: str) -> Figure:
     axes.set_ylabel("Success, %")
     axes.grid(color="#dddddd")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right", fontsize=8)
+    if judged or tried:
+        axes.legend(frameon=False, loc="lower right", fontsize=8)
     axes.set_title(title, fontsize=10, loc="left")
     return figure
 

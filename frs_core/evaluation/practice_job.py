@@ -28,11 +28,12 @@ from jaxtyping import UInt8
 
 from frs_core.arrays import Array
 from frs_core.errors import FrsError, TrainingError
-from frs_core.evaluation.onlooker import Driven, Onlooker
+from frs_core.evaluation.onlooker import Driven, Onlooker, Wanted
 from frs_core.learning.diary import Point, best_of
 from frs_core.learning.practice_record import PracticeRecord, read_practice
 from frs_core.learning.process import GRACE_S, ProcessJob
 from frs_core.learning.request import Practice, TrainRequest
+from frs_core.steering.policy_spec import PolicySpec
 
 STOP_S = 180.0
 """How long a job may take to stop: the rest of an attempt, or learning from all of them. Guess; the latter takes 30 s of 300 attempts."""
@@ -42,6 +43,8 @@ class Stage(enum.Enum):
     """What a practice is doing."""
 
     LOADING = "loading"
+    WAITING = "waiting"
+    """A person is to start the next attempt, or it is being driven."""
     TRYING = "trying"
     LEARNING = "learning"
     CHECKING = "checking"
@@ -75,6 +78,8 @@ class PracticeNews:
     curve: tuple[Point, ...] = ()
     seconds_left: float = float("nan")
     last: Attempt | None = None
+    wanted: Wanted | None = None
+    """The attempt that is waited for; None while none is."""
 
     @property
     def best(self) -> Point | None:
@@ -93,17 +98,23 @@ class PracticeResult:
 class PracticeJob(ProcessJob[PracticeNews, PracticeResult]):
     """One practice in one process, which starts the actors' processes."""
 
-    def __init__(self, request: TrainRequest, folder: Path, *, actors: int = 2) -> None:
+    def __init__(
+        self, request: TrainRequest, folder: Path, *, actors: int = 2, attended: PolicySpec | None = None
+    ) -> None:
         """Prepare a job; nothing runs yet.
 
         Args:
             request: what to practise.
             folder: of the practice; one that exists goes on.
             actors: processes that drive.
+            attended: facts of the generalist that the owner has loaded: no actor drives, a person starts every attempt, and
+                the owner says with `ended` what came of it. None = actors drive.
         """
+        self._ended: Queue[str] = multiprocessing.get_context("spawn").Queue()
+        self.is_attended = attended is not None
         super().__init__(
             _practice,
-            (request, folder, actors),
+            (request, folder, actors, attended, self._ended),
             done=PracticeResult,
             what=f"Practising '{request.shown_name}'",
             consolation="Only the attempt in progress is lost; continue where it stopped.",
@@ -112,6 +123,16 @@ class PracticeJob(ProcessJob[PracticeNews, PracticeResult]):
             has_children=True,
         )
         self.request, self.folder = request, folder
+
+    def ended(self, name: str) -> None:
+        """Say which recorded episode came of the attempt that is waited for; empty where none did."""
+        self._ended.put(name)
+
+    def close(self) -> None:
+        """End the process if it still runs, and free the queues; safe to call twice."""
+        super().close()
+        self._ended.close()
+        self._ended.cancel_join_thread()
 
 
 class _Stopped(Exception):
@@ -137,6 +158,11 @@ class _Teller(Onlooker):
         stage = Stage.CHECKING if is_check else Stage.TRYING
         self._tell(stage=stage, done=0, total=len(seeds), successes=0)
 
+    def wants(self, wanted: Wanted) -> None:
+        """An attempt is waited for."""
+        self._stop_if_asked()
+        self._tell(stage=Stage.WAITING, wanted=wanted)
+
     def drove(self, episode: Driven) -> None:
         """An episode has ended."""
         news, is_check = self._news, self._is_check(episode.seed)
@@ -147,6 +173,7 @@ class _Teller(Onlooker):
             successes=news.successes + episode.success,
             attempts=news.attempts if is_check else (*news.attempts, episode.success),
             last=Attempt(episode.seed, episode.success, episode.chunks, is_check, episode.pictures),
+            wanted=None,
         )
         self._tell(seconds_left=self._seconds_left())
         self._stop_if_asked()
@@ -187,7 +214,15 @@ class _Teller(Onlooker):
             self._messages.put_nowait(self._news)
 
 
-def _practice(request: TrainRequest, folder: Path, actors: int, messages: "Queue[object]", cancel: Event) -> None:
+def _practice(
+    request: TrainRequest,
+    folder: Path,
+    actors: int,
+    attended: PolicySpec | None,
+    ended: "Queue[str]",
+    messages: "Queue[object]",
+    cancel: Event,
+) -> None:
     """Practise and tell how it went."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Ctrl+C in a terminal reaches the whole group; stopping is the owner's decision.
@@ -195,7 +230,8 @@ def _practice(request: TrainRequest, folder: Path, actors: int, messages: "Queue
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_owner, name="frs-owner", daemon=True).start()
     try:
-        outcome: PracticeResult | FrsError = _practised(request, folder, actors, messages, cancel)
+        teller = _Teller(request.practice or Practice(), read_practice(folder), messages, cancel)
+        outcome: PracticeResult | FrsError = _practised(request, folder, actors, attended, ended, teller)
     except FrsError as error:
         outcome = error
     except Exception as error:
@@ -204,14 +240,24 @@ def _practice(request: TrainRequest, folder: Path, actors: int, messages: "Queue
 
 
 def _practised(
-    request: TrainRequest, folder: Path, actors: int, messages: "Queue[object]", cancel: Event
+    request: TrainRequest,
+    folder: Path,
+    actors: int,
+    attended: PolicySpec | None,
+    ended: "Queue[str]",
+    teller: _Teller,
 ) -> PracticeResult:
     # Loads the tensor library, which the owner must not.
+    from frs_core.evaluation.attended import AttendedArena
     from frs_core.evaluation.practice import run_practice
 
-    teller = _Teller(request.practice or Practice(), read_practice(folder), messages, cancel)
+    def wait_for_attempts(actors: Path, onlooker: Onlooker) -> AttendedArena:
+        assert attended is not None
+        return AttendedArena(request, attended, ended=ended, folder=actors, onlooker=onlooker)
+
+    opens = None if attended is None else wait_for_attempts
     try:
-        run_practice(request, folder, actors=actors, on_point=teller.judged, onlooker=teller)
+        run_practice(request, folder, actors=actors, open_arena=opens, on_point=teller.judged, onlooker=teller)
     except _Stopped:
         return PracticeResult(read_practice(folder), was_stopped=True)
     return PracticeResult(read_practice(folder), was_stopped=False)

@@ -5,7 +5,7 @@ from frs_core.learning.metadata import PolicyMetadata, list_saved, read_metadata
 from frs_core.learning.process import JobState, TrainJob
 from frs_core.learning.progress import OnProgress, Progress, Scores, TrainResult
 from frs_core.learning.registry import find_learner, learners
-from frs_core.learning.request import Practice, TrainRequest
+from frs_core.learning.request import TWO_ROUNDS, Practice, TrainRequest
 from frs_core.learning.settings import (
     BcSettings,
     DsbcSettings,
@@ -21,6 +21,7 @@ from frs_core.learning.settings import (
 )
 
 __all__ = [
+    "TWO_ROUNDS",
     "Acts",
     "BcSettings",
     "DsbcSettings",

@@ -5,6 +5,7 @@
       episodes/40012.table   an episode of its own, by its scene, written when it ends
       learner.state          the learner after the last whole round, with the curve: one file, replaced by one rename
       versions/0050/         the policy that was judged after 50 episodes, ready to be used
+      states/0050.state      the learner at that version, so that practice can go on from there (`practice_record.branch`)
 
 `learning.practice_record` reads such a folder without loading the learner.
 
@@ -25,7 +26,8 @@ from frs_core.learning.settings import to_json
 from frs_core.learning.table import TrainingTable, join
 from frs_core.runtime.foreign import MALFORMED, read_json
 
-CONDITIONS, STATE, EPISODES, VERSIONS = "practice.json", "learner.state", "episodes", "versions"
+CONDITIONS, STATE, EPISODES = "practice.json", "learner.state", "episodes"
+VERSIONS, STATES = "versions", "states"
 JSON = "json"
 """The tensor that holds, as text, what is no array in an episode and in the state."""
 _BUDGET = ("episodes", "minutes")
@@ -40,6 +42,7 @@ class Point:
     """Of its own, so far."""
     successes: int
     scenes: int
+    """0 where none are kept aside: what it is worth is told by the attempts that it drives, the next point's own ones."""
     chunks: float
     """Mean length of an episode."""
     own_successes: int
@@ -51,12 +54,17 @@ class Point:
 
 def best_of(curve: Sequence[Point]) -> Point | None:
     """Return the version that did best; of equal ones the latest, which has seen most. None where none was judged."""
-    return max(curve, key=lambda p: (p.successes / p.scenes, p.episodes), default=None)
+    return max(curve, key=lambda p: (p.successes / max(1, p.scenes), p.episodes), default=None)
 
 
 def version_folder(folder: Path, episodes: int) -> Path:
     """Return where a practice keeps the version that was judged after so many episodes."""
     return folder / VERSIONS / f"{episodes:04d}"
+
+
+def state_file(folder: Path, episodes: int) -> Path:
+    """Return where a practice keeps the learner as it was at that version."""
+    return folder / STATES / f"{episodes:04d}.state"
 
 
 class Diary:
@@ -126,9 +134,9 @@ class Diary:
         else:
             trained.save(self._version_folder(point.episodes), overwrite=True)
         self.curve = (*self.curve, point)
-        self._keep(state, seconds)
+        self._keep(state, seconds, *([] if self.folder is None else [state_file(self.folder, point.episodes)]))
 
-    def _keep(self, state: Mapping[str, Any], seconds: float) -> None:
+    def _keep(self, state: Mapping[str, Any], seconds: float, *copies: Path) -> None:
         from frs_core.learning.packing import pack
         from frs_core.learning.table_file import write_packed
 
@@ -142,7 +150,8 @@ class Diary:
             "curve": [asdict(point) for point in self.curve],
             "seconds": seconds,
         }
-        write_packed(self.folder / STATE, tensors, facts)
+        for path in (*copies, self.folder / STATE):
+            write_packed(path, tensors, facts)
 
     def _open(self, folder: Path, conditions: Mapping[str, Any]) -> None:
         from frs_core.learning.packing import unpack

@@ -117,6 +117,17 @@ class DsrlFrs(Dsrl):
         self.sac = Sac(settings, Inputs.of(prior, settings.inputs), bounds, deviation=settings.exploration)
         self._fit(self.sac.actor)
 
+    def _add(self, table: TrainingTable) -> None:
+        """Keep a round; what a person steered in an attempt that succeeded is what the actor is to stay near, too."""
+        super()._add(table)
+        actions = self.actions(table)
+        won = table.is_steered & np.isin(table.episode, table.episode[table.terminal])
+        is_new = torch.from_numpy(won) & torch.isfinite(actions).all(dim=1)
+        if bool(is_new.any()):
+            inputs, known = self._cloned
+            seen = Inputs.of(table.take(is_new.numpy()), self.settings.inputs)
+            self._cloned = Inputs.join([inputs, seen]), torch.cat([known, actions[is_new]])
+
     def _fit(self, actor: Actor) -> None:
         """Fit the actor to the noises of successes, by regression; how much it tries stays as it was."""
         settings, bounds, numbers = self._frs, actor.bounds, self._part.numbers

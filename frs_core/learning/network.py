@@ -4,6 +4,7 @@ Sizes: 1000 features + 18 proprio -> 512 -> 512 -> 512 -> H*a = 112 is 1.1 milli
 buffers, so a saved network needs no other file to be run.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,6 +55,11 @@ class Inputs:
         proprio = table.proprio if settings.proprio else np.zeros((rows, 0), np.float32)
         images = torch.from_numpy(np.ascontiguousarray(table.images)).to(device) if settings.cameras else None
         return cls(_tensor(features, device), _tensor(proprio, device), images)
+
+    @classmethod
+    def join(cls, parts: "Sequence[Inputs]") -> "Inputs":
+        """Return the rows of several, without pictures."""
+        return cls(torch.cat([p.features for p in parts]), torch.cat([p.proprio for p in parts]))
 
     def rows(self, index: Tensor) -> "Inputs":
         """Return some rows."""

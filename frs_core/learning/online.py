@@ -103,16 +103,16 @@ def _drive(
 
 
 def _judged(arena: Arena, trained: Trained, diary: Diary, practice: Practice, clock: "_Clock") -> Point:
-    """Return how well the learner does on the scenes kept aside."""
-    first = practice.first_judged_seed
-    tables = [t for _, t in arena.drive(trained, range(first, first + practice.judged_scenes))]
+    """Return how well the learner does on the scenes kept aside, if there are any."""
+    first, count = practice.first_judged_seed, practice.judged_scenes
+    tables = [t for _, t in arena.drive(trained, range(first, first + count))] if count else []
     since = diary.curve[-1].episodes if diary.curve else 0
     own = [end.succeeded for table in diary.rounds for end in table.ends][since:]
     return Point(
         episodes=diary.episodes,
         successes=sum(bool(table.terminal.any()) for table in tables),
         scenes=len(tables),
-        chunks=sum(table.rows for table in tables) / len(tables),
+        chunks=sum(table.rows for table in tables) / max(1, len(tables)),
         own_successes=sum(own),
         own_episodes=len(own),
         minutes=clock.seconds / 60.0,

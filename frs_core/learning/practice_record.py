@@ -9,13 +9,14 @@ Any thread.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from frs_core.errors import ConfigError
-from frs_core.learning.diary import CONDITIONS, EPISODES, JSON, STATE, Point, best_of, version_folder
+from frs_core.errors import ConfigError, TrainingError
+from frs_core.learning.diary import CONDITIONS, EPISODES, JSON, STATE, Point, best_of, state_file, version_folder
 from frs_core.learning.registry import find_learner
 from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.settings import LearnerSettings, from_json
@@ -116,6 +117,54 @@ def write_budget(folder: Path, practice: Practice) -> None:
 
     budget = {"episodes": practice.episodes, "minutes": practice.minutes}
     write_file(folder / BUDGET, (json.dumps(budget) + "\n").encode())
+
+
+def can_branch(record: PracticeRecord, point: Point) -> bool:
+    """Tell whether practice can go on from a version; those of older practices can only be used."""
+    return not record.problem and state_file(record.folder, point.episodes).exists()
+
+
+def branch(record: PracticeRecord, point: Point, folder: Path) -> Path:
+    """Make a practice that goes on from an earlier version of another one, which stays as it is; return its folder.
+
+    It appears once it is whole: the file of its conditions is written last.
+
+    Args:
+        record: readable.
+        point: one of its versions.
+        folder: unused; made.
+    Raises:
+        ConfigError: the learner at that version was not kept.
+        TrainingError: the disk refused.
+    """
+    if not can_branch(record, point):
+        raise ConfigError(
+            f"'{record.folder}' does not hold the learner as it was after {point.episodes} attempts. Its version can be used, "
+            f"but practice goes on from the last only."
+        )
+    first, old = record.practice.first_seed, record.folder
+    kept = [known.episodes for known in record.curve if known.episodes <= point.episodes]
+    files = [
+        *(f"{EPISODES}/{seed}.table" for seed in range(first, first + point.episodes)),
+        *(str(state_file(old, episodes).relative_to(old)) for episodes in kept if state_file(old, episodes).exists()),
+        BUDGET,
+    ]
+    try:
+        for episodes in kept:
+            shutil.copytree(version_folder(old, episodes), version_folder(folder, episodes))
+        for name in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(old / name, folder / name)
+        shutil.copyfile(state_file(old, point.episodes), folder / STATE)
+        shutil.copyfile(old / CONDITIONS, folder / f".{CONDITIONS}.partial")
+        (folder / f".{CONDITIONS}.partial").replace(folder / CONDITIONS)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise TrainingError(
+            f"'{folder}' could not be written: {error.strerror or error}. Free some space and go back once more; '{old}' is as "
+            f"it was."
+        ) from error
+    return folder
 
 
 def _read(folder: Path) -> PracticeRecord:

@@ -169,7 +169,11 @@ class SacLearner(OnlineLearner):
         self.rounds += 1
         self.own_episodes += len(set(table.episode.tolist()))
         self._tables.append(table)
-        self.replay.add(steps_of(table, self.actions(table), self.settings.inputs))
+        actions, inputs = self.actions(table), self.settings.inputs
+        is_prior = torch.from_numpy(table.is_steered) & (self.replay.prior is not None)
+        self.replay.add(steps_of(table, actions.masked_fill(is_prior[:, None], torch.nan), inputs))
+        if bool(is_prior.any()):
+            self.replay.add_prior(steps_of(table, actions.masked_fill(~is_prior[:, None], torch.nan), inputs))
 
     @contextmanager
     def _drawing(self) -> Generator[None, None, None]:

@@ -45,7 +45,7 @@ class Practice:
     judge_every: int = 50
     """Episodes between two looks at how well it does without trying things; the best version is kept. 0 = the last is."""
     judged_scenes: int = 20
-    """Scenes of such a look."""
+    """Scenes of such a look. 0 = none are kept aside: versions are kept, and the attempts they drive are the look, as on a robot."""
     first_judged_seed: int = 60_000
     """They are numbered from here, always the same ones, and never practised on."""
     max_chunks: int = 40
@@ -62,15 +62,15 @@ class Practice:
     def __post_init__(self) -> None:
         if self.reward is Reward.VLM and not self.vlm:
             raise ConfigError("--reward vlm needs a model. Give its address, e.g. --vlm http://127.0.0.1:8000/v1.")
-        if min(self.episodes, self.max_chunks, self.round_episodes, self.judged_scenes) < 1:
+        if min(self.episodes, self.max_chunks, self.round_episodes) < 1:
             raise ConfigError(
-                f"practice is {self.episodes} episodes of {self.max_chunks} chunks in rounds of {self.round_episodes}, judged "
-                f"on {self.judged_scenes} scenes, needs >= 1 each. Leave them out for the defaults."
+                f"practice is {self.episodes} episodes of {self.max_chunks} chunks in rounds of {self.round_episodes}, needs >= 1 "
+                f"each. Leave them out for the defaults."
             )
-        if self.minutes < 0.0 or self.judge_every < 0:
+        if min(self.minutes, self.judge_every, self.judged_scenes) < 0:
             raise ConfigError(
-                f"practice has {self.minutes:g} minutes and is judged every {self.judge_every} episodes, needs >= 0 each. 0 "
-                f"minutes is no limit, 0 episodes is not at all."
+                f"practice has {self.minutes:g} minutes and is judged every {self.judge_every} episodes on {self.judged_scenes} "
+                f"scenes, needs >= 0 each. 0 minutes is no limit, 0 episodes is not at all, 0 scenes is none kept aside."
             )
         if self.first_seed <= self.first_judged_seed < self.first_seed + self.episodes or (
             self.first_judged_seed <= self.first_seed < self.first_judged_seed + self.judged_scenes
@@ -79,6 +79,10 @@ class Practice:
                 f"Scenes {self.first_seed} and up are practised on and {self.first_judged_seed} and up are judged on, and they "
                 f"overlap. Choose others with --practice.first-judged-seed."
             )
+
+
+TWO_ROUNDS = Practice(episodes=20, round_episodes=10, judge_every=10)
+"""Two rounds of ten attempts, learned from after each. Source: the paper's practice on a real robot (arXiv 2606.13675)."""
 
 
 @dataclass(frozen=True, slots=True)

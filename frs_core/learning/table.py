@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from frs_core.arrays import Array
 from frs_core.errors import FingerprintMismatch, ShapeMismatch, TrainingError
+from frs_core.events import Driver
 from frs_core.steering.candidates import UNSTEERED
 from frs_core.steering.plan import SteeringPlan
 
@@ -190,6 +191,11 @@ class TrainingTable:
         assert self.following is not None
         is_end = (self.reward > 0.0) & (self.following < 0)
         return is_end & np.array([end.succeeded for end in self.ends])[self.episode] if self.ends else is_end
+
+    @property
+    def is_steered(self) -> Bool[Array, " M"]:
+        """Rows that a person picked; none where that is not known."""
+        return np.array([driver == Driver.PERSON.value for driver in self.driver] or [False] * self.rows, dtype=bool)
 
     @property
     def truncated(self) -> Bool[Array, " M"]:

@@ -87,15 +87,11 @@ def steps_of(table: TrainingTable, action: Float[Tensor, "M n"], inputs: InputSe
 
 def join_steps(parts: list[Steps]) -> Steps:
     """Return the steps of several parts, one after the other."""
-
-    def inputs(which: list[Inputs]) -> Inputs:
-        return Inputs(torch.cat([i.features for i in which]), torch.cat([i.proprio for i in which]))
-
     return Steps(
-        inputs([p.inputs for p in parts]),
+        Inputs.join([p.inputs for p in parts]),
         torch.cat([p.action for p in parts]),
         torch.cat([p.reward for p in parts]),
-        inputs([p.after for p in parts]),
+        Inputs.join([p.after for p in parts]),
         torch.cat([p.goes_on for p in parts]),
     )
 
@@ -113,7 +109,13 @@ class Replay:
 
     def add(self, steps: Steps) -> None:
         """Keep steps of practice."""
-        self.own = steps if self.own is None else join_steps([self.own, steps])
+        if steps.count:
+            self.own = steps if self.own is None else join_steps([self.own, steps])
+
+    def add_prior(self, steps: Steps) -> None:
+        """Keep steps that count as from before practice: a person steered them."""
+        if steps.count:
+            self.prior = steps if self.prior is None else join_steps([self.prior, steps])
 
     @property
     def count(self) -> int:

@@ -150,7 +150,8 @@ class ChunkCycle:
         chunk.add(fact, observation)
         episode.add(observation)
         p.status.counters["steps"] += 1
-        if observation.success and p.options.ends_on_success and p.motion.then is None:
+        ends_on_success = p.options.ends_on_success or episode.order.most_chunks
+        if observation.success and ends_on_success and p.motion.then is None:
             p.stop_to(ev.EndEpisode(Outcome.SUCCESS), p.link.epoch)
 
     # --- end ---------------------------------------------------------------------------------------------------------
@@ -195,5 +196,13 @@ class ChunkCycle:
         """Return the end of an episode that has as many chunks as it may have, once the fan that would come next is there."""
         p = self._parts
         if p.status.phase is not Phase.CHOOSE or not p.is_offering or not (limit := p.keeper.end_by_limit()):
+            return None
+        episode, seen = p.keeper.episode, p.world.observation
+        assert episode is not None
+        if episode.order.most_chunks and (seen is None or seen.success is None):
+            # Only a person knows how it went; after Resume it goes on until they say so.
+            if not episode.was_told_to_label:
+                episode.was_told_to_label = True
+                p.hold(HoldReason.CHUNKS_USED_UP)
             return None
         return Deferred(limit, p.link.epoch)

@@ -78,6 +78,7 @@ class EpisodeCycle:
         )
         p.keeper.begin(order, observation, number=p.status.counters["episodes"], meta=meta)
         p.arbiter.begin(observation)
+        p.fans.begin(order.seed)
 
     # --- scenes ------------------------------------------------------------------------------------------------------
 

@@ -130,6 +130,10 @@ class FanRequests:
         """Have a noise policy (or the path of one) put into the coming fans; None removes it."""
         self._side("noise policy", lambda: self._maker.set_noise_policy(noise_policy))
 
+    def begin(self, seed: int) -> None:
+        """Tell the noise policy that an episode begins; what it draws at random follows from the scene's number."""
+        self._side("noise policy", lambda: self._maker.begin(seed))
+
     def request(
         self, look: Observation, *, seed: int, commands: tuple[Command, ...] | None, limits: Limits | None
     ) -> None:
@@ -176,6 +180,8 @@ class FanRequests:
         if answer.error is not None:
             return Failed(what or "fan", answer.error)
         value = answer.value
+        if value is None:
+            return None
         if isinstance(value, Loaded):
             self.spec, self._plan = value.spec, self._plan or value.plan
             return value

@@ -92,6 +92,11 @@ class FanMaker:
         self._noise_policy = noise_policy
         return NoisePolicyLoaded(noise_policy.name if noise_policy else None)
 
+    def begin(self, seed: int) -> None:
+        """Begin an episode in which what the noise policy draws at random follows from a seed."""
+        if self._noise_policy is not None:
+            self._noise_policy.begin(seed)
+
     def make(self, request: FanRequest) -> Fan:
         """Return the fan that is asked for.
 

@@ -117,9 +117,11 @@ class EpisodeKeeper:
 
     def end_by_limit(self) -> ev.EndEpisode | None:
         """Return how the episode ends because it has as many chunks as it may have."""
-        if self.episode is None or not self.chunk_limit or len(self.episode.line) < self.chunk_limit[0]:
+        if self.episode is None:
             return None
-        return ev.EndEpisode(self.chunk_limit[1])
+        own = self.episode.order.most_chunks
+        limit = (own, Outcome.FAILURE) if own else self.chunk_limit
+        return ev.EndEpisode(limit[1]) if limit and len(self.episode.line) >= limit[0] else None
 
     # --- end ---------------------------------------------------------------------------------------------------------
 

@@ -126,6 +126,8 @@ class RunningEpisode:
     trail: list[Float[Array, " 3"]] = field(default_factory=list)
     steps: int = 0
     success_seen: bool = False
+    was_told_to_label: bool = False
+    """It has had as many chunks as it may have, and a person was told."""
     outcome: Outcome | None = None
     """Once it is labelled."""
     is_cut_short: bool = False

@@ -12,7 +12,15 @@ from app.qt import Qt
 from app.views.practise.budget import PRESETS, Budget, continued, rest_in_words
 from app.views.practise.live import left_in_words
 from app.views.practise.page import problem_of
-from app.views.practise.start import Prior, new_folder, prior_of, why_not, why_not_from
+from app.views.practise.start import (
+    Prior,
+    new_folder,
+    prior_of,
+    tasks_of,
+    why_not,
+    why_not_attended,
+    why_not_from,
+)
 from frs_core.episodes import EpisodeInfo
 from frs_core.errors import ConfigError, EpisodeError, FingerprintMismatch, TrainingError
 from frs_core.evaluation.practice_job import PracticeNews, Stage
@@ -55,8 +63,8 @@ def make_page(make_window: Any, tmp_path: Path) -> Any:
         page = window.practise
         page.jobs = []
 
-        def made(request: Any, folder: Path) -> Any:
-            page.jobs.append(FakeJob(request, folder))
+        def made(request: Any, folder: Path, attended: Any) -> Any:
+            page.jobs.append(FakeJob(request, folder, attended))
             return page.jobs[-1]
 
         page.make_job = made
@@ -97,10 +105,24 @@ def test_a_learner_that_needs_no_noises_starts_from_nothing() -> None:
     assert why_not_from(row, Prior()) is None
 
 
-def test_a_real_robot_says_why_not() -> None:
-    problem = why_not(Facts("droid", "toy", is_simulated=False), tuple(learners().values()))
-    assert problem is not None
-    assert "a person must start and label every attempt" in problem.text
+def test_tasks_in_words_are_those_of_recordings_and_become_folders(tmp_path: Path) -> None:
+    robot = Facts("droid", "toy", is_simulated=False, fingerprint="toy-1")
+    towel = dataclasses.replace(info(0, Outcome.SUCCESS), task=None, instruction="fold the towel/cloth", world="droid")
+    other = dataclasses.replace(towel, name="001", fingerprint="x", instruction="stack the cups")
+    assert tasks_of(robot, (towel, other)) == ["fold the towel/cloth"]
+    assert prior_of((towel, other), "fold the towel/cloth", fingerprint="toy-1").names == ("000",)
+    assert new_folder(tmp_path, "fold the towel/cloth", KIND) == tmp_path / "practice" / "fold_the_towel_cloth" / KIND
+
+
+def test_what_keeps_from_practising_at_all_is_one_sentence() -> None:
+    rows, facts = tuple(learners().values()), Facts("point", "toy", tasks=(TASK,))
+    attended = why_not(facts, rows, is_attended=True, has_tasks=True)
+    assert attended is not None
+    assert attended.text == "The policy has not been loaded yet"
+    background = why_not(facts, rows, is_attended=False, has_tasks=True)
+    assert background is not None
+    assert "choose In Drive" in background.text
+    assert why_not_attended(dataclasses.replace(find_learner(KIND), acts=Acts.CHUNK)) is not None
 
 
 @pytest.mark.parametrize(
@@ -236,6 +258,7 @@ def test_a_practice_of_another_policy_cannot_continue(make_page: Any, qtbot: Any
     assert not page.setup.start_button.isEnabled()
     assert "another policy" in page.setup.problem.text.text()
     assert page.setup.problem.button.text() == "New practice"
+    assert not page.new_button.isVisible(), "it is offered once"
 
 
 def test_a_failed_job_is_told_with_its_button_and_can_continue(make_page: Any, qtbot: Any) -> None:

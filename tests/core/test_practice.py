@@ -187,6 +187,10 @@ def test_the_commands_say_what_they_did(tmp_path: Path, data: Path, capsys: pyte
     told = capsys.readouterr().out
     assert "after    1 episodes" in told
     assert "practised 1 episodes" in told
+    asked = practise_commands.with_preset(replace(PRACTICE, judge_every=50), practise_commands.PRESETS["two-rounds"])
+    assert asked == replace(PRACTICE, judge_every=10)
+    two = practise_commands.with_preset(Practice(world="droid"), practise_commands.PRESETS["two-rounds"])
+    assert two == Practice(world="droid", episodes=20, round_episodes=10, judge_every=10)
     with pytest.raises(ConfigError, match=r"does not practise. Use `frs train dsbc`"):
         practise_commands.command("dsbc")
 

@@ -11,6 +11,7 @@ from frs_core.choosers.scripted import PolicyChooser, SequenceChooser
 from frs_core.errors import PolicyError
 from frs_core.events import Driver, HoldReason, Outcome, Pacing, Phase
 from frs_core.robot.actions import ActionKind
+from frs_core.robot.observation import Observation
 from frs_core.session.options import SessionOptions
 from frs_core.session.table import TABLE, Event, next_phase
 from frs_core.steering.candidates import LEARNED, UNSTEERED, Fan
@@ -870,3 +871,48 @@ def test_what_may_move_without_another_act_is_said() -> None:
     assert not waiting.engine.snapshot().may_move
     waiting.engine.handle(START)
     assert waiting.engine.snapshot().may_move
+
+
+# --- attempts that end by themselves ------------------------------------------------------------------------------------
+
+
+class Unknowing(PointWorld):
+    """A world that does not know how an episode went, like a real robot."""
+
+    def _observation(self, *args: object) -> Observation:
+        return dataclasses.replace(super()._observation(*args), success=None)  # type: ignore[arg-type]
+
+
+def test_an_attempt_ends_with_the_worlds_success_or_after_its_chunks() -> None:
+    session = HandSession(choosers={Driver.SCRIPTED: SequenceChooser(["left/more"] * 9)})
+    session.send(ev.SetDriver(Driver.SCRIPTED), dataclasses.replace(START, most_chunks=9))
+    session.send(dataclasses.replace(START, most_chunks=2))
+    assert [e.outcome for e in session.recorder.episodes] == [Outcome.SUCCESS, Outcome.FAILURE]
+    assert len(session.recorder.episodes[1].main_line) == 2
+    assert session.recorder.episodes[1].last is not None
+    assert session.phase is Phase.HOLD
+
+
+def test_an_attempt_that_only_a_person_can_judge_holds_after_its_chunks_and_goes_on_after_resume() -> None:
+    session = HandSession(world=Unknowing(), choosers={Driver.SCRIPTED: PolicyChooser()})
+    snapshot = session.send(ev.SetDriver(Driver.SCRIPTED), dataclasses.replace(START, most_chunks=2))
+    assert (snapshot.phase, snapshot.hold_reason) == (Phase.HOLD, HoldReason.CHUNKS_USED_UP)
+    assert snapshot.episode.chunks == 2
+    session.engine.handle(ev.Resume())
+    session.step_until(lambda s: s.episode.chunks == 3)
+    session.send(ev.SetDriver(Driver.PERSON), ev.EndEpisode(Outcome.SUCCESS))
+    assert session.recorder.episodes[0].outcome is Outcome.SUCCESS
+
+
+def test_a_noise_policy_is_told_the_scene_in_which_it_tries_things() -> None:
+    class Trying(FixedNoise):
+        scenes: list[int]
+
+        def begin(self, seed: int) -> None:
+            self.scenes.append(seed)
+
+    noise_policy, session = Trying(np.zeros((8, 7))), HandSession()
+    noise_policy.scenes = []
+    session.engine.set_noise_policy(noise_policy)
+    session.send(dataclasses.replace(START, seed=40_003))
+    assert noise_policy.scenes == [40_003]

@@ -15,13 +15,15 @@ from frs_core.learning.diary import CONDITIONS, EPISODES, STATE, Point
 from frs_core.learning.practice_record import read_practice, write_budget
 from frs_core.learning.settings import to_json
 from frs_core.learning.table_file import write_packed
+from frs_core.steering.policy_spec import PolicySpec
 
 
 class FakeJob:
     """Has the face of a `PracticeJob`; `tell`, `finish` and `fail` are the test's."""
 
-    def __init__(self, request: TrainRequest, folder: Path) -> None:
-        self.request, self.folder = request, folder
+    def __init__(self, request: TrainRequest, folder: Path, attended: PolicySpec | None = None) -> None:
+        self.request, self.folder, self.attended = request, folder, attended
+        self.episodes: list[str] = []
         self.state, self.result, self.error = JobState.NEW, None, None
         self.is_cancelled = self.is_closed = False
         self._news: list[PracticeNews] = []
@@ -44,6 +46,10 @@ class FakeJob:
         self.is_closed = True
         if self.state is JobState.RUNNING:
             self.state = JobState.FAILED
+
+    def ended(self, name: str) -> None:
+        """Hear which episode came of an attempt."""
+        self.episodes.append(name)
 
     def tell(self, news: PracticeNews) -> None:
         """Have news."""

@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass, replace
 
-from frs_core.learning import Practice
+from frs_core.learning import TWO_ROUNDS, Practice
 from frs_core.learning.practice_record import PracticeRecord
 
 ENDLESS = 10_000
@@ -42,9 +42,19 @@ PRESETS = {
     Budget.ROUNDS: Preset(
         "2 rounds of 10",
         "It learns and is checked after every 10 attempts, as in the paper's practice on a real robot",
-        Practice(episodes=20, round_episodes=10, judge_every=10),
+        TWO_ROUNDS,
     ),
 }
+
+
+def attended(practice: Practice) -> Practice:
+    """Return a practice whose attempts a person starts in Drive: no scenes are kept aside, and a version is kept after each round."""
+    return replace(practice, judged_scenes=0, judge_every=practice.round_episodes)
+
+
+def is_attended(practice: Practice) -> bool:
+    """Tell whether a person starts the attempts of a practice."""
+    return practice.judged_scenes == 0
 
 
 def budget_in_words(practice: Practice) -> str:

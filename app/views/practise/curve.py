@@ -48,16 +48,17 @@ class PracticeCurve(pg.PlotWidget):
             curve: in order.
             attempts: the end of the axis.
         """
-        x = [point.episodes for point in curve]
-        intervals = [wilson(point.successes, point.scenes) for point in curve]
+        checked = [point for point in curve if point.scenes]
+        x = [point.episodes for point in checked]
+        intervals = [wilson(point.successes, point.scenes) for point in checked]
         self._low.setData(x, [100.0 * low for low, _ in intervals])
         self._high.setData(x, [100.0 * high for _, high in intervals])
-        self._checked.setData(x, [100.0 * point.successes / point.scenes for point in curve])
+        self._checked.setData(x, [100.0 * point.successes / point.scenes for point in checked])
         tried = [point for point in curve if point.own_episodes]
         self._tried.setData(
             [point.episodes for point in tried], [100.0 * p.own_successes / p.own_episodes for p in tried]
         )
-        self._view.setRange(xRange=(0.0, float(max(10, attempts, *x))), padding=0.03)
+        self._view.setRange(xRange=(0.0, float(max(10, attempts, *(point.episodes for point in curve)))), padding=0.03)
 
     def use_theme(self) -> None:
         """Use the current colours."""

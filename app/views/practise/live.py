@@ -24,6 +24,8 @@ def stage_in_words(news: PracticeNews) -> str:
     match news.stage:
         case Stage.LOADING:
             return "Getting ready: loading world and policy, making a first guess"
+        case Stage.WAITING:
+            return f"Practising in Drive: {news.done} of {news.total} attempts of this round done"
         case Stage.TRYING:
             return f"Trying by itself: {news.done} of {news.total} attempts of this round done"
         case Stage.LEARNING:

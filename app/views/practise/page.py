@@ -1,4 +1,7 @@
-"""The Practise layout: choose, let it try by itself, use the best. GUI thread; practice runs in processes of its own."""
+"""The Practise layout: choose, let it try by itself, use the best. GUI thread; practice runs in processes of its own.
+
+In the background, actors drive worlds of their own. In Drive, and always on a robot, a person starts every attempt (`attempts`).
+"""
 
 import os
 from collections.abc import Callable
@@ -8,7 +11,8 @@ from app.facts import Facts
 from app.names import practice_name
 from app.qt import Qt, QtCore, QtWidgets
 from app.views.page import LayoutPage
-from app.views.practise.budget import budget_in_words, continued, rest_in_words
+from app.views.practise.attempts import Attempts
+from app.views.practise.budget import budget_in_words, continued, is_attended, rest_in_words
 from app.views.practise.live import LivePane
 from app.views.practise.practices import PracticesList, learner_title
 from app.views.practise.setup import SetupPane
@@ -20,21 +24,28 @@ from app.views.practise.start import (
     new_request,
     policy_folder,
     prior_of,
+    tasks_of,
     why_not,
+    why_not_attended,
     why_not_from,
 )
 from app.views.practise.versions import VersionsPane
 from app.views.review.library import Library
 from app.views.widgets import ActionButton, label, panel
+from app.workers import Job
 from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
 from frs_core.errors import ConfigError, EpisodeError, FingerprintMismatch, FrsError
 from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, PracticeResult
-from frs_core.events import LoadNoisePolicy, Outcome, SessionCommand, Snapshot
+from frs_core.events import LoadNoisePolicy, SessionCommand, Snapshot
 from frs_core.learning import Acts, JobState, LearnerSpec, Practice, TrainRequest, find_learner, learners
-from frs_core.learning.practice_record import PracticeRecord, request_of
+from frs_core.learning.diary import Point
+from frs_core.learning.practice_record import PracticeRecord, branch, can_branch, request_of
+from frs_core.steering.policy_spec import PolicySpec
 
 POLL_MS = 120
+IN_BACKGROUND = "Practice runs in the background, in a world of its own; nothing moves in Drive"
+IN_DRIVE = "You start every attempt in Drive and can steer any chunk of it; nothing moves while it learns"
 MOST_ACTORS = 4
 """Processes that drive; the world and the window need some cores too. Guess."""
 
@@ -58,13 +69,15 @@ class PractisePage(LayoutPage):
         say: Callable[..., None],
     ) -> None:
         super().__init__()
-        self._facts, self._send, self._say = facts, send, say
+        self._run, self._facts, self._send, self._say = run, facts, send, say
         self._infos: tuple[EpisodeInfo, ...] = ()
         self._failure: Problem | None = None
         self._news: PracticeNews | None = None
         self._is_stopping = self._has_chosen = False
         self.job: PracticeJob | None = None
-        self.make_job: Callable[[TrainRequest, Path], PracticeJob] = _job
+        self.make_job: Callable[[TrainRequest, Path, PolicySpec | None], PracticeJob] = _job
+        self.attempts = Attempts(facts, send, self)
+        self._going_back: Job | None = None
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self._poll)
         self.library = Library(facts.root, self)
@@ -84,6 +97,7 @@ class PractisePage(LayoutPage):
             "practise.previous": lambda: step(self.practices, -1),
             "practise.older": lambda: step(self.versions.list, 1),
             "practise.newer": lambda: step(self.versions.list, -1),
+            "practise.back": self.go_back,
             "practise.use": self.use,
             "practise.unload": self.unload,
         }
@@ -137,6 +151,8 @@ class PractisePage(LayoutPage):
         """Use what is known of world and policy by now."""
         self._rows: tuple[LearnerSpec, ...] = tuple(row for row in learners().values() if row.practises)
         self.setup.show_learners(self._rows)
+        if not self._facts.is_simulated:
+            self.setup.only_attended()
         self._show_tasks()
         self._show()
 
@@ -146,8 +162,10 @@ class PractisePage(LayoutPage):
             self._refresh()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        """Show which noise policy is in the fan."""
-        self.versions.show_in_use(snapshot.noise_policy)
+        """Show which noise policy is in the fan, and follow an attempt."""
+        if not self.attempts.is_on:
+            self.versions.show_in_use(snapshot.noise_policy)
+        self.attempts.take(snapshot)
 
     def note_changed_on_disk(self) -> None:
         """Count the episodes again."""
@@ -163,6 +181,8 @@ class PractisePage(LayoutPage):
         self._timer.stop()
         if self.job is not None:
             self.job.close()
+        if self._going_back is not None:
+            self._going_back.close(5.0)
         self.library.close()
         super().shut()
 
@@ -189,18 +209,29 @@ class PractisePage(LayoutPage):
         return prior_of(self._infos, self.setup.chosen_task, fingerprint=self._facts.fingerprint)
 
     @property
+    def is_attended(self) -> bool:
+        """Whether a person starts the attempts of the shown practice, in Drive."""
+        if not self._facts.is_simulated:
+            return True
+        return self.setup.is_attended if self.record is None else is_attended(self.record.practice)
+
+    @property
     def problem(self) -> Problem | None:
         """What keeps the shown practice from starting or going on; None = nothing."""
         record = self.record
-        problem = why_not(self._facts, self._rows)
+        has_tasks = record is not None or self.setup.task.count() > 0
+        problem = why_not(self._facts, self._rows, is_attended=self.is_attended, has_tasks=has_tasks)
         if problem is not None:
             return problem
         if record is None:
             row = self._row(self.setup.chosen_learner)
-            return why_not_from(row, self.prior) if row is not None else None
+            if row is None:
+                return None
+            return (why_not_attended(row) if self.is_attended else None) or why_not_from(row, self.prior)
         if record.problem:
             return Problem(f"{record.problem}; begin a new one", "practise.new", "New practice")
-        if self._row(record.learner) is None:
+        row = self._row(record.learner)
+        if row is None:
             return Problem(f"Learner '{record.learner}' is not installed; install it, or begin a new practice")
         if record.fingerprint and self._facts.fingerprint and record.fingerprint != self._facts.fingerprint:
             return Problem(
@@ -212,7 +243,7 @@ class PractisePage(LayoutPage):
                 "practise.new",
                 "New practice",
             )
-        return None
+        return why_not_attended(row) if self.is_attended else None
 
     def _row(self, kind: str) -> LearnerSpec | None:
         return next((row for row in self._rows if row.id == kind), None)
@@ -233,8 +264,7 @@ class PractisePage(LayoutPage):
 
     def _show_tasks(self) -> None:
         """Offer the world's tasks, those with most successes first."""
-        won = [i.task for i in self._infos if i.outcome is Outcome.SUCCESS]
-        self.setup.show_tasks(sorted(self._facts.tasks, key=lambda task: -won.count(task)))
+        self.setup.show_tasks(tasks_of(self._facts, self._infos))
 
     def _on_listed(self) -> None:
         """Once, show the practice that is not finished, so that it can go on."""
@@ -270,7 +300,7 @@ class PractisePage(LayoutPage):
             starts = row is not None and row.starts_from_recordings
             self.setup.prior.setText(prior.sentence if starts else "Starts from nothing but the policy itself")
             self.setup.note.setText(caution(row, prior) if row is not None else "")
-            self.live.clear("Practice runs in the background, in a world of its own; nothing moves in Drive")
+            self.live.clear(IN_DRIVE if self.is_attended else IN_BACKGROUND)
             self.versions.show_versions(None, ())
         else:
             count = len(record.prior)
@@ -294,7 +324,10 @@ class PractisePage(LayoutPage):
 
     def _show_buttons(self) -> None:
         is_running, record, problem = self.is_practising, self.record, self.problem
-        self.setup.problem.show_problem(None if is_running else (self._failure or problem))
+        shown = None if is_running else (self._failure or problem)
+        self.setup.problem.show_problem(shown)
+        # The same button beside the sentence is enough.
+        self.new_button.setVisible(shown is None or shown.action != self.new_button.action)
         self.setup.set_choosable(record is None and not is_running)
         self.setup.start_button.setText("▶ Practise" if record is None else "▶ Continue")
         self.setup.start_button.setEnabled(not is_running and problem is None)
@@ -302,8 +335,9 @@ class PractisePage(LayoutPage):
         self.setup.budget_choice.setEnabled(not is_running and (record is None or record.is_finished))
         self.practices.setEnabled(not is_running)
         self.new_button.setEnabled(not is_running and record is not None)
-        self.versions.use_button.setEnabled(self.versions.chosen is not None)
-        self.versions.unload_button.setEnabled(self.versions.in_use is not None)
+        self.versions.use_button.setEnabled(self.versions.chosen is not None and not self.attempts.is_on)
+        self.versions.unload_button.setEnabled(self.versions.in_use is not None and not self.attempts.is_on)
+        self.versions.back_button.setEnabled(self._earlier is not None)
 
     # --- practising ---------------------------------------------------------------------------------------
 
@@ -313,7 +347,10 @@ class PractisePage(LayoutPage):
         if self.is_practising or problem is not None or root is None:
             self._say(problem.text if problem is not None else "A practice is already running", "warn")
             return
-        budget = self.setup.budget
+        if self.is_attended and (reason := self.attempts.why_not_begin()):
+            self._say(reason, "warn")
+            return
+        spec, budget = self._facts.policy_spec if self.is_attended else None, self.setup.budget
         if record is not None:
             record = continued(record, budget)
             folder = record.folder
@@ -321,13 +358,15 @@ class PractisePage(LayoutPage):
         else:
             row, task = find_learner(self.setup.chosen_learner), self.setup.chosen_task
             folder = new_folder(root, task, row.id)
-            request = new_request(self._facts, row, task, self.prior, budget=budget, folder=folder)
-        self._begin(request, folder)
+            request = new_request(
+                self._facts, row, task, self.prior, budget=budget, folder=folder, is_attended=self.is_attended
+            )
+        self._begin(request, folder, spec)
 
-    def _begin(self, request: TrainRequest, folder: Path) -> None:
+    def _begin(self, request: TrainRequest, folder: Path, spec: PolicySpec | None) -> None:
         practice = request.practice or Practice()
         self._failure, self._news, self._is_stopping, self._has_chosen = None, None, False, True
-        self.job = self.make_job(request, folder)
+        self.job = self.make_job(request, folder, spec)
         self.job.start()
         self.setup.note.setText(
             f"Goes on for {budget_in_words(practice)} in all; closing the window stops it, and it can continue"
@@ -335,6 +374,9 @@ class PractisePage(LayoutPage):
         self.live.stage.setText("Getting ready")
         self._timer.start(POLL_MS)
         self._show_buttons()
+        if spec is not None:
+            self.attempts.begin(self.job)
+            self._run("layout.drive")
 
     def stop(self) -> None:
         """Stop after the attempt in progress and keep the best version."""
@@ -342,7 +384,7 @@ class PractisePage(LayoutPage):
             self._say("No practice is running", "warn")
             return
         self._is_stopping = True
-        self.job.cancel()
+        self.attempts.stop() if self.attempts.is_on else self.job.cancel()
         self.live.stage.setText(self._stopping_words)
         self._show_buttons()
 
@@ -359,6 +401,7 @@ class PractisePage(LayoutPage):
             practice = self.job.request.practice or Practice()
             self.live.show_news(self._news, practice, words=self._stopping_words)
             self.versions.show_versions(self.job.folder, self._news.curve)
+            self.attempts.hear(self._news)
         if self.job.state is JobState.DONE and self.job.result is not None:
             self._on_done(self.job, self.job.result)
         elif self.job.state is JobState.FAILED:
@@ -366,12 +409,17 @@ class PractisePage(LayoutPage):
 
     def _on_done(self, job: PracticeJob, result: PracticeResult) -> None:
         self._end(job)
-        best = result.record.best
+        best, attempts = result.record.best, result.record.attempts
         if result.was_stopped:
             self._say(f"Stopped; {practice_name(job.folder)} can continue where it is", "info")
         elif best is not None:
             action = (("★ Use it", self.use),) if find_learner(job.request.kind).acts is Acts.NOISE else ()
-            self._say(f"{practice_name(job.folder)} is done: {best.successes} of {best.scenes} scenes", "good", *action)
+            how = (
+                f"{best.successes} of {best.scenes} scenes"
+                if best.scenes
+                else f"{sum(attempts)} of {len(attempts)} attempts"
+            )
+            self._say(f"{practice_name(job.folder)} is done: {how}", "good", *action)
 
     def _on_failed(self, job: PracticeJob, error: FrsError | None) -> None:
         self._end(job)
@@ -382,6 +430,7 @@ class PractisePage(LayoutPage):
     def _end(self, job: PracticeJob) -> None:
         self._timer.stop()
         self._is_stopping = False
+        self.attempts.end()
         job.close()
         self.live.stage.setText("Stopped")
         self.practices.read(choose=job.folder)
@@ -392,6 +441,9 @@ class PractisePage(LayoutPage):
     def use(self) -> None:
         """Add the selected version to the fan."""
         path, kind = self.versions.chosen, self._kind
+        if self.attempts.is_on:
+            self._say("The practice in Drive decides what is in the fan; stop it first", "warn")
+            return
         if path is None:
             self._say("Choose a version first", "warn")
             return
@@ -402,7 +454,36 @@ class PractisePage(LayoutPage):
 
     def unload(self) -> None:
         """Remove the learned candidate from the fan."""
+        if self.attempts.is_on:
+            self._say("The practice in Drive decides what is in the fan; stop it first", "warn")
+            return
         self._send(LoadNoisePolicy(None))
+
+    @property
+    def _earlier(self) -> Point | None:
+        """The selected version, if practice can go back to it."""
+        record, point = self.record, self.versions.chosen_point
+        if self.is_practising or record is None or point is None or not can_branch(record, point):
+            return None
+        return point if point.episodes < len(record.attempts) else None
+
+    def go_back(self) -> None:
+        """Make a practice that goes on from the selected version, and show it."""
+        record, point, root = self.record, self._earlier, self._facts.root
+        if record is None or point is None or root is None:
+            self._say("Choose an earlier version of a practice that is not running", "warn")
+            return
+        if self._going_back is not None and self._going_back.is_running:
+            return
+        folder = new_folder(root, record.task, record.learner)
+        self._going_back = job = Job(lambda _report: branch(record, point, folder), self)
+        job.finished.connect(self._on_gone_back)
+        job.failed.connect(lambda error: self._say(str(error), "bad"))
+        job.start()
+
+    def _on_gone_back(self, folder: Path) -> None:
+        self._say(f"{practice_name(folder)} goes on from there; the former practice is as it was", "good")
+        self.practices.read(choose=folder)
 
     @property
     def _kind(self) -> str:
@@ -429,5 +510,5 @@ def problem_of(error: FrsError | None) -> Problem:
     return Problem(text, "practise.start", "Continue")
 
 
-def _job(request: TrainRequest, folder: Path) -> PracticeJob:
-    return PracticeJob(request, folder, actors=max(1, min(MOST_ACTORS, os.cpu_count() or 1)))
+def _job(request: TrainRequest, folder: Path, attended: PolicySpec | None) -> PracticeJob:
+    return PracticeJob(request, folder, actors=max(1, min(MOST_ACTORS, os.cpu_count() or 1)), attended=attended)

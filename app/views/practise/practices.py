@@ -106,14 +106,14 @@ def learner_title(kind: str) -> str:
 
 def _item(record: PracticeRecord) -> QtWidgets.QTreeWidgetItem:
     best = record.best
-    rate = "–" if best is None else f"{100.0 * best.successes / best.scenes:.0f} %"
+    rate = "–" if best is None or not best.scenes else f"{100.0 * best.successes / best.scenes:.0f} %"
     sign = "⚠" if record.problem else ("" if record.is_finished else "◐")
     state = record.problem or ("finished" if record.is_finished else "not finished")
     item = QtWidgets.QTreeWidgetItem(
         [sign, record.task.replace("_", " "), learner_title(record.learner), str(len(record.attempts)), rate]
     )
     item.setData(0, FOLDER, str(record.folder))
-    success = "" if best is None else f"\nbest version {format_rate(best.successes, best.scenes)}"
+    success = "" if best is None or not best.scenes else f"\nbest version {format_rate(best.successes, best.scenes)}"
     for column in range(5):
         item.setToolTip(column, f"{record.folder.parent.name}/{record.folder.name}: {state}{success}\n{record.folder}")
     return item

@@ -76,6 +76,20 @@ class SetupPane(QtWidgets.QWidget):
         self._budget = Budget.ATTEMPTS
         self.budget_choice.show_value(self._budget.value)
         self.budget_choice.chosen.connect(self._on_budget)
+        self.where_choice = Segments(
+            [
+                ("background", "In the background", "By itself in worlds of its own, several attempts at a time"),
+                (
+                    "drive",
+                    "In Drive",
+                    "You start every attempt, can steer any chunk, and label what the world does not know",
+                ),
+            ],
+            name="Where it practises",
+        )
+        self._is_attended = False
+        self.where_choice.show_value("background")
+        self.where_choice.chosen.connect(self._on_where)
         self.prior, self.note = label("", wrap=True), label("", "caption", wrap=True)
         self.start_button = ActionButton("practise.start", run, role="primary")
         self.stop_button = ActionButton("practise.stop", run, text="Stop and keep best")
@@ -90,6 +104,11 @@ class SetupPane(QtWidgets.QWidget):
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
+        self.where = QtWidgets.QWidget()
+        where = captioned("where", self.where_choice)
+        where.setContentsMargins(0, 0, 0, 0)
+        self.where.setLayout(where)
+        column.addWidget(self.where, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self.prior)
         how_long = QtWidgets.QHBoxLayout()
         how_long.addLayout(captioned("how long", self.budget_choice))
@@ -113,6 +132,19 @@ class SetupPane(QtWidgets.QWidget):
     def budget(self) -> Budget:
         """The chosen preset."""
         return self._budget
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether a person is to start every attempt of a new practice."""
+        return self._is_attended
+
+    def only_attended(self) -> None:
+        """Offer no practice in the background: the world is a real robot. The paper's rounds become the preset."""
+        if not self.where.isHidden():
+            self.where.hide()
+            self._is_attended, self._budget = True, Budget.ROUNDS
+            self.where_choice.show_value("drive")
+            self.budget_choice.show_value(self._budget.value)
 
     def use_map(self, inputs: InputMap) -> None:
         """Show the current keys in tooltips."""
@@ -140,10 +172,15 @@ class SetupPane(QtWidgets.QWidget):
     def set_choosable(self, is_new: bool) -> None:
         """Let task and learner be chosen, or not where a practice that exists is shown."""
         self.task.setEnabled(is_new)
+        self.where_choice.setEnabled(is_new)
         self.learner.setEnabled(is_new)
 
     def _on_task(self, _index: int) -> None:
         self._has_task = True
+
+    def _on_where(self, value: str) -> None:
+        self._is_attended = value == "drive"
+        self.changed.emit()
 
     def _on_budget(self, value: str) -> None:
         self._budget = Budget(value)

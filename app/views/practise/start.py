@@ -1,20 +1,16 @@
 """Whether and how a practice can start: recorded episodes that fit, the reason when it cannot, and the request. Pure functions."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.facts import Facts
 from app.names import practice_name
-from app.views.practise.budget import PRESETS, Budget
+from app.views.practise.budget import PRESETS, Budget, attended
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import Outcome
-from frs_core.learning import LearnerSpec, TrainRequest
-
-NOT_ON_A_ROBOT = (
-    "Practice is not offered on a real robot yet: it acts by itself, and there a person must start and label every attempt. "
-    "Steer episodes and train on them instead, or start the cockpit with a simulated world"
-)
+from frs_core.learning import Acts, LearnerSpec, TrainRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ class Prior:
 
 def prior_of(infos: Iterable[EpisodeInfo], task: str | None, *, fingerprint: str) -> Prior:
     """Return the recorded episodes that a practice of a task starts from."""
-    ours = sorted((i for i in infos if i.task == task and not i.problem and not i.is_binned), key=lambda i: i.name)
+    ours = sorted((i for i in infos if task_of(i) == task and not i.problem and not i.is_binned), key=lambda i: i.name)
     labelled = [i for i in ours if i.outcome in (Outcome.SUCCESS, Outcome.FAILURE)]
     fitting = [i for i in labelled if not fingerprint or i.fingerprint == fingerprint]
     successes = sum(i.outcome is Outcome.SUCCESS for i in fitting)
@@ -61,23 +57,57 @@ def prior_of(infos: Iterable[EpisodeInfo], task: str | None, *, fingerprint: str
     )
 
 
-def why_not(facts: Facts, rows: Sequence[LearnerSpec]) -> Problem | None:
-    """Return why nothing can be practised in this window at all; None when something can."""
-    if not facts.is_simulated:
-        return Problem(NOT_ON_A_ROBOT, "layout.train", "Train")
+def task_of(info: EpisodeInfo) -> str | None:
+    """Return what an episode was about: its task, or on a robot without named tasks what was said to the policy."""
+    return info.task or info.instruction or None
+
+
+def tasks_of(facts: Facts, infos: Sequence[EpisodeInfo]) -> list[str]:
+    """Return the tasks that can be practised, those with most successes first: the world's, or else those recorded with the policy."""
+    won = [task_of(i) for i in infos if i.outcome is Outcome.SUCCESS]
+    recorded = [i for i in infos if not i.problem and not i.is_binned and i.world in ("", facts.world)]
+    fitting = [task for i in recorded if i.fingerprint == facts.fingerprint and (task := task_of(i))]
+    return sorted(facts.tasks or dict.fromkeys(fitting), key=lambda task: -won.count(task))
+
+
+def why_not(facts: Facts, rows: Sequence[LearnerSpec], *, is_attended: bool, has_tasks: bool) -> Problem | None:
+    """Return why nothing can be practised in this window at all; None when something can.
+
+    Args:
+        facts: of this run.
+        rows: learners that practise.
+        is_attended: a person starts every attempt.
+        has_tasks: there is one to choose.
+    """
     if not rows:
         return Problem("No installed learner practises; install one that does")
-    if not facts.tasks:
-        return Problem("The world has not started yet, or has no tasks to practise")
-    if not facts.can_evaluate:
+    if is_attended and facts.policy_spec is None:
+        return Problem("The policy has not been loaded yet")
+    if not has_tasks and not facts.is_simulated:
         return Problem(
-            "This window cannot set up the policy in other processes, which practice needs; use `frs practise` with --policy"
+            "Nothing has been recorded with this policy on this robot, and its task is read from there; steer a few successes",
+            "layout.drive",
+            "Steer in Drive",
+        )
+    if not has_tasks:
+        return Problem("The world has not started yet, or has no tasks to practise")
+    if not is_attended and not facts.can_evaluate:
+        return Problem(
+            "This window cannot set up the policy in other processes, which practice in the background needs; choose In Drive, "
+            "or use `frs practise` with --policy"
         )
     if facts.root is None:
         return Problem(
             "Nothing is recorded in this run, and a practice must be kept; start the cockpit with a recording folder"
         )
     return None
+
+
+def why_not_attended(row: LearnerSpec) -> Problem | None:
+    """Return why a learner's attempts cannot be driven in Drive; None when they can."""
+    if row.acts is Acts.NOISE:
+        return None
+    return Problem(f"{row.title} produces actions, not noise, so it cannot join the fan; choose another learner")
 
 
 def why_not_from(row: LearnerSpec, prior: Prior) -> Problem | None:
@@ -113,7 +143,7 @@ def caution(row: LearnerSpec, prior: Prior) -> str:
 
 
 def new_request(
-    facts: Facts, row: LearnerSpec, task: str, prior: Prior, *, budget: Budget, folder: Path
+    facts: Facts, row: LearnerSpec, task: str, prior: Prior, *, budget: Budget, folder: Path, is_attended: bool = False
 ) -> TrainRequest:
     """Return the request of a new practice.
 
@@ -124,10 +154,12 @@ def new_request(
         prior: recorded episodes of the task.
         budget: how long.
         folder: of the practice.
+        is_attended: a person starts every attempt in Drive.
     """
     assert facts.root is not None
+    preset = PRESETS[budget].practice
     practice = replace(
-        PRESETS[budget].practice,
+        attended(preset) if is_attended else preset,
         world=facts.world,
         world_options={k: str(v) for k, v in facts.world_options.items()},
         action_space=facts.action_space,
@@ -140,15 +172,18 @@ def new_request(
         fingerprint=facts.fingerprint,
         name=practice_name(folder),
         task=task,
-        policy=facts.policy_loader,
+        policy=facts.policy_loader or facts.policy,
         settings=row.settings(),
         practice=practice,
     )
 
 
 def new_folder(root: Path, task: str, kind: str) -> Path:
-    """Return an unused folder for a practice: `<root>/practice/<task>/<learner>`, numbered from the second on."""
-    base = root / "practice" / task
+    """Return an unused folder for a practice: `<root>/practice/<task>/<learner>`, numbered from the second on.
+
+    A task in words, as on a robot, becomes the name of a folder.
+    """
+    base = root / "practice" / (re.sub(r"\W+", "_", task).strip("_")[:60] or "task")
     names = (kind if number == 1 else f"{kind}-{number}" for number in range(1, 10_000))
     return next(base / name for name in names if not (base / name).exists())
 

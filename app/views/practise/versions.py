@@ -11,6 +11,14 @@ from frs_core.evaluation.wilson import format_rate
 from frs_core.learning.diary import Point, best_of, version_folder
 
 PATH = Qt.ItemDataRole.UserRole
+CHECKED = (
+    "Each version was checked on the same scenes, kept aside; the best of several looks better than it is. "
+    "Any of them can be used; practice goes on from the last, or from the one that you go back to."
+)
+DRIVEN = (
+    "Success is that of the attempts which a version drove while trying things, with your corrections. "
+    "Any of them can be used; practice goes on from the last, or from the one that you go back to."
+)
 
 
 class VersionsPane(QtWidgets.QWidget):
@@ -43,16 +51,13 @@ class VersionsPane(QtWidgets.QWidget):
         header.setSectionResizeMode(2, QtWidgets.QHeaderView.ResizeMode.Stretch)
         self.list.itemSelectionChanged.connect(self.changed)
         self.use_button = ActionButton("practise.use", run, role="primary")
+        self.back_button = ActionButton("practise.back", run)
         self.unload_button = ActionButton("practise.unload", run, text="Remove from the fan")
-        self.hint = label(
-            "Each version was checked on the same scenes, kept aside; the best of several looks better than it is. "
-            "Any of them can be used; practice goes on from the last.",
-            "caption",
-            wrap=True,
-        )
+        self.hint = label("", "caption", wrap=True)
         self.in_use_text = label("No learned candidate in the fan", "caption", wrap=True)
         row = QtWidgets.QHBoxLayout()
         row.addWidget(self.use_button)
+        row.addWidget(self.back_button)
         row.addWidget(self.unload_button)
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -70,6 +75,7 @@ class VersionsPane(QtWidgets.QWidget):
     def use_map(self, inputs: InputMap) -> None:
         """Show the current keys in tooltips."""
         self.use_button.use_map(inputs)
+        self.back_button.use_map(inputs)
         self.unload_button.use_map(inputs)
 
     def show_versions(self, folder: Path | None, curve: Sequence[Point]) -> None:
@@ -86,30 +92,35 @@ class VersionsPane(QtWidgets.QWidget):
         if former is not None and self._shown[0] is not None and former == _best_folder(*self._shown):
             former = None
         self._shown = (folder, tuple(curve))
+        self.hint.setText(CHECKED if not curve or curve[0].scenes else DRIVEN)
         self.list.blockSignals(True)
         self.list.clear()
-        for point in reversed(curve) if folder is not None else ():
+        for index in reversed(range(len(curve) if folder is not None else 0)):
             assert folder is not None
+            point = curve[index]
             path = version_folder(folder, point.episodes)
             words = f"{point.episodes} attempts" if point.episodes else "the first guess"
-            item = QtWidgets.QTreeWidgetItem(
-                [
-                    "",
-                    f"{words} ▲" if point is best else words,
-                    format_rate(point.successes, point.scenes),
-                    f"{point.chunks:.0f}",
-                ]
-            )
+            is_best = point is best and point.scenes > 0
+            rate, tip = _success(curve, index)
+            chunks = f"{point.chunks:.0f}" if point.scenes else ""
+            item = QtWidgets.QTreeWidgetItem(["", f"{words} ▲" if is_best else words, rate, chunks])
             item.setData(0, PATH, str(path))
-            tip = f"{point.successes} of {point.scenes} successes, {point.chunks:.1f} chunks an episode, after {point.minutes:.1f} min"
             for column in range(4):
-                item.setToolTip(column, f"{tip}{'; the best version' if point is best else ''}\n{path}")
+                item.setToolTip(column, f"{tip}{'; the best version' if is_best else ''}\n{path}")
             self.list.addTopLevelItem(item)
             if path == former or (former is None and point is best):
                 self.list.setCurrentItem(item)
         self.list.blockSignals(False)
         self._show_stars()
         self.changed.emit()
+
+    @property
+    def chosen_point(self) -> Point | None:
+        """What is known of the selected version."""
+        folder, curve = self._shown
+        return next(
+            (p for p in curve if folder is not None and version_folder(folder, p.episodes) == self.chosen), None
+        )
 
     def show_in_use(self, path: str | None) -> None:
         """Show which noise policy is in the fan."""
@@ -128,6 +139,20 @@ class VersionsPane(QtWidgets.QWidget):
             if item is not None:
                 is_used = self.in_use is not None and Path(self.in_use).resolve() == Path(item.data(0, PATH)).resolve()
                 item.setText(0, "★" if is_used else "")
+
+
+def _success(curve: Sequence[Point], index: int) -> tuple[str, str]:
+    """Return how well a version does, and how that is known: from scenes kept aside, or from the attempts that it drove."""
+    point = curve[index]
+    if point.scenes:
+        known = f"{point.successes} of {point.scenes} successes, {point.chunks:.1f} chunks an episode"
+        return format_rate(point.successes, point.scenes), f"{known}, after {point.minutes:.1f} min"
+    later = curve[index + 1] if index + 1 < len(curve) else None
+    if later is None:
+        return "–", "It has not driven a whole round of attempts yet"
+    return format_rate(
+        later.own_successes, later.own_episodes
+    ), f"{later.own_successes} of the {later.own_episodes} attempts that it drove, trying things"
 
 
 def _best_folder(folder: Path | None, curve: Sequence[Point]) -> Path | None:

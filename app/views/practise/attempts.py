@@ -1,0 +1,232 @@
+"""Attempts of a practice that a person starts in Drive: who drives them, whether one can start now, and what came of it.
+
+Problem: on a robot a practice may move nothing by itself, and a person wants to steer. Idea: an attempt is an episode like any other,
+driven by the learned candidate. This object puts the practice's present actor into the fan, makes the start that a person's press
+sends, follows the episode to its label, and tells the practice its name. While the practice learns, no episode is open and no start
+is made. Hold, limits, label, Back and the keys that steer are those of Drive.
+
+Example: the practice wants an attempt on scene 40,003 -> its actor is loaded -> Start -> chunks, one of them steered -> a label -> the
+name of the recording goes to the practice, which wants the next attempt.
+GUI thread.
+"""
+
+from collections.abc import Callable
+from enum import Enum, auto
+
+from app.facts import Facts
+from app.qt import QtCore, Signal
+from app.views.episode_bar import is_episode_open
+from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, Stage
+from frs_core.evaluation.wilson import format_rate
+from frs_core.events import Driver, LoadNoisePolicy, SessionCommand, SetDriver, Snapshot, StartEpisode
+from frs_core.learning import Practice
+
+
+class Step(Enum):
+    """Where an attempt stands."""
+
+    NONE = auto()
+    """None is under way."""
+    STARTED = auto()
+    """A person has pressed Start."""
+    OPEN = auto()
+    """Its episode is open."""
+    TOLD = auto()
+    """It has ended, and the practice was told."""
+
+
+class Attempts(QtCore.QObject):
+    """What a practice and Drive have to do with each other.
+
+    Args:
+        facts: of this run.
+        send: where session commands go.
+    """
+
+    changed = Signal()
+    """Another sentence is to be shown."""
+
+    def __init__(self, facts: Facts, send: Callable[[SessionCommand], object], parent: QtCore.QObject) -> None:
+        super().__init__(parent)
+        self._facts, self._send = facts, send
+        self._job: PracticeJob | None = None
+        self._news: PracticeNews | None = None
+        self._snapshot: Snapshot | None = None
+        self._step, self._name, self._steered = Step.NONE, "", 0
+        self._answered = 0
+        """Number of the wanted attempt that was answered last."""
+        self._asked_for: str | None = None
+        """Path of the noise policy that was last asked into the fan."""
+        self._former: str | None = None
+        """What was in the fan before."""
+        self._is_stopping = False
+
+    # --- a practice --------------------------------------------------------------------------------------
+
+    @property
+    def is_on(self) -> bool:
+        """Whether a practice wants its attempts driven here."""
+        return self._job is not None
+
+    def why_not_begin(self) -> str:
+        """Return why no practice can begin here now; empty when one can."""
+        if self._snapshot is not None and is_episode_open(self._snapshot):
+            return "An episode is open in Drive; label or discard it first"
+        return ""
+
+    def begin(self, job: PracticeJob) -> None:
+        """Follow a practice that has just started."""
+        self._job, self._news, self._step, self._is_stopping = job, None, Step.NONE, False
+        self._answered, self._asked_for = 0, None
+        self._former = self._snapshot.noise_policy if self._snapshot is not None else None
+        self.changed.emit()
+
+    def hear(self, news: PracticeNews) -> None:
+        """Take the practice's newest word."""
+        self._news = news
+        if self._step is Step.TOLD and (news.wanted is None or news.wanted.asked != self._answered):
+            self._step = Step.NONE
+        self._stop_when_due()
+        self._load_actor()
+        self.changed.emit()
+
+    def stop(self) -> None:
+        """Stop the practice once the attempt in progress has ended and counts."""
+        self._is_stopping = True
+        self._stop_when_due()
+        self.changed.emit()
+
+    def end(self) -> None:
+        """Leave the wheel to the person and the fan as it was: the practice has ended."""
+        if self._job is None:
+            return
+        self._job = None
+        self._send(SetDriver(Driver.PERSON))
+        self._send(LoadNoisePolicy(self._former))
+        self.changed.emit()
+
+    # --- an attempt --------------------------------------------------------------------------------------
+
+    @property
+    def why_not_start(self) -> str:
+        """Why no attempt can start now, as a sentence without full stop; empty when one can."""
+        news = self._news
+        if self._is_stopping:
+            return "The practice is stopping"
+        if self._step is Step.OPEN:
+            return "An attempt is under way"
+        if self._step is Step.TOLD:
+            return "The practice is reading the attempt; the next one can start in a moment"
+        if news is None or news.stage is Stage.LOADING:
+            return "The practice is getting ready; the first attempt can start in a moment"
+        if news.wanted is None:
+            return "The practice is learning from its attempts; nothing moves until it is done"
+        if not self._is_loaded:
+            return "What was learned is being loaded; the next attempt can start in a moment"
+        return ""
+
+    def start(self) -> str:
+        """Have the wanted attempt driven, on a person's press; return why not, empty where it starts."""
+        if reason := self.why_not_start:
+            return reason
+        job, news = self._job, self._news
+        assert job is not None
+        assert news is not None
+        assert news.wanted is not None
+        task, words = (job.request.task, None) if self._facts.tasks else (None, job.request.task)
+        self._step, self._name, self._steered = Step.STARTED, "", 0
+        self._send(SetDriver(Driver.LEARNED))
+        self._send(StartEpisode(task, news.wanted.scene, words, most_chunks=self._practice.max_chunks))
+        self.changed.emit()
+        return ""
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Follow the session."""
+        former, self._snapshot = self._snapshot, snapshot
+        if self._job is None:
+            return
+        is_open = is_episode_open(snapshot)
+        if self._step is Step.STARTED and is_open:
+            self._step = Step.OPEN
+        elif self._step is Step.OPEN and not is_open:
+            self._step = Step.TOLD
+            assert self._news is not None
+            self._answered = self._news.wanted.asked if self._news.wanted is not None else 0
+            self._job.ended(self._name)
+        if self._step is Step.OPEN:
+            self._name = snapshot.episode.name or self._name
+            is_new_pick = former is None or former.picked != snapshot.picked or former.picked_by != snapshot.picked_by
+            self._steered += is_new_pick and snapshot.picked_by is Driver.PERSON
+        self._load_actor()
+        self.changed.emit()
+
+    @property
+    def sentence(self) -> str:
+        """What a person is to know or do, in one line."""
+        job, news = self._job, self._news
+        if job is None:
+            return ""
+        if self._is_stopping and self._step is not Step.OPEN:
+            return "Practice is stopping; everything so far is kept"
+        if self._step is Step.OPEN:
+            return f"{self._attempt}: {self._under_way}"
+        if reason := self.why_not_start:
+            return reason.replace("The practice", "Practice", 1)
+        assert news is not None
+        assert news.wanted is not None
+        problem = f"{news.wanted.problem}. " if news.wanted.problem else ""
+        return f"{problem}{self._attempt}: start it; it drives by itself, and a direction steers one chunk"
+
+    @property
+    def tried(self) -> str:
+        """How its attempts went so far."""
+        attempts = self._news.attempts if self._news is not None else ()
+        return format_rate(sum(attempts), len(attempts)) if attempts else ""
+
+    @property
+    def _attempt(self) -> str:
+        done = len(self._news.attempts) if self._news is not None else 0
+        practice = self._practice
+        of_round = f"{done % practice.round_episodes + 1} of {practice.round_episodes} in this round"
+        assert self._job is not None
+        task = (self._job.request.task or "").replace("_", " ")
+        return f"Attempt {done + 1} at {task} ({of_round})"
+
+    @property
+    def _under_way(self) -> str:
+        episode = self._snapshot.episode if self._snapshot is not None else None
+        chunks = (
+            f"{episode.chunks} of at most {self._practice.max_chunks} chunks" if episode is not None else "starting"
+        )
+        steered = f", {self._steered} steered by you" if self._steered else ""
+        label = "it is labelled by the world" if self._knows_success else "label it when you see how it went"
+        return f"{chunks}{steered}; {label}"
+
+    @property
+    def _knows_success(self) -> bool:
+        seen = self._snapshot.observation if self._snapshot is not None else None
+        return seen is not None and seen.success is not None
+
+    @property
+    def _practice(self) -> Practice:
+        assert self._job is not None
+        return self._job.request.practice or Practice()
+
+    @property
+    def _is_loaded(self) -> bool:
+        wanted = self._news.wanted if self._news is not None else None
+        return self._snapshot is not None and wanted is not None and self._snapshot.noise_policy == str(wanted.actor)
+
+    def _load_actor(self) -> None:
+        """Ask for the actor of the present round, between attempts."""
+        wanted = self._news.wanted if self._news is not None else None
+        if self._job is None or wanted is None or self._step is Step.OPEN:
+            return
+        if self._asked_for != str(wanted.actor):
+            self._asked_for = str(wanted.actor)
+            self._send(LoadNoisePolicy(self._asked_for))
+
+    def _stop_when_due(self) -> None:
+        """Ask the practice to stop unless an attempt is under way or being read."""
+        if self._is_stopping and self._step in (Step.NONE, Step.STARTED) and self._job is not None:
+            self._job.cancel()

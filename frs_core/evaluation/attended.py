@@ -1,0 +1,124 @@
+"""An arena where a person starts every attempt: it says who is to drive, waits for the recorded episode, and reads it.
+
+Problem: on a real robot nothing may move without an act of a person, only a person knows how an attempt went, and a person may steer
+any chunk of it. Idea: attempts are ordinary episodes of the cockpit's own session, driven by the learned candidate, under Hold and all
+limits as ever, and recorded with who picked each chunk. Practice itself moves nothing: it asks for an attempt, is told the
+name of the episode that came of it, and learns while no episode is open.
+
+An attempt that was thrown away, or has no label, is asked for once more. Runs in the trainer's process.
+
+Example: ten attempts of a round are ten starts and ten labels by a person; the learner is called once, after the last.
+"""
+
+import queue
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import NoReturn
+from uuid import uuid4
+
+from jaxtyping import Float
+from torch import Tensor
+
+from frs_core.errors import ConfigError, EpisodeError, FingerprintMismatch, PolicyError, TrainingError
+from frs_core.evaluation.actors import hold_practice
+from frs_core.evaluation.onlooker import Driven, Onlooker, Wanted
+from frs_core.learning.base import Arena, Learned, Trained
+from frs_core.learning.progress import ignore_progress
+from frs_core.learning.request import Practice, Reward, TrainRequest
+from frs_core.learning.store import load_table
+from frs_core.learning.table import TrainingTable
+from frs_core.policies.base import Context, FlowPolicy, PolicySpec
+from frs_core.robot.observation import Observation
+
+TELL_S = 0.5
+"""How often it is said again what is waited for: a message may be dropped where its owner is busy. Guess."""
+
+
+class AttendedArena(Arena):
+    """Attempts that a person starts elsewhere.
+
+    Args:
+        request: task, recording folder and practice.
+        spec: of the generalist, which is loaded where the attempts are driven.
+        ended: names of recorded episodes, one for each attempt that has ended.
+        folder: where the policy of the present round is kept; made. A lock beside it keeps other programs out.
+        onlooker: told what is waited for; what it raises ends the practice.
+    Raises:
+        ConfigError: another program practises there, or a model is to judge the attempts.
+    """
+
+    def __init__(
+        self, request: TrainRequest, spec: PolicySpec, *, ended: "Queue[str]", folder: Path, onlooker: Onlooker
+    ) -> None:
+        if (request.practice or Practice()).reward is not Reward.LABEL:
+            raise ConfigError("A person labels these attempts, so no model can. Practise without --reward vlm.")
+        self._request, self._ended, self._folder, self._onlooker = request, ended, folder, onlooker
+        self.policy: FlowPolicy = _Elsewhere(spec)
+        self._asked = 0
+        self._lock = hold_practice(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def run(self, actor: Learned, *, seed: int) -> TrainingTable:
+        """Refuse: actors are handed over as folders."""
+        raise TrainingError("A person starts these attempts, with saved policies. Use `drive`.")
+
+    def drive(self, actor: Trained, seeds: Sequence[int]) -> Iterator[tuple[int, TrainingTable]]:
+        """Yield (seed, episode) in the order of the seeds, as a person has them driven."""
+        self._onlooker.set_out(seeds)
+        # A name of its own, across runs too: whoever drives keeps what it loaded under the former one.
+        folder = actor.save(self._folder / f"round-{uuid4().hex[:8]}")
+        for seed in seeds:
+            table = self._attempt(seed, folder)
+            yield seed, table
+            is_success = bool(table.terminal.any())
+            self._onlooker.drove(Driven("", self._request.task or "", seed, is_success, chunks=table.rows, table=table))
+        self._onlooker.came_back()
+
+    def close(self) -> None:
+        """Let other programs practise here."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.release()
+
+    def _attempt(self, seed: int, actor: Path) -> TrainingTable:
+        """Return the episode of an attempt once it has ended and counts."""
+        self._asked += 1
+        problem = ""
+        while True:
+            self._onlooker.wants(Wanted(actor, seed, self._asked, problem))
+            try:
+                return self._read(self._ended.get(timeout=TELL_S))
+            except queue.Empty:
+                continue
+            except (EpisodeError, TrainingError, FingerprintMismatch) as error:
+                self._asked += 1
+                problem = f"The last attempt does not count: {str(error).partition('. ')[0].rstrip('.')}"
+
+    def _read(self, name: str) -> TrainingTable:
+        if not name:
+            raise EpisodeError("it was thrown away, or not recorded")
+        asked = replace(self._request, episodes=(name,), count=0, fingerprint=self.policy.spec.fingerprint)
+        return load_table(asked, ignore_progress)
+
+
+class _Elsewhere(FlowPolicy):
+    """Stands for a generalist that another process has loaded; only its facts are here."""
+
+    def __init__(self, spec: PolicySpec) -> None:
+        self.spec = spec
+
+    def encode(self, observation: Observation) -> Context:
+        """Refuse."""
+        self._refuse()
+
+    def velocity(self, context: Context, x: Float[Tensor, "B H A"], t: float) -> Float[Tensor, "B H A"]:
+        """Refuse."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise PolicyError(
+            f"Policy '{self.spec.name}' is loaded where the attempts are driven, not where it is learned. Use a learner that "
+            f"needs only its facts."
+        )

@@ -1,0 +1,184 @@
+"""Practice whose attempts a person starts: what is waited for, what counts, what a steered chunk is, and going back."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frs_core.choosers.learned import LearnedChooser
+from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.errors import ConfigError
+from frs_core.evaluation.attended import AttendedArena
+from frs_core.evaluation.onlooker import Onlooker, Wanted
+from frs_core.evaluation.practice import Practised, run_practice
+from frs_core.evaluation.setup import Setup
+from frs_core.learning import Practice, TrainRequest
+from frs_core.learning.dsrl import DsrlFrs
+from frs_core.learning.practice_record import branch, can_branch, read_practice, request_of, with_budget
+from frs_core.learning.progress import ignore_progress
+from frs_core.learning.registry import find_learner, load_noise_policy
+from frs_core.learning.request import Reward
+from frs_core.learning.settings import DsrlFrsSettings, LearnerSettings
+from frs_core.learning.store import load_table
+from frs_core.learning.table_file import read_table
+from frs_core.session import InlineSession
+from tests.core.test_practice import PRACTICE, SAC, SMALL, record_successes, request
+from tests.fakes.evaluation import TASK, make_setup
+
+ATTENDED = replace(PRACTICE, judged_scenes=0)
+DSRL_FRS = DsrlFrsSettings(**SAC, fit=SMALL.imitation.fit)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two steered successes to start from."""
+    return record_successes(tmp_path_factory.mktemp("data"))
+
+
+class Person(Onlooker):
+    """Has every attempt that is wanted driven and recorded, and says what came of it."""
+
+    def __init__(self, store: EpisodeStore, ended: "Queue[str]") -> None:
+        self._store, self._ended, self._setup = store, ended, make_setup()
+        self.wanted: list[Wanted] = []
+        self.throws_away = 0
+        """So many attempts are thrown away first."""
+
+    def wants(self, wanted: Wanted) -> None:
+        """Drive it, once."""
+        if wanted in self.wanted:
+            return
+        self.wanted.append(wanted)
+        if self.throws_away:
+            self.throws_away -= 1
+            self._ended.put("")
+            return
+        setup: Setup = self._setup
+        policy = load_noise_policy(str(wanted.actor), setup.policy.spec.fingerprint)
+        recorder = JournalRecorder(self._store)
+        with InlineSession(setup.world, setup.policy, noise_policy=policy, recorder=recorder) as session:
+            self._ended.put(session.run_episode(LearnedChooser(), task=TASK, seed=wanted.scene, max_chunks=3).name)
+
+    def close(self) -> None:
+        """Free world and policy."""
+        self._setup.close()
+
+
+@pytest.fixture
+def attended(tmp_path: Path) -> Iterator[Callable[..., tuple[Practised, Person]]]:
+    """Return a function that practises with a person who starts every attempt."""
+    people: list[Person] = []
+    queues: list[Queue[str]] = []
+
+    def practised(asked: TrainRequest, folder: Path, *, throws_away: int = 0) -> tuple[Practised, Person]:
+        ended: Queue[str] = multiprocessing.get_context("spawn").Queue()
+        person = Person(EpisodeStore(asked.root), ended)
+        person.throws_away = throws_away
+        people.append(person)
+        queues.append(ended)
+        spec = person._setup.policy.spec
+
+        def opens(actors: Path, onlooker: Onlooker) -> AttendedArena:
+            return AttendedArena(asked, spec, ended=ended, folder=actors, onlooker=onlooker)
+
+        return run_practice(asked, folder, open_arena=opens, onlooker=person), person
+
+    yield practised
+    for person in people:
+        person.close()
+    for ended in queues:
+        ended.close()
+        ended.join_thread()
+
+
+def asked_of(
+    data: Path,
+    tmp_path: Path,
+    *,
+    practice: Practice = ATTENDED,
+    settings: LearnerSettings = SMALL,
+    kind: str = "pick-q",
+) -> TrainRequest:
+    """Return a request that starts from the two steered successes, not from attempts of an earlier test."""
+    names = tuple(sorted(info.name for info in EpisodeStore(data).list())[:2])
+    return replace(request(data, tmp_path / "out", practice=practice, settings=settings, kind=kind), episodes=names)
+
+
+def test_a_person_starts_every_attempt_and_a_version_is_kept_after_each_round(
+    tmp_path: Path, data: Path, attended: Any
+) -> None:
+    asked = asked_of(data, tmp_path)
+    done, person = attended(asked, tmp_path / "practice", throws_away=1)
+    assert [w.scene for w in person.wanted] == [700, 700, 701, 702, 703]
+    assert person.wanted[1].problem == "The last attempt does not count: it was thrown away, or not recorded"
+    assert [w.asked for w in person.wanted] == [1, 2, 3, 4, 5]
+    assert len({w.actor for w in person.wanted}) == 2
+    record = read_practice(tmp_path / "practice")
+    assert [(p.episodes, p.scenes, p.own_episodes) for p in record.curve] == [(0, 0, 0), (2, 0, 2), (4, 0, 2)]
+    assert record.is_finished
+    assert record.best is not None
+    assert record.best.episodes == 4
+    assert len(record.attempts) == 4
+    assert load_noise_policy(str(done.path), record.fingerprint)
+    assert not list((tmp_path / "practice" / "actors").glob("*"))
+    driven = read_table(tmp_path / "practice" / "episodes" / "700.table")
+    assert set(driven.driver) == {"learned"}
+
+
+def test_going_back_to_a_version_goes_on_from_there_and_leaves_the_other_as_it_is(
+    tmp_path: Path, data: Path, attended: Any
+) -> None:
+    asked = asked_of(data, tmp_path)
+    attended(asked, tmp_path / "practice")
+    record = read_practice(tmp_path / "practice")
+    middle = record.curve[1]
+    assert can_branch(record, middle)
+    again = branch(record, middle, tmp_path / "again")
+    assert read_practice(tmp_path / "practice") == record
+    found = read_practice(again)
+    assert (found.attempts, found.curve) == (record.attempts[:2], record.curve[:2])
+    more = request_of(with_budget(found, episodes=4, minutes=0.0), root=data, out=tmp_path / "other")
+    _, person = attended(more, again)
+    assert [w.scene for w in person.wanted] == [702, 703]
+    former, now = (read_table(folder / "episodes" / "703.table") for folder in (tmp_path / "practice", again))
+    np.testing.assert_array_equal(former.noise, now.noise)
+    (tmp_path / "practice" / "states" / "0002.state").unlink()
+    with pytest.raises(ConfigError, match="does not hold the learner as it was after 2 attempts"):
+        branch(record, middle, tmp_path / "third")
+
+
+def test_what_a_person_steers_counts_as_from_before_practice(tmp_path: Path, data: Path, attended: Any) -> None:
+    asked = asked_of(data, tmp_path, practice=replace(ATTENDED, episodes=2), settings=DSRL_FRS, kind="dsrl-frs")
+    attended(asked, tmp_path / "practice")
+    driven = read_table(tmp_path / "practice" / "episodes" / "700.table")
+    assert not driven.is_steered.any()
+    prior, learner = load_table(asked, ignore_progress), find_learner("dsrl-frs").load()
+    assert isinstance(learner, DsrlFrs)
+    here = make_setup()
+    learner.begin(here.policy, DSRL_FRS, prior=prior)
+    here.close()
+    before, near = learner.replay.prior, len(learner._cloned[1])
+    assert before is not None
+    half = replace(driven, driver=("person",) + ("learned",) * (driven.rows - 1)).with_outcomes([True])
+    learner.learn(half)
+    assert learner.replay.prior is not None
+    assert learner.replay.own is not None
+    assert learner.replay.prior.count == before.count + 1
+    assert learner.replay.own.count == half.rows - 1
+    # It was steered in an attempt that succeeded, so the actor is to stay near it as well.
+    assert len(learner._cloned[1]) == near + 1
+
+
+def test_a_model_cannot_judge_what_a_person_labels(tmp_path: Path, data: Path) -> None:
+    asked = asked_of(data, tmp_path, practice=replace(ATTENDED, reward=Reward.VLM, vlm="http://127.0.0.1:1/v1"))
+    here = make_setup()
+    ended: Queue[str] = multiprocessing.get_context("spawn").Queue()
+    with pytest.raises(ConfigError, match="A person labels these attempts"):
+        AttendedArena(asked, here.policy.spec, ended=ended, folder=tmp_path / "actors", onlooker=Onlooker())
+    here.close()
+    ended.close()

@@ -274,26 +274,3 @@ def _commanded_rows(batch: Reference, count: int, n: int, width: int) -> Bool[Ar
     rows = np.ones((count, width), dtype=bool)
     rows[1 : n + 1] = batch.commanded.numpy()
     return rows
-
-
-def regenerates(
-    policy: FlowPolicy,
-    context: Context,
-    candidate: Candidate,
-    plan: SteeringPlan,
-    *,
-    observation: Observation | None = None,
-) -> float:
-    """Return the largest difference between a candidate's chunk and what its noise denoises to, robot units.
-
-    Args:
-        policy: the generalist that made it.
-        context: the encoding of the fan's observation.
-        candidate: with a noise.
-        plan: the fan's plan.
-        observation: the fan's; needed where the policy has a flow space of its own.
-    """
-    steps = policy.spec.integration_steps if candidate.kind is CandidateKind.LEARNED else plan.steps
-    grown = policy.denoise(context, torch.from_numpy(candidate.noise)[None], steps=steps)
-    chunk = policy.to_robot(grown, observation)[0]
-    return float(np.abs(chunk - candidate.chunk).max())

@@ -181,11 +181,6 @@ class ChunkRecord:
         """Index of the pick among the offers."""
         return self.offered_labels.index(self.picked)
 
-    @property
-    def is_steered(self) -> bool:
-        """Whether the executed candidate came from a command."""
-        return self.offered_kinds[self.picked_index] is CandidateKind.STEERED
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LastState:

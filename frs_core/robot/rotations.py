@@ -1,4 +1,4 @@
-"""Rotations as vectors, matrices and Euler angles. Pure functions; any thread.
+"""Rotations as vectors, matrices, quaternions and Euler angles. Pure functions; any thread.
 
 Example: `rotation_matrix(np.array([0, 0, np.pi / 2]))` turns x into y.
 """
@@ -73,3 +73,15 @@ def euler_angles(R: Float[Array, "*b 3 3"]) -> Float[Array, "*b 3"]:
     """Return extrinsic xyz Euler angles, rad; inverse of `euler_matrix`."""
     pitch = -np.arcsin(np.clip(R[..., 2, 0], -1.0, 1.0))
     return np.stack([np.arctan2(R[..., 2, 1], R[..., 2, 2]), pitch, np.arctan2(R[..., 1, 0], R[..., 0, 0])], axis=-1)
+
+
+def quaternion_matrix(q: Float[Array, " 4"]) -> Float[Array, "3 3"]:
+    """Return the rotation matrix of a quaternion (xyzw, of any length but 0)."""
+    x, y, z, w = q / np.linalg.norm(q)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )

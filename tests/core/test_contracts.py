@@ -1,7 +1,7 @@
 """The product's own back ends, and the tests' stand-ins for them, keep to the contracts that third parties are offered."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from frs_core.choosers.base import Chooser
+from frs_core.choosers.learned import LearnedChooser
 from frs_core.choosers.registry import Setting
 from frs_core.choosers.scripted import PolicyChooser, SequenceChooser
+from frs_core.choosers.vlm import VlmChooser
 from frs_core.choosers.world_operator import WorldOperator
 from frs_core.devices.base import InputDevice
 from frs_core.devices.gamepad import Gamepad
@@ -23,10 +25,13 @@ from frs_core.learning.base import LearnerSpec
 from frs_core.learning.registry import KNOWN
 from frs_core.learning.settings import DsrlFrsSettings, LearnerSettings, PickQSettings, RqlSettings
 from frs_core.learning.table import TrainingTable
-from frs_core.policies import load_policy
+from frs_core.policies import in_action_space, load_policy
 from frs_core.policies.base import FlowPolicy
+from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Observation
-from frs_core.steering.candidates import Fan
+from frs_core.serving.server import build_server
+from frs_core.serving.websocket_server import ServerSettings
+from frs_core.steering.candidates import LEARNED, CandidateKind, Fan
 from frs_core.testing import (
     ChooserContract,
     FlowPolicyContract,
@@ -36,12 +41,17 @@ from frs_core.testing import (
     WorldContract,
 )
 from frs_core.worlds.base import World
+from frs_core.worlds.droid import DroidConfig, DroidWorld
 from frs_core.worlds.tabletop import TabletopWorld
+from tests.fakes import pi05
 from tests.fakes.episodes import random_chunks, random_meta
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.practising import ROW as SEEKER
+from tests.fakes.running_bridge import bridge_thread
 from tests.fakes.snapshots import sample_fan
+from tests.fakes.vlm import FakeVlm
 from tests.fakes.world import PointWorld
+from tests.waiting import LONG_S
 
 
 class TestPointWorld(WorldContract):
@@ -52,6 +62,24 @@ class TestPointWorld(WorldContract):
 class TestTabletop(WorldContract):
     def make(self) -> World:
         return TabletopWorld()
+
+
+class TestDroid(WorldContract):
+    @pytest.fixture(autouse=True)
+    def _bridge(self) -> Iterator[None]:
+        with bridge_thread() as (bridge, _):
+            self.config = DroidConfig(
+                endpoint=bridge.address,
+                width=160,
+                height=90,
+                timeout_s=LONG_S,
+                connect_timeout_s=LONG_S,
+                stale_s=LONG_S,
+            )
+            yield
+
+    def make(self) -> World:
+        return DroidWorld(self.config)
 
 
 class TestToyPolicy(FlowPolicyContract):
@@ -68,6 +96,38 @@ class TestTabletopPolicy(FlowPolicyContract):
 
     def observation(self) -> Observation:
         return tabletop_start()
+
+
+class TestPi05(FlowPolicyContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = pi05.make_checkpoint(tmp_path)
+
+    def make(self) -> FlowPolicy:
+        return load_policy("pi05", path=self.folder, device="cpu")
+
+    def observation(self) -> Observation:
+        return pi05.make_observation()
+
+
+class TestJointPolicy(TestToyPolicy):
+    def make(self) -> FlowPolicy:
+        return in_action_space(ToyPolicy(), ActionKind.JOINT_VELOCITY)
+
+
+class TestRemotePolicy(TestToyPolicy):
+    @pytest.fixture(autouse=True)
+    def _served(self) -> Iterator[None]:
+        self.opened: list[FlowPolicy] = []
+        with build_server(ToyPolicy(), ServerSettings(port=0)).running() as server:
+            self.url = f"ws://127.0.0.1:{server.port}"
+            yield
+            for policy in self.opened:
+                policy.close()
+
+    def make(self) -> FlowPolicy:
+        self.opened.append(load_policy("remote", url=self.url))
+        return self.opened[-1]
 
 
 @functools.cache
@@ -110,6 +170,27 @@ class TestSequenceChooser(TestPolicyChooser):
 class TestWorldOperator(TestPolicyChooser):
     def make(self) -> Chooser:
         return WorldOperator(Setting(world_operator=lambda: "tests.core.test_choosers_registry:made_of_state"))
+
+
+class TestLearnedChooser(TestPolicyChooser):
+    def make(self) -> Chooser:
+        return LearnedChooser()
+
+    def fan(self) -> Fan:
+        fan = sample_fan()
+        learned = replace(fan.candidates[0], label=LEARNED, kind=CandidateKind.LEARNED)
+        return replace(fan, candidates=(*fan.candidates, learned))
+
+
+class TestVlmChooser(TestPolicyChooser):
+    @pytest.fixture(autouse=True)
+    def _endpoint(self) -> Iterator[None]:
+        with FakeVlm() as self.server:
+            self.server.content = '{"pick": "left/more", "reason": "the cup is left"}'
+            yield
+
+    def make(self) -> Chooser:
+        return VlmChooser(self.server.url)
 
 
 class OwnLearner(LearnerContract):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 
 from frs_core.arrays import Array
-from frs_core.candidates.fan import build_fan, references_for, regenerates
+from frs_core.candidates.fan import build_fan, references_for
 from frs_core.candidates.verdicts import noise_percentiles
 from frs_core.choosers.base import Judged, NoisePolicy, ValuingPolicy
 from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
@@ -21,6 +21,7 @@ from frs_core.steering.directions import Command, Direction, Gripper, fan_comman
 from frs_core.steering.methods import Method, SteeringPlan, gaussian
 from tests.fakes.policy import ToyPolicy, mode_of
 from tests.fakes.world import PointWorld
+from tests.regenerating import difference
 
 PLANS = [
     SteeringPlan(components=1),
@@ -71,7 +72,7 @@ def test_every_candidate_regenerates_from_its_noise() -> None:
     observation = world.observe()
     context = policy.encode(observation)
     fan = build_fan(policy, context, observation, plan=policy.default_plan)
-    assert max(regenerates(policy, context, c, fan.plan) for c in fan.candidates) < 1e-6
+    assert max(difference(policy, context, c, fan.plan) for c in fan.candidates) < 1e-6
 
 
 def test_a_padded_policy_gives_the_same_motion_as_an_unpadded_one() -> None:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frs_core.candidates.fan import build_fan, references_for, regenerates
+from frs_core.candidates.fan import build_fan, references_for
 from frs_core.choosers.scripted import SequenceChooser
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.check import check
@@ -26,6 +26,7 @@ from frs_core.steering.directions import Command, Direction, fan_commands
 from frs_core.steering.methods import gaussian
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
+from tests.regenerating import difference
 
 JOINTS = [ActionKind.JOINT_VELOCITY, ActionKind.JOINT_POSITION]
 EE = ee_delta_space(translation=0.018, rotation=0.08)
@@ -139,7 +140,7 @@ def test_a_fan_in_joints_has_the_noises_and_paths_of_the_fan_in_deltas(kind: Act
         assert np.linalg.norm(own.path - other.path, axis=-1).max() * 1e3 < NEAR_MM
         if own.reference_path is not None:
             assert np.linalg.norm(own.reference_path - other.reference_path, axis=-1).max() * 1e3 < NEAR_MM
-        assert regenerates(joints, context, other, fans[1].plan, observation=observation) < 1e-6
+        assert difference(joints, context, other, fans[1].plan, observation=observation) < 1e-6
 
 
 def test_references_stay_in_the_flows_own_space() -> None:

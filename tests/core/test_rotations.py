@@ -1,4 +1,4 @@
-"""Rotations in their three forms, and the damped inverse that uses them."""
+"""Rotations in their four forms, and the damped inverse that uses them."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from frs_core.robot import kinematics
 from frs_core.robot.rotations import (
     euler_angles,
     euler_matrix,
+    quaternion_matrix,
     rotation_matrix,
     rotation_vector,
     rotations_in_turn,
@@ -71,3 +72,10 @@ def test_only_a_reversal_to_the_end_finds_a_noise(plan: SteeringPlan, is_full: b
     assert plan.starts_at_noise is (is_full and plan.method is Method.FRS)
     assert SteeringPlan(method=Method.FLOW_CONTROL, depth=plan.depth).starts_at_noise
     assert not SteeringPlan(method=Method.DIRECT).starts_at_noise
+
+
+def test_a_quaternion_of_any_length_is_the_matrix_of_its_rotation_vector() -> None:
+    for vector in VECTORS:
+        half = np.linalg.norm(vector) / 2
+        quaternion = np.append(np.sin(half) * vector / np.linalg.norm(vector), np.cos(half))
+        np.testing.assert_allclose(quaternion_matrix(3.0 * quaternion), rotation_matrix(vector), atol=1e-12)

@@ -14,7 +14,7 @@ from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Observation
 from frs_core.session.options import SessionOptions
 from frs_core.session.table import TABLE, Event, next_phase
-from frs_core.steering.candidates import LEARNED, UNSTEERED, Fan
+from frs_core.steering.candidates import LEARNED, UNSTEERED, CandidateKind, Fan
 from frs_core.steering.directions import Gripper
 from frs_core.steering.methods import SteeringPlan
 from frs_core.worlds.link import Lost, Observed
@@ -356,7 +356,7 @@ def test_a_recorded_chunk_holds_the_offer_the_pick_and_what_became_of_it() -> No
     assert chunk.offered_labels == tuple(c.label for c in fan.candidates)
     assert chunk.offered_chunks.shape == (len(fan.candidates), 8, 7)
     assert chunk.picked_index == chunk.offered_labels.index("left/more")
-    assert chunk.is_steered
+    assert chunk.offered_kinds[chunk.picked_index] is CandidateKind.STEERED
     assert chunk.device == "spacemouse"
     assert [s.row for s in chunk.steps] == [0, 1, 2, 3]
     assert chunk.steps[0].observation is chunk.observation

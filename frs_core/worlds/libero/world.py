@@ -28,6 +28,7 @@ from frs_core.errors import ConfigError, ShapeMismatch, WorldError
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import Calibration, CameraFrame, Observation
+from frs_core.robot.rotations import quaternion_matrix
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.libero.connection import WORKER, Worker
 from frs_core.worlds.libero.install import find_python
@@ -386,18 +387,6 @@ def libero_state(
     sine = np.sqrt(1.0 - cosine * cosine)
     turn = np.zeros(3) if math.isclose(sine, 0.0) else (quaternion[:3] * 2.0 * math.acos(cosine)) / sine
     return np.concatenate([position, turn, fingers])
-
-
-def quaternion_matrix(q: Float[Array, " 4"]) -> Float[Array, "3 3"]:
-    """Return the rotation matrix of a quaternion (xyzw)."""
-    x, y, z, w = q / np.linalg.norm(q)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
 
 
 def version_warning(mujoco: str) -> str:

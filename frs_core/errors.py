@@ -20,7 +20,7 @@ FrsError
 │   └── StoreLocked (RuntimeError)
 ├── TrainingError (RuntimeError)
 └── ServingError (ConnectionError)    a policy server or the way to it failed
-    ├── MalformedMessage (ValueError) bytes that are no message, or a message that asks for nonsense
+    ├── MalformedMessage (ValueError) bytes that are not a message, or a message that is not valid
     ├── ContextGone (LookupError)     the server has dropped an encoded observation
     └── ServerBusy                    the server has too much to do already
 """
@@ -110,7 +110,7 @@ class ServingError(FrsError, ConnectionError):
 
 
 class MalformedMessage(ServingError, ValueError):
-    """Bytes are no message, or a message asks for nonsense."""
+    """Bytes are not a message, or a message is not valid."""
 
 
 class ContextGone(ServingError, LookupError):

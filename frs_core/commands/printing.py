@@ -33,7 +33,7 @@ def console(*, is_stderr: bool = False, is_wide: bool = False) -> Console:
 
     Args:
         is_stderr: the error stream.
-        is_wide: `PIPE_WIDTH` columns where it is no terminal.
+        is_wide: `PIPE_WIDTH` columns if it is not a terminal.
     """
     made = PlainConsole(stderr=is_stderr, highlight=False, markup=False, emoji=False)
     if is_wide and not made.is_terminal:

@@ -86,7 +86,7 @@ _OTHER_KINDS = frozenset(
     }
     | {"throttle", "wheel", "yoke"}
 )
-"""Words in the names of joysticks that are no pads."""
+"""Words in the names of joysticks that are not gamepads."""
 _VIRTUAL, _PAD_TYPES = 0x76, (0, 1)
 """Byte 14 of SDL's GUID of a virtual joystick, and byte 15 of those that may be pads. Source: SDL_joystick.c, SDL_CreateJoystickGUID."""
 _CENTRE, _END = 0.25, 0.75

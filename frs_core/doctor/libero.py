@@ -1,4 +1,4 @@
-"""Whether the world 'libero' can be used here: its environment, its simulator's version, and one picture.
+"""Whether the world 'libero' can be used here: its environment, its simulator's version, and one image.
 
 Example: a machine where it was never installed gives one NOTE with the command.
 """
@@ -17,7 +17,7 @@ def check_libero(python: str = "", *, is_quick: bool = False) -> list[Finding]:
     """Return whether LIBERO starts and draws.
 
     Args:
-        python: an interpreter that somebody names; empty = the usual one, whose absence is no fault.
+        python: an interpreter given by the user; empty = the usual one, whose absence is not a fault.
         is_quick: start nothing, where none was named.
     """
     if not python:

@@ -48,7 +48,7 @@ class Demonstration:
     gaps: frozenset[int]
     """Steps that do not follow the one before."""
     frames: Callable[[int], Mapping[str, CameraFrame]]
-    """Pictures of a step; asked for in order, a step possibly twice."""
+    """Images of a step; asked for in order, a step possibly twice."""
     device: str
     """What it was made with, e.g. "droid"."""
 

@@ -293,7 +293,7 @@ def _timed(film: Path, stamps: Any, serial: str, name: str, n: int, remarks: lis
             raise ValueError(f"shape {recorded.shape}, expected a flat list")
     except (OSError, *MALFORMED) as error:
         raise EpisodeError(
-            f"'{path}' is no list of time stamps: {error}. Copy it again, or remove it to take picture i for row i."
+            f"'{path}' is not a list of time stamps: {error}. Copy it again, or remove it to take image i for row i."
         ) from error
     seen = np.asarray(column(stamps, key), dtype=np.float64)[:n]
     if not len(recorded):

@@ -118,7 +118,7 @@ def import_lerobot(
         raise type(error)(f"{error}{_kept(names)}") from error
     except (OSError, *MALFORMED) as error:
         raise EpisodeCorrupt(
-            f"'{source}' is no whole LeRobot dataset: {error}. Download it again.{_kept(names)}"
+            f"'{source}' is not a complete LeRobot dataset: {error}. Download it again.{_kept(names)}"
         ) from error
     return tuple(names)
 

@@ -15,7 +15,7 @@ from frs_core.steering.policy_spec import Context
 
 
 def small_image(image: UInt8[Array, "H W 3"], size: int) -> UInt8[Array, "S S 3"]:
-    """Return the picture's centre square at `size` pixels, area-averaged."""
+    """Return the image's centre square at `size` pixels, area-averaged."""
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -24,7 +24,7 @@ def small_image(image: UInt8[Array, "H W 3"], size: int) -> UInt8[Array, "S S 3"
 
 
 def small_images(observation: Observation, settings: InputSettings) -> UInt8[Array, "V S S 3"]:
-    """Return the pictures of the cameras the network looks at.
+    """Return the images of the cameras the network looks at.
 
     Raises:
         ConfigError: a camera is missing.

@@ -58,7 +58,7 @@ class Inputs:
 
     @classmethod
     def join(cls, parts: "Sequence[Inputs]") -> "Inputs":
-        """Return the rows of several, without pictures."""
+        """Return the rows of several, without images."""
         return cls(torch.cat([p.features for p in parts]), torch.cat([p.proprio for p in parts]))
 
     def rows(self, index: Tensor) -> "Inputs":
@@ -113,7 +113,7 @@ class ImageEncoder(nn.Module):
         self.head = nn.Sequential(nn.Linear(32 * side * side, bottleneck), nn.LayerNorm(bottleneck), nn.Tanh())
 
     def forward(self, images: UInt8[Tensor, "B S S 3"]) -> Float[Tensor, "B n"]:
-        """Return the bottleneck of each picture."""
+        """Return the bottleneck of each image."""
         x = rearrange(images, "b h w c -> b c h w").float() / 127.5 - 1.0
         if self.training:
             x = _shifted(x)
@@ -121,7 +121,7 @@ class ImageEncoder(nn.Module):
 
 
 def _shifted(x: Float[Tensor, "B 3 S S"], *, most: int = 4) -> Float[Tensor, "B 3 S S"]:
-    """Return pictures moved by up to `most` pixels, one random shift per batch (DSRL's random crop)."""
+    """Return images moved by up to `most` pixels, one random shift per batch (DSRL's random crop)."""
     padded = nn.functional.pad(x, (most, most, most, most), mode="replicate")
     dy, dx = torch.randint(0, 2 * most + 1, (2,)).tolist()
     return padded[:, :, dy : dy + x.shape[2], dx : dx + x.shape[3]]

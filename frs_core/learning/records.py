@@ -18,7 +18,7 @@ def table_from_records(
 
     Args:
         episodes: in the order they are to be taken.
-        inputs: which cameras to shrink for the image encoder; None = no pictures.
+        inputs: which cameras to shrink for the image encoder; None = no images.
         fingerprint: of the policy to train for; None = the episodes' own.
     Raises:
         TrainingError: no chunks.

@@ -44,7 +44,7 @@ class InputSettings:
     cameras: tuple[str, ...] = ()
     """Cameras for the network's own image encoder; empty = no encoder."""
     image_size: int = 84
-    """Side of the square pictures, pixels. Source: paper, 84."""
+    """Side of the square images, pixels. Source: paper, 84."""
     noise: float = 0.5
     """Standard deviation of the noise on features and proprioception while training, after both groups were balanced to a
     typical length of 8. Chosen on held-out episodes of a development task: explained variance 0.14 without, 0.38 with."""

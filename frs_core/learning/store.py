@@ -88,11 +88,11 @@ def training_table(
 
     Args:
         chunks: of one policy.
-        inputs: which cameras to shrink for an image encoder; None = no pictures.
+        inputs: which cameras to shrink for an image encoder; None = no images.
         fingerprint: the policy to train for; None = the episodes' own.
     Raises:
         FingerprintMismatch: the episodes are of another policy.
-        EpisodeCorrupt: a picture is damaged.
+        EpisodeCorrupt: an image is damaged.
     """
     episodes = chunks.episodes
     own = episodes[0].meta.policy_fingerprint

@@ -1,6 +1,6 @@
 """Chunks as arrays: what the small learners are trained on.
 
-One row is one chunk that was executed: what the generalist saw (features, proprioception, small pictures), the noise it
+One row is one chunk that was executed: what the generalist saw (features, proprioception, small images), the noise it
 was grown from, the actions in robot units, and which episode it belongs to. Splits are by episode, never by row:
 neighbouring chunks of one episode look alike, and a split by row would reward remembering.
 
@@ -77,7 +77,7 @@ class TrainingTable:
     fingerprint: str
     """The policy that made features and noises."""
     images: UInt8[Array, "M V S S 3"] | None = None
-    """Small square pictures, one per camera of the input settings."""
+    """Small square images, one per camera of the input settings."""
     picked: tuple[str, ...] = ()
     """Label of the pick, per row; empty when not known."""
     offers: tuple[Offer | None, ...] = ()
@@ -271,7 +271,7 @@ def split(table: TrainingTable, share: float, *, seed: int = 0) -> Split:
 def join(tables: Sequence[TrainingTable]) -> TrainingTable:
     """Return the chunks of several tables of one policy, one after the other.
 
-    What only some of them know (pictures, picks, offers, rewards) is left out; provenance is the first one's.
+    What only some of them know (images, picks, offers, rewards) is left out; provenance is the first one's.
 
     Raises:
         FingerprintMismatch: tables of several policies.

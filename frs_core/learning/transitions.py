@@ -56,7 +56,7 @@ def steps_of(table: TrainingTable, action: Float[Tensor, "M n"], inputs: InputSe
         action: of its rows, as the learner counts actions; NaN where it is not known.
         inputs: what the learner sees.
     Raises:
-        ConfigError: pictures are asked for.
+        ConfigError: images are requested.
         TrainingError: no outcomes, or numbers that are not finite.
     """
     if inputs.cameras:

@@ -127,7 +127,7 @@ def joint_space(kind: ActionKind, *, control_hz: float = 15.0) -> ActionSpace:
     Source: openpi examples/droid (velocities in [-1, 1], gripper 0 open .. 1 closed, 15 Hz).
     """
     if kind is ActionKind.EE_DELTA:
-        raise ConfigError("End-effector deltas are no joint space. Use joint_velocity or joint_position.")
+        raise ConfigError("End-effector deltas are not a joint space. Use joint_velocity or joint_position.")
     one, is_velocity = np.ones(7), kind is ActionKind.JOINT_VELOCITY
     low, high = (-one, one) if is_velocity else (kinematics.Q_LOW, kinematics.Q_HIGH)
     offset, scale = np.append(np.zeros(7), 0.5), np.append(one, 0.5)

@@ -451,7 +451,7 @@ class WebsocketServer:
                 if not isinstance(answer, asyncio.Future):
                     await task
         except ConnectionClosed:
-            pass  # a client that leaves without a close frame is no error of the server
+            pass  # a client that leaves without a close frame is not an error of the server
         finally:
             for _, future in waiting.values():
                 future.cancel()

@@ -136,7 +136,7 @@ def test_a_film_of_few_rows_is_refused_and_a_broken_one_named(folder, store) -> 
 def test_unreadable_time_stamps_are_named_with_the_way_out(folder, store, text) -> None:
     path = film(folder, "left").with_name(f"{SERIALS['left']}_timestamps.json")
     path.write_text(text)
-    with pytest.raises(EpisodeError, match=rf"{path.name}' is no list of time stamps.*remove it"):
+    with pytest.raises(EpisodeError, match=rf"{path.name}' is not a list of time stamps.*remove it"):
         import_droid(folder, store)
 
 

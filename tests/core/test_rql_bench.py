@@ -208,7 +208,7 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         rql(out=tmp_path, official=tmp_path)
     with pytest.raises(ConfigError, match="multiple of evaluate-every"):
         rql(out=tmp_path, steps=10, evaluate_every=3)
-    with pytest.raises(ConfigError, match="no checkout"):
+    with pytest.raises(ConfigError, match="not a checkout"):
         rql(out=tmp_path, official=tmp_path, official_python=Path(sys.executable))
     monkeypatch.setitem(sys.modules, "ogbench", None)
     with pytest.raises(ConfigError, match=r"pip install 'frs-cockpit\[rql\]'"):

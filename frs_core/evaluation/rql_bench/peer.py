@@ -41,7 +41,7 @@ class Official:
     def __post_init__(self) -> None:
         if not (self.checkout / "agents" / "rql.py").is_file():
             raise ConfigError(
-                f"'{self.checkout}' is no checkout of the authors' code: agents/rql.py is missing. Clone github.com/aoberai/rql and "
+                f"'{self.checkout}' is not a checkout of the authors' code: agents/rql.py is missing. Clone github.com/aoberai/rql and "
                 f"name that folder with --official."
             )
         if not self.python.is_file():

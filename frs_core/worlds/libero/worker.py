@@ -336,7 +336,7 @@ class Simulator:
         self._observed, self._done = values, bool(header["done"])
         return self.facts()
 
-    # --- pictures -----------------------------------------------------------------------------------------------------
+    # --- images -----------------------------------------------------------------------------------------------------
 
     def look(self, pictures, room):
         """Return images as rendered (bottom row first), with each camera's pose and angle of view.
@@ -378,7 +378,9 @@ class Simulator:
         except Exception as error:  # the GL back ends raise many types
             raise Refusal(
                 "drawing",
-                "No picture can be drawn with MUJOCO_GL={}: {}.".format(os.environ.get("MUJOCO_GL", ""), _short(error)),
+                "No image can be rendered with MUJOCO_GL={}: {}.".format(
+                    os.environ.get("MUJOCO_GL", ""), _short(error)
+                ),
                 "Install libegl1 and libgl1-mesa-dri, or libosmesa6 and set MUJOCO_GL=osmesa.",
             ) from error
         finally:

@@ -401,7 +401,7 @@ def version_warning(mujoco: str) -> str:
 
 
 def _upright(raw: UInt8[Array, "H W 3"]) -> UInt8[Array, "H W 3"]:
-    """Return a picture as drawn, bottom row first, with the top row first; not mirrored."""
+    """Return an image as rendered, bottom row first, with the top row first; not mirrored."""
     return np.ascontiguousarray(raw[::-1])
 
 

@@ -1,12 +1,13 @@
-"""Episodes as a LeRobot dataset, codebase v2.1: one Parquet table and one video per camera and episode, and JSON beside them.
+"""Episodes as a LeRobot dataset, codebase v2.1 or v3.0: one Parquet table and one video per camera and episode, and what describes them.
 
 Problem: the library itself cannot live beside the cockpit (its pins), but fine-tuning on it, and openpi's DROID recipe, start
-from this format. Idea: write the files by pyarrow and PyAV, nothing else; LeRobot converts v2.1 to its later versions.
+from these formats. Idea: write the files by pyarrow and PyAV, nothing else.
 
     export_lerobot(episode, Path("my_dataset"))        # makes the dataset, or adds one episode to it
 
-DROID's names are used: `exterior_image_1_left` (left), `exterior_image_2_left` (right), `wrist_image_left`, `joint_position`,
-`gripper_position`, `actions`. Images are 180 pixels high. Branches not taken are left out.
+DROID's names are used, as openpi's recipe has them in v2.1 (`exterior_image_1_left`, `joint_position`, `actions`) and as LeRobot's port has
+them in v3.0 (`observation.images.exterior_1_left`, `observation.state`, `action`). Images are 180 pixels high. Branches not taken are left
+out.
 
 Any thread; a second or two per episode. One writer per dataset.
 """
@@ -23,28 +24,32 @@ import numpy as np
 from jaxtyping import UInt8
 
 from frs_core.arrays import Array
+from frs_core.episodes.lerobot_versions import (
+    CHUNK_SIZE,
+    STATE,
+    VERSIONS,
+    DatasetVersion,
+    number_stats,
+    part_of,
+    quantiles,
+    read_lines,
+    replace_lines,
+    replace_text,
+)
 from frs_core.episodes.reader import Episode, standing_steps
 from frs_core.episodes.video import fitted, write_video
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.robot.actions import ActionKind
-from frs_core.runtime.foreign import DOCUMENT, MALFORMED, parse_json, read_json, read_text
+from frs_core.runtime.foreign import MALFORMED, read_json
 
-CODEBASE = "v2.1"
-CHUNK_SIZE = 1000
-"""Episodes per folder. Source: LeRobot's default."""
 HEIGHT = 180
 """Pixels; DROID's 1280x720 becomes 320x180 as in openpi's DROID conversion."""
 STAT_PICTURES = 100
 """Images per camera and episode that the statistics look at. Source: LeRobot samples at least as many."""
 
-QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
-"""Of every column, beside mean and spread. Source: LeRobot's statistics; openpi normalises by q01 and q99."""
 SOURCES = Path("meta") / "frs_episodes.jsonl"
 """Which recorded episode each number of the dataset is; LeRobot passes over it."""
 
-_KEYS = {"left": "exterior_image_1_left", "right": "exterior_image_2_left", "wrist": "wrist_image_left"}
-_DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
-_VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
 _ARM_NAMES = {
     ActionKind.EE_DELTA: ["dx", "dy", "dz", "rx", "ry", "rz", "gripper_position"],
     ActionKind.JOINT_VELOCITY: [*(f"joint_velocity_{i}" for i in range(1, 8)), "gripper_position"],
@@ -71,7 +76,7 @@ def pyarrow_modules() -> tuple[ModuleType, ModuleType]:
     return pyarrow, parquet
 
 
-def export_lerobot(episode: Episode, path: Path) -> Path:
+def export_lerobot(episode: Episode, path: Path, *, version: DatasetVersion = VERSIONS["v2.1"]) -> Path:
     """Add one episode to a dataset, which is made if it is not there, and return the dataset's folder.
 
     Files of the episode are written first and the dataset's tables last, so an interrupted export leaves the dataset as it was.
@@ -79,6 +84,7 @@ def export_lerobot(episode: Episode, path: Path) -> Path:
     Args:
         episode: what to write.
         path: the dataset's folder.
+        version: LeRobot's codebase version.
     Raises:
         ConfigError: pyarrow or PyAV is missing.
         EpisodeError: the dataset there is of another shape or has the episode already, the episode contains NaN, or
@@ -86,48 +92,58 @@ def export_lerobot(episode: Episode, path: Path) -> Path:
         EpisodeCorrupt: the episode is damaged.
     """
     modules = pyarrow_modules()
-    info, steps = _read_info(path), standing_steps(episode)
+    info, steps = _read_info(path, version), standing_steps(episode)
     sizes = {c: _size(episode, c, steps[0]) for c in episode.cameras}
     hz = _fps(episode.meta.control_hz)
-    features = _features(episode, sizes)
+    features = _features(episode, sizes, version)
     if info is None:
-        info = _new_info(features, hz)
+        info = _new_info(features, hz, version)
     elif _shapes(info["features"]) != _shapes(features) or info["fps"] != hz:
         raise EpisodeError(
             f"'{path}' holds a dataset with {sorted(info['features'])} at {info['fps']} Hz, episode '{episode.name}' has "
             f"{sorted(features)} at {hz} Hz or other sizes. Export it into another folder."
         )
-    sources = [s for s in _read_lines(path / SOURCES) if s["episode_index"] < info["total_episodes"]]
+    sources = [s for s in read_lines(path / SOURCES) if s["episode_index"] < info["total_episodes"]]
     there = next((s for s in sources if s["episode"] == episode.name), None)
     if there is not None:
         raise EpisodeError(
             f"Episode '{episode.name}' is in '{path}' already, as number {there['episode_index']}. Nothing was added."
         )
-    tasks = _read_lines(path / "meta" / "tasks.jsonl")
+    tasks = version.read_tasks(path / "meta", modules)
     task = episode.meta.instruction
     if task not in [t["task"] for t in tasks]:
         tasks.append({"task_index": len(tasks), "task": task})
     number = int(info["total_episodes"])
+    place = version.place(number)
     try:
-        columns = _columns(episode, info, next(t["task_index"] for t in tasks if t["task"] == task))
-        stats = {name: _number_stats(np.asarray(values)) for name, values in columns.items()}
-        _write_table(
-            path / _DATA_PATH.format(episode_chunk=number // CHUNK_SIZE, episode_index=number), columns, modules
-        )
+        columns = _columns(episode, info, next(t["task_index"] for t in tasks if t["task"] == task), version)
+        stats = {name: number_stats(np.asarray(values)) for name, values in columns.items()}
+        table = path / version.data_path.format(**place)
+        _write_table(part_of(table), columns, modules)
         for camera in episode.cameras:
-            key = _key(camera)
-            film = _VIDEO_PATH.format(episode_chunk=number // CHUNK_SIZE, episode_index=number, video_key=key)
-            stats[key] = _write_film(episode, camera, path / film, sizes[camera])
+            key = version.camera_key(camera)
+            film = path / version.video_path.format(video_key=key, **place)
+            stats[key] = _write_film(episode, camera, film, sizes[camera])
         sources.append({"episode_index": number, "episode": episode.name})
-        _replace(path / SOURCES, "".join(json.dumps(s) + "\n" for s in sources))
-        _write_meta(path, info, tasks, stats, len(columns["index"]), task)
+        replace_lines(path / SOURCES, sources)
+        new = [table, *version.write_meta(path, info, tasks, stats, columns=columns, task=task, arrow=modules)]
+        try:
+            for file in new:
+                os.replace(part_of(file), file)
+            counted = _counted(info, len(tasks), len(columns["index"]))
+            replace_text(path / "meta" / "info.json", json.dumps(counted, indent=4))
+        except OSError:
+            for file in new:
+                file.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise EpisodeError(f"'{path}' could not be written: {error}. Free space or choose another folder.") from error
     return path
 
 
-def _key(camera: str) -> str:
-    return _KEYS.get(camera, f"{camera}_image")
+def export_lerobot_v3(episode: Episode, path: Path) -> Path:
+    """Add one episode to a dataset of codebase v3.0; see `export_lerobot`."""
+    return export_lerobot(episode, path, version=VERSIONS["v3.0"])
 
 
 def _fps(hz: float) -> int | float:
@@ -146,51 +162,64 @@ def _size(episode: Episode, camera: str, step: int) -> tuple[int, int]:
     return max(2, round(width * HEIGHT / height / 2) * 2), HEIGHT
 
 
-def _features(episode: Episode, sizes: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+def _features(episode: Episode, sizes: Mapping[str, tuple[int, int]], version: DatasetVersion) -> dict[str, Any]:
     space, hz = episode.meta.action_space, _fps(episode.meta.control_hz)
     features: dict[str, Any] = {}
     for camera in episode.cameras:
         width, height = sizes[camera]
         video = {"video.fps": hz, "video.height": height, "video.width": width, "video.channels": 3}
         video |= {"video.codec": "h264", "video.pix_fmt": "yuv420p", "video.is_depth_map": False, "has_audio": False}
-        features[_key(camera)] = {
+        features[version.camera_key(camera)] = {
             "dtype": "video",
             "shape": [height, width, 3],
             "names": ["height", "width", "channel"],
             "info": video,
         }
     joints = [f"joint_{i}" for i in range(1, 8)]
-    features["joint_position"] = {"dtype": "float32", "shape": [7], "names": joints}
-    features["gripper_position"] = {"dtype": "float32", "shape": [1], "names": ["gripper_position"]}
-    features["actions"] = {"dtype": "float32", "shape": [space.size], "names": _ARM_NAMES[space.kind]}
+    numbers = {"joint_position": joints, "gripper_position": ["gripper_position"], "actions": _ARM_NAMES[space.kind]}
+    for ours, names in numbers.items():
+        features[version.columns[ours]] = {"dtype": "float32", "shape": [len(names)], "names": names}
+    if version.has_state:
+        features[STATE] = {"dtype": "float32", "shape": [8], "names": [*joints, "gripper_position"]}
     return features | {name: {"dtype": t, "shape": [1], "names": None} for name, t in _COUNTERS.items()}
 
 
-def _new_info(features: dict[str, Any], hz: int | float) -> dict[str, Any]:
+def _new_info(features: dict[str, Any], hz: int | float, version: DatasetVersion) -> dict[str, Any]:
     return {
-        "codebase_version": CODEBASE,
+        "codebase_version": version.name,
         "robot_type": "panda",
         "total_episodes": 0,
         "total_frames": 0,
         "total_tasks": 0,
-        "total_videos": 0,
-        "total_chunks": 0,
+        **version.extra_info,
         "chunks_size": CHUNK_SIZE,
         "fps": hz,
         "splits": {},
-        "data_path": _DATA_PATH,
-        "video_path": _VIDEO_PATH,
+        "data_path": version.data_path,
+        "video_path": version.video_path,
         "features": features,
     }
 
 
-def _columns(episode: Episode, info: Mapping[str, Any], task_index: int) -> dict[str, Array]:
+def _counted(info: Mapping[str, Any], tasks: int, length: int) -> dict[str, Any]:
+    """Return info.json with one more episode."""
+    total = int(info["total_episodes"]) + 1
+    counts = {"total_episodes": total, "total_frames": int(info["total_frames"]) + length, "total_tasks": tasks}
+    if "total_videos" in info:
+        videos = sum(f["dtype"] == "video" for f in info["features"].values())
+        counts |= {"total_videos": total * videos, "total_chunks": (total - 1) // CHUNK_SIZE + 1}
+    return {**info, **counts, "splits": {"train": f"0:{total}"}}
+
+
+def _columns(episode: Episode, info: Mapping[str, Any], task_index: int, version: DatasetVersion) -> dict[str, Array]:
     steps = standing_steps(episode)
     a, n = episode.arrays, len(steps)
+    q, gripper = a["steps/q"][steps].astype(np.float32), a["steps/gripper"][steps].astype(np.float32)
     columns = {
-        "joint_position": a["steps/q"][steps].astype(np.float32),
-        "gripper_position": a["steps/gripper"][steps].astype(np.float32),
-        "actions": a["steps/action_sent"][steps].astype(np.float32),
+        version.columns["joint_position"]: q,
+        version.columns["gripper_position"]: gripper,
+        version.columns["actions"]: a["steps/action_sent"][steps].astype(np.float32),
+        **({STATE: np.concatenate([q, gripper.reshape(n, 1)], axis=1)} if version.has_state else {}),
         "timestamp": (np.arange(n) / info["fps"]).astype(np.float32),
         "frame_index": np.arange(n),
         "episode_index": np.full(n, info["total_episodes"]),
@@ -244,60 +273,12 @@ def _write_film(episode: Episode, camera: str, path: Path, size: tuple[int, int]
             name: getattr(seen, name)(axis=(0, 1, 2)).reshape(3, 1, 1).tolist()
             for name in ("min", "max", "mean", "std")
         },
-        **{k: v.reshape(3, 1, 1).tolist() for k, v in _quantiles(seen.reshape(-1, 3)).items()},
+        **{k: v.reshape(3, 1, 1).tolist() for k, v in quantiles(seen.reshape(-1, 3)).items()},
         "count": [len(sample)],
     }
 
 
-def _number_stats(values: Array) -> dict[str, Any]:
-    table = values.reshape(len(values), -1)
-    return {
-        "min": table.min(axis=0).tolist(),
-        "max": table.max(axis=0).tolist(),
-        "mean": table.mean(axis=0).tolist(),
-        "std": table.std(axis=0).tolist(),
-        **{k: v.tolist() for k, v in _quantiles(table).items()},
-        "count": [len(table)],
-    }
-
-
-def _quantiles(table: Array) -> dict[str, Array]:
-    return {f"q{round(100 * q):02d}": np.quantile(table, q, axis=0) for q in QUANTILES}
-
-
-def _write_meta(
-    path: Path, info: dict[str, Any], tasks: list[Any], stats: dict[str, Any], length: int, task: str
-) -> None:
-    """Add the episode to the dataset's tables; info.json last, since it is what makes the episode count."""
-    meta, number = path / "meta", int(info["total_episodes"])
-    episodes = [e for e in _read_lines(meta / "episodes.jsonl") if e["episode_index"] < number]
-    all_stats = [e for e in _read_lines(meta / "episodes_stats.jsonl") if e["episode_index"] < number]
-    episodes.append({"episode_index": number, "tasks": [task], "length": length})
-    all_stats.append({"episode_index": number, "stats": stats})
-    videos = sum(f["dtype"] == "video" for f in info["features"].values())
-    total = number + 1
-    info = info | {
-        "total_episodes": total,
-        "total_frames": int(info["total_frames"]) + length,
-        "total_tasks": len(tasks),
-        "total_videos": total * videos,
-        "total_chunks": number // CHUNK_SIZE + 1,
-        "splits": {"train": f"0:{total}"},
-    }
-    _replace(meta / "tasks.jsonl", "".join(json.dumps(t) + "\n" for t in tasks))
-    _replace(meta / "episodes.jsonl", "".join(json.dumps(e) + "\n" for e in episodes))
-    _replace(meta / "episodes_stats.jsonl", "".join(json.dumps(e) + "\n" for e in all_stats))
-    _replace(meta / "info.json", json.dumps(info, indent=4))
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
-    os.replace(part, path)
-
-
-def _read_info(path: Path) -> dict[str, Any] | None:
+def _read_info(path: Path, wanted: DatasetVersion) -> dict[str, Any] | None:
     file = path / "meta" / "info.json"
     if not file.is_file():
         if path.is_dir() and {
@@ -310,17 +291,9 @@ def _read_info(path: Path) -> dict[str, Any] | None:
         version = info["codebase_version"]
     except (OSError, *MALFORMED) as error:
         raise EpisodeError(f"'{file}' cannot be read: {error}. Choose another folder.") from error
-    if version != CODEBASE:
+    if version != wanted.name:
         raise EpisodeError(
-            f"'{path}' is a dataset of version {version}, this writes {CODEBASE}. Choose another folder."
+            f"'{path}' is a dataset of version {version}, this writes {wanted.name}. Choose another folder, or the format of that version "
+            f"(lerobot for v2.1, lerobot-v3 for v3.0)."
         )
     return info
-
-
-def _read_lines(path: Path) -> list[Any]:
-    if not path.is_file():
-        return []
-    try:
-        return [parse_json(line) for line in read_text(path, limit=DOCUMENT).split("\n") if line.strip()]
-    except (OSError, ValueError) as error:
-        raise EpisodeError(f"'{path}' cannot be read: {error}. Choose another folder.") from error

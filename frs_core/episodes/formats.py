@@ -19,9 +19,10 @@ EXPORTERS: dict[str, str] = {
     "mp4": "frs_core.episodes.export_mp4:export_mp4",
     "droid": "frs_core.episodes.export_droid:export_droid",
     "lerobot": "frs_core.episodes.export_lerobot:export_lerobot",
+    "lerobot-v3": "frs_core.episodes.export_lerobot:export_lerobot_v3",
 }
 """Name -> "module:function"."""
-COLLECTIONS = frozenset({"droid", "lerobot"})
+COLLECTIONS = frozenset({"droid", "lerobot", "lerobot-v3"})
 """Formats whose path is a data set: several episodes go into one folder."""
 IMPORTERS: dict[str, str] = {
     "droid": "frs_core.episodes.import_droid:import_droid",

@@ -1,6 +1,8 @@
 """LeRobot datasets in: what our export wrote comes back, v3.0's packing is followed, unstated meanings are refused."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.export_lerobot import export_lerobot
 from frs_core.episodes.import_lerobot import import_lerobot
 from frs_core.episodes.layout import journal_dir
+from frs_core.episodes.lerobot_versions import VERSIONS, joined_stats, number_stats
 from frs_core.episodes.video import read_video, write_video
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
@@ -24,19 +27,24 @@ def store(tmp_path: Path) -> EpisodeStore:
     return EpisodeStore(tmp_path / "data")
 
 
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
+def make_dataset(tmp_path: Path, *, version: str = "v2.1", hz: float = 12.5) -> Path:
+    """Record two episodes and export them."""
     own = EpisodeStore(tmp_path / "own")
     for seed in (1, 2):
         recorder = JournalRecorder(own)
         name = recorder.begin(
-            random_meta(seed, cameras=("left", "wrist"), instruction=f"task {seed} ☕️", control_hz=12.5)
+            random_meta(seed, cameras=("left", "wrist"), instruction=f"task {seed} ☕️", control_hz=hz)
         )
         for chunk in random_chunks(seed, count=2, cameras=("left", "wrist")):
             recorder.chunk(chunk)
         recorder.end(Outcome.SUCCESS)
-        export_lerobot(own.open(name), tmp_path / "dataset")
+        export_lerobot(own.open(name), tmp_path / "dataset", version=VERSIONS[version])
     return tmp_path / "dataset"
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return make_dataset(tmp_path)
 
 
 def pack(root: Path) -> None:
@@ -69,9 +77,10 @@ def pack(root: Path) -> None:
     path.write_text(json.dumps(info))
 
 
-@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
-def test_what_was_exported_comes_back(dataset, store, tmp_path, version) -> None:
-    if version == "v3.0":
+@pytest.mark.parametrize("version", ["v2.1", "v3.0", "v3.0, several episodes per file"])
+def test_what_was_exported_comes_back(store, tmp_path, version) -> None:
+    dataset = make_dataset(tmp_path, version="v3.0" if version == "v3.0" else "v2.1")
+    if version.endswith("file"):
         pack(dataset)
     names = import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
     own = EpisodeStore(tmp_path / "own")
@@ -127,3 +136,98 @@ def test_a_path_out_of_the_dataset_is_refused(dataset, store) -> None:
     path.write_text(json.dumps(info))
     with pytest.raises(EpisodeCorrupt, match="outside the dataset"):
         import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
+
+
+def test_version_3_has_the_tables_and_names_that_lerobots_policies_read(tmp_path: Path) -> None:
+    root = make_dataset(tmp_path, version="v3.0")
+    info = json.loads((root / "meta/info.json").read_text())
+    assert (info["codebase_version"], info["total_episodes"], info["total_tasks"]) == ("v3.0", 2, 2)
+    images = {k for k, f in info["features"].items() if f["dtype"] == "video"}
+    assert images == {"observation.images.exterior_1_left", "observation.images.wrist_left"}
+    tasks = parquet.read_table(root / "meta/tasks.parquet")
+    assert json.loads(tasks.schema.metadata[b"pandas"])["index_columns"] == ["task"]
+    row = parquet.read_table(root / "meta/episodes/chunk-000/file-001.parquet").to_pylist()[0]
+    assert (row["dataset_from_index"], row["dataset_to_index"]) == (row["length"], 2 * row["length"])
+    assert row["videos/observation.images.wrist_left/to_timestamp"] == pytest.approx(row["length"] / 12.5)
+    tables = [parquet.read_table(root / f"data/chunk-000/file-{i:03d}.parquet") for i in (0, 1)]
+    state = np.concatenate([np.array(t["observation.state"].to_pylist()) for t in tables])
+    joints = np.concatenate([np.array(t["observation.state.joint_position"].to_pylist()) for t in tables])
+    np.testing.assert_array_equal(state[:, :7], joints)
+    stats = json.loads((root / "meta/stats.json").read_text())
+    np.testing.assert_allclose(stats["observation.state"]["q99"], np.quantile(state, 0.99, axis=0), rtol=1e-6)
+    assert np.shape(stats["observation.images.wrist_left"]["mean"]) == (3, 1, 1)
+
+
+def test_datasets_of_two_versions_are_not_mixed(tmp_path: Path) -> None:
+    root = make_dataset(tmp_path)
+    own = EpisodeStore(tmp_path / "own")
+    with pytest.raises(EpisodeError, match=r"of version v2.1, this writes v3.0.*lerobot-v3 for v3.0"):
+        export_lerobot(own.open(own.list()[0].name), root, version=VERSIONS["v3.0"])
+
+
+def test_an_export_that_cannot_be_finished_leaves_the_dataset_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_dataset(tmp_path, version="v3.0")
+    before = sorted(p for p in root.rglob("*.parquet"))
+    own = EpisodeStore(tmp_path / "own")
+    recorder = JournalRecorder(own)
+    name = recorder.begin(random_meta(3, cameras=("left", "wrist"), control_hz=12.5))
+    for chunk in random_chunks(3, count=2, cameras=("left", "wrist")):
+        recorder.chunk(chunk)
+    recorder.end(Outcome.SUCCESS)
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("frs_core.episodes.export_lerobot._counted", full)
+    with pytest.raises(EpisodeError, match="No space left"):
+        export_lerobot(own.open(name), root, version=VERSIONS["v3.0"])
+    assert sorted(p for p in root.rglob("*.parquet") if not p.name.startswith(".")) == before
+    monkeypatch.undo()
+    export_lerobot(own.open(name), root, version=VERSIONS["v3.0"])
+    assert json.loads((root / "meta/info.json").read_text())["total_episodes"] == 3
+
+
+def test_statistics_of_parts_join_to_those_of_the_whole() -> None:
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(i, 1 + i, size=(20 * (i + 1), 3)) for i in range(3)]
+    joined, whole = joined_stats([number_stats(p) for p in parts]), number_stats(np.concatenate(parts))
+    for name in ("mean", "std", "min", "max", "count"):
+        np.testing.assert_allclose(joined[name], whole[name])
+    assert np.all(np.array(joined["q01"]) <= np.array(whole["q01"]))
+    assert np.all(np.array(joined["q99"]) >= np.array(whole["q99"]))
+
+
+LEROBOT_PYTHON = os.environ.get("FRS_LEROBOT_V3_PYTHON", "")
+
+
+@pytest.mark.skipif(not LEROBOT_PYTHON, reason="FRS_LEROBOT_V3_PYTHON names no interpreter with lerobot 0.4 or later")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("hz", [12.5, 15.0])
+def test_lerobots_own_reader_opens_version_3(tmp_path: Path, hz: float) -> None:
+    root = make_dataset(tmp_path, version="v3.0", hz=hz)
+    script = f"""
+import json
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+data = LeRobotDataset("frs/test", root={str(root)!r}, video_backend="pyav", delta_timestamps={{"action": [0, 1 / {hz}]}})
+first, last = data[0], data[len(data) - 1]
+for item in (first, last):
+    print(json.dumps([data.num_episodes, len(data), data.fps, item["task"], item["action"][0].tolist(), item["observation.state"].tolist(),
+                      item["observation.images.wrist_left"].mean((1, 2)).tolist(), data.meta.stats["action"]["mean"].tolist()]))
+"""
+    variables = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [LEROBOT_PYTHON, "-c", script], capture_output=True, text=True, timeout=840, check=False, env=variables
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    own = EpisodeStore(tmp_path / "own")
+    episodes = [own.open(info.name) for info in own.list()]
+    frames, actions = sum(e.n_steps for e in episodes), [e.arrays["steps/action_sent"] for e in episodes]
+    for line, episode, step in zip(done.stdout.splitlines()[-2:], episodes, (0, episodes[1].n_steps - 1), strict=True):
+        count, length, fps, task, action, state, colours, mean = json.loads(line)
+        assert (count, length, fps, task) == (2, frames, hz, episode.meta.instruction)
+        np.testing.assert_allclose(action, episode.arrays["steps/action_sent"][step], rtol=1e-6)
+        np.testing.assert_allclose(state[:7], episode.arrays["steps/q"][step], rtol=1e-6)
+        np.testing.assert_allclose(colours, episode.frame("wrist", step).mean((0, 1)) / 255, atol=0.03)
+        np.testing.assert_allclose(mean, np.concatenate(actions).mean(axis=0), rtol=1e-5, atol=1e-6)

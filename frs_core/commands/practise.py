@@ -21,8 +21,10 @@ from rich.progress import Progress as Bar
 from frs_core import paths
 from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
-from frs_core.evaluation.practice import Practised, run_practice
+from frs_core.evaluation.onlooker import Onlooker
+from frs_core.evaluation.practice import OpenArena, Practised, run_practice
 from frs_core.evaluation.wilson import format_rate
+from frs_core.evaluation.worker import WorkerJob
 from frs_core.learning import (
     TWO_ROUNDS,
     LearnerSettings,
@@ -50,6 +52,8 @@ _HELP = """{summary}, by practising.
         out: Folder for the best version; default <data>/learned/<task>/{id}.
         overwrite: Replace a policy in --out that another practice or training left.
         actors: Processes that drive; what is learned does not depend on it.
+        ray: Let them drive on a Ray cluster instead (needs the extra 'ray'); --folder must be on a disk that all its machines share.
+        ray_address: Address of a running cluster; default one on this machine.
         preset: two-rounds = two rounds of ten episodes, checked after each, as in the paper's practice on a robot; other options win.
         policy: The generalist that it works through.
         practice: How long and where.
@@ -78,6 +82,8 @@ def command(kind: str) -> Callable[..., int]:
         out: Path | None = None,
         overwrite: bool = False,
         actors: int = 2,
+        ray: bool = False,
+        ray_address: str | None = None,
         preset: Preset | None = None,
         policy: str = "tabletop",
         practice: Annotated[Practice, tyro.conf.arg(name="")] = usual,
@@ -98,7 +104,9 @@ def command(kind: str) -> Callable[..., int]:
             practice=practice,
             settings=settings,
         )
-        return _run(row, request, folder or root / "practice" / task / row.id, actors, overwrite=overwrite)
+        folder = folder or root / "practice" / task / row.id
+        opens = _on_ray(request, actors, ray_address) if ray else None
+        return _run(row, request, folder, actors, opens, overwrite=overwrite)
 
     run.__annotations__["settings"] = row.settings
     run.__signature__ = inspect.signature(run)  # pyright: ignore[reportFunctionMemberAccess]
@@ -113,7 +121,32 @@ def with_preset(practice: Practice, preset: Practice) -> Practice:
     return replace(preset, **{name: value for name, value in given.items() if value != getattr(usual, name)})
 
 
-def _run(row: LearnerSpec, request: TrainRequest, folder: Path, actors: int, *, overwrite: bool) -> int:
+def _on_ray(request: TrainRequest, actors: int, address: str | None) -> OpenArena:
+    """Return what opens an arena of Ray actors. Raises ConfigError where Ray is not installed."""
+    from frs_core.evaluation.actors import ActorPool
+    from frs_core.evaluation.ray_pool import RayPool, import_ray
+
+    import_ray()
+
+    def opens(folder: Path, onlooker: Onlooker) -> ActorPool:
+        def pool(job: WorkerJob) -> RayPool:
+            return RayPool(job, workers=actors, address=address)
+
+        # Machines of a cluster have their own working folders.
+        return ActorPool(request, actors=actors, folder=folder.resolve(), onlooker=onlooker, make_pool=pool)
+
+    return opens
+
+
+def _run(
+    row: LearnerSpec,
+    request: TrainRequest,
+    folder: Path,
+    actors: int,
+    open_arena: OpenArena | None,
+    *,
+    overwrite: bool,
+) -> int:
     """Practise, showing progress; Ctrl+C leaves a practice that the same command goes on with."""
     if actors < 1:
         raise ConfigError(f"--actors is {actors}, needs >= 1. The default is 2.")
@@ -135,7 +168,14 @@ def _run(row: LearnerSpec, request: TrainRequest, folder: Path, actors: int, *, 
             bar.update(line, description=report.stage, completed=report.step, detail=detail + loss)
 
         try:
-            done = run_practice(request, folder, actors=actors, on_progress=told, on_point=lambda p: _point(p, page))
+            done = run_practice(
+                request,
+                folder,
+                actors=actors,
+                open_arena=open_arena,
+                on_progress=told,
+                on_point=lambda p: _point(p, page),
+            )
         except KeyboardInterrupt:
             page.print(f"Stopped. The same command goes on; what was practised is in '{folder}'.", soft_wrap=True)
             return 130

@@ -1,4 +1,4 @@
-"""An arena of several processes: each actor has its own world, generalist and thread, and drives whole episodes.
+"""An arena of several processes, here or on a Ray cluster: each actor has its own world, generalist and thread, and drives whole episodes.
 
 All episodes of a round are driven by one saved policy, and all chance in one follows from its scene's number, so that what is learned
 does not depend on how many actors there are. An actor that dies is replaced, and its episode driven once more.
@@ -8,7 +8,7 @@ an actor's.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,7 @@ from frs_core.episodes.lock import StoreLock, describe_owner
 from frs_core.errors import ConfigError, StoreLocked, TrainingError
 from frs_core.evaluation.arena import SetupArena, judge_options, make_judge, setup_of
 from frs_core.evaluation.onlooker import Driven, Onlooker
-from frs_core.evaluation.pool import ProcessPool
+from frs_core.evaluation.pool import Pool, ProcessPool
 from frs_core.evaluation.results import Cell
 from frs_core.evaluation.worker import Runner, Work, WorkerJob
 from frs_core.learning.base import Arena, Learned, Trained
@@ -44,12 +44,21 @@ class ActorPool(Arena):
         actors: processes.
         folder: where the policy of the present round is kept for them; made. A lock beside it keeps other programs out.
         onlooker: told of every episode.
+        make_pool: makes the actors, from what each of them loads; None = processes on this machine.
     Raises:
         ConfigError: another program practises there, or world and policy cannot be loaded or do not fit.
         EpisodeError: the folder cannot be written.
     """
 
-    def __init__(self, request: TrainRequest, *, actors: int, folder: Path, onlooker: Onlooker | None = None) -> None:
+    def __init__(
+        self,
+        request: TrainRequest,
+        *,
+        actors: int,
+        folder: Path,
+        onlooker: Onlooker | None = None,
+        make_pool: Callable[[WorkerJob], Pool] | None = None,
+    ) -> None:
         practice = request.practice or Practice()
         assert request.task is not None
         setup = setup_of(request)
@@ -64,7 +73,11 @@ class ActorPool(Arena):
         self._lock = hold_practice(folder)
         # What a killed practice left there is of no use any more.
         shutil.rmtree(folder, ignore_errors=True)
-        self._pool = ProcessPool(job, workers=actors)
+        try:
+            self._pool = make_pool(job) if make_pool is not None else ProcessPool(job, workers=actors)
+        except BaseException:
+            self._lock.release()
+            raise
         try:
             self._pool.ready()
             self.policy: FlowPolicy = in_action_space(

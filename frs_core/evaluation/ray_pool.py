@@ -4,6 +4,7 @@ Optional (`pip install frs-cockpit[ray]`). Every node needs the product installe
 same path (a shared folder). Without an address, Ray runs on this machine.
 """
 
+import copy
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,16 @@ from typing import Any
 
 from frs_core.errors import ConfigError, FrsError, PolicyTimeout
 from frs_core.evaluation.results import Cell, Result
-from frs_core.evaluation.worker import Ready, Runner, WorkerJob
+from frs_core.evaluation.worker import Ready, WorkerJob, runner_class
+
+
+def import_ray() -> Any:
+    """Return the module Ray. Raises ConfigError, with what to install, where it is not."""
+    try:
+        import ray  # pyright: ignore[reportMissingImports]  an extra
+    except ImportError as error:
+        raise ConfigError("Ray is not installed. Run `pip install frs-cockpit[ray]`, or leave --ray out.") from error
+    return ray
 
 
 class RayPool:
@@ -37,19 +47,13 @@ class RayPool:
         Raises:
             ConfigError: Ray is not installed.
         """
-        try:
-            import ray  # pyright: ignore[reportMissingImports]  an extra
-        except ImportError as error:
-            raise ConfigError(
-                "Ray is not installed. Run `pip install frs-cockpit[ray]`, or leave --ray out."
-            ) from error
-        self._ray = ray
+        self._ray = ray = import_ray()
         self._owns = not ray.is_initialized()
         if self._owns:
             options: dict[str, Any] = {"num_cpus": workers} if address is None else {"address": address}
             ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", **options)
         self._job, self._start_timeout_s, self._cell_timeout_s = job, start_timeout_s, cell_timeout_s
-        self._remote = ray.remote(num_cpus=1, max_restarts=0)(Runner)
+        self._remote = ray.remote(num_cpus=1, max_restarts=0)(runner_class(job))
         self._actors = [self._remote.remote(job) for _ in range(max(1, workers))]
         self._facts: Ready | None = None
 
@@ -88,7 +92,8 @@ class RayPool:
             for ref in [*done, *late]:
                 actor, cell, _ = running.pop(ref)
                 try:
-                    result = self._ray.get(ref, timeout=0.0 if ref in late else 60.0)
+                    # Ray hands out arrays in its own memory, which may not be written to.
+                    result = copy.deepcopy(self._ray.get(ref, timeout=0.0 if ref in late else 60.0))
                 except (self._ray.exceptions.RayError, TimeoutError) as error:
                     self._ray.kill(actor)
                     self._actors[self._actors.index(actor)] = fresh = self._remote.remote(self._job)

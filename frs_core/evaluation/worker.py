@@ -167,7 +167,7 @@ def serve(job: WorkerJob, connection: Connection) -> None:
     # Ctrl+C in a terminal reaches the whole process group; the parent ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        runner = runner_of(job)
+        runner = runner_class(job)(job)
     except FrsError as error:
         connection.send(error)
         return
@@ -181,18 +181,14 @@ def serve(job: WorkerJob, connection: Connection) -> None:
         runner.close()
 
 
-def runner_of(job: WorkerJob) -> Runner:
-    """Return the runner for a job's kind of work.
-
-    Raises:
-        FrsError: world or policy cannot be loaded.
-    """
+def runner_class(job: WorkerJob) -> type[Runner]:
+    """Return the kind of runner for a job's kind of work."""
     if job.work is Work.JUDGE:
-        return Runner(job)
+        return Runner
     if job.work is Work.PRACTISE:
         from frs_core.evaluation.actors import Practising
 
-        return Practising(job)
+        return Practising
     from frs_core.evaluation.prepare import Recording, Training
 
-    return Recording(job) if job.work is Work.RECORD else Training(job)
+    return Recording if job.work is Work.RECORD else Training

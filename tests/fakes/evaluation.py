@@ -6,7 +6,7 @@ import numpy as np
 
 from frs_core.evaluation.results import Cell, Result
 from frs_core.evaluation.setup import Setup, SetupSpec, open_setup
-from frs_core.evaluation.worker import Ready, WorkerJob, runner_of
+from frs_core.evaluation.worker import Ready, WorkerJob, runner_class
 from frs_core.worlds.base import World
 from tests.fakes.world import PointWorld
 
@@ -40,7 +40,7 @@ class HerePool:
 
     def __init__(self, job: WorkerJob, *, before: Callable[[Cell], None] = lambda cell: None) -> None:
         """Load what the job needs; `before` hears of each cell and may end the run."""
-        self._runner, self._before = runner_of(job), before
+        self._runner, self._before = runner_class(job)(job), before
         self.ran: list[Cell] = []
 
     def ready(self) -> Ready:

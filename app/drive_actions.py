@@ -7,6 +7,7 @@ handler. GUI thread.
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from app.facts import Facts
 from app.pilot import STAY, Pilot
@@ -15,7 +16,6 @@ from app.settings import SettingsFile
 from app.views.about import SAFETY
 from app.views.drive import DrivePage
 from app.views.episode_bar import is_episode_open
-from app.views.practise.attempts import Attempts
 from frs_core.choosers.registry import choosers, find_chooser
 from frs_core.events import (
     Driver,
@@ -38,6 +38,9 @@ from frs_core.events import (
 )
 from frs_core.steering.directions import Amount, Gripper
 from frs_core.steering.plan import SteeringPlan
+
+if TYPE_CHECKING:
+    from app.views.practise.attempts import Attempts
 
 
 class DriveActions:

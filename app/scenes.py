@@ -3,10 +3,17 @@
 The recorded scenes are read once at the start, in the background, and counted up from there. GUI thread, except for reading.
 """
 
+import contextlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from app.qt import QtCore, Signal
+from app.workers import Job
 from frs_core.episodes import EpisodeStore
+from frs_core.worlds.base import WorldSpec
+
+_log = logging.getLogger(__name__)
 
 
 def recorded_scenes(root: Path, world: str) -> dict[str, int]:
@@ -43,3 +50,34 @@ class Scenes:
     def started(self, task: str | None, scene: int) -> None:
         """Continue after a scene that was started."""
         self._next[task or ""] = scene + 1
+
+
+class RecordedScenes(QtCore.QObject):
+    """Finds out in the background, once, which scenes have been recorded with a world."""
+
+    found = Signal(object)
+    """Task -> next free scene number."""
+
+    def __init__(self, parent: QtCore.QObject) -> None:
+        super().__init__(parent)
+        self._job: Job | None = None
+
+    def look(self, root: Path | None, world: WorldSpec | None) -> None:
+        """Look once both are known; only the first such call reads.
+
+        Args:
+            root: of the recordings; None = nothing is recorded.
+            world: None before it has started.
+        """
+        if root is None or world is None or self._job is not None:
+            return
+        job = self._job = Job(lambda _tell: recorded_scenes(root, world.name), parent=self)
+        job.finished.connect(self.found)
+        job.failed.connect(lambda error: _log.warning("recorded scenes: %s", error))
+        job.start()
+
+    def shut(self) -> None:
+        """Wait for the reading without reporting it."""
+        with contextlib.suppress(RuntimeError):  # The job has deleted itself.
+            if self._job is not None:
+                self._job.close(5.0)

@@ -5,33 +5,33 @@ The window holds the robot when it loses the focus, when a layout other than Dri
 """
 
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import theme
 from app.actions import ACTIONS, MENUS, cap_of, key_cap, tooltip_of
-from app.black_box import said, save_diagnostics
+from app.black_box import said
+from app.diagnostics import Diagnostics
 from app.drive_actions import DriveActions
 from app.facts import Facts
 from app.geometry import GeometryFile
 from app.inputs import Inputs
 from app.pilot import STAY, Pilot
 from app.qt import QtCore, QtGui, QtWidgets, Signal
-from app.scenes import recorded_scenes
+from app.scenes import RecordedScenes
 from app.settings import SettingsFile
+from app.views.about import show_about
 from app.views.cards import Cards
 from app.views.drive import DrivePage
 from app.views.fan_overlay import FanStyle
 from app.views.layout_tabs import LAYOUTS, LayoutTabs
-from app.views.notices import Notices, ask_diagnostics
+from app.views.notices import Notices
 from app.views.page import LayoutPage
 from app.views.recovery import RecoveryStrip
 from app.views.state_bar import StateBar, state_word
 from app.views.toasts import Banner, Toasts
-from app.workers import Job, SessionBridge, later
+from app.workers import SessionBridge, later
 from frs_core.devices.base import InputDevice, Stage
 from frs_core.devices.intent import Intent
 from frs_core.events import EpisodeStatus, HoldReason, Pacing, Phase, Pick, Snapshot
@@ -61,7 +61,6 @@ AGE_MS = 250
 PULSE_MS = 30
 """Delay between paints while the robot moves: ages and the mark on the picked curve advance between snapshots. Together with the
 time of a paint this gives 30 frames per second."""
-_log = logging.getLogger(__name__)
 
 
 class CockpitWindow(QtWidgets.QMainWindow):
@@ -100,8 +99,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._pulse.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
         self._pulse.timeout.connect(self._show_time)
         self._taken_at = 0.0
-        self._saving_diagnostics: Job | None = None
-        self._reading_scenes: Job | None = None
+        self.diagnostics = Diagnostics(
+            self, settings=settings.path, seen=lambda: self.snapshot, say=self.say, report=self.report
+        )
+        self._recorded_scenes = RecordedScenes(self)
         self._saver = QtCore.QTimer(self)
         self._saver.timeout.connect(self._save_if_changed)
         self._build()
@@ -209,6 +210,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _connect(self) -> None:
         self.bridge.snapshot_arrived.connect(self.take)
+        self._recorded_scenes.found.connect(self.drive_actions.go_on_from)
         self.bridge.command_lost.connect(self._on_command_lost)
         self.crashed.connect(self.report)
         self.recovery.settled.connect(self._note_changed_on_disk)
@@ -255,8 +257,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
             "help.first_run": lambda: self.toggle_card("first"),
             "settings.devices": lambda: self.toggle_card("devices"),
             "help.notices": lambda: self.notices.show(self),
-            "help.diagnostics": lambda: ask_diagnostics(self, self._save_diagnostics),
-            "help.about": self._about,
+            "help.diagnostics": self.diagnostics.ask,
+            "help.about": lambda: show_about(self, self.facts, getattr(self.bridge.port, "policy_spec", None)),
             "app.quit": self.close,
         }
 
@@ -445,19 +447,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
                 self.facts.tasks, titles=self.facts.titles, chosen=self.settings.values.last_task
             )
             self.drive.steering.set_drivers(self.facts.drivers)
-            self._look_for_scenes()
+            self._recorded_scenes.look(self.facts.root, getattr(port, "world_spec", None))
             for page in self._late.values():
                 page.use_facts()
-
-    def _look_for_scenes(self) -> None:
-        """Find in the background which scenes have been recorded with this world."""
-        root, spec = self.facts.root, getattr(self.bridge.port, "world_spec", None)
-        if root is None or spec is None or self._reading_scenes is not None:
-            return
-        job = self._reading_scenes = Job(lambda _tell: recorded_scenes(root, spec.name), parent=self)
-        job.finished.connect(self.drive_actions.go_on_from)
-        job.failed.connect(lambda error: _log.warning("recorded scenes: %s", error))
-        job.start()
 
     def _on_first_snapshot(self) -> None:
         values, bar = self.settings.values, self.drive.episode
@@ -611,7 +603,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
             for step in (
                 self.toasts.clear,
                 self.recovery.shut,
-                self._end_jobs,
+                self.diagnostics.shut,
+                self._recorded_scenes.shut,
                 *(page.shut for page in self._late.values()),
                 self.inputs.stop,
                 self.bridge.stop,
@@ -630,29 +623,3 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _save_geometry(self) -> None:
         self.geometry_file.save((self.drive, *self._late.values()))
-
-    def _save_diagnostics(self, target: Path, with_pictures: bool) -> None:
-        seen = self.snapshot.observation if self.snapshot is not None else None
-        frames = dict(seen.frames) if seen is not None and with_pictures else None
-        settings = self.settings.path
-        job = Job(lambda _tell: save_diagnostics(target, settings=settings, frames=frames), parent=self)
-        job.finished.connect(lambda path: self.say(f"Diagnostics are in {path}", "good"))
-        job.failed.connect(lambda error: self.report(str(error)))
-        self._saving_diagnostics = job.start()
-
-    def _end_jobs(self) -> None:
-        for job in (self._saving_diagnostics, self._reading_scenes):
-            with contextlib.suppress(RuntimeError):  # The job has deleted itself.
-                if job is not None:
-                    job.close(5.0)
-
-    def _about(self) -> None:
-        from app.views.about import about_text
-
-        box = QtWidgets.QMessageBox(self)
-        box.setWindowTitle("About")
-        box.setText(about_text(self.facts))
-        pairing = getattr(getattr(self.bridge.port, "policy_spec", None), "camera_pairing", ())
-        box.setInformativeText("\n".join(f"{picture} shows {camera}" for picture, camera in pairing))
-        box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.open()

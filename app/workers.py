@@ -242,3 +242,46 @@ class Job(Relay):
             self.tell("failed", error)
         else:
             self.tell("finished", result)
+
+
+class Rereader(QtCore.QObject):
+    """Reads a list off the GUI thread; asked again during a read, it reads once more afterwards, and only that result counts.
+
+    Args:
+        parent: the view that shows the list.
+    """
+
+    done = Signal(object)
+    """What was read."""
+    failed = Signal(str)
+
+    def __init__(self, parent: QtCore.QObject) -> None:
+        super().__init__(parent)
+        self._job: Job | None = None
+        self._next: Callable[[], Any] | None = None
+
+    def read(self, work: Callable[[], Any]) -> None:
+        """Have something read, at once or after the read that is under way."""
+        if self._job is not None and self._job.is_running:
+            self._next = work
+            return
+        self._next = None
+        self._job = Job(lambda _report: work(), self)
+        self._job.finished.connect(self._on_read)
+        self._job.failed.connect(self._on_failed)
+        self._job.start()
+
+    def _on_read(self, result: object) -> None:
+        if not self._goes_on():
+            self.done.emit(result)
+
+    def _on_failed(self, error: object) -> None:
+        self.failed.emit(str(error))
+        self._goes_on()
+
+    def _goes_on(self) -> bool:
+        """Read once more where that was asked for meanwhile; tell whether it was."""
+        if self._next is None:
+            return False
+        self.read(self._next)
+        return True

@@ -1,7 +1,8 @@
-"""The text of the About box."""
+"""The About box. GUI thread."""
 
 from app.facts import Facts
-from app.qt import QtCore
+from app.qt import QtCore, QtWidgets
+from frs_core.steering.policy_spec import PolicySpec
 from frs_core.version import product_version
 
 SAFETY = (
@@ -19,3 +20,14 @@ def about_text(facts: Facts) -> str:
         "<p>Source under Apache-2.0. A bundle that includes PyQt6 is under GPLv3. "
         "The robot's meshes have their own licence.</p>"
     )
+
+
+def show_about(parent: QtWidgets.QWidget, facts: Facts, policy: PolicySpec | None) -> None:
+    """Open the About box, with the picture inputs of the policy once it is known."""
+    box = QtWidgets.QMessageBox(parent)
+    box.setWindowTitle("About")
+    box.setText(about_text(facts))
+    pairing = policy.camera_pairing if policy is not None else ()
+    box.setInformativeText("\n".join(f"{picture} shows {camera}" for picture, camera in pairing))
+    box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
+    box.open()

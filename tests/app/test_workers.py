@@ -9,7 +9,7 @@ import pytest
 
 from app.qt import QtCore, QtWidgets
 from app.views.page import LayoutPage
-from app.workers import Job, Relay, SessionBridge
+from app.workers import Job, Relay, Rereader, SessionBridge
 from frs_core.events import Heartbeat, Resume
 from tests.fakes.snapshots import FakePort, snapshot
 from tests.waiting import LONG_MS, LONG_S
@@ -146,3 +146,30 @@ def test_a_command_that_the_session_cannot_take_is_told(qapp: Any, monkeypatch: 
     bridge.send(Heartbeat())
     bridge.send(Resume())
     assert lost == [Resume()]
+
+
+def test_a_list_asked_for_during_a_read_is_read_once_more_and_only_then_shown(qtbot: Any) -> None:
+    parent, may_go_on, told = QtCore.QObject(), threading.Event(), list[object]()
+    reader = Rereader(parent)
+    reader.done.connect(told.append)
+    reader.read(lambda: may_go_on.wait(LONG_S) and "before")
+    reader.read(lambda: "not needed")
+    reader.read(lambda: "after")
+    may_go_on.set()
+    qtbot.waitUntil(lambda: told == ["after"], timeout=LONG_MS)
+
+
+def test_a_read_that_fails_is_told_and_the_next_one_is_made_all_the_same(qtbot: Any) -> None:
+    parent, may_go_on, told = QtCore.QObject(), threading.Event(), list[object]()
+    reader = Rereader(parent)
+    reader.done.connect(told.append)
+    reader.failed.connect(told.append)
+
+    def fail() -> None:
+        may_go_on.wait(LONG_S)
+        raise OSError("The disk is gone")
+
+    reader.read(fail)
+    reader.read(lambda: "there")
+    may_go_on.set()
+    qtbot.waitUntil(lambda: told == ["The disk is gone", "there"], timeout=LONG_MS)

@@ -181,8 +181,6 @@ class PractisePage(LayoutPage):
         self._timer.stop()
         if self.job is not None:
             self.job.close()
-        if self._going_back is not None:
-            self._going_back.close(5.0)
         self.library.close()
         super().shut()
 

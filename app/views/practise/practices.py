@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from app.qt import Qt, QtWidgets, Signal
-from app.workers import Job
+from app.workers import Rereader
 from frs_core.errors import ConfigError
 from frs_core.evaluation.wilson import format_rate
 from frs_core.learning import find_learner
@@ -27,8 +27,9 @@ class PracticesList(QtWidgets.QTreeWidget):
         super().__init__()
         self._root = None if root is None else root / "practice"
         self._records: dict[str, PracticeRecord] = {}
-        self._job: Job | None = None
-        self._must_read_again = False
+        self._reader = Rereader(self)
+        self._reader.done.connect(self._on_read)
+        self._reader.failed.connect(self.failed)
         self._to_choose: Path | None = None
         self.setHeaderLabels(["", "task", "learner", "attempts", "best"])
         self.setRootIsDecorated(False)
@@ -67,21 +68,10 @@ class PracticesList(QtWidgets.QTreeWidget):
         """Reload the list, then select a practice if one is given; a request during a reload is served afterwards."""
         root = self._root
         self._to_choose = choose or self._to_choose
-        if root is None:
-            return
-        if self._job is not None and self._job.is_running:
-            self._must_read_again = True
-            return
-        self._must_read_again = False
-        self._job = Job(lambda _report: list_practices(root), self)
-        self._job.finished.connect(self._on_read)
-        self._job.failed.connect(lambda error: self.failed.emit(str(error)))
-        self._job.start()
+        if root is not None:
+            self._reader.read(lambda: list_practices(root))
 
     def _on_read(self, records: tuple[PracticeRecord, ...]) -> None:
-        if self._must_read_again:
-            self.read()
-            return
         former = self.chosen
         wanted = self._to_choose or (former.folder if former is not None else None)
         self._to_choose = None

@@ -8,7 +8,7 @@ from app.facts import Facts
 from app.names import policy_name
 from app.qt import Qt, QtWidgets, Signal
 from app.views.widgets import ActionButton, label
-from app.workers import Job
+from app.workers import Rereader
 from frs_core.devices.intent import InputMap
 from frs_core.learning import PolicyMetadata, list_saved
 
@@ -107,8 +107,9 @@ class SavedPane(QtWidgets.QWidget):
         super().__init__()
         self._facts, self._say = facts, say
         self.in_use: str | None = None
-        self._job: Job | None = None
-        self._must_read_again = False
+        self._reader = Rereader(self)
+        self._reader.done.connect(self._on_read)
+        self._reader.failed.connect(lambda text: self._say(text, "bad"))
         self._to_choose: Path | None = None
         self.list = SavedList()
         self.list.itemSelectionChanged.connect(self.changed)
@@ -149,22 +150,12 @@ class SavedPane(QtWidgets.QWidget):
         """Reload the list; a request during a reload is served afterwards."""
         root = self.root
         self._to_choose = choose or self._to_choose
-        if root is None:
-            return
-        if self._job is not None and self._job.is_running:
-            self._must_read_again = True
-            return
-        self._must_read_again = False
-        self._job = Job(lambda _report: list_saved(root), self)
-        self._job.finished.connect(self._on_read)
-        self._job.failed.connect(lambda error: self._say(str(error), "bad"))
-        self._job.start()
+        if root is not None:
+            self._reader.read(lambda: list_saved(root))
 
     def _on_read(self, saved: tuple[tuple[Path, PolicyMetadata], ...]) -> None:
         self.list.show_saved(saved, fingerprint=self._facts.fingerprint, in_use=self.in_use)
-        if self._must_read_again:
-            self.read()
-        elif self._to_choose is not None:
+        if self._to_choose is not None:
             self.list.choose(self._to_choose)
             self._to_choose = None
         self.changed.emit()

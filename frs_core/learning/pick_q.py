@@ -5,228 +5,44 @@ keep asking for ideas as before (draws of an imitating noise policy, the policy'
 learn a value for each from what became of episodes, failures included; then execute the best. Every idea is denoised by the frozen
 generalist, so nothing outside its prior is ever done, and every candidate of a fan can be shown with its value.
 
-How the value is learned, in order of this file:
-
-1. `Critic`: an ensemble of small networks Q(state, noise) -> 0..1. The state is the generalist's features, projected to their main
-   components, and proprioception; of a noise it sees the lowest temporal components.
-2. `Replay`: chunks of recorded and own episodes with the noises that were on offer before and after each.
-3. `PickQ`: targets are TD(lambda) over those offers (reward 1 at success, `discount` per chunk), the critic is fitted to them, and draws
+1. `noise_critic`: the value, an ensemble Q(state, noise) -> 0..1.
+2. `offered_replay`: chunks of recorded and own episodes with the noises that were on offer.
+3. `PickQ`, here: targets are TD(lambda) over those offers (reward 1 at success, `discount` per chunk), the critic is fitted to them, and draws
    are learned again now and then from all successes, the robot's own too.
-4. `PickQPolicy`: judges a fan. It takes another noise than the first draw where the heads agree that it is better; where they do not it
-   acts as the imitating policy does, and a tenth of the time while it practises.
+4. `pick_q_policy`: judges a fan, and picks.
 
-Example: 10 steered successes and 4 failures are 250 chunks with 16 offers; 300 own episodes are 5,000 chunks more, 15 MB.
-Runs in the trainer's process; the policy on the inference worker's thread.
+Runs in the trainer's process.
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from einops import rearrange
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional
 
-from frs_core.arrays import Array
-from frs_core.choosers.base import Judged, ValuingPolicy
 from frs_core.errors import TrainingError
 from frs_core.learning import artifact
 from frs_core.learning.base import OnlineLearner, Trained
-from frs_core.learning.dsbc import Dsbc, DsbcPolicy
+from frs_core.learning.dsbc import Dsbc
 from frs_core.learning.fit import torch_threads
 from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
-from frs_core.learning.network import CLIP, GROUP_NORM, Inputs, Standardise
+from frs_core.learning.noise_critic import Critic
+from frs_core.learning.offered_replay import Replay, replay_of
+from frs_core.learning.pick_q_policy import DRAWS, PickQPolicy, acting, imitating, new_critic
 from frs_core.learning.progress import OnProgress, Progress, Scores, ignore_progress
 from frs_core.learning.provenance import make_metadata
 from frs_core.learning.registry import find_learner
-from frs_core.learning.settings import PickQSettings, from_json, to_json
+from frs_core.learning.settings import PickQSettings, to_json
 from frs_core.learning.table import TrainingTable, join
-from frs_core.robot.observation import Observation
-from frs_core.steering.directions import Command, Gripper, fan_commands
-from frs_core.steering.methods import dct_basis
-from frs_core.steering.policy_spec import Context
 
 if TYPE_CHECKING:
     from frs_core.policies.base import FlowPolicy
-
-_DRAWS = "draws."
-"""Beginning of the names of the imitating network's weights."""
-
-
-# --- 1. the critic ----------------------------------------------------------------------------------
-
-
-class Critic(nn.Module):
-    """Q(state, noise) as an ensemble; everything that a saved one needs is in its buffers."""
-
-    projection: Tensor
-    noise_scale: Tensor
-
-    def __init__(
-        self, settings: PickQSettings, *, feature_size: int, proprio_size: int, horizon: int, action_size: int
-    ) -> None:
-        super().__init__()
-        features = feature_size if settings.inputs.features else 0
-        self.features = Standardise(features)
-        self.proprio = Standardise(proprio_size if settings.inputs.proprio else 0)
-        self._components = min(settings.components, horizon)
-        kept, noise = min(settings.state_size, features), self._components * action_size
-        self.register_buffer("projection", torch.zeros(features, kept))
-        self.register_buffer("noise_scale", torch.ones(noise))
-        state = kept + self.proprio.mean.shape[0]
-        self.from_state = _Heads(settings.heads, state, settings.hidden)
-        self.from_noise = _Heads(settings.heads, noise, settings.hidden)
-        self.middle = _Heads(settings.heads, settings.hidden, settings.hidden)
-        self.last = _Heads(settings.heads, settings.hidden, 1)
-
-    @torch.no_grad()
-    def measure(self, replay: "Replay") -> None:
-        """Take standardisation, main components of the features and scale of noises from data."""
-        features, proprio = replay.features, replay.proprio
-        self.features.measure(features[:, : self.features.mean.shape[0]])
-        self.proprio.measure(proprio[:, : self.proprio.mean.shape[0]])
-        if self.projection.numel():
-            spread = self.features(features)
-            _, _, axes = torch.linalg.svd(spread - spread.mean(dim=0), full_matrices=False)
-            kept = min(len(axes), self.projection.shape[1])
-            self.projection.zero_()
-            self.projection[:, :kept] = axes[:kept].T
-        self.noise_scale.copy_(replay.offered[replay.is_offered].std(dim=0).clamp(min=0.1))
-
-    @torch.no_grad()
-    def state(self, features: Float[Tensor, "B F"], proprio: Float[Tensor, "B P"]) -> Float[Tensor, "B n"]:
-        """Return what the heads see of a place."""
-        seen = self.features(features[:, : self.features.mean.shape[0]]) @ self.projection
-        return torch.cat([seen, self.proprio(proprio[:, : self.proprio.mean.shape[0]])], dim=1)
-
-    def reduced(self, noises: Float[Tensor, "*b H a"]) -> Float[Tensor, "*b n"]:
-        """Return the temporal components that the heads see."""
-        basis = dct_basis(noises.shape[-2], device=noises.device, dtype=noises.dtype)[: self._components]
-        return rearrange(basis @ noises, "... k a -> ... (k a)")
-
-    def forward(self, state: Float[Tensor, "#E B n"], noise: Float[Tensor, "#E B C m"]) -> Float[Tensor, "E B C"]:
-        """Return the logit of every head for every noise; values are its sigmoid."""
-        scaled = (noise / self.noise_scale).clamp(-CLIP, CLIP) * (GROUP_NORM / noise.shape[-1] ** 0.5)
-        x = self.from_state(state)[:, :, None] + self.from_noise(rearrange(scaled, "e b c m -> e (b c) m")).unflatten(
-            1, scaled.shape[1:3]
-        )
-        size = x.shape[-1]
-        x = rearrange(functional.gelu(functional.layer_norm(x, (size,))), "e b c h -> e (b c) h")
-        x = functional.gelu(functional.layer_norm(self.middle(x), (size,)))
-        return self.last(x)[..., 0].unflatten(1, scaled.shape[1:3])
-
-    @torch.no_grad()
-    def values(self, state: Float[Tensor, "B n"], noise: Float[Tensor, "B C m"]) -> Float[Tensor, "E B C"]:
-        """Return every head's values."""
-        parts = [self(state[None, i], noise[None, i]) for i in torch.arange(len(state)).split(512)]
-        return torch.cat(parts, dim=1).sigmoid()
-
-
-class _Heads(nn.Module):
-    """One linear layer per head."""
-
-    def __init__(self, heads: int, size: int, outputs: int) -> None:
-        super().__init__()
-        bound = (3.0 / max(1, size)) ** 0.5
-        self.weight = nn.Parameter((2.0 * torch.rand(heads, size, outputs) - 1.0) * bound)
-        self.bias = nn.Parameter(torch.zeros(heads, 1, outputs))
-
-    def forward(self, x: Float[Tensor, "#E B n"]) -> Float[Tensor, "E B o"]:
-        """Return each head's output; one input may serve all."""
-        return torch.baddbmm(self.bias, x.expand(len(self.weight), -1, -1), self.weight)
-
-
-# --- 2. what it learns from -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Replay:
-    """Chunks with what was on offer, as tensors; noises are reduced."""
-
-    features: Float[Tensor, "M F"]
-    proprio: Float[Tensor, "M P"]
-    noise: Float[Tensor, "M m"]
-    """Executed."""
-    reward: Float[Tensor, " M"]
-    following: Int[Tensor, " M"]
-    """Row of the chunk that came next; -1 after the last one of an episode."""
-    after_features: Float[Tensor, "M F"]
-    after_proprio: Float[Tensor, "M P"]
-    offered: Float[Tensor, "M C m"]
-    """What can be picked from after each chunk: recorded offers and draws; 0 where there are fewer."""
-    is_offered: Bool[Tensor, "M C"]
-    goes_on: Bool[Tensor, " M"]
-    """Something comes after the chunk, and it is known what."""
-
-    @classmethod
-    def join(cls, parts: "Sequence[Replay]") -> "Replay":
-        """Return several as one."""
-        first = np.cumsum([0, *(len(p.noise) for p in parts)])
-        offers = max(p.offered.shape[1] for p in parts)
-        joined = {
-            name: torch.cat([getattr(p, name) for p in parts])
-            for name in ("features", "proprio", "noise", "reward", "after_features", "after_proprio", "goes_on")
-        }
-        following = [torch.where(p.following < 0, -1, p.following + n) for p, n in zip(parts, first, strict=False)]
-        missing = [offers - p.offered.shape[1] for p in parts]
-        return cls(
-            **joined,
-            following=torch.cat(following),
-            offered=torch.cat([functional.pad(p.offered, (0, 0, 0, n)) for p, n in zip(parts, missing, strict=True)]),
-            is_offered=torch.cat([functional.pad(p.is_offered, (0, n)) for p, n in zip(parts, missing, strict=True)]),
-        )
-
-
-def replay_of(table: TrainingTable, draws: DsbcPolicy, critic: Critic, settings: PickQSettings, *, seed: int) -> Replay:
-    """Return a table as tensors, with draws of the imitating policy among the offers of every place.
-
-    Args:
-        table: with outcomes.
-        draws: gives them.
-        critic: reduces noises.
-        settings: how many draws; whether time-outs are worth something.
-        seed: of the draws.
-    """
-    after, size = table.after(), table.action_size
-    assert table.reward is not None
-    assert table.following is not None
-    known = np.isfinite(after.features).all(axis=1) & np.isfinite(after.proprio).all(axis=1) & ~table.terminal
-    if not settings.bootstraps:
-        known &= ~table.truncated
-    features, proprio = (_tensor(np.where(known[:, None], x, 0.0)) for x in (after.features, after.proprio))
-    counts = [0 if offer is None else len(offer.noises) for offer in after.offers]
-    offers = np.full((table.rows, max(counts), table.horizon, size), np.nan, np.float32)
-    for row, offer in enumerate(after.offers):
-        if offer is not None:
-            offers[row, : counts[row]] = offer.noises[..., :size]
-    seen = Inputs(features, proprio)
-    drawn = torch.stack([draws.draw(seen, seed=seed * settings.draws + i) for i in range(settings.draws)], dim=1)
-    offered = torch.cat([critic.reduced(torch.from_numpy(offers)), critic.reduced(drawn)], dim=1)
-    is_offered = torch.isfinite(offered).all(dim=2)
-    return Replay(
-        features=_tensor(table.features),
-        proprio=_tensor(table.proprio),
-        noise=critic.reduced(_tensor(table.noise[..., :size])),
-        reward=_tensor(table.reward),
-        following=torch.from_numpy(table.following).long(),
-        after_features=features,
-        after_proprio=proprio,
-        offered=offered.nan_to_num(0.0),
-        is_offered=is_offered,
-        goes_on=torch.from_numpy(known) & is_offered.any(dim=1),
-    )
-
-
-def _tensor(values: Array) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-
-
-# --- 3. the learner ---------------------------------------------------------------------------------
 
 
 class PickQ(OnlineLearner):
@@ -252,13 +68,13 @@ class PickQ(OnlineLearner):
         self._first_guess()
         assert self._critic is not None
         metadata = self._metadata(explores=explores, name=name)
-        weights = {**self._critic.state_dict(), **{_DRAWS + k: v for k, v in self._draws.weights().items()}}
+        weights = {**self._critic.state_dict(), **{DRAWS + k: v for k, v in self._draws.weights().items()}}
         kept = {k: v.detach().clone() for k, v in weights.items()}
         return Trained(
             weights=kept,
             metadata=metadata,
             scores=Scores.blank(self._whole().rows),
-            acting=lambda: _acting(metadata, kept),
+            acting=lambda: acting(metadata, kept),
             steps=self._steps_taken,
         )
 
@@ -300,7 +116,7 @@ class PickQ(OnlineLearner):
     def restore(self, state: Mapping[str, Any], own: Sequence[TrainingTable]) -> None:
         """Become what the state was taken of."""
         self._own = list(own)
-        self._draws = _imitating(self._metadata(), state["draws"])
+        self._draws = imitating(self._metadata(), state["draws"])
         self._fresh_critic()
         assert self._critic is not None
         self._critic.load_state_dict(state["critic"])
@@ -312,7 +128,7 @@ class PickQ(OnlineLearner):
     def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> "PickQPolicy":
         """Return a saved policy, ready to act."""
         check_fingerprint(metadata, fingerprint, folder=folder)
-        return _acting(metadata, artifact.read_weights(folder, metadata), folder)
+        return acting(metadata, artifact.read_weights(folder, metadata), folder)
 
     # What follows changes the weights, in the order in which it happens.
 
@@ -328,11 +144,12 @@ class PickQ(OnlineLearner):
         began, whole = time.monotonic(), self._whole()
         successes = np.isin(whole.episode, whole.episode[whole.terminal])
         imitation = Dsbc(find_learner("dsbc")).train(whole.take(successes), self._settings.imitation)
-        self._draws = _imitating(self._metadata(), {k: v.cpu() for k, v in imitation.weights.items()})
+        self._draws = imitating(self._metadata(), {k: v.cpu() for k, v in imitation.weights.items()})
         self._fresh_critic()
         self._parts = self._all_parts()
         assert self._critic is not None
-        self._critic.measure(Replay.join(self._parts))
+        seen = Replay.join(self._parts)
+        self._critic.measure(seen.features, seen.proprio, seen.offered[seen.is_offered])
         self._seconds += time.monotonic() - began
         return self._fit(self._settings.first_steps, on_progress)
 
@@ -341,7 +158,7 @@ class PickQ(OnlineLearner):
         seed = int(torch.randint(2**31, (1,), generator=self._generator))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._critic = _critic(settings, self._metadata())
+            self._critic = new_critic(settings, self._metadata())
         self._optimiser = torch.optim.AdamW(
             self._critic.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -461,101 +278,3 @@ def _check(table: TrainingTable, *, needs_success: bool = True) -> None:
         raise TrainingError(
             f"None of {len(table.names)} episodes is a success, so nothing tells what is worth doing. Record at least one."
         )
-
-
-# --- 4. at work -------------------------------------------------------------------------------------
-
-
-class PickQPolicy(ValuingPolicy):
-    """A trained critic at work.
-
-    Args:
-        critic: trained.
-        imitation: gives the draws.
-        metadata: sizes and names.
-        settings: as trained with.
-        explores: tries things, as drawn from the seed of `begin`.
-    """
-
-    def __init__(
-        self,
-        critic: Critic,
-        imitation: DsbcPolicy,
-        metadata: PolicyMetadata,
-        settings: PickQSettings,
-        *,
-        explores: bool,
-    ) -> None:
-        self.name, self.policy_fingerprint, self.metadata = metadata.name, metadata.policy_fingerprint, metadata
-        self._critic, self._imitation, self._settings = critic.eval(), imitation, settings
-        self._explores, self._random = explores, np.random.default_rng(0)
-
-    def begin(self, seed: int) -> None:
-        """Start an episode."""
-        self._random = np.random.default_rng(seed)
-
-    def commands(self, observation: Observation) -> tuple[Command, ...]:
-        """Return every direction; fingers that are closed stay so."""
-        if not self._settings.directions:
-            return ()
-        return fan_commands(gripper=Gripper.CLOSE if observation.gripper_command > 0.5 else Gripper.POLICY)
-
-    @torch.no_grad()
-    def draws(self, context: Context, observation: Observation) -> Float[Array, "N H A"]:
-        """Return draws of the imitating policy; the same ones in the same step, unless it explores."""
-        seed = int(self._random.integers(2**31)) if self._explores else observation.step
-        return self._imitation.noises(context, observation, count=self._settings.draws, seed=seed)
-
-    @torch.no_grad()
-    def judge(self, context: Context, observation: Observation, noises: Float[Array, "B H A"]) -> Judged:
-        """Return what noises are worth, the last `draws` of them being its own."""
-        settings, size = self._settings, self.metadata.action_size
-        features, proprio = (
-            torch.from_numpy(np.asarray(x, np.float32))[None] for x in (context.features, observation.proprio)
-        )
-        reduced = self._critic.reduced(torch.from_numpy(np.ascontiguousarray(noises[..., :size])).float())
-        is_there = torch.isfinite(reduced).all(dim=1)
-        heads = self._critic.values(self._critic.state(features, proprio), reduced.nan_to_num(0.0)[None])[:, 0]
-        first_draw = len(noises) - settings.draws
-        # How much better than the average draw, by every head: what they do not know of the place itself cancels out.
-        better = heads - heads[:, first_draw:].mean(dim=1, keepdim=True)
-        score = better.mean(dim=0) - settings.confidence * better.std(dim=0, unbiased=False)
-        is_direction = torch.arange(len(noises)) < first_draw
-        is_direction[0] = False
-        score = torch.where(is_direction, score - settings.margin if settings.directions else -torch.inf, score)
-        score = score.masked_fill(~is_there, -torch.inf)
-        best = int(score.argmax())
-        takes_any = self._explores and self._random.random() < settings.tries
-        if takes_any or score[best] <= 0.0:
-            best = first_draw
-        return Judged(torch.where(is_there, heads.mean(dim=0), torch.nan).numpy(), best)
-
-
-def _acting(metadata: PolicyMetadata, weights: Mapping[str, Tensor], folder: Path = Path("pick-q")) -> PickQPolicy:
-    """Return a policy made of weights.
-
-    Raises:
-        ConfigError: they do not fit the metadata.
-    """
-    settings = from_json(PickQSettings, metadata.settings)
-    own = {k: v for k, v in weights.items() if not k.startswith(_DRAWS)}
-    imitation = {k.removeprefix(_DRAWS): v for k, v in weights.items() if k.startswith(_DRAWS)}
-    critic = artifact.load_network(lambda: _critic(settings, metadata), folder, metadata, own)
-    explores = metadata.metrics.get("explores") is True
-    return PickQPolicy(critic, _imitating(metadata, imitation, folder), metadata, settings, explores=explores)
-
-
-def _critic(settings: PickQSettings, metadata: PolicyMetadata) -> Critic:
-    return Critic(
-        settings,
-        feature_size=metadata.feature_size,
-        proprio_size=metadata.proprio_size,
-        horizon=metadata.horizon,
-        action_size=metadata.action_size,
-    )
-
-
-def _imitating(metadata: PolicyMetadata, weights: Mapping[str, Tensor], folder: Path = Path("pick-q")) -> DsbcPolicy:
-    learner, settings = Dsbc(find_learner("dsbc")), from_json(PickQSettings, metadata.settings).imitation
-    metadata = replace(metadata, kind="dsbc", settings=to_json(settings))
-    return learner.acting(learner.load_network(folder, metadata, settings, weights), metadata, {})

@@ -24,7 +24,7 @@ from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, Practi
 from frs_core.learning.base import OnlineLearner
 from frs_core.learning.diary import STATE, Diary, Point
 from frs_core.learning.online import Practised, practise
-from frs_core.learning.pick_q import PickQPolicy
+from frs_core.learning.pick_q_policy import PickQPolicy
 from frs_core.learning.progress import ignore_progress
 from frs_core.learning.registry import find_learner, load_noise_policy
 from frs_core.learning.settings import DsrlFrsSettings, LearnerSettings, PickQSettings, ResidualSettings

@@ -26,6 +26,7 @@ from frs_core.choosers.registry import Setting, find_chooser, make_choosers
 from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
 from frs_core.policies import KNOWN as POLICIES
+from frs_core.runtime.foreign import visible
 from frs_core.runtime.registry import plain_options, plugins
 from frs_core.worlds import KNOWN as WORLDS
 
@@ -43,7 +44,7 @@ def run(
     world: Annotated[str, _named("robot or simulator", WORLDS, "Class")] = "tabletop",
     policy: Annotated[str, _named("generalist", POLICIES, "function")] = "tabletop",
     action_space: str = "",
-    root: Path | None = None,
+    data: Path | None = None,
     noise_policy: str | None = None,
     script: Path | None = None,
     operator: str = "",
@@ -67,7 +68,7 @@ def run(
         world: name of the robot or simulator.
         policy: name of the generalist.
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints.
-        root: folder for recordings and learned policies; default: `data`.
+        data: folder for recordings and learned policies; default: as `frs doctor` says, also set by FRS_DATA_DIR.
         noise_policy: folder of a trained noise policy to add to the fan.
         script: TOML file of picks for the scripted driver, instead of the world's own operator.
         operator: your name, stored with episodes.
@@ -102,7 +103,8 @@ def run(
         settings.reset()
     if practice:
         settings.values.practice = True
-    root = root or paths.data()
+    root = data or paths.data()
+    sys.stderr.write(visible(f"Recordings go to {root.resolve()}\n"))
     vlm = vlm or os.environ.get("FRS_VLM_URL", "")
     world_arguments = plain_options(world_options)
     policy_arguments = plain_options(policy_options)
@@ -269,8 +271,8 @@ def run_window(
     Returns:
         Exit status.
     """
-    from app import theme
-    from app.qt import Qt, QtWidgets
+    from app import fonts, theme
+    from app.qt import Qt, QtGui, QtWidgets
 
     # GL views share their shader programs (pyqtgraph caches them per process).
     QtWidgets.QApplication.setAttribute(Qt.ApplicationAttribute.AA_ShareOpenGLContexts)
@@ -279,6 +281,8 @@ def run_window(
     application.setApplicationName("frs-cockpit")
     application.setApplicationDisplayName("FRS cockpit")
     application.setDesktopFileName("frs-cockpit")
+    application.setWindowIcon(QtGui.QIcon(str(paths.assets() / "icons" / "frs-cockpit.svg")))
+    fonts.provide()
     theme.apply(application, theme.THEMES[settings.values.theme])
     from app.window import CockpitWindow
     from app.window_watch import WindowWatch

@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("frs_core.commands.serve:serve", "Serve a policy to cockpits and openpi clients"),
     "bench policy": ("frs_core.commands.bench:policy", "Time a policy's parts, against the card's limits"),
     "bench rql": ("frs_core.commands.bench_rql:rql", "Reversal Q-Learning on OGBench, beside its authors' code"),
+    "desktop-install": ("frs_core.commands.desktop:desktop_install", "Put the cockpit among the desktop's programs"),
     "doctor": ("frs_core.commands.doctor:doctor", "Check this machine, each line with a fix"),
 }
 """Words of the command -> where it lives, one line of help. `commands` adds `train KIND` and `practise KIND` for the learners."""

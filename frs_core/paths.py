@@ -10,8 +10,8 @@ _PACKAGE = Path(__file__).resolve().parent
 
 def assets() -> Path:
     """Return the folder of shipped weights, meshes and icons (in a checkout or an installed wheel)."""
-    checkout = _PACKAGE.parent / "assets"
-    return checkout if checkout.is_dir() else _PACKAGE / "_assets"
+    installed = _PACKAGE / "_assets"
+    return installed if installed.is_dir() else _PACKAGE.parent / "assets"
 
 
 def data() -> Path:
@@ -19,8 +19,9 @@ def data() -> Path:
     where it is there already, else `frs-cockpit/` in the user's data folder."""
     if chosen := os.environ.get("FRS_DATA_DIR"):
         return Path(chosen)
-    checkout = _PACKAGE.parent / "data"
-    if checkout.is_dir():
-        return checkout
+    checkout = _PACKAGE.parent
+    # Beside an installed package other packages put folders of any name.
+    if (checkout / "data").is_dir() and (checkout / "pyproject.toml").is_file():
+        return checkout / "data"
     here = Path.cwd() / "frs-data"
     return here if here.is_dir() else Path(platformdirs.user_data_dir("frs-cockpit", appauthor=False))

@@ -63,7 +63,7 @@ class Cockpit:
         folder.mkdir(parents=True, exist_ok=True)
         frs = shutil.which("frs", path=str(Path(sys.executable).parent)) or shutil.which("frs")
         command = [frs] if frs else [sys.executable, "-c", "from frs_core.cli import main; main()"]
-        command += ["--root", str(self.data), "--status-file", str(self.status_path), *options]
+        command += ["--data", str(self.data), "--status-file", str(self.status_path), *options]
         env = {**screen.environment, "FRS_CONFIG_DIR": str(folder / "config"), **(environment or {})}
         with (folder / "log.txt").open("a") as log:
             self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)

@@ -27,6 +27,9 @@ def serve(
     device: str | None = None,
     preset: str | None = None,
     cameras: str | None = None,
+    horizon: int | None = None,
+    norm_stats: Path | None = None,
+    tokenizer: Path | None = None,
     action_space: str = "",
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -48,6 +51,9 @@ def serve(
         preset: Meaning of a checkpoint's actions, where its folder has no note (pi05_droid, pi05_libero, ...).
         cameras: Which camera fills which image input of a checkpoint, where the names do not tell, such as
             base_0_rgb=left,left_wrist_0_rgb=wrist.
+        horizon: Rows of a chunk, for a checkpoint that changed its preset's or does not state them.
+        norm_stats: A checkpoint's statistics file, if it is elsewhere.
+        tokenizer: A checkpoint's SentencePiece file, if it is elsewhere.
         action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints, for openpi's clients
             and for cockpits alike; default its own.
         host: Address to listen on; 0.0.0.0 is every network this machine is in.
@@ -73,7 +79,8 @@ def serve(
         tls_key=tls_key,
         message_bytes=message_mb * 2**20,
     )
-    options = {"path": path, "device": device, "preset": preset, "cameras": cameras}
+    options: dict[str, object] = {"path": path, "device": device, "preset": preset, "cameras": cameras}
+    options |= {"horizon": horizon, "norm_stats": norm_stats, "tokenizer": tokenizer}
     given = {name: value for name, value in options.items() if value is not None}
     loaded = in_action_space(load_policy(policy, **given), action_space)
     try:

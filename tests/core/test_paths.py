@@ -13,6 +13,10 @@ def test_an_installed_product_records_into_the_users_data_folder(
 ) -> None:
     monkeypatch.delenv("FRS_DATA_DIR", raising=False)
     monkeypatch.setattr(paths, "_PACKAGE", tmp_path / "site-packages" / "frs_core")
+    # Another package's.
+    for folder in ("data", "assets", "frs_core/_assets"):
+        (tmp_path / "site-packages" / folder).mkdir(parents=True)
+    assert paths.assets() == tmp_path / "site-packages" / "frs_core" / "_assets"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(platformdirs, "user_data_dir", lambda name, **more: str(tmp_path / "home" / name))
     assert paths.data() == tmp_path / "home" / "frs-cockpit"

@@ -70,4 +70,4 @@ def run_window(session: Any, *arguments: Any, **options: Any) -> int:
 
 if __name__ == "__main__":
     cockpit.run_window = run_window
-    main(["--root", str(Path(sys.argv[1])), "--world", WORLD, "--policy", POLICY, "--no-devices"])
+    main(["--data", str(Path(sys.argv[1])), "--world", WORLD, "--policy", POLICY, "--no-devices"])

@@ -1,0 +1,67 @@
+"""`frs desktop-install`: the cockpit among the desktop's programs, and the rule that lets a person read input devices.
+
+Example: `frs desktop-install` writes two files below ~/.local/share, and prints the one line that needs root. `--remove` takes them away.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from frs_core import paths
+from frs_core.commands.printing import console
+from frs_core.doctor.devices import udev_fix
+from frs_core.errors import ConfigError
+
+NAME = "frs-cockpit"
+"""Of both files; the window bears it too, so that desktops match window and entry."""
+_ENTRY = """[Desktop Entry]
+Type=Application
+Name=FRS cockpit
+Comment=Steer a robot foundation model with arrow keys
+Exec={command}
+Icon={icon}
+Terminal=false
+Categories=Science;Robotics;
+StartupWMClass={name}
+"""
+
+
+def desktop_install(*, remove: bool = False) -> int:
+    """Put the cockpit among your desktop's programs (Linux), and show how to allow SpaceMice and gamepads. Needs no root.
+
+    Args:
+        remove: Take the entry and its icon away.
+    """
+    if sys.platform != "linux":
+        raise ConfigError(f"Desktop entries are for Linux, this is {sys.platform}. Start the cockpit with `frs`.")
+    page, share = console(), Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+    entry = share / "applications" / f"{NAME}.desktop"
+    icon = share / "icons/hicolor/scalable/apps" / f"{NAME}.svg"
+    try:
+        if remove:
+            for path in (entry, icon):
+                path.unlink(missing_ok=True)
+                page.print(f"Removed {path}", soft_wrap=True)
+            return 0
+        for path in (entry, icon):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(paths.assets() / "icons" / f"{NAME}.svg", icon)
+        entry.write_text(_ENTRY.format(command=_command(), icon=icon, name=NAME))
+    except OSError as error:
+        raise ConfigError(
+            f"'{share}' cannot be written: {error}. Set XDG_DATA_HOME to a folder that can be."
+        ) from error
+    page.print(f"Wrote {entry}\nWrote {icon}", soft_wrap=True)
+    page.print(f"SpaceMice and gamepads without root:\n  {udev_fix()}", soft_wrap=True)
+    return 0
+
+
+def _command() -> str:
+    """Return the command that starts this installation, quoted as desktop entries want it."""
+    beside = Path(sys.executable).with_name("frs")
+    found = str(beside) if beside.is_file() else shutil.which("frs")
+    words = [found] if found else [sys.executable, "-m", "frs_core.cli"]
+    return " ".join(
+        '"' + "".join(f"\\{c}" if c in '"`$\\' else c for c in word).replace("%", "%%") + '"' for word in words
+    )

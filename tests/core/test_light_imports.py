@@ -98,6 +98,7 @@ def test_the_first_paint_leaves_for_later_what_it_does_not_need(tmp_path: Path) 
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    assert f"Recordings go to {folders['FRS_DATA_DIR']}" in done.stderr
     [line] = [line for line in done.stdout.splitlines() if line.startswith("IMPORTED ")]
     assert "app.window" in line.split()
     assert not set(LATER) & set(line.split())

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from frs_core.policies.pi05.convert import convert
+from frs_core.making.pi05.convert import convert
 from frs_core.policies.pi05.layout import Layout
 from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.presets import find_preset

@@ -54,7 +54,7 @@ def policy(
     """
     import torch
 
-    from frs_core.policies.pi05 import speed
+    from frs_core.making.pi05 import speed
 
     page = console()
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -89,7 +89,7 @@ def policy(
         own = speed.measure(device=where, dtype=kind, machine=machine, size=size, told=told, **common)
         theirs: list[speed.Timing] = []
         if peer == "auto" and importlib.util.find_spec("lerobot"):
-            from frs_core.policies.pi05.peer import measure_lerobot
+            from frs_core.making.pi05.peer import measure_lerobot
 
             theirs = measure_lerobot(device=where, dtype=kind, size=size, told=told, **common)
     _print(page, own, theirs)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from frs_core import paths
 from frs_core.commands.printing import console
-from frs_core.policies.tabletop.stages import Log
-from frs_core.policies.tabletop.training import ACT, SEE
+from frs_core.making.tabletop.stages import Log
+from frs_core.making.tabletop.training import ACT, SEE
 
 
 def make(
@@ -35,7 +35,7 @@ def make(
     """
     import torch
 
-    from frs_core.policies.tabletop import make as maker
+    from frs_core.making.tabletop import make as maker
 
     page, began = console(), time.monotonic()
 

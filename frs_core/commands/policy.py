@@ -140,10 +140,10 @@ def fetch(
         keep_source: Keep openpi's own files after conversion.
     """
     from frs_core.errors import ConfigError
-    from frs_core.policies.pi05 import fetch as remote
+    from frs_core.making.pi05 import fetch as remote
+    from frs_core.making.pi05.convert import convert as convert_folder
     from frs_core.policies.pi05.adapters import ADAPTER_CONFIG, merge
     from frs_core.policies.pi05.checkpoint import NOTE
-    from frs_core.policies.pi05.convert import convert as convert_folder
     from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
 
     page = console()
@@ -200,7 +200,7 @@ def fetch(
 
 
 def _get_tokenizer(page: Console, out: Path) -> Path:
-    from frs_core.policies.pi05 import fetch as remote
+    from frs_core.making.pi05 import fetch as remote
 
     bucket, name = remote.TOKENIZER
     if not (out / name).is_file():
@@ -209,7 +209,7 @@ def _get_tokenizer(page: Console, out: Path) -> Path:
 
 
 def _get(page: Console, files: list[Any], target: Path) -> None:
-    from frs_core.policies.pi05.fetch import RemoteFile, fetch_files
+    from frs_core.making.pi05.fetch import RemoteFile, fetch_files
 
     listed: list[RemoteFile] = files
     columns = (

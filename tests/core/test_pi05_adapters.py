@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from frs_core.commands.policy import fetch
 from frs_core.errors import ConfigError, WeightsMissing
+from frs_core.making.pi05.convert import convert
 from frs_core.policies.pi05 import load
 from frs_core.policies.pi05.adapters import ADAPTER, ADAPTER_CONFIG, WEIGHTS, MergedArrays, merge
 from frs_core.policies.pi05.checkpoint import inspect_checkpoint
-from frs_core.policies.pi05.convert import convert
 from frs_core.policies.pi05.presets import find_preset
 from tests.fakes.pi05 import FIXTURE, make_checkpoint
 
@@ -56,7 +56,7 @@ def test_a_feed_forward_adapter_has_no_scale(name: str, shape: tuple[int, ...]) 
 def with_lora(source: Path, *, only: str = "") -> Path:
     """Add openpi's adapters of rank 2 to the fixture's arrays."""
     tensorstore = pytest.importorskip("tensorstore")
-    from frs_core.policies.pi05.convert import read_orbax
+    from frs_core.making.pi05.convert import read_orbax
 
     path, rng = source / "params/_METADATA", np.random.default_rng(1)
     described, arrays = json.loads(path.read_text()), read_orbax(source)

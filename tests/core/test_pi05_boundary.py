@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from frs_core.commands.policy import check
 from frs_core.errors import ConfigError, PolicyError
+from frs_core.making.pi05.convert import convert
 from frs_core.policies.pi05 import load
 from frs_core.policies.pi05.checkpoint import inspect_checkpoint
-from frs_core.policies.pi05.convert import convert
 from frs_core.policies.pi05.presets import find_preset
 from tests.fakes.pi05 import FIXTURE, make_checkpoint, make_observation
 

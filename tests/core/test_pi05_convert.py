@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from frs_core.commands.policy import check, fetch
 from frs_core.errors import ConfigError, WeightsMissing
+from frs_core.making.pi05.convert import convert
 from frs_core.policies.pi05 import load
-from frs_core.policies.pi05.convert import convert
 from frs_core.policies.pi05.layout import Layout
 from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.presets import find_preset

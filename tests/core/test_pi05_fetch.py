@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from frs_core.errors import ConfigError, DownloadFailed
-from frs_core.policies.pi05 import fetch
-from frs_core.policies.pi05.fetch import Endpoints, RemoteFile, fetch_files, list_bucket, list_hub
+from frs_core.making.pi05 import fetch
+from frs_core.making.pi05.fetch import Endpoints, RemoteFile, fetch_files, list_bucket, list_hub
 from tests.waiting import LONG_S
 
 CONTENT = {"params/a": bytes(range(256)) * 40, "assets/droid/norm_stats.json": b'{"norm_stats": {}}', "empty": b""}

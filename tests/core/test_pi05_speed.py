@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from frs_core.policies.pi05 import speed
+from frs_core.making.pi05 import speed
 from frs_core.policies.pi05.sizes import FULL, GemmaSize, ModelSize, VisionSize
 
 TINY = ModelSize(

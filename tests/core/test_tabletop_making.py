@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from frs_core.errors import TrainingError
-from frs_core.policies.tabletop import demonstrations, load, make, training
-from frs_core.policies.tabletop.stages import Log, in_parallel
+from frs_core.making.tabletop import demonstrations, make, training
+from frs_core.making.tabletop.stages import Log, in_parallel
+from frs_core.policies.tabletop import load
 
 STEPS = {"see": 2, "act": 3, "mend": 2}
 

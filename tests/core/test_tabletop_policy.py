@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 
 from frs_core.candidates.fan import build_fan
 from frs_core.errors import ConfigError, ShapeMismatch, WeightsMissing
+from frs_core.making.tabletop.training import pointing_loss
 from frs_core.policies.tabletop import TabletopPolicy, language, load
 from frs_core.policies.tabletop.config import CONCEPTS
 from frs_core.policies.tabletop.network import TabletopNet
-from frs_core.policies.tabletop.training import pointing_loss
 from frs_core.steering.methods import SteeringPlan, gaussian
 from frs_core.worlds.tabletop import TabletopWorld
 from frs_core.worlds.tabletop.tasks import TASKS, TaskKind

@@ -17,9 +17,9 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from frs_core.arrays import Array
+from frs_core.making.tabletop.stages import OnLog, in_parallel
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, HORIZON
 from frs_core.policies.tabletop.pictures import shrink
-from frs_core.policies.tabletop.stages import OnLog, in_parallel
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Observation
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES

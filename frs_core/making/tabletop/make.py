@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from frs_core.policies.tabletop import corrections, demonstrations, training
-from frs_core.policies.tabletop.demonstrations import EPISODES_PER_SHARD
+from frs_core.making.tabletop import corrections, demonstrations, training
+from frs_core.making.tabletop.demonstrations import EPISODES_PER_SHARD
+from frs_core.making.tabletop.stages import OnLog, in_parallel
+from frs_core.making.tabletop.training import Samples, TrainSettings
 from frs_core.policies.tabletop.network import TabletopNet
 from frs_core.policies.tabletop.policy import TabletopPolicy
-from frs_core.policies.tabletop.stages import OnLog, in_parallel
-from frs_core.policies.tabletop.training import Samples, TrainSettings
 from frs_core.runtime.foreign import read_json, read_tensors
 from frs_core.worlds.tabletop.tasks import HELD_OUT, TRAINED
 

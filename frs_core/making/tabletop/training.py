@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frs_core.arrays import Array
+from frs_core.making.tabletop.stages import Log, OnLog
 from frs_core.policies.tabletop import language
 from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, action_space
 from frs_core.policies.tabletop.network import GRID, SLOT_IN, TabletopNet
 from frs_core.policies.tabletop.pictures import to_input
-from frs_core.policies.tabletop.stages import Log, OnLog
 from frs_core.runtime.foreign import parse_json, plain_file, read_tensors
 from frs_core.worlds.tabletop.tasks import TaskKind
 

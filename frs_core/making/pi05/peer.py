@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from frs_core.making.pi05.speed import STEPS, Clock, Timing, measured_ms
 from frs_core.policies.pi05.sizes import GemmaSize, ModelSize
-from frs_core.policies.pi05.speed import STEPS, Clock, Timing, measured_ms
 
 
 class _Stopped(Exception):

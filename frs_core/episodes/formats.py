@@ -18,6 +18,8 @@ from frs_core.runtime.registry import resolve
 EXPORTERS: dict[str, str] = {
     "mp4": "frs_core.episodes.export_mp4:export_mp4",
     "droid": "frs_core.episodes.export_droid:export_droid",
+    "mcap": "frs_core.episodes.export_mcap:export_mcap",
+    "rerun": "frs_core.episodes.export_rerun:export_rerun",
     "lerobot": "frs_core.episodes.export_lerobot:export_lerobot",
     "lerobot-v3": "frs_core.episodes.export_lerobot:export_lerobot_v3",
 }

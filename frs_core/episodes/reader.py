@@ -127,6 +127,11 @@ class Episode:
         """Return the calibration of the image that `frame` returns. Raises as `frame`."""
         return self._calibration(camera, self._frame_number(camera, step))
 
+    def jpeg(self, camera: str, step: int) -> bytes:
+        """Return the encoded image that `frame` decodes; empty where the camera had seen nothing by then. Raises as `frame`."""
+        number = self._frame_number(camera, step, is_required=False)
+        return self.arrays.bytes_at(f"images/{camera}/data", number) if number >= 0 else b""
+
     def boundary_image(self, camera: str, chunk: int) -> UInt8[Array, "H W 3"]:
         """Return the very image that the policy saw at the beginning of a chunk, RGB. Raises as `frame`."""
         self._camera_index(camera)
@@ -136,13 +141,13 @@ class Episode:
             raise EpisodeError(f"Chunk {chunk} of episode '{self.name}' has no image of camera '{camera}'.")
         return self._decode(data, f"lossless/{camera}/data, chunk {chunk}")
 
-    def _frame_number(self, camera: str, step: int) -> int:
+    def _frame_number(self, camera: str, step: int, *, is_required: bool = True) -> int:
         self._check_step(step)
         column, chunk = self._camera_index(camera), self.chunk_of(step)
         numbers = self.arrays["steps/frames"][self.steps_of(chunk).start : step + 1, column]
         known = numbers[numbers >= 0]
         number = int(known[-1]) if len(known) else int(self.arrays["boundary/frames"][chunk, column])
-        if number < 0:
+        if number < 0 and is_required:
             raise EpisodeError(f"Step {step} of episode '{self.name}' has no image of camera '{camera}'.")
         return number
 

@@ -85,3 +85,19 @@ def quaternion_matrix(q: Float[Array, " 4"]) -> Float[Array, "3 3"]:
             [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
         ]
     )
+
+
+def quaternion_of(R: Float[Array, "3 3"]) -> Float[Array, " 4"]:
+    """Return the unit quaternion (xyzw, w >= 0) of a rotation matrix, half turns included."""
+    # The outer product of q with itself, times 4: its column with the largest diagonal element is q without loss of digits.
+    (a, b, c), (d, e, f), (g, h, i) = R
+    products = np.array(
+        [
+            [1 + a - e - i, b + d, c + g, h - f],
+            [b + d, 1 - a + e - i, f + h, c - g],
+            [c + g, f + h, 1 - a - e + i, d - b],
+            [h - f, c - g, d - b, 1 + a + e + i],
+        ]
+    )
+    q = products[:, int(np.argmax(np.diag(products)))]
+    return q / np.linalg.norm(q) * (-1.0 if q[3] < 0 else 1.0)

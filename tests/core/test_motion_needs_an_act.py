@@ -113,9 +113,13 @@ class Motion(RuleBasedStateMachine):
                     pass
         self.unread.clear()
 
-    @rule(task=st.sampled_from(["reach_left", "reach_up", "nowhere", None]), seed=st.integers(0, 3))
-    def start(self, task: str | None, seed: int) -> None:
-        self.act(ev.StartEpisode(task, seed=seed))
+    @rule(
+        task=st.sampled_from(["reach_left", "reach_up", "nowhere", None]),
+        seed=st.integers(0, 3),
+        most_chunks=st.sampled_from([0, 0, 1, 2]),
+    )
+    def start(self, task: str | None, seed: int, most_chunks: int = 0) -> None:
+        self.act(ev.StartEpisode(task, seed=seed, most_chunks=most_chunks))
 
     @rule(label=st.sampled_from(LABELS))
     def pick(self, label: str) -> None:

@@ -81,12 +81,18 @@ def named(kind: str, path: str, world: str) -> Callable[..., Any]:
 
 
 def open_setup(spec: SetupSpec) -> Setup:
-    """Return the setup of a spec.
+    """Return the setup of a spec, for sessions that nobody watches.
 
     Raises:
-        ConfigError: unknown names, an action space the policy cannot take, or a policy whose cameras the world lacks.
+        ConfigError: a real robot, unknown names, an action space the policy cannot take, or a policy whose cameras the world lacks.
     """
     world = make_world(spec.world, **spec.world_options)
+    if not world.spec.is_simulated:
+        world.close()
+        raise ConfigError(
+            f"World '{spec.world}' is a real robot, and nobody would be at its Hold. Start the cockpit with it; there a person "
+            f"starts every episode, and *Practise* practises."
+        )
     try:
         policy = in_action_space(load_policy(spec.policy, **spec.policy_options), spec.action_space)
     except Exception:

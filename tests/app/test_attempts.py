@@ -192,6 +192,21 @@ def test_other_policies_are_not_put_into_the_fan_meanwhile(practising: Any, port
     assert port.sent == []
 
 
+def test_a_policy_that_train_put_into_the_fan_makes_way_for_the_next_attempt(practising: Any, port: Any) -> None:
+    page, job = practising()
+    window = page.window_of_test
+    hear(page, job, waiting(40_000))
+    window.take(ready())
+    port.sent.clear()
+    window.take(ready(noise_policy="learned/another"))
+    assert port.sent == [LoadNoisePolicy(str(ACTOR))]
+    window.run("episode.start")
+    assert not port.of(StartEpisode)
+    window.take(ready())
+    window.run("episode.start")
+    assert len(port.of(StartEpisode)) == 1
+
+
 def test_an_open_episode_is_ended_before_a_practice_begins_in_drive(make_page: Any, port: Any) -> None:  # noqa: F811
     page = make_page()
     page._on_episodes((some_infos(12), False))

@@ -13,6 +13,7 @@ import pytest
 from frs_core.choosers.learned import LearnedChooser
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.errors import ConfigError
+from frs_core.evaluation.arena import open_arena
 from frs_core.evaluation.attended import AttendedArena
 from frs_core.evaluation.onlooker import Onlooker, Wanted
 from frs_core.evaluation.practice import Practised, run_practice
@@ -29,6 +30,7 @@ from frs_core.learning.table_file import read_table
 from frs_core.session import InlineSession
 from tests.core.test_practice import PRACTICE, SAC, SMALL, record_successes, request
 from tests.fakes.evaluation import TASK, make_setup
+from tests.fakes.world import PointWorld
 
 ATTENDED = replace(PRACTICE, judged_scenes=0)
 DSRL_FRS = DsrlFrsSettings(**SAC, fit=SMALL.imitation.fit)
@@ -182,3 +184,26 @@ def test_a_model_cannot_judge_what_a_person_labels(tmp_path: Path, data: Path) -
         AttendedArena(asked, here.policy.spec, ended=ended, folder=tmp_path / "actors", onlooker=Onlooker())
     here.close()
     ended.close()
+
+
+class Robot(PointWorld):
+    """Says that it is a real robot, and counts how often it was asked for motion."""
+
+    motions = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec = replace(self.spec, is_simulated=False)
+        type(self).motions = 0
+
+    def step(self, *arguments: Any, **options: Any) -> Any:
+        """Count."""
+        type(self).motions += 1
+        return super().step(*arguments, **options)
+
+
+def test_nothing_headless_drives_a_real_robot(tmp_path: Path, data: Path) -> None:
+    practice = replace(PRACTICE, world="tests.core.test_attended:Robot")
+    with pytest.raises(ConfigError, match="is a real robot, and nobody would be at its Hold"):
+        open_arena(asked_of(data, tmp_path, practice=practice))
+    assert Robot.motions == 0

@@ -145,6 +145,9 @@ class Attempts(QtCore.QObject):
         former, self._snapshot = self._snapshot, snapshot
         if self._job is None:
             return
+        if former is not None and former.noise_policy == self._asked_for != snapshot.noise_policy:
+            # Somebody put another policy into the fan; the next attempt is the practice's again.
+            self._asked_for = None
         is_open = is_episode_open(snapshot)
         if self._step is Step.STARTED and is_open:
             self._step = Step.OPEN

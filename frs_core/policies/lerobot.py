@@ -287,6 +287,16 @@ def load(
         WeightsMissing: the folder or its weights are missing.
         PolicyError: the self-test failed.
     """
+    root = Path(path)
+    weights = root / "model.safetensors"
+    if not weights.is_file():
+        # LeRobot would continue with random weights.
+        if (root / "adapter_config.json").is_file():
+            raise WeightsMissing(
+                f"'{root}' holds a PEFT adapter, which changes another checkpoint. Merge it with PEFT's merge_and_unload(), save the result "
+                f"with the adapter's configuration and pre-processor, and give that folder."
+            )
+        raise WeightsMissing(f"No '{weights}'. Download the whole repository of the checkpoint.")
     try:
         from lerobot.configs import PreTrainedConfig  # pyright: ignore[reportMissingImports]  optional
         from lerobot.policies.factory import (  # pyright: ignore[reportMissingImports]
@@ -298,11 +308,6 @@ def load(
             f"The policy 'lerobot' needs LeRobot ({error}). With Python >= 3.12: pip install 'frs-cockpit[lerobot]'. "
             f"pi0.5 needs no LeRobot: use the policy 'pi05'."
         ) from error
-    root = Path(path)
-    weights = root / "model.safetensors"
-    if not weights.is_file():
-        # LeRobot would continue with random weights.
-        raise WeightsMissing(f"No '{weights}'. Download the whole repository of the checkpoint.")
     meaning = find_preset(preset) if preset else published_preset(root.resolve().name)
     if meaning is None:
         raise need_preset(root.resolve().name)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from frs_core.errors import ConfigError, PolicyError
+from frs_core.errors import ConfigError, PolicyError, WeightsMissing
 from frs_core.policies.lerobot import LerobotPolicy, load, load_strictly
 from frs_core.policies.pi05.presets import PRESETS
 from frs_core.robot import kinematics
@@ -243,3 +243,11 @@ def test_native_pi05_equals_the_installed_lerobot(tmp_path: Path) -> None:
         for t in (0.0, 0.1, 0.5, 0.95, 1.0):
             difference = own.velocity(layout, x, t) - adapter.velocity(context, x, t)
             assert float(difference.abs().max()) < 1e-5
+
+
+def test_an_adapter_is_not_taken_for_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match="Download the whole repository"):
+        load(tmp_path, preset="pi05_droid")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(WeightsMissing, match=r"holds a PEFT adapter.*merge_and_unload\(\)"):
+        load(tmp_path, preset="pi05_droid")

@@ -182,6 +182,7 @@ def test_statistics_give_the_range_and_may_contradict_the_preset() -> None:
 def test_a_missing_lerobot_gives_the_install_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lerobot", None)
     monkeypatch.setitem(sys.modules, "lerobot.configs", None)
+    (tmp_path / "model.safetensors").touch()
     with pytest.raises(ConfigError, match=r"pip install 'frs-cockpit\[lerobot\]'"):
         load(tmp_path)
 

@@ -106,6 +106,7 @@ class Tour:
         window.resize(*SIZES["1280x800"])
         window.show_layout("practise")
         yield 2500
+        window.run("practise.new")
         page.setup.choose("mug_on_plate", "dsrl")
         page.setup.where_choice.chosen.emit("drive")
         window.run("practise.start")

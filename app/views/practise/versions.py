@@ -46,7 +46,7 @@ class VersionsPane(QtWidgets.QWidget):
         assert header is not None
         header.setMinimumSectionSize(24)
         header.setStretchLastSection(False)
-        for column, width in enumerate((22, 102, 150, 50)):
+        for column, width in enumerate((22, 118, 150, 50)):
             self.list.setColumnWidth(column, width)
         header.setSectionResizeMode(2, QtWidgets.QHeaderView.ResizeMode.Stretch)
         self.list.itemSelectionChanged.connect(self.changed)
@@ -58,12 +58,12 @@ class VersionsPane(QtWidgets.QWidget):
         row = QtWidgets.QHBoxLayout()
         row.addWidget(self.use_button)
         row.addWidget(self.back_button)
-        row.addWidget(self.unload_button)
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.list, 1)
         column.addWidget(self.hint)
         column.addLayout(row)
+        column.addWidget(self.unload_button)
         column.addWidget(self.in_use_text)
 
     @property

@@ -15,22 +15,28 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, FrsError, WeightsMissing
-from frs_core.policies.pi05.expert import MAX_PERIOD, MIN_PERIOD
 from frs_core.policies.pi05.images import Resize
+from frs_core.policies.pi05.lerobot_files import (
+    check_offsets,
+    feature_size,
+    is_gripper_offset,
+    lerobot_stats,
+    lerobot_stats_file,
+    refuse_pointer,
+    refuse_unsupported,
+    renamed_inputs,
+)
 from frs_core.policies.pi05.names import stored_names
 from frs_core.policies.pi05.normalisation import QUANTILE_EPS, Affine, Stats, affine_of, covered_range
 from frs_core.policies.pi05.plausible import why_not_this_meaning
-from frs_core.policies.pi05.presets import PRESETS, Preset, find_preset, need_preset, published_preset
+from frs_core.policies.pi05.presets import Preset, find_preset, need_preset, published_preset
 from frs_core.policies.pi05.sizes import ModelSize, problems_of, size_of
 from frs_core.policies.pi05.tokens import PromptForm, Tokenizer, find_tokenizer
 from frs_core.policies.pi05.weights import Truncated, read_header
-from frs_core.robot.actions import ActionKind
-from frs_core.runtime.foreign import DOCUMENT, open_plain, plain_file, read_json
+from frs_core.runtime.foreign import open_plain, read_json
 from frs_core.steering.camera_pairing import CamerasOption, Pairing, pair_cameras
 from frs_core.steering.directions import NEVER_MOVED
 
@@ -40,8 +46,6 @@ NOTE = "frs_policy.json"
 LEROBOT_EPS = 1e-8
 """Source: LeRobot normalize_processor.py."""
 
-_POINTER = b"version https://git-lfs"
-_PIPELINE = "policy_preprocessor.json"
 _SAMPLES, _SAMPLE_BYTES = 64, 65536
 
 
@@ -164,19 +168,6 @@ def inspect_checkpoint(
 
     _attempt(checkpoint, tokens)
     return checkpoint
-
-
-def refuse_pointer(path: Path) -> None:
-    """Raise WeightsMissing if a file is only a Git LFS pointer."""
-    try:
-        with open_plain(path, may_link=True) as file:
-            head = file.read(len(_POINTER))
-    except OSError:
-        return  # the reader of the file reports the problem
-    if head == _POINTER:
-        raise WeightsMissing(
-            f"'{path.name}' is a Git LFS pointer, the file itself was not downloaded. Run `git lfs pull` in its repository."
-        )
 
 
 def _read_config(checkpoint: Checkpoint, preset: str | None, horizon: int | None) -> dict[str, Any] | None:
@@ -399,7 +390,7 @@ def _read_lerobot(
             f"config.json has n_action_steps = {checkpoint.execute_rows}, chunk_size = {checkpoint.horizon}: more rows to execute than a "
             f"chunk has, which LeRobot refuses too. Correct n_action_steps."
         )
-    _refuse_unsupported(config)
+    refuse_unsupported(config)
     if checkpoint.size is not None:
         _match(checkpoint, "action width", checkpoint.size.width, int(config.get("max_action_dim", 32)))
     inputs = config.get("input_features") or {}
@@ -417,9 +408,9 @@ def _read_lerobot(
         )
     check_offsets(preset, is_relative=bool(config.get("use_relative_actions")))
     if preset.adds_joints:
-        checkpoint.is_gripper_offset = _is_gripper_offset(config)
-    _match(checkpoint, "action size", _feature(config, "output_features", "action"), preset.action_kind.size)
-    _match(checkpoint, "state size", _feature(config, "input_features", "observation.state"), preset.state.size)
+        checkpoint.is_gripper_offset = is_gripper_offset(config)
+    _match(checkpoint, "action size", feature_size(config, "output_features", "action"), preset.action_kind.size)
+    _match(checkpoint, "state size", feature_size(config, "input_features", "observation.state"), preset.state.size)
     path = norm_stats or lerobot_stats_file(checkpoint.root)
     stats = lerobot_stats(path)
     checkpoint.notes.append(f"Statistics from {path}.")
@@ -427,135 +418,6 @@ def _read_lerobot(
     state, action = (str(modes.get(group, "QUANTILES")).split(".")[-1].lower() for group in ("STATE", "ACTION"))
     groups = stats.get("observation.state", {}), stats.get("action", {})
     _take_statistics(checkpoint, preset, *groups, modes=(state, action), eps=LEROBOT_EPS)
-
-
-def _refuse_unsupported(config: Mapping[str, Any]) -> None:
-    """Raise for settings that change what the network computes without changing its tensors."""
-    for name, usual, what in (
-        ("use_visual_memory", False, "sees earlier images too"),
-        ("use_proprioceptive_memory", False, "reads earlier joint positions too"),
-        ("min_period", MIN_PERIOD, "encodes flow time otherwise"),
-        ("max_period", MAX_PERIOD, "encodes flow time otherwise"),
-    ):
-        if config.get(name, usual) != usual:
-            raise ConfigError(
-                f"config.json has {name} = {config[name]!r}, supported is {usual!r}: this network {what}. Load it with the policy 'lerobot'."
-            )
-
-
-def check_offsets(preset: Preset, *, is_relative: bool) -> None:
-    """Raise unless a LeRobot checkpoint's actions are offsets from the robot's joints exactly where the preset says so.
-
-    Args:
-        preset: meaning of the actions.
-        is_relative: `use_relative_actions` of the checkpoint's configuration.
-    Raises:
-        ConfigError: checkpoint and preset disagree.
-    """
-    if is_relative == preset.adds_joints:
-        return
-    others = [
-        p.name for p in PRESETS.values() if p.action_kind is ActionKind.JOINT_POSITION and p.adds_joints is is_relative
-    ]
-    if is_relative:
-        raise ConfigError(
-            f"The checkpoint's actions are offsets from the arm's joints (use_relative_actions is true), preset '{preset.name}' takes "
-            f"them as they are ({preset.summary}). For joint positions use one of {', '.join(others)}."
-        )
-    raise ConfigError(
-        f"The checkpoint's actions are absolute (use_relative_actions is not true), preset '{preset.name}' would add the arm's joints "
-        f"to them. For absolute joint positions use {', '.join(others)}."
-    )
-
-
-def _is_gripper_offset(config: Mapping[str, Any]) -> bool:
-    """Return whether LeRobot's relative actions include the gripper.
-
-    Source: LeRobot RelativeActionsProcessorStep, where a word excludes every action whose name contains it, and without names all
-    actions are relative.
-
-    Raises:
-        ConfigError: a joint is excluded.
-    """
-    names = config.get("action_feature_names") or []
-    words = [str(w).lower() for w in config.get("relative_exclude_joints", ["gripper"]) or [] if w]
-    is_absolute = [any(word in str(name).lower() for word in words) for name in names]
-    if any(is_absolute[:7]):
-        raise ConfigError(
-            f"The checkpoint leaves {names[is_absolute.index(True)]} out of its relative actions, expected all 7 joints to be relative. "
-            f"Such a mixture is not supported."
-        )
-    return not any(is_absolute[7:8])
-
-
-def renamed_inputs(root: Path) -> dict[str, str]:
-    """Return image input -> former name, as the checkpoint's own pre-processor renames them."""
-    renamed: dict[str, str] = {}
-    for step in _pipeline(root) if (root / _PIPELINE).is_file() else []:
-        if step.get("registry_name") == "rename_observations_processor":
-            table = (step.get("config") or {}).get("rename_map") or {}
-            renamed |= {str(after): str(before) for before, after in table.items() if before != after}
-    return renamed
-
-
-def _pipeline(root: Path) -> list[dict[str, Any]]:
-    try:
-        steps = read_json(root / _PIPELINE)["steps"]
-        if not all(isinstance(step, dict) for step in steps):
-            raise TypeError("a step is not an object")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"'{_PIPELINE}' is not readable ({error!r}), expected JSON with steps. Download it again."
-        ) from error
-    return steps
-
-
-def lerobot_stats_file(root: Path) -> Path:
-    """Return the file with the statistics of a LeRobot checkpoint.
-
-    Raises:
-        WeightsMissing: the pre-processor's description is missing or names none.
-        ConfigError: the description is not readable.
-    """
-    if not (root / _PIPELINE).is_file():
-        raise WeightsMissing(
-            f"No {_PIPELINE} in '{root}': it names the file with the statistics. Download the whole "
-            f"repository, or migrate an old checkpoint with LeRobot's script."
-        )
-    for step in _pipeline(root):
-        if step.get("registry_name") == "normalizer_processor" and step.get("state_file"):
-            return root / step["state_file"]
-    raise WeightsMissing(f"'{_PIPELINE}' names no statistics file (step normalizer_processor). Download it again.")
-
-
-def lerobot_stats(path: Path) -> dict[str, dict[str, Array]]:
-    """Return group ("action") -> statistic ("q01") -> numbers of a LeRobot statistics file.
-
-    Raises:
-        WeightsMissing: no such file.
-        ConfigError: it is not readable.
-    """
-    if not path.is_file():
-        raise WeightsMissing(f"Statistics file '{path.name}' is missing from '{path.parent}'. Download it again.")
-    refuse_pointer(path)
-    groups: dict[str, dict[str, Array]] = {}
-    try:
-        stored = load_file(plain_file(path, limit=DOCUMENT))
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(
-            f"Statistics file '{path.name}' is not a safetensors file ({error}). Download it again."
-        ) from error
-    for name, array in stored.items():
-        group, _, statistic = name.rpartition(".")
-        groups.setdefault(group, {})[statistic] = array
-    return groups
-
-
-def _feature(config: Mapping[str, Any], group: str, name: str) -> int:
-    try:
-        return int(config[group][name]["shape"][0])
-    except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise ConfigError(f"config.json does not state the size of '{name}' in {group} ({error!r}).") from error
 
 
 def _integer(config: Mapping[str, Any], key: str) -> int:

@@ -1,0 +1,176 @@
+"""What the files of a LeRobot checkpoint state: configuration, pre-processor and statistics, read without LeRobot.
+
+Problem: LeRobot spreads the meaning of a checkpoint over config.json, a pipeline of pre-processing steps and a file of statistics that one
+of the steps names, and each may be missing, cut or a pointer of Git LFS. Idea: one function per question, which answers or says in a
+sentence why it cannot.
+
+Example: `lerobot_stats(lerobot_stats_file(root))["action"]["q99"]`. Any thread.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from frs_core.arrays import Array
+from frs_core.errors import ConfigError, WeightsMissing
+from frs_core.policies.pi05.expert import MAX_PERIOD, MIN_PERIOD
+from frs_core.policies.pi05.presets import PRESETS, Preset
+from frs_core.robot.actions import ActionKind
+from frs_core.runtime.foreign import DOCUMENT, open_plain, plain_file, read_json
+
+_POINTER = b"version https://git-lfs"
+_PIPELINE = "policy_preprocessor.json"
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raise WeightsMissing if a file is only a Git LFS pointer."""
+    try:
+        with open_plain(path, may_link=True) as file:
+            head = file.read(len(_POINTER))
+    except OSError:
+        return  # the reader of the file reports the problem
+    if head == _POINTER:
+        raise WeightsMissing(
+            f"'{path.name}' is a Git LFS pointer, the file itself was not downloaded. Run `git lfs pull` in its repository."
+        )
+
+
+def refuse_unsupported(config: Mapping[str, Any]) -> None:
+    """Check config.json for settings that change what the network computes without changing its tensors.
+
+    Raises:
+        ConfigError: one is set that the network here does not follow.
+    """
+    for name, usual, what in (
+        ("use_visual_memory", False, "sees earlier images too"),
+        ("use_proprioceptive_memory", False, "reads earlier joint positions too"),
+        ("min_period", MIN_PERIOD, "encodes flow time otherwise"),
+        ("max_period", MAX_PERIOD, "encodes flow time otherwise"),
+    ):
+        if config.get(name, usual) != usual:
+            raise ConfigError(
+                f"config.json has {name} = {config[name]!r}, supported is {usual!r}: this network {what}. Load it with the policy 'lerobot'."
+            )
+
+
+def check_offsets(preset: Preset, *, is_relative: bool) -> None:
+    """Raise unless a LeRobot checkpoint's actions are offsets from the robot's joints exactly where the preset says so.
+
+    Args:
+        preset: meaning of the actions.
+        is_relative: `use_relative_actions` of the checkpoint's configuration.
+    Raises:
+        ConfigError: checkpoint and preset disagree.
+    """
+    if is_relative == preset.adds_joints:
+        return
+    others = [
+        p.name for p in PRESETS.values() if p.action_kind is ActionKind.JOINT_POSITION and p.adds_joints is is_relative
+    ]
+    if is_relative:
+        raise ConfigError(
+            f"The checkpoint's actions are offsets from the arm's joints (use_relative_actions is true), preset '{preset.name}' takes "
+            f"them as they are ({preset.summary}). For joint positions use one of {', '.join(others)}."
+        )
+    raise ConfigError(
+        f"The checkpoint's actions are absolute (use_relative_actions is not true), preset '{preset.name}' would add the arm's joints "
+        f"to them. For absolute joint positions use {', '.join(others)}."
+    )
+
+
+def is_gripper_offset(config: Mapping[str, Any]) -> bool:
+    """Return whether LeRobot's relative actions include the gripper.
+
+    Source: LeRobot RelativeActionsProcessorStep, where a word excludes every action whose name contains it, and without names all
+    actions are relative.
+
+    Raises:
+        ConfigError: a joint is excluded.
+    """
+    names = config.get("action_feature_names") or []
+    words = [str(w).lower() for w in config.get("relative_exclude_joints", ["gripper"]) or [] if w]
+    is_absolute = [any(word in str(name).lower() for word in words) for name in names]
+    if any(is_absolute[:7]):
+        raise ConfigError(
+            f"The checkpoint leaves {names[is_absolute.index(True)]} out of its relative actions, expected all 7 joints to be relative. "
+            f"Such a mixture is not supported."
+        )
+    return not any(is_absolute[7:8])
+
+
+def renamed_inputs(root: Path) -> dict[str, str]:
+    """Return image input -> former name, as the checkpoint's own pre-processor renames them."""
+    renamed: dict[str, str] = {}
+    for step in _pipeline(root) if (root / _PIPELINE).is_file() else []:
+        if step.get("registry_name") == "rename_observations_processor":
+            table = (step.get("config") or {}).get("rename_map") or {}
+            renamed |= {str(after): str(before) for before, after in table.items() if before != after}
+    return renamed
+
+
+def _pipeline(root: Path) -> list[dict[str, Any]]:
+    try:
+        steps = read_json(root / _PIPELINE)["steps"]
+        if not all(isinstance(step, dict) for step in steps):
+            raise TypeError("a step is not an object")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"'{_PIPELINE}' is not readable ({error!r}), expected JSON with steps. Download it again."
+        ) from error
+    return steps
+
+
+def lerobot_stats_file(root: Path) -> Path:
+    """Return the file with the statistics of a LeRobot checkpoint.
+
+    Raises:
+        WeightsMissing: the pre-processor's description is missing or names none.
+        ConfigError: the description is not readable.
+    """
+    if not (root / _PIPELINE).is_file():
+        raise WeightsMissing(
+            f"No {_PIPELINE} in '{root}': it names the file with the statistics. Download the whole "
+            f"repository, or migrate an old checkpoint with LeRobot's script."
+        )
+    for step in _pipeline(root):
+        if step.get("registry_name") == "normalizer_processor" and step.get("state_file"):
+            return root / step["state_file"]
+    raise WeightsMissing(f"'{_PIPELINE}' names no statistics file (step normalizer_processor). Download it again.")
+
+
+def lerobot_stats(path: Path) -> dict[str, dict[str, Array]]:
+    """Return group ("action") -> statistic ("q01") -> numbers of a LeRobot statistics file.
+
+    Raises:
+        WeightsMissing: no such file.
+        ConfigError: it is not readable.
+    """
+    if not path.is_file():
+        raise WeightsMissing(f"Statistics file '{path.name}' is missing from '{path.parent}'. Download it again.")
+    refuse_pointer(path)
+    groups: dict[str, dict[str, Array]] = {}
+    try:
+        stored = load_file(plain_file(path, limit=DOCUMENT))
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(
+            f"Statistics file '{path.name}' is not a safetensors file ({error}). Download it again."
+        ) from error
+    for name, array in stored.items():
+        group, _, statistic = name.rpartition(".")
+        groups.setdefault(group, {})[statistic] = array
+    return groups
+
+
+def feature_size(config: Mapping[str, Any], group: str, name: str) -> int:
+    """Return how many numbers a feature of config.json has, such as "action" in "output_features".
+
+    Raises:
+        ConfigError: it is not stated.
+    """
+    try:
+        return int(config[group][name]["shape"][0])
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise ConfigError(f"config.json does not state the size of '{name}' in {group} ({error!r}).") from error

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from frs_core.devices.base import ControlChange, DeviceEvent, DeviceNotice, DominantAxis, InputDevice, Stage
+from frs_core.devices.raw_pad import RAW_AXES, RAW_BUTTONS, RestingAxes, is_pad
 from frs_core.errors import DeviceError
 
 _ENVIRONMENT = {
@@ -48,51 +49,6 @@ BUTTONS: Mapping[int, str] = MappingProxyType(
     }
 )
 """SDL controller button -> control. Source: SDL_GameControllerButton."""
-RAW_BUTTONS: Mapping[int, str] = MappingProxyType(
-    {
-        0: "a",
-        1: "b",
-        2: "x",
-        3: "y",
-        4: "left_shoulder",
-        5: "right_shoulder",
-        6: "back",
-        7: "start",
-        8: "guide",
-        9: "left_stick",
-        10: "right_stick",
-    }
-)
-"""Joystick button -> control, for pads that SDL has no mapping for. Source: the order of Linux' xpad driver."""
-RAW_AXES: Mapping[int, int] = MappingProxyType({0: 0, 1: 1, 2: 4, 3: 2, 4: 3, 5: 5})
-"""Joystick axis -> SDL controller axis, for the same. Source: xpad, left stick, left trigger, right stick, right trigger."""
-_RAW_SHAPE = (6, 10, 1)
-"""Axes (exactly), buttons and hats (at least) of such a pad."""
-_OTHER_KINDS = frozenset(
-    {
-        "arcade",
-        "dance",
-        "drum",
-        "drums",
-        "flight",
-        "guitar",
-        "handbrake",
-        "hotas",
-        "pedal",
-        "pedals",
-        "racing",
-        "rudder",
-        "shifter",
-    }
-    | {"throttle", "wheel", "yoke"}
-)
-"""Words in the names of joysticks that are not gamepads."""
-_VIRTUAL, _PAD_TYPES = 0x76, (0, 1)
-"""Byte 14 of SDL's GUID of a virtual joystick, and byte 15 of those that may be pads. Source: SDL_joystick.c, SDL_CreateJoystickGUID."""
-_CENTRE, _END = 0.25, 0.75
-"""A stick at rest is nearer to 0 than the one; a trigger at rest is past the other, below 0."""
-_STILL_POLLS, _JITTER = 3, 0.05
-"""An axis is at rest when it stays within the one for as many polls. Guess; polls come about 100 times a second."""
 _STICKS = {"left_stick": (0, 1), "right_stick": (2, 3)}
 _TRIGGERS = {4: "left_trigger", 5: "right_trigger"}
 _TRIGGER_ENTER, _TRIGGER_LEAVE = 0.5, 0.35
@@ -243,7 +199,7 @@ class Gamepad(InputDevice):
         if _is_spacemouse(joystick) or joystick.get_instance_id() in self._pads:
             return []
         controller = self._controller.Controller(device_index) if self._controller.is_controller(device_index) else None
-        if controller is None and not _is_pad(joystick):
+        if controller is None and not is_pad(joystick):
             self._others[joystick.get_instance_id()] = joystick.get_name()
             return []
         pad = _Pad(joystick, controller)
@@ -289,12 +245,9 @@ class _Pad:
         self._joystick, self._controller = joystick, controller
         self._down: set[str] = set()
         self._values = dict.fromkeys(range(8), 0.0)
-        axes = 0 if self.is_mapped else joystick.get_numaxes()
-        self._anchors = {axis: (joystick.get_axis(axis), 0) for axis in range(axes)}
-        """Joystick axis -> where it stays, and for how many polls."""
-        self._reported: set[int] = set()
-        self._resting: set[int] = set()
-        """Joystick axes that were seen at rest, and count."""
+        self._rest = RestingAxes(
+            [] if self.is_mapped else [joystick.get_axis(i) for i in range(joystick.get_numaxes())]
+        )
         self._sticks = {
             name: DominantAxis([(f"pad:{name}_left", f"pad:{name}_right"), (f"pad:{name}_up", f"pad:{name}_down")])
             for name in _STICKS
@@ -343,23 +296,11 @@ class _Pad:
 
     def look(self) -> None:
         """Notice which axes of a joystick without a mapping are at rest; called once per poll."""
-        for axis, (place, polls) in self._anchors.items():
-            self._anchors[axis] = place, polls + 1
-            if polls + 1 >= _STILL_POLLS and _is_rest(axis, place):
-                self._resting.add(axis)
+        self._rest.look()
 
     def raw_axis(self, axis: int, value: float) -> list[DeviceEvent]:
         """Return the changes of a joystick's axis, -1..1, in xpad's order; nothing before it was seen at rest."""
-        if axis not in RAW_AXES:
-            return []
-        if abs(value - self._anchors.get(axis, (value, 0))[0]) > _JITTER:
-            self._anchors[axis] = value, 0
-        if axis not in self._reported and value <= -1.0 + _JITTER and not _is_trigger(axis):
-            # It stood at 0 because nothing had been reported: a pedal, or a throttle, whose rest is here.
-            self._resting.discard(axis)
-        if value:  # SDL itself sends a 0 before the first report.
-            self._reported.add(axis)
-        return self.axis(RAW_AXES[axis], value) if axis in self._resting else []
+        return self.axis(RAW_AXES[axis], value) if self._rest.counts(axis, value) else []
 
     def release_all(self) -> list[DeviceEvent]:
         """Return the releases of everything that is down."""
@@ -381,28 +322,6 @@ class _Pad:
             self._down.discard(control)
         self.levels[control] = value
         return ControlChange("gamepad", control, stage, value, time.monotonic_ns())
-
-
-def _is_trigger(axis: int) -> bool:
-    """Whether a joystick's axis, in xpad's order, is a trigger."""
-    return RAW_AXES.get(axis) in _TRIGGERS
-
-
-def _is_rest(axis: int, value: float) -> bool:
-    """Whether a joystick's axis is where a stick's or a trigger's rest is."""
-    return value < -_END if _is_trigger(axis) else abs(value) < _CENTRE
-
-
-def _is_pad(joystick: Any) -> bool:
-    """Whether a joystick without a mapping has the shape of xpad's pads, and neither name nor type of something else."""
-    words = "".join(c if c.isalnum() else " " for c in joystick.get_name().lower()).split()
-    guid = bytes.fromhex(joystick.get_guid())
-    is_other_type = len(guid) == 16 and guid[14] == _VIRTUAL and guid[15] not in _PAD_TYPES
-    axes, buttons, hats = _RAW_SHAPE
-    has_shape = (
-        joystick.get_numaxes() == axes and joystick.get_numbuttons() >= buttons and joystick.get_numhats() >= hats
-    )
-    return has_shape and not is_other_type and not _OTHER_KINDS.intersection(words)
 
 
 def _is_spacemouse(joystick: Any) -> bool:

@@ -34,7 +34,7 @@ from app.views.toasts import Banner, Toasts
 from app.workers import SessionBridge, later
 from frs_core.devices.base import InputDevice, Stage
 from frs_core.devices.intent import Intent
-from frs_core.events import EpisodeStatus, HoldReason, Pacing, Phase, Pick, Snapshot
+from frs_core.events import EpisodeStatus, HoldReason, Pacing, Phase, Pick, SessionCommand, Snapshot
 from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if "train" not in self._late:
             from app.views.train.page import TrainPage
 
-            self._adopt("train", TrainPage(self.run, self.facts, send=self.bridge.send, say=self.say))
+            self._adopt("train", TrainPage(self.run, self.facts, send=self._put_into_fan, say=self.say))
         return self._late["train"]  # pyright: ignore[reportReturnType]
 
     @property
@@ -330,6 +330,14 @@ class CockpitWindow(QtWidgets.QMainWindow):
             if self.inputs.is_moving or intent.control != "key:Esc":
                 self.run("drive.hold")
         return True
+
+    def _put_into_fan(self, command: SessionCommand) -> None:
+        """Send what Train puts into the fan, unless a practice decides who drives."""
+        attempts = self.drive_actions.attempts
+        if attempts is not None and attempts.is_on:
+            self.say("The practice in Drive decides what is in the fan; stop it first", "warn")
+        else:
+            self.bridge.send(command)
 
     def _on_command_lost(self, _command: object) -> None:
         self.report(_STUCK)

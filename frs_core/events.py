@@ -98,6 +98,7 @@ class HoldReason(enum.Enum):
     DISK = "The episode could not be written to disk"
     EPISODE_END = "Episode ended"
     CHUNKS_USED_UP = "The attempt has had its chunks. Label it"
+    PRACTICE_ENDED = "The practice ended during an attempt. Resume and steer, or label it"
     EXCEPTION = "An internal error occurred"
 
 

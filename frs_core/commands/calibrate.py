@@ -65,9 +65,9 @@ def calibrate(
 def _from_world(policy: FlowPolicy, name: str, count: int, seed: int) -> list[Prior]:
     """Return observations along the policy's own behaviour in random scenes."""
     from frs_core.steering.methods import gaussian
-    from frs_core.worlds import make_world
+    from frs_core.worlds import make_unwatched_world
 
-    world = make_world(name)
+    world = make_unwatched_world(name)
     spec, rng = policy.spec, np.random.default_rng(seed)
     priors: list[Prior] = []
     try:

@@ -48,7 +48,7 @@ class ChunkTable:
     picked: tuple[str, ...]
     """Label of the pick."""
     driver: tuple[str, ...]
-    """Who picked, `Driver` by value."""
+    """Who picked: a driver's id, or "policy" where nobody did and its own candidate was taken."""
     is_correction: Bool[Array, " M"]
     plans: tuple[SteeringPlan, ...]
 
@@ -140,7 +140,7 @@ def load_chunks(
         episode=np.repeat(np.arange(len(chosen)), [len(r) for r in rows]),
         index=np.concatenate(rows),
         picked=tuple(o.labels[o.picked] for o in picks),
-        driver=tuple(e.text("chunks/driver", i) for e, i in where),
+        driver=tuple(e.picked_by(i) for e, i in where),
         is_correction=gather("chunks/is_correction"),
         plans=plans,
     )

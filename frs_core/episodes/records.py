@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from frs_core.arrays import Array
 from frs_core.errors import EpisodeError
-from frs_core.events import Driver, Latency, Outcome
+from frs_core.events import NOBODY, Driver, Latency, Outcome
 from frs_core.robot.actions import ActionSpace
 from frs_core.robot.observation import Calibration, Observation
 from frs_core.steering.candidates import CandidateKind, Verdict
@@ -180,6 +180,11 @@ class ChunkRecord:
     def picked_index(self) -> int:
         """Index of the pick among the offers."""
         return self.offered_labels.index(self.picked)
+
+    @property
+    def picked_by(self) -> str:
+        """Who picked: a driver's id, or "policy" where nobody did and its own candidate was taken."""
+        return "policy" if self.device == NOBODY else self.driver.value
 
 
 @dataclass(frozen=True, slots=True, eq=False)

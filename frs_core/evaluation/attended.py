@@ -5,7 +5,7 @@ any chunk of it. Idea: attempts are ordinary episodes of the cockpit's own sessi
 limits as ever, and recorded with who picked each chunk. Practice itself moves nothing: it asks for an attempt, is told the
 name of the episode that came of it, and learns while no episode is open.
 
-An attempt that was thrown away, or has no label, is asked for once more. Runs in the trainer's process.
+An attempt that was thrown away, has no label, or that the learner cannot take, is asked for once more. Runs in the trainer's process.
 
 Example: ten attempts of a round are ten starts and ten labels by a person; the learner is called once, after the last.
 """
@@ -19,14 +19,17 @@ from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from frs_core.episodes import EpisodeStore
 from frs_core.errors import ConfigError, EpisodeError, FingerprintMismatch, PolicyError, TrainingError
 from frs_core.evaluation.actors import hold_practice
 from frs_core.evaluation.onlooker import Driven, Onlooker, Wanted
-from frs_core.learning.base import Arena, Learned, Trained
+from frs_core.learning.base import Arena, Learned, Need, Trained
 from frs_core.learning.progress import ignore_progress
+from frs_core.learning.registry import find_learner
 from frs_core.learning.request import Practice, Reward, TrainRequest
 from frs_core.learning.store import load_table
 from frs_core.learning.table import TrainingTable
@@ -89,18 +92,29 @@ class AttendedArena(Arena):
         while True:
             self._onlooker.wants(Wanted(actor, seed, self._asked, problem))
             try:
-                return self._read(self._ended.get(timeout=TELL_S))
+                return self._read(self._ended.get(timeout=TELL_S), seed)
             except queue.Empty:
                 continue
             except (EpisodeError, TrainingError, FingerprintMismatch) as error:
                 self._asked += 1
                 problem = f"The last attempt does not count: {str(error).partition('. ')[0].rstrip('.')}"
 
-    def _read(self, name: str) -> TrainingTable:
+    def _read(self, name: str, seed: int) -> TrainingTable:
+        """Return an episode that counts; one that the learner would refuse later, with its whole round, is refused here."""
         if not name:
             raise EpisodeError("it was thrown away, or not recorded")
         asked = replace(self._request, episodes=(name,), count=0, fingerprint=self.policy.spec.fingerprint)
-        return load_table(asked, ignore_progress)
+        if (scene := EpisodeStore(asked.root).open(name).meta.seed) != seed:
+            raise EpisodeError(f"it was of scene {scene}, not of {seed}")
+        table = load_table(asked, ignore_progress)
+        unknown = int((~np.isfinite(table.noise).all(axis=(1, 2))).sum())
+        if unknown and find_learner(asked.kind).needs_any(Need.NOISES):
+            raise TrainingError(
+                f"{unknown} of its {table.rows} chunks were steered at less than the full depth, so their noise is not known; "
+                f"set the depth to its end"
+            )
+        table.require_finite(needs_noise=False)
+        return table
 
 
 class _Elsewhere(FlowPolicy):

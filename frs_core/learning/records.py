@@ -48,13 +48,13 @@ def table_from_records(
         images=np.stack([small_images(c.observation, inputs) for c in chunks]) if inputs and cameras else None,
         picked=tuple(c.picked for c in chunks),
         offers=tuple(_offer(c) for c in chunks),
-        driver=tuple(c.driver.value for c in chunks),
+        driver=tuple(c.picked_by for c in chunks),
         plan=chunks[0].plan.with_seed(0) if len(plans) == 1 else None,
         provenance={
             "tasks": sorted({str(e.meta.task) for e in episodes}),
             "seeds": [e.meta.seed for e in episodes],
             "policy": episodes[0].meta.policy,
-            "drivers": sorted({c.driver.value for c in chunks}),
+            "drivers": sorted({c.picked_by for c in chunks}),
         },
     )
 

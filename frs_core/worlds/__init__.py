@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from frs_core.errors import ConfigError
 from frs_core.runtime.registry import build, plugins
 from frs_core.worlds.base import StepResult, World, WorldSpec
 
@@ -30,4 +31,20 @@ def make_world(name: str, **options: object) -> World:
     return world
 
 
-__all__ = ["KNOWN", "StepResult", "World", "WorldSpec", "make_world"]
+def make_unwatched_world(name: str, **options: object) -> World:
+    """Return a world for what runs without a window; see `make_world`.
+
+    Raises:
+        ConfigError: a real robot, unknown name or option.
+    """
+    world = make_world(name, **options)
+    if world.spec.is_simulated:
+        return world
+    world.close()
+    raise ConfigError(
+        f"World '{name}' is a real robot, and nobody would be at its Hold. Start the cockpit with it; there a person "
+        f"starts every episode, and *Practise* practises."
+    )
+
+
+__all__ = ["KNOWN", "StepResult", "World", "WorldSpec", "make_unwatched_world", "make_world"]

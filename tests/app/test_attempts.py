@@ -17,6 +17,7 @@ from frs_core.events import (
     LoadNoisePolicy,
     Outcome,
     Phase,
+    RequestHold,
     SetDriver,
     Snapshot,
     StartEpisode,
@@ -180,7 +181,36 @@ def test_a_practice_that_fails_in_mid_attempt_does_not_drive_on(practising: Any,
     port.sent.clear()
     job.fail(TrainingError("'x' could not be written: No space left on device. Free some space."))
     page._poll()
-    assert port.sent[0] == SetDriver(Driver.PERSON)
+    # In continuous pacing the policy itself would drive on.
+    assert port.sent[:2] == [RequestHold(HoldReason.PRACTICE_ENDED), SetDriver(Driver.PERSON)]
+
+
+def test_a_second_press_that_begins_another_episode_in_the_place_of_the_first_is_the_attempt(
+    practising: Any, port: Any
+) -> None:
+    page, job = practising()
+    window = page.window_of_test
+    hear(page, job, waiting(40_000))
+    window.take(ready())
+    window.run("episode.start")
+    window.take(driving(4))
+    window.take(ready())
+    window.take(driving(5))
+    assert "3 of at most 40 chunks" in window.drive.attempt.text.text()
+    window.take(ready())
+    assert job.episodes == ["e4", "e5"]
+
+
+def test_after_the_window_has_closed_the_practice_is_told_nothing(practising: Any, port: Any) -> None:
+    page, job = practising()
+    hear(page, job, waiting(40_000))
+    page.attempts.take(ready())
+    page.attempts.start()
+    page.attempts.take(driving())
+    page.shut()
+    page.attempts.take(ready())
+    assert job.is_closed
+    assert job.episodes == []
 
 
 def test_other_policies_are_not_put_into_the_fan_meanwhile(practising: Any, port: Any) -> None:
@@ -189,6 +219,7 @@ def test_other_policies_are_not_put_into_the_fan_meanwhile(practising: Any, port
     port.sent.clear()
     page.unload()
     page.use()
+    page.window_of_test.train._use_path(Path("learned/another"))
     assert port.sent == []
 
 

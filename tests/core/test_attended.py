@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.learned import LearnedChooser
+from frs_core.commands.calibrate import calibrate
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.errors import ConfigError
 from frs_core.evaluation.arena import open_arena
@@ -18,6 +20,7 @@ from frs_core.evaluation.attended import AttendedArena
 from frs_core.evaluation.onlooker import Onlooker, Wanted
 from frs_core.evaluation.practice import Practised, run_practice
 from frs_core.evaluation.setup import Setup
+from frs_core.events import Driver
 from frs_core.learning import Practice, TrainRequest
 from frs_core.learning.dsrl import DsrlFrs
 from frs_core.learning.practice_record import branch, can_branch, read_practice, request_of, with_budget
@@ -28,6 +31,7 @@ from frs_core.learning.settings import DsrlFrsSettings, LearnerSettings
 from frs_core.learning.store import load_table
 from frs_core.learning.table_file import read_table
 from frs_core.session import InlineSession
+from frs_core.steering.candidates import LEARNED, Fan
 from tests.core.test_practice import PRACTICE, SAC, SMALL, record_successes, request
 from tests.fakes.evaluation import TASK, make_setup
 from tests.fakes.world import PointWorld
@@ -42,6 +46,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return record_successes(tmp_path_factory.mktemp("data"))
 
 
+class OncePerson(Chooser):
+    """Has a person steer the first chunk, and the learned candidate drive the others."""
+
+    driver = Driver.LEARNED
+
+    def __init__(self) -> None:
+        self._labels = ["right/more"]
+
+    def choose(self, fan: Fan) -> Choice:
+        """Return the next one."""
+        return Choice(self._labels.pop() if self._labels else LEARNED)
+
+
 class Person(Onlooker):
     """Has every attempt that is wanted driven and recorded, and says what came of it."""
 
@@ -50,6 +67,8 @@ class Person(Onlooker):
         self.wanted: list[Wanted] = []
         self.throws_away = 0
         """So many attempts are thrown away first."""
+        self.steers_shallow = self.mistakes_scene = 0
+        """So many attempts are steered at less than the full depth, or begun in another scene."""
 
     def wants(self, wanted: Wanted) -> None:
         """Drive it, once."""
@@ -63,8 +82,15 @@ class Person(Onlooker):
         setup: Setup = self._setup
         policy = load_noise_policy(str(wanted.actor), setup.policy.spec.fingerprint)
         recorder = JournalRecorder(self._store)
-        with InlineSession(setup.world, setup.policy, noise_policy=policy, recorder=recorder) as session:
-            self._ended.put(session.run_episode(LearnedChooser(), task=TASK, seed=wanted.scene, max_chunks=3).name)
+        chooser, plan, scene = LearnedChooser(), None, wanted.scene
+        if self.steers_shallow:
+            self.steers_shallow -= 1
+            chooser, plan = OncePerson(), replace(setup.policy.default_plan, depth=3)
+        elif self.mistakes_scene:
+            self.mistakes_scene -= 1
+            scene += 1
+        with InlineSession(setup.world, setup.policy, noise_policy=policy, recorder=recorder, plan=plan) as session:
+            self._ended.put(session.run_episode(chooser, task=TASK, seed=scene, max_chunks=3).name)
 
     def close(self) -> None:
         """Free world and policy."""
@@ -77,10 +103,11 @@ def attended(tmp_path: Path) -> Iterator[Callable[..., tuple[Practised, Person]]
     people: list[Person] = []
     queues: list[Queue[str]] = []
 
-    def practised(asked: TrainRequest, folder: Path, *, throws_away: int = 0) -> tuple[Practised, Person]:
+    def practised(asked: TrainRequest, folder: Path, **mishaps: int) -> tuple[Practised, Person]:
         ended: Queue[str] = multiprocessing.get_context("spawn").Queue()
         person = Person(EpisodeStore(asked.root), ended)
-        person.throws_away = throws_away
+        for mishap, count in mishaps.items():
+            setattr(person, mishap, count)
         people.append(person)
         queues.append(ended)
         spec = person._setup.policy.spec
@@ -130,6 +157,20 @@ def test_a_person_starts_every_attempt_and_a_version_is_kept_after_each_round(
     assert not list((tmp_path / "practice" / "actors").glob("*"))
     driven = read_table(tmp_path / "practice" / "episodes" / "700.table")
     assert set(driven.driver) == {"learned"}
+
+
+def test_what_the_learner_would_refuse_with_its_whole_round_does_not_count_and_says_why(
+    tmp_path: Path, data: Path, attended: Any
+) -> None:
+    asked = asked_of(data, tmp_path)
+    _, person = attended(asked, tmp_path / "practice", steers_shallow=1, mistakes_scene=1)
+    assert [w.scene for w in person.wanted] == [700, 700, 700, 701, 702, 703]
+    head = "The last attempt does not count: "
+    assert [w.problem for w in person.wanted[1:3]] == [
+        f"{head}1 of its 3 chunks were steered at less than the full depth, so their noise is not known; set the depth to its end",
+        f"{head}it was of scene 701, not of 700",
+    ]
+    assert len(read_practice(tmp_path / "practice").attempts) == 4
 
 
 def test_going_back_to_a_version_goes_on_from_there_and_leaves_the_other_as_it_is(
@@ -202,8 +243,13 @@ class Robot(PointWorld):
         return super().step(*arguments, **options)
 
 
-def test_nothing_headless_drives_a_real_robot(tmp_path: Path, data: Path) -> None:
+def test_nothing_headless_drives_a_real_robot(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     practice = replace(PRACTICE, world="tests.core.test_attended:Robot")
     with pytest.raises(ConfigError, match="is a real robot, and nobody would be at its Hold"):
         open_arena(asked_of(data, tmp_path, practice=practice))
+    here = make_setup()
+    monkeypatch.setattr("frs_core.commands.calibrate.load_policy", lambda name: here.policy)
+    with pytest.raises(ConfigError, match="is a real robot, and nobody would be at its Hold"):
+        calibrate(world=practice.world, observations=1, out=tmp_path)
+    here.close()
     assert Robot.motions == 0

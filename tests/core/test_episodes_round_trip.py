@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.episodes.dataset import load_chunks
 from frs_core.episodes.encoding import meta_from_json, meta_to_json
 from frs_core.episodes.images import decode, encode_jpeg, encode_png
 from frs_core.episodes.records import LastState
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.events import NOBODY, Driver, Outcome
+from frs_core.learning.records import table_from_records
+from frs_core.learning.store import training_table
 from frs_core.robot.observation import CameraFrame
 from tests.fakes.episodes import CAMERAS, random_chunks, random_meta, record, textured
 
@@ -119,6 +122,8 @@ def test_who_picked_a_chunk_is_told_apart_from_who_drove(store):
     recorder.end(Outcome.SUCCESS)
     episode = store.open(name)
     assert [episode.picked_by(i) for i in range(2)] == ["person", "policy"]
+    tables = training_table(load_chunks([episode])), table_from_records([episode.record()])
+    assert [list(table.is_steered) for table in tables] == [[True, False]] * 2
 
 
 def test_what_was_seen_after_the_last_chunk_is_kept_and_older_episodes_lack_it(store):

@@ -18,7 +18,16 @@ from app.qt import QtCore, Signal
 from app.views.episode_bar import is_episode_open
 from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, Stage
 from frs_core.evaluation.wilson import format_rate
-from frs_core.events import Driver, LoadNoisePolicy, SessionCommand, SetDriver, Snapshot, StartEpisode
+from frs_core.events import (
+    Driver,
+    HoldReason,
+    LoadNoisePolicy,
+    RequestHold,
+    SessionCommand,
+    SetDriver,
+    Snapshot,
+    StartEpisode,
+)
 from frs_core.learning import Practice
 
 
@@ -53,6 +62,8 @@ class Attempts(QtCore.QObject):
         self._news: PracticeNews | None = None
         self._snapshot: Snapshot | None = None
         self._step, self._name, self._steered = Step.NONE, "", 0
+        self._number = 0
+        """Of the episode that was followed last."""
         self._answered = 0
         """Number of the wanted attempt that was answered last."""
         self._asked_for: str | None = None
@@ -97,13 +108,20 @@ class Attempts(QtCore.QObject):
         self.changed.emit()
 
     def end(self) -> None:
-        """Leave the wheel to the person and the fan as it was: the practice has ended."""
+        """Leave the wheel to the person and the fan as it was: the practice has ended. What it had under way holds."""
         if self._job is None:
             return
         self._job = None
+        if self._step in (Step.STARTED, Step.OPEN):
+            # In continuous pacing the policy's own candidate would be next, which nobody has asked to drive.
+            self._send(RequestHold(HoldReason.PRACTICE_ENDED))
         self._send(SetDriver(Driver.PERSON))
         self._send(LoadNoisePolicy(self._former))
         self.changed.emit()
+
+    def shut(self) -> None:
+        """Tell the practice nothing more: the window closes."""
+        self._job = None
 
     # --- an attempt --------------------------------------------------------------------------------------
 
@@ -134,7 +152,7 @@ class Attempts(QtCore.QObject):
         assert news is not None
         assert news.wanted is not None
         task, words = (job.request.task, None) if self._facts.tasks else (None, job.request.task)
-        self._step, self._name, self._steered = Step.STARTED, "", 0
+        self._step = Step.STARTED
         self._send(SetDriver(Driver.LEARNED))
         self._send(StartEpisode(task, news.wanted.scene, words, most_chunks=self._practice.max_chunks))
         self.changed.emit()
@@ -148,9 +166,10 @@ class Attempts(QtCore.QObject):
         if former is not None and former.noise_policy == self._asked_for != snapshot.noise_policy:
             # Somebody put another policy into the fan; the next attempt is the practice's again.
             self._asked_for = None
-        is_open = is_episode_open(snapshot)
-        if self._step is Step.STARTED and is_open:
-            self._step = Step.OPEN
+        is_open, number = is_episode_open(snapshot), snapshot.episode.number
+        if is_open and number != self._number:
+            # Every start is an attempt, and a second press may have begun another one in its place.
+            self._step, self._number, self._name, self._steered = Step.OPEN, number, "", 0
         elif self._step is Step.OPEN and not is_open:
             self._step = Step.TOLD
             assert self._news is not None

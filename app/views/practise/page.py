@@ -179,6 +179,7 @@ class PractisePage(LayoutPage):
     def shut(self) -> None:
         """Stop timers and practice; what was practised is kept, and the next run of the cockpit can continue it."""
         self._timer.stop()
+        self.attempts.shut()
         if self.job is not None:
             self.job.close()
         self.library.close()

@@ -52,7 +52,9 @@ def export_rerun(episode: Episode, path: Path) -> Path:
         recording.flush()
         recording.disconnect()
         part.replace(path)
-    except OSError as error:
+    except EpisodeError:
+        raise
+    except (OSError, RuntimeError) as error:  # Rerun tells of a full disk by the latter.
         raise EpisodeError(f"'{path}' could not be written: {error}. Free space or choose another folder.") from error
     finally:
         part.unlink(missing_ok=True)

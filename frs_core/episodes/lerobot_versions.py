@@ -149,6 +149,8 @@ class V30(DatasetVersion):
         "wrist": "observation.images.wrist_left",
     }
     camera = "observation.images.{name}"
+    episode_path: ClassVar[str] = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+    """Of an episode's own row, with the fields of `place`."""
     has_state = True
     extra_info = {"data_files_size_in_mb": 100, "video_files_size_in_mb": 200}  # noqa: RUF012
 
@@ -195,14 +197,13 @@ class V30(DatasetVersion):
                 row |= {f"videos/{key}/{k}": v for k, v in place.items()}
                 row |= {f"videos/{key}/from_timestamp": 0.0, f"videos/{key}/to_timestamp": length / info["fps"]}
         row |= {f"stats/{name}/{k}": v for name, its in stats.items() for k, v in its.items()}
-        own = root / "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet".format(**place)
+        own = root / self.episode_path.format(**place)
         _write_parquet(own, [row], arrow)
         tasks_path = root / "meta/tasks.parquet"
         _write_parquet(tasks_path, tasks, arrow, index="task")
         os.replace(part_of(tasks_path), tasks_path)
-        replace_text(
-            root / "meta/stats.json", json.dumps(self._all_stats(root, info, stats, columns, arrow[1]), indent=4)
-        )
+        everything = self._all_stats(root, info, stats, columns, arrow[1])
+        replace_text(root / "meta/stats.json", json.dumps(everything, indent=4))
         return [own]
 
     def _all_stats(
@@ -213,18 +214,20 @@ class V30(DatasetVersion):
         columns: Mapping[str, Array],
         parquet: ModuleType,
     ) -> dict[str, Stats]:
-        """Return statistics over all episodes: of numbers exactly, of images joined from each episode's."""
-        count = int(info["total_episodes"])
-        tables = [parquet.read_table(plain_file(root / self.data_path.format(**self.place(i)))) for i in range(count)]
-        path = root / "meta/stats.json"
-        before: dict[str, Stats] = parse_json(read_text(path, limit=DOCUMENT)) if count and path.is_file() else {}
+        """Return statistics over all episodes: of numbers exactly, of images joined from each episode's.
+
+        They are made from what counts alone: `stats.json` may hold those of an export that did not end.
+        """
+        places = [self.place(i) for i in range(int(info["total_episodes"]))]
+        tables = [parquet.read_table(plain_file(root / self.data_path.format(**p))) for p in places]
+        rows = [parquet.read_table(plain_file(root / self.episode_path.format(**p))).to_pylist()[0] for p in places]
         found: dict[str, Stats] = {}
         for name, its in stats.items():
             if info["features"][name]["dtype"] == "video":
-                found[name] = joined_stats([before[name], its]) if name in before else its
+                found[name] = joined_stats([*({k: row[f"stats/{name}/{k}"] for k in its} for row in rows), its])
             else:
-                rows = [np.asarray(t[name].to_pylist(), dtype=np.float64) for t in tables]
-                found[name] = number_stats(np.concatenate([*rows, columns[name]]))
+                values = [np.asarray(t[name].to_pylist(), dtype=np.float64) for t in tables]
+                found[name] = number_stats(np.concatenate([*values, columns[name]]))
         return found
 
 

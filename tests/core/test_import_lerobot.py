@@ -187,6 +187,11 @@ def test_an_export_that_cannot_be_finished_leaves_the_dataset_as_it_was(
     monkeypatch.undo()
     export_lerobot(own.open(name), root, version=VERSIONS["v3.0"])
     assert json.loads((root / "meta/info.json").read_text())["total_episodes"] == 3
+    images = "observation.images.wrist_left"
+    rows = [parquet.read_table(p).to_pylist()[0] for p in sorted((root / "meta/episodes").rglob("*.parquet"))]
+    stats = json.loads((root / "meta/stats.json").read_text())[images]
+    assert stats["count"] == [sum(row[f"stats/{images}/count"][0] for row in rows)], "nothing is counted twice"
+    np.testing.assert_allclose(np.mean([row[f"stats/{images}/mean"] for row in rows], axis=0), stats["mean"])
 
 
 def test_statistics_of_parts_join_to_those_of_the_whole() -> None:

@@ -104,8 +104,11 @@ class AttendedArena(Arena):
         if not name:
             raise EpisodeError("it was thrown away, or not recorded")
         asked = replace(self._request, episodes=(name,), count=0, fingerprint=self.policy.spec.fingerprint)
-        if (scene := EpisodeStore(asked.root).open(name).meta.seed) != seed:
+        episode = EpisodeStore(asked.root).open(name)
+        if (scene := episode.meta.seed) != seed:
             raise EpisodeError(f"it was of scene {scene}, not of {seed}")
+        if {episode.text("chunks/instruction", chunk) for chunk in episode.main_line} - {episode.meta.instruction}:
+            raise EpisodeError("its instruction was changed while it ran")
         table = load_table(asked, ignore_progress)
         unknown = int((~np.isfinite(table.noise).all(axis=(1, 2))).sum())
         if unknown and find_learner(asked.kind).needs_any(Need.NOISES):

@@ -11,7 +11,13 @@ from frs_core.session.table import Event, next_phase
 
 RESTING = (HoldReason.START, HoldReason.EPISODE_END, None)
 """Reasons of a wait that is not a hold."""
-_WEAK = (HoldReason.OPERATOR, HoldReason.FOCUS_LOST, HoldReason.PAGE_LEFT, HoldReason.GUI_SILENT)
+_WEAK = (
+    HoldReason.OPERATOR,
+    HoldReason.FOCUS_LOST,
+    HoldReason.PAGE_LEFT,
+    HoldReason.GUI_SILENT,
+    HoldReason.PRACTICE_ENDED,
+)
 """Reasons that do not take the place of another one on display."""
 
 

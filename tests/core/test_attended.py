@@ -20,7 +20,7 @@ from frs_core.evaluation.attended import AttendedArena
 from frs_core.evaluation.onlooker import Onlooker, Wanted
 from frs_core.evaluation.practice import Practised, run_practice
 from frs_core.evaluation.setup import Setup
-from frs_core.events import Driver
+from frs_core.events import Driver, SetInstruction
 from frs_core.learning import Practice, TrainRequest
 from frs_core.learning.dsrl import DsrlFrs
 from frs_core.learning.practice_record import branch, can_branch, read_practice, request_of, with_budget
@@ -59,6 +59,21 @@ class OncePerson(Chooser):
         return Choice(self._labels.pop() if self._labels else LEARNED)
 
 
+class OtherWords(LearnedChooser):
+    """Changes the instruction after the first chunk, as a person may in Drive."""
+
+    def __init__(self) -> None:
+        self.session: InlineSession | None = None
+        self._chunks = 0
+
+    def choose(self, fan: Fan) -> Choice:
+        """Return the learned candidate."""
+        self._chunks += 1
+        if self._chunks == 2 and self.session is not None:
+            self.session._engine.handle(SetInstruction("something else"))
+        return super().choose(fan)
+
+
 class Person(Onlooker):
     """Has every attempt that is wanted driven and recorded, and says what came of it."""
 
@@ -67,8 +82,8 @@ class Person(Onlooker):
         self.wanted: list[Wanted] = []
         self.throws_away = 0
         """So many attempts are thrown away first."""
-        self.steers_shallow = self.mistakes_scene = 0
-        """So many attempts are steered at less than the full depth, or begun in another scene."""
+        self.steers_shallow = self.mistakes_scene = self.changes_words = 0
+        """So many attempts are steered at less than the full depth, begun in another scene, or go on with another instruction."""
 
     def wants(self, wanted: Wanted) -> None:
         """Drive it, once."""
@@ -89,7 +104,12 @@ class Person(Onlooker):
         elif self.mistakes_scene:
             self.mistakes_scene -= 1
             scene += 1
+        elif self.changes_words:
+            self.changes_words -= 1
+            chooser = OtherWords()
         with InlineSession(setup.world, setup.policy, noise_policy=policy, recorder=recorder, plan=plan) as session:
+            if isinstance(chooser, OtherWords):
+                chooser.session = session
             self._ended.put(session.run_episode(chooser, task=TASK, seed=scene, max_chunks=3).name)
 
     def close(self) -> None:
@@ -163,12 +183,13 @@ def test_what_the_learner_would_refuse_with_its_whole_round_does_not_count_and_s
     tmp_path: Path, data: Path, attended: Any
 ) -> None:
     asked = asked_of(data, tmp_path)
-    _, person = attended(asked, tmp_path / "practice", steers_shallow=1, mistakes_scene=1)
-    assert [w.scene for w in person.wanted] == [700, 700, 700, 701, 702, 703]
+    _, person = attended(asked, tmp_path / "practice", steers_shallow=1, mistakes_scene=1, changes_words=1)
+    assert [w.scene for w in person.wanted] == [700, 700, 700, 700, 701, 702, 703]
     head = "The last attempt does not count: "
-    assert [w.problem for w in person.wanted[1:3]] == [
+    assert [w.problem for w in person.wanted[1:4]] == [
         f"{head}1 of its 3 chunks were steered at less than the full depth, so their noise is not known; set the depth to its end",
         f"{head}it was of scene 701, not of 700",
+        f"{head}its instruction was changed while it ran",
     ]
     assert len(read_practice(tmp_path / "practice").attempts) == 4
 

@@ -916,3 +916,18 @@ def test_a_noise_policy_is_told_the_scene_in_which_it_tries_things() -> None:
     session.engine.set_noise_policy(noise_policy)
     session.send(dataclasses.replace(START, seed=40_003))
     assert noise_policy.scenes == [40_003]
+
+
+def test_a_practice_that_ends_holds_an_attempt_and_says_nothing_where_nothing_is_under_way() -> None:
+    session = HandSession(choosers={Driver.SCRIPTED: PolicyChooser()})
+    ended, before = ev.RequestHold(HoldReason.PRACTICE_ENDED), session.engine.snapshot()
+    idle = session.send(ended)
+    assert (idle.phase, idle.hold_reason) == (Phase.HOLD, before.hold_reason)
+    start = dataclasses.replace(START, most_chunks=9)
+    for command in (ev.SetPacing(Pacing.CONTINUOUS), ev.SetDriver(Driver.SCRIPTED), start):
+        session.engine.handle(command)
+    session.step_until(lambda s: s.episode.chunks == 1)
+    held = session.send(ended, ev.SetDriver(Driver.PERSON))
+    assert (held.phase, held.hold_reason) == (Phase.HOLD, HoldReason.PRACTICE_ENDED)
+    assert held.episode.chunks <= 2
+    assert session.send(ev.Resume()).episode.number == 0, "in continuous pacing it would have driven to its end"

@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from frs_core.candidates.fan import build_fan
 from frs_core.choosers.base import Chooser
 from frs_core.choosers.learned import LearnedChooser
 from frs_core.choosers.registry import Setting
@@ -43,6 +44,9 @@ from frs_core.testing import (
 from frs_core.worlds.base import World
 from frs_core.worlds.droid import DroidConfig, DroidWorld
 from frs_core.worlds.tabletop import TabletopWorld
+from frs_core.worlds.tabletop.mirror import MirrorOperator
+from frs_core.worlds.tabletop.operator import ScriptedOperator
+from frs_core.worlds.tabletop.sim import TabletopSim
 from tests.fakes import pi05
 from tests.fakes.episodes import random_chunks, random_meta
 from tests.fakes.policy import ToyPolicy
@@ -144,6 +148,20 @@ def tabletop_start() -> Observation:
         world.close()
 
 
+@dataclass(frozen=True)
+class Simulated:
+    """A simulator alone, as the tabletop's scripted operators need it."""
+
+    sim: TabletopSim
+
+
+@functools.cache
+def tabletop_simulated() -> Simulated:
+    simulated = Simulated(TabletopSim())
+    simulated.sim.reset("can_on_plate", seed=0)
+    return simulated
+
+
 class TestGamepad(InputDeviceContract):
     def make(self) -> InputDevice:
         return Gamepad()
@@ -170,6 +188,20 @@ class TestSequenceChooser(TestPolicyChooser):
 class TestWorldOperator(TestPolicyChooser):
     def make(self) -> Chooser:
         return WorldOperator(Setting(world_operator=lambda: "tests.core.test_choosers_registry:made_of_state"))
+
+
+class TestScriptedOperator(ChooserContract):
+    def make(self) -> Chooser:
+        return ScriptedOperator(tabletop_simulated())
+
+    def fan(self) -> Fan:
+        policy, observation = tabletop_policy(), tabletop_start()
+        return build_fan(policy, policy.encode(observation), observation, plan=policy.default_plan)
+
+
+class TestMirrorOperator(TestScriptedOperator):
+    def make(self) -> Chooser:
+        return MirrorOperator(tabletop_simulated().sim.snapshot)
 
 
 class TestLearnedChooser(TestPolicyChooser):

@@ -10,11 +10,14 @@ import pytest
 import torch
 
 from frs_core.errors import ConfigError, PolicyError, WeightsMissing
+from frs_core.policies.base import FlowPolicy
 from frs_core.policies.lerobot import LerobotPolicy, load, load_strictly
 from frs_core.policies.pi05.presets import PRESETS
 from frs_core.robot import kinematics
 from frs_core.robot.actions import JOINT_STEP, ActionKind
+from frs_core.robot.observation import Observation
 from frs_core.steering.methods import Reference, SteeringPlan, gaussian
+from frs_core.testing import FlowPolicyContract
 from frs_core.worlds.guard import GuardedWorld
 from tests.fakes.pi05 import make_observation
 from tests.fakes.world import PointWorld
@@ -82,6 +85,14 @@ def _wrap(policy: Any, **changes: Any) -> LerobotPolicy:
         "fingerprint": "f",
     }
     return LerobotPolicy(policy, **(settings | changes))
+
+
+class TestLerobotPolicy(FlowPolicyContract):
+    def make(self) -> FlowPolicy:
+        return _wrap(_Policy())
+
+    def observation(self) -> Observation:
+        return make_observation()
 
 
 def test_the_adapter_samples_like_the_wrapped_policy_and_reads_its_units() -> None:

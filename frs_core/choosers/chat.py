@@ -9,8 +9,6 @@ Any thread; a call blocks.
 import base64
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,6 +59,10 @@ class ChatEndpoint:
             PolicyTimeout: no answer in time.
             PolicyError: no connection, a refusal, or something else than a chat completion.
         """
+        # The HTTP client is loaded with the first question, not with every start of the window.
+        import urllib.error
+        import urllib.request
+
         messages = [{"role": "system", "content": instruction}, {"role": "user", "content": list(content)}]
         body: dict[str, Any] = {"messages": messages, "temperature": 0.0, "max_tokens": max_tokens}
         if self.model:

@@ -38,6 +38,7 @@ LATER = (
     "safetensors",
     "torch",
     "tyro",
+    "urllib.request",
     "websockets",
     "zarr",
     "zmq",

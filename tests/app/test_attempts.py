@@ -71,6 +71,17 @@ def hear(page: Any, job: Any, news: PracticeNews) -> None:
     page._poll()
 
 
+def under_way(practising: Any) -> tuple[Any, Any, Any]:
+    """Return page, job and window with the first attempt of a practice being driven."""
+    page, job = practising()
+    window = page.window_of_test
+    hear(page, job, waiting(40_000))
+    window.take(ready())
+    window.run("episode.start")
+    window.take(driving())
+    return page, job, window
+
+
 def test_a_start_in_drive_is_the_wanted_attempt_driven_by_what_was_learned(practising: Any, port: Any) -> None:
     page, job = practising()
     window = page.window_of_test
@@ -94,12 +105,7 @@ def test_a_start_in_drive_is_the_wanted_attempt_driven_by_what_was_learned(pract
 
 
 def test_each_episode_is_told_once_and_the_next_start_waits_for_the_answer(practising: Any, port: Any) -> None:
-    page, job = practising()
-    window = page.window_of_test
-    hear(page, job, waiting(40_000))
-    window.take(ready())
-    window.run("episode.start")
-    window.take(driving())
+    page, job, window = under_way(practising)
     window.take(driving(picked="left/more", picked_by=Driver.PERSON, phase=Phase.MOVING))
     assert "3 of at most 40 chunks, 1 steered by you; it is labelled by the world" in window.drive.attempt.text.text()
     hear(page, job, waiting(40_000))
@@ -134,12 +140,7 @@ def test_nothing_starts_while_it_learns_and_the_next_rounds_actor_is_loaded_firs
 
 
 def test_an_attempt_that_does_not_count_is_asked_for_again_with_the_reason(practising: Any, port: Any) -> None:
-    page, job = practising()
-    window = page.window_of_test
-    hear(page, job, waiting(40_000))
-    window.take(ready())
-    window.run("episode.start")
-    window.take(driving())
+    page, job, window = under_way(practising)
     window.run("episode.discard")
     window.take(ready())
     hear(page, job, waiting(40_000, asked=2, problem="The last attempt does not count: it was thrown away"))
@@ -149,12 +150,7 @@ def test_an_attempt_that_does_not_count_is_asked_for_again_with_the_reason(pract
 
 
 def test_stopping_waits_for_the_attempt_and_leaves_wheel_and_fan_as_they_were(practising: Any, port: Any) -> None:
-    page, job = practising()
-    window = page.window_of_test
-    hear(page, job, waiting(40_000))
-    window.take(ready())
-    window.run("episode.start")
-    window.take(driving())
+    page, job, window = under_way(practising)
     window.run("practise.stop")
     assert not job.is_cancelled
     window.take(ready())
@@ -172,12 +168,7 @@ def test_stopping_waits_for_the_attempt_and_leaves_wheel_and_fan_as_they_were(pr
 
 
 def test_a_practice_that_fails_in_mid_attempt_does_not_drive_on(practising: Any, port: Any) -> None:
-    page, job = practising()
-    window = page.window_of_test
-    hear(page, job, waiting(40_000))
-    window.take(ready())
-    window.run("episode.start")
-    window.take(driving())
+    page, job, _window = under_way(practising)
     port.sent.clear()
     job.fail(TrainingError("'x' could not be written: No space left on device. Free some space."))
     page._poll()
@@ -318,12 +309,7 @@ def test_versions_of_a_practice_in_drive_are_told_by_the_attempts_they_drove(
 def test_labels_are_those_of_drive(practising: Any, port: Any) -> None:
     from frs_core.events import EndEpisode
 
-    page, job = practising()
-    window = page.window_of_test
-    hear(page, job, waiting(40_000))
-    window.take(ready())
-    window.run("episode.start")
-    window.take(driving())
+    _page, job, window = under_way(practising)
     window.run("episode.failure")
     assert port.of(EndEpisode) == [EndEpisode(Outcome.FAILURE)]
     window.take(ready(episode=EpisodeStatus()))

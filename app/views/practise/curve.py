@@ -1,12 +1,12 @@
 """Success on scenes kept aside against attempts of its own, with its interval. GUI thread."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pyqtgraph as pg
 
 from app import theme
 from app.qt import Qt
+from app.views.plot import StillPlot
 from frs_core.evaluation.wilson import wilson
 from frs_core.learning.diary import Point
 
@@ -14,25 +14,13 @@ BAND_ALPHA = 56
 """Opacity of the interval, 0..255."""
 
 
-class PracticeCurve(pg.PlotWidget):
+class PracticeCurve(StillPlot):
     """A line with its 95 % Wilson interval, and dashed what it reached while trying things."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setAccessibleName("Success against attempts")
-        self.setLabel("left", "success, %")
-        self.setLabel("bottom", "attempts of its own")
-        self.setMenuEnabled(False)
-        self.hideButtons()
-        self.setMouseEnabled(x=False, y=False)
-        for side in ("left", "bottom"):
-            self.getAxis(side).enableAutoSIPrefix(False)
-        self._legend = self.addLegend(offset=(-10, -10))
-        item: Any = self.getPlotItem()
-        assert item is not None
-        item.layout.setContentsMargins(0, 8, 12, 0)  # Otherwise the outermost numbers are cut off.
-        self._view: Any = item.getViewBox()
+        super().__init__(
+            "Success against attempts", left="success, %", bottom="attempts of its own", legend=(-10, -10), right=12
+        )
         self._view.setRange(yRange=(-2.0, 103.0), padding=0.0)
         self._low, self._high = self.plot([], []), self.plot([], [])
         self._band = pg.FillBetweenItem(self._low, self._high)
@@ -62,11 +50,8 @@ class PracticeCurve(pg.PlotWidget):
 
     def use_theme(self) -> None:
         """Use the current colours."""
-        tokens, colours = theme.current(), theme.plot_colours()
-        self.setBackground(tokens.panel)
-        for side in ("left", "bottom"):
-            self.getAxis(side).setPen(tokens.line)
-            self.getAxis(side).setTextPen(tokens.dim)
+        super().use_theme()
+        colours = theme.plot_colours()
         self.showGrid(x=False, y=True, alpha=0.15)
         for edge in (self._low, self._high):
             edge.setPen(None)
@@ -77,6 +62,3 @@ class PracticeCurve(pg.PlotWidget):
         self._tried.setPen(pg.mkPen(colours[1], width=1.5, style=Qt.PenStyle.DashLine))
         self._tried.setSymbolBrush(colours[1])
         self._tried.setSymbolPen(colours[1])
-        self._legend.setLabelTextColor(tokens.text)
-        for _, name in self._legend.items:
-            name.setText(name.text)  # The plot is redrawn only then.

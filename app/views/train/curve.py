@@ -1,33 +1,20 @@
 """Live training loss and held-out loss. GUI thread."""
 
 import math
-from typing import Any
 
 import pyqtgraph as pg
 
 from app import theme
 from app.qt import Qt
+from app.views.plot import StillPlot
 from frs_core.learning import Progress
 
 
-class Curve(pg.PlotWidget):
+class Curve(StillPlot):
     """Two curves over gradient steps; the held-out one is dashed."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setAccessibleName("Training loss")
-        self.setLabel("left", "loss")
-        self.setLabel("bottom", "gradient steps")
-        self.setMenuEnabled(False)
-        self.getAxis("left").enableAutoSIPrefix(False)
-        self.getAxis("bottom").enableAutoSIPrefix(False)
-        self.hideButtons()
-        self.setMouseEnabled(x=False, y=False)
-        self._legend = self.addLegend(offset=(-10, 10))
-        item: Any = self.getPlotItem()
-        assert item is not None
-        item.layout.setContentsMargins(0, 8, 8, 0)  # Otherwise the topmost number is cut off.
+        super().__init__("Training loss", left="loss", bottom="gradient steps", legend=(-10, 10), right=8)
         self._loss = self.plot([], [], name="training")
         self._held = self.plot([], [], name="held out", symbol="o", symbolSize=4)
         self._points: list[tuple[float, float, float]] = []
@@ -49,17 +36,11 @@ class Curve(pg.PlotWidget):
 
     def use_theme(self) -> None:
         """Use the current colours."""
-        tokens, colours = theme.current(), theme.plot_colours()
-        self.setBackground(tokens.panel)
-        for side in ("left", "bottom"):
-            self.getAxis(side).setPen(tokens.line)
-            self.getAxis(side).setTextPen(tokens.dim)
+        super().use_theme()
+        colours = theme.plot_colours()
         self._loss.setPen(pg.mkPen(colours[0], width=2))
         self._held.setPen(pg.mkPen(colours[1], width=2, style=Qt.PenStyle.DashLine))
         self._held.setSymbolBrush(colours[1])
-        self._legend.setLabelTextColor(tokens.text)
-        for _, name in self._legend.items:
-            name.setText(name.text)  # The plot is redrawn only then.
 
     def _show(self) -> None:
         held = [(x, h) for x, _, h in self._points if math.isfinite(h)]

@@ -1,0 +1,47 @@
+"""A plot that is looked at, not handled: fixed axes in the theme's colours, and a legend. GUI thread."""
+
+from typing import Any
+
+import pyqtgraph as pg
+
+from app import theme
+from app.qt import Qt
+
+
+class StillPlot(pg.PlotWidget):
+    """Base of the pages' curves; it takes no focus, menu or mouse.
+
+    Args:
+        name: for accessibility.
+        left, bottom: labels of the axes.
+        legend: its offset from the corners, pixels.
+        right: room beside the last number of the axis, pixels.
+    """
+
+    def __init__(self, name: str, *, left: str, bottom: str, legend: tuple[int, int], right: int) -> None:
+        super().__init__()
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setAccessibleName(name)
+        self.setLabel("left", left)
+        self.setLabel("bottom", bottom)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.setMouseEnabled(x=False, y=False)
+        for side in ("left", "bottom"):
+            self.getAxis(side).enableAutoSIPrefix(False)
+        self._legend = self.addLegend(offset=legend)
+        item: Any = self.getPlotItem()
+        assert item is not None
+        item.layout.setContentsMargins(0, 8, right, 0)  # Otherwise the outermost numbers are cut off.
+        self._view: Any = item.getViewBox()
+
+    def use_theme(self) -> None:
+        """Use the current colours."""
+        tokens = theme.current()
+        self.setBackground(tokens.panel)
+        for side in ("left", "bottom"):
+            self.getAxis(side).setPen(tokens.line)
+            self.getAxis(side).setTextPen(tokens.dim)
+        self._legend.setLabelTextColor(tokens.text)
+        for _, name in self._legend.items:
+            name.setText(name.text)  # The plot is redrawn only then.

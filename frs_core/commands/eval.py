@@ -71,8 +71,8 @@ def evaluate(
 ) -> int:
     """Compare methods over tasks and scenes in parallel, with Wilson intervals; run it again to resume.
 
-    Methods: base, direct, partial-noising, sample-and-rank, flow-control, frs-plain (paper's settings), frs (calibrated),
-    dsbc, offline-dsbc, bc-gaussian, bc-flow; learned ones also by number of episodes, such as dsbc@3.
+    Methods: base, direct, partial-noising, sample-and-rank, flow-control, frs-plain (paper's settings), frs (calibrated), and
+    every learner of `frs --help`; learners also by number of episodes, such as dsbc@3.
 
     With --repeats, learners are tested over many sets of episodes and training seeds, each on new scenes: sets are collected
     (steered by the scripted operator), policies are trained and tested as needed, and the table shows the spread. Ten sets

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from frs_core.errors import ConfigError
+from frs_core.robot.actions import ActionKind
+from frs_core.robot.watchdog import CameraLiveness
 from frs_core.worlds.base import World
 from frs_core.worlds.host import pack_spec, unpack_spec
 
@@ -81,6 +83,23 @@ class WorldContract:
             back = world.restore(state)
             np.testing.assert_array_equal(back.q, again.q)
             np.testing.assert_allclose(back.T_base_tcp, again.T_base_tcp, rtol=0.0, atol=1e-12)
+        finally:
+            world.close()
+
+    def test_every_camera_shows_that_the_tool_moves(self) -> None:
+        """A frame that stays the same while the tool moves in its view is taken for a dead camera, and the robot holds."""
+        world = self.make()
+        try:
+            if not world.spec.is_simulated or ActionKind.EE_DELTA not in world.spec.action_kinds:
+                return
+            world.reset(seed=2)
+            cameras, kind = CameraLiveness(max_age_s=np.inf), ActionKind.EE_DELTA
+            for axis in range(3):
+                for _ in range(12):
+                    action = np.zeros(kind.size, dtype=np.float32)
+                    action[axis] = 0.01
+                    world.step(action, kind)
+                    assert cameras.check(world.observe()) is None
         finally:
             world.close()
 

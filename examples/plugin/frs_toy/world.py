@@ -41,7 +41,12 @@ class HoverWorld(World):
     def observe(self) -> Observation:
         now, T, s = time.monotonic_ns(), np.eye(4), self._s
         T[:3, 3] = s[:3]
-        frames = {"front": CameraFrame(np.full((64, 64, 3), 128, dtype=np.uint8), now)}
+        image = np.full((64, 64, 3), 128, dtype=np.uint8)
+        row, column = int(60 * (0.8 - s[2]) / 0.8), int(60 * (0.5 - s[1]))
+        image[row : row + 4, column : column + 4] = int(
+            255 * s[0]
+        )  # The tool, brighter when farther: a frame must change with it.
+        frames = {"front": CameraFrame(image, now)}
         done = bool(s[1] - s[3] >= DONE)
         return Observation(frames, REST, np.zeros(7), s[4], T, "go left", now, int(s[5]), success=done)
 

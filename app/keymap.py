@@ -36,7 +36,7 @@ _KNOWN = frozenset(key.value for key in Qt.Key)
 _NO_LETTERS = frozenset({0, Qt.Key.Key_unknown.value, *(k.value for k in Qt.Key if k.name.startswith("Key_Dead_"))})
 _PLACES = {
     first + i: sign
-    for first, signs in ((10, "1234567890"), (24, "QWERTYUIOP"), (38, "ASDFGHJKL"), (52, "ZXCVBNM"))
+    for first, signs in ((10, "1234567890-="), (24, "QWERTYUIOP[]"), (38, "ASDFGHJKL;'`"), (51, "\\ZXCVBNM,./"))
     for i, sign in enumerate(signs)
 }
 """X11 key code (the same on Wayland) -> key of a US keyboard at that position. Source: xkeyboard-config keycodes/evdev."""
@@ -49,7 +49,7 @@ _KEEP = (
 def _latin(event: QtGui.QKeyEvent) -> int:
     """Return the key's number; by its position on the keyboard if the layout has no Latin letter or digit there.
 
-    The Russian С is the C key, and AZERTY's & is 1. Letters that a Latin layout moves, such as Dvorak's, keep the position of
+    The Russian С is the C key, Х is [, and AZERTY's & is 1. Letters that a Latin layout moves, such as Dvorak's, keep the position of
     that layout.
     """
     key = event.key()
@@ -59,7 +59,10 @@ def _latin(event: QtGui.QKeyEvent) -> int:
     if place.isdigit():
         is_shifted = bool(event.modifiers() & _SHIFT)
         return key if is_shifted or ord("0") <= key <= ord("9") else ord(place)
-    is_foreign = 0x80 <= key < 0x1000000 and not unicodedata.name(chr(min(key, 0x10FFFF)), "").startswith("LATIN")
+    sign = chr(min(key, 0x10FFFF))
+    is_foreign = 0x80 <= key < 0x1000000 and not unicodedata.name(sign, "").startswith("LATIN")
+    if not place.isalpha():
+        is_foreign &= sign.isalpha()
     return ord(place) if is_foreign or key not in _KNOWN or key in _NO_LETTERS else key
 
 
@@ -81,8 +84,10 @@ def control_of(event: QtGui.QKeyEvent) -> str:
         and modifiers in (_SHIFT, Qt.KeyboardModifier.NoModifier)
     ):
         modifiers = Qt.KeyboardModifier.NoModifier  # Shift only produced the symbol.
-    sequence = QtGui.QKeySequence(modifiers.value | number)
-    return f"key:{sequence.toString(QtGui.QKeySequence.SequenceFormat.PortableText)}"
+    name = QtGui.QKeySequence(modifiers.value | number).toString(QtGui.QKeySequence.SequenceFormat.PortableText)
+    if number in _NO_LETTERS or not name.isprintable():
+        return f"key:code{event.nativeScanCode()}"  # Qt's name is no text that a file can hold.
+    return f"key:{name}"
 
 
 def stamp_of(event: QtGui.QKeyEvent) -> int:

@@ -286,6 +286,8 @@ def _timed(film: Path, stamps: Any, serial: str, name: str, n: int, remarks: lis
     """Return (times of the video's frames, times the rows saw), ms; None where images go by number."""
     path, key = film.with_name(f"{serial}_timestamps.json"), f"{serial}_frame_received"
     if not path.is_file() or key not in stamps:
+        lacking = f"'{path.name}'" if key in stamps else f"'timestamp/cameras/{key}'"
+        remarks.append(f"no time stamps of {name} ({lacking} is missing): picture i for row i")
         return None
     try:
         recorded = np.array(read_json(path), dtype=np.float64)
@@ -296,10 +298,10 @@ def _timed(film: Path, stamps: Any, serial: str, name: str, n: int, remarks: lis
             f"'{path}' is not a list of time stamps: {error}. Copy it again, or remove it to take image i for row i."
         ) from error
     seen = np.asarray(column(stamps, key), dtype=np.float64)[:n]
-    if not len(recorded):
-        return None
     problem = ""
-    if len(seen) < n or not np.isfinite(seen).all() or not np.isfinite(recorded).all():
+    if not len(recorded):
+        problem = "are an empty list"
+    elif len(seen) < n or not np.isfinite(seen).all() or not np.isfinite(recorded).all():
         problem = "are incomplete"
     elif (np.diff(recorded) < 0).any() or (np.diff(seen) < 0).any():
         problem = "go back"

@@ -30,6 +30,8 @@ HZ = 15.0
 """Control rate. Source: DROID's RobotEnv."""
 TOLERATED = 0.1
 """Share of rows that may be left out as damaged. Guess: one image in ten seconds, not one in three."""
+FEW = 3
+"""Rows that may be left out of a trajectory however short, 0.2 s. Guess: a tenth of a short one would be a single row."""
 _PAUSE_MS = 60_000
 """Two rows further apart than this are a set clock, not a pause: DROID writes rows while it pauses."""
 _COLUMNS = {ActionKind.JOINT_VELOCITY: "joint_velocity", ActionKind.JOINT_POSITION: "joint_position"}
@@ -223,7 +225,7 @@ def _finite(
     bad = {path: rows for path, rows in bad.items() if len(rows)}
     lost = np.unique(np.concatenate(list(bad.values()))) if bad else np.zeros(0, dtype=np.int64)
     said = "; ".join(f"'{path}' is not a number in row {', '.join(map(str, rows[:5]))}" for path, rows in bad.items())
-    if len(lost) > max(1, TOLERATED * moved.sum()):
+    if len(lost) > max(FEW, TOLERATED * moved.sum()):
         raise EpisodeCorrupt(
             f"'{name}' is not a whole DROID trajectory: {said}, in all {len(lost)} of {int(moved.sum())} rows. Copy it again "
             f"from where it was recorded."

@@ -45,6 +45,9 @@ _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFLNK: "a link",
 }
+_POINTER = b"version https://git-lfs"
+_POINTER_SIZE = 1024
+"""Bytes; most that a pointer has. Source: git-lfs docs/spec.md."""
 _FLAGS = os.O_RDONLY | sum(getattr(os, n, 0) for n in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 # Control characters but tab and newline, marks that turn the reading direction, halves of surrogate pairs.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -93,13 +96,21 @@ def plain_file(path: Path, *, limit: int | None = None, may_link: bool = True) -
         limit: most bytes it may have; None = any.
         may_link: as in `open_plain`.
     Raises:
-        OSError: missing, no plain file, or too large.
+        OSError: missing, no plain file, too large, or a Git LFS pointer.
     """
     info = os.stat(path) if may_link else os.lstat(path)
     _require_plain(path, info)
     if limit is not None and info.st_size > limit:
         raise _too_large(path, info.st_size, limit)
+    if info.st_size <= _POINTER_SIZE and is_lfs_pointer(path):
+        raise _pointer(path)
     return path
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Return whether a file is what Git LFS leaves in place of one that was not downloaded. Raises OSError."""
+    with open_plain(path, may_link=True) as file:
+        return read_exactly(file, len(_POINTER)) == _POINTER
 
 
 def read_bytes(path: Path, *, limit: int, may_link: bool = False) -> bytes:
@@ -110,7 +121,7 @@ def read_bytes(path: Path, *, limit: int, may_link: bool = False) -> bytes:
         limit: most bytes it may have.
         may_link: as in `open_plain`.
     Raises:
-        OSError: it cannot be read, is not a plain file, or is too large.
+        OSError: it cannot be read, is not a plain file, is too large, or is a Git LFS pointer.
     """
     with open_plain(path, may_link=may_link) as file:
         size = os.fstat(file.fileno()).st_size
@@ -119,6 +130,8 @@ def read_bytes(path: Path, *, limit: int, may_link: bool = False) -> bytes:
         data = read_exactly(file, limit + 1 if size == 0 else size + 1)
     if len(data) > limit:
         raise _too_large(path, len(data), limit)
+    if data.startswith(_POINTER):
+        raise _pointer(path)
     return data
 
 
@@ -268,6 +281,11 @@ def _require_plain(path: Path, info: os.stat_result) -> None:
     if kind != stat.S_IFREG:
         number = errno.EISDIR if kind == stat.S_IFDIR else errno.EINVAL
         raise OSError(number, f"is {_KINDS.get(kind, 'no file')}, expected a plain file", str(path))
+
+
+def _pointer(path: Path) -> OSError:
+    said = "is a Git LFS pointer, the file itself was not downloaded; run `git lfs pull` in its repository"
+    return OSError(errno.EINVAL, said, str(path))
 
 
 def _too_large(path: Path, size: int, limit: int) -> OSError:

@@ -29,6 +29,14 @@ def test_a_letter_of_another_alphabet_is_the_key_at_its_place(key, text) -> None
 
 
 @pytest.mark.parametrize(
+    ("key", "text", "sign"),
+    [(0x425, "х", "["), (Qt.Key.Key_Dead_Circumflex.value, "", "["), (0xD6, "ö", "Ö"), (0xB2, "²", "²")],
+)
+def test_signs_are_found_by_their_place_where_a_layout_has_letters_or_dead_keys_there(key, text, sign) -> None:
+    assert control(key, text, NONE, BRACKET) == f"key:{sign}"
+
+
+@pytest.mark.parametrize(
     ("key", "text", "place", "digit"), [(0x26, "&", ONE, "1"), (0xC9, "é", TWO, "2"), (0x31, "1", ONE, "1")]
 )
 def test_azertys_digit_row_is_digits_without_shift(key, text, place, digit) -> None:
@@ -47,7 +55,8 @@ def test_a_latin_layout_keeps_its_own_letters() -> None:
 @pytest.mark.parametrize("key", [0, Qt.Key.Key_unknown.value, Qt.Key.Key_Dead_Circumflex.value, 0x131, 0x130, 0x10FFFF])
 @pytest.mark.parametrize("place", [0, LETTER_I, BRACKET])
 def test_no_key_is_an_exception(key, place) -> None:
-    assert control(key, "", NONE, place).startswith("key:")
+    assert control(key, "", NONE, place).encode().startswith(b"key:")
+    assert " " not in control(key, "", NONE, place)
 
 
 @pytest.mark.parametrize("key", [0, Qt.Key.Key_unknown.value, Qt.Key.Key_Dead_Circumflex.value, 0x131])

@@ -62,6 +62,16 @@ def test_what_is_no_plain_file_is_refused_by_its_kind(tmp_path, pipe):
     assert foreign.read_json(to_plain) == {}
 
 
+def test_a_pointer_of_git_lfs_is_called_one_whatever_it_stands_for(tmp_path):
+    path = tmp_path / "any.parquet"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 7\n")
+    for read in (foreign.plain_file, foreign.read_json, foreign.read_tensors):
+        with pytest.raises(
+            OSError, match="is a Git LFS pointer, the file itself was not downloaded; run `git lfs pull`"
+        ):
+            read(path)
+
+
 def test_a_file_above_the_limit_is_refused_unread(tmp_path):
     path = tmp_path / "sparse"
     with path.open("wb") as file:

@@ -148,6 +148,24 @@ def test_time_stamps_of_another_clock_or_that_go_back_are_not_followed(folder, s
     assert "time stamps of left go back: picture i for row i" in taken(folder, store)[1]
 
 
+def test_images_without_time_stamps_go_by_number_which_is_said(folder, store) -> None:
+    path = film(folder, "left").with_name(f"{SERIALS['left']}_timestamps.json")
+    path.write_text("[]")
+    assert "time stamps of left are an empty list: picture i for row i" in taken(folder, store)[1]
+    path.unlink()
+    assert f"no time stamps of left ('{path.name}' is missing): picture i for row i" in taken(folder, store)[1]
+
+
+@pytest.mark.parametrize("name", ["trajectory.h5", "left"])
+def test_a_pointer_of_git_lfs_is_called_one(folder, store, name) -> None:
+    path = film(folder, name) if name == "left" else folder / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 7233000000\n")
+    with pytest.raises(
+        EpisodeError, match=r"is a Git LFS pointer, the file itself was not downloaded; run `git lfs pull`"
+    ):
+        import_droid(folder, store)
+
+
 def test_columns_that_differ_by_a_row_are_cut_and_by_many_refused(folder, store) -> None:
     edit(folder, lambda f: replace(f, Q, f[Q][:-1]))
     episode, note = taken(folder, store)
@@ -166,6 +184,13 @@ def test_a_row_of_nan_is_left_out_by_name_and_no_chunk_runs_across_it(folder, st
     edit(folder, lambda f: f["action/joint_velocity"].__setitem__(slice(3, 9), np.nan))
     with pytest.raises(EpisodeCorrupt, match="'action/joint_velocity' is not a number in row 3, 4"):
         import_droid(folder, store)
+
+
+def test_a_short_trajectory_may_lose_a_few_rows(folder, store) -> None:
+    edit(folder, lambda f: f[Q].__setitem__(slice(13, 16), np.nan))
+    episode, note = taken(folder, store)
+    assert f"3 rows left out: '{Q}' is not a number in row 13, 14, 15" in note
+    assert episode.n_steps == 19
 
 
 def test_a_calibration_of_nan_is_no_calibration_and_named(folder, store) -> None:

@@ -19,20 +19,18 @@ from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.expert import MAX_PERIOD, MIN_PERIOD
 from frs_core.policies.pi05.presets import PRESETS, Preset
 from frs_core.robot.actions import ActionKind
-from frs_core.runtime.foreign import DOCUMENT, open_plain, plain_file, read_json
+from frs_core.runtime.foreign import DOCUMENT, is_lfs_pointer, plain_file, read_json
 
-_POINTER = b"version https://git-lfs"
 _PIPELINE = "policy_preprocessor.json"
 
 
 def refuse_pointer(path: Path) -> None:
     """Raise WeightsMissing if a file is only a Git LFS pointer."""
     try:
-        with open_plain(path, may_link=True) as file:
-            head = file.read(len(_POINTER))
+        is_pointer = is_lfs_pointer(path)
     except OSError:
         return  # the reader of the file reports the problem
-    if head == _POINTER:
+    if is_pointer:
         raise WeightsMissing(
             f"'{path.name}' is a Git LFS pointer, the file itself was not downloaded. Run `git lfs pull` in its repository."
         )

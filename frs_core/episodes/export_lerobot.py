@@ -87,7 +87,7 @@ def export_lerobot(episode: Episode, path: Path, *, version: DatasetVersion = VE
         version: LeRobot's codebase version.
     Raises:
         ConfigError: pyarrow or PyAV is missing.
-        EpisodeError: the dataset there is of another shape or has the episode already, the episode contains NaN, or
+        EpisodeError: the dataset there is of another shape, packs episodes into shared files or has the episode already, the episode contains NaN, or
             the disk refused.
         EpisodeCorrupt: the episode is damaged.
     """
@@ -103,6 +103,8 @@ def export_lerobot(episode: Episode, path: Path, *, version: DatasetVersion = VE
             f"'{path}' holds a dataset with {sorted(info['features'])} at {info['fps']} Hz, episode '{episode.name}' has "
             f"{sorted(features)} at {hz} Hz or other sizes. Export it into another folder."
         )
+    if info["total_episodes"]:
+        version.check_own(path, info, modules)
     sources = [s for s in read_lines(path / SOURCES) if s["episode_index"] < info["total_episodes"]]
     there = next((s for s in sources if s["episode"] == episode.name), None)
     if there is not None:

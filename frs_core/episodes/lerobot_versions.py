@@ -65,6 +65,9 @@ class DatasetVersion(ABC):
     def read_tasks(self, meta: Path, arrow: tuple[ModuleType, ModuleType]) -> list[dict[str, Any]]:
         """Return the tasks, as {"task_index": .., "task": ..}. Raises EpisodeError."""
 
+    def check_own(self, root: Path, info: Mapping[str, Any], arrow: tuple[ModuleType, ModuleType]) -> None:  # noqa: B027  v2.1 has one layout
+        """Raise EpisodeError unless a dataset is laid out as this module writes it, so that an episode can be added."""
+
     @abstractmethod
     def write_meta(
         self,
@@ -157,6 +160,26 @@ class V30(DatasetVersion):
     def place(self, number: int) -> dict[str, int]:
         """Return the fields of an episode's paths."""
         return {"chunk_index": number // CHUNK_SIZE, "file_index": number % CHUNK_SIZE}
+
+    def check_own(self, root: Path, info: Mapping[str, Any], arrow: tuple[ModuleType, ModuleType]) -> None:
+        """Raise EpisodeError where episodes share files, as other tools pack them, or lie where others put them."""
+        columns = ("chunk_index", "file_index")
+        of_video = [f"videos/{key}" for key, feature in info["features"].items() if feature["dtype"] == "video"]
+        for number in range(int(info["total_episodes"])):
+            place = self.place(number)
+            path = root / self.episode_path.format(**place)
+            try:
+                rows = arrow[1].read_table(plain_file(path)).to_pylist() if path.is_file() else []
+                found = [int(row["episode_index"]) for row in rows]
+                places = [{k: row[f"{group}/{k}"] for k in columns} for row in rows for group in ("data", *of_video)]
+            except (OSError, *MALFORMED) as error:
+                raise EpisodeError(f"'{path}' cannot be read: {error}. Choose another folder.") from error
+            if found != [number] or any(p != place for p in places):
+                raise EpisodeError(
+                    f"'{root}' keeps several episodes in a file, as LeRobot's own recorder does (episode {number} has no file "
+                    f"'{path.relative_to(root)}' of its own), and this adds one file per episode. Export into another folder, then join both "
+                    f"with LeRobot's `lerobot-edit-dataset`, operation merge."
+                )
 
     def read_tasks(self, meta: Path, arrow: tuple[ModuleType, ModuleType]) -> list[dict[str, Any]]:
         """Return the tasks."""

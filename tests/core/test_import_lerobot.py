@@ -94,6 +94,39 @@ def test_what_was_exported_comes_back(store, tmp_path, version) -> None:
         assert abs(shown - first.frame("wrist", 5).astype(float).mean()) < 12
 
 
+def packed_as_lerobot_does(root: Path) -> None:
+    """Join a v3.0 dataset's files into one table, one film per camera and one list of episodes."""
+    rows = [parquet.read_table(p).to_pylist()[0] for p in sorted((root / "meta/episodes").rglob("*.parquet"))]
+    tables = [parquet.read_table(p) for p in sorted((root / "data").rglob("*.parquet"))]
+    cameras = sorted(p.name for p in (root / "videos").iterdir())
+    films = {c: [i for p in sorted((root / "videos" / c).rglob("*.mp4")) for i in read_video(p)] for c in cameras}
+    for path in [*root.rglob("file-*.parquet"), *root.rglob("*.mp4")]:
+        path.unlink()
+    for at, row in enumerate(rows):
+        row |= {k: 0 for k in row if k.endswith("/file_index")}
+        row |= {f"videos/{c}/from_timestamp": 8 / 12.5 * at for c in cameras}
+    parquet.write_table(pyarrow.concat_tables(tables), root / "data/chunk-000/file-000.parquet")
+    parquet.write_table(pyarrow.Table.from_pylist(rows), root / "meta/episodes/chunk-000/file-000.parquet")
+    for camera, images in films.items():
+        write_video(root / f"videos/{camera}/chunk-000/file-000.mp4", images, hz=12.5)
+
+
+def test_a_dataset_with_several_episodes_per_file_is_read_and_not_added_to(store, tmp_path) -> None:
+    root = make_dataset(tmp_path, version="v3.0")
+    packed_as_lerobot_does(root)
+    assert len(import_lerobot(root, store, outcome=Outcome.SUCCESS)) == 2
+    before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    own = EpisodeStore(tmp_path / "own")
+    recorder = JournalRecorder(own)
+    name = recorder.begin(random_meta(3, cameras=("left", "wrist"), control_hz=12.5))
+    for chunk in random_chunks(3, count=2, cameras=("left", "wrist")):
+        recorder.chunk(chunk)
+    recorder.end(Outcome.SUCCESS)
+    with pytest.raises(EpisodeError, match=r"keeps several episodes in a file.*another folder.*lerobot-edit-dataset"):
+        export_lerobot(own.open(name), root, version=VERSIONS["v3.0"])
+    assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
+
+
 def test_an_outcome_is_asked_for_because_the_format_has_none(dataset, store) -> None:
     with pytest.raises(EpisodeError, match="--outcome"):
         import_lerobot(dataset, store)

@@ -134,15 +134,17 @@ def fetch(
         hub: Instead: a LeRobot pi05 repository "owner/name" on the Hugging Face hub; needs no conversion.
         preset: Meaning of the actions; needed with --hub, and with --convert unless the folder is named exactly as it was published.
         tokenizer_only: Download only PaliGemma's vocabulary.
-        convert: Instead: convert openpi's checkpoint of this folder (params/ and assets/), or merge the PEFT adapter of this folder; no network needed.
+        convert: Instead: convert openpi's checkpoint of this folder (params/ and assets/), or merge the PEFT adapter in this folder or in its weights;
+            no network needed.
         base: With --convert of an adapter: the checkpoint that it changes, if the adapter's configuration does not name its folder.
-        lora_scale: With --convert of openpi's LoRA: alpha / rank of the attention's adapters; 1 for gemma_2b_lora and gemma_300m_lora.
+        lora_scale: With --convert, where no adapter_config.json states it: alpha / rank; of openpi's LoRA that of the attention's adapters, 1 for
+            gemma_2b_lora and gemma_300m_lora.
         keep_source: Keep openpi's own files after conversion.
     """
     from frs_core.errors import ConfigError
     from frs_core.making.pi05 import fetch as remote
     from frs_core.making.pi05.convert import convert as convert_folder
-    from frs_core.policies.pi05.adapters import ADAPTER_CONFIG, merge
+    from frs_core.policies.pi05.adapters import ADAPTER_CONFIG, is_inside, merge
     from frs_core.policies.pi05.checkpoint import NOTE
     from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
 
@@ -158,8 +160,10 @@ def fetch(
         if (out / title).resolve() == convert.resolve():
             raise ConfigError(f"'{convert}' would be converted into itself. Choose another --out.")
         folder = out / title
-        if (convert / ADAPTER_CONFIG).is_file():
-            merge(convert, folder, base=base, note={"preset": meaning.name, "source": str(convert)})
+        if (convert / ADAPTER_CONFIG).is_file() or is_inside(convert):
+            note: dict[str, Any] = {"preset": meaning.name, "source": str(convert)}
+            note |= {} if lora_scale is None else {"lora_scale": lora_scale}
+            merge(convert, folder, base=base, note=note, lora_scale=lora_scale)
         elif base is not None:
             raise ConfigError(f"--base was given, but '{convert}' has no {ADAPTER_CONFIG}. Leave it out.")
         else:

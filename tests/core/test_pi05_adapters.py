@@ -1,6 +1,7 @@
 """LoRA adapters of openpi and of PEFT, joined with their weights: against the formulas of those who trained them."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -163,6 +164,70 @@ def test_an_adapter_of_peft_adds_alpha_over_r_times_b_a(tmp_path: Path, changes,
     assert inspect_checkpoint(target).problems == []
     load(target, device="cpu")
     assert json.loads((target / "config.json").read_text())["use_peft"] is False
+
+
+def put_inside(
+    folder: Path, base: Path, arrays: dict[str, torch.Tensor], *, wrapped: bool, name: str = "default"
+) -> None:
+    """Turn an adapter folder into one whose weights hold the adapter, as a network wrapped by PEFT is saved."""
+    outer = "base_model.model." if wrapped else ""
+    weights = {}
+    for key, tensor in load_file(base / WEIGHTS).items():
+        module = key.removesuffix(".weight")
+        is_changed = f"base_model.model.{module}.lora_A.weight" in arrays
+        weights[f"{outer}{module}.base_layer.weight" if wrapped and is_changed else f"{outer}{key}"] = tensor
+    for key, tensor in arrays.items():
+        inner = key.removeprefix("base_model.model.")
+        weights[outer + re.sub(r"(lora_[AB])\.", rf"\1.{name}.", inner)] = tensor
+    (folder / ADAPTER).unlink()
+    save_file(weights, folder / WEIGHTS)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_an_adapter_inside_the_weights_is_merged_like_one_beside_them(tmp_path: Path, wrapped: bool) -> None:
+    folder, base, arrays = make_adapter(tmp_path)
+    beside = load_file(merge(folder, tmp_path / "beside", base=None, note=NOTE) / WEIGHTS)
+    put_inside(folder, base, arrays, wrapped=wrapped)
+    assert f"frs policy fetch --convert {folder} --preset NAME" in inspect_checkpoint(folder).problems[0]
+    target = merge(folder, tmp_path / "out", base=None, note=NOTE)
+    inside = load_file(target / WEIGHTS)
+    assert inside.keys() == beside.keys()
+    assert all(torch.equal(inside[name], beside[name]) for name in beside)
+    load(target, device="cpu")
+
+
+def test_an_adapter_inside_the_weights_needs_its_scale_stated_once(tmp_path: Path) -> None:
+    folder, base, arrays = make_adapter(tmp_path)
+    beside = load_file(merge(folder, tmp_path / "beside", base=None, note=NOTE) / WEIGHTS)
+    put_inside(folder, base, arrays, wrapped=True, name="mine")
+    with pytest.raises(ConfigError, match=r"--lora-scale was given, but 'adapter_config.json' states the scale"):
+        merge(folder, tmp_path / "out", base=None, note=NOTE, lora_scale=4.0)
+    (folder / ADAPTER_CONFIG).unlink()
+    with pytest.raises(ConfigError, match=r"no adapter_config.json beside it states alpha and rank.*--lora-scale"):
+        merge(folder, tmp_path / "out", base=None, note=NOTE)
+    with pytest.raises(ConfigError, match="--base was given"):
+        merge(folder, tmp_path / "out", base=base, note=NOTE, lora_scale=4.0)
+    assert fetch(convert=folder, preset="pi05_droid", out=tmp_path / "out", lora_scale=4.0) == 0
+    made = load_file(tmp_path / "out" / folder.name / WEIGHTS)
+    assert all(torch.equal(made[name], beside[name]) for name in beside)
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ("lora_magnitude_vector.default.weight", "lora_magnitude_vector.default.weight' belongs to another formula"),
+        ("lora_embedding_A.default", "lora_embedding_A.default' belongs to another formula"),
+        ("lora_A.other.weight", "holds the adapters default, other, and which of them acts is not stated"),
+    ],
+)
+def test_what_else_lies_beside_the_weights_is_refused_by_name(tmp_path: Path, extra: str, words: str) -> None:
+    folder, base, arrays = make_adapter(tmp_path)
+    put_inside(folder, base, arrays, wrapped=True)
+    weights = load_file(folder / WEIGHTS)
+    save_file(weights | {f"base_model.model.{MODULE.format(0, 'k')}.{extra}": torch.ones(4, 4)}, folder / WEIGHTS)
+    with pytest.raises(ConfigError, match=words):
+        merge(folder, tmp_path / "out", base=None, note=NOTE)
+    assert not (tmp_path / "out").exists()
 
 
 def test_modules_that_were_trained_in_full_take_the_bases_place(tmp_path: Path) -> None:

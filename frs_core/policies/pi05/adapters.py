@@ -25,8 +25,9 @@ from torch import Tensor
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.checkpoint import NOTE
-from frs_core.policies.pi05.names import stored_names, tensor_name
+from frs_core.policies.pi05.names import is_adapter_array, stored_names, tensor_name
 from frs_core.policies.pi05.sizes import problems_of, size_of
+from frs_core.policies.pi05.weights import read_header
 from frs_core.runtime.foreign import MALFORMED, plain_file, read_json
 
 WEIGHTS, ADAPTER, ADAPTER_CONFIG = "model.safetensors", "adapter_model.safetensors", "adapter_config.json"
@@ -99,15 +100,18 @@ class MergedArrays(Arrays):
         return len(self._arrays) - 2 * len(self.pairs)
 
 
-def merge(source: Path, target: Path, *, base: Path | None, note: Mapping[str, str]) -> Path:
+def merge(
+    source: Path, target: Path, *, base: Path | None, note: Mapping[str, Any], lora_scale: float | None = None
+) -> Path:
     """Write a folder that `load` takes, from a folder with a LoRA adapter of PEFT (as LeRobot's trainer writes it).
 
     Args:
-        source: folder with `adapter_config.json` and `adapter_model.safetensors`, and the configuration and statistics that the adapter
-            was trained with.
+        source: folder with `adapter_model.safetensors`, or with a `model.safetensors` that holds the adapter beside the weights; with
+            `adapter_config.json`, and the configuration and statistics that the adapter was trained with.
         target: folder to make; must not hold weights yet.
         base: folder of the weights that the adapter changes; None = the local folder that the adapter's configuration names.
         note: content of the new folder's note, `checkpoint.NOTE`.
+        lora_scale: alpha / rank, for an adapter inside the weights without `adapter_config.json`.
     Returns:
         `target`.
     Raises:
@@ -116,15 +120,21 @@ def merge(source: Path, target: Path, *, base: Path | None, note: Mapping[str, s
     """
     if (target / WEIGHTS).exists():
         raise ConfigError(f"'{target / WEIGHTS}' exists. Remove it, or choose another folder.")
-    config = _adapter_config(source / ADAPTER_CONFIG)
     if not (source / "config.json").is_file():
         raise WeightsMissing(
             f"'{source}' holds an adapter but no config.json. Put the configuration and the statistics that it was trained with beside it: "
             f"those of the base may be of another robot."
         )
-    weights = _read(_base_of(config, base) / WEIGHTS)
+    if is_inside(source):
+        weights, adapter, scale = _inside(source, base=base, lora_scale=lora_scale)
+    else:
+        config = _adapter_config(source / ADAPTER_CONFIG)
+        if lora_scale is not None:
+            raise ConfigError(f"--lora-scale was given, but '{ADAPTER_CONFIG}' states the scale. Leave it out.")
+        weights, adapter = _read(_base_of(config, base) / WEIGHTS), _read(source / ADAPTER)
+        scale = _stated_scale(config)
     names = stored_names(weights)
-    _apply(config, _read(source / ADAPTER), weights, names)
+    _apply(adapter, weights, names, scale=scale)
     shapes = {name: tuple(weights[theirs].shape) for name, theirs in names.items()}
     problems = problems_of(shapes, size_of(shapes))
     if problems:
@@ -144,6 +154,65 @@ def merge(source: Path, target: Path, *, base: Path | None, note: Mapping[str, s
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
     partial.rename(target / WEIGHTS)
     return target
+
+
+def is_inside(folder: Path) -> bool:
+    """Return whether a folder's `model.safetensors` holds an adapter beside the weights. A file that is none holds none."""
+    try:
+        return any(map(is_adapter_array, read_header(folder / WEIGHTS)))
+    except (OSError, *MALFORMED):
+        return False
+
+
+def _inside(
+    source: Path, *, base: Path | None, lora_scale: float | None
+) -> tuple[dict[str, Tensor], dict[str, Tensor], "ScaleOf"]:
+    """Return weights without adapters, the adapter's arrays, and the scale, of a file that holds both as PEFT wraps a network.
+
+    Raises:
+        ConfigError: arrays of another formula or of several adapters, or the scale is not stated.
+    """
+    if base is not None:
+        raise ConfigError(
+            f"--base was given, but '{source / WEIGHTS}' holds the weights beside their adapter. Leave it out."
+        )
+    if (source / ADAPTER).is_file():
+        raise ConfigError(
+            f"'{source}' holds an adapter twice, in {ADAPTER} and inside {WEIGHTS}, and which one was trained last is not stated. Remove one."
+        )
+    weights: dict[str, Tensor] = {}
+    adapter: dict[str, Tensor] = {}
+    kinds: set[str] = set()
+    for name, tensor in _read(source / WEIGHTS).items():
+        inner = _OUTER.sub("", name)
+        found = _FACTOR.match(inner)
+        if found is not None:
+            kinds.add(found["adapter"] or "default")
+            adapter[f"{found['module']}.lora_{found['side']}.weight"] = tensor
+        elif is_adapter_array(inner):
+            raise ConfigError(
+                f"Array '{name}' belongs to another formula than plain LoRA. Merge it with PEFT's merge_and_unload(), save the result, and "
+                f"give that folder."
+            )
+        elif ".modules_to_save." in inner:
+            adapter[re.sub(r"\.modules_to_save\.[^.]+\.", ".", inner)] = tensor
+        else:
+            weights[inner.replace(".base_layer.", ".").replace(".original_module.", ".")] = tensor
+    if len(kinds) > 1:
+        raise ConfigError(
+            f"'{source / WEIGHTS}' holds the adapters {', '.join(sorted(kinds))}, and which of them acts is not stated. Merge it with PEFT's "
+            f"merge_and_unload(), save the result, and give that folder."
+        )
+    if (source / ADAPTER_CONFIG).is_file():
+        if lora_scale is not None:
+            raise ConfigError(f"--lora-scale was given, but '{ADAPTER_CONFIG}' states the scale. Leave it out.")
+        return weights, adapter, _stated_scale(_adapter_config(source / ADAPTER_CONFIG))
+    if lora_scale is None or not math.isfinite(lora_scale):
+        raise ConfigError(
+            f"'{source / WEIGHTS}' holds a LoRA adapter, and no {ADAPTER_CONFIG} beside it states alpha and rank. Put it there, or say alpha / "
+            f"rank with --lora-scale, as in the training's configuration."
+        )
+    return weights, adapter, lambda module, rank: lora_scale
 
 
 _CHANGES_FORMULA = ("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "use_bdlora", "alora_invocation_tokens", "layer_replication",
@@ -191,20 +260,22 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise ConfigError(f"'{path}' is not a safetensors file ({error}). Download it again.") from error
 
 
-_FACTOR = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight$")
+_FACTOR = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?P<adapter>[^.]+))?\.weight$")
 _OUTER = re.compile(r"^(?:base_model\.model\.)?")
 
 
-def _apply(
-    config: Mapping[str, Any], adapter: dict[str, Tensor], weights: dict[str, Tensor], names: Mapping[str, str]
-) -> None:
+ScaleOf = Callable[[str, int], float]
+"""(module, rank of its arrays) -> factor of B A."""
+
+
+def _apply(adapter: dict[str, Tensor], weights: dict[str, Tensor], names: Mapping[str, str], *, scale: ScaleOf) -> None:
     """Change weights in place by an adapter's arrays.
 
     Args:
-        config: the adapter's configuration.
         adapter: its arrays.
         weights: of the base, names as stored.
         names: this product's name -> the name in `weights`.
+        scale: of each module.
     Raises:
         ConfigError: an array has no place, no partner or another shape.
     """
@@ -233,7 +304,7 @@ def _apply(
                 f"LoRA of '{module}': {got}. Give the base that it was trained on as --base, or download it again."
             )
         weights[theirs] = _joined(
-            weights[theirs], pair["A"], pair["B"], scale=_scale(config, module, rank=len(pair["A"])), module=module
+            weights[theirs], pair["A"], pair["B"], scale=scale(module, len(pair["A"])), module=module
         )
 
 
@@ -246,6 +317,10 @@ def _joined(
             f"trained on as --base."
         )
     return (w.float() + scale * (b.float() @ a.float())).to(w.dtype)
+
+
+def _stated_scale(config: Mapping[str, Any]) -> ScaleOf:
+    return lambda module, rank: _scale(config, module, rank=rank)
 
 
 def _scale(config: Mapping[str, Any], module: str, *, rank: int) -> float:

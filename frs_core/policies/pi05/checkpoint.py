@@ -29,7 +29,7 @@ from frs_core.policies.pi05.lerobot_files import (
     refuse_unsupported,
     renamed_inputs,
 )
-from frs_core.policies.pi05.names import stored_names
+from frs_core.policies.pi05.names import is_adapter_array, stored_names
 from frs_core.policies.pi05.normalisation import QUANTILE_EPS, Affine, Stats, affine_of, covered_range
 from frs_core.policies.pi05.plausible import why_not_this_meaning
 from frs_core.policies.pi05.presets import Preset, find_preset, need_preset, published_preset
@@ -253,11 +253,11 @@ def _read_weights(checkpoint: Checkpoint) -> None:
         checkpoint.problems.append(f"'{path.name}' is not a safetensors file ({error}); download it again.")
         return
     checkpoint.weights = path
-    adapters = [name for name in stored if ".lora_" in name or "lora_magnitude" in name]
+    adapters = [name for name in stored if is_adapter_array(name)]
     if adapters:
         checkpoint.problems.append(
             f"'{path.name}' holds {len(adapters)} arrays of a LoRA adapter, e.g. '{adapters[0]}', beside the weights: merge them "
-            f"with PEFT's merge_and_unload(), save the result, and give that folder."
+            f"with `frs policy fetch --convert {checkpoint.root} --preset NAME`, and give the new folder."
         )
         return
 

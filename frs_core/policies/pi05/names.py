@@ -37,6 +37,11 @@ def tensor_name(stored: str) -> str:
     return name
 
 
+def is_adapter_array(stored: str) -> bool:
+    """Return whether a tensor belongs to a LoRA adapter, of whatever formula."""
+    return ".lora_" in stored
+
+
 def stored_names(stored: Iterable[str]) -> dict[str, str]:
     """Return this product's name -> the name in the file.
 

@@ -8,11 +8,11 @@ Example: `ACTIONS["drive.hold"].controls` is `("key:Space", "key:Esc", "pad:star
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from frs_core.choosers.registry import choosers
+from frs_core.choosers.registry import ChooserSpec, choosers
 from frs_core.devices import device_classes
 from frs_core.devices.intent import ANY_SCOPE, InputMap
 from frs_core.steering.directions import Direction
@@ -56,6 +56,14 @@ def _row(
     is_held: bool = False,
 ) -> Action:
     return Action(id, text, tooltip, tuple(controls.split()), menu, scope, glyph, is_held)
+
+
+def _with_keys(rows: Mapping[str, ChooserSpec]) -> Iterator[ChooserSpec]:
+    """Give every chooser without a key of its own the next free one of Alt+1 to Alt+9."""
+    taken = {row.key for row in rows.values()}
+    free = (key for key in (f"key:Alt+{digit}" for digit in range(1, 10)) if key not in taken)
+    for row in rows.values():
+        yield row if row.key else dataclasses.replace(row, key=next(free, ""))
 
 
 STEER: Mapping[str, Direction] = MappingProxyType({f"steer.{d.value}": d for d in Direction})
@@ -221,7 +229,7 @@ _ROWS = (
             DRIVE,
             "★" if "★" in row.title else "",
         )
-        for row in choosers().values()
+        for row in _with_keys(choosers())
     ),
     _row(
         "knob.step", "Step size less or more", "Switch the step size that a direction picks", "key:Z", "Settings", DRIVE

@@ -22,14 +22,19 @@ from app.gl import pin_platform
 from app.settings import SettingsFile
 from frs_core import paths
 from frs_core.choosers.base import Chooser
+from frs_core.choosers.registry import KNOWN as CHOOSERS
 from frs_core.choosers.registry import Setting, find_chooser, make_choosers
+from frs_core.devices import KNOWN as DEVICES
 from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
+from frs_core.policies import GROUP as POLICY_GROUP
 from frs_core.policies import KNOWN as POLICIES
 from frs_core.runtime.foreign import visible
 from frs_core.runtime.registry import plain_options, plugins
 from frs_core.worlds import KNOWN as WORLDS
 
+ADVISORS = tuple(row.id for row in CHOOSERS.values() if row.make)
+"""The product's own choosers that can suggest: those that are made, which a person is not."""
 DEVICES_AFTER_MS = 5000
 _log = logging.getLogger("app")
 
@@ -53,13 +58,19 @@ def run(
     practice: bool = False,
     safe_mode: bool = False,
     reset_settings: bool = False,
-    devices: bool = True,
+    devices: Annotated[bool, Doc(f"look for devices: {', '.join(DEVICES)}, and those of installed packages.")] = True,
     screenshot: Path | None = None,
     status_file: Path | None = None,
     report_start: Path | None = None,
     vlm: str = "",
     vlm_model: str = "",
-    advisor: str = "",
+    advisor: Annotated[
+        str,
+        Doc(
+            f"chooser that suggests a pick while you drive: {', '.join(ADVISORS)}, or one of an installed package; key V takes "
+            f"the suggestion."
+        ),
+    ] = "",
     chooser_options: dict[str, str] | None = None,
 ) -> int:
     """Open the cockpit; the process ends with it.
@@ -77,7 +88,7 @@ def run(
         practice: record nothing until it is switched off.
         safe_mode: start with default settings and do not change the stored ones.
         reset_settings: set the stored settings aside and start with the defaults.
-        devices: look for gamepads and SpaceMice.
+        devices: look for devices other than the keyboard.
         screenshot: save an image of each layout in this folder, then exit.
         status_file: append one JSON line for every change of what the window shows, for accessibility tools and scripts.
         report_start: write to this JSON file when the window, the first image and the first fan were shown; also set by
@@ -85,7 +96,7 @@ def run(
         vlm: address of a vision-language model that can drive, e.g. http://127.0.0.1:8000/v1; also set by
             FRS_VLM_URL. An API key is read from FRS_VLM_KEY.
         vlm_model: name of the model at that address; also set by FRS_VLM_MODEL.
-        advisor: chooser that suggests a pick while you drive (vlm, scripted); key V takes the suggestion.
+        advisor: chooser that suggests a pick while you drive.
         chooser_options: options of installed choosers, as key-value pairs.
     Returns:
         The exit status of the demonstration, without a display only. Otherwise the process exits with 0 after the operator
@@ -241,7 +252,7 @@ def make_session(
 
 def is_loadable(policy: str) -> bool:
     """Return whether other processes can load a policy by its name."""
-    return policy in {**POLICIES, **plugins("frs_core.policies")} or ":" in policy
+    return policy in {**POLICIES, **plugins(POLICY_GROUP)} or ":" in policy
 
 
 def run_window(

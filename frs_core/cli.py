@@ -158,6 +158,10 @@ def _split(words: list[str]) -> tuple[str, list[str]]:
     name = " ".join(words[:2])
     if name in known:
         return name, words[2:]
+    if words[0] in ("train", "practise") and len(words) > 1:
+        from frs_core.learning.registry import require_working
+
+        require_working(words[1])
     group = [c for c in known if c.split()[0] == words[0]]
     if group:
         print(_help(group))

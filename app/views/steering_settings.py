@@ -1,11 +1,12 @@
 """The steering settings: pacing, driver, step size, reversal depth, gripper, frame, noise. Each change makes a new fan.
 
-Shows the values that the session uses, not the requested ones. GUI thread.
+Shows the values that the session uses, not the requested ones. Where the row is too wide for the window, a control becomes a
+button with a menu, the drivers first, because installed packages add to them. GUI thread.
 """
 
 from collections.abc import Callable
 
-from app.qt import Qt, QtCore, QtWidgets, Signal
+from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.settings import Settings
 from app.views.widgets import ActionButton, Segments, captioned
 from frs_core.choosers.registry import choosers
@@ -87,6 +88,7 @@ class SteeringSettings(QtWidgets.QFrame):
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(8, 2, 8, 4)
         row.setSpacing(10)
+        columns: dict[QtWidgets.QWidget, QtWidgets.QVBoxLayout] = {}
         for caption, widget in (
             ("pacing", self.pacing),
             ("who drives", self.driver),
@@ -96,14 +98,41 @@ class SteeringSettings(QtWidgets.QFrame):
             ("reversal depth", depth),
             ("policy's noise", self.seed),
         ):
-            row.addLayout(captioned(caption, widget))
+            columns[widget] = captioned(caption, widget)
+            row.addLayout(columns[widget])
         row.addStretch(1)
+        self._shrinking = tuple(
+            (s, columns[s]) for s in (self.driver, self.pacing, self.gripper, self.frame, self.amount)
+        )
         self.pacing.chosen.connect(lambda v: self.pacing_chosen.emit(Pacing(v)))
         self.driver.chosen.connect(lambda v: self.driver_chosen.emit(Driver(v)))
         self.gripper.chosen.connect(lambda v: self.gripper_chosen.emit(Gripper(v)))
         self.amount.chosen.connect(self.amount_chosen)
         self.frame.chosen.connect(self.frame_chosen)
         self.depth_slider.valueChanged.connect(self._on_depth_moved)
+
+    def minimumSizeHint(self) -> QtCore.QSize:
+        """Return the size with a menu in place of every row of options."""
+        hint = super().minimumSizeHint()
+        spare = sum(
+            column.minimumSize().width() - _menu_width(segments, column) for segments, column in self._shrinking
+        )
+        return QtCore.QSize(hint.width() - spare, hint.height())
+
+    def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
+        """Use as few menus as the width allows."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        row = self.layout()
+        assert row is not None
+        for count in range(len(self._shrinking) + 1):
+            for i, (segments, _) in enumerate(self._shrinking):
+                segments.set_menu(i < count)
+            row.activate()
+            if row.minimumSize().width() <= self.width():
+                return
 
     def use_map(self, inputs: InputMap) -> None:
         """Show the current keys in tooltips."""
@@ -136,3 +165,10 @@ class SteeringSettings(QtWidgets.QFrame):
     def _on_depth_moved(self, value: int) -> None:
         self._depth_text.setText(f"{value} of {self.depth_slider.maximum()}")
         self._depth_later.start()
+
+
+def _menu_width(segments: Segments, column: QtWidgets.QVBoxLayout) -> int:
+    """Return the width of options and caption where the options are behind a menu."""
+    caption = column.itemAt(0)
+    assert caption is not None
+    return max(segments.menu_button.width(), caption.minimumSize().width())

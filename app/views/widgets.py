@@ -43,7 +43,7 @@ class ActionButton(QtWidgets.QPushButton):
 
 
 class Segments(QtWidgets.QWidget):
-    """A row of buttons of which exactly one is checked.
+    """A row of buttons of which exactly one is checked, or, where there is no room for the row, one button with a menu.
 
     Args:
         options: (value, text, tooltip) in order.
@@ -59,7 +59,16 @@ class Segments(QtWidgets.QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(2)
         self._buttons: dict[str, QtWidgets.QToolButton] = {}
+        self._entries: dict[str, QtGui.QAction] = {}
         self._tips = {value: tip for value, _, tip in options}
+        self._menu = QtWidgets.QMenu(self)
+        self._menu.setToolTipsVisible(True)
+        self.menu_button = QtWidgets.QToolButton()
+        self.menu_button.setPopupMode(QtWidgets.QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.menu_button.setMenu(self._menu)
+        self.menu_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.menu_button.setAccessibleName(name)
+        self.menu_button.hide()
         for value, text, tip in options:
             button = QtWidgets.QToolButton()
             button.setText(text)
@@ -67,24 +76,50 @@ class Segments(QtWidgets.QWidget):
             button.setCheckable(True)
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             button.setAccessibleName(f"{name}: {text}")
-            button.setMinimumWidth(QtGui.QFontMetrics(_bold(button.font())).horizontalAdvance(text) + 22)
+            button.setMinimumWidth(_bold_width(button, text) + 22)
             button.clicked.connect(lambda _checked=False, v=value: self._on_clicked(v))
             row.addWidget(button)
             self._buttons[value] = button
+            entry = QtGui.QAction(text, self._menu)
+            entry.setToolTip(tip)
+            entry.setCheckable(True)
+            entry.triggered.connect(lambda _checked=False, v=value: self._on_clicked(v))
+            self._menu.addAction(entry)
+            self._entries[value] = entry
+        self.menu_button.setFixedWidth(max(_bold_width(self.menu_button, text) for _, text, _ in options) + 36)
+        row.addWidget(self.menu_button)
+
+    @property
+    def is_menu(self) -> bool:
+        """Whether the options are behind one button."""
+        return not self.menu_button.isHidden()
+
+    def set_menu(self, is_menu: bool) -> None:
+        """Show one button with a menu, or all options in a row."""
+        for button in self._buttons.values():
+            button.setHidden(is_menu)
+        self.menu_button.setHidden(not is_menu)
+        self.updateGeometry()
 
     def show_value(self, value: str) -> None:
-        """Check one button without emitting `chosen`."""
+        """Check one option without emitting `chosen`."""
         for name, button in self._buttons.items():
             button.setChecked(name == value)
+            self._entries[name].setChecked(name == value)
+        if value in self._buttons:
+            self.menu_button.setText(self._buttons[value].text())
+            self.menu_button.setToolTip(self._tips[value])
 
     def set_available(self, value: str, is_available: bool, *, why_not: str = "") -> None:
         """Enable one option, or disable it with the reason as its tooltip."""
-        button = self._buttons[value]
+        button, entry = self._buttons[value], self._entries[value]
         button.setEnabled(is_available)
+        entry.setEnabled(is_available)
         tip = self._tips[value] if is_available or not why_not else why_not
         if button.toolTip() != tip:
             button.setToolTip(tip)
             button.setAccessibleDescription(tip)
+            entry.setToolTip(tip)
 
     def button(self, value: str) -> QtWidgets.QToolButton:
         """Return the button of one option."""
@@ -95,11 +130,12 @@ class Segments(QtWidgets.QWidget):
         self.chosen.emit(value)
 
 
-def _bold(font: QtGui.QFont) -> QtGui.QFont:
-    result = QtGui.QFont(font)
-    result.setPixelSize(13)
-    result.setBold(True)
-    return result
+def _bold_width(widget: QtWidgets.QWidget, text: str) -> int:
+    """Return the width of a text in the bold font of checked buttons, pixels."""
+    font = QtGui.QFont(widget.font())
+    font.setPixelSize(13)
+    font.setBold(True)
+    return QtGui.QFontMetrics(font).horizontalAdvance(text)
 
 
 def captioned(caption: str, widget: QtWidgets.QWidget) -> QtWidgets.QVBoxLayout:

@@ -46,7 +46,7 @@ class ChooserSpec:
     make: str = ""
     """`module:function` that takes a `Setting` and returns the chooser, or None; empty = built into the session."""
     key: str = ""
-    """Default key."""
+    """Default key; empty = the cockpit assigns the next free one of Alt+1 to Alt+9."""
 
     @property
     def driver(self) -> Driver:

@@ -19,7 +19,7 @@ def demo(
     world: str = "tabletop",
     policy: str = "tabletop",
     action_space: str = "",
-    operator: str = "",
+    scripted_operator: str = "",
     max_chunks: int = 40,
     workers: int | None = None,
     films: bool = True,
@@ -35,7 +35,7 @@ def demo(
         world: The world.
         policy: The generalist.
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
-        operator: Your own scripted operator, module:Class; default the world's.
+        scripted_operator: Your own scripted operator, module:Class; default the world's.
         max_chunks: Longest attempt, in chunks.
         workers: Processes for the comparison; default one per core.
         films: Film the first scene with every method.
@@ -45,7 +45,7 @@ def demo(
     spec = DemoSpec(
         task=task,
         out=out or paths.data() / "demo" / time.strftime("%Y%m%dT%H%M%S"),
-        setup=SetupSpec(world=world, policy=policy, operator=operator, action_space=action_space),
+        setup=SetupSpec(world=world, policy=policy, operator=scripted_operator, action_space=action_space),
         episodes=episodes,
         trials=trials,
         max_chunks=max_chunks,

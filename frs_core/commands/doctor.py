@@ -20,6 +20,7 @@ from frs_core.doctor import (
     check_gpu,
     check_libero,
     check_packages,
+    check_plugins,
     check_python,
     check_weights,
 )
@@ -42,7 +43,7 @@ def doctor(
     quick: bool = False,
     json_lines: bool = False,
 ) -> int:
-    """Check this machine: Python, packages, GPU, weights, disk, rendering, input devices, cameras, LIBERO, a DROID bridge.
+    """Check this machine: Python, packages, plug-ins, GPU, weights, disk, rendering, input devices, cameras, LIBERO, a DROID bridge.
 
     Nothing is installed and nothing moves. The exit code is 1 if something required does not work.
 
@@ -54,7 +55,7 @@ def doctor(
         quick: Skip the test images, which take seconds.
         json_lines: Print one JSON object per finding instead of text.
     """
-    findings = [*check_python(), *check_packages(), *check_gpu(), *check_weights(checkpoint)]
+    findings = [*check_python(), *check_packages(), *check_plugins(), *check_gpu(), *check_weights(checkpoint)]
     findings += check_disk(data or paths.data())
     findings += [] if quick else check_display()
     findings += [*check_devices(), *check_cameras(), *check_libero(libero, is_quick=quick)]

@@ -94,7 +94,8 @@ def _show(episode: Episode, page: Console) -> bool:
     """Print one episode and return whether every chunk could be read."""
     info, meta = episode.info, episode.meta
     page.print(mark(episode.name, "bold"), mark(*_MARKS[episode.outcome]), info.note)
-    page.print(f"task {meta.task} · “{meta.instruction}” · seed {meta.seed} · world {meta.world}")
+    options = "".join(f" · {name} {value}" for name, value in sorted(meta.world_options.items()))
+    page.print(f"task {meta.task} · “{meta.instruction}” · seed {meta.seed} · world {meta.world}{options}")
     page.print(
         f"policy {meta.policy} ({meta.policy_fingerprint[:12]}) · {meta.action_space.kind.value} at {meta.control_hz:g} Hz · "
         f"cameras {', '.join(episode.cameras) or 'none'}"

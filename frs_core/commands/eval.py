@@ -55,7 +55,7 @@ def evaluate(
     world_options: dict[str, str] | None = None,
     policy: str = "tabletop",
     action_space: str = "",
-    operator: str = "",
+    scripted_operator: str = "",
     demonstrator: str = "",
     max_chunks: int = 40,
     perturb_m: float = 0.0,
@@ -90,7 +90,7 @@ def evaluate(
         world_options: Options of the world as key-value pairs; tabletop: setting -1 draws every scene at random.
         policy: The generalist.
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
-        operator: Your own scripted operator, module:Class; default the world's.
+        scripted_operator: Your own scripted operator, module:Class; default the world's.
         demonstrator: Your own demonstrator, module:function; default the world's; for offline-dsbc with --repeats.
         max_chunks: Longest episode, in chunks.
         perturb_m: Distance, metres, that the tool is first driven away from its start.
@@ -113,7 +113,7 @@ def evaluate(
         world=world,
         world_options=plain_options(world_options),
         policy=policy,
-        operator=operator,
+        operator=scripted_operator,
         demonstrator=demonstrator,
         action_space=action_space,
     ).to_json()
@@ -184,7 +184,7 @@ def collect(
     world_options: dict[str, str] | None = None,
     policy: str = "tabletop",
     action_space: str = "",
-    operator: str = "",
+    scripted_operator: str = "",
     demonstrator: str = "",
     max_chunks: int = 40,
 ) -> int:
@@ -201,7 +201,7 @@ def collect(
         world_options: Options of the world as key-value pairs; tabletop: setting -1 draws every scene at random.
         policy: The generalist.
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
-        operator: Your own scripted operator, module:Class; default the world's.
+        scripted_operator: Your own scripted operator, module:Class; default the world's.
         demonstrator: Your own demonstrator, module:function; default the world's.
         max_chunks: Longest attempt, in chunks.
     """
@@ -211,7 +211,7 @@ def collect(
             world=world,
             world_options=plain_options(world_options),
             policy=policy,
-            operator=operator,
+            operator=scripted_operator,
             demonstrator=demonstrator,
             action_space=action_space,
         )

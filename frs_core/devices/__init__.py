@@ -1,12 +1,11 @@
 """Input devices: hardware -> controls -> intents. The keyboard is read by Qt and handled in `app`."""
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from frs_core.devices.base import ControlChange, DeviceEvent, DeviceNotice, DominantAxis, InputDevice, Stage
 from frs_core.devices.intent import ANY_SCOPE, Clash, InputMap, Intent, seen_direction
 from frs_core.errors import ConfigError
-from frs_core.runtime.registry import plugins, resolve
+from frs_core.runtime.registry import plugins, resolve, warn_once
 
 GROUP = "frs_core.devices"
 KNOWN: Mapping[str, str] = {
@@ -14,7 +13,6 @@ KNOWN: Mapping[str, str] = {
     "spacemouse": "frs_core.devices.spacemouse:SpaceMouse",
 }
 """Kind -> import path of its class, in menu order; installed packages add theirs (entry points `frs_core.devices`)."""
-_log = logging.getLogger("devices")
 
 
 def device_classes() -> tuple[type[InputDevice], ...]:
@@ -22,17 +20,28 @@ def device_classes() -> tuple[type[InputDevice], ...]:
     classes: dict[str, type[InputDevice]] = {}
     for kind, path in {**KNOWN, **{k: p for k, p in plugins(GROUP).items() if k not in KNOWN}}.items():
         try:
-            found = resolve("device", kind, {kind: path})
-            if not (isinstance(found, type) and issubclass(found, InputDevice)):
-                raise ConfigError(f"Device '{kind}' is {found!r}, expected an InputDevice class. Correct {path}.")
-            if found.prefix in ("key", *(other.prefix for other in classes.values())):
-                raise ConfigError(
-                    f"Device '{kind}' uses the prefix '{found.prefix}', which is already taken. Choose another."
-                )
-            classes[kind] = found
+            classes[kind] = load_device(kind, path, others=classes.values())
         except ConfigError as error:
-            _log.warning("%s", error)
+            warn_once(str(error))
     return tuple(classes.values())
+
+
+def load_device(kind: str, path: str, *, others: Iterable[type[InputDevice]]) -> type[InputDevice]:
+    """Return the class of a kind of device.
+
+    Args:
+        kind: its name.
+        path: "module:Class".
+        others: classes whose prefixes are taken.
+    Raises:
+        ConfigError: it cannot be imported, is not a device, or its prefix is taken.
+    """
+    found = resolve("device", kind, {kind: path})
+    if not (isinstance(found, type) and issubclass(found, InputDevice)):
+        raise ConfigError(f"Device '{kind}' is {found!r}, expected an InputDevice class. Correct {path}.")
+    if found.prefix in ("key", *(other.prefix for other in others)):
+        raise ConfigError(f"Device '{kind}' uses the prefix '{found.prefix}', which is already taken. Choose another.")
+    return found
 
 
 __all__ = [
@@ -48,5 +57,6 @@ __all__ = [
     "Intent",
     "Stage",
     "device_classes",
+    "load_device",
     "seen_direction",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from frs_core.episodes import Episode, EpisodeStore
-from frs_core.errors import ConfigError
+from frs_core.errors import ConfigError, unknown_name
 from frs_core.evaluation.collect import Collected, collect_steered, store_at
 from frs_core.evaluation.film import side_by_side
 from frs_core.evaluation.methods import find_method
@@ -86,9 +86,11 @@ def run_demo(spec: DemoSpec, say: Say) -> Path:
         FrsError: a step failed.
     """
     began = time.monotonic()
-    store, setup = store_at(spec.out), open_setup(spec.setup)
+    setup = open_setup(spec.setup)
     try:
-        spec = replace(spec, task=spec.task or _example(setup))
+        spec = replace(spec, task=_task(spec, setup))
+        setup.operator()  # Refused here, before anything is written or said, where the world has none.
+        store = store_at(spec.out)
         collected = _steer(spec, setup, store, say)
         fingerprint = setup.policy.spec.fingerprint
     finally:
@@ -100,10 +102,13 @@ def run_demo(spec: DemoSpec, say: Say) -> Path:
     return page
 
 
-def _example(setup: Setup) -> str:
-    task = setup.world.spec.example_task
+def _task(spec: DemoSpec, setup: Setup) -> str:
+    world = setup.world.spec
+    task = spec.task or world.example_task
     if not task:
         raise ConfigError(f"World '{setup.spec.world}' names no example task. Name one with --task.")
+    if world.tasks and task not in world.tasks:
+        raise unknown_name("task", task, world.tasks)
     return task
 
 

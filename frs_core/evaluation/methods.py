@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from frs_core.errors import ConfigError, unknown_name
 from frs_core.learning.base import Acts, LearnerSpec
-from frs_core.learning.registry import find_learner, learners
+from frs_core.learning.registry import find_learner, learners, require_working
 from frs_core.steering.methods import Method, SteeringPlan
 
 
@@ -62,9 +62,10 @@ def find_method(name: str) -> MethodSpec:
     """Return a method by name; `dsbc@3` is the variant of `dsbc` saved under that name.
 
     Raises:
-        ConfigError: unknown method.
+        ConfigError: unknown method, or an installed learner that cannot be loaded.
     """
     base, _, variant = name.partition("@")
+    require_working(base)
     if base not in METHODS or (variant and not METHODS[base].learned):
         raise unknown_name("method", name, METHODS)
     spec = METHODS[base]

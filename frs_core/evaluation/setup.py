@@ -76,7 +76,8 @@ def named(kind: str, path: str, world: str) -> Callable[..., Any]:
         ConfigError: there is none, or it cannot be imported.
     """
     if not path:
-        raise ConfigError(f"World '{world}' has no scripted {kind}. Name your own, 'module:Class', with --{kind}.")
+        option = "--scripted-operator" if kind == "operator" else f"--{kind}"
+        raise ConfigError(f"World '{world}' has no scripted {kind}. Name your own, 'module:Class', with {option}.")
     return resolve(kind, path, {})
 
 

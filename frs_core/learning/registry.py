@@ -139,6 +139,16 @@ def find_learner(name: str) -> LearnerSpec:
     return find_row("learner", LearnerSpec, name, KNOWN, plugins(GROUP))
 
 
+def require_working(name: str) -> None:
+    """Do nothing, unless an installed package brings a learner of that name which cannot be imported.
+
+    Raises:
+        ConfigError: what is wrong with it.
+    """
+    if name not in KNOWN and name in plugins(GROUP):
+        find_learner(name)
+
+
 def load_learned(path: Path | str, fingerprint: str) -> Learned:
     """Return a saved policy of any learner, ready to act.
 

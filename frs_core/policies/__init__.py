@@ -9,13 +9,14 @@ if TYPE_CHECKING:
     from frs_core.policies.base import FlowPolicy
     from frs_core.policies.joints import in_action_space
 
+GROUP = "frs_core.policies"
 KNOWN = {
     "tabletop": "frs_core.policies.tabletop:load",
     "pi05": "frs_core.policies.pi05:load",
     "remote": "frs_core.policies.remote:load",
     "lerobot": "frs_core.policies.lerobot:load",
 }
-"""Name -> where its loader lives; installed packages add theirs (entry points `frs_core.policies`)."""
+"""Name -> where its loader lives; installed packages add theirs (entry points `GROUP`)."""
 
 
 def load_policy(name: str, **options: object) -> "FlowPolicy":
@@ -28,7 +29,7 @@ def load_policy(name: str, **options: object) -> "FlowPolicy":
         ConfigError: unknown name or option.
         WeightsMissing: no weights where they should be.
     """
-    return build("policy", name, {**plugins("frs_core.policies"), **KNOWN}, options)
+    return build("policy", name, {**plugins(GROUP), **KNOWN}, options)
 
 
 __all__ = ["KNOWN", "Context", "FlowPolicy", "PolicySpec", "in_action_space", "load_policy"]

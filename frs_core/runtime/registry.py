@@ -40,6 +40,11 @@ def resolve(kind: str, name: str, known: Mapping[str, str]) -> Any:
         raise ConfigError(
             f"The {kind} '{name}' cannot be loaded from {path}: {error}. Install what is missing, or correct the name."
         ) from error
+    except Exception as error:  # A module of somebody else may raise anything when it is imported.
+        raise ConfigError(
+            f"The {kind} '{name}' cannot be loaded from {path}: {type(error).__name__}: {error}. Correct it, or uninstall "
+            f"its package."
+        ) from error
 
 
 def build(kind: str, name: str, known: Mapping[str, str], options: Mapping[str, Any]) -> Any:
@@ -89,8 +94,14 @@ def all_rows(kind: str, row_type: type[R], known: Mapping[str, R], installed: Ma
         try:
             rows.setdefault(name, _installed(kind, row_type, name, path))
         except ConfigError as error:
-            _log.warning("%s", error)
+            warn_once(str(error))
     return rows
+
+
+@functools.cache
+def warn_once(text: str) -> None:
+    """Log a warning, the first time in this process: rows are read again for every menu."""
+    _log.warning("%s", text)
 
 
 def find_row(kind: str, row_type: type[R], name: str, known: Mapping[str, R], installed: Mapping[str, str]) -> R:

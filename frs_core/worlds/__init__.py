@@ -6,12 +6,13 @@ from frs_core.errors import ConfigError
 from frs_core.runtime.registry import build, plugins
 from frs_core.worlds.base import StepResult, World, WorldSpec
 
+GROUP = "frs_core.worlds"
 KNOWN = {
     "tabletop": "frs_core.worlds.tabletop:TabletopWorld",
     "droid": "frs_core.worlds.droid:open_droid",
     "libero": "frs_core.worlds.libero:LiberoWorld",
 }
-"""Name -> where it lives; installed packages add theirs (entry points `frs_core.worlds`)."""
+"""Name -> where it lives; installed packages add theirs (entry points `GROUP`)."""
 _SECRETS = {"token"}
 """Options that are not kept with what is recorded."""
 
@@ -25,7 +26,7 @@ def make_world(name: str, **options: object) -> World:
     Raises:
         ConfigError: unknown name or option.
     """
-    world: World = build("world", name, {**plugins("frs_core.worlds"), **KNOWN}, options)
+    world: World = build("world", name, {**plugins(GROUP), **KNOWN}, options)
     given = {k: v for k, v in options.items() if k not in _SECRETS and isinstance(v, str | int | float | bool)}
     world.spec = dataclasses.replace(world.spec, options=given)
     return world

@@ -15,6 +15,8 @@ from app.qt import Qt, QtCore, QtWidgets
 from app.settings import SettingsFile
 from app.window import CockpitWindow
 from app.workers import later
+from frs_core.choosers import registry
+from frs_core.choosers.registry import ChooserSpec
 from frs_core.devices.base import ControlChange, DeviceNotice, InputDevice, Stage
 from frs_core.events import (
     Driver,
@@ -267,6 +269,34 @@ def test_nothing_is_clipped(window: Any, size: tuple[int, int], qtbot: Any) -> N
             if button.isVisible() and button.text():
                 box = QtCore.QRect(button.mapTo(window, QtCore.QPoint(0, 0)), button.size())
                 assert window.rect().contains(box), (layout, button.text(), box)
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (1024, 768)])
+def test_no_control_of_the_bars_is_cut_with_more_choosers(
+    make_window: Any, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {i: ChooserSpec(i, "Follower", "It follows", "Never", "It picked", "none:none") for i in ("one", "two")}
+    monkeypatch.setattr(registry, "KNOWN", {**registry.KNOWN, **more})
+    window = make_window(drivers=(Driver.PERSON, Driver("two")))
+    window.resize(*size)
+    window.take(snapshot())
+    QtWidgets.QApplication.processEvents()
+    assert (window.width(), window.height()) == size
+    for bar in (window.drive.steering, window.drive.episode):
+        shown = [w for w in bar.findChildren(QtWidgets.QWidget) if w.isVisible()]
+        assert len(shown) > 10
+        for widget in shown:
+            box = QtCore.QRect(widget.mapTo(window, QtCore.QPoint(0, 0)), widget.size())
+            assert window.rect().contains(box), (widget, box)
+            assert widget.width() >= min(widget.minimumSizeHint().width(), widget.maximumWidth()), widget
+    drivers = window.drive.steering.driver
+    assert drivers.is_menu
+    assert [entry.text() for entry in drivers.menu_button.menu().actions()][-2:] == ["Follower", "Follower"]
+    chosen: list[object] = []
+    window.drive.steering.driver_chosen.connect(chosen.append)
+    drivers.menu_button.menu().actions()[-1].trigger()
+    assert chosen == [Driver("two")]
+    assert drivers.menu_button.text() == "Follower"
 
 
 def test_an_uncaught_exception_is_reported_with_its_details() -> None:

@@ -23,7 +23,7 @@ SMALL = DsbcSettings(network=NetworkSettings(hidden=32, layers=2), fit=FitSettin
 def test_collect_train_show_and_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tmp_path / "data"
     code = eval_commands.collect(
-        TASK, episodes=3, data=data, world=WORLD, policy=POLICY, operator=OPERATOR, max_chunks=6, first_seed=3
+        TASK, episodes=3, data=data, world=WORLD, policy=POLICY, scripted_operator=OPERATOR, max_chunks=6, first_seed=3
     )
     assert code == 0
     assert "3 episodes" in capsys.readouterr().out
@@ -61,7 +61,14 @@ def test_repeats_collect_train_judge_and_tell_the_spread(
 ) -> None:
     for module in (repeats, runner):
         monkeypatch.setattr(module, "ProcessPool", lambda job, *, workers, cell_timeout_s=0.0: HerePool(job))
-    options = {"tasks": (TASK,), "out": tmp_path, "world": WORLD, "policy": POLICY, "operator": OPERATOR, "workers": 1}
+    options = {
+        "tasks": (TASK,),
+        "out": tmp_path,
+        "world": WORLD,
+        "policy": POLICY,
+        "scripted_operator": OPERATOR,
+        "workers": 1,
+    }
     code = eval_commands.evaluate(methods=("frs", "dsbc"), repeats=1, episodes=(1,), seeds=1, max_chunks=6, **options)
     assert code == 0
     said = capsys.readouterr().out
@@ -114,7 +121,7 @@ def test_the_demo_writes_the_whole_workflow_on_one_page(tmp_path: Path, capsys: 
         out=tmp_path / "demo",
         world=WORLD,
         policy=POLICY,
-        operator=OPERATOR,
+        scripted_operator=OPERATOR,
         max_chunks=6,
         workers=1,
     )

@@ -24,6 +24,7 @@ from frs_core.policies.base import Context
 from frs_core.steering.candidates import UNSTEERED
 from frs_core.steering.directions import Gripper
 from frs_core.steering.methods import Method, SteeringPlan
+from tests.fakes.episodes import record
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
 
@@ -253,6 +254,14 @@ def test_a_film_has_one_frame_per_step_and_shows_the_pick(store, tmp_path):
     assert exporter("mp4") is export_mp4
     with pytest.raises(ConfigError, match="Unknown export format 'mp5'"):
         exporter("mp5")
+
+
+def test_an_episode_is_shown_with_the_options_of_its_world(store, tmp_path, capsys):
+    recorder = JournalRecorder(store)
+    record(recorder)
+    recorder.end(Outcome.SUCCESS)
+    assert commands.show(("last",), data=tmp_path) == 0
+    assert "world random · cameras near · friction 0.7 · objects 3" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_command_line_lists_shows_checks_and_mends(store, tmp_path, capsys, monkeypatch):

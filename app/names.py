@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from frs_core.counts import counted
 from frs_core.learning.diary import VERSIONS
 
 
@@ -10,7 +11,7 @@ def policy_name(path: Path | str) -> str:
     folder = Path(path)
     if folder.parent.name != VERSIONS or not folder.name.isdigit():
         return folder.name
-    return f"{practice_name(folder.parent.parent)} after {int(folder.name)} attempts"
+    return f"{practice_name(folder.parent.parent)} after {counted(int(folder.name), 'attempt')}"
 
 
 def practice_name(folder: Path) -> str:

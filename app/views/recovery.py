@@ -6,6 +6,7 @@ from pathlib import Path
 from app.qt import Qt, QtWidgets, Signal
 from app.views.widgets import label
 from app.workers import Job
+from frs_core.counts import counted
 from frs_core.episodes import EpisodeStore, Unfinished, bin_unfinished, recover, unfinished
 
 
@@ -83,7 +84,7 @@ class RecoveryStrip(QtWidgets.QFrame):
         said = f" It was labelled {first.outcome.value}." if first.outcome else ""
         self.keep.setText(f"Keep as {first.outcome.value}" if first.outcome else "Keep as failure")
         self.text.setText(
-            f"An unfinished episode was found: {what}, {first.n_chunks} chunks, {first.n_steps} steps.{said}{more}"
+            f"An unfinished episode was found: {what}, {counted(first.n_chunks, 'chunk')}, {counted(first.n_steps, 'step')}.{said}{more}"
         )
         self.setToolTip(first.problem or str(first.path))
 

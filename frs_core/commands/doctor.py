@@ -9,6 +9,7 @@ from rich.console import Console
 
 from frs_core import paths
 from frs_core.commands.printing import console, mark
+from frs_core.counts import counted
 from frs_core.doctor import (
     Finding,
     Level,
@@ -67,7 +68,7 @@ def doctor(
     failures = sum(f.level is Level.FAILURE for f in findings)
     warnings = sum(f.level is Level.WARNING for f in findings)
     if not json_lines:
-        page.print(mark(f"{failures} failures, {warnings} warnings", "bold"))
+        page.print(mark(f"{counted(failures, 'failure')}, {counted(warnings, 'warning')}", "bold"))
     return 1 if failures else 0
 
 

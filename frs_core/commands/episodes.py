@@ -21,6 +21,7 @@ from rich.text import Text
 
 from frs_core import paths
 from frs_core.commands.printing import console, mark
+from frs_core.counts import counted
 from frs_core.episodes import Episode, EpisodeInfo, EpisodeStore, Unfinished
 from frs_core.episodes import bin_unfinished as _bin_unfinished
 from frs_core.episodes import recover as _recover
@@ -66,7 +67,12 @@ def list_episodes(*, data: Path | None = None, binned: bool = False, task: str |
         table.add_row(*_row(info))
     page.print(table)
     good = sum(i.outcome is Outcome.SUCCESS for i in rows)
-    page.print(mark(f"{len(rows)} episodes, {good} successes, {sum(bool(i.problem) for i in rows)} damaged", "dim"))
+    page.print(
+        mark(
+            f"{counted(len(rows), 'episode')}, {counted(good, 'success', 'successes')}, {sum(bool(i.problem) for i in rows)} damaged",
+            "dim",
+        )
+    )
     for info in rows:
         if info.problem:
             page.print(mark(info.problem, "red"), soft_wrap=True)
@@ -101,7 +107,7 @@ def _show(episode: Episode, page: Console) -> bool:
         f"cameras {', '.join(episode.cameras) or 'none'}"
     )
     page.print(
-        f"{info.n_chunks} chunks ({info.n_undone} undone) · {info.n_steps} steps · {info.duration_s:.1f} s · "
+        f"{counted(info.n_chunks, 'chunk')} ({info.n_undone} undone) · {counted(info.n_steps, 'step')} · {info.duration_s:.1f} s · "
         f"steered {info.steered_share:.0%} · {episode.arrays.size_bytes / 1e6:.1f} MB"
     )
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -141,7 +147,7 @@ def check(
     checker.close()
     worst = "nothing regenerated" if math.isnan(checker.worst) else f"worst error {checker.worst:.2e}"
     unchecked = f", {checker.unchecked} not checked" if checker.unchecked else ""
-    page.print(f"{checker.good} of {len(chosen)} episodes good{unchecked}, {worst} (limit {TOLERANCE:g})")
+    page.print(f"{checker.good} of {counted(len(chosen), 'episode')} good{unchecked}, {worst} (limit {TOLERANCE:g})")
     return 0 if checker.good == len(chosen) else 1
 
 
@@ -200,7 +206,7 @@ class _Checker:
         return (
             report.is_good,
             ("✓", "green") if report.is_good else ("✗", "red"),
-            f"worst error {report.worst:.2e} over {report.n_checked} chunks, from {how}"
+            f"worst error {report.worst:.2e} over {counted(report.n_checked, 'chunk')}, from {how}"
             f"{f', {skipped} without a noise' if skipped else ''}",
         )
 
@@ -240,7 +246,7 @@ def export_mp4(
     store = _store(data)
     episode = store.open(store.find(name))
     path = write(episode, out or Path(f"{episode.name}.mp4"), cameras=camera, is_annotated=not plain)
-    _console().print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB, {len(episode.main_steps)} frames)")
+    _console().print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB, {counted(len(episode.main_steps), 'frame')})")
     return 0
 
 
@@ -367,9 +373,12 @@ def recover(
     if not chosen:
         for u in found:
             note = f"  ({u.problem})" if u.problem else ""
-            page.print(f"{u.name}  {u.task}  {u.n_chunks} chunks, {u.n_steps} steps{note}", soft_wrap=True)
+            page.print(
+                f"{u.name}  {u.task}  {counted(u.n_chunks, 'chunk')}, {counted(u.n_steps, 'step')}{note}",
+                soft_wrap=True,
+            )
         page.print(
-            f"{len(found)} unfinished episodes in '{store.root}'."
+            f"{counted(len(found), 'unfinished episode')} in '{store.root}'."
             + (" Keep with `frs episodes recover NAME` or --all; add --bin to move them to the bin." if found else "")
         )
         return 0
@@ -379,7 +388,7 @@ def recover(
         if bin:
             _bin_unfinished(store, name)
             return f"Binned {name}"
-        return f"Recovered {_recover(store, name, outcome=outcome)} ({chunks[name]} chunks)"
+        return f"Recovered {_recover(store, name, outcome=outcome)} ({counted(chunks[name], 'chunk')})"
 
     return _each(list(chunks), one)
 

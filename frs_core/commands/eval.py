@@ -19,6 +19,7 @@ from rich.markdown import Markdown
 
 from frs_core import paths
 from frs_core.commands.printing import console, mark
+from frs_core.counts import counted
 from frs_core.errors import ConfigError
 from frs_core.evaluation import draw_tables
 from frs_core.evaluation.collect import collect_demonstrations, collect_steered, store_at
@@ -239,7 +240,9 @@ def collect(
             )
     finally:
         setup.close()
-    page.print(f"{len(done.names)} episodes in '{store.root}', {done.attempts} attempts, {done.seconds:.0f} s")
+    page.print(
+        f"{counted(len(done.names), 'episode')} in '{store.root}', {counted(done.attempts, 'attempt')}, {done.seconds:.0f} s"
+    )
     return 0
 
 
@@ -256,7 +259,7 @@ def _teller(page: Console):
             said = tenth
             reused = f", {progress.reused} of them reused" if progress.reused else ""
             left = f"{progress.seconds_left / 60:.1f} min left"
-            page.print(f"{progress.done} of {progress.total} episodes{reused}, {left}")
+            page.print(f"{progress.done} of {counted(progress.total, 'episode')}{reused}, {left}")
 
     return tell
 
@@ -286,7 +289,7 @@ def _stage_teller(page: Console):
             page.print(mark(f"{where}: {result.error}", "red"))
         if stage.name != stage_name or stage.done == stage.total or time.monotonic() - said_s >= 60.0:
             said_s, stage_name = time.monotonic(), stage.name
-            page.print(f"{stage.done} of {stage.total} {stage.name}, {stage.seconds_left / 60:.1f} min left")
+            page.print(f"{stage.name}: {stage.done} of {stage.total}, {stage.seconds_left / 60:.1f} min left")
 
     return tell
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from frs_core import paths
 from frs_core.commands.printing import console
+from frs_core.counts import counted
 from frs_core.making.tabletop.stages import Log
 from frs_core.making.tabletop.training import ACT, SEE
 
@@ -46,7 +47,9 @@ def make(
         page.print(f"{log.stage:14s} {log.step:6d}/{log.steps} {done:4.0%}{losses}  about {left:.0f} min left")
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    page.print(f"{episodes} demonstrations, two stages on them, one on corrections; in {work}, training on {device}")
+    page.print(
+        f"{counted(episodes, 'demonstration')}, two stages on them, one on corrections; in {work}, training on {device}"
+    )
     is_done = maker.make(
         work,
         out or paths.assets() / "tabletop",

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from frs_core.commands.printing import console, mark
+from frs_core.counts import counted
 
 Target = Annotated[Path, tyro.conf.Positional]
 Name = Annotated[str, tyro.conf.Positional]
@@ -232,4 +233,4 @@ def _get(page: Console, files: list[Any], target: Path) -> None:
             bar.update(total, completed=sum(arrived.values()))
 
         fetch_files(listed, target, progress=told)
-    page.print(f"{len(listed)} files, {sum(f.size for f in listed) / 1e9:.2f} GB in {target}")
+    page.print(f"{counted(len(listed), 'file')}, {sum(f.size for f in listed) / 1e9:.2f} GB in {target}")

@@ -20,6 +20,7 @@ from rich.progress import Progress as Bar
 
 from frs_core import paths
 from frs_core.commands.printing import console, mark
+from frs_core.counts import counted
 from frs_core.errors import ConfigError
 from frs_core.evaluation.onlooker import Onlooker
 from frs_core.evaluation.practice import OpenArena, Practised, run_practice
@@ -186,16 +187,16 @@ def _run(
 def _point(point: Point, page: Console) -> None:
     own = f", {point.own_successes} of {point.own_episodes} while trying things" if point.own_episodes else ""
     page.print(
-        f"after {point.episodes:>4} episodes: {format_rate(point.successes, point.scenes)}{own}, {point.minutes:.1f} min"
+        f"after {counted(point.episodes, 'episode'):>13}: {format_rate(point.successes, point.scenes)}{own}, {point.minutes:.1f} min"
     )
 
 
 def _tell(row: LearnerSpec, done: Practised, folder: Path, page: Console) -> None:
-    page.print(mark(row.id, "bold"), f"practised {done.episodes} episodes in {done.seconds / 60:.1f} min")
+    page.print(mark(row.id, "bold"), f"practised {counted(done.episodes, 'episode')} in {done.seconds / 60:.1f} min")
     if done.best is not None and done.best.scenes:
         rate = format_rate(done.best.successes, done.best.scenes)
         page.print(
-            f"  the best version is the one after {done.best.episodes} episodes: {rate} on the scenes it was chosen by"
+            f"  the best version is the one after {counted(done.best.episodes, 'episode')}: {rate} on the scenes it was chosen by"
         )
     page.print(f"Curve and versions in '{folder}'", soft_wrap=True)
     page.print(f"Saved in '{done.path}'", soft_wrap=True)

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from frs_core import paths
 from frs_core.commands.printing import console, mark
+from frs_core.counts import counted
 from frs_core.errors import ConfigError
 from frs_core.learning import (
     JobState,
@@ -198,15 +199,15 @@ def _tell(result: TrainResult, page: Console) -> None:
     where = "held-out" if scores.is_held_out else "training"
     page.print(
         mark(str(result.kind), "bold"),
-        f"from {result.episodes} episodes, {result.chunks} chunks, in {result.seconds:.1f} s "
-        f"({result.steps} steps kept{', stopped by you' if result.was_cancelled else ''})",
+        f"from {counted(result.episodes, 'episode')}, {counted(result.chunks, 'chunk')}, in {result.seconds:.1f} s "
+        f"({counted(result.steps, 'step')} kept{', stopped by you' if result.was_cancelled else ''})",
     )
     before = "" if math.isnan(scores.error_before) else f", random noise {scores.error_before:.3f}"
     if not math.isnan(scores.error_after):
         page.print(f"  {where} error {scores.error_after:.3f} (the mean label {scores.error_constant:.3f}{before})")
     if not math.isnan(scores.agreement_after):
         page.print(
-            f"  agrees with the operator in {100 * scores.agreement_after:.0f} % of {scores.chunks} chunks "
+            f"  agrees with the operator in {100 * scores.agreement_after:.0f} % of {counted(scores.chunks, 'chunk')} "
             f"(by chance {100 * scores.chance:.0f} %)"
         )
     for note in result.notes:

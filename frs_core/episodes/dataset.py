@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from frs_core.arrays import Array
+from frs_core.counts import counted
 from frs_core.episodes.reader import Episode
 from frs_core.errors import FingerprintMismatch, TrainingError
 from frs_core.events import Outcome
@@ -109,7 +110,7 @@ def load_chunks(
     rows = [_rows(e, executed_only) for e in chosen]
     if not any(len(r) for r in rows):
         raise TrainingError(
-            f"No chunks to train on: {len(given)} episodes given, {len(chosen)} with outcome "
+            f"No chunks to train on: {counted(len(given), 'episode')} given, {len(chosen)} with outcome "
             f"{' or '.join(o.value for o in outcomes)}. Record or relabel at least one, see `frs episodes list`."
         )
     expected = fingerprint or chosen[0].meta.policy_fingerprint

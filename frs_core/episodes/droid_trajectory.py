@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from frs_core.arrays import Array
+from frs_core.counts import counted
 from frs_core.episodes.droid_cameras import DroidCamera, column, find_cameras
 from frs_core.episodes.export_droid import h5py_module
 from frs_core.errors import EpisodeCorrupt, EpisodeError
@@ -116,7 +117,9 @@ def _read(
     columns = {name: values[:n] for name, values in columns.items()}
     moved = np.ones(n, dtype=bool) if moved is None else moved[:n]
     if not moved.any():
-        raise EpisodeError(f"'{file.filename}' has {n} steps and the robot moved in none. There is nothing to import.")
+        raise EpisodeError(
+            f"'{file.filename}' has {counted(n, 'step')} and the robot moved in none. There is nothing to import."
+        )
     is_finite = _finite(columns, paths, moved, file.filename, remarks)
     cameras, reached = find_cameras(folder, observation, facts, rows=n, width=width, remarks=remarks)
     rows, damaged = np.flatnonzero(moved & is_finite & reached), np.flatnonzero(moved & ~is_finite)

@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from frs_core.arrays import Array
+from frs_core.counts import counted
 from frs_core.episodes.lerobot_versions import (
     CHUNK_SIZE,
     STATE,
@@ -232,7 +233,7 @@ def _columns(episode: Episode, info: Mapping[str, Any], task_index: int, version
         bad = np.flatnonzero(~np.isfinite(values.reshape(n, -1)).all(axis=1))
         if len(bad):
             raise EpisodeError(
-                f"Episode '{episode.name}': '{name}' is not a number in {len(bad)} of {n} steps, first in step "
+                f"Episode '{episode.name}': '{name}' is not a number in {len(bad)} of {counted(n, 'step')}, first in step "
                 f"{steps[bad[0]]}. Leave it out of the dataset, or bin it."
             )
     return columns

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from frs_core.arrays import Array
+from frs_core.counts import counted
 from frs_core.episodes.demonstration import DEMONSTRATION, Demonstration, demonstrated_space, record_demonstration
 from frs_core.episodes.export_lerobot import pyarrow_modules
 from frs_core.episodes.layout import check_part
@@ -124,7 +125,7 @@ def import_lerobot(
 
 
 def _kept(names: list[str]) -> str:
-    return f" The {len(names)} episodes before it were imported and stay, up to {names[-1]}." if names else ""
+    return f" Imported before it and kept: {counted(len(names), 'episode')}, up to {names[-1]}." if names else ""
 
 
 def _kind(features: Mapping[str, Any], source: Path) -> ActionKind:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from frs_core.counts import counted
 from frs_core.episodes.assembly import commit
 from frs_core.episodes.encoding import ChunkEncoder, FrameState, meta_to_json
 from frs_core.episodes.journal import JournalFile, JournalGone, frame_record, read_journal
@@ -119,7 +120,7 @@ class JournalRecorder(Recorder):
         episode = self._require_running()
         if not 0 <= index < episode.count or index in episode.undone:
             raise EpisodeError(
-                f"Chunk {index} cannot be undone: the episode has {episode.count} chunks, undone {sorted(episode.undone)}."
+                f"Chunk {index} cannot be undone: the episode has {counted(episode.count, 'chunk')}, undone {sorted(episode.undone)}."
             )
         self._append(episode, {"kind": "undo", "index": index}, f"Going back from chunk {index} could not be written")
         episode.undone |= {index}
@@ -157,7 +158,7 @@ class JournalRecorder(Recorder):
         whole = sum(r["kind"] == "chunk" for r in content.records)
         if whole != episode.count:
             raise EpisodeCorrupt(
-                f"{what}: its journal gives back {whole} of {episode.count} chunks ({content.damage}). Leave the episode "
+                f"{what}: its journal gives back {whole} of {counted(episode.count, 'chunk')} ({content.damage}). Leave the episode "
                 f"open, copy '{episode.journal.path}' and recover it with `frs episodes recover`."
             )
         try:

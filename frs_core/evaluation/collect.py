@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from frs_core.counts import counted
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.records import Recorder
 from frs_core.errors import TrainingError
@@ -129,7 +130,7 @@ def _collect(
         while len(names) < count:
             if attempts == most:
                 raise TrainingError(
-                    f"Only {len(names)} of {count} successes at task '{task}' after {attempts} attempts by {doing}. "
+                    f"Only {len(names)} of {counted(count, 'success', 'successes')} at task '{task}' after {counted(attempts, 'attempt')} by {doing}. "
                     f"The successes are in '{store.root}'. Calibrate the plan (`frs policy calibrate`), or choose another task."
                 )
             success, name = drive(recorder, first_seed + attempts)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from frs_core.counts import counted
 from frs_core.episodes import Episode, EpisodeStore
 from frs_core.errors import ConfigError, unknown_name
 from frs_core.evaluation.collect import Collected, collect_steered, store_at
@@ -115,7 +116,7 @@ def _task(spec: DemoSpec, setup: Setup) -> str:
 def _steer(spec: DemoSpec, setup: Setup, store: EpisodeStore, say: Say) -> Collected:
     from frs_core.evaluation.rollout import RolloutSettings
 
-    say(f"Steering task '{spec.task}' with the scripted operator until {spec.episodes} episodes succeed")
+    say(f"Steering task '{spec.task}' with the scripted operator for {counted(spec.episodes, 'success', 'successes')}")
     return collect_steered(
         setup,
         store,
@@ -124,7 +125,7 @@ def _steer(spec: DemoSpec, setup: Setup, store: EpisodeStore, say: Say) -> Colle
         first_seed=spec.first_steered,
         settings=RolloutSettings(max_chunks=spec.max_chunks),
         step_images=False,
-        on_episode=lambda good, tries, _: say(f"  {good} of {spec.episodes} after {tries} attempts"),
+        on_episode=lambda good, tries, _: say(f"  {good} of {spec.episodes} after {counted(tries, 'attempt')}"),
     )
 
 
@@ -148,7 +149,7 @@ def _train(spec: DemoSpec, store: EpisodeStore, fingerprint: str, say: Say) -> d
         finally:
             job.close()
         result = trained[method]
-        say(f"Trained {title(method)} on {result.chunks} chunks in {result.seconds:.1f} s")
+        say(f"Trained {title(method)} on {counted(result.chunks, 'chunk')} in {result.seconds:.1f} s")
     return trained
 
 
@@ -165,7 +166,7 @@ def _compare(spec: DemoSpec, say: Say) -> list[Result]:
 
     def report(progress: EvalProgress) -> None:
         if progress.done % len(METHODS) == 0:
-            say(f"  {progress.done} of {progress.total} episodes, {progress.seconds_left:.0f} s left")
+            say(f"  {progress.done} of {counted(progress.total, 'episode')}, {progress.seconds_left:.0f} s left")
 
     evaluation = EvalSpec(METHODS, (spec.task,), seeds, job)
     workers = max(1, min(spec.workers, os.cpu_count() or 1))
@@ -204,7 +205,7 @@ def _report(
         Section(
             "Training episodes",
             text=(
-                f"{len(collected.names)} successes in {collected.attempts} attempts "
+                f"{counted(len(collected.names), 'success', 'successes')} in {counted(collected.attempts, 'attempt')} "
                 f"({collected.seconds:.0f} s), scenes {collected.seeds[0]} to {collected.seeds[-1]}. Each row below shows one "
                 f"episode: the policy's images at the first, middle and last chunk, and the operator's pick.",
             ),
@@ -213,7 +214,7 @@ def _report(
         Section("Training results", table=_scores(trained)),
         Section(
             "Reproduce this report",
-            text=(f"The whole demo took {seconds:.0f} s with {spec.workers} workers.",),
+            text=(f"The whole demo took {seconds:.0f} s with {counted(spec.workers, 'worker')}.",),
             command=f"frs demo --task {spec.task} --episodes {spec.episodes} --trials {spec.trials} --seed {spec.seed}",
         ),
     )
@@ -262,7 +263,7 @@ def _scores(trained: dict[str, TrainResult]) -> tuple[tuple[str, ...], ...]:
 def _outcome(results: list[Result], method: str, scene: int) -> str:
     for result in results:
         if (result.method, result.seed) == (method, scene):
-            return f"success after {result.steps} steps" if result.success else "not done in time"
+            return f"success after {counted(result.steps, 'step')}" if result.success else "not done in time"
     return "not run"
 
 

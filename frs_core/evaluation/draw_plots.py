@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from frs_core.counts import counted
 from frs_core.evaluation.draw_tables import Row
 from frs_core.evaluation.plots import colour, marker, wrapped
 from frs_core.evaluation.reliability import Point, Reliability
@@ -66,7 +67,7 @@ def forecast_against_outcome(found: Reliability) -> Figure:
     axes.set_ylim(-3, 103)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     axes.set_title(
-        f"Forecast and outcome (n = {len(found.points)} policies, {found.episodes} episodes)\n"
+        f"Forecast and outcome (n = {len(found.points)} policies, {counted(found.episodes, 'episode')})\n"
         f"Brier score {found.brier:.3f}; predicting the mean {found.constant:.3f}",
         fontsize=10,
         loc="left",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from frs_core.counts import counted
 from frs_core.evaluation.draws import Draw
 from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.reliability import Reliability, reliability
@@ -144,20 +145,20 @@ def _cells(row: Row) -> tuple[str, ...]:
     low, high = given.interval
     success = f"{100 * given.mean:.0f} % ({100 * low:.0f}–{100 * high:.0f})"
     if not row.is_learned:
-        return title(row.method), row.task, success, "–", "–", f"{given.episodes} episodes"
+        return title(row.method), row.task, success, "–", "–", f"{counted(given.episodes, 'episode')}"
     chance = f"by chance {100 * given.worst_by_chance:.0f} %"
     worst = f"{100 * given.worst_tenth:.0f} % ({given.worst_count} of {given.draws}; {chance})"
     deviation = given.shares.draw_deviation
     spread_ = "" if deviation is None else f" (draws ±{100 * deviation:.0f} points)"
     shares = " / ".join("–" if share is None else f"{100 * share:.0f}" for share in given.shares.parts)
-    n = f"{given.sets} sets, {given.draws} draws, {given.episodes} episodes"
+    n = f"{counted(given.sets, 'set')}, {counted(given.draws, 'draw')}, {counted(given.episodes, 'episode')}"
     return title(row.method), row.task, success, worst, f"{shares} %{spread_}", n
 
 
 def _sentence(pair: Pair) -> str:
     found = pair.comparison
     low, high = found.interval
-    ties = f", {found.ties} tie{'' if found.ties == 1 else 's'}" if found.ties else ""
+    ties = f", {counted(found.ties, 'tie')}" if found.ties else ""
     return (
         f"{title(pair.first)} above {title(pair.second)} in {found.above} of {found.draws} paired draws{ties}; "
         f"difference {100 * found.difference:+.0f} points ({100 * low:+.0f} to {100 * high:+.0f})"
@@ -166,7 +167,7 @@ def _sentence(pair: Pair) -> str:
 
 def _forecasts(found: Reliability) -> str:
     return (
-        f"Forecasts of {len(found.points)} trained policies, {found.episodes} episodes: mean {100 * found.mean_forecast:.0f} %, "
+        f"Forecasts of {len(found.points)} trained policies, {counted(found.episodes, 'episode')}: mean {100 * found.mean_forecast:.0f} %, "
         f"outcome {100 * found.mean_outcome:.0f} %; Brier score {found.brier:.3f}, predicting the mean {found.constant:.3f}"
     )
 

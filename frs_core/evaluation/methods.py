@@ -10,6 +10,7 @@ Example: METHODS["frs"] steers with the policy's calibrated plan, METHODS["frs-p
 import enum
 from dataclasses import dataclass
 
+from frs_core.counts import counted
 from frs_core.errors import ConfigError, unknown_name
 from frs_core.learning.base import Acts, LearnerSpec
 from frs_core.learning.registry import find_learner, learners, require_working
@@ -71,7 +72,8 @@ def find_method(name: str) -> MethodSpec:
     spec = METHODS[base]
     if not variant:
         return spec
-    return MethodSpec(name, f"{spec.title}, {variant} episodes", spec.actor, spec.plan, f"{spec.learned}@{variant}")
+    episodes = counted(int(variant), "episode") if variant.isdigit() else f"{variant} episodes"
+    return MethodSpec(name, f"{spec.title}, {episodes}", spec.actor, spec.plan, f"{spec.learned}@{variant}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from frs_core.counts import counted
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.evaluation.actors import ActorPool
 from frs_core.evaluation.onlooker import Onlooker
@@ -121,7 +122,7 @@ def curve_figure(curve: Sequence[Point], *, title: str) -> Figure:
         low, high = ([100 * interval[i] for interval in intervals] for i in (0, 1))
         axes.fill_between(x, low, high, color="#cfe3f2")
         rates = [100 * p.successes / p.scenes for p in judged]
-        axes.plot(x, rates, "o-", color="#0072B2", label=f"judged ({judged[-1].scenes} scenes)")
+        axes.plot(x, rates, "o-", color="#0072B2", label=f"judged ({counted(judged[-1].scenes, 'scene')})")
     tried = [(p.episodes, 100 * p.own_successes / p.own_episodes) for p in curve if p.own_episodes]
     if tried:
         axes.plot(*zip(*tried, strict=True), "s--", color="#D55E00", markersize=4, label="while trying things")

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from frs_core.counts import counted
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.errors import TrainingError
 from frs_core.evaluation.collect import store_at
@@ -116,7 +117,7 @@ def train_request(job: WorkerJob, cell: Cell, fingerprint: str) -> TrainRequest:
     names = list(successes_by_scene(root).values())[: need.episodes]
     if len(names) < need.episodes:
         raise TrainingError(
-            f"Set {cell.episode_set} of task '{cell.task}' has {len(names)} episodes, '{cell.method}' learns from "
+            f"Set {cell.episode_set} of task '{cell.task}' has {counted(len(names), 'episode')}, '{cell.method}' learns from "
             f"{need.episodes}. Run the same command again to collect the rest."
         )
     row = need.learner

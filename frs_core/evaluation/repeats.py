@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from frs_core.counts import counted
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.evaluation.draws import ATTEMPTS, SCENES, Draw, first_attempt
 from frs_core.evaluation.methods import find_method, learns_from
@@ -214,8 +215,8 @@ class _Set:
             if scene not in self.scenes and cell not in failed:
                 return cell
         raise TrainingError(
-            f"Only {self.have} of {self.episodes} successes in set {self.episode_set} of task '{self.task}' after "
-            f"{ATTEMPTS * self.episodes} attempts. Calibrate the plan (`frs policy calibrate`), or choose another task."
+            f"Only {self.have} of {counted(self.episodes, 'success', 'successes')} in set {self.episode_set} of task '{self.task}' after "
+            f"{counted(ATTEMPTS * self.episodes, 'attempt')}. Calibrate the plan (`frs policy calibrate`), or choose another task."
         )
 
 

@@ -6,6 +6,8 @@ trials and extreme rates, where the normal approximation is not.
 
 import math
 
+from frs_core.counts import counted
+
 Z95 = 1.959963984540054
 """Standard normal quantile of 97.5 %."""
 
@@ -21,7 +23,7 @@ def wilson(successes: int, trials: int, *, z: float = Z95) -> tuple[float, float
     """
     if not 0 <= successes <= trials:
         raise ValueError(
-            f"Wilson interval got {successes} successes of {trials} trials, expected 0 <= successes <= trials."
+            f"Wilson interval got {counted(successes, 'success', 'successes')} of {counted(trials, 'trial')}, expected 0 <= successes <= trials."
         )
     if trials == 0:
         return 0.0, 1.0

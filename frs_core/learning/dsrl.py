@@ -25,6 +25,7 @@ from torch import Tensor
 
 from frs_core.arrays import Array
 from frs_core.choosers.base import NoisePolicy
+from frs_core.counts import counted
 from frs_core.errors import TrainingError
 from frs_core.learning.fit import Data, fit
 from frs_core.learning.live import live_inputs
@@ -106,7 +107,7 @@ class DsrlFrs(Dsrl):
         won = np.isin(prior.episode, prior.episode[prior.terminal]) & is_known.numpy()
         if not won.any():
             raise TrainingError(
-                f"None of the {len(set(prior.episode.tolist()))} episodes to start from succeeded with known noises. Steer one "
+                f"None of the {counted(len(set(prior.episode.tolist())), 'episode')} to start from succeeded with known noises. Steer one "
                 f"to success, or practise 'dsrl'."
             )
         self._won = prior.take(won)

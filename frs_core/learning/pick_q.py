@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from frs_core.counts import counted
 from frs_core.errors import TrainingError
 from frs_core.learning import artifact
 from frs_core.learning.base import OnlineLearner, Trained
@@ -276,5 +277,5 @@ def _check(table: TrainingTable, *, needs_success: bool = True) -> None:
         )
     if needs_success and not table.terminal.any():
         raise TrainingError(
-            f"None of {len(table.names)} episodes is a success, so nothing tells what is worth doing. Record at least one."
+            f"None of {counted(len(table.names), 'episode')} is a success, so nothing tells what is worth doing. Record at least one."
         )

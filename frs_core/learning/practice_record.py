@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from frs_core.counts import counted
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.learning.diary import CONDITIONS, EPISODES, JSON, STATE, Point, best_of, state_file, version_folder
 from frs_core.learning.registry import find_learner
@@ -139,7 +140,7 @@ def branch(record: PracticeRecord, point: Point, folder: Path) -> Path:
     """
     if not can_branch(record, point):
         raise ConfigError(
-            f"'{record.folder}' does not hold the learner as it was after {point.episodes} attempts. Its version can be used, "
+            f"'{record.folder}' does not hold the learner as it was after {counted(point.episodes, 'attempt')}. Its version can be used, "
             f"but practice goes on from the last only."
         )
     first, old = record.practice.first_seed, record.folder

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from frs_core.counts import counted
 from frs_core.errors import ConfigError
 from frs_core.learning.settings import InputSettings, LearnerSettings
 from frs_core.runtime.registry import resolve
@@ -64,12 +65,12 @@ class Practice:
             raise ConfigError("--reward vlm needs a model. Give its address, e.g. --vlm http://127.0.0.1:8000/v1.")
         if min(self.episodes, self.max_chunks, self.round_episodes) < 1:
             raise ConfigError(
-                f"practice is {self.episodes} episodes of {self.max_chunks} chunks in rounds of {self.round_episodes}, needs >= 1 "
+                f"practice is {counted(self.episodes, 'episode')} of {counted(self.max_chunks, 'chunk')} in rounds of {self.round_episodes}, needs >= 1 "
                 f"each. Leave them out for the defaults."
             )
         if min(self.minutes, self.judge_every, self.judged_scenes) < 0:
             raise ConfigError(
-                f"practice has {self.minutes:g} minutes and is judged every {self.judge_every} episodes on {self.judged_scenes} "
+                f"practice has {self.minutes:g} minutes and is judged every {counted(self.judge_every, 'episode')} on {self.judged_scenes} "
                 f"scenes, needs >= 0 each. 0 minutes is no limit, 0 episodes is not at all, 0 scenes is none kept aside."
             )
         if self.first_seed <= self.first_judged_seed < self.first_seed + self.episodes or (

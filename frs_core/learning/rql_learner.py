@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from frs_core.arrays import Array
+from frs_core.counts import counted
 from frs_core.errors import TrainingError
 from frs_core.learning import artifact
 from frs_core.learning.agreement import scores_of_chunks
@@ -111,7 +112,7 @@ class ReversalLearning(Learner):
         table.require_finite(needs_noise=False)
         if table.reward is None or not table.terminal.any():
             raise TrainingError(
-                f"None of the {len(table.names)} episodes succeeded, so there is no reward to learn from. Record or label at least one "
+                f"None of the {counted(len(table.names), 'episode')} succeeded, so there is no reward to learn from. Record or label at least one "
                 f"success."
             )
         began, device = time.monotonic(), best_device()

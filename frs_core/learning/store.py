@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from frs_core.counts import counted
 from frs_core.episodes import Episode, EpisodeStore
 from frs_core.episodes.dataset import ChunkTable, load_chunks, policy_mismatch
 from frs_core.errors import TrainingError
@@ -37,7 +38,7 @@ def load_table(request: TrainRequest, on_progress: OnProgress) -> TrainingTable:
         )
     if request.count > len(names):
         raise TrainingError(
-            f"Asked to learn from {request.count} episodes, '{store.root}' has {len(names)} that fit. Record more, or lower "
+            f"Asked to learn from {counted(request.count, 'episode')}, '{store.root}' has {len(names)} that fit. Record more, or lower "
             f"--count."
         )
     episodes = [store.open(name) for name in names[: request.count or None]]

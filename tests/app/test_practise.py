@@ -79,9 +79,7 @@ def test_what_a_practice_starts_from_is_counted_and_others_are_left_out() -> Non
     infos = (*some_infos(2, 1), info(7, Outcome.SUCCESS, task="reach_up"), info(8, Outcome.SUCCESS, fingerprint="x"))
     prior = prior_of(infos, TASK, fingerprint="toy-1")
     assert prior == Prior(("000", "001", "002"), 2, 1, 1)
-    assert prior.sentence == (
-        "Starts from 2 successes and 1 failure; 1 more were recorded with another policy and are left out"
-    )
+    assert prior.sentence == ("Starts from 2 successes and 1 failure; 1 episode of another policy left out")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +87,7 @@ def test_what_a_practice_starts_from_is_counted_and_others_are_left_out() -> Non
     [
         ((), "No episode of this task has been recorded"),
         (some_infos(0, 3), "None of 3 recorded episodes of this task is a success"),
-        (some_infos(4, fingerprint="x"), "All 4 episodes of this task were recorded with another policy"),
+        (some_infos(4, fingerprint="x"), "What was recorded of this task (4 episodes) is of another policy"),
     ],
 )
 def test_too_few_episodes_are_one_sentence_and_the_way_out(infos: tuple[EpisodeInfo, ...], words: str) -> None:
@@ -141,7 +139,7 @@ def test_every_error_has_a_button(error: Any, button: str) -> None:
 def test_an_unfinished_practice_keeps_its_budget_and_a_finished_one_gets_more(tmp_path: Path) -> None:
     write_practice(tmp_path / TASK / KIND, attempts=[True] * 37, curve=CURVE[:1])
     record = read_practice(tmp_path / TASK / KIND)
-    assert rest_in_words(record, Budget.MINUTES) == "63 of 100 attempts are left"
+    assert rest_in_words(record, Budget.MINUTES) == "63 of 100 attempts left"
     assert continued(record, Budget.MINUTES) == record
     done = dataclasses.replace(record, practice=dataclasses.replace(record.practice, episodes=37, judge_every=0))
     assert continued(done, Budget.ATTEMPTS).practice.episodes == 137
@@ -224,7 +222,7 @@ def test_stop_asks_the_job_and_the_practice_can_continue(make_page: Any, qtbot: 
     page._poll()
     qtbot.waitUntil(lambda: page.record is not None, timeout=WAIT)
     assert page.setup.start_button.text() == "▶ Continue"
-    assert page.setup.note.text() == "70 of 100 attempts are left"
+    assert page.setup.note.text() == "70 of 100 attempts left"
     page.window_of_test.run("practise.start")
     again = page.jobs[1]
     assert again.folder == job.folder
@@ -239,7 +237,7 @@ def test_an_unfinished_practice_is_shown_when_the_page_opens(make_page: Any, qtb
     qtbot.waitUntil(lambda: page.record is not None, timeout=WAIT)
     assert page.setup.chosen_task == "reach_up"
     assert page.live.stage.text() == f"reach up, {find_learner(KIND).title}: stopped after 12 attempts, 5 min"
-    assert page.setup.note.text() == "88 of 100 attempts are left"
+    assert page.setup.note.text() == "88 of 100 attempts left"
     page.window_of_test.run("practise.new")
     assert page.record is None
     assert page.setup.start_button.text() == "▶ Practise"

@@ -72,11 +72,11 @@ def test_repeats_collect_train_judge_and_tell_the_spread(
     code = eval_commands.evaluate(methods=("frs", "dsbc"), repeats=1, episodes=(1,), seeds=1, max_chunks=6, **options)
     assert code == 0
     said = capsys.readouterr().out
-    assert "1 of 1 episodes recorded" in said
-    assert "2 of 2 episodes tested" in said
+    assert "episodes recorded: 1 of 1" in said
+    assert "episodes tested: 2 of 2" in said
     (tmp_path / "table.md").unlink()
     assert eval_commands.show(tmp_path) == 0
-    assert "| DSBC, 1 episodes | reach_left |" in (tmp_path / "table.md").read_text()
+    assert "| DSBC, 1 episode | reach_left |" in (tmp_path / "table.md").read_text()
     assert (tmp_path / "success.png").is_file()
 
 

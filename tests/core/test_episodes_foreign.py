@@ -133,7 +133,7 @@ def test_pipes_and_devices_in_an_episode_are_named_and_the_others_are_listed(sto
     assert "a named pipe" in rows[bad["pipe"]].problem
     assert "is a link" in rows[bad["device"]].problem
     assert commands.list_episodes(data=store.root) == 1
-    assert "4 episodes, 1 successes, 3 damaged" in capsys.readouterr().out
+    assert "4 episodes, 1 success, 3 damaged" in capsys.readouterr().out
     for path, kind in (("chunks/noise/c/0/0/0", os.mkfifo), ("integrity/zarr.json", os.mkfifo)):
         folder = store.path(make(store, 3))
         (folder / path).unlink()

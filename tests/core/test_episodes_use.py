@@ -208,7 +208,7 @@ def test_the_table_holds_the_successes_main_lines_only(store):
     np.testing.assert_array_equal(table.observation(5).proprio, table.proprio[5])
     np.testing.assert_array_equal(table.images("wrist")[4], episodes[2].boundary_image("wrist", 0))
     assert load_chunks(episodes, outcomes=tuple(Outcome)).rows == 9
-    with pytest.raises(TrainingError, match="1 episodes given, 0 with outcome success"):
+    with pytest.raises(TrainingError, match="1 episode given, 0 with outcome success"):
         load_chunks([episodes[1]])
 
 
@@ -277,7 +277,7 @@ def test_the_command_line_lists_shows_checks_and_mends(store, tmp_path, capsys, 
     status, out = run("list")
     assert status == 0
     assert first in out
-    assert "2 episodes, 1 successes, 0 damaged" in out
+    assert "2 episodes, 1 success, 0 damaged" in out
     status, out = run("show", ("last",))
     assert second in out
     assert "left/more" in out

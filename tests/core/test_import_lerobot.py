@@ -156,7 +156,7 @@ def test_what_came_before_a_broken_episode_stays_and_is_counted_and_pictures_lef
     info["features"]["observation.images.top"] = {"dtype": "image", "shape": [8, 8, 3], "names": None}
     path.write_text(json.dumps(info))
     sorted(dataset.rglob("wrist_image_left/*.mp4"))[1].write_bytes(b"")
-    with pytest.raises(EpisodeError, match="The 1 episodes before it were imported and stay"):
+    with pytest.raises(EpisodeError, match="Imported before it and kept: 1 episode, up to"):
         import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
     (kept,) = store.list()
     assert "pictures kept in the table were left out: observation.images.top" in kept.note

@@ -185,8 +185,8 @@ def test_the_commands_say_what_they_did(tmp_path: Path, data: Path, capsys: pyte
     places = {"folder": tmp_path / "diary", "out": tmp_path / "practised"}
     assert practise_commands.command("pick-q")(task=TASK, data=data, **options, **places) == 0
     told = capsys.readouterr().out
-    assert "after    1 episodes" in told
-    assert "practised 1 episodes" in told
+    assert "after     1 episode" in told
+    assert "practised 1 episode" in told
     asked = practise_commands.with_preset(replace(PRACTICE, judge_every=50), practise_commands.PRESETS["two-rounds"])
     assert asked == replace(PRACTICE, judge_every=10)
     two = practise_commands.with_preset(Practice(world="droid"), practise_commands.PRESETS["two-rounds"])

@@ -16,6 +16,7 @@ from enum import Enum, auto
 from app.facts import Facts
 from app.qt import QtCore, Signal
 from app.views.episode_bar import is_episode_open
+from frs_core.counts import counted
 from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, Stage
 from frs_core.evaluation.wilson import format_rate
 from frs_core.events import (
@@ -218,7 +219,9 @@ class Attempts(QtCore.QObject):
     def _under_way(self) -> str:
         episode = self._snapshot.episode if self._snapshot is not None else None
         chunks = (
-            f"{episode.chunks} of at most {self._practice.max_chunks} chunks" if episode is not None else "starting"
+            f"{episode.chunks} of at most {counted(self._practice.max_chunks, 'chunk')}"
+            if episode is not None
+            else "starting"
         )
         steered = f", {self._steered} steered by you" if self._steered else ""
         label = "it is labelled by the world" if self._knows_success else "label it when you see how it went"

@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass, replace
 
+from frs_core.counts import counted
 from frs_core.learning import TWO_ROUNDS, Practice
 from frs_core.learning.practice_record import PracticeRecord
 
@@ -59,7 +60,7 @@ def is_attended(practice: Practice) -> bool:
 
 def budget_in_words(practice: Practice) -> str:
     """Return how long a practice goes on, e.g. '100 attempts'."""
-    return f"{practice.minutes:g} minutes" if practice.minutes else f"{practice.episodes} attempts"
+    return f"{practice.minutes:g} minutes" if practice.minutes else counted(practice.episodes, "attempt")
 
 
 def continued(record: PracticeRecord, budget: Budget) -> PracticeRecord:
@@ -84,4 +85,4 @@ def rest_in_words(record: PracticeRecord, budget: Budget) -> str:
     left = practice.episodes - len(record.attempts)
     if left <= 0 or practice.minutes:
         return "Only the last check is left"
-    return f"{left} of {practice.episodes} attempts are left"
+    return f"{left} of {counted(practice.episodes, 'attempt')} left"

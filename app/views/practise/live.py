@@ -8,6 +8,7 @@ from app.qt import QtCore, QtGui, QtWidgets
 from app.views.practise.budget import ENDLESS
 from app.views.practise.curve import PracticeCurve
 from app.views.widgets import label
+from frs_core.counts import counted
 from frs_core.evaluation.practice_job import Attempt, PracticeNews, Stage
 from frs_core.evaluation.wilson import format_rate
 from frs_core.learning import Practice
@@ -25,15 +26,13 @@ def stage_in_words(news: PracticeNews) -> str:
         case Stage.LOADING:
             return "Getting ready: loading world and policy, making a first guess"
         case Stage.WAITING:
-            return f"Practising in Drive: {news.done} of {news.total} attempts of this round done"
+            return f"Practising in Drive: {news.done} of {counted(news.total, 'attempt')} of this round done"
         case Stage.TRYING:
-            return f"Trying by itself: {news.done} of {news.total} attempts of this round done"
+            return f"Trying by itself: {news.done} of {counted(news.total, 'attempt')} of this round done"
         case Stage.LEARNING:
             return "Learning from its attempts; nothing moves"
         case Stage.CHECKING:
-            return (
-                f"Checking without trying things: {news.done} of {news.total} scenes done, {news.successes} successes"
-            )
+            return f"Checking without trying things: {news.done} of {counted(news.total, 'scene')} done, {counted(news.successes, 'success', 'successes')}"
 
 
 def left_in_words(seconds: float) -> str:
@@ -172,7 +171,7 @@ class LivePane(QtWidgets.QWidget):
         self._show_figures(news.attempts, news.curve, practice)
         left = left_in_words(news.seconds_left)
         if practice.episodes < ENDLESS:
-            done = f"{len(news.attempts)} of {practice.episodes} attempts"
+            done = f"{len(news.attempts)} of {counted(practice.episodes, 'attempt')}"
             self._show_bar(len(news.attempts), practice.episodes, ", ".join(filter(None, (done, left))))
         else:
             whole = practice.minutes * 60.0
@@ -210,5 +209,5 @@ class LivePane(QtWidgets.QWidget):
         if attempt is not None:
             what = "Check" if attempt.is_check else "Attempt"
             sign = "✔ success" if attempt.succeeded else "✘ failure"
-            self.last.setText(f"{what} on scene {attempt.scene}: {sign} after {attempt.chunks} chunks")
+            self.last.setText(f"{what} on scene {attempt.scene}: {sign} after {counted(attempt.chunks, 'chunk')}")
         self.pictures.show_attempt(attempt)

@@ -33,6 +33,7 @@ from app.views.practise.versions import VersionsPane
 from app.views.review.library import Library
 from app.views.widgets import ActionButton, label, panel
 from app.workers import Job
+from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
 from frs_core.errors import ConfigError, EpisodeError, FingerprintMismatch, FrsError
@@ -303,7 +304,7 @@ class PractisePage(LayoutPage):
             self.versions.show_versions(None, ())
         else:
             count = len(record.prior)
-            self.setup.prior.setText(f"Started from {count} recorded episode{'s' * (count != 1)}")
+            self.setup.prior.setText(f"Started from {counted(count, 'recorded episode')}")
             self.setup.note.setText("" if record.problem else rest_in_words(record, self.setup.budget))
             self.live.show_record(record, self._words_of(record))
             self.versions.show_versions(record.folder, record.curve)
@@ -319,7 +320,7 @@ class PractisePage(LayoutPage):
         if not record.learner:
             return f"{title}: unreadable"
         minutes = f"{record.seconds / 60.0:.0f} min"
-        return f"{title}: {'finished' if record.is_finished else 'stopped'} after {len(record.attempts)} attempts, {minutes}"
+        return f"{title}: {'finished' if record.is_finished else 'stopped'} after {counted(len(record.attempts), 'attempt')}, {minutes}"
 
     def _show_buttons(self) -> None:
         is_running, record, problem = self.is_practising, self.record, self.problem
@@ -414,9 +415,9 @@ class PractisePage(LayoutPage):
         elif best is not None:
             action = (("★ Use it", self.use),) if find_learner(job.request.kind).acts is Acts.NOISE else ()
             how = (
-                f"{best.successes} of {best.scenes} scenes"
+                f"{best.successes} of {counted(best.scenes, 'scene')}"
                 if best.scenes
-                else f"{sum(attempts)} of {len(attempts)} attempts"
+                else f"{sum(attempts)} of {counted(len(attempts), 'attempt')}"
             )
             self._say(f"{practice_name(job.folder)} is done: {how}", "good", *action)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from app.facts import Facts
 from app.names import practice_name
 from app.views.practise.budget import PRESETS, Budget, attended
+from frs_core.counts import counted
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import Outcome
 from frs_core.learning import Acts, LearnerSpec, TrainRequest
@@ -39,10 +40,8 @@ class Prior:
     @property
     def sentence(self) -> str:
         """What it starts from, without full stop."""
-        used = (
-            f"{_counted(self.successes, 'success', 'successes')} and {_counted(self.failures, 'failure', 'failures')}"
-        )
-        left = f"; {self.foreign} more were recorded with another policy and are left out" if self.foreign else ""
+        used = f"{counted(self.successes, 'success', 'successes')} and {counted(self.failures, 'failure')}"
+        left = f"; {counted(self.foreign, 'episode')} of another policy left out" if self.foreign else ""
         return f"Starts from {used}{left}"
 
 
@@ -116,14 +115,14 @@ def why_not_from(row: LearnerSpec, prior: Prior) -> Problem | None:
         return None
     if prior.foreign:
         return Problem(
-            f"All {prior.foreign} episodes of this task were recorded with another policy, so their noises do not fit this one; "
+            f"What was recorded of this task ({counted(prior.foreign, 'episode')}) is of another policy, so its noises do not fit this one; "
             f"steer about {row.episodes} with this policy",
             "layout.drive",
             "Steer in Drive",
         )
     if prior.failures:
         return Problem(
-            f"None of {_counted(prior.failures, 'recorded episode', 'recorded episodes')} of this task is a success, and at "
+            f"None of {counted(prior.failures, 'recorded episode')} of this task is a success, and at "
             f"least one is needed; steer some, about {row.episodes} are usual, or correct a label in Review",
             "layout.drive",
             "Steer in Drive",
@@ -191,7 +190,3 @@ def new_folder(root: Path, task: str, kind: str) -> Path:
 def policy_folder(root: Path, folder: Path) -> Path:
     """Return where the best version of a practice is kept, so that Train lists it."""
     return root / "learned" / practice_name(folder)
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from app.names import policy_name
 from app.qt import Qt, QtWidgets, Signal
 from app.views.widgets import ActionButton, label
+from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
 from frs_core.evaluation.wilson import format_rate
 from frs_core.learning.diary import Point, best_of, version_folder
@@ -99,7 +100,7 @@ class VersionsPane(QtWidgets.QWidget):
             assert folder is not None
             point = curve[index]
             path = version_folder(folder, point.episodes)
-            words = f"{point.episodes} attempts" if point.episodes else "the first guess"
+            words = counted(point.episodes, "attempt") if point.episodes else "the first guess"
             is_best = point is best and point.scenes > 0
             rate, tip = _success(curve, index)
             chunks = f"{point.chunks:.0f}" if point.scenes else ""
@@ -145,14 +146,14 @@ def _success(curve: Sequence[Point], index: int) -> tuple[str, str]:
     """Return how well a version does, and how that is known: from scenes kept aside, or from the attempts that it drove."""
     point = curve[index]
     if point.scenes:
-        known = f"{point.successes} of {point.scenes} successes, {point.chunks:.1f} chunks an episode"
+        known = f"{point.successes} of {counted(point.scenes, 'success', 'successes')}, {point.chunks:.1f} chunks an episode"
         return format_rate(point.successes, point.scenes), f"{known}, after {point.minutes:.1f} min"
     later = curve[index + 1] if index + 1 < len(curve) else None
     if later is None:
         return "–", "It has not driven a whole round of attempts yet"
     return format_rate(
         later.own_successes, later.own_episodes
-    ), f"{later.own_successes} of the {later.own_episodes} attempts that it drove, trying things"
+    ), f"{later.own_successes} of the {counted(later.own_episodes, 'attempt')} that it drove, trying things"
 
 
 def _best_folder(folder: Path | None, curve: Sequence[Point]) -> Path | None:

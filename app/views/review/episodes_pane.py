@@ -11,6 +11,7 @@ from app.views.review.episode_list import INFO, SORTS, EpisodeDelegate, EpisodeF
 from app.views.review.library import Library
 from app.views.widgets import ActionButton, label
 from app.workers import Job
+from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
 from frs_core.episodes.formats import EXPORTERS, exporter
@@ -155,8 +156,8 @@ class EpisodesPane(QtWidgets.QWidget):
         former = self.current()
         self.model.show_infos(infos)
         successes = sum(i.outcome is Outcome.SUCCESS for i in infos)
-        where = "in the bin" if binned else "episodes"
-        self.count.setText(f"{len(infos)} {where}, {successes} successes")
+        count = f"{len(infos)} in the bin" if binned else counted(len(infos), "episode")
+        self.count.setText(f"{count}, {counted(successes, 'success', 'successes')}")
         for button in self.edit_buttons:
             is_restore = button.action == "review.restore"
             button.setEnabled(is_restore == binned or button.action == "review.export")

@@ -4,6 +4,7 @@ import math
 
 from app.qt import Qt, QtWidgets
 from app.views.widgets import label, set_tone
+from frs_core.counts import counted
 from frs_core.evaluation.wilson import difference, format_rate
 from frs_core.learning import Scores, TrainResult
 
@@ -45,9 +46,9 @@ class BeforeAfter(QtWidgets.QFrame):
         self.show_scores(result.scores)
         held = "held-out episodes" if result.scores.is_held_out else "the training episodes (none was held out)"
         words = [
-            f"{result.name}: {result.episodes} episodes, {result.chunks} chunks, {result.steps} steps in "
+            f"{result.name}: {counted(result.episodes, 'episode')}, {counted(result.chunks, 'chunk')}, {counted(result.steps, 'step')} in "
             f"{result.seconds:.0f} s{', stopped early' if result.was_cancelled else ''}",
-            f"measured on {result.scores.chunks} chunks of {held}",
+            f"measured on {counted(result.scores.chunks, 'chunk')} of {held}",
             *result.notes,
         ]
         self.details.setText(". ".join(words))

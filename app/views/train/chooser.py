@@ -8,6 +8,7 @@ from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.review.episode_list import EpisodeDelegate, EpisodeModel
 from app.views.review.library import Library
 from app.views.widgets import ActionButton, label
+from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import Outcome
@@ -205,5 +206,5 @@ class EpisodeChooser(QtWidgets.QWidget):
     def _show_count(self) -> None:
         ticked = self.model.ticked
         chunks = sum(i.n_chunks - i.n_undone for i in ticked)
-        self.count.setText(f"{len(ticked)} episodes, {chunks} chunks")
+        self.count.setText(f"{counted(len(ticked), 'episode')}, {counted(chunks, 'chunk')}")
         self.changed.emit()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from frs_core.counts import counted
 from frs_core.errors import WorldError
 
 if TYPE_CHECKING:
@@ -103,5 +104,5 @@ def compare(
         )
         run_evaluation(spec, Path(scratch) / "results.jsonl", workers=1, on_progress=on_progress)
     if problems and not (counts[BEFORE][1] and counts[method][1]):
-        raise WorldError(f"No comparison: {len(problems)} episodes could not be run. {problems[0]}")
+        raise WorldError(f"No comparison: {counted(len(problems), 'episode')} could not be run. {problems[0]}")
     return latest

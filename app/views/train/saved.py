@@ -9,6 +9,7 @@ from app.names import policy_name
 from app.qt import Qt, QtWidgets, Signal
 from app.views.widgets import ActionButton, label
 from app.workers import Rereader
+from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
 from frs_core.learning import PolicyMetadata, list_saved
 
@@ -88,7 +89,8 @@ def trained_on(metadata: PolicyMetadata) -> str:
     count = len(episodes) if isinstance(episodes, (list, tuple)) else episodes
     tasks = data.get("tasks", ())
     words = ", ".join(str(t).replace("_", " ") for t in tasks) if isinstance(tasks, (list, tuple)) else str(tasks)
-    return f"{count} episodes, {data.get('chunks', '?')} chunks" + (f": {words}" if words else "")
+    known = [counted(n, noun) for n, noun in ((count, "episode"), (data.get("chunks"), "chunk")) if isinstance(n, int)]
+    return ", ".join(known) + (f": {words}" if words else "")
 
 
 class SavedPane(QtWidgets.QWidget):

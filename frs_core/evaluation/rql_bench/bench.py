@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from frs_core.counts import counted
 from frs_core.errors import ConfigError
 from frs_core.evaluation.plots import save_figure
 from frs_core.evaluation.rql_bench import play, report
@@ -119,7 +120,7 @@ def _rows(spec: BenchSpec, out: Path, told: Callable[[str], None]) -> Rows:
     if not path.is_file():
 
         def on_episode(there: int, wanted: int) -> None:
-            told(f"{there} of {wanted} episodes of play data")
+            told(f"{there} of {counted(wanted, 'episode')} of play data")
 
         files = play.collect(
             spec.task, out / "play", episodes=spec.episodes, seed=spec.data_seed, on_episode=on_episode

@@ -99,7 +99,7 @@ def collect(
     """
     if episodes < PER_FILE or episodes % PER_FILE:
         raise ConfigError(
-            f"{episodes} episodes were asked for, needs a multiple of {PER_FILE}. The usual number is 100."
+            f"--episodes is {episodes}, needs a multiple of {PER_FILE}. The usual number is 100."
         )
     require_ogbench()
     name = environment_of(task)

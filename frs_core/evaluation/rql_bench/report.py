@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from frs_core.counts import counted
 from frs_core.evaluation.rql_bench.spec import BenchSpec
 from frs_core.evaluation.rql_bench.training import Point
 from frs_core.evaluation.wilson import format_rate, wilson
@@ -82,7 +83,7 @@ def figure(spec: BenchSpec, curves: _Curves) -> Figure:
         bounds = [wilson(*pair) for pair in rates.values()]
         low = [share - 100.0 * bound[0] for share, bound in zip(shares, bounds, strict=True)]
         high = [100.0 * bound[1] - share for share, bound in zip(shares, bounds, strict=True)]
-        name = f"{TITLES[code]}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+        name = f"{TITLES[code]}, {counted(len(seeds), 'seed')}"
         success.errorbar(
             list(rates), shares, yerr=[low, high], color=colour, marker=marker, ls=line, capsize=3, label=name
         )
@@ -98,7 +99,7 @@ def figure(spec: BenchSpec, curves: _Curves) -> Figure:
         success.legend(frameon=False, fontsize=8)
     config = spec.config
     drawn.suptitle(
-        f"{spec.task}: {len(config.hidden)} x {config.hidden[0]}, {config.heads} heads, batch {spec.batch}, {spec.episodes} episodes of "
+        f"{spec.task}: {len(config.hidden)} x {config.hidden[0]}, {config.heads} heads, batch {spec.batch}, {counted(spec.episodes, 'episode')} of "
         f"data",
         fontsize=9,
     )

@@ -1,0 +1,15 @@
+"""Counts in texts.
+
+Example: `counted(1, "episode")` is "1 episode", `counted(2, "success", "successes")` is "2 successes".
+"""
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return a count with its noun.
+
+    Args:
+        count: how many.
+        one: the noun of a single one.
+        many: the noun of none and of several; empty = `one` with an s.
+    """
+    return f"{count} {one if count == 1 else many or f'{one}s'}"

@@ -33,7 +33,6 @@ bench: install
 
 screenshots: install
 	@scripts/with-display $(BIN)/python examples/screenshots.py
-	@QT_SCALE_FACTOR=2 scripts/with-display $(BIN)/python examples/screenshots.py
 
 clean:
 	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache

@@ -1,13 +1,12 @@
 """Make every image of the cockpit in docs/images from a running cockpit, so that none goes stale.
 
     python examples/screenshots.py                     # needs a display; Xvfb with a window manager will do
-    QT_SCALE_FACTOR=2 python examples/screenshots.py   # the layouts on a screen of twice the density, as *_x2.png
     python examples/screenshots.py --policy my:load    # with another generalist
     python examples/screenshots.py --data FOLDER       # with the recordings and practices of a folder, e.g. after `frs practise`
     python examples/screenshots.py --attempt           # only the attempt of a practice in Drive
 
-Starts the embedded world, records three short episodes into a scratch folder, or copies the given ones there, then takes every layout
-in both themes and several sizes, the keyboard map, the palette, the first card and the device card.
+Starts the embedded world, records three short episodes into a scratch folder, or copies the given ones there, then takes every layout,
+the keyboard map and an attempt of a practice: the images that README and docs show, and no others.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-SIZES = {"1280x800": (1280, 800), "1920x1080": (1920, 1080)}
+SIZE = (1280, 800)
 LAYOUTS = ("drive", "review", "train", "practise")
 PICKS = ["left/more", "down/more", "unsteered", "forward/less", "down/less"]
 
@@ -66,34 +65,25 @@ class Tour:
     def _walk(self) -> Iterator[int]:
         window = self._window
         yield from self._until(lambda: window.snapshot is not None and window.snapshot.observation is not None)
-        window.toggle_card("first") if not window.cards.is_open("first") else None
-        yield 600
-        self._grab("first_steps")
         window.cards.close()
         window.drive.episode.practice.setChecked(True)
         window.run("episode.start")
         yield from self._until(self._has_fan)
-        for theme in ("dark", "light"):
-            window.use_theme(theme)
-            sizes = SIZES if window.devicePixelRatio() == 1 else {"1280x800": SIZES["1280x800"]}
-            for name, size in sizes.items():
-                window.resize(*size)
-                for layout in LAYOUTS:
-                    window.show_layout(layout)
-                    yield 2500
-                    if layout == "practise":
-                        window.run("practise.next")
-                        yield 500
-                    if layout == "drive":
-                        yield from self._until(self._has_fan, seconds=40.0)
-                    self._grab(f"{layout}_{theme}_{name}")
         window.use_theme("dark")
-        window.resize(*SIZES["1280x800"])
+        window.resize(*SIZE)
+        for layout in LAYOUTS:
+            window.show_layout(layout)
+            yield 2500
+            if layout == "practise":
+                window.run("practise.next")
+                yield 500
+            if layout == "drive":
+                yield from self._until(self._has_fan, seconds=40.0)
+            self._grab(f"{layout}_dark_{SIZE[0]}x{SIZE[1]}")
         window.show_layout("drive")
-        for card in ("help", "palette", "devices"):
-            window.toggle_card(card)
-            yield 900
-            self._grab(card)
+        window.toggle_card("help")
+        yield 900
+        self._grab("help")
         window.cards.close()
         window.run("episode.discard")
         yield from self._attempt()
@@ -103,7 +93,7 @@ class Tour:
         window, page, strip = self._window, self._window.practise, self._window.drive.attempt
         yield from self._until(lambda: bool(window.facts.tasks and window.facts.fingerprint))
         window.cards.close()
-        window.resize(*SIZES["1280x800"])
+        window.resize(*SIZE)
         window.show_layout("practise")
         yield 2500
         window.run("practise.new")
@@ -145,9 +135,7 @@ class Tour:
     def _grab(self, name: str) -> None:
         self._window.toasts.clear()
         self._folder.mkdir(parents=True, exist_ok=True)
-        ratio = self._window.devicePixelRatio()
-        suffix = f"_x{ratio:g}" if ratio != 1 else ""
-        self._window.grab().save(str(self._folder / f"{name}{suffix}.png"))
+        self._window.grab().save(str(self._folder / f"{name}.png"))
 
 
 def main() -> None:

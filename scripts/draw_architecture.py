@@ -13,7 +13,8 @@ import json
 import re
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -35,6 +36,8 @@ class Stop:
 
     file: str
     calls: tuple[str, ...]
+    is_alternative: bool = False
+    """Entered instead of the stop before it."""
 
     @property
     def path(self) -> Path:
@@ -48,6 +51,14 @@ class Journey:
 
     title: str
     stops: tuple[Stop, ...]
+
+    @property
+    def steps(self) -> list[list[Stop]]:
+        """The stops in order, alternatives together."""
+        found: list[list[Stop]] = []
+        for stop in self.stops:
+            found[-1].append(stop) if stop.is_alternative else found.append([stop])
+        return found
 
 
 def package_of(file: str) -> str:
@@ -63,18 +74,21 @@ def layers() -> list[list[str]]:
 
 
 def journeys() -> list[Journey]:
-    """Return the journeys of docs/architecture.md: in each table, a path in backticks is a stop, names after it its calls."""
+    """Return the journeys of docs/architecture.md: in each table, a path in backticks is a stop, names after it its calls.
+
+    A path after "or" is an alternative to the one before.
+    """
     section = TEXT.read_text().split("## Two journeys", 1)[1].split("\n## ", 1)[0]
     parts = re.split(r"^\*\*(.+?)\.\*\*", section, flags=re.MULTILINE)[1:]
     found: list[Journey] = []
     for title, body in zip(parts[::2], parts[1::2], strict=True):
         stops: list[Stop] = []
         for row in re.findall(r"^\| .+? \| (.+) \|$", body, re.MULTILINE):
-            for word in re.findall(r"`([^`]+)`", row):
+            for before, word in re.findall(r"([^`]*)`([^`]+)`", row):
                 if word.endswith(".py"):
-                    stops.append(Stop(word, ()))
+                    stops.append(Stop(word, (), is_alternative=before.split()[-1:] == ["or"]))
                 elif stops:
-                    stops[-1] = Stop(stops[-1].file, (*stops[-1].calls, word))
+                    stops[-1] = replace(stops[-1], calls=(*stops[-1].calls, word))
         found.append(Journey(title, tuple(stops)))
     return found
 
@@ -95,7 +109,7 @@ def imports() -> set[tuple[str, str]]:
 
 def fingerprint() -> str:
     """Return a digest of layers and journeys; an image with another digest is out of date."""
-    said = [layers(), [[j.title, [[s.file, s.calls] for s in j.stops]] for j in journeys()]]
+    said = [layers(), [[j.title, [[s.file, s.calls, s.is_alternative] for s in j.stops]] for j in journeys()]]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
@@ -136,15 +150,18 @@ def draw(target: Path) -> None:
 
     left = 500
     for tour, colour in zip(tours, COLOURS, strict=True):
-        step = 400 / (sum(len(t.stops) for t in tours) + 1.5)
-        xs = [left + step * k for k in range(len(tour.stops))]
-        ys = [at[s.file] for s in tour.stops]
-        axes.plot(xs, ys, color=colour, lw=1.6, zorder=2)
-        for number, (x, y) in enumerate(zip(xs, ys, strict=True), 1):
-            axes.plot(x, y, "o", ms=8.4, color=colour, zorder=3)
-            axes.text(x, y + 0.04, str(number), fontsize=5.6, color="white", ha="center", va="center", zorder=4)
+        step = 400 / (sum(len(t.steps) for t in tours) + 1.5)
+        rows = [[at[stop.file] for stop in stops] for stops in tour.steps]
+        for number, (here, there) in enumerate(pairwise(rows)):
+            for a, b in product(here, there):
+                axes.plot([left + step * number, left + step * (number + 1)], [a, b], color=colour, lw=1.6, zorder=2)
+        for number, ys in enumerate(rows):
+            x = left + step * number
+            for y in ys:
+                axes.plot(x, y, "o", ms=8.4, color=colour, zorder=3)
+                axes.text(x, y + 0.04, str(number + 1), fontsize=5.6, color="white", ha="center", va="center", zorder=4)
         axes.text(
-            left - 6,
+            min(left - 6, 690),
             -1.5,
             tour.title.replace(", to ", ",\nto ", 1),
             fontsize=8,
@@ -152,7 +169,7 @@ def draw(target: Path) -> None:
             weight="bold",
             va="center",
         )
-        left = xs[-1] + 1.6 * step
+        left += (len(rows) + 0.6) * step
     axes.text(6, -1.5, "imports,\nall downward", fontsize=7.2, va="center", color=PALE)
     axes.text(102, -1.5, "package", fontsize=7.2, va="center", color=PALE)
     axes.text(180, -1.5, "file", fontsize=7.2, va="center", color=PALE)

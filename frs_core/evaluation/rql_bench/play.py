@@ -98,9 +98,7 @@ def collect(
         ConfigError: no such task, a wrong number of episodes, or OGBench is not installed.
     """
     if episodes < PER_FILE or episodes % PER_FILE:
-        raise ConfigError(
-            f"--episodes is {episodes}, needs a multiple of {PER_FILE}. The usual number is 100."
-        )
+        raise ConfigError(f"--episodes is {episodes}, needs a multiple of {PER_FILE}. The usual number is 100.")
     require_ogbench()
     name = environment_of(task)
     folder.mkdir(parents=True, exist_ok=True)

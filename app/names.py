@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from frs_core.counts import counted
-from frs_core.learning.diary import VERSIONS
+from frs_core.learning.practice_folder import VERSIONS
 
 
 def policy_name(path: Path | str) -> str:

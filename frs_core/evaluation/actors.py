@@ -3,37 +3,27 @@
 All episodes of a round are driven by one saved policy, and all chance in one follows from its scene's number, so that what is learned
 does not depend on how many actors there are. An actor that dies is replaced, and its episode driven once more.
 
-Example: 2 actors share the 10 episodes of a round; the learner waits for the last. Runs in the trainer's process; `Practising` in
-an actor's.
+Example: 2 actors share the 10 episodes of a round; the learner waits for the last. Runs in the trainer's process;
+`practising.Practising` in an actor's.
 """
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
-from jaxtyping import UInt8
-
-from frs_core.arrays import Array
 from frs_core.episodes.lock import StoreLock, describe_owner
 from frs_core.errors import ConfigError, StoreLocked, TrainingError
-from frs_core.evaluation.arena import SetupArena, judge_options, make_judge, setup_of
+from frs_core.evaluation.arena import judge_options, setup_of
 from frs_core.evaluation.onlooker import Driven, Onlooker
 from frs_core.evaluation.pool import Pool, ProcessPool
 from frs_core.evaluation.results import Cell
-from frs_core.evaluation.worker import Runner, Work, WorkerJob
+from frs_core.evaluation.worker import Work, WorkerJob
 from frs_core.learning.base import Arena, Learned, Trained
-from frs_core.learning.metadata import read_metadata
-from frs_core.learning.registry import load_learned
 from frs_core.learning.request import Practice, TrainRequest
-from frs_core.learning.settings import InputSettings, from_json
 from frs_core.learning.table import TrainingTable
 from frs_core.policies import load_policy
 from frs_core.policies.base import FlowPolicy
 from frs_core.policies.joints import in_action_space
-
-PICTURE_WIDTH = 320
-"""Pixels; 0.2 MB a camera, on its way between processes once in an episode."""
 
 
 class ActorPool(Arena):
@@ -126,45 +116,3 @@ def hold_practice(folder: Path) -> StoreLock:
             f"'{folder.parent}' is being practised in by {describe_owner(path)}. Wait for it, or choose another folder with "
             f"--folder."
         ) from error
-
-
-class Practising(Runner):
-    """Drives episodes with saved policies, and returns them as tables."""
-
-    def __init__(self, job: WorkerJob) -> None:
-        """Load world and policy."""
-        super().__init__(job)
-        self._actor: tuple[str, Learned] | None = None
-        self._judge = make_judge(job.judge)
-
-    def _run(self, cell: Cell) -> Driven:
-        """Return the episode of one cell; its method is the folder of who drives."""
-        folder = Path(cell.method)
-        if self._actor is None or self._actor[0] != cell.method:
-            self._actor = (cell.method, load_learned(folder, self.ready.policy_fingerprint))
-        inputs = from_json(InputSettings, read_metadata(folder).settings.get("inputs", {}))
-        arena = SetupArena(
-            self._setup,
-            task=cell.task,
-            max_chunks=self._settings.max_chunks,
-            inputs=inputs,
-            judge=self._judge,
-        )
-        table = arena.run(self._actor[1], seed=cell.seed)
-        seen = arena.last_seen
-        return Driven(
-            cell.method,
-            cell.task,
-            cell.seed,
-            bool(table.terminal.any()),
-            chunks=table.rows,
-            table=table,
-            pictures={} if seen is None else {name: _small(frame.image) for name, frame in seen.frames.items()},
-        )
-
-
-def _small(image: UInt8[Array, "H W 3"]) -> UInt8[Array, "h w 3"]:
-    height, width = image.shape[:2]
-    share = min(1.0, PICTURE_WIDTH / width)
-    size = max(1, round(width * share)), max(1, round(height * share))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -15,7 +15,8 @@ from typing import Protocol, runtime_checkable
 
 from frs_core.errors import FrsError, PolicyTimeout, WorldError
 from frs_core.evaluation.results import Cell, Result
-from frs_core.evaluation.worker import Ready, WorkerJob, serve
+from frs_core.evaluation.serve import serve
+from frs_core.evaluation.worker import Ready, WorkerJob
 
 
 @runtime_checkable

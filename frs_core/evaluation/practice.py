@@ -26,7 +26,8 @@ from frs_core.learning.online import practise
 from frs_core.learning.practice_record import write_budget
 from frs_core.learning.progress import OnProgress, ignore_progress
 from frs_core.learning.registry import find_learner
-from frs_core.learning.request import Practice, TrainRequest, find_source
+from frs_core.learning.request import Practice, TrainRequest
+from frs_core.learning.sources import find_source
 from frs_core.learning.table_file import write_file
 
 OpenArena = Callable[[Path, Onlooker], Arena]

@@ -12,7 +12,8 @@ from typing import Any
 
 from frs_core.errors import ConfigError, FrsError, PolicyTimeout
 from frs_core.evaluation.results import Cell, Result
-from frs_core.evaluation.worker import Ready, WorkerJob, runner_class
+from frs_core.evaluation.serve import runner_class
+from frs_core.evaluation.worker import Ready, WorkerJob
 
 
 def import_ray() -> Any:

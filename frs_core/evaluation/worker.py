@@ -6,11 +6,8 @@ Every worker computes on one thread, so that n workers use n cores and results d
 """
 
 import enum
-import os
-import signal
 import traceback
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,36 +156,3 @@ class Runner:
         name = f"{cell.task}_{cell.method}_{cell.seed}.mp4".replace("/", "-")
         cameras = self._setup.world.spec.cameras
         return Film(Path(self._job.films) / name, cameras, fps=self._setup.world.spec.control_hz / 2)
-
-
-def serve(job: WorkerJob, connection: Connection) -> None:
-    """Run cells from a pipe until None arrives or the pipe closes; runs in the worker's process."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # Ctrl+C in a terminal reaches the whole process group; the parent ends its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        runner = runner_class(job)(job)
-    except FrsError as error:
-        connection.send(error)
-        return
-    connection.send(runner.ready)
-    try:
-        while (cell := connection.recv()) is not None:
-            connection.send(runner.run(cell))
-    except (EOFError, BrokenPipeError):
-        return
-    finally:
-        runner.close()
-
-
-def runner_class(job: WorkerJob) -> type[Runner]:
-    """Return the kind of runner for a job's kind of work."""
-    if job.work is Work.JUDGE:
-        return Runner
-    if job.work is Work.PRACTISE:
-        from frs_core.evaluation.actors import Practising
-
-        return Practising
-    from frs_core.evaluation.prepare import Recording, Training
-
-    return Recording if job.work is Work.RECORD else Training

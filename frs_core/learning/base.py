@@ -204,9 +204,16 @@ class Learner(abc.ABC):
             TrainingError: nothing to learn from.
             FingerprintMismatch: episodes of another policy than the request's, or of several.
         """
-        from frs_core.learning.store import table_of
+        # Imported here, because it loads the tensor library.
+        from frs_core.learning.episode_table import table_of
 
-        return table_of(episodes, self.spec, inputs=request.inputs, fingerprint=request.fingerprint or None)
+        return table_of(
+            episodes,
+            outcomes=self.spec.outcomes,
+            has_ends=self.spec.needs_any(Need.REWARDS, Need.NEXT_STATES),
+            inputs=request.inputs,
+            fingerprint=request.fingerprint or None,
+        )
 
     @abc.abstractmethod
     def train(

@@ -1,13 +1,6 @@
 """What a practice has lived through, on disk: every episode, the learner after each round, every version that was judged.
 
-    <folder>/
-      practice.json          what is practised, how, from which episodes; another practice is refused here
-      episodes/40012.table   an episode of its own, by its scene, written when it ends
-      learner.state          the learner after the last whole round, with the curve: one file, replaced by one rename
-      versions/0050/         the policy that was judged after 50 episodes, ready to be used
-      states/0050.state      the learner at that version, so that practice can go on from there (`practice_record.branch`)
-
-`learning.practice_record` reads such a folder without loading the learner.
+`learning.practice_folder` shows what lies where. `learning.practice_record` reads such a folder without loading the learner.
 
 A practice that is killed at any moment goes on from `learner.state` and whatever episodes of the round in progress are there;
 it loses the episodes that were being driven, nothing else, and ends with the same numbers. Free of the tensor library until used.
@@ -21,15 +14,12 @@ from typing import Any
 
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.learning.base import Trained
+from frs_core.learning.practice_folder import CONDITIONS, EPISODES, STATE, state_file, version_folder
 from frs_core.learning.request import Practice, Reward, TrainRequest
 from frs_core.learning.settings import to_json
 from frs_core.learning.table import TrainingTable, join
 from frs_core.runtime.foreign import MALFORMED, read_json
 
-CONDITIONS, STATE, EPISODES = "practice.json", "learner.state", "episodes"
-VERSIONS, STATES = "versions", "states"
-JSON = "json"
-"""The tensor that holds, as text, what is no array in an episode and in the state."""
 _BUDGET = ("episodes", "minutes")
 """Parts of a practice that may be another when it goes on."""
 
@@ -55,16 +45,6 @@ class Point:
 def best_of(curve: Sequence[Point]) -> Point | None:
     """Return the version that did best; of equal ones the latest, which has seen most. None where none was judged."""
     return max(curve, key=lambda p: (p.successes / max(1, p.scenes), p.episodes), default=None)
-
-
-def version_folder(folder: Path, episodes: int) -> Path:
-    """Return where a practice keeps the version that was judged after so many episodes."""
-    return folder / VERSIONS / f"{episodes:04d}"
-
-
-def state_file(folder: Path, episodes: int) -> Path:
-    """Return where a practice keeps the learner as it was at that version."""
-    return folder / STATES / f"{episodes:04d}.state"
 
 
 class Diary:

@@ -13,11 +13,11 @@ from frs_core.episodes import Episode
 from frs_core.episodes.dataset import load_chunks
 from frs_core.errors import FingerprintMismatch
 from frs_core.learning.dsbc import Dsbc
+from frs_core.learning.episode_table import training_table
 from frs_core.learning.labels import label_table
 from frs_core.learning.progress import OnProgress
 from frs_core.learning.request import TrainRequest
 from frs_core.learning.settings import OfflineDsbcSettings
-from frs_core.learning.store import training_table
 from frs_core.learning.table import TrainingTable
 from frs_core.policies import load_policy
 from frs_core.steering.policy_spec import Context

@@ -17,7 +17,8 @@ from typing import Any
 
 from frs_core.counts import counted
 from frs_core.errors import ConfigError, TrainingError
-from frs_core.learning.diary import CONDITIONS, EPISODES, JSON, STATE, Point, best_of, state_file, version_folder
+from frs_core.learning.diary import Point, best_of
+from frs_core.learning.practice_folder import CONDITIONS, EPISODES, JSON, STATE, state_file, version_folder
 from frs_core.learning.registry import find_learner
 from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.settings import LearnerSettings, from_json

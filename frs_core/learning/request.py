@@ -1,20 +1,13 @@
 """What to train, from where, to where; free of torch, so that a window can make one."""
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from frs_core.counts import counted
 from frs_core.errors import ConfigError
 from frs_core.learning.settings import InputSettings, LearnerSettings
-from frs_core.runtime.registry import resolve
-
-if TYPE_CHECKING:
-    from frs_core.learning.base import Arena
-    from frs_core.learning.progress import OnProgress
-    from frs_core.learning.table import TrainingTable
 
 
 class Reward(enum.Enum):
@@ -127,17 +120,3 @@ class TrainRequest:
     def shown_name(self) -> str:
         """Name shown to people."""
         return self.name or self.out.name
-
-
-Source = Callable[["TrainRequest", "OnProgress"], "TrainingTable"]
-OpenArena = Callable[["TrainRequest"], "Arena"]
-
-
-def find_source(name: str) -> Source:
-    """Return the function that a `module:function` name stands for. Raises ConfigError where there is none."""
-    return resolve("source of chunks", name, {})
-
-
-def find_arena(name: str) -> OpenArena:
-    """Return the function that a `module:function` name stands for. Raises ConfigError where there is none."""
-    return resolve("arena", name, {})

@@ -9,7 +9,8 @@ from frs_core.learning.diary import Diary
 from frs_core.learning.online import practise
 from frs_core.learning.progress import OnProgress, Progress, TrainResult, ignore_progress
 from frs_core.learning.registry import find_learner
-from frs_core.learning.request import Practice, TrainRequest, find_arena, find_source
+from frs_core.learning.request import Practice, TrainRequest
+from frs_core.learning.sources import find_arena, find_source
 from frs_core.learning.table import TrainingTable
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, TrainingError
-from frs_core.learning.diary import JSON
+from frs_core.learning.practice_folder import JSON
 from frs_core.learning.table import End, Offer, TrainingTable
 from frs_core.runtime.foreign import MALFORMED, TENSORS, parse_json, parse_tensors, read_bytes
 from frs_core.steering.plan import SteeringPlan

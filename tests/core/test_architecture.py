@@ -1,5 +1,7 @@
 """docs/architecture.md tells the truth: the files of its journeys hold the calls they are named for, and its picture shows both."""
 
+import ast
+import graphlib
 import re
 import runpy
 from pathlib import Path
@@ -8,7 +10,27 @@ from typing import Any
 import pytest
 from PIL import Image
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "draw_architecture.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "draw_architecture.py"
+
+
+def imports_of_modules(root: Path) -> dict[str, set[str]]:
+    """Return module -> the product's modules that it imports, at its top, in functions, and for types alone."""
+    files: dict[str, Path] = {}
+    for file in (*root.glob("frs_core/**/*.py"), *root.glob("app/**/*.py")):
+        parts = file.relative_to(root).with_suffix("").parts
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    found: dict[str, set[str]] = {}
+    for module, file in files.items():
+        found[module] = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                found[module] |= {name if name in files else node.module for name in names}
+            elif isinstance(node, ast.Import):
+                found[module] |= {alias.name for alias in node.names}
+        found[module] = (found[module] & files.keys()) - {module}
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +49,21 @@ def test_the_files_of_both_journeys_hold_the_calls_they_are_named_for(drawing: d
             assert not owner or re.search(rf"^class {owner}\b", text, re.MULTILINE), f"{stop.file} has no {owner}"
             pattern = rf"def {name}\b" if owner else rf"\b{re.escape(name)}\b"
             assert re.search(pattern, text), f"docs/architecture.md names {call}, {stop.file} has none"
+
+
+def test_no_module_imports_one_that_imports_it() -> None:
+    graph = imports_of_modules(ROOT)
+    assert "frs_core.learning.base" in graph["frs_core.learning.registry"]
+    graphlib.TopologicalSorter(graph).prepare()  # Raises CycleError with the circle.
+
+
+def test_a_circle_of_modules_is_found_even_in_a_function(tmp_path: Path) -> None:
+    package = tmp_path / "frs_core" / "parts"
+    package.mkdir(parents=True)
+    (package / "one.py").write_text("from frs_core.parts.two import B\n")
+    (package / "two.py").write_text("def b():\n    from frs_core.parts import one\n")
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(imports_of_modules(tmp_path)).prepare()
 
 
 def test_every_package_imports_from_lower_layers_only(drawing: dict[str, Any]) -> None:

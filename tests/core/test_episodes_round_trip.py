@@ -15,8 +15,8 @@ from frs_core.episodes.images import decode, encode_jpeg, encode_png
 from frs_core.episodes.records import LastState
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.events import NOBODY, Driver, Outcome
+from frs_core.learning.episode_table import training_table
 from frs_core.learning.records import table_from_records
-from frs_core.learning.store import training_table
 from frs_core.robot.observation import CameraFrame
 from tests.fakes.episodes import CAMERAS, random_chunks, random_meta, record, textured
 

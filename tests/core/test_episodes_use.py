@@ -17,9 +17,9 @@ from frs_core.episodes.formats import exporter
 from frs_core.episodes.records import ChunkRecord, EpisodeMeta, StepRecord
 from frs_core.errors import ConfigError, EpisodeError, FingerprintMismatch, TrainingError
 from frs_core.events import Driver, Latency, Outcome
+from frs_core.learning.episode_table import training_table
 from frs_core.learning.records import table_from_records
 from frs_core.learning.settings import InputSettings
-from frs_core.learning.store import training_table
 from frs_core.policies.base import Context
 from frs_core.steering.candidates import UNSTEERED
 from frs_core.steering.directions import Gripper

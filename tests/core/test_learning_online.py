@@ -14,9 +14,9 @@ from frs_core.errors import ConfigError, FingerprintMismatch
 from frs_core.evaluation.collect import collect_steered
 from frs_core.evaluation.rollout import RolloutSettings
 from frs_core.learning import Practice, Progress, TrainRequest, registry
+from frs_core.learning.episode_table import table_of
 from frs_core.learning.packing import pack, unpack
 from frs_core.learning.run import run_request
-from frs_core.learning.store import table_of
 from frs_core.learning.table import End, join
 from frs_core.session import InlineSession
 from frs_core.testing.learner import synthetic_table

@@ -22,9 +22,10 @@ from frs_core.evaluation.practice import run_practice
 from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, Practice, Progress, TrainRequest
 from frs_core.learning.base import OnlineLearner
-from frs_core.learning.diary import STATE, Diary, Point
+from frs_core.learning.diary import Diary, Point
 from frs_core.learning.online import Practised, practise
 from frs_core.learning.pick_q_policy import PickQPolicy
+from frs_core.learning.practice_folder import STATE
 from frs_core.learning.progress import ignore_progress
 from frs_core.learning.registry import find_learner, load_noise_policy
 from frs_core.learning.settings import DsrlFrsSettings, LearnerSettings, PickQSettings, ResidualSettings

@@ -13,7 +13,7 @@ import pytest
 from frs_core.errors import TrainingError
 from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, PracticeResult, Stage
 from frs_core.learning import JobState
-from frs_core.learning.diary import STATE
+from frs_core.learning.practice_folder import STATE
 from frs_core.learning.practice_record import list_practices, read_practice, request_of, with_budget
 from frs_core.learning.registry import load_noise_policy
 from tests.core.test_practice import PRACTICE, record_successes, request

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from frs_core.evaluation.results import Cell, Result
+from frs_core.evaluation.serve import runner_class
 from frs_core.evaluation.setup import Setup, SetupSpec, open_setup
-from frs_core.evaluation.worker import Ready, WorkerJob, runner_class
+from frs_core.evaluation.worker import Ready, WorkerJob
 from frs_core.worlds.base import World
 from tests.fakes.world import PointWorld
 

@@ -11,7 +11,8 @@ import torch
 from frs_core.errors import FrsError
 from frs_core.evaluation.practice_job import Attempt, PracticeNews, PracticeResult, Stage
 from frs_core.learning import JobState, Practice, TrainRequest
-from frs_core.learning.diary import CONDITIONS, EPISODES, STATE, Point
+from frs_core.learning.diary import Point
+from frs_core.learning.practice_folder import CONDITIONS, EPISODES, STATE
 from frs_core.learning.practice_record import read_practice, write_budget
 from frs_core.learning.settings import to_json
 from frs_core.learning.table_file import write_packed

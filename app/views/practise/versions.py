@@ -9,7 +9,8 @@ from app.views.widgets import ActionButton, label
 from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
 from frs_core.evaluation.wilson import format_rate
-from frs_core.learning.diary import Point, best_of, version_folder
+from frs_core.learning.diary import Point, best_of
+from frs_core.learning.practice_folder import version_folder
 
 PATH = Qt.ItemDataRole.UserRole
 CHECKED = (

@@ -1,0 +1,41 @@
+"""What runs in a worker's process: the runner of its kind of work, on cells from a pipe."""
+
+import os
+import signal
+from multiprocessing.connection import Connection
+
+from frs_core.errors import FrsError
+from frs_core.evaluation.worker import Runner, Work, WorkerJob
+
+
+def serve(job: WorkerJob, connection: Connection) -> None:
+    """Run cells from a pipe until None arrives or the pipe closes; runs in the worker's process."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Ctrl+C in a terminal reaches the whole process group; the parent ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        runner = runner_class(job)(job)
+    except FrsError as error:
+        connection.send(error)
+        return
+    connection.send(runner.ready)
+    try:
+        while (cell := connection.recv()) is not None:
+            connection.send(runner.run(cell))
+    except (EOFError, BrokenPipeError):
+        return
+    finally:
+        runner.close()
+
+
+def runner_class(job: WorkerJob) -> type[Runner]:
+    """Return the kind of runner for a job's kind of work."""
+    if job.work is Work.JUDGE:
+        return Runner
+    if job.work is Work.PRACTISE:
+        from frs_core.evaluation.practising import Practising
+
+        return Practising
+    from frs_core.evaluation.prepare import Recording, Training
+
+    return Recording if job.work is Work.RECORD else Training

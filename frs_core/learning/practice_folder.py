@@ -1,0 +1,28 @@
+"""What lies in the folder of a practice, and under which names.
+
+    <folder>/
+      practice.json          what is practised, how, from which episodes; another practice is refused here
+      episodes/40012.table   an episode of its own, by its scene, written when it ends
+      learner.state          the learner after the last whole round, with the curve: one file, replaced by one rename
+      versions/0050/         the policy that was judged after 50 episodes, ready to be used
+      states/0050.state      the learner at that version, so that practice can go on from there (`practice_record.branch`)
+
+Names only; free of the tensor library.
+"""
+
+from pathlib import Path
+
+CONDITIONS, STATE, EPISODES = "practice.json", "learner.state", "episodes"
+VERSIONS, STATES = "versions", "states"
+JSON = "json"
+"""The tensor that holds, as text, what is no array in an episode and in the state."""
+
+
+def version_folder(folder: Path, episodes: int) -> Path:
+    """Return where a practice keeps the version that was judged after so many episodes."""
+    return folder / VERSIONS / f"{episodes:04d}"
+
+
+def state_file(folder: Path, episodes: int) -> Path:
+    """Return where a practice keeps the learner as it was at that version."""
+    return folder / STATES / f"{episodes:04d}.state"

@@ -11,7 +11,6 @@ from app.names import policy_name
 from app.qt import Qt
 from app.views.practise.budget import PRESETS, Budget, continued, rest_in_words
 from app.views.practise.live import left_in_words
-from app.views.practise.page import problem_of
 from app.views.practise.start import (
     Prior,
     new_folder,
@@ -21,6 +20,7 @@ from app.views.practise.start import (
     why_not_attended,
     why_not_from,
 )
+from app.views.practise.words import problem_of
 from frs_core.episodes import EpisodeInfo
 from frs_core.errors import ConfigError, EpisodeError, FingerprintMismatch, TrainingError
 from frs_core.evaluation.practice_job import PracticeNews, Stage

@@ -27,16 +27,18 @@ from app.views.practise.start import (
     tasks_of,
     why_not,
     why_not_attended,
+    why_not_continued,
     why_not_from,
 )
 from app.views.practise.versions import VersionsPane
+from app.views.practise.words import place_in_words, problem_of, record_in_words, start_in_words, success_in_words
 from app.views.review.library import Library
 from app.views.widgets import ActionButton, label, panel
 from app.workers import Job
 from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
-from frs_core.errors import ConfigError, EpisodeError, FingerprintMismatch, FrsError
+from frs_core.errors import FrsError
 from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, PracticeResult
 from frs_core.events import LoadNoisePolicy, SessionCommand, Snapshot
 from frs_core.learning import Acts, JobState, LearnerSpec, Practice, TrainRequest, find_learner, learners
@@ -45,8 +47,6 @@ from frs_core.learning.practice_record import PracticeRecord, branch, can_branch
 from frs_core.steering.policy_spec import PolicySpec
 
 POLL_MS = 120
-IN_BACKGROUND = "Practice runs in the background, in a world of its own; nothing moves in Drive"
-IN_DRIVE = "You start every attempt in Drive and can steer any chunk of it; nothing moves while it learns"
 MOST_ACTORS = 4
 """Processes that drive; the world and the window need some cores too. Guess."""
 
@@ -228,22 +228,7 @@ class PractisePage(LayoutPage):
             if row is None:
                 return None
             return (why_not_attended(row) if self.is_attended else None) or why_not_from(row, self.prior)
-        if record.problem:
-            return Problem(f"{record.problem}; begin a new one", "practise.new", "New practice")
-        row = self._row(record.learner)
-        if row is None:
-            return Problem(f"Learner '{record.learner}' is not installed; install it, or begin a new practice")
-        if record.fingerprint and self._facts.fingerprint and record.fingerprint != self._facts.fingerprint:
-            return Problem(
-                "It was practised with another policy, so it cannot go on with this one", "practise.new", "New practice"
-            )
-        if record.practice.world != self._facts.world:
-            return Problem(
-                f"It was practised in world '{record.practice.world}', this one is '{self._facts.world}'",
-                "practise.new",
-                "New practice",
-            )
-        return why_not_attended(row) if self.is_attended else None
+        return why_not_continued(record, self._facts, self._row(record.learner), is_attended=self.is_attended)
 
     def _row(self, kind: str) -> LearnerSpec | None:
         return next((row for row in self._rows if row.id == kind), None)
@@ -296,17 +281,14 @@ class PractisePage(LayoutPage):
             return
         record, row = self.record, self._row(self.setup.chosen_learner)
         if record is None:
-            prior = self.prior
-            starts = row is not None and row.starts_from_recordings
-            self.setup.prior.setText(prior.sentence if starts else "Starts from nothing but the policy itself")
-            self.setup.note.setText(caution(row, prior) if row is not None else "")
-            self.live.clear(IN_DRIVE if self.is_attended else IN_BACKGROUND)
+            self.setup.prior.setText(start_in_words(row, self.prior))
+            self.setup.note.setText(caution(row, self.prior) if row is not None else "")
+            self.live.clear(place_in_words(is_attended=self.is_attended))
             self.versions.show_versions(None, ())
         else:
-            count = len(record.prior)
-            self.setup.prior.setText(f"Started from {counted(count, 'recorded episode')}")
+            self.setup.prior.setText(f"Started from {counted(len(record.prior), 'recorded episode')}")
             self.setup.note.setText("" if record.problem else rest_in_words(record, self.setup.budget))
-            self.live.show_record(record, self._words_of(record))
+            self.live.show_record(record, record_in_words(record))
             self.versions.show_versions(record.folder, record.curve)
         if record is None or not self._is_of_job(record):
             self.live.forget_attempt()
@@ -314,13 +296,6 @@ class PractisePage(LayoutPage):
 
     def _is_of_job(self, record: PracticeRecord) -> bool:
         return self.job is not None and self.job.folder == record.folder
-
-    def _words_of(self, record: PracticeRecord) -> str:
-        title = f"{record.task.replace('_', ' ')}, {learner_title(record.learner)}"
-        if not record.learner:
-            return f"{title}: unreadable"
-        minutes = f"{record.seconds / 60.0:.0f} min"
-        return f"{title}: {'finished' if record.is_finished else 'stopped'} after {counted(len(record.attempts), 'attempt')}, {minutes}"
 
     def _show_buttons(self) -> None:
         is_running, record, problem = self.is_practising, self.record, self.problem
@@ -414,12 +389,7 @@ class PractisePage(LayoutPage):
             self._say(f"Stopped; {practice_name(job.folder)} can continue where it is", "info")
         elif best is not None:
             action = (("★ Use it", self.use),) if find_learner(job.request.kind).acts is Acts.NOISE else ()
-            how = (
-                f"{best.successes} of {counted(best.scenes, 'scene')}"
-                if best.scenes
-                else f"{sum(attempts)} of {counted(len(attempts), 'attempt')}"
-            )
-            self._say(f"{practice_name(job.folder)} is done: {how}", "good", *action)
+            self._say(f"{practice_name(job.folder)} is done: {success_in_words(best, attempts)}", "good", *action)
 
     def _on_failed(self, job: PracticeJob, error: FrsError | None) -> None:
         self._end(job)
@@ -498,16 +468,6 @@ def step(rows: QtWidgets.QTreeWidget, by: int) -> None:
         return
     at = rows.indexOfTopLevelItem(rows.selectedItems()[0]) + by if rows.selectedItems() else 0
     rows.setCurrentItem(rows.topLevelItem(min(max(at, 0), rows.topLevelItemCount() - 1)))
-
-
-def problem_of(error: FrsError | None) -> Problem:
-    """Return why a practice ended and what helps, for people."""
-    text = str(error).rstrip(".")
-    if isinstance(error, (ConfigError, FingerprintMismatch)):
-        return Problem(text, "practise.new", "New practice")
-    if isinstance(error, EpisodeError):
-        return Problem(text, "layout.review", "Open Review")
-    return Problem(text, "practise.start", "Continue")
 
 
 def _job(request: TrainRequest, folder: Path, attended: PolicySpec | None) -> PracticeJob:

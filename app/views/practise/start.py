@@ -12,6 +12,7 @@ from frs_core.counts import counted
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import Outcome
 from frs_core.learning import Acts, LearnerSpec, TrainRequest
+from frs_core.learning.practice_record import PracticeRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,34 @@ def why_not_attended(row: LearnerSpec) -> Problem | None:
     if row.acts is Acts.NOISE:
         return None
     return Problem(f"{row.title} produces actions, not noise, so it cannot join the fan; choose another learner")
+
+
+def why_not_continued(
+    record: PracticeRecord, facts: Facts, row: LearnerSpec | None, *, is_attended: bool
+) -> Problem | None:
+    """Return why a practice cannot go on in this window; None when it can.
+
+    Args:
+        record: of the practice.
+        facts: of this run.
+        row: of its learner; None = not installed.
+        is_attended: a person starts every attempt.
+    """
+    if record.problem:
+        return Problem(f"{record.problem}; begin a new one", "practise.new", "New practice")
+    if row is None:
+        return Problem(f"Learner '{record.learner}' is not installed; install it, or begin a new practice")
+    if record.fingerprint and facts.fingerprint and record.fingerprint != facts.fingerprint:
+        return Problem(
+            "It was practised with another policy, so it cannot go on with this one", "practise.new", "New practice"
+        )
+    if record.practice.world != facts.world:
+        return Problem(
+            f"It was practised in world '{record.practice.world}', this one is '{facts.world}'",
+            "practise.new",
+            "New practice",
+        )
+    return why_not_attended(row) if is_attended else None
 
 
 def why_not_from(row: LearnerSpec, prior: Prior) -> Problem | None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from frs_core.errors import ConfigError, FrsError, unknown_name
+from frs_core.errors import ConfigError, FrsError, unknown_name, why_left_out
 from frs_core.runtime.foreign import read_toml, visible
 from frs_core.version import product_version
 
@@ -106,6 +106,11 @@ def _run(words: list[str]) -> NoReturn:
         code = _call(name, rest)
     except FrsError as error:
         print(visible(f"frs: {error}"), file=sys.stderr)
+        raise SystemExit(2) from error
+    except ModuleNotFoundError as error:
+        if (left_out := why_left_out(error.name)) is None:
+            raise
+        print(f"frs: {left_out}", file=sys.stderr)
         raise SystemExit(2) from error
     except KeyboardInterrupt:
         print("frs: interrupted", file=sys.stderr)

@@ -28,6 +28,16 @@ FrsError
 import difflib
 from collections.abc import Iterable
 
+_LEFT_OUT = {
+    "torch": "PyTorch",
+    "mujoco": "MuJoCo",
+    "matplotlib": "Matplotlib",
+    "av": "PyAV",
+    "safetensors": "safetensors",
+    "einops": "einops",
+}
+"""Module -> name of what the thin cockpit does without (thin/pyproject.toml)."""
+
 
 class FrsError(Exception):
     """Root of all errors the product raises on purpose."""
@@ -133,3 +143,18 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return ConfigError(f"Unknown {kind} '{name}'. Known: {', '.join(names) or 'none'}.{hint}")
+
+
+def why_left_out(module: str | None) -> str | None:
+    """Return the sentence for a module that the thin cockpit does without; None for any other module.
+
+    Args:
+        module: name of what could not be imported, such as "torch" or "torch.nn".
+    """
+    title = _LEFT_OUT.get((module or "").partition(".")[0])
+    if title is None:
+        return None
+    return (
+        f"This needs {title}, which the thin cockpit does without. Install the whole product with `pip install frs-cockpit` "
+        f"(after `pip uninstall frs-cockpit-thin`), or run it on the machine that serves the policy."
+    )

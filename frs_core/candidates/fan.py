@@ -14,9 +14,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
 
 from frs_core.arrays import Array
 from frs_core.candidates.verdicts import noise_percentiles, verdicts
@@ -28,7 +26,8 @@ from frs_core.robot.observation import Observation
 from frs_core.robot.safety import check_chunks
 from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate, CandidateKind, Fan
 from frs_core.steering.directions import Command, Gripper, fan_commands, reference_chunks
-from frs_core.steering.methods import Method, Reference, Steered, SteeringPlan, gaussian
+from frs_core.steering.methods import Method, Reference, SteeredRows, SteeringPlan
+from frs_core.tensors import torch
 
 
 def build_fan(
@@ -69,7 +68,7 @@ def build_fan(
         commands = commands or noise_policy.commands(observation)
     if not spec.can_steer:
         commands = ()
-    references, batch = references_for(policy, commands, observation=observation, plan=plan)
+    references, batch = asked_rows(policy, commands, observation=observation, plan=plan)
     values = None
     if noise_policy is None:
         rows = _all_rows(policy, context, batch, plan, None)
@@ -77,8 +76,8 @@ def build_fan(
         rows, values = _judged_rows(policy, context, observation, batch, plan, noise_policy)
     else:
         rows = _all_rows(policy, context, batch, plan, _learned_noise(policy, context, observation, noise_policy))
-    chunks = policy.to_robot(rows.chunk, observation)
-    noises, recovered = rows.noise.float().cpu().numpy(), rows.recovered.float().cpu().numpy()
+    chunks = policy.rows_to_robot(rows.chunk, observation)
+    noises, recovered = rows.noise, rows.recovered
     space, n = spec.action_space, len(commands)
     paths = space.path(np.concatenate([chunks, references]), observation)
     paths, reference_paths = paths[: len(chunks)], paths[len(chunks) :]
@@ -130,6 +129,26 @@ def references_for(
     observation: Observation,
     plan: SteeringPlan | None = None,
 ) -> tuple[Float[Array, "B H a"], Reference]:
+    """Return `asked_rows` with the batch as tensors."""
+    robot, asked = asked_rows(policy, commands, observation=observation, plan=plan)
+    return robot, Reference(torch.from_numpy(asked.x), torch.from_numpy(asked.commanded))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """`Reference` in NumPy's arrays."""
+
+    x: Float[Array, "B H A"]
+    commanded: Bool[Array, "B A"]
+
+
+def asked_rows(
+    policy: FlowPolicy,
+    commands: tuple[Command, ...],
+    *,
+    observation: Observation,
+    plan: SteeringPlan | None = None,
+) -> tuple[Float[Array, "B H a"], Asked]:
     """Return the commands' references in robot units, and as a batch in the policy's own width.
 
     Columns past the robot's are padding: zero, and never commanded.
@@ -150,55 +169,38 @@ def references_for(
         )
         gripper = commanded[:, size - 1]
         x[gripper, :, size - 1] *= plan.gripper_strength
-    references = torch.from_numpy(x)
-    return policy.to_robot(references, observation), Reference(references, torch.from_numpy(commanded))
+    return policy.rows_to_robot(x, observation), Asked(x, commanded)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
-    """Flow-side results of consecutive candidates."""
-
-    noise: Float[Tensor, "B H A"]
-    chunk: Float[Tensor, "B H A"]
-    recovered: Float[Tensor, "B H A"]
-
-    def joined(self, other: "_Rows") -> "_Rows":
-        return _Rows(
-            torch.cat([self.noise, other.noise]),
-            torch.cat([self.chunk, other.chunk]),
-            torch.cat([self.recovered, other.recovered]),
-        )
+def _joined(first: SteeredRows, second: SteeredRows) -> SteeredRows:
+    return SteeredRows(
+        np.concatenate([first.noise, second.noise]),
+        np.concatenate([first.chunk, second.chunk]),
+        np.concatenate([first.recovered, second.recovered]),
+    )
 
 
-def _own_noise(policy: FlowPolicy, plan: SteeringPlan) -> Float[Tensor, "1 H A"]:
-    return gaussian((1, policy.spec.horizon, policy.spec.width), seed=plan.seed)
-
-
-def _denoised(policy: FlowPolicy, context: Context, noise: Float[Tensor, "B H A"], steps: int) -> _Rows:
-    return _Rows(noise, policy.denoise(context, noise, steps=steps).cpu(), noise)
+def _denoised(policy: FlowPolicy, context: Context, noise: Float[Array, "B H A"], steps: int) -> SteeredRows:
+    return SteeredRows(noise, policy.denoise_rows(context, noise, steps=steps), noise)
 
 
 def _all_rows(
-    policy: FlowPolicy, context: Context, batch: Reference, plan: SteeringPlan, learned: Float[Tensor, "1 H A"] | None
-) -> _Rows:
+    policy: FlowPolicy, context: Context, batch: Asked, plan: SteeringPlan, learned: Float[Array, "1 H A"] | None
+) -> SteeredRows:
     """Return the unsteered row, the directed ones and the learned one, in as few batches as the plan allows."""
     own_steps = policy.spec.integration_steps
     if len(batch.x) == 0 and learned is not None and plan.steps == own_steps:
-        return _denoised(policy, context, torch.cat([_own_noise(policy, plan), learned]), own_steps)
+        return _denoised(policy, context, np.concatenate([policy.own_noise(plan.seed), learned]), own_steps)
     if len(batch.x) == 0:
-        rows = _denoised(policy, context, _own_noise(policy, plan), plan.steps)
+        rows = _denoised(policy, context, policy.own_noise(plan.seed), plan.steps)
     elif _rides_along(plan):
-        x = torch.cat([torch.zeros_like(batch.x[:1]), batch.x])
-        commanded = torch.cat([torch.zeros_like(batch.commanded[:1]), batch.commanded])
-        rows = _on_cpu(policy.steer(context, Reference(x, commanded), plan))
+        x = np.concatenate([np.zeros_like(batch.x[:1]), batch.x])
+        commanded = np.concatenate([np.zeros_like(batch.commanded[:1]), batch.commanded])
+        rows = policy.steer_rows(context, x, commanded, plan)
     else:
-        own = _denoised(policy, context, _own_noise(policy, plan), plan.steps)
-        rows = own.joined(_on_cpu(policy.steer(context, batch, plan)))
-    return rows if learned is None else rows.joined(_denoised(policy, context, learned, own_steps))
-
-
-def _on_cpu(steered: Steered) -> _Rows:
-    return _Rows(steered.noise.cpu(), steered.chunk.cpu(), steered.recovered.cpu())
+        own = _denoised(policy, context, policy.own_noise(plan.seed), plan.steps)
+        rows = _joined(own, policy.steer_rows(context, batch.x, batch.commanded, plan))
+    return rows if learned is None else _joined(rows, _denoised(policy, context, learned, own_steps))
 
 
 def _rides_along(plan: SteeringPlan) -> bool:
@@ -212,37 +214,37 @@ def _judged_rows(
     policy: FlowPolicy,
     context: Context,
     observation: Observation,
-    batch: Reference,
+    batch: Asked,
     plan: SteeringPlan,
     noise_policy: ValuingPolicy,
-) -> tuple[_Rows, Float[Array, " B"]]:
+) -> tuple[SteeredRows, Float[Array, " B"]]:
     """Return the unsteered row, the directed ones and the best of these and the policy's own draws, with their values."""
     _check_trained_for(policy, noise_policy)
     own_steps = policy.spec.integration_steps
     draws = np.asarray(noise_policy.draws(context, observation), dtype=np.float32)
     _check_noises(policy, draws, noise_policy.name)
     rows = _all_rows(policy, context, batch, plan, None)
-    offered = rows.noise.float().numpy().copy()
+    offered = rows.noise.copy()
     # A noise that is denoised from later than t = 0, or in other steps, is not the one that its value would be of.
     offered[~_is_noise(plan, len(batch.x))[: len(offered)]] = np.nan
     if plan.steps != own_steps:
         offered[:] = np.nan
     judged = noise_policy.judge(context, observation, np.concatenate([offered, draws]))
     if judged.best < len(offered):
-        best = _Rows(*(t[judged.best : judged.best + 1] for t in (rows.noise, rows.chunk, rows.noise)))
+        best = SteeredRows(*(t[judged.best : judged.best + 1] for t in (rows.noise, rows.chunk, rows.noise)))
     else:
-        best = _denoised(policy, context, torch.from_numpy(draws[judged.best - len(offered)])[None], own_steps)
-    return rows.joined(best), np.append(judged.values[: len(offered)], judged.values[judged.best])
+        best = _denoised(policy, context, draws[judged.best - len(offered)][None], own_steps)
+    return _joined(rows, best), np.append(judged.values[: len(offered)], judged.values[judged.best])
 
 
 def _learned_noise(
     policy: FlowPolicy, context: Context, observation: Observation, noise_policy: NoisePolicy
-) -> Float[Tensor, "1 H A"]:
+) -> Float[Array, "1 H A"]:
     """Return what the noise policy chooses, checked."""
     _check_trained_for(policy, noise_policy)
     noise = np.asarray(noise_policy.noise(context, observation), dtype=np.float32)[None]
     _check_noises(policy, noise, noise_policy.name)
-    return torch.from_numpy(noise)
+    return noise
 
 
 def _check_trained_for(policy: FlowPolicy, noise_policy: NoisePolicy) -> None:
@@ -269,8 +271,8 @@ def _is_noise(plan: SteeringPlan, n: int) -> Bool[Array, " {n+2}"]:
     return np.array([True, *[plan.starts_at_noise] * n, True])
 
 
-def _commanded_rows(batch: Reference, count: int, n: int, width: int) -> Bool[Array, "B A"]:
+def _commanded_rows(batch: Asked, count: int, n: int, width: int) -> Bool[Array, "B A"]:
     """Return the columns whose noise counts: the commanded ones, all of them where nothing was asked."""
     rows = np.ones((count, width), dtype=bool)
-    rows[1 : n + 1] = batch.commanded.numpy()
+    rows[1 : n + 1] = batch.commanded
     return rows

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from frs_core import paths
 from frs_core.doctor.finding import Finding, Level
+from frs_core.errors import why_left_out
+from frs_core.version import is_thin
 
 PYTHONS = ((3, 11), (3, 13))
 """Oldest and newest supported. Source: pyproject.toml."""
@@ -58,6 +60,8 @@ def check_packages() -> list[Finding]:
     findings, found = [], []
     for level, names in ((Level.FAILURE, NEEDED), (Level.WARNING, WINDOW), (Level.NOTE, OPTIONAL)):
         for module, distribution in names.items():
+            if is_thin() and why_left_out(module):
+                continue
             if importlib.util.find_spec(module) is None:
                 fix = f"pip install {distribution}"
                 findings.append(Finding(level, "Packages", f"{distribution} is not installed", fix))
@@ -75,6 +79,11 @@ def _version(distribution: str) -> str:
 
 def check_gpu() -> list[Finding]:
     """Return which GPU PyTorch can use."""
+    if is_thin():
+        text = "the thin cockpit computes no policy and uses none"
+        return [
+            Finding(Level.NOTE, "GPU", text, "Run `frs serve` on the machine with the GPU, and here --policy remote")
+        ]
     try:
         import torch
     except ImportError as error:
@@ -110,6 +119,8 @@ def check_weights(checkpoint: Path | None = None) -> list[Finding]:
     Args:
         checkpoint: folder to check; None = only the shipped weights.
     """
+    if is_thin():
+        return [Finding(Level.NOTE, "Weights", "none: the policy runs on another machine", "")]
     from frs_core.policies.tabletop.policy import WEIGHTS
 
     file = paths.assets() / WEIGHTS
@@ -191,6 +202,8 @@ def check_display() -> list[Finding]:
 
 def _test_image() -> Finding:
     subject = "Rendering"
+    if is_thin():
+        return Finding(Level.NOTE, subject, "not needed: the thin cockpit has no simulator")
     fix = "sudo apt install libegl1 libgl1-mesa-dri; or libosmesa6 and MUJOCO_GL=osmesa"
     try:
         done = subprocess.run(

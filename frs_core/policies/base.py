@@ -8,20 +8,28 @@ Runs on the inference worker's thread; a policy is not shared between threads.
 import abc
 import math
 from collections.abc import Mapping
+from typing import TypeVar
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
+from jaxtyping import Bool, Float
 
 from frs_core.arrays import Array
 from frs_core.errors import PolicyError, ShapeMismatch
 from frs_core.robot.observation import Observation
 from frs_core.steering import flow
-from frs_core.steering.methods import Reference, Steered, steer
+from frs_core.steering.methods import Reference, Steered, SteeredRows, gaussian, steer
 from frs_core.steering.plan import SteeringPlan
 from frs_core.steering.policy_spec import Context, PolicySpec
+from frs_core.tensors import Tensor, torch
 
 __all__ = ["Context", "FlowPolicy", "PolicySpec"]
+
+
+Numbers = TypeVar("Numbers", Tensor, Array)
+
+
+def _array(x: Float[Tensor, "B H A"]) -> Float[Array, "B H A"]:
+    return x.float().cpu().numpy()
 
 
 class FlowPolicy(abc.ABC):
@@ -101,7 +109,35 @@ class FlowPolicy(abc.ABC):
         space = self.spec.action_space
         return space.clip(space.unnormalise(x[..., : space.size].cpu().numpy()))
 
-    def check_shape(self, x: Float[Tensor, "B h a"], what: str) -> None:
+    def denoise_rows(
+        self, context: Context, noise: Float[Array, "B H A"], *, steps: int | None = None
+    ) -> Float[Array, "B H A"]:
+        """Return `denoise` of arrays; a policy on another machine does it without PyTorch."""
+        return _array(self.denoise(context, torch.from_numpy(noise), steps=steps))
+
+    def steer_rows(
+        self, context: Context, x: Float[Array, "B H A"], commanded: Bool[Array, "B A"], plan: SteeringPlan
+    ) -> SteeredRows:
+        """Return `steer` of arrays.
+
+        Args:
+            context: of `encode`.
+            x: of `Reference`.
+            commanded: of `Reference`.
+            plan: settings of steering.
+        """
+        steered = self.steer(context, Reference(torch.from_numpy(x), torch.from_numpy(commanded)), plan)
+        return SteeredRows(_array(steered.noise), _array(steered.chunk), _array(steered.recovered))
+
+    def rows_to_robot(self, x: Float[Array, "B H A"], observation: Observation | None = None) -> Float[Array, "B H a"]:
+        """Return `to_robot` of an array."""
+        return self.to_robot(torch.from_numpy(x), observation)
+
+    def own_noise(self, seed: int) -> Float[Array, "1 H A"]:
+        """Return N(0, 1) of one row, the same for a seed on every machine."""
+        return gaussian((1, self.spec.horizon, self.spec.width), seed=seed).numpy()
+
+    def check_shape(self, x: "Float[Tensor, 'B h a'] | Float[Array, 'B h a']", what: str) -> None:
         """Raise `ShapeMismatch`, which begins with `what`, unless x is [B, H, A] of this policy."""
         expected = (self.spec.horizon, self.spec.width)
         if x.ndim != 3 or tuple(x.shape[1:]) != expected:
@@ -124,8 +160,8 @@ class FlowPolicy(abc.ABC):
     def close(self) -> None:  # noqa: B027  an optional hook
         """Free the policy's resources; safe to call twice."""
 
-    def _finite(self, x: Tensor) -> Tensor:
-        if not bool(torch.isfinite(x).all()):
+    def _finite(self, x: Numbers) -> Numbers:
+        if not bool(np.isfinite(x).all() if isinstance(x, np.ndarray) else torch.isfinite(x).all()):
             raise PolicyError(
                 f"Policy '{self.spec.name}' gave non-finite numbers. Check the weights with `frs policy check`."
             )

@@ -17,8 +17,7 @@ Runs on the inference worker's thread.
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Bool, Float
 
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, PolicyError
@@ -28,7 +27,8 @@ from frs_core.robot.actions import JOINT_STEP, ActionKind, ActionSpace, joint_sp
 from frs_core.robot.observation import Observation
 from frs_core.robot.rotations import rotations_in_turn
 from frs_core.robot.tracking import follow_poses
-from frs_core.steering.methods import Reference, Steered, SteeringPlan
+from frs_core.steering.methods import Reference, Steered, SteeredRows, SteeringPlan
+from frs_core.tensors import Tensor
 
 POSTURE = np.array([0.0, -0.35, 0.0, -2.45, 0.0, 2.10, np.pi / 4])
 """Joints towards which the redundant elbow is pulled, rad. Source: the embedded world's start pose; Franka's own is 0.45 rad away at
@@ -107,18 +107,38 @@ class JointPolicy(FlowPolicy):
         """Return the wrapped policy's steered chunks, normalised tool deltas."""
         return self._policy.steer(context, reference, plan)
 
+    def denoise_rows(
+        self, context: Context, noise: Float[Array, "B H A"], *, steps: int | None = None
+    ) -> Float[Array, "B H A"]:
+        """Return the wrapped policy's chunks, normalised tool deltas."""
+        return self._policy.denoise_rows(context, noise, steps=steps)
+
+    def steer_rows(
+        self, context: Context, x: Float[Array, "B H A"], commanded: Bool[Array, "B A"], plan: SteeringPlan
+    ) -> SteeredRows:
+        """Return the wrapped policy's steered chunks, normalised tool deltas."""
+        return self._policy.steer_rows(context, x, commanded, plan)
+
+    def own_noise(self, seed: int) -> Float[Array, "1 H A"]:
+        """Return the wrapped policy's noise."""
+        return self._policy.own_noise(seed)
+
     def to_robot(self, x: Float[Tensor, "B H A"], observation: Observation | None = None) -> Float[Array, "B H a"]:
         """Return chunks in joints, starting from the observation's joints.
 
         Raises:
             PolicyError: no observation was given.
         """
+        return self.rows_to_robot(x.detach().float().cpu().numpy(), observation)
+
+    def rows_to_robot(self, x: Float[Array, "B H A"], observation: Observation | None = None) -> Float[Array, "B H a"]:
+        """Return `to_robot` of an array."""
         if observation is None:
             raise PolicyError(
                 f"Policy '{self.spec.name}' turns tool deltas into joints and must know where the arm is. Pass the observation."
             )
         space = self.spec.action_space
-        chunk = self._policy.to_robot(x, observation)
+        chunk = self._policy.rows_to_robot(x, observation)
         return space.clip(joint_chunk(chunk, self.spec.flow, space, observation=observation, posture=self._posture))
 
     @property

@@ -22,9 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Bool, Float
 
 from frs_core.arrays import Array
 from frs_core.errors import (
@@ -40,7 +38,8 @@ from frs_core.policies.joints import in_action_space
 from frs_core.policies.pi05.plausible import FARTHEST_CENTRE, FARTHEST_SPEED
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Observation
-from frs_core.steering.methods import Reference, Steered, SteeringPlan
+from frs_core.steering.methods import Reference, Steered, SteeredRows, SteeringPlan, gaussian_array
+from frs_core.tensors import Tensor, torch
 from frs_core.wire.client import ClientSettings, WireClient
 from frs_core.wire.metadata import (
     DROID_OBSERVATION,
@@ -182,32 +181,53 @@ class RemotePolicy(FlowPolicy):
         """Return the velocity of every row; for analysis only, one round trip per call."""
         self.check_shape(x, "State")
         reply = self._ask_about(context, {"op": "velocity", "x": _wire(x), "t": float(t)})
-        return self._tensor(reply, "v", x)
+        return _like(x, self._array(reply, "v", tuple(x.shape)))
 
     def denoise(
         self, context: Context, noise: Float[Tensor, "B H A"], *, steps: int | None = None
     ) -> Float[Tensor, "B H A"]:
         """Return normalised chunks denoised from noises, in one message."""
+        return _like(noise, self.denoise_rows(context, _wire(noise), steps=steps))
+
+    def denoise_rows(
+        self, context: Context, noise: Float[Array, "B H A"], *, steps: int | None = None
+    ) -> Float[Array, "B H A"]:
+        """Return normalised chunks denoised from noises, in one message."""
         self.check_shape(noise, "Noise")
-        reply = self._ask_about(context, {"op": "denoise", "noise": _wire(noise), "steps": steps})
-        return self._finite(self._tensor(reply, "chunk", noise))
+        reply = self._ask_about(context, {"op": "denoise", "noise": noise, "steps": steps})
+        return self._finite(self._array(reply, "chunk", noise.shape))
 
     def steer(self, context: Context, reference: Reference, plan: SteeringPlan) -> Steered:
         """Return noises and normalised chunks for a batch of references, in one message."""
-        self.check_shape(reference.x, "Reference")
+        rows = self.steer_rows(context, _wire(reference.x), reference.commanded.cpu().numpy(), plan)
+        return Steered(*(_like(reference.x, x) for x in (rows.noise, rows.chunk, rows.recovered)))
+
+    def steer_rows(
+        self, context: Context, x: Float[Array, "B H A"], commanded: Bool[Array, "B A"], plan: SteeringPlan
+    ) -> SteeredRows:
+        """Return noises and normalised chunks for a batch of references, in one message."""
+        self.check_shape(x, "Reference")
         if not self.spec.can_steer:
             raise SteeringUnavailable(self.spec.cannot_steer_reason or "The policy server can only sample.")
         reply = self._ask_about(
             context,
-            {
-                "op": "steer",
-                "reference": _wire(reference.x),
-                "commanded": reference.commanded.cpu().numpy(),
-                "plan": json.dumps(plan.to_json()),
-            },
+            {"op": "steer", "reference": x, "commanded": commanded, "plan": json.dumps(plan.to_json())},
         )
-        noise, chunk, recovered = (self._tensor(reply, key, reference.x) for key in ("noise", "chunk", "recovered"))
-        return Steered(noise, self._finite(chunk), recovered)
+        noise, chunk, recovered = (self._array(reply, key, x.shape) for key in ("noise", "chunk", "recovered"))
+        return SteeredRows(noise, self._finite(chunk), recovered)
+
+    def to_robot(self, x: Float[Tensor, "B H A"], observation: Observation | None = None) -> Float[Array, "B H a"]:
+        """Return chunks in robot units; see `FlowPolicy.to_robot`."""
+        return self.rows_to_robot(_wire(x), observation)
+
+    def rows_to_robot(self, x: Float[Array, "B H A"], observation: Observation | None = None) -> Float[Array, "B H a"]:
+        """Return chunks in robot units, clipped to the action limits, flow padding dropped."""
+        space = self.spec.action_space
+        return space.clip(space.unnormalise(x[..., : space.size]))
+
+    def own_noise(self, seed: int) -> Float[Array, "1 H A"]:
+        """Return N(0, 1) of one row, by NumPy."""
+        return gaussian_array((1, self.spec.horizon, self.spec.width), seed=seed)
 
     def cancel(self) -> None:
         """Make the request that is waiting, if any, raise PolicyError within 0.1 s. Any thread."""
@@ -249,9 +269,6 @@ class RemotePolicy(FlowPolicy):
 
     def _keep_handle(self, remote: _RemoteContext, reply: dict[str, Any]) -> None:
         remote.handle, remote.generation = str(reply.get("context")), self._client.generation
-
-    def _tensor(self, reply: dict[str, Any], key: str, like: Tensor) -> Tensor:
-        return torch.from_numpy(self._array(reply, key, tuple(like.shape))).to(like.device)
 
     def _array(self, reply: dict[str, Any], key: str, shape: tuple[int, ...]) -> Float[Array, "..."]:
         value = reply.get(key)
@@ -295,17 +312,16 @@ class StockPolicy(RemotePolicy):
         """Raise `SteeringUnavailable`; see `spec.cannot_steer_reason`."""
         raise SteeringUnavailable(STOCK_REASON)
 
-    def denoise(
-        self, context: Context, noise: Float[Tensor, "B H A"], *, steps: int | None = None
-    ) -> Float[Tensor, "B H A"]:
+    def denoise_rows(
+        self, context: Context, noise: Float[Array, "B H A"], *, steps: int | None = None
+    ) -> Float[Array, "B H A"]:
         """Return one fresh sample per row; the server draws its own noise, and the given one only sets the number of rows."""
         self.check_shape(noise, "Noise")
         space, rows = self.spec.action_space, []
         for _ in range(noise.shape[0]):
             reply = self._client.ask(context.payload.observation, timeout_s=self._timeout_s, has_ids=False)
             rows.append(space.normalise(_stock_actions(reply, (self.spec.horizon, space.size))))
-        chunk = torch.from_numpy(np.stack(rows).astype(np.float32)).to(noise.device)
-        return self._finite(chunk)
+        return self._finite(np.stack(rows).astype(np.float32))
 
     def _verify(self, metadata: Any) -> None:
         """Raise `FingerprintMismatch` if a steering server has replaced the stock one."""
@@ -385,3 +401,7 @@ def _stock_actions(reply: dict[str, Any], shape: tuple[int, int] | None) -> Floa
 
 def _wire(x: Tensor) -> Float[Array, "..."]:
     return x.detach().to(device="cpu", dtype=torch.float32).numpy()
+
+
+def _like(x: Tensor, values: Float[Array, "..."]) -> Tensor:
+    return torch.from_numpy(values).to(x.device)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from frs_core.errors import ConfigError, unknown_name
+from frs_core.errors import ConfigError, unknown_name, why_left_out
 
 _log = logging.getLogger("registry")
 
@@ -37,6 +37,9 @@ def resolve(kind: str, name: str, known: Mapping[str, str]) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
+        left_out = why_left_out(error.name) if isinstance(error, ModuleNotFoundError) else None
+        if left_out is not None:
+            raise ConfigError(f"The {kind} '{name}' cannot be loaded. {left_out}") from error
         raise ConfigError(
             f"The {kind} '{name}' cannot be loaded from {path}: {error}. Install what is missing, or correct the name."
         ) from error

@@ -10,7 +10,8 @@ With v(x, t) = c (a straight flow), K = 10: `reverse` of x = c returns 0 and `de
 from collections.abc import Callable
 
 from jaxtyping import Float
-from torch import Tensor
+
+from frs_core.tensors import Tensor
 
 Velocity = Callable[[Tensor, float], Tensor]
 """(x [B, H, A], t) -> v [B, H, A]."""

@@ -16,12 +16,13 @@ import functools
 import math
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 from jaxtyping import Bool, Float
-from torch import Tensor
 
+from frs_core.arrays import Array
 from frs_core.steering import flow
 from frs_core.steering.plan import Fill, Method, Solver, SteeringPlan
+from frs_core.tensors import Tensor, torch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +33,15 @@ class Reference:
     """Normalised reference chunks."""
     commanded: Bool[Tensor, "B A"]
     """Which dimensions each command sets; padding and the rest are left to the policy."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SteeredRows:
+    """`Steered` in NumPy's arrays, as the cockpit keeps it."""
+
+    noise: Float[Array, "B H A"]
+    chunk: Float[Array, "B H A"]
+    recovered: Float[Array, "B H A"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,10 +56,36 @@ class Steered:
     """The reversal's result before projection."""
 
 
-def gaussian(shape: tuple[int, ...], *, seed: int, device: torch.device | str = "cpu") -> Float[Tensor, "*shape"]:
+def gaussian(shape: tuple[int, ...], *, seed: int, device: "torch.device | str" = "cpu") -> Float[Tensor, "*shape"]:
     """Return N(0, 1) drawn on the CPU from a seed, so that every device sees the same numbers."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=generator).to(device)
+
+
+_BLOCK = 16
+"""Numbers that PyTorch turns into normal ones together. Source: ATen DistributionTemplates.h, normal_fill."""
+
+
+def gaussian_array(shape: tuple[int, ...], *, seed: int) -> Float[Array, "..."]:
+    """Return `gaussian` of at least 16 numbers without PyTorch, equal but for rounding.
+
+    Both start the same Mersenne twister; pairs of its numbers, eight apart, become normal ones by Box and Muller. A last block that is not
+    full is drawn anew.
+    """
+    count = math.prod(shape)
+    uniform = np.random.RandomState(seed).randint(0, 1 << 32, size=count + _BLOCK, dtype=np.uint32) & ((1 << 24) - 1)
+    uniform = uniform.astype(np.float64) / (1 << 24)
+    whole = count // _BLOCK * _BLOCK
+    normal = np.concatenate([_box_muller(uniform[:whole].reshape(-1, _BLOCK)).reshape(-1), np.zeros(count - whole)])
+    if whole < count:
+        normal[count - _BLOCK :] = _box_muller(uniform[count:][None])[0]
+    return normal.astype(np.float32).reshape(shape)
+
+
+def _box_muller(uniform: Float[Array, "n 16"]) -> Float[Array, "n 16"]:
+    first, second = uniform[:, : _BLOCK // 2], uniform[:, _BLOCK // 2 :]
+    radius, angle = np.sqrt(-2.0 * np.log1p(-first)), 2.0 * math.pi * second
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
 def steer(
@@ -116,15 +152,15 @@ def project_noise(
 
 @functools.lru_cache(maxsize=32)
 def dct_basis(
-    horizon: int, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    horizon: int, *, device: "torch.device | str" = "cpu", dtype: "torch.dtype | None" = None
 ) -> Float[Tensor, "H H"]:
-    """Return the orthonormal DCT-II basis, one component per row, lowest first."""
+    """Return the orthonormal DCT-II basis, one component per row, lowest first; float32 unless another type is given."""
     # A cached tensor must serve training too, whichever mode it was first asked for in.
     with torch.inference_mode(False):
         n = torch.arange(horizon, dtype=torch.float64)
         basis = torch.cos(math.pi / horizon * (n[None] + 0.5) * n[:, None]) * math.sqrt(2 / horizon)
         basis[0] /= math.sqrt(2)
-        return basis.to(device=device, dtype=dtype)
+        return basis.to(device=device, dtype=dtype or torch.float32)
 
 
 def seeded_noise(plan: SteeringPlan, x: Float[Tensor, "B H A"]) -> Float[Tensor, "1 H A"]:

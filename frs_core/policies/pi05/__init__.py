@@ -1,8 +1,22 @@
-"""pi0.5 on PyTorch alone, from safetensors weights, built for steering."""
+"""pi0.5 on PyTorch alone, from safetensors weights, built for steering. Importing this package imports neither."""
 
-from frs_core.policies.pi05.checkpoint import Checkpoint, inspect_checkpoint
-from frs_core.policies.pi05.loading import load
-from frs_core.policies.pi05.policy import Pi05Policy
+from typing import TYPE_CHECKING
+
 from frs_core.policies.pi05.presets import PRESETS, Preset
 
+if TYPE_CHECKING:
+    from frs_core.policies.pi05.checkpoint import Checkpoint, inspect_checkpoint
+    from frs_core.policies.pi05.loading import load
+    from frs_core.policies.pi05.policy import Pi05Policy
+
 __all__ = ["PRESETS", "Checkpoint", "Pi05Policy", "Preset", "inspect_checkpoint", "load"]
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs PyTorch when it is asked for."""
+    from importlib import import_module
+
+    homes = {"Checkpoint": "checkpoint", "inspect_checkpoint": "checkpoint", "load": "loading", "Pi05Policy": "policy"}
+    if name in homes:
+        return getattr(import_module(f"{__name__}.{homes[name]}"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

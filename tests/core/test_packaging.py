@@ -61,6 +61,29 @@ def test_the_container_copies_what_is_there_and_runs_without_root_as_a_known_com
     assert f'"{torch[0]}"' in (ROOT / "Dockerfile").read_text()
 
 
+def installed(tmp_path: Path, word: str) -> tuple[int, str]:
+    """Return the exit status of scripts/install and what it asked of pip, with an interpreter that only notes it."""
+    python, noted = tmp_path / "python", tmp_path / "noted"
+    python.write_text(f'#!/bin/sh\ncase "$1" in -c) exit 1 ;; esac\necho "$@" >> {noted}\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        [ROOT / "scripts/install", python], env={"PATH": "/usr/bin:/bin", "FRS_TORCH": word}, check=False
+    )
+    return done.returncode, noted.read_text() if noted.exists() else ""
+
+
+def test_one_word_chooses_the_build_of_pytorch(tmp_path: Path) -> None:
+    code, asked = installed(tmp_path, "cuda")
+    [line] = [line for line in asked.splitlines() if "torch==" in line]
+    assert code == 0
+    assert "--index-url" not in line
+    (tmp_path / "noted").unlink()
+    code, asked = installed(tmp_path, "cpu")
+    assert code == 0
+    assert "--index-url https://download.pytorch.org/whl/cpu" in asked
+    assert installed(tmp_path, "rocm")[0] == 2
+
+
 def has_docker() -> bool:
     """Whether a container can be built here."""
     docker = shutil.which("docker")

@@ -27,7 +27,7 @@ def recorded_scenes(root: Path, world: str) -> dict[str, int]:
     """
     following: dict[str, int] = {}
     for info in EpisodeStore(root).list():
-        if info.task and info.world == world and not info.problem:
+        if info.task and info.world == world:
             following[info.task] = max(following.get(info.task, 0), info.seed + 1)
     return following
 

@@ -52,7 +52,7 @@ def list_episodes(*, data: Path | None = None, binned: bool = False, task: str |
         task: Only this task.
     """
     store, page = _store(data), _console()
-    rows = [i for i in store.list(binned=binned) if task is None or i.task == task]
+    rows = [i for i in store.list(binned=binned, inspect=True) if task is None or i.task == task]
     if not rows:
         page.print(f"No episodes in '{store.root}'{' (bin)' if binned else ''}. Record some with `frs`.")
         return 0
@@ -299,6 +299,25 @@ def import_(
     return 0
 
 
+def trim(names: Names, *, first: int = 0, last: int = 0, data: Path | None = None) -> int:
+    """Leave out chunks at the ends of episodes; nothing is removed, and 0 and 0 bring all of them back.
+
+    Args:
+        names: Episodes or parts of their names.
+        first: Chunks to leave out at the start of the main line.
+        last: Chunks to leave out at its end.
+        data: Recording folder; default `data`.
+    """
+    store = _store(data)
+
+    def one(name: str) -> str:
+        store.trim(name, first, last)
+        info = store.info(name)
+        return f"{name}  {counted(info.n_chunks - info.n_undone, 'chunk')}, {info.duration_s:.1f} s"
+
+    return _each(_found(store, names), one)
+
+
 def relabel(names: Names, *, outcome: Outcome | None = None, note: str | None = None, data: Path | None = None) -> int:
     """Change the outcome or the note of episodes.
 
@@ -401,6 +420,7 @@ COMMANDS = {
     "export": export,
     "import": import_,
     "relabel": relabel,
+    "trim": trim,
     "bin": bin_episodes,
     "restore": restore,
     "recover": recover,
@@ -453,14 +473,14 @@ def _one(found: list[Unfinished], text: str) -> Unfinished:
 
 def _row(info: EpisodeInfo) -> tuple[str | Text, ...]:
     if info.outcome is None:
-        return (info.name, "", "", mark("! damaged", "red"), "", "", "", "", "", "")
+        return (info.name, "", info.task or "", mark("! damaged", "red"), "", "", "", "", "", info.note)
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(info.started_at))
     undone = f" (-{info.n_undone})" if info.n_undone else ""
     return (
         info.name,
         when,
         info.task or "–",
-        mark(*_MARKS[info.outcome]),
+        mark(_MARKS[info.outcome][0] + " (the world says otherwise)" * info.is_contradicted, _MARKS[info.outcome][1]),
         f"{info.n_chunks}{undone}",
         str(info.n_steps),
         f"{info.duration_s:.1f}",

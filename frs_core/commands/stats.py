@@ -1,8 +1,9 @@
-"""`frs episodes stats`: how much there is to learn from, by task.
+"""`frs episodes stats`: what was recorded, by task, and how much there is to learn from.
 
 Example: `frs episodes stats --replay` tells how many recorded chunks a critic can learn from, and what older episodes lack.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.table import Table
 from frs_core import paths
 from frs_core.commands.printing import console, mark
 from frs_core.episodes import Episode, EpisodeStore
+from frs_core.episodes.summary import HEADERS, summarise
 from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
 
@@ -22,7 +24,7 @@ _FAN = 3
 
 @dataclass(slots=True)
 class _Sum:
-    """What the episodes of one task and policy hold."""
+    """What a learner of values can use of the episodes of one task and policy."""
 
     successes: int = 0
     failures: int = 0
@@ -47,19 +49,24 @@ class _Sum:
         self.last_states += episode.outcome is Outcome.FAILURE and episode.last() is not None
 
 
-def stats(*, data: Path | None = None, task: str | None = None, replay: bool = False) -> int:
-    """Count recorded episodes by task and policy.
+def stats(*, data: Path | None = None, task: str | None = None, hours: float = 0.0, replay: bool = False) -> int:
+    """Sum up recorded episodes by task and policy: successes, time, corrections, undone chunks.
 
     Args:
         data: Recording root; default the product's own data folder.
         task: Only this task.
+        hours: Only episodes of so many last hours; 0 = all.
         replay: Also what a learner of values can use: chunks with their noises, whole fans, last states of failures.
     """
     root, page = data or paths.data(), console(is_wide=True)
     store, sums, damaged = EpisodeStore(root), dict[tuple[str, str], _Sum](), list[str]()
-    for info in store.list():
+    since = time.time() - 3600 * hours if hours else 0.0
+    infos = [i for i in store.list(inspect=True) if i.problem or i.started_at >= since]
+    for info in infos:
         if task not in (None, info.task) or info.problem:
             damaged += [f"{info.name}: {info.problem}"] if info.problem else []
+            continue
+        if not replay:
             continue
         try:
             episode = store.open(info.name)
@@ -67,11 +74,18 @@ def stats(*, data: Path | None = None, task: str | None = None, replay: bool = F
             sums.setdefault(key, _Sum()).add(episode)
         except EpisodeError as error:
             damaged.append(f"{info.name}: {error}")
-    if not sums and not damaged:
+    found = summarise(i for i in infos if task in (None, i.task))
+    if not found and not damaged:
         page.print(f"No episodes in '{root}'. Record some with `frs`, or steer with `frs collect TASK`.")
         return 0
-    page.print(_table(sums, replay=replay))
+    page.print(_table(HEADERS, [row.cells for row in found]))
     if replay:
+        headers = ("task", "policy", "with noise", "from a whole fan", "last states of failures")
+        rows = [
+            (name, key[:12], str(s.noises), str(s.fans), f"{s.last_states} of {s.failures}")
+            for (name, key), s in sorted(sums.items())
+        ]
+        page.print(_table(headers, rows))
         for sentence in _lacks(list(sums.values())):
             page.print(mark(sentence, "yellow"))
     for problem in damaged:
@@ -79,19 +93,12 @@ def stats(*, data: Path | None = None, task: str | None = None, replay: bool = F
     return int(bool(damaged))
 
 
-def _table(sums: dict[tuple[str, str], _Sum], *, replay: bool) -> Table:
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for header in ("task", "policy"):
-        table.add_column(header, no_wrap=True)
-    more = ("with noise", "from a whole fan", "last states of failures") if replay else ()
-    for header in ("successes", "failures", "chunks", *more):
-        table.add_column(header, justify="right")
-    for (name, fingerprint), found in sorted(sums.items()):
-        cells = [found.successes, found.failures, found.chunks]
-        if replay:
-            cells += [found.noises, found.fans]
-        extra = [f"{found.last_states} of {found.failures}"] if replay else []
-        table.add_row(name, fingerprint[:12], *map(str, cells), *extra)
+    for i, header in enumerate(headers):
+        table.add_column(header, no_wrap=i < 2, justify="left" if i < 2 else "right")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

@@ -38,7 +38,7 @@ from frs_core.episodes.layout import (
     trash_dir,
 )
 from frs_core.episodes.zarr_writer import GroupWriter, offsets
-from frs_core.events import Outcome
+from frs_core.events import NOBODY, Outcome
 from frs_core.steering.candidates import CandidateKind
 from frs_core.version import product_version
 
@@ -132,6 +132,8 @@ def _attributes(meta: Record, chunks: list[Record], undone: set[int]) -> Record:
     """Return the root's attributes: everything a list shows, and the episode's facts."""
     standing = [c for c in chunks if c["index"] not in undone]
     drivers = [c["driver"] for c in standing]
+    picks = ["policy" if c["device"] == NOBODY else c["driver"] for c in standing]
+    seen = [int(s["success"]) for c in standing for s in (*c["steps"], c["after"])]
     kinds = [c["offers"]["kinds"][c["picked"]] for c in standing]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -144,6 +146,8 @@ def _attributes(meta: Record, chunks: list[Record], undone: set[int]) -> Record:
         "n_steered": kinds.count(CandidateKind.STEERED.value),
         "n_corrections": sum(c["is_correction"] for c in standing),
         "drivers": {d: drivers.count(d) for d in dict.fromkeys(drivers)},
+        "picked_by": {who: picks.count(who) for who in dict.fromkeys(picks)},
+        "success_seen": max(seen) == 1 if any(s >= 0 for s in seen) else None,
         "duration_s": sum(len(c["steps"]) for c in standing) / meta["control_hz"],
     }
 
@@ -228,6 +232,9 @@ def _write_chunks(group: GroupWriter, chunks: list[Record], undone: set[int], te
         group.array(name, np.stack([np.asarray(c[name]) for c in chunks]))
     for name in ("parent", "picked"):
         group.array(name, np.array([c[name] for c in chunks], dtype=np.int32))
+    targets = [c.get("target") or [np.nan] * 3 for c in chunks]
+    if np.isfinite(targets).any():
+        group.array("target", np.array(targets, dtype=np.float64))
     group.array("is_undone", np.array([c["index"] in undone for c in chunks]))
     for name in ("driver", "device", "reason", "gripper", "instruction"):
         group.array(name, texts.column([c[name] for c in chunks]))

@@ -168,6 +168,7 @@ class ChunkEncoder:
             ("offered_noises", r.offered_noises, (c, h, a_flow)),
             ("offered_paths", r.offered_paths, (c, h + 1, 3)),
             ("offered_values", np.zeros(c) if r.offered_values is None else r.offered_values, (c,)),
+            ("target", np.zeros(3) if r.target is None else np.array(r.target), (3,)),
             ("features", r.features, (r.features.size if self._feature_size is None else self._feature_size,)),
         ]
         for i, step in enumerate(r.steps):
@@ -285,6 +286,7 @@ def _chunk_fields(r: ChunkRecord) -> Json:
         "latency": [float(getattr(r.latency, name)) for name in LATENCY_NUMBERS],
         "started_ns": int(r.started_ns),
         "snapshot": r.snapshot,
+        "target": None if r.target is None else [float(x) for x in r.target],
     }
 
 

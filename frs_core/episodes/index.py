@@ -50,16 +50,31 @@ class EpisodeInfo:
     n_undone: int = 0
     n_steered: int = 0
     """Standing chunks whose pick was a directed candidate."""
+    n_corrections: int = 0
+    """Standing chunks in which a person overrode another driver."""
+    trimmed: tuple[int, int] = (0, 0)
+    """Chunks of the main line that are left out at its start and at its end; counted as undone."""
     duration_s: float = 0.0
     started_at: float = 0.0
     """Unix time, seconds."""
     drivers: Mapping[str, int] = field(default_factory=dict)
-    """Standing chunks by who picked them."""
+    """Standing chunks by who picked them; "policy" where nobody did."""
+    says_who_picked: bool = True
+    """False: from before picks were counted, so that `drivers` counts who drove until the episode is inspected."""
+    success_seen: bool | None = None
+    """The world reported success on the main line; None where it does not know, or from before this was kept."""
     was_recovered: bool = False
     """Saved from the journal of a crash."""
     is_binned: bool = False
     problem: str = ""
     """Why it cannot be read; empty when it can."""
+
+    @property
+    def is_contradicted(self) -> bool:
+        """The label says otherwise than the world did; a person was asked and meant it."""
+        return self.success_seen is not None and self.outcome in (
+            Outcome.FAILURE if self.success_seen else Outcome.SUCCESS,
+        )
 
     @property
     def steered_share(self) -> float:
@@ -89,6 +104,8 @@ def read_info(folder: Path, *, is_binned: bool = False) -> EpisodeInfo:
     name = folder.name.removesuffix(SUFFIX)
     try:
         a = read_attributes(folder)
+        drove = {who: _whole(a["drivers"], who) for who in a["drivers"]}
+        picks = a.get("picked_by", drove)
         return EpisodeInfo(
             name=name,
             path=folder,
@@ -105,9 +122,13 @@ def read_info(folder: Path, *, is_binned: bool = False) -> EpisodeInfo:
             n_chunks=_whole(a, "n_chunks"),
             n_undone=_whole(a, "n_undone"),
             n_steered=_whole(a, "n_steered"),
+            n_corrections=_whole(a, "n_corrections") if "n_corrections" in a else 0,
+            trimmed=trim_of(a),
             duration_s=_number(a, "duration_s"),
             started_at=_number(a, "started_at", low=_EARLIEST),
-            drivers={who: _whole(a["drivers"], who) for who in a["drivers"]},
+            drivers={who: _whole(picks, who) for who in picks},
+            says_who_picked="picked_by" in a,
+            success_seen=seen if isinstance(seen := a.get("success_seen"), bool) else None,
             was_recovered=a["was_recovered"] is True,
             is_binned=is_binned,
         )
@@ -116,6 +137,15 @@ def read_info(folder: Path, *, is_binned: bool = False) -> EpisodeInfo:
     except MALFORMED as error:
         problem = str(corrupt(folder, f"file '{ROOT_METADATA}' lacks or garbles {error}"))
         return EpisodeInfo(name=name, path=folder, is_binned=is_binned, problem=problem)
+
+
+def trim_of(facts: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many chunks of the main line are left out at either end. Raises TypeError for what is no such pair."""
+    trim = facts.get("trim", [0, 0])
+    if not isinstance(trim, list) or len(trim) != 2:
+        raise TypeError(f"'trim': got {str(trim)[:40]}, expected two whole numbers")
+    ends = {"first": trim[0], "last": trim[1]}
+    return _whole(ends, "first"), _whole(ends, "last")
 
 
 def _text(facts: Mapping[str, Any], name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a person may change about a committed episode: how it ended, and the note.
+"""What a person may change about a committed episode: how it ended, the note, and which ends are left out.
 
 Problem: two programs that change one episode at once read the same facts, and the later one writes the earlier one's change
 away. Idea: reading, changing and replacing the root's `zarr.json` is one step under the root's edit lock.
@@ -12,6 +12,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from frs_core.episodes.index import read_attributes
 from frs_core.episodes.integrity import group_metadata
@@ -22,7 +23,7 @@ from frs_core.errors import EpisodeError
 _TMP_SUFFIX = ".json"
 
 
-def edit(root: Path, folder: Path, changes: Mapping[str, str]) -> None:
+def edit(root: Path, folder: Path, changes: Mapping[str, Any]) -> None:
     """Replace some attributes of an episode.
 
     Args:

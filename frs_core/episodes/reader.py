@@ -22,7 +22,7 @@ from frs_core.episodes import packing
 from frs_core.episodes.arrays import EpisodeArrays
 from frs_core.episodes.encoding import meta_from_json, verdict_of
 from frs_core.episodes.images import decode
-from frs_core.episodes.index import EpisodeInfo, read_attributes, read_info
+from frs_core.episodes.index import EpisodeInfo, read_attributes, read_info, trim_of
 from frs_core.episodes.integrity import TABLE_CHECKSUM, corrupt
 from frs_core.episodes.layout import ROOT_METADATA, SUFFIX
 from frs_core.episodes.records import ChunkRecord, EpisodeMeta, LastState, RecordedEpisode, StepRecord
@@ -91,14 +91,20 @@ class Episode:
     # --- structure --------------------------------------------------------------------------------
 
     @cached_property
-    def main_line(self) -> tuple[int, ...]:
-        """Chunks that led to the end, branches not taken left out."""
+    def standing(self) -> tuple[int, ...]:
+        """Chunks that led to the end, branches not taken left out, trimmed ends included."""
         return tuple(int(i) for i in np.flatnonzero(~self.arrays["chunks/is_undone"]))
+
+    @cached_property
+    def main_line(self) -> tuple[int, ...]:
+        """Chunks that led to the end, without branches not taken and trimmed ends."""
+        first, last = trim_of(self.attributes)
+        return self.standing[first : len(self.standing) - last]
 
     @cached_property
     def main_steps(self) -> Int[Array, " n"]:
         """Steps of the main line."""
-        return np.flatnonzero(~self.arrays["chunks/is_undone"][self.arrays["steps/chunk"]])
+        return np.flatnonzero(np.isin(self.arrays["steps/chunk"], self.main_line))
 
     def steps_of(self, chunk: int) -> range:
         """Return the steps of one chunk."""
@@ -232,13 +238,21 @@ class Episode:
             values=values if np.isfinite(values).any() else None,
         )
 
+    def target(self, chunk: int) -> tuple[float, float, float] | None:
+        """Return where the operator had marked that the tool is to go, base frame, metres; None without a mark. Raises as `observation`."""
+        self._check_chunk(chunk)
+        if not self.arrays.has("chunks/target"):
+            return None
+        x, y, z = self.arrays["chunks/target"][chunk].tolist()
+        return None if np.isnan(x) else (x, y, z)
+
     def last(self) -> LastState | None:
         """Return what was seen after the last chunk; None where it was not kept, as in older episodes and successes.
 
         Raises:
             EpisodeCorrupt: damaged.
         """
-        if not self.arrays.has("last/features"):
+        if not self.arrays.has("last/features") or trim_of(self.attributes)[1]:
             return None
         a = self.arrays
         labels = tuple(self._texts[i] for i in a["last/labels"])
@@ -284,6 +298,7 @@ class Episode:
             snapshot=self.snapshot(index),
             started_ns=int(a["chunks/started_ns"][index]),
             offered_values=offers.values,
+            target=self.target(index),
         )
 
     def record(self, *, has_images: bool = False) -> RecordedEpisode:

@@ -176,6 +176,9 @@ class ChunkRecord:
     offered_values: Float[Array, " C"] | None = None
     """What each candidate was worth by the loaded noise policy, NaN where it did not say; None where nobody said."""
 
+    target: tuple[float, float, float] | None = None
+    """Where the operator had marked that the tool is to go, base frame, metres."""
+
     @property
     def picked_index(self) -> int:
         """Index of the pick among the offers."""

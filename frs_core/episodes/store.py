@@ -37,6 +37,8 @@ from frs_core.episodes.layout import (
 )
 from frs_core.episodes.lock import StoreLock, editing
 from frs_core.episodes.reader import Episode
+from frs_core.episodes.soundness import inspected, known, needs_inspection
+from frs_core.episodes.trim import trimmed_facts
 from frs_core.errors import EpisodeError, EpisodeUnconfirmed
 from frs_core.events import Outcome
 
@@ -60,9 +62,15 @@ class EpisodeStore:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def list(self, *, binned: bool = False) -> list[EpisodeInfo]:
-        """Return the rows of all episodes (or of the bin), oldest first; damaged ones carry a `problem`."""
-        return (self._binned if binned else self._index).list()
+    def list(self, *, binned: bool = False, inspect: bool = False) -> list[EpisodeInfo]:
+        """Return the rows of all episodes (or of the bin), oldest first; damaged ones carry a `problem`.
+
+        Args:
+            binned: the bin instead.
+            inspect: compare the size of every file, some ms per episode; otherwise what was found before is told.
+        """
+        rows = (self._binned if binned else self._index).list()
+        return [inspected(i, whole=False) if inspect and needs_inspection(i, whole=False) else known(i) for i in rows]
 
     def path(self, name: str) -> Path:
         """Return where an episode lies.
@@ -116,6 +124,16 @@ class EpisodeStore:
     def note(self, name: str, text: str) -> None:
         """Replace an episode's note. Raises as `relabel`."""
         self._edit(name, {"note": text})
+
+    def trim(self, name: str, first: int, last: int) -> None:
+        """Leave out chunks at the ends of an episode's main line; 0 and 0 bring all of them back. Raises as `relabel`.
+
+        Args:
+            name: of the episode.
+            first: chunks at its start.
+            last: chunks at its end.
+        """
+        self._edit(name, trimmed_facts(self.open(name), first, last))
 
     def bin(self, name: str) -> None:
         """Move an episode to the bin.

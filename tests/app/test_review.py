@@ -12,7 +12,9 @@ from app.views.review.episode_list import EpisodeModel, outcome_sign
 from app.views.review.insight import sentence_of
 from app.views.review.record import ChunkMark, Record, command_of
 from app.views.review.scrubber import mark_sentence
+from app.views.summary import SummaryDialog
 from frs_core.episodes import EpisodeStore, JournalRecorder, unfinished
+from frs_core.episodes.summary import HEADERS, summarise
 from frs_core.evaluation.insight import ChunkInsight
 from frs_core.events import NOBODY, Outcome
 from frs_core.steering.candidates import CandidateKind
@@ -174,7 +176,55 @@ def test_a_damaged_episode_is_listed_with_its_reason(window: Any, names: list[st
     broken = next(i for i in page.episodes.model.infos if i.problem)
     assert outcome_sign(broken)[1] == "damaged"
     page.episodes.select(broken.name)
-    qtbot.waitUntil(lambda: any(names[0] in t for t in window.toasts.texts), timeout=WAIT)
+    qtbot.waitUntil(lambda: names[0] in page.trouble_text.text(), timeout=WAIT)
+
+
+def test_a_truncated_episode_is_marked_by_itself_and_shows_no_other_ones_images(
+    window: Any, names: list[str], qtbot: Any
+) -> None:
+    page = window.review
+    qtbot.waitUntil(lambda: page.moment is not None, timeout=WAIT)
+    assert page.cameras.isVisible()
+    folder = EpisodeStore(window.facts.root).path(names[0]) / "images" / CAMERAS[0] / "data"
+    file = next(p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "zarr.json")
+    file.write_bytes(file.read_bytes()[:-7])
+    window.run("review.refresh")
+    qtbot.waitUntil(lambda: any(i.problem for i in page.episodes.model.infos), timeout=WAIT)
+    page.episodes.select(names[0])
+    qtbot.waitUntil(lambda: names[0] in page.trouble_text.text(), timeout=WAIT)
+    assert not page.cameras.isVisible()
+    assert "frs episodes" not in page.trouble_text.text()
+    page._bin_button.click()
+    qtbot.waitUntil(lambda: len(page.episodes.model.infos) == 2, timeout=WAIT)
+    qtbot.waitUntil(page.cameras.isVisible, timeout=WAIT)
+
+
+def test_the_ends_of_an_episode_are_left_out_and_brought_back(window: Any, names: list[str], qtbot: Any) -> None:
+    page, store = window.review, EpisodeStore(window.facts.root)
+    page.transport.seek(5)
+    qtbot.waitUntil(lambda: page.moment.position == 5, timeout=WAIT)
+    window.run("review.trim_start")
+    qtbot.waitUntil(lambda: page.record is not None and page.record.length == 8, timeout=WAIT)
+    assert [m.index for m in page.record.marks] == [1, 2]
+    qtbot.waitUntil(lambda: page.moment is not None and page.moment.record is page.record, timeout=WAIT)
+    page.transport.seek(0)
+    window.run("review.trim_end")
+    qtbot.waitUntil(lambda: page.record is not None and page.record.length == 4, timeout=WAIT)
+    assert store.info(names[-1]).trimmed == (1, 1)
+    window.run("edit.undo")
+    qtbot.waitUntil(lambda: page.record is not None and page.record.length == 8, timeout=WAIT)
+    window.run("review.untrim")
+    qtbot.waitUntil(lambda: page.record is not None and page.record.length == 12, timeout=WAIT)
+    assert store.info(names[-1]).trimmed == (0, 0)
+
+
+def test_the_session_summary_says_what_frs_episodes_stats_says(window: Any, qtbot: Any) -> None:
+    dialog = SummaryDialog(window, window.facts.root, time.time() + 60)
+    qtbot.addWidget(dialog)
+    qtbot.waitUntil(lambda: dialog.all.rowCount() == 1, timeout=WAIT)
+    assert dialog.session.rowCount() == 0
+    [row] = summarise(EpisodeStore(window.facts.root).list())
+    assert tuple(dialog.all.item(0, i).text() for i in range(len(HEADERS))) == row.cells
 
 
 def test_an_unfinished_episode_is_offered_at_start_and_kept(make_window: Any, tmp_path: Path, qtbot: Any) -> None:

@@ -227,3 +227,14 @@ def test_which_camera_filled_which_input_is_kept_and_older_episodes_lack_it() ->
     assert meta_from_json(data).camera_pairing == pairing
     del data["policy"]["camera_pairing"]
     assert meta_from_json(data).camera_pairing == ()
+
+
+def test_a_marked_target_is_kept_with_its_chunk(store):
+    recorder = JournalRecorder(store)
+    name = recorder.begin(random_meta())
+    for i, chunk in enumerate(random_chunks(count=2)):
+        recorder.chunk(dataclasses.replace(chunk, target=(0.4, -0.1, 0.02) if i else None))
+    recorder.end(Outcome.SUCCESS)
+    episode = store.open(name)
+    assert [episode.target(i) for i in range(2)] == [None, (0.4, -0.1, 0.02)]
+    assert episode.chunk(1, has_images=False).target == (0.4, -0.1, 0.02)

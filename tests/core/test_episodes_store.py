@@ -1,5 +1,6 @@
 """The store: list, find, relabel, bin, restore, and one writer at a time."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,10 +10,13 @@ import textwrap
 import pytest
 
 from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.episodes.index import read_attributes, read_info
+from frs_core.episodes.integrity import group_metadata
 from frs_core.episodes.layout import ROOT_METADATA, is_name, new_name
+from frs_core.episodes.soundness import inspected
 from frs_core.errors import EpisodeError, StoreLocked
-from frs_core.events import Outcome
-from tests.fakes.episodes import random_meta, record
+from frs_core.events import NOBODY, Driver, Outcome
+from tests.fakes.episodes import random_chunks, random_meta, record
 from tests.waiting import LONG_S
 
 
@@ -161,3 +165,75 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     blocked.write_text("")
     with pytest.raises(EpisodeError, match="cannot be made"):
         JournalRecorder(EpisodeStore(blocked)).begin(random_meta())
+
+
+def truncate(folder, name):
+    """Cut the first data file of an array in half."""
+    path = next(p for p in sorted((folder / name).rglob("*")) if p.is_file() and p.name != "zarr.json")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+@pytest.mark.parametrize("array", ["chunks/noise", "images/left/data"])
+def test_a_truncated_file_is_found_by_its_size_and_then_told_in_every_list(store, array):
+    name = make(store)
+    cut = truncate(store.path(name), array)
+    assert not store.list()[0].problem
+    found = store.list(inspect=True)[0]
+    assert cut.relative_to(store.path(name)).as_posix() in found.problem
+    assert (found.outcome, found.task) == (None, "stack_bowls")
+    assert EpisodeStore(store.root).list()[0].problem == found.problem
+
+
+def test_a_changed_byte_is_found_when_all_bytes_are_compared_and_a_mended_file_is_good_again(store):
+    name = make(store)
+    path = next(p for p in sorted((store.path(name) / "steps/q").rglob("*")) if p.is_file() and p.name != "zarr.json")
+    whole = path.read_bytes()
+    path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    assert not store.list(inspect=True)[0].problem
+    assert "steps/q" in inspected(store.list()[0], whole=True).problem
+    assert "steps/q" in store.list()[0].problem
+    path.write_bytes(whole)
+    assert not inspected(read_info(store.path(name)), whole=True).problem
+    assert not store.list()[0].problem
+
+
+def test_nobodys_chunks_are_counted_as_the_policys_own_in_old_episodes_too(store):
+    recorder = JournalRecorder(store)
+    name = recorder.begin(random_meta())
+    for i, chunk in enumerate(random_chunks(count=3)):
+        recorder.chunk(dataclasses.replace(chunk, driver=Driver.PERSON, device=NOBODY if i else "keyboard"))
+    recorder.end(Outcome.SUCCESS)
+    assert store.list()[0].drivers == {"person": 1, "policy": 2}
+    path = store.path(name) / "zarr.json"
+    attributes = read_attributes(store.path(name))
+    del attributes["picked_by"]
+    path.write_bytes(group_metadata(attributes))
+    assert not store.list()[0].says_who_picked
+    assert store.list(inspect=True)[0].drivers == {"person": 1, "policy": 2}
+
+
+def test_what_the_world_saw_is_kept_beside_the_label(store):
+    for seen, outcome in (
+        (True, Outcome.FAILURE),
+        (False, Outcome.SUCCESS),
+        (True, Outcome.SUCCESS),
+        (None, Outcome.SUCCESS),
+    ):
+        recorder = JournalRecorder(store)
+        recorder.begin(random_meta())
+        for chunk in random_chunks(count=2):
+            steps = tuple(
+                dataclasses.replace(s, observation=dataclasses.replace(s.observation, success=None))
+                for s in chunk.steps
+            )
+            recorder.chunk(
+                dataclasses.replace(chunk, steps=steps, after=dataclasses.replace(chunk.after, success=seen))
+            )
+        recorder.end(outcome)
+    assert [(i.success_seen, i.is_contradicted) for i in store.list()] == [
+        (True, True),
+        (False, True),
+        (True, False),
+        (None, False),
+    ]

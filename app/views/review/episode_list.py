@@ -6,6 +6,7 @@ from typing import Any
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.review.library import THUMB
+from frs_core.counts import counted
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import Outcome
 
@@ -24,10 +25,17 @@ def outcome_sign(info: EpisodeInfo) -> tuple[str, str, str]:
     return "✘", "failure", "bad"
 
 
+def problem_of(info: EpisodeInfo) -> str:
+    """Return why an episode is damaged, without advice for the command line."""
+    return info.problem.replace(" with `frs episodes bin`", "")
+
+
 def summary(info: EpisodeInfo) -> str:
     """Return length, steered share and drivers in one line."""
-    drivers = ", ".join(info.drivers) or "nobody"
-    return f"{info.duration_s:.1f} s · {info.steered_share:.0%} steered · {drivers}"
+    who = ", ".join(info.drivers) or "nobody"
+    seen = {True: " · success was seen", False: " · success was not seen", None: ""}
+    cut = f" · {counted(sum(info.trimmed), 'chunk')} cut" if any(info.trimmed) else ""
+    return f"{info.duration_s:.1f} s{cut} · {info.steered_share:.0%} steered · {who}{seen[info.success_seen] * info.is_contradicted}"
 
 
 class EpisodeModel(QtCore.QAbstractListModel):
@@ -75,7 +83,8 @@ class EpisodeModel(QtCore.QAbstractListModel):
             return self._thumbs.get(info.name)
         if role == Qt.ItemDataRole.ToolTipRole:
             return (
-                info.problem or f"{info.instruction}\n{info.name}\npolicy {info.policy}, scene {info.seed}\n{info.note}"
+                problem_of(info)
+                or f"{info.instruction}\n{info.name}\npolicy {info.policy}, scene {info.seed}\n{info.note}"
             )
         return None
 
@@ -175,7 +184,7 @@ class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
         painter.setPen(theme.colour(tokens.dim))
         metrics = QtGui.QFontMetrics(font)
         when = datetime.datetime.fromtimestamp(info.started_at).strftime("%d %b %H:%M:%S") if info.started_at else ""
-        lines = [summary(info) if not info.problem else info.problem, " · ".join(x for x in (when, info.note) if x)]
+        lines = [summary(info) if not info.problem else problem_of(info), " · ".join(x for x in (when, info.note) if x)]
         for i, line in enumerate(lines):
             painter.drawText(
                 QtCore.QRect(x, rect.top() + 24 + i * 17, width, 16),

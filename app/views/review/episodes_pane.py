@@ -164,6 +164,10 @@ class EpisodesPane(QtWidgets.QWidget):
         if self.isVisible():
             self.library.make_thumbnails(list(infos))
         self.select(former.name if former else None)
+        now = self.current()
+        if former is not None and now is not None and now.name == former.name and now != former:
+            # The row stayed current, so the selection tells nobody that the episode is another one.
+            self.chosen.emit(now)
 
     def _move_row(self, by: int) -> None:
         row = self.list.currentIndex().row() + by
@@ -185,6 +189,11 @@ class EpisodesPane(QtWidgets.QWidget):
         infos = [i for i in self.selected() if not i.problem]
         if infos and not self._is_binned:
             self._push(edits.relabel(self.library, infos, outcome))
+
+    def trim(self, info: EpisodeInfo, first: int, last: int) -> None:
+        """Leave out chunks at the ends of an episode's whole main line."""
+        if not self._is_binned and (first, last) != info.trimmed:
+            self._push(edits.trim(self.library, info, first, last))
 
     def bin_selected(self) -> None:
         """Move the selected episodes to the bin."""

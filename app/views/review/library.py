@@ -2,13 +2,16 @@
 
 Problem: a folder of a thousand episodes on a slow disk must not block the window, and a label changed by mistake must be
 undone with one key. Idea: one worker thread owns the `EpisodeStore`; requests are queued and results come back as signals; every
-edit is a command on Qt's undo stack. Motion is never on that stack.
+edit is a command on Qt's undo stack. Motion is never on that stack. A list is shown at once; while nothing else is asked for, the
+thread inspects its episodes, first all sizes, then all bytes, and lists again if one of them is damaged.
 
 Signals arrive on the GUI thread.
 """
 
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,12 +20,17 @@ import numpy as np
 
 from app.qt import QtCore, QtGui, Signal
 from app.workers import Relay
+from frs_core.counts import counted
 from frs_core.episodes import EpisodeInfo, EpisodeStore
-from frs_core.errors import FrsError
+from frs_core.episodes.index import read_info
+from frs_core.episodes.soundness import inspected, needs_inspection
+from frs_core.errors import EpisodeError, FrsError
 from frs_core.events import Outcome
 
 THUMB = (72, 54)
 """Width and height of a thumbnail, logical pixels."""
+REST = 3.0
+"""Pause after each inspection, as a multiple of its duration, so that a running episode keeps the processor."""
 
 
 class Library(Relay):
@@ -47,6 +55,10 @@ class Library(Relay):
         self._queue: queue.Queue[Callable[[EpisodeStore], None] | None] = queue.Queue(maxsize=256)
         self._thread: threading.Thread | None = None
         self._thumbs: set[str] = set()
+        self._uninspected: deque[tuple[EpisodeInfo, bool]] = deque()
+        """Rows and whether to compare all bytes; used on the thread."""
+        self._rest_s = 0.0
+        self._shown: tuple[list[EpisodeInfo], bool] = ([], False)
 
     def refresh(self, *, binned: bool = False) -> None:
         """Reload the list; the result is emitted as `listed`."""
@@ -65,6 +77,15 @@ class Library(Relay):
         def work(store: EpisodeStore) -> None:
             change(store)
             self.tell("edited")
+
+        self._put(work)
+
+    def inspect(self, infos: list[EpisodeInfo]) -> None:
+        """Compare all bytes of some episodes before anything else that waits."""
+
+        def work(_store: EpisodeStore) -> None:
+            self._uninspected.extendleft((i, True) for i in infos)
+            self._rest_s = 0.0
 
         self._put(work)
 
@@ -91,7 +112,11 @@ class Library(Relay):
     def _run(self, root: Path) -> None:
         store = EpisodeStore(root)
         while True:
-            work = self._queue.get()
+            try:
+                work = self._queue.get(timeout=self._rest_s if self._uninspected else None)
+            except queue.Empty:
+                self._inspect_next()
+                continue
             try:
                 if work is None:
                     return
@@ -105,13 +130,36 @@ class Library(Relay):
                 self._queue.task_done()
 
     def _list(self, store: EpisodeStore, binned: bool) -> None:
-        self.tell("listed", (tuple(store.list(binned=binned)), binned))
+        infos = tuple(store.list(binned=binned))
+        self.tell("listed", (infos, binned))
+        newest = infos[::-1]
+        rounds = [[(i, whole) for i in newest if needs_inspection(i, whole=whole)] for whole in (False, True)]
+        self._uninspected = deque([*rounds[0], *rounds[1]])
+        self._rest_s, self._shown = 0.0, (list(infos), binned)
+
+    def _inspect_next(self) -> None:
+        """Inspect one episode; list again where something is found that the list did not say."""
+        info, whole = self._uninspected.popleft()
+        started = time.monotonic()
+        if needs_inspection(info, whole=whole):
+            found = inspected(read_info(info.path, is_binned=info.is_binned), whole=whole)
+            infos, binned = self._shown
+            row = next((i for i, shown in enumerate(infos) if shown.path == info.path), None)
+            if row is not None and (found.problem, found.drivers) != (infos[row].problem, infos[row].drivers):
+                infos[row] = found
+                self.tell("listed", (tuple(infos), binned))
+        self._rest_s = REST * (time.monotonic() - started)
 
     def _thumb(self, info: EpisodeInfo) -> None:
         from frs_core.episodes import Episode
 
-        episode = Episode(info.path)
-        image = episode.boundary_image(episode.cameras[0], episode.main_line[-1])
+        try:
+            episode = Episode(info.path)
+            image = episode.boundary_image(episode.cameras[0], episode.main_line[-1])
+        except EpisodeError:
+            # The list says what is wrong with it.
+            self._uninspected.appendleft((info, True))
+            return
         small = np.ascontiguousarray(cv2.resize(image, (THUMB[0] * 2, THUMB[1] * 2), interpolation=cv2.INTER_AREA))
         height, width = small.shape[:2]
         picture = QtGui.QImage(small.tobytes(), width, height, 3 * width, QtGui.QImage.Format.Format_RGB888).copy()
@@ -169,6 +217,19 @@ def relabel(library: Library, infos: list[EpisodeInfo], outcome: Outcome) -> Edi
         names=list(former),
         do=lambda store, name: store.relabel(name, outcome),
         undo=undo,
+    )
+
+
+def trim(library: Library, info: EpisodeInfo, first: int, last: int) -> Edit:
+    """Return the command that leaves out chunks at the ends of an episode's whole main line."""
+    return Edit(
+        library,
+        f"{counted(first, 'chunk')} left out at the start, {last} at the end"
+        if first or last
+        else "The whole episode counts again",
+        names=[info.name],
+        do=lambda store, name: store.trim(name, first, last),
+        undo=lambda store, name: store.trim(name, *info.trimmed),
     )
 
 

@@ -8,6 +8,7 @@ from app.qt import Qt, QtGui, QtWidgets, Signal
 from app.views.cameras import CameraGrid, CameraModel
 from app.views.fan_overlay import FanStyle
 from app.views.page import LayoutPage
+from app.views.review.episode_list import problem_of
 from app.views.review.episodes_pane import EpisodesPane
 from app.views.review.insight import Insight, InsightClient
 from app.views.review.loader import Loader, Moment
@@ -18,7 +19,7 @@ from app.views.review.transport import Transport
 from app.views.scene3d import make_scene_view
 from app.views.scene_model import Line, build
 from app.views.verdicts import VerdictList
-from app.views.widgets import label
+from app.views.widgets import ActionButton, label
 from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import Snapshot
@@ -44,7 +45,13 @@ class ReviewPage(LayoutPage):
         self._facts, self._say = facts, say
         self.episodes = EpisodesPane(run, facts, undo, say=say)
         self.transport = Transport(run)
-        self.handlers = {**self.episodes.handlers, **self.transport.handlers}
+        self.handlers = {
+            **self.episodes.handlers,
+            **self.transport.handlers,
+            "review.trim_start": lambda: self._trim(is_start=True),
+            "review.trim_end": lambda: self._trim(is_start=False),
+            "review.untrim": lambda: self.record and self.episodes.trim(self.record.info, 0, 0),
+        }
         self.loader = Loader(self)
         self.record: Record | None = None
         self.moment: Moment | None = None
@@ -54,14 +61,14 @@ class ReviewPage(LayoutPage):
         self._insight_client.failed.connect(lambda text: self.insight_text.setText(text))
         self._insights: dict[int, Insight] = {}
         self._is_dirty = True
-        self._build()
+        self._build(run)
         self.episodes.chosen.connect(self._on_chosen)
         self.episodes.emptied.connect(self._show_nothing)
         self.transport.moved.connect(self._on_moved)
         self.transport.playing_changed.connect(self.playing_changed)
         self.loader.opened.connect(self._on_opened)
         self.loader.moment_ready.connect(self._on_moment)
-        self.loader.failed.connect(lambda text: say(text, "bad"))
+        self.loader.failed.connect(self._show_trouble)
 
     @property
     def is_playing(self) -> bool:
@@ -70,7 +77,7 @@ class ReviewPage(LayoutPage):
 
     # --- building -----------------------------------------------------------------------------------
 
-    def _build(self) -> None:
+    def _build(self, run: Callable[[str], object]) -> None:
         self.cameras = CameraGrid(lambda _c: "")
         self.scene = make_scene_view()
         self.scrubber, self.plots = Scrubber(), Plots()
@@ -78,6 +85,15 @@ class ReviewPage(LayoutPage):
         self.offers.setColumnHidden(1, True)
         self.sentence = label("", wrap=True)
         self.insight_text = label("", "caption", wrap=True)
+        self.trouble_text, self._trouble = label("", "sentence", wrap=True), QtWidgets.QWidget()
+        self._bin_button = ActionButton("review.bin", run, text="Move to bin")
+        column = QtWidgets.QVBoxLayout(self._trouble)
+        column.setContentsMargins(40, 0, 40, 0)
+        column.addStretch(1)
+        column.addWidget(self.trouble_text)
+        column.addWidget(self._bin_button, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addStretch(2)
+        self._trims = tuple(ActionButton(f"review.trim_{end}", run) for end in ("start", "end"))
         self._lay_out()
         self.scrubber.position_chosen.connect(self.transport.seek)
         self.plots.position_chosen.connect(self.transport.seek)
@@ -93,7 +109,12 @@ class ReviewPage(LayoutPage):
         bar = QtWidgets.QHBoxLayout()
         bar.addWidget(self.transport)
         bar.addWidget(self.sentence, 1)
+        for button in self._trims:
+            bar.addWidget(button)
         pictures = _splitter(Qt.Orientation.Horizontal, self.cameras, self.scene)
+        self._pictures = QtWidgets.QStackedWidget()
+        self._pictures.addWidget(pictures)
+        self._pictures.addWidget(self._trouble)
         below = _splitter(Qt.Orientation.Horizontal, self.plots, panel)
         middle = QtWidgets.QWidget()
         inner = QtWidgets.QVBoxLayout(middle)
@@ -102,7 +123,7 @@ class ReviewPage(LayoutPage):
         inner.addWidget(self.scrubber)
         inner.addLayout(bar)
         inner.addWidget(below, 1)
-        right = _splitter(Qt.Orientation.Vertical, pictures, middle)
+        right = _splitter(Qt.Orientation.Vertical, self._pictures, middle)
         self.main = _splitter(Qt.Orientation.Horizontal, self.episodes, right)
         self.main.setStretchFactor(0, 0)
         self.main.setStretchFactor(1, 1)
@@ -118,6 +139,8 @@ class ReviewPage(LayoutPage):
         """Show the current keys in tooltips."""
         self.episodes.use_map(inputs)
         self.transport.use_map(inputs)
+        for button in (self._bin_button, *self._trims):
+            button.use_map(inputs)
 
     def use_theme(self) -> None:
         """Use the current colours."""
@@ -160,16 +183,24 @@ class ReviewPage(LayoutPage):
     # --- showing --------------------------------------------------------------------------------------
 
     def _on_chosen(self, info: EpisodeInfo) -> None:
-        if self.record is not None and self.record.info.name == info.name and self.record.path == info.path:
-            return
         if info.problem:
-            self._show_nothing()
-            self._say(info.problem, "bad")
-            return
-        self.loader.open(info)
+            self._show_trouble(problem_of(info))
+        elif self.record is None or _opened(self.record.info) != _opened(info):
+            self.loader.open(info)
+
+    def _show_trouble(self, text: str) -> None:
+        """Show why the chosen episode cannot be shown, in place of its images."""
+        self._show_nothing()
+        self.trouble_text.setText(f"⚠ {text}")
+        self._bin_button.show()
 
     def _show_nothing(self) -> None:
-        self.record = None
+        self.record = self.moment = None
+        self.trouble_text.setText("")
+        self._bin_button.hide()
+        self._pictures.setCurrentWidget(self._trouble)
+        self.offers.show_fan(None, FanStyle())
+        self.insight_text.setText("")
         self.transport.open(0, control_hz=15.0, starts=())
         self.scrubber.show_record(None)
         self.plots.show_record(None)
@@ -192,6 +223,7 @@ class ReviewPage(LayoutPage):
         if moment.record is not self.record:
             return
         self.moment = moment
+        self._pictures.setCurrentIndex(0)
         mark = moment.record.mark_at(moment.position)
         self._paint(moment, FanStyle(amount=Amount.MORE, picked=mark.label, show_reference=False))
         self.scrubber.show_position(moment.position)
@@ -222,6 +254,19 @@ class ReviewPage(LayoutPage):
             )
         )
 
+    def _trim(self, *, is_start: bool) -> None:
+        """Leave out what lies before or after the chunk that is shown."""
+        moment, record = self.moment, self.record
+        if moment is None or record is None or moment.record is not record:
+            return
+        at = record.marks.index(record.mark_at(self.transport.position))
+        first, last = record.info.trimmed
+        if is_start:
+            first += at
+        else:
+            last += len(record.marks) - 1 - at
+        self.episodes.trim(record.info, first, last)
+
     def _on_hover(self, candidate_label: object) -> None:
         moment = self.moment
         if moment is None or moment.record is not self.record:
@@ -237,6 +282,11 @@ class ReviewPage(LayoutPage):
         self._insights = insights
         self.scrubber.show_checks({i: x.is_good for i, x in insights.items() if x.is_good is not None})
         self.loader.seek(self.transport.position)
+
+
+def _opened(info: EpisodeInfo) -> tuple[object, ...]:
+    """Return what of a row makes the opened episode another one."""
+    return info.name, info.path, info.trimmed
 
 
 def _splitter(orientation: Qt.Orientation, *panes: QtWidgets.QWidget) -> QtWidgets.QSplitter:

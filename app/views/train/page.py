@@ -231,8 +231,10 @@ class TrainPage(LayoutPage):
         if self.job.state is JobState.DONE and self.job.result is not None:
             self._on_done(self.job.result)
         elif self.job.state is JobState.FAILED:
-            self._end(f"failed: {self.job.error}")
-            self._say(str(self.job.error), "bad")
+            self._end("failed")
+            self._say(str(self.job.error).replace(" with `frs episodes bin`", ""), "bad", ("Train again", self.start))
+            # What turns out to be damaged loses its tick.
+            self.chooser.library.inspect(self.chooser.model.ticked)
 
     def _show_progress(self, report: Progress) -> None:
         self.curve.add(report)

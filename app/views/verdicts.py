@@ -1,19 +1,29 @@
 """The verdict list: the predicted effect of each candidate.
 
 One row per candidate: sign and direction, key, millimetres of motion, how far the policy bent the request, authority as a bar,
-noise percentile, warnings in words. Hovering a row highlights its curve; a double click picks it. GUI thread.
+how unusual its noise is beside those that worked as another, warnings in words. Hovering a row highlights its curve; a double click picks it. GUI thread.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.fan_overlay import FanStyle, colour_of, glyph_of
+from frs_core.arrays import Array
+from frs_core.counts import counted
+from frs_core.episodes.worked import share_below, size_of
 from frs_core.steering.candidates import Candidate, CandidateKind, Fan
+from frs_core.steering.directions import Amount
 
-COLUMNS = ("candidate", "key", "worth", "moves", "bent", "authority", "noise", "⚠")
+NO_LESS = 0.9
+"""Share of the larger step's motion from which the smaller one is shown as no less."""
+COLUMNS = ("candidate", "key", "worth", "moves", "bent", "authority", "noise", "to mark", "⚠")
 _TIPS = (
     "What would be executed",
     "The key that picks it",
@@ -21,7 +31,8 @@ _TIPS = (
     "Net motion of the tool over the rows that would be executed",
     "How far the result is from your request",
     "0 = as the policy would have moved, 1 = exactly as requested",
-    "Share of random noise with a smaller norm; above 99 the command is far from what the policy normally does",
+    "How unusual its noise is: full = more unusual than all that was steered in recorded successes of this policy",
+    "How far from the marked target the tool would be afterwards",
     "Warnings",
 )
 
@@ -55,6 +66,15 @@ def warnings_of(candidate: Candidate) -> tuple[str, ...]:
     return verdict.warnings + said
 
 
+def is_no_less(candidate: Candidate, fan: Fan | None) -> bool:
+    """Whether the smaller step of a direction goes about as far as the larger one."""
+    command = candidate.command
+    if fan is None or command is None or command.direction is None or command.amount is not Amount.LESS:
+        return False
+    twin = dataclasses.replace(command, amount=Amount.MORE).label
+    return twin in fan and candidate.verdict.motion_mm > NO_LESS * fan[twin].verdict.motion_mm
+
+
 class VerdictModel(QtCore.QAbstractTableModel):
     """The current fan as a table."""
 
@@ -63,9 +83,14 @@ class VerdictModel(QtCore.QAbstractTableModel):
         self._cap_of = cap_of
         self.rows: list[Candidate] = []
         self.style = FanStyle()
+        self._fan: Fan | None = None
+        self.target: tuple[float, float, float] | None = None
+        self.worked: Float[Array, " n"] = np.zeros(0)
+        """Sizes of the noises that worked, ascending."""
 
     def show_fan(self, fan: Fan | None, style: FanStyle) -> None:
         """Show a fan, the current step size first."""
+        self._fan = fan
         rows = list(fan.candidates) if fan else []
         rows.sort(key=self._order)
         full = [c for c in rows if c.command is None or c.command.amount is style.amount]
@@ -110,6 +135,8 @@ class VerdictModel(QtCore.QAbstractTableModel):
             return self._text(candidate, column, is_full=is_full)
         if role == Qt.ItemDataRole.UserRole and column == "authority":
             return candidate.verdict.authority
+        if role == Qt.ItemDataRole.UserRole and column == "noise":
+            return share_below(candidate.noise, self.worked)
         if role == Qt.ItemDataRole.ForegroundRole:
             if column == "⚠":
                 return theme.colour(theme.current().warn)
@@ -124,7 +151,7 @@ class VerdictModel(QtCore.QAbstractTableModel):
             return theme.colour(theme.current().raised)
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._sentence(candidate)
-        if role == Qt.ItemDataRole.TextAlignmentRole and column in ("worth", "moves", "bent", "noise"):
+        if role == Qt.ItemDataRole.TextAlignmentRole and column in ("worth", "moves", "bent", "noise", "to mark"):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
 
@@ -132,7 +159,7 @@ class VerdictModel(QtCore.QAbstractTableModel):
         verdict = candidate.verdict
         match column:
             case "candidate":
-                return name_of(candidate)
+                return name_of(candidate) + (" = more" if is_no_less(candidate, self._fan) else "")
             case "key":
                 cap = self._cap_of(candidate)
                 return cap if is_full or not cap else f"⇧{cap}"
@@ -143,12 +170,21 @@ class VerdictModel(QtCore.QAbstractTableModel):
             case "bent":
                 return f"{verdict.bent_mm:.0f} mm" if candidate.command is not None else ""
             case "noise":
-                return f"{verdict.noise_percentile:.0f} %" if math.isfinite(verdict.noise_percentile) else "–"
+                return "" if len(self.worked) or not math.isfinite(size := size_of(candidate.noise)) else f"{size:.1f}"
+            case "to mark":
+                return f"{left:.0f} mm" if math.isfinite(left := self.left_mm(candidate)) else ""
             case "⚠":
                 words = " · ".join(warnings_of(candidate))
                 return f"⚠ {words}" if words else ""
             case _:
                 return ""
+
+    def left_mm(self, candidate: Candidate) -> float:
+        """Return how far from the target the tool would be after the executed rows, mm; NaN without a target."""
+        if self.target is None or self._fan is None:
+            return math.nan
+        end = candidate.path[min(self._fan.execute_rows, len(candidate.path) - 1)]
+        return float(np.linalg.norm(end - np.array(self.target)) * 1000)
 
     def _sentence(self, candidate: Candidate) -> str:
         verdict = candidate.verdict
@@ -158,13 +194,29 @@ class VerdictModel(QtCore.QAbstractTableModel):
             parts.append(f"authority {verdict.authority:.2f}")
         if math.isfinite(candidate.value):
             parts.append(f"worth {100 * candidate.value:.0f} %")
-        if math.isfinite(verdict.noise_percentile):
-            parts.append(f"noise percentile {verdict.noise_percentile:.0f}")
+        if math.isfinite(left := self.left_mm(candidate)):
+            parts.append(f"then {left:.0f} mm from the mark")
+        if is_no_less(candidate, self._fan):
+            parts.append("no less than the larger step")
+        if math.isfinite(size := size_of(candidate.noise)):
+            parts.append(f"noise of size {size:.2f}, 1 = a usual draw")
+        if math.isfinite(share := share_below(candidate.noise, self.worked)):
+            parts.append(
+                f"more unusual than {100 * share:.0f} % of {counted(len(self.worked), 'steered chunk')} that worked"
+            )
         return ", ".join([*parts, *warnings_of(candidate)])
 
 
-class AuthorityDelegate(QtWidgets.QStyledItemDelegate):
-    """Draws authority as a bar from 0 (policy) to 1 (request)."""
+class BarDelegate(QtWidgets.QStyledItemDelegate):
+    """Draws a share as a bar from 0 to 1, beside what text there is.
+
+    Args:
+        is_quiet: in the colour of dim text instead of the accent.
+    """
+
+    def __init__(self, parent: QtCore.QObject, *, is_quiet: bool = False) -> None:
+        super().__init__(parent)
+        self._is_quiet = is_quiet
 
     def paint(
         self, painter: QtGui.QPainter | None, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex
@@ -179,7 +231,8 @@ class AuthorityDelegate(QtWidgets.QStyledItemDelegate):
         painter.fillRect(box, theme.colour(tokens.line))
         share = min(1.0, max(0.0, value))
         painter.fillRect(
-            QtCore.QRectF(box.left(), box.top(), box.width() * share, box.height()), theme.colour(tokens.accent)
+            QtCore.QRectF(box.left(), box.top(), box.width() * share, box.height()),
+            theme.colour(tokens.dim if self._is_quiet else tokens.accent),
         )
 
 
@@ -207,7 +260,8 @@ class VerdictList(QtWidgets.QTableView):
         super().__init__(parent)
         self.rows_model = VerdictModel(cap_of)
         self.setModel(self.rows_model)
-        self.setItemDelegateForColumn(COLUMNS.index("authority"), AuthorityDelegate(self))
+        self.setItemDelegateForColumn(COLUMNS.index("authority"), BarDelegate(self))
+        self.setItemDelegateForColumn(COLUMNS.index("noise"), BarDelegate(self, is_quiet=True))
         self.setItemDelegateForColumn(COLUMNS.index("⚠"), WarningDelegate(self))
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode.NoSelection)
@@ -221,13 +275,28 @@ class VerdictList(QtWidgets.QTableView):
         vertical.setMinimumSectionSize(18)
         vertical.setDefaultSectionSize(19)
         horizontal.setMinimumSectionSize(24)
-        for column, width in enumerate((116, 54, 48, 67, 64, 64, 52, 26)):
+        for column, width in enumerate((116, 54, 48, 67, 64, 64, 52, 64, 26)):
             self.setColumnWidth(column, width)
-        self.setColumnHidden(COLUMNS.index("worth"), True)
+        for name in ("worth", "to mark"):
+            self.setColumnHidden(COLUMNS.index(name), True)
         horizontal.setStretchLastSection(True)
         horizontal.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.doubleClicked.connect(self._on_double_clicked)
+
+    def use_target(self, target: tuple[float, float, float] | None) -> None:
+        """Show each candidate's remaining distance to a point of the base frame, metres; None = hide it."""
+        if target != self.rows_model.target:
+            self.rows_model.target = target
+            # There is room for one of the two.
+            self.setColumnHidden(COLUMNS.index("to mark"), target is None)
+            self.setColumnHidden(COLUMNS.index("bent"), target is not None)
+            self.viewport().update()  # pyright: ignore[reportOptionalMemberAccess]
+
+    def use_record(self, worked: Float[Array, " n"]) -> None:
+        """Judge noises by those that worked (sizes, ascending); none = show their sizes."""
+        self.rows_model.worked = worked
+        self.viewport().update()  # pyright: ignore[reportOptionalMemberAccess]
 
     def show_fan(self, fan: Fan | None, style: FanStyle) -> None:
         """Show a fan; the column of values is there where somebody tells them."""

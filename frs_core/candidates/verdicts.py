@@ -16,13 +16,9 @@ from jaxtyping import Bool, Float
 
 from frs_core.arrays import Array
 from frs_core.robot.safety import ChunkCheck
-from frs_core.steering.candidates import Verdict
+from frs_core.steering.candidates import WEAK_AUTHORITY, Verdict, are_all_weak
 
-_WEAK_AUTHORITY = 0.25
-"""Below this the policy ignores the command; a warning says so. Guess."""
 _ROUNDING, _TINY = 2e-16, 1e-300
-_FAR_PERCENTILE = 99.0
-"""Source: the meaning of `Verdict.noise_percentile`."""
 
 
 def verdicts(
@@ -54,6 +50,7 @@ def verdicts(
         # Where policy and request agree within 1 mm, whatever follows one follows the other.
         along = np.einsum("nc,nc->n", ends[1 : n + 1] - ends[0], span) / np.maximum(length, 1e-12)
         authority[1 : n + 1] = np.where(length < 1e-6, 1.0, np.clip(along, 0.0, 1.0))
+    has_some = not are_all_weak(authority[1 : n + 1])
     return [
         Verdict(
             motion_mm=float(motion[i]),
@@ -63,19 +60,12 @@ def verdicts(
             leaves_workspace=check.leaves_workspace,
             near_joint_limit=check.near_joint_limit,
             hits_table=check.hits_table,
-            warnings=check.warnings + _doubts(float(authority[i]), float(percentiles[i]), is_asked=1 <= i <= n),
+            # Where no direction has authority the operator is told once, not by every row.
+            warnings=check.warnings
+            + (("No authority here",) if has_some and authority[i] < WEAK_AUTHORITY and i else ()),
         )
         for i, check in enumerate(checks)
     ]
-
-
-def _doubts(authority: float, percentile: float, *, is_asked: bool) -> tuple[str, ...]:
-    doubts: list[str] = []
-    if is_asked and authority < _WEAK_AUTHORITY:
-        doubts.append("The policy hardly follows this command")
-    if is_asked and percentile > _FAR_PERCENTILE:
-        doubts.append("Far from what the policy has learned")
-    return tuple(doubts)
 
 
 def noise_percentiles(

@@ -1,6 +1,7 @@
 """One candidate, and the fan of all that are offered. Frozen; safe to pass between threads."""
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -22,6 +23,18 @@ class CandidateKind(enum.Enum):
 UNSTEERED = "unsteered"
 LEARNED = "learned"
 """Labels of the two candidates that are not commands."""
+
+
+WEAK_AUTHORITY = 0.1
+"""Below this the policy ignores the command; a warning says so. Guess; one candidate in twenty of the included episodes."""
+_FEWEST = 4
+"""Commands that must be weak before steering is said to be of no use."""
+
+
+def are_all_weak(authorities: Iterable[float]) -> bool:
+    """Whether the policy ignores every one of several commands."""
+    known = list(authorities)
+    return len(known) >= _FEWEST and all(a < WEAK_AUTHORITY for a in known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,12 @@ class Fan:
     made_ns: int
     network_ms: float = float("nan")
     """Share of the steering time spent on the network; NaN for a local policy."""
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """No direction has authority, so that only a demonstration helps."""
+        moves = [c for c in self.candidates if c.command is not None and c.command.direction is not None]
+        return are_all_weak([c.verdict.authority for c in moves])
 
     def __getitem__(self, label: str) -> Candidate:
         """Return the candidate with a label; KeyError if it was not offered."""

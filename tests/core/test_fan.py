@@ -10,12 +10,13 @@ from jaxtyping import Float
 
 from frs_core.arrays import Array
 from frs_core.candidates.fan import build_fan, references_for
-from frs_core.candidates.verdicts import noise_percentiles
+from frs_core.candidates.verdicts import noise_percentiles, verdicts
 from frs_core.choosers.base import Judged, NoisePolicy, ValuingPolicy
 from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
 from frs_core.policies.base import Context
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import Observation
+from frs_core.robot.safety import ChunkCheck
 from frs_core.steering.candidates import LEARNED, UNSTEERED, CandidateKind, Fan
 from frs_core.steering.directions import Command, Direction, Gripper, fan_commands
 from frs_core.steering.methods import Method, SteeringPlan, gaussian
@@ -139,6 +140,19 @@ def test_workspace_and_table_are_warned_of_before_they_are_hit() -> None:
     assert fan["down/more"].verdict.hits_table
     assert fan["down/more"].verdict.warnings[0] == "Hits the table in row 2"
     assert not fan["up/more"].verdict.hits_table
+
+
+def test_an_unusual_noise_is_no_warning_and_no_authority_is_one_unless_nothing_has_any() -> None:
+    checks = [ChunkCheck(False, False, False, ())] * 6
+    own, asked = np.zeros((6, 5, 3)), np.zeros((5, 5, 3))
+    asked[:, 4, 0] = own[1, 4, 0] = 0.1
+    own[2:, 4, 0] = [0.05, 0.002, 0.08, 0.03]
+
+    def warned(paths: np.ndarray) -> list[tuple[str, ...]]:
+        return [v.warnings for v in verdicts(paths, asked, np.full(6, 100.0), checks, rows=4)]
+
+    assert warned(own) == [(), (), (), ("No authority here",), (), ()]
+    assert warned(np.zeros((6, 5, 3))) == [()] * 6
 
 
 def test_noise_percentile_is_the_share_of_smaller_gaussian_draws() -> None:

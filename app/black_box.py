@@ -115,9 +115,9 @@ def changes(former: Snapshot | None, now: Snapshot) -> list[str]:
         kind = "practice" if now.episode.is_practice else "recorded" if now.episode.is_recording else "not recorded"
         lines.append(f"episode {now.episode.number} begins: task {now.episode.task}, scene {now.episode.seed}, {kind}")
     if was.number and was.number != now.episode.number:
-        lines.append(
-            f"episode {was.number} has ended: {counted(was.chunks, 'chunk')}, {counted(was.steps, 'step')}, {was.name or 'no name'}"
-        )
+        how = f", {now.ended.outcome.value}" if now.ended is not None and now.ended.status.number == was.number else ""
+        what = f"{counted(was.chunks, 'chunk')}, {counted(was.steps, 'step')}, {was.name or 'no name'}"
+        lines.append(f"episode {was.number} has ended{how}: {what}")
     if now.picked is not None and (former is None or former.picked != now.picked or former.phase is not Phase.MOVING):
         who = f"by {now.picked_by.value}" if now.picked_by is not None else "the policy's own"
         lines.append(f"pick {now.picked}, {who}, {now.pacing.value}. {_moment(now)}")

@@ -9,16 +9,21 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from app.facts import Facts
+from app.next_episode import COUNT_S, NextEpisode
 from app.pilot import STAY, Pilot
 from app.scenes import Scenes
 from app.settings import SettingsFile
 from app.views.about import SAFETY
 from app.views.drive import DrivePage
 from app.views.episode_bar import is_episode_open
+from app.views.outcome_question import disagreement
 from frs_core.choosers.registry import choosers, find_chooser
 from frs_core.events import (
     Driver,
+    DropPick,
     EndEpisode,
     HoldReason,
     Outcome,
@@ -31,8 +36,11 @@ from frs_core.events import (
     SetDriver,
     SetGripper,
     SetInstruction,
+    SetLookAhead,
     SetPacing,
     SetPlan,
+    SetTarget,
+    Snapshot,
     StartEpisode,
     UndoChunk,
 )
@@ -41,6 +49,9 @@ from frs_core.steering.plan import SteeringPlan
 
 if TYPE_CHECKING:
     from app.views.practise.attempts import Attempts
+
+UNMARK_PX = 6.0
+"""How near to the mark a click removes it, image pixels."""
 
 
 class DriveActions:
@@ -71,6 +82,14 @@ class DriveActions:
         self._settings, self._facts, self._say, self._ask = settings, facts, say, ask
         self._default_plan: SteeringPlan | None = None
         self.scenes = Scenes()
+        self.next = NextEpisode(
+            page,
+            strip=page.progress,
+            settings=settings.values,
+            start=self.start,
+            succeed=lambda: self._label(Outcome.SUCCESS),
+            may_count=self._may_count_down,
+        )
         self.attempts: Attempts | None = None
         """Of the Practise layout, once it is built: while a practice wants attempts, a start is one of them."""
         self.handlers: dict[str, Callable[[], None]] = {
@@ -83,10 +102,12 @@ class DriveActions:
             "gripper.close": lambda: send(SetGripper(Gripper.CLOSE)),
             "chunk.back": self.back,
             "drive.hold": self.hold,
-            "drive.resume": lambda: send(Resume()),
+            "drive.resume": self.resume,
             "drive.pacing": self.toggle_pacing,
+            "drive.look_ahead": self.toggle_look_ahead,
             "drive.frame": lambda: self.choose_frame("base" if settings.values.frame == "camera" else "camera"),
             **{f"driver.{row.id}": self._drives(row.driver) for row in choosers().values()},
+            "drive.unmark": lambda: send(SetTarget(None)),
             "knob.step": self.toggle_step,
             "knob.depth_less": lambda: pilot.change_depth(-1),
             "knob.depth_more": lambda: pilot.change_depth(1),
@@ -96,6 +117,9 @@ class DriveActions:
             "episode.task": page.episode.choose_task,
             "episode.scene": page.episode.type_scene,
             "episode.start": self.start,
+            "episode.success_next": lambda: self.next.go(pilot.snapshot),
+            "episode.auto_next": self.toggle_auto_next,
+            "episode.stay": lambda: self.next.stay(),
             "episode.success": lambda: self.end(Outcome.SUCCESS),
             "episode.failure": lambda: self.end(Outcome.FAILURE),
             "episode.discard": lambda: self.end(Outcome.DISCARDED),
@@ -112,16 +136,19 @@ class DriveActions:
         page.steering.amount_chosen.connect(self.choose_amount)
         page.steering.frame_chosen.connect(self.choose_frame)
         page.steering.depth_chosen.connect(pilot.set_depth)
+        page.place_chosen.connect(self.mark)
         page.episode.instruction_edited.connect(lambda text: send(SetInstruction(text)))
         page.episode.practice_chosen.connect(self._on_practice)
         page.episode.task_chosen.connect(lambda _text: self._remember_task())
 
     def hold(self) -> None:
         """Stop motion."""
+        self.next.stay()
         self._send(RequestHold(HoldReason.OPERATOR))
 
     def hold_because(self, reason: HoldReason, detail: str = "") -> None:
         """Stop motion and whatever waits to be executed; the session reports it if there is anything to stop."""
+        self.next.stay()
         self._send(RequestHold(reason, detail))
 
     def start(self) -> None:
@@ -172,16 +199,54 @@ class DriveActions:
 
     def end(self, outcome: Outcome) -> None:
         """Label the open episode."""
+        self.next.stay()
+        self._label(outcome)
+
+    def _label(self, outcome: Outcome) -> None:
+        """Send a label, or ask first where the world says otherwise."""
         snapshot = self._pilot.snapshot
         if snapshot is None or not is_episode_open(snapshot):
             self._say("No episode is open", "warn")
             return
+        question = self._page.question
+        if question.asked is None and (against := disagreement(snapshot, outcome)):
+            question.ask(snapshot, outcome, against)
+            if snapshot.may_move:
+                self._send(RequestHold(HoldReason.OPERATOR, "Say how the episode ended"))
+            return
+        self._end(outcome)
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Follow the session: end an episode whose label the world came to agree with while it was in question."""
+        question = self._page.question
+        was_asked = question.asked is not None
+        outcome = question.show_snapshot(snapshot)
+        if outcome is not None:
+            self._end(outcome)
+        elif was_asked and question.asked is None:
+            self.next.stay()
+        self.next.follow(snapshot)
+
+    def resume(self) -> None:
+        """Go on: end a hold, or leave a question about the label unanswered."""
+        self.next.stay()
+        was_asked = self._page.question.asked is not None
+        self._page.question.close_question()
+        snapshot = self._pilot.snapshot
+        if not was_asked or snapshot is None or snapshot.phase is not Phase.CHOOSE:
+            self._send(Resume())
+
+    def _end(self, outcome: Outcome) -> None:
+        self._page.question.close_question()
         self._send(EndEpisode(outcome, note=self._page.episode.take_note()))
 
     def back(self) -> None:
-        """Return to the previous chunk boundary."""
+        """Take back the pick that waits, or else return to the previous chunk boundary."""
+        self.next.stay()
         snapshot = self._pilot.snapshot
-        if not self._facts.is_simulated:
+        if snapshot is not None and snapshot.waiting is not None:
+            self._send(DropPick())
+        elif not self._facts.is_simulated:
             self._say("Undo works only in simulation", "warn")
         elif snapshot is not None and not snapshot.episode.can_undo:
             self._say("No chunk to undo", "warn")
@@ -198,6 +263,41 @@ class DriveActions:
         if self._pilot.snapshot is not None:
             is_gated = self._pilot.snapshot.pacing is Pacing.GATED
             self.choose_pacing(Pacing.CONTINUOUS if is_gated else Pacing.GATED)
+
+    def mark(self, camera: str, pixel: tuple[float, float]) -> None:
+        """Mark the place on the table that a pixel shows; a click on the mark removes it."""
+        snapshot = self._pilot.snapshot
+        frame = snapshot.observation.frames.get(camera) if snapshot is not None and snapshot.observation else None
+        if snapshot is None or frame is None or not is_episode_open(snapshot):
+            return
+        if frame.calibration is None:
+            self._say("This camera is not calibrated, so nothing can be marked in it", "warn")
+            return
+        if snapshot.target is not None:
+            uv, _ = frame.calibration.project(np.array(snapshot.target))
+            if float(np.abs(uv - pixel).max()) < UNMARK_PX:
+                self._send(SetTarget(None))
+                return
+        point = frame.calibration.on_plane(pixel, self._facts.floor)
+        if point is None:
+            self._say("There is no table at this place of the image", "warn")
+            return
+        self._send(SetTarget(point))
+
+    def use_look_ahead(self) -> None:
+        """Begin with the operator's choice in simulation, and without looking ahead on a real robot."""
+        self._send(SetLookAhead(self._facts.is_simulated and self._settings.values.look_ahead))
+
+    def toggle_look_ahead(self) -> None:
+        """Let a press while the robot moves be the next pick, or not; remembered for simulation only."""
+        if (snapshot := self._pilot.snapshot) is None:
+            return
+        is_on = not snapshot.looks_ahead
+        if self._facts.is_simulated:
+            self._settings.values.look_ahead = is_on
+        self._send(SetLookAhead(is_on))
+        how = "is the next pick; Backspace takes it back" if is_on else "is refused"
+        self._say(f"A press while the robot moves {how}", "info")
 
     def choose_driver(self, driver: Driver) -> None:
         """Choose who picks."""
@@ -253,6 +353,25 @@ class DriveActions:
     def _toggle(self, name: str) -> None:
         setattr(self._settings.values, name, not getattr(self._settings.values, name))
         self._pilot.choices_changed.emit()
+
+    def toggle_auto_next(self) -> None:
+        """Let successes that the simulator sees be saved by themselves, or not."""
+        if not self._facts.is_simulated:
+            self._say("Only a simulator sees successes, and only it resets its scene by itself", "warn")
+            return
+        values = self._settings.values
+        values.auto_next = not values.auto_next
+        how = (
+            f"saved after {COUNT_S} s, and the next scene starts"
+            if values.auto_next
+            else "not saved by itself any more"
+        )
+        self._say(f"A success that the simulator sees is {how}", "info")
+
+    def _may_count_down(self) -> bool:
+        snapshot = self._pilot.snapshot
+        is_attempt = self.attempts is not None and self.attempts.is_on
+        return self._facts.is_simulated and not is_attempt and snapshot is not None and snapshot.episode.is_recording
 
     def _on_practice(self, is_on: bool) -> None:
         self._settings.values.practice = is_on

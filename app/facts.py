@@ -24,6 +24,10 @@ class Facts:
     """What people read of each task; empty = the names."""
     is_simulated: bool = True
     control_hz: float = 15.0
+    gripper_mm: float = float("nan")
+    """Between the open fingers; NaN = not known."""
+    table_height: float | None = None
+    """Above the robot's base, metres; None = not known."""
     workspace: tuple[Array, Array] | None = None
     """Low and high corner, base frame, metres."""
     drivers: tuple[Driver, ...] = (Driver.PERSON, Driver.LEARNED)
@@ -47,6 +51,13 @@ class Facts:
     notes: tuple[str, ...] = ()
     """Messages to show once at the start."""
 
+    @property
+    def floor(self) -> float:
+        """Height of the table, or else of the workspace's bottom, base frame, metres."""
+        if self.table_height is not None:
+            return self.table_height
+        return float(self.workspace[0][2]) if self.workspace is not None else 0.0
+
     def learn(self, world: WorldSpec | None, policy: PolicySpec | None) -> bool:
         """Update the facts of world and policy; return whether anything changed."""
         former = (self.tasks, self.fingerprint, self.drivers)
@@ -54,6 +65,7 @@ class Facts:
             self.tasks, self.titles = world.tasks, world.titles
             self.is_simulated, self.control_hz = world.is_simulated, world.control_hz
             self.workspace = (world.limits.workspace_low, world.limits.workspace_high)
+            self.gripper_mm, self.table_height = world.gripper_mm, world.limits.table_height
             self.world_options = world.options
             self.can_evaluate |= bool(self.policy_loader) and world.is_simulated and bool(world.tasks)
             able = [driver for driver, chooser in self.choosers.items() if not chooser.why_not()]

@@ -139,7 +139,8 @@ class Pilot(QtCore.QObject):
             self.press_refused.emit(self.why_not(snapshot, action))
             return
         is_override = snapshot.driver is not Driver.PERSON
-        label = self._label(action, is_early=is_override or snapshot.pacing is Pacing.CONTINUOUS)
+        is_early = is_override or snapshot.pacing is Pacing.CONTINUOUS or snapshot.looks_ahead
+        label = self._label(action, is_early=is_early)
         if label is None:
             self.press_refused.emit(self.why_not(snapshot, action))
         elif is_override:

@@ -42,6 +42,10 @@ class Settings:
     """Action id -> controls, only where they differ from the defaults."""
     last_task: str = ""
     practice: bool = False
+    look_ahead: bool = True
+    """In simulation: a press while the robot moves is the next pick. On a real robot it is asked for in each run."""
+    auto_next: bool = False
+    """In simulation: save a detected success by itself after a moment, and start the next episode."""
 
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {

@@ -91,6 +91,8 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
         "is_active": window.isActiveWindow(),
         "focus": _name(QtWidgets.QApplication.focusWidget()),
         "card": card,
+        "gripper": window.state.gripper,
+        "question": window.drive.question.sentence,
         "banner": banner.text,
         "details": banner.details,
         "toasts": list(window.toasts.texts),
@@ -103,6 +105,7 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
             "amount": window.settings.values.amount,
             "frame": window.settings.values.frame,
         },
+        "saved": window.drive.progress.count.text(),
         "training": _training(window),
         "practising": _practising(window),
     }
@@ -123,6 +126,7 @@ def snapshot_status(s: Snapshot) -> dict[str, Any]:
         "offered": [c.label for c in s.fan.candidates] if is_offered and s.fan is not None else [],
         "picked": s.picked or "",
         "picked_by": s.picked_by.value if s.picked_by is not None else "",
+        "waiting": s.waiting or "",
         "noise_policy": s.noise_policy or "",
         "episode": {
             "name": e.name,

@@ -86,6 +86,8 @@ HALO = "#0a0c10"
 """Dark edge under every overlay line, so that it is visible on light images."""
 CORE_GREY = "#9aa0a8"
 """Overlay lines of a stale fan."""
+CORE_TARGET = "#ff5fd2"
+"""The mark of a target."""
 UNSTEERED_CORE = "#ffffff"
 LEARNED_CORE = "#f5c2ff"
 DIRECTION_CORE: Mapping[Direction, str] = {

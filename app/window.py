@@ -19,6 +19,7 @@ from app.geometry import GeometryFile
 from app.inputs import Inputs
 from app.pilot import STAY, Pilot
 from app.qt import QtCore, QtGui, QtWidgets, Signal
+from app.recorded import Recorded
 from app.scenes import RecordedScenes
 from app.settings import SettingsFile
 from app.views.about import show_about
@@ -29,12 +30,12 @@ from app.views.layout_tabs import LAYOUTS, LayoutTabs
 from app.views.notices import Notices
 from app.views.page import LayoutPage
 from app.views.recovery import RecoveryStrip
-from app.views.state_bar import StateBar, state_word
+from app.views.state_bar import StateBar, kept_of, state_word
 from app.views.toasts import Banner, Toasts
 from app.workers import SessionBridge, later
 from frs_core.devices.base import InputDevice, Stage
 from frs_core.devices.intent import Intent
-from frs_core.events import EpisodeStatus, HoldReason, Pacing, Phase, Pick, SessionCommand, Snapshot
+from frs_core.events import EpisodeStatus, HoldReason, Outcome, Pacing, Phase, Pick, SessionCommand, Snapshot
 from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.bridge, self.facts, self.settings = bridge, facts, settings
         self.snapshot: Snapshot | None = None
         self.frames_shown = 0
-        self._layout = "drive"
+        self._layout, self._started_unix = "drive", time.time()
         self.setWindowTitle("FRS cockpit")
         self.resize(1280, 800)
         self.setMinimumSize(960, 640)
@@ -103,6 +104,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self, settings=settings.path, seen=lambda: self.snapshot, say=self.say, report=self.report
         )
         self._recorded_scenes = RecordedScenes(self)
+        self.recorded = Recorded(self)
         self._saver = QtCore.QTimer(self)
         self._saver.timeout.connect(self._save_if_changed)
         self._build()
@@ -211,6 +213,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def _connect(self) -> None:
         self.bridge.snapshot_arrived.connect(self.take)
         self._recorded_scenes.found.connect(self.drive_actions.go_on_from)
+        self.recorded.changed.connect(self._show_recorded)
+        self.drive.episode.task_chosen.connect(lambda _text: self._show_recorded())
         self.bridge.command_lost.connect(self._on_command_lost)
         self.crashed.connect(self.report)
         self.recovery.settled.connect(self._note_changed_on_disk)
@@ -247,6 +251,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             "episode.undo_last": lambda: self.review.episodes.bin_last(),
             "episode.keep_unfinished": self.recovery.keep_first,
             "episode.bin_unfinished": self.recovery.bin_first,
+            "episode.summary": self._show_summary,
             "edit.undo": self.undo.undo,
             "edit.redo": self.undo.redo,
             "view.theme": self.toggle_theme,
@@ -377,6 +382,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.pilot.take(snapshot)
         self.inputs.is_moving = snapshot.may_move or snapshot.phase in (Phase.MOVING, Phase.REPLAY)
         self.drive_actions.remember_plan(snapshot.plan)
+        self.drive_actions.follow(snapshot)
         self._show_state()
         if self.pages.currentWidget() is self.drive:
             self.drive.show_snapshot(snapshot, self.style_now(), self.settings.values)
@@ -391,6 +397,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if former is None or former.phase is not snapshot.phase or former.detail != snapshot.detail:
             self._on_phase(snapshot)
         self._on_episode(former.episode if former else EpisodeStatus(), snapshot.episode)
+        if snapshot.ended is not None and (former is None or former.ended != snapshot.ended):
+            is_success = snapshot.ended.outcome is Outcome.SUCCESS and snapshot.ended.is_kept
+            self.say(kept_of(snapshot.ended), "good" if is_success else "info")
+            self.recorded.add(snapshot.ended)
 
     def _on_cameras_painted(self) -> None:
         """Schedule the next paint while the robot moves."""
@@ -455,9 +465,34 @@ class CockpitWindow(QtWidgets.QMainWindow):
                 self.facts.tasks, titles=self.facts.titles, chosen=self.settings.values.last_task
             )
             self.drive.steering.set_drivers(self.facts.drivers)
+            self.state.use_facts(self.facts)
+            self.drive_actions.use_look_ahead()
             self._recorded_scenes.look(self.facts.root, getattr(port, "world_spec", None))
+            self._look_at_recorded()
             for page in self._late.values():
                 page.use_facts()
+
+    def _look_at_recorded(self) -> None:
+        world = getattr(self.bridge.port, "world_spec", None)
+        if world is not None:
+            self.recorded.look(self.facts.root, world=world.name, fingerprint=self.facts.fingerprint)
+
+    def _show_summary(self) -> None:
+        """Show what was recorded in this session and before."""
+        from app.views.summary import SummaryDialog
+
+        if self.facts.root is None:
+            self.say("This run does not record episodes", "warn")
+        else:
+            SummaryDialog(self, self.facts.root, self._started_unix).open()
+
+    def _show_recorded(self) -> None:
+        """Show how many successes of the task are saved, and judge noises by those that worked."""
+        bar = self.drive.episode
+        running = self.snapshot.episode if self.snapshot is not None and self.snapshot.episode.number else None
+        task = (running.task or running.instruction) if running is not None else bar.chosen_task or ""
+        self.drive.progress.show_progress(task.replace("_", " "), self.recorded.successes(task))
+        self.drive.verdicts.use_record(self.recorded.worked)
 
     def _on_first_snapshot(self) -> None:
         values, bar = self.settings.values, self.drive.episode
@@ -485,7 +520,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _on_episode(self, former: EpisodeStatus, now: EpisodeStatus) -> None:
         if now.success_seen and not former.success_seen:
-            self.say("The task looks done", "good", ("✔ Success", lambda: self.run("episode.success")))
+            keep = ("✔ Success", lambda: self.run("episode.success"))
+            self.say("The task looks done", "good", None if now.is_practice else keep)
+        if now.number != former.number:
+            self._show_recorded()
         was_open = former.is_recording
         if was_open and not now.is_recording:
             self._note_changed_on_disk()
@@ -506,6 +544,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         focused = self.focusWidget()
         if focused is not None:
             focused.clearFocus()
+        if name == "drive" and self._layout != "drive":
+            # Labels may have been changed, episodes binned.
+            self._look_at_recorded()
         self._layout = name
         for other in self._late.values():
             other.set_active(other is page)
@@ -535,7 +576,16 @@ class CockpitWindow(QtWidgets.QMainWindow):
             item.setText(ACTIONS[action].text + (f"\t{keys[0]}" if keys else ""))
             item.setToolTip(tooltip_of(action, inputs))
             item.setStatusTip(ACTIONS[action].tooltip)
-        for page in (self.drive.steering, self.drive.episode, self.drive.attempt, self.tabs, *self._late.values()):
+        drive = self.drive
+        for page in (
+            drive.steering,
+            drive.episode,
+            drive.attempt,
+            drive.question,
+            drive.progress,
+            self.tabs,
+            *self._late.values(),
+        ):
             page.use_map(inputs)
         for clash in inputs.clashes():
             self.report(f"{clash}. Change one of them in Help, Keys and devices.")

@@ -97,6 +97,8 @@ class HoldReason(enum.Enum):
     WORLD_LOST = "The robot or simulator stopped answering"
     DISK = "The episode could not be written to disk"
     EPISODE_END = "Episode ended"
+    SUCCESS_SEEN = "The task looks done. Label it, or resume"
+    UNATTENDED = "Nobody has picked for a while. Resume to go on, or label the episode"
     CHUNKS_USED_UP = "The attempt has had its chunks. Label it"
     PRACTICE_ENDED = "The practice ended during an attempt. Resume and steer, or label it"
     EXCEPTION = "An internal error occurred"
@@ -199,6 +201,26 @@ class SetPacing(Act):
 
 
 @dataclass(frozen=True, slots=True)
+class SetLookAhead(SessionCommand):
+    """Whether a person who drives gated may pick while the robot moves; that one pick waits for the next fan."""
+
+    is_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DropPick(SessionCommand):
+    """Forget the pick that waits for its fan."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTarget(SessionCommand):
+    """Mark where the tool is to go, or remove the mark; nothing moves by it, and it is recorded with each chunk."""
+
+    point: tuple[float, float, float] | None
+    """Base frame, metres."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetPlan(SessionCommand):
     """Use other steering settings; the fan is remade at once."""
 
@@ -271,6 +293,20 @@ class EpisodeStatus:
     can_undo: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class EndedEpisode:
+    """How the last episode ended, and what of it is kept."""
+
+    status: EpisodeStatus
+    """As it was before its label."""
+    outcome: Outcome
+
+    @property
+    def is_kept(self) -> bool:
+        """It is on disk, in the bin if it was discarded."""
+        return self.status.is_recording and self.status.chunks > 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """Everything a view needs, at one instant."""
@@ -297,6 +333,14 @@ class Snapshot:
     """Tool positions of this episode so far, base frame, metres."""
     picked_by: Driver | None = None
     """Who picked what is being executed: the driver, or a person over another driver; None = nobody, it is the policy's own."""
+    target: tuple[float, float, float] | None = None
+    """Where the operator marked that the tool is to go, base frame, metres."""
+    looks_ahead: bool = False
+    """A pick is taken while the robot moves, and waits for the next fan."""
+    waiting: str | None = None
+    """Label of the pick that waits for its fan."""
+    ended: EndedEpisode | None = None
+    """The last episode that was labelled in this run."""
     noise_policy: str | None = None
     """Path of the loaded noise policy."""
     suggestion: tuple[str, str] | None = None

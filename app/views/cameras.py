@@ -7,7 +7,8 @@ keeps the one with larger images; a badge with the age of the frame, which becom
 Slow drawing is cached: the fan until it, its style or the camera's pose changes; the image with trail and fan until the next
 image. In between only the badge and the mark on the picked curve are repainted.
 
-A click on a small camera swaps it with the large one; a double click shows only that camera. GUI thread.
+A click on a small camera swaps it with the large one; a double click shows only that camera. In the large one a click on a curve
+picks it, and elsewhere marks a target. GUI thread.
 """
 
 import math
@@ -43,6 +44,8 @@ class CameraModel:
     """Tool positions so far, base frame."""
     rows_done: float = math.nan
     """How far the picked curve has been followed, rows; NaN while nothing moves."""
+    target: tuple[float, float, float] | None = None
+    """Where the operator marked that the tool is to go, base frame."""
     badge: str | None = None
     """Replaces name and age: recorded images have no age."""
 
@@ -51,6 +54,10 @@ class CameraView(QtWidgets.QWidget):
     """One image with its overlay."""
 
     clicked = Signal(str)
+    curve_clicked = Signal(str, str)
+    """Name and the candidate's label."""
+    place_clicked = Signal(str, object)
+    """Name and the pixel (x, y), once it is no double click."""
     double_clicked = Signal(str)
     candidate_hovered = Signal(object)
     """Label under the pointer, or None."""
@@ -64,11 +71,19 @@ class CameraView(QtWidgets.QWidget):
         self._is_projected = False
         self._fan: QtGui.QPixmap | None = None
         self._still: QtGui.QPixmap | None = None
+        self._place: tuple[float, float] | None = None
+        self._place_later = QtCore.QTimer(self)
+        self._place_later.setSingleShot(True)
+        self._place_later.timeout.connect(lambda: self.place_clicked.emit(self.model.name, self._place))
+        self._is_second = False
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName(f"Camera {name}")
-        self.setToolTip("Click to make this camera large, double click to show only this one")
+        self.setToolTip(
+            "Click to make this camera large, double click to show only this one; in the large one, "
+            "click a curve to pick it or a place to mark it"
+        )
 
     @property
     def aspect(self) -> float:
@@ -87,7 +102,11 @@ class CameraView(QtWidgets.QWidget):
         """Show another model; repaints only what differs."""
         before = self._moving_parts()
         former, self.model = self.model, model
-        is_new = model.frame is not former.frame or not _is_same_trail(model.trail, former.trail)
+        is_new = (
+            model.target != former.target
+            or model.frame is not former.frame
+            or not _is_same_trail(model.trail, former.trail)
+        )
         calibration = model.frame.calibration if model.frame else None
         if (
             not self._is_projected
@@ -174,6 +193,8 @@ class CameraView(QtWidgets.QWidget):
         scale, offset = self.placement()
         if frame.calibration is not None and self.model.trail is not None:
             self._paint_trail(painter, frame.calibration, scale, offset)
+        if frame.calibration is not None and self.model.target is not None:
+            _paint_target(painter, frame.calibration, self.model.target, scale, offset)
         if self._curves:
             if self._fan is None:
                 self._fan = self._sheet(QtGui.QColor(0, 0, 0, 0))
@@ -266,12 +287,46 @@ class CameraView(QtWidgets.QWidget):
     def mouseReleaseEvent(self, event: QtGui.QMouseEvent | None) -> None:
         """Report a click."""
         assert event is not None
-        if event.button() == Qt.MouseButton.LeftButton:
-            self.clicked.emit(self.model.name)
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        if self._is_second:
+            self._is_second = False
+            return
+        at, (scale, offset) = (event.position().x(), event.position().y()), self.placement()
+        found = curve_at(self._curves, at, scale=scale, offset=offset)
+        if found is not None:
+            self.curve_clicked.emit(self.model.name, found.candidate.label)
+        elif self.model.frame is not None:
+            self._place = ((at[0] - offset[0]) / scale - 0.5, (at[1] - offset[1]) / scale - 0.5)
+            self._place_later.start(QtWidgets.QApplication.doubleClickInterval())
+        self.clicked.emit(self.model.name)
 
     def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent | None) -> None:
-        """Report a double click."""
+        """Report a double click; it marks nothing."""
+        self._place_later.stop()
+        self._is_second = True
         self.double_clicked.emit(self.model.name)
+
+
+def _paint_target(
+    painter: QtGui.QPainter,
+    calibration: Calibration,
+    target: tuple[float, float, float],
+    scale: float,
+    offset: tuple[float, float],
+) -> None:
+    """Draw a cross in a ring where the operator marked."""
+    uv, is_front = calibration.project(np.array(target))
+    if not is_front:
+        return
+    x, y = ((uv + 0.5) * scale + offset).tolist()
+    painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    for colour, width in ((theme.HALO, 4.0), (theme.CORE_TARGET, 1.8)):
+        painter.setPen(QtGui.QPen(theme.colour(colour), width))
+        painter.drawEllipse(QtCore.QPointF(x, y), 9.0, 9.0)
+        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            painter.drawLine(QtCore.QPointF(x + 5 * dx, y + 5 * dy), QtCore.QPointF(x + 14 * dx, y + 14 * dy))
 
 
 def _is_same_trail(a: Array | None, b: Array | None) -> bool:
@@ -308,6 +363,10 @@ class CameraGrid(QtWidgets.QWidget):
 
     primary_changed = Signal(str)
     candidate_hovered = Signal(object)
+    candidate_chosen = Signal(str)
+    """A curve was clicked in the large image."""
+    place_chosen = Signal(str, object)
+    """A place was clicked in the large image: camera and pixel."""
     painted = Signal()
     """A view was painted; others may follow in the same pass."""
 
@@ -319,6 +378,7 @@ class CameraGrid(QtWidgets.QWidget):
         self.views: dict[str, CameraView] = {}
         self.primary = ""
         self.is_alone = False
+        self._swapped = ""
         self.setMinimumSize(360, 260)
 
     def show_models(self, models: list[CameraModel]) -> None:
@@ -373,7 +433,9 @@ class CameraGrid(QtWidgets.QWidget):
         self.views = {}
         for name in names:
             view = CameraView(name, self._cap_of, self)
-            view.clicked.connect(self.set_primary)
+            view.clicked.connect(self._on_clicked)
+            view.curve_clicked.connect(self._on_curve)
+            view.place_clicked.connect(self._on_place)
             view.double_clicked.connect(self._on_double_clicked)
             view.candidate_hovered.connect(self.candidate_hovered)
             view.painted.connect(self.painted)
@@ -383,6 +445,20 @@ class CameraGrid(QtWidgets.QWidget):
             self.primary = names[0]
             self.primary_changed.emit(self.primary)
         self._arrange()
+
+    def _on_clicked(self, name: str) -> None:
+        # Before it is large: this very click is not one in the large image.
+        self._swapped = name if name != self.primary else ""
+        self.set_primary(name)
+
+    def _on_curve(self, name: str, candidate: str) -> None:
+        if name == self.primary:
+            self.candidate_chosen.emit(candidate)
+
+    def _on_place(self, name: str, pixel: object) -> None:
+        if name == self.primary and name != self._swapped:
+            self.place_chosen.emit(name, pixel)
+        self._swapped = ""
 
     def _on_double_clicked(self, name: str) -> None:
         if self.is_alone:

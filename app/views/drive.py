@@ -16,6 +16,8 @@ from app.views.attempt_strip import AttemptStrip
 from app.views.cameras import CameraGrid, CameraModel
 from app.views.episode_bar import EpisodeBar
 from app.views.fan_overlay import FanStyle
+from app.views.outcome_question import OutcomeQuestion
+from app.views.progress_strip import ProgressStrip
 from app.views.scene3d import make_scene_view
 from app.views.scene_model import from_snapshot
 from app.views.steering_settings import SteeringSettings
@@ -44,6 +46,8 @@ class DrivePage(QtWidgets.QWidget):
 
     candidate_hovered = Signal(object)
     candidate_chosen = Signal(str)
+    place_chosen = Signal(str, object)
+    """Camera and pixel of a place that was clicked."""
 
     def __init__(self, run: Callable[[str], object], facts: Facts, cap_of: Callable[[Candidate], str]) -> None:
         super().__init__()
@@ -53,6 +57,7 @@ class DrivePage(QtWidgets.QWidget):
         self.verdicts = VerdictList(cap_of)
         self.steering = SteeringSettings(run)
         self.attempt = AttemptStrip(run)
+        self.question = OutcomeQuestion(run)
         self.episode = EpisodeBar(run)
         self.episode.set_tasks(facts.tasks, titles=facts.titles)
         self.steering.set_drivers(facts.drivers)
@@ -62,13 +67,20 @@ class DrivePage(QtWidgets.QWidget):
         self._side_later = QtCore.QTimer(self)
         self._side_later.setSingleShot(True)
         self._side_later.timeout.connect(self._show_side)
+        self.progress = ProgressStrip(run)
         self.side = QtWidgets.QSplitter(Qt.Orientation.Vertical)
         self.side.addWidget(self.scene)
         self.side.addWidget(self.verdicts)
         self.side.setChildrenCollapsible(False)
         self.main = QtWidgets.QSplitter(Qt.Orientation.Horizontal)
         self.main.addWidget(self.cameras)
-        self.main.addWidget(self.side)
+        right = QtWidgets.QWidget()
+        beside = QtWidgets.QVBoxLayout(right)
+        beside.setContentsMargins(0, 0, 0, 0)
+        beside.setSpacing(2)
+        beside.addWidget(self.progress)
+        beside.addWidget(self.side, 1)
+        self.main.addWidget(right)
         self.main.setChildrenCollapsible(False)
         self.reset_layout()
         column = QtWidgets.QVBoxLayout(self)
@@ -76,9 +88,12 @@ class DrivePage(QtWidgets.QWidget):
         column.setSpacing(4)
         column.addWidget(self.attempt)
         column.addWidget(self.main, 1)
+        column.addWidget(self.question)
         column.addWidget(self.steering)
         column.addWidget(self.episode)
         self.cameras.candidate_hovered.connect(self.candidate_hovered)
+        self.cameras.candidate_chosen.connect(self.candidate_chosen)
+        self.cameras.place_chosen.connect(self.place_chosen)
         self.verdicts.candidate_hovered.connect(self.candidate_hovered)
         self.verdicts.candidate_chosen.connect(self.candidate_chosen)
 
@@ -99,7 +114,14 @@ class DrivePage(QtWidgets.QWidget):
             self.cameras.show_models(
                 [
                     CameraModel(
-                        name, frame, max(0, now - frame.captured_ns) / 1e9, fan, style, snapshot.trail, rows_done
+                        name,
+                        frame,
+                        max(0, now - frame.captured_ns) / 1e9,
+                        fan,
+                        style,
+                        snapshot.trail,
+                        rows_done,
+                        snapshot.target,
                     )
                     for name, frame in snapshot.observation.frames.items()
                 ]
@@ -113,6 +135,7 @@ class DrivePage(QtWidgets.QWidget):
         """Show where an attempt of a practice stands, and how the others went; an empty sentence = there is no practice."""
         self.attempt.show_attempt(sentence, tried)
         self.episode.is_attempt = bool(sentence)
+        self.progress.setVisible(not sentence)
 
     def _patient(self, snapshot: Snapshot, style: FanStyle) -> FanStyle:
         """Return how to draw the fan: one that is being replaced keeps its style briefly, so that it does not flicker."""
@@ -146,6 +169,7 @@ class DrivePage(QtWidgets.QWidget):
         snapshot, style = self._present
         self._side_at = time.monotonic()
         # The list does not show whether the fan is stale.
+        self.verdicts.use_target(snapshot.target)
         listed = (drawable_fan(snapshot), replace(style, is_stale=False))
         if self._listed is None or self._listed[0] is not listed[0] or self._listed[1] != listed[1]:
             self._listed = listed

@@ -9,11 +9,16 @@ import math
 import time
 
 from app import theme
+from app.facts import Facts
 from app.qt import Qt, QtCore, QtGui, QtWidgets
+from app.views.gripper_state import GripperReadout
 from frs_core.choosers.registry import find_chooser
-from frs_core.events import Driver, HoldReason, Phase, Snapshot
+from frs_core.counts import counted
+from frs_core.events import Driver, EndedEpisode, HoldReason, Outcome, Phase, Snapshot
 
 SOFTWARE_HOLD = "Software hold, not an emergency stop"
+CANNOT_STEER = "No direction has authority here. Demonstrate this one; steering cannot reach it"
+DONE_IN_PRACTICE = "The task looks done. Practice keeps nothing; end it or go on"
 _SHAPES = {
     "HOLD": "square",
     "CHOOSE": "diamond",
@@ -32,10 +37,21 @@ def state_word(snapshot: Snapshot) -> str:
 
 
 def sentence_of(snapshot: Snapshot) -> str:
-    """Return one sentence: what the operator should know or do now."""
+    """Return one sentence: what the operator should know or do now, and the pick that waits."""
+    sentence = _sentence(snapshot)
+    if snapshot.waiting is None or snapshot.phase not in (Phase.CHOOSE, Phase.MOVING):
+        return sentence
+    return f"{sentence.rstrip('.…')}. Next: {spoken(snapshot.waiting)}"
+
+
+def _sentence(snapshot: Snapshot) -> str:
     match snapshot.phase:
         case Phase.HOLD:
             reason = snapshot.hold_reason.value if snapshot.hold_reason else "Holding"
+            if snapshot.hold_reason is HoldReason.SUCCESS_SEEN and snapshot.episode.is_practice:
+                return DONE_IN_PRACTICE
+            if snapshot.hold_reason is HoldReason.EPISODE_END and snapshot.ended and not snapshot.detail:
+                return kept_of(snapshot.ended)
             return f"{reason}. {snapshot.detail}" if snapshot.detail else reason
         case Phase.FAULT:
             return snapshot.detail or "The connection to the robot or the policy was lost"
@@ -48,6 +64,8 @@ def sentence_of(snapshot: Snapshot) -> str:
                 return "Nobody picked: the policy's own candidate"
             return f"{find_chooser(snapshot.picked_by.value).picked} {spoken(snapshot.picked)}"
         case Phase.CHOOSE:
+            if snapshot.episode.success_seen and snapshot.episode.is_practice:
+                return DONE_IN_PRACTICE
             if snapshot.episode.success_seen:
                 return "The task looks done. Press Success to keep the episode"
             if snapshot.fan is None or snapshot.is_fan_pending:
@@ -56,7 +74,22 @@ def sentence_of(snapshot: Snapshot) -> str:
                 return "The fan is stale; a new one is coming"
             if snapshot.suggestion is not None:
                 return f"Suggested {spoken(snapshot.suggestion[0])}: {snapshot.suggestion[1]}"
+            if snapshot.driver is Driver.PERSON and snapshot.fan.is_out_of_reach:
+                return CANNOT_STEER
             return "Pick a direction" if snapshot.driver is Driver.PERSON else "Waiting for the driver's pick"
+
+
+def kept_of(ended: EndedEpisode) -> str:
+    """Return what is kept of an episode that has ended, one sentence."""
+    status = ended.status
+    chunks = counted(status.chunks, "chunk")
+    if status.is_practice:
+        return f"Practice ended after {chunks}; nothing was saved"
+    if not ended.is_kept:
+        return "Episode ended before its first chunk; nothing was saved"
+    if ended.outcome is Outcome.DISCARDED:
+        return f"Episode moved to the bin, {chunks}"
+    return f"Episode saved as a {ended.outcome.value}, {chunks}"
 
 
 def spoken(label: str | None) -> str:
@@ -167,7 +200,7 @@ def wrap(text: str, metrics: QtGui.QFontMetrics, width: int, most: int) -> list[
     return lines
 
 
-_IMPORTANCE = ("camera", "loop", "chunk", "episode", "network", "steer", "encode")
+_IMPORTANCE = ("camera", "gripper", "loop", "chunk", "episode", "network", "steer", "encode")
 """Figures in the order in which they get the room that there is."""
 
 
@@ -182,6 +215,7 @@ class StateBar(QtWidgets.QFrame):
         self._numbers: dict[str, QtWidgets.QLabel] = {}
         self._boxes: dict[str, QtWidgets.QWidget] = {}
         self._has_network = False
+        self._readout, self.gripper = GripperReadout(), ""
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(8, 6, 10, 6)
         row.setSpacing(6)
@@ -190,6 +224,7 @@ class StateBar(QtWidgets.QFrame):
         for name, caption, tip in (
             ("loop", "loop", "Control rate of the session, actions per second"),
             ("camera", "camera", "Age of the oldest frame shown"),
+            ("gripper", "gripper", "What the gripper does, by its measured width and what it was told"),
             ("encode", "encode", "Time to encode the images"),
             ("steer", "steer", "Time to compute all candidates"),
             ("network", "network", "Network time to a policy on another machine"),
@@ -205,13 +240,18 @@ class StateBar(QtWidgets.QFrame):
         self.recording.setAlignment(Qt.AlignmentFlag.AlignCenter)
         row.addWidget(self.recording)
 
+    def use_facts(self, facts: Facts) -> None:
+        """Tell the gripper's opening in millimetres where the world says how wide it is."""
+        self._readout.width_mm = facts.gripper_mm
+
     def show_snapshot(self, snapshot: Snapshot, *, now_ns: int | None = None, is_replaying: bool = False) -> None:
         """Show another snapshot; while Review plays an episode and the robot rests, the badge says REPLAY."""
         if is_replaying and snapshot.phase is Phase.HOLD:
             snapshot = dataclasses.replace(snapshot, phase=Phase.REPLAY)
         self.badge.show_word(state_word(snapshot))
         is_resting = snapshot.hold_reason in (HoldReason.START, HoldReason.EPISODE_END)
-        hint = SOFTWARE_HOLD if snapshot.phase is Phase.HOLD and not is_resting else ""
+        takes_back = "Backspace takes the next pick back" if snapshot.waiting is not None else ""
+        hint = SOFTWARE_HOLD if snapshot.phase is Phase.HOLD and not is_resting else takes_back
         self.sentence.show_text(sentence_of(snapshot), hint)
         latency, episode = snapshot.latency, snapshot.episode
         self._set("loop", latency.loop_hz, "{:.1f} Hz")
@@ -221,6 +261,9 @@ class StateBar(QtWidgets.QFrame):
         else:
             self._set("camera", age / 1000, "{:.1f} s")
         self._has_network = math.isfinite(latency.network_ms)
+        self.gripper = self._readout.words(snapshot.observation)
+        if self._numbers["gripper"].text() != (text := self.gripper or "–"):
+            self._numbers["gripper"].setText(text)
         self._fit()
         self._set("encode", latency.encode_ms, "{:.0f} ms")
         self._set("steer", latency.steer_ms, "{:.0f} ms")
@@ -259,7 +302,7 @@ class StateBar(QtWidgets.QFrame):
         value.setProperty("role", "value")
         value.setToolTip(tip)
         value.setAccessibleName(caption)
-        value.setMinimumWidth(72 if name == "loop" else 60)
+        value.setMinimumWidth({"loop": 72, "gripper": 132}.get(name, 60))
         label = QtWidgets.QLabel(caption)
         label.setProperty("role", "caption")
         label.setToolTip(tip)

@@ -54,6 +54,21 @@ class Calibration:
             uv = homogeneous[..., :2] / homogeneous[..., 2:]
         return np.where(is_front[..., None], uv, np.nan), is_front
 
+    def on_plane(self, uv: tuple[float, float], height: float) -> tuple[float, float, float] | None:
+        """Return the point of a horizontal plane that a pixel shows, base frame, metres; None where it shows none.
+
+        Args:
+            uv: pixel, x right and y down.
+            height: of the plane, base frame, metres.
+        """
+        ray = self.T_base_camera[:3, :3] @ np.linalg.solve(self.K, np.array([uv[0], uv[1], 1.0]))
+        centre = self.T_base_camera[:3, 3]
+        along = (height - centre[2]) / ray[2] if abs(ray[2]) > 1e-9 else -1.0
+        if along <= 0:
+            return None
+        x, y, _ = (centre + along * ray).tolist()
+        return x, y, height
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraFrame:

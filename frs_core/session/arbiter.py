@@ -78,6 +78,8 @@ class Arbiter:
         self._latched_at, self._has_dropped_key = 0.0, False
         self.latched: tuple[Pick, int] | None = None
         """What a person's keys ask for, and the hold epoch in which they were pressed; it means nothing in another one."""
+        self.looks_ahead = False
+        """A person who drives gated may pick while the robot moves, for the next fan."""
         self.suggestion: tuple[str, str] | None = None
         self.mandate: int | None = None
         """Hold epoch of the act that lets the present driver continue; None = nobody may."""
@@ -98,6 +100,15 @@ class Arbiter:
     def latch(self, pick: Pick, epoch: int) -> None:
         """Let a person's early key wait for its fan, for `LATCH_S` at most."""
         self.latched, self._latched_at = (pick, epoch), self._clock()
+
+    def chunk_ended(self) -> None:
+        """Let the pick that a person made during the chunk wait for `LATCH_S` from now; it was shown all the while."""
+        if self.looks_ahead and not self.takes_early_picks:
+            self._latched_at = self._clock()
+
+    def waiting_at(self, epoch: int) -> str | None:
+        """Return the label of the pick that waits and counts in a hold epoch."""
+        return self.latched[0].label if self.latched is not None and self.latched[1] == epoch else None
 
     def hold(self, held: HoldDirection, epoch: int) -> None:
         """Take note of the direction that is held or released; it counts at once where early picks do."""

@@ -10,6 +10,7 @@ import dataclasses
 import time
 
 from frs_core import events as ev
+from frs_core.counts import counted
 from frs_core.events import Driver, HoldReason, Outcome, Phase
 from frs_core.robot.observation import Observation
 from frs_core.session.arbiter import Turn
@@ -71,7 +72,7 @@ class ChunkCycle:
         p = self._parts
         phase = p.status.phase
         is_early = phase is Phase.MOVING or (phase is Phase.CHOOSE and not p.is_offering)
-        if is_early and p.arbiter.takes_early_picks:
+        if is_early and (p.arbiter.takes_early_picks or p.arbiter.looks_ahead):
             p.arbiter.latch(pick, epoch)
         elif phase is Phase.CHOOSE and not is_early:
             self._execute(Turn(pick))
@@ -176,6 +177,7 @@ class ChunkCycle:
         """
         p = self._parts
         chunk, episode = p.motion.end(), p.keeper.episode
+        was_seen = chunk.has_begun_done
         # A chunk of no rows ends where it began, whatever became of the world.
         p.world.boundary_state = state if chunk.steps else chunk.state
         if not chunk.steps and p.status.phase is Phase.MOVING and p.motion.then is None:
@@ -184,13 +186,34 @@ class ChunkCycle:
             p.status.counters["chunks"] += 1
             p.keeper.keep(chunk)
         p.status.go(Event.CHUNK_DONE)
+        if not p.world.is_real:
+            p.arbiter.chunk_ended()
         p.world.look = p.world.observation
         p.want_fan()
         then = p.motion.take_then()
         # What is recorded ends with the fan of its last state, see `given_up`.
         if then is None and not p.keeper.is_recording and (limit := p.keeper.end_by_limit()):
             then = Deferred(limit, p.link.epoch)
+        if then is None:
+            self._stop_unattended()
+        if episode is not None and episode.success_seen and not was_seen and p.arbiter.latched is not None:
+            p.arbiter.latched = None
+            p.status.note("The task looks done. The pick that waited is not done")
         return then
+
+    def _stop_unattended(self) -> None:
+        """Hold where nobody steers and the task is done, or nothing has come of it for long; a person says how it ended."""
+        p, episode = self._parts, self._parts.keeper.episode
+        is_judged = episode is not None and episode.order.most_chunks
+        if episode is None or is_judged or p.options.is_headless or not p.motion.unattended:
+            return
+        if p.status.phase is not Phase.CHOOSE:
+            return
+        if episode.success_seen and not episode.was_success_told:
+            episode.was_success_told = True
+            p.hold(HoldReason.SUCCESS_SEEN)
+        elif p.motion.unattended >= p.options.unattended_chunks:
+            p.hold(HoldReason.UNATTENDED, counted(p.motion.unattended, "chunk"))
 
     def given_up(self) -> Deferred | None:
         """Return the end of an episode that has as many chunks as it may have, once the fan that would come next is there."""

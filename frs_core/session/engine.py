@@ -145,6 +145,14 @@ class SessionEngine:
                 self.episodes.undo(epoch)
             case ev.SetDriver() | ev.SetPacing():
                 self._set_helm(command)
+            case ev.SetLookAhead():
+                p.arbiter.looks_ahead = command.is_on
+                if not command.is_on and not p.arbiter.takes_early_picks:
+                    p.arbiter.latched = None
+            case ev.SetTarget():
+                p.motion.target = command.point
+            case ev.DropPick():
+                p.arbiter.latched = None
             case ev.SetPlan() | ev.SetGripper() | ev.SetInstruction():
                 self._set_steering(command)
             case ev.LoadNoisePolicy():

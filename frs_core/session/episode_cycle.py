@@ -78,6 +78,7 @@ class EpisodeCycle:
         )
         p.keeper.begin(order, observation, number=p.status.counters["episodes"], meta=meta)
         p.arbiter.begin(observation)
+        p.motion.unattended, p.motion.target = 0, None
         p.fans.begin(order.seed)
 
     # --- scenes ------------------------------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ class EpisodeCycle:
             p.status.refuse(refusal)
         else:
             p.keeper.retry()
-            p.status.error, p.arbiter.mandate = None, epoch
+            p.status.error, p.arbiter.mandate, p.motion.unattended = None, epoch, 0
             p.status.go(Event.RESUMED)
             if p.world.observation is not None and p.world.observation.is_whole:
                 p.world.look = p.world.observation

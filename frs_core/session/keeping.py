@@ -48,6 +48,8 @@ class EpisodeKeeper:
         self.waiting: WaitingStart | None = None
         self.ended: list[RunningEpisode] = []
         """Labelled episodes that nobody has taken note of yet."""
+        self.last: ev.EndedEpisode | None = None
+        """How the last episode ended."""
         self.chunk_limit: tuple[int, Outcome] | None = None
         """After so many chunks the episode ends with that outcome."""
 
@@ -171,6 +173,7 @@ class EpisodeKeeper:
         assert self.closing is not None
         assert self.episode is not None
         self.episode.outcome = self.closing.outcome
+        self.last = ev.EndedEpisode(self.episode.status(), self.closing.outcome)
         if self._remembers_ended:
             self.ended.append(self.episode)
         self.episode = self.closing = None

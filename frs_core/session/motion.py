@@ -33,6 +33,10 @@ class Motion:
         self.chunk: RunningChunk | None = None
         self.then: Deferred | None = None
         """What is done once the moving chunk has ended."""
+        self.target: tuple[float, float, float] | None = None
+        """Where the operator marked that the tool is to go, base frame, metres."""
+        self.unattended = 0
+        """Chunks in a row, since a person's last act, that nobody or another driver picked."""
         self._count = 0
         self._has_fitted = False
         """A chunk of this policy has been found to fit this robot since both are there."""
@@ -68,6 +72,8 @@ class Motion:
         """
         self._count += 1
         candidate = fan[pick.label]
+        is_by_person = pick.by is ev.Driver.PERSON and pick.device != ev.NOBODY
+        self.unattended = 0 if is_by_person else self.unattended + 1
         self.chunk = RunningChunk(
             self._count,
             fan,
@@ -81,6 +87,7 @@ class Motion:
             latency=latency,
             rows=len(candidate.chunk[: fan.execute_rows]),
             started_ns=started_ns,
+            target=self.target,
         )
         return self.chunk
 

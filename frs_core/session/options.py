@@ -35,5 +35,7 @@ class SessionOptions:
     """Nobody watches: no previews while holding, and a chooser that has no opinion lets the policy act."""
     has_full_fan: bool = True
     """Compute the usual directed candidates always; False = only those the driver's chooser asks for."""
+    unattended_chunks: int = 40
+    """With a view: after so many chunks in a row that no person picked the robot holds. Guess; three times a usual episode."""
     ends_on_success: bool = False
     """Headless: the episode ends when the world reports success. With a view it is only offered."""

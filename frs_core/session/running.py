@@ -35,6 +35,13 @@ class RunningChunk:
     started_ns: int = field(default_factory=time.monotonic_ns)
     steps: list[StepRecord] = field(default_factory=list)
     after: Observation | None = None
+    target: tuple[float, float, float] | None = None
+    """Where the operator marked that the tool is to go, base frame, metres."""
+
+    @property
+    def has_begun_done(self) -> bool:
+        """The world reported success already where the chunk began."""
+        return bool(self.fan.observation.success)
 
     @property
     def picked_by(self) -> Driver | None:
@@ -90,6 +97,7 @@ class RunningChunk:
             snapshot=self.state,
             started_ns=self.started_ns,
             offered_values=_values(fan),
+            target=self.target,
         )
 
 
@@ -126,6 +134,8 @@ class RunningEpisode:
     trail: list[Float[Array, " 3"]] = field(default_factory=list)
     steps: int = 0
     success_seen: bool = False
+    was_success_told: bool = False
+    """It stopped because the world reported success."""
     was_told_to_label: bool = False
     """It has had as many chunks as it may have, and a person was told."""
     outcome: Outcome | None = None
@@ -156,7 +166,7 @@ class RunningEpisode:
         last = self.line.pop()
         del self.trail[last.trail_points :]
         self.steps = last.steps
-        self.success_seen = False
+        self.success_seen = self.was_success_told = False
         self.is_cut_short = False
         return last
 

@@ -43,6 +43,8 @@ class WorldSpec:
     remote_operator: str = ""
     """The same for a world in another process: constructed from a function that returns the world's state at the present chunk
     boundary."""
+    gripper_mm: float = float("nan")
+    """Between the open fingers, mm; NaN = not known."""
     demonstrator: str = ""
     """`module:function` of (world, task, seed) that returns a `Demonstrator` for the scene just set; empty = none."""
 

@@ -306,6 +306,7 @@ def pack_spec(spec: WorldSpec) -> dict[str, object]:
         "limits": {f.name: _plain(getattr(spec.limits, f.name)) for f in fields(Limits)},
         "options": dict(spec.options),
         "is_simulated": bool(spec.is_simulated),
+        "gripper_mm": float(spec.gripper_mm),
         "action_kinds": [k.value for k in spec.action_kinds],
         **{name: getattr(spec, name) for name in _WORDS},
     }
@@ -322,6 +323,7 @@ def unpack_spec(packed: Mapping[str, Any]) -> WorldSpec:
         limits=_unpack_limits(packed["limits"]),
         options=packed["options"],
         is_simulated=packed["is_simulated"],
+        gripper_mm=packed["gripper_mm"],
         action_kinds=tuple(ActionKind(k) for k in packed["action_kinds"]),
         **{name: packed[name] for name in _WORDS},
     )

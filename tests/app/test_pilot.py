@@ -1,5 +1,6 @@
 """What a press means: pacing, driver, step size, frame of the operator."""
 
+import dataclasses
 import time
 from typing import Any
 
@@ -10,7 +11,18 @@ from app.pilot import Pilot
 from app.settings import Settings
 from frs_core.devices.base import Stage
 from frs_core.devices.intent import Intent
-from frs_core.events import Driver, HoldDirection, Pacing, Phase, Pick, SetGripper, SetPlan
+from frs_core.events import (
+    Driver,
+    DropPick,
+    HoldDirection,
+    Pacing,
+    Phase,
+    Pick,
+    SetGripper,
+    SetLookAhead,
+    SetPlan,
+    UndoChunk,
+)
 from frs_core.steering.directions import Direction, Gripper
 from tests.fakes.snapshots import resting, snapshot
 
@@ -146,3 +158,28 @@ def test_depth_stays_within_one_and_all_steps(pilot: Pilot, sent: list[Any]) -> 
     pilot.change_depth(1)
     pilot.change_depth(-100)
     assert [c.plan.depth for c in sent if isinstance(c, SetPlan)] == [None, 1]
+
+
+def test_looking_ahead_a_press_in_mid_chunk_is_sent_and_backspace_takes_it_back(window: Any, port: Any) -> None:
+    moving = snapshot(phase=Phase.MOVING, picked="left/more", picked_by=Driver.PERSON, is_fan_stale=True)
+    window.take(moving)
+    window.run("steer.up")
+    assert port.of(Pick) == []
+    window.take(dataclasses.replace(moving, looks_ahead=True))
+    window.run("steer.up")
+    assert [p.label for p in port.of(Pick)] == ["up/more"]
+    window.take(dataclasses.replace(moving, looks_ahead=True, waiting="up/more"))
+    assert window.state.sentence.text == "You picked left, more. Next: up, more"
+    assert "Backspace" in window.state.sentence.hint
+    window.run("chunk.back")
+    assert len(port.of(DropPick)) == 1
+    assert port.of(UndoChunk) == []
+
+
+def test_looking_ahead_is_on_in_simulation_and_on_a_robot_only_when_asked_for(window: Any, port: Any) -> None:
+    window.facts.is_simulated = False
+    window.drive_actions.use_look_ahead()
+    window.run("drive.look_ahead")
+    window.facts.is_simulated = True
+    window.drive_actions.use_look_ahead()
+    assert [c.is_on for c in port.of(SetLookAhead)] == [False, True, True]

@@ -15,10 +15,12 @@ from app.views.drive import rows_done_of
 from app.views.episode_bar import EpisodeBar
 from app.views.fan_overlay import FanStyle
 from app.views.palette import score
-from app.views.state_bar import SOFTWARE_HOLD, StateBar, sentence_of, state_word
+from app.views.state_bar import CANNOT_STEER, SOFTWARE_HOLD, StateBar, sentence_of, state_word
 from app.views.toasts import split_sentence
 from app.views.verdicts import COLUMNS, VerdictList, warnings_of
+from frs_core.episodes.worked import size_of
 from frs_core.events import Driver, HoldReason, Pacing, Phase
+from frs_core.steering.candidates import Fan
 from frs_core.steering.directions import Amount
 from tests.fakes.snapshots import resting, sample_fan, sample_observation, snapshot
 from tests.waiting import LONG_MS
@@ -110,6 +112,56 @@ def test_flags_become_words_once() -> None:
     candidate = sample_fan().candidates[1]
     verdict = dataclasses.replace(candidate.verdict, hits_table=True, warnings=("Hits the table in row 3",))
     assert warnings_of(dataclasses.replace(candidate, verdict=verdict)) == ("Hits the table in row 3",)
+
+
+def weakened(fan: Fan, authority: float, *, warnings: tuple[str, ...] = ()) -> Fan:
+    """Return a fan whose directed candidates have this authority."""
+    candidates = [
+        dataclasses.replace(c, verdict=dataclasses.replace(c.verdict, authority=authority, warnings=warnings))
+        if c.command is not None
+        else c
+        for c in fan.candidates
+    ]
+    return dataclasses.replace(fan, candidates=tuple(candidates))
+
+
+def test_where_no_direction_has_authority_the_advice_is_to_demonstrate() -> None:
+    assert sentence_of(snapshot(fan=weakened(sample_fan(), 0.02))) == CANNOT_STEER
+    assert sentence_of(snapshot(fan=weakened(sample_fan(), 0.5))) == "Pick a direction"
+
+
+def test_a_smaller_step_that_goes_as_far_is_shown_as_what_it_is(qtbot: Any) -> None:
+    view, fan = VerdictList(lambda c: "K"), sample_fan()
+    qtbot.addWidget(view)
+    far = fan["left/more"].verdict.motion_mm
+
+    def shown(motion_mm: float) -> str:
+        less = dataclasses.replace(
+            fan["left/less"], verdict=dataclasses.replace(fan["left/less"].verdict, motion_mm=motion_mm)
+        )
+        rest = tuple(less if c.label == less.label else c for c in fan.candidates)
+        view.show_fan(dataclasses.replace(fan, candidates=rest), FanStyle())
+        model = view.rows_model
+        row = [c.label for c in model.rows].index("left/less")
+        return model.data(model.index(row, 0), Qt.ItemDataRole.DisplayRole)
+
+    assert shown(0.97 * far) == "left, less = more"
+    assert shown(0.5 * far) == "left, less"
+
+
+def test_a_noise_is_judged_by_those_that_worked(qtbot: Any) -> None:
+    view, fan, column = VerdictList(lambda c: "K"), sample_fan(), COLUMNS.index("noise")
+    qtbot.addWidget(view)
+    view.show_fan(fan, FanStyle())
+    model = view.rows_model
+    row = [c.label for c in model.rows].index("left/more")
+    size = size_of(fan["left/more"].noise)
+    assert model.data(model.index(row, column), Qt.ItemDataRole.DisplayRole) == f"{size:.1f}"
+    assert math.isnan(model.data(model.index(row, column), Qt.ItemDataRole.UserRole))
+    view.use_record(np.sort(np.concatenate([np.full(15, size - 0.1), np.full(5, size + 0.1)])))
+    assert model.data(model.index(row, column), Qt.ItemDataRole.UserRole) == 0.75
+    assert not model.data(model.index(row, column), Qt.ItemDataRole.DisplayRole)
+    assert "75 % of 20 steered chunks that worked" in model.data(model.index(row, 0), Qt.ItemDataRole.ToolTipRole)
 
 
 def models(**changes: Any) -> list[CameraModel]:

@@ -125,6 +125,14 @@ class Motion(RuleBasedStateMachine):
     def pick(self, label: str) -> None:
         self.act(ev.Pick(label))
 
+    @rule(is_on=st.sampled_from([True, True, False]))
+    def look_ahead(self, is_on: bool) -> None:
+        self.act(ev.SetLookAhead(is_on))
+
+    @rule()
+    def take_back_what_waits(self) -> None:
+        self.act(ev.DropPick())
+
     @rule(label=st.sampled_from([*LABELS, None]))
     def hold_direction(self, label: str | None) -> None:
         self.act(ev.HoldDirection(label))

@@ -931,3 +931,138 @@ def test_a_practice_that_ends_holds_an_attempt_and_says_nothing_where_nothing_is
     assert (held.phase, held.hold_reason) == (Phase.HOLD, HoldReason.PRACTICE_ENDED)
     assert held.episode.chunks <= 2
     assert session.send(ev.Resume()).episode.number == 0, "in continuous pacing it would have driven to its end"
+
+
+# --- nobody steers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pacing", [Pacing.GATED, Pacing.CONTINUOUS])
+def test_a_driver_stops_when_the_task_is_done_and_goes_on_after_resume(pacing: Pacing) -> None:
+    driver = Driver.SCRIPTED if pacing is Pacing.GATED else Driver.PERSON
+    script = SequenceChooser(["left/more"] * 40, then=None)
+    session = HandSession(choosers={Driver.SCRIPTED: script}, options=SessionOptions(driver=driver, pacing=pacing))
+    session.engine.handle(START)
+    if pacing is Pacing.CONTINUOUS:
+        session.engine.handle(ev.HoldDirection("left/more"))
+        session.step_until(lambda s: s.episode.success_seen)
+        session.engine.handle(ev.HoldDirection(None))
+    held = session.step_until(lambda s: s.phase is Phase.HOLD)
+    assert (held.hold_reason, held.episode.success_seen) == (HoldReason.SUCCESS_SEEN, True)
+    session.engine.handle(ev.Resume())
+    assert session.step_until(lambda s: s.phase is Phase.MOVING).episode.success_seen
+
+
+def test_a_person_who_picks_is_not_stopped_by_success() -> None:
+    session = started()
+    for _ in range(40):
+        session.send(LEFT)
+        if session.engine.snapshot().episode.success_seen:
+            break
+    now = session.engine.snapshot()
+    assert (now.episode.success_seen, now.phase) == (True, Phase.CHOOSE)
+
+
+def test_a_driver_stops_after_so_many_chunks_that_no_person_picked() -> None:
+    script = SequenceChooser(["up/less", "down/less"] * 20, then=None)
+    options = SessionOptions(driver=Driver.SCRIPTED, unattended_chunks=3)
+    session = HandSession(choosers={Driver.SCRIPTED: script}, options=options)
+    session.engine.handle(START)
+    held = session.step_until(lambda s: s.phase is Phase.HOLD)
+    assert (held.hold_reason, held.episode.chunks) == (HoldReason.UNATTENDED, 3)
+    session.engine.handle(ev.Resume())
+    assert session.step_until(lambda s: s.phase is Phase.HOLD).episode.chunks == 6
+
+
+def test_the_last_episode_stays_told_with_its_label() -> None:
+    session = started()
+    session.send(LEFT)
+    assert session.engine.snapshot().ended is None
+    ended = session.send(ev.EndEpisode(Outcome.FAILURE)).ended
+    assert ended is not None
+    assert (ended.outcome, ended.status.chunks, ended.is_kept) == (Outcome.FAILURE, 1, ended.status.is_recording)
+
+
+# --- one pick ahead -----------------------------------------------------------------------------------------------------
+
+
+def looking_ahead() -> HandSession:
+    """Return a session in mid-chunk that takes the next pick."""
+    session = started()
+    session.send(ev.SetLookAhead(True))
+    session.engine.handle(LEFT)
+    session.step_until(lambda s: s.phase is Phase.MOVING)
+    return session
+
+
+def test_a_press_while_the_robot_moves_is_refused_unless_looking_ahead_is_asked_for() -> None:
+    session = started()
+    session.engine.handle(LEFT)
+    session.step_until(lambda s: s.phase is Phase.MOVING)
+    session.engine.handle(ev.Pick("up/more"))
+    assert session.engine.snapshot().waiting is None
+    assert session.settle().episode.chunks == 1
+
+
+def test_the_newest_press_while_the_robot_moves_is_the_next_pick_and_the_only_one() -> None:
+    session = looking_ahead()
+    session.engine.handle(ev.Pick("down/more"))
+    session.engine.handle(ev.Pick("up/more"))
+    assert session.engine.snapshot().waiting == "up/more"
+    rested = session.settle()
+    assert (rested.phase, rested.waiting, rested.episode.chunks) == (Phase.CHOOSE, None, 2)
+    assert [c.picked for c in session.chunks] == ["left/more", "up/more"]
+    assert [c.is_correction for c in session.chunks] == [False, False]
+
+
+@pytest.mark.parametrize("stop", [ev.DropPick(), ev.RequestHold(), ev.SetLookAhead(False)])
+def test_the_pick_that_waits_can_be_taken_back(stop: ev.SessionCommand) -> None:
+    session = looking_ahead()
+    session.engine.handle(ev.Pick("up/more"))
+    session.engine.handle(stop)
+    assert session.engine.snapshot().waiting is None
+    if session.settle().phase is Phase.HOLD:
+        session.send(ev.Resume())
+    assert [c.picked for c in session.chunks] == ["left/more"]
+
+
+def test_the_pick_that_waits_is_not_done_once_the_task_is_done() -> None:
+    session = started()
+    session.send(ev.SetLookAhead(True))
+    for _ in range(40):
+        session.engine.handle(LEFT)
+        session.step_until(lambda s: s.phase is Phase.MOVING)
+        session.engine.handle(LEFT)
+        session.step_until(lambda s: s.phase is not Phase.MOVING)
+        if session.engine.snapshot().episode.success_seen:
+            break
+        session.engine.handle(ev.DropPick())
+        session.settle()
+    chunks = session.engine.snapshot().episode.chunks
+    rested = session.settle()
+    assert (rested.episode.chunks, rested.phase, rested.episode.success_seen) == (chunks, Phase.CHOOSE, True)
+
+
+def test_a_marked_target_is_recorded_with_the_chunks_and_forgotten_with_the_episode() -> None:
+    session = started()
+    session.send(LEFT, ev.SetTarget((0.5, 0.1, 0.0)), LEFT)
+    assert session.engine.snapshot().target == (0.5, 0.1, 0.0)
+    assert [c.target for c in session.chunks] == [None, (0.5, 0.1, 0.0)]
+    session.send(ev.EndEpisode(Outcome.FAILURE), START)
+    assert session.engine.snapshot().target is None
+
+
+def test_a_pick_made_during_a_long_chunk_waits_two_seconds_for_its_fan_from_the_chunks_end() -> None:
+    session = looking_ahead()
+    session.engine.handle(ev.Pick("up/more"))
+    session.now += 5.0
+    assert session.settle().episode.chunks == 2
+    session.engine.handle(LEFT)
+    session.step_until(lambda s: s.phase is Phase.MOVING)
+    session.engine.handle(ev.Pick("up/more"))
+    while session.phase is Phase.MOVING:
+        session.engine.tick()
+    session.now += 2.5
+    late = session.settle()
+    assert (late.episode.chunks, late.phase) == (3, Phase.CHOOSE)
+    assert late.notice is not None
+    assert "waited for longer than 2 s" in late.notice[1]

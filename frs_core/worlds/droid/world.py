@@ -37,6 +37,8 @@ from frs_core.worlds.droid.limits import SEAM_S, DroidLimits, limit_action
 ROBOTIQ_OFFSET = 0.15
 """Flange to fingertips of DROID's Robotiq 2F-85, metres along flange z. Approximate; measure yours."""
 
+GRIPPER_MM = 85.0
+"""Between the open fingers. Source: Robotiq 2F-85 data sheet."""
 SETTLED_S = 1.0
 """After a pause this long the arm rests; holding it needs no command."""
 _TOOL = np.eye(4)
@@ -288,6 +290,7 @@ class DroidWorld(World):
             tasks=(),
             limits=base,
             is_simulated=False,
+            gripper_mm=GRIPPER_MM,
         )
         self._limits = DroidLimits(
             base,

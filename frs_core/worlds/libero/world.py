@@ -122,6 +122,7 @@ class LiberoWorld(World):
             titles=tuple(f"{t.suite.removeprefix('libero_')}/{t.number}  {t.words}" for t in tasks().values()),
             limits=limits,
             is_simulated=True,
+            gripper_mm=1000 * FINGER_TRAVEL,
             action_kinds=(ActionKind.EE_DELTA,),
             example_task=EXAMPLE,
         )

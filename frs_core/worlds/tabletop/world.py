@@ -45,6 +45,7 @@ class TabletopWorld(World):
             tasks=tuple(TASKS),
             limits=Limits(WORKSPACE_LOW, WORKSPACE_HIGH, table_height=TABLE_HEIGHT),
             is_simulated=True,
+            gripper_mm=80.0,
             example_task=EXAMPLE,
             operator="frs_core.worlds.tabletop.operator:ScriptedOperator",
             remote_operator="frs_core.worlds.tabletop.mirror:MirrorOperator",

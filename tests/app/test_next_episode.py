@@ -1,0 +1,179 @@
+"""One key from a success to the next episode; the countdown; how many are saved."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.qt import Qt
+from frs_core.choosers.scripted import PolicyChooser
+from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.events import (
+    EndedEpisode,
+    EndEpisode,
+    EpisodeStatus,
+    HoldReason,
+    Outcome,
+    Phase,
+    RequestHold,
+    Snapshot,
+    StartEpisode,
+)
+from frs_core.session import InlineSession
+from tests.fakes.keys import type_key as key
+from tests.fakes.policy import ToyPolicy
+from tests.fakes.snapshots import resting, snapshot
+from tests.fakes.world import PointWorld
+from tests.waiting import LONG_MS
+
+
+def seen(*, success: bool = True, number: int = 3, **changes: Any) -> Snapshot:
+    """Return an open episode in which the world reports success, or none."""
+    base = snapshot(**changes)
+    assert base.observation is not None
+    episode = dataclasses.replace(base.episode, number=number, success_seen=success)
+    return dataclasses.replace(
+        base, observation=dataclasses.replace(base.observation, success=success), episode=episode
+    )
+
+
+def ended(outcome: Outcome = Outcome.SUCCESS, *, number: int = 3) -> Snapshot:
+    """Return the rest after a label."""
+    status = dataclasses.replace(seen().episode, number=number)
+    return dataclasses.replace(
+        resting(), hold_reason=HoldReason.EPISODE_END, episode=EpisodeStatus(), ended=EndedEpisode(status, outcome)
+    )
+
+
+def y(window: Any) -> None:
+    key(window, Qt.Key.Key_Y, text="y")
+
+
+def test_one_key_saves_a_success_and_starts_the_next_scene_once_it_is_on_disk(window: Any, port: Any) -> None:
+    window.take(seen())
+    y(window)
+    assert [e.outcome for e in port.of(EndEpisode)] == [Outcome.SUCCESS]
+    saving = {"phase": Phase.HOLD, "hold_reason": HoldReason.EPISODE_END, "detail": "Keeping the episode"}
+    window.take(seen(**saving))
+    assert port.of(StartEpisode) == []
+    window.take(ended())
+    assert len(port.of(StartEpisode)) == 1
+    window.take(ended())
+    assert len(port.of(StartEpisode)) == 1
+
+
+def test_the_same_key_starts_the_first_episode(window: Any, port: Any) -> None:
+    window.take(resting())
+    y(window)
+    assert len(port.of(StartEpisode)) == 1
+
+
+def test_a_hold_of_the_session_while_the_label_is_written_calls_the_start_off(window: Any, port: Any) -> None:
+    window.take(seen(counters={"holds": 4}))
+    y(window)
+    stale = {"phase": Phase.HOLD, "hold_reason": HoldReason.CAMERA_STALE, "detail": "old", "counters": {"holds": 5}}
+    window.take(seen(**stale))
+    window.take(dataclasses.replace(ended(), counters={"holds": 5}))
+    assert port.of(StartEpisode) == []
+
+
+@pytest.mark.parametrize("stop", ["hold", "focus", "resume", "label"])
+def test_whatever_comes_between_the_key_and_the_disk_calls_the_start_off(window: Any, port: Any, stop: str) -> None:
+    window.take(seen())
+    y(window)
+    if stop == "hold":
+        key(window, Qt.Key.Key_Space, text=" ")
+    elif stop == "focus":
+        window.drive_actions.hold_because(HoldReason.FOCUS_LOST)
+    elif stop == "resume":
+        window.run("drive.resume")
+    else:
+        window.run("episode.success")
+    window.take(ended())
+    assert port.of(StartEpisode) == []
+
+
+def test_a_success_that_the_world_denies_is_asked_about_and_the_key_again_goes_on(window: Any, port: Any) -> None:
+    window.take(seen(success=False))
+    y(window)
+    assert window.drive.question.asked is Outcome.SUCCESS
+    assert port.of(EndEpisode) == []
+    y(window)
+    window.take(ended())
+    assert (len(port.of(EndEpisode)), len(port.of(StartEpisode))) == (1, 1)
+
+
+def test_a_plain_label_starts_nothing_after_a_question_that_was_left(window: Any, port: Any) -> None:
+    window.take(seen(success=False))
+    y(window)
+    window.take(seen(success=False, phase=Phase.MOVING, picked="left/more"))
+    window.take(seen())
+    window.run("episode.success")
+    window.take(ended())
+    assert port.of(StartEpisode) == []
+
+
+def test_a_robot_is_asked_for_before_it_moves_to_its_start_pose(window: Any, port: Any, monkeypatch: Any) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(window.drive_actions, "_ask", lambda text, _yes: asked.append(text))
+    port.world_spec = dataclasses.replace(port.world_spec, is_simulated=False)
+    window.take(seen())
+    y(window)
+    window.take(ended())
+    assert port.of(StartEpisode) == []
+    assert len(asked) == 1
+
+
+def test_a_seen_success_counts_down_only_if_asked_to_and_a_pick_or_hold_stays(window: Any, port: Any) -> None:
+    following = window.drive_actions.next
+    window.take(seen(success=False))
+    window.take(seen())
+    assert following.seconds_left == 0
+    window.run("episode.auto_next")
+    window.take(seen(number=4, success=False))
+    window.take(seen(number=4))
+    assert following.seconds_left == 2
+    assert "saved in 2 s" in window.drive.progress.caption.text()
+    window.take(seen(number=4, phase=Phase.MOVING, picked="left/more"))
+    window.take(seen(number=4))
+    assert following.seconds_left == 0
+    window.take(seen(number=5))
+    assert following.seconds_left == 2
+    key(window, Qt.Key.Key_Space, text=" ")
+    assert (following.seconds_left, len(port.of(RequestHold))) == (0, 1)
+    assert port.of(EndEpisode) == []
+
+
+def test_the_countdown_saves_and_starts(window: Any, port: Any, qtbot: Any) -> None:
+    window.run("episode.auto_next")
+    window.take(seen())
+    window.drive_actions.next._timer.setInterval(1)
+    qtbot.waitUntil(lambda: len(port.of(EndEpisode)) == 1, timeout=LONG_MS)
+    window.take(ended())
+    assert len(port.of(StartEpisode)) == 1
+
+
+def test_saved_successes_of_the_task_are_counted_and_at_ten_training_is_offered(
+    make_window: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    world = PointWorld()
+    with InlineSession(world, ToyPolicy(), recorder=JournalRecorder(EpisodeStore(tmp_path))) as session:
+        for seed in range(9):
+            session.run_episode(PolicyChooser(), task="reach_left", seed=seed, max_chunks=1)
+    store = EpisodeStore(tmp_path)
+    for info in store.list():
+        store.relabel(info.name, Outcome.SUCCESS)
+    window = make_window(root=tmp_path)
+    strip = window.drive.progress
+    window.take(seen())
+    qtbot.waitUntil(lambda: strip.count.text() == "9 of 10 saved", timeout=LONG_MS)
+    assert not strip.train_button.isVisible()
+    window.take(ended(Outcome.FAILURE))
+    window.take(seen(number=4))
+    assert strip.count.text() == "9 of 10 saved"
+    window.take(ended(number=4))
+    window.take(seen(number=5))
+    assert strip.count.text() == "10 saved"
+    assert strip.train_button.isVisible()
+    assert strip.caption.text() == "reach left"

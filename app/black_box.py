@@ -102,7 +102,7 @@ class BlackBox:
 
 def said(text: str, tone: str) -> None:
     """Log a message of the window."""
-    _record.info("told (%s): %s", tone, text)
+    _record.info("shown (%s): %s", tone, text)
 
 
 def changes(former: Snapshot | None, now: Snapshot) -> list[str]:
@@ -156,7 +156,7 @@ def _moment(s: Snapshot) -> str:
     return ", ".join([*where, *known])
 
 
-class Picture(Protocol):
+class Frame(Protocol):
     """An image that can be saved in the zip."""
 
     @property
@@ -170,7 +170,7 @@ def save_diagnostics(
     *,
     folder: Path | None = None,
     settings: Path | None = None,
-    frames: Mapping[str, Picture] | None = None,
+    frames: Mapping[str, Frame] | None = None,
 ) -> Path:
     """Write logs, versions, settings and the doctor's findings into one zip, and return its path. Takes a second or two.
 

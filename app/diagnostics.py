@@ -39,16 +39,16 @@ class Diagnostics:
         """Ask before saving."""
         ask_diagnostics(self._window, self.save)
 
-    def save(self, target: Path, with_pictures: bool) -> None:
+    def save(self, target: Path, with_images: bool) -> None:
         """Write the zip in the background and say where it is.
 
         Args:
             target: the zip.
-            with_pictures: include the last camera images.
+            with_images: include the last camera images.
         """
         snapshot = self._seen()
         seen = snapshot.observation if snapshot is not None else None
-        frames = dict(seen.frames) if seen is not None and with_pictures else None
+        frames = dict(seen.frames) if seen is not None and with_images else None
         job = Job(lambda _tell: save_diagnostics(target, settings=self._settings, frames=frames), parent=self._window)
         job.finished.connect(lambda path: self._say(f"Diagnostics are in {path}", "good"))
         job.failed.connect(lambda error: self._report(str(error)))

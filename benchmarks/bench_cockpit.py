@@ -27,7 +27,7 @@ TARGETS_MS: dict[str, int | None] = {
     "key to pick": 50,
     "observation to fan on screen": 150,
     "frame interval": 40,
-    "picture interval": None,
+    "image interval": None,
     "loop jitter, window stalled": 5,
 }
 
@@ -75,8 +75,8 @@ class Bench:
         self.hold_after_s = float("nan")
         self._seen_fan = self._pressed = -1
         self.picks = self.recorded_picks = 0
-        self._last = {"frame interval": 0, "picture interval": 0}
-        self._picture: Any = None
+        self._last = {"frame interval": 0, "image interval": 0}
+        self._frame: Any = None
         self._waiting: set[CameraView] = set()
         self._stalled_at = 0.0
         self._is_started = False
@@ -101,12 +101,12 @@ class Bench:
         if snapshot.phase is not Phase.MOVING:
             self._last = dict.fromkeys(self._last, 0)
             return
-        picture = views[self.window.drive.cameras.primary].model.frame
-        for name in ("frame interval", "picture interval") if picture is not self._picture else ("frame interval",):
+        frame = views[self.window.drive.cameras.primary].model.frame
+        for name in ("frame interval", "image interval") if frame is not self._frame else ("frame interval",):
             if self._last[name]:
                 self.samples[name].append((now_ns - self._last[name]) / 1e6)
             self._last[name] = now_ns
-        self._picture = picture
+        self._frame = frame
 
     def _tick(self) -> None:
         from app.qt import Qt

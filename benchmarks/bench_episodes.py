@@ -89,7 +89,7 @@ def bench(root: Path, *, steps: int, size: int, episodes: int) -> list[tuple[str
         ("open and show one frame", _spread(first_frame)),
         ("random frame", _spread(frames)),
         ("offers of a random chunk", _spread(fans)),
-        ("whole record without pictures", f"{data * 1e3:.0f} ms"),
+        ("whole record without images", f"{data * 1e3:.0f} ms"),
         (f"list {episodes} episodes, first time", f"{listing * 1e3:.0f} ms"),
         (f"list {episodes} episodes, again", f"{again * 1e3:.0f} ms"),
     ]

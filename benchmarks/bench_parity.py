@@ -36,11 +36,11 @@ def main() -> None:
     print("|---|---|---|---|---|")
     with torch.inference_mode(), tempfile.TemporaryDirectory() as scratch:
         own = load(FIXTURE / "weights.safetensors", prefix="model.")
-        told("LeRobot 0.6.1", own, inputs, load_file(FIXTURE / "lerobot_outputs.safetensors"))
-        told("openpi, PyTorch model", own, inputs, load_file(FIXTURE / "openpi_outputs.safetensors"))
+        compare("LeRobot 0.6.1", own, inputs, load_file(FIXTURE / "lerobot_outputs.safetensors"))
+        compare("openpi, PyTorch model", own, inputs, load_file(FIXTURE / "openpi_outputs.safetensors"))
         converted = load(converted_from_jax(Path(scratch)), prefix="")
         theirs = load_file(FIXTURE / "openpi_jax/outputs.safetensors")
-        told("openpi, JAX model, through `convert.py`", converted, inputs, theirs)
+        compare("openpi, JAX model, through `convert.py`", converted, inputs, theirs)
 
 
 def load(path: Path, *, prefix: str) -> Pi05Model:
@@ -58,10 +58,10 @@ def converted_from_jax(scratch: Path) -> Path:
     return convert(source, scratch / "out", preset=find_preset("pi05_droid")) / "model.safetensors"
 
 
-def told(name: str, model: Pi05Model, inputs: Tensors, theirs: Tensors) -> None:
+def compare(name: str, model: Pi05Model, inputs: Tensors, theirs: Tensors) -> None:
     """Print one row."""
-    pictures = inputs["images"][:2].permute(0, 3, 1, 2).float() / 127.5 - 1.0
-    hidden, cache = model.prefix(model.embed(pictures, inputs["tokens"]))
+    pixels = inputs["images"][:2].permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    hidden, cache = model.prefix(model.embed(pixels, inputs["tokens"]))
     layout, noise = Layout(cache, batch=len(inputs["noise"]), horizon=HORIZON), inputs["noise"]
     velocity = torch.stack([-model.velocity(layout, noise, 1.0 - t) for t in TIMES])
     sample = flow.denoise(lambda x, t: model.velocity(layout, x, t), noise, steps=10)

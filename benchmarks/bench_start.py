@@ -22,7 +22,7 @@ from pathlib import Path
 
 TARGET_S = 3.0
 """From the start of the process to the first fan, once installed, on two cores with software GL."""
-STAGES = {"main": "program imported", "window": "window painted", "camera": "first camera picture", "fan": "first fan"}
+STAGES = {"main": "program imported", "window": "window painted", "camera": "first camera image", "fan": "first fan"}
 
 
 def start_once(options: list[str], *, timeout_s: float) -> dict[str, float]:

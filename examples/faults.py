@@ -89,12 +89,12 @@ class Breaker:
         began = time.monotonic()
         try:
             self._begin_episode()
-            with contextlib.ExitStack() as mending:
+            with contextlib.ExitStack() as repairs:
                 before = self._before(is_moving)
                 row.chunks = before["episode"]["chunks"]
                 episode = before["episode"]["name"]
                 began = time.monotonic()
-                mending.enter_context(getattr(self, name.replace("-", "_"))())
+                repairs.enter_context(getattr(self, name.replace("-", "_"))())
                 held = self.cockpit.wait("hold", self._held(name), timeout_s=60.0)
                 row.seconds = round(time.monotonic() - began, 2)
                 row.phase, row.sentence = held["phase"], _sentence(held)
@@ -158,7 +158,7 @@ class Breaker:
     def _picture(self, name: str, folder: Path | None = None) -> None:
         folder = folder or self.images
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(self.screen.picture()).save(folder / f"fault-{name}.png", optimize=True)
+        Image.fromarray(self.screen.image()).save(folder / f"fault-{name}.png", optimize=True)
 
     # --- faults -----------------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class Breaker:
 
     @contextlib.contextmanager
     def camera_frozen(self) -> Iterator[None]:
-        """The left camera repeats one image while the arm moves."""
+        """The left camera repeats one frame while the arm moves."""
         with self._switch("camera"):
             for _ in range(6):
                 with contextlib.suppress(TimeoutError):

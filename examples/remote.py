@@ -56,7 +56,7 @@ class Relay:
         self._hang_up()
 
     def cut(self) -> None:
-        """Swallow everything from here on, as a pulled cable does: nobody is told."""
+        """Swallow everything from here on, as a pulled cable does: nobody is notified."""
         self.is_cut = True
 
     def unplug(self) -> None:
@@ -64,7 +64,7 @@ class Relay:
         self.is_unplugged = True
         self._hang_up()
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Pass on again; connections that were cut are hung up, what they held never arrives."""
         self._hang_up()
         self.is_cut = self.is_unplugged = False
@@ -232,8 +232,8 @@ class Fault:
 
     name: str
     strike: Callable[[], None]
-    mend: Callable[[], None]
-    picture: str = ""
+    repair: Callable[[], None]
+    image: str = ""
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ class Story:
         """Write what is on the screen."""
         time.sleep(1.0)
         self._images.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(self._images / f"{name}.png"), cv2.cvtColor(self.screen.picture(), cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(self._images / f"{name}.png"), cv2.cvtColor(self.screen.image(), cv2.COLOR_RGB2BGR))
 
     def ready(self) -> None:
         """Wait for window, world and policy, and close the first card."""
@@ -311,9 +311,9 @@ class Story:
         hold_s = time.monotonic() - began
         now = self.cockpit.wait("a sentence", lambda s: s["banner"], timeout_s=10.0)
         said = f"{now['banner']} {now['details']}".strip()
-        if fault.picture:
-            self.grab(fault.picture)
-        fault.mend()
+        if fault.image:
+            self.grab(fault.image)
+        fault.repair()
         began = time.monotonic()
         how = self.recover()
         self.rows.append(Row(where, fault.name, hold_s, said, time.monotonic() - began, how))
@@ -400,13 +400,13 @@ def serve_story(screen: Screen, folder: Path, images: Path) -> Story:
 
         def restart() -> None:
             server.restart()
-            relay.mend()
+            relay.repair()
 
         faults = (
             Fault("server killed", kill, restart, "serve-killed"),
             Fault("server frozen (SIGSTOP)", server.freeze, server.thaw, "serve-frozen"),
-            Fault("cable pulled: bytes vanish", relay.cut, relay.mend),
-            Fault("a proxy hangs up on every connection", relay.unplug, relay.mend),
+            Fault("cable pulled: bytes vanish", relay.cut, relay.repair),
+            Fault("a proxy hangs up on every connection", relay.unplug, relay.repair),
         )
         for fault in faults:
             story.strike("policy server", fault, label="unsteered")
@@ -440,7 +440,7 @@ def droid_story(screen: Screen, folder: Path, images: Path) -> Story:
         faults = [
             Fault("bridge killed", lab.bridge.kill, lab.bridge.restart, "droid-killed"),
             Fault("bridge frozen (SIGSTOP)", lab.bridge.freeze, lab.bridge.thaw),
-            Fault("cable pulled: bytes vanish", relay.cut, relay.mend),
+            Fault("cable pulled: bytes vanish", relay.cut, relay.repair),
         ]
         if lab.computer is not None:
             faults.append(Fault("robot computer killed", lab.computer.kill, lab.computer.restart, "droid-computer"))
@@ -480,7 +480,7 @@ def check_episodes(data: Path, picks: int) -> str:
     return f"{picks} picks, {chunks} chunks kept with {steps} steps; `frs episodes check`: {lines[-1]}"
 
 
-PICTURES = {
+IMAGES = {
     "serve-drive": "Steering over `frs serve`; *network* is the time spent on the network",
     "serve-killed": "The server was killed",
     "serve-frozen": "The server was frozen",
@@ -518,7 +518,7 @@ def page(rows: list[Row], checks: dict[str, str]) -> str:
         "",
         *(
             line
-            for name, text in PICTURES.items()
+            for name, text in IMAGES.items()
             if name.split("-")[0] in checks
             for line in (f"{text}:", "", f"![{text}](images/{name}.png)", "")
         ),

@@ -19,7 +19,7 @@ from frs_core.steering.plan import SteeringPlan
 
 
 class Phase(enum.Enum):
-    """What the robot is doing, as told on the state bar."""
+    """What the robot is doing, as shown on the state bar."""
 
     HOLD = "hold"
     """Nothing moves until a person resumes or starts."""

@@ -1,4 +1,4 @@
-"""What holds for every test: shapes and types of `frs_core` are checked, and what was not run is told at the end.
+"""What holds for every test: shapes and types of `frs_core` are checked, and what was not run is listed at the end.
 
 The checks come from `--jaxtyping-packages` in pyproject.toml; worker processes that a test starts go without.
 """

@@ -127,7 +127,7 @@ def _hold_that_stops_nothing(self: Any, reason: ev.HoldReason, detail: str = "",
     _hold(self, reason, detail, is_engaged=True)
 
 
-def _hold_that_is_not_told(self: Any, reason: ev.HoldReason, detail: str = "", *, is_engaged: bool = False) -> None:
+def _hold_that_is_not_reported(self: Any, reason: ev.HoldReason, detail: str = "", *, is_engaged: bool = False) -> None:
     before = self.status.reason, self.status.detail
     _hold(self, reason, detail, is_engaged=is_engaged)
     if before[0] in RESTING and before[0] is not None:
@@ -157,7 +157,7 @@ _trip = host.Host._trip
 
 def _trip_in_the_same_epoch(self: Any, reason: str, sentence: str, *, number: int = 0) -> None:
     trips = int(self._ring.words[host.Word.TRIPS])
-    with mock.patch.object(self, "_heed_holds", return_value=None):
+    with mock.patch.object(self, "_check_epoch", return_value=None):
         _trip(self, reason, sentence, number=number)
     self._ring.words[host.Word.TRIPS] = trips
 
@@ -245,7 +245,7 @@ GUARDS = (
         _replaced(Parts, "forget_sight", lambda self: None),
     ),
     Guard("a hold of the session's own stops", "Parts.hold", _replaced(Parts, "hold", _hold_that_stops_nothing)),
-    Guard("every hold is told", "Parts.hold", _replaced(Parts, "hold", _hold_that_is_not_told)),
+    Guard("every hold is reported", "Parts.hold", _replaced(Parts, "hold", _hold_that_is_not_reported)),
     Guard("a fault stops", "Parts.fault", _replaced(Parts, "fault", _fault_that_stops_nothing)),
     Guard(
         "a reconnect begins a new epoch",
@@ -259,8 +259,8 @@ GUARDS = (
     ),
     Guard(
         "rows of an older epoch are dropped every tick",
-        "Host._heed_holds",
-        _replaced(host.Host, "_heed_holds", lambda self: None),
+        "Host._check_epoch",
+        _replaced(host.Host, "_check_epoch", lambda self: None),
     ),
     Guard("a trip begins a new epoch", "Host._trip", _replaced(host.Host, "_trip", _trip_in_the_same_epoch)),
     Guard("a silent session stops", "Host._watch_session", _replaced(host.Host, "_watch_session", lambda self: None)),

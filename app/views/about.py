@@ -23,11 +23,11 @@ def about_text(facts: Facts) -> str:
 
 
 def show_about(parent: QtWidgets.QWidget, facts: Facts, policy: PolicySpec | None) -> None:
-    """Open the About box, with the picture inputs of the policy once it is known."""
+    """Open the About box, with the image inputs of the policy once it is known."""
     box = QtWidgets.QMessageBox(parent)
     box.setWindowTitle("About")
     box.setText(about_text(facts))
     pairing = policy.camera_pairing if policy is not None else ()
-    box.setInformativeText("\n".join(f"{picture} shows {camera}" for picture, camera in pairing))
+    box.setInformativeText("\n".join(f"{image} shows {camera}" for image, camera in pairing))
     box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
     box.open()

@@ -188,7 +188,7 @@ class CameraView(QtWidgets.QWidget):
         """Return the part that is cached until the next image: image, trail and fan."""
         sheet, area = self._sheet(theme.colour(theme.current().panel)), self._area()
         painter = QtGui.QPainter(sheet)
-        _paint_picture(painter, frame.image, area, ratio=self.devicePixelRatioF())
+        _paint_image(painter, frame.image, area, ratio=self.devicePixelRatioF())
         painter.setClipRect(area)
         scale, offset = self.placement()
         if frame.calibration is not None and self.model.trail is not None:
@@ -343,7 +343,7 @@ def _is_moved(former: CameraModel, model: CameraModel) -> bool:
     return not (is_same_size and np.array_equal(a.K, b.K) and np.array_equal(a.T_base_camera, b.T_base_camera))
 
 
-def _paint_picture(painter: QtGui.QPainter, pixels: Array, area: QtCore.QRectF, *, ratio: float) -> None:
+def _paint_image(painter: QtGui.QPainter, pixels: Array, area: QtCore.QRectF, *, ratio: float) -> None:
     """Draw pixels into a box, smooth in either direction."""
     height, width = pixels.shape[:2]
     image = QtGui.QImage(

@@ -17,7 +17,7 @@ class Cards:
     Args:
         body: the widget that they cover.
         run: runs an action by id.
-        inputs: told when a card is open.
+        inputs: notified when a card is open.
         save_map: called when the operator has changed a key.
         on_first_run_read: called when the first-run card is closed.
     """
@@ -85,7 +85,7 @@ class Cards:
     def show_held(self, held: tuple[str, ...]) -> None:
         """Highlight the pressed keys on the help sheet."""
         if self.is_open("help"):
-            self.help.picture.set_held(held)
+            self.help.keyboard.set_held(held)
 
     def _tell_inputs(self) -> None:
         self._inputs.is_overlay_open = bool(self.open_now)

@@ -18,7 +18,7 @@ SENTENCES = (
 )
 
 
-class ArrowPicture(QtWidgets.QWidget):
+class ArrowDiagram(QtWidgets.QWidget):
     """The six direction keys, Enter and Space, drawn in the colours of the overlay."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class FirstRunCard(Card):
 
     def __init__(self, close: Callable[[], None]) -> None:
         super().__init__()
-        self.picture = ArrowPicture()
+        self.diagram = ArrowDiagram()
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(28, 22, 28, 20)
         column.setSpacing(12)
@@ -89,7 +89,7 @@ class FirstRunCard(Card):
         for i, sentence in enumerate(SENTENCES, 1):
             line = label(f"{i}   {sentence}", "sentence", wrap=True)
             column.addWidget(line)
-        column.addWidget(self.picture, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(self.diagram, 0, Qt.AlignmentFlag.AlignHCenter)
         self.button = QtWidgets.QPushButton("Begin")
         self.button.setProperty("role", "primary")
         self.button.clicked.connect(lambda _checked=False: close())
@@ -100,4 +100,4 @@ class FirstRunCard(Card):
 
     def use_map(self, inputs: InputMap) -> None:
         """Show the current keys in tooltips."""
-        self.picture.use_map(inputs)
+        self.diagram.use_map(inputs)

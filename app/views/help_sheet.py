@@ -17,7 +17,7 @@ _ROWS: tuple[tuple[tuple[str, float], ...], ...] = (
 )
 
 
-class KeyPicture(QtWidgets.QWidget):
+class KeyboardMap(QtWidgets.QWidget):
     """A keyboard that names the bound keys and highlights the pressed ones."""
 
     UNIT = 56
@@ -109,7 +109,7 @@ class HelpSheet(Card):
 
     def __init__(self) -> None:
         super().__init__()
-        self.picture = KeyPicture()
+        self.keyboard = KeyboardMap()
         self.table = QtWidgets.QTreeWidget()
         self.table.setHeaderLabels(["Action", "Keys", *(d.title for d in DEVICES), "What it does"])
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -117,14 +117,14 @@ class HelpSheet(Card):
         self.table.setAccessibleName("All actions and their keys")
         column = QtWidgets.QVBoxLayout(self)
         column.addWidget(label("Keys", "title"))
-        column.addWidget(self.picture)
+        column.addWidget(self.keyboard)
         column.addWidget(self.table, 1)
         column.addWidget(label("Esc or F1 closes this. Change keys in Help, Keys and devices", "caption"))
         self.setMinimumSize(980, 640)
 
     def use_map(self, inputs: InputMap, scope: str) -> None:
-        """Fill image and table."""
-        self.picture.use_map(inputs, scope)
+        """Fill keyboard map and table."""
+        self.keyboard.use_map(inputs, scope)
         self.table.clear()
         for menu in MENUS:
             rows = [r for r in ACTIONS.values() if r.menu == menu and r.scope in (scope, ANY_SCOPE)]

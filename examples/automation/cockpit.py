@@ -1,6 +1,6 @@
 """A cockpit in a process of its own, seen through its status file and moved by keys.
 
-Nothing here calls into the program: it is started as `frs` with fresh folders, told things by key presses, and its state is
+Nothing here calls into the program: it is started as `frs` with fresh folders, controlled by key presses, and its state is
 what `--status-file` says is on screen. Every wait has a time-out and watches that the process still lives.
 """
 

@@ -106,13 +106,13 @@ class Film:
                 stream = None
                 due = time.monotonic()
                 while not self._stop.is_set():
-                    picture = self._captioned(self.screen.picture())
+                    frame = self._captioned(self.screen.image())
                     if stream is None:
                         stream = file.add_stream("libx264", rate=round(self.looks * self.speed))
-                        stream.height, stream.width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
+                        stream.height, stream.width = frame.shape[0] // 2 * 2, frame.shape[1] // 2 * 2
                         stream.pix_fmt = "yuv420p"
                         stream.options = {"preset": "veryfast", "crf": "18", "threads": "1"}
-                    file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                    file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
                     self._count += 1
                     due = max(due + 1.0 / self.looks, time.monotonic())
                     self._stop.wait(due - time.monotonic())
@@ -121,11 +121,11 @@ class Film:
         except Exception as error:  # The story goes on without a film and says so at its end.
             self.error = error
 
-    def _captioned(self, picture: np.ndarray) -> np.ndarray:
+    def _captioned(self, frame: np.ndarray) -> np.ndarray:
         title, text, key = self._caption
-        height, width = picture.shape[:2]
+        height, width = frame.shape[:2]
         canvas = Image.new("RGB", (width, height + STRIP), GROUND)
-        canvas.paste(Image.fromarray(picture), (0, 0))
+        canvas.paste(Image.fromarray(frame), (0, 0))
         draw, big, small = ImageDraw.Draw(canvas), _font(25, bold=True), _font(22)
         draw.text((18, height + 12), title, font=big, fill=INK)
         x = 34 + draw.textlength(title, font=big)
@@ -157,8 +157,8 @@ class Film:
             if stretch is not None:
                 last = min(stretch.last, self._count) - 1
                 wanted += [int(i) for i in np.linspace(stretch.first, last, min(count, last - stretch.first + 1))]
-        pictures = self._read(set(wanted), width)
-        frames = [pictures[i] for i in wanted if i in pictures]
+        found = self._read(set(wanted), width)
+        frames = [found[i] for i in wanted if i in found]
         if not frames:
             raise RuntimeError("The film holds none of the wanted stretches")
         for colours, keep in ((128, 1.0), (64, 1.0), (64, 0.8), (48, 0.65), (32, 0.5), (32, 0.35)):

@@ -3,7 +3,7 @@
 Problem: a script that shows how the product is used must go through the window system, not through the program. Idea: Xvfb
 keeps its image in a file that anyone may map, openbox gives windows the focus, xdotool presses keys.
 
-Example: `with Screen() as screen: screen.press("ctrl+Return"); picture = screen.picture()`.
+Example: `with Screen() as screen: screen.press("ctrl+Return"); image = screen.image()`.
 """
 
 import mmap
@@ -119,7 +119,7 @@ class Screen:
 
     # --- eyes -------------------------------------------------------------------------------------
 
-    def picture(self) -> np.ndarray:
+    def image(self) -> np.ndarray:
         """Return the screen, uint8 [H, W, 3] RGB."""
         assert self._map is not None
         # The file is in xwd format: big-endian header, colour table of 12 bytes per entry, then rows of BGRX.

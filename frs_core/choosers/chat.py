@@ -2,7 +2,7 @@
 
 An API key is read from the environment variable FRS_VLM_KEY and sent only to that endpoint. Every wait has a time limit.
 
-Example: ChatEndpoint("http://127.0.0.1:8000/v1").ask("Answer yes or no.", [text("Is the cup upright?"), picture(image)]) is "yes".
+Example: ChatEndpoint("http://127.0.0.1:8000/v1").ask("Answer yes or no.", [text("Is the cup upright?"), image_part(image)]) is "yes".
 Any thread; a call blocks.
 """
 
@@ -53,7 +53,7 @@ class ChatEndpoint:
 
         Args:
             instruction: the system's message.
-            content: parts of the user's message, of `text` and `picture`.
+            content: parts of the user's message, of `text` and `image_part`.
             max_tokens: longest answer.
         Raises:
             PolicyTimeout: no answer in time.
@@ -99,7 +99,7 @@ def text(words: str) -> dict[str, Any]:
     return {"type": "text", "text": words}
 
 
-def picture(image: UInt8[Array, "H W 3"]) -> dict[str, Any]:
+def image_part(image: UInt8[Array, "H W 3"]) -> dict[str, Any]:
     """Return an image as a part of a message."""
     data = base64.b64encode(jpeg(image)).decode()
     return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}}

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 
 from frs_core.arrays import Array
 from frs_core.choosers.base import Choice, Chooser
-from frs_core.choosers.chat import ChatEndpoint, outside_frame, picture, text
+from frs_core.choosers.chat import ChatEndpoint, image_part, outside_frame, text
 from frs_core.choosers.registry import Setting
 from frs_core.errors import PolicyError
 from frs_core.events import Driver
@@ -70,7 +70,7 @@ class VlmChooser(Chooser):
             PolicyError: no connection, or an answer that is not a label of the fan.
         """
         image = with_plumb_line(outside_frame(fan.observation, self._camera), fan.observation)
-        return _choice(self._endpoint.ask(_PROMPT, [text(_question(fan)), picture(image)]), fan)
+        return _choice(self._endpoint.ask(_PROMPT, [text(_question(fan)), image_part(image)]), fan)
 
 
 def with_plumb_line(frame: CameraFrame, observation: Observation) -> UInt8[Array, "H W 3"]:

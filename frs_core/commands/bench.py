@@ -83,15 +83,15 @@ def policy(
     }
     with page.status("measuring") as status:
 
-        def told(timing: speed.Timing) -> None:
+        def show(timing: speed.Timing) -> None:
             status.update(f"{timing.what} {timing.batch} x {timing.horizon} {timing.mode}: {timing.ms:.2f} ms")
 
-        own = speed.measure(device=where, dtype=kind, machine=machine, size=size, told=told, **common)
+        own = speed.measure(device=where, dtype=kind, machine=machine, size=size, told=show, **common)
         theirs: list[speed.Timing] = []
         if peer == "auto" and importlib.util.find_spec("lerobot"):
             from frs_core.making.pi05.peer import measure_lerobot
 
-            theirs = measure_lerobot(device=where, dtype=kind, size=size, told=told, **common)
+            theirs = measure_lerobot(device=where, dtype=kind, size=size, told=show, **common)
     _print(page, own, theirs)
     if not theirs:
         page.print(mark("LeRobot was not timed: it is not installed here, or --peer off.", "dim"))

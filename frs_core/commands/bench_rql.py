@@ -82,7 +82,7 @@ def rql(
     )
     peer = Official(official, official_python) if official is not None and official_python is not None else None
     page = console()
-    curves = run(spec, out, seeds=seeds, official=peer, told=page.print)
+    curves = run(spec, out, seeds=seeds, official=peer, say=page.print)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for header in ("code", "seeds", "updates", "success at the end"):
         table.add_column(header)

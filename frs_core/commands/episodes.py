@@ -202,7 +202,7 @@ class _Checker:
             return False, ("?", "yellow"), f"not checked: {_said(error)}"
         if report.n_checked:
             self.worst = report.worst if math.isnan(self.worst) else max(self.worst, report.worst)
-        how, skipped = "features" if report.uses_features else "pictures", len(report.chunks) - report.n_checked
+        how, skipped = "features" if report.uses_features else "images", len(report.chunks) - report.n_checked
         return (
             report.is_good,
             ("✓", "green") if report.is_good else ("✗", "red"),

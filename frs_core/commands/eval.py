@@ -218,14 +218,14 @@ def collect(
         )
     )
 
-    def told(good: int, tries: int, success: bool) -> None:
+    def report(good: int, tries: int, success: bool) -> None:
         page.print(f"attempt {tries}: {'success' if success else 'failure'}, {good} of {episodes}")
 
     try:
         if demonstrations:
             steps = max_chunks * setup.policy.spec.execute_rows
             done = collect_demonstrations(
-                setup, store, task=task, count=episodes, first_seed=first_seed, max_steps=steps, on_episode=told
+                setup, store, task=task, count=episodes, first_seed=first_seed, max_steps=steps, on_episode=report
             )
         else:
             done = collect_steered(
@@ -236,7 +236,7 @@ def collect(
                 first_seed=first_seed,
                 method=method,
                 settings=RolloutSettings(max_chunks=max_chunks),
-                on_episode=told,
+                on_episode=report,
             )
     finally:
         setup.close()
@@ -302,9 +302,9 @@ def _write_draws(results: list[Result], out: Path, page: Console) -> None:
     rows, several = draw_tables.rows(results), len({r.task for r in results}) > 1
     pooled = [row for row in rows if row.task == ALL or not several]
     save_figure(success_of_draws(pooled), out / "success.png")
-    told = reliability(results)
-    if told is not None:
-        save_figure(forecast_against_outcome(told), out / "reliability.png")
+    forecasts = reliability(results)
+    if forecasts is not None:
+        save_figure(forecast_against_outcome(forecasts), out / "reliability.png")
     page.print(Markdown(table))
     page.print(f"Table, plot and results in '{out}'", soft_wrap=True)
 

@@ -79,7 +79,7 @@ def check(
             (
                 "cameras",
                 ", ".join(f"{name} <- {camera}" for name, camera in found.pairing)
-                or f"not paired with {', '.join(found.picture_keys) or 'any picture input'}",
+                or f"not paired with {', '.join(found.image_keys) or 'any image input'}",
             ),
         ]
     rows += [("tokenizer", found.tokenizer)] if found.tokenizer else []
@@ -228,9 +228,9 @@ def _get(page: Console, files: list[Any], target: Path) -> None:
         total = bar.add_task(target.name, total=sum(f.size for f in listed))
         arrived: dict[str, int] = {f.path: f.size for f in listed if (target / f.path).is_file()}
 
-        def told(path: str, have: int, _: int) -> None:
+        def report(path: str, have: int, _: int) -> None:
             arrived[path] = have
             bar.update(total, completed=sum(arrived.values()))
 
-        fetch_files(listed, target, progress=told)
+        fetch_files(listed, target, progress=report)
     page.print(f"{counted(len(listed), 'file')}, {sum(f.size for f in listed) / 1e9:.2f} GB in {target}")

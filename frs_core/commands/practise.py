@@ -163,7 +163,7 @@ def _run(
     with Bar(*columns, console=page, transient=True) as bar:
         line = bar.add_task("loading", total=practice.episodes, detail="")
 
-        def told(report: Progress) -> None:
+        def show(report: Progress) -> None:
             detail = f"{report.step} of {report.steps}, {report.seconds_left / 60:.0f} min left"
             loss = "" if math.isnan(report.loss) else f", loss {report.loss:.3f}"
             bar.update(line, description=report.stage, completed=report.step, detail=detail + loss)
@@ -174,7 +174,7 @@ def _run(
                 folder,
                 actors=actors,
                 open_arena=open_arena,
-                on_progress=told,
+                on_progress=show,
                 on_point=lambda p: _point(p, page),
             )
         except KeyboardInterrupt:

@@ -58,7 +58,7 @@ class DroidCamera:
         return Calibration(K, pose_matrix(self.pose[row].tolist()), *self.size)
 
 
-class Pictures:
+class FilmReader:
     """Videos read forward, one image per row."""
 
     def __init__(self, cameras: tuple[DroidCamera, ...]) -> None:
@@ -75,7 +75,7 @@ class Pictures:
                 image = next(self._films[camera.name], None)
                 if image is None:
                     raise EpisodeCorrupt(
-                        f"'{camera.film}' cannot be read beyond picture {self._at[camera.name]}, row {row} needs picture "
+                        f"'{camera.film}' cannot be read beyond frame {self._at[camera.name]}, row {row} needs frame "
                         f"{camera.frames[row]}. Copy it again, or move it away to import without that camera."
                     )
                 self._now[camera.name] = image
@@ -135,9 +135,9 @@ def find_cameras(
         _say_calibration(camera, name, remarks)
         cameras.append(DroidCamera(name, serial, film, is_stereo, native, size, frames, camera.K, camera.pose))
     if not known:
-        remarks.append(f"no pictures: neither cameras nor films are there{_svo(folder, '')}")
+        remarks.append(f"no frames: neither cameras nor films are there{_svo(folder, '')}")
     elif not cameras:
-        remarks.append("no pictures")
+        remarks.append("no frames")
     return tuple(cameras), reached
 
 
@@ -267,18 +267,18 @@ def _frame_numbers(
         if len(inside):
             reached[inside[0] : inside[-1] + 1] = True
         if late := int((reached & ~own).sum()):
-            remarks.append(f"{name} shows a picture older than {STALE_MS} ms in {late} of {n} rows")
+            remarks.append(f"{name} shows a frame older than {STALE_MS} ms in {late} of {n} rows")
     elif count > n + 1:
         remarks.append(
-            f"the film of {name} has {count} pictures for {n} rows and no usable time stamps: picture i for row i"
+            f"the film of {name} has {count} frames for {n} rows and no usable time stamps: frame i for row i"
         )
     if 2 * reached.sum() < n:
         raise EpisodeError(
-            f"'{film}' holds pictures of {int(reached.sum())} of {n} rows. Copy it again, or move it away to import without "
+            f"'{film}' holds frames of {int(reached.sum())} of {n} rows. Copy it again, or move it away to import without "
             f"that camera."
         )
     if not reached.all():
-        remarks.append(f"the film of {name} has no pictures of {n - int(reached.sum())} of {n} rows")
+        remarks.append(f"the film of {name} has no frames of {n - int(reached.sum())} of {n} rows")
     return frames, reached
 
 
@@ -287,7 +287,7 @@ def _timed(film: Path, stamps: Any, serial: str, name: str, n: int, remarks: lis
     path, key = film.with_name(f"{serial}_timestamps.json"), f"{serial}_frame_received"
     if not path.is_file() or key not in stamps:
         lacking = f"'{path.name}'" if key in stamps else f"'timestamp/cameras/{key}'"
-        remarks.append(f"no time stamps of {name} ({lacking} is missing): picture i for row i")
+        remarks.append(f"no time stamps of {name} ({lacking} is missing): frame i for row i")
         return None
     try:
         recorded = np.array(read_json(path), dtype=np.float64)
@@ -308,6 +308,6 @@ def _timed(film: Path, stamps: Any, serial: str, name: str, n: int, remarks: lis
     elif recorded[-1] + STALE_MS < seen[0] or seen[-1] + STALE_MS < recorded[0]:
         problem = "are of another time than the rows"
     if problem:
-        remarks.append(f"the time stamps of {name} {problem}: picture i for row i")
+        remarks.append(f"the time stamps of {name} {problem}: frame i for row i")
         return None
     return recorded, seen

@@ -124,9 +124,7 @@ def _read(
     cameras, reached = find_cameras(folder, observation, facts, rows=n, width=width, remarks=remarks)
     rows, damaged = np.flatnonzero(moved & is_finite & reached), np.flatnonzero(moved & ~is_finite)
     if not len(rows):
-        raise EpisodeCorrupt(
-            f"'{file.filename}' has no row with both numbers and pictures. Copy it and its films again."
-        )
+        raise EpisodeCorrupt(f"'{file.filename}' has no row with both numbers and frames. Copy it and its films again.")
     between = np.searchsorted(damaged, rows)
     attributes = {str(k): text_of(v) for k, v in file.attrs.items()}
     times_ns = _rising(times, n, _stated_start(attributes, folder), remarks)[rows]

@@ -127,11 +127,11 @@ class ChunkEncoder:
             EpisodeError: the record does not fit the episode.
         """
         self._check(record)
-        pictures = _Pictures(FrameState(dict(frames.counts), dict(frames.last)))
-        boundary = pictures.observation(record.observation)
+        images = _Images(FrameState(dict(frames.counts), dict(frames.last)))
+        boundary = images.observation(record.observation)
         steps = [
             {
-                **pictures.observation(s.observation),
+                **images.observation(s.observation),
                 "row": int(s.row),
                 "action_asked": np.asarray(s.action_asked),
                 "action_sent": np.asarray(s.action_sent),
@@ -141,7 +141,7 @@ class ChunkEncoder:
             }
             for s in record.steps
         ]
-        after = pictures.observation(record.after)
+        after = images.observation(record.after)
         encoded = {
             "kind": "chunk",
             **_chunk_fields(record),
@@ -149,12 +149,12 @@ class ChunkEncoder:
             "steps": steps,
             "after": after,
             "offers": _offer_fields(record),
-            "frames": pictures.fresh,
+            "frames": images.fresh,
             "lossless": {name: encode_png(f.for_policy) for name, f in record.observation.frames.items()},
             "apart": [name for name, f in record.observation.frames.items() if f.policy_image is not None],
         }
         self._feature_size = record.features.size
-        return encoded, pictures.state
+        return encoded, images.state
 
     def _check(self, r: ChunkRecord) -> None:
         h, a_flow, a = self._meta.horizon, self._meta.width, self._meta.action_space.size
@@ -204,7 +204,7 @@ class ChunkEncoder:
             )
 
 
-class _Pictures:
+class _Images:
     """Numbers and compresses the images of one record."""
 
     def __init__(self, state: FrameState) -> None:

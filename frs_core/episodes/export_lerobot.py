@@ -45,7 +45,7 @@ from frs_core.runtime.foreign import MALFORMED, read_json
 
 HEIGHT = 180
 """Pixels; DROID's 1280x720 becomes 320x180 as in openpi's DROID conversion."""
-STAT_PICTURES = 100
+STAT_IMAGES = 100
 """Images per camera and episode that the statistics look at. Source: LeRobot samples at least as many."""
 
 SOURCES = Path("meta") / "frs_episodes.jsonl"
@@ -254,10 +254,10 @@ def _write_table(path: Path, columns: Mapping[str, Array], modules: tuple[Module
 def _write_film(episode: Episode, camera: str, path: Path, size: tuple[int, int]) -> dict[str, Any]:
     """Write a camera's video and return its statistics, in 0..1 per colour."""
     steps = standing_steps(episode)
-    looked_at = set(steps[:: max(1, len(steps) // STAT_PICTURES)])
+    looked_at = set(steps[:: max(1, len(steps) // STAT_IMAGES)])
     sample: list[UInt8[Array, "H W 3"]] = []
 
-    def pictures() -> Any:
+    def images() -> Any:
         first: tuple[int, int] | None = None
         for step in steps:
             image = episode.frame(camera, step)
@@ -269,7 +269,7 @@ def _write_film(episode: Episode, camera: str, path: Path, size: tuple[int, int]
                 sample.append(image)
             yield image
 
-    write_video(path, pictures(), hz=episode.meta.control_hz)
+    write_video(path, images(), hz=episode.meta.control_hz)
     seen = np.stack(sample).astype(np.float64) / 255.0
     return {
         **{

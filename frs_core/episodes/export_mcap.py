@@ -137,8 +137,10 @@ def _write(out: _Channels, moment: Moment) -> None:
         "line": 0,
     }
     out.send("/log", "foxglove.Log", text, time_s=t)
-    told = {} if math.isnan(pick.noise_percentile) else {"noise_percentile": pick.noise_percentile}
-    out.send("/pick", "frs.Pick", {"label": pick.label, "picked_by": pick.who, "reason": pick.reason, **told}, time_s=t)
+    percentile = {} if math.isnan(pick.noise_percentile) else {"noise_percentile": pick.noise_percentile}
+    out.send(
+        "/pick", "frs.Pick", {"label": pick.label, "picked_by": pick.who, "reason": pick.reason, **percentile}, time_s=t
+    )
 
 
 def _finite(values: Any) -> list[float | None]:

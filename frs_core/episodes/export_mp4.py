@@ -51,9 +51,7 @@ def export_mp4(
         raise ConfigError("Writing MP4 needs PyAV. Install it with `pip install av`.") from error
     names = cameras or episode.cameras
     if not names:
-        raise EpisodeError(
-            f"Episode '{episode.name}' has no pictures, so there is no film to write. Export it as droid."
-        )
+        raise EpisodeError(f"Episode '{episode.name}' has no images, so there is no film to write. Export it as droid.")
     steps = standing_steps(episode)
     tmp = path.with_name(f".{path.name}.part")
     try:

@@ -13,7 +13,7 @@ Any thread; tens of seconds for HD videos.
 from pathlib import Path
 
 from frs_core.episodes.demonstration import DEMONSTRATION, Demonstration, demonstrated_space, record_demonstration
-from frs_core.episodes.droid_cameras import Pictures
+from frs_core.episodes.droid_cameras import FilmReader
 from frs_core.episodes.droid_trajectory import HZ, DroidTrajectory, read_trajectory
 from frs_core.episodes.records import EpisodeMeta
 from frs_core.episodes.store import EpisodeStore
@@ -42,7 +42,7 @@ def import_droid(
         store: where to record.
         kind: which of DROID's action columns to take, joint velocity or joint position; None = velocity, else position where
             the file has only that.
-        instruction: what the robot was told; default what the trajectory says.
+        instruction: what the policy is to do; default what the trajectory says.
         outcome: how it ended; default what the trajectory says.
         rows: steps per chunk.
         width: images wider than this are shrunk to it, pixels.
@@ -63,7 +63,7 @@ def import_droid(
     said = trajectory.instruction if instruction is None else instruction
     if not said:
         remarks.append("no instruction is stated: import again with --instruction TEXT to give one")
-    pictures = Pictures(trajectory.cameras)
+    films = FilmReader(trajectory.cameras)
     return record_demonstration(
         Demonstration(
             q=trajectory.q,
@@ -72,7 +72,7 @@ def import_droid(
             actions=trajectory.actions,
             times_ns=trajectory.times_ns,
             gaps=trajectory.gaps,
-            frames=lambda step: pictures.frames(int(trajectory.rows[step]), int(trajectory.times_ns[step])),
+            frames=lambda step: films.frames(int(trajectory.rows[step]), int(trajectory.times_ns[step])),
             device="droid",
         ),
         store,

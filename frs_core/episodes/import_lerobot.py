@@ -74,7 +74,7 @@ def import_lerobot(
     Args:
         source: the dataset's folder.
         store: where to record.
-        instruction: what the robot was told; default the dataset's task.
+        instruction: what the policy is to do; default the dataset's task.
         outcome: how the episodes ended, which the format has no place for.
         rows: steps per chunk.
         tool_offset: flange to fingertips, metres.
@@ -99,7 +99,7 @@ def import_lerobot(
         kind = _kind(features, source)
         episodes = list((_packed if version == "v3.0" else _single)(source, info, parquet))
         left_out = sorted(name for name, feature in features.items() if feature["dtype"] == "image")
-        lost = f"; pictures kept in the table were left out: {', '.join(left_out)}" if left_out else ""
+        lost = f"; frames kept in the table were left out: {', '.join(left_out)}" if left_out else ""
         for episode in episodes:
             said = instruction if instruction is not None else "; ".join(episode.tasks)
             demonstration = _demonstration(episode, features, hz, parquet)
@@ -164,7 +164,7 @@ def _first(features: Mapping[str, Any], wanted: tuple[str, ...], what: str) -> s
     )
 
 
-def _pictured(features: Mapping[str, Any]) -> list[str]:
+def _image_features(features: Mapping[str, Any]) -> list[str]:
     """Return the features with videos. Raises ValueError where two of them are the same camera."""
     found = [name for name, feature in features.items() if feature["dtype"] == "video"]
     if len({_camera(name) for name in found}) < len(found):
@@ -186,7 +186,7 @@ def _single(source: Path, info: Mapping[str, Any], _: Any) -> Iterator[_Episode]
         at = {"episode_chunk": entry["episode_index"] // info["chunks_size"], "episode_index": entry["episode_index"]}
         films = {
             name: (_inside(source, info["video_path"].format(video_key=name, **at)), 0.0)
-            for name in _pictured(info["features"])
+            for name in _image_features(info["features"])
         }
         table = _inside(source, info["data_path"].format(**at))
         yield _Episode(int(entry["episode_index"]), int(entry["length"]), tuple(map(str, entry["tasks"])), table, films)
@@ -197,7 +197,7 @@ def _packed(source: Path, info: Mapping[str, Any], parquet: Any) -> Iterator[_Ep
     for path in sorted((source / "meta/episodes").rglob("*.parquet")):
         for entry in parquet.read_table(plain_file(path)).to_pylist():
             films = {}
-            for name in _pictured(info["features"]):
+            for name in _image_features(info["features"]):
                 at = {
                     "chunk_index": entry[f"videos/{name}/chunk_index"],
                     "file_index": entry[f"videos/{name}/file_index"],
@@ -254,7 +254,7 @@ def _film(path: Path, first: int, episode: _Episode) -> Iterator[UInt8[Array, "H
         count += 1
         yield image
     raise EpisodeCorrupt(
-        f"'{path}' has {count} pictures of episode {episode.number}, expected {episode.length}. Download it again."
+        f"'{path}' has {count} frames of episode {episode.number}, expected {episode.length}. Download it again."
     )
 
 
@@ -287,7 +287,7 @@ def _meta(
         integration_steps=SteeringPlan().steps,
         action_space=space,
         plan=SteeringPlan(),
-        cameras={_camera(name): None for name in _pictured(features)},
+        cameras={_camera(name): None for name in _image_features(features)},
         control_hz=hz,
         started_unix=0.0,
         world_options={"imported_from": source.resolve().name, "episode": episode.number},

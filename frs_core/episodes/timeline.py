@@ -28,7 +28,7 @@ class Pick:
     who: str
     reason: str
     noise_percentile: float
-    """How unusual its noise is, percent; NaN where it was not told."""
+    """How unusual its noise is, percent; NaN where it is not known."""
     fan: Offers
 
 

@@ -33,7 +33,7 @@ class ActorPool(Arena):
         request: task, generalist and practice; its task is known.
         actors: processes.
         folder: where the policy of the present round is kept for them; made. A lock beside it keeps other programs out.
-        onlooker: told of every episode.
+        onlooker: notified of every episode.
         make_pool: makes the actors, from what each of them loads; None = processes on this machine.
     Raises:
         ConfigError: another program practises there, or world and policy cannot be loaded or do not fit.

@@ -2,7 +2,7 @@
 
 Problem: on a real robot nothing may move without an act of a person, only a person knows how an attempt went, and a person may steer
 any chunk of it. Idea: attempts are ordinary episodes of the cockpit's own session, driven by the learned candidate, under Hold and all
-limits as ever, and recorded with who picked each chunk. Practice itself moves nothing: it asks for an attempt, is told the
+limits as ever, and recorded with who picked each chunk. Practice itself moves nothing: it asks for an attempt, gets the
 name of the episode that came of it, and learns while no episode is open.
 
 An attempt that was thrown away, has no label, or that the learner cannot take, is asked for once more. Runs in the trainer's process.
@@ -48,7 +48,7 @@ class AttendedArena(Arena):
         spec: of the generalist, which is loaded where the attempts are driven.
         ended: names of recorded episodes, one for each attempt that has ended.
         folder: where the policy of the present round is kept; made. A lock beside it keeps other programs out.
-        onlooker: told what is waited for; what it raises ends the practice.
+        onlooker: notified of what is waited for; what it raises ends the practice.
     Raises:
         ConfigError: another program practises there, or a model is to judge the attempts.
     """

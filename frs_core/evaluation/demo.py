@@ -16,7 +16,7 @@ from frs_core.evaluation.collect import Collected, collect_steered, store_at
 from frs_core.evaluation.film import side_by_side
 from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.plots import success_bars
-from frs_core.evaluation.report import Media, Section, film, markdown_rows, picture, plot, write_report
+from frs_core.evaluation.report import Media, Section, film, markdown_rows, plot, still, write_report
 from frs_core.evaluation.results import Result, latest
 from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
 from frs_core.evaluation.setup import Setup, SetupSpec, open_setup
@@ -224,13 +224,13 @@ def _report(
 def _media(episode: Episode) -> list[Media]:
     line = episode.main_line
     chosen = [line[0], line[len(line) // 2], line[-1]]
-    pictures: list[Media] = []
+    stills: list[Media] = []
     for chunk in dict.fromkeys(chosen):
         observation = episode.observation(chunk)
         pick = episode.offers(chunk)
         image = side_by_side(observation, tuple(observation.frames))
-        pictures.append(picture(image, f"Chunk {chunk}: the operator picked {pick.labels[pick.picked]}"))
-    return pictures
+        stills.append(still(image, f"Chunk {chunk}: the operator picked {pick.labels[pick.picked]}"))
+    return stills
 
 
 def _scores(trained: dict[str, TrainResult]) -> tuple[tuple[str, ...], ...]:

@@ -36,13 +36,13 @@ class Film:
 
     def add(self, observation: Observation) -> None:
         """Append one frame."""
-        picture = side_by_side(observation, self._cameras)
+        image = side_by_side(observation, self._cameras)
         if self._container is None or self._stream is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(str(self.path), "w")
             self._stream = self._container.add_stream("libx264", rate=self._fps, options={"crf": "23"})
-            self._stream.height, self._stream.width, self._stream.pix_fmt = *picture.shape[:2], "yuv420p"
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            self._stream.height, self._stream.width, self._stream.pix_fmt = *image.shape[:2], "yuv420p"
+        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
 
     def close(self) -> None:
         """Finish the file; safe to call twice."""

@@ -16,7 +16,7 @@ class Driven(Result):
     """An episode that an actor drove."""
 
     table: TrainingTable | None = None
-    pictures: Mapping[str, UInt8[Array, "h w 3"]] = field(default_factory=dict)
+    images: Mapping[str, UInt8[Array, "h w 3"]] = field(default_factory=dict)
     """What each camera saw last, small."""
 
 
@@ -34,13 +34,13 @@ class Wanted:
 
 
 class Onlooker:
-    """Hears what actors do; this one does not listen. What it raises ends the practice; the episode it was told of is kept."""
+    """Hears what actors do; this one does not listen. What it raises ends the practice; the episode it was notified of is kept."""
 
     def set_out(self, seeds: Sequence[int]) -> None:
         """Episodes on these scenes are about to be driven."""
 
     def wants(self, wanted: Wanted) -> None:
-        """An attempt is waited for; told again every now and then."""
+        """An attempt is waited for; called again every now and then."""
 
     def drove(self, episode: Driven) -> None:
         """One of them has ended."""

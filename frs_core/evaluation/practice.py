@@ -31,7 +31,7 @@ from frs_core.learning.sources import find_source
 from frs_core.learning.table_file import write_file
 
 OpenArena = Callable[[Path, Onlooker], Arena]
-"""Opens the arena of a practice: from the folder of its actors, and who is told of every episode."""
+"""Opens the arena of a practice: from the folder of its actors, and who is notified of every episode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ def run_practice(
         folder: its diary; the same one goes on.
         actors: processes of this machine that drive.
         open_arena: where it acts instead.
-        on_progress: told after each episode; False stops, and the same call goes on later.
-        on_point: told after each look at how well it does.
-        onlooker: told of every episode; what it raises ends the practice, and the same call goes on later.
+        on_progress: called after each episode; False stops, and the same call goes on later.
+        on_point: called after each look at how well it does.
+        onlooker: notified of every episode; what it raises ends the practice, and the same call goes on later.
     Raises:
         ConfigError: a learner that cannot practise, no task, or a folder of another practice.
         TrainingError, FingerprintMismatch, EpisodeError: episodes it cannot start from, or a full disk.

@@ -1,6 +1,6 @@
 """Practise in a process of its own, with actors of its own, so that whoever watches it stays quick and can stop it at any moment.
 
-The job talks in whole pictures of where it stands (`PracticeNews`), so one that is dropped is made up for by the next. Asked to stop,
+The job talks in complete reports of where it stands (`PracticeNews`), so one that is dropped is made up for by the next. Asked to stop,
 it ends after the attempt in progress; ended by force, or with its owner, it loses that attempt only: the diary has everything
 else, and the same request goes on.
 
@@ -59,7 +59,7 @@ class Attempt:
     succeeded: bool
     chunks: int
     is_check: bool
-    pictures: Mapping[str, UInt8[Array, "h w 3"]] = field(default_factory=dict)
+    images: Mapping[str, UInt8[Array, "h w 3"]] = field(default_factory=dict)
     """What each camera saw last, small."""
 
 
@@ -172,7 +172,7 @@ class _Teller(Onlooker):
             done=news.done + 1,
             successes=news.successes + episode.success,
             attempts=news.attempts if is_check else (*news.attempts, episode.success),
-            last=Attempt(episode.seed, episode.success, episode.chunks, is_check, episode.pictures),
+            last=Attempt(episode.seed, episode.success, episode.chunks, is_check, episode.images),
             wanted=None,
         )
         self._tell(seconds_left=self._seconds_left())

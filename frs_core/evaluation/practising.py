@@ -15,7 +15,7 @@ from frs_core.learning.metadata import read_metadata
 from frs_core.learning.registry import load_learned
 from frs_core.learning.settings import InputSettings, from_json
 
-PICTURE_WIDTH = 320
+IMAGE_WIDTH = 320
 """Pixels; 0.2 MB a camera, on its way between processes once in an episode."""
 
 
@@ -50,12 +50,12 @@ class Practising(Runner):
             bool(table.terminal.any()),
             chunks=table.rows,
             table=table,
-            pictures={} if seen is None else {name: _small(frame.image) for name, frame in seen.frames.items()},
+            images={} if seen is None else {name: _small(frame.image) for name, frame in seen.frames.items()},
         )
 
 
 def _small(image: UInt8[Array, "H W 3"]) -> UInt8[Array, "h w 3"]:
     height, width = image.shape[:2]
-    share = min(1.0, PICTURE_WIDTH / width)
+    share = min(1.0, IMAGE_WIDTH / width)
     size = max(1, round(width * share)), max(1, round(height * share))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -41,7 +41,7 @@ class Section:
     """Command that reproduces the figures; shown in a box."""
 
 
-def picture(image: UInt8[Array, "H W 3"], caption: str) -> Media:
+def still(image: UInt8[Array, "H W 3"], caption: str) -> Media:
     """Return an RGB image as JPEG."""
     is_ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
     if not is_ok:

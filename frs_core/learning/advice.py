@@ -1,4 +1,4 @@
-"""What to do next, told from the episodes alone: enough, record more, or look at this one again.
+"""What to do next, concluded from the episodes alone: enough, record more, or look at this one again.
 
 Problem: a training that ends well says little of how the robot will do; which ten episodes it saw matters more than anything a
 setting can change. Idea: ask how well each episode *follows from the others*. Kernel ridge from what the learner sees to what it

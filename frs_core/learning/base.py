@@ -199,7 +199,7 @@ class Learner(abc.ABC):
         Args:
             episodes: chosen, in order.
             request: what is asked for.
-            on_progress: told where this takes long.
+            on_progress: called where this takes long.
         Raises:
             TrainingError: nothing to learn from.
             FingerprintMismatch: episodes of another policy than the request's, or of several.
@@ -230,7 +230,7 @@ class Learner(abc.ABC):
             table: chunks.
             settings: an instance of `spec.settings`; None = the defaults.
             name: shown to people; empty = the learner's id.
-            on_progress: told as it goes; False stops and keeps the best so far.
+            on_progress: called as it goes; False stops and keeps the best so far.
         Raises:
             TrainingError: no usable chunks, missing inputs, or a loss that diverges.
         """

@@ -32,7 +32,7 @@ class Point:
     """Of its own, so far."""
     successes: int
     scenes: int
-    """0 where none are kept aside: what it is worth is told by the attempts that it drives, the next point's own ones."""
+    """0 where none are kept aside: what it is worth shows in the attempts that it drives, the next point's own ones."""
     chunks: float
     """Mean length of an episode."""
     own_successes: int

@@ -105,7 +105,7 @@ def fit(
         held_out: rows to stop by; None = all steps are taken.
         settings: steps, rates, patience, seed.
         everything: all rows, for the refit; None = no refit.
-        on_progress: told every `evaluate_every` steps; False stops.
+        on_progress: called every `evaluate_every` steps; False stops.
     Raises:
         TrainingError: the loss became non-finite.
     """
@@ -145,7 +145,7 @@ def _run(
     clock: "_Clock",
     on_progress: OnProgress,
 ) -> tuple[_Best, int, bool]:
-    """Take up to `steps` steps; return the best averaged weights, the steps taken, and whether it was told to stop."""
+    """Take up to `steps` steps; return the best averaged weights, the steps taken, and whether it was asked to stop."""
     network.measure(train.inputs)
     average = copy.deepcopy(network).eval()
     weights = [p for p in network.parameters() if p.requires_grad]

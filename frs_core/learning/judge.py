@@ -1,10 +1,10 @@
-"""Reward by a model: a vision-language model says from pictures of an episode how far the task had come.
+"""Reward by a model: a vision-language model says from images of an episode how far the task had come.
 
-Problem: a robot does not know whether it succeeded, and a person who labels every attempt is soon tired. Idea: pictures of the chunks'
-boundaries go to a chat-completions endpoint in one request, in order; it answers with one number per picture, 0 = nothing done,
+Problem: a robot does not know whether it succeeded, and a person who labels every attempt is soon tired. Idea: images of the chunks'
+boundaries go to a chat-completions endpoint in one request, in order; it answers with one number per image, 0 = nothing done,
 1 = done. What a chunk added to the progress reached before is its reward.
 
-Answers are kept on disk under a digest of everything that was sent: the same pictures are never paid for twice, and a practice that
+Answers are kept on disk under a digest of everything that was sent: the same images are never paid for twice, and a practice that
 goes on meets the same rewards. A model that is late, refuses, or answers something else is an error, never a guess.
 
 Example: an episode of 16 chunks has 17 boundaries; 8 of them are sent (about 200 kB), the others lie in between. Any process; a call
@@ -20,14 +20,14 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from frs_core.arrays import Array
-from frs_core.choosers.chat import ChatEndpoint, jpeg, picture, text
+from frs_core.choosers.chat import ChatEndpoint, image_part, jpeg, text
 from frs_core.errors import PolicyError
 from frs_core.learning.table_file import write_file
 from frs_core.runtime.foreign import MALFORMED, read_json
 
 DONE = 0.9
 """Progress from which an attempt counts as a success."""
-MOST_PICTURES = 8
+MOST_IMAGES = 8
 _PROMPT = """You judge how far a robot arm has come with a task, from pictures of one attempt in the order in which they were taken. \
 Progress is 0.0 where nothing of the task is done and 1.0 where the task is done and the robot has let go; approaching the right \
 thing is about 0.2, holding it about 0.4, carrying it to its place about 0.7. It may fall again. Answer with JSON alone: \
@@ -46,22 +46,22 @@ class Judge:
         self._endpoint, self._cache = endpoint, cache
 
     def progress(self, images: Sequence[UInt8[Array, "H W 3"]], task: str) -> Float[Array, " N"]:
-        """Return how far the task had come in each picture, 0..1.
+        """Return how far the task had come in each image, 0..1.
 
         Args:
             images: in the order they were taken, at least one.
-            task: as it was told to the robot.
+            task: as the policy reads it.
         Raises:
             PolicyTimeout: no answer in time.
-            PolicyError: no connection, a refusal, or an answer that is not one number in 0..1 per picture.
+            PolicyError: no connection, a refusal, or an answer that is not one number in 0..1 per image.
             TrainingError: the answer could not be kept.
         """
-        sent = np.unique(np.linspace(0, len(images) - 1, min(MOST_PICTURES, len(images))).round().astype(int))
+        sent = np.unique(np.linspace(0, len(images) - 1, min(MOST_IMAGES, len(images))).round().astype(int))
         shown = [images[i] for i in sent]
         path = self._cache / f"{self._digest(shown, task)}.json"
         answer = _kept(path, len(shown))
         if answer is None:
-            content = [text(f"Task: {task}\nThere are {len(shown)} pictures."), *map(picture, shown)]
+            content = [text(f"Task: {task}\nThere are {len(shown)} pictures."), *map(image_part, shown)]
             answer = _numbers(self._endpoint.ask(_PROMPT, content), len(shown))
             write_file(path, (json.dumps({"progress": answer, "model": self._endpoint.model}) + "\n").encode())
         return np.interp(np.arange(len(images)), sent, answer)

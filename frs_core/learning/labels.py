@@ -116,7 +116,7 @@ def label_chunks(
         contexts: one per chunk, in order; taken one at a time, so a generator may encode as it goes.
         chunks: robot units.
         settings: iterations, damping, threshold.
-        on_progress: told after each chunk; False stops, and chunks not reached count as dropped.
+        on_progress: called after each chunk; False stops, and chunks not reached count as dropped.
     """
     settings = settings or LabelSettings()
     count = len(chunks)
@@ -146,7 +146,7 @@ def label_table(
         policy: the generalist.
         context_of: row -> its view of the moment the chunk began.
         settings: iterations, damping, threshold.
-        on_progress: told after each chunk; False stops and keeps what is labelled.
+        on_progress: called after each chunk; False stops and keeps what is labelled.
     Raises:
         TrainingError: no chunk is within the limits.
     """

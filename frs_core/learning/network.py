@@ -47,7 +47,7 @@ class Inputs:
             )
         if settings.cameras and table.images is None:
             raise TrainingError(
-                f"The learner is set to see cameras {list(settings.cameras)}, but the table was loaded without pictures. "
+                f"The learner is set to see cameras {list(settings.cameras)}, but the table was loaded without images. "
                 "Load it with the same input settings."
             )
         rows = table.rows

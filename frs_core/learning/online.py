@@ -51,8 +51,8 @@ def practise(
         request: settings and practice.
         prior: recorded episodes to start from; None = nothing.
         diary: keeps every episode and, after each round, the learner.
-        on_progress: told after each episode; False stops, what was practised stays in the diary.
-        on_point: told after each look at how well it does.
+        on_progress: called after each episode; False stops, what was practised stays in the diary.
+        on_point: called after each look at how well it does.
     Raises:
         TrainingError: the prior is none it can use, the loss diverges, or the disk refused.
         FingerprintMismatch: the prior is of another generalist.

@@ -97,7 +97,7 @@ class PickQ(OnlineLearner):
     def train(
         self, table: TrainingTable, settings: Any = None, *, name: str = "", on_progress: OnProgress = ignore_progress
     ) -> Trained:
-        """Return what can be told from recorded episodes alone."""
+        """Return what can be learned from recorded episodes alone."""
         self.begin(None, settings, prior=table)
         is_complete = self._refresh(on_progress)
         return replace(self.actor(explores=False, name=name), was_cancelled=not is_complete)
@@ -138,7 +138,7 @@ class PickQ(OnlineLearner):
             self._refresh(ignore_progress)
 
     def _refresh(self, on_progress: OnProgress) -> bool:
-        """Learn draws and critic from all there is, from fresh weights; return False where it was told to stop.
+        """Learn draws and critic from all there is, from fresh weights; return False where it was asked to stop.
 
         Networks that learn from a growing heap of data hold on to the first of it; fresh ones do not.
         """
@@ -173,7 +173,7 @@ class PickQ(OnlineLearner):
         return replay_of(table, self._draws, self._critic, self._settings, seed=index)
 
     def _fit(self, steps: int, on_progress: OnProgress) -> bool:
-        """Take gradient steps towards the targets, which are computed again every so many; False where told to stop."""
+        """Take gradient steps towards the targets, which are computed again every so many; False where asked to stop."""
         settings, replay, critic, began = self._settings, Replay.join(self._parts), self._critic, time.monotonic()
         assert critic is not None
         with torch_threads(1):

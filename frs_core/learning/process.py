@@ -1,4 +1,4 @@
-"""Train in a process of its own, so that neither the fan nor the picture stutters.
+"""Train in a process of its own, so that neither the fan nor the cameras stutter.
 
 The owner starts a `TrainJob`, asks it now and then (`poll`, from a timer) or waits, and may cancel, which keeps the best
 weights so far. The job ends on its own time limit: first it is asked to stop, then ended by force. Talk goes through one
@@ -71,7 +71,7 @@ class ProcessJob(Generic[News, Done]):
             done: type of its last message; an FrsError is a last message too, all others are news.
             what: subject of errors.
             consolation: what is left, and what to do, when the process ends without a last message.
-            timeout_s: after this it is told to stop.
+            timeout_s: after this it is asked to stop.
             grace_s: how long it may take to stop before it is ended.
             has_children: whether it starts processes itself.
         """
@@ -200,7 +200,7 @@ class TrainJob(ProcessJob[Progress, TrainResult]):
 
         Args:
             request: what to train.
-            timeout_s: after this it is told to stop and keep the best.
+            timeout_s: after this it is asked to stop and keep the best.
         """
         super().__init__(
             _trainer,

@@ -16,7 +16,7 @@ class Reward(enum.Enum):
     LABEL = "label"
     """The world, or a person's label: 1 at success, else 0."""
     VLM = "vlm"
-    """A vision-language model, from pictures: the progress that each chunk adds."""
+    """A vision-language model, from images: the progress that each chunk adds."""
 
 
 @dataclass(frozen=True, slots=True)

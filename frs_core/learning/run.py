@@ -19,7 +19,7 @@ def run_request(request: TrainRequest, on_progress: OnProgress = ignore_progress
 
     Args:
         request: what to train.
-        on_progress: told as it goes; False stops and keeps the best so far.
+        on_progress: called as it goes; False stops and keeps the best so far.
     Raises:
         TrainingError, ConfigError, FingerprintMismatch, EpisodeError: what was got, what was expected, and the fix.
     """
@@ -74,7 +74,7 @@ def _notes(table: TrainingTable, *, imitates: bool) -> tuple[str, ...]:
     episodes = len(set(table.episode.tolist()))
     if episodes < 3:
         notes.append(
-            f"Only {episodes} episode(s): none could be held out, so it cannot be told when learning turns to remembering"
+            f"Only {episodes} episode(s): none could be held out, so it is not known when learning turns to remembering"
         )
     labels = table.provenance.get("labels")
     if isinstance(labels, dict) and labels["kept"] < labels["chunks"]:

@@ -1,11 +1,11 @@
 """Soft actor-critic on any bounded action per chunk, for few and precious steps.
 
 A small actor answers a squashed Gaussian; an ensemble of critics says what its actions are worth; a temperature keeps the actor as
-curious as it is told to be. Against the usual recipe: rewards are 1 at success and 0 else, so a value is the chance of success,
+curious as it is set to be. Against the usual recipe: rewards are 1 at success and 0 else, so a value is the chance of success,
 discounted, and targets are clipped to 0..1; entropy moves the actor alone and is in no target; success ends an episode and a time
 limit does not; the actor steps once per five steps of the critics.
 
-Curiosity is told in the units of the action, the same whatever the bounds: a target deviation of 0.25 is an entropy of
+Curiosity is stated in the units of the action, the same whatever the bounds: a target deviation of 0.25 is an entropy of
 log(0.25 sqrt(2 pi e)) per number, reached with the bounds' slope counted in.
 
 All draws come from torch's global generator: who calls seeds it. Runs in the trainer's process.
@@ -172,7 +172,7 @@ class Sac:
             loss = loss + cloning.weight * self.distance(cloning)
         self._descend("actor", self.actor, loss)
         self.critics.requires_grad_(True)
-        # The temperature rises while the actor is less curious than it is told to be.
+        # The temperature rises while the actor is less curious than it is set to be.
         lack = (drawn.log_density.detach() + self.target_entropy).mean()
         self._descend("temperature", None, -self.log_temperature * lack)
 

@@ -15,7 +15,7 @@ def load_table(request: TrainRequest, on_progress: OnProgress) -> TrainingTable:
 
     Args:
         request: store, episodes or task, learner.
-        on_progress: told where this takes long.
+        on_progress: called where this takes long.
     Raises:
         TrainingError: nothing to learn from.
         FingerprintMismatch: episodes of another policy.

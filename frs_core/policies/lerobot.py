@@ -198,8 +198,8 @@ class LerobotPolicy(FlowPolicy):
         for key, camera in self._pairing:
             if camera == NO_CAMERA:
                 continue
-            picture = torch.from_numpy(np.ascontiguousarray(observation.frames[camera].for_policy))
-            raw[key] = picture.permute(2, 0, 1).float() / 255.0
+            pixels = torch.from_numpy(np.ascontiguousarray(observation.frames[camera].for_policy))
+            raw[key] = pixels.permute(2, 0, 1).float() / 255.0
         if "observation.state" in self._policy.config.input_features:
             raw["observation.state"] = torch.from_numpy(read_state(self._preset.state, observation)).float()
         return self._before(raw)

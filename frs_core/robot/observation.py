@@ -132,7 +132,7 @@ class Observation:
 
     @property
     def q_command(self) -> Float[Array, " 7"]:
-        """Joints the arm was last told to take, rad, where the world tells (`extra["q_command"]`); else those it has.
+        """Joints that the arm was last commanded to, rad, where the world reports them (`extra["q_command"]`); else those it has.
 
         They differ while something is in the way: the arm presses against it.
         """

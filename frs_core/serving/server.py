@@ -181,9 +181,9 @@ class PolicyService:
         cameras = self.policy.spec.cameras
         if unclear := [camera for camera in cameras if not is_wrist(camera) and not is_exterior(camera)]:
             raise ConfigError(
-                f"openpi's message has an exterior and a wrist picture, and the name of camera {', '.join(unclear)} of policy "
+                f"openpi's message has an exterior and a wrist image, and the name of camera {', '.join(unclear)} of policy "
                 f"'{self.policy.spec.name}' does not tell which it is. Name the cameras where the policy is served (frs serve --cameras "
-                f"INPUT=left,INPUT=wrist), or send the pictures by name."
+                f"INPUT=left,INPUT=wrist), or send the images by name."
             )
         exterior = [
             camera for _, camera in self.policy.spec.camera_pairing if camera in cameras and not is_wrist(camera)

@@ -144,7 +144,7 @@ class SessionEngine:
             case ev.UndoChunk():
                 self.episodes.undo(epoch)
             case ev.SetDriver() | ev.SetPacing():
-                self._set_helm(command)
+                self._set_driving(command)
             case ev.SetLookAhead():
                 p.arbiter.looks_ahead = command.is_on
                 if not command.is_on and not p.arbiter.takes_early_picks:
@@ -165,7 +165,7 @@ class SessionEngine:
     def install(self, driver: Driver, chooser: Chooser) -> None:
         """Let a chooser drive."""
         self.parts.arbiter.choosers[driver] = chooser
-        self._set_helm(ev.SetDriver(driver))
+        self._set_driving(ev.SetDriver(driver))
 
     def set_noise_policy(self, noise_policy: NoisePolicy | str | None) -> None:
         """Put a noise policy (or the path of one) into the coming fans; None removes it."""
@@ -176,7 +176,7 @@ class SessionEngine:
         if then is not None:
             self.handle(then.command, then.epoch)
 
-    def _set_helm(self, command: ev.SetDriver | ev.SetPacing) -> None:
+    def _set_driving(self, command: ev.SetDriver | ev.SetPacing) -> None:
         if refusal := self.parts.arbiter.change(command):
             self.parts.status.refuse(refusal)
         else:

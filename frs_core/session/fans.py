@@ -162,8 +162,8 @@ class FanRequests:
             return None
         self._in_flight = None
         self._maker.cancel()
-        mend = "Reconnect to load it again" if self.spec is None else "Resume to ask again"
-        return PolicyError(f"The policy gave no answer within {patience:g} s. {mend}.")
+        fix = "Reconnect to load it again" if self.spec is None else "Resume to ask again"
+        return PolicyError(f"The policy gave no answer within {patience:g} s. {fix}.")
 
     def _side(self, what: str, job: Callable[[], object]) -> None:
         self._side_ticket -= 1

@@ -137,7 +137,7 @@ class RunningEpisode:
     was_success_told: bool = False
     """It stopped because the world reported success."""
     was_told_to_label: bool = False
-    """It has had as many chunks as it may have, and a person was told."""
+    """It has had as many chunks as it may have, and a person was notified."""
     outcome: Outcome | None = None
     """Once it is labelled."""
     is_cut_short: bool = False

@@ -109,11 +109,11 @@ class LearnerContract:
             np.testing.assert_array_equal(weights, second.weights[name])
 
     def test_a_request_to_stop_is_heard(self) -> None:
-        learner, told = self.row.load(), []
+        learner, reports = self.row.load(), []
         if isinstance(learner, OnlineLearner):
             return
-        trained = learner.train(self.table(), self.settings(), on_progress=lambda p: bool(told.append(p)))
-        assert trained.was_cancelled == bool(told)
+        trained = learner.train(self.table(), self.settings(), on_progress=lambda p: bool(reports.append(p)))
+        assert trained.was_cancelled == bool(reports)
 
 
 def synthetic_table(*, episodes: int = 4, chunks: int = 6, seed: int = 0) -> TrainingTable:

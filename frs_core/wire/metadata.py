@@ -23,7 +23,7 @@ from frs_core.wire.observations import EXTERIOR_KEY, WRIST_KEY, mapping, numbers
 
 PROTOCOL = 1
 OPERATIONS = ("encode", "steer", "denoise", "velocity", "release")
-MAX_PICTURES = 16
+MAX_IMAGES = 16
 """Image inputs of a network; more is a mistake."""
 OWN_OBSERVATION = "frs/1"
 """The observation form of `observations.pack_observation`."""
@@ -187,9 +187,9 @@ def _read_spec(data: dict[Any, Any]) -> PolicySpec:
 
 
 def _pairing(value: Any) -> tuple[tuple[str, str], ...]:
-    is_list = isinstance(value, (list, tuple)) and len(value) <= MAX_PICTURES
+    is_list = isinstance(value, (list, tuple)) and len(value) <= MAX_IMAGES
     if not is_list or not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in value):
-        raise ConfigError(f"camera_pairing is {str(value)[:40]!r}, expected at most {MAX_PICTURES} pairs of names")
+        raise ConfigError(f"camera_pairing is {str(value)[:40]!r}, expected at most {MAX_IMAGES} pairs of names")
     return tuple((str(name)[:100], str(camera)[:100]) for name, camera in value)
 
 

@@ -126,7 +126,7 @@ class Host:
         _tell(self._pipe, "ready", number=self._ring.publish(self._first, {}))
 
     def run(self) -> None:
-        """Loop until told to close."""
+        """Loop until asked to close."""
         rate = RateLoop(self._spec.control_hz)
         try:
             while True:
@@ -152,14 +152,14 @@ class Host:
             return False
         self._watch_session()
         try:
-            self._heed_holds()
+            self._check_epoch()
             if self._rows:
                 self._step(late_s)
             elif time.monotonic() >= self._look_at and not self._ring.is_full:
                 self._publish(self._guard.observe(), {})
         except StaleAct:
             # The hold arrived after this tick had read the epoch.
-            self._heed_holds()
+            self._check_epoch()
         except CameraStale as error:
             self._trip("CAMERA_STALE", str(error))
         except WorldError:
@@ -170,7 +170,7 @@ class Host:
 
     # --- motion -----------------------------------------------------------------------------------------------------
 
-    def _heed_holds(self) -> None:
+    def _check_epoch(self) -> None:
         """Stop motion that belongs to an older hold epoch."""
         epoch = self._ring.epoch
         if epoch != self._seen_epoch:
@@ -231,7 +231,7 @@ class Host:
             return
         self._said = reason
         self._ring.words[Word.TRIPS] += 1
-        self._heed_holds()
+        self._check_epoch()
         _tell(self._pipe, "tripped", reason=reason, text=sentence, number=number)
 
     def _show_life(self) -> None:
@@ -272,7 +272,7 @@ class Host:
         ticket, epoch = message["ticket"], message["epoch"]
         try:
             # An earlier hold is handled first: the world is held, and this request is refused.
-            self._heed_holds()
+            self._check_epoch()
             if message["kind"] == "reset":
                 observation = self._guard.reset(task=message["task"], seed=message["seed"], epoch=epoch)
             else:

@@ -225,7 +225,7 @@ def _no_room(size: int, error: OSError) -> WorldError:
     return WorldError(
         f"Shared memory{has} and needs {size / 1e6:.1f} MB for the cameras' images ({error.strerror}). Close what fills "
         f"{_KEEPS_FILES}, enlarge it (mount -o remount,size=1G {_KEEPS_FILES}; docker run --shm-size=1g), or use smaller "
-        f"pictures, then reconnect."
+        f"images, then reconnect."
     )
 
 

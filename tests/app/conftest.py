@@ -41,7 +41,7 @@ def nothing_left_over(qapp: QtWidgets.QApplication) -> Iterator[None]:
     qapp.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete)
     qapp.processEvents()
     windows = [w for w in qapp.topLevelWidgets() if w.isVisible()]
-    # A thread that was told to end may need a moment on a busy machine; one that was not never ends.
+    # A thread that was asked to end may need a moment on a busy machine; one that was not never ends.
     until = time.monotonic() + LONG_S
     for thread in [t for t in threading.enumerate() if t.name.startswith(("app-", "frs-"))]:
         thread.join(max(0.0, until - time.monotonic()))

@@ -1,4 +1,4 @@
-"""The About box says which picture input of the policy shows which camera."""
+"""The About box says which image input of the policy shows which camera."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""Attempts of a practice in Drive: nothing starts but by a person's press, nothing while it learns, and every label is told."""
+"""Attempts of a practice in Drive: nothing starts but by a person's press, nothing while it learns, and every label is reported."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What happened is in the log, the log is bounded, and one zip holds it all, without pictures unless they are asked for."""
+"""What happened is in the log, the log is bounded, and one zip holds it all, without images unless they are asked for."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ def test_changes_of_phase_episode_pick_and_counters_become_lines() -> None:
         moving,
         phase=Phase.HOLD,
         hold_reason=HoldReason.CAMERA_STALE,
-        detail="Camera 'left' repeats one picture.",
+        detail="Camera 'left' repeats one frame.",
         picked=None,
         pacing=Pacing.CONTINUOUS,
         counters={**moving.counters, "refused": 2},
@@ -38,9 +38,7 @@ def test_changes_of_phase_episode_pick_and_counters_become_lines() -> None:
     alone = dataclasses.replace(moving, picked="unsteered", picked_by=None)
     assert any(line.startswith("pick unsteered, the policy's own, gated") for line in changes(offered, alone))
     lines = changes(moving, held)
-    assert any(
-        "A camera stopped delivering fresh frames (Camera 'left' repeats one picture.)" in line for line in lines
-    )
+    assert any("A camera stopped delivering fresh frames (Camera 'left' repeats one frame.)" in line for line in lines)
     assert "pacing: gated -> continuous" in lines
     assert "refused: 2 more" in lines
     assert "notice: The robot holds. Resume first" in lines

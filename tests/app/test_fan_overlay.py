@@ -1,4 +1,4 @@
-"""The fan on a picture: projected exactly, caps apart, meaning never by colour alone."""
+"""The fan on an image: projected exactly, caps apart, meaning never by colour alone."""
 
 import numpy as np
 import pytest

@@ -41,10 +41,10 @@ def test_the_banner_and_its_mend_are_told(window: Any) -> None:
     window.take(
         snapshot(phase=Phase.HOLD, hold_reason=HoldReason.CAMERA_STALE, detail="Camera 'left' is old. Check its cable.")
     )
-    told = status_of(window)
-    assert told["hold"] == "camera_stale"
-    assert told["banner"]
-    assert "Check its cable" in told["banner"] + told["details"]
+    reported = status_of(window)
+    assert reported["hold"] == "camera_stale"
+    assert reported["banner"]
+    assert "Check its cable" in reported["banner"] + reported["details"]
 
 
 def test_a_status_file_that_cannot_be_written_is_a_toast(window: Any, qtbot: Any, tmp_path: Path) -> None:

@@ -299,13 +299,13 @@ def test_the_mark_follows_the_rows_and_never_runs_ahead_of_the_one_under_way() -
     observation = sample_observation()
     moving = snapshot(phase=Phase.MOVING, observation=observation, chunk_row=3, chunk_rows=8)
     moving = dataclasses.replace(moving, latency=dataclasses.replace(moving.latency, loop_hz=10.0))
-    told = observation.captured_ns
-    assert rows_done_of(moving, told) == 3.0
-    assert rows_done_of(moving, told + 50_000_000) == pytest.approx(3.5)
-    assert rows_done_of(moving, told + 900_000_000) == 4.0
-    assert rows_done_of(dataclasses.replace(moving, chunk_row=0), told + 900_000_000) == 0.0
-    assert rows_done_of(dataclasses.replace(moving, chunk_row=8), told + 900_000_000) == 8.0
-    assert math.isnan(rows_done_of(snapshot(), told))
+    reported = observation.captured_ns
+    assert rows_done_of(moving, reported) == 3.0
+    assert rows_done_of(moving, reported + 50_000_000) == pytest.approx(3.5)
+    assert rows_done_of(moving, reported + 900_000_000) == 4.0
+    assert rows_done_of(dataclasses.replace(moving, chunk_row=0), reported + 900_000_000) == 0.0
+    assert rows_done_of(dataclasses.replace(moving, chunk_row=8), reported + 900_000_000) == 8.0
+    assert math.isnan(rows_done_of(snapshot(), reported))
 
 
 @pytest.mark.parametrize("is_simulated", [True, False])

@@ -149,21 +149,21 @@ def test_a_command_that_the_session_cannot_take_is_told(qapp: Any, monkeypatch: 
 
 
 def test_a_list_asked_for_during_a_read_is_read_once_more_and_only_then_shown(qtbot: Any) -> None:
-    parent, may_go_on, told = QtCore.QObject(), threading.Event(), list[object]()
+    parent, may_go_on, reported = QtCore.QObject(), threading.Event(), list[object]()
     reader = Rereader(parent)
-    reader.done.connect(told.append)
+    reader.done.connect(reported.append)
     reader.read(lambda: may_go_on.wait(LONG_S) and "before")
     reader.read(lambda: "not needed")
     reader.read(lambda: "after")
     may_go_on.set()
-    qtbot.waitUntil(lambda: told == ["after"], timeout=LONG_MS)
+    qtbot.waitUntil(lambda: reported == ["after"], timeout=LONG_MS)
 
 
 def test_a_read_that_fails_is_told_and_the_next_one_is_made_all_the_same(qtbot: Any) -> None:
-    parent, may_go_on, told = QtCore.QObject(), threading.Event(), list[object]()
+    parent, may_go_on, reported = QtCore.QObject(), threading.Event(), list[object]()
     reader = Rereader(parent)
-    reader.done.connect(told.append)
-    reader.failed.connect(told.append)
+    reader.done.connect(reported.append)
+    reader.failed.connect(reported.append)
 
     def fail() -> None:
         may_go_on.wait(LONG_S)
@@ -172,4 +172,4 @@ def test_a_read_that_fails_is_told_and_the_next_one_is_made_all_the_same(qtbot: 
     reader.read(fail)
     reader.read(lambda: "there")
     may_go_on.set()
-    qtbot.waitUntil(lambda: told == ["The disk is gone", "there"], timeout=LONG_MS)
+    qtbot.waitUntil(lambda: reported == ["The disk is gone", "there"], timeout=LONG_MS)

@@ -1,4 +1,4 @@
-"""docs/architecture.md tells the truth: the files of its journeys hold the calls they are named for, and its picture shows both."""
+"""docs/architecture.md tells the truth: the files of its journeys hold the calls they are named for, and its figure shows both."""
 
 import ast
 import graphlib

@@ -1,4 +1,4 @@
-"""The vision-language driver: what it is told, what it may answer, and that every failure has a sentence."""
+"""The vision-language driver: what it is asked, what it may answer, and that every failure has a sentence."""
 
 import base64
 from collections.abc import Iterator

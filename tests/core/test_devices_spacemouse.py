@@ -61,7 +61,7 @@ class FakeHid:
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test's puck reports when the test is told to go on, which may take any time."""
+    """A test's puck reports when the test is to go on, which may take any time."""
     monkeypatch.setattr("frs_core.devices.spacemouse.SILENT_S", 1e6)
 
 

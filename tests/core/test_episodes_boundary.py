@@ -1,4 +1,4 @@
-"""Episodes under a wrong clock, with odd pictures, odd rates and odd words: listed, shown and exported without a surprise."""
+"""Episodes under a wrong clock, with odd images, odd rates and odd words: listed, shown and exported without a surprise."""
 
 import dataclasses
 import json
@@ -84,7 +84,7 @@ def test_check_goes_on_past_a_policy_that_fails(store, capsys, monkeypatch) -> N
 
 def test_an_episode_without_pictures_is_exported_or_refused_in_a_sentence(store, tmp_path) -> None:
     episode = store.open(made(store, cameras=()))
-    with pytest.raises(EpisodeError, match="has no pictures"):
+    with pytest.raises(EpisodeError, match="has no images"):
         export_mp4(episode, tmp_path / "a.mp4")
     assert (export_droid(episode, tmp_path / "droid") / "trajectory.h5").is_file()
     assert (

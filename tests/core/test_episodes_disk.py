@@ -1,4 +1,4 @@
-"""A full disk and a slow one: nothing recorded is lost, and the session is told."""
+"""A full disk and a slow one: nothing recorded is lost, and the session is notified."""
 
 import subprocess
 import sys

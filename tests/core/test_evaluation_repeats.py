@@ -71,9 +71,9 @@ def spec(out: Path, **changes: object) -> RepeatSpec:
     return RepeatSpec(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def run(spec: RepeatSpec, hands: Hands, told: list[Stage] | None = None) -> list[Result]:
+def run(spec: RepeatSpec, hands: Hands, reported: list[Stage] | None = None) -> list[Result]:
     judging = hands(spec.job, workers=1)
-    return run_repeats(spec, workers=1, pool=judging, on_stage=(told if told is not None else []).append)
+    return run_repeats(spec, workers=1, pool=judging, on_stage=(reported if reported is not None else []).append)
 
 
 def test_no_two_uses_of_a_scene_meet() -> None:
@@ -206,9 +206,9 @@ def test_sets_of_another_generalist_are_refused(tmp_path: Path, hands: Hands) ->
 
 
 def test_stages_are_told_to_their_ends(tmp_path: Path, hands: Hands) -> None:
-    told: list[Stage] = []
-    run(spec(tmp_path, draws=draws(1, 1), scenes=1), hands, told)
-    last = {stage.name: (stage.done, stage.total) for stage in told}
+    reported: list[Stage] = []
+    run(spec(tmp_path, draws=draws(1, 1), scenes=1), hands, reported)
+    last = {stage.name: (stage.done, stage.total) for stage in reported}
     assert last == {"episodes recorded": (2, 2), "trainings": (2, 2), "episodes tested": (3, 3)}
 
 

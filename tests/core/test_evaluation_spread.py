@@ -187,12 +187,16 @@ def test_episodes_that_could_not_be_run_are_told_and_left_out() -> None:
 
 
 def test_forecasts_are_scored_against_what_came_out() -> None:
-    told = reliability(results({"base": [0.0] * 2, "dsbc": [0.5, 0.9]}))
-    assert told is not None
-    assert [(p.successes, p.trials) for p in told.points] == [(5, 10), (9, 10)]
-    assert told.brier == pytest.approx(0.7 * 0.3**2 + 0.3 * 0.7**2)
-    assert told.constant == pytest.approx(0.21)
-    assert (told.mean_forecast, told.mean_outcome, told.episodes) == (pytest.approx(0.7), pytest.approx(0.7), 20)
+    reported = reliability(results({"base": [0.0] * 2, "dsbc": [0.5, 0.9]}))
+    assert reported is not None
+    assert [(p.successes, p.trials) for p in reported.points] == [(5, 10), (9, 10)]
+    assert reported.brier == pytest.approx(0.7 * 0.3**2 + 0.3 * 0.7**2)
+    assert reported.constant == pytest.approx(0.21)
+    assert (reported.mean_forecast, reported.mean_outcome, reported.episodes) == (
+        pytest.approx(0.7),
+        pytest.approx(0.7),
+        20,
+    )
     assert reliability(results({"base": [0.5]})) is None
 
 
@@ -201,8 +205,8 @@ def test_plots_show_every_draw_and_every_forecast() -> None:
     axes = success_of_draws(rows(given)).axes[0]
     assert [bar.get_height() for bar in axes.patches] == pytest.approx([10.0, 65.0])
     assert [len(dots.get_offsets()) for dots in axes.collections if hasattr(dots, "get_sizes")] == [0, 4]
-    told = reliability(given)
-    assert told is not None
-    dots = forecast_against_outcome(told).axes[0].collections[0].get_offsets()
+    reported = reliability(given)
+    assert reported is not None
+    dots = forecast_against_outcome(reported).axes[0].collections[0].get_offsets()
     assert sorted(float(y) for _, y in dots) == pytest.approx([50.0, 60.0, 70.0, 80.0])
     assert math.isclose(float(dots[0][0]), 70.0)

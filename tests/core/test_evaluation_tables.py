@@ -9,7 +9,7 @@ import pytest
 
 from frs_core.evaluation.film import Film
 from frs_core.evaluation.plots import save_figure, success_bars, success_by_episodes
-from frs_core.evaluation.report import Section, markdown_rows, picture, plot, write_report
+from frs_core.evaluation.report import Section, markdown_rows, plot, still, write_report
 from frs_core.evaluation.results import Result
 from frs_core.evaluation.tables import ALL, as_json, episodes_of, markdown, rates
 from tests.fakes.world import PointWorld
@@ -80,7 +80,7 @@ def test_success_by_episodes_draws_a_point_per_variant() -> None:
 def test_the_page_needs_no_other_file_and_shows_text_as_text(tmp_path: Path) -> None:
     image = PointWorld().observe().frames["left"].image
     sections = (
-        Section("Figures", ("a < b & c",), markdown_rows(markdown(results())), (picture(image, "left <camera>"),)),
+        Section("Figures", ("a < b & c",), markdown_rows(markdown(results())), (still(image, "left <camera>"),)),
         Section("Plot", media=(plot(success_bars(results()), "bars"),), command="frs demo --task 'x'"),
     )
     page = write_report(tmp_path / "report.html", "A <title>", "It works.", sections).read_text()

@@ -73,7 +73,7 @@ def test_a_trajectory_without_films_comes_without_pictures_and_says_so(folder, s
             (folder / "recordings" / "SVO" / f"{serial}.svo").write_bytes(b"SVO")
     episode, note = taken(folder, store)
     assert (episode.n_steps, episode.cameras) == (22, ())
-    assert "no pictures" in note
+    assert "no frames" in note
     assert f"no film of wrist ({SERIALS['wrist']})" in note
     assert ("SVO recording there: convert" in note) is has_svo
 
@@ -117,14 +117,14 @@ def test_rows_that_a_film_does_not_reach_are_left_out_and_counted(folder, store,
         film(folder, "left").with_name(f"{SERIALS['left']}_timestamps.json").unlink()
     episode, note = taken(folder, store)
     assert episode.n_steps == pictures - 2
-    assert f"the film of left has no pictures of {N - pictures} of {N} rows" in note
+    assert f"the film of left has no frames of {N - pictures} of {N} rows" in note
     last, before = (episode.frame("left", episode.n_steps - i) for i in (1, 2))
     assert np.abs(last.astype(int) - before).mean() > 2.0
 
 
 def test_a_film_of_few_rows_is_refused_and_a_broken_one_named(folder, store) -> None:
     write_video(film(folder, "left"), (picture("left", i) for i in range(5)), hz=60)
-    with pytest.raises(EpisodeError, match=r"pictures of .* of 24 rows.*import without that camera"):
+    with pytest.raises(EpisodeError, match=r"frames of .* of 24 rows.*import without that camera"):
         import_droid(folder, store)
     film(folder, "left").write_bytes(b"")
     with pytest.raises(EpisodeError, match="not a readable film"):
@@ -145,15 +145,15 @@ def test_time_stamps_of_another_clock_or_that_go_back_are_not_followed(folder, s
     path.write_text(json.dumps(list(range(N))))
     assert "time stamps of left are of another time" in taken(folder, store)[1]
     path.write_text(json.dumps(list(range(N, 0, -1))))
-    assert "time stamps of left go back: picture i for row i" in taken(folder, store)[1]
+    assert "time stamps of left go back: frame i for row i" in taken(folder, store)[1]
 
 
 def test_images_without_time_stamps_go_by_number_which_is_said(folder, store) -> None:
     path = film(folder, "left").with_name(f"{SERIALS['left']}_timestamps.json")
     path.write_text("[]")
-    assert "time stamps of left are an empty list: picture i for row i" in taken(folder, store)[1]
+    assert "time stamps of left are an empty list: frame i for row i" in taken(folder, store)[1]
     path.unlink()
-    assert f"no time stamps of left ('{path.name}' is missing): picture i for row i" in taken(folder, store)[1]
+    assert f"no time stamps of left ('{path.name}' is missing): frame i for row i" in taken(folder, store)[1]
 
 
 @pytest.mark.parametrize("name", ["trajectory.h5", "left"])

@@ -145,7 +145,7 @@ def test_actions_whose_meaning_is_not_stated_are_refused(dataset, store) -> None
 def test_a_short_film_is_named_and_leaves_nothing_of_its_episode(dataset, store) -> None:
     film = sorted(dataset.rglob("wrist_image_left/*.mp4"))[0]
     write_video(film, list(read_video(film))[:3], hz=12.5)
-    with pytest.raises(EpisodeCorrupt, match="has 3 pictures of episode 0, expected 8"):
+    with pytest.raises(EpisodeCorrupt, match="has 3 frames of episode 0, expected 8"):
         import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
     assert (store.list(), list(journal_dir(store.root).glob("*"))) == ([], [])
 
@@ -159,7 +159,7 @@ def test_what_came_before_a_broken_episode_stays_and_is_counted_and_pictures_lef
     with pytest.raises(EpisodeError, match="Imported before it and kept: 1 episode, up to"):
         import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
     (kept,) = store.list()
-    assert "pictures kept in the table were left out: observation.images.top" in kept.note
+    assert "frames kept in the table were left out: observation.images.top" in kept.note
 
 
 def test_a_path_out_of_the_dataset_is_refused(dataset, store) -> None:

@@ -202,7 +202,7 @@ def test_the_image_encoder_can_replace_the_features(observation: Observation) ->
 
 def test_a_table_without_pictures_is_refused_when_cameras_are_on() -> None:
     settings = replace(SETTINGS, inputs=InputSettings(cameras=("left",)))
-    with pytest.raises(TrainingError, match="without pictures"):
+    with pytest.raises(TrainingError, match="without images"):
         train_dsbc(synthetic_table(), settings)
 
 

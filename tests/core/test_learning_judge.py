@@ -1,4 +1,4 @@
-"""A model that judges progress from pictures: it sees them, its answers are kept, and every failure has a sentence."""
+"""A model that judges progress from images: it sees them, its answers are kept, and every failure has a sentence."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from frs_core.evaluation.arena import open_arena
 from frs_core.evaluation.practice import run_practice
 from frs_core.learning import NetworkSettings, Practice, TrainRequest
 from frs_core.learning.base import OnlineLearner
-from frs_core.learning.judge import MOST_PICTURES, Judge
+from frs_core.learning.judge import MOST_IMAGES, Judge
 from frs_core.learning.registry import find_learner
 from frs_core.learning.request import Reward
 from frs_core.learning.settings import DsrlSettings
@@ -34,7 +34,7 @@ def server() -> Iterator[FakeVlm]:
 
 
 def by_brightness(images: list[Array]) -> str:
-    """Progress is how bright a picture is."""
+    """Progress is how bright an image is."""
     return f'So:\n```json\n{{"progress": {[round(float(i.mean()) / 255, 3) for i in images]}}}\n```'
 
 
@@ -63,7 +63,7 @@ def test_of_a_long_episode_some_pictures_are_sent_and_the_others_lie_in_between(
     progress = judge(server, tmp_path).progress(grey(*levels), "t")
     assert progress == pytest.approx(levels, abs=0.01)
     sent = [part for part in server.requests[0][1]["messages"][1]["content"] if part["type"] == "image_url"]
-    assert len(sent) == MOST_PICTURES
+    assert len(sent) == MOST_IMAGES
 
 
 def test_the_same_pictures_are_asked_about_once(server: FakeVlm, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_episodes_of_practice_are_rewarded_by_what_the_model_saw(server: FakeVlm
     assert table.reward == pytest.approx([0.4, 0.6])
     assert table.terminal.tolist() == [False, True]
     assert len(seen[0]) == 3, "before the first chunk and after each of two"
-    assert any((a != b).any() for a, b in zip(seen[0], seen[0][1:], strict=False)), "the robot moved in the pictures"
+    assert any((a != b).any() for a, b in zip(seen[0], seen[0][1:], strict=False)), "the robot moved in the images"
     assert learner.learn(table) >= 0.0
 
 

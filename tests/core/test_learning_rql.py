@@ -74,7 +74,7 @@ def test_fifty_updates_give_the_authors_numbers(name: str, kind: torch.dtype, to
     for update in range(UPDATES):
         drawn = Draws(**{key: value[update] for key, value in part(data, "draws.").items()})
         losses = network.update(optimiser, window(data, update), drawn)
-        told = torch.stack(
+        reported = torch.stack(
             [
                 losses.critic.detach(),
                 losses.cloning.detach(),
@@ -84,7 +84,7 @@ def test_fifty_updates_give_the_authors_numbers(name: str, kind: torch.dtype, to
                 losses.values.min(),
             ]
         )
-        torch.testing.assert_close(told, data["losses"][update], rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(reported, data["losses"][update], rtol=tolerance, atol=tolerance)
     for key, value in part(data, "after.").items():
         limit = heads if "value" in key else tolerance
         torch.testing.assert_close(

@@ -1,4 +1,4 @@
-"""Soft actor-critic in noise space: it finds a known optimum, is as curious as it is told to be, and goes on exactly where it was."""
+"""Soft actor-critic in noise space: it finds a known optimum, is as curious as it is set to be, and goes on exactly where it was."""
 
 import math
 from dataclasses import replace

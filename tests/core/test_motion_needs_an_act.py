@@ -188,7 +188,7 @@ class Motion(RuleBasedStateMachine):
         shown = engine.snapshot()
         assert shown.phase in (Phase.HOLD, Phase.FAULT), f"a hold is not shown: {shown.phase}"
         if is_under_way and shown.phase is Phase.HOLD and engine.parts.keeper.closing is None:
-            assert shown.hold_reason not in RESTING, "a hold is not told"
+            assert shown.hold_reason not in RESTING, "a hold is not reported"
 
     @rule(reason=st.sampled_from(HOLDS), turns=st.integers(1, 9))
     def hold_in_the_middle_of_the_sessions_turn(self, reason: HoldReason, turns: int) -> None:

@@ -106,7 +106,7 @@ def practised(asked: TrainRequest, folder: Path | None, *, killed_at: int = 0) -
     prior = load_table(asked, ignore_progress) if learner.spec.starts_from_recordings else None
     assert isinstance(learner, OnlineLearner)
 
-    def told(progress: Progress) -> None:
+    def reported(progress: Progress) -> None:
         nonlocal seen
         seen += 1
         if seen == killed_at:
@@ -115,7 +115,7 @@ def practised(asked: TrainRequest, folder: Path | None, *, killed_at: int = 0) -
     arena = open_arena(asked)
     try:
         diary = Diary(folder, asked, prior)
-        return practise(learner, arena, asked, prior=prior, diary=diary, on_progress=told)
+        return practise(learner, arena, asked, prior=prior, diary=diary, on_progress=reported)
     finally:
         arena.close()
 
@@ -178,16 +178,16 @@ def test_actors_in_other_processes_drive_the_same_episodes_and_the_best_version_
 
 def test_the_commands_say_what_they_did(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train_commands.command("pick-q")(task=TASK, data=data, out=tmp_path / "trained", settings=SMALL) == 0
-    told = capsys.readouterr().out
-    assert "nan" not in told
-    assert "from 2 episodes" in told
+    reported = capsys.readouterr().out
+    assert "nan" not in reported
+    assert "from 2 episodes" in reported
     practice = replace(PRACTICE, episodes=1, judge_every=1, judged_scenes=1)
     options = {"policy": "tests.fakes.policy:ToyPolicy", "practice": practice, "settings": SMALL, "actors": 1}
     places = {"folder": tmp_path / "diary", "out": tmp_path / "practised"}
     assert practise_commands.command("pick-q")(task=TASK, data=data, **options, **places) == 0
-    told = capsys.readouterr().out
-    assert "after     1 episode" in told
-    assert "practised 1 episode" in told
+    reported = capsys.readouterr().out
+    assert "after     1 episode" in reported
+    assert "practised 1 episode" in reported
     asked = practise_commands.with_preset(replace(PRACTICE, judge_every=50), practise_commands.PRESETS["two-rounds"])
     assert asked == replace(PRACTICE, judge_every=10)
     two = practise_commands.with_preset(Practice(world="droid"), practise_commands.PRESETS["two-rounds"])
@@ -263,9 +263,9 @@ def test_recorded_failures_end_with_what_was_seen_last(tmp_path: Path, capsys: p
     assert np.isfinite(table.after().features).all()
     capsys.readouterr()
     assert stats(data=tmp_path, replay=True) == 0
-    told = capsys.readouterr().out
-    assert "1 of 1" in told
-    assert "record at least one" in told
+    reported = capsys.readouterr().out
+    assert "1 of 1" in reported
+    assert "record at least one" in reported
 
 
 def test_a_noise_is_not_worth_more_for_being_used_near_the_end() -> None:

@@ -67,8 +67,8 @@ def test_a_job_tells_each_attempt_stops_when_asked_and_goes_on_where_it_was(
     assert {news.stage for news in heard} >= {Stage.LOADING, Stage.CHECKING, Stage.TRYING}
     last = next(news.last for news in heard if news.last is not None)
     assert last.is_check
-    assert all(image.shape[2] == 3 for image in last.pictures.values())
-    assert last.pictures
+    assert all(image.shape[2] == 3 for image in last.images.values())
+    assert last.images
 
     (record,) = list_practices(tmp_path / "practice")
     assert record == job.result.record

@@ -10,7 +10,7 @@ from tests.waiting import LONG_S
 
 
 class Clock:
-    """Time that passes only when slept or told."""
+    """Time that passes only when slept or moved on."""
 
     def __init__(self) -> None:
         self.now = 0.0

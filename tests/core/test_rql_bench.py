@@ -106,9 +106,9 @@ def test_a_training_that_was_killed_goes_on_with_the_same_numbers(tmp_path: Path
     # What a crash between curve and state leaves: a point that the state has not seen.
     with (tmp_path / "cut" / CURVE).open("a") as file:
         file.write('{"step": 6, "succ')
-    told: list[int] = []
-    train(spec, rows, Reach(), seed=1, folder=tmp_path / "cut", on_point=lambda point: told.append(point.step))
-    assert told == [6]
+    steps: list[int] = []
+    train(spec, rows, Reach(), seed=1, folder=tmp_path / "cut", on_point=lambda point: steps.append(point.step))
+    assert steps == [6]
     again = read_curve(tmp_path / "cut")
     assert [replace(p, seconds=0.0) for p in again] == [replace(p, seconds=0.0) for p in whole]
     assert len(list((tmp_path / "cut").glob("*.safetensors"))) == 1
@@ -159,29 +159,29 @@ def stand_in(folder: Path, script: str) -> Official:
 @pytest.mark.usefixtures("without_ogbench")
 def test_the_benchmark_leaves_curves_of_both_codes_and_runs_nothing_twice(tmp_path: Path) -> None:
     official, out, said = stand_in(tmp_path / "theirs", PEER), tmp_path / "out", []
-    curves = bench.run(small(), out, seeds=(0, 1), official=official, told=said.append, time_updates=2)
+    curves = bench.run(small(), out, seeds=(0, 1), official=official, say=said.append, time_updates=2)
     assert {code: sorted(seeds) for code, seeds in curves.items()} == {"ours": [0, 1], "official": [0, 1]}
     result = json.loads((out / "result.json").read_text())
     assert result["codes"]["official"]["success"][-1]["successes"] == 2
     assert len(result["seconds_per_update"]["ours"]) == len(result["seconds_per_update"]["official"]) == 3
     assert (out / "curves.png").stat().st_size > 1000
     said.clear()
-    bench.run(small(), out, seeds=(0, 1), official=official, told=said.append)
+    bench.run(small(), out, seeds=(0, 1), official=official, say=said.append)
     assert [line for line in said if "updates" in line] == []
 
 
 @pytest.mark.usefixtures("without_ogbench")
 def test_a_folder_of_another_benchmark_is_refused(tmp_path: Path) -> None:
-    bench.run(small(), tmp_path, seeds=(), official=None, told=print)
+    bench.run(small(), tmp_path, seeds=(), official=None, say=print)
     with pytest.raises(ConfigError, match="another batch: got 16, expected 8"):
-        bench.run(replace(small(), batch=16), tmp_path, seeds=(), official=None, told=print)
+        bench.run(replace(small(), batch=16), tmp_path, seeds=(), official=None, say=print)
 
 
 @pytest.mark.usefixtures("without_ogbench")
 def test_what_goes_wrong_in_the_other_interpreter_is_told(tmp_path: Path) -> None:
     official = stand_in(tmp_path / "theirs", "raise SystemExit('no module named jax')")
     with pytest.raises(TrainingError, match="no module named jax"):
-        bench.run(small(), tmp_path / "out", seeds=(0,), official=official, told=print, time_updates=1)
+        bench.run(small(), tmp_path / "out", seeds=(0,), official=official, say=print, time_updates=1)
 
 
 def test_both_codes_are_judged_on_the_same_scenes() -> None:

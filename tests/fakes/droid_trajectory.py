@@ -10,7 +10,7 @@ from frs_core.episodes.droid_rows import flange_numbers
 from frs_core.episodes.video import write_video
 
 SERIALS = {"left": "22222222", "right": "11111111", "wrist": "33333333"}
-"""The left camera has the higher number, so that sides cannot be told by numbers."""
+"""The left camera has the higher number, so that sides cannot be inferred from numbers."""
 K = np.array([[260.0, 0, 159.5], [0, 260.0, 89.5], [0, 0, 1]])
 SIZE = (320, 180)
 

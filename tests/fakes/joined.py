@@ -34,7 +34,7 @@ from tests.fakes.world import PointWorld
 
 
 class Clock:
-    """Seconds that pass when told; stands for the module `time` in inbox, link and host."""
+    """Seconds that pass when moved on; stands for the module `time` in inbox, link and host."""
 
     def __init__(self) -> None:
         self.now = time.monotonic()

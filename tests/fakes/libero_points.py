@@ -1,7 +1,7 @@
 """Where LIBERO draws points of known places: run under its interpreter, it writes pixels and what the worker says of its cameras.
 
 `python libero_points.py WORKER.py OUT.npz`. A small bright ball (a site of the scene, moved) is drawn at several places in the world, and
-the picture without it subtracted.
+the image without it subtracted.
 """
 
 import importlib.util

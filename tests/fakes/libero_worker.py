@@ -1,6 +1,6 @@
 """A LIBERO worker without LIBERO: the product's own messages around a tool that slides over a board of colours.
 
-Run as the real one is, by `-E` and a socket. Pictures are drawn bottom row first, as MuJoCo's are: the left half is red, the lower half
+Run as the real one is, by `-E` and a socket. Images are drawn bottom row first, as MuJoCo's are: the left half is red, the lower half
 blue, and the tool a white square. Scenes 900 and up misbehave, see `_MISCHIEF`.
 """
 
@@ -89,7 +89,7 @@ class FakeSimulator:
 
     def look(self, pictures, room):
         images = {name: self._drawn(width, height) for _, width, height, name in pictures}
-        # It looks straight down, its x to the arm's right: y of the picture is the arm's forward.
+        # It looks straight down, its x to the arm's right: y of the image is the arm's forward.
         mat = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
         pose = {"pos": EYE.tolist(), "mat": mat.reshape(-1).tolist(), "fovy": FOVY}
         return {"cameras": dict.fromkeys(images, pose)}, images

@@ -38,7 +38,7 @@ class FakeJob:
         self.is_cancelled = True
 
     def poll(self) -> tuple[PracticeNews, ...]:
-        """Return what the test told since."""
+        """Return what the test reported since."""
         news, self._news = tuple(self._news), []
         return news
 
@@ -71,7 +71,7 @@ def point(episodes: int, successes: int, *, scenes: int = 20, own: tuple[int, in
 
 
 def some_news(attempts: Sequence[bool], curve: Sequence[Point] = (), *, stage: Stage = Stage.TRYING) -> PracticeNews:
-    """Return where a practice might stand, with a picture."""
+    """Return where a practice might stand, with an image."""
     image = np.full((90, 160, 3), 120, np.uint8)
     last = Attempt(40_000 + len(attempts), True, 12, False, {"left": image, "wrist": image})
     return PracticeNews(stage, 2, 5, 1, tuple(attempts), tuple(curve), 150.0, last)

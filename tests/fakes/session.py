@@ -1,4 +1,4 @@
-"""A session whose every part is moved by hand: no thread, no clock but `now`, workers that answer when told."""
+"""A session whose every part is moved by hand: no thread, no clock but `now`, workers that answer when asked."""
 
 from collections import deque
 from collections.abc import Callable, Mapping

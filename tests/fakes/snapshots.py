@@ -74,7 +74,7 @@ def resting() -> Snapshot:
 
 
 class FakePort:
-    """A session that keeps what it is told and says what it is given."""
+    """A session that keeps what it is sent and says what it is given."""
 
     def __init__(self) -> None:
         self.sent: list[SessionCommand] = []

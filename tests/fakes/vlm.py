@@ -22,7 +22,7 @@ class FakeVlm:
         self.content = '{"pick": "left/more", "reason": "the goal is left"}'
         self.status = 200
         self.answer: Callable[[list[Array]], str] | None = None
-        """Makes the answer from the pictures that were sent, RGB; None = `content`."""
+        """Makes the answer from the images that were sent, RGB; None = `content`."""
         self.raw: bytes | None = None
         self.is_silent = False
         self.requests: list[tuple[dict[str, str], dict[str, Any]]] = []
@@ -67,7 +67,7 @@ class FakeVlm:
 
 
 def pictures(body: dict[str, Any]) -> list[Array]:
-    """Return the pictures of a request, RGB."""
+    """Return the images of a request, RGB."""
     parts = [p["image_url"]["url"] for p in body["messages"][1]["content"] if p["type"] == "image_url"]
     data = [np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8) for url in parts]
     return [cv2.cvtColor(cv2.imdecode(d, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for d in data]

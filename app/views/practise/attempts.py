@@ -41,8 +41,8 @@ class Step(Enum):
     """A person has pressed Start."""
     OPEN = auto()
     """Its episode is open."""
-    TOLD = auto()
-    """It has ended, and the practice was told."""
+    REPORTED = auto()
+    """It has ended, and the practice knows how."""
 
 
 class Attempts(QtCore.QObject):
@@ -96,7 +96,7 @@ class Attempts(QtCore.QObject):
     def hear(self, news: PracticeNews) -> None:
         """Take the practice's newest word."""
         self._news = news
-        if self._step is Step.TOLD and (news.wanted is None or news.wanted.asked != self._answered):
+        if self._step is Step.REPORTED and (news.wanted is None or news.wanted.asked != self._answered):
             self._step = Step.NONE
         self._stop_when_due()
         self._load_actor()
@@ -134,7 +134,7 @@ class Attempts(QtCore.QObject):
             return "The practice is stopping"
         if self._step is Step.OPEN:
             return "An attempt is under way"
-        if self._step is Step.TOLD:
+        if self._step is Step.REPORTED:
             return "The practice is reading the attempt; the next one can start in a moment"
         if news is None or news.stage is Stage.LOADING:
             return "The practice is getting ready; the first attempt can start in a moment"
@@ -172,7 +172,7 @@ class Attempts(QtCore.QObject):
             # Every start is an attempt, and a second press may have begun another one in its place.
             self._step, self._number, self._name, self._steered = Step.OPEN, number, "", 0
         elif self._step is Step.OPEN and not is_open:
-            self._step = Step.TOLD
+            self._step = Step.REPORTED
             assert self._news is not None
             self._answered = self._news.wanted.asked if self._news.wanted is not None else 0
             self._job.ended(self._name)

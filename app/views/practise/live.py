@@ -17,7 +17,7 @@ from frs_core.learning.practice_record import PracticeRecord
 
 RECENT = 20
 """Attempts in the running success rate."""
-PICTURE_HEIGHT = 116
+IMAGE_HEIGHT = 116
 
 
 def stage_in_words(news: PracticeNews) -> str:
@@ -66,18 +66,18 @@ class Figure(QtWidgets.QWidget):
         return self._value.text()
 
 
-class Pictures(QtWidgets.QWidget):
+class AttemptImages(QtWidgets.QWidget):
     """The last image of each camera, side by side."""
 
     def __init__(self) -> None:
         super().__init__()
         self._images: list[tuple[str, QtGui.QImage]] = []
-        self.setFixedHeight(PICTURE_HEIGHT)
+        self.setFixedHeight(IMAGE_HEIGHT)
 
     def show_attempt(self, attempt: Attempt | None) -> None:
         """Show an attempt's last images, or none."""
         self._images = []
-        for name, image in attempt.pictures.items() if attempt is not None else ():
+        for name, image in attempt.images.items() if attempt is not None else ():
             height, width = image.shape[:2]
             kind = QtGui.QImage.Format.Format_RGB888
             self._images.append((name, QtGui.QImage(image.tobytes(), width, height, 3 * width, kind).copy()))
@@ -117,7 +117,7 @@ class LivePane(QtWidgets.QWidget):
             "best version", "Success on scenes kept aside, without trying things, with the 95 % Wilson interval"
         )
         self.last = label("", "caption")
-        self.pictures, self.curve = Pictures(), PracticeCurve()
+        self.images, self.curve = AttemptImages(), PracticeCurve()
         figures = QtWidgets.QHBoxLayout()
         figures.setSpacing(12)
         for figure in (self.attempts, self.recent, self.best):
@@ -129,7 +129,7 @@ class LivePane(QtWidgets.QWidget):
         column.addWidget(self.progress)
         column.addLayout(figures)
         column.addWidget(self.last)
-        column.addWidget(self.pictures)
+        column.addWidget(self.images)
         column.addWidget(self.curve, 1)
         self.clear("")
 
@@ -210,4 +210,4 @@ class LivePane(QtWidgets.QWidget):
             what = "Check" if attempt.is_check else "Attempt"
             sign = "✔ success" if attempt.succeeded else "✘ failure"
             self.last.setText(f"{what} on scene {attempt.scene}: {sign} after {counted(attempt.chunks, 'chunk')}")
-        self.pictures.show_attempt(attempt)
+        self.images.show_attempt(attempt)

@@ -38,7 +38,7 @@ class InsightClient(QtCore.QObject):
         policy: registry name of the generalist; empty = no checks.
     """
 
-    told = Signal(object)
+    answered = Signal(object)
     """(path, dict of chunk index -> Insight)."""
     failed = Signal(str)
 
@@ -82,6 +82,6 @@ class InsightClient(QtCore.QObject):
         if report.path != self._path:
             return
         if report.chunks:
-            self.told.emit((report.path, {i: sentence_of(c) for i, c in report.chunks.items()}))
+            self.answered.emit((report.path, {i: sentence_of(c) for i, c in report.chunks.items()}))
         if report.problem:
             self.failed.emit(report.problem)

@@ -162,8 +162,8 @@ class Library(Relay):
             return
         small = np.ascontiguousarray(cv2.resize(image, (THUMB[0] * 2, THUMB[1] * 2), interpolation=cv2.INTER_AREA))
         height, width = small.shape[:2]
-        picture = QtGui.QImage(small.tobytes(), width, height, 3 * width, QtGui.QImage.Format.Format_RGB888).copy()
-        self.tell("thumbnail_made", info.name, picture)
+        image = QtGui.QImage(small.tobytes(), width, height, 3 * width, QtGui.QImage.Format.Format_RGB888).copy()
+        self.tell("thumbnail_made", info.name, image)
 
 
 class Edit(QtGui.QUndoCommand):

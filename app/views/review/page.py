@@ -57,7 +57,7 @@ class ReviewPage(LayoutPage):
         self.moment: Moment | None = None
         self._noise_policy: str | None = None
         self._insight_client = InsightClient(facts.policy_loader, self)
-        self._insight_client.told.connect(self._on_insight)
+        self._insight_client.answered.connect(self._on_insight)
         self._insight_client.failed.connect(lambda text: self.insight_text.setText(text))
         self._insights: dict[int, Insight] = {}
         self._is_dirty = True
@@ -111,10 +111,10 @@ class ReviewPage(LayoutPage):
         bar.addWidget(self.sentence, 1)
         for button in self._trims:
             bar.addWidget(button)
-        pictures = _splitter(Qt.Orientation.Horizontal, self.cameras, self.scene)
-        self._pictures = QtWidgets.QStackedWidget()
-        self._pictures.addWidget(pictures)
-        self._pictures.addWidget(self._trouble)
+        views = _splitter(Qt.Orientation.Horizontal, self.cameras, self.scene)
+        self._views = QtWidgets.QStackedWidget()
+        self._views.addWidget(views)
+        self._views.addWidget(self._trouble)
         below = _splitter(Qt.Orientation.Horizontal, self.plots, panel)
         middle = QtWidgets.QWidget()
         inner = QtWidgets.QVBoxLayout(middle)
@@ -123,11 +123,11 @@ class ReviewPage(LayoutPage):
         inner.addWidget(self.scrubber)
         inner.addLayout(bar)
         inner.addWidget(below, 1)
-        right = _splitter(Qt.Orientation.Vertical, self._pictures, middle)
+        right = _splitter(Qt.Orientation.Vertical, self._views, middle)
         self.main = _splitter(Qt.Orientation.Horizontal, self.episodes, right)
         self.main.setStretchFactor(0, 0)
         self.main.setStretchFactor(1, 1)
-        self._splitters = {pictures: [640, 300], below: [530, 410], right: [330, 380], self.main: [330, 950]}
+        self._splitters = {views: [640, 300], below: [530, 410], right: [330, 380], self.main: [330, 950]}
         self.reset_layout()
         outer = QtWidgets.QVBoxLayout(self)
         outer.setContentsMargins(6, 4, 6, 4)
@@ -198,7 +198,7 @@ class ReviewPage(LayoutPage):
         self.record = self.moment = None
         self.trouble_text.setText("")
         self._bin_button.hide()
-        self._pictures.setCurrentWidget(self._trouble)
+        self._views.setCurrentWidget(self._trouble)
         self.offers.show_fan(None, FanStyle())
         self.insight_text.setText("")
         self.transport.open(0, control_hz=15.0, starts=())
@@ -223,7 +223,7 @@ class ReviewPage(LayoutPage):
         if moment.record is not self.record:
             return
         self.moment = moment
-        self._pictures.setCurrentIndex(0)
+        self._views.setCurrentIndex(0)
         mark = moment.record.mark_at(moment.position)
         self._paint(moment, FanStyle(amount=Amount.MORE, picked=mark.label, show_reference=False))
         self.scrubber.show_position(moment.position)

@@ -1,4 +1,4 @@
-"""A chooser that always goes the same way, `left` unless told another: `frs --chooser-options homing up`."""
+"""A chooser that always goes the same way, `left` unless given another: `frs --chooser-options homing up`."""
 
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.registry import ChooserSpec, Setting

@@ -42,7 +42,7 @@ def run(
     *,
     seeds: tuple[int, ...],
     official: Official | None,
-    told: Callable[[str], None],
+    say: Callable[[str], None],
     time_updates: int = 50,
 ) -> Curves:
     """Return the curves of both codes, after making what is missing.
@@ -52,7 +52,7 @@ def run(
         out: folder of the benchmark.
         seeds: one training each.
         official: the authors' code; None = ours alone.
-        told: given a line for people as it goes.
+        say: called with a line for people as it goes.
         time_updates: updates per round when an update is timed.
     Raises:
         ConfigError: the folder holds another benchmark, no such task, or OGBench is not installed.
@@ -61,21 +61,21 @@ def run(
     play.require_ogbench()
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, spec)
-    rows = _rows(spec, out, told)
+    rows = _rows(spec, out, say)
     with torch_threads(1):
         if official is not None and not (out / "time.json").is_file():
-            _time(spec, rows, out, official, time_updates, told)
+            _time(spec, rows, out, official, time_updates, say)
         for seed in seeds:
             folder = out / OURS / f"seed-{seed}"
             if _steps(read_curve(folder)) < spec.steps:
                 env = play.make_environment(single_task_of(spec.task))
                 try:
-                    train(spec, rows, env, seed=seed, folder=folder, on_point=_teller(told, OURS, seed))
+                    train(spec, rows, env, seed=seed, folder=folder, on_point=_teller(say, OURS, seed))
                 finally:
                     env.close()
             if official is not None:
                 theirs = out / OFFICIAL / f"seed-{seed}"
-                teller = _teller(told, OFFICIAL, seed)
+                teller = _teller(say, OFFICIAL, seed)
                 official.train(spec, out / "rows.npz", seed=seed, folder=theirs, on_point=teller)
     curves = read_curves(out)
     (out / "result.json").write_text(json.dumps(report.as_json(spec, curves, read_times(out)), indent=2) + "\n")
@@ -115,12 +115,12 @@ def _claim(out: Path, spec: BenchSpec) -> None:
         )
 
 
-def _rows(spec: BenchSpec, out: Path, told: Callable[[str], None]) -> Rows:
+def _rows(spec: BenchSpec, out: Path, say: Callable[[str], None]) -> Rows:
     path = out / "rows.npz"
     if not path.is_file():
 
         def on_episode(there: int, wanted: int) -> None:
-            told(f"{there} of {counted(wanted, 'episode')} of play data")
+            say(f"{there} of {counted(wanted, 'episode')} of play data")
 
         files = play.collect(
             spec.task, out / "play", episodes=spec.episodes, seed=spec.data_seed, on_episode=on_episode
@@ -128,13 +128,13 @@ def _rows(spec: BenchSpec, out: Path, told: Callable[[str], None]) -> Rows:
         label(spec.task, files, is_sparse=spec.is_sparse).save(path)
     rows = Rows.load(path)
     goals = int((rows.masks == 0.0).sum())
-    told(f"{len(rows.rewards)} rows, {goals} at the goal")
+    say(f"{len(rows.rewards)} rows, {goals} at the goal")
     if goals == 0:
-        told("None of the play data reaches the goal, so there is nothing to learn. Make more: --episodes")
+        say("None of the play data reaches the goal, so there is nothing to learn. Make more: --episodes")
     return rows
 
 
-def _time(spec: BenchSpec, rows: Rows, out: Path, official: Official, count: int, told: Callable[[str], None]) -> None:
+def _time(spec: BenchSpec, rows: Rows, out: Path, official: Official, count: int, say: Callable[[str], None]) -> None:
     """Time an update of both codes, one thread each, in rounds that alternate."""
     device, rng = best_device(), np.random.default_rng(0)
     agent, optimiser = new_agent(spec, rows, device)
@@ -151,16 +151,16 @@ def _time(spec: BenchSpec, rows: Rows, out: Path, official: Official, count: int
         spec, out / "rows.npz", folder=out / OFFICIAL / "time", updates=count, own=own, measure=measure
     )
     (out / "time.json").write_text(json.dumps({OURS: own, OFFICIAL: theirs}) + "\n")
-    told(report.time_line({OURS: own, OFFICIAL: theirs}))
+    say(report.time_line({OURS: own, OFFICIAL: theirs}))
 
 
 def _steps(points: list[Point]) -> int:
     return points[-1].step if points else 0
 
 
-def _teller(told: Callable[[str], None], code: str, seed: int) -> Callable[[Point], None]:
+def _teller(say: Callable[[str], None], code: str, seed: int) -> Callable[[Point], None]:
     def tell(point: Point) -> None:
-        told(
+        say(
             f"{code}, seed {seed}: {point.step} updates, {point.successes} of {point.episodes} succeed, value {point.value:.1f}, "
             f"{1000.0 * point.seconds:.0f} ms of processor"
         )

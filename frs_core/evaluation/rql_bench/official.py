@@ -78,11 +78,17 @@ def train(job: dict[str, Any]) -> None:
         if step % job["evaluate_every"] and step != job["steps"]:
             continue
         began = time.process_time()
-        told = {"critic_loss": info["critic_loss"], "cloning_loss": info["bc_loss"], "value": info["q_mean"]}
-        told = {key: float(value) for key, value in told.items()}
+        figures = {"critic_loss": info["critic_loss"], "cloning_loss": info["bc_loss"], "value": info["q_mean"]}
+        figures = {key: float(value) for key, value in figures.items()}
         spent += time.process_time() - began
         done = evaluate(agent, env, episodes=job["eval_episodes"], seed=hash_of(job["seed"], 1 + len(lines)))
-        line = {"step": step, "successes": done, "episodes": job["eval_episodes"], **told, "seconds": round(spent, 2)}
+        line = {
+            "step": step,
+            "successes": done,
+            "episodes": job["eval_episodes"],
+            **figures,
+            "seconds": round(spent, 2),
+        }
         lines.append(json.dumps(line))
         spent = 0.0
         sys.stdout.write(lines[-1] + "\n")

@@ -57,7 +57,7 @@ class Official:
             rows: file of `Rows.save`.
             seed: of everything.
             folder: where the curve is kept. The authors' code saves no agent in between, so a killed run starts again.
-            on_point: told after each evaluation.
+            on_point: called after each evaluation.
         Raises:
             TrainingError: it failed.
         """

@@ -93,7 +93,7 @@ def collect(
         folder: where; it is made.
         episodes: how many, a multiple of `PER_FILE`.
         seed: of the set.
-        on_episode: told after each file.
+        on_episode: called after each file.
     Raises:
         ConfigError: no such task, a wrong number of episodes, or OGBench is not installed.
     """

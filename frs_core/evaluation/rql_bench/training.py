@@ -70,7 +70,7 @@ def train(spec: BenchSpec, rows: Rows, env: Any, *, seed: int, folder: Path, on_
         env: the single-task environment.
         seed: of weights, batches and scenes.
         folder: where curve and state are kept; what is there is gone on from.
-        on_point: told after each evaluation.
+        on_point: called after each evaluation.
     Raises:
         TrainingError: a loss is not finite.
     """

@@ -74,7 +74,7 @@ class Checkpoint:
     is_gripper_offset: bool = False
     """The gripper too is an offset from its value at the start of the chunk, as in LeRobot's relative actions unless they exclude it."""
     tokenizer: Path | None = None
-    picture_keys: tuple[str, ...] = ()
+    image_keys: tuple[str, ...] = ()
     """The checkpoint's own names of its image inputs, in its order."""
     renamed: dict[str, str] = field(default_factory=dict)
     """Image input -> the name its images had before the checkpoint's own pre-processor."""
@@ -289,7 +289,7 @@ def _pair(checkpoint: Checkpoint, cameras: CamerasOption | None) -> None:
     if preset is None:
         return
     checkpoint.pairing = pair_cameras(
-        checkpoint.picture_keys,
+        checkpoint.image_keys,
         cameras=cameras,
         usual=preset.cameras,
         names=preset.picture_names,
@@ -328,7 +328,7 @@ def _read_openpi(
     if preset is None:
         return
     checkpoint.prompt, checkpoint.resize = preset.prompt, Resize.FILTERED
-    checkpoint.picture_keys = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
+    checkpoint.image_keys = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
     checkpoint.horizon = _integer(config, "action_horizon")
     checkpoint.execute_rows = min(preset.execute_rows, checkpoint.horizon)
     _match(checkpoint, "horizon", checkpoint.horizon, horizon or preset.horizon)
@@ -394,7 +394,7 @@ def _read_lerobot(
     if checkpoint.size is not None:
         _match(checkpoint, "action width", checkpoint.size.width, int(config.get("max_action_dim", 32)))
     inputs = config.get("input_features") or {}
-    checkpoint.picture_keys = tuple(
+    checkpoint.image_keys = tuple(
         key for key in inputs if key.startswith("observation.images.") and "empty_camera" not in key
     )
     checkpoint.renamed = renamed_inputs(checkpoint.root)

@@ -36,8 +36,8 @@ class Pi05Model:
 
     def embed(self, images: Float[Tensor, "N 3 S S"], tokens: Int[Tensor, " T"]) -> Float[Tensor, "P D"]:
         """Return image tokens followed by prompt embeddings."""
-        pictures = self.vision(images).flatten(0, 1)
-        return torch.cat([pictures, self.prefix.embed(tokens).to(pictures.dtype)])
+        patches = self.vision(images).flatten(0, 1)
+        return torch.cat([patches, self.prefix.embed(tokens).to(patches.dtype)])
 
     def encode(
         self, images: Float[Tensor, "N 3 S S"], tokens: Int[Tensor, " T"]

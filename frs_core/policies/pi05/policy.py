@@ -124,13 +124,13 @@ class Pi05Policy(FlowPolicy):
         words = self._tokenizer.encode(self._checkpoint.prompt, observation.instruction, self._state_text(observation))
         device, side = self._model.device, self._model.size.vision.image
         with torch.inference_mode():
-            pictures = torch.stack(
+            pixels = torch.stack(
                 [
                     to_tower(observation.frames[c].for_policy, side, rule=self._checkpoint.resize, device=device)
                     for c in self.spec.cameras
                 ]
             )
-            cache, features = self._model.encode(pictures, torch.tensor(words, device=device))
+            cache, features = self._model.encode(pixels, torch.tensor(words, device=device))
             if not bool(torch.isfinite(features).all()):
                 raise PolicyError(
                     f"Policy '{self.spec.name}' gave non-finite features. Check the weights with `frs policy check --read-weights`."

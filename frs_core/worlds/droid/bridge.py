@@ -132,7 +132,7 @@ def load_env(droid, nuc_ip, without_zed):
             raise BridgeError(
                 "setup",
                 f"The ZED SDK's Python module is missing ({error}).",
-                "Run /usr/local/zed/get_python_api.py in this environment, or pass --without-zed to go on without pictures.",
+                "Run /usr/local/zed/get_python_api.py in this environment, or pass --without-zed to go on without images.",
             ) from error
     try:
         parameters = importlib.import_module("droid.misc.parameters")
@@ -476,7 +476,7 @@ def encode(image, want):
     else:
         done, packed = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(want["quality"])])
         if not done:
-            raise BridgeError("robot", "A picture could not be packed as JPEG.", "Ask for encoding 'raw'.")
+            raise BridgeError("robot", "An image could not be packed as JPEG.", "Ask for encoding 'raw'.")
         facts["data"] = packed.tobytes()
     return facts
 
@@ -485,12 +485,12 @@ def checked_image(want):
     """Return complete image settings, or refuse."""
     full = {"width": 640, "height": 360, "encoding": "jpeg", "quality": 90}
     if not isinstance(want, dict) or set(want) - set(full):
-        raise BridgeError("bad_request", f"Picture settings are {sorted(full)}, got {want!r}.", "")
+        raise BridgeError("bad_request", f"Image settings are {sorted(full)}, got {want!r}.", "")
     full.update(want)
     numbers = [full[key] for key in ("width", "height", "quality")]
     fits = all(isinstance(n, int) for n in numbers) and min(numbers[:2]) >= 16 and max(numbers[:2]) <= 4096
     if not fits or not 1 <= numbers[2] <= 100 or full["encoding"] not in ("jpeg", "raw"):
-        raise BridgeError("bad_request", f"Picture settings {full!r} are out of range.", "")
+        raise BridgeError("bad_request", f"Image settings {full!r} are out of range.", "")
     return full
 
 
@@ -829,9 +829,7 @@ def main(argv=None):
     parser.add_argument(
         "--cameras", default=None, help="left=SERIAL,right=SERIAL,wrist=SERIAL; default: droid's parameters"
     )
-    parser.add_argument(
-        "--without-zed", action="store_true", help="start without the ZED SDK; there will be no pictures"
-    )
+    parser.add_argument("--without-zed", action="store_true", help="start without the ZED SDK; there will be no images")
     parser.add_argument("--calibration", default=None, help="calibration_info.json; default: the checkout's own")
     parser.add_argument(
         "--heartbeat", type=float, default=0.5, help="seconds of silence in mid-motion that are reported"

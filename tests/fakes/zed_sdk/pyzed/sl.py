@@ -49,7 +49,7 @@ class RuntimeParameters:
 
 
 class InitParameters:
-    """What `open` is told."""
+    """What `open` gets."""
 
     def __init__(self, camera_fps=60, **others):
         self.camera_fps, self.camera_image_flip, self.serial = camera_fps, None, None

@@ -84,7 +84,7 @@ def test_a_stop_keeps_what_was_learned_and_a_start_from_nothing_needs_no_recordi
 
 def test_rewards_and_next_states_come_from_recorded_episodes(tmp_path: Path, store: EpisodeStore) -> None:
     episodes = [store.open(info.name) for info in store.list()]
-    table = table_of(episodes, ROW, inputs=SeekerSettings().inputs, fingerprint=None)
+    table = table_of(episodes, outcomes=ROW.outcomes, has_ends=True, inputs=SeekerSettings().inputs, fingerprint=None)
     assert table.reward is not None
     assert table.following is not None
     last = np.flatnonzero(table.following < 0)

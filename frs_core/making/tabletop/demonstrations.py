@@ -165,6 +165,13 @@ def _sample(sim: TabletopSim, cameras: "Cameras", name: str) -> dict[str, Array]
     }
 
 
+def resting_height(sim: TabletopSim, concept: str) -> float:
+    """Return the height of a concept's point above the table when it stands there, metres; see `concept_points`."""
+    if concept == DRAWER:
+        return float(sim.handle_pose()[2])
+    return MOVABLES[concept].height / 2 if concept in MOVABLES else RECEPTACLES[concept].floor
+
+
 def concept_points(sim: TabletopSim) -> Array:
     """Return one point per concept in the base frame, metres; absent things are parked far below or behind."""
     present = {p.name for p in sim.layout.placements}

@@ -8,17 +8,20 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
 from frs_core.making.tabletop import corrections, demonstrations, training
-from frs_core.making.tabletop.demonstrations import EPISODES_PER_SHARD
+from frs_core.making.tabletop.demonstrations import EPISODES_PER_SHARD, resting_height
 from frs_core.making.tabletop.stages import OnLog, in_parallel
 from frs_core.making.tabletop.training import Samples, TrainSettings
+from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS
 from frs_core.policies.tabletop.network import TabletopNet
 from frs_core.policies.tabletop.policy import TabletopPolicy
 from frs_core.runtime.foreign import read_json, read_tensors
 from frs_core.worlds.tabletop.tasks import HELD_OUT, TRAINED
+from frs_core.worlds.tabletop.world import TabletopWorld
 
 STAGES = ("see", "act", "mend")
 _PER_FILE = 20
@@ -65,6 +68,7 @@ def make(
     if not _is_done(runs, "see", see):
         samples = Samples(work / "demonstrations", with_images=True)
         fit_proprio(net, samples)
+        fit_places(net)
         left = seconds - (time.monotonic() - began)
         if not training.train_see(net, samples, see, folder=runs, on_log=on_log, seconds=left):
             return False
@@ -127,11 +131,27 @@ def fit_proprio(net: TabletopNet, samples: Samples) -> None:
     net.context.proprio_std.copy_(proprio.std(0).clamp(min=0.05))
 
 
+def fit_places(net: TabletopNet) -> None:
+    """Give the network the world's calibrations, and the heights at which objects rest."""
+    world = TabletopWorld(cameras=CAMERAS)
+    observation = world.observe()
+    mounts, slopes = [], []
+    for camera in CAMERAS:
+        calibration = observation.frames[camera].calibration
+        assert calibration is not None
+        base = np.eye(4) if camera != "wrist" else observation.T_base_tcp
+        mounts.append((np.linalg.inv(base) @ calibration.T_base_camera)[:3])
+        slopes.append(calibration.width / 2 / calibration.K[0, 0])
+    net.context.places.set_cameras(torch.from_numpy(np.stack(mounts)).float(), torch.tensor(slopes).float())
+    net.context.places.heights.copy_(torch.tensor([resting_height(world.sim, name) for name in CONCEPTS]))
+    world.close()
+
+
 def export(file: Path, out: Path, *, samples: int, episodes: int, stages: tuple[TrainSettings, ...]) -> None:
-    """Write the averaged weights in half precision, and what they were made from."""
+    """Write the averaged weights in half precision, calibrations in full, and what they were made from."""
     out.mkdir(parents=True, exist_ok=True)
     state = read_tensors(file)
-    half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    half = {k: v.half() if v.is_floating_point() and ".places." not in k else v for k, v in state.items()}
     save_file({k: v.contiguous() for k, v in half.items()}, out / "model.safetensors")
     losses = {stage: read_json(file.parent / f"{stage}.json")["losses"] for stage in STAGES}
     card = {

@@ -150,6 +150,12 @@ def device_of(net: nn.Module) -> torch.device:
     return next(net.parameters()).device
 
 
+def half_precision(device: torch.device) -> torch.autocast:
+    """Return the context of matrix products in bfloat16, where the device has it; emulated on a CPU, it is several times slower."""
+    is_native = device.type != "cpu" or torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bool(is_native))
+
+
 def flow_loss(net: TabletopNet, features: Tensor, chunk: Tensor, *, draws: int, generator: torch.Generator) -> Tensor:
     """Return the flow-matching loss: per sample one time, drawn early more often, and `draws` noises that share it."""
     n, device = chunk.shape[0], chunk.device
@@ -157,7 +163,7 @@ def flow_loss(net: TabletopNet, features: Tensor, chunk: Tensor, *, draws: int, 
     t = 1.0 - torch.rand(n, generator=generator, device=device).pow(1 / 1.5) * 0.999
     noise = torch.randn((draws, *chunk.shape), generator=generator, device=device)
     x = t[:, None, None] * chunk + (1 - t[:, None, None]) * noise
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    with half_precision(device):
         v = net.head(x, net.head.condition(features, t))
     return F.mse_loss(v.float(), chunk - noise)
 
@@ -250,7 +256,7 @@ def train_see(
     device = device_of(net)
 
     def loss_of(rows: Array, rng: np.random.Generator, generator: torch.Generator) -> dict[str, Tensor]:
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with half_precision(device):
             vision, heat = net.vision(samples.images(rows, device))
         point = pointing_loss(heat, samples.tensor("uv", rows, device), samples.tensor("visible", rows, device))
         features = net.context(vision, samples.words(rows, rng, device), samples.tensor("proprio", rows, device))
@@ -313,7 +319,7 @@ def _loop(
     folder.mkdir(parents=True, exist_ok=True)
     parameters = [p for p in net.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
-        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
     )
     average = Average(net, settings.average)
     state_file = folder / f"{stage}_last.safetensors"

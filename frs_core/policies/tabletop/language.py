@@ -1,18 +1,21 @@
 """The generalist's tokenizer with its small vocabulary, and the random descriptions of its demonstrations.
 
-A training sample gets a new description every time it is drawn: a precise one, one with unknown nouns, or a vague one. So one
-trajectory teaches both "put the mug on the plate" and "tidy up", and words outside the vocabulary act as a vague instruction.
+A training sample gets a new description every time it is drawn: a precise one, one with unknown nouns, a vague one, or a wrong
+one, which names a combination that nobody demonstrated. So one trajectory teaches both "put the mug on the plate" and "tidy up", words
+outside the vocabulary act as a vague instruction, and so does a combination of known words that was never demonstrated.
 """
 
 import re
 
 import numpy as np
-from jaxtyping import Int
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from frs_core.arrays import Array
 from frs_core.policies.tabletop.config import CONCEPTS
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
-from frs_core.worlds.tabletop.tasks import DRAWER, TaskKind, preposition
+from frs_core.worlds.tabletop.tasks import DRAWER, HELD_OUT, TASKS, TaskKind, preposition
 
 MAX_WORDS = 12
 PAD, UNKNOWN = 0, 1
@@ -47,6 +50,30 @@ def _words() -> tuple[str, ...]:
 VOCABULARY = _words()
 _INDEX = {w: i + 2 for i, w in enumerate(VOCABULARY)}
 VOCABULARY_SIZE = len(VOCABULARY) + 2
+_WRONG = tuple(TASKS[name] for name in HELD_OUT)
+
+
+def _nouns() -> Int[Array, " V"]:
+    """Return the object that each word index names, or -1. Words of several objects, such as colours, name none."""
+    names = dict.fromkeys(range(VOCABULARY_SIZE), -1)
+    words = {name: item.words for name, item in (*MOVABLES.items(), *RECEPTACLES.items())} | {DRAWER: (DRAWER,)}
+    for i, concept in enumerate(CONCEPTS):
+        for text in words[concept]:
+            names[_INDEX[text.split()[-1]]] = i
+    return np.array(list(names.values()))
+
+
+_NOUNS = _nouns()
+
+
+def named(ids: Int[Tensor, "N 12"], count: int) -> Float[Tensor, "N count K"]:
+    """Return which objects the words name, in order: one row per object, all zero where fewer are named."""
+    chosen = torch.zeros(len(ids), count, len(CONCEPTS), device=ids.device)
+    for n, row in enumerate(ids.tolist()):
+        concepts = dict.fromkeys(int(_NOUNS[i]) for i in row if _NOUNS[i] >= 0)
+        for k, concept in enumerate(list(concepts)[:count]):
+            chosen[n, k, concept] = 1.0
+    return chosen
 
 
 def tokenise(text: str) -> Int[Array, " 12"]:
@@ -58,11 +85,14 @@ def tokenise(text: str) -> Int[Array, " 12"]:
 def describe(rng: np.random.Generator, *, kind: TaskKind, movable: str | None, place: str | None) -> Int[Array, " 12"]:
     """Return one random description of a demonstration, as word indices.
 
-    55 % precise, 15 % with some nouns unknown, 30 % vague.
+    45 % precise, 10 % with some nouns unknown, 25 % vague, 20 % wrong.
     """
     u = rng.random()
-    if u < 0.30:
+    if u < 0.25:
         return tokenise(str(rng.choice(_VAGUE)))
+    if u < 0.45:
+        task = _WRONG[rng.integers(len(_WRONG))]
+        kind, movable, place = task.kind, task.movable, task.place
     if kind is TaskKind.PUT:
         assert movable
         assert place
@@ -75,8 +105,7 @@ def describe(rng: np.random.Generator, *, kind: TaskKind, movable: str | None, p
         options = _OPEN if kind is TaskKind.OPEN else _CLOSE
         text = options[0] if rng.random() < 0.6 else str(rng.choice(options))
     ids = tokenise(text)
-    if u < 0.45:
-        nouns = {_INDEX[w] for c in CONCEPTS for w in c.split()}
-        hide = np.array([i in nouns and rng.random() < 0.6 for i in ids])
+    if 0.45 <= u < 0.55:
+        hide = np.array([_NOUNS[i] >= 0 and rng.random() < 0.6 for i in ids])
         ids = np.where(hide, UNKNOWN, ids)
     return ids

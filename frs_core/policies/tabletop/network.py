@@ -1,8 +1,8 @@
 """The tabletop generalist's network: vision that points at named things, a small language encoder, a flow head.
 
 Images become one *slot* per known thing and camera pair: where a learned query for "mug" finds it in each image (a
-softmax over a 28 x 28 grid and "not there"), and what the features look like there. Words, slots and proprioception become a
-context vector of 512 numbers, computed once per observation. The head is a residual MLP over the whole chunk, modulated by
+softmax over a 28 x 28 grid and "not there"), what the features look like there, and where it is relative to the tool (`places.py`).
+Words, slots and proprioception become a context vector of 512 numbers, computed once per observation. The head is a residual MLP over the whole chunk, modulated by
 context and flow time; the modulation is shared by all rows of a batch, so that a fan costs little more than one sample.
 Source of the parts: pointing as co-training follows pi0.5's object localisation; adaptive layer norm follows DiT.
 """
@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from frs_core.policies.linear import Linear
 from frs_core.policies.tabletop.config import ACTION_SIZE, CAMERAS, CONCEPTS, HORIZON, PROPRIO_SIZE
-from frs_core.policies.tabletop.language import MAX_WORDS, PAD, VOCABULARY_SIZE
+from frs_core.policies.tabletop.language import MAX_WORDS, PAD, VOCABULARY_SIZE, named
+from frs_core.policies.tabletop.places import PLACE, Places
 
 GRID = 28
 POOLED = 32
@@ -25,11 +26,9 @@ GLOBAL = 48
 SLOT_IN = 3 + POOLED
 SLOT = 64
 FEATURES = 512
-BUMPS = 21
-"""Bumps per image axis, over [-1, 1]."""
-BUMP_WIDTH = 0.3
-"""Standard deviation of a bump in half image sizes; three times their distance, so that neighbours are alike."""
-WHERE = 2 * len(CAMERAS) * (2 * BUMPS + 1)
+NAMED = 2
+"""Objects of an instruction whose places learners get."""
+WHERE = NAMED * PLACE
 VISION_SIZE = len(CONCEPTS) * len(CAMERAS) * SLOT_IN + len(CAMERAS) * GLOBAL
 
 
@@ -144,11 +143,12 @@ class ContextEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.language = Language()
-        self.slot = nn.Sequential(Linear(len(CAMERAS) * SLOT_IN, SLOT), nn.SiLU(), Linear(SLOT, SLOT))
+        self.places = Places()
+        self.slot = nn.Sequential(Linear(len(CAMERAS) * SLOT_IN + PLACE, SLOT), nn.SiLU(), Linear(SLOT, SLOT))
         self.names = nn.Parameter(torch.randn(len(CONCEPTS), SLOT) * 0.1)
         self.asked = Linear(64, 2 * SLOT)
         self.proprio = nn.Sequential(Linear(PROPRIO_SIZE, 64), nn.SiLU())
-        wide = len(CONCEPTS) * SLOT + 64 + 2 * SLOT + 64 + len(CAMERAS) * GLOBAL
+        wide = len(CONCEPTS) * SLOT + 64 + 2 * (SLOT + PLACE) + 64 + len(CAMERAS) * GLOBAL
         self.mix = nn.Sequential(
             Linear(wide, 768),
             nn.SiLU(),
@@ -169,26 +169,20 @@ class ContextEncoder(nn.Module):
     def describe(
         self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N 12"], proprio: Float[Tensor, "N 18"]
     ) -> tuple[Float[Tensor, "N F"], Float[Tensor, "N W"]]:
-        """Return the context features, and where the two things that the words speak of are seen.
+        """Return the context features, and the places of the first two objects that the words name (`Places.forward`).
 
-        The places are smooth bumps over each image axis. The network attends to them anyway; a small learner on top of it
-        needs them plainly.
+        The network attends to places anyway; a small learner on top of it needs them plainly. It gets those of the nouns, looked
+        up, because attention is learned for the combinations of the demonstrations only.
         """
         raw, overview = _slots(vision)
-        slots = F.silu(self.slot(raw) + self.names)
+        seen = rearrange(raw, "n k (c x) -> n k c x", x=SLOT_IN)[..., :3]
+        places = self.places(seen, proprio)
+        slots = F.silu(self.slot(torch.cat([raw, places], dim=-1)) + self.names)
         sentence = self.language(ids)
         p = self.proprio((proprio - self.proprio_mean) / self.proprio_std)
-        attention = self._attention(sentence)
-        parts = [slots.flatten(1), sentence, (attention @ slots).flatten(1), p, overview]
-        return self.mix(torch.cat(parts, dim=1)), self._places(attention, raw)
-
-    @staticmethod
-    def _places(attention: Float[Tensor, "N 2 K"], raw: Float[Tensor, "N K S"]) -> Float[Tensor, "N W"]:
-        seen = attention @ rearrange(raw, "n k (c x) -> n k c x", x=SLOT_IN)[..., :3].flatten(2)
-        seen = rearrange(seen, "n a (c x) -> n (a c) x", x=3)
-        centres = torch.linspace(-1, 1, BUMPS, device=seen.device)
-        bumps = torch.exp(-0.5 * ((seen[..., :2, None] - centres) / BUMP_WIDTH) ** 2)
-        return torch.cat([bumps.flatten(1), seen[..., 2]], dim=1)
+        asked = self._attention(sentence) @ torch.cat([slots, places], dim=-1)
+        parts = [slots.flatten(1), sentence, asked.flatten(1), p, overview]
+        return self.mix(torch.cat(parts, dim=1)), (named(ids, NAMED) @ places).flatten(1)
 
     def _attention(self, sentence: Float[Tensor, "N 64"]) -> Float[Tensor, "N 2 K"]:
         asked = rearrange(self.asked(sentence), "n (a s) -> n a s", a=2)

@@ -1,8 +1,8 @@
 """The generalist's tokenizer with its small vocabulary, and the random descriptions of its demonstrations.
 
 A training sample gets a new description every time it is drawn: a precise one, one with unknown nouns, a vague one, or a wrong
-one, which names a combination that nobody demonstrated. So one trajectory teaches both "put the mug on the plate" and "tidy up", words
-outside the vocabulary act as a vague instruction, and so does a combination of known words that was never demonstrated.
+one, which names the object but a place where nobody put it. So one trajectory teaches both "put the mug on the plate" and "tidy up"; words
+outside the vocabulary act as a vague instruction, and a place in a new combination says nothing.
 """
 
 import re
@@ -50,7 +50,8 @@ def _words() -> tuple[str, ...]:
 VOCABULARY = _words()
 _INDEX = {w: i + 2 for i, w in enumerate(VOCABULARY)}
 VOCABULARY_SIZE = len(VOCABULARY) + 2
-_WRONG = tuple(TASKS[name] for name in HELD_OUT)
+_NEVER = {m: [str(TASKS[name].place) for name in HELD_OUT if TASKS[name].movable == m] for m in MOVABLES}
+"""Where nobody puts an object: the places of its held-out tasks."""
 
 
 def _nouns() -> Int[Array, " V"]:
@@ -85,15 +86,15 @@ def tokenise(text: str) -> Int[Array, " 12"]:
 def describe(rng: np.random.Generator, *, kind: TaskKind, movable: str | None, place: str | None) -> Int[Array, " 12"]:
     """Return one random description of a demonstration, as word indices.
 
-    45 % precise, 10 % with some nouns unknown, 25 % vague, 20 % wrong.
+    45 % precise, 10 % with some nouns unknown, 25 % vague, 20 % wrong: the place is one where nobody put this object. Descriptions
+    of the drawer's tasks are never wrong.
     """
     u = rng.random()
     if u < 0.25:
         return tokenise(str(rng.choice(_VAGUE)))
-    if u < 0.45:
-        task = _WRONG[rng.integers(len(_WRONG))]
-        kind, movable, place = task.kind, task.movable, task.place
     if kind is TaskKind.PUT:
+        if u < 0.45:
+            place = str(rng.choice(_NEVER[str(movable)]))
         assert movable
         assert place
         m = str(rng.choice(MOVABLES[movable].words)) if rng.random() < 0.4 else movable

@@ -44,7 +44,9 @@ def look(observation: Observation, points: Array) -> Tensor:
 
 def around(observation: Observation, places: Places) -> Array:
     """Return points around and below the tool, each at the height where that object rests."""
-    points = np.tile(observation.p_tcp, (len(CONCEPTS), 1)) + np.linspace([0.02, -0.05, 0], [0.12, 0.05, 0], len(CONCEPTS))
+    points = np.tile(observation.p_tcp, (len(CONCEPTS), 1)) + np.linspace(
+        [0.02, -0.05, 0], [0.12, 0.05, 0], len(CONCEPTS)
+    )
     points[:, 2] = places.heights.numpy()
     return points
 
@@ -58,7 +60,9 @@ def test_points_that_both_cameras_see_are_found_at_any_height(observation: Obser
 
 
 @pytest.mark.parametrize("blind", [LEFT, WRIST])
-def test_one_camera_is_enough_for_what_stands_on_the_table(observation: Observation, places: Places, blind: int) -> None:
+def test_one_camera_is_enough_for_what_stands_on_the_table(
+    observation: Observation, places: Places, blind: int
+) -> None:
     points = around(observation, places)
     seen = look(observation, points)
     seen[:, :, blind] = torch.tensor([0.9, -0.9, 0.0])

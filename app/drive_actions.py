@@ -44,6 +44,7 @@ from frs_core.events import (
     StartEpisode,
     UndoChunk,
 )
+from frs_core.robot.observation import CameraFrame
 from frs_core.steering.directions import Amount, Gripper
 from frs_core.steering.plan import SteeringPlan
 
@@ -241,8 +242,9 @@ class DriveActions:
         self._send(EndEpisode(outcome, note=self._page.episode.take_note()))
 
     def back(self) -> None:
-        """Take back the pick that waits, or else return to the previous chunk boundary."""
+        """Take back the pick that waits, or else return to the previous chunk boundary; the episode goes on."""
         self.next.stay()
+        self._page.question.close_question()
         snapshot = self._pilot.snapshot
         if snapshot is not None and snapshot.waiting is not None:
             self._send(DropPick())
@@ -264,11 +266,10 @@ class DriveActions:
             is_gated = self._pilot.snapshot.pacing is Pacing.GATED
             self.choose_pacing(Pacing.CONTINUOUS if is_gated else Pacing.GATED)
 
-    def mark(self, camera: str, pixel: tuple[float, float]) -> None:
+    def mark(self, frame: CameraFrame, pixel: tuple[float, float]) -> None:
         """Mark the place on the table that a pixel shows; a click on the mark removes it."""
         snapshot = self._pilot.snapshot
-        frame = snapshot.observation.frames.get(camera) if snapshot is not None and snapshot.observation else None
-        if snapshot is None or frame is None or not is_episode_open(snapshot):
+        if snapshot is None or not is_episode_open(snapshot):
             return
         if frame.calibration is None:
             self._say("This camera is not calibrated, so nothing can be marked in it", "warn")
@@ -285,8 +286,9 @@ class DriveActions:
         self._send(SetTarget(point))
 
     def use_look_ahead(self) -> None:
-        """Begin with the operator's choice in simulation, and without looking ahead on a real robot."""
-        self._send(SetLookAhead(self._facts.is_simulated and self._settings.values.look_ahead))
+        """Begin with the operator's choice in simulation, and without looking ahead on a real robot; wait for the world to say which."""
+        if self._facts.workspace is not None:
+            self._send(SetLookAhead(self._facts.is_simulated and self._settings.values.look_ahead))
 
     def toggle_look_ahead(self) -> None:
         """Let a press while the robot moves be the next pick, or not; remembered for simulation only."""

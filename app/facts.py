@@ -60,7 +60,7 @@ class Facts:
 
     def learn(self, world: WorldSpec | None, policy: PolicySpec | None) -> bool:
         """Update the facts of world and policy; return whether anything changed."""
-        former = (self.tasks, self.fingerprint, self.drivers)
+        former = (self._told(), self.drivers)
         if world is not None:
             self.tasks, self.titles = world.tasks, world.titles
             self.is_simulated, self.control_hz = world.is_simulated, world.control_hz
@@ -72,4 +72,7 @@ class Facts:
             self.drivers = tuple(dict.fromkeys((*self.drivers, *able)))
         if policy is not None:
             self.fingerprint, self.policy_spec = policy.fingerprint, policy
-        return former != (self.tasks, self.fingerprint, self.drivers)
+        return former != (self._told(), self.drivers)
+
+    def _told(self) -> tuple[object, ...]:
+        return (self.workspace is not None, self.is_simulated, self.tasks, self.fingerprint)

@@ -6,7 +6,7 @@ GUI thread, except for reading.
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def read_recorded(root: Path, *, world: str, fingerprint: str) -> Read:
         EpisodeError: the folder cannot be read.
     """
     infos = [i for i in EpisodeStore(root).list() if i.world == world and i.fingerprint == fingerprint]
-    won = Counter(i.task or i.instruction for i in infos if i.outcome is Outcome.SUCCESS)
+    won = Counter(i.task or i.instruction for i in infos if i.outcome is Outcome.SUCCESS and i.n_chunks > i.n_undone)
     return Read(dict(won), worked_noises(infos, fingerprint))
 
 
@@ -55,7 +55,8 @@ class Recorded(QtCore.QObject):
         self.worked: Float[Array, " n"] = np.zeros(0)
         self._reader = Rereader(self)
         self._reader.done.connect(self._on_read)
-        self._reader.failed.connect(lambda text: _log.warning("recorded episodes: %s", text))
+        self._reader.failed.connect(self._on_failed)
+        self._under_way: Callable[[], Read] | None = None
 
     def successes(self, task: str | None) -> int:
         """Return how many successes of a task are saved."""
@@ -64,14 +65,23 @@ class Recorded(QtCore.QObject):
     def look(self, root: Path | None, *, world: str, fingerprint: str) -> None:
         """Read again, where something is recorded and the policy is known."""
         if root is not None and fingerprint:
-            self._reader.read(lambda: read_recorded(root, world=world, fingerprint=fingerprint))
+            self._under_way = lambda: read_recorded(root, world=world, fingerprint=fingerprint)
+            self._reader.read(self._under_way)
 
     def add(self, ended: EndedEpisode) -> None:
         """Count an episode that has just been saved."""
-        if ended.outcome is Outcome.SUCCESS and ended.is_kept:
+        if ended.outcome is Outcome.SUCCESS and ended.is_kept and ended.status.chunks:
             self._successes[ended.status.task or ended.status.instruction] += 1
             self.changed.emit()
+            if self._under_way is not None:
+                # What is being read may be from before it was saved.
+                self._reader.read(self._under_way)
 
     def _on_read(self, read: Read) -> None:
+        self._under_way = None
         self._successes, self.worked = Counter(read.successes), read.worked
         self.changed.emit()
+
+    def _on_failed(self, text: str) -> None:
+        self._under_way = None
+        _log.warning("recorded episodes: %s", text)

@@ -489,7 +489,11 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def _show_recorded(self) -> None:
         """Show how many successes of the task are saved, and judge noises by those that worked."""
         bar = self.drive.episode
-        running = self.snapshot.episode if self.snapshot is not None and self.snapshot.episode.number else None
+        now = self.snapshot
+        running = now.episode if now is not None and now.episode.number else None
+        if running is None and not self.facts.tasks and now is not None and now.ended is not None:
+            # A world without tasks names none of the next episode before it runs.
+            running = now.ended.status
         task = (running.task or running.instruction) if running is not None else bar.chosen_task or ""
         self.drive.progress.show_progress(task.replace("_", " "), self.recorded.successes(task))
         self.drive.verdicts.use_record(self.recorded.worked)

@@ -300,11 +300,15 @@ class EndedEpisode:
     status: EpisodeStatus
     """As it was before its label."""
     outcome: Outcome
+    undone: int = 0
+    """Chunks that were gone back from; they are kept as well."""
+    is_unfinished: bool = False
+    """The disk refused it; what was written of it is left to be recovered."""
 
     @property
     def is_kept(self) -> bool:
         """It is on disk, in the bin if it was discarded."""
-        return self.status.is_recording and self.status.chunks > 0
+        return self.status.is_recording and self.status.chunks + self.undone > 0 and not self.is_unfinished
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -56,8 +56,8 @@ class CameraView(QtWidgets.QWidget):
     clicked = Signal(str)
     curve_clicked = Signal(str, str)
     """Name and the candidate's label."""
-    place_clicked = Signal(str, object)
-    """Name and the pixel (x, y), once it is no double click."""
+    place_clicked = Signal(str, object, object)
+    """Name, the frame that was clicked and the pixel (x, y), once it is no double click."""
     double_clicked = Signal(str)
     candidate_hovered = Signal(object)
     """Label under the pointer, or None."""
@@ -71,10 +71,13 @@ class CameraView(QtWidgets.QWidget):
         self._is_projected = False
         self._fan: QtGui.QPixmap | None = None
         self._still: QtGui.QPixmap | None = None
-        self._place: tuple[float, float] | None = None
+        self._place: tuple[CameraFrame, tuple[float, float]] | None = None
+        self._pressed_at: QtCore.QPointF | None = None
         self._place_later = QtCore.QTimer(self)
         self._place_later.setSingleShot(True)
-        self._place_later.timeout.connect(lambda: self.place_clicked.emit(self.model.name, self._place))
+        self._place_later.timeout.connect(
+            lambda: self._place and self.place_clicked.emit(self.model.name, *self._place)
+        )
         self._is_second = False
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -284,10 +287,22 @@ class CameraView(QtWidgets.QWidget):
         """Remove the highlight when the pointer leaves."""
         self.candidate_hovered.emit(None)
 
+    def mousePressEvent(self, event: QtGui.QMouseEvent | None) -> None:
+        """Remember where a click begins."""
+        assert event is not None
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._pressed_at = event.position()
+        super().mousePressEvent(event)
+
     def mouseReleaseEvent(self, event: QtGui.QMouseEvent | None) -> None:
-        """Report a click."""
+        """Report a click; a pointer that was drawn away in between asks for nothing."""
         assert event is not None
         if event.button() != Qt.MouseButton.LeftButton:
+            return
+        pressed_at, self._pressed_at = self._pressed_at, None
+        way = event.position() - pressed_at if pressed_at is not None else QtCore.QPointF()
+        if way.manhattanLength() > QtWidgets.QApplication.startDragDistance():
+            self._is_second = False
             return
         if self._is_second:
             self._is_second = False
@@ -296,8 +311,9 @@ class CameraView(QtWidgets.QWidget):
         found = curve_at(self._curves, at, scale=scale, offset=offset)
         if found is not None:
             self.curve_clicked.emit(self.model.name, found.candidate.label)
-        elif self.model.frame is not None:
-            self._place = ((at[0] - offset[0]) / scale - 0.5, (at[1] - offset[1]) / scale - 0.5)
+        elif (frame := self.model.frame) is not None and self._area().contains(event.position()):
+            # The camera may be on the arm: the place counts in the image in which it was clicked.
+            self._place = frame, ((at[0] - offset[0]) / scale - 0.5, (at[1] - offset[1]) / scale - 0.5)
             self._place_later.start(QtWidgets.QApplication.doubleClickInterval())
         self.clicked.emit(self.model.name)
 
@@ -365,8 +381,8 @@ class CameraGrid(QtWidgets.QWidget):
     candidate_hovered = Signal(object)
     candidate_chosen = Signal(str)
     """A curve was clicked in the large image."""
-    place_chosen = Signal(str, object)
-    """A place was clicked in the large image: camera and pixel."""
+    place_chosen = Signal(object, object)
+    """A place was clicked in the large image: the frame and its pixel."""
     painted = Signal()
     """A view was painted; others may follow in the same pass."""
 
@@ -455,9 +471,9 @@ class CameraGrid(QtWidgets.QWidget):
         if name == self.primary:
             self.candidate_chosen.emit(candidate)
 
-    def _on_place(self, name: str, pixel: object) -> None:
+    def _on_place(self, name: str, frame: object, pixel: object) -> None:
         if name == self.primary and name != self._swapped:
-            self.place_chosen.emit(name, pixel)
+            self.place_chosen.emit(frame, pixel)
         self._swapped = ""
 
     def _on_double_clicked(self, name: str) -> None:

@@ -46,8 +46,8 @@ class DrivePage(QtWidgets.QWidget):
 
     candidate_hovered = Signal(object)
     candidate_chosen = Signal(str)
-    place_chosen = Signal(str, object)
-    """Camera and pixel of a place that was clicked."""
+    place_chosen = Signal(object, object)
+    """The frame in which a place was clicked, and its pixel."""
 
     def __init__(self, run: Callable[[str], object], facts: Facts, cap_of: Callable[[Candidate], str]) -> None:
         super().__init__()

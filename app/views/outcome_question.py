@@ -81,7 +81,10 @@ class OutcomeQuestion(QtWidgets.QFrame):
         self.hide()
 
     def show_snapshot(self, snapshot: Snapshot) -> Outcome | None:
-        """Follow the session; return the label that was in question once the world agrees with it."""
+        """Follow the session; return a success that was in question once the world has seen it.
+
+        A world that says nothing any more, or a chunk taken back, answers nothing.
+        """
         outcome = self._outcome
         if outcome is None:
             return None
@@ -90,7 +93,7 @@ class OutcomeQuestion(QtWidgets.QFrame):
         if snapshot.episode.number != self._episode or (is_moving and self._has_rested):
             # It was ended in another way, or somebody went on with it.
             self.close_question()
-        elif not is_moving and not disagreement(snapshot, outcome):
+        elif outcome is Outcome.SUCCESS and not is_moving and snapshot.episode.success_seen:
             self.close_question()
             return outcome
         return None

@@ -85,6 +85,8 @@ def kept_of(ended: EndedEpisode) -> str:
     chunks = counted(status.chunks, "chunk")
     if status.is_practice:
         return f"Practice ended after {chunks}; nothing was saved"
+    if ended.is_unfinished:
+        return "The disk refused the episode; what was written is left to be recovered"
     if not ended.is_kept:
         return "Episode ended before its first chunk; nothing was saved"
     if ended.outcome is Outcome.DISCARDED:

@@ -79,6 +79,9 @@ def inspected(info: EpisodeInfo, *, whole: bool) -> EpisodeInfo:
         problem = str(error)
     except MALFORMED as error:
         problem = f"Episode '{info.name}' holds what no recording holds: {type(error).__name__}: {error}."
+    if problem and _stamp(info.path) != stamp:
+        # It was moved or changed meanwhile; what is there now is another matter.
+        return info
     finding = _Finding(stamp, whole, problem, drivers)
     with _lock:
         _findings[info.path] = finding

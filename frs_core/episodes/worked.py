@@ -18,6 +18,7 @@ from frs_core.episodes.index import EpisodeInfo
 from frs_core.episodes.reader import Episode
 from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
+from frs_core.runtime.foreign import MALFORMED
 from frs_core.steering.candidates import CandidateKind
 
 EPISODES = 50
@@ -40,7 +41,8 @@ def worked_noises(infos: Iterable[EpisodeInfo], fingerprint: str) -> Float[Array
             episode = Episode(info.path)
             noises = episode.arrays["chunks/noise"]
             offers = {i: episode.offers(i) for i in episode.main_line}
-        except EpisodeError:
+        except (EpisodeError, *MALFORMED):
+            # The list says what is wrong with it.
             continue
         steered = [i for i, o in offers.items() if o.kinds[o.picked] is CandidateKind.STEERED]
         found += [size_of(noises[i]) for i in steered]

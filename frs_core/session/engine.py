@@ -232,6 +232,9 @@ class SessionEngine:
 
     def _on_ready(self, fact: wl.Ready) -> None:
         self.parts.world.connect(fact)
+        if self.parts.world.is_real:
+            # Whoever asked for it may have taken the robot for a simulator.
+            self.parts.arbiter.looks_ahead = False
         self.parts.motion.doubt()
         self.episodes.bring_back()
         self._check_both()

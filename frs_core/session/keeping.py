@@ -45,6 +45,7 @@ class EpisodeKeeper:
         self.episode: RunningEpisode | None = None
         self.closing: ev.EndEpisode | None = None
         """The label that is being written."""
+        self._is_thrown_away = False
         self.waiting: WaitingStart | None = None
         self.ended: list[RunningEpisode] = []
         """Labelled episodes that nobody has taken note of yet."""
@@ -134,7 +135,7 @@ class EpisodeKeeper:
 
     def label(self, command: ev.EndEpisode, *, last: LastState | None = None) -> bool:
         """Have the label written, and what was seen last where it is known; True where nothing has to be."""
-        self.closing = command
+        self.closing, self._is_thrown_away = command, False
         if self.queue is None or not self.is_recording:
             return True
         self.queue.drop("end")
@@ -153,7 +154,7 @@ class EpisodeKeeper:
         if command.outcome is not Outcome.DISCARDED or self.queue is None or not self.queue.is_stuck:
             return False
         self.queue.abandon()
-        self.closing = command
+        self.closing, self._is_thrown_away = command, True
         return True
 
     def is_labelled_by(self, job: WriteJob, answer: Answer) -> bool:
@@ -173,7 +174,12 @@ class EpisodeKeeper:
         assert self.closing is not None
         assert self.episode is not None
         self.episode.outcome = self.closing.outcome
-        self.last = ev.EndedEpisode(self.episode.status(), self.closing.outcome)
+        self.last = ev.EndedEpisode(
+            self.episode.status(),
+            self.closing.outcome,
+            undone=self.episode.next_index - len(self.episode.line),
+            is_unfinished=self._is_thrown_away,
+        )
         if self._remembers_ended:
             self.ended.append(self.episode)
         self.episode = self.closing = None

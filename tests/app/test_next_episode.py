@@ -1,12 +1,15 @@
 """One key from a success to the next episode; the countdown; how many are saved."""
 
 import dataclasses
+import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from app.qt import Qt
+from app.qt import Qt, QtCore
+from app.recorded import Read, Recorded
 from frs_core.choosers.scripted import PolicyChooser
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.events import (
@@ -25,7 +28,7 @@ from tests.fakes.keys import type_key as key
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.snapshots import resting, snapshot
 from tests.fakes.world import PointWorld
-from tests.waiting import LONG_MS
+from tests.waiting import LONG_MS, LONG_S
 
 
 def seen(*, success: bool = True, number: int = 3, **changes: Any) -> Snapshot:
@@ -177,3 +180,33 @@ def test_saved_successes_of_the_task_are_counted_and_at_ten_training_is_offered(
     assert strip.count.text() == "10 saved"
     assert strip.train_button.isVisible()
     assert strip.caption.text() == "reach left"
+
+
+def test_a_world_without_tasks_counts_by_the_instruction_between_episodes_too(window: Any, port: Any) -> None:
+    port.world_spec = dataclasses.replace(port.world_spec, tasks=(), titles=())
+    status = dataclasses.replace(seen().episode, task="", instruction="put the cup away")
+    window.take(dataclasses.replace(seen(), episode=status))
+    window.take(dataclasses.replace(ended(), ended=EndedEpisode(status, Outcome.SUCCESS)))
+    assert window.drive.progress.count.text() == "1 of 10 saved"
+    assert window.drive.progress.caption.text() == "put the cup away"
+
+
+def test_a_success_that_is_saved_during_a_look_at_the_disk_is_not_lost(
+    qapp: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    go_on, on_disk = threading.Event(), {"reach_left": 4}
+
+    def read(*_: Any, **__: Any) -> Read:
+        found = dict(on_disk)
+        go_on.wait(LONG_S)
+        return Read(found, np.zeros(0))
+
+    monkeypatch.setattr("app.recorded.read_recorded", read)
+    parent = QtCore.QObject()
+    recorded = Recorded(parent)
+    recorded.look(tmp_path, world="point", fingerprint="f")
+    on_disk["reach_left"] = 5
+    recorded.add(EndedEpisode(dataclasses.replace(seen().episode, task="reach_left"), Outcome.SUCCESS))
+    go_on.set()
+    qtbot.waitUntil(lambda: recorded.successes("reach_left") >= 4, timeout=LONG_MS)
+    assert recorded.successes("reach_left") == 5

@@ -99,6 +99,28 @@ def test_a_moving_robot_holds_while_the_question_is_open_and_the_world_may_still
     assert [e.outcome for e in port.of(EndEpisode)] == [Outcome.SUCCESS]
 
 
+@pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.FAILURE])
+def test_back_leaves_the_question_and_labels_nothing(window: Any, port: Any, outcome: Outcome) -> None:
+    window.take(knowing(outcome is Outcome.FAILURE))
+    press(window, outcome)
+    window.run("chunk.back")
+    assert not window.drive.question.isVisible()
+    back = knowing(False)
+    window.take(dataclasses.replace(back, episode=dataclasses.replace(back.episode, chunks=0)))
+    assert port.of(EndEpisode) == []
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.FAILURE])
+def test_a_world_that_says_nothing_any_more_answers_no_question(window: Any, port: Any, outcome: Outcome) -> None:
+    window.take(knowing(outcome is Outcome.FAILURE))
+    press(window, outcome)
+    lost = {"phase": Phase.FAULT, "hold_reason": HoldReason.WORLD_LOST}
+    window.take(dataclasses.replace(knowing(False, **lost), observation=None))
+    window.take(knowing(False, phase=Phase.CHOOSE) if outcome is Outcome.FAILURE else knowing(None))
+    assert port.of(EndEpisode) == []
+    assert window.drive.question.isVisible()
+
+
 def test_every_ending_says_what_was_saved(window: Any) -> None:
     status = EpisodeStatus(name="e3", number=3, task="reach_left", is_recording=True, chunks=7)
     practice = dataclasses.replace(status, is_recording=False, is_practice=True)

@@ -183,3 +183,15 @@ def test_looking_ahead_is_on_in_simulation_and_on_a_robot_only_when_asked_for(wi
     window.facts.is_simulated = True
     window.drive_actions.use_look_ahead()
     assert [c.is_on for c in port.of(SetLookAhead)] == [False, True, True]
+
+
+def test_nobody_looks_ahead_before_the_world_says_that_it_is_simulated(make_window: Any, port: Any) -> None:
+    port.world_spec, spec = None, port.world_spec
+    window = make_window()
+    window.take(snapshot())
+    assert port.of(SetLookAhead) == []
+    # It brings no task, no driver and no policy that was not known already.
+    window.facts.tasks = ()
+    port.world_spec = dataclasses.replace(spec, is_simulated=False, tasks=(), titles=())
+    window.take(snapshot())
+    assert [c.is_on for c in port.of(SetLookAhead)] == [False]

@@ -199,6 +199,34 @@ def test_a_truncated_episode_is_marked_by_itself_and_shows_no_other_ones_images(
     qtbot.waitUntil(page.cameras.isVisible, timeout=WAIT)
 
 
+def test_whatever_an_inspection_raises_the_library_goes_on(
+    window: Any, names: list[str], monkeypatch: pytest.MonkeyPatch, qtbot: Any
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(5, "Input/output error")
+
+    library = window.review.episodes.library
+    monkeypatch.setattr("app.views.review.library.needs_inspection", lambda *_, **__: True)
+    monkeypatch.setattr("app.views.review.library.inspected", refuse)
+    with qtbot.waitSignal(library.failed, timeout=WAIT):
+        library.refresh()
+    with qtbot.waitSignal(library.listed, timeout=WAIT):
+        library.refresh()
+
+
+def test_an_episode_that_somebody_moved_is_not_called_damaged(
+    window: Any, names: list[str], qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, store = window.review.episodes.library, EpisodeStore(window.facts.root)
+    info = store.info(names[0])
+    store.bin(names[0])
+    library._shown = ([info], False)
+    library._uninspected.clear()
+    library._uninspected.append((info, True))
+    with qtbot.assertNotEmitted(library.listed, wait=50):
+        library._inspect_next()
+
+
 def test_the_ends_of_an_episode_are_left_out_and_brought_back(window: Any, names: list[str], qtbot: Any) -> None:
     page, store = window.review, EpisodeStore(window.facts.root)
     page.transport.seek(5)

@@ -73,6 +73,39 @@ def test_a_click_beside_the_curves_marks_the_table_and_a_click_on_the_mark_remov
     assert port.of(SetTarget)[1].point is None
 
 
+def test_a_pointer_that_is_dragged_away_picks_and_marks_nothing(window: Any, port: Any, large: Any, qtbot: Any) -> None:
+    fan = sample_fan()
+    end = on_screen(large, fan["up/more"].path[fan.execute_rows])
+    for start, stop in ((free_place(window, large), end), (end, free_place(window, large))):
+        qtbot.mousePress(large, LEFT, pos=start)
+        qtbot.mouseRelease(large, LEFT, pos=stop)
+        assert not large._place_later.isActive()
+    assert port.of(Pick) == []
+
+
+def test_a_click_beside_the_image_marks_nothing(large: Any, qtbot: Any) -> None:
+    large.resize(large.width() + 400, large.height())
+    at = QtCore.QPoint(5, large.height() // 2)
+    assert not large._area().contains(QtCore.QPointF(at))
+    qtbot.mouseClick(large, LEFT, pos=at)
+    assert not large._place_later.isActive()
+
+
+def test_a_mark_counts_in_the_image_that_was_clicked(window: Any, port: Any, large: Any, qtbot: Any) -> None:
+    at, frame = free_place(window, large), large.model.frame
+    qtbot.mouseClick(large, LEFT, pos=at)
+    pose = frame.calibration.T_base_camera.copy()
+    pose[0, 3] += 0.2
+    moved = dataclasses.replace(frame, calibration=dataclasses.replace(frame.calibration, T_base_camera=pose))
+    now = snapshot()
+    frames = {**now.observation.frames, large.model.name: moved}
+    window.take(dataclasses.replace(now, observation=dataclasses.replace(now.observation, frames=frames)))
+    qtbot.waitUntil(lambda: len(port.of(SetTarget)) == 1, timeout=LONG_MS)
+    scale, offset = large.placement()
+    pixel = ((at.x() - offset[0]) / scale - 0.5, (at.y() - offset[1]) / scale - 0.5)
+    assert port.of(SetTarget)[0].point == pytest.approx(frame.calibration.on_plane(pixel, window.facts.floor))
+
+
 def test_a_double_click_and_a_click_in_a_small_image_mark_and_pick_nothing(
     window: Any, port: Any, large: Any, qtbot: Any
 ) -> None:

@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 
 from frs_core.commands.stats import stats
-from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.episodes import Episode, EpisodeStore, JournalRecorder
 from frs_core.episodes.summary import HEADERS, summarise
+from frs_core.episodes.worked import worked_noises
 from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
 from tests.fakes.episodes import random_chunks, random_meta, record
@@ -52,3 +53,17 @@ def test_the_summary_counts_by_task_and_policy(tmp_path, capsys):
     assert stats(data=tmp_path) == 0
     told = capsys.readouterr().out
     assert all(cell in told for cell in (*row.cells, *HEADERS))
+
+
+def test_an_episode_that_holds_what_no_recording_holds_does_not_hide_the_others(tmp_path, monkeypatch):
+    store = EpisodeStore(tmp_path)
+    recorder = JournalRecorder(store)
+    name = record(recorder, count=5, size=16)
+    recorder.end(Outcome.SUCCESS)
+    info = dataclasses.replace(store.info(name), success_seen=None)
+
+    def garbled(*_):
+        raise ValueError("'teleported' is not a valid CandidateKind")
+
+    monkeypatch.setattr(Episode, "offers", garbled)
+    assert worked_noises([info], info.fingerprint).size == 0

@@ -813,6 +813,9 @@ def test_an_episode_that_the_disk_refuses_can_be_thrown_away() -> None:
     assert snapshot.hold_reason is HoldReason.EPISODE_END
     assert snapshot.notice is not None
     assert "left to be recovered" in snapshot.notice[1]
+    assert snapshot.ended is not None
+    assert snapshot.ended.is_unfinished
+    assert not snapshot.ended.is_kept
     disk.is_full = False
     assert session.send(START).phase is Phase.CHOOSE
 
@@ -1001,6 +1004,26 @@ def test_a_press_while_the_robot_moves_is_refused_unless_looking_ahead_is_asked_
     session.engine.handle(ev.Pick("up/more"))
     assert session.engine.snapshot().waiting is None
     assert session.settle().episode.chunks == 1
+
+
+@pytest.mark.parametrize("is_simulated", [False, True])
+def test_a_robot_begins_without_looking_ahead_whatever_was_asked_for_before_it_was_there(is_simulated: bool) -> None:
+    world = PointWorld()
+    world.spec = dataclasses.replace(world.spec, is_simulated=is_simulated)
+    session = HandSession(world=world)
+    session.engine._on_fact(Lost("gone"))
+    session.send(ev.SetLookAhead(True), ev.Reconnect())
+    assert session.settle().looks_ahead is is_simulated
+    assert session.send(ev.SetLookAhead(True)).looks_ahead
+
+
+def test_an_episode_of_undone_chunks_alone_is_said_to_be_kept() -> None:
+    session = started()
+    session.send(LEFT, ev.UndoChunk(), ev.EndEpisode(Outcome.DISCARDED))
+    session.settle()
+    ended = session.engine.snapshot().ended
+    assert ended is not None
+    assert (ended.status.chunks, ended.undone, ended.is_kept) == (0, 1, True)
 
 
 def test_the_newest_press_while_the_robot_moves_is_the_next_pick_and_the_only_one() -> None:

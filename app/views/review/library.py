@@ -115,19 +115,22 @@ class Library(Relay):
             try:
                 work = self._queue.get(timeout=self._rest_s if self._uninspected else None)
             except queue.Empty:
-                self._inspect_next()
+                self._safely(self._inspect_next)
                 continue
             try:
                 if work is None:
                     return
-                work(store)
-            except Exception as error:  # A damaged file can raise anything; the thread continues.
-                known = isinstance(error, (FrsError, OSError))
-                self.tell(
-                    "failed", str(error) if known else f"An episode cannot be read: {type(error).__name__}: {error}"
-                )
+                self._safely(lambda work=work: work(store))
             finally:
                 self._queue.task_done()
+
+    def _safely(self, work: Callable[[], None]) -> None:
+        """Do something with files; a damaged one can raise anything, and the thread continues."""
+        try:
+            work()
+        except Exception as error:
+            known = isinstance(error, (FrsError, OSError))
+            self.tell("failed", str(error) if known else f"An episode cannot be read: {type(error).__name__}: {error}")
 
     def _list(self, store: EpisodeStore, binned: bool) -> None:
         infos = tuple(store.list(binned=binned))
@@ -141,7 +144,8 @@ class Library(Relay):
         """Inspect one episode; list again where something is found that the list did not say."""
         info, whole = self._uninspected.popleft()
         started = time.monotonic()
-        if needs_inspection(info, whole=whole):
+        # One that is gone was moved to the bin or restored by somebody; that is no damage.
+        if info.path.exists() and needs_inspection(info, whole=whole):
             found = inspected(read_info(info.path, is_binned=info.is_binned), whole=whole)
             infos, binned = self._shown
             row = next((i for i, shown in enumerate(infos) if shown.path == info.path), None)

@@ -64,16 +64,27 @@ def gaussian(shape: tuple[int, ...], *, seed: int, device: "torch.device | str" 
 
 _BLOCK = 16
 """Numbers that PyTorch turns into normal ones together. Source: ATen DistributionTemplates.h, normal_fill."""
+_SEEDS = (1 << 32) - 1
+"""What PyTorch's twister takes of a seed."""
 
 
 def gaussian_array(shape: tuple[int, ...], *, seed: int) -> Float[Array, "..."]:
-    """Return `gaussian` of at least 16 numbers without PyTorch, equal but for rounding.
+    """Return `gaussian` without PyTorch, equal but for rounding.
 
     Both start the same Mersenne twister; pairs of its numbers, eight apart, become normal ones by Box and Muller. A last block that is not
-    full is drawn anew.
+    full is drawn anew. Fewer than 16 numbers come one by one, from neighbours of 53 bits each.
     """
     count = math.prod(shape)
-    uniform = np.random.RandomState(seed).randint(0, 1 << 32, size=count + _BLOCK, dtype=np.uint32) & ((1 << 24) - 1)
+    drawn = np.random.RandomState(seed & _SEEDS).randint(
+        0, 1 << 32, size=max(count, 2 * _BLOCK) + _BLOCK, dtype=np.uint32
+    )
+    if count < _BLOCK:
+        wide = drawn[::2].astype(np.uint64) << np.uint64(32) | drawn[1::2].astype(np.uint64)
+        fine = (wide & np.uint64((1 << 53) - 1)).astype(np.float64) / (1 << 53)
+        pairs = _box_muller(np.concatenate([fine[1:_BLOCK:2], fine[:_BLOCK:2]])[None])[0]
+        normal = pairs.reshape(2, -1).T.reshape(-1)[:count]
+        return normal.astype(np.float32).reshape(shape)
+    uniform = drawn[: count + _BLOCK] & ((1 << 24) - 1)
     uniform = uniform.astype(np.float64) / (1 << 24)
     whole = count // _BLOCK * _BLOCK
     normal = np.concatenate([_box_muller(uniform[:whole].reshape(-1, _BLOCK)).reshape(-1), np.zeros(count - whole)])

@@ -120,8 +120,8 @@ def test_a_policy_that_needs_more_says_so_and_other_missing_packages_are_not_exp
     assert why_left_out("torchvision") is why_left_out(None) is None
 
 
-@pytest.mark.parametrize("shape", [(16,), (1, 16, 7), (1, 15, 32), (17,), (3, 11), (1, 50, 8)])
-@pytest.mark.parametrize("seed", [0, 1, 123456789])
+@pytest.mark.parametrize("shape", [(1,), (1, 2, 7), (15,), (16,), (1, 16, 7), (1, 15, 32), (17,), (3, 11), (1, 50, 8)])
+@pytest.mark.parametrize("seed", [0, 1, 123456789, -1, (1 << 40) + 7])
 def test_noise_without_pytorch_is_the_same_noise(shape: tuple[int, ...], seed: int) -> None:
     # Uniform numbers have 24 bits; near 1 the logarithm's error is theirs, some 1e-7 / radius.
     np.testing.assert_allclose(gaussian_array(shape, seed=seed), gaussian(shape, seed=seed).numpy(), atol=2e-5)

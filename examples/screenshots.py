@@ -5,12 +5,12 @@
     python examples/screenshots.py --data FOLDER       # with the recordings and practices of a folder, e.g. after `frs practise`
     python examples/screenshots.py --attempt           # only the attempt of a practice in Drive
 
-Starts the embedded world, records three short episodes into a scratch folder, or copies the given ones there, then takes every layout,
-the keyboard map and an attempt of a practice: the images that README and docs show, and no others.
+Starts the embedded world with a copy of the example episodes, or of a given folder, trains on its successes, then takes every layout, the
+keyboard map and an attempt of a practice: the images that README and docs show, and no others. The image of a practice needs a folder
+that holds one.
 """
 
 import argparse
-import multiprocessing
 import os
 import shutil
 import tempfile
@@ -20,26 +20,7 @@ from typing import Any
 
 SIZE = (1280, 800)
 LAYOUTS = ("drive", "review", "train", "practise")
-PICKS = ["left/more", "down/more", "unsteered", "forward/less", "down/less"]
-
-
-def record(root: Path, policy: str, *, episodes: int = 3) -> None:
-    """Record short episodes for Review and Train."""
-    from frs_core.choosers.scripted import SequenceChooser
-    from frs_core.episodes import EpisodeStore, JournalRecorder
-    from frs_core.events import Outcome
-    from frs_core.policies import load_policy
-    from frs_core.session import InlineSession
-    from frs_core.worlds import make_world
-
-    store, world, generalist = EpisodeStore(root), make_world("tabletop"), load_policy(policy)
-    session = InlineSession(world, generalist, recorder=JournalRecorder(store))
-    for seed in range(episodes):
-        result = session.run_episode(SequenceChooser(PICKS), task="mug_on_plate", seed=seed, max_chunks=len(PICKS) + 3)
-        store.relabel(result.name, Outcome.SUCCESS if seed != 1 else Outcome.FAILURE)
-    session.close()
-    world.close()
-    generalist.close()
+EXAMPLE = Path(__file__).resolve().parent.parent / "data" / "example"
 
 
 class Tour:
@@ -75,8 +56,12 @@ class Tour:
             window.show_layout(layout)
             yield 2500
             if layout == "practise":
+                if not window.practise.practices.records:
+                    continue
                 window.run("practise.next")
                 yield 500
+            if layout == "train":
+                yield from self._trained()
             if layout == "drive":
                 yield from self._until(self._has_fan, seconds=40.0)
             self._grab(f"{layout}_dark_{SIZE[0]}x{SIZE[1]}")
@@ -87,6 +72,15 @@ class Tour:
         window.cards.close()
         window.run("episode.discard")
         yield from self._attempt()
+
+    def _trained(self) -> Iterator[int]:
+        """Train on the successes, so that curve, figures and list of policies have something to show."""
+        page = self._window.train
+        self._window.run("train.successes")
+        self._window.run("train.start")
+        yield from self._until(lambda: page.result is not None)
+        self._window.run("train.use")
+        yield 1500
 
     def _attempt(self) -> Iterator[int]:
         """Start an attempt of a practice in Drive, steer a chunk of it."""
@@ -149,13 +143,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="frs-shots-") as scratch:
         os.environ["FRS_CONFIG_DIR"] = str(Path(scratch) / "config")
         root = Path(scratch) / "data"
-        if arguments.data is not None:
-            shutil.copytree(arguments.data, root)
-        else:
-            # In a process of its own: the world brings another GL than the window's.
-            recording = multiprocessing.get_context("spawn").Process(target=record, args=(root, arguments.policy))
-            recording.start()
-            recording.join()
+        shutil.copytree(arguments.data or EXAMPLE, root)
         from app.facts import Facts
         from app.gl import pin_platform
         from app.main import make_session, run_window

@@ -137,15 +137,14 @@ class HelpSheet(Card):
             self.table.addTopLevelItem(section)
             for row in rows:
                 controls = inputs.controls(row.id)
-                section.addChild(
-                    QtWidgets.QTreeWidgetItem(
-                        [
-                            row.text,
-                            *columns_of(controls, "  "),
-                            row.tooltip,
-                        ]
-                    )
-                )
+                item = QtWidgets.QTreeWidgetItem([row.text, *columns_of(controls, "  "), row.tooltip])
+                for column in range(item.columnCount()):
+                    item.setToolTip(column, item.text(column))
+                section.addChild(item)
         self.table.expandAll()
-        for column, width in enumerate((200, 150, 190, *(120 for _ in DEVICES[1:]))):
+        for column, width in enumerate((185, 130, 180, *(110 for _ in DEVICES[1:]))):
             self.table.setColumnWidth(column, width)
+
+    def sizeHint(self) -> QtCore.QSize:
+        """Return a size at which every text is whole, where the window has the room."""
+        return QtCore.QSize(1220, 740)

@@ -17,6 +17,7 @@ from app.views.train.learner_menu import LearnerMenu
 from app.views.train.saved import SavedPane
 from app.views.widgets import ActionButton, captioned, label, panel
 from app.workers import Job
+from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import LoadNoisePolicy, SessionCommand, Snapshot
@@ -79,6 +80,9 @@ class TrainPage(LayoutPage):
         self.episodes.setRange(1, 200)
         self.episodes.setValue(10)
         self.episodes.setSuffix(" fresh episodes")
+        self.episodes.valueChanged.connect(
+            lambda n: self.episodes.setSuffix(counted(n, " fresh episode").removeprefix(f"{n} "))
+        )
         self.progress = QtWidgets.QProgressBar()
         self.progress.setTextVisible(True)
         self.progress.setFormat("not training")

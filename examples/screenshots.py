@@ -78,7 +78,7 @@ class Tour:
         page = self._window.train
         self._window.run("train.successes")
         self._window.run("train.start")
-        yield from self._until(lambda: page.result is not None)
+        yield from self._until(lambda: page.result is not None, seconds=300.0)
         self._window.run("train.use")
         yield 1500
 

@@ -142,8 +142,8 @@ class HelpSheet(Card):
                     item.setToolTip(column, item.text(column))
                 section.addChild(item)
         self.table.expandAll()
-        for column, width in enumerate((185, 130, 180, *(110 for _ in DEVICES[1:]))):
-            self.table.setColumnWidth(column, width)
+        for column in range(self.table.columnCount()):
+            self.table.resizeColumnToContents(column)
 
     def sizeHint(self) -> QtCore.QSize:
         """Return a size at which every text is whole, where the window has the room."""

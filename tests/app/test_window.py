@@ -11,7 +11,7 @@ from app.actions import ACTIONS
 from app.crash import CrashGuard
 from app.facts import Facts
 from app.main import run_window
-from app.qt import Qt, QtCore, QtWidgets
+from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.settings import SettingsFile
 from app.window import CockpitWindow
 from app.workers import later
@@ -299,6 +299,20 @@ def test_no_control_of_the_bars_is_cut_with_more_choosers(
     drivers.menu_button.menu().actions()[-1].trigger()
     assert chosen == [Driver("two")]
     assert drivers.menu_button.text() == "Follower"
+
+
+def test_the_key_help_cuts_no_text(window: Any) -> None:
+    window.toggle_card("help")
+    QtWidgets.QApplication.processEvents()
+    table = window.cards.help.table
+    metrics, last = QtGui.QFontMetrics(table.font()), table.columnCount() - 1
+    sections = [table.topLevelItem(i) for i in range(table.topLevelItemCount())]
+    rows = [section.child(i) for section in sections for i in range(section.childCount())]
+    assert len(rows) > 30
+    for column in range(last + 1):
+        widest = max(metrics.horizontalAdvance(row.text(column)) for row in rows)
+        assert widest < table.columnWidth(column) - (table.indentation() if column == 0 else 0)
+    assert table.header().length() <= table.viewport().width()
 
 
 def test_an_uncaught_exception_is_reported_with_its_details() -> None:

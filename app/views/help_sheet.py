@@ -16,6 +16,9 @@ _ROWS: tuple[tuple[tuple[str, float], ...], ...] = (
     (("Ctrl", 1.5), ("", 2.0), ("Space", 6.0), ("", 3.6), ("Left", 1.2), ("Down", 1.2), ("Right", 1.2)),
 )
 
+_CELL_MARGINS = 8
+"""Width of a cell that the style leaves empty beside its text, at most, px."""
+
 
 class KeyboardMap(QtWidgets.QWidget):
     """A keyboard that names the bound keys and highlights the pressed ones."""
@@ -27,7 +30,7 @@ class KeyboardMap(QtWidgets.QWidget):
         self._scope = scope
         self._named: dict[str, str] = {}
         self._held: set[str] = set()
-        self.setMinimumSize(920, 6 * 54)
+        self.setMinimumSize(860, 6 * 54)
         self.setAccessibleName("Keyboard map")
 
     def use_map(self, inputs: InputMap, scope: str) -> None:
@@ -81,7 +84,7 @@ class KeyboardMap(QtWidgets.QWidget):
             font.setBold(False)
             painter.setFont(font)
             painter.drawText(
-                box.adjusted(4, 18, -2, -2),
+                box.adjusted(3, 18, 1, -2),
                 Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignLeft | Qt.TextFlag.TextWordWrap,
                 name,
             )
@@ -104,6 +107,21 @@ def _short(text: str) -> str:
     }.get(text, text.rstrip("…").lower())
 
 
+class _WrappedText(QtWidgets.QStyledItemDelegate):
+    """Makes rows as high as their text, wrapped at the width of its column."""
+
+    def __init__(self, table: QtWidgets.QTreeWidget) -> None:
+        super().__init__(table)
+        self._table = table
+
+    def sizeHint(self, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex) -> QtCore.QSize:
+        """Return the size of the wrapped text."""
+        room = QtCore.QRect(0, 0, self._table.columnWidth(index.column()) - _CELL_MARGINS, 1000)
+        text = index.data() or ""
+        height = option.fontMetrics.boundingRect(room, Qt.TextFlag.TextWordWrap, text).height()
+        return QtCore.QSize(room.width(), max(height, super().sizeHint(option, index).height()))
+
+
 class HelpSheet(Card):
     """The keyboard map and every action with its keys and buttons."""
 
@@ -114,13 +132,18 @@ class HelpSheet(Card):
         self.table.setHeaderLabels(["Action", "Keys", *(d.title for d in DEVICES), "What it does"])
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.table.setRootIsDecorated(False)
+        self.table.setWordWrap(True)
+        self.table.setItemDelegateForColumn(self.table.columnCount() - 1, _WrappedText(self.table))
+        header = self.table.header()
+        assert header is not None
+        header.sectionResized.connect(self.table.scheduleDelayedItemsLayout)
         self.table.setAccessibleName("All actions and their keys")
         column = QtWidgets.QVBoxLayout(self)
         column.addWidget(label("Keys", "title"))
         column.addWidget(self.keyboard)
         column.addWidget(self.table, 1)
         column.addWidget(label("Esc or F1 closes this. Change keys in Help, Keys and devices", "caption"))
-        self.setMinimumSize(980, 640)
+        self.setMinimumSize(900, 560)
 
     def use_map(self, inputs: InputMap, scope: str) -> None:
         """Fill keyboard map and table."""
@@ -137,14 +160,11 @@ class HelpSheet(Card):
             self.table.addTopLevelItem(section)
             for row in rows:
                 controls = inputs.controls(row.id)
-                item = QtWidgets.QTreeWidgetItem([row.text, *columns_of(controls, "  "), row.tooltip])
-                for column in range(item.columnCount()):
-                    item.setToolTip(column, item.text(column))
-                section.addChild(item)
+                section.addChild(QtWidgets.QTreeWidgetItem([row.text, *columns_of(controls, "  "), row.tooltip]))
         self.table.expandAll()
-        for column in range(self.table.columnCount()):
+        for column in range(self.table.columnCount() - 1):
             self.table.resizeColumnToContents(column)
 
     def sizeHint(self) -> QtCore.QSize:
-        """Return a size at which every text is whole, where the window has the room."""
+        """Return a size at which most texts take one line, where the window has the room."""
         return QtCore.QSize(1220, 740)

@@ -301,7 +301,9 @@ def test_no_control_of_the_bars_is_cut_with_more_choosers(
     assert drivers.menu_button.text() == "Follower"
 
 
-def test_the_key_help_cuts_no_text(window: Any) -> None:
+@pytest.mark.parametrize("size", [(960, 640), (1280, 800)])
+def test_the_key_help_cuts_no_text(window: Any, size: tuple[int, int]) -> None:
+    window.resize(*size)
     window.toggle_card("help")
     QtWidgets.QApplication.processEvents()
     table = window.cards.help.table
@@ -309,9 +311,16 @@ def test_the_key_help_cuts_no_text(window: Any) -> None:
     sections = [table.topLevelItem(i) for i in range(table.topLevelItemCount())]
     rows = [section.child(i) for section in sections for i in range(section.childCount())]
     assert len(rows) > 30
-    for column in range(last + 1):
+    for column in range(last):
         widest = max(metrics.horizontalAdvance(row.text(column)) for row in rows)
         assert widest < table.columnWidth(column) - (table.indentation() if column == 0 else 0)
+    for row in rows:
+        cell = table.visualItemRect(row)
+        room = QtCore.QRect(0, 0, table.columnWidth(last) - 8, 1000)
+        wrapped = metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, row.text(last))
+        assert wrapped.height() <= cell.height()
+        assert wrapped.width() <= room.width()
+    assert window.cards.overlays["help"].rect().contains(window.cards.help.geometry())
     assert table.header().length() <= table.viewport().width()
 
 

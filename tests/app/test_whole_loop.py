@@ -114,9 +114,16 @@ def drive(window: CockpitWindow, qtbot: Any, codes: list[Qt.Key]) -> None:
 
 
 def end(window: CockpitWindow, qtbot: Any) -> None:
-    """Label as success and wait until it is kept."""
+    """Label as success, insist where the world has not seen it, and wait until it is kept."""
+
+    def is_over() -> bool:
+        return window.snapshot is not None and window.snapshot.episode.number == 0
+
     key(window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
-    qtbot.waitUntil(lambda: window.snapshot is not None and window.snapshot.episode.number == 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: is_over() or window.drive.question.asked is not None, timeout=WAIT)
+    if not is_over():
+        key(window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(is_over, timeout=WAIT)
 
 
 def test_drive_label_review_train_use_and_let_it_drive(live: CockpitWindow, qtbot: Any) -> None:

@@ -108,7 +108,18 @@ def run(
         # Lower levels go to the log file only.
         handler.setLevel(logging.WARNING)
     if not has_display():
-        return _run_without_display()
+        given = {
+            "--data": data,
+            "--noise-policy": noise_policy,
+            "--script": script,
+            "--world-options": world_options,
+            "--policy-options": policy_options,
+            "--screenshot": screenshot,
+            "--advisor": advisor,
+        }
+        return _run_without_display(
+            world, policy, action_space, windowed=[name for name, value in given.items() if value]
+        )
     settings = SettingsFile(is_safe=safe_mode)
     if reset_settings:
         settings.reset()
@@ -368,7 +379,17 @@ def has_display() -> bool:
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _run_without_display() -> int:
+def _run_without_display(world: str, policy: str, action_space: str, *, windowed: list[str]) -> int:
+    """Run the demonstration with the same world and policy.
+
+    Raises:
+        ConfigError: options are given that it does not have.
+    """
+    if windowed:
+        raise ConfigError(
+            f"No display found (DISPLAY and WAYLAND_DISPLAY are empty), and without a window there is no {windowed[0]}. "
+            f"Set DISPLAY, or see `frs demo --help`."
+        )
     sys.stderr.write(
         "No display found (DISPLAY and WAYLAND_DISPLAY are empty): running the demonstration without a window.\n"
     )
@@ -376,4 +397,4 @@ def _run_without_display() -> int:
         from frs_core.commands.demo import demo
     except ImportError as error:
         raise ConfigError(f"The demonstration cannot be loaded: {error}. Set DISPLAY to open the cockpit.") from error
-    return demo()
+    return demo(world=world, policy=policy, action_space=action_space)

@@ -80,6 +80,7 @@ class Tour:
         self._window.run("train.start")
         yield from self._until(lambda: page.result is not None, seconds=300.0)
         self._window.run("train.use")
+        self._resume_if_held()
         yield 1500
 
     def _attempt(self) -> Iterator[int]:

@@ -84,7 +84,7 @@ class KeyboardMap(QtWidgets.QWidget):
             font.setBold(False)
             painter.setFont(font)
             painter.drawText(
-                box.adjusted(3, 18, 1, -2),
+                box.adjusted(3, 18, 0, -2),
                 Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignLeft | Qt.TextFlag.TextWordWrap,
                 name,
             )

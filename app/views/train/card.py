@@ -48,7 +48,7 @@ class BeforeAfter(QtWidgets.QFrame):
         words = [
             f"{result.name}: {counted(result.episodes, 'episode')}, {counted(result.chunks, 'chunk')}, {counted(result.steps, 'step')} in "
             f"{result.seconds:.0f} s{', stopped early' if result.was_cancelled else ''}",
-            f"measured on {counted(result.scores.chunks, 'chunk')} of {held}",
+            f"Measured on {counted(result.scores.chunks, 'chunk')} of {held}",
             *result.notes,
         ]
         self.details.setText(". ".join(words))

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frs_core.choosers.base import Chooser
+from frs_core.errors import FrsError
 from frs_core.events import Driver
-from frs_core.runtime.registry import all_rows, find_row, plugins, resolve
+from frs_core.runtime.registry import all_rows, find_row, plugins, resolve, warn_once
 
 GROUP = "frs_core.choosers"
 
@@ -113,8 +114,27 @@ def find_chooser(name: str) -> ChooserSpec:
 def make_choosers(setting: Setting) -> dict[Driver, Chooser]:
     """Return the choosers of this run. `Chooser.why_not` says whether each of them can drive now.
 
+    A chooser of an installed package that fails otherwise than by a `ConfigError` is left out and logged.
+
     Raises:
         ConfigError: an option is invalid.
     """
-    made = {row.driver: resolve("chooser", row.make, {})(setting) for row in choosers().values() if row.make}
-    return {driver: chooser for driver, chooser in made.items() if chooser is not None}
+    made: dict[Driver, Chooser] = {}
+    for row in choosers().values():
+        if row.make and (chooser := _made(row, setting)) is not None:
+            made[row.driver] = chooser
+    return made
+
+
+def _made(row: ChooserSpec, setting: Setting) -> Chooser | None:
+    try:
+        return resolve("chooser", row.make, {})(setting)
+    except FrsError:
+        raise
+    except Exception as error:  # Somebody else's code may raise anything; the others must still drive.
+        if row.id in KNOWN:
+            raise
+        warn_once(
+            f"The chooser '{row.id}' cannot be made: {type(error).__name__}: {error}. Correct it, or uninstall its package."
+        )
+        return None

@@ -94,8 +94,13 @@ def all_rows(kind: str, row_type: type[R], known: Mapping[str, R], installed: Ma
     """
     rows = dict(known)
     for name, path in installed.items():
+        if name in known:
+            warn_once(
+                f"The {kind} '{name}' of an installed package ({path}) is left out: the product has one. Rename it."
+            )
+            continue
         try:
-            rows.setdefault(name, _installed(kind, row_type, name, path))
+            rows[name] = _installed(kind, row_type, name, path)
         except ConfigError as error:
             warn_once(str(error))
     return rows

@@ -42,6 +42,30 @@ def test_a_script_file_drives_in_place_of_the_worlds_own(tmp_path: Path) -> None
     assert isinstance(make_choosers(Setting(options={"script": file}))[Driver.SCRIPTED], SequenceChooser)
 
 
+def test_a_chooser_of_an_installed_package_that_cannot_be_made_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = {
+        name: ChooserSpec(
+            id=name, title=name, tooltip="", why_not="", picked="", make=f"tests.core.test_choosers_registry:{make}"
+        )
+        for name, make in (("bad", "not_made"), ("wrong", "wrongly_set"))
+    }
+    monkeypatch.setattr(registry, "choosers", lambda: {**KNOWN, "bad": rows["bad"]})
+    assert Driver.SCRIPTED in make_choosers(Setting())
+    monkeypatch.setattr(registry, "choosers", lambda: {**KNOWN, "wrong": rows["wrong"]})
+    with pytest.raises(ConfigError, match="no such option"):
+        make_choosers(Setting())
+
+
+def not_made(_: Setting) -> Chooser:
+    raise RuntimeError("no camera")
+
+
+def wrongly_set(_: Setting) -> Chooser:
+    raise ConfigError("no such option")
+
+
 def test_the_worlds_own_operator_is_made_once_the_world_says_which() -> None:
     known: list[str] = []
     operator = make_choosers(Setting(world_operator=lambda: known[0] if known else ""))[Driver.SCRIPTED]

@@ -54,7 +54,7 @@ class Inputs(QtCore.QObject):
         self.is_moving = False
         """While the robot moves, or may move without another act, Hold keys work even in text fields and cards."""
         self.devices: list[InputDevice] = list(devices)
-        self.keyboard = Keyboard(window, wants=self._wants, always=self._always)
+        self.keyboard = Keyboard(window, wants=self._wants, always=self._always, urgent=self._is_urgent)
         self.keyboard.control_changed.connect(self._on_change)
         self.keyboard.all_released.connect(self.released_all)
         self._window = window
@@ -118,6 +118,9 @@ class Inputs(QtCore.QObject):
             return False
         types_text = control == "key:Space" or len(control) == len("key:x")
         return self.is_moving or not types_text
+
+    def _is_urgent(self, control: str) -> bool:
+        return self.is_moving and control in self.map.controls(HOLD)
 
     def _is_heard(self) -> bool:
         """Whether devices may do more than hold: the window has the focus and no card is open."""

@@ -4,7 +4,8 @@ Problem: under X11 a held key arrives as release/press pairs, not always flagged
 window has the focus is never reported; text fields need the arrow keys while someone types. Idea: an event filter on the
 window's QWindow converts key events to *controls*. A release waits `RELEASE_DELAY_MS` for a following press; the window
 system's time stamps distinguish auto-repeat from fast typing and from events that queued up while the window was busy. Losing
-the focus releases all keys. Text fields receive their keys first, except Hold.
+the focus releases all keys. Text fields receive their keys first, except Hold. An open menu or list receives all keys in a window of its
+own; Hold is read there, too, while the robot moves.
 
 Example: press, (release, press in the same millisecond) x 20, release of Left gives exactly one press and one release; press,
 release, press 40 ms later gives two presses, however late they are read. Runs on the GUI thread.
@@ -24,6 +25,9 @@ RELEASE_DELAY_MS = 60
 """How long a release waits for the second half of an auto-repeat pair. Guess; both are sent together."""
 REPEAT_GAP_MS = 8
 """Largest difference of time stamps in an auto-repeat pair. X stamps both alike; a person needs at least 20 ms."""
+
+POPUP_MS = 50
+"""How often to look for an open menu or list."""
 
 _TEXT_FIELDS = (QtWidgets.QLineEdit, QtWidgets.QTextEdit, QtWidgets.QPlainTextEdit, QtWidgets.QAbstractSpinBox)
 _MODIFIER_KEYS = {
@@ -102,6 +106,7 @@ class Keyboard(QtCore.QObject):
         window: the top-level widget whose key events are read.
         wants: returns whether a control is used now; others go to the widgets.
         always: returns whether a control works even while a text field has the focus (Hold).
+        urgent: returns whether a control works even while a menu or list is open (Hold while the robot moves).
     """
 
     control_changed = Signal(object)
@@ -115,9 +120,10 @@ class Keyboard(QtCore.QObject):
         *,
         wants: Callable[[str], bool],
         always: Callable[[str], bool],
+        urgent: Callable[[str], bool],
     ) -> None:
         super().__init__(window)
-        self._window, self._wants, self._always = window, wants, always
+        self._window, self._wants, self._always, self._urgent = window, wants, always, urgent
         self._held: dict[int, str] = {}
         self._releasing: dict[int, QtCore.QTimer] = {}
         self._released_ms: dict[int, int] = {}
@@ -127,6 +133,9 @@ class Keyboard(QtCore.QObject):
         self._handle: QtGui.QWindow | None = None
         window.installEventFilter(self)
         self._watch_handle()
+        self._popup_timer = QtCore.QTimer(self)
+        self._popup_timer.timeout.connect(self._watch_popup)
+        self._popup_timer.start(POPUP_MS)
         app = QtWidgets.QApplication.instance()
         assert isinstance(app, QtWidgets.QApplication)
         app.applicationStateChanged.connect(self._on_application_state)
@@ -149,6 +158,7 @@ class Keyboard(QtCore.QObject):
 
     def stop(self) -> None:
         """Stop filtering key events."""
+        self._popup_timer.stop()
         self._window.removeEventFilter(self)
         if self._handle is not None:
             self._handle.removeEventFilter(self)
@@ -169,6 +179,9 @@ class Keyboard(QtCore.QObject):
         if kind == QtCore.QEvent.Type.WindowDeactivate and watched is self._window:
             self.release_all()
             return False
+        if kind == QtCore.QEvent.Type.KeyPress and self._is_popup(watched):
+            assert isinstance(event, QtGui.QKeyEvent)
+            return self._on_press_in_popup(event)
         if kind not in (QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease) or not self._is_ours(watched):
             return False
         assert isinstance(event, QtGui.QKeyEvent)
@@ -182,6 +195,27 @@ class Keyboard(QtCore.QObject):
         if handle is not None and handle is not self._handle:
             self._handle = handle
             handle.installEventFilter(self)
+
+    def _watch_popup(self) -> None:
+        """Filter the QWindow of an open menu or list; one that is filtered already stays so."""
+        popup = QtWidgets.QApplication.activePopupWidget()
+        handle = popup.windowHandle() if popup is not None else None
+        if handle is not None:
+            handle.installEventFilter(self)
+
+    @staticmethod
+    def _is_popup(watched: QtCore.QObject) -> bool:
+        popup = QtWidgets.QApplication.activePopupWidget()
+        return popup is not None and isinstance(watched, QtGui.QWindow) and watched is popup.windowHandle()
+
+    def _on_press_in_popup(self, event: QtGui.QKeyEvent) -> bool:
+        """Take Hold's keys while the robot moves; all others are the popup's."""
+        control = control_of(event)
+        if event.isAutoRepeat() or self.is_capturing or not self._urgent(control):
+            return False
+        self._emit(control, Stage.PRESSED, pressed_ns(event))
+        self._emit(control, Stage.RELEASED, pressed_ns(event))
+        return True
 
     def _on_application_state(self, state: Qt.ApplicationState) -> None:
         if state is not Qt.ApplicationState.ApplicationActive:

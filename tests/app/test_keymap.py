@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.keymap import RELEASE_DELAY_MS, Keyboard
+from app.keymap import POPUP_MS, RELEASE_DELAY_MS, Keyboard
 from app.qt import Qt, QtCore, QtWidgets
 from frs_core.devices.base import Stage
 from tests.fakes.keys import KeyEvent, send_key
@@ -20,7 +20,10 @@ def board(qtbot: Any) -> Any:
     field = QtWidgets.QLineEdit(window)
     qtbot.addWidget(window)
     keyboard = Keyboard(
-        window, wants=lambda c: c in ("key:Left", "key:Shift", "key:Ctrl+K"), always=lambda c: c == "key:Esc"
+        window,
+        wants=lambda c: c in ("key:Left", "key:Shift", "key:Ctrl+K"),
+        always=lambda c: c == "key:Esc",
+        urgent=lambda c: c == "key:Space",
     )
     seen: list[tuple[str, Stage]] = []
     keyboard.control_changed.connect(lambda change: seen.append((change.control, change.stage)))
@@ -118,3 +121,20 @@ def test_unwanted_keys_go_on_to_the_widgets(board: Any) -> None:
     field.setFocus()
     send(window, PRESS, Qt.Key.Key_J)
     assert seen == []
+
+
+def test_an_open_menu_keeps_its_keys_but_not_those_that_are_urgent(board: Any, qtbot: Any) -> None:
+    window, _, _, seen = board
+    menu = QtWidgets.QMenu(window)
+    chosen: list[bool] = []
+    menu.addAction("Resume", lambda: chosen.append(True))
+    menu.popup(window.mapToGlobal(QtCore.QPoint(5, 5)))
+    menu.setActiveAction(menu.actions()[0])
+    qtbot.wait(3 * POPUP_MS)
+    send(menu, PRESS, Qt.Key.Key_Left)
+    assert seen == []
+    send(menu, PRESS, Qt.Key.Key_Space)
+    assert seen == [("key:Space", Stage.PRESSED), ("key:Space", Stage.RELEASED)]
+    assert menu.isVisible()
+    assert not chosen
+    menu.close()

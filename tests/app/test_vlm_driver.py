@@ -86,7 +86,7 @@ def driven(tmp_path: Path, qtbot: Any) -> Iterator[tuple[CockpitWindow, FakeVlm,
 
 def test_it_drives_and_its_failure_holds_with_a_sentence(driven: Any, qtbot: Any) -> None:
     window, server, recorder = driven
-    window.bridge.send(StartEpisode("reach_left", seed=1))
+    window.bridge.send(StartEpisode("reach_right", seed=1))
     window.run("driver.vlm")
     qtbot.waitUntil(lambda: window.snapshot.driver is Driver.VLM, timeout=WAIT)
     qtbot.waitUntil(lambda: window.snapshot.episode.chunks >= 2, timeout=WAIT)

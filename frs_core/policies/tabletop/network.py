@@ -2,7 +2,8 @@
 
 Images become one *slot* per known thing and camera pair: where a learned query for "mug" finds it in each image (a
 softmax over a 28 x 28 grid and "not there"), what the features look like there, and where it is relative to the tool (`places.py`).
-Words, slots and proprioception become a context vector of 512 numbers, computed once per observation. The head is a residual MLP over the whole chunk, modulated by
+Words, slots and proprioception become a context vector of 512 numbers, computed once per observation. The head is a residual MLP
+over the whole chunk, modulated by
 context and flow time; the modulation is shared by all rows of a batch, so that a fan costs little more than one sample.
 Source of the parts: pointing as co-training follows pi0.5's object localisation; adaptive layer norm follows DiT.
 """
@@ -164,7 +165,7 @@ class ContextEncoder(nn.Module):
         self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N 12"], proprio: Float[Tensor, "N 18"]
     ) -> Float[Tensor, "N F"]:
         """Return the context features."""
-        return self.describe(vision, ids, proprio)[0]
+        return self._mixed(vision, ids, proprio)[0]
 
     def describe(
         self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N 12"], proprio: Float[Tensor, "N 18"]
@@ -174,6 +175,13 @@ class ContextEncoder(nn.Module):
         The network attends to places anyway; a small learner on top of it needs them plainly. It gets those of the nouns, looked
         up, because attention is learned for the combinations of the demonstrations only.
         """
+        features, places = self._mixed(vision, ids, proprio)
+        return features, (named(ids, NAMED) @ places).flatten(1)
+
+    def _mixed(
+        self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N 12"], proprio: Float[Tensor, "N 18"]
+    ) -> tuple[Float[Tensor, "N F"], Float[Tensor, "N K P"]]:
+        """Return the context features, and the place of every object."""
         raw, overview = _slots(vision)
         seen = rearrange(raw, "n k (c x) -> n k c x", x=SLOT_IN)[..., :3]
         places = self.places(seen, proprio)
@@ -182,7 +190,7 @@ class ContextEncoder(nn.Module):
         p = self.proprio((proprio - self.proprio_mean) / self.proprio_std)
         asked = self._attention(sentence) @ torch.cat([slots, places], dim=-1)
         parts = [slots.flatten(1), sentence, asked.flatten(1), p, overview]
-        return self.mix(torch.cat(parts, dim=1)), (named(ids, NAMED) @ places).flatten(1)
+        return self.mix(torch.cat(parts, dim=1)), places
 
     def _attention(self, sentence: Float[Tensor, "N 64"]) -> Float[Tensor, "N 2 K"]:
         asked = rearrange(self.asked(sentence), "n (a s) -> n a s", a=2)

@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy fetch": ("frs_core.commands.policy:fetch", "Download and convert published weights"),
     "policy calibrate": ("frs_core.commands.calibrate:calibrate", "Find the best steering settings for a policy"),
     "generalist make": ("frs_core.commands.generalist:make", "Make the shipped generalist from scratch"),
-    "worlds install": ("frs_core.commands.worlds:install", "Install the packages of a world: libero"),
+    "worlds install": ("frs_core.commands.worlds:install", "Install what a world needs of its own, such as libero"),
     "serve": ("frs_core.commands.serve:serve", "Serve a policy to cockpits and openpi clients"),
     "bench policy": ("frs_core.commands.bench:policy", "Time a policy's parts, against the card's limits"),
     "bench rql": ("frs_core.commands.bench_rql:rql", "Reversal Q-Learning on OGBench, beside its authors' code"),

@@ -13,7 +13,7 @@ from typing import Any
 from frs_core.choosers.base import Chooser
 from frs_core.errors import FrsError
 from frs_core.events import Driver
-from frs_core.runtime.registry import all_rows, find_row, plugins, resolve, warn_once
+from frs_core.runtime.registry import all_rows, by_id, find_row, plugins, require_words, resolve, warn_once
 
 GROUP = "frs_core.choosers"
 
@@ -49,15 +49,19 @@ class ChooserSpec:
     key: str = ""
     """Default key; empty = the cockpit assigns the next free one of Alt+1 to Alt+9."""
 
+    def __post_init__(self) -> None:
+        """Refuse a row without words to show. Raises ConfigError."""
+        require_words("chooser", self.id, id=self.id, title=self.title, tooltip=self.tooltip, picked=self.picked)
+
     @property
     def driver(self) -> Driver:
         """The id as the session's type."""
         return Driver(self.id)
 
 
-KNOWN: Mapping[str, ChooserSpec] = {
-    row.id: row
-    for row in (
+KNOWN: Mapping[str, ChooserSpec] = by_id(
+    "chooser",
+    (
         ChooserSpec(
             id="person",
             title="Person",
@@ -92,8 +96,8 @@ KNOWN: Mapping[str, ChooserSpec] = {
             make="frs_core.choosers.vlm:from_setting",
             key="key:Alt+4",
         ),
-    )
-}
+    ),
+)
 """The built-in rows, in the order shown."""
 
 

@@ -9,30 +9,28 @@ from typing import Annotated
 import tyro
 
 from frs_core.commands.printing import console, mark
-from frs_core.errors import unknown_name
+from frs_core.errors import ConfigError
+from frs_core.runtime.registry import plugins, resolve
+from frs_core.worlds import GROUP, KNOWN
 
 Name = Annotated[str, tyro.conf.Positional]
-INSTALLABLE = ("libero",)
 
 
 def install(name: Name, *, into: Path | None = None) -> int:
-    """Install what a world needs and the product's own environment cannot hold: libero.
+    """Install what a world needs and the product's own environment cannot hold.
 
-    LIBERO's own packages (about 340 MB over the network, 2.1 GB on disk) go into a Python environment of their own, each checked
-    against a checksum. Given again, the command goes on where it stopped.
+    Of the product's own worlds, libero has something to install: LIBERO's packages (about 340 MB over the network, 2.1 GB on disk)
+    go into a Python environment of their own, each checked against a checksum. Given again, the command goes on where it stopped.
 
     Args:
         name: Which world.
-        into: Another folder; name its Python with --world-options python INTO/bin/python.
+        into: Another folder than the usual one.
     """
-    if name not in INSTALLABLE:
-        raise unknown_name("world to install", name, INSTALLABLE)
-    from frs_core.worlds.libero.install import home
-    from frs_core.worlds.libero.install import install as install_libero
-
+    installer = getattr(resolve("world", name, {**plugins(GROUP), **KNOWN}), "installer", "")
+    if not installer:
+        raise ConfigError(f"World '{name}' has nothing to install. Start it with `frs --world {name}`.")
     page = console()
-    versions = install_libero(lambda line: page.print(line, soft_wrap=True), folder=into)
-    words = f"{versions['libero']}, MuJoCo {versions['mujoco']}, in {into or home()}"
-    page.print(mark("✓", "green"), words, soft_wrap=True)
-    page.print(mark("frs --world libero --world-options task libero_90/13", "dim"), soft_wrap=True)
+    done = resolve("installer", installer, {})(lambda line: page.print(line, soft_wrap=True), folder=into)
+    page.print(mark("✓", "green"), done, soft_wrap=True)
+    page.print(mark(f"frs --world {name}", "dim"), soft_wrap=True)
     return 0

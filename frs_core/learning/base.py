@@ -27,7 +27,7 @@ from frs_core.learning.progress import OnProgress, Scores, ignore_progress
 from frs_core.learning.settings import LearnerSettings
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
-from frs_core.runtime.registry import resolve
+from frs_core.runtime.registry import require_words, resolve
 from frs_core.steering.policy_spec import Context
 
 if TYPE_CHECKING:
@@ -109,6 +109,10 @@ class LearnerSpec:
     """A sentence or two more, for `frs train ID --help`."""
     can_practise: bool = False
     """Learns from recordings alone too, and goes on by acting where it is let; needing an environment says as much."""
+
+    def __post_init__(self) -> None:
+        """Refuse a row without words to show. Raises ConfigError."""
+        require_words("learner", self.id, id=self.id, title=self.title, summary=self.summary, learner=self.learner)
 
     @property
     def practises(self) -> bool:

@@ -22,12 +22,12 @@ from frs_core.learning.settings import (
     ResidualSettings,
     RqlSettings,
 )
-from frs_core.runtime.registry import all_rows, find_row, plugins
+from frs_core.runtime.registry import all_rows, by_id, find_row, plugins
 
 GROUP = "frs_core.learners"
-KNOWN: Mapping[str, LearnerSpec] = {
-    row.id: row
-    for row in (
+KNOWN: Mapping[str, LearnerSpec] = by_id(
+    "learner",
+    (
         LearnerSpec(
             id="dsbc",
             title="DSBC",
@@ -120,8 +120,8 @@ KNOWN: Mapping[str, LearnerSpec] = {
             needs=frozenset({Need.REWARDS, Need.NEXT_STATES, Need.ENVIRONMENT}),
             details="Soft actor-critic on numbers that are added to the chunk; begins as the generalist itself.",
         ),
-    )
-}
+    ),
+)
 """The product's own rows, in the order of menus and tables."""
 
 

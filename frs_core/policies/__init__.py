@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from frs_core.runtime.registry import build, plugins
+from frs_core.runtime.registry import build, by_name, plugins, require_words
 from frs_core.steering.policy_spec import Context, PolicySpec
 
 if TYPE_CHECKING:
@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from frs_core.policies.joints import in_action_space
 
 GROUP = "frs_core.policies"
-KNOWN = {
-    "tabletop": "frs_core.policies.tabletop:load",
-    "pi05": "frs_core.policies.pi05:load",
-    "remote": "frs_core.policies.remote:load",
-    "lerobot": "frs_core.policies.lerobot:load",
-}
+KNOWN = by_name(
+    "policy",
+    (
+        ("tabletop", "frs_core.policies.tabletop:load"),
+        ("pi05", "frs_core.policies.pi05:load"),
+        ("remote", "frs_core.policies.remote:load"),
+        ("lerobot", "frs_core.policies.lerobot:load"),
+    ),
+)
 """Name -> where its loader lives; installed packages add theirs (entry points `GROUP`)."""
 
 
@@ -26,10 +29,12 @@ def load_policy(name: str, **options: object) -> "FlowPolicy":
         name: one of `KNOWN`, one that an installed package brings, or "module:function" of your own.
         options: what its loader takes (a path, an address, a device).
     Raises:
-        ConfigError: unknown name or option.
+        ConfigError: unknown name or option, or a policy without a name.
         WeightsMissing: no weights where they should be.
     """
-    return build("policy", name, {**plugins(GROUP), **KNOWN}, options)
+    policy: FlowPolicy = build("policy", name, {**plugins(GROUP), **KNOWN}, options)
+    require_words("policy", name, name=policy.spec.name)
+    return policy
 
 
 __all__ = ["KNOWN", "Context", "FlowPolicy", "PolicySpec", "in_action_space", "load_policy"]

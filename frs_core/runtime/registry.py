@@ -8,16 +8,54 @@ import functools
 import importlib
 import importlib.metadata
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from frs_core.errors import ConfigError, unknown_name, why_left_out
+from frs_core.errors import ConfigError, FrsError, unknown_name, why_left_out
 
 _log = logging.getLogger("registry")
 
 
 R = TypeVar("R")
 """A row: what is known about a back end without loading it; its `id` is its name."""
+
+
+def by_name(kind: str, rows: Iterable[tuple[str, R]]) -> dict[str, R]:
+    """Return rows by name, in their order; a registry is made by this.
+
+    Args:
+        kind: what a row stands for, singular ("world").
+        rows: name and row of each.
+    Raises:
+        ConfigError: two rows have one name, or a name is empty.
+    """
+    found: dict[str, R] = {}
+    for name, row in rows:
+        require_words(kind, name, id=name)
+        if name in found:
+            raise ConfigError(f"Two rows of the registry are called {kind} '{name}'. Rename one of them.")
+        found[name] = row
+    return found
+
+
+def by_id(kind: str, rows: Iterable[R]) -> dict[str, R]:
+    """Return rows by their `id`; see `by_name`."""
+    return by_name(kind, ((row.id, row) for row in rows))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def require_words(kind: str, name: str, /, **words: str) -> None:
+    """Do nothing, unless a text that a row must give is empty or blank.
+
+    Args:
+        kind: what the row stands for, singular ("learner").
+        name: of the row.
+        words: field -> text.
+    Raises:
+        ConfigError: the first such field.
+    """
+    for field, text in words.items():
+        if not text.strip():
+            raise ConfigError(f"The {field} of {kind} '{name}' is empty. Give its row one.")
 
 
 def resolve(kind: str, name: str, known: Mapping[str, str]) -> Any:
@@ -43,6 +81,8 @@ def resolve(kind: str, name: str, known: Mapping[str, str]) -> Any:
         raise ConfigError(
             f"The {kind} '{name}' cannot be loaded from {path}: {error}. Install what is missing, or correct the name."
         ) from error
+    except FrsError as error:  # The module's row is refused.
+        raise ConfigError(f"The {kind} '{name}' cannot be loaded from {path}: {error}") from error
     except Exception as error:  # A module of somebody else may raise anything when it is imported.
         raise ConfigError(
             f"The {kind} '{name}' cannot be loaded from {path}: {type(error).__name__}: {error}. Correct it, or uninstall "
@@ -66,12 +106,19 @@ def build(kind: str, name: str, known: Mapping[str, str], options: Mapping[str, 
 
 
 def plugins(group: str) -> Mapping[str, str]:
-    """Return what installed packages bring: name -> "module:attribute".
+    """Return what installed packages bring: name -> "module:attribute". Of two with one name the first is taken; the other is logged.
 
     Args:
         group: of entry points, "frs_core.worlds".
     """
-    return {point.name: point.value for point in _entry_points().select(group=group)}
+    found: dict[str, str] = {}
+    for point in _entry_points().select(group=group):
+        if found.setdefault(point.name, point.value) != point.value:
+            warn_once(
+                f"Two installed packages bring '{point.name}' of {group}: {point.value} is left out, {found[point.name]} is used. "
+                f"Uninstall one, or rename it."
+            )
+    return found
 
 
 @functools.cache

@@ -3,15 +3,18 @@
 import dataclasses
 
 from frs_core.errors import ConfigError
-from frs_core.runtime.registry import build, plugins
+from frs_core.runtime.registry import build, by_name, plugins
 from frs_core.worlds.base import StepResult, World, WorldSpec
 
 GROUP = "frs_core.worlds"
-KNOWN = {
-    "tabletop": "frs_core.worlds.tabletop:TabletopWorld",
-    "droid": "frs_core.worlds.droid:open_droid",
-    "libero": "frs_core.worlds.libero:LiberoWorld",
-}
+KNOWN = by_name(
+    "world",
+    (
+        ("tabletop", "frs_core.worlds.tabletop:TabletopWorld"),
+        ("droid", "frs_core.worlds.droid:open_droid"),
+        ("libero", "frs_core.worlds.libero:LiberoWorld"),
+    ),
+)
 """Name -> where it lives; installed packages add theirs (entry points `GROUP`)."""
 _SECRETS = {"token"}
 """Options that are not kept with what is recorded."""

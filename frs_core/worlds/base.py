@@ -7,14 +7,16 @@ It enforces limits itself: nothing above it is trusted.
 import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from jaxtyping import Float
 
 from frs_core.arrays import Array
-from frs_core.errors import ConfigError
+from frs_core.errors import ConfigError, unknown_name
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import Observation
+from frs_core.runtime.registry import require_words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +50,13 @@ class WorldSpec:
     demonstrator: str = ""
     """`module:function` of (world, task, seed) that returns a `Demonstrator` for the scene just set; empty = none."""
 
+    def __post_init__(self) -> None:
+        """Refuse facts without words to show. Raises ConfigError."""
+        require_words("world", self.name, name=self.name)
+        for field_name, words in (("camera", self.cameras), ("task", self.tasks), ("title of a task", self.titles)):
+            for text in words:
+                require_words("world", self.name, **{field_name: text})
+
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
@@ -65,6 +74,9 @@ class World(abc.ABC):
     """A robot with cameras, real or simulated."""
 
     spec: WorldSpec
+    installer: ClassVar[str] = ""
+    """`module:function` of (tell, folder=) that installs what this world needs beside the product's own environment, and returns one
+    line about what is there: `frs worlds install`. A fact of the class, because the world cannot start before. Empty = nothing."""
     may_move: Callable[[], bool] = staticmethod(lambda: True)
     """Whether the act that requested the present `reset` or `step` is still valid. Set from outside; a world that waits within one of
     them checks it right before it sends each command, and raises `StaleAct` instead of sending it."""
@@ -73,6 +85,15 @@ class World(abc.ABC):
     """Sends a sign of life. Set from outside; a world whose `observe` takes long calls it between images."""
     is_watched: bool = False
     """Whether a person is shown the frames. Set from outside; used only by worlds that render separate images for people and policies."""
+
+    def require_task(self, task: str) -> None:
+        """Do nothing, unless `reset` would refuse a task. Worlds that accept more than the names of `spec.tasks` override it.
+
+        Raises:
+            ConfigError: unknown task; the text says which there are.
+        """
+        if self.spec.tasks and task not in self.spec.tasks:
+            raise unknown_name("task", task, self.spec.tasks)
 
     @abc.abstractmethod
     def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:

@@ -47,7 +47,12 @@ def test_a_chooser_of_an_installed_package_that_cannot_be_made_leaves_the_others
 ) -> None:
     rows = {
         name: ChooserSpec(
-            id=name, title=name, tooltip="", why_not="", picked="", make=f"tests.core.test_choosers_registry:{make}"
+            id=name,
+            title=name,
+            tooltip="It picks",
+            why_not="",
+            picked="It picked",
+            make=f"tests.core.test_choosers_registry:{make}",
         )
         for name, make in (("bad", "not_made"), ("wrong", "wrongly_set"))
     }

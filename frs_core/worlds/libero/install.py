@@ -113,6 +113,13 @@ def install(tell: Callable[[str], object], *, folder: Path | None = None, run: R
     return note
 
 
+def install_in_words(tell: Callable[[str], object], *, folder: Path | None = None) -> str:
+    """Install as `install` does, and return what is where in one line; the world's `installer`."""
+    note = install(tell, folder=folder)
+    use = f", used with --world-options python {_python(folder)}" if folder else ""
+    return f"{note['libero']}, MuJoCo {note['mujoco']}, in {folder or home()}{use}"
+
+
 def requirement_groups(lock: str) -> list[tuple[str, list[str]]]:
     """Return groups of packages to download together, title and requirement lines; large ones one by one, after all others."""
     rows = [row.strip() for row in lock.replace("\\\n", " ").splitlines() if row.strip() and not row.startswith("#")]

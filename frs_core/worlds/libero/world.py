@@ -63,6 +63,8 @@ _log = logging.getLogger("libero")
 class LiberoWorld(World):
     """LIBERO's 130 tasks. Owned by one thread."""
 
+    installer = "frs_core.worlds.libero.install:install_in_words"
+
     def __init__(
         self,
         *,
@@ -128,6 +130,10 @@ class LiberoWorld(World):
         )
 
     # --- the World ----------------------------------------------------------------------------------------------------
+
+    def require_task(self, task: str) -> None:
+        """Refuse what is neither a task's number nor its words; see World.require_task."""
+        find(task)
 
     def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:
         """Set up a task's scene as the public evaluation does; see World.reset.

@@ -206,7 +206,7 @@ def collect(
         demonstrator: Your own demonstrator, module:function; default the world's.
         max_chunks: Longest attempt, in chunks.
     """
-    page, store = console(), store_at(data or paths.data())
+    page = console()
     setup = open_setup(
         SetupSpec(
             world=world,
@@ -215,13 +215,15 @@ def collect(
             operator=scripted_operator,
             demonstrator=demonstrator,
             action_space=action_space,
-        )
+        ),
+        tasks=(task,),
     )
 
     def report(good: int, tries: int, success: bool) -> None:
         page.print(f"attempt {tries}: {'success' if success else 'failure'}, {good} of {episodes}")
 
     try:
+        store = store_at(data or paths.data())
         if demonstrations:
             steps = max_chunks * setup.policy.spec.execute_rows
             done = collect_demonstrations(

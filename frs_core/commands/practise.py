@@ -22,6 +22,7 @@ from frs_core import paths
 from frs_core.commands.printing import console, mark
 from frs_core.counts import counted
 from frs_core.errors import ConfigError
+from frs_core.evaluation.arena import require_task
 from frs_core.evaluation.onlooker import Onlooker
 from frs_core.evaluation.practice import OpenArena, Practised, run_practice
 from frs_core.evaluation.wilson import format_rate
@@ -153,6 +154,9 @@ def _run(
         raise ConfigError(f"--actors is {actors}, needs >= 1. The default is 2.")
     if (request.out / METADATA_FILE).exists() and not folder.exists() and not overwrite:
         raise ConfigError(f"'{request.out}' already exists. Choose another folder with --out, or pass --overwrite.")
+    if open_arena is None and not folder.exists():
+        # Loads no policy and writes nothing; a practice that goes on had its task accepted.
+        require_task(request)
     page = console()
     columns = (
         TextColumn("{task.description}", markup=False),

@@ -56,6 +56,7 @@ class ActorPool(Arena):
         self._onlooker = onlooker or Onlooker()
         job = WorkerJob(
             setup=setup.to_json(),
+            tasks=(request.task,),
             rollout={"max_chunks": practice.max_chunks},
             work=Work.PRACTISE,
             judge=judge_options(request),

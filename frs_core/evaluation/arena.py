@@ -4,6 +4,7 @@ Example: `frs train KIND --task mug_on_plate --practice.episodes 200` for a lear
 Runs in the trainer's process.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from frs_core.policies.base import FlowPolicy
 from frs_core.robot.observation import Observation
 from frs_core.runtime.registry import plain_options
 from frs_core.session import InlineSession
+from frs_core.worlds import make_unwatched_world
 
 
 class SetupArena(Arena):
@@ -124,6 +126,18 @@ def setup_of(request: TrainRequest) -> SetupSpec:
     )
 
 
+def require_task(request: TrainRequest) -> None:
+    """Do nothing, unless the world that a request practises in lacks its task; starts that world for a moment.
+
+    Raises:
+        ConfigError: no task was named, an unknown task, or a world that cannot be made.
+    """
+    setup = setup_of(request)
+    assert request.task is not None
+    with contextlib.closing(make_unwatched_world(setup.world, **setup.world_options)) as world:
+        world.require_task(request.task)
+
+
 def open_arena(request: TrainRequest) -> SetupArena:
     """Return the arena that a request asks for.
 
@@ -134,5 +148,9 @@ def open_arena(request: TrainRequest) -> SetupArena:
     assert request.task is not None
     judge = make_judge(judge_options(request))
     return SetupArena(
-        open_setup(setup), task=request.task, max_chunks=practice.max_chunks, inputs=request.inputs, judge=judge
+        open_setup(setup, tasks=(request.task,)),
+        task=request.task,
+        max_chunks=practice.max_chunks,
+        inputs=request.inputs,
+        judge=judge,
     )

@@ -80,6 +80,7 @@ class RepeatSpec:
         """Job of the workers that run test episodes."""
         return WorkerJob(
             setup=self.setup,
+            tasks=self.tasks,
             rollout={"max_chunks": self.max_chunks, "perturb_m": self.perturb_m},
             learned=str(self.out / "learned"),
         )
@@ -87,13 +88,20 @@ class RepeatSpec:
     @property
     def recording(self) -> WorkerJob:
         """Job of the workers that record episodes."""
-        return WorkerJob(self.setup, {"max_chunks": self.max_chunks}, work=Work.RECORD, sets=str(self.out / "sets"))
+        return WorkerJob(
+            self.setup,
+            {"max_chunks": self.max_chunks},
+            tasks=self.tasks,
+            work=Work.RECORD,
+            sets=str(self.out / "sets"),
+        )
 
     @property
     def training(self) -> WorkerJob:
         """Job of the workers that train."""
         return WorkerJob(
             self.setup,
+            tasks=self.tasks,
             learned=str(self.out / "learned"),
             work=Work.TRAIN,
             sets=str(self.out / "sets"),

@@ -8,7 +8,7 @@ Example: 11 methods x 6 tasks x 50 seeds are 3300 cells; at 4 s each and 2 worke
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -47,7 +47,11 @@ class EvalSpec:
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]
     job: WorkerJob
-    """World, policy, limits, trained policies."""
+    """World, policy, limits, trained policies; its `tasks` become those above."""
+
+    def __post_init__(self) -> None:
+        """Let no worker start whose world lacks a task."""
+        object.__setattr__(self, "job", replace(self.job, tasks=self.tasks))
 
     def cells(self) -> list[Cell]:
         """Return all episodes, seed outermost."""
@@ -87,16 +91,20 @@ def run_evaluation(
         pool: used instead of processes; closed at the end.
         on_progress: called after each cell; returning False stops (finished results stay in the file).
     Raises:
-        ConfigError: unknown method, or the file was made under other conditions.
+        ConfigError: unknown method or task, or the file was made under other conditions.
         WeightsMissing: the trained policy of a method is missing.
         FingerprintMismatch: the file was made with another generalist.
         FrsError: world or policy cannot be loaded.
     """
     cells = spec.cells()
-    trained = _trained(cells, spec.job.learned)
+    for name in dict.fromkeys(cell.method for cell in cells):
+        find_method(name)
     pool = pool or ProcessPool(spec.job, workers=workers)
     try:
-        file = ResultFile(out, spec.conditions(), pool.ready().policy_fingerprint)
+        # First: an unknown task has no trained policy either, and training one would not help.
+        fingerprint = pool.ready().policy_fingerprint
+        trained = _trained(cells, spec.job.learned)
+        file = ResultFile(out, spec.conditions(), fingerprint)
         try:
             missing = [c for c in cells if not _is_done(file.results.get(c), trained[c.method, c.task, c.draw])]
             reused, began = len(cells) - len(missing), time.monotonic()

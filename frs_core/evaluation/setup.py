@@ -1,6 +1,6 @@
 """One worker's setup: a world, a policy, and the world's scripted operator, made by name in the worker's own process."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,14 +81,19 @@ def named(kind: str, path: str, world: str) -> Callable[..., Any]:
     return resolve(kind, path, {})
 
 
-def open_setup(spec: SetupSpec) -> Setup:
+def open_setup(spec: SetupSpec, *, tasks: Iterable[str] = ()) -> Setup:
     """Return the setup of a spec, for sessions that nobody watches.
 
+    Args:
+        spec: names and options.
+        tasks: what it will be used for.
     Raises:
-        ConfigError: a real robot, unknown names, an action space the policy cannot take, or a policy whose cameras the world lacks.
+        ConfigError: a real robot, unknown names or tasks, an action space the policy cannot take, or a policy whose cameras the world lacks.
     """
     world = make_unwatched_world(spec.world, **spec.world_options)
     try:
+        for task in tasks:  # Before the policy, which may take minutes to load.
+            world.require_task(task)
         policy = in_action_space(load_policy(spec.policy, **spec.policy_options), spec.action_space)
     except Exception:
         world.close()

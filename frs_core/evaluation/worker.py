@@ -39,6 +39,8 @@ class WorkerJob:
 
     setup: dict[str, Any]
     """Arguments of SetupSpec."""
+    tasks: tuple[str, ...] = field(default=(), kw_only=True)
+    """All tasks of the cells to come; a worker whose world lacks one does not start."""
     rollout: dict[str, Any] = field(default_factory=dict)
     """Arguments of RolloutSettings."""
     learned: str = ""
@@ -70,7 +72,7 @@ class Runner:
         """Load world and policy.
 
         Raises:
-            FrsError: they cannot be loaded or do not fit.
+            FrsError: they cannot be loaded or do not fit, or the world lacks a task.
         """
         import torch
 
@@ -79,7 +81,7 @@ class Runner:
 
         torch.set_num_threads(1)
         self._job = job
-        self._setup: Setup = open_setup(SetupSpec(**job.setup))
+        self._setup: Setup = open_setup(SetupSpec(**job.setup), tasks=job.tasks)
         self._settings = RolloutSettings(**job.rollout)
         self._methods: dict[tuple[str, str], tuple[MethodRunner, str, float | None]] = {}
         self._draw: Draw | None = None

@@ -25,8 +25,10 @@ def load_table(request: TrainRequest, on_progress: OnProgress) -> TrainingTable:
     names = [store.find(text) for text in request.episodes] or _names(store, request.task, row)
     if not names:
         about = f" of task '{request.task}'" if request.task else ""
+        tasks = ", ".join(sorted({info.task for info in store.list() if info.task})) or "none"
         raise TrainingError(
-            f"There are no successful episodes{about} in '{store.root}'. Record some, or name episodes with --episodes."
+            f"There are no successful episodes{about} in '{store.root}', whose tasks are: {tasks}. Record some, or name episodes with "
+            f"--episodes."
         )
     if request.count > len(names):
         raise TrainingError(

@@ -9,9 +9,9 @@ from frs_core.commands import demo as demo_commands
 from frs_core.commands import eval as eval_commands
 from frs_core.commands import practise as practise_commands
 from frs_core.commands import train as train_commands
-from frs_core.errors import ConfigError
+from frs_core.errors import ConfigError, TrainingError
 from frs_core.evaluation import repeats, runner
-from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings
+from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, Practice
 from frs_core.learning.registry import KNOWN
 from tests.fakes.evaluation import TASK, HerePool
 
@@ -35,6 +35,8 @@ def test_collect_train_show_and_list(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert f"{TASK}/dsbc" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="already exists"):
         train_commands.command("dsbc")(task=TASK, data=data, settings=SMALL)
+    with pytest.raises(TrainingError, match=rf"of task 'nope' in .*, whose tasks are: {TASK}\."):
+        train_commands.command("dsbc")(task="nope", data=data, settings=SMALL)
 
 
 def test_training_on_nothing_is_refused() -> None:
@@ -92,6 +94,38 @@ def test_repeats_collect_train_judge_and_tell_the_spread(
 def test_options_that_do_not_go_together_are_named(tmp_path: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         eval_commands.evaluate(methods=("dsbc",), tasks=(TASK,), out=tmp_path, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options", [{"methods": ("base",)}, {"methods": ("dsbc",)}, {"methods": ("dsbc",), "repeats": 1}]
+)
+def test_an_evaluation_of_an_unknown_task_names_the_tasks_and_runs_nothing(
+    tmp_path: Path, options: dict[str, object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in (repeats, runner):
+        monkeypatch.setattr(module, "ProcessPool", lambda job, *, workers, cell_timeout_s=0.0: HerePool(job))
+    out = tmp_path / "out"
+    with pytest.raises(ConfigError, match=r"Unknown task 'nope'\. Known: .*reach_left"):
+        eval_commands.evaluate(
+            tasks=(TASK, "nope"), seeds=1, out=out, world=WORLD, policy=POLICY, scripted_operator=OPERATOR, **options
+        )
+    assert not out.exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_every_other_command_refuses_an_unknown_task_before_it_writes(tmp_path: Path) -> None:
+    options = {"world": WORLD, "policy": POLICY}
+    data = tmp_path / "data"
+    practice = Practice(world=WORLD)
+    for call in (
+        lambda: eval_commands.collect("nope", data=data, scripted_operator=OPERATOR, **options),
+        lambda: demo_commands.demo(task="nope", out=data, scripted_operator=OPERATOR, **options),
+        lambda: practise_commands.command("pick-q")(task="nope", data=data, policy=POLICY, practice=practice),
+        lambda: practise_commands.command("dsrl")(task="nope", data=data, policy=POLICY, practice=practice),
+    ):
+        with pytest.raises(ConfigError, match=r"Unknown task 'nope'\. Known: .*reach_left"):
+            call()
+    assert not data.exists()
 
 
 @pytest.mark.parametrize(

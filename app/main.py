@@ -4,6 +4,7 @@ The session starts first, so that world and policy load while the window is buil
 Without a display the demonstration runs instead. Runs on the main thread.
 """
 
+import inspect
 import logging
 import os
 import sys
@@ -36,6 +37,8 @@ from frs_core.worlds import KNOWN as WORLDS
 ADVISORS = tuple(row.id for row in CHOOSERS.values() if row.make)
 """The product's own choosers that can suggest: those that are made, which a person is not."""
 DEVICES_AFTER_MS = 5000
+SHARED = ("world", "policy", "action_space")
+"""Options that the demonstration has too; without a display, all others are refused."""
 _log = logging.getLogger("app")
 
 
@@ -102,24 +105,14 @@ def run(
         The exit status of the demonstration, without a display only. Otherwise the process exits with 0 after the operator
         closed the window, 128 + n after signal n, 3 if the window or the display was lost, 1 after an internal error.
     """
+    given = dict(locals())
     started = time.monotonic()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
         # Lower levels go to the log file only.
         handler.setLevel(logging.WARNING)
     if not has_display():
-        given = {
-            "--data": data,
-            "--noise-policy": noise_policy,
-            "--script": script,
-            "--world-options": world_options,
-            "--policy-options": policy_options,
-            "--screenshot": screenshot,
-            "--advisor": advisor,
-        }
-        return _run_without_display(
-            world, policy, action_space, windowed=[name for name, value in given.items() if value]
-        )
+        return _run_without_display(given)
     settings = SettingsFile(is_safe=safe_mode)
     if reset_settings:
         settings.reset()
@@ -379,15 +372,23 @@ def has_display() -> bool:
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _run_without_display(world: str, policy: str, action_space: str, *, windowed: list[str]) -> int:
-    """Run the demonstration with the same world and policy.
+def _run_without_display(given: Mapping[str, Any]) -> int:
+    """Run the demonstration with the options that it shares with the cockpit.
 
+    Args:
+        given: all arguments of `run`.
     Raises:
-        ConfigError: options are given that it does not have.
+        ConfigError: other options are given.
     """
-    if windowed:
+    parameters = inspect.signature(run).parameters
+    unused = [
+        _option(name, value)
+        for name, value in given.items()
+        if name not in SHARED and value != parameters[name].default
+    ]
+    if unused:
         raise ConfigError(
-            f"No display found (DISPLAY and WAYLAND_DISPLAY are empty), and without a window there is no {windowed[0]}. "
+            f"No display found (DISPLAY and WAYLAND_DISPLAY are empty), and without a window there is no {' and no '.join(unused)}. "
             f"Set DISPLAY, or see `frs demo --help`."
         )
     sys.stderr.write(
@@ -397,4 +398,9 @@ def _run_without_display(world: str, policy: str, action_space: str, *, windowed
         from frs_core.commands.demo import demo
     except ImportError as error:
         raise ConfigError(f"The demonstration cannot be loaded: {error}. Set DISPLAY to open the cockpit.") from error
-    return demo(world=world, policy=policy, action_space=action_space)
+    return demo(**{name: given[name] for name in SHARED})
+
+
+def _option(name: str, value: object) -> str:
+    """Return an option as it is written on the command line."""
+    return f"--{'no-' if value is False else ''}{name.replace('_', '-')}"

@@ -1,11 +1,14 @@
 """Started without a display: the demonstration uses what was asked for, or says what it cannot."""
 
+import inspect
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 
-from app.main import run
+from app.main import SHARED, run
+from frs_core.commands import demo
 from frs_core.errors import ConfigError
 
 
@@ -20,7 +23,38 @@ def test_an_unknown_world_is_refused() -> None:
         run(world="nowhere")
 
 
-@pytest.mark.parametrize("options", [{"world_options": {"setting": "2"}}, {"data": Path("somewhere")}])
-def test_options_of_the_window_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="without a window there is no --"):
-        run(**options)
+OTHER: dict[type, Any] = {str: "something", bool: True, Path: Path("somewhere"), dict: {"setting": "2"}}
+
+
+def _other_value(parameter: inspect.Parameter) -> Any:
+    """Return a value of an option that is not its default."""
+    if isinstance(parameter.default, bool):
+        return not parameter.default
+    kind = parameter.annotation
+    kind = get_args(kind)[0] if get_origin(kind) in (Annotated, UnionType) else kind
+    return OTHER[get_origin(kind) or kind]
+
+
+OPTIONS = inspect.signature(run).parameters
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name not in SHARED])
+def test_an_option_that_only_the_window_has_is_refused(name: str) -> None:
+    with pytest.raises(
+        ConfigError, match=f"without a window there is no --(no-)?{name.replace('_', '-')}\\. Set DISPLAY"
+    ):
+        run(**{name: _other_value(OPTIONS[name])})
+
+
+def test_all_of_them_are_named_in_one_sentence() -> None:
+    with pytest.raises(
+        ConfigError, match=r"there is no --operator and no --practice and no --no-devices\. Set DISPLAY"
+    ):
+        run(operator="Ada", practice=True, devices=False)
+
+
+def test_the_others_reach_the_demonstration(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(demo, "demo", lambda **options: asked.append(options) or 7)
+    assert run(world="w", policy="p", action_space="joint_velocity") == 7
+    assert asked == [{"world": "w", "policy": "p", "action_space": "joint_velocity"}]

@@ -4,6 +4,7 @@ import ast
 import graphlib
 import re
 import runpy
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,13 @@ def test_a_circle_of_modules_is_found_even_in_a_function(tmp_path: Path) -> None
 def test_every_package_imports_from_lower_layers_only(drawing: dict[str, Any]) -> None:
     level = {package: i for i, packages in enumerate(drawing["layers"]()) for package in packages}
     assert [(upper, lower) for upper, lower in drawing["imports"]() if level[upper] >= level[lower]] == []
+
+
+def test_the_layers_of_the_cockpit_are_checked_with_those_of_the_core() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layered = [c for c in settings["contracts"] if c["type"] == "layers"]
+    assert {c["containers"][0] for c in layered} == {"frs_core", "frs_core.session", "app", "app.views"}
+    assert all(c["exhaustive"] for c in layered)  # A module without a layer breaks its contract.
 
 
 def test_the_picture_shows_the_layers_and_journeys_of_today(drawing: dict[str, Any]) -> None:

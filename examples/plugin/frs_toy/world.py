@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from frs_core.arrays import Array
-from frs_core.errors import ShapeMismatch, unknown_name
+from frs_core.errors import ShapeMismatch
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import CameraFrame, Observation
@@ -32,8 +32,8 @@ class HoverWorld(World):
         self.reset()
 
     def reset(self, *, task: str | None = None, seed: int = 0) -> Observation:
-        if task not in (None, *SPEC.tasks):
-            raise unknown_name("task", str(task), SPEC.tasks)
+        if task is not None:
+            self.require_task(task)
         p = np.array([0.45, 0.0, 0.3]) + np.random.default_rng(seed).uniform(-0.02, 0.02, 3)
         self._s = np.array([*p, p[1], 0.0, 0.0])  # position, start, gripper, steps
         return self.observe()
@@ -43,9 +43,7 @@ class HoverWorld(World):
         T[:3, 3] = s[:3]
         image = np.full((64, 64, 3), 128, dtype=np.uint8)
         row, column = int(60 * (0.8 - s[2]) / 0.8), int(60 * (0.5 - s[1]))
-        image[row : row + 4, column : column + 4] = int(
-            255 * s[0]
-        )  # The tool, brighter when farther: a frame must change with it.
+        image[row : row + 4, column : column + 4] = int(255 * s[0])  # The tool: a frame must change with it.
         frames = {"front": CameraFrame(image, now)}
         done = bool(s[1] - s[3] >= DONE)
         return Observation(frames, REST, np.zeros(7), s[4], T, "go left", now, int(s[5]), success=done)

@@ -98,7 +98,7 @@ for words in (
     ["eval", "--methods", "brk", "--tasks", "x"],
     ["eval", "--methods", "brk@3", "--tasks", "x"],
     ["eval", "--methods", "base", "--tasks", "x", "--world", "brk", "--workers", "1", "--out", sys.argv[1]],
-    ["collect", "x", "--policy", "brk", "--data", sys.argv[1]],
+    ["collect", "mug_on_plate", "--policy", "brk", "--data", sys.argv[1]],
     ["demo", "--world", "brk", "--out", sys.argv[1]],
     ["cockpit", "--advisor", "brk"],
     ["train", "brk"],

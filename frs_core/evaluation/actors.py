@@ -19,6 +19,7 @@ from frs_core.evaluation.pool import Pool, ProcessPool
 from frs_core.evaluation.results import Cell
 from frs_core.evaluation.worker import Work, WorkerJob
 from frs_core.learning.base import Arena, Learned, Trained
+from frs_core.learning.practice_folder import removed
 from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.table import TrainingTable
 from frs_core.policies import load_policy
@@ -91,8 +92,11 @@ class ActorPool(Arena):
         folder = actor.save(self._folder / f"actor-{self._rounds}")
         for result in self._pool.run([Cell(str(folder), self._task, seed) for seed in seeds]):
             if not isinstance(result, Driven) or result.table is None:
+                if not folder.exists():
+                    raise removed(self._folder.parent)
                 raise TrainingError(
-                    f"An episode of practice on scene {result.seed} could not be driven: {result.error}"
+                    f"An episode of practice on scene {result.seed} could not be driven: {result.error.rstrip('.')}. What was practised is "
+                    f"kept; continue where it stopped, with fewer actors where memory is short."
                 )
             yield result.seed, result.table
             self._onlooker.drove(result)

@@ -8,14 +8,15 @@ Runs in the command's process.
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from frs_core.counts import counted
-from frs_core.errors import ConfigError, TrainingError
+from frs_core.errors import ConfigError, FrsError, TrainingError
 from frs_core.evaluation.actors import ActorPool
 from frs_core.evaluation.onlooker import Onlooker
 from frs_core.evaluation.plots import save_figure
@@ -23,13 +24,14 @@ from frs_core.evaluation.wilson import wilson
 from frs_core.learning.base import Arena, OnlineLearner, Trained
 from frs_core.learning.diary import Diary, Point
 from frs_core.learning.online import practise
-from frs_core.learning.practice_record import write_budget
+from frs_core.learning.practice_record import reason_of, write_budget
 from frs_core.learning.progress import OnProgress, ignore_progress
 from frs_core.learning.registry import find_learner
 from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.sources import find_source
 from frs_core.learning.table_file import write_file
 
+_SHORT_OF_MEMORY = ("can't allocate memory", "out of memory")
 OpenArena = Callable[[Path, Onlooker], Arena]
 """Opens the arena of a practice: from the folder of its actors, and who is notified of every episode."""
 
@@ -45,9 +47,24 @@ class Practised:
     episodes: int
     """Of its own, in whole rounds."""
     seconds: float
-    was_stopped: bool
 
 
+@contextmanager
+def _memory() -> Generator[None, None, None]:
+    """Say in a sentence that memory ran out. Raises TrainingError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # The tensor library has no error of its own for main memory.
+        is_short = isinstance(error, MemoryError) or any(words in str(error) for words in _SHORT_OF_MEMORY)
+        if isinstance(error, FrsError) or not is_short:
+            raise
+        raise TrainingError(
+            "There was not enough memory to go on. Close other programs and start it again, with fewer actors; what was practised is kept."
+        ) from error
+
+
+@_memory()
 def run_practice(
     request: TrainRequest,
     folder: Path,
@@ -70,7 +87,7 @@ def run_practice(
         onlooker: notified of every episode; what it raises ends the practice, and the same call goes on later.
     Raises:
         ConfigError: a learner that cannot practise, no task, or a folder of another practice.
-        TrainingError, FingerprintMismatch, EpisodeError: episodes it cannot start from, or a full disk.
+        TrainingError, FingerprintMismatch, EpisodeError: episodes it cannot start from, a full disk, or too little memory.
     """
     practice, row = request.practice or Practice(), find_learner(request.kind)
     learner = row.load()
@@ -96,7 +113,7 @@ def run_practice(
     best = diary.best
     version = done.trained if best is None else diary.version(best)
     path = _put(version, request.out)
-    return Practised(path, best, diary.curve, diary.episodes, done.seconds, done.trained.was_cancelled)
+    return Practised(path, best, diary.curve, diary.episodes, done.seconds)
 
 
 def write_curve(curve: Sequence[Point], folder: Path, *, title: str) -> None:
@@ -152,7 +169,7 @@ def _put(version: "Path | Trained", out: Path) -> Path:
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise TrainingError(
-            f"The best version could not be copied to '{out}': {error.strerror or error}. It is in '{version}'; free some space "
+            f"The best version could not be copied to '{out}': {reason_of(error)}. It is in '{version}'; free some space "
             f"and start it again."
         ) from error
     return out

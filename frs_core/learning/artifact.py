@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as encode
 from torch import Tensor, nn
 
 from frs_core.errors import ConfigError, TrainingError, WeightsMissing
@@ -45,7 +45,8 @@ def save(folder: Path, weights: Mapping[str, Tensor], metadata: PolicyMetadata, 
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, partial / WEIGHTS)
+        # The library's own writer reports a full disk as an error of its own kind.
+        (partial / WEIGHTS).write_bytes(encode({k: v.detach().cpu().contiguous() for k, v in weights.items()}))
         written = {name: getattr(metadata, name) for name in PolicyMetadata.__dataclass_fields__}
         written |= {
             "format": FORMAT,

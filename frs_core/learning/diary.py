@@ -14,7 +14,7 @@ from typing import Any
 
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.learning.base import Trained
-from frs_core.learning.practice_folder import CONDITIONS, EPISODES, STATE, state_file, version_folder
+from frs_core.learning.practice_folder import CONDITIONS, EPISODES, STATE, removed, state_file, version_folder
 from frs_core.learning.request import Practice, Reward, TrainRequest
 from frs_core.learning.settings import to_json
 from frs_core.learning.table import TrainingTable, join
@@ -84,16 +84,22 @@ class Diary:
         return self._versions[point.episodes] if self.folder is None else self._version_folder(point.episodes)
 
     def driven(self, seed: int) -> TrainingTable | None:
-        """Return an episode of the round in progress that was driven before; None where it was not."""
+        """Return an episode of the round in progress that was driven before; None where it was not.
+
+        Raises:
+            ConfigError: the folder was removed, or the file is damaged.
+        """
         from frs_core.learning.table_file import read_table
 
+        self._require_folder()
         path = self._episode_path(seed)
         return read_table(path) if path is not None and path.exists() else None
 
     def keep_episode(self, seed: int, table: TrainingTable) -> None:
-        """Keep an episode that has just ended. Raises TrainingError where the disk refused."""
+        """Keep an episode that has just ended. Raises TrainingError where the disk refused, ConfigError where the folder is gone."""
         from frs_core.learning.table_file import write_table
 
+        self._require_folder()
         if (path := self._episode_path(seed)) is not None:
             write_table(path, table)
 
@@ -109,6 +115,7 @@ class Diary:
 
     def keep_version(self, point: Point, trained: Trained, state: Mapping[str, Any], seconds: float) -> None:
         """Keep a version that was judged. Raises TrainingError where the disk refused."""
+        self._require_folder()
         if self.folder is None:
             self._versions[point.episodes] = trained
         else:
@@ -120,6 +127,7 @@ class Diary:
         from frs_core.learning.packing import pack
         from frs_core.learning.table_file import write_packed
 
+        self._require_folder()
         self.state, self.seconds = state, seconds
         if self.folder is None:
             return
@@ -132,6 +140,11 @@ class Diary:
         }
         for path in (*copies, self.folder / STATE):
             write_packed(path, tensors, facts)
+
+    def _require_folder(self) -> None:
+        """Raise ConfigError where the folder was taken away meanwhile: a part of a practice, put in its place, would pass for one."""
+        if self.folder is not None and not (self.folder / CONDITIONS).exists():
+            raise removed(self.folder)
 
     def _open(self, folder: Path, conditions: Mapping[str, Any]) -> None:
         from frs_core.learning.packing import unpack

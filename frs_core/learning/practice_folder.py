@@ -7,10 +7,12 @@
       versions/0050/         the policy that was judged after 50 episodes, ready to be used
       states/0050.state      the learner at that version, so that practice can go on from there (`practice_record.branch`)
 
-Names only; free of the tensor library.
+Free of the tensor library.
 """
 
 from pathlib import Path
+
+from frs_core.errors import ConfigError
 
 CONDITIONS, STATE, EPISODES = "practice.json", "learner.state", "episodes"
 VERSIONS, STATES = "versions", "states"
@@ -26,3 +28,11 @@ def version_folder(folder: Path, episodes: int) -> Path:
 def state_file(folder: Path, episodes: int) -> Path:
     """Return where a practice keeps the learner as it was at that version."""
     return folder / STATES / f"{episodes:04d}.state"
+
+
+def removed(folder: Path) -> ConfigError:
+    """Return the error of a practice whose folder was taken away while it was in use."""
+    return ConfigError(
+        f"The folder of the practice, '{folder}', was removed while it was in use. Bring it back and continue, or begin a new practice; "
+        f"recorded episodes and the best version are not in there."
+    )

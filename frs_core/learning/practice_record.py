@@ -47,6 +47,8 @@ class PracticeRecord:
     """Whether each episode of its own was a success."""
     curve: tuple[Point, ...] = ()
     """Versions that were judged."""
+    learned: int = 0
+    """Attempts that were learned from; those after them are of a round in progress."""
     seconds: float = 0.0
     """Of all runs together."""
     changed_at: float = 0.0
@@ -70,10 +72,6 @@ class PracticeRecord:
     def is_judged(self) -> bool:
         """All attempts went into a version that was judged."""
         return bool(self.curve) and self.curve[-1].episodes >= len(self.attempts)
-
-    def version(self, point: Point) -> Path:
-        """Return the folder of a judged version."""
-        return version_folder(self.folder, point.episodes)
 
 
 def list_practices(root: Path) -> tuple[PracticeRecord, ...]:
@@ -163,10 +161,17 @@ def branch(record: PracticeRecord, point: Point, folder: Path) -> Path:
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise TrainingError(
-            f"'{folder}' could not be written: {error.strerror or error}. Free some space and go back once more; '{old}' is as "
+            f"'{folder}' could not be written: {reason_of(error)}. Free some space and go back once more; '{old}' is as "
             f"it was."
         ) from error
     return folder
+
+
+def reason_of(error: OSError) -> str:
+    """Return why files could not be written; of a whole folder, why the first one could not."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list) and error.args[0]:
+        return str(error.args[0][0][-1])
+    return error.strerror or str(error)
 
 
 def _read(folder: Path) -> PracticeRecord:
@@ -197,6 +202,7 @@ def _read(folder: Path) -> PracticeRecord:
         settings=own,
         attempts=attempts,
         curve=tuple(Point(**point) for point in facts.get("curve", ())),
+        learned=sum(int(count) for count in facts.get("rounds", ())),
         seconds=float(facts.get("seconds", 0.0)),
         changed_at=(state if state.exists() else path).stat().st_mtime,
     )

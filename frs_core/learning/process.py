@@ -189,7 +189,18 @@ class ProcessJob(Generic[News, Done]):
             while not self._finishes(self._queue.get(timeout=1.0)):
                 pass
             return
-        self._fail(f"ended without a word (exit code {self._process.exitcode})")
+        self._fail(f"ended without a word ({_exit_in_words(self._process.exitcode)})")
+
+
+def _exit_in_words(code: int | None) -> str:
+    """Return how a process ended, e.g. 'exit code 3'."""
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"{name}; the system does that when memory runs out" if name == "SIGKILL" else name
 
 
 class TrainJob(ProcessJob[Progress, TrainResult]):

@@ -1,5 +1,8 @@
 """Practice: rounds that any number of actors drive, a diary that survives a kill at any moment, the best version kept."""
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +21,7 @@ from frs_core.errors import ConfigError, FingerprintMismatch, TrainingError
 from frs_core.evaluation.arena import open_arena
 from frs_core.evaluation.collect import collect_steered
 from frs_core.evaluation.methods import find_method
+from frs_core.evaluation.onlooker import Driven, Onlooker
 from frs_core.evaluation.practice import run_practice
 from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, Practice, Progress, TrainRequest
@@ -227,6 +231,67 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, data: Path, monke
         with pytest.raises(TrainingError, match="No space left"):
             practised(asked, tmp_path / "diary")
     assert len(practised(asked, tmp_path / "diary").own) == 1
+
+
+def test_a_folder_that_is_removed_meanwhile_is_told_and_not_made_again(tmp_path: Path, data: Path) -> None:
+    asked = request(data, tmp_path / "out", practice=replace(PRACTICE, judge_every=0))
+    folder, moved = tmp_path / "diary", tmp_path / "elsewhere"
+    with pytest.raises(ConfigError, match=r"was removed while it was in use\. Bring it back and continue"):
+        run_practice(asked, folder, actors=1, onlooker=_Mover(folder, moved))
+    assert not (folder / "episodes").exists()
+    shutil.rmtree(folder, ignore_errors=True)
+    moved.rename(folder)
+    assert run_practice(asked, folder, actors=1).episodes == 4
+
+
+class _Mover(Onlooker):
+    """Takes the folder away after the first episode."""
+
+    def __init__(self, folder: Path, moved: Path) -> None:
+        self._folder, self._moved = folder, moved
+
+    def drove(self, episode: Driven) -> None:
+        """Take it away, once."""
+        if not self._moved.exists():
+            self._folder.rename(self._moved)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes")]
+)
+def test_too_little_memory_is_told_in_a_sentence(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_arguments: object, **_named: object) -> None:
+        raise error
+
+    monkeypatch.setattr("frs_core.evaluation.practice.practise", refuse)
+    monkeypatch.setattr("frs_core.evaluation.practice.ActorPool", lambda *_arguments, **_named: Onlooking())
+    with pytest.raises(TrainingError, match="not enough memory to go on"):
+        run_practice(request(data, tmp_path / "out"), tmp_path / "diary")
+
+
+class Onlooking:
+    """Stands for an arena that nobody drives in."""
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def test_a_policy_that_the_disk_has_no_room_for_is_told_in_a_sentence(tmp_path: Path) -> None:
+    code = (
+        "import resource, torch; from pathlib import Path; from frs_core.learning import artifact; "
+        "from frs_core.learning.metadata import PolicyMetadata; from frs_core.errors import TrainingError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "metadata = PolicyMetadata(kind='x', name='x', policy_fingerprint='f', horizon=1, width=1, action_size=1, feature_size=0, "
+        "proprio_size=0, settings={}, data={}, metrics={})\n"
+        f"try: artifact.save(Path({str(tmp_path / 'policy')!r}), {{'w': torch.zeros(100_000)}}, metadata)\n"
+        "except TrainingError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
+    assert "could not be written" in done.stdout, done.stderr
+    assert "File too large" in done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 def test_episodes_it_cannot_start_from_are_refused_in_a_sentence(tmp_path: Path, data: Path) -> None:

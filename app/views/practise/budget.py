@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from frs_core.counts import counted
 from frs_core.learning import TWO_ROUNDS, Practice
-from frs_core.learning.practice_record import PracticeRecord
+from frs_core.learning.practice_record import PracticeRecord, with_budget
 
 ENDLESS = 10_000
 """Attempts; more than a budget in minutes can reach, fewer than there are scenes to practise on."""
@@ -67,12 +67,10 @@ def continued(record: PracticeRecord, budget: Budget) -> PracticeRecord:
     """Return a practice with the budget it is to go on with: the rest of its own, or a preset on top of what it had."""
     if not record.is_finished:
         return record
-    preset, practice = PRESETS[budget].practice, record.practice
+    preset = PRESETS[budget].practice
     if preset.minutes:
-        more = replace(practice, episodes=ENDLESS, minutes=record.seconds / 60.0 + preset.minutes)
-    else:
-        more = replace(practice, episodes=len(record.attempts) + preset.episodes, minutes=0.0)
-    return replace(record, practice=more)
+        return with_budget(record, episodes=ENDLESS, minutes=record.seconds / 60.0 + preset.minutes)
+    return with_budget(record, episodes=len(record.attempts) + preset.episodes, minutes=0.0)
 
 
 def rest_in_words(record: PracticeRecord, budget: Budget) -> str:

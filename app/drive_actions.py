@@ -145,12 +145,19 @@ class DriveActions:
     def hold(self) -> None:
         """Stop motion."""
         self.next.stay()
+        self._pause_attempts(HoldReason.OPERATOR)
         self._send(RequestHold(HoldReason.OPERATOR))
 
     def hold_because(self, reason: HoldReason, detail: str = "") -> None:
         """Stop motion and whatever waits to be executed; the session reports it if there is anything to stop."""
         self.next.stay()
+        self._pause_attempts(reason)
         self._send(RequestHold(reason, detail))
+
+    def _pause_attempts(self, reason: HoldReason) -> None:
+        # Between two attempts there is nothing to hold, and the session says nothing of it.
+        if self.attempts is not None:
+            self.attempts.pause(reason.value)
 
     def start(self) -> None:
         """Start an episode with the chosen task and scene."""
@@ -165,6 +172,9 @@ class DriveActions:
             return
         start = self._start
         if self.attempts is not None and self.attempts.is_on:
+            if self.attempts.load_again():
+                self._say("What was learned is being loaded once more", "info")
+                return
             if reason := self.attempts.why_not_start:
                 self._say(reason, "warn")
                 return

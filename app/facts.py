@@ -23,6 +23,8 @@ class Facts:
     titles: tuple[str, ...] = ()
     """What people read of each task; empty = the names."""
     is_simulated: bool = True
+    resets_itself: bool = False
+    """A simulator that sets its scenes without a person; False until the world says so."""
     control_hz: float = 15.0
     gripper_mm: float = float("nan")
     """Between the open fingers; NaN = not known."""
@@ -64,6 +66,7 @@ class Facts:
         if world is not None:
             self.tasks, self.titles = world.tasks, world.titles
             self.is_simulated, self.control_hz = world.is_simulated, world.control_hz
+            self.resets_itself = world.resets_itself
             self.workspace = (world.limits.workspace_low, world.limits.workspace_high)
             self.gripper_mm, self.table_height = world.gripper_mm, world.limits.table_height
             self.world_options = world.options

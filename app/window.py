@@ -176,7 +176,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if "practise" not in self._late:
             from app.views.practise.page import PractisePage
 
-            page = PractisePage(self.run, self.facts, send=self.bridge.send, say=self.say)
+            page = PractisePage(self.run, self.facts, self.undo, send=self.bridge.send, say=self.say)
             page.attempts.changed.connect(lambda: self.drive.show_attempt(page.attempts.sentence, page.attempts.tried))
             self.drive_actions.attempts = page.attempts
             self._adopt("practise", page)

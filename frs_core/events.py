@@ -347,6 +347,8 @@ class Snapshot:
     """The last episode that was labelled in this run."""
     noise_policy: str | None = None
     """Path of the loaded noise policy."""
+    unloaded: tuple[str, str] | None = None
+    """(path, sentence): the noise policy that was asked for last, where it could not be loaded."""
     suggestion: tuple[str, str] | None = None
     """(label, reason in a few words) from a chooser that votes but does not drive."""
     counters: Mapping[str, int] = field(default_factory=dict)

@@ -45,5 +45,11 @@ class Onlooker:
     def drove(self, episode: Driven) -> None:
         """One of them has ended."""
 
+    def corrects(self, seconds_left: float) -> None:
+        """All attempts of a round have ended, and for so many seconds a person may correct the label of the last; called again and again."""
+
+    def corrected(self, seed: int, success: bool) -> None:
+        """A person has changed the label of an attempt, and it will be learned from like that."""
+
     def came_back(self) -> None:
         """All of them have ended."""

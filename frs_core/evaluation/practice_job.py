@@ -29,7 +29,7 @@ from jaxtyping import UInt8
 from frs_core.arrays import Array
 from frs_core.errors import FrsError, TrainingError
 from frs_core.evaluation.onlooker import Driven, Onlooker, Wanted
-from frs_core.learning.diary import Point, best_of
+from frs_core.learning.diary import Point
 from frs_core.learning.practice_record import PracticeRecord, read_practice
 from frs_core.learning.process import GRACE_S, ProcessJob
 from frs_core.learning.request import Practice, TrainRequest
@@ -80,11 +80,8 @@ class PracticeNews:
     last: Attempt | None = None
     wanted: Wanted | None = None
     """The attempt that is waited for; None while none is."""
-
-    @property
-    def best(self) -> Point | None:
-        """The version that did best so far."""
-        return best_of(self.curve)
+    learned: int = 0
+    """Of `attempts`, how many were learned from or are being; a label that is corrected later is not heard of any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +143,7 @@ class _Teller(Onlooker):
         self._practice, self._messages, self._cancel = practice, messages, cancel
         self._before, self._began = record.seconds, time.monotonic()
         self._driving_since, self._driven = float("nan"), 0
-        self._news = PracticeNews(Stage.LOADING, attempts=record.attempts, curve=record.curve)
+        self._news = PracticeNews(Stage.LOADING, attempts=record.attempts, curve=record.curve, learned=record.learned)
         self._tell()
 
     def set_out(self, seeds: Sequence[int]) -> None:
@@ -178,9 +175,21 @@ class _Teller(Onlooker):
         self._tell(seconds_left=self._seconds_left())
         self._stop_if_asked()
 
+    def corrects(self, seconds_left: float) -> None:
+        """The last label of a round may still be corrected."""
+        self._stop_if_asked()
+        self._tell(stage=Stage.WAITING, wanted=None)
+
+    def corrected(self, seed: int, success: bool) -> None:
+        """An attempt has another label."""
+        index, attempts = seed - self._practice.first_seed, self._news.attempts
+        if 0 <= index < len(attempts):
+            self._tell(attempts=(*attempts[:index], success, *attempts[index + 1 :]))
+
     def came_back(self) -> None:
         """A round or check is over."""
-        self._tell(stage=Stage.LEARNING)
+        learned = self._news.learned if self._news.stage is Stage.CHECKING else len(self._news.attempts)
+        self._tell(stage=Stage.LEARNING, learned=learned)
 
     def judged(self, point: Point) -> None:
         """A version was judged."""

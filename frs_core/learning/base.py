@@ -284,6 +284,16 @@ class Arena(abc.ABC):
         for seed in seeds:
             yield seed, self.run(actor.policy(), seed=seed)
 
+    def settled(self, episodes: Mapping[int, TrainingTable]) -> Mapping[int, TrainingTable]:
+        """Return the episodes of a round as they are to be learned from: as they were driven, unless a person has corrected a label.
+
+        Args:
+            episodes: of the whole round by scene, those of an earlier run included.
+        Raises:
+            FrsError: as `drive`.
+        """
+        return episodes
+
     @abc.abstractmethod
     def close(self) -> None:
         """Free world and generalist; safe to call twice."""

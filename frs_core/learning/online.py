@@ -99,6 +99,10 @@ def _drive(
         driven[seed] = table
         if on_progress(clock.report(diary.episodes + len(driven))) is False:
             return [driven[s] for s in seeds] if len(driven) == len(seeds) else (), True
+    for seed, table in arena.settled(driven).items():
+        if table is not driven[seed]:
+            diary.keep_episode(seed, table)
+            driven[seed] = table
     return [driven[seed] for seed in seeds], False
 
 

@@ -72,6 +72,10 @@ class FanRequests:
         self.fan: Fan | None = None
         self.spec: PolicySpec | None = None
         self.noise_policy: str | None = None
+        self.unloaded: tuple[str, str] | None = None
+        """Path of the noise policy that was asked for last and could not be loaded, and why."""
+        self._loading: tuple[int, str] | None = None
+        """Ticket and path of the noise policy that was asked for last."""
         self.late_answers = 0
         self.wanted = 0
         self._kept: int | None = None
@@ -129,6 +133,8 @@ class FanRequests:
     def set_noise_policy(self, noise_policy: NoisePolicy | str | None) -> None:
         """Have a noise policy (or the path of one) put into the coming fans; None removes it."""
         self._side("noise policy", lambda: self._maker.set_noise_policy(noise_policy))
+        self.unloaded = None
+        self._loading = (self._side_ticket, noise_policy) if isinstance(noise_policy, str) else None
 
     def begin(self, seed: int) -> None:
         """Tell the noise policy that an episode begins; what it draws at random follows from the scene's number."""
@@ -178,6 +184,8 @@ class FanRequests:
                 return None
             self._in_flight = None
         if answer.error is not None:
+            if self._loading is not None and answer.ticket == self._loading[0]:
+                self.unloaded = (self._loading[1], str(answer.error))
             return Failed(what or "fan", answer.error)
         value = answer.value
         if value is None:

@@ -35,6 +35,7 @@ def snapshot_of(p: Parts) -> Snapshot:
         waiting=p.arbiter.waiting_at(p.link.epoch),
         ended=p.keeper.last,
         noise_policy=p.fans.noise_policy,
+        unloaded=p.fans.unloaded,
         suggestion=p.arbiter.suggestion,
         counters={**p.status.counters, "late_answers": p.late_answers},
         notice=p.status.notice,

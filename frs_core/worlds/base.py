@@ -57,6 +57,11 @@ class WorldSpec:
             for text in words:
                 require_words("world", self.name, **{field_name: text})
 
+    @property
+    def resets_itself(self) -> bool:
+        """A simulator that sets the scene of a named task without a person; a robot never does."""
+        return self.is_simulated and bool(self.tasks)
+
 
 @dataclass(frozen=True, slots=True)
 class StepResult:

@@ -116,7 +116,6 @@ def test_each_episode_is_told_once_and_the_next_start_waits_for_the_answer(pract
     window.run("episode.start")
     assert len(port.of(StartEpisode)) == 1
     hear(page, job, waiting(40_001, True, asked=2))
-    window.run("episode.start")
     assert [start.seed for start in port.of(StartEpisode)] == [40_000, 40_001]
     assert window.drive.attempt.tried.text().startswith("100 %")
 

@@ -20,7 +20,7 @@ from frs_core.evaluation.attended import AttendedArena
 from frs_core.evaluation.onlooker import Onlooker, Wanted
 from frs_core.evaluation.practice import Practised, run_practice
 from frs_core.evaluation.setup import Setup
-from frs_core.events import Driver, SetInstruction
+from frs_core.events import Driver, Outcome, SetInstruction
 from frs_core.learning import Practice, TrainRequest
 from frs_core.learning.dsrl import DsrlFrs
 from frs_core.learning.practice_record import branch, can_branch, read_practice, request_of, with_budget
@@ -84,6 +84,10 @@ class Person(Onlooker):
         """So many attempts are thrown away first."""
         self.steers_shallow = self.mistakes_scene = self.changes_words = 0
         """So many attempts are steered at less than the full depth, begun in another scene, or go on with another instruction."""
+        self.corrects_first = self.corrects_last = 0
+        """The label of the round's first attempt is turned round when the second is wanted, that of the last while it still can be."""
+        self.names: list[str] = []
+        self.relabelled: list[tuple[int, bool]] = []
 
     def wants(self, wanted: Wanted) -> None:
         """Drive it, once."""
@@ -110,7 +114,27 @@ class Person(Onlooker):
         with InlineSession(setup.world, setup.policy, noise_policy=policy, recorder=recorder, plan=plan) as session:
             if isinstance(chooser, OtherWords):
                 chooser.session = session
-            self._ended.put(session.run_episode(chooser, task=TASK, seed=scene, max_chunks=3).name)
+            self.names.append(session.run_episode(chooser, task=TASK, seed=scene, max_chunks=3).name)
+            if self.corrects_last:
+                # As if only a person had known how it went.
+                self._store._edit(self.names[-1], {"success_seen": None})
+            self._ended.put(self.names[-1])
+        if self.corrects_first and len(self.names) == 2:
+            self._turn_round(0)
+
+    def corrects(self, seconds_left: float) -> None:
+        """Correct the last label of the first round."""
+        assert seconds_left > 0.0
+        if self.corrects_last and len(self.names) == 2 and not self.relabelled:
+            self._turn_round(1)
+
+    def corrected(self, seed: int, success: bool) -> None:
+        """Keep what was corrected."""
+        self.relabelled.append((seed, success))
+
+    def _turn_round(self, attempt: int) -> None:
+        former = self._store.info(self.names[attempt]).outcome
+        self._store.relabel(self.names[attempt], Outcome.FAILURE if former is Outcome.SUCCESS else Outcome.SUCCESS)
 
     def close(self) -> None:
         """Free world and policy."""
@@ -133,7 +157,7 @@ def attended(tmp_path: Path) -> Iterator[Callable[..., tuple[Practised, Person]]
         spec = person._setup.policy.spec
 
         def opens(actors: Path, onlooker: Onlooker) -> AttendedArena:
-            return AttendedArena(asked, spec, ended=ended, folder=actors, onlooker=onlooker)
+            return AttendedArena(asked, spec, ended=ended, folder=actors, onlooker=onlooker, correction_s=1.0)
 
         return run_practice(asked, folder, open_arena=opens, onlooker=person), person
 
@@ -192,6 +216,22 @@ def test_what_the_learner_would_refuse_with_its_whole_round_does_not_count_and_s
         f"{head}its instruction was changed while it ran",
     ]
     assert len(read_practice(tmp_path / "practice").attempts) == 4
+
+
+@pytest.mark.parametrize(("mishap", "seed"), [("corrects_first", 700), ("corrects_last", 701)])
+def test_a_label_that_is_corrected_before_its_round_is_learned_from_counts(
+    tmp_path: Path, data: Path, attended: Any, mishap: str, seed: int
+) -> None:
+    asked = asked_of(data, tmp_path, practice=replace(ATTENDED, episodes=2))
+    _, person = attended(asked, tmp_path / "practice", **{mishap: 1})
+    record, index = read_practice(tmp_path / "practice"), seed - 700
+    labels = [EpisodeStore(data).info(name).outcome for name in person.names]
+    assert person.relabelled == [(seed, labels[index] is Outcome.SUCCESS)]
+    assert record.attempts == tuple(label is Outcome.SUCCESS for label in labels)
+    assert record.learned == 2
+    kept = read_table(tmp_path / "practice" / "episodes" / f"{seed}.table")
+    assert bool(kept.terminal.any()) is record.attempts[index]
+    assert record.curve[-1].own_successes == sum(record.attempts)
 
 
 def test_going_back_to_a_version_goes_on_from_there_and_leaves_the_other_as_it_is(

@@ -13,7 +13,7 @@ import pytest
 from frs_core.errors import TrainingError
 from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, PracticeResult, Stage
 from frs_core.learning import JobState
-from frs_core.learning.practice_folder import STATE
+from frs_core.learning.practice_folder import STATE, version_folder
 from frs_core.learning.practice_record import list_practices, read_practice, request_of, with_budget
 from frs_core.learning.registry import load_noise_policy
 from tests.core.test_practice import PRACTICE, record_successes, request
@@ -77,7 +77,7 @@ def test_a_job_tells_each_attempt_stops_when_asked_and_goes_on_where_it_was(
     assert not record.is_finished
     assert (record.learner, record.task, record.practice.episodes) == ("pick-q", "reach_left", PRACTICE.episodes)
     assert load_noise_policy(asked.out, record.fingerprint)
-    assert load_noise_policy(record.version(record.curve[0]), record.fingerprint)
+    assert load_noise_policy(version_folder(folder, record.curve[0].episodes), record.fingerprint)
 
     more = request_of(with_budget(record, episodes=2, minutes=0.0), root=data, out=asked.out)
     again = PracticeJob(more, folder, actors=1)
@@ -106,7 +106,10 @@ def test_a_killed_job_is_told_and_loses_nothing(tmp_path: Path, data: Path, jobs
     heard = followed(job)
     assert job.state is JobState.FAILED
     assert isinstance(job.error, TrainingError)
-    assert "Only the attempt in progress is lost; continue where it stopped" in str(job.error)
+    assert "(SIGKILL; the system does that when memory runs out). Only the attempt in progress is lost" in str(
+        job.error
+    )
+    assert str(job.error).endswith("; continue where it stopped.")
     assert len(read_practice(tmp_path / "diary").attempts) >= max([2, *(len(news.attempts) for news in heard)])
 
 

@@ -292,6 +292,19 @@ def test_the_learned_driver_picks_the_learned_candidate() -> None:
     assert not chunk.noise.any()
 
 
+def test_a_noise_policy_that_cannot_be_loaded_is_named_until_another_is_asked_for() -> None:
+    session = started()
+    session.engine.set_noise_policy("no/such/policy")
+    snapshot = session.settle()
+    assert snapshot.unloaded is not None
+    path, why = snapshot.unloaded
+    assert path == "no/such/policy"
+    assert snapshot.notice is not None
+    assert why == snapshot.notice[1]
+    session.engine.set_noise_policy(FixedNoise(np.zeros((8, 7))))
+    assert session.settle().unloaded is None
+
+
 def test_the_learned_driver_without_a_noise_policy_holds_and_says_why() -> None:
     snapshot = started().send(ev.SetDriver(Driver.LEARNED))
     assert snapshot.phase is Phase.HOLD

@@ -1,9 +1,10 @@
-"""Attempts of a practice that a person starts in Drive: who drives them, whether one can start now, and what came of it.
+"""Attempts of a practice in Drive: who drives them, whether one can start now, and what came of it.
 
 Problem: on a robot a practice may move nothing by itself, and a person wants to steer. Idea: an attempt is an episode like any other,
 driven by the learned candidate. This object puts the practice's present actor into the fan, makes the start that a person's press
 sends, follows the episode to its label, and tells the practice its name. While the practice learns, no episode is open and no start
-is made. Hold, limits, label, Back and the keys that steer are those of Drive.
+is made. Hold, limits, label, Back and the keys that steer are those of Drive. Every attempt is a press, but in a world that sets its
+scenes itself and says how an attempt went: there one press begins a run of them (`attempt_run`).
 
 Example: the practice wants an attempt on scene 40,003 -> its actor is loaded -> Start -> chunks, one of them steered -> a label -> the
 name of the recording goes to the practice, which wants the next attempt.
@@ -16,6 +17,7 @@ from enum import Enum, auto
 from app.facts import Facts
 from app.qt import QtCore, Signal
 from app.views.episode_bar import is_episode_open
+from app.views.practise.attempt_run import AttemptRun, was_refused
 from frs_core.counts import counted
 from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, Stage
 from frs_core.evaluation.wilson import format_rate
@@ -23,6 +25,7 @@ from frs_core.events import (
     Driver,
     HoldReason,
     LoadNoisePolicy,
+    Outcome,
     RequestHold,
     SessionCommand,
     SetDriver,
@@ -55,6 +58,8 @@ class Attempts(QtCore.QObject):
 
     changed = Signal()
     """Another sentence is to be shown."""
+    labelled = Signal(str, object, int)
+    """An attempt has ended: name of its recording, its outcome, and which attempt of the practice it was, from 0."""
 
     def __init__(self, facts: Facts, send: Callable[[SessionCommand], object], parent: QtCore.QObject) -> None:
         super().__init__(parent)
@@ -72,6 +77,9 @@ class Attempts(QtCore.QObject):
         self._former: str | None = None
         """What was in the fan before."""
         self._is_stopping = False
+        self._run = AttemptRun()
+        self._retried: tuple[str, str] | None = None
+        """The failure to load an actor after which it was asked for once more."""
 
     # --- a practice --------------------------------------------------------------------------------------
 
@@ -90,21 +98,27 @@ class Attempts(QtCore.QObject):
         """Follow a practice that has just started."""
         self._job, self._news, self._step, self._is_stopping = job, None, Step.NONE, False
         self._answered, self._asked_for = 0, None
+        self._run.end()
         self._former = self._snapshot.noise_policy if self._snapshot is not None else None
         self.changed.emit()
 
     def hear(self, news: PracticeNews) -> None:
         """Take the practice's newest word."""
-        self._news = news
+        former, self._news = self._news, news
         if self._step is Step.REPORTED and (news.wanted is None or news.wanted.asked != self._answered):
             self._step = Step.NONE
+        was_asked = former.wanted.asked if former is not None and former.wanted is not None else 0
+        if news.wanted is not None and news.wanted.problem and news.wanted.asked != was_asked:
+            self._run.pause("the last attempt does not count")
         self._stop_when_due()
         self._load_actor()
+        self._go_on()
         self.changed.emit()
 
     def stop(self) -> None:
         """Stop the practice once the attempt in progress has ended and counts."""
         self._is_stopping = True
+        self._run.end()
         self._stop_when_due()
         self.changed.emit()
 
@@ -113,6 +127,7 @@ class Attempts(QtCore.QObject):
         if self._job is None:
             return
         self._job = None
+        self._run.end()
         if self._step in (Step.STARTED, Step.OPEN):
             # In continuous pacing the policy's own candidate would be next, which nobody has asked to drive.
             self._send(RequestHold(HoldReason.PRACTICE_ENDED))
@@ -138,16 +153,59 @@ class Attempts(QtCore.QObject):
             return "The practice is reading the attempt; the next one can start in a moment"
         if news is None or news.stage is Stage.LOADING:
             return "The practice is getting ready; the first attempt can start in a moment"
+        if news.wanted is None and news.stage is Stage.WAITING:
+            return "The practice learns from this round in a few seconds; until then Undo corrects the last label"
         if news.wanted is None:
             return "The practice is learning from its attempts; nothing moves until it is done"
+        if self._load_problem:
+            return f"What was learned could not be loaded ({self._load_problem}); Start loads it once more"
         if not self._is_loaded:
             return "What was learned is being loaded; the next attempt can start in a moment"
         return ""
 
     def start(self) -> str:
-        """Have the wanted attempt driven, on a person's press; return why not, empty where it starts."""
+        """Have the wanted attempt driven, on a person's press; return why not, empty where it starts.
+
+        Where attempts can run on, the others follow by themselves.
+        """
         if reason := self.why_not_start:
             return reason
+        if self.runs_on:
+            self._run.begin()
+        self._start()
+        return ""
+
+    def pause(self, why: str) -> None:
+        """Let no attempt start by itself until a person resumes or starts."""
+        self._run.pause(why)
+        self.changed.emit()
+
+    def load_again(self) -> bool:
+        """Ask once more for an actor that could not be loaded, on a person's press; return whether there was one."""
+        if not self._load_problem:
+            return False
+        if self._run.is_on:
+            self._run.begin()
+        self._asked_for, self._retried = None, self._snapshot.unloaded if self._snapshot is not None else None
+        self._load_actor()
+        self.changed.emit()
+        return True
+
+    @property
+    def runs_on(self) -> bool:
+        """Whether one press begins a run: the world sets its scenes itself and says how an attempt went. Never on a robot."""
+        return self._facts.resets_itself and self._knows_success
+
+    def _go_on(self) -> None:
+        """Start the next attempt of a run where it may start."""
+        if not self.runs_on or self._step is not Step.NONE or not self._run.may_start(self._snapshot):
+            return
+        if self._load_problem:
+            self._run.pause("what was learned could not be loaded")
+        elif self._job is not None and not self.why_not_start:
+            self._start()
+
+    def _start(self) -> None:
         job, news = self._job, self._news
         assert job is not None
         assert news is not None
@@ -157,7 +215,6 @@ class Attempts(QtCore.QObject):
         self._send(SetDriver(Driver.LEARNED))
         self._send(StartEpisode(task, news.wanted.scene, words, most_chunks=self._practice.max_chunks))
         self.changed.emit()
-        return ""
 
     def take(self, snapshot: Snapshot) -> None:
         """Follow the session."""
@@ -167,6 +224,10 @@ class Attempts(QtCore.QObject):
         if former is not None and former.noise_policy == self._asked_for != snapshot.noise_policy:
             # Somebody put another policy into the fan; the next attempt is the practice's again.
             self._asked_for = None
+        self._run.take(former, snapshot)
+        if self._step is Step.STARTED and self._run.is_on and was_refused(former, snapshot):
+            self._step = Step.NONE
+            self._run.pause("the start was refused")
         is_open, number = is_episode_open(snapshot), snapshot.episode.number
         if is_open and number != self._number:
             # Every start is an attempt, and a second press may have begun another one in its place.
@@ -176,12 +237,22 @@ class Attempts(QtCore.QObject):
             assert self._news is not None
             self._answered = self._news.wanted.asked if self._news.wanted is not None else 0
             self._job.ended(self._name)
+            self._note_label(snapshot)
         if self._step is Step.OPEN:
             self._name = snapshot.episode.name or self._name
             is_new_pick = former is None or former.picked != snapshot.picked or former.picked_by != snapshot.picked_by
             self._steered += is_new_pick and snapshot.picked_by is Driver.PERSON
         self._load_actor()
+        self._go_on()
         self.changed.emit()
+
+    def _note_label(self, snapshot: Snapshot) -> None:
+        """Say how the attempt that has just ended was labelled, if its recording is kept."""
+        ended, news = snapshot.ended, self._news
+        if ended is None or news is None or ended.status.number != self._number or not ended.is_kept or not self._name:
+            return
+        if ended.outcome in (Outcome.SUCCESS, Outcome.FAILURE):
+            self.labelled.emit(self._name, ended.outcome, len(news.attempts))
 
     @property
     def sentence(self) -> str:
@@ -192,13 +263,32 @@ class Attempts(QtCore.QObject):
         if self._is_stopping and self._step is not Step.OPEN:
             return "Practice is stopping; everything so far is kept"
         if self._step is Step.OPEN:
+            if why := self._run.paused:
+                return (
+                    f"{self._attempt} is paused ({_lower(why)}); Resume goes on with it and with the attempts after it"
+                )
             return f"{self._attempt}: {self._under_way}"
         if reason := self.why_not_start:
+            if self._run.paused and not self._load_problem:
+                return f"{self._paused}; {_lower(reason)}"
+            if self._run.is_on:
+                reason = reason.replace("can start", "starts")
             return reason.replace("The practice", "Practice", 1)
         assert news is not None
         assert news.wanted is not None
         problem = f"{news.wanted.problem}. " if news.wanted.problem else ""
-        return f"{problem}{self._attempt}: start it; it drives by itself, and a direction steers one chunk"
+        if self._run.paused:
+            if problem:
+                return f"{problem}{self._attempt}: Start goes on with it and the attempts after it"
+            return f"{self._paused}; Start goes on with attempt {self._done + 1}"
+        if self._run.is_on:
+            return f"{self._attempt}: it starts by itself; Hold pauses the run"
+        ready = f"{problem}{self._attempt}: start it; it drives by itself, and a direction steers one chunk"
+        return f"{ready}; the attempts after it start by themselves" if self.runs_on else ready
+
+    @property
+    def _paused(self) -> str:
+        return f"The run of attempts is paused ({_lower(self._run.paused)})"
 
     @property
     def tried(self) -> str:
@@ -207,8 +297,12 @@ class Attempts(QtCore.QObject):
         return format_rate(sum(attempts), len(attempts)) if attempts else ""
 
     @property
+    def _done(self) -> int:
+        return len(self._news.attempts) if self._news is not None else 0
+
+    @property
     def _attempt(self) -> str:
-        done = len(self._news.attempts) if self._news is not None else 0
+        done = self._done
         practice = self._practice
         of_round = f"{done % practice.round_episodes + 1} of {practice.round_episodes} in this round"
         assert self._job is not None
@@ -225,6 +319,8 @@ class Attempts(QtCore.QObject):
         )
         steered = f", {self._steered} steered by you" if self._steered else ""
         label = "it is labelled by the world" if self._knows_success else "label it when you see how it went"
+        if self._run.is_on:
+            label += "; the next one starts by itself, and Hold pauses the run"
         return f"{chunks}{steered}; {label}"
 
     @property
@@ -236,6 +332,14 @@ class Attempts(QtCore.QObject):
     def _practice(self) -> Practice:
         assert self._job is not None
         return self._job.request.practice or Practice()
+
+    @property
+    def _load_problem(self) -> str:
+        """Why the actor of the present round could not be loaded; empty where it was, or is still to be."""
+        unloaded = self._snapshot.unloaded if self._snapshot is not None else None
+        if unloaded is None or unloaded is self._retried or unloaded[0] != self._asked_for or self._is_loaded:
+            return ""
+        return unloaded[1].partition(". ")[0].rstrip(".")
 
     @property
     def _is_loaded(self) -> bool:
@@ -255,3 +359,7 @@ class Attempts(QtCore.QObject):
         """Ask the practice to stop unless an attempt is under way or being read."""
         if self._is_stopping and self._step in (Step.NONE, Step.STARTED) and self._job is not None:
             self._job.cancel()
+
+
+def _lower(sentence: str) -> str:
+    return f"{sentence[0].lower()}{sentence[1:]}"

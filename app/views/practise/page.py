@@ -9,8 +9,9 @@ from pathlib import Path
 
 from app.facts import Facts
 from app.names import practice_name
-from app.qt import Qt, QtCore, QtWidgets
+from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.page import LayoutPage
+from app.views.practise.attempt_labels import TOO_LATE, AttemptLabel
 from app.views.practise.attempts import Attempts
 from app.views.practise.budget import budget_in_words, continued, is_attended, rest_in_words
 from app.views.practise.live import LivePane
@@ -40,7 +41,7 @@ from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
 from frs_core.errors import FrsError
 from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, PracticeResult
-from frs_core.events import LoadNoisePolicy, SessionCommand, Snapshot
+from frs_core.events import LoadNoisePolicy, Outcome, SessionCommand, Snapshot
 from frs_core.learning import Acts, JobState, LearnerSpec, Practice, TrainRequest, find_learner, learners
 from frs_core.learning.diary import Point
 from frs_core.learning.practice_record import PracticeRecord, branch, can_branch, request_of
@@ -57,6 +58,7 @@ class PractisePage(LayoutPage):
     Args:
         run: runs an action by id.
         facts: of this run.
+        undo: where the labels of attempts go.
         send: where session commands go.
         say: shows a toast (text, tone, action).
     """
@@ -65,6 +67,7 @@ class PractisePage(LayoutPage):
         self,
         run: Callable[[str], object],
         facts: Facts,
+        undo: QtGui.QUndoStack,
         *,
         send: Callable[[SessionCommand], object],
         say: Callable[..., None],
@@ -78,6 +81,10 @@ class PractisePage(LayoutPage):
         self.job: PracticeJob | None = None
         self.make_job: Callable[[TrainRequest, Path, PolicySpec | None], PracticeJob] = _job
         self.attempts = Attempts(facts, send, self)
+        self.attempts.labelled.connect(self._on_labelled)
+        self._undo = undo
+        self._labels: list[AttemptLabel] = []
+        """Of attempts that the practice has not learned from."""
         self._going_back: Job | None = None
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self._poll)
@@ -283,7 +290,7 @@ class PractisePage(LayoutPage):
         if record is None:
             self.setup.prior.setText(start_in_words(row, self.prior))
             self.setup.note.setText(caution(row, self.prior) if row is not None else "")
-            self.live.clear(place_in_words(is_attended=self.is_attended))
+            self.live.clear(place_in_words(is_attended=self.is_attended, resets_itself=self._facts.resets_itself))
             self.versions.show_versions(None, ())
         else:
             self.setup.prior.setText(f"Started from {counted(len(record.prior), 'recorded episode')}")
@@ -377,10 +384,26 @@ class PractisePage(LayoutPage):
             self.live.show_news(self._news, practice, words=self._stopping_words)
             self.versions.show_versions(self.job.folder, self._news.curve)
             self.attempts.hear(self._news)
+            self._tell_labels(self.job, self._news)
         if self.job.state is JobState.DONE and self.job.result is not None:
             self._on_done(self.job, self.job.result)
         elif self.job.state is JobState.FAILED:
             self._on_failed(self.job, self.job.error)
+
+    def _on_labelled(self, name: str, outcome: Outcome, index: int) -> None:
+        """Let Undo correct the label of the attempt that has just ended."""
+        if self.job is None:
+            return
+        label = AttemptLabel(self.library, name, outcome, folder=self.job.folder, index=index, say=self._say)
+        self._labels.append(label)
+        self._undo.push(label)
+
+    def _tell_labels(self, job: PracticeJob, news: PracticeNews) -> None:
+        """Tell the labels of attempts whether they were learned from."""
+        labels = [label for label in self._labels if label.folder == job.folder]
+        if any([label.hear(news) for label in labels]):
+            self._say(TOO_LATE, "warn")
+        self._labels = [label for label in self._labels if not label.is_learned]
 
     def _on_done(self, job: PracticeJob, result: PracticeResult) -> None:
         self._end(job)

@@ -82,7 +82,7 @@ class SetupPane(QtWidgets.QWidget):
                 (
                     "drive",
                     "In Drive",
-                    "You start every attempt, can steer any chunk, and label what the world does not know",
+                    "You see every attempt, can steer any chunk of it, and label what the world does not know",
                 ),
             ],
             name="Where it practises",

@@ -11,8 +11,10 @@ from frs_core.learning.diary import Point
 from frs_core.learning.practice_record import PracticeRecord
 
 
-def place_in_words(*, is_attended: bool) -> str:
+def place_in_words(*, is_attended: bool, resets_itself: bool) -> str:
     """Return where attempts happen, as a sentence without full stop."""
+    if is_attended and resets_itself:
+        return "One start in Drive begins attempt after attempt, and you can steer any chunk; nothing moves while it learns"
     if is_attended:
         return "You start every attempt in Drive and can steer any chunk of it; nothing moves while it learns"
     return "Practice runs in the background, in a world of its own; nothing moves in Drive"

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("frs_core.commands.eval:evaluate", "Success of methods x tasks x seeds, with intervals"),
     "eval show": ("frs_core.commands.eval:show", "Show the table of an evaluation"),
     "collect": ("frs_core.commands.eval:collect", "Collect steered successes, or demonstrations, into a store"),
+    "vlm judge": ("frs_core.commands.vlm:judge", "Is a vision-language model good enough to steer? From recordings"),
     "train list": ("frs_core.commands.train:list_policies", "List what was trained"),
     "episodes list": ("frs_core.commands.episodes:list_episodes", "List recorded episodes"),
     "episodes show": ("frs_core.commands.episodes:show", "Show one episode"),

@@ -8,6 +8,7 @@ FrsError
 ├── DownloadFailed (ConnectionError)
 ├── PolicyError (RuntimeError)        inference failed or gave non-finite numbers
 │   ├── PolicyTimeout (TimeoutError)
+│   ├── ModelRefused               a vision-language model's endpoint will refuse this request again
 │   └── SteeringUnavailable        this policy only samples; the text is the reason a view may show
 ├── WorldError (RuntimeError)         the simulator or robot process failed
 │   ├── WorldTimeout (TimeoutError)
@@ -69,6 +70,10 @@ class PolicyError(FrsError, RuntimeError):
 
 class PolicyTimeout(PolicyError, TimeoutError):
     """Inference did not answer in time."""
+
+
+class ModelRefused(PolicyError):
+    """The endpoint of a vision-language model refused a request, and will do so again: no key, unknown model."""
 
 
 class SteeringUnavailable(PolicyError):

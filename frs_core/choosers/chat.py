@@ -2,14 +2,16 @@
 
 An API key is read from the environment variable FRS_VLM_KEY and sent only to that endpoint. Every wait has a time limit.
 
-Example: ChatEndpoint("http://127.0.0.1:8000/v1").ask("Answer yes or no.", [text("Is the cup upright?"), image_part(image)]) is "yes".
+Example: `endpoint.answer(endpoint.body("Answer yes or no.", [text("Is the cup upright?"), image_part(image)])).text` is "yes".
 Any thread; a call blocks.
 """
 
 import base64
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,13 +20,31 @@ import numpy as np
 from jaxtyping import UInt8
 
 from frs_core.arrays import Array
-from frs_core.errors import ConfigError, PolicyError, PolicyTimeout
+from frs_core.errors import ConfigError, ModelRefused, PolicyError, PolicyTimeout
 from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.runtime.foreign import MALFORMED, parse_json
 from frs_core.steering.camera_pairing import is_wrist
 
 KEY = "FRS_VLM_KEY"
 LARGEST_ANSWER = 1_000_000
 """Bytes read from an answer; a pick takes a few hundred."""
+MOST_TOKENS = 2000
+"""Longest answer; a pick takes 30, and what a model thinks before it counts, too. Guess."""
+PASSING = (408, 409, 425, 429)
+"""Refusals below 500 that may pass. Source: RFC 9110, RFC 6585, RFC 8470."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said, and what it took."""
+
+    text: str
+    """Empty where it said nothing."""
+    seconds: float
+    """From the request to the whole answer."""
+    tokens_in: int | None = None
+    """As the endpoint counts them, images included; None where it does not say."""
+    tokens_out: int | None = None
 
 
 class ChatEndpoint:
@@ -46,52 +66,92 @@ class ChatEndpoint:
                 f"The model's address is '{endpoint}', expected one like http://127.0.0.1:8000/v1. Correct --vlm."
             )
         self.url = endpoint.rstrip("/") + "/chat/completions"
-        self.model, self._timeout_s = model, timeout_s
+        self.model, self.timeout_s = model, timeout_s
 
-    def ask(self, instruction: str, content: Sequence[Mapping[str, Any]], *, max_tokens: int = 200) -> str:
-        """Return the model's answer.
+    @property
+    def name(self) -> str:
+        """Which model it is, for tables and recordings."""
+        base = self.url.removesuffix("/chat/completions")
+        return f"{self.model} at {base}" if self.model else base
+
+    def body(self, instruction: str, content: Sequence[Mapping[str, Any]], *, max_tokens: int = MOST_TOKENS) -> bytes:
+        """Return what is sent; the same question is the same bytes.
 
         Args:
             instruction: the system's message.
             content: parts of the user's message, of `text` and `image_part`.
             max_tokens: longest answer.
-        Raises:
-            PolicyTimeout: no answer in time.
-            PolicyError: no connection, a refusal, or something else than a chat completion.
         """
-        # The HTTP client is loaded with the first question, not with every start of the window.
-        import urllib.error
-        import urllib.request
-
         messages = [{"role": "system", "content": instruction}, {"role": "user", "content": list(content)}]
         body: dict[str, Any] = {"messages": messages, "temperature": 0.0, "max_tokens": max_tokens}
         if self.model:
             body["model"] = self.model
+        return json.dumps(body).encode()
+
+    def answer(self, body: bytes) -> Answer:
+        """Return the model's answer to a body.
+
+        Raises:
+            PolicyTimeout: no answer in time.
+            ModelRefused: the endpoint will refuse this request again.
+            PolicyError: no connection, another refusal, or something else than a chat completion.
+        """
+        # The HTTP client is loaded with the first question, not with every start of the window.
+        import http.client
+        import urllib.error
+        import urllib.request
+
         headers = {"Content-Type": "application/json"}
         if key := os.environ.get(KEY):
             headers["Authorization"] = f"Bearer {key}"
-        request = urllib.request.Request(self.url, json.dumps(body).encode(), headers)
+        request = urllib.request.Request(self.url, body, headers)
+        began = time.monotonic()
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:
+            with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:
                 raw = answer.read(LARGEST_ANSWER)
-            return str(json.loads(raw)["choices"][0]["message"]["content"])
+            return _answer(raw, seconds=time.monotonic() - began)
         except urllib.error.HTTPError as error:
-            fix = f"Set {KEY}." if error.code in (401, 403) else "Check address and model name."
-            raise PolicyError(
-                f"The model at {self.url} refused the request: status {error.code} ({error.reason}). {fix}"
+            error.close()
+            kind = PolicyError if error.code in PASSING or error.code >= 500 else ModelRefused
+            raise kind(
+                f"The model at {self.url} refused the request: status {error.code} ({error.reason}). {_fix(error.code)}"
             ) from error
         except TimeoutError as error:
-            raise PolicyTimeout(f"The model at {self.url} gave no answer within {self._timeout_s:g} s.") from error
+            raise self._late() from error
         except urllib.error.URLError as error:
             if isinstance(error.reason, TimeoutError):
-                raise PolicyTimeout(f"The model at {self.url} gave no answer within {self._timeout_s:g} s.") from error
+                raise self._late() from error
             raise PolicyError(
                 f"The model at {self.url} cannot be reached: {error.reason}. Start it, or correct --vlm."
             ) from error
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, http.client.HTTPException, *MALFORMED) as error:
             raise PolicyError(
                 f"The model at {self.url} gave no chat completion: {type(error).__name__}: {error}. Check the address."
             ) from error
+
+    def _late(self) -> PolicyTimeout:
+        return PolicyTimeout(
+            f"The model at {self.url} gave no answer within {self.timeout_s:g} s. Ask again, or choose a faster model."
+        )
+
+
+def _answer(raw: bytes, *, seconds: float) -> Answer:
+    """Return a chat completion. Raises MALFORMED for anything else."""
+    document = parse_json(raw)
+    said = document["choices"][0]["message"]["content"]
+    usage = document.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    tokens = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    counts = [n if isinstance(n, int) and not isinstance(n, bool) and n >= 0 else None for n in tokens]
+    return Answer("" if said is None else str(said), seconds, *counts)
+
+
+def _fix(status: int) -> str:
+    if status in (401, 403):
+        return f"Set {KEY}."
+    if status == 429:
+        return "It has too much to do, or the key's quota is used up; ask again later."
+    return "Look at its log, and ask again." if status >= 500 else "Check address and model name."
 
 
 def text(words: str) -> dict[str, Any]:

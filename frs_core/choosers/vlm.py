@@ -6,25 +6,34 @@ the tool to the table as a depth cue. A label that is not in the fan is an error
 
 Example: VlmChooser("http://127.0.0.1:8000/v1", model="some-vlm"), answer {"pick": "left/more", "reason": "cup is left"}.
 Source of image and line: the paper's reasoner (one call per chunk, third-person view, may always defer).
-Runs on the chooser worker's thread; a key pressed meanwhile takes precedence.
+Runs on the chooser worker's thread; a key pressed meanwhile takes precedence. Without a window (`unwatched`) its answers are kept.
 """
 
 import json
-from typing import ClassVar
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, TypeVar
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from frs_core.arrays import Array
+from frs_core.choosers.address import EXAMPLE, ModelAddress
+from frs_core.choosers.answers import PAUSE_S, TRIES, Answers
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.chat import ChatEndpoint, image_part, outside_frame, text
 from frs_core.choosers.registry import Setting
-from frs_core.errors import PolicyError
+from frs_core.errors import ConfigError, PolicyError
 from frs_core.events import Driver
 from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.steering.candidates import UNSTEERED, Candidate, Fan
 
+T = TypeVar("T")
+
+RESUME = "Resume to ask again, or drive yourself."
+ASK_AGAIN = "Give the same command again to ask again, or choose another model."
+"""What to do about an answer that picks nothing: in the window, and where nobody watches."""
 _BLUE = (40, 90, 255)
 _PROMPT = """You steer a robot arm towards a task, one short motion at a time. The picture shows the scene from outside; the blue \
 line falls from the gripper straight down to the table. The base frame: forward is away from the robot's base, left is the \
@@ -48,7 +57,18 @@ class VlmChooser(Chooser):
 
     driver: ClassVar[Driver] = Driver.VLM
 
-    def __init__(self, endpoint: str, *, model: str = "", camera: str = "", timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        model: str = "",
+        camera: str = "",
+        timeout_s: float = 30.0,
+        cache: Path | None = None,
+        tries: int = 1,
+        pause_s: float = PAUSE_S,
+        fix: str = RESUME,
+    ) -> None:
         """Store the address; nothing is sent before the first fan.
 
         Args:
@@ -56,21 +76,64 @@ class VlmChooser(Chooser):
             model: name known to the endpoint; empty if it serves only one.
             camera: whose image is sent; empty = the first external camera, calibrated ones first.
             timeout_s: longest wait for an answer.
+            cache: folder for answers; None = each fan is asked about anew.
+            tries: how often it is asked about a fan where it fails in passing.
+            pause_s: before the second try, seconds.
+            fix: what to do about an answer that picks nothing, a sentence.
         Raises:
             ConfigError: the address is not valid.
         """
-        self._endpoint = ChatEndpoint(endpoint, model=model, timeout_s=timeout_s)
-        self._camera = camera
+        at = ChatEndpoint(endpoint, model=model, timeout_s=timeout_s)
+        self.answers = Answers(at, cache=cache, tries=tries, pause_s=pause_s)
+        """Counts what they took since the episode began."""
+        self._camera, self._fix = camera, fix
+
+    def begin(self, observation: Observation) -> None:
+        """Count from nothing again."""
+        self.answers.begin()
 
     def choose(self, fan: Fan) -> Choice:
         """Return the model's pick.
 
         Raises:
             PolicyTimeout: no answer in time.
-            PolicyError: no connection, or an answer that is not a label of the fan.
+            PolicyError: no connection, a refusal, or an answer that is not a label of the fan.
         """
+        return self._ask(fan, lambda words: _choice(words, fan, fix=self._fix))
+
+    def choose_if_it_can(self, fan: Fan) -> Choice | None:
+        """Return the model's pick; None where it answered, but with something that is not a label of the fan.
+
+        Raises:
+            PolicyTimeout: no answer in time.
+            PolicyError: no connection, or a refusal.
+        """
+
+        def read(words: str) -> Choice | None:
+            try:
+                return _choice(words, fan, fix=self._fix)
+            except PolicyError:
+                return None
+
+        return self._ask(fan, read)
+
+    def _ask(self, fan: Fan, read: Callable[[str], T]) -> T:
         image = with_plumb_line(outside_frame(fan.observation, self._camera), fan.observation)
-        return _choice(self._endpoint.ask(_PROMPT, [text(_question(fan)), image_part(image)]), fan)
+        return self.answers.ask(_PROMPT, [text(_question(fan)), image_part(image)], read)
+
+
+def unwatched(address: ModelAddress, *, cache: Path) -> VlmChooser:
+    """Return a model that drives where nobody watches: it is asked again where it fails in passing, and its answers are kept.
+
+    Args:
+        address: where it answers.
+        cache: folder for answers.
+    Raises:
+        ConfigError: no address, or one that is not valid.
+    """
+    if not address.vlm:
+        raise ConfigError(f"A vision-language model needs an address. Give it, e.g. {EXAMPLE}.")
+    return VlmChooser(address.vlm, model=address.vlm_model, cache=cache, tries=TRIES, fix=ASK_AGAIN)
 
 
 def with_plumb_line(frame: CameraFrame, observation: Observation) -> UInt8[Array, "H W 3"]:
@@ -100,17 +163,15 @@ def _words(candidate: Candidate) -> str:
     return words + (f"; warning: {candidate.verdict.warnings[0]}" if candidate.verdict.warnings else "")
 
 
-def _choice(answered: str, fan: Fan) -> Choice:
+def _choice(answered: str, fan: Fan, *, fix: str) -> Choice:
     start, end = answered.find("{"), answered.rfind("}")
     try:
         answer = json.loads(answered[start : end + 1])
         label, reason = answer["pick"], str(answer.get("reason", ""))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise PolicyError(
-            f"The model answered '{answered[:80]}', expected JSON with 'pick' and 'reason'. Resume to ask again, or drive yourself."
+            f"The model answered '{answered[:80]}', expected JSON with 'pick' and 'reason'. {fix}"
         ) from error
     if label not in fan:
-        raise PolicyError(
-            f"The model picked '{label}', which is not in the fan. Resume to ask again, or drive yourself."
-        )
+        raise PolicyError(f"The model picked '{str(label)[:80]}', which is not in the fan. {fix}")
     return Choice(label, reason[:120])

@@ -11,13 +11,16 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
 from rich.markdown import Markdown
 
 from frs_core import paths
+from frs_core.choosers.address import EXAMPLE, NO_MODEL, ModelAddress
+from frs_core.choosers.answers import FOLDER
+from frs_core.choosers.vlm import VlmChooser, unwatched
 from frs_core.commands.printing import console, mark
 from frs_core.counts import counted
 from frs_core.errors import ConfigError
@@ -25,20 +28,21 @@ from frs_core.evaluation import draw_tables
 from frs_core.evaluation.collect import collect_demonstrations, collect_steered, store_at
 from frs_core.evaluation.draw_plots import forecast_against_outcome, success_of_draws
 from frs_core.evaluation.draws import draws
-from frs_core.evaluation.methods import find_method, with_episodes
+from frs_core.evaluation.methods import Actor, find_method, refuse_noise_without_operator, with_episodes
 from frs_core.evaluation.plots import save_figure, success_bars, success_by_episodes
 from frs_core.evaluation.pool import Pool
 from frs_core.evaluation.reliability import reliability
 from frs_core.evaluation.repeats import RepeatSpec, Stage, run_repeats
 from frs_core.evaluation.results import Result, latest, read_results
 from frs_core.evaluation.rollout import RolloutSettings
-from frs_core.evaluation.runner import EvalProgress, EvalSpec, run_evaluation
+from frs_core.evaluation.runner import EvalProgress, EvalSpec, cell_timeout_s, run_evaluation
 from frs_core.evaluation.setup import SetupSpec, open_setup
 from frs_core.evaluation.tables import ALL, as_json, markdown
 from frs_core.evaluation.worker import WorkerJob
 from frs_core.runtime.registry import plain_options
 
 Task = Annotated[str, tyro.conf.Positional]
+Model = Annotated[ModelAddress, tyro.conf.arg(name="")]
 FIRST_SEED = 100_000
 """First scene of tests."""
 Folder = Annotated[Path, tyro.conf.Positional]
@@ -60,6 +64,8 @@ def evaluate(
     demonstrator: str = "",
     max_chunks: int = 40,
     perturb_m: float = 0.0,
+    operator_noise: float = 0.0,
+    model: Model = NO_MODEL,
     workers: int | None = None,
     films: Path | None = None,
     film_seeds: tuple[int, ...] = (),
@@ -72,8 +78,8 @@ def evaluate(
 ) -> int:
     """Compare methods over tasks and scenes in parallel, with Wilson intervals; run it again to resume.
 
-    Methods: base, direct, partial-noising, sample-and-rank, flow-control, frs-plain (paper's settings), frs (calibrated), and
-    every learner of `frs --help`; learners also by number of episodes, such as dsbc@3.
+    Methods: base, direct, partial-noising, sample-and-rank, flow-control, frs-plain (paper's settings), frs (calibrated), frs-vlm
+    (steered by a vision-language model), and every learner of `frs --help`; learners also by number of episodes, such as dsbc@3.
 
     With --repeats, learners are tested over many sets of episodes and training seeds, each on new scenes: sets are collected
     (steered by the scripted operator), policies are trained and tested as needed, and the table shows the spread. Ten sets
@@ -95,6 +101,8 @@ def evaluate(
         demonstrator: Your own demonstrator, module:function; default the world's; for offline-dsbc with --repeats.
         max_chunks: Longest episode, in chunks.
         perturb_m: Distance, metres, that the tool is first driven away from its start.
+        operator_noise: Share of the operator's chunks, 0 to 1, that get a wrong direction; drawn by scene and chunk.
+        model: Of frs-vlm.
         workers: Processes on this machine, or Ray workers; default one per core, with --repeats at most two.
         films: Folder for films of the rollouts.
         film_seeds: Film these scenes only; default all.
@@ -107,6 +115,9 @@ def evaluate(
     """
     for name in methods:
         find_method(name)
+    refuse_noise_without_operator(methods, operator_noise)
+    vlm = _vlm(methods, model)
+    rollout = RolloutSettings(max_chunks, perturb_m, operator_noise).to_json()
     cores = os.cpu_count() or 1
     count = workers or (min(2, cores) if repeats else cores)
     out = out or paths.data() / "evaluations" / (f"{world}-repeats" if repeats else world)
@@ -130,15 +141,17 @@ def evaluate(
             setup=setup,
             max_chunks=max_chunks,
             perturb_m=perturb_m,
+            vlm=vlm,
         )
     else:
         _refuse_without_repeats({"train-seeds": train_seeds != 1, "episodes": episodes, "first-set": first_set != 1})
         job = WorkerJob(
             setup=setup,
-            rollout={"max_chunks": max_chunks, "perturb_m": perturb_m},
+            rollout=rollout,
             learned=str(learned or paths.data() / "learned"),
             films=str(films) if films else "",
             film_seeds=film_seeds or None,
+            vlm=vlm,
         )
         spec = EvalSpec(methods, tasks, tuple(range(first_seed, first_seed + seeds)), job)
     pool = _ray_pool(spec.job, count, ray_address) if ray else None
@@ -156,10 +169,26 @@ def _run(spec: EvalSpec | RepeatSpec, out: Path, workers: int, pool: Pool | None
     return 1 if any(r.error for r in results) else 0
 
 
+def _vlm(methods: tuple[str, ...], model: ModelAddress) -> dict[str, str]:
+    """Return the model of the methods that need one as plain values. Raises ConfigError where it is missing, or not needed."""
+    is_needed = any(find_method(name).actor is Actor.REASONER for name in methods)
+    if is_needed and not model.vlm:
+        raise ConfigError(f"Method 'frs-vlm' needs a model. Give its address, e.g. {EXAMPLE}.")
+    if not is_needed and model != NO_MODEL:
+        raise ConfigError(
+            "--vlm is the model of method 'frs-vlm', and that is not among the methods. Add it, or leave --vlm out."
+        )
+    if not is_needed:
+        return {}
+    cache = paths.data() / FOLDER
+    unwatched(model, cache=cache)  # Refused here, before anything is loaded, where the address is not valid.
+    return {"address": model.vlm, "model": model.vlm_model, "cache": str(cache.resolve())}
+
+
 def _ray_pool(job: WorkerJob, workers: int, address: str | None) -> Pool:
     from frs_core.evaluation.ray_pool import RayPool
 
-    return RayPool(job, workers=workers, address=address)
+    return RayPool(job, workers=workers, address=address, cell_timeout_s=cell_timeout_s(job))
 
 
 def show(folder: Folder) -> int:
@@ -179,6 +208,8 @@ def collect(
     episodes: int = 10,
     demonstrations: bool = False,
     method: str = "frs",
+    operator: Literal["scripted", "vlm"] = "scripted",
+    model: Model = NO_MODEL,
     first_seed: int = 20_000,
     data: Path | None = None,
     world: str = "tabletop",
@@ -189,13 +220,18 @@ def collect(
     demonstrator: str = "",
     max_chunks: int = 40,
 ) -> int:
-    """Collect successful episodes of a task in simulation, steered by the scripted operator.
+    """Collect successful episodes of a task in simulation, steered by the scripted operator or a vision-language model.
+
+    With --operator vlm, what the same model has recorded of the task from --first-seed on counts, so that the same command goes on
+    where it was stopped.
 
     Args:
         task: Task name of the world.
         episodes: Number of successes to collect.
         demonstrations: Record the world's demonstrator instead: actions without noises, for offline DSBC.
         method: How to steer.
+        operator: Who steers; vlm = the model at --vlm.
+        model: Of --operator vlm.
         first_seed: Number of the first scene.
         data: Recording folder; default `data`.
         world: The world.
@@ -206,7 +242,8 @@ def collect(
         demonstrator: Your own demonstrator, module:function; default the world's.
         max_chunks: Longest attempt, in chunks.
     """
-    page = console()
+    page, root = console(), data or paths.data()
+    reasoner = _reasoner(operator, model, root, demonstrations=demonstrations)
     setup = open_setup(
         SetupSpec(
             world=world,
@@ -223,7 +260,7 @@ def collect(
         page.print(f"attempt {tries}: {'success' if success else 'failure'}, {good} of {episodes}")
 
     try:
-        store = store_at(data or paths.data())
+        store = store_at(root)
         if demonstrations:
             steps = max_chunks * setup.policy.spec.execute_rows
             done = collect_demonstrations(
@@ -238,6 +275,7 @@ def collect(
                 first_seed=first_seed,
                 method=method,
                 settings=RolloutSettings(max_chunks=max_chunks),
+                reasoner=reasoner,
                 on_episode=report,
             )
     finally:
@@ -246,6 +284,21 @@ def collect(
         f"{counted(len(done.names), 'episode')} in '{store.root}', {counted(done.attempts, 'attempt')}, {done.seconds:.0f} s"
     )
     return 0
+
+
+def _reasoner(operator: str, model: ModelAddress, root: Path, *, demonstrations: bool) -> VlmChooser | None:
+    """Return the model that is to steer; None where the script does. Raises ConfigError where options do not go together."""
+    if operator == "vlm":
+        if demonstrations:
+            raise ConfigError(
+                "--operator vlm steers, and --demonstrations records the world's demonstrator. Leave one of them out."
+            )
+        return unwatched(model, cache=root / FOLDER)
+    if model != NO_MODEL:
+        raise ConfigError(
+            "--vlm is the model of --operator vlm, and the scripted operator is to steer. Add --operator vlm, or leave --vlm out."
+        )
+    return None
 
 
 def _teller(page: Console):

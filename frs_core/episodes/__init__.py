@@ -1,5 +1,6 @@
 """Recorded episodes: write them while they happen, find them, read them, train on them. Layout: `docs/episodes.md`."""
 
+from frs_core.episodes.fans import command_of, recorded_fan
 from frs_core.episodes.index import EpisodeInfo
 from frs_core.episodes.reader import Episode, Offers
 from frs_core.episodes.recovery import Unfinished, bin_unfinished, recover, unfinished
@@ -14,6 +15,8 @@ __all__ = [
     "Offers",
     "Unfinished",
     "bin_unfinished",
+    "command_of",
+    "recorded_fan",
     "recover",
     "unfinished",
 ]

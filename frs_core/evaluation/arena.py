@@ -12,6 +12,7 @@ from pathlib import Path
 from jaxtyping import Float
 
 from frs_core.arrays import Array
+from frs_core.choosers.answers import FOLDER
 from frs_core.choosers.base import Chooser
 from frs_core.choosers.chat import ChatEndpoint, outside_frame
 from frs_core.choosers.learned import LearnedChooser
@@ -99,7 +100,7 @@ def judge_options(request: TrainRequest) -> dict[str, str]:
     practice = request.practice or Practice()
     if practice.reward is Reward.LABEL:
         return {}
-    return {"endpoint": practice.vlm, "model": practice.vlm_model, "cache": str(request.root / "judgements")}
+    return {"endpoint": practice.vlm, "model": practice.vlm_model, "cache": str(request.root / FOLDER)}
 
 
 def make_judge(options: Mapping[str, str]) -> Judge | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from frs_core.choosers.vlm import VlmChooser
 from frs_core.counts import counted
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.records import Recorder
@@ -17,6 +18,7 @@ from frs_core.evaluation.demonstrate import record_demonstration
 from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.evaluation.setup import Setup
+from frs_core.events import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,10 @@ def collect_steered(
     settings: RolloutSettings | None = None,
     step_images: bool = True,
     most_attempts: int | None = None,
+    reasoner: VlmChooser | None = None,
     on_episode: OnEpisode | None = None,
 ) -> Collected:
-    """Drive the scripted operator until `count` successes are stored.
+    """Drive the scripted operator, or a model, until `count` successes are stored.
 
     Args:
         setup: world and policy.
@@ -61,20 +64,44 @@ def collect_steered(
         settings: limits.
         step_images: record images of every control step, for review; False records only what learning needs, three times faster.
         most_attempts: give up after this many; None = five per success.
+        reasoner: steers in place of the scripted operator; what it recorded of these scenes before counts as driven.
         on_episode: called after each attempt.
     Raises:
         TrainingError: too many attempts failed.
         EpisodeError: the store cannot be written.
+        PolicyError: the model gave no pick; the same call goes on.
     """
 
+    driven = _driven(store, task, setup, reasoner) if reasoner else {}
+
     def drive(recorder: Recorder, seed: int) -> tuple[bool, str]:
+        if seed in driven:
+            return driven[seed]
         result = runner(recorder).run(task=task, seed=seed)
         return result.success, result.name
 
     def runner(recorder: Recorder) -> MethodRunner:
-        return MethodRunner(find_method(method), setup, settings=settings, recorder=recorder, step_images=step_images)
+        return MethodRunner(
+            find_method(method),
+            setup,
+            settings=settings,
+            recorder=recorder,
+            step_images=step_images,
+            reasoner=reasoner,
+        )
 
     return _collect(drive, store, task, count, first_seed, most_attempts, on_episode, doing=f"steering ({method})")
+
+
+def _driven(store: EpisodeStore, task: str, setup: Setup, reasoner: VlmChooser) -> dict[int, tuple[bool, str]]:
+    """Return scene -> (success, name) of what a model recorded before."""
+    ended = (Outcome.SUCCESS, Outcome.FAILURE)
+    own = (task, reasoner.answers.endpoint.name, setup.policy.spec.fingerprint)
+    return {
+        i.seed: (i.outcome is Outcome.SUCCESS, i.name)
+        for i in store.list()
+        if (i.task, i.operator, i.fingerprint) == own and i.outcome in ended
+    }
 
 
 def collect_demonstrations(

@@ -14,7 +14,7 @@ from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.reliability import Reliability, reliability
 from frs_core.evaluation.results import Result
 from frs_core.evaluation.spread import RESAMPLES, Comparison, Outcomes, Spread, compare, outcomes, spread
-from frs_core.evaluation.tables import ALL, in_order, title
+from frs_core.evaluation.tables import ALL, in_order, notes, rates, title
 
 _REFERENCE = "dsbc"
 FEW_SETS = 5
@@ -91,6 +91,7 @@ def markdown(results: Iterable[Result]) -> str:
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in found]
     lines.append("")
     lines += [f"- {_sentence(pair)}" for pair in pairs(given)]
+    lines += [f"- {note}" for note in notes(rates(given)) if note]
     forecasts = reliability(given)
     if forecasts is not None:
         lines.append(f"- {_forecasts(forecasts)}")
@@ -114,6 +115,7 @@ def as_json(results: Iterable[Result]) -> dict[str, Any]:
             for p in pairs(given)
         ],
         "reliability": None if forecasts is None else asdict(forecasts),
+        "asked": {r.method: r.asked.to_json() for r in rates(given) if r.task == ALL and r.asked},
     }
 
 

@@ -1,13 +1,14 @@
 """The table of methods to compare.
 
 A method defines who acts and with which plan. Steered methods are driven by the world's scripted operator, which picks like a
-person (one direction per chunk, or unsteered); learned methods load the policy trained for the task from
+person (one direction per chunk, or unsteered), or by a vision-language model; learned methods load the policy trained for the task from
 `<learned>/<task>/<method>`. A suffix selects a variant: `dsbc@3` is the noise policy trained on three episodes.
 
 Example: METHODS["frs"] steers with the policy's calibrated plan, METHODS["frs-plain"] with the paper's.
 """
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from frs_core.counts import counted
@@ -24,6 +25,8 @@ class Actor(enum.Enum):
     """The generalist, from Gaussian noise."""
     OPERATOR = "operator"
     """The scripted operator picks from the fan."""
+    REASONER = "reasoner"
+    """A vision-language model picks from the fan."""
     NOISE_POLICY = "noise_policy"
     """A trained noise policy chooses the generalist's noise."""
     CHUNK_POLICY = "chunk_policy"
@@ -43,6 +46,11 @@ class MethodSpec:
     learned: str = ""
     """Folder under `<learned>/<task>`; empty for methods without learning."""
 
+    @property
+    def has_operator(self) -> bool:
+        """Whether somebody picks from the fan."""
+        return self.actor in (Actor.OPERATOR, Actor.REASONER)
+
 
 _TABLE = (
     MethodSpec("base", "Base policy", Actor.POLICY),
@@ -52,6 +60,7 @@ _TABLE = (
     MethodSpec("flow-control", "Flow Control", Actor.OPERATOR, SteeringPlan(method=Method.FLOW_CONTROL)),
     MethodSpec("frs-plain", "FRS, paper's settings", Actor.OPERATOR, SteeringPlan()),
     MethodSpec("frs", "FRS, calibrated", Actor.OPERATOR),
+    MethodSpec("frs-vlm", "FRS, vision-language model", Actor.REASONER),
 )
 _ACTORS = {Acts.NOISE: Actor.NOISE_POLICY, Acts.CHUNK: Actor.CHUNK_POLICY}
 _LEARNED = (MethodSpec(row.id, row.title, _ACTORS[row.acts], learned=row.id) for row in learners().values())
@@ -123,3 +132,14 @@ def with_episodes(methods: tuple[str, ...], episodes: tuple[int, ...]) -> tuple[
         else:
             out += [name if n == need.learner.episodes else f"{name}@{n}" for n in episodes]
     return tuple(dict.fromkeys(out))
+
+
+def refuse_noise_without_operator(methods: Iterable[str], operator_noise: float) -> None:
+    """Raise ConfigError where an operator's mistakes are asked for and a method has no operator."""
+    without = [name for name in methods if not find_method(name).has_operator]
+    if operator_noise and without:
+        known = ", ".join(name for name, spec in METHODS.items() if spec.has_operator)
+        raise ConfigError(
+            f"--operator-noise is {operator_noise:g}, and nobody steers in method '{without[0]}'. Leave one of them out; methods with "
+            f"an operator are {known}."
+        )

@@ -56,6 +56,8 @@ class RepeatSpec:
     """Disturbance of the test episodes; sets are collected from the normal start."""
     learners: dict[str, Any] = field(default_factory=dict)
     """Learner id -> settings that differ from the defaults, as plain values."""
+    vlm: dict[str, str] = field(default_factory=dict)
+    """The model of `frs-vlm` (`WorkerJob.vlm`); empty = none."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.scenes <= SCENES:
@@ -83,6 +85,7 @@ class RepeatSpec:
             tasks=self.tasks,
             rollout={"max_chunks": self.max_chunks, "perturb_m": self.perturb_m},
             learned=str(self.out / "learned"),
+            vlm=self.vlm,
         )
 
     @property

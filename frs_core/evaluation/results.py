@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from frs_core.choosers.answers import Spent
 from frs_core.errors import ConfigError, FingerprintMismatch
 from frs_core.evaluation.draws import Draw
 from frs_core.runtime.foreign import MALFORMED, parse_json, read_bytes
@@ -61,6 +62,10 @@ class Result:
     train_seed: int = 0
     forecast: float | None = None
     """Success rate forecast by the trained policy's report, 0..1; None without a forecast."""
+    operator_noise: float = 0.0
+    """Share of the operator's chunks that were to get a wrong direction."""
+    spent: Spent | None = None
+    """What the picks of a vision-language model took; None where none steered."""
 
     @classmethod
     def failed(cls, cell: Cell, why: str) -> "Result":
@@ -152,10 +157,19 @@ def read_results(path: Path) -> tuple[dict[str, Any], list[Result], int]:
     results: list[Result] = []
     for number, line in enumerate(lines[1:], start=2):
         try:
-            results.append(Result(**parse_json(line)))
-        except (TypeError, ValueError) as error:
+            results.append(_result(parse_json(line)))
+        except MALFORMED as error:
             raise ConfigError(f"'{path}' is damaged in line {number}: {error}. Remove that line and resume.") from error
     return header, results, len(whole)
+
+
+def _result(row: dict[str, Any]) -> Result:
+    """Return the result of a line. Raises TypeError for fields that are no result's."""
+    spent = row.pop("spent", None)
+    if spent is None:
+        return Result(**row)
+    took: dict[str, Any] = {**spent, "seconds": tuple(float(s) for s in spent["seconds"])}
+    return Result(**row, spent=Spent(**took))
 
 
 def check_conditions(path: Path, conditions: Mapping[str, Any]) -> str:

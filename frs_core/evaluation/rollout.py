@@ -12,14 +12,19 @@ Runs on one thread of an evaluation worker.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from frs_core.choosers.address import EXAMPLE
+from frs_core.choosers.answers import Spent
 from frs_core.choosers.base import Chooser
 from frs_core.choosers.learned import LearnedChooser
+from frs_core.choosers.noisy import NoisyOperator
 from frs_core.choosers.scripted import PolicyChooser
+from frs_core.choosers.vlm import VlmChooser
 from frs_core.episodes.records import Recorder
 from frs_core.errors import ConfigError
 from frs_core.evaluation.cloned import ClonedPolicy
-from frs_core.evaluation.methods import Actor, MethodSpec
+from frs_core.evaluation.methods import Actor, MethodSpec, refuse_noise_without_operator
 from frs_core.evaluation.setup import Setup
 from frs_core.evaluation.wrapped import FilmedWorld, PerturbedWorld
 from frs_core.policies.base import FlowPolicy
@@ -36,12 +41,21 @@ class RolloutSettings:
     max_chunks: int = 40
     perturb_m: float = 0.0
     """Distance, metres, that the tool is first driven in a random upward direction; 0 = no disturbance."""
+    operator_noise: float = 0.0
+    """Share of the operator's chunks that get a wrong direction (`choosers.noisy`)."""
 
     def __post_init__(self) -> None:
         if self.max_chunks < 1:
             raise ConfigError(f"max_chunks is {self.max_chunks}, needs >= 1. The default is 40.")
         if not 0.0 <= self.perturb_m <= 0.2:
             raise ConfigError(f"perturb_m is {self.perturb_m}, needs 0..0.2 metres.")
+        if not 0.0 <= self.operator_noise <= 1.0:
+            raise ConfigError(f"--operator-noise is {self.operator_noise}, needs a share of chunks, 0..1.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, without what earlier results do not know and is not asked for."""
+        noise = {"operator_noise": self.operator_noise} if self.operator_noise else {}
+        return {"max_chunks": self.max_chunks, "perturb_m": self.perturb_m, **noise}
 
 
 class MethodRunner:
@@ -56,6 +70,7 @@ class MethodRunner:
         settings: RolloutSettings | None = None,
         recorder: Recorder | None = None,
         step_images: bool | None = None,
+        reasoner: VlmChooser | None = None,
     ) -> None:
         """Load what the method needs.
 
@@ -66,9 +81,11 @@ class MethodRunner:
             settings: limits.
             recorder: records the episodes; None = not recorded.
             step_images: take images after every step, not only at chunk boundaries; None = if recording.
+            reasoner: steers in place of the scripted operator.
         Raises:
             WeightsMissing, FingerprintMismatch: the trained policy is missing, or was trained for another generalist.
-            ConfigError: a learned method without a folder, or a world without an operator.
+            ConfigError: a learned method without a folder, a world without an operator, a method of a model without one, or an
+                operator's mistakes where nobody steers.
         """
         self._settings = settings or RolloutSettings()
         self._setup, self._recorder, self._step_images = setup, recorder, step_images
@@ -76,8 +93,12 @@ class MethodRunner:
         self._policy: FlowPolicy = setup.policy
         self._noise_policy = None
         self._chooser: Chooser = PolicyChooser()
-        if method.actor is Actor.OPERATOR:
-            self._chooser = setup.operator()
+        self._reasoner = reasoner if method.has_operator else None
+        refuse_noise_without_operator([method.name], self._settings.operator_noise)
+        if method.actor is Actor.REASONER and reasoner is None:
+            raise ConfigError(f"Method '{method.name}' needs a model. Give its address, e.g. {EXAMPLE}.")
+        if method.has_operator:
+            self._chooser = self._reasoner or setup.operator()
         elif method.actor is not Actor.POLICY:
             if learned is None:
                 raise ConfigError(f"Method '{method.name}' needs a trained policy. Say where it is with --learned.")
@@ -114,6 +135,9 @@ class MethodRunner:
             world = PerturbedWorld(world, distance=self._settings.perturb_m)
         if show is not None:
             world = FilmedWorld(world, show)
+        chooser = self._chooser
+        if self._settings.operator_noise > 0.0:
+            chooser = NoisyOperator(chooser, self._settings.operator_noise, seed=seed)
         with InlineSession(
             world,
             self._policy,
@@ -121,10 +145,16 @@ class MethodRunner:
             noise_policy=self._noise_policy,
             recorder=self._recorder,
             step_images=self._step_images,
+            operator=self._reasoner.answers.endpoint.name if self._reasoner else "",
         ) as session:
             return session.run_episode(
-                self._chooser, task=task, seed=seed, max_chunks=self._settings.max_chunks, keep_failures=keep_failures
+                chooser, task=task, seed=seed, max_chunks=self._settings.max_chunks, keep_failures=keep_failures
             )
+
+    @property
+    def spent(self) -> Spent | None:
+        """What the model's picks took in the last episode; None where none picks."""
+        return self._reasoner.answers.spent if self._reasoner else None
 
 
 def steered_chunks(result: EpisodeResult) -> int:

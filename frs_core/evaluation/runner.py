@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from frs_core.errors import WeightsMissing
+from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.evaluation.draws import Draw
 from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.pool import Pool, ProcessPool
@@ -91,7 +91,7 @@ def run_evaluation(
         pool: used instead of processes; closed at the end.
         on_progress: called after each cell; returning False stops (finished results stay in the file).
     Raises:
-        ConfigError: unknown method or task, or the file was made under other conditions.
+        ConfigError: unknown method or task, or the file was made under other conditions, or with another vision-language model.
         WeightsMissing: the trained policy of a method is missing.
         FingerprintMismatch: the file was made with another generalist.
         FrsError: world or policy cannot be loaded.
@@ -99,13 +99,14 @@ def run_evaluation(
     cells = spec.cells()
     for name in dict.fromkeys(cell.method for cell in cells):
         find_method(name)
-    pool = pool or ProcessPool(spec.job, workers=workers)
+    pool = pool or ProcessPool(spec.job, workers=workers, cell_timeout_s=cell_timeout_s(spec.job))
     try:
         # First: an unknown task has no trained policy either, and training one would not help.
         fingerprint = pool.ready().policy_fingerprint
         trained = _trained(cells, spec.job.learned)
         file = ResultFile(out, spec.conditions(), fingerprint)
         try:
+            _refuse_other_model(cells, file, spec.job)
             missing = [c for c in cells if not _is_done(file.results.get(c), trained[c.method, c.task, c.draw])]
             reused, began = len(cells) - len(missing), time.monotonic()
             for number, result in enumerate(pool.run(missing), start=1):
@@ -119,6 +120,26 @@ def run_evaluation(
             file.close()
     finally:
         pool.close()
+
+
+def cell_timeout_s(job: WorkerJob) -> float:
+    """Return the longest time for one episode, seconds: ten minutes, and what a model may take for its picks."""
+    model = job.reasoner()
+    picking = 0.0 if model is None else float(job.rollout.get("max_chunks", 40)) * model.answers.longest_wait_s
+    return 600.0 + picking
+
+
+def _refuse_other_model(cells: list[Cell], file: ResultFile, job: WorkerJob) -> None:
+    """Raise ConfigError where a file has results of a method with another model than it is to go on with."""
+    model = job.reasoner()
+    if model is None:
+        return
+    ours, methods = model.answers.endpoint.name, {c.method for c in cells}
+    for found in file.results.values():
+        if found.method in methods and found.spent is not None and found.spent.model != ours:
+            raise ConfigError(
+                f"'{file.path}' holds results of '{found.method}' with {found.spent.model}, this one is {ours}. Choose another --out."
+            )
 
 
 def _trained(cells: list[Cell], learned: str) -> dict[tuple[str, str, Draw], str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from frs_core.evaluation.asked import Asked, asked
 from frs_core.evaluation.methods import METHODS, find_method
 from frs_core.evaluation.results import Result
 from frs_core.evaluation.wilson import format_rate, wilson
@@ -29,6 +30,10 @@ class Rate:
     """Of successful episodes, control steps; NaN without any."""
     steered_share: float
     """Share of chunks that were steered; NaN without chunks."""
+    operator_noise: float = 0.0
+    """Share of the operator's chunks that were to get a wrong direction."""
+    asked: Asked | None = None
+    """What a vision-language model's picks took; None where none steered."""
 
     @property
     def share(self) -> float:
@@ -54,6 +59,8 @@ class Rate:
             "high": high,
             "mean_steps": _plain(self.mean_steps),
             "steered_share": _plain(self.steered_share),
+            "operator_noise": self.operator_noise,
+            **({"asked": self.asked.to_json()} if self.asked else {}),
         }
 
 
@@ -91,10 +98,25 @@ def markdown(results: Iterable[Result]) -> str:
         head[0] = "task"
     lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
     lines.insert(1, "|---" * len(head) + "|")
+    lines += notes(given)
     failed = sum(r.errors for r in given if r.task == ALL)
     if failed:
         lines += ["", f"{failed} episode(s) could not be run and are not counted; run the same command again to retry."]
     return "\n".join(lines) + "\n"
+
+
+def notes(given: Iterable[Rate]) -> list[str]:
+    """Return what is to be known about methods whose operator erred or is a model, as lines under a table."""
+    lines: list[str] = []
+    for rate in (r for r in given if r.task == ALL):
+        if rate.operator_noise:
+            lines += [
+                "",
+                f"{title(rate.method)}: {100 * rate.operator_noise:g} % of the operator's chunks were to get a wrong direction.",
+            ]
+        if rate.asked is not None:
+            lines += ["", f"{title(rate.method)}: {rate.asked.sentence}."]
+    return lines
 
 
 def as_json(results: Iterable[Result]) -> dict[str, Any]:
@@ -139,6 +161,8 @@ def _rate(method: str, task: str, results: Sequence[Result]) -> Rate:
         errors=len(results) - len(counted),
         mean_steps=sum(r.steps for r in good) / len(good) if good else float("nan"),
         steered_share=sum(r.steered_chunks for r in counted) / chunks if chunks else float("nan"),
+        operator_noise=max((r.operator_noise for r in counted), default=0.0),
+        asked=asked([r.spent for r in counted if r.spent is not None]),
     )
 
 

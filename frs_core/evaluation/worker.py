@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frs_core.choosers.address import ModelAddress
 from frs_core.errors import FrsError
 from frs_core.evaluation.draws import Draw
 from frs_core.evaluation.results import Cell, Result
 
 if TYPE_CHECKING:
+    from frs_core.choosers.vlm import VlmChooser
     from frs_core.evaluation.rollout import MethodRunner
     from frs_core.evaluation.setup import Setup
 
@@ -54,8 +56,17 @@ class WorkerJob:
     """Root of the sets of episodes, for recording and training."""
     learners: dict[str, Any] = field(default_factory=dict)
     """Learner id -> settings that differ from the defaults, as plain values."""
+    vlm: dict[str, str] = field(default_factory=dict)
+    """The model of `frs-vlm`: `address` and `model` (`choosers.address`) and `cache`, the folder for answers; empty = none."""
     judge: dict[str, str] = field(default_factory=dict)
     """Who judges episodes of practice (`arena.judge_options`); empty = the world does."""
+
+    def reasoner(self) -> "VlmChooser | None":
+        """Return the model of `frs-vlm`; None without one. Raises ConfigError where its address is not valid."""
+        from frs_core.choosers.vlm import unwatched
+
+        vlm = self.vlm
+        return unwatched(ModelAddress(vlm["address"], vlm["model"]), cache=Path(vlm["cache"])) if vlm else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +142,13 @@ class Runner:
             episode_set=cell.episode_set,
             train_seed=cell.train_seed,
             forecast=expected,
+            operator_noise=self._settings.operator_noise,
+            spent=runner.spent,
         )
 
     def _runner(self, cell: Cell) -> "tuple[MethodRunner, str, float | None]":
         """Return (runner, weights hash, forecast) of a cell; keeps those of one draw at a time."""
-        from frs_core.evaluation.methods import find_method
+        from frs_core.evaluation.methods import Actor, find_method
         from frs_core.evaluation.rollout import MethodRunner
         from frs_core.evaluation.trained import forecast, trained_hash, trained_path
 
@@ -145,7 +158,8 @@ class Runner:
         if key not in self._methods:
             method = find_method(cell.method)
             folder = trained_path(method, self._job.learned, cell.task, cell.draw)
-            runner = MethodRunner(method, self._setup, learned=folder, settings=self._settings)
+            reasoner = self._job.reasoner() if method.actor is Actor.REASONER else None
+            runner = MethodRunner(method, self._setup, learned=folder, settings=self._settings, reasoner=reasoner)
             self._methods[key] = (runner, trained_hash(folder), forecast(folder))
         return self._methods[key]
 

@@ -4,14 +4,13 @@ Problem: a robot does not know whether it succeeded, and a person who labels eve
 boundaries go to a chat-completions endpoint in one request, in order; it answers with one number per image, 0 = nothing done,
 1 = done. What a chunk added to the progress reached before is its reward.
 
-Answers are kept on disk under a digest of everything that was sent: the same images are never paid for twice, and a practice that
-goes on meets the same rewards. A model that is late, refuses, or answers something else is an error, never a guess.
+Answers are kept on disk (`choosers/answers.py`): the same images are never paid for twice, and a practice that goes on meets the
+same rewards. A model that is late, refuses, or answers something else is an error, never a guess.
 
 Example: an episode of 16 chunks has 17 boundaries; 8 of them are sent (about 200 kB), the others lie in between. Any process; a call
 waits up to `timeout_s`.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +19,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from frs_core.arrays import Array
-from frs_core.choosers.chat import ChatEndpoint, image_part, jpeg, text
+from frs_core.choosers.answers import Answers
+from frs_core.choosers.chat import ChatEndpoint, image_part, text
 from frs_core.errors import PolicyError
-from frs_core.learning.table_file import write_file
-from frs_core.runtime.foreign import MALFORMED, read_json
+from frs_core.runtime.foreign import MALFORMED
 
 DONE = 0.9
 """Progress from which an attempt counts as a success."""
@@ -43,7 +42,7 @@ class Judge:
     """
 
     def __init__(self, endpoint: ChatEndpoint, *, cache: Path) -> None:
-        self._endpoint, self._cache = endpoint, cache
+        self._answers = Answers(endpoint, cache=cache)
 
     def progress(self, images: Sequence[UInt8[Array, "H W 3"]], task: str) -> Float[Array, " N"]:
         """Return how far the task had come in each image, 0..1.
@@ -53,32 +52,14 @@ class Judge:
             task: as the policy reads it.
         Raises:
             PolicyTimeout: no answer in time.
-            PolicyError: no connection, a refusal, or an answer that is not one number in 0..1 per image.
-            TrainingError: the answer could not be kept.
+            PolicyError: no connection, a refusal, an answer that is not one number in 0..1 per image, or one that could not be
+                kept.
         """
         sent = np.unique(np.linspace(0, len(images) - 1, min(MOST_IMAGES, len(images))).round().astype(int))
         shown = [images[i] for i in sent]
-        path = self._cache / f"{self._digest(shown, task)}.json"
-        answer = _kept(path, len(shown))
-        if answer is None:
-            content = [text(f"Task: {task}\nThere are {len(shown)} pictures."), *map(image_part, shown)]
-            answer = _numbers(self._endpoint.ask(_PROMPT, content), len(shown))
-            write_file(path, (json.dumps({"progress": answer, "model": self._endpoint.model}) + "\n").encode())
+        content = [text(f"Task: {task}\nThere are {len(shown)} pictures."), *map(image_part, shown)]
+        answer = self._answers.ask(_PROMPT, content, lambda words: _numbers(words, len(shown)))
         return np.interp(np.arange(len(images)), sent, answer)
-
-    def _digest(self, images: Sequence[UInt8[Array, "H W 3"]], task: str) -> str:
-        digest = hashlib.sha256(json.dumps([_PROMPT, self._endpoint.url, self._endpoint.model, task]).encode())
-        for image in images:
-            digest.update(hashlib.sha256(jpeg(image)).digest())
-        return digest.hexdigest()
-
-
-def _kept(path: Path, count: int) -> list[float] | None:
-    """Return a former answer; None where there is none, or none that can be read."""
-    try:
-        return _checked(read_json(path)["progress"], count)
-    except (OSError, *MALFORMED):
-        return None
 
 
 def _numbers(answered: str, count: int) -> list[float]:

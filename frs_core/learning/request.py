@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from frs_core.choosers.address import EXAMPLE, ModelAddress
 from frs_core.counts import counted
 from frs_core.errors import ConfigError
 from frs_core.learning.settings import InputSettings, LearnerSettings
@@ -20,7 +21,7 @@ class Reward(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Practice:
+class Practice(ModelAddress):
     """Where and how long an online learner acts while it learns."""
 
     world: str = "tabletop"
@@ -47,15 +48,11 @@ class Practice:
     prior: bool = True
     """Start from recorded episodes; otherwise from nothing."""
     reward: Reward = Reward.LABEL
-    """Who says how an episode went; recorded ones keep their labels."""
-    vlm: str = ""
-    """Address of a chat-completions endpoint for `--reward vlm`, e.g. http://127.0.0.1:8000/v1."""
-    vlm_model: str = ""
-    """Name of the model at the endpoint; empty where it serves only one."""
+    """Who says how an episode went; recorded ones keep their labels. `vlm` needs --vlm."""
 
     def __post_init__(self) -> None:
         if self.reward is Reward.VLM and not self.vlm:
-            raise ConfigError("--reward vlm needs a model. Give its address, e.g. --vlm http://127.0.0.1:8000/v1.")
+            raise ConfigError(f"--reward vlm needs a model. Give its address, e.g. {EXAMPLE}.")
         if min(self.episodes, self.max_chunks, self.round_episodes) < 1:
             raise ConfigError(
                 f"practice is {counted(self.episodes, 'episode')} of {counted(self.max_chunks, 'chunk')} in rounds of {self.round_episodes}, needs >= 1 "

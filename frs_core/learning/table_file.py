@@ -5,7 +5,6 @@ takes 2 MB. Written under a temporary name, synced and renamed, so a file that e
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from frs_core.arrays import Array
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.learning.practice_folder import JSON
 from frs_core.learning.table import End, Offer, TrainingTable
+from frs_core.runtime.files import write_whole
 from frs_core.runtime.foreign import MALFORMED, TENSORS, parse_json, parse_tensors, read_bytes
 from frs_core.steering.plan import SteeringPlan
 
@@ -114,16 +114,9 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
         TrainingError: the disk refused.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_whole(path, data)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise TrainingError(
             f"'{path}' could not be written: {error.strerror or error}. Free some space and start it again; what was practised "
             f"is kept."

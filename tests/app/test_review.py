@@ -13,10 +13,10 @@ from app.qt import QtCore
 from app.views.review.episode_list import EpisodeModel, outcome_sign
 from app.views.review.insight import sentence_of
 from app.views.review.library import Library
-from app.views.review.record import ChunkMark, Record, command_of
+from app.views.review.record import ChunkMark, Record
 from app.views.review.scrubber import mark_sentence
 from app.views.summary import SummaryDialog
-from frs_core.episodes import EpisodeStore, JournalRecorder, unfinished
+from frs_core.episodes import EpisodeStore, JournalRecorder, command_of, unfinished
 from frs_core.episodes.summary import HEADERS, summarise
 from frs_core.evaluation.insight import ChunkInsight
 from frs_core.events import NOBODY, Outcome

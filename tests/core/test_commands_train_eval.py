@@ -9,6 +9,7 @@ from frs_core.commands import demo as demo_commands
 from frs_core.commands import eval as eval_commands
 from frs_core.commands import practise as practise_commands
 from frs_core.commands import train as train_commands
+from frs_core.commands import vlm as vlm_commands
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.evaluation import repeats, runner
 from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, Practice
@@ -137,6 +138,7 @@ def test_every_other_command_refuses_an_unknown_task_before_it_writes(tmp_path: 
         eval_commands.evaluate,
         eval_commands.collect,
         demo_commands.demo,
+        vlm_commands.judge,
         eval_commands.show,
     ],
 )

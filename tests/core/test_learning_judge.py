@@ -80,10 +80,10 @@ def test_the_same_pictures_are_asked_about_once(server: FakeVlm, tmp_path: Path)
 def test_a_damaged_answer_on_disk_is_asked_for_again(server: FakeVlm, tmp_path: Path) -> None:
     first = judge(server, tmp_path).progress(grey(0.2), "t")
     (kept,) = tmp_path.glob("*.json")
-    kept.write_text('{"progress": [7.0]}')
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), "text": '{"progress": [7.0]}'}))
     np.testing.assert_array_equal(judge(server, tmp_path).progress(grey(0.2), "t"), first)
     assert len(server.requests) == 2
-    assert json.loads(kept.read_text())["progress"] == first.tolist()
+    assert json.loads(kept.read_text())["text"] == by_brightness(grey(0.2))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ class FakeVlm:
         """Makes the answer from the images that were sent, RGB; None = `content`."""
         self.raw: bytes | None = None
         self.is_silent = False
+        self.mishaps: list[int | None] = []
+        """What becomes of the next requests, in order: a status, or None = the connection is closed without a word."""
+        self.usage: dict[str, int] | None = None
         self.requests: list[tuple[dict[str, str], dict[str, Any]]] = []
         self._is_over = threading.Event()
         fake = self
@@ -58,9 +61,14 @@ class FakeVlm:
         if self.is_silent:
             self._is_over.wait(LONG_S)
             return
+        status = self.mishaps.pop(0) if self.mishaps else self.status
+        if status is None:
+            request.close_connection = True
+            return
         content = self.content if self.answer is None else self.answer(pictures(self.requests[-1][1]))
-        answer = self.raw or json.dumps({"choices": [{"message": {"content": content}}]}).encode()
-        request.send_response(self.status if request.path == "/v1/chat/completions" else 404)
+        said: dict[str, Any] = {"choices": [{"message": {"content": content}}]}
+        answer = self.raw or json.dumps(said if self.usage is None else {**said, "usage": self.usage}).encode()
+        request.send_response(status if request.path == "/v1/chat/completions" else 404)
         request.send_header("Content-Length", str(len(answer)))
         request.end_headers()
         request.wfile.write(answer)

@@ -15,11 +15,9 @@ import numpy as np
 from jaxtyping import Int
 
 from frs_core.arrays import Array
-from frs_core.episodes import Episode, EpisodeInfo
-from frs_core.errors import ConfigError
+from frs_core.episodes import Episode, EpisodeInfo, command_of, recorded_fan
 from frs_core.robot.observation import CameraFrame, Observation
-from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate, CandidateKind, Fan
-from frs_core.steering.directions import Command
+from frs_core.steering.candidates import CandidateKind, Fan
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,34 +110,7 @@ class Record:
 
     def build_fan(self, chunk: int) -> Fan:
         """Read the recorded fan of a chunk from disk."""
-        offers = self._episode.offers(chunk)
-        candidates = tuple(
-            Candidate(
-                label=label,
-                kind=offers.kinds[i],
-                command=command_of(label),
-                noise=offers.noises[i],
-                chunk=offers.chunks[i],
-                path=offers.paths[i],
-                reference=None,
-                reference_path=None,
-                verdict=offers.verdicts[i],
-                value=float("nan") if offers.values is None else float(offers.values[i]),
-            )
-            for i, label in enumerate(offers.labels)
-        )
-        latency = self._episode.arrays["chunks/latency"][chunk]
-        return Fan(
-            request_id=chunk,
-            observation=self._episode.observation(chunk, has_images=False),
-            candidates=candidates,
-            plan=self._episode.plan(chunk),
-            features=np.zeros(0, dtype=np.float32),
-            encode_ms=float(latency[0]),
-            steer_ms=float(latency[1]),
-            execute_rows=self.execute_rows,
-            made_ns=0,
-        )
+        return recorded_fan(self._episode, chunk)
 
     def _read_marks(self) -> tuple[ChunkMark, ...]:
         episode, marks, start = self._episode, [], 0
@@ -177,13 +148,3 @@ class Record:
 @lru_cache(maxsize=64)
 def _fan_of(record: Record, chunk: int) -> Fan:
     return record.build_fan(chunk)
-
-
-def command_of(label: str) -> Command | None:
-    """Return the command of a label, or None for the unsteered and the learned candidate."""
-    if label in (UNSTEERED, LEARNED):
-        return None
-    try:
-        return Command.parse(label)
-    except (ValueError, IndexError, ConfigError):
-        return None

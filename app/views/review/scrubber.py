@@ -2,7 +2,8 @@
 
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
-from app.views.review.record import ChunkMark, Record, command_of
+from app.views.review.record import ChunkMark, Record
+from frs_core.episodes import command_of
 from frs_core.events import NOBODY
 from frs_core.steering.candidates import CandidateKind
 

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy calibrate": ("frs_core.commands.calibrate:calibrate", "Find the best steering settings for a policy"),
     "generalist make": ("frs_core.commands.generalist:make", "Make the shipped generalist from scratch"),
     "worlds install": ("frs_core.commands.worlds:install", "Install what a world needs of its own, such as libero"),
+    "worlds survey": ("frs_core.commands.worlds:survey", "Success of a world's demonstrator, task by task"),
     "serve": ("frs_core.commands.serve:serve", "Serve a policy to cockpits and openpi clients"),
     "bench policy": ("frs_core.commands.bench:policy", "Time a policy's parts, against the card's limits"),
     "bench rql": ("frs_core.commands.bench_rql:rql", "Reversal Q-Learning on OGBench, beside its authors' code"),

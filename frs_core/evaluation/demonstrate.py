@@ -99,7 +99,7 @@ def _drive(
     while len(steps) < max_steps and not before.success:
         action = demonstrator.act()
         if action is None:
-            action = _standing(before)
+            action = standing(before)
         action = np.asarray(action, dtype=np.float32)
         result = world.step(action, ActionKind.EE_DELTA)
         after = world.observe() if (len(steps) + 1) % every == 0 else world.state()
@@ -116,7 +116,8 @@ def _drive(
     return steps, bool(before.success)
 
 
-def _standing(observation: Observation) -> Float[Array, " 7"]:
+def standing(observation: Observation) -> Float[Array, " 7"]:
+    """Return the action (EE_DELTA, robot units) that keeps the tool and the gripper as they are."""
     action = np.zeros(7, dtype=np.float32)
     action[-1] = observation.gripper_command
     return action
@@ -125,7 +126,7 @@ def _standing(observation: Observation) -> Float[Array, " 7"]:
 def _chunks(setup: Setup, steps: list[tuple[StepRecord, Observation]]) -> list[ChunkRecord]:
     spec = setup.policy.spec
     actions = np.stack([record.action_sent for record, _ in steps])
-    still = np.tile(_standing(steps[-1][1]), (spec.horizon, 1))
+    still = np.tile(standing(steps[-1][1]), (spec.horizon, 1))
     ahead = np.concatenate([actions, still]).astype(np.float32)
     unknown = np.full((spec.horizon, spec.width), np.nan, dtype=np.float32)
     verdict = Verdict(motion_mm=_NAN, bent_mm=_NAN, authority=_NAN, noise_percentile=_NAN)

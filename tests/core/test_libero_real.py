@@ -16,6 +16,7 @@ from frs_core.errors import ConfigError
 from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.evaluation.setup import SetupSpec, open_setup
+from frs_core.evaluation.survey import survey
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Calibration
 from frs_core.testing import WorldContract
@@ -165,3 +166,38 @@ def test_all_130_tasks_start_draw_step_and_go_back_exactly(libero: LiberoWorld) 
         if seen.instruction != task.words or not is_drawn or not is_exact:
             failed[name] = f"words {seen.instruction == task.words}, drawn {is_drawn}, exact {is_exact}"
     assert failed == {}
+
+
+@pytest.mark.parametrize("task", ["libero_object/0", "libero_90/7", "libero_goal/7"])
+def test_the_demonstrator_places_pulls_and_turns(libero: LiberoWorld, task: str, tmp_path: Path) -> None:
+    attempts = survey(libero, [task], range(50, 53), tmp_path / "survey.jsonl")
+    assert sum(a.success for a in attempts) >= 2, attempts
+
+
+@pytest.mark.parametrize("task", ["libero_90/13", "libero_90/23", "libero_90/39"])
+def test_the_geometry_is_the_simulators(libero: LiberoWorld, task: str) -> None:
+    seen = libero.reset(task=task, seed=50)
+    scene = libero.geometry()
+    assert len(scene.goals) == len(scene.met) >= 1
+    assert not all(scene.met)
+    for name in scene.movable:
+        low, high = scene.bounds(name)
+        # Everything lies before the arm, and is of the size of a household thing.
+        assert (high - low).max() < 0.5
+        assert -0.3 < low[2] < high[2] < 0.6
+        assert np.linalg.norm((low + high)[:2] / 2 - seen.p_tcp[:2]) < 0.8
+    for goal in scene.goals:
+        assert goal.place in {"", *scene.kinds, *scene.regions}
+        assert goal.thing in {*scene.kinds, *scene.regions}
+
+
+def test_the_operator_steers_a_pi05_of_random_weights_by_direct_execution(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, name="pi05_libero", family="lerobot", sizes=(8, 7))
+    options = {"path": str(folder), "preset": "pi05_libero", "device": "cpu", "horizon": HORIZON}
+    bench = open_setup(SetupSpec("libero", {}, "pi05", options))
+    try:
+        runner = MethodRunner(find_method("direct"), bench, settings=RolloutSettings(max_chunks=6))
+        result = runner.run(task="libero_object/0", seed=50)
+    finally:
+        bench.close()
+    assert len({pick.split("/")[0] for pick in result.picks} & {"left", "right", "forward", "back", "down"}) >= 1

@@ -2,9 +2,10 @@
 
 import pytest
 
+from frs_core.choosers.steering_script import answer
 from frs_core.steering.candidates import UNSTEERED
 from frs_core.steering.directions import Amount, Command, Direction, Gripper
-from frs_core.worlds.tabletop.operator import ScriptedOperator, answer
+from frs_core.worlds.tabletop.operator import ScriptedOperator
 from frs_core.worlds.tabletop.sim import TabletopSim
 
 

@@ -1,7 +1,8 @@
 """A LIBERO worker without LIBERO: the product's own messages around a tool that slides over a board of colours.
 
 Run as the real one is, by `-E` and a socket. Images are drawn bottom row first, as MuJoCo's are: the left half is red, the lower half
-blue, and the tool a white square. Scenes 900 and up misbehave, see `_MISCHIEF`.
+blue, and the tool a white square. A can and a basket are not drawn, but known to scripts: the can goes with fingers that close around it,
+and every task wants it in the basket. Scenes 900 and up misbehave.
 """
 
 import importlib.util
@@ -16,6 +17,9 @@ WORKER = Path(__file__).parents[2] / "frs_core" / "worlds" / "libero" / "worker.
 BASE = np.array([-0.66, 0.0, 0.912])
 START = np.array([-0.21, 0.0, 1.17])
 EYE, FOVY = np.array([-0.2, 0.0, 2.2]), 60.0
+TABLE = 0.9
+CAN, BASKET = np.array([0.03, 0.03, 0.05]), np.array([0.06, 0.06, 0.04])
+"""Half sides, metres."""
 DIES, HANGS, DONE_AT_ONCE, LARGE = 900, 901, 902, 903
 _spec = importlib.util.spec_from_file_location("libero_worker", WORKER)
 assert _spec is not None
@@ -45,7 +49,10 @@ class FakeSimulator:
             time.sleep(0.05)
         self.scene = (suite, task, seed)
         self.p = START + 1e-4 * np.random.default_rng([task, seed]).uniform(-1, 1, 3)
-        self.grip, self.time = -1.0, 0.05 * wait
+        self.grip, self.time, self.is_held = -1.0, 0.05 * wait, False
+        spots = np.random.default_rng([task, seed, 1]).uniform(-0.03, 0.03, (2, 2))
+        self.can = np.array([-0.15, -0.1, TABLE + CAN[2]]) + [*spots[0], 0.0]
+        self.basket = np.array([0.0, 0.2, TABLE + BASKET[2]]) + [*spots[1], 0.0]
         return self.facts()
 
     def facts(self):
@@ -58,13 +65,24 @@ class FakeSimulator:
 
     def step(self, action):
         action = np.clip(np.array(action), -1.0, 1.0)
-        self.p = self.p + 0.26 * 0.05 * action[:3]
+        way = 0.26 * 0.05 * action[:3]
+        self.p = self.p + way
         self.grip = float(np.sign(action[6]))
+        off = np.abs(self.p - self.can)
+        self.is_held = self.grip > 0 and (self.is_held or bool(off[:2].max() < 0.02 and off[2] < CAN[2]))
+        if self.is_held:
+            self.can = self.can + way
+        else:
+            self.can[2] = TABLE + CAN[2]
         self.time += 0.05
 
     @property
     def done(self):
-        return self.scene[2] == DONE_AT_ONCE or self.p[2] > START[2] + 0.05
+        return self.scene[2] == DONE_AT_ONCE or self.p[2] > START[2] + 0.05 or self.is_in
+
+    @property
+    def is_in(self):
+        return not self.is_held and bool(np.abs(self.can - self.basket)[:2].max() < BASKET[0] - 0.01)
 
     def state(self):
         finger = 0.0387 if self.grip < 0 else 0.0
@@ -79,13 +97,45 @@ class FakeSimulator:
     def save(self):
         header, arrays = self.state()
         zeros = {name: np.zeros(2) for name in ("seen", "goal_pos", "goal_ori", "clocks", "site_rgba")}
-        arrays |= {"state": np.append(self.p, self.time), "grip": np.array([self.grip]), **zeros}
+        arrays |= {
+            "state": np.concatenate([self.p, [self.time], self.can, [self.is_held]]),
+            "grip": np.array([self.grip]),
+            **zeros,
+        }
         return header | dict(zip(("suite", "task", "seed"), self.scene, strict=True)), arrays
 
     def load(self, header, arrays):
         self.scene = (header["suite"], header["task"], header["seed"])
-        self.p, self.time, self.grip = arrays["state"][:3].copy(), float(arrays["state"][3]), float(arrays["grip"][0])
+        self.reset(*self.scene, 0)
+        state = arrays["state"]
+        self.p, self.time, self.grip = state[:3].copy(), float(state[3]), float(arrays["grip"][0])
+        self.can, self.is_held = state[4:7].copy(), bool(state[7])
         return self.facts()
+
+    def describe(self):
+        thin = 0.004
+        walls = [
+            ([0, 0, thin - BASKET[2]], [BASKET[0], BASKET[1], thin]),
+            *(([sign * BASKET[0], 0, 0], [thin, BASKET[1], BASKET[2]]) for sign in (-1, 1)),
+            *(([0, sign * BASKET[1], 0], [BASKET[0], thin, BASKET[2]]) for sign in (-1, 1)),
+        ]
+        boxes = [[0, 0, 0, 0, 0, *np.eye(3).ravel(), *CAN]]
+        boxes += [[1, 1, *centre, *np.eye(3).ravel(), *half] for centre, half in walls]
+        header = {
+            "goals": [["in", "can_1", "basket_1_inside"]],
+            "things": [["can_1", "can", False], ["basket_1", "basket", False]],
+            "roots": [0, 1],
+            "joints": [],
+            "sites": [["basket_1_inside", "basket_1", []]],
+        }
+        sites = np.array([[BASKET[0] - 0.01, BASKET[1] - 0.01, BASKET[2]]])
+        return header, {"boxes": np.array(boxes), "joints": np.zeros((0, 9)), "sites": sites}
+
+    def poses(self):
+        places = np.stack([self.can, self.basket, self.basket])
+        rows = np.concatenate([places, np.tile(np.eye(3).ravel(), (3, 1))], axis=1)
+        header = {"met": [self.is_in], "held": ["can_1"] if self.is_held else []}
+        return header, {"bodies": rows[:2], "sites": rows[2:], "joints": np.zeros(0)}
 
     def look(self, pictures, room):
         images = {name: self._drawn(width, height) for _, width, height, name in pictures}

@@ -21,6 +21,8 @@ have `ok`; refusals `code`, `error`, `fix`.
 | reset | suite, task, seed, wait | facts of the scene, state |
 | step | action [7] | state |
 | look | pictures [[camera, width, height, name]], room | images as rendered (upside down), camera poses |
+| describe | | goals, and the boxes, regions and joints of all things |
+| poses | | where they are, which goals are met, what the fingers hold |
 | save | | what `load` needs |
 | load | what `save` gave | facts of the scene, state |
 """
@@ -336,6 +338,65 @@ class Simulator:
         self._observed, self._done = values, bool(header["done"])
         return self.facts()
 
+    # --- geometry -------------------------------------------------------------------------------------------------------
+
+    def describe(self):
+        """Return what is constant about a scene's things; for scripted operators, no policy gets it.
+
+        `boxes` [N, 17]: index of the body, of the thing, centre 3, rotation 9, half sides 3; metres, the body's frame.
+        `joints` [J, 9]: index of the body, axis 3, anchor 3 (the body's frame, metres), range 2 (metres or rad).
+        """
+        model, domain = self._env.sim.model._model, self._env.env
+        things = list(domain.objects_dict.items()) + list(domain.fixtures_dict.items())
+        bodies, roots, boxes, self._owner = [], [], [], {}
+        for t, (name, thing) in enumerate(things):
+            roots.append(len(bodies))
+            for body in _bodies_below(model, model.body(thing.root_body).id):
+                self._owner[body] = name
+                boxes += [np.concatenate([[len(bodies), t], *box]) for box in _boxes_of(model, body)]
+                bodies.append(body)
+        joints = [j for j in range(model.njnt) if int(model.jnt_bodyid[j]) in bodies and model.jnt_type[j] >= 2]
+        rows = [
+            [bodies.index(model.jnt_bodyid[j]), *model.jnt_axis[j], *model.jnt_pos[j], *model.jnt_range[j]]
+            for j in joints
+        ]
+        sites = list(domain.object_sites_dict.items())
+        self._shown = (bodies, [model.site(name).id for name, _ in sites], [int(model.jnt_qposadr[j]) for j in joints])
+        header = {
+            "goals": [list(goal) for goal in domain.parsed_problem["goal_state"]],
+            "things": [[name, thing.category_name, name in domain.fixtures_dict] for name, thing in things],
+            "roots": roots,
+            "joints": [[model.joint(j).name, self._owner[int(model.jnt_bodyid[j])]] for j in joints],
+            "sites": [[name, site.parent_name or "", list(site.joints or [])] for name, site in sites],
+        }
+        return header, {
+            "boxes": np.array(boxes, dtype=np.float64).reshape(-1, 17),
+            "joints": np.array(rows, dtype=np.float64).reshape(-1, 9),
+            "sites": np.array([site.size for _, site in sites], dtype=np.float64).reshape(-1, 3),
+        }
+
+    def poses(self):
+        """Return where what `describe` listed is: [n, 12] position and rotation, world frame; the joints' positions [J]."""
+        domain, data = self._env.env, self._env.sim.data._data
+        bodies, sites, joints = self._shown
+        goals = domain.parsed_problem["goal_state"]
+        return {"met": [bool(domain._eval_predicate(goal)) for goal in goals], "held": self._held()}, {
+            "bodies": np.concatenate([data.xpos[bodies], data.xmat[bodies]], axis=1),
+            "sites": np.concatenate([data.site_xpos[sites], data.site_xmat[sites]], axis=1).reshape(-1, 12),
+            "joints": data.qpos[joints].reshape(-1),
+        }
+
+    def _held(self):
+        """Return the names of what both fingers touch."""
+        model, data = self._env.sim.model._model, self._env.sim.data._data
+        named, pairs = self._env.robots[0].gripper.important_geoms, data.contact.geom
+        touched = []
+        for side in ("left_finger", "right_finger"):
+            fingers = [model.geom(name).id for name in named[side]]
+            others = np.concatenate([pairs[np.isin(pairs[:, i], fingers), 1 - i] for i in (0, 1)])
+            touched.append({self._owner.get(int(model.geom_bodyid[g]), "") for g in others})
+        return sorted((touched[0] & touched[1]) - {""})
+
     # --- images -----------------------------------------------------------------------------------------------------
 
     def look(self, pictures, room):
@@ -414,6 +475,28 @@ class Simulator:
             gc.collect()
 
 
+def _bodies_below(model, root):
+    """Return a body and those that hang on it."""
+    found = [root]
+    for body in range(root + 1, model.nbody):
+        if model.body_parentid[body] in found:
+            found.append(body)
+    return found
+
+
+def _boxes_of(model, body):
+    """Return the boxes around a body's collision shapes: centre, rotation (flat), half sides; the body's frame, metres."""
+    import mujoco
+
+    boxes = []
+    for geom in np.flatnonzero((model.geom_bodyid == body) & ((model.geom_contype | model.geom_conaffinity) > 0)):
+        turn = np.empty(9)
+        mujoco.mju_quat2Mat(turn, model.geom_quat[geom])
+        centre = model.geom_pos[geom] + turn.reshape(3, 3) @ model.geom_aabb[geom][:3]
+        boxes.append((centre, turn, model.geom_aabb[geom][3:]))
+    return boxes
+
+
 class _Scratch:
     """Stands in for robosuite's `MjData` in its renderer."""
 
@@ -487,6 +570,10 @@ def answer(simulator, request, arrays):
         return simulator.look(request["pictures"], request["room"])
     if op == "save":
         return simulator.save()
+    if op == "describe":
+        return simulator.describe()
+    if op == "poses":
+        return simulator.poses()
     if op in ("reset", "load"):
         if op == "reset":
             facts = simulator.reset(request["suite"], request["task"], request["seed"], request["wait"])

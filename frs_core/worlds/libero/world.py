@@ -31,6 +31,7 @@ from frs_core.robot.observation import Calibration, CameraFrame, Observation
 from frs_core.robot.rotations import quaternion_matrix
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.libero.connection import WORKER, Worker
+from frs_core.worlds.libero.geometry import Scene, scene_facts
 from frs_core.worlds.libero.install import find_python
 from frs_core.worlds.libero.tasks import EXAMPLE, Task, find, tasks
 from frs_core.worlds.libero.worker import CAMERAS, PROTOCOL, SEEN, STATE, STORED
@@ -72,6 +73,7 @@ class LiberoWorld(World):
         seed: int = 0,
         python: str = "",
         display: int = 640,
+        images: bool = True,
         script: str = str(WORKER),
     ) -> None:
         """Start LIBERO and set the first scene.
@@ -81,6 +83,7 @@ class LiberoWorld(World):
             seed: of the first scene: 0 to 49 are the task's stored states, others random placements.
             python: interpreter that has LIBERO; empty = the one of `frs worlds install libero`.
             display: side of the images that a person is shown, pixels; 0 = the policy's, not mirrored.
+            images: whether anything is rendered; without, observations have no frames, which is for scripts alone.
             script: the worker; for tests.
         Raises:
             ConfigError: LIBERO is not installed, or does not work.
@@ -88,6 +91,7 @@ class LiberoWorld(World):
         if display and not 64 <= display <= 1440:
             raise ConfigError(f"Option 'display' is {display}, expected 0 or 64 to 1440 pixels.")
         self._python, self._script, self._display = python or find_python(), Path(script), display
+        self._has_images = bool(images)
         self._first = (find(task), _checked_seed(seed))
         self._worker: Worker | None = None
         self._facts: dict[str, Any] = {}
@@ -95,6 +99,9 @@ class LiberoWorld(World):
         self._steps, self._is_success, self._gripper_command = 0, False, 0.0
         self._version = 0
         """Counts changes of the scene, after which older images are out of date."""
+        self._described: dict[str, Any] | None = None
+        """Constant geometry of the present scene; None until somebody asks."""
+        self._scene: tuple[int, Scene] | None = None
         self._drawn: dict[str, tuple[int, UInt8[Array, "H W 3"], Mapping[str, Any]]] = {}
         self._shown: dict[str, tuple[int, CameraFrame]] = {}
         """Last frame for people of each camera, and the step it is of."""
@@ -118,7 +125,7 @@ class LiberoWorld(World):
         )
         return WorldSpec(
             name="libero",
-            cameras=tuple(CAMERAS),
+            cameras=tuple(CAMERAS) if self._has_images else (),
             control_hz=CONTROL_HZ,
             tasks=tuple(tasks()),
             titles=tuple(f"{t.suite.removeprefix('libero_')}/{t.number}  {t.words}" for t in tasks().values()),
@@ -127,6 +134,8 @@ class LiberoWorld(World):
             gripper_mm=1000 * FINGER_TRAVEL,
             action_kinds=(ActionKind.EE_DELTA,),
             example_task=EXAMPLE,
+            operator="frs_core.worlds.libero.operator:LiberoOperator",
+            demonstrator="frs_core.worlds.libero.demonstrator:demonstrator",
         )
 
     # --- the World ----------------------------------------------------------------------------------------------------
@@ -149,6 +158,8 @@ class LiberoWorld(World):
 
     def observe(self) -> Observation:
         """Return fresh images, for policies and, if watched, for people, and the state."""
+        if not self._has_images:
+            return self.state()
         views = ["policy", "people"] if self.is_watched and self._display else ["policy"]
         self._draw([(camera, view) for camera in CAMERAS for view in views])
         now = time.monotonic_ns()
@@ -161,7 +172,7 @@ class LiberoWorld(World):
 
         The other camera keeps its image, whose age is in simulated time, which is slower here than wall time.
         """
-        if not self._display or len(self._shown) < len(CAMERAS):
+        if not self._has_images or not self._display or len(self._shown) < len(CAMERAS):
             return self.observe()
         names = tuple(CAMERAS)
         if self._picture_s > _CHEAP_S:
@@ -242,11 +253,24 @@ class LiberoWorld(World):
                 f"{self.versions['mujoco']}. Replay the stored frames instead."
             )
         answer = self._ask("load", arrays, timeout_s=_SCENE_S, saved=header)
-        self._task = task
+        self._task, self._described = task, None
         self._facts = answer[0]["facts"]
         self._take(answer)
         self._steps, self._is_success, self._gripper_command = kept
         return self.observe()
+
+    def geometry(self) -> Scene:
+        """Return where everything is and what the task wants, for scripted operators; costs no rendering.
+
+        Raises:
+            WorldError: LIBERO died or fell silent.
+        """
+        if self._described is None:
+            self._described = scene_facts(*self._ask("describe", timeout_s=_STEP_S))
+        if self._scene is None or self._scene[0] != self._version:
+            header, arrays = self._ask("poses", timeout_s=_STEP_S)
+            self._scene = (self._version, Scene(self._described, {**header, **arrays}, self._T_base_world))
+        return self._scene[1]
 
     def close(self) -> None:
         """End LIBERO."""
@@ -278,7 +302,7 @@ class LiberoWorld(World):
             self.close()
             self._start()
         answer = self._ask("reset", timeout_s=_SCENE_S, suite=task.suite, task=task.number, seed=seed, wait=WAIT)
-        self._task, self._facts = task, answer[0]["facts"]
+        self._task, self._facts, self._described = task, answer[0]["facts"], None
         self._steps, self._gripper_command = 0, 0.0
         self._take(answer)
         # A success while objects settle does not count in the public evaluation either.

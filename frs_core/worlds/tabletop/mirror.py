@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from frs_core.choosers.base import Choice, Chooser
+from frs_core.choosers.steering_script import answer
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import Fan
 from frs_core.steering.directions import Command
@@ -65,8 +66,6 @@ class MirrorOperator(Chooser):
         self._build()
         if not self._look():
             return None
-        from frs_core.worlds.tabletop.operator import answer
-
         command, reason = self._said
         label = answer(command, fan)
         return Choice(label, reason) if label in fan else None

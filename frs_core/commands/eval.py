@@ -59,6 +59,7 @@ def evaluate(
     world: str = "tabletop",
     world_options: dict[str, str] | None = None,
     policy: str = "tabletop",
+    policy_options: dict[str, str] | None = None,
     action_space: str = "",
     scripted_operator: str = "",
     demonstrator: str = "",
@@ -96,6 +97,7 @@ def evaluate(
         world: The world.
         world_options: Options of the world as key-value pairs; tabletop: setting -1 draws every scene at random.
         policy: The generalist.
+        policy_options: Options of the generalist as key-value pairs; pi05: path weights/pi05_libero.
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
         scripted_operator: Your own scripted operator, module:Class; default the world's.
         demonstrator: Your own demonstrator, module:function; default the world's; for offline-dsbc with --repeats.
@@ -125,6 +127,7 @@ def evaluate(
         world=world,
         world_options=plain_options(world_options),
         policy=policy,
+        policy_options=plain_options(policy_options),
         operator=scripted_operator,
         demonstrator=demonstrator,
         action_space=action_space,
@@ -215,6 +218,7 @@ def collect(
     world: str = "tabletop",
     world_options: dict[str, str] | None = None,
     policy: str = "tabletop",
+    policy_options: dict[str, str] | None = None,
     action_space: str = "",
     scripted_operator: str = "",
     demonstrator: str = "",
@@ -237,6 +241,7 @@ def collect(
         world: The world.
         world_options: Options of the world as key-value pairs; tabletop: setting -1 draws every scene at random.
         policy: The generalist.
+        policy_options: Options of the generalist as key-value pairs; pi05: path weights/pi05_libero.
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
         scripted_operator: Your own scripted operator, module:Class; default the world's.
         demonstrator: Your own demonstrator, module:function; default the world's.
@@ -249,6 +254,7 @@ def collect(
             world=world,
             world_options=plain_options(world_options),
             policy=policy,
+            policy_options=plain_options(policy_options),
             operator=scripted_operator,
             demonstrator=demonstrator,
             action_space=action_space,

@@ -10,8 +10,8 @@ import pytest
 
 from frs_core.arrays import Array
 from frs_core.cli import main
+from frs_core.commands.eval import collect
 from frs_core.episodes import EpisodeStore
-from frs_core.evaluation.collect import collect_demonstrations
 from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.evaluation.setup import SetupSpec, open_setup
@@ -21,7 +21,7 @@ from frs_core.robot.observation import Observation
 from frs_core.steering.directions import Amount, Command, Direction, Gripper
 from frs_core.worlds.guard import GuardedWorld
 from frs_core.worlds.libero.arm import downward
-from frs_core.worlds.libero.demonstrator import demonstrator
+from frs_core.worlds.libero.demonstrator import LiberoDemonstrator, demonstrator
 from frs_core.worlds.libero.fixtures import handle_of
 from frs_core.worlds.libero.geometry import Goal, Scene, scene_facts
 from frs_core.worlds.libero.grasps import OUTSIDE, grasps, lowest_height, surface_points
@@ -178,6 +178,16 @@ def test_a_drawer_is_opened_before_it_is_filled_and_closed_after() -> None:
 def test_what_others_are_put_on_is_placed_first() -> None:
     scene = scene_of(["on", "bowl_1", "plate_1"], ["on", "plate_1", "table_spot"])
     assert [goal.thing for goal in in_order(scene)] == ["plate_1", "bowl_1"]
+
+
+def test_a_bowl_where_the_drawer_will_be_is_put_aside_first() -> None:
+    scene = scene_of(IN_DRAWER, bowl=(0.5, -0.05, 0.0))
+    script = LiberoDemonstrator(Stage(scene, (0.45, 0.0, 0.26)))
+    assert script.act() is not None
+    assert script.doing == "put bowl_1 aside"
+    beside = LiberoDemonstrator(Stage(scene_of(IN_DRAWER, bowl=(0.3, 0.2, 0.0)), (0.45, 0.0, 0.26)))
+    assert beside.act() is not None
+    assert beside.doing == "open cabinet_1_top_region"
 
 
 # --- grasps and places ----------------------------------------------------------------------------------------------------
@@ -348,8 +358,20 @@ def test_the_operator_drives_it_headless_by_direct_execution(setup: Any) -> None
     assert any(pick.startswith(("left", "right", "forward", "back")) for pick in result.picks)
 
 
-def test_demonstrations_are_collected_with_a_policy_that_sets_the_chunks(setup: Any, tmp_path: Path) -> None:
-    store = EpisodeStore(tmp_path)
-    done = collect_demonstrations(setup, store, task="libero_object/0", count=1, first_seed=50)
-    assert done.seeds == (50,)
-    assert len(done.names) == 1
+def test_the_command_collects_demonstrations_with_a_policy_that_sets_the_chunks(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, name="pi05_libero", family="lerobot", sizes=(8, 7))
+    policy = {"path": str(folder), "preset": "pi05_libero", "device": "cpu", "horizon": str(HORIZON)}
+    code = collect(
+        "libero_object/0",
+        episodes=1,
+        demonstrations=True,
+        first_seed=50,
+        data=tmp_path / "data",
+        world="libero",
+        world_options=OPTIONS,
+        policy="pi05",
+        policy_options=policy,
+    )
+    assert code == 0
+    (stored,) = EpisodeStore(tmp_path / "data").list()
+    assert stored.seed == 50

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from frs_core.arrays import Array
 from frs_core.worlds.libero.arm import Arm, Path, downward
 from frs_core.worlds.libero.fixtures import close, open_up, turn
-from frs_core.worlds.libero.geometry import CLOSE, IN, ON, OPEN, Goal, Readable
+from frs_core.worlds.libero.geometry import CLOSE, IN, ON, OPEN, Goal, Joint, Readable, Scene
 from frs_core.worlds.libero.grasps import Grasp, grasps, hand_points, lowest_height, surface_points
 from frs_core.worlds.libero.order import in_order, next_goal
 from frs_core.worlds.libero.places import target, turn_to_fit
@@ -51,6 +51,8 @@ class LiberoDemonstrator:
         self.longest = longest
         self._arm, self._rng = Arm(world), np.random.default_rng([seed, 7])
         self._goals = in_order(self._arm.scene)
+        self._aside: set[str] = set()
+        """Things that were put aside; once each."""
         self.doing = ""
         """What it does at present, in words; for reports."""
         self._path = self._perform()
@@ -64,7 +66,8 @@ class LiberoDemonstrator:
             goal = next_goal(self._arm.scene, self._goals)
             if goal is None:
                 break
-            yield from self._meet(goal)
+            blocking = self._in_the_way(goal)
+            yield from self._put_aside(blocking) if blocking else self._meet(goal)
         self.doing = "done" if all(self._arm.scene.met) else f"gave up: {self.doing}"
 
     def _meet(self, goal: Goal) -> Path:
@@ -83,61 +86,110 @@ class LiberoDemonstrator:
     def _put(self, goal: Goal) -> Path:
         if goal.thing not in self._arm.scene.held:
             self.doing = f"grasp {goal.thing}"
-            yield from self._grasp(goal)
+            yield from self._grasp(goal.thing)
         if goal.thing not in self._arm.scene.held:
             yield from self._rise(grip=0.0)
             return
         self.doing = f"carry {goal.thing} to {goal.place}"
-        yield from self._carry(goal)
+        scene = self._arm.scene
+        yield from self._carry(goal.thing, target(scene, goal), twist=turn_to_fit(scene, goal), goal=goal)
 
-    def _grasp(self, goal: Goal) -> Path:
-        grasp = self._choose(goal)
+    def _in_the_way(self, goal: Goal) -> str:
+        """Return a thing of the task that stands where a drawer would be once open; empty if there is none."""
+        scene = self._arm.scene
+        joint = scene.joint_of(goal.thing) if goal.relation == OPEN else None
+        if joint is None or joint.is_door:
+            return ""
+        swept = _swept(scene, joint)
+        for other in scene.goals:
+            if other.relation not in (ON, IN) or other.thing in self._aside:
+                continue
+            low, high = scene.bounds(other.thing)
+            if (low[:2] < swept[1]).all() and (high[:2] > swept[0]).all() and low[2] < scene.table_height + 0.02:
+                return other.thing
+        return ""
+
+    def _put_aside(self, thing: str) -> Path:
+        """Carry a thing to the nearest free spot of the table."""
+        scene = self._arm.scene
+        self._aside.add(thing)
+        low, high = scene.bounds(thing)
+        origin, half = scene.pose(thing)[:2, 3], (high - low)[:2] / 2
+        free = surface_points(*scene.boxes(but=(thing,)), spacing=0.02)[:, :2]
+        taken = [_swept(scene, j) for j in scene.joints.values() if not j.is_door]
+        spots = [np.array([x, y]) for x in np.arange(0.38, 0.64, 0.04) for y in np.arange(-0.28, 0.29, 0.04)]
+        good = [
+            spot
+            for spot in spots
+            if not (np.abs(free - spot) < half + 0.05).all(axis=1).any()
+            and not any(((spot + half > a) & (spot - half < b)).all() for a, b in taken)
+        ]
+        if not good:
+            return
+        self.doing = f"put {thing} aside"
+        yield from self._grasp(thing)
+        if thing in self._arm.scene.held:
+            spot = min(good, key=lambda at: float(np.linalg.norm(at - origin)))
+            yield from self._carry(thing, spot)
+        else:
+            yield from self._rise(grip=0.0)
+
+    def _grasp(self, thing: str) -> Path:
+        grasp = self._choose(thing)
         if grasp is None:
             return
         hand = downward(grasp.yaw)
-        yield from self._over(grasp.point, hand, grip=0.0, hang=0.0, but=(goal.thing,))
+        yield from self._over(grasp.point, hand, grip=0.0, hang=0.0, but=(thing,))
         yield from self._arm.to(grasp.point, hand, grip=0.0, within=0.004, speed=0.6)
         yield from self._arm.stay(hand, grip=1.0, steps=CLOSING)
         yield from self._arm.to(self._arm.point + [0.0, 0.0, 0.03], hand, grip=1.0, within=0.015, speed=0.6)
 
-    def _choose(self, goal: Goal) -> Grasp | None:
+    def _choose(self, thing: str) -> Grasp | None:
         scene = self._arm.scene
-        thing = surface_points(*scene.boxes(of=(goal.thing,)))
-        others = surface_points(*scene.boxes(but=(goal.thing,)))
-        found = grasps(thing, others, floor=scene.table_height)
+        points = surface_points(*scene.boxes(of=(thing,)))
+        others = surface_points(*scene.boxes(but=(thing,)))
+        found = grasps(points, others, floor=scene.table_height)
         if not found:
-            self.doing = f"no grasp of {goal.thing}"
+            self.doing = f"no grasp of {thing}"
             return None
         good = [grasp for grasp in found[:6] if grasp.cost < found[0].cost + 0.01]
         return good[self._rng.integers(len(good))]
 
-    def _carry(self, goal: Goal) -> Path:
+    def _carry(self, thing: str, place: Float[Array, " 2"], *, twist: float = 0.0, goal: Goal | None = None) -> Path:
+        """Carry a held thing to a place and let go.
+
+        Args:
+            thing: that is held.
+            place: of its origin in the plane.
+            twist: about the vertical on the way, rad.
+            goal: that is met by it; it may be met before the thing is all the way down.
+        """
         arm = self._arm
         scene = arm.scene
-        yaw = self._yaw() + turn_to_fit(scene, goal)
-        held = arm.turn.T @ (surface_points(*scene.boxes(of=(goal.thing,)), spacing=0.01) - arm.point).T
-        origin = arm.turn.T @ (scene.pose(goal.thing)[:3, 3] - arm.point)
+        yaw = self._yaw() + twist
+        held = arm.turn.T @ (surface_points(*scene.boxes(of=(thing,)), spacing=0.01) - arm.point).T
+        origin = arm.turn.T @ (scene.pose(thing)[:3, 3] - arm.point)
         hand = downward(yaw)
         # What hangs from the tool once it points straight down at that yaw.
         hanging = (hand @ held).T
-        at = target(scene, goal) - (hand @ origin)[:2]
-        others = surface_points(*scene.boxes(but=(goal.thing,)))
+        at = place - (hand @ origin)[:2]
+        others = surface_points(*scene.boxes(but=(thing,)))
         moving = np.concatenate([hanging, hand_points(yaw)])
         height = lowest_height(moving, others, at, floor=scene.table_height) + 0.004
         release = np.array([*at, height])
         yield from self._out_from_under(np.concatenate([(arm.turn @ held).T, hand_points(self._yaw())]), others)
-        yield from self._over(release, hand, grip=1.0, hang=-float(hanging[:, 2].min()), but=(goal.thing,))
-        if goal.thing not in arm.scene.held:
+        yield from self._over(release, hand, grip=1.0, hang=-float(hanging[:, 2].min()), but=(thing,))
+        if thing not in arm.scene.held:
             return
         yield from self._lower(release, hand, goal)
         yield from arm.stay(hand, grip=0.0, steps=OPENING)
         yield from self._rise(grip=0.0)
 
-    def _lower(self, release: Float[Array, " 3"], hand: Float[Array, "3 3"], goal: Goal) -> Path:
+    def _lower(self, release: Float[Array, " 3"], hand: Float[Array, "3 3"], goal: Goal | None) -> Path:
         arm = self._arm
-        number = arm.scene.goals.index(goal)
         for action in arm.to(release, hand, grip=1.0, within=0.004, speed=0.5, steps=60):
-            if goal.relation == ON and arm.scene.met[number] and arm.point[2] < release[2] + 0.01:
+            is_met = goal is not None and goal.relation == ON and goal in met_goals(arm.scene)
+            if is_met and arm.point[2] < release[2] + 0.01:
                 return
             yield action
 
@@ -198,6 +250,19 @@ class LiberoDemonstrator:
         """Return the hand's present yaw, rad."""
         x = self._arm.turn[:, 0]
         return float(np.arctan2(x[1], x[0]))
+
+
+def met_goals(scene: Scene) -> set[Goal]:
+    """Return the goals that LIBERO considers met."""
+    return {goal for goal, is_met in zip(scene.goals, scene.met, strict=True) if is_met}
+
+
+def _swept(scene: Scene, joint: Joint) -> tuple[Float[Array, " 2"], Float[Array, " 2"]]:
+    """Return the corners, in the plane, of where a drawer is or can come to, with some room."""
+    points = surface_points(*scene.boxes(of=(joint.owner,), body=joint.body), spacing=0.05)[:, :2]
+    way = joint.opening[:2] * (abs(joint.far) - abs(joint.position))
+    both = np.concatenate([points, points + way])
+    return both.min(axis=0) - 0.01, both.max(axis=0) + 0.01
 
 
 def _highest_between(points: Float[Array, "P 3"], start: Float[Array, " 3"], goal: Float[Array, " 3"]) -> float:

@@ -417,9 +417,9 @@ class DsrlFrsSettings(DsrlSettings):
 
     exploration: float = 0.4
     """Less than from nothing, as it begins near what succeeds: with 1, of 12 development scenes 4 succeeded instead of 9."""
-    clone: float = 10.0
+    clone: float = 100.0
     """Weight of staying near the noises of steered successes, at the start."""
-    clone_end: float = 1.0
+    clone_end: float = 30.0
     """The same after `clone_episodes` of practice."""
     clone_episodes: int = 150
     clone_better: bool = False

@@ -5,14 +5,12 @@ with FRS_UPDATE_TEXTS=1 and read the difference in the commit.
 """
 
 import ast
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from frs_core import errors
+from tests.texts import ROOT, check_snapshot, text_of
 
-ROOT = Path(__file__).parents[2]
-SNAPSHOT = ROOT / "tests/fixtures/boundary_texts.txt"
 FILES = (
     "frs_core/policies/pi05/*.py",
     "frs_core/policies/lerobot.py",
@@ -31,19 +29,6 @@ FILES = (
 ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.FrsError)}
 LISTS = {"problems", "notes", "remarks"}
 """Where texts are collected instead of raised."""
-
-
-def text_of(node: ast.expr) -> str:
-    """Return a text with the expressions in it in braces; "" for what is no text."""
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else ""
-    if isinstance(node, ast.JoinedStr):
-        return "".join(
-            str(part.value) if isinstance(part, ast.Constant) else f"{{{ast.unparse(part.value)}}}"
-            for part in node.values
-            if isinstance(part, ast.Constant | ast.FormattedValue)
-        )
-    return ""
 
 
 def texts(path: Path) -> Iterator[str]:
@@ -70,10 +55,4 @@ def said() -> str:
 
 
 def test_the_texts_of_the_boundary_are_those_that_were_read() -> None:
-    if os.environ.get("FRS_UPDATE_TEXTS"):
-        SNAPSHOT.write_text(said())
-    there = SNAPSHOT.read_text().splitlines()
-    now = said().splitlines()
-    hint = "Read the new texts, then run this file with FRS_UPDATE_TEXTS=1."
-    assert [line for line in now if line not in there] == [], f"Texts that nobody has read yet. {hint}"
-    assert [line for line in there if line not in now] == [], f"Texts that are no longer said. {hint}"
+    check_snapshot("boundary_texts.txt", said())

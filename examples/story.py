@@ -73,7 +73,7 @@ class Story:
         return outcome
 
     def steer(self, successes: int) -> Outcome:
-        """Steer with the arrow keys until so many episodes succeed."""
+        """Steer with the arrow keys until a number of episodes succeed."""
         outcome, began = Outcome(), time.monotonic()
         while outcome.successes < successes:
             if outcome.n >= 4 * successes + 4:

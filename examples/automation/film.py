@@ -142,7 +142,7 @@ class Film:
     def gif(
         self, path: Path, plan: list[tuple[str, int]], *, width: int = 900, fps: float = 6.0, max_bytes: int = 6_000_000
     ) -> Path:
-        """Write the GIF: per name the first worthy stretch, in so many images; smaller ones until it fits.
+        """Write the GIF: per name the first worthy stretch, in a given number of images; smaller ones until it fits.
 
         Args:
             path: to write.

@@ -23,7 +23,7 @@ from frs_core.commands.printing import console, mark
 from frs_core.counts import counted
 from frs_core.errors import ConfigError
 from frs_core.evaluation.arena import require_task
-from frs_core.evaluation.onlooker import Onlooker
+from frs_core.evaluation.monitor import Monitor
 from frs_core.evaluation.practice import OpenArena, Practised, run_practice
 from frs_core.evaluation.wilson import format_rate
 from frs_core.evaluation.worker import WorkerJob
@@ -36,19 +36,19 @@ from frs_core.learning import (
     TrainRequest,
     find_learner,
 )
-from frs_core.learning.diary import Point
 from frs_core.learning.metadata import METADATA_FILE
+from frs_core.learning.practice_log import Point
 
 Preset = Literal["two-rounds"]
 PRESETS: dict[Preset, Practice] = {"two-rounds": TWO_ROUNDS}
-_HELP = """{summary}, by practising.
+_HELP = """{summary}.
 
     {details}
 
     Args:
         task: Task of the world to practise.
         recorded: Start from these episodes (names, or any part that fits one only); default all of the task, failures too.
-        count: Start from the first so many of them only.
+        count: Number of them to start from, the first ones.
         data: Recording folder; default `data`.
         folder: Folder of the practice; default <data>/practice/<task>/{id}.
         out: Folder for the best version; default <data>/learned/<task>/{id}.
@@ -130,12 +130,12 @@ def _on_ray(request: TrainRequest, actors: int, address: str | None) -> OpenAren
 
     import_ray()
 
-    def opens(folder: Path, onlooker: Onlooker) -> ActorPool:
+    def opens(folder: Path, monitor: Monitor) -> ActorPool:
         def pool(job: WorkerJob) -> RayPool:
             return RayPool(job, workers=actors, address=address)
 
         # Machines of a cluster have their own working folders.
-        return ActorPool(request, actors=actors, folder=folder.resolve(), onlooker=onlooker, make_pool=pool)
+        return ActorPool(request, actors=actors, folder=folder.resolve(), monitor=monitor, make_pool=pool)
 
     return opens
 

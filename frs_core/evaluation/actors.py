@@ -14,7 +14,7 @@ from pathlib import Path
 from frs_core.episodes.lock import StoreLock, describe_owner
 from frs_core.errors import ConfigError, StoreLocked, TrainingError
 from frs_core.evaluation.arena import judge_options, setup_of
-from frs_core.evaluation.onlooker import Driven, Onlooker
+from frs_core.evaluation.monitor import Driven, Monitor
 from frs_core.evaluation.pool import Pool, ProcessPool
 from frs_core.evaluation.results import Cell
 from frs_core.evaluation.worker import Work, WorkerJob
@@ -34,7 +34,7 @@ class ActorPool(Arena):
         request: task, generalist and practice; its task is known.
         actors: processes.
         folder: where the policy of the present round is kept for them; made. A lock beside it keeps other programs out.
-        onlooker: notified of every episode.
+        monitor: notified of every episode.
         make_pool: makes the actors, from what each of them loads; None = processes on this machine.
     Raises:
         ConfigError: another program practises there, or world and policy cannot be loaded or do not fit.
@@ -47,14 +47,14 @@ class ActorPool(Arena):
         *,
         actors: int,
         folder: Path,
-        onlooker: Onlooker | None = None,
+        monitor: Monitor | None = None,
         make_pool: Callable[[WorkerJob], Pool] | None = None,
     ) -> None:
         practice = request.practice or Practice()
         assert request.task is not None
         setup = setup_of(request)
         self._task, self._folder, self._rounds = request.task, folder, 0
-        self._onlooker = onlooker or Onlooker()
+        self._monitor = monitor or Monitor()
         job = WorkerJob(
             setup=setup.to_json(),
             tasks=(request.task,),
@@ -87,7 +87,7 @@ class ActorPool(Arena):
     def drive(self, actor: Trained, seeds: Sequence[int]) -> Iterator[tuple[int, TrainingTable]]:
         """Yield (seed, episode) as they end."""
         self._rounds += 1
-        self._onlooker.set_out(seeds)
+        self._monitor.set_out(seeds)
         # A name of its own: an actor keeps what it loaded under the former one.
         folder = actor.save(self._folder / f"actor-{self._rounds}")
         for result in self._pool.run([Cell(str(folder), self._task, seed) for seed in seeds]):
@@ -99,9 +99,9 @@ class ActorPool(Arena):
                     f"kept; continue where it stopped, with fewer actors where memory is short."
                 )
             yield result.seed, result.table
-            self._onlooker.drove(result)
+            self._monitor.drove(result)
         shutil.rmtree(folder, ignore_errors=True)
-        self._onlooker.came_back()
+        self._monitor.came_back()
 
     def close(self) -> None:
         """End all actors."""

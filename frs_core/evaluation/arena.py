@@ -41,7 +41,7 @@ class SetupArena(Arena):
     Args:
         setup: owned from here on.
         task: of the world.
-        max_chunks: an episode is given up after so many.
+        max_chunks: after which an episode is given up.
         inputs: which cameras the learner looks at.
         judge: says how an episode went; None = the world does.
     """

@@ -29,7 +29,7 @@ from torch import Tensor
 from frs_core.episodes import EpisodeStore
 from frs_core.errors import ConfigError, EpisodeError, FingerprintMismatch, PolicyError, TrainingError
 from frs_core.evaluation.actors import hold_practice
-from frs_core.evaluation.onlooker import Driven, Onlooker, Wanted
+from frs_core.evaluation.monitor import Driven, Monitor, Wanted
 from frs_core.events import Outcome
 from frs_core.learning.base import Arena, Learned, Need, Trained
 from frs_core.learning.practice_folder import removed
@@ -55,7 +55,7 @@ class AttendedArena(Arena):
         spec: of the generalist, which is loaded where the attempts are driven.
         ended: names of recorded episodes, one for each attempt that has ended.
         folder: where the policy of the present round is kept; made. A lock beside it keeps other programs out.
-        onlooker: notified of what is waited for; what it raises ends the practice.
+        monitor: notified of what is waited for; what it raises ends the practice.
         correction_s: how long a label by a person can be corrected after the last attempt of a round.
     Raises:
         ConfigError: another program practises there, or a model is to judge the attempts.
@@ -68,12 +68,12 @@ class AttendedArena(Arena):
         *,
         ended: "Queue[str]",
         folder: Path,
-        onlooker: Onlooker,
+        monitor: Monitor,
         correction_s: float = CORRECTION_S,
     ) -> None:
         if (request.practice or Practice()).reward is not Reward.LABEL:
             raise ConfigError("A person labels these attempts, so no model can. Practise without --reward vlm.")
-        self._request, self._ended, self._folder, self._onlooker = request, ended, folder, onlooker
+        self._request, self._ended, self._folder, self._monitor = request, ended, folder, monitor
         self.policy: FlowPolicy = _Elsewhere(spec)
         self._asked, self._correction_s = 0, correction_s
         self._store = EpisodeStore(request.root)
@@ -88,7 +88,7 @@ class AttendedArena(Arena):
 
     def drive(self, actor: Trained, seeds: Sequence[int]) -> Iterator[tuple[int, TrainingTable]]:
         """Yield (seed, episode) in the order of the seeds, as a person has them driven."""
-        self._onlooker.set_out(seeds)
+        self._monitor.set_out(seeds)
         # A name of its own, across runs too: whoever drives keeps what it loaded under the former one.
         folder = actor.save(self._folder / f"round-{uuid4().hex[:8]}")
         for seed in seeds:
@@ -96,7 +96,7 @@ class AttendedArena(Arena):
             is_success = bool(table.terminal.any())
             self._round[seed] = (table.names[0], is_success)
             yield seed, table
-            self._onlooker.drove(Driven("", self._request.task or "", seed, is_success, chunks=table.rows, table=table))
+            self._monitor.drove(Driven("", self._request.task or "", seed, is_success, chunks=table.rows, table=table))
 
     def settled(self, episodes: Mapping[int, TrainingTable]) -> Mapping[int, TrainingTable]:
         """Return the attempts of a round with the labels that they have by now."""
@@ -105,7 +105,7 @@ class AttendedArena(Arena):
             self._round.setdefault(seed, (table.names[0], bool(table.terminal.any())))
         until = time.monotonic() + (self._correction_s if self._is_persons(max(episodes)) else 0.0)
         while (left := until - time.monotonic()) > 0.0:
-            self._onlooker.corrects(left)
+            self._monitor.corrects(left)
             self._look_for_corrections()
             time.sleep(min(left, TELL_S))
         self._look_for_corrections()
@@ -116,7 +116,7 @@ class AttendedArena(Arena):
                 ends = [replace(end, succeeded=is_success) for end in table.ends]
                 settled[seed] = table.with_outcomes([is_success], ends=ends)
         self._round = {}
-        self._onlooker.came_back()
+        self._monitor.came_back()
         return settled
 
     def _is_persons(self, seed: int) -> bool:
@@ -137,7 +137,7 @@ class AttendedArena(Arena):
             is_success = outcome is Outcome.SUCCESS
             if is_success is not was_success and outcome in (Outcome.SUCCESS, Outcome.FAILURE):
                 self._round[seed] = (name, is_success)
-                self._onlooker.corrected(seed, is_success)
+                self._monitor.corrected(seed, is_success)
 
     def close(self) -> None:
         """Let other programs practise here."""
@@ -149,7 +149,7 @@ class AttendedArena(Arena):
         self._asked += 1
         problem = ""
         while True:
-            self._onlooker.wants(Wanted(actor, seed, self._asked, problem))
+            self._monitor.wants(Wanted(actor, seed, self._asked, problem))
             self._look_for_corrections()
             if not actor.exists():
                 raise removed(self._folder.parent)

@@ -69,7 +69,7 @@ def collect_steered(
     Raises:
         TrainingError: too many attempts failed.
         EpisodeError: the store cannot be written.
-        PolicyError: the model gave no pick; the same call goes on.
+        PolicyError: the model gave no pick; the same call resumes.
     """
 
     driven = _driven(store, task, setup, reasoner) if reasoner else {}

@@ -178,7 +178,7 @@ def question_of(episode: Episode, chunk: int, *, ahead: int = AHEAD) -> Question
 
 
 def spread_evenly(places: Sequence[tuple[str, int]], most: int) -> list[tuple[str, int]]:
-    """Return at most so many of (episode, chunk), spread evenly; all for 0."""
+    """Return at most `most` of (episode, chunk), spread evenly; all for 0."""
     if not most or len(places) <= most:
         return list(places)
     return [places[i] for i in np.linspace(0, len(places) - 1, most).round().astype(int)]
@@ -235,7 +235,7 @@ def _is_whole(fan: Fan) -> bool:
 
 
 def _later(episode: Episode, chunk: int, ahead: int) -> Float[Array, " 3"] | None:
-    """Return where the tool was so many chunks later, or at the end; None for the last chunk, which may have been cut short."""
+    """Return where the tool was a number of chunks later, or at the end; None for the last chunk, which may have been cut short."""
     line = episode.main_line
     at = line.index(chunk) + ahead
     if chunk == line[-1]:

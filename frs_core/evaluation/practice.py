@@ -1,7 +1,7 @@
 """A practice from recorded episodes to the best version, with its curve on disk as it goes.
 
 Example: `run_practice(request, folder, actors=2)` drives 100 episodes in two processes, judges the learner at 0, 50 and 100, keeps
-`curve.json` and `curve.png` in the folder, and puts the best version where `request.out` says. Given again, it goes on.
+`curve.json` and `curve.png` in the folder, and puts the best version where `request.out` says. Given again, it resumes.
 Runs in the command's process.
 """
 
@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 from frs_core.counts import counted
 from frs_core.errors import ConfigError, FrsError, TrainingError
 from frs_core.evaluation.actors import ActorPool
-from frs_core.evaluation.onlooker import Onlooker
+from frs_core.evaluation.monitor import Monitor
 from frs_core.evaluation.plots import save_figure
 from frs_core.evaluation.wilson import wilson
 from frs_core.learning.base import Arena, OnlineLearner, Trained
-from frs_core.learning.diary import Diary, Point
 from frs_core.learning.online import practise
+from frs_core.learning.practice_log import Point, PracticeLog
 from frs_core.learning.practice_record import reason_of, write_budget
 from frs_core.learning.progress import OnProgress, ignore_progress
 from frs_core.learning.registry import find_learner
@@ -32,7 +32,7 @@ from frs_core.learning.sources import find_source
 from frs_core.learning.table_file import write_file
 
 _SHORT_OF_MEMORY = ("can't allocate memory", "out of memory")
-OpenArena = Callable[[Path, Onlooker], Arena]
+OpenArena = Callable[[Path, Monitor], Arena]
 """Opens the arena of a practice: from the folder of its actors, and who is notified of every episode."""
 
 
@@ -73,18 +73,18 @@ def run_practice(
     open_arena: OpenArena | None = None,
     on_progress: OnProgress = ignore_progress,
     on_point: Callable[[Point], None] = lambda point: None,
-    onlooker: Onlooker | None = None,
+    monitor: Monitor | None = None,
 ) -> Practised:
     """Return what was practised; the best version is saved at `request.out` as soon as it is known.
 
     Args:
         request: learner, episodes, task, practice.
-        folder: its diary; the same one goes on.
+        folder: its log; a practice in it is resumed.
         actors: processes of this machine that drive.
         open_arena: where it acts instead.
-        on_progress: called after each episode; False stops, and the same call goes on later.
+        on_progress: called after each episode; False stops, and the same call resumes it later.
         on_point: called after each look at how well it does.
-        onlooker: notified of every episode; what it raises ends the practice, and the same call goes on later.
+        monitor: notified of every episode; what it raises ends the practice, and the same call resumes it later.
     Raises:
         ConfigError: a learner that cannot practise, no task, or a folder of another practice.
         TrainingError, FingerprintMismatch, EpisodeError: episodes it cannot start from, a full disk, or too little memory.
@@ -95,25 +95,25 @@ def run_practice(
         raise ConfigError(f"Learner '{row.id}' does not practise. Use `frs train {row.id}`.")
     has_prior = practice.prior and row.starts_from_recordings
     prior = find_source(request.source)(request, ignore_progress) if has_prior else None
-    diary = Diary(folder, request, prior)
+    log = PracticeLog(folder, request, prior)
     write_budget(folder, practice)
-    open_arena = open_arena or (lambda folder, looks: ActorPool(request, actors=actors, folder=folder, onlooker=looks))
-    arena = open_arena(folder / "actors", onlooker or Onlooker())
+    open_arena = open_arena or (lambda folder, looks: ActorPool(request, actors=actors, folder=folder, monitor=looks))
+    arena = open_arena(folder / "actors", monitor or Monitor())
 
     def judged(point: Point) -> None:
-        write_curve(diary.curve, folder, title=f"{row.title}, {request.task}")
-        if diary.best is point:
-            _put(diary.version(point), request.out)
+        write_curve(log.curve, folder, title=f"{row.title}, {request.task}")
+        if log.best is point:
+            _put(log.version(point), request.out)
         on_point(point)
 
     try:
-        done = practise(learner, arena, request, prior=prior, diary=diary, on_progress=on_progress, on_point=judged)
+        done = practise(learner, arena, request, prior=prior, log=log, on_progress=on_progress, on_point=judged)
     finally:
         arena.close()
-    best = diary.best
-    version = done.trained if best is None else diary.version(best)
+    best = log.best
+    version = done.trained if best is None else log.version(best)
     path = _put(version, request.out)
-    return Practised(path, best, diary.curve, diary.episodes, done.seconds)
+    return Practised(path, best, log.curve, log.episodes, done.seconds)
 
 
 def write_curve(curve: Sequence[Point], folder: Path, *, title: str) -> None:

@@ -1,8 +1,8 @@
 """Practise in a process of its own, with actors of its own, so that whoever watches it stays quick and can stop it at any moment.
 
 The job talks in complete reports of where it stands (`PracticeNews`), so one that is dropped is made up for by the next. Asked to stop,
-it ends after the attempt in progress; ended by force, or with its owner, it loses that attempt only: the diary has everything
-else, and the same request goes on.
+it ends after the attempt in progress; ended by force, or with its owner, it loses that attempt only: the log has everything
+else, and the same request resumes it.
 
 Example: `job = PracticeJob(request, folder, actors=2); job.start()`, then every 100 ms `for news in job.poll(): draw(news)`.
 Free of the tensor library on the owner's side; `_practice` runs in the job's process.
@@ -28,8 +28,8 @@ from jaxtyping import UInt8
 
 from frs_core.arrays import Array
 from frs_core.errors import FrsError, TrainingError
-from frs_core.evaluation.onlooker import Driven, Onlooker, Wanted
-from frs_core.learning.diary import Point
+from frs_core.evaluation.monitor import Driven, Monitor, Wanted
+from frs_core.learning.practice_log import Point
 from frs_core.learning.practice_record import PracticeRecord, read_practice
 from frs_core.learning.process import GRACE_S, ProcessJob
 from frs_core.learning.request import Practice, TrainRequest
@@ -102,7 +102,7 @@ class PracticeJob(ProcessJob[PracticeNews, PracticeResult]):
 
         Args:
             request: what to practise.
-            folder: of the practice; one that exists goes on.
+            folder: of the practice; one that exists is resumed.
             actors: processes that drive.
             attended: facts of the generalist that the owner has loaded: no actor drives, a person starts every attempt, and
                 the owner says with `ended` what came of it. None = actors drive.
@@ -136,8 +136,8 @@ class _Stopped(Exception):
     """Ends a practice that was asked to stop."""
 
 
-class _Teller(Onlooker):
-    """Hears of everything and tells the owner."""
+class _Teller(Monitor):
+    """Forwards everything to the owner."""
 
     def __init__(self, practice: Practice, record: PracticeRecord, messages: "Queue[object]", cancel: Event) -> None:
         self._practice, self._messages, self._cancel = practice, messages, cancel
@@ -260,13 +260,13 @@ def _practised(
     from frs_core.evaluation.attended import AttendedArena
     from frs_core.evaluation.practice import run_practice
 
-    def wait_for_attempts(actors: Path, onlooker: Onlooker) -> AttendedArena:
+    def wait_for_attempts(actors: Path, monitor: Monitor) -> AttendedArena:
         assert attended is not None
-        return AttendedArena(request, attended, ended=ended, folder=actors, onlooker=onlooker)
+        return AttendedArena(request, attended, ended=ended, folder=actors, monitor=monitor)
 
     opens = None if attended is None else wait_for_attempts
     try:
-        run_practice(request, folder, actors=actors, open_arena=opens, on_point=teller.judged, onlooker=teller)
+        run_practice(request, folder, actors=actors, open_arena=opens, on_point=teller.judged, monitor=teller)
     except _Stopped:
         return PracticeResult(read_practice(folder), was_stopped=True)
     return PracticeResult(read_practice(folder), was_stopped=False)

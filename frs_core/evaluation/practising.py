@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 
 from frs_core.arrays import Array
 from frs_core.evaluation.arena import SetupArena, make_judge
-from frs_core.evaluation.onlooker import Driven
+from frs_core.evaluation.monitor import Driven
 from frs_core.evaluation.results import Cell
 from frs_core.evaluation.worker import Runner, WorkerJob
 from frs_core.learning.base import Learned

@@ -130,7 +130,7 @@ def cell_timeout_s(job: WorkerJob) -> float:
 
 
 def _refuse_other_model(cells: list[Cell], file: ResultFile, job: WorkerJob) -> None:
-    """Raise ConfigError where a file has results of a method with another model than it is to go on with."""
+    """Raise ConfigError where a file has results of a method with another model than it is to resume with."""
     model = job.reasoner()
     if model is None:
         return

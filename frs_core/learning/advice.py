@@ -21,7 +21,7 @@ RIDGE = 0.1
 """Penalty, in units of the kernel's diagonal. Source: best of 0.03 to 10 on six sets of ten episodes (development scenes): 0.68
 explained."""
 MOST_ROWS = 3000
-"""Chunks beyond which nothing is advised: the closed form grows with their cube, and so many episodes need no advice."""
+"""Chunks beyond which nothing is advised: the closed form grows with their cube, and that many episodes need no advice."""
 FEWEST_EPISODES = 4
 ODD = 0.4
 """An episode this much less explained than the median one is named. On six sets of ten episodes the spread of ordinary ones was 0.3."""

@@ -21,7 +21,7 @@ from safetensors.torch import save as encode
 from torch import Tensor, nn
 
 from frs_core.errors import ConfigError, TrainingError, WeightsMissing
-from frs_core.learning.metadata import FORMAT, METADATA_FILE, VERSION, PolicyMetadata
+from frs_core.learning.metadata import FORMAT, METADATA_FILE, VERSION, PolicyMetadata, check_fingerprint
 from frs_core.runtime.foreign import MALFORMED, TENSORS, digest, parse_tensors, read_bytes
 
 WEIGHTS = "weights.safetensors"
@@ -98,13 +98,19 @@ def load_network(make: Callable[[], N], folder: Path, metadata: PolicyMetadata, 
     return network
 
 
-def read_weights(folder: Path, metadata: PolicyMetadata) -> dict[str, Tensor]:
+def read_weights(folder: Path, metadata: PolicyMetadata, fingerprint: str) -> dict[str, Tensor]:
     """Return the weights, checked against the metadata's hash.
 
+    Args:
+        folder: of the saved policy.
+        metadata: as read from there.
+        fingerprint: of the generalist that the policy will drive, or whose features it will see.
     Raises:
+        FingerprintMismatch: the policy was trained for another generalist.
         WeightsMissing: the file is gone.
         ConfigError: the file is damaged.
     """
+    check_fingerprint(metadata, fingerprint, folder=folder)
     path = folder / WEIGHTS
     if not path.is_file():
         raise WeightsMissing(f"'{path}' is missing. Train the policy again.")

@@ -2,7 +2,7 @@
 
 Problem: a noise policy from ten episodes, a cloner of chunks and an agent that practises alone want the same things around them (a
 row in a menu, a command, progress, a folder on disk, a place in the fan or in a table), and nothing else in common. Idea: a
-`LearnerSpec` tells what can be known without loading it, a `Learner` trains from a table of chunks, an `OnlineLearner` acts in an
+`LearnerSpec` states what is known without loading it, a `Learner` trains from a table of chunks, an `OnlineLearner` acts in an
 `Arena` while it learns. Nothing here loads the tensor library.
 
 Example: `find_learner("dsbc")` is the row; `row.load().train(table, DsbcSettings(), name="mug")` is a trained noise policy.
@@ -14,7 +14,7 @@ import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from jaxtyping import Float
 
@@ -24,7 +24,7 @@ from frs_core.errors import ConfigError
 from frs_core.events import Outcome
 from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.progress import OnProgress, Scores, ignore_progress
-from frs_core.learning.settings import LearnerSettings
+from frs_core.learning.settings import LearnerSettings, from_json
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
 from frs_core.runtime.registry import require_words, resolve
@@ -84,6 +84,8 @@ class ChunkPolicy(abc.ABC):
 
 Learned = NoisePolicy | ChunkPolicy
 """A trained policy, ready to act."""
+S = TypeVar("S", bound=LearnerSettings)
+"""The settings class of a learner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class LearnerSpec:
     details: str = ""
     """A sentence or two more, for `frs train ID --help`."""
     can_practise: bool = False
-    """Learns from recordings alone too, and goes on by acting where it is let; needing an environment says as much."""
+    """Learns from recordings alone too, and continues by acting where it may; needing an environment says as much."""
 
     def __post_init__(self) -> None:
         """Refuse a row without words to show. Raises ConfigError."""
@@ -124,7 +126,7 @@ class LearnerSpec:
         """Whether practice begins with recorded episodes; one that does not ask for noises begins with nothing."""
         return Need.NOISES in self.needs
 
-    def load(self) -> "Learner":
+    def load(self) -> "Learner[Any]":
         """Return the learner.
 
         Raises:
@@ -187,8 +189,8 @@ class Trained:
         return self.acting()
 
 
-class Learner(abc.ABC):
-    """Makes a small policy from chunks.
+class Learner(abc.ABC, Generic[S]):
+    """Makes a small policy from chunks; `Learner[MySettings]` is one whose row names `MySettings` as its settings.
 
     Args:
         spec: its row; one class may serve several.
@@ -196,6 +198,22 @@ class Learner(abc.ABC):
 
     def __init__(self, spec: LearnerSpec) -> None:
         self.spec = spec
+
+    def checked(self, settings: S | None) -> S:
+        """Return the settings, or the defaults for None.
+
+        Raises:
+            ConfigError: they are another learner's.
+        """
+        return cast(S, self.spec.checked(settings))
+
+    def settings_of(self, metadata: PolicyMetadata) -> S:
+        """Return the settings that a saved policy was trained with.
+
+        Raises:
+            ConfigError: a field is unknown or invalid.
+        """
+        return cast(S, from_json(self.spec.settings, metadata.settings))
 
     def table(self, episodes: "Sequence[Episode]", request: "TrainRequest", on_progress: OnProgress) -> TrainingTable:
         """Return what it learns from.
@@ -223,7 +241,7 @@ class Learner(abc.ABC):
     def train(
         self,
         table: TrainingTable,
-        settings: Any = None,
+        settings: S | None = None,
         *,
         name: str = "",
         on_progress: OnProgress = ignore_progress,
@@ -299,15 +317,15 @@ class Arena(abc.ABC):
         """Free world and generalist; safe to call twice."""
 
 
-class OnlineLearner(Learner):
+class OnlineLearner(Learner[S]):
     """Learns from what it does: `begin`, then `actor` and `learn` for every round of episodes.
 
     `learning.online.practise` runs that loop; `train` is learning from a table alone, for a first guess or for nothing. Between
-    two rounds `state` is everything it is, so that a practice that was killed goes on as if it had not been.
+    two rounds `state` is everything it is, so that a practice that was killed resumes as if it had not been.
     """
 
     @abc.abstractmethod
-    def begin(self, policy: "FlowPolicy", settings: Any = None, *, prior: TrainingTable | None = None) -> None:
+    def begin(self, policy: "FlowPolicy", settings: S | None = None, *, prior: TrainingTable | None = None) -> None:
         """Start afresh.
 
         Args:

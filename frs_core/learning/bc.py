@@ -13,7 +13,6 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,10 +27,10 @@ from frs_core.learning.agreement import scores_of_chunks
 from frs_core.learning.base import ChunkPolicy
 from frs_core.learning.imitation import Head, Imitation, Labels
 from frs_core.learning.live import live_inputs
-from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
+from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.network import SmallNet
 from frs_core.learning.progress import Scores
-from frs_core.learning.settings import BcSettings, Loss, from_json
+from frs_core.learning.settings import BcSettings, Loss
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
 from frs_core.steering.policy_spec import Context
@@ -62,29 +61,28 @@ class Scale:
         return (x * self.std + self.mean).numpy()
 
 
-class GaussianCloning(Imitation):
+class GaussianCloning(Imitation[BcSettings]):
     """Learns the executed chunks by regression."""
 
-    def labels(self, table: TrainingTable, settings: Any) -> Labels:
+    def labels(self, table: TrainingTable, settings: BcSettings) -> Labels:
         """Return the chunks, standardised."""
         return ChunkLabels(self._head(settings, table.chunk[0].size), Scale.of(table.chunk))
 
-    def head(self, metadata: PolicyMetadata, settings: Any) -> Head:
+    def head(self, metadata: PolicyMetadata, settings: BcSettings) -> Head:
         """Return the head that a saved policy was trained with."""
         return self._head(settings, metadata.horizon * metadata.action_size)
 
     def acting(self, network: SmallNet, metadata: PolicyMetadata, extra: Mapping[str, Tensor]) -> "BcPolicy":
         """Return a trained network at work."""
-        settings = from_json(BcSettings, metadata.settings)
+        settings = self.settings_of(metadata)
         return BcPolicy(
             network, self.head(metadata, settings), Scale(extra[MEAN_KEY], extra[STD_KEY]), metadata, settings
         )
 
     def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> "BcPolicy":
         """Return a saved behaviour-cloning policy, ready to act."""
-        check_fingerprint(metadata, fingerprint, folder=folder)
-        settings = from_json(BcSettings, metadata.settings)
-        weights = artifact.read_weights(folder, metadata)
+        weights = artifact.read_weights(folder, metadata, fingerprint)
+        settings = self.settings_of(metadata)
         if not {MEAN_KEY, STD_KEY} <= set(weights):
             raise ConfigError(f"'{folder}' lacks the scale of its actions. Train the policy again.")
         scale = {key: weights.pop(key) for key in (MEAN_KEY, STD_KEY)}

@@ -14,7 +14,6 @@ Runs in the trainer's process.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,10 +28,10 @@ from frs_core.learning import artifact
 from frs_core.learning.agreement import scores_of_noises
 from frs_core.learning.imitation import Head, Imitation, Labels
 from frs_core.learning.live import live_inputs
-from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
+from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.network import Inputs, SmallNet
 from frs_core.learning.progress import Scores
-from frs_core.learning.settings import DsbcSettings, NoiseOutput, from_json
+from frs_core.learning.settings import DsbcSettings, NoiseOutput
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import UNSTEERED
@@ -40,13 +39,13 @@ from frs_core.steering.methods import gaussian
 from frs_core.steering.policy_spec import Context
 
 JUDGED_DRAWS = 16
-"""The scores judge the mean of so many draws of the flow; one draw errs by its own spread too."""
+"""The scores judge the mean of this many draws of the flow; one draw errs by its own spread too."""
 
 
-class Dsbc(Imitation):
+class Dsbc(Imitation[DsbcSettings]):
     """Learns the executed noises."""
 
-    def usable(self, table: TrainingTable, settings: Any) -> TrainingTable:
+    def usable(self, table: TrainingTable, settings: DsbcSettings) -> TrainingTable:
         """Return the rows that teach."""
         if not settings.deferred and table.picked:
             mask = np.array([label != UNSTEERED for label in table.picked])
@@ -59,27 +58,24 @@ class Dsbc(Imitation):
         table.require_finite(needs_noise=True)
         return table
 
-    def labels(self, table: TrainingTable, settings: Any) -> Labels:
+    def labels(self, table: TrainingTable, settings: DsbcSettings) -> Labels:
         """Return the predicted columns of the noises, whole or averaged over the chunk."""
         columns = predicted_columns(settings, table.action_size)
         return NoiseLabels(_head(settings, table.horizon, len(columns)), settings.output, columns)
 
-    def head(self, metadata: PolicyMetadata, settings: Any) -> Head:
+    def head(self, metadata: PolicyMetadata, settings: DsbcSettings) -> Head:
         """Return the head that a saved policy was trained with."""
         return _head(settings, metadata.horizon, len(predicted_columns(settings, metadata.action_size)))
 
     def acting(self, network: SmallNet, metadata: PolicyMetadata, extra: Mapping[str, Tensor]) -> "DsbcPolicy":
         """Return a trained network at work."""
-        settings = from_json(self.spec.settings, metadata.settings)
-        assert isinstance(settings, DsbcSettings)
+        settings = self.settings_of(metadata)
         return DsbcPolicy(network, self.head(metadata, settings), metadata, settings)
 
     def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> "DsbcPolicy":
         """Return a saved noise policy, ready to act."""
-        check_fingerprint(metadata, fingerprint, folder=folder)
-        settings = from_json(self.spec.settings, metadata.settings)
-        assert isinstance(settings, DsbcSettings)
-        network = self.load_network(folder, metadata, settings, artifact.read_weights(folder, metadata))
+        weights = artifact.read_weights(folder, metadata, fingerprint)
+        network = self.load_network(folder, metadata, self.settings_of(metadata), weights)
         return self.acting(network, metadata, {})
 
 

@@ -16,7 +16,7 @@ Source: DSRL (arXiv 2506.15799), its combination with steering (arXiv 2606.13675
 Runs in the trainer's process; an actor runs on the inference worker's thread.
 """
 
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -35,11 +35,14 @@ from frs_core.learning.noise_parts import NoisePart
 from frs_core.learning.practising import Draws, SacLearner, drawing, make_bounds
 from frs_core.learning.progress import ignore_progress
 from frs_core.learning.sac import Actor, Cloning, Sac
-from frs_core.learning.settings import DsrlFrsSettings, DsrlSettings, from_json
+from frs_core.learning.settings import DsrlFrsSettings, DsrlSettings
 from frs_core.learning.table import TrainingTable, split
+from frs_core.policies.base import FlowPolicy
 from frs_core.robot.observation import Observation
 from frs_core.steering.methods import gaussian
 from frs_core.steering.policy_spec import Context
+
+S = TypeVar("S", bound=DsrlSettings)
 
 LEAST_BOUND = 3.0
 """No bound is tighter than three deviations of the generalist's own noise."""
@@ -47,10 +50,10 @@ USUAL_BOUND = 10.0
 """Without steered episodes: a chunk mean of 2.5 for 16 rows. Source: dsrl_pi0 on the robot."""
 
 
-class Dsrl(SacLearner):
-    """Soft actor-critic on the generalist's noise, from nothing."""
+class Dsrl(SacLearner[S]):
+    """Soft actor-critic on the generalist's noise, from scratch."""
 
-    def begin(self, policy: Any, settings: Any = None, *, prior: TrainingTable | None = None) -> None:
+    def begin(self, policy: FlowPolicy, settings: S | None = None, *, prior: TrainingTable | None = None) -> None:
         """Start afresh; recorded episodes are not looked at."""
         super().begin(policy, settings)
 
@@ -64,30 +67,26 @@ class Dsrl(SacLearner):
 
     def fresh(self, seen: Inputs) -> Sac:
         """Return an agent that acts as the generalist does by itself."""
-        settings = self._own
+        settings = self.settings
         bounds = make_bounds(None, settings.bound, self._part.numbers, least=LEAST_BOUND, usual=USUAL_BOUND)
         return Sac(settings, seen, bounds, deviation=settings.exploration)
 
     def acting(self, actor: Actor | None, metadata: PolicyMetadata) -> "DsrlPolicy":
         """Return an actor at work."""
-        settings = from_json(self.spec.settings, metadata.settings)
-        assert isinstance(settings, DsrlSettings)
+        settings = self.settings_of(metadata)
         return DsrlPolicy(actor, self.part(settings, metadata.horizon, metadata.action_size), metadata, settings)
 
     @property
-    def _own(self) -> DsrlSettings:
-        assert isinstance(self.settings, DsrlSettings)
-        return self.settings
-
-    @property
     def _part(self) -> NoisePart:
-        return self.part(self._own, self.policy.horizon, self.policy.flow.size)
+        return self.part(self.settings, self.policy.horizon, self.policy.flow.size)
 
 
-class DsrlFrs(Dsrl):
+class DsrlFrs(Dsrl[DsrlFrsSettings]):
     """The same from steered episodes."""
 
-    def begin(self, policy: Any, settings: Any = None, *, prior: TrainingTable | None = None) -> None:
+    def begin(
+        self, policy: FlowPolicy, settings: DsrlFrsSettings | None = None, *, prior: TrainingTable | None = None
+    ) -> None:
         """Start from steered episodes.
 
         Raises:
@@ -102,7 +101,7 @@ class DsrlFrs(Dsrl):
     def start_from(self, prior: TrainingTable) -> None:
         """Measure bounds, fit the actor to the noises of successes, and keep all chunks to learn from."""
         super().start_from(prior)
-        actions, settings = self.actions(prior), self._frs
+        actions, settings = self.actions(prior), self.settings
         is_known = torch.isfinite(actions).all(dim=1)
         won = np.isin(prior.episode, prior.episode[prior.terminal]) & is_known.numpy()
         if not won.any():
@@ -131,7 +130,7 @@ class DsrlFrs(Dsrl):
 
     def _fit(self, actor: Actor) -> None:
         """Fit the actor to the noises of successes, by regression; how much it tries stays as it was."""
-        settings, bounds, numbers = self._frs, actor.bounds, self._part.numbers
+        settings, bounds, numbers = self.settings, actor.bounds, self._part.numbers
         kept = {k: v.clone() for k, v in actor.net.head.state_dict().items()}
 
         def loss(network: SmallNet, batch: Data) -> Tensor:
@@ -157,16 +156,11 @@ class DsrlFrs(Dsrl):
 
     def cloning(self, share: int) -> Cloning:
         """Return some noises of steered successes, weighed less with every episode of practice."""
-        settings, (inputs, actions) = self._frs, self._cloned
+        settings, (inputs, actions) = self.settings, self._cloned
         done = min(1.0, self.own_episodes / settings.clone_episodes)
         weight = settings.clone + (settings.clone_end - settings.clone) * done
         rows = torch.randint(len(actions), (share,))
         return Cloning(inputs.rows(rows), actions[rows], weight, only_better=settings.clone_better)
-
-    @property
-    def _frs(self) -> DsrlFrsSettings:
-        assert isinstance(self.settings, DsrlFrsSettings)
-        return self.settings
 
 
 class DsrlPolicy(NoisePolicy):
@@ -194,5 +188,5 @@ class DsrlPolicy(NoisePolicy):
             inputs = live_inputs(context, observation, self._settings.inputs, metadata, device=torch.device("cpu"))
             with drawing(draws.at(step, stream=1)):
                 chosen = self._actor.draw(inputs).action if draws.explores else self._actor.best(inputs)
-            noise = self._part.grow(chosen, noise, rest=self._settings.rest)
+            noise = self._part.compose(chosen, noise, rest=self._settings.rest)
         return noise[0].numpy().astype(np.float32)

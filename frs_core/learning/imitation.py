@@ -12,7 +12,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -25,9 +25,11 @@ from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.network import Inputs, SmallNet
 from frs_core.learning.progress import OnProgress, Scores, ignore_progress
 from frs_core.learning.provenance import make_metadata
-from frs_core.learning.settings import ImitationSettings, Loss, to_json
+from frs_core.learning.settings import ImitationSettings, Loss
 from frs_core.learning.small_flow import draw, extra_size, flow_matching
 from frs_core.learning.table import TrainingTable, split
+
+S = TypeVar("S", bound=ImitationSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Labels(abc.ABC):
 
     head: Head
     judged_draws: int = 1
-    """The scores judge the mean of so many draws of a flow."""
+    """The scores judge the mean of this many draws of a flow."""
     extra: Mapping[str, Tensor] = {}
     """What is saved beside the network."""
 
@@ -109,11 +111,11 @@ class TrainedImitation(Trained):
     report: FitReport
 
 
-class Imitation(Learner):
+class Imitation(Learner[S]):
     """A learner of one label per chunk."""
 
     @abc.abstractmethod
-    def labels(self, table: TrainingTable, settings: Any) -> Labels:
+    def labels(self, table: TrainingTable, settings: S) -> Labels:
         """Return what is learned of a table.
 
         Raises:
@@ -121,14 +123,14 @@ class Imitation(Learner):
         """
 
     @abc.abstractmethod
-    def head(self, metadata: PolicyMetadata, settings: Any) -> Head:
+    def head(self, metadata: PolicyMetadata, settings: S) -> Head:
         """Return the head that a saved policy was trained with."""
 
     @abc.abstractmethod
     def acting(self, network: SmallNet, metadata: PolicyMetadata, extra: Mapping[str, Tensor]) -> Learned:
         """Return a trained network at work."""
 
-    def usable(self, table: TrainingTable, settings: Any) -> TrainingTable:
+    def usable(self, table: TrainingTable, settings: S) -> TrainingTable:
         """Return the rows that teach.
 
         Raises:
@@ -140,14 +142,13 @@ class Imitation(Learner):
     def train(
         self,
         table: TrainingTable,
-        settings: Any = None,
+        settings: S | None = None,
         *,
         name: str = "",
         on_progress: OnProgress = ignore_progress,
     ) -> TrainedImitation:
         """Return what was learned of the table; see `Learner.train`."""
-        settings = self.spec.checked(settings)
-        assert isinstance(settings, ImitationSettings)
+        settings = self.checked(settings)
         table = self.usable(table, settings)
 
         # 1. Whole episodes are kept aside to tell when to stop; what the labels are measured by comes from all of them.
@@ -194,7 +195,7 @@ class Imitation(Learner):
             "was_cancelled": report.was_cancelled,
             "was_refitted": report.was_refitted,
         }
-        metadata = make_metadata(self.spec.id, name or self.spec.id, table, to_json(settings), scores, metrics)
+        metadata = make_metadata(self.spec.id, name or self.spec.id, table, settings, scores, metrics)
         return TrainedImitation(
             weights={**network.state_dict(), **labels.extra},
             metadata=metadata,
@@ -207,7 +208,7 @@ class Imitation(Learner):
         )
 
     def load_network(
-        self, folder: Path, metadata: PolicyMetadata, settings: ImitationSettings, weights: Mapping[str, Tensor]
+        self, folder: Path, metadata: PolicyMetadata, settings: S, weights: Mapping[str, Tensor]
     ) -> SmallNet:
         """Return a network with saved weights.
 

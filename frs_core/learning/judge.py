@@ -4,7 +4,7 @@ Problem: a robot does not know whether it succeeded, and a person who labels eve
 boundaries go to a chat-completions endpoint in one request, in order; it answers with one number per image, 0 = nothing done,
 1 = done. What a chunk added to the progress reached before is its reward.
 
-Answers are kept on disk (`choosers/answers.py`): the same images are never paid for twice, and a practice that goes on meets the
+Answers are kept on disk (`choosers/answers.py`): the same images are never paid for twice, and a resumed practice meets the
 same rewards. A model that is late, refuses, or answers something else is an error, never a guess.
 
 Example: an episode of 16 chunks has 17 boundaries; 8 of them are sent (about 200 kB), the others lie in between. Any process; a call

@@ -49,7 +49,7 @@ class NoisePart:
         basis = dct_basis(self.horizon)[: self.components].to(noise)
         return rearrange(torch.einsum("kh,mhc->mkc", basis, noise[:, :, list(self.columns)]), "m k c -> m (k c)")
 
-    def grow(
+    def compose(
         self, chosen: Float[Tensor, "M n"], fresh: Float[Tensor, "M H A"], *, rest: float = 1.0
     ) -> Float[Tensor, "M H A"]:
         """Return noises with the chosen part in its place.

@@ -1,7 +1,7 @@
 """Offline DSBC: the same noise policy, from demonstrations whose noises are first recovered through the generalist.
 
 The trainer's process loads the generalist, encodes every boundary afresh (so that features are this generalist's, whoever recorded)
-and inverts every chunk (`labels`); what it cannot grow again is dropped and counted.
+and inverts every chunk (`labels`); what it cannot regenerate is dropped and counted.
 """
 
 from collections.abc import Sequence

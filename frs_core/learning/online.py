@@ -1,7 +1,7 @@
 """Learning by acting: round after round, the learner drives some episodes, sees how they went, and drives a little better.
 
 All episodes of a round are driven by the same actor and learned from in the order of their scenes, so what comes out does not
-depend on how many actors drive at a time. Every so many episodes the learner shows on scenes kept aside how well it does without
+depend on how many actors drive at a time. At intervals the learner shows on scenes kept aside how well it does without
 trying things; the best version is the result.
 
 Example: 100 episodes of at most 40 chunks on scenes 40,000 to 40,099 in rounds of 5, after a first guess from ten recorded ones,
@@ -11,10 +11,11 @@ judged on scenes 60,000 to 60,019 at 0, 50 and 100. Runs in the trainer's proces
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from frs_core.errors import FingerprintMismatch
 from frs_core.learning.base import Arena, OnlineLearner, Trained
-from frs_core.learning.diary import Diary, Point
+from frs_core.learning.practice_log import Point, PracticeLog
 from frs_core.learning.progress import OnProgress, Progress, ignore_progress
 from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.table import TrainingTable, join
@@ -34,24 +35,24 @@ class Practised:
 
 
 def practise(
-    learner: OnlineLearner,
+    learner: OnlineLearner[Any],
     arena: Arena,
     request: TrainRequest,
     *,
     prior: TrainingTable | None,
-    diary: Diary,
+    log: PracticeLog,
     on_progress: OnProgress = ignore_progress,
     on_point: Callable[[Point], None] = lambda point: None,
 ) -> Practised:
-    """Return what was learned; what a diary holds already is not done again.
+    """Return what was learned; what a log holds already is not done again.
 
     Args:
         learner: not begun.
         arena: where it acts; its owner closes it.
         request: settings and practice.
         prior: recorded episodes to start from; None = nothing.
-        diary: keeps every episode and, after each round, the learner.
-        on_progress: called after each episode; False stops, what was practised stays in the diary.
+        log: keeps every episode and, after each round, the learner.
+        on_progress: called after each episode; False stops, what was practised stays in the log.
         on_point: called after each look at how well it does.
     Raises:
         TrainingError: the prior is none it can use, the loss diverges, or the disk refused.
@@ -64,56 +65,61 @@ def practise(
             f"The episodes were recorded with policy {prior.fingerprint[:12]}, '{spec.name}' is {spec.fingerprint[:12]}. "
             f"Practise with the policy they were recorded with, or record others."
         )
-    clock = _Clock(diary.seconds, practice)
+    clock = _Clock(log.seconds, practice)
     learner.begin(arena.policy, request.settings, prior=prior)
-    if diary.state is not None:
-        learner.restore(diary.state, diary.rounds)
+    if log.state is not None:
+        learner.restore(log.state, log.rounds)
     was_stopped = False
     while True:
-        is_over = diary.episodes >= practice.episodes or clock.is_over or was_stopped
-        if _is_due(diary, practice, is_over=is_over) and not was_stopped:
+        is_over = log.episodes >= practice.episodes or clock.is_over or was_stopped
+        if _is_due(log, practice, is_over=is_over) and not was_stopped:
             trained = learner.actor(explores=False, name=request.shown_name)
-            point = _judged(arena, trained, diary, practice, clock)
-            diary.keep_version(point, trained, learner.state(), clock.seconds)
+            point = _judged(arena, trained, log, practice, clock)
+            log.keep_version(point, trained, learner.state(), clock.seconds)
             on_point(point)
         if is_over:
             break
-        episodes, was_stopped = _drive(learner, arena, diary, practice, clock, on_progress)
+        episodes, was_stopped = _drive(learner, arena, log, practice, clock, on_progress)
         if episodes:
             clock.loss = learner.learn(join(episodes))
-            diary.keep_round(episodes, learner.state(), clock.seconds)
+            log.keep_round(episodes, learner.state(), clock.seconds)
     trained = learner.actor(explores=False, name=request.shown_name)
-    return Practised(replace(trained, was_cancelled=was_stopped), diary.curve, diary.rounds, clock.seconds)
+    return Practised(replace(trained, was_cancelled=was_stopped), log.curve, log.rounds, clock.seconds)
 
 
 def _drive(
-    learner: OnlineLearner, arena: Arena, diary: Diary, practice: Practice, clock: "_Clock", on_progress: OnProgress
+    learner: OnlineLearner[Any],
+    arena: Arena,
+    log: PracticeLog,
+    practice: Practice,
+    clock: "_Clock",
+    on_progress: OnProgress,
 ) -> tuple[Sequence[TrainingTable], bool]:
     """Return a round's episodes in the order of their scenes, none where it was stopped in between, and whether it was."""
-    first = practice.first_seed + diary.episodes
-    seeds = range(first, first + min(practice.round_episodes, practice.episodes - diary.episodes))
-    driven = {seed: table for seed in seeds if (table := diary.driven(seed)) is not None}
+    first = practice.first_seed + log.episodes
+    seeds = range(first, first + min(practice.round_episodes, practice.episodes - log.episodes))
+    driven = {seed: table for seed in seeds if (table := log.driven(seed)) is not None}
     missing = [seed for seed in seeds if seed not in driven]
     for seed, table in arena.drive(learner.actor(explores=True), missing) if missing else ():
-        diary.keep_episode(seed, table)
+        log.keep_episode(seed, table)
         driven[seed] = table
-        if on_progress(clock.report(diary.episodes + len(driven))) is False:
+        if on_progress(clock.report(log.episodes + len(driven))) is False:
             return [driven[s] for s in seeds] if len(driven) == len(seeds) else (), True
     for seed, table in arena.settled(driven).items():
         if table is not driven[seed]:
-            diary.keep_episode(seed, table)
+            log.keep_episode(seed, table)
             driven[seed] = table
     return [driven[seed] for seed in seeds], False
 
 
-def _judged(arena: Arena, trained: Trained, diary: Diary, practice: Practice, clock: "_Clock") -> Point:
+def _judged(arena: Arena, trained: Trained, log: PracticeLog, practice: Practice, clock: "_Clock") -> Point:
     """Return how well the learner does on the scenes kept aside, if there are any."""
     first, count = practice.first_judged_seed, practice.judged_scenes
     tables = [t for _, t in arena.drive(trained, range(first, first + count))] if count else []
-    since = diary.curve[-1].episodes if diary.curve else 0
-    own = [end.succeeded for table in diary.rounds for end in table.ends][since:]
+    since = log.curve[-1].episodes if log.curve else 0
+    own = [end.succeeded for table in log.rounds for end in table.ends][since:]
     return Point(
-        episodes=diary.episodes,
+        episodes=log.episodes,
         successes=sum(bool(table.terminal.any()) for table in tables),
         scenes=len(tables),
         chunks=sum(table.rows for table in tables) / max(1, len(tables)),
@@ -123,12 +129,12 @@ def _judged(arena: Arena, trained: Trained, diary: Diary, practice: Practice, cl
     )
 
 
-def _is_due(diary: Diary, practice: Practice, *, is_over: bool) -> bool:
+def _is_due(log: PracticeLog, practice: Practice, *, is_over: bool) -> bool:
     """Tell whether the present version is to be judged: at the beginning, every so often, and at the end."""
-    if not practice.judge_every or (diary.curve and diary.curve[-1].episodes == diary.episodes):
+    if not practice.judge_every or (log.curve and log.curve[-1].episodes == log.episodes):
         return False
-    last = diary.curve[-1].episodes if diary.curve else -practice.judge_every
-    return is_over or diary.episodes - last >= practice.judge_every
+    last = log.curve[-1].episodes if log.curve else -practice.judge_every
+    return is_over or log.episodes - last >= practice.judge_every
 
 
 class _Clock:
@@ -150,7 +156,7 @@ class _Clock:
         return 0.0 < self._practice.minutes * 60.0 <= self.seconds
 
     def report(self, done: int) -> Progress:
-        """Return the progress after so many episodes."""
+        """Return the progress after a number of episodes."""
         practice = self._practice
         if self._first is None:
             self._first = done - 1

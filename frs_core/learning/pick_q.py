@@ -1,6 +1,6 @@
 """A critic that picks: what is each noise worth here, and which of those on offer is best?
 
-Problem: a noise policy that imitates its teacher stays below him, because nothing tells it which of its own ideas lead nowhere. Idea:
+Problem: a noise policy that imitates its teacher stays below the teacher, because it never learns which of its own choices fail. Idea:
 keep asking for ideas as before (draws of an imitating noise policy, the policy's own noise, every direction that can be steered) and
 learn a value for each from what became of episodes, failures included; then execute the best. Every idea is denoised by the frozen
 generalist, so nothing outside its prior is ever done, and every candidate of a fan can be shown with its value.
@@ -32,27 +32,28 @@ from frs_core.learning import artifact
 from frs_core.learning.base import OnlineLearner, Trained
 from frs_core.learning.dsbc import Dsbc
 from frs_core.learning.fit import torch_threads
-from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
+from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.noise_critic import Critic
 from frs_core.learning.offered_replay import Replay, replay_of
 from frs_core.learning.pick_q_policy import DRAWS, PickQPolicy, acting, imitating, new_critic
 from frs_core.learning.progress import OnProgress, Progress, Scores, ignore_progress
 from frs_core.learning.provenance import make_metadata
 from frs_core.learning.registry import find_learner
-from frs_core.learning.settings import PickQSettings, to_json
+from frs_core.learning.settings import PickQSettings
 from frs_core.learning.table import TrainingTable, join
 
 if TYPE_CHECKING:
     from frs_core.policies.base import FlowPolicy
 
 
-class PickQ(OnlineLearner):
+class PickQ(OnlineLearner[PickQSettings]):
     """Learns what noises are worth."""
 
-    def begin(self, policy: "FlowPolicy | None", settings: Any = None, *, prior: TrainingTable | None = None) -> None:
+    def begin(
+        self, policy: "FlowPolicy | None", settings: PickQSettings | None = None, *, prior: TrainingTable | None = None
+    ) -> None:
         """Start from recorded episodes; the first guess is learned when it is first asked for."""
-        settings = self.spec.checked(settings)
-        assert isinstance(settings, PickQSettings)
+        settings = self.checked(settings)
         if prior is None:
             raise TrainingError(
                 "Nothing to start from: a critic that picks needs a few recorded episodes, at least one of them a success. "
@@ -95,7 +96,12 @@ class PickQ(OnlineLearner):
         return self._loss
 
     def train(
-        self, table: TrainingTable, settings: Any = None, *, name: str = "", on_progress: OnProgress = ignore_progress
+        self,
+        table: TrainingTable,
+        settings: PickQSettings | None = None,
+        *,
+        name: str = "",
+        on_progress: OnProgress = ignore_progress,
     ) -> Trained:
         """Return what can be learned from recorded episodes alone."""
         self.begin(None, settings, prior=table)
@@ -128,8 +134,7 @@ class PickQ(OnlineLearner):
 
     def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> "PickQPolicy":
         """Return a saved policy, ready to act."""
-        check_fingerprint(metadata, fingerprint, folder=folder)
-        return acting(metadata, artifact.read_weights(folder, metadata), folder)
+        return acting(metadata, artifact.read_weights(folder, metadata, fingerprint), folder)
 
     # What follows changes the weights, in the order in which it happens.
 
@@ -173,7 +178,7 @@ class PickQ(OnlineLearner):
         return replay_of(table, self._draws, self._critic, self._settings, seed=index)
 
     def _fit(self, steps: int, on_progress: OnProgress) -> bool:
-        """Take gradient steps towards the targets, which are computed again every so many; False where asked to stop."""
+        """Take gradient steps towards the targets, which are recomputed at intervals; False where asked to stop."""
         settings, replay, critic, began = self._settings, Replay.join(self._parts), self._critic, time.monotonic()
         assert critic is not None
         with torch_threads(1):
@@ -231,7 +236,7 @@ class PickQ(OnlineLearner):
             "own_episodes": sum(len(t.names) for t in self._own),
         }
         scores, name = Scores.blank(table.rows), name or self.spec.id
-        return make_metadata(self.spec.id, name, table, to_json(self._settings), scores, metrics)
+        return make_metadata(self.spec.id, name, table, self._settings, scores, metrics)
 
 
 def td_targets(replay: Replay, after: Float[Tensor, " M"], settings: PickQSettings) -> Float[Tensor, " M"]:
@@ -277,5 +282,5 @@ def _check(table: TrainingTable, *, needs_success: bool = True) -> None:
         )
     if needs_success and not table.terminal.any():
         raise TrainingError(
-            f"None of {counted(len(table.names), 'episode')} is a success, so nothing tells what is worth doing. Record at least one."
+            f"None of {counted(len(table.names), 'episode')} is a success, so there is no success to learn from. Record at least one."
         )

@@ -5,7 +5,7 @@
       episodes/40012.table   an episode of its own, by its scene, written when it ends
       learner.state          the learner after the last whole round, with the curve: one file, replaced by one rename
       versions/0050/         the policy that was judged after 50 episodes, ready to be used
-      states/0050.state      the learner at that version, so that practice can go on from there (`practice_record.branch`)
+      states/0050.state      the learner at that version, so that practice can continue from there (`practice_record.branch`)
 
 Free of the tensor library.
 """
@@ -21,7 +21,7 @@ JSON = "json"
 
 
 def version_folder(folder: Path, episodes: int) -> Path:
-    """Return where a practice keeps the version that was judged after so many episodes."""
+    """Return where a practice keeps the version that was judged after a number of episodes."""
     return folder / VERSIONS / f"{episodes:04d}"
 
 

@@ -1,7 +1,7 @@
-"""What a practice has come to, read from its folder without loading the learner, and the request that goes on with it.
+"""The state of a practice, read from its folder without loading the learner, and the request that continues it.
 
-Problem: a window lists practices, shows their attempts and versions, and goes on with one exactly where it was, on a thread that
-must not load the tensor library. Idea: `learning.diary` writes everything there is to know as JSON, on its own or inside its
+Problem: a window lists practices, shows their attempts and versions, and continues one exactly where it was, on a thread that
+must not load the tensor library. Idea: `learning.practice_log` writes everything there is to know as JSON, on its own or inside its
 files; only that is read here.
 
 Example: `list_practices(data / "practice")` has a record of 37 attempts; `request_of(record, …)` practises from the 38th on.
@@ -17,8 +17,8 @@ from typing import Any
 
 from frs_core.counts import counted
 from frs_core.errors import ConfigError, TrainingError
-from frs_core.learning.diary import Point, best_of
 from frs_core.learning.practice_folder import CONDITIONS, EPISODES, JSON, STATE, state_file, version_folder
+from frs_core.learning.practice_log import Point, best_of
 from frs_core.learning.registry import find_learner
 from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.settings import LearnerSettings, from_json
@@ -89,7 +89,7 @@ def read_practice(folder: Path) -> PracticeRecord:
 
 
 def request_of(record: PracticeRecord, *, root: Path, out: Path, name: str = "") -> TrainRequest:
-    """Return the request that goes on with a practice.
+    """Return the request that continues a practice.
 
     Args:
         record: readable; its budget is the request's.
@@ -120,12 +120,12 @@ def write_budget(folder: Path, practice: Practice) -> None:
 
 
 def can_branch(record: PracticeRecord, point: Point) -> bool:
-    """Tell whether practice can go on from a version; those of older practices can only be used."""
+    """Return whether practice can continue from a version; those of older practices can only be used."""
     return not record.problem and state_file(record.folder, point.episodes).exists()
 
 
 def branch(record: PracticeRecord, point: Point, folder: Path) -> Path:
-    """Make a practice that goes on from an earlier version of another one, which stays as it is; return its folder.
+    """Make a practice that continues from an earlier version of another one, which stays as it is; return its folder.
 
     It appears once it is whole: the file of its conditions is written last.
 
@@ -140,7 +140,7 @@ def branch(record: PracticeRecord, point: Point, folder: Path) -> Path:
     if not can_branch(record, point):
         raise ConfigError(
             f"'{record.folder}' does not hold the learner as it was after {counted(point.episodes, 'attempt')}. Its version can be used, "
-            f"but practice goes on from the last only."
+            f"but practice continues from the last only."
         )
     first, old = record.practice.first_seed, record.folder
     kept = [known.episodes for known in record.curve if known.episodes <= point.episodes]
@@ -225,7 +225,7 @@ def _optional_json(path: Path) -> Mapping[str, Any]:
 
 
 def with_budget(record: PracticeRecord, *, episodes: int, minutes: float) -> PracticeRecord:
-    """Return a practice that is to go on for other totals.
+    """Return a practice that is to continue for other totals.
 
     Args:
         record: the practice.

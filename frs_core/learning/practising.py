@@ -1,4 +1,4 @@
-"""What learners share that practise with soft actor-critic: warm up, learn after every round, stop and go on exactly.
+"""What learners share that practise with soft actor-critic: warm up, learn after every round, stop and resume exactly.
 
 A learner says what an action is (a part of the generalist's noise, a correction of its chunk), how an executed chunk is read as one, how
 large it may be, and how it acts; batches, schedule, seeds and what lies on disk are here.
@@ -15,7 +15,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,20 +27,22 @@ from frs_core.learning import artifact
 from frs_core.learning.base import Learned, OnlineLearner, Trained
 from frs_core.learning.bounds import Bounds
 from frs_core.learning.fit import torch_threads
-from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
+from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.network import Inputs
 from frs_core.learning.progress import OnProgress, Scores, ignore_progress
 from frs_core.learning.sac import Actor, Cloning, Sac
-from frs_core.learning.settings import SacSettings, from_json, to_json
+from frs_core.learning.settings import SacSettings, to_json
 from frs_core.learning.table import TrainingTable
 from frs_core.learning.transitions import Replay, steps_of
 from frs_core.policies.base import FlowPolicy
+
+S = TypeVar("S", bound=SacSettings)
 
 UNTRAINED = "untrained"
 """Stands for the weights of an actor that is still warming up."""
 
 
-class SacLearner(OnlineLearner):
+class SacLearner(OnlineLearner[S]):
     """Practises with soft actor-critic."""
 
     sac: Sac | None
@@ -59,18 +61,16 @@ class SacLearner(OnlineLearner):
         """Return an actor at work; None = the generalist as it is."""
 
     def cloning(self, share: int) -> Cloning | None:
-        """Return so many actions that the actor is to stay near; None = it is free."""
+        """Return `share` actions that the actor is to stay near; None = it is free."""
         return None
 
     def facts(self) -> dict[str, Any]:
         """Return what else an actor needs to know, as plain values."""
         return {}
 
-    def begin(self, policy: FlowPolicy, settings: Any = None, *, prior: TrainingTable | None = None) -> None:
+    def begin(self, policy: FlowPolicy, settings: S | None = None, *, prior: TrainingTable | None = None) -> None:
         """Start afresh; see `OnlineLearner.begin`."""
-        checked = self.spec.checked(settings)
-        assert isinstance(checked, SacSettings)
-        self.settings, self.policy = checked, policy.spec
+        self.settings, self.policy = self.checked(settings), policy.spec
         self.sac, self.replay = None, Replay()
         self.rounds, self.own_episodes, self._tables = 0, 0, list[TrainingTable]()
         if prior is not None:
@@ -101,7 +101,7 @@ class SacLearner(OnlineLearner):
             return self._improve(self.sac, extra, extra + self.settings.updates_per_chunk * episodes.rows)
 
     def _improve(self, sac: Sac, first: int, steps: int) -> float:
-        """Take steps of the critics, and of the actor in between after the first so many; return the mean loss."""
+        """Take steps of the critics, and of the actor in between after the first ones; return the mean loss."""
         settings, total = self.settings, 0.0
         for step in range(1, steps + 1):
             batch = self.replay.batch(settings.batch_size)
@@ -139,7 +139,12 @@ class SacLearner(OnlineLearner):
             self.sac.restore(state["sac"])
 
     def train(
-        self, table: TrainingTable, settings: Any = None, *, name: str = "", on_progress: OnProgress = ignore_progress
+        self,
+        table: TrainingTable,
+        settings: S | None = None,
+        *,
+        name: str = "",
+        on_progress: OnProgress = ignore_progress,
     ) -> Trained:
         """Refuse: it learns by acting."""
         raise TrainingError(
@@ -148,8 +153,7 @@ class SacLearner(OnlineLearner):
 
     def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> Learned:
         """Return a saved actor, ready to act."""
-        check_fingerprint(metadata, fingerprint, folder=folder)
-        weights = artifact.read_weights(folder, metadata)
+        weights = artifact.read_weights(folder, metadata, fingerprint)
         if UNTRAINED in weights:
             return self.acting(None, metadata)
         if "limit" not in weights:
@@ -188,10 +192,8 @@ class SacLearner(OnlineLearner):
         return network
 
     def _empty(self, metadata: PolicyMetadata, weights: Mapping[str, Tensor]) -> Actor:
-        settings = from_json(self.spec.settings, metadata.settings)
-        assert isinstance(settings, SacSettings)
         return Actor(
-            settings,
+            self.settings_of(metadata),
             feature_size=metadata.feature_size,
             proprio_size=metadata.proprio_size,
             numbers=len(weights["limit"]),

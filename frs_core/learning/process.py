@@ -45,7 +45,7 @@ Done = TypeVar("Done")
 
 
 class ProcessJob(Generic[News, Done]):
-    """Work in a process of its own that tells how it goes, can be asked to stop, and is always heard of when it ends."""
+    """Work in a process of its own that reports progress, can be asked to stop, and always reports its end."""
 
     state = JobState.NEW
     result: Done | None = None

@@ -1,4 +1,4 @@
-"""What a trainer tells while it runs and when it ends. Frozen, free of torch, safe to hand between processes.
+"""What a trainer reports while it runs and when it ends. Frozen, free of torch, safe to hand between processes.
 
 A trainer calls `on_progress(Progress(...))` every few steps; answering False stops it and keeps the best weights so far.
 """

@@ -10,6 +10,7 @@ import numpy as np
 
 from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.progress import Scores
+from frs_core.learning.settings import LearnerSettings, to_json
 from frs_core.learning.table import TrainingTable
 
 
@@ -17,7 +18,7 @@ def make_metadata(
     kind: str,
     name: str,
     table: TrainingTable,
-    settings: dict[str, Any],
+    settings: LearnerSettings,
     scores: Scores,
     metrics: Mapping[str, Any],
 ) -> PolicyMetadata:
@@ -27,7 +28,7 @@ def make_metadata(
         kind: id of the learner.
         name: shown to people.
         table: all chunks that were used, held-out ones included.
-        settings: plain values.
+        settings: of the training.
         scores: held-out figures.
         metrics: how training went; `seconds` and `steps` at least.
     """
@@ -54,7 +55,7 @@ def make_metadata(
         action_size=table.action_size,
         feature_size=table.features.shape[1],
         proprio_size=table.proprio.shape[1],
-        settings=settings,
+        settings=to_json(settings),
         data=data,
         metrics=figures,
     )

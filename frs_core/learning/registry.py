@@ -76,7 +76,7 @@ KNOWN: Mapping[str, LearnerSpec] = by_id(
             acts=Acts.NOISE,
             needs=frozenset({Need.NOISES, Need.REWARDS, Need.NEXT_STATES}),
             can_practise=True,
-            details="Failures teach too. `frs practise pick-q` goes on from there by itself; the value stands beside every candidate.",
+            details="Failures teach too. `frs practise pick-q` continues from there by itself; the value stands beside every candidate.",
         ),
         LearnerSpec(
             id="rql",
@@ -103,7 +103,7 @@ KNOWN: Mapping[str, LearnerSpec] = by_id(
         LearnerSpec(
             id="dsrl",
             title="DSRL",
-            summary="Practise a noise policy from nothing, by trial and error, the baseline",
+            summary="Practise a noise policy from scratch, by trial and error; the baseline",
             learner="frs_core.learning.dsrl:Dsrl",
             settings=DsrlSettings,
             acts=Acts.NOISE,

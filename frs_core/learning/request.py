@@ -32,9 +32,9 @@ class Practice(ModelAddress):
     episodes: int = 100
     """Most episodes of its own."""
     minutes: float = 0.0
-    """Stop after the round in which so many have passed, judging included; 0 = never."""
+    """Stop after the round in which this many have passed, judging included; 0 = never."""
     round_episodes: int = 5
-    """It learns after so many; the actors of a round are all the same."""
+    """Episodes per round: it learns after each round; the actors of a round are all the same."""
     first_seed: int = 40_000
     """Scenes are numbered from here; apart from those that are steered, shown and judged on."""
     judge_every: int = 50
@@ -44,9 +44,9 @@ class Practice(ModelAddress):
     first_judged_seed: int = 60_000
     """They are numbered from here, always the same ones, and never practised on."""
     max_chunks: int = 40
-    """An episode is given up after so many chunks."""
+    """Longest episode, chunks; a longer one is given up."""
     prior: bool = True
-    """Start from recorded episodes; otherwise from nothing."""
+    """Start from recorded episodes; otherwise from the policy alone."""
     reward: Reward = Reward.LABEL
     """Who says how an episode went; recorded ones keep their labels. `vlm` needs --vlm."""
 
@@ -95,7 +95,7 @@ class TrainRequest:
     task: str | None = None
     """Only episodes of this task, where none are named."""
     count: int = 0
-    """Learn from the first so many of them; 0 = all."""
+    """Number of episodes to learn from, the first ones; 0 = all."""
     policy: str = "tabletop"
     """Name of the generalist, loaded only for learners that need it."""
     settings: LearnerSettings | None = None

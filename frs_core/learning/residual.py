@@ -29,7 +29,7 @@ from frs_core.learning.network import Inputs
 from frs_core.learning.noise_parts import NoisePart
 from frs_core.learning.practising import Draws, SacLearner, drawing
 from frs_core.learning.sac import Actor, Sac
-from frs_core.learning.settings import ResidualSettings, from_json
+from frs_core.learning.settings import ResidualSettings
 from frs_core.learning.table import TrainingTable
 from frs_core.policies.base import FlowPolicy
 from frs_core.robot.observation import Observation
@@ -39,10 +39,12 @@ DEVIATION = 1 / 3
 """Curiosity aims at this share of the bound."""
 
 
-class Residual(SacLearner):
+class Residual(SacLearner[ResidualSettings]):
     """Soft actor-critic on corrections."""
 
-    def begin(self, policy: FlowPolicy, settings: Any = None, *, prior: TrainingTable | None = None) -> None:
+    def begin(
+        self, policy: FlowPolicy, settings: ResidualSettings | None = None, *, prior: TrainingTable | None = None
+    ) -> None:
         """Start afresh; recorded episodes do not tell what the generalist would have done and are not looked at.
 
         Raises:
@@ -58,28 +60,23 @@ class Residual(SacLearner):
     def actions(self, table: TrainingTable) -> Float[Tensor, "M n"]:
         """Return what was added to the generalist's chunks."""
         executed = torch.from_numpy(self.policy.flow.normalise(table.chunk)).float()
-        part = _part(self._own_settings, table.horizon, table.action_size)
+        part = _part(self.settings, table.horizon, table.action_size)
         return part.read(executed - own_chunk(table.features, table.horizon, table.action_size)) / table.horizon**0.5
 
     def fresh(self, seen: Inputs) -> Sac:
         """Return an agent that corrects nothing, but for its curiosity."""
-        settings = self._own_settings
+        settings = self.settings
         numbers = _part(settings, self.policy.horizon, self.policy.flow.size).numbers
         return Sac(settings, seen, Bounds.same(settings.bound, numbers), deviation=DEVIATION * settings.bound)
 
     def acting(self, actor: Actor | None, metadata: PolicyMetadata) -> "ResidualPolicy":
         """Return an actor at work."""
-        return ResidualPolicy(actor, metadata, from_json(ResidualSettings, metadata.settings))
+        return ResidualPolicy(actor, metadata, self.settings_of(metadata))
 
     def facts(self) -> dict[str, Any]:
         """Return what an actor needs to turn normalised actions into the robot's."""
         space = self.policy.flow
         return {"offset": space.offset.tolist(), "scale": space.scale.tolist()}
-
-    @property
-    def _own_settings(self) -> ResidualSettings:
-        assert isinstance(self.settings, ResidualSettings)
-        return self.settings
 
 
 class ResidualPolicy(ChunkPolicy):
@@ -112,7 +109,7 @@ class ResidualPolicy(ChunkPolicy):
             inputs = live_inputs(context, observation, self._settings.inputs, metadata, device=torch.device("cpu"))
             with drawing(draws.at(observation.step, stream=1)):
                 added = self._actor.draw(inputs).action if draws.explores else self._actor.best(inputs)
-            x = x + self._part.grow(added * metadata.horizon**0.5, torch.zeros_like(x))
+            x = x + self._part.compose(added * metadata.horizon**0.5, torch.zeros_like(x))
         return x[0].numpy() * np.float32(metadata.data["scale"]) + np.float32(metadata.data["offset"])
 
 

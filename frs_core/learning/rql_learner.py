@@ -2,7 +2,7 @@
 
 A recorded chunk is one step of the algorithm (`learning/rql.py`): its reward is 1 where the episode succeeded with it and else 0,
 and the state after it is the one the next chunk was chosen in. An episode that was given up ends there, worth nothing (a setting;
-the authors let values go on past a time limit). Inputs and the scale of actions are those of the behaviour cloners.
+the authors let values continue past a time limit). Inputs and the scale of actions are those of the behaviour cloners.
 
 Example: 20 successes of 15 chunks and 20 failures of 40 are 1100 chunks of [16, 7]; the flow's state has 112 numbers.
 Runs in the trainer's process.
@@ -13,7 +13,6 @@ import math
 import time
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,12 +28,12 @@ from frs_core.learning.base import ChunkPolicy, Learner, Trained
 from frs_core.learning.bc import Scale
 from frs_core.learning.fit import best_device, torch_threads
 from frs_core.learning.live import live_inputs
-from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
+from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.network import Inputs, Standardise
 from frs_core.learning.progress import OnProgress, Progress, Scores, ignore_progress
 from frs_core.learning.provenance import make_metadata
 from frs_core.learning.rql import Draws, Losses, Rql, RqlConfig, Windows
-from frs_core.learning.settings import RqlSettings, from_json, to_json
+from frs_core.learning.settings import RqlSettings
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
 from frs_core.steering.methods import gaussian
@@ -95,20 +94,19 @@ class ReversalNet(nn.Module):
         return np.clip(chunk, self.lowest.cpu().numpy(), self.highest.cpu().numpy())
 
 
-class ReversalLearning(Learner):
+class ReversalLearning(Learner[RqlSettings]):
     """Learns chunks from rewards."""
 
     def train(
         self,
         table: TrainingTable,
-        settings: Any = None,
+        settings: RqlSettings | None = None,
         *,
         name: str = "",
         on_progress: OnProgress = ignore_progress,
     ) -> Trained:
         """Return what was learned of the table; see `Learner.train`."""
-        settings = self.spec.checked(settings)
-        assert isinstance(settings, RqlSettings)
+        settings = self.checked(settings)
         table.require_finite(needs_noise=False)
         if table.reward is None or not table.terminal.any():
             raise TrainingError(
@@ -135,7 +133,7 @@ class ReversalLearning(Learner):
             "seconds": round(time.monotonic() - began, 2),
             "was_cancelled": steps < settings.steps,
         }
-        metadata = make_metadata(self.spec.id, name or self.spec.id, table, to_json(settings), scores, metrics)
+        metadata = make_metadata(self.spec.id, name or self.spec.id, table, settings, scores, metrics)
         return Trained(
             weights=network.state_dict(),
             metadata=metadata,
@@ -147,14 +145,14 @@ class ReversalLearning(Learner):
 
     def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> "RqlPolicy":
         """Return a saved policy, ready to act."""
-        check_fingerprint(metadata, fingerprint, folder=folder)
-        settings = from_json(RqlSettings, metadata.settings)
+        weights = artifact.read_weights(folder, metadata, fingerprint)
+        settings = self.settings_of(metadata)
         size = (metadata.horizon, metadata.action_size)
         network = artifact.load_network(
             lambda: _network(settings, metadata.feature_size, metadata.proprio_size, size),
             folder,
             metadata,
-            artifact.read_weights(folder, metadata),
+            weights,
         )
         return RqlPolicy(network, metadata, settings)
 
@@ -220,7 +218,7 @@ class Replay:
 
 
 def _network(settings: RqlSettings, features: int, proprio: int, chunk: tuple[int, ...]) -> ReversalNet:
-    """Return networks with fresh weights for so many features, numbers of proprioception, and chunks [H, a]."""
+    """Return networks with fresh weights for these numbers of features and of proprioception, and chunks [H, a]."""
     return ReversalNet(settings, feature_size=features, proprio_size=proprio, horizon=chunk[0], action_size=chunk[1])
 
 

@@ -2,11 +2,12 @@
 
 import time
 from dataclasses import replace
+from typing import Any
 
 from frs_core.learning.advice import advise
 from frs_core.learning.base import Need, OnlineLearner, Trained
-from frs_core.learning.diary import Diary
 from frs_core.learning.online import practise
+from frs_core.learning.practice_log import PracticeLog
 from frs_core.learning.progress import OnProgress, Progress, TrainResult, ignore_progress
 from frs_core.learning.registry import find_learner
 from frs_core.learning.request import Practice, TrainRequest
@@ -52,7 +53,7 @@ def run_request(request: TrainRequest, on_progress: OnProgress = ignore_progress
 
 
 def _practised(
-    learner: OnlineLearner, request: TrainRequest, on_progress: OnProgress
+    learner: OnlineLearner[Any], request: TrainRequest, on_progress: OnProgress
 ) -> tuple[Trained, tuple[TrainingTable, ...]]:
     """Return what an online learner learned, and every episode it was learned from; kept in memory only."""
     practice = request.practice or Practice()
@@ -60,11 +61,11 @@ def _practised(
     prior = find_source(request.source)(request, on_progress) if has_prior else None
     arena = find_arena(request.arena)(request)
     try:
-        diary = Diary(None, request, prior)
-        practised = practise(learner, arena, request, prior=prior, diary=diary, on_progress=on_progress)
+        log = PracticeLog(None, request, prior)
+        practised = practise(learner, arena, request, prior=prior, log=log, on_progress=on_progress)
     finally:
         arena.close()
-    best = None if diary.best is None or practised.trained.was_cancelled else diary.version(diary.best)
+    best = None if log.best is None or practised.trained.was_cancelled else log.version(log.best)
     trained = best if isinstance(best, Trained) else practised.trained
     return trained, practised.own if prior is None else (prior, *practised.own)
 
@@ -79,7 +80,9 @@ def _notes(table: TrainingTable, *, imitates: bool) -> tuple[str, ...]:
     labels = table.provenance.get("labels")
     if isinstance(labels, dict) and labels["kept"] < labels["chunks"]:
         dropped = labels["chunks"] - labels["kept"]
-        notes.append(f"{dropped} of {labels['chunks']} demonstrated chunks were dropped: the policy cannot grow them")
+        notes.append(
+            f"{dropped} of {labels['chunks']} demonstrated chunks were dropped: the policy cannot regenerate them"
+        )
     if table.deferred_share > 0.7:
         notes.append(
             f"{table.deferred_share:.0%} of the chunks were left to the policy, so there is little steering to learn"

@@ -195,7 +195,7 @@ class Sac:
         optimiser.step()
 
     def state(self) -> dict[str, Any]:
-        """Return everything that another one of the same settings needs to go on exactly so."""
+        """Return everything that another one of the same settings needs to resume exactly."""
         return {
             "steps": self.steps,
             "log_temperature": self.log_temperature.detach(),

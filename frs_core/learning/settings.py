@@ -143,7 +143,7 @@ class DsbcSettings(ImitationSettings):
     """Numbers of the action whose noise is predicted; the others get seeded N(0, I), as the columns a command leaves to the
     policy did when they were recorded. Empty = all of the robot's."""
     deferred: bool = True
-    """Whether chunks left to the policy teach too, with the Gaussian noise they were grown from."""
+    """Whether chunks left to the policy teach too, with the Gaussian noise they were denoised from."""
 
     def __post_init__(self) -> None:
         if self.bound <= 0:
@@ -237,7 +237,7 @@ class PickQSettings(LearnerSettings):
     retarget_every: int = 100
     """Steps between two computations of all targets."""
     confidence: float = 2.0
-    """Another noise than the first draw is taken where it is better by so many standard deviations of what the heads think of it
+    """Another noise than the first draw is taken where it is better by this many standard deviations of what the heads think of it
     against the average draw. Where they do not agree it acts as the imitating policy does."""
     tries: float = 0.1
     """Share of chunks in which it takes whatever comes while it practises."""
@@ -290,7 +290,7 @@ class RqlSettings(LearnerSettings):
     discount: float = 0.98
     """Per chunk."""
     failures_end: bool = True
-    """Whether an episode that was given up ends there, worth nothing. Otherwise its value goes on in the state after its last chunk, as
+    """Whether an episode that was given up ends there, worth nothing. Otherwise its value continues in the state after its last chunk, as
     the authors treat time limits; where that state was not recorded, the last chunk teaches nothing."""
     flow_steps: int = 10
     steps: int = 4000
@@ -350,7 +350,7 @@ class SacSettings(LearnerSettings):
     target_share: float = 0.005
     """Of the critics' weights that their slow copies take over per step."""
     warm_up: int = 5
-    """Episodes before anything is learned, where it starts from nothing; the generalist acts from its own noise in them."""
+    """Episodes before anything is learned, where it starts without recordings; the generalist acts from its own noise in them."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -416,7 +416,7 @@ class DsrlFrsSettings(DsrlSettings):
     """The same from steered episodes."""
 
     exploration: float = 0.4
-    """Less than from nothing, as it begins near what succeeds: with 1, of 12 development scenes 4 succeeded instead of 9."""
+    """Less than without recordings, as it begins near what succeeds: with 1, of 12 development scenes 4 succeeded instead of 9."""
     clone: float = 100.0
     """Weight of staying near the noises of steered successes, at the start."""
     clone_end: float = 30.0

@@ -8,7 +8,7 @@ import pytest
 
 from app.views.practise.budget import is_attended
 from frs_core.errors import TrainingError
-from frs_core.evaluation.onlooker import Wanted
+from frs_core.evaluation.monitor import Wanted
 from frs_core.evaluation.practice_job import PracticeNews, Stage
 from frs_core.events import (
     Driver,

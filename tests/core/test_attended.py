@@ -17,7 +17,7 @@ from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.errors import ConfigError
 from frs_core.evaluation.arena import open_arena
 from frs_core.evaluation.attended import AttendedArena
-from frs_core.evaluation.onlooker import Onlooker, Wanted
+from frs_core.evaluation.monitor import Monitor, Wanted
 from frs_core.evaluation.practice import Practised, run_practice
 from frs_core.evaluation.setup import Setup
 from frs_core.events import Driver, Outcome, SetInstruction
@@ -74,7 +74,7 @@ class OtherWords(LearnedChooser):
         return super().choose(fan)
 
 
-class Person(Onlooker):
+class Person(Monitor):
     """Has every attempt that is wanted driven and recorded, and says what came of it."""
 
     def __init__(self, store: EpisodeStore, ended: "Queue[str]") -> None:
@@ -83,7 +83,7 @@ class Person(Onlooker):
         self.throws_away = 0
         """So many attempts are thrown away first."""
         self.steers_shallow = self.mistakes_scene = self.changes_words = 0
-        """So many attempts are steered at less than the full depth, begun in another scene, or go on with another instruction."""
+        """A number of attempts are steered at less than the full depth, begun in another scene, or go on with another instruction."""
         self.corrects_first = self.corrects_last = 0
         """The label of the round's first attempt is turned round when the second is wanted, that of the last while it still can be."""
         self.names: list[str] = []
@@ -156,10 +156,10 @@ def attended(tmp_path: Path) -> Iterator[Callable[..., tuple[Practised, Person]]
         queues.append(ended)
         spec = person._setup.policy.spec
 
-        def opens(actors: Path, onlooker: Onlooker) -> AttendedArena:
-            return AttendedArena(asked, spec, ended=ended, folder=actors, onlooker=onlooker, correction_s=1.0)
+        def opens(actors: Path, monitor: Monitor) -> AttendedArena:
+            return AttendedArena(asked, spec, ended=ended, folder=actors, monitor=monitor, correction_s=1.0)
 
-        return run_practice(asked, folder, open_arena=opens, onlooker=person), person
+        return run_practice(asked, folder, open_arena=opens, monitor=person), person
 
     yield practised
     for person in people:
@@ -283,7 +283,7 @@ def test_a_model_cannot_judge_what_a_person_labels(tmp_path: Path, data: Path) -
     here = make_setup()
     ended: Queue[str] = multiprocessing.get_context("spawn").Queue()
     with pytest.raises(ConfigError, match="A person labels these attempts"):
-        AttendedArena(asked, here.policy.spec, ended=ended, folder=tmp_path / "actors", onlooker=Onlooker())
+        AttendedArena(asked, here.policy.spec, ended=ended, folder=tmp_path / "actors", monitor=Monitor())
     here.close()
     ended.close()
 

@@ -1,6 +1,7 @@
 """The product's own back ends, and the tests' stand-ins for them, keep to the contracts that third parties are offered."""
 
 import functools
+import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from frs_core import devices, policies, worlds
 from frs_core.candidates.fan import build_fan
+from frs_core.choosers import registry as choosers
 from frs_core.choosers.base import Chooser
 from frs_core.choosers.learned import LearnedChooser
 from frs_core.choosers.registry import Setting
 from frs_core.choosers.scripted import PolicyChooser, SequenceChooser
 from frs_core.choosers.vlm import VlmChooser
 from frs_core.choosers.world_operator import WorldOperator
+from frs_core.devices import load_device
 from frs_core.devices.base import InputDevice
 from frs_core.devices.gamepad import Gamepad
 from frs_core.devices.spacemouse import SpaceMouse
@@ -30,6 +34,7 @@ from frs_core.policies import in_action_space, load_policy
 from frs_core.policies.base import FlowPolicy
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Observation
+from frs_core.runtime.registry import resolve
 from frs_core.serving.server import build_server
 from frs_core.serving.websocket_server import ServerSettings
 from frs_core.steering.candidates import LEARNED, CandidateKind, Fan
@@ -47,6 +52,7 @@ from frs_core.worlds.tabletop import TabletopWorld
 from frs_core.worlds.tabletop.mirror import MirrorOperator
 from frs_core.worlds.tabletop.operator import ScriptedOperator
 from frs_core.worlds.tabletop.sim import TabletopSim
+from tests.contracts import CONTRACTS, COVERED, ROWS, covers, uncovered
 from tests.fakes import pi05
 from tests.fakes.episodes import random_chunks, random_meta
 from tests.fakes.policy import ToyPolicy
@@ -63,11 +69,13 @@ class TestPointWorld(WorldContract):
         return PointWorld()
 
 
+@covers("world", "tabletop")
 class TestTabletop(WorldContract):
     def make(self) -> World:
         return TabletopWorld()
 
 
+@covers("world", "droid")  # a bridge in a thread stands for the robot
 class TestDroid(WorldContract):
     @pytest.fixture(autouse=True)
     def _bridge(self) -> Iterator[None]:
@@ -94,6 +102,7 @@ class TestToyPolicy(FlowPolicyContract):
         return PointWorld().reset(task="reach_left", seed=0)
 
 
+@covers("policy", "tabletop")
 class TestTabletopPolicy(FlowPolicyContract):
     def make(self) -> FlowPolicy:
         return tabletop_policy()
@@ -102,6 +111,7 @@ class TestTabletopPolicy(FlowPolicyContract):
         return tabletop_start()
 
 
+@covers("policy", "pi05")  # a small checkpoint with the layout of the real one
 class TestPi05(FlowPolicyContract):
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
@@ -119,6 +129,7 @@ class TestJointPolicy(TestToyPolicy):
         return in_action_space(ToyPolicy(), ActionKind.JOINT_VELOCITY)
 
 
+@covers("policy", "remote")  # a server in a thread
 class TestRemotePolicy(TestToyPolicy):
     @pytest.fixture(autouse=True)
     def _served(self) -> Iterator[None]:
@@ -162,11 +173,13 @@ def tabletop_simulated() -> Simulated:
     return simulated
 
 
+@covers("device", "gamepad")
 class TestGamepad(InputDeviceContract):
     def make(self) -> InputDevice:
         return Gamepad()
 
 
+@covers("device", "spacemouse")
 class TestSpaceMouse(InputDeviceContract):
     def make(self) -> InputDevice:
         return SpaceMouse(lambda: None)
@@ -185,6 +198,7 @@ class TestSequenceChooser(TestPolicyChooser):
         return SequenceChooser(["up/more", "left/more"])
 
 
+@covers("chooser", "scripted")
 class TestWorldOperator(TestPolicyChooser):
     def make(self) -> Chooser:
         return WorldOperator(Setting(world_operator=lambda: "tests.core.test_choosers_registry:made_of_state"))
@@ -204,6 +218,7 @@ class TestMirrorOperator(TestScriptedOperator):
         return MirrorOperator(tabletop_simulated().sim.snapshot)
 
 
+@covers("chooser", "learned")
 class TestLearnedChooser(TestPolicyChooser):
     def make(self) -> Chooser:
         return LearnedChooser()
@@ -214,6 +229,7 @@ class TestLearnedChooser(TestPolicyChooser):
         return replace(fan, candidates=(*fan.candidates, learned))
 
 
+@covers("chooser", "vlm")
 class TestVlmChooser(TestPolicyChooser):
     @pytest.fixture(autouse=True)
     def _endpoint(self) -> Iterator[None]:
@@ -242,22 +258,27 @@ class OwnLearner(LearnerContract):
         return ToyPolicy()
 
 
+@covers("learner", "dsbc")
 class TestDsbc(OwnLearner):
     row = KNOWN["dsbc"]
 
 
+@covers("learner", "offline-dsbc")
 class TestOfflineDsbc(OwnLearner):
     row = KNOWN["offline-dsbc"]
 
 
+@covers("learner", "bc-gaussian")
 class TestGaussianCloning(OwnLearner):
     row = KNOWN["bc-gaussian"]
 
 
+@covers("learner", "bc-flow")
 class TestFlowCloning(OwnLearner):
     row = KNOWN["bc-flow"]
 
 
+@covers("learner", "pick-q")
 class TestPickQ(OwnLearner):
     row = KNOWN["pick-q"]
 
@@ -268,6 +289,7 @@ class TestPickQ(OwnLearner):
         return PickQSettings(draws=2, hidden=16, heads=2, first_steps=20, steps=2, imitation=imitation)
 
 
+@covers("learner", "rql")
 class TestRql(OwnLearner):
     row = KNOWN["rql"]
 
@@ -291,10 +313,12 @@ class PractisingLearner(OwnLearner):
         return self.row.settings(**small)
 
 
+@covers("learner", "dsrl")
 class TestDsrl(PractisingLearner):
     row = KNOWN["dsrl"]
 
 
+@covers("learner", "dsrl-frs")
 class TestDsrlFrs(PractisingLearner):
     row = KNOWN["dsrl-frs"]
 
@@ -307,6 +331,7 @@ class TestDsrlFrs(PractisingLearner):
         return self.table().with_outcomes([True, False, True, True])
 
 
+@covers("learner", "residual")
 class TestResidual(PractisingLearner):
     row = KNOWN["residual"]
 
@@ -324,19 +349,31 @@ class TestPractising(OwnLearner):
         return self.row.settings()
 
 
-def test_no_learner_is_left_out() -> None:
-    own = (
-        TestDsbc,
-        TestOfflineDsbc,
-        TestGaussianCloning,
-        TestFlowCloning,
-        TestPickQ,
-        TestRql,
-        TestDsrl,
-        TestDsrlFrs,
-        TestResidual,
+def test_every_row_resolves_and_a_contract_class_runs_for_it() -> None:
+    importlib.import_module("tests.core.test_libero_world")  # These run the contracts of 'libero' and 'lerobot'.
+    importlib.import_module("tests.core.test_policies_lerobot")
+    for kind, known in (("world", worlds.KNOWN), ("policy", policies.KNOWN)):
+        assert all(callable(resolve(kind, name, known)) for name in known)
+    assert all(load_device(kind, path, others=()).kind == kind for kind, path in devices.KNOWN.items())
+    assert all(callable(resolve("chooser", row.make, {})) for row in choosers.KNOWN.values() if row.make)
+    assert all(row.load().spec is row for row in KNOWN.values())
+    assert uncovered() == []
+    for (kind, name), contract in COVERED.items():
+        assert contract.__name__.startswith("Test"), f"pytest does not collect {contract.__name__}, of {kind} '{name}'."
+        marks = {mark.name for mark in getattr(contract, "pytestmark", ())}
+        assert not marks & {"slow", "gpu", "gl", "hw", "skip", "skipif"}, f"{contract.__name__} does not always run."
+        if kind == "learner":
+            assert contract.row is KNOWN[name]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("kind", CONTRACTS)
+def test_a_row_without_a_contract_class_is_named_with_what_to_write(kind: str) -> None:
+    added = {**ROWS, kind: [*ROWS[kind], "toy"]}
+    (said,) = [text for text in uncovered(added) if "toy" in text]
+    assert said.startswith(
+        f"No contract class runs for {kind} 'toy'. Add a test class that inherits from frs_core.testing."
     )
-    assert {c.row.id for c in own} == set(KNOWN)
+    assert f"@covers('{kind}', 'toy')" in said
 
 
 class TestMemoryRecorder(RecorderContract):

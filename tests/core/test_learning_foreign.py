@@ -79,7 +79,7 @@ def test_deep_json_is_refused_by_name(folder: Path) -> None:
 
 def test_loaded_weights_are_the_saved_ones(folder: Path) -> None:
     metadata = read_metadata(folder)
-    weights = artifact.read_weights(folder, metadata)
+    weights = artifact.read_weights(folder, metadata, "toy-1")
     loaded = load_noise_policy(folder, "toy-1")._network.state_dict()
     assert not any(t.is_meta for t in loaded.values())
     assert all(torch.equal(loaded[name], weights[name]) for name in weights)

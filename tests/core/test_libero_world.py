@@ -33,6 +33,7 @@ from frs_core.worlds.libero.tasks import find, tasks, words_of
 from frs_core.worlds.libero.world import LiberoWorld, controller_units, libero_state, robot_units, version_warning
 from frs_core.worlds.link import ChunkEnded, Ready, Stepped, Tripped
 from frs_core.worlds.process import WorldProcess
+from tests.contracts import covers
 from tests.core.test_world_process import collect, has
 from tests.fakes import libero_worker as fake
 from tests.fakes.pi05 import HORIZON, make_checkpoint
@@ -72,6 +73,7 @@ def asked(libero: LiberoWorld, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ops
 
 
+@covers("world", "libero")  # a worker without LIBERO
 class TestLibero(WorldContract):
     def make(self) -> World:
         return opened()

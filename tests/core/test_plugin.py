@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tomllib
@@ -41,7 +40,7 @@ assert {c.driver for c in recorder.episodes[0].chunks} == {Driver("homing")}
 
 row = learners()["mean-noise"]
 table = table_from_records(recorder.episodes)
-trained = row.load().train(table, name="mine")
+trained = row.load().train(table, row.settings(scale=0.5), name="mine")
 folder = trained.save(Path(sys.argv[1]) / "mine")
 assert find_method("mean-noise").learned == "mean-noise"
 assert "train mean-noise" in cli.commands()
@@ -234,8 +233,12 @@ def test_it_keeps_the_contracts(tmp_path: Path, installed: dict[str, str]) -> No
     assert "passed" in done.stdout
 
 
+MOST_LINES = 60
+"""Of an example, blank ones included; docs/extending.md promises as much."""
+
+
 @pytest.mark.parametrize("name", ["world", "policy", "learner", "device", "chooser"])
-def test_each_example_is_as_short_as_the_page_says(name: str) -> None:
+def test_each_example_is_short(name: str) -> None:
     page = (FOLDER.parents[1] / "docs" / "extending.md").read_text()
-    (most,) = re.findall(r"in a file of at most (\d+) lines", page)
-    assert len((FOLDER / "frs_toy" / f"{name}.py").read_text().splitlines()) <= int(most)
+    assert f"in a file of at most {MOST_LINES} lines" in page
+    assert len((FOLDER / "frs_toy" / f"{name}.py").read_text().splitlines()) <= MOST_LINES

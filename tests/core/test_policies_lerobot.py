@@ -19,6 +19,7 @@ from frs_core.robot.observation import Observation
 from frs_core.steering.methods import Reference, SteeringPlan, gaussian
 from frs_core.testing import FlowPolicyContract
 from frs_core.worlds.guard import GuardedWorld
+from tests.contracts import covers
 from tests.fakes.pi05 import make_observation
 from tests.fakes.world import PointWorld
 
@@ -87,6 +88,7 @@ def _wrap(policy: Any, **changes: Any) -> LerobotPolicy:
     return LerobotPolicy(policy, **(settings | changes))
 
 
+@covers("policy", "lerobot")  # a stand-in for LeRobot
 class TestLerobotPolicy(FlowPolicyContract):
     def make(self) -> FlowPolicy:
         return _wrap(_Policy())

@@ -1,4 +1,4 @@
-"""Practice: rounds that any number of actors drive, a diary that survives a kill at any moment, the best version kept."""
+"""Practice: rounds that any number of actors drive, a log that survives a kill at any moment, the best version kept."""
 
 import shutil
 import subprocess
@@ -21,15 +21,15 @@ from frs_core.errors import ConfigError, FingerprintMismatch, TrainingError
 from frs_core.evaluation.arena import open_arena
 from frs_core.evaluation.collect import collect_steered
 from frs_core.evaluation.methods import find_method
-from frs_core.evaluation.onlooker import Driven, Onlooker
+from frs_core.evaluation.monitor import Driven, Monitor
 from frs_core.evaluation.practice import run_practice
 from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, Practice, Progress, TrainRequest
 from frs_core.learning.base import OnlineLearner
-from frs_core.learning.diary import Diary, Point
 from frs_core.learning.online import Practised, practise
 from frs_core.learning.pick_q_policy import PickQPolicy
 from frs_core.learning.practice_folder import STATE
+from frs_core.learning.practice_log import Point, PracticeLog
 from frs_core.learning.progress import ignore_progress
 from frs_core.learning.registry import find_learner, load_noise_policy
 from frs_core.learning.settings import DsrlFrsSettings, LearnerSettings, PickQSettings, ResidualSettings
@@ -105,7 +105,7 @@ def request(
 
 
 def practised(asked: TrainRequest, folder: Path | None, *, killed_at: int = 0) -> Practised:
-    """Practise in this process; `killed_at` ends it as a kill would, after so many episodes of this run."""
+    """Practise in this process; `killed_at` ends it as a kill would, after a number of episodes of this run."""
     learner, seen = find_learner(asked.kind).load(), 0
     prior = load_table(asked, ignore_progress) if learner.spec.starts_from_recordings else None
     assert isinstance(learner, OnlineLearner)
@@ -118,8 +118,8 @@ def practised(asked: TrainRequest, folder: Path | None, *, killed_at: int = 0) -
 
     arena = open_arena(asked)
     try:
-        diary = Diary(folder, asked, prior)
-        return practise(learner, arena, asked, prior=prior, diary=diary, on_progress=reported)
+        log = PracticeLog(folder, asked, prior)
+        return practise(learner, arena, asked, prior=prior, log=log, on_progress=reported)
     finally:
         arena.close()
 
@@ -147,8 +147,8 @@ def test_a_killed_practice_ends_with_the_same_numbers(
     whole = list(numbers(practised(asked, None)))
     for episodes in (1, 1, 2):
         with pytest.raises(Killed):
-            practised(asked, tmp_path / "diary", killed_at=episodes)
-    again = list(numbers(practised(asked, tmp_path / "diary")))
+            practised(asked, tmp_path / "log", killed_at=episodes)
+    again = list(numbers(practised(asked, tmp_path / "log")))
     assert len(whole) == len(again)
     for one, two in zip(whole, again, strict=True):
         np.testing.assert_array_equal(one, two)
@@ -159,24 +159,24 @@ def test_actors_in_other_processes_drive_the_same_episodes_and_the_best_version_
 ) -> None:
     asked = request(data, tmp_path / "out", practice=replace(PRACTICE, episodes=2))
     points: list[Point] = []
-    other = StoreLock(tmp_path / "diary" / ".actors.lock")
+    other = StoreLock(tmp_path / "log" / ".actors.lock")
     with pytest.raises(ConfigError, match="is being practised in by process"):
-        run_practice(asked, tmp_path / "diary")
+        run_practice(asked, tmp_path / "log")
     other.release()
     # As a kill would leave it.
-    (tmp_path / "diary" / "actors" / "actor-1").mkdir(parents=True)
-    done = run_practice(asked, tmp_path / "diary", actors=2, on_point=points.append)
+    (tmp_path / "log" / "actors" / "actor-1").mkdir(parents=True)
+    done = run_practice(asked, tmp_path / "log", actors=2, on_point=points.append)
     alone = practised(asked, None)
     assert points == list(done.curve)
     for mine, theirs in zip(points, alone.curve, strict=True):
         assert replace(mine, minutes=0.0) == replace(theirs, minutes=0.0)
-    assert (tmp_path / "diary" / "curve.png").is_file()
-    assert not list((tmp_path / "diary").glob("actors/*"))
+    assert (tmp_path / "log" / "curve.png").is_file()
+    assert not list((tmp_path / "log").glob("actors/*"))
     here = make_setup()
     policy = load_noise_policy(done.path, here.policy.spec.fingerprint)
     here.close()
     assert policy.name == "out"
-    more = run_practice(replace(asked, practice=replace(PRACTICE, episodes=4)), tmp_path / "diary", actors=1)
+    more = run_practice(replace(asked, practice=replace(PRACTICE, episodes=4)), tmp_path / "log", actors=1)
     assert [p.episodes for p in more.curve] == [0, 2, 4]
 
 
@@ -187,7 +187,7 @@ def test_the_commands_say_what_they_did(tmp_path: Path, data: Path, capsys: pyte
     assert "from 2 episodes" in reported
     practice = replace(PRACTICE, episodes=1, judge_every=1, judged_scenes=1)
     options = {"policy": "tests.fakes.policy:ToyPolicy", "practice": practice, "settings": SMALL, "actors": 1}
-    places = {"folder": tmp_path / "diary", "out": tmp_path / "practised"}
+    places = {"folder": tmp_path / "log", "out": tmp_path / "practised"}
     assert practise_commands.command("pick-q")(task=TASK, data=data, **options, **places) == 0
     reported = capsys.readouterr().out
     assert "after     1 episode" in reported
@@ -201,23 +201,23 @@ def test_the_commands_say_what_they_did(tmp_path: Path, data: Path, capsys: pyte
 
 
 def test_of_versions_that_did_equally_well_the_latest_is_the_best(tmp_path: Path, data: Path) -> None:
-    diary = Diary(None, request(data, tmp_path / "out"), None)
+    log = PracticeLog(None, request(data, tmp_path / "out"), None)
     looks = ((0, 14), (50, 19), (100, 17), (150, 19))
-    diary.curve = tuple(Point(episodes, wins, 20, 15.0 + episodes, 0, 0, 0.0) for episodes, wins in looks)
-    assert diary.best is not None
-    assert diary.best.episodes == 150
+    log.curve = tuple(Point(episodes, wins, 20, 15.0 + episodes, 0, 0, 0.0) for episodes, wins in looks)
+    assert log.best is not None
+    assert log.best.episodes == 150
 
 
 def test_another_practice_in_the_same_folder_is_refused(tmp_path: Path, data: Path) -> None:
     asked = request(data, tmp_path / "out")
     prior = load_table(asked, ignore_progress)
-    Diary(tmp_path / "diary", asked, prior)
+    PracticeLog(tmp_path / "log", asked, prior)
     other = replace(asked, settings=replace(SMALL, discount=0.9))
     with pytest.raises(ConfigError, match=r"discount was 0\.97, asked for 0\.9"):
-        Diary(tmp_path / "diary", other, prior)
-    (tmp_path / "diary" / STATE).write_bytes(b"torn")
+        PracticeLog(tmp_path / "log", other, prior)
+    (tmp_path / "log" / STATE).write_bytes(b"torn")
     with pytest.raises(ConfigError, match="damaged"):
-        Diary(tmp_path / "diary", asked, prior)
+        PracticeLog(tmp_path / "log", asked, prior)
 
 
 def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,22 +229,22 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, data: Path, monke
     with monkeypatch.context() as patch:
         patch.setattr("frs_core.learning.table_file.os.fsync", refuse)
         with pytest.raises(TrainingError, match="No space left"):
-            practised(asked, tmp_path / "diary")
-    assert len(practised(asked, tmp_path / "diary").own) == 1
+            practised(asked, tmp_path / "log")
+    assert len(practised(asked, tmp_path / "log").own) == 1
 
 
 def test_a_folder_that_is_removed_meanwhile_is_told_and_not_made_again(tmp_path: Path, data: Path) -> None:
     asked = request(data, tmp_path / "out", practice=replace(PRACTICE, judge_every=0))
-    folder, moved = tmp_path / "diary", tmp_path / "elsewhere"
+    folder, moved = tmp_path / "log", tmp_path / "elsewhere"
     with pytest.raises(ConfigError, match=r"was removed while it was in use\. Bring it back and continue"):
-        run_practice(asked, folder, actors=1, onlooker=_Mover(folder, moved))
+        run_practice(asked, folder, actors=1, monitor=_Mover(folder, moved))
     assert not (folder / "episodes").exists()
     shutil.rmtree(folder, ignore_errors=True)
     moved.rename(folder)
     assert run_practice(asked, folder, actors=1).episodes == 4
 
 
-class _Mover(Onlooker):
+class _Mover(Monitor):
     """Takes the folder away after the first episode."""
 
     def __init__(self, folder: Path, moved: Path) -> None:
@@ -268,7 +268,7 @@ def test_too_little_memory_is_told_in_a_sentence(
     monkeypatch.setattr("frs_core.evaluation.practice.practise", refuse)
     monkeypatch.setattr("frs_core.evaluation.practice.ActorPool", lambda *_arguments, **_named: Onlooking())
     with pytest.raises(TrainingError, match="not enough memory to go on"):
-        run_practice(request(data, tmp_path / "out"), tmp_path / "diary")
+        run_practice(request(data, tmp_path / "out"), tmp_path / "log")
 
 
 class Onlooking:
@@ -305,9 +305,9 @@ def test_episodes_it_cannot_start_from_are_refused_in_a_sentence(tmp_path: Path,
     with pytest.raises(TrainingError, match="non-finite features"):
         learner.begin(None, SMALL, prior=replace(prior, features=prior.features * np.nan))  # pyright: ignore[reportArgumentType]
     arena, stranger = open_arena(asked), replace(prior, fingerprint="another")
-    diary = Diary(None, asked, stranger)
+    log = PracticeLog(None, asked, stranger)
     with pytest.raises(FingerprintMismatch):
-        practise(learner, arena, asked, prior=stranger, diary=diary)
+        practise(learner, arena, asked, prior=stranger, log=log)
     arena.close()
 
 

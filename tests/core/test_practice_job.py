@@ -97,7 +97,7 @@ def test_a_job_tells_each_attempt_stops_when_asked_and_goes_on_where_it_was(
 
 def test_a_killed_job_is_told_and_loses_nothing(tmp_path: Path, data: Path, jobs: list[PracticeJob]) -> None:
     asked = request(data, tmp_path / "out", practice=replace(PRACTICE, episodes=200, round_episodes=1, judge_every=0))
-    job = PracticeJob(asked, tmp_path / "diary", actors=1)
+    job = PracticeJob(asked, tmp_path / "log", actors=1)
     jobs.append(job)
     job.start()
     followed(job, lambda news: len(news.attempts) == 2)
@@ -110,7 +110,7 @@ def test_a_killed_job_is_told_and_loses_nothing(tmp_path: Path, data: Path, jobs
         job.error
     )
     assert str(job.error).endswith("; continue where it stopped.")
-    assert len(read_practice(tmp_path / "diary").attempts) >= max([2, *(len(news.attempts) for news in heard)])
+    assert len(read_practice(tmp_path / "log").attempts) >= max([2, *(len(news.attempts) for news in heard)])
 
 
 def test_what_cannot_be_practised_is_told_in_a_sentence(
@@ -118,7 +118,7 @@ def test_what_cannot_be_practised_is_told_in_a_sentence(
     data: Path,
     jobs: list[PracticeJob],
 ) -> None:
-    job = PracticeJob(replace(request(data, tmp_path / "out"), task="reach_up"), tmp_path / "diary", actors=1)
+    job = PracticeJob(replace(request(data, tmp_path / "out"), task="reach_up"), tmp_path / "log", actors=1)
     jobs.append(job)
     job.start()
     followed(job)

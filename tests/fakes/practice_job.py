@@ -11,8 +11,8 @@ import torch
 from frs_core.errors import FrsError
 from frs_core.evaluation.practice_job import Attempt, PracticeNews, PracticeResult, Stage
 from frs_core.learning import JobState, Practice, TrainRequest
-from frs_core.learning.diary import Point
 from frs_core.learning.practice_folder import CONDITIONS, EPISODES, STATE
+from frs_core.learning.practice_log import Point
 from frs_core.learning.practice_record import read_practice, write_budget
 from frs_core.learning.settings import to_json
 from frs_core.learning.table_file import write_packed
@@ -87,7 +87,7 @@ def write_practice(
     fingerprint: str = "toy-1",
     seconds: float = 300.0,
 ) -> None:
-    """Write the folder of a practice as its diary would, without a learner."""
+    """Write the folder of a practice as its log would, without a learner."""
     practice = practice or Practice(world="point")
     folder.mkdir(parents=True, exist_ok=True)
     conditions = {

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from frs_core.choosers.base import NoisePolicy
 from frs_core.learning import artifact
 from frs_core.learning.base import Acts, LearnerSpec, Need, OnlineLearner, Trained
-from frs_core.learning.metadata import PolicyMetadata, check_fingerprint
+from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.progress import OnProgress, Scores, ignore_progress
 from frs_core.learning.settings import LearnerSettings, to_json
 from frs_core.learning.table import TrainingTable
@@ -40,13 +40,15 @@ class OneNoise(NoisePolicy):
         return self._noise
 
 
-class Seeker(OnlineLearner):
+class Seeker(OnlineLearner[SeekerSettings]):
     """Random search over constant noises."""
 
-    def begin(self, policy: FlowPolicy, settings: Any = None, *, prior: TrainingTable | None = None) -> None:
+    def begin(
+        self, policy: FlowPolicy, settings: SeekerSettings | None = None, *, prior: TrainingTable | None = None
+    ) -> None:
         """Start from the mean noise of what succeeded, or from zero."""
         spec = policy.spec
-        self._settings = self.spec.checked(settings)
+        self._settings = self.checked(settings)
         self._sizes, self._fingerprint, self._rng = spec, spec.fingerprint, np.random.default_rng(0)
         self._best = np.zeros((spec.horizon, spec.width), np.float32)
         self._soonest, self._tables = np.inf, [] if prior is None else [prior]
@@ -57,7 +59,6 @@ class Seeker(OnlineLearner):
 
     def actor(self, *, explores: bool, name: str = "") -> Trained:
         """Return a noise near the best so far, or the best."""
-        assert isinstance(self._settings, SeekerSettings)
         name, noise = name or self.spec.id, self._best
         if explores:
             noise = noise + self._settings.spread * self._rng.normal(size=noise.shape[1]).astype(np.float32)
@@ -109,15 +110,19 @@ class Seeker(OnlineLearner):
         self._tables += own
 
     def train(
-        self, table: TrainingTable, settings: Any = None, *, name: str = "", on_progress: OnProgress = ignore_progress
+        self,
+        table: TrainingTable,
+        settings: SeekerSettings | None = None,
+        *,
+        name: str = "",
+        on_progress: OnProgress = ignore_progress,
     ) -> Trained:
         """Refuse: it learns by acting alone."""
         raise NotImplementedError
 
     def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> OneNoise:
         """Return the saved noise."""
-        check_fingerprint(metadata, fingerprint, folder=folder)
-        noise = artifact.read_weights(folder, metadata)["noise"].numpy()
+        noise = artifact.read_weights(folder, metadata, fingerprint)["noise"].numpy()
         return OneNoise(noise, metadata.policy_fingerprint, metadata.name)
 
 

@@ -1,6 +1,6 @@
 """A stand-in with the face of Ray that `frs_core.evaluation.ray_pool` uses: actors live in this process and answer at once.
 
-`die` lets so many calls fail as a dead worker would.
+`die` lets a number of calls fail as a dead worker would.
 """
 
 import copy

@@ -34,7 +34,7 @@ class AttemptRun:
             self.paused = why
 
     def take(self, former: Snapshot | None, snapshot: Snapshot) -> None:
-        """Follow the session: a hold or a fault pauses, and so does a start that was refused; an attempt that moves again goes on."""
+        """Follow the session: a hold or a fault pauses, and so does a start that was refused; an attempt that moves again continues."""
         if not self.is_on or former is None:
             return
         is_active = is_episode_open(snapshot) and snapshot.phase in (Phase.CHOOSE, Phase.MOVING)

@@ -2,7 +2,7 @@
 
 Problem: on a robot a practice may move nothing by itself, and a person wants to steer. Idea: an attempt is an episode like any other,
 driven by the learned candidate. This object puts the practice's present actor into the fan, makes the start that a person's press
-sends, follows the episode to its label, and tells the practice its name. While the practice learns, no episode is open and no start
+sends, follows the episode to its label, and sends its name to the practice. While the practice learns, no episode is open and no start
 is made. Hold, limits, label, Back and the keys that steer are those of Drive. Every attempt is a press, but in a world that sets its
 scenes itself and says how an attempt went: there one press begins a run of them (`attempt_run`).
 
@@ -123,7 +123,7 @@ class Attempts(QtCore.QObject):
         self.changed.emit()
 
     def end(self) -> None:
-        """Leave the wheel to the person and the fan as it was: the practice has ended. What it had under way holds."""
+        """Return control to the person and the fan as it was: the practice has ended. What it had under way holds."""
         if self._job is None:
             return
         self._job = None
@@ -264,9 +264,7 @@ class Attempts(QtCore.QObject):
             return "Practice is stopping; everything so far is kept"
         if self._step is Step.OPEN:
             if why := self._run.paused:
-                return (
-                    f"{self._attempt} is paused ({_lower(why)}); Resume goes on with it and with the attempts after it"
-                )
+                return f"{self._attempt} is paused ({_lower(why)}); Resume continues it and the attempts after it"
             return f"{self._attempt}: {self._under_way}"
         if reason := self.why_not_start:
             if self._run.paused and not self._load_problem:
@@ -279,8 +277,8 @@ class Attempts(QtCore.QObject):
         problem = f"{news.wanted.problem}. " if news.wanted.problem else ""
         if self._run.paused:
             if problem:
-                return f"{problem}{self._attempt}: Start goes on with it and the attempts after it"
-            return f"{self._paused}; Start goes on with attempt {self._done + 1}"
+                return f"{problem}{self._attempt}: Start continues it and the attempts after it"
+            return f"{self._paused}; Start continues with attempt {self._done + 1}"
         if self._run.is_on:
             return f"{self._attempt}: it starts by itself; Hold pauses the run"
         ready = f"{problem}{self._attempt}: start it; it drives by itself, and a direction steers one chunk"

@@ -1,4 +1,4 @@
-"""How long a practice goes on: presets, and what they mean for a practice that exists. Pure functions."""
+"""How long a practice runs: presets, and what they mean for a practice that exists. Pure functions."""
 
 import enum
 from dataclasses import dataclass, replace
@@ -59,12 +59,12 @@ def is_attended(practice: Practice) -> bool:
 
 
 def budget_in_words(practice: Practice) -> str:
-    """Return how long a practice goes on, e.g. '100 attempts'."""
+    """Return how long a practice runs, e.g. '100 attempts'."""
     return f"{practice.minutes:g} minutes" if practice.minutes else counted(practice.episodes, "attempt")
 
 
 def continued(record: PracticeRecord, budget: Budget) -> PracticeRecord:
-    """Return a practice with the budget it is to go on with: the rest of its own, or a preset on top of what it had."""
+    """Return a practice with the budget it is to continue with: the rest of its own, or a preset on top of what it had."""
     if not record.is_finished:
         return record
     preset = PRESETS[budget].practice

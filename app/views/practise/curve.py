@@ -8,7 +8,7 @@ from app import theme
 from app.qt import Qt
 from app.views.plot import StillPlot
 from frs_core.evaluation.wilson import wilson
-from frs_core.learning.diary import Point
+from frs_core.learning.practice_log import Point
 
 BAND_ALPHA = 56
 """Opacity of the interval, 0..255."""

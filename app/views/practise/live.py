@@ -12,7 +12,7 @@ from frs_core.counts import counted
 from frs_core.evaluation.practice_job import Attempt, PracticeNews, Stage
 from frs_core.evaluation.wilson import format_rate
 from frs_core.learning import Practice
-from frs_core.learning.diary import Point, best_of
+from frs_core.learning.practice_log import Point, best_of
 from frs_core.learning.practice_record import PracticeRecord
 
 RECENT = 20

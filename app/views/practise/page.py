@@ -43,7 +43,7 @@ from frs_core.errors import FrsError
 from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, PracticeResult
 from frs_core.events import LoadNoisePolicy, Outcome, SessionCommand, Snapshot
 from frs_core.learning import Acts, JobState, LearnerSpec, Practice, TrainRequest, find_learner, learners
-from frs_core.learning.diary import Point
+from frs_core.learning.practice_log import Point
 from frs_core.learning.practice_record import PracticeRecord, branch, can_branch, request_of
 from frs_core.steering.policy_spec import PolicySpec
 
@@ -324,7 +324,7 @@ class PractisePage(LayoutPage):
     # --- practising ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start a new practice, or go on with the one that is shown."""
+        """Start a new practice, or continue the one that is shown."""
         problem, root, record = self.problem, self._facts.root, self.record
         if self.is_practising or problem is not None or root is None:
             self._say(problem.text if problem is not None else "A practice is already running", "warn")
@@ -351,7 +351,7 @@ class PractisePage(LayoutPage):
         self.job = self.make_job(request, folder, spec)
         self.job.start()
         self.setup.note.setText(
-            f"Goes on for {budget_in_words(practice)} in all; closing the window stops it, and it can continue"
+            f"Runs for {budget_in_words(practice)} in total; closing the window stops it, and it can continue"
         )
         self.live.stage.setText("Getting ready")
         self._timer.start(POLL_MS)
@@ -461,7 +461,7 @@ class PractisePage(LayoutPage):
         return point if point.episodes < len(record.attempts) else None
 
     def go_back(self) -> None:
-        """Make a practice that goes on from the selected version, and show it."""
+        """Make a practice that continues from the selected version, and show it."""
         record, point, root = self.record, self._earlier, self._facts.root
         if record is None or point is None or root is None:
             self._say("Choose an earlier version of a practice that is not running", "warn")
@@ -475,7 +475,7 @@ class PractisePage(LayoutPage):
         job.start()
 
     def _on_gone_back(self, folder: Path) -> None:
-        self._say(f"{practice_name(folder)} goes on from there; the former practice is as it was", "good")
+        self._say(f"{practice_name(folder)} continues from there; the earlier practice is unchanged", "good")
         self.practices.read(choose=folder)
 
     @property

@@ -113,7 +113,7 @@ def why_not_attended(row: LearnerSpec) -> Problem | None:
 def why_not_continued(
     record: PracticeRecord, facts: Facts, row: LearnerSpec | None, *, is_attended: bool
 ) -> Problem | None:
-    """Return why a practice cannot go on in this window; None when it can.
+    """Return why a practice cannot continue in this window; None when it can.
 
     Args:
         record: of the practice.
@@ -127,7 +127,7 @@ def why_not_continued(
         return Problem(f"Learner '{record.learner}' is not installed; install it, or begin a new practice")
     if record.fingerprint and facts.fingerprint and record.fingerprint != facts.fingerprint:
         return Problem(
-            "It was practised with another policy, so it cannot go on with this one", "practise.new", "New practice"
+            "It was practised with another policy, so it cannot continue with this one", "practise.new", "New practice"
         )
     if record.practice.world != facts.world:
         return Problem(

@@ -9,17 +9,17 @@ from app.views.widgets import ActionButton, label
 from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
 from frs_core.evaluation.wilson import format_rate
-from frs_core.learning.diary import Point, best_of
 from frs_core.learning.practice_folder import version_folder
+from frs_core.learning.practice_log import Point, best_of
 
 PATH = Qt.ItemDataRole.UserRole
 CHECKED = (
     "Each version was checked on the same scenes, kept aside; the best of several looks better than it is. "
-    "Any of them can be used; practice goes on from the last, or from the one that you go back to."
+    "Any of them can be used; practice continues from the last, or from the one you go back to."
 )
 DRIVEN = (
     "Success is that of the attempts which a version drove while trying things, with your corrections. "
-    "Any of them can be used; practice goes on from the last, or from the one that you go back to."
+    "Any of them can be used; practice continues from the last, or from the one you go back to."
 )
 
 

@@ -7,7 +7,7 @@ from app.views.practise.start import Prior, Problem
 from frs_core.counts import counted
 from frs_core.errors import ConfigError, EpisodeError, FingerprintMismatch, FrsError
 from frs_core.learning import LearnerSpec
-from frs_core.learning.diary import Point
+from frs_core.learning.practice_log import Point
 from frs_core.learning.practice_record import PracticeRecord
 
 
@@ -23,7 +23,7 @@ def place_in_words(*, is_attended: bool, resets_itself: bool) -> str:
 def start_in_words(row: LearnerSpec | None, prior: Prior) -> str:
     """Return what a new practice starts from, as a sentence without full stop."""
     starts = row is not None and row.starts_from_recordings
-    return prior.sentence if starts else "Starts from nothing but the policy itself"
+    return prior.sentence if starts else "Starts from the policy alone"
 
 
 def record_in_words(record: PracticeRecord) -> str:

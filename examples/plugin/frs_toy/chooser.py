@@ -34,7 +34,7 @@ ROW = ChooserSpec(
     id="homing",
     title="Homing",
     tooltip="Goes one way; your keys override",
-    why_not="Never; it can always drive",
+    why_not="Homing was not loaded; restart the cockpit",
     picked="Homing picked",
     make="frs_toy.chooser:from_setting",
 )

@@ -1,4 +1,4 @@
-"""One training of our code on a task, judged at intervals; a run that was killed goes on from its last evaluation.
+"""One training of our code on a task, judged at intervals; a run that was killed resumes from its last evaluation.
 
 All that is drawn between two evaluations follows from the seed and the evaluation's number, so a resumed run gives the numbers that an
 uninterrupted one gives. Runs in the process of `frs bench rql`.

@@ -1,4 +1,4 @@
-"""What can be heard of a practice while its actors drive. Free of the tensor library."""
+"""What a practice reports while its actors drive. Free of the tensor library."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Wanted:
     """Why the attempt before does not count; empty where it does."""
 
 
-class Onlooker:
+class Monitor:
     """Hears what actors do; this one does not listen. What it raises ends the practice; the episode it was notified of is kept."""
 
     def set_out(self, seeds: Sequence[int]) -> None:
@@ -46,7 +46,7 @@ class Onlooker:
         """One of them has ended."""
 
     def corrects(self, seconds_left: float) -> None:
-        """All attempts of a round have ended, and for so many seconds a person may correct the label of the last; called again and again."""
+        """All attempts of a round have ended, and for this many seconds a person may correct the label of the last; called again and again."""
 
     def corrected(self, seed: int, success: bool) -> None:
         """A person has changed the label of an attempt, and it will be learned from like that."""

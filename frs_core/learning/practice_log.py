@@ -1,8 +1,8 @@
-"""What a practice has lived through, on disk: every episode, the learner after each round, every version that was judged.
+"""The log of a practice, on disk: every episode, the learner after each round, every version that was judged.
 
 `learning.practice_folder` shows what lies where. `learning.practice_record` reads such a folder without loading the learner.
 
-A practice that is killed at any moment goes on from `learner.state` and whatever episodes of the round in progress are there;
+A practice that is killed at any moment resumes from `learner.state` and whatever episodes of the round in progress are there;
 it loses the episodes that were being driven, nothing else, and ends with the same numbers. Free of the tensor library until used.
 """
 
@@ -21,7 +21,7 @@ from frs_core.learning.table import TrainingTable, join
 from frs_core.runtime.foreign import MALFORMED, read_json
 
 _BUDGET = ("episodes", "minutes")
-"""Parts of a practice that may be another when it goes on."""
+"""Parts of a practice that may change when it is resumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def best_of(curve: Sequence[Point]) -> Point | None:
     return max(curve, key=lambda p: (p.successes / max(1, p.scenes), p.episodes), default=None)
 
 
-class Diary:
+class PracticeLog:
     """Keeps a practice in memory, and in a folder where one is given.
 
     Args:

@@ -841,7 +841,7 @@ _ROWS = (
     _row(
         "practise.back",
         "Go back to it",
-        tooltip="Begin a practice that goes on from the selected version; this one stays as it is",
+        tooltip="Begin a practice that continues from the selected version; this one is unchanged",
         controls="key:B",
         menu="Practise",
         scope=PRACTISE,

@@ -69,7 +69,7 @@ def commands() -> dict[str, tuple[str, str]]:
                 if Need.ENVIRONMENT not in learner.needs
             }
             rows |= {
-                f"practise {learner.id}": ("frs_core.commands.practise:command", f"{learner.summary}, by practising")
+                f"practise {learner.id}": ("frs_core.commands.practise:command", learner.summary)
                 for learner in learners().values()
                 if learner.practises
             }

@@ -139,7 +139,7 @@ class StartEpisode(Act):
     practice: bool = False
     """Record nothing."""
     most_chunks: int = 0
-    """An attempt that is judged by itself: it ends with the world's success, or as a failure after so many chunks; where the world
+    """An attempt that is judged by itself: it ends with the world's success, or as a failure after this many chunks; where the world
     does not know, it holds then and waits for a person's label. 0 = a person ends it."""
 
 

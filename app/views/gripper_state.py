@@ -21,7 +21,7 @@ class GripperReadout:
     """Follows one gripper.
 
     Args:
-        width_mm: between the open fingers; NaN = not known, and shares are told.
+        width_mm: between the open fingers; NaN = not known, and shares are shown.
     """
 
     def __init__(self, width_mm: float = math.nan) -> None:

@@ -299,7 +299,7 @@ class VerdictList(QtWidgets.QTableView):
         self.viewport().update()  # pyright: ignore[reportOptionalMemberAccess]
 
     def show_fan(self, fan: Fan | None, style: FanStyle) -> None:
-        """Show a fan; the column of values is there where somebody tells them."""
+        """Show a fan; the column of values is shown if the fan has any."""
         self.rows_model.show_fan(fan, style)
         has_values = fan is not None and any(math.isfinite(c.value) for c in fan.candidates)
         self.setColumnHidden(COLUMNS.index("worth"), not has_values)

@@ -88,7 +88,7 @@ class Answers:
         return self._tries * self.endpoint.timeout_s + sum(self._pauses())
 
     def begin(self) -> None:
-        """Count from nothing again."""
+        """Reset the counts."""
         self.spent = Spent(self.endpoint.name)
 
     def ask(self, instruction: str, content: Sequence[Mapping[str, Any]], read: Callable[[str], T]) -> T:

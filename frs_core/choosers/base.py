@@ -76,7 +76,7 @@ class Judged:
 
 
 class ValuingPolicy(NoisePolicy):
-    """A noise policy that takes the best of a fan's noises and of its own, and tells what each is worth."""
+    """A noise policy that takes the best of a fan's noises and of its own, and gives a value for each."""
 
     def commands(self, observation: Observation) -> tuple[Command, ...]:
         """Return the commands to choose among where a fan was asked for with none (headless, it drives)."""

@@ -89,7 +89,7 @@ class VlmChooser(Chooser):
         self._camera, self._fix = camera, fix
 
     def begin(self, observation: Observation) -> None:
-        """Count from nothing again."""
+        """Reset the counts."""
         self.answers.begin()
 
     def choose(self, fan: Fan) -> Choice:

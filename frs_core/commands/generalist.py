@@ -23,7 +23,7 @@ def make(
 ) -> int:
     """Make the shipped generalist: scripted demonstrations, three training stages, weights with a model card.
 
-    Can be stopped at any time; the same command goes on from what is there.
+    Can be stopped at any time; the same command resumes from what is there.
 
     Args:
         work: Folder for demonstrations (about 3 MB per episode) and checkpoints.

@@ -1,6 +1,6 @@
 """`frs episodes stats`: what was recorded, by task, and how much there is to learn from.
 
-Example: `frs episodes stats --replay` tells how many recorded chunks a critic can learn from, and what older episodes lack.
+Example: `frs episodes stats --replay` prints how many recorded chunks a critic can learn from, and what older episodes lack.
 """
 
 import time

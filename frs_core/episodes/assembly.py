@@ -2,7 +2,7 @@
 
 Problem: an episode must be there whole or not at all. Idea: the Zarr group is written under a temporary name beside its
 place, with a table of its files, synced to disk, and renamed. Ending an episode and recovering one after a crash are this
-same function, so recovery is exercised by every recording. Called again after any failure it goes on from what is there.
+same function, so recovery is exercised by every recording. Called again after any failure it resumes from what is there.
 
 Example: begin + 30 chunk records + end(success) become `episodes/<name>.zarr` of about 200 files; the journal may go then.
 

@@ -117,12 +117,12 @@ def _check_chunk(episode: Episode, policy: FlowPolicy, index: int, uses_features
     context = _context(episode, policy, index, uses_features)
     if kind is CandidateKind.STEERED and plan.method is Method.FRS and not plan.starts_at_noise:
         with torch.inference_mode():
-            grown = flow.denoise(lambda y, t: policy.velocity(context, y, t), x, steps=plan.steps, depth=plan.depth)
+            denoised = flow.denoise(lambda y, t: policy.velocity(context, y, t), x, steps=plan.steps, depth=plan.depth)
     else:
         steps = policy.spec.integration_steps if kind is CandidateKind.LEARNED else plan.steps
-        grown = policy.denoise(context, x, steps=steps)
+        denoised = policy.denoise(context, x, steps=steps)
     space = policy.spec.action_space
-    chunk = policy.to_robot(grown, episode.observation(index, has_images=False))[0]
+    chunk = policy.to_robot(denoised, episode.observation(index, has_images=False))[0]
     difference = space.normalise(chunk) - space.normalise(episode.arrays["chunks/chunk"][index])
     return ChunkCheck(index, float(np.abs(difference).max()))
 

@@ -90,7 +90,7 @@ class _Known:
 
     serial: str
     kind: int | None
-    """DROID's `camera_type`; None where nothing tells."""
+    """DROID's `camera_type`; None if it is not stated."""
     K: Float[Array, "n 3 3"]
     pose: Float[Array, "n 6"]
 

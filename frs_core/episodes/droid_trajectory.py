@@ -264,7 +264,7 @@ def _rising(times: Float[Array, " m"] | None, n: int, started: float, remarks: l
 
 
 def _stated_start(attributes: Mapping[str, str], folder: Path) -> float:
-    """Return when the trajectory began, Unix time, by its attribute or its folder's name; 0 where neither tells."""
+    """Return when the trajectory began, Unix time, by its attribute or its folder's name; 0 where neither gives it."""
     for text in (attributes.get("time", ""), folder.resolve().name):
         for clock in ("%H:%M:%S", "%H_%M_%S"):
             try:

@@ -30,7 +30,7 @@ _SCHEMAS = {
     "frs.Numbers": {name: {"type": "array", "items": {"type": "number"}} for name in SCALARS},
     "frs.Pick": {"label": {"type": "string"}, "picked_by": {"type": "string"}, "noise_percentile": {"type": "number"}},
 }
-"""Name -> properties; only what tells a reader how to take the data."""
+"""Name -> properties; only what a reader needs to interpret the data."""
 _INFO = 2
 """Source: foxglove.Log, level."""
 _COLOURS = {"picked": (1.0, 0.75, 0.24), "unsteered": (0.92, 0.92, 0.92), "other": (0.42, 0.47, 0.54)}

@@ -54,7 +54,7 @@ def export_rerun(episode: Episode, path: Path) -> Path:
         part.replace(path)
     except EpisodeError:
         raise
-    except (OSError, RuntimeError) as error:  # Rerun tells of a full disk by the latter.
+    except (OSError, RuntimeError) as error:  # Rerun reports a full disk by the latter.
         raise EpisodeError(f"'{path}' could not be written: {error}. Free space or choose another folder.") from error
     finally:
         part.unlink(missing_ok=True)

@@ -100,7 +100,7 @@ def read_attributes(folder: Path) -> dict[str, Any]:
 
 
 def read_info(folder: Path, *, is_binned: bool = False) -> EpisodeInfo:
-    """Return an episode's row; a damaged one tells its `problem` instead of raising."""
+    """Return an episode's row; a damaged one has its `problem` instead of raising."""
     name = folder.name.removesuffix(SUFFIX)
     try:
         a = read_attributes(folder)

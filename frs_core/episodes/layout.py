@@ -30,7 +30,7 @@ TMP_PREFIX = ".tmp_"
 JOURNAL_SUFFIX = ".journal"
 ROOT_METADATA = "zarr.json"
 INTEGRITY = "integrity"
-"""Sub-group whose attribute `files` tells size and CRC-32 of every other file of the episode."""
+"""Sub-group whose attribute `files` holds size and CRC-32 of every other file of the episode."""
 
 _NAME = re.compile(r"\d{8}T\d{6}Z_[0-9A-HJKMNP-TV-Z]{26}")
 _LAST_MS = 253402300799000

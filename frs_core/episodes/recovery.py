@@ -56,7 +56,7 @@ class Unfinished:
 def unfinished(store: EpisodeStore) -> list[Unfinished]:
     """Return what can be recovered, oldest first; empty and already committed journals are cleared away.
 
-    A journal that cannot be read, or not be cleared away, is an entry that tells its `problem`.
+    A journal that cannot be read, or not be cleared away, is an entry with its `problem`.
 
     Raises:
         StoreLocked: another program records into this store.

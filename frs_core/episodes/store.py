@@ -67,7 +67,7 @@ class EpisodeStore:
 
         Args:
             binned: the bin instead.
-            inspect: compare the size of every file, some ms per episode; otherwise what was found before is told.
+            inspect: compare the size of every file, some ms per episode; otherwise the earlier finding is returned.
         """
         rows = (self._binned if binned else self._index).list()
         return [inspected(i, whole=False) if inspect and needs_inspection(i, whole=False) else known(i) for i in rows]

@@ -32,7 +32,7 @@ def _av() -> ModuleType:
 
 
 def fitted(image: UInt8[Array, "h w 3"], size: tuple[int, int]) -> UInt8[Array, "H W 3"]:
-    """Return an image shrunk or grown into (width, height), its proportions kept, the rest black."""
+    """Return an image scaled into (width, height), its proportions kept, the rest black."""
     if (image.shape[1], image.shape[0]) == size:
         return image
     scale, left, top = fit(image.shape[1], image.shape[0], size)

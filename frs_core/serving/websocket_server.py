@@ -352,7 +352,7 @@ class WebsocketServer:
 
 
 async def _or_cancelled(future: "asyncio.Future[bytes | str]", shown: dict[str, Any]) -> bytes | str:
-    """Return the reply, or the error that tells a cancelled request's sender so."""
+    """Return the reply, or the error that a cancelled request's sender gets."""
     try:
         return await future
     except asyncio.CancelledError:

@@ -223,7 +223,7 @@ class ChunkCycle:
         episode, seen = p.keeper.episode, p.world.observation
         assert episode is not None
         if episode.order.most_chunks and (seen is None or seen.success is None):
-            # Only a person knows how it went; after Resume it goes on until they say so.
+            # Only a person knows how it went; after Resume it continues until they say so.
             if not episode.was_told_to_label:
                 episode.was_told_to_label = True
                 p.hold(HoldReason.CHUNKS_USED_UP)

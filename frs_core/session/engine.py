@@ -252,7 +252,7 @@ class SessionEngine:
             case Failed():
                 p.status.error = answer.error
                 stop = self._fault if answer.what == "load" else p.hold
-                stop(HoldReason.INFERENCE_FAILED, _with_mend(answer.error, is_loading=answer.what == "load"))
+                stop(HoldReason.INFERENCE_FAILED, _with_fix(answer.error, is_loading=answer.what == "load"))
             case _:
                 # What was suggested about a fan that is renewed is about the old one.
                 p.arbiter.drop_question()
@@ -290,7 +290,7 @@ class SessionEngine:
             p.hold(HoldReason.DISK, sentence)
 
 
-def _with_mend(error: Exception, *, is_loading: bool) -> str:
+def _with_fix(error: Exception, *, is_loading: bool) -> str:
     """Return an error in words; those of libraries name no way out, so one is added."""
     if isinstance(error, FrsError):
         return str(error)

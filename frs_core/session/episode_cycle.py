@@ -101,7 +101,7 @@ class EpisodeCycle:
         p.want_fan()
 
     def scene_refused(self, fact: wl.Refused) -> None:
-        """The world is as it was; say why, and go on from there."""
+        """The world is as it was; say why, and continue from there."""
         p = self._parts
         change = p.world.take_answer(fact)
         if change is None:
@@ -125,13 +125,13 @@ class EpisodeCycle:
             # The world was lost between two chunks.
             p.world.bring_back()
         elif episode is not None and not p.world.is_real:
-            # Nobody knows the state it was left in, so nothing may go on from here.
+            # Nobody knows the state it was left in, so nothing may continue from here.
             episode.is_cut_short = True
 
     # --- hold and back -----------------------------------------------------------------------------------------------
 
     def resume(self, epoch: int) -> None:
-        """Let whoever drives go on under a mandate of this epoch, at once or when the moving chunk has ended."""
+        """Let whoever drives continue under a mandate of this epoch, at once or when the moving chunk has ended."""
         p = self._parts
         if p.motion.is_ending_episode:
             p.status.refuse("The episode is being ended")

@@ -52,7 +52,7 @@ class EpisodeKeeper:
         self.last: ev.EndedEpisode | None = None
         """How the last episode ended."""
         self.chunk_limit: tuple[int, Outcome] | None = None
-        """After so many chunks the episode ends with that outcome."""
+        """After this many chunks the episode ends with that outcome."""
 
     @property
     def is_written(self) -> bool:

@@ -36,6 +36,6 @@ class SessionOptions:
     has_full_fan: bool = True
     """Compute the usual directed candidates always; False = only those the driver's chooser asks for."""
     unattended_chunks: int = 40
-    """With a view: after so many chunks in a row that no person picked the robot holds. Guess; three times a usual episode."""
+    """With a view: after this many chunks in a row that no person picked the robot holds. Guess; three times a usual episode."""
     ends_on_success: bool = False
     """Headless: the episode ends when the world reports success. With a view it is only offered."""

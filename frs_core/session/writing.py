@@ -1,7 +1,7 @@
 """Hand records to the recorder in order, one at a time, and lose none when the disk fails.
 
 A job stays at the head of the queue until the recorder has done it. When it fails, everything behind it waits, the session
-holds with the reason, and `retry` goes on with the same job: a full disk costs time, not data.
+holds with the reason, and `retry` continues the same job: a full disk costs time, not data.
 
 The queue is bounded without dropping anything: motion waits until the queue is empty, and what else would add to it (starting
 over, going back) is refused once it has no room. `RESERVE` places are left for what must not be refused: the chunk that has

@@ -101,7 +101,7 @@ def pair_cameras(
     if not (unknown or twice) and used:
         return pairing
     if unknown:
-        reason = f"No name tells which camera {_listed(unknown)} is"
+        reason = f"The names do not say which camera {_listed(unknown)} is"
     elif twice:
         slots = [name for name, camera in pairing if camera in twice]
         reason = f"Camera {_listed(twice)} would fill {_listed(slots)} at once"

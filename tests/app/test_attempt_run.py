@@ -117,7 +117,7 @@ def test_a_hold_in_an_attempt_pauses_the_run_and_resume_goes_on_with_it(practisi
     window.run("drive.hold")
     window.take(held())
     text = window.drive.attempt.text.text()
-    assert "is paused (hold pressed); Resume goes on with it and with the attempts after it" in text
+    assert "is paused (hold pressed); Resume continues it and the attempts after it" in text
     window.run("drive.resume")
     assert port.of(Resume)
     window.take(driving(4, counters={"holds": 1}))
@@ -138,7 +138,7 @@ def test_an_attempt_that_was_held_by_whatever_and_labelled_is_the_last_of_the_ru
     hear(page, job, waiting(40_001, False, asked=2))
     assert starts(port) == [40_000]
     assert "is paused" in window.drive.attempt.text.text()
-    assert "Start goes on with attempt 2" in window.drive.attempt.text.text()
+    assert "Start continues with attempt 2" in window.drive.attempt.text.text()
     window.run("episode.start")
     window.take(driving(5, counters={"holds": 1}))
     window.take(ended(5, counters={"holds": 1}))
@@ -154,7 +154,7 @@ def test_a_hold_between_two_attempts_pauses_though_the_session_has_nothing_to_ho
     window.take(ended(4))
     assert starts(port) == [40_000]
     text = window.drive.attempt.text.text()
-    assert text == "The run of attempts is paused (hold pressed); Start goes on with attempt 2"
+    assert text == "The run of attempts is paused (hold pressed); Start continues with attempt 2"
 
 
 def test_leaving_drive_or_the_window_pauses_the_run(practising: Any, port: Any) -> None:  # noqa: F811
@@ -195,7 +195,7 @@ def test_a_start_that_the_session_refuses_pauses_and_is_not_repeated(practising:
     window.take(ended(4, counters={"refused": 1}))
     window.take(ended(4, counters={"refused": 1}))
     assert starts(port) == [40_000, 40_001]
-    assert "is paused (the start was refused); Start goes on" in window.drive.attempt.text.text()
+    assert "is paused (the start was refused); Start continues" in window.drive.attempt.text.text()
 
 
 def test_stop_ends_the_run(practising: Any, port: Any) -> None:  # noqa: F811

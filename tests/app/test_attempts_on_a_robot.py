@@ -33,7 +33,7 @@ WORDS = "stack the cups"
 
 @pytest.fixture
 def robot(tmp_path: Path, qtbot: Any) -> Iterator[tuple[CockpitWindow, FakeRobotEnv]]:
-    """A cockpit on a DROID robot whose arm exists in numbers."""
+    """A cockpit on a DROID robot whose arm is simulated."""
     root = tmp_path / "data"
     with bridge_thread() as (bridge, env):
         options = {"endpoint": bridge.address, "width": 160, "height": 90, "timeout_s": 30.0, "stale_s": 60.0}
@@ -78,7 +78,7 @@ def motions(env: FakeRobotEnv) -> int:
 
 
 def chunks(window: CockpitWindow, qtbot: Any, count: int) -> None:
-    """Wait until so many chunks of the open episode were driven; a hold by a busy machine is resumed."""
+    """Wait until `count` chunks of the open episode were driven; a hold by a busy machine is resumed."""
     watching = Operator(window)
 
     def is_there() -> bool:

@@ -32,7 +32,7 @@ def window_system_with_our_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ago_ms(seconds: float) -> int:
-    """A stamp of so many seconds ago."""
+    """A stamp of some seconds ago."""
     return int((time.monotonic() - seconds) * 1000)
 
 

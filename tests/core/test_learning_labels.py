@@ -25,7 +25,7 @@ def encoded(policy: ToyPolicy):
     return policy.encode(PointWorld().reset(task="reach_left", seed=0))
 
 
-def grown(policy: ToyPolicy, count: int) -> np.ndarray:
+def generated(policy: ToyPolicy, count: int) -> np.ndarray:
     """Return chunks of the policy itself, robot units, not clipped."""
     noise = gaussian((count, 8, 9), seed=3)
     x = policy.denoise(encoded(policy), noise)
@@ -33,7 +33,7 @@ def grown(policy: ToyPolicy, count: int) -> np.ndarray:
 
 
 def test_chunks_the_policy_can_grow_regenerate_within_the_threshold(policy: ToyPolicy) -> None:
-    chunks = grown(policy, 6)
+    chunks = generated(policy, 6)
     context = encoded(policy)
     labels = label_chunks(policy, [context] * 6, chunks)
     assert labels.is_kept.sum() >= 5
@@ -47,7 +47,7 @@ def test_chunks_the_policy_can_grow_regenerate_within_the_threshold(policy: ToyP
 
 
 def test_recovered_noise_beats_explicit_euler(policy: ToyPolicy) -> None:
-    context, chunks = encoded(policy), grown(policy, 4)
+    context, chunks = encoded(policy), generated(policy, 4)
     errors, euler = [], []
     for chunk in chunks:
         errors.append(recover_noise(policy, context, chunk)[1])
@@ -59,13 +59,13 @@ def test_recovered_noise_beats_explicit_euler(policy: ToyPolicy) -> None:
 
 
 def test_padding_columns_hold_seeded_gaussian_noise(policy: ToyPolicy) -> None:
-    noise, _ = recover_noise(policy, encoded(policy), grown(policy, 1)[0], LabelSettings(seed=5))
+    noise, _ = recover_noise(policy, encoded(policy), generated(policy, 1)[0], LabelSettings(seed=5))
     np.testing.assert_array_equal(noise[:, 7:], gaussian((1, 8, 9), seed=5)[0, :, 7:].numpy())
 
 
 def test_chunks_outside_the_policys_skills_are_dropped_and_counted(policy: ToyPolicy) -> None:
     table = synthetic_table(episodes=3, chunks=2, width=9)
-    good = grown(policy, 6)
+    good = generated(policy, 6)
     wild = np.random.default_rng(0).uniform(-1, 1, good.shape).astype(np.float32) * 50
     chunk = np.where(np.arange(6)[:, None, None] < 4, good, wild)
     table = replace(table, chunk=chunk, noise=np.full_like(table.noise, np.nan))
@@ -92,7 +92,7 @@ def test_a_chunk_of_another_horizon_is_refused(policy: ToyPolicy) -> None:
 
 
 def test_stopping_early_keeps_what_is_labelled(policy: ToyPolicy) -> None:
-    chunks = grown(policy, 5)
+    chunks = generated(policy, 5)
     labels = label_chunks(policy, [encoded(policy)] * 5, chunks, on_progress=lambda p: p.step < 2)
     assert np.isfinite(labels.noise[:2]).all()
     assert not labels.is_kept[2:].any()

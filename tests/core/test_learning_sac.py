@@ -232,12 +232,12 @@ def test_the_lesser_of_two_heads_is_taken_and_the_target_follows() -> None:
 def test_a_chosen_part_of_a_noise_is_read_back_and_the_rest_stays(components: int) -> None:
     part = NoisePart.of(16, 7, columns=(0, 6), components=components)
     fresh, chosen = gaussian((4, 16, 9), seed=1), gaussian((4, part.numbers), seed=2)
-    noise = part.grow(chosen, fresh)
+    noise = part.compose(chosen, fresh)
     torch.testing.assert_close(part.read(noise), chosen)
     assert torch.equal(noise[:, :, [1, 2, 3, 4, 5, 7, 8]], fresh[:, :, [1, 2, 3, 4, 5, 7, 8]])
     rest = NoisePart.of(16, 7, columns=(0, 6), components=16)
     torch.testing.assert_close(rest.read(noise)[:, part.numbers :], rest.read(fresh)[:, part.numbers :])
-    alone = part.grow(chosen, fresh, rest=0.0)
+    alone = part.compose(chosen, fresh, rest=0.0)
     torch.testing.assert_close(part.read(alone), chosen)
     torch.testing.assert_close(rest.read(alone)[:, part.numbers :], torch.zeros(4, rest.numbers - part.numbers))
     if components == 1:

@@ -105,7 +105,7 @@ NOW_S = 1e6
 
 
 def looked(session: HandSession, seconds: float) -> ev.Snapshot:
-    """A robot's cameras show the scene again, so many seconds after the session began."""
+    """A robot's cameras show the scene again, some seconds after the session began."""
     seen = dataclasses.replace(session.world.observe(), captured_ns=int(seconds * 1e9))
     session.engine._on_fact(Observed(seen))
     return session.settle()

@@ -166,7 +166,7 @@ class EpisodesPane(QtWidgets.QWidget):
         self.select(former.name if former else None)
         now = self.current()
         if former is not None and now is not None and now.name == former.name and now != former:
-            # The row stayed current, so the selection tells nobody that the episode is another one.
+            # The row stayed current, so no selection signal says that the episode has changed.
             self.chosen.emit(now)
 
     def _move_row(self, by: int) -> None:

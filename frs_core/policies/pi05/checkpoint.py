@@ -310,7 +310,7 @@ def _take_statistics(
     if preset.adds_joints and any(n <= 7 or checkpoint.is_gripper_offset for n in stuck):
         checkpoint.problems.append(
             f"Numbers {stuck.tolist()} of the actions never move in the statistics, expected offsets from the arm's joints that do: a joint's "
-            f"position divided by nothing is no number. Recompute the statistics from data that moves every joint."
+            f"dividing by a range of zero is undefined. Recompute the statistics from data that moves every joint."
         )
     elif len(stuck):
         checkpoint.notes.append(

@@ -132,7 +132,7 @@ class LoopCache:
             key: what `function` depends on besides its arguments' contents; sizes are added here.
             function: the loop.
             cache: the prefix of this run.
-            values: the inputs of this run; "x" [B, H, A] tells batch and horizon.
+            values: the inputs of this run; "x" [B, H, A] gives batch and horizon.
         """
         batch, horizon = values["x"].shape[:2]
         slots = bucket_of(cache.length)

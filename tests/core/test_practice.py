@@ -227,7 +227,7 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, data: Path, monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("frs_core.learning.table_file.os.fsync", refuse)
+        patch.setattr("frs_core.runtime.files.os.fsync", refuse)
         with pytest.raises(TrainingError, match="No space left"):
             practised(asked, tmp_path / "log")
     assert len(practised(asked, tmp_path / "log").own) == 1

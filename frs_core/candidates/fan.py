@@ -23,7 +23,7 @@ from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
 from frs_core.policies.base import Context, FlowPolicy
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import Observation
-from frs_core.robot.safety import check_chunks
+from frs_core.robot.safety import check_chunks, preview
 from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate, CandidateKind, Fan
 from frs_core.steering.directions import Command, Gripper, fan_commands, reference_chunks
 from frs_core.steering.methods import Method, Reference, SteeredRows, SteeringPlan
@@ -53,7 +53,7 @@ def build_fan(
         gripper: what the directed candidates say about the gripper.
         commands: the directed candidates; None = those of `fan_commands`, () = none.
         noise_policy: adds the learned candidate.
-        limits: where the arm may be; None = no checks.
+        limits: what the world enforces; None = not known: paths are drawn as asked, without checks.
         request_id: handed through.
         encode_ms: handed through.
     Raises:
@@ -79,15 +79,18 @@ def build_fan(
     chunks = policy.rows_to_robot(rows.chunk, observation)
     noises, recovered = rows.noise, rows.recovered
     space, n = spec.action_space, len(commands)
-    paths = space.path(np.concatenate([chunks, references]), observation)
-    paths, reference_paths = paths[: len(chunks)], paths[len(chunks) :]
+    # The requests too: what the arm would do of a request is what a candidate is measured by.
+    drawn = preview(np.concatenate([chunks, references]), space, observation=observation, limits=limits)
+    paths, reference_paths = drawn.paths[: len(chunks)], drawn.paths[len(chunks) :]
     judged = verdicts(
         paths,
         reference_paths,
         noise_percentiles(
             noises, _commanded_rows(batch, len(chunks), n, spec.width), is_start=_is_noise(plan, n)[: len(chunks)]
         ),
-        check_chunks(chunks, paths, space, observation=observation, limits=limits, rows=spec.execute_rows),
+        check_chunks(
+            chunks, paths, space, observation=observation, limits=limits, rows=spec.execute_rows, cuts=drawn.cuts
+        ),
         rows=spec.execute_rows,
     )
     labels = [UNSTEERED, *(c.label for c in commands), LEARNED]

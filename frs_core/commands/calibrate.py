@@ -73,7 +73,9 @@ def _from_world(policy: FlowPolicy, name: str, count: int, seed: int) -> list[Pr
     try:
         episode = 0
         while len(priors) < count:
-            observation = world.reset(task=str(rng.choice(world.spec.tasks)), seed=seed + episode)
+            # A world without named tasks has one scene per seed.
+            task = str(rng.choice(world.spec.tasks)) if world.spec.tasks else None
+            observation = world.reset(task=task, seed=seed + episode)
             episode += 1
             for chunk_index in range(12):
                 context = policy.encode(observation)

@@ -69,7 +69,7 @@ class Candidate:
     chunk: Float[Array, "H a"]
     """Robot units, clipped to the action limits."""
     path: Float[Array, "H+1 3"]
-    """Tool centre, base frame, metres."""
+    """Tool centre under the world's limits, base frame, metres; see `safety.preview`."""
     reference: Float[Array, "H a"] | None
     """The request in robot units."""
     reference_path: Float[Array, "H+1 3"] | None

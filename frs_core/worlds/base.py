@@ -31,7 +31,7 @@ class WorldSpec:
     titles: tuple[str, ...] = field(default=(), kw_only=True)
     """Titles shown for the tasks, in the same order; empty = the names are shown."""
     limits: Limits
-    """The limits that the world enforces; previews are checked against the same."""
+    """The limits under which actions are executed; previews are drawn and checked under the same."""
     is_simulated: bool
     action_kinds: tuple[ActionKind, ...] = field(
         default=(ActionKind.EE_DELTA, ActionKind.JOINT_VELOCITY, ActionKind.JOINT_POSITION)
@@ -82,6 +82,9 @@ class World(abc.ABC):
     installer: ClassVar[str] = ""
     """`module:function` of (tell, folder=) that installs what this world needs beside the product's own environment, and returns one
     line about what is there: `frs worlds install`. A fact of the class, because the world cannot start before. Empty = nothing."""
+    limits_itself: ClassVar[bool] = False
+    """Whether `step` calls `limit_action` under `spec.limits`, on a state that it reads right before it sends. The guard then leaves
+    actions as they are: a limit on the change between two steps counts once. False = the guard limits."""
     may_move: Callable[[], bool] = staticmethod(lambda: True)
     """Whether the act that requested the present `reset` or `step` is still valid. Set from outside; a world that waits within one of
     them checks it right before it sends each command, and raises `StaleAct` instead of sending it."""

@@ -1,8 +1,9 @@
 """Check every action before it reaches a world: no stale or non-finite one is sent, and none that jumps or leaves the workspace.
 
 Every motion carries the hold epoch of the act that requested it, and is refused in any other: a hold invalidates all requests
-before it, however late they arrive. A world enforces its own limits too; this check is the same for all worlds, simulated ones
-included, so that headless evaluation executes the same actions as the cockpit. Runs wherever the world runs.
+before it, however late they arrive. The limits are those that the world states, and the limiter is the same for all worlds, simulated
+ones included, so that headless evaluation executes the same actions as the cockpit; a world that calls it itself, because it reads
+the arm's state later than the guard can, gets the action as asked. Runs wherever the world runs.
 
     guard = GuardedWorld(world, epoch=lambda: ring.epoch)
     guard.step(action, kind, epoch=3)      # StaleAct once the epoch is 4
@@ -17,9 +18,9 @@ from jaxtyping import Float
 from frs_core.arrays import Array
 from frs_core.errors import PolicyError, ShapeMismatch, StaleAct
 from frs_core.robot.actions import ActionKind
+from frs_core.robot.limiting import AT_REST, limit_action
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import Observation
-from frs_core.robot.safety import limit_action
 from frs_core.worlds.base import StepResult, World
 
 
@@ -36,9 +37,12 @@ class GuardedWorld:
         """
         self.world = world
         self.limits = limits or world.spec.limits
+        self._is_limiting = limits is not None or not world.limits_itself
         self._epoch = epoch
         self._last: Observation | None = None
         """The newest observation; None once an action was sent after it."""
+        self._moving = AT_REST
+        """Of the last action; at rest at every observation that a fan may be made from."""
 
     def reset(self, *, task: str | None = None, seed: int = 0, epoch: int = 0) -> Observation:
         """Reset the world.
@@ -47,7 +51,7 @@ class GuardedWorld:
             StaleAct: asked for in another hold epoch.
         """
         with self._authorised(epoch, "The scene was not set"):
-            self._last = self.world.reset(task=task, seed=seed)
+            self._last, self._moving = self.world.reset(task=task, seed=seed), AT_REST
         return self._last
 
     def restore(self, state: bytes, *, epoch: int = 0) -> Observation:
@@ -57,12 +61,12 @@ class GuardedWorld:
             StaleAct: asked for in another hold epoch.
         """
         with self._authorised(epoch, "The scene was not brought back"):
-            self._last = self.world.restore(state)
+            self._last, self._moving = self.world.restore(state), AT_REST
         return self._last
 
     def observe(self) -> Observation:
         """Return fresh images and state."""
-        self._last = self.world.observe()
+        self._last, self._moving = self.world.observe(), AT_REST
         return self._last
 
     def glance(self) -> Observation:
@@ -91,17 +95,22 @@ class GuardedWorld:
             )
         if not np.isfinite(action).all():
             raise PolicyError("An action holds non-finite numbers and was not sent. Check the policy's weights.")
+        if not self._is_limiting:
+            self._last = None
+            with self._authorised(epoch, "An action was not sent"):
+                return self.world.step(action, kind)
         # A simulation stands still between steps; a robot does not, and its last observation is a whole step old by now.
         is_current = self._last is not None and self.world.spec.is_simulated
         now = self._last if is_current and self._last is not None else self.world.state()
-        allowed, reasons = limit_action(action, kind, observation=now, limits=self.limits)
+        allowed = limit_action(action, kind, observation=now, limits=self.limits, moving=self._moving)
         self._last = None
         # Checked last: reading a robot's state takes time, and a hold may have arrived meanwhile.
         with self._authorised(epoch, "An action was not sent"):
-            result = self.world.step(allowed, kind)
-        if not reasons:
+            result = self.world.step(allowed.action, kind)
+        self._moving = allowed.moving
+        if not allowed.reasons:
             return result
-        words = ", ".join((*reasons, result.reason) if result.reason else reasons)
+        words = ", ".join((*allowed.reasons, result.reason) if result.reason else allowed.reasons)
         return StepResult(result.executed, True, words)
 
     @contextlib.contextmanager

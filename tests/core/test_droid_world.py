@@ -106,7 +106,7 @@ def test_pose_numbers_and_matrix_are_inverse() -> None:
 def test_a_previewed_chunk_is_executed_within_5_mm(droid, direction) -> None:
     world, _, _ = droid
     # A pause of a busy machine counts as standing still, and a step from there as a jump.
-    world._limits = replace(world._limits, jump=0.4)
+    world.spec = replace(world.spec, limits=replace(world.spec.limits, joint_jump=0.4))
     start = world.reset()
     reference, _ = reference_chunk(Command(direction, Amount.MORE), VELOCITY, horizon=8, observation=start)
     chunk = VELOCITY.clip(VELOCITY.unnormalise(reference))

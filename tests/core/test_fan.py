@@ -14,6 +14,7 @@ from frs_core.candidates.verdicts import noise_percentiles, verdicts
 from frs_core.choosers.base import Judged, NoisePolicy, ValuingPolicy
 from frs_core.errors import FingerprintMismatch, PolicyError, ShapeMismatch
 from frs_core.policies.base import Context
+from frs_core.robot import kinematics
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import Observation
 from frs_core.robot.safety import ChunkCheck
@@ -134,7 +135,7 @@ def test_bent_and_authority_are_the_geometry_they_claim() -> None:
 
 def test_workspace_and_table_are_warned_of_before_they_are_hit() -> None:
     p = PointWorld().observe().p_tcp
-    limits = Limits(p - 0.03, p + 0.03, table_height=float(p[2]) - 0.03)
+    limits = Limits(p - 0.03, p + 0.03, kinematics.Q_LOW, kinematics.Q_HIGH, table_height=float(p[2]) - 0.03)
     fan = make(limits=limits)
     assert fan["left/more"].verdict.leaves_workspace
     assert fan["down/more"].verdict.hits_table

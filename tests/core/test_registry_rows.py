@@ -38,7 +38,7 @@ def test_two_built_in_rows_of_one_name_are_refused_on_import(kind: str) -> None:
 
 
 def _world(**changes: Any) -> WorldSpec:
-    limits = Limits(np.zeros(3), np.ones(3))
+    limits = Limits(np.zeros(3), np.ones(3), -np.ones(7), np.ones(7))
     usual: dict[str, Any] = {"name": "w", "cameras": ("front",), "tasks": ("t",), "titles": ("T",)}
     return WorldSpec(control_hz=15.0, limits=limits, is_simulated=True, **{**usual, **changes})
 

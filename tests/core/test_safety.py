@@ -7,17 +7,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frs_core.robot import kinematics
+from frs_core.robot import kinematics, limiting
 from frs_core.robot.actions import JOINT_STEP, ActionKind
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import Calibration, CameraFrame, Observation
-from frs_core.robot.safety import limit_action
 from frs_core.robot.watchdog import CameraLiveness, Watchdog
 from tests.fakes.world import PointWorld
 
 WORLD = PointWorld()
 LIMITS = WORLD.spec.limits
 finite = st.floats(-5, 5)
+
+
+def limit_action(
+    action: np.ndarray, kind: ActionKind, *, observation: Observation, limits: Limits
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return what may be sent of one action by itself, and the limits that changed it."""
+    allowed = limiting.limit_action(action, kind, observation=observation, limits=limits)
+    return allowed.action, allowed.reasons
 
 
 @settings(max_examples=60, deadline=None)
@@ -123,7 +130,7 @@ def test_an_action_inside_the_limits_is_sent_unchanged() -> None:
 def test_an_arm_outside_the_workspace_may_come_back() -> None:
     observation = WORLD.observe()
     p = observation.p_tcp
-    limits = Limits(p + 0.02, p + 0.2)
+    limits = Limits(p + 0.02, p + 0.2, kinematics.Q_LOW, kinematics.Q_HIGH)
     sent, reasons = limit_action(
         np.array([0.01, 0.01, 0.01, 0, 0, 0, 0]), ActionKind.EE_DELTA, observation=observation, limits=limits
     )

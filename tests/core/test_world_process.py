@@ -390,7 +390,10 @@ def test_a_world_that_cannot_be_ended_in_time_is_lost_all_the_same() -> None:
 
 
 def test_a_worlds_limits_and_options_reach_the_session_as_they_are() -> None:
-    limits = Limits(np.array([0.1, -0.2, 0.0]), np.array([0.5, 0.2, 0.4]), table_height=0.01, joint_margin=0.08)
+    box = np.array([0.1, -0.2, 0.0]), np.array([0.5, 0.2, 0.4])
+    limits = Limits(
+        *box, np.full(7, -1.0), np.full(7, 2.0), table_height=0.01, joint_speed=np.full(7, 0.1), joint_jump=0.05
+    )
     spec = dataclasses.replace(PointWorld().spec, limits=limits, options={"setting": -1})
     got = unpack_spec(msgpack.unpackb(msgpack.packb(pack_spec(spec))))
     for field in dataclasses.fields(Limits):

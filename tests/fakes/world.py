@@ -52,7 +52,9 @@ class PointWorld(World):
             cameras=("left", "right", "wrist"),
             control_hz=15.0,
             tasks=tuple(_TASKS),
-            limits=Limits(np.array([0.25, -0.35, 0.02]), np.array([0.62, 0.35, 0.7])),
+            limits=Limits(
+                np.array([0.25, -0.35, 0.02]), np.array([0.62, 0.35, 0.7]), kinematics.Q_LOW, kinematics.Q_HIGH
+            ),
             is_simulated=True,
         )
         self._frozen_camera, self._die_at, self._hang_at = frozen_camera, die_at_step, hang_at_step

@@ -21,7 +21,7 @@ class HoverWorld(World):
             cameras=("front",),
             control_hz=15.0,
             tasks=("go_left",),
-            limits=Limits(LOW, HIGH, max_translation=STEP),
+            limits=Limits(LOW, HIGH, np.full(7, -2.5), np.full(7, 2.5), max_translation=STEP),
             is_simulated=True,
             action_kinds=(ActionKind.EE_DELTA,),
             example_task="go_left",

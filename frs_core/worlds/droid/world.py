@@ -26,19 +26,20 @@ from frs_core.arrays import Array
 from frs_core.errors import CameraStale, ConfigError, ShapeMismatch, StaleAct, WorldError, unknown_name
 from frs_core.robot import kinematics
 from frs_core.robot.actions import ActionKind
+from frs_core.robot.limiting import AT_REST, limit_action
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.droid.calibration import OLD_S, calibration_of
-from frs_core.worlds.droid.cartesian import joints_for, moved_pose, pose_delta
 from frs_core.worlds.droid.connection import BridgeRefusal, Connection
-from frs_core.worlds.droid.limits import SEAM_S, DroidLimits, limit_action
 
 ROBOTIQ_OFFSET = 0.15
 """Flange to fingertips of DROID's Robotiq 2F-85, metres along flange z. Approximate; measure yours."""
 
 GRIPPER_MM = 85.0
 """Between the open fingers. Source: Robotiq 2F-85 data sheet."""
+SEAM_S = 0.3
+"""After a pause this long the arm has settled, and the next step is measured against standing still."""
 SETTLED_S = 1.0
 """After a pause this long the arm rests; holding it needs no command."""
 _TOOL = np.eye(4)
@@ -73,9 +74,10 @@ class DroidConfig:
     joint_margin: float = 0.08
     """Margin to the joint limits, rad."""
     speed: float = 0.9
-    """Fraction of the arm's joint speed limits."""
+    """Fraction of the arm's joint speed limits, above 0."""
     jump: float = 0.1
-    """rad per step by which a joint step may differ from the one before."""
+    """rad per step by which a joint step may differ from the one before (0.1 = 22 rad/s² at 15 Hz), above 0. Guess; half of the
+    largest DROID step, so a fast motion needs two steps to start, to stop or to reverse."""
     stale_s: float = 2.0
     """Steps are refused when the last images are older than this, seconds."""
     binary_gripper: bool = True
@@ -107,6 +109,8 @@ class _Known:
 class DroidWorld(World):
     """A DROID Franka behind a bridge."""
 
+    limits_itself = True
+
     def __init__(self, config: DroidConfig | None = None) -> None:
         """Connect; nothing moves.
 
@@ -118,15 +122,19 @@ class DroidWorld(World):
         low, high = np.array(self.config.workspace_low), np.array(self.config.workspace_high)
         if low.shape != (3,) or high.shape != (3,) or not (low < high).all():
             raise ConfigError(f"Workspace box {low} .. {high} is empty. Give workspace_low below workspace_high.")
+        if not (self.config.speed > 0.0 and self.config.jump > 0.0):
+            raise ConfigError(
+                f"Speed is {self.config.speed} and jump {self.config.jump}, expected both above 0. "
+                f"Give a share of the joint speed limits such as 0.3, and rad per step such as 0.1."
+            )
         self._connection = Connection(self.config.endpoint, token=self.config.token)
         self._T_flange_tcp = _TOOL.copy()
         self._T_flange_tcp[2, 3] = self.config.tool_offset
         self._known = _Known()
-        self._step, self._last_dq, self._stepped_at = 0, np.zeros(7), 0.0
+        self._step, self._moving, self._stepped_at = 0, AT_REST, 0.0
         self._epoch = 0
         """The bridge's hold epoch; it refuses requests from any other."""
         self._gripper_command: float | None = None
-        self._T_command: Array | None = None
         self._instruction = self.config.instruction
         self.facts: dict[str, Any] = {}
         """The bridge's facts about robot and cameras, from its `hello`."""
@@ -167,7 +175,7 @@ class DroidWorld(World):
                 randomize=self.config.randomize_reset,
             )
             self._gripper_command = 0.0
-        self._step, self._last_dq = 0, np.zeros(7)
+        self._step, self._moving = 0, AT_REST
         self._refresh_calibration()
         return self.observe()
 
@@ -204,6 +212,7 @@ class DroidWorld(World):
             ShapeMismatch: wrong size.
         """
         self._must_be_connected()
+        asked = _checked_action(action, kind)
         age = time.monotonic() - self._known.pictures_at
         if age > self.config.stale_s:
             raise CameraStale(
@@ -216,11 +225,10 @@ class DroidWorld(World):
             time.sleep(wait)
         now = self.state()
         pause = time.monotonic() - self._stepped_at
-        last_dq = self._last_dq if pause < SEAM_S else np.zeros(7)
-        asked, sent_kind = np.asarray(action, dtype=np.float64), kind
-        if kind is ActionKind.EE_DELTA:
-            asked, sent_kind = self._as_joints(asked, now, is_fresh=pause >= SEAM_S), ActionKind.JOINT_POSITION
-        sent, dq, reasons = limit_action(asked, sent_kind, observation=now, last_dq=last_dq, limits=self._limits)
+        moving = self._moving if pause < SEAM_S else AT_REST
+        allowed = limit_action(asked, kind, observation=now, limits=self.spec.limits, moving=moving)
+        sent_kind = kind if allowed.joints is None else ActionKind.JOINT_POSITION
+        sent = allowed.action if allowed.joints is None else allowed.joints
         if self.config.binary_gripper:
             sent[7] = float(sent[7] > 0.5)
         self._must_be_wanted("A step was not sent")
@@ -229,10 +237,10 @@ class DroidWorld(World):
             "step", epoch=self._epoch, kind=sent_kind.value, action=sent.tolist(), based_on=self._known.tick
         )
         self._step += 1
-        self._last_dq, self._gripper_command = dq, float(sent[7])
+        self._moving, self._gripper_command = allowed.moving, float(sent[7])
         self._state_observation(answer["state"], answer["now"])
-        executed = self._as_delta(sent, np.asarray(action), bool(reasons)) if kind is ActionKind.EE_DELTA else sent
-        return StepResult(executed, bool(reasons), ", ".join(reasons))
+        executed = np.append(allowed.action[:-1], sent[7])
+        return StepResult(executed, bool(allowed.reasons), ", ".join(allowed.reasons))
 
     def hold(self) -> None:
         """Let the arm settle where it is, and have the bridge refuse all earlier requests.
@@ -241,7 +249,7 @@ class DroidWorld(World):
         zero-velocity command stops the rest of the motion. An arm at rest gets no command. A hold that the bridge does not answer is
         a lost connection: nothing is sent without a request, and the next observation raises.
         """
-        self._last_dq = np.zeros(7)
+        self._moving = AT_REST
         if not self._connection.has_session:
             return
         since = time.monotonic() - self._stepped_at
@@ -267,7 +275,7 @@ class DroidWorld(World):
         facts = self._connection.hello(image, timeout_s=settings.connect_timeout_s)
         self.facts, self.calibration, self._epoch = facts, facts["calibration"], facts["epoch"]
         self._known = _Known()
-        self._last_dq, self._stepped_at = np.zeros(7), 0.0
+        self._moving, self._stepped_at = AT_REST, 0.0
         try:
             self._ask("state")
         except BridgeRefusal as error:
@@ -275,51 +283,25 @@ class DroidWorld(World):
                 raise
             # A robot computer that was restarted has no controller yet; launching it moves nothing.
             self._ask("begin", timeout_s=settings.reset_timeout_s)
-        base = Limits(
-            np.array(settings.workspace_low),
-            np.array(settings.workspace_high),
-            table_height=settings.table_height,
-            joint_low=np.array(facts["joint_low"]),
-            joint_high=np.array(facts["joint_high"]),
-            joint_margin=settings.joint_margin,
-        )
+        control_hz = float(facts["control_hz"])
         self.spec = WorldSpec(
             name="droid",
             cameras=tuple(facts["cameras"]),
-            control_hz=float(facts["control_hz"]),
+            control_hz=control_hz,
             tasks=(),
-            limits=base,
+            limits=Limits(
+                np.array(settings.workspace_low),
+                np.array(settings.workspace_high),
+                np.array(facts["joint_low"]),
+                np.array(facts["joint_high"]),
+                table_height=settings.table_height,
+                joint_margin=settings.joint_margin,
+                joint_speed=kinematics.DQ_MAX * settings.speed / control_hz,
+                joint_jump=settings.jump,
+            ),
             is_simulated=False,
             gripper_mm=GRIPPER_MM,
         )
-        self._limits = DroidLimits(
-            base,
-            joint_speed=kinematics.DQ_MAX * settings.speed,
-            jump=settings.jump,
-            control_hz=self.spec.control_hz,
-        )
-
-    def _as_joints(self, action: Float[Array, " a"], now: Observation, *, is_fresh: bool) -> Float[Array, " 8"]:
-        """Return an end-effector delta as a joint position; deltas accumulate on a commanded pose until the arm rests."""
-        if action.shape != (ActionKind.EE_DELTA.size,):
-            raise ShapeMismatch(
-                f"Action has shape {action.shape}, ee_delta needs (7,). Check the policy's action space."
-            )
-        if is_fresh or self._T_command is None:
-            self._T_command = now.T_base_tcp
-        target = moved_pose(self._T_command, np.nan_to_num(action[:6]))
-        joints = joints_for(target, q=now.q, T_flange_tcp=self._T_flange_tcp)
-        # A number that is not finite is kept, and the limits refuse it.
-        return np.append(np.where(np.isfinite(action[:6]).all(), joints, np.nan), action[6])
-
-    def _as_delta(self, sent: Float[Array, " 8"], asked: Float[Array, " 7"], is_clipped: bool) -> Float[Array, " 7"]:
-        """Return what was sent as an end-effector delta, and advance the commanded pose by it."""
-        assert self._T_command is not None
-        delta = np.asarray(asked[:6], dtype=np.float64)
-        if is_clipped:
-            delta = pose_delta(self._T_command, kinematics.flange_pose(sent[:7]) @ self._T_flange_tcp)
-        self._T_command = moved_pose(self._T_command, delta)
-        return np.append(delta, sent[7])
 
     def _must_be_connected(self) -> None:
         if not self._connection.has_session:
@@ -388,6 +370,18 @@ class DroidWorld(World):
             calibration = calibration_of(self.calibration[name], size=size, T_base_flange=flange)
             frames[name] = CameraFrame(image, captured_ns, calibration)
         return frames
+
+
+def _checked_action(action: Float[Array, " A"], kind: ActionKind) -> Float[Array, " A"]:
+    """Return an action in double precision, if it can be sent at all."""
+    asked = np.asarray(action, dtype=np.float64)
+    if asked.shape != (kind.size,):
+        raise ShapeMismatch(
+            f"Action has shape {asked.shape}, {kind.value} needs ({kind.size},). Check the policy's action space."
+        )
+    if not np.isfinite(asked).all():
+        raise WorldError(f"The action holds non-finite numbers: {asked}. Check the policy with `frs policy check`.")
+    return asked
 
 
 def open_droid(**options: object) -> DroidWorld:

@@ -25,6 +25,7 @@ from jaxtyping import Float, UInt8
 
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, ShapeMismatch, WorldError
+from frs_core.robot import kinematics
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import Calibration, CameraFrame, Observation
@@ -119,6 +120,8 @@ class LiberoWorld(World):
         limits = Limits(
             np.array(_WORKSPACE[0]),
             np.array(_WORKSPACE[1]),
+            kinematics.Q_LOW,
+            kinematics.Q_HIGH,
             # Each axis is limited by itself, by the controller: a whole step is longer along a diagonal.
             max_translation=one / PER_METRE,
             max_rotation=one / PER_RAD,

@@ -5,6 +5,7 @@ import time
 from jaxtyping import Float
 
 from frs_core.arrays import Array
+from frs_core.robot import kinematics
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import CameraFrame, Observation
@@ -43,7 +44,9 @@ class TabletopWorld(World):
             cameras=cameras,
             control_hz=CONTROL_HZ,
             tasks=tuple(TASKS),
-            limits=Limits(WORKSPACE_LOW, WORKSPACE_HIGH, table_height=TABLE_HEIGHT),
+            limits=Limits(
+                WORKSPACE_LOW, WORKSPACE_HIGH, kinematics.Q_LOW, kinematics.Q_HIGH, table_height=TABLE_HEIGHT
+            ),
             is_simulated=True,
             gripper_mm=80.0,
             example_task=EXAMPLE,

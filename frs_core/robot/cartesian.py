@@ -1,10 +1,10 @@
-"""End-effector deltas on an arm that takes joint targets: inverse kinematics on the cockpit's side.
+"""End-effector deltas on an arm that takes joint targets: inverse kinematics on this side.
 
 Problem: DROID's own Cartesian control rotates about the flange with a gain of its own, while other policies act in tool
 deltas. Idea: add each delta to a commanded tool pose, as simulations do, and send the joints that bring the tool there.
 
 Example: eight deltas of (0, 0.01, 0) leave the commanded pose 8 cm to the left, however far the arm lagged behind in between.
-One thread, the world's.
+Pure functions.
 """
 
 import numpy as np

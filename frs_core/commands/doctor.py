@@ -56,7 +56,13 @@ def doctor(
         quick: Skip the test images, which take seconds.
         json_lines: Print one JSON object per finding instead of text.
     """
-    findings = [*check_python(), *check_packages(), *check_plugins(), *check_gpu(), *check_weights(checkpoint)]
+    findings = [
+        *check_python(),
+        *check_packages(),
+        *check_plugins(is_quick=quick),
+        *check_gpu(),
+        *check_weights(checkpoint),
+    ]
     findings += check_disk(data or paths.data())
     findings += [] if quick else check_display()
     findings += [*check_devices(), *check_cameras(), *check_libero(libero, is_quick=quick)]

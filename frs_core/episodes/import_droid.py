@@ -20,8 +20,8 @@ from frs_core.episodes.store import EpisodeStore
 from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
 from frs_core.robot.actions import ActionKind
+from frs_core.robot.kinematics import ROBOTIQ_OFFSET
 from frs_core.steering.plan import SteeringPlan
-from frs_core.worlds.droid.world import ROBOTIQ_OFFSET
 
 
 def import_droid(

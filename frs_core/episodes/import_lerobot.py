@@ -29,10 +29,10 @@ from frs_core.episodes.video import read_video
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
 from frs_core.robot.actions import ActionKind
+from frs_core.robot.kinematics import ROBOTIQ_OFFSET
 from frs_core.robot.observation import CameraFrame
 from frs_core.runtime.foreign import DOCUMENT, MALFORMED, parse_json, plain_file, read_json, read_text
 from frs_core.steering.plan import SteeringPlan
-from frs_core.worlds.droid.world import ROBOTIQ_OFFSET
 
 VERSIONS = ("v2.1", "v3.0")
 _JOINTS = ("joint_position", "observation.state.joint_position")

@@ -19,6 +19,9 @@ DQ_MAX = np.array([2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61])
 HAND_TCP_OFFSET = 0.1034
 """Flange to fingertips along flange z, metres. Source: Franka hand data sheet."""
 
+ROBOTIQ_OFFSET = 0.15
+"""Flange to fingertips of DROID's Robotiq 2F-85, metres along flange z. Approximate; measure yours."""
+
 # Modified (Craig) Denavit-Hartenberg rows (a, d, alpha). Source: Franka control interface documentation.
 _DH = np.array(
     [

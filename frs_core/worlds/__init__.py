@@ -1,6 +1,7 @@
 """Robots and simulators by name. Importing this package imports none of them."""
 
 import dataclasses
+import os
 
 from frs_core.errors import ConfigError
 from frs_core.runtime.registry import build, by_name, plugins
@@ -16,8 +17,6 @@ KNOWN = by_name(
     ),
 )
 """Name -> where it lives; installed packages add theirs (entry points `GROUP`)."""
-_SECRETS = {"token"}
-"""Options that are not kept with what is recorded."""
 
 
 def make_world(name: str, **options: object) -> World:
@@ -27,12 +26,34 @@ def make_world(name: str, **options: object) -> World:
         name: one of `KNOWN`, one that an installed package brings, or "module:Class" of your own.
         options: what that world takes.
     Raises:
-        ConfigError: unknown name or option.
+        ConfigError: unknown name or option, or an option that a recording cannot keep.
     """
     world: World = build("world", name, {**plugins(GROUP), **KNOWN}, options)
-    given = {k: v for k, v in options.items() if k not in _SECRETS and isinstance(v, str | int | float | bool)}
+    try:
+        given = {k: _kept(name, k, v) for k, v in options.items() if v is not None and k not in world.secrets}
+    except ConfigError:
+        world.close()
+        raise
     world.spec = dataclasses.replace(world.spec, options=given)
     return world
+
+
+def _kept(world: str, option: str, value: object) -> str | int | float | bool:
+    """Return an option as it is recorded; a list of numbers or words as the text that the command line takes for it.
+
+    Raises:
+        ConfigError: it is anything else.
+    """
+    if isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, list | tuple) and all(isinstance(v, str | int | float | bool) for v in value):
+        return ", ".join(map(str, value))
+    raise ConfigError(
+        f"Option '{option}' of world '{world}' is of type {type(value).__name__}, which a recording cannot keep. Give a number, "
+        f"a text or a list of them; name it in the world's `secrets` if it must not be kept."
+    )
 
 
 def make_unwatched_world(name: str, **options: object) -> World:

@@ -85,6 +85,11 @@ class World(abc.ABC):
     limits_itself: ClassVar[bool] = False
     """Whether `step` calls `limit_action` under `spec.limits`, on a state that it reads right before it sends. The guard then leaves
     actions as they are: a limit on the change between two steps counts once. False = the guard limits."""
+    doctor: ClassVar[str] = ""
+    """`module:function` of (is_quick=) that returns a list of `doctor.Finding` about what this world needs: `frs doctor` shows it.
+    Nothing may move. A fact of the class, as `installer`. Empty = nothing."""
+    secrets: ClassVar[frozenset[str]] = frozenset({"token", "password"})
+    """Names of options that are kept nowhere, neither in `spec.options` nor with what is recorded."""
     may_move: Callable[[], bool] = staticmethod(lambda: True)
     """Whether the act that requested the present `reset` or `step` is still valid. Set from outside; a world that waits within one of
     them checks it right before it sends each command, and raises `StaleAct` instead of sending it."""

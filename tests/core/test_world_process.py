@@ -23,7 +23,7 @@ from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
 from frs_core.runtime.registry import resolve
 from frs_core.session import LiveSession, SessionOptions
-from frs_core.worlds import KNOWN, make_world
+from frs_core.worlds import KNOWN, World, make_world
 from frs_core.worlds.host import pack_spec, unpack_spec
 from frs_core.worlds.link import ChunkEnded, Lost, Observed, Ready, Refused, SceneSet, Stepped, Tripped, WorldFact
 from frs_core.worlds.process import WorldProcess
@@ -399,6 +399,27 @@ def test_a_worlds_limits_and_options_reach_the_session_as_they_are() -> None:
     for field in dataclasses.fields(Limits):
         np.testing.assert_array_equal(getattr(got.limits, field.name), getattr(limits, field.name))
     assert got.options == {"setting": -1}
+
+
+class LockedWorld(PointWorld):
+    """A world of somebody else that takes a password, a key of its own and a list."""
+
+    secrets = frozenset({"password", "badge"})
+
+    def __init__(self, *, password: str = "", badge: str = "", joints: object = (), home: object = "") -> None:
+        super().__init__()
+
+
+def test_no_option_is_dropped_in_silence_and_a_worlds_own_secrets_are_not_kept() -> None:
+    path = f"{__name__}:LockedWorld"
+    world = make_world(path, password="swordfish", badge="4711", joints=(1, 2.5), home=Path("a"))
+    assert world.spec.options == {"joints": "1, 2.5", "home": "a"}
+    with pytest.raises(ConfigError, match=r"'home' of world .* is of type dict, which a recording cannot keep"):
+        make_world(path, home={"x": 1})
+
+
+def test_a_password_is_a_secret_of_every_world() -> None:
+    assert {"token", "password"} <= World.secrets
 
 
 def test_a_world_keeps_its_options_and_no_secret() -> None:

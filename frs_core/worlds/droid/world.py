@@ -33,9 +33,6 @@ from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.droid.calibration import OLD_S, calibration_of
 from frs_core.worlds.droid.connection import BridgeRefusal, Connection
 
-ROBOTIQ_OFFSET = 0.15
-"""Flange to fingertips of DROID's Robotiq 2F-85, metres along flange z. Approximate; measure yours."""
-
 GRIPPER_MM = 85.0
 """Between the open fingers. Source: Robotiq 2F-85 data sheet."""
 SEAM_S = 0.3
@@ -64,7 +61,7 @@ class DroidConfig:
     """JPEG quality, 1..100."""
     instruction: str = ""
     """The policy's instruction until a task is given."""
-    tool_offset: float = ROBOTIQ_OFFSET
+    tool_offset: float = kinematics.ROBOTIQ_OFFSET
     """Flange to fingertips along flange z, metres."""
     workspace_low: tuple[float, float, float] = (0.2, -0.45, 0.0)
     workspace_high: tuple[float, float, float] = (0.8, 0.45, 0.8)
@@ -429,4 +426,4 @@ def calibration_notes(calibration: dict[str, dict[str, Any]], *, now: float | No
     return notes
 
 
-__all__ = ["ROBOTIQ_OFFSET", "BridgeRefusal", "DroidConfig", "DroidWorld", "calibration_notes", "open_droid"]
+__all__ = ["BridgeRefusal", "DroidConfig", "DroidWorld", "calibration_notes", "open_droid"]

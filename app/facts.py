@@ -7,6 +7,7 @@ from pathlib import Path
 from frs_core.arrays import Array
 from frs_core.choosers.base import Chooser
 from frs_core.events import Driver
+from frs_core.policies import NamedPolicy
 from frs_core.steering.policy_spec import PolicySpec
 from frs_core.worlds.base import WorldSpec
 
@@ -18,7 +19,7 @@ class Facts:
     world: str
     """Registry name of the world."""
     policy: str
-    """Registry name of the policy."""
+    """Name of the policy."""
     tasks: tuple[str, ...] = ()
     titles: tuple[str, ...] = ()
     """What people read of each task; empty = the names."""
@@ -40,10 +41,8 @@ class Facts:
     """Of the policy; empty until it is loaded."""
     policy_spec: PolicySpec | None = None
     """Of the policy; None until it is loaded."""
-    policy_loader: str = ""
-    """Registry name of the policy for other processes; empty = they cannot load it."""
-    action_space: str = ""
-    """Action space that the policy is converted to; empty = its own."""
+    generalist: NamedPolicy | None = None
+    """The policy for other processes, with its options and action space; None = they cannot load it."""
     world_options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     """Options that the world was made with."""
     can_evaluate: bool = False
@@ -70,7 +69,7 @@ class Facts:
             self.workspace = (world.limits.workspace_low, world.limits.workspace_high)
             self.gripper_mm, self.table_height = world.gripper_mm, world.limits.table_height
             self.world_options = world.options
-            self.can_evaluate |= bool(self.policy_loader) and world.is_simulated and bool(world.tasks)
+            self.can_evaluate |= self.generalist is not None and world.is_simulated and bool(world.tasks)
             able = [driver for driver, chooser in self.choosers.items() if not chooser.why_not()]
             self.drivers = tuple(dict.fromkeys((*self.drivers, *able)))
         if policy is not None:

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,36 +28,32 @@ from frs_core.choosers.registry import Setting, find_chooser, make_choosers
 from frs_core.devices import KNOWN as DEVICES
 from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
-from frs_core.policies import GROUP as POLICY_GROUP
-from frs_core.policies import KNOWN as POLICIES
+from frs_core.policies import DEFAULT as DEFAULT_POLICY
+from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
 from frs_core.runtime.foreign import visible
-from frs_core.runtime.registry import plain_options, plugins
-from frs_core.worlds import KNOWN as WORLDS
+from frs_core.runtime.registry import plain_options
+from frs_core.worlds import DEFAULT as DEFAULT_WORLD
+from frs_core.worlds import WorldName, WorldOptions
 
 ADVISORS = tuple(row.id for row in CHOOSERS.values() if row.make)
 """The product's own choosers that can suggest: those that are made, which a person is not."""
 DEVICES_AFTER_MS = 5000
-SHARED = ("world", "policy", "action_space")
+SHARED = ("world", "world_options", "policy", "policy_options", "action_space")
 """Options that the demonstration has too; without a display, all others are refused."""
 _log = logging.getLogger("app")
 
 
-def _named(what: str, rows: Iterable[str], own: str) -> Doc:
-    """Return the help of an option that takes a name from a registry, so that it lists every row."""
-    return Doc(f'{what}: {", ".join(rows)}, one of an installed package, or "module:{own}" of your own.')
-
-
 def run(
     *,
-    world: Annotated[str, _named("robot or simulator", WORLDS, "Class")] = "tabletop",
-    policy: Annotated[str, _named("generalist", POLICIES, "function")] = "tabletop",
+    world: WorldName = DEFAULT_WORLD,
+    policy: PolicyName = DEFAULT_POLICY,
     action_space: str = "",
     data: Path | None = None,
     noise_policy: str | None = None,
     script: Path | None = None,
     operator: str = "",
-    world_options: dict[str, str] | None = None,
-    policy_options: dict[str, str] | None = None,
+    world_options: WorldOptions = None,
+    policy_options: PolicyOptions = None,
     practice: bool = False,
     safe_mode: bool = False,
     reset_settings: bool = False,
@@ -86,8 +82,8 @@ def run(
         noise_policy: folder of a trained noise policy to add to the fan.
         script: TOML file of picks for the scripted driver, instead of the world's own operator.
         operator: your name, stored with episodes.
-        world_options: options of the world, as key-value pairs.
-        policy_options: options of the policy, as key-value pairs.
+        world_options: options of the world: NAME VALUE ….
+        policy_options: options of the policy: NAME VALUE ….
         practice: record nothing until it is switched off.
         safe_mode: start with default settings and do not change the stored ones.
         reset_settings: set the stored settings aside and start with the defaults.
@@ -122,7 +118,7 @@ def run(
     sys.stderr.write(visible(f"Recordings go to {root.resolve()}\n"))
     vlm = vlm or os.environ.get("FRS_VLM_URL", "")
     world_arguments = plain_options(world_options)
-    policy_arguments = plain_options(policy_options)
+    generalist = NamedPolicy(policy, plain_options(policy_options), action_space)
     sessions: list[Any] = []
     setting = Setting(
         boundary_state=lambda: sessions[0].boundary_state if sessions else None,
@@ -151,8 +147,7 @@ def run(
         policy=policy,
         root=root,
         choosers=choosers,
-        policy_loader=policy if is_loadable(policy) and not policy_arguments else "",
-        action_space=action_space,
+        generalist=generalist,
     )
 
     def on_ready(window: Any) -> None:
@@ -165,13 +160,11 @@ def run(
     try:
         session = make_session(
             world,
-            policy,
+            generalist,
             root=root,
-            action_space=action_space,
             noise_policy=noise_policy,
             operator=operator,
             world_options=world_arguments,
-            policy_options=policy_arguments,
             pacing=Pacing(settings.values.pacing),
             choosers=choosers,
             advisor=adviser,
@@ -204,14 +197,12 @@ def run(
 
 def make_session(
     world: str,
-    policy: str,
+    policy: NamedPolicy,
     *,
     root: Path,
-    action_space: str = "",
     noise_policy: str | None = None,
     operator: str = "",
     world_options: dict[str, Any] | None = None,
-    policy_options: dict[str, Any] | None = None,
     pacing: Pacing = Pacing.GATED,
     choosers: Mapping[Driver, Chooser] | None = None,
     advisor: Chooser | None = None,
@@ -220,13 +211,11 @@ def make_session(
 
     Args:
         world: registry name; runs in its own process.
-        policy: registry name; loaded on the inference worker.
+        policy: loaded on the inference worker.
         root: recording folder.
-        action_space: see `run`.
         noise_policy: folder of a trained noise policy.
         operator: stored with episodes.
         world_options: of the world.
-        policy_options: of the policy.
         pacing: at the start.
         choosers: who picks, beside a person and the learned candidate.
         advisor: suggests a pick while a person drives.
@@ -237,11 +226,10 @@ def make_session(
 
     def make_policy() -> Any:
         # Runs on the inference worker's thread: loading the tensor library takes a second, while the window is built.
-        from frs_core.policies import in_action_space, load_policy
         from frs_core.policies.threads import leave_room_for_the_window
 
         leave_room_for_the_window()
-        return in_action_space(load_policy(policy, **(policy_options or {})), action_space)
+        return policy.load()
 
     return LiveSession(
         WorldProcess(world, world_options or {}),
@@ -252,11 +240,6 @@ def make_session(
         noise_policy=noise_policy,
         options=SessionOptions(operator=operator, pacing=pacing),
     )
-
-
-def is_loadable(policy: str) -> bool:
-    """Return whether other processes can load a policy by its name."""
-    return policy in {**POLICIES, **plugins(POLICY_GROUP)} or ":" in policy
 
 
 def run_window(

@@ -190,12 +190,13 @@ def main() -> None:
         from app.gl import pin_platform
         from app.main import make_session, run_window
         from app.settings import SettingsFile
+        from frs_core.policies import NamedPolicy
 
         settings = SettingsFile()
         settings.values.has_seen_first_run = True
         root = Path(scratch) / "data"
         pin_platform()
-        session = make_session(arguments.world, arguments.policy, root=root)
+        session = make_session(arguments.world, NamedPolicy(arguments.policy), root=root)
         benches: list[Bench] = []
         try:
             run_window(

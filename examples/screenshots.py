@@ -149,10 +149,12 @@ def main() -> None:
         from app.gl import pin_platform
         from app.main import make_session, run_window
         from app.settings import SettingsFile
+        from frs_core.policies import NamedPolicy
 
         pin_platform()
-        session = make_session("tabletop", arguments.policy, root=root)
-        facts = Facts("tabletop", arguments.policy, root=root, policy_loader=arguments.policy, can_evaluate=True)
+        policy = NamedPolicy(arguments.policy)
+        session = make_session("tabletop", policy, root=root)
+        facts = Facts("tabletop", arguments.policy, root=root, generalist=policy, can_evaluate=True)
         tours: list[Tour] = []
         try:
             run_window(

@@ -13,16 +13,22 @@ from frs_core.calibration import PlanScore, Prior, grid, sample_prior, sweep
 from frs_core.calibration.sweep import best, describe, save
 from frs_core.commands.printing import console
 from frs_core.errors import ConfigError
-from frs_core.policies import FlowPolicy, load_policy
+from frs_core.policies import DEFAULT as DEFAULT_POLICY
+from frs_core.policies import FlowPolicy, NamedPolicy, PolicyName, PolicyOptions
+from frs_core.runtime.registry import Option, plain_options, with_flags
 from frs_core.steering.methods import Method, SteeringPlan
+from frs_core.worlds import DEFAULT as DEFAULT_WORLD
+from frs_core.worlds import WorldName, WorldOptions, make_unwatched_world
 
 
 def calibrate(
     *,
-    policy: str = "tabletop",
+    policy: PolicyName = DEFAULT_POLICY,
+    policy_options: PolicyOptions = None,
     path: str | None = None,
     episodes: Path | None = None,
-    world: str = "tabletop",
+    world: WorldName = DEFAULT_WORLD,
+    world_options: WorldOptions = None,
     observations: int = 200,
     out: Path | None = None,
     choose: str | None = None,
@@ -34,19 +40,23 @@ def calibrate(
     product uses.
 
     Args:
-        policy: Policy name.
-        path: Its weights or address; default the policy's own.
+        policy: The generalist.
+        policy_options: Options of the policy: NAME VALUE ….
+        path: Its weights or address, as --policy-options path PATH; default the policy's own.
         episodes: Recording root whose observations are used; default: fresh ones from the world.
-        world: World that gives observations when no episodes are given.
+        world: Robot or simulator that gives observations when no episodes are given.
+        world_options: Options of the world: NAME VALUE ….
         observations: How many to use.
         out: Folder for the results; default runs/calibration.
         choose: Take this plan (JSON, e.g. '{"components": 1, "clamp": 1.5}') instead of the best balance.
         seed: First scene seed of fresh observations.
     """
     page = console()
-    loaded = load_policy(policy, **({"path": path} if path else {}))
+    loaded = NamedPolicy(policy, with_flags(policy_options, {"path": path})).load()
     seen = (
-        _from_episodes(loaded, episodes, observations) if episodes else _from_world(loaded, world, observations, seed)
+        _from_episodes(loaded, episodes, observations)
+        if episodes
+        else _from_world(loaded, world, plain_options(world_options), observations, seed)
     )
     plans = grid(loaded.spec.horizon)
     with Progress(console=page) as progress:
@@ -62,12 +72,11 @@ def calibrate(
     return 0
 
 
-def _from_world(policy: FlowPolicy, name: str, count: int, seed: int) -> list[Prior]:
+def _from_world(policy: FlowPolicy, name: str, options: dict[str, Option], count: int, seed: int) -> list[Prior]:
     """Return observations along the policy's own behaviour in random scenes."""
     from frs_core.steering.methods import gaussian
-    from frs_core.worlds import make_unwatched_world
 
-    world = make_unwatched_world(name)
+    world = make_unwatched_world(name, **options)
     spec, rng = policy.spec, np.random.default_rng(seed)
     priors: list[Prior] = []
     try:

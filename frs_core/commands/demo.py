@@ -8,6 +8,11 @@ from frs_core import paths
 from frs_core.commands.printing import console
 from frs_core.evaluation.demo import DemoSpec, run_demo
 from frs_core.evaluation.setup import SetupSpec
+from frs_core.policies import DEFAULT as DEFAULT_POLICY
+from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
+from frs_core.runtime.registry import plain_options
+from frs_core.worlds import DEFAULT as DEFAULT_WORLD
+from frs_core.worlds import WorldName, WorldOptions
 
 
 def demo(
@@ -16,8 +21,10 @@ def demo(
     episodes: int = 10,
     trials: int = 10,
     out: Path | None = None,
-    world: str = "tabletop",
-    policy: str = "tabletop",
+    world: WorldName = DEFAULT_WORLD,
+    world_options: WorldOptions = None,
+    policy: PolicyName = DEFAULT_POLICY,
+    policy_options: PolicyOptions = None,
     action_space: str = "",
     scripted_operator: str = "",
     max_chunks: int = 40,
@@ -32,8 +39,10 @@ def demo(
         episodes: Steered successes to learn from.
         trials: Fresh scenes per method.
         out: Folder for all output; default a new one under <data>/demo.
-        world: The world.
+        world: Robot or simulator.
+        world_options: Options of the world: NAME VALUE ….
         policy: The generalist.
+        policy_options: Options of the policy: NAME VALUE ….
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
         scripted_operator: Your own scripted operator, module:Class; default the world's.
         max_chunks: Longest attempt, in chunks.
@@ -45,7 +54,12 @@ def demo(
     spec = DemoSpec(
         task=task,
         out=out or paths.data() / "demo" / time.strftime("%Y%m%dT%H%M%S"),
-        setup=SetupSpec(world=world, policy=policy, operator=scripted_operator, action_space=action_space),
+        setup=SetupSpec(
+            world=world,
+            world_options=plain_options(world_options),
+            policy=NamedPolicy(policy, plain_options(policy_options), action_space),
+            operator=scripted_operator,
+        ),
         episodes=episodes,
         trials=trials,
         max_chunks=max_chunks,

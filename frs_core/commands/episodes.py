@@ -8,6 +8,7 @@ A command on several episodes reports each failure, continues with the rest, and
 Example: `frs episodes list`, `frs episodes check last`, `frs episodes export-mp4 01JBVX --out film.mp4`.
 """
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -26,9 +27,11 @@ from frs_core.episodes import Episode, EpisodeInfo, EpisodeStore, Unfinished
 from frs_core.episodes import bin_unfinished as _bin_unfinished
 from frs_core.episodes import recover as _recover
 from frs_core.episodes import unfinished as _unfinished
-from frs_core.errors import EpisodeError, FrsError, unknown_name
+from frs_core.errors import ConfigError, EpisodeError, FrsError, unknown_name
 from frs_core.events import Outcome
+from frs_core.policies import KNOWN, NamedPolicy
 from frs_core.runtime.foreign import MALFORMED
+from frs_core.runtime.registry import Option, named, plain_options
 
 if TYPE_CHECKING:
     from frs_core.policies import FlowPolicy
@@ -102,8 +105,9 @@ def _show(episode: Episode, page: Console) -> bool:
     page.print(mark(episode.name, "bold"), mark(*_MARKS[episode.outcome]), info.note)
     options = "".join(f" · {name} {value}" for name, value in sorted(meta.world_options.items()))
     page.print(f"task {meta.task} · “{meta.instruction}” · seed {meta.seed} · world {meta.world}{options}")
+    options = "".join(f" · {name} {value}" for name, value in sorted(meta.policy_options.items()))
     page.print(
-        f"policy {meta.policy} ({meta.policy_fingerprint[:12]}) · {meta.action_space.kind.value} at {meta.control_hz:g} Hz · "
+        f"policy {meta.policy} ({meta.policy_fingerprint[:12]}){options} · {meta.action_space.kind.value} at {meta.control_hz:g} Hz · "
         f"cameras {', '.join(episode.cameras) or 'none'}"
     )
     page.print(
@@ -126,7 +130,15 @@ def _show(episode: Episode, page: Console) -> bool:
 
 
 def check(
-    names: Names = (), *, data: Path | None = None, policy: str | None = None, deep: bool = True, images: bool = False
+    names: Names = (),
+    *,
+    data: Path | None = None,
+    policy: Annotated[
+        str | None, named("Policy to load instead of the one that each episode names", KNOWN, "function")
+    ] = None,
+    policy_options: dict[str, str] | None = None,
+    deep: bool = True,
+    images: bool = False,
 ) -> int:
     """Check that stored noises regenerate stored chunks, and that no file is damaged.
 
@@ -134,6 +146,7 @@ def check(
         names: Episodes or parts of their names; none = all.
         data: Recording folder; default `data`.
         policy: Policy to load; default the one each episode names.
+        policy_options: Options of the policy: NAME VALUE …; default those of each episode that are numbers or switches.
         deep: Also read every byte of every file.
         images: Encode the stored images even if the policy can use stored features.
     """
@@ -141,7 +154,8 @@ def check(
 
     store, page = _store(data), _console()
     chosen = [store.find(n) for n in names] or [i.name for i in store.list()]
-    checker = _Checker(store, page, policy=policy, is_deep=deep, has_images=images)
+    given = None if policy_options is None else plain_options(policy_options)
+    checker = _Checker(store, page, policy=policy, options=given, is_deep=deep, has_images=images)
     for name in chosen:
         checker.check(name)
     checker.close()
@@ -155,9 +169,16 @@ class _Checker:
     """Checks episodes one by one, each with the policy it names, and returns a result for each."""
 
     def __init__(
-        self, store: EpisodeStore, page: Console, *, policy: str | None, is_deep: bool, has_images: bool
+        self,
+        store: EpisodeStore,
+        page: Console,
+        *,
+        policy: str | None,
+        options: dict[str, Option] | None,
+        is_deep: bool,
+        has_images: bool,
     ) -> None:
-        self._store, self._page, self._policy = store, page, policy
+        self._store, self._page, self._policy, self._options = store, page, policy, options
         self._is_deep, self._has_images = is_deep, has_images
         self._loaded: dict[str, FlowPolicy | FrsError] = {}
         self.good, self.unchecked, self.worst = 0, 0, math.nan
@@ -212,15 +233,21 @@ class _Checker:
 
     def _policy_of(self, episode: Episode) -> "FlowPolicy":
         """Return the wanted policy, loaded once. Raises FrsError, the same one each time."""
-        from frs_core.policies import KNOWN, load_policy
-
-        wanted = self._policy or episode.meta.policy
+        name = self._policy or episode.meta.policy
+        options = dict(episode.meta.policy_options) if self._options is None else self._options
+        wanted = json.dumps([name, options], sort_keys=True)
         if wanted not in self._loaded:
             try:
-                # A recording may name a policy, but no code of its own.
-                if self._policy is None and ":" in wanted:
-                    raise unknown_name("policy", wanted, KNOWN)
-                self._loaded[wanted] = load_policy(wanted)
+                # A recording may name a policy, but no code of its own, and no file or address that is opened here.
+                if self._policy is None and ":" in name:
+                    raise unknown_name("policy", name, KNOWN)
+                if self._options is None and any(isinstance(value, str) for value in options.values()):
+                    given = " ".join(f"{option} {value}" for option, value in options.items())
+                    raise ConfigError(
+                        f"Policy '{name}' was loaded with --policy-options {given}, and files and addresses that a recording names are not "
+                        f"opened unasked. Give --policy and --policy-options."
+                    )
+                self._loaded[wanted] = NamedPolicy(name, options).load()
             except FrsError as error:
                 self._loaded[wanted] = error
         loaded = self._loaded[wanted]

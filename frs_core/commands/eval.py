@@ -39,7 +39,11 @@ from frs_core.evaluation.runner import EvalProgress, EvalSpec, cell_timeout_s, r
 from frs_core.evaluation.setup import SetupSpec, open_setup
 from frs_core.evaluation.tables import ALL, as_json, markdown
 from frs_core.evaluation.worker import WorkerJob
+from frs_core.policies import DEFAULT as DEFAULT_POLICY
+from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
 from frs_core.runtime.registry import plain_options
+from frs_core.worlds import DEFAULT as DEFAULT_WORLD
+from frs_core.worlds import WorldName, WorldOptions
 
 Task = Annotated[str, tyro.conf.Positional]
 Model = Annotated[ModelAddress, tyro.conf.arg(name="")]
@@ -56,10 +60,10 @@ def evaluate(
     first_seed: int = FIRST_SEED,
     out: Path | None = None,
     learned: Path | None = None,
-    world: str = "tabletop",
-    world_options: dict[str, str] | None = None,
-    policy: str = "tabletop",
-    policy_options: dict[str, str] | None = None,
+    world: WorldName = DEFAULT_WORLD,
+    world_options: WorldOptions = None,
+    policy: PolicyName = DEFAULT_POLICY,
+    policy_options: PolicyOptions = None,
     action_space: str = "",
     scripted_operator: str = "",
     demonstrator: str = "",
@@ -94,10 +98,10 @@ def evaluate(
         out: Folder for results.jsonl, table.md, table.json and plots; default <data>/evaluations/<world>, with --repeats
             <data>/evaluations/<world>-repeats.
         learned: Root of trained policies; default <data>/learned.
-        world: The world.
-        world_options: Options of the world as key-value pairs; tabletop: setting -1 draws every scene at random.
+        world: Robot or simulator.
+        world_options: Options of the world: NAME VALUE ….
         policy: The generalist.
-        policy_options: Options of the generalist as key-value pairs; pi05: path weights/pi05_libero.
+        policy_options: Options of the policy: NAME VALUE ….
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
         scripted_operator: Your own scripted operator, module:Class; default the world's.
         demonstrator: Your own demonstrator, module:function; default the world's; for offline-dsbc with --repeats.
@@ -126,11 +130,9 @@ def evaluate(
     setup = SetupSpec(
         world=world,
         world_options=plain_options(world_options),
-        policy=policy,
-        policy_options=plain_options(policy_options),
+        policy=NamedPolicy(policy, plain_options(policy_options), action_space),
         operator=scripted_operator,
         demonstrator=demonstrator,
-        action_space=action_space,
     ).to_json()
     spec: EvalSpec | RepeatSpec
     if repeats:
@@ -215,10 +217,10 @@ def collect(
     model: Model = NO_MODEL,
     first_seed: int = 20_000,
     data: Path | None = None,
-    world: str = "tabletop",
-    world_options: dict[str, str] | None = None,
-    policy: str = "tabletop",
-    policy_options: dict[str, str] | None = None,
+    world: WorldName = DEFAULT_WORLD,
+    world_options: WorldOptions = None,
+    policy: PolicyName = DEFAULT_POLICY,
+    policy_options: PolicyOptions = None,
     action_space: str = "",
     scripted_operator: str = "",
     demonstrator: str = "",
@@ -238,10 +240,10 @@ def collect(
         model: Of --operator vlm.
         first_seed: Number of the first scene.
         data: Recording folder; default `data`.
-        world: The world.
-        world_options: Options of the world as key-value pairs; tabletop: setting -1 draws every scene at random.
+        world: Robot or simulator.
+        world_options: Options of the world: NAME VALUE ….
         policy: The generalist.
-        policy_options: Options of the generalist as key-value pairs; pi05: path weights/pi05_libero.
+        policy_options: Options of the policy: NAME VALUE ….
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
         scripted_operator: Your own scripted operator, module:Class; default the world's.
         demonstrator: Your own demonstrator, module:function; default the world's.
@@ -253,11 +255,9 @@ def collect(
         SetupSpec(
             world=world,
             world_options=plain_options(world_options),
-            policy=policy,
-            policy_options=plain_options(policy_options),
+            policy=NamedPolicy(policy, plain_options(policy_options), action_space),
             operator=scripted_operator,
             demonstrator=demonstrator,
-            action_space=action_space,
         ),
         tasks=(task,),
     )

@@ -38,6 +38,8 @@ from frs_core.learning import (
 )
 from frs_core.learning.metadata import METADATA_FILE
 from frs_core.learning.practice_log import Point
+from frs_core.policies import DEFAULT, NamedPolicy, PolicyName, PolicyOptions
+from frs_core.runtime.registry import plain_options
 
 Preset = Literal["two-rounds"]
 PRESETS: dict[Preset, Practice] = {"two-rounds": TWO_ROUNDS}
@@ -58,6 +60,7 @@ _HELP = """{summary}.
         ray_address: Address of a running cluster; default one on this machine.
         preset: two-rounds = two rounds of ten episodes, checked after each, as in the paper's practice on a robot; other options win.
         policy: The generalist that it works through.
+        policy_options: Options of the policy: NAME VALUE ….
         practice: How long and where.
         settings: Inputs, sizes and everything else of the learner.
 """
@@ -87,7 +90,8 @@ def command(kind: str) -> Callable[..., int]:
         ray: bool = False,
         ray_address: str | None = None,
         preset: Preset | None = None,
-        policy: str = "tabletop",
+        policy: PolicyName = DEFAULT,
+        policy_options: PolicyOptions = None,
         practice: Annotated[Practice, tyro.conf.arg(name="")] = usual,
         settings: LearnerSettings = kept,
     ) -> int:
@@ -102,7 +106,7 @@ def command(kind: str) -> Callable[..., int]:
             fingerprint="",
             task=task,
             count=count,
-            policy=policy,
+            policy=NamedPolicy(policy, plain_options(policy_options), practice.action_space),
             practice=practice,
             settings=settings,
         )

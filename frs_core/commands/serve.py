@@ -11,8 +11,9 @@ from pathlib import Path
 
 from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
-from frs_core.policies import in_action_space, load_policy
+from frs_core.policies import DEFAULT, NamedPolicy, PolicyName, PolicyOptions
 from frs_core.runtime.foreign import read_text
+from frs_core.runtime.registry import with_flags
 from frs_core.serving.server import PolicyService, build_server
 from frs_core.serving.websocket_server import ServerSettings, is_loopback
 from frs_core.steering.camera_pairing import pairing_text
@@ -22,7 +23,8 @@ TOKEN_VARIABLE = "FRS_TOKEN"
 
 def serve(
     *,
-    policy: str = "tabletop",
+    policy: PolicyName = DEFAULT,
+    policy_options: PolicyOptions = None,
     path: str | None = None,
     device: str | None = None,
     preset: str | None = None,
@@ -45,8 +47,9 @@ def serve(
     environment variable FRS_TOKEN. Health: GET /healthz. Format and security: docs/serving.md.
 
     Args:
-        policy: Policy name.
-        path: Its weights; default the policy's own.
+        policy: The generalist.
+        policy_options: Options of the policy: NAME VALUE ….
+        path: Its weights; this and what follows down to --tokenizer are also options of --policy-options; default the policy's own.
         device: Where it computes, such as cuda or cpu; default the policy's own choice.
         preset: Meaning of a checkpoint's actions, where its folder has no note (pi05_droid, pi05_libero, ...).
         cameras: Which camera fills which image input of a checkpoint, where the names do not tell, such as
@@ -79,10 +82,9 @@ def serve(
         tls_key=tls_key,
         message_bytes=message_mb * 2**20,
     )
-    options: dict[str, object] = {"path": path, "device": device, "preset": preset, "cameras": cameras}
-    options |= {"horizon": horizon, "norm_stats": norm_stats, "tokenizer": tokenizer}
-    given = {name: value for name, value in options.items() if value is not None}
-    loaded = in_action_space(load_policy(policy, **given), action_space)
+    flags: dict[str, str | int | None] = {"path": path, "device": device, "preset": preset, "cameras": cameras}
+    flags |= {"horizon": horizon, "norm_stats": _text(norm_stats), "tokenizer": _text(tokenizer)}
+    loaded = NamedPolicy(policy, with_flags(policy_options, flags), action_space).load()
     try:
         started = time.monotonic()
         PolicyService(loaded).warm_up()
@@ -100,6 +102,10 @@ def serve(
     finally:
         loaded.close()
     return 0
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def read_token(token_file: Path | None) -> str | None:

@@ -34,7 +34,9 @@ from frs_core.learning import (
     find_learner,
     list_saved,
 )
+from frs_core.policies import DEFAULT, NamedPolicy, PolicyName, PolicyOptions
 from frs_core.runtime.foreign import MALFORMED
+from frs_core.runtime.registry import plain_options
 
 _PARAMETERS = """
     Args:
@@ -45,6 +47,7 @@ _PARAMETERS = """
         out: Folder to save in; default <data>/learned/<task>/{id}.
         overwrite: Replace a policy that is already saved there.
         policy: The generalist.
+        policy_options: Options of the policy: NAME VALUE ….
         settings: Settings of the learner.
 """
 
@@ -66,12 +69,14 @@ def command(kind: str) -> Callable[..., int]:
         data: Path | None = None,
         out: Path | None = None,
         overwrite: bool = False,
-        policy: str = "tabletop",
+        policy: PolicyName = DEFAULT,
+        policy_options: PolicyOptions = None,
         settings: LearnerSettings = kept,
     ) -> int:
-        return _train(_request(row, task, episodes, count, data, out, overwrite, policy=policy, settings=settings))
+        named = NamedPolicy(policy, plain_options(policy_options))
+        return _train(_request(row, task, episodes, count, data, out, overwrite, policy=named, settings=settings))
 
-    hidden = set[str]() if Need.GENERALIST in row.needs else {"policy"}
+    hidden = set[str]() if Need.GENERALIST in row.needs else {"policy", "policy_options"}
     signature = inspect.signature(train)
     train.__annotations__["settings"] = row.settings
     train.__signature__ = signature.replace(  # pyright: ignore[reportFunctionMemberAccess]
@@ -116,7 +121,7 @@ def _request(
     out: Path | None,
     overwrite: bool,
     *,
-    policy: str,
+    policy: NamedPolicy,
     settings: LearnerSettings,
 ) -> TrainRequest:
     if task is None and not episodes:

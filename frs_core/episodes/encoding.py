@@ -48,6 +48,7 @@ def meta_to_json(meta: EpisodeMeta) -> Json:
         "policy": {
             "name": meta.policy,
             "fingerprint": meta.policy_fingerprint,
+            "options": {k: _plain(v) for k, v in meta.policy_options.items()},
             "horizon": meta.horizon,
             "width": meta.width,
             "execute_rows": meta.execute_rows,
@@ -95,6 +96,7 @@ def meta_from_json(data: Json) -> EpisodeMeta:
         operator=data["operator"],
         noise_policy=policy["noise_policy"],
         world_options=world["options"],
+        policy_options=policy.get("options", {}),
         camera_pairing=tuple((name, camera) for name, camera in policy.get("camera_pairing", ())),
     )
 

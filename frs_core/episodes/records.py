@@ -57,6 +57,7 @@ class EpisodeMeta:
     noise_policy: str | None = None
     """Path of the loaded noise policy."""
     world_options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    policy_options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     camera_pairing: tuple[tuple[str, str], ...] = ()
     """(image input of the policy, camera or "none"); empty where it was not kept."""
 
@@ -74,6 +75,7 @@ class EpisodeMeta:
         plan: SteeringPlan,
         started_unix: float,
         world_options: Mapping[str, str | int | float | bool] | None = None,
+        policy_options: Mapping[str, str | int | float | bool] | None = None,
         operator: str = "",
         noise_policy: str | None = None,
     ) -> "EpisodeMeta":
@@ -84,6 +86,7 @@ class EpisodeMeta:
             seed=seed,
             world=world,
             world_options=dict(world_options or {}),
+            policy_options=dict(policy_options or {}),
             is_simulated=is_simulated,
             policy=spec.name,
             policy_fingerprint=spec.fingerprint,

@@ -22,9 +22,7 @@ from frs_core.learning.base import Arena, Learned, Trained
 from frs_core.learning.practice_folder import removed
 from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.table import TrainingTable
-from frs_core.policies import load_policy
 from frs_core.policies.base import FlowPolicy
-from frs_core.policies.joints import in_action_space
 
 
 class ActorPool(Arena):
@@ -72,9 +70,7 @@ class ActorPool(Arena):
             raise
         try:
             self._pool.ready()
-            self.policy: FlowPolicy = in_action_space(
-                load_policy(setup.policy, **setup.policy_options), setup.action_space
-            )
+            self.policy: FlowPolicy = setup.policy.load()
         except BaseException:
             self._pool.close()
             self._lock.release()

@@ -122,8 +122,7 @@ def setup_of(request: TrainRequest) -> SetupSpec:
     return SetupSpec(
         world=practice.world,
         world_options=plain_options(practice.world_options),
-        policy=request.policy,
-        action_space=practice.action_space,
+        policy=replace(request.policy, action_space=practice.action_space),
     )
 
 

@@ -32,7 +32,7 @@ class ClonedPolicy(FlowPolicy):
             cloner: acts.
         """
         self.spec = replace(generalist.spec, name=cloner.name, can_steer=False)
-        self.default_plan = generalist.default_plan
+        self.default_plan, self.options = generalist.default_plan, generalist.options
         self._generalist, self._cloner = generalist, cloner
 
     def encode(self, observation: Observation) -> Context:

@@ -137,6 +137,7 @@ def _train(spec: DemoSpec, store: EpisodeStore, fingerprint: str, say: Say) -> d
                 task=spec.task,
                 out=_learned(spec) / spec.task / method,
                 fingerprint=fingerprint,
+                policy=spec.setup.policy,
                 settings=find_learner(method).checked(spec.learners.get(method)).seeded(spec.seed),
             )
         )

@@ -73,6 +73,7 @@ def record_demonstration(
         seed=seed,
         world=world.spec.name,
         world_options=world.spec.options,
+        policy_options=setup.policy.options,
         is_simulated=world.spec.is_simulated,
         control_hz=world.spec.control_hz,
         plan=setup.policy.default_plan,

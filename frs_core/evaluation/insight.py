@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from frs_core.errors import FrsError
+from frs_core.policies import NamedPolicy
 
 _STOP_S = 3.0
 
@@ -49,17 +50,16 @@ class InsightProcess:
     """Checks episodes in a separate process.
 
     Args:
-        policy: registry name of the generalist.
-        options: keyword arguments of its loader.
+        policy: the generalist.
     """
 
-    def __init__(self, policy: str, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, policy: NamedPolicy) -> None:
         context = multiprocessing.get_context("spawn")
         self._questions = context.Queue(8)
         self._answers = context.Queue(8)
         self._process: BaseProcess = context.Process(
             target=_child,
-            args=(policy, dict(options or {}), self._questions, self._answers),
+            args=(policy, self._questions, self._answers),
             name="frs-insight",
             daemon=True,
         )
@@ -115,15 +115,13 @@ class InsightProcess:
             channel.cancel_join_thread()
 
 
-def _child(policy_name: str, options: dict[str, Any], questions: Any, answers: Any) -> None:
+def _child(named: NamedPolicy, questions: Any, answers: Any) -> None:
     import torch
-
-    from frs_core.policies import load_policy
 
     torch.set_num_threads(1)
     policy, problem = None, ""
     try:
-        policy = load_policy(policy_name, **options)
+        policy = named.load()
     except FrsError as error:
         problem = str(error)
     while True:

@@ -22,6 +22,7 @@ from frs_core.evaluation.draws import set_folder
 from frs_core.evaluation.methods import find_method, learns_from
 from frs_core.evaluation.results import Cell, Result
 from frs_core.evaluation.rollout import MethodRunner
+from frs_core.evaluation.setup import SetupSpec
 from frs_core.evaluation.trained import trained_hash, trained_path
 from frs_core.evaluation.worker import Runner, WorkerJob
 from frs_core.events import Outcome
@@ -129,7 +130,7 @@ def train_request(job: WorkerJob, cell: Cell, fingerprint: str) -> TrainRequest:
         out=out,
         fingerprint=fingerprint,
         task=cell.task,
-        policy=job.setup["policy"],
+        policy=SetupSpec.from_json(job.setup).policy,
         settings=settings.seeded(cell.train_seed),
         overwrite=True,
     )

@@ -50,7 +50,7 @@ class RepeatSpec:
     """Per draw."""
     out: Path
     setup: dict[str, Any]
-    """Arguments of SetupSpec."""
+    """Of `SetupSpec.to_json`."""
     max_chunks: int = 40
     perturb_m: float = 0.0
     """Disturbance of the test episodes; sets are collected from the normal start."""
@@ -141,7 +141,7 @@ class RepeatSpec:
 
     def conditions(self) -> dict[str, Any]:
         """Return the conditions under which results are comparable."""
-        return {"setup": self.setup, "rollout": self.job.rollout, "draws": {"steered_by": STEERING}}
+        return {**self.job.conditions, "draws": {"steered_by": STEERING}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +245,7 @@ def collect_sets(spec: RepeatSpec, *, workers: int, on_stage: OnStage) -> str:
         for demonstrations, episodes in spec.needs().items()
     ]
     path = spec.out / "attempts.jsonl"
-    conditions = {"setup": spec.setup, "rollout": spec.recording.rollout}
+    conditions = spec.recording.conditions
     fingerprint = check_conditions(path, conditions)
     if fingerprint and all(s.is_full for s in sets):
         return fingerprint

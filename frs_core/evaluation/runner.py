@@ -59,7 +59,7 @@ class EvalSpec:
 
     def conditions(self) -> dict[str, Any]:
         """Return the conditions under which results are comparable."""
-        return {"setup": self.job.setup, "rollout": self.job.rollout}
+        return self.job.conditions
 
 
 @dataclass(frozen=True, slots=True)

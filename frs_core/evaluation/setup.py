@@ -6,11 +6,10 @@ from typing import Any
 
 from frs_core.choosers.base import Chooser
 from frs_core.errors import ConfigError
-from frs_core.policies import load_policy
+from frs_core.policies import NamedPolicy
 from frs_core.policies.base import FlowPolicy
-from frs_core.policies.joints import in_action_space
 from frs_core.runtime.registry import resolve
-from frs_core.worlds import make_unwatched_world
+from frs_core.worlds import DEFAULT, make_unwatched_world
 from frs_core.worlds.base import World
 
 
@@ -18,28 +17,36 @@ from frs_core.worlds.base import World
 class SetupSpec:
     """Names and options as plain values, so that they can be sent to processes and stored in result files."""
 
-    world: str = "tabletop"
+    world: str = DEFAULT
     world_options: Mapping[str, Any] = field(default_factory=dict)
-    policy: str = "tabletop"
-    policy_options: Mapping[str, Any] = field(default_factory=dict)
+    policy: NamedPolicy = field(default_factory=NamedPolicy)
     operator: str = ""
     """`module:Class` of the scripted operator; empty = the world's own."""
     demonstrator: str = ""
     """`module:function` of the demonstrator; empty = the world's own."""
-    action_space: str = ""
-    """Convert a policy of tool deltas to this action space (see policies.joints); empty = no conversion."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "SetupSpec":
+        """Return the spec of `to_json`."""
+        return cls(
+            data["world"],
+            data["world_options"],
+            NamedPolicy(data["policy"], data["policy_options"], data.get("action_space", "")),
+            operator=data["operator"],
+            demonstrator=data["demonstrator"],
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return plain values, secrets included: for processes, not for files."""
         return {
             "world": self.world,
             "world_options": dict(self.world_options),
-            "policy": self.policy,
-            "policy_options": dict(self.policy_options),
+            "policy": self.policy.name,
+            "policy_options": dict(self.policy.options),
             "operator": self.operator,
             "demonstrator": self.demonstrator,
             # Omitted if empty, so that earlier results still match.
-            **({"action_space": self.action_space} if self.action_space else {}),
+            **({"action_space": self.policy.action_space} if self.policy.action_space else {}),
         }
 
 
@@ -94,7 +101,7 @@ def open_setup(spec: SetupSpec, *, tasks: Iterable[str] = ()) -> Setup:
     try:
         for task in tasks:  # Before the policy, which may take minutes to load.
             world.require_task(task)
-        policy = in_action_space(load_policy(spec.policy, **spec.policy_options), spec.action_space)
+        policy = spec.policy.load()
     except Exception:
         world.close()
         raise
@@ -103,7 +110,7 @@ def open_setup(spec: SetupSpec, *, tasks: Iterable[str] = ()) -> Setup:
         world.close()
         policy.close()
         raise ConfigError(
-            f"Policy '{spec.policy}' needs camera '{missing[0]}', world '{spec.world}' has "
+            f"Policy '{spec.policy.name}' needs camera '{missing[0]}', world '{spec.world}' has "
             f"{list(world.spec.cameras)}. Choose a world with the policy's cameras."
         )
     return Setup(world, policy, spec)

@@ -15,6 +15,7 @@ from frs_core.choosers.address import ModelAddress
 from frs_core.errors import FrsError
 from frs_core.evaluation.draws import Draw
 from frs_core.evaluation.results import Cell, Result
+from frs_core.runtime.registry import without_secrets
 
 if TYPE_CHECKING:
     from frs_core.choosers.vlm import VlmChooser
@@ -40,7 +41,7 @@ class WorkerJob:
     """Settings of the workers of an evaluation, as plain values."""
 
     setup: dict[str, Any]
-    """Arguments of SetupSpec."""
+    """Of `SetupSpec.to_json`."""
     tasks: tuple[str, ...] = field(default=(), kw_only=True)
     """All tasks of the cells to come; a worker whose world lacks one does not start."""
     rollout: dict[str, Any] = field(default_factory=dict)
@@ -60,6 +61,12 @@ class WorkerJob:
     """The model of `frs-vlm`: `address` and `model` (`choosers.address`) and `cache`, the folder for answers; empty = none."""
     judge: dict[str, str] = field(default_factory=dict)
     """Who judges episodes of practice (`arena.judge_options`); empty = the world does."""
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """Setup and limits as they are stored with results: without secrets."""
+        options = {k: without_secrets(v) for k, v in self.setup.items() if k in ("world_options", "policy_options")}
+        return {"setup": self.setup | options, "rollout": self.rollout}
 
     def reasoner(self) -> "VlmChooser | None":
         """Return the model of `frs-vlm`; None without one. Raises ConfigError where its address is not valid."""
@@ -92,7 +99,7 @@ class Runner:
 
         torch.set_num_threads(1)
         self._job = job
-        self._setup: Setup = open_setup(SetupSpec(**job.setup), tasks=job.tasks)
+        self._setup: Setup = open_setup(SetupSpec.from_json(job.setup), tasks=job.tasks)
         self._settings = RolloutSettings(**job.rollout)
         self._methods: dict[tuple[str, str], tuple[MethodRunner, str, float | None]] = {}
         self._draw: Draw | None = None

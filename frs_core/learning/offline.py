@@ -19,7 +19,6 @@ from frs_core.learning.progress import OnProgress
 from frs_core.learning.request import TrainRequest
 from frs_core.learning.settings import OfflineDsbcSettings
 from frs_core.learning.table import TrainingTable
-from frs_core.policies import load_policy
 from frs_core.steering.policy_spec import Context
 
 
@@ -31,11 +30,11 @@ class OfflineDsbc(Dsbc):
         settings = self.spec.checked(request.settings)
         assert isinstance(settings, OfflineDsbcSettings)
         chunks = load_chunks(episodes)
-        policy = load_policy(request.policy)
+        policy = request.policy.load()
         try:
             if request.fingerprint and policy.spec.fingerprint != request.fingerprint:
                 raise FingerprintMismatch(
-                    f"Policy '{request.policy}' has fingerprint {policy.spec.fingerprint[:12]}, the request is for "
+                    f"Policy '{request.policy.name}' has fingerprint {policy.spec.fingerprint[:12]}, the request is for "
                     f"{request.fingerprint[:12]}. Load the policy the noise policy is meant for."
                 )
             table = training_table(chunks, inputs=settings.inputs)

@@ -19,6 +19,7 @@ from frs_core.learning.request import Practice, Reward, TrainRequest
 from frs_core.learning.settings import to_json
 from frs_core.learning.table import TrainingTable, join
 from frs_core.runtime.foreign import MALFORMED, read_json
+from frs_core.runtime.registry import without_secrets
 
 _BUDGET = ("episodes", "minutes")
 """Parts of a practice that may change when it is resumed."""
@@ -155,7 +156,8 @@ class PracticeLog:
         if not path.exists():
             write_file(path, (json.dumps(conditions, indent=2, sort_keys=True) + "\n").encode())
         try:
-            found = read_json(path)
+            # Practices of earlier versions had no options of a policy.
+            found = {"policy_options": {}, **read_json(path)}
             wrong = [key for key in conditions if found[key] != conditions[key]]
         except (OSError, *MALFORMED) as error:
             raise ConfigError(
@@ -191,14 +193,16 @@ class PracticeLog:
 
 def _conditions(request: TrainRequest, prior: TrainingTable | None) -> dict[str, Any]:
     """Return what must be equal for a practice to go on, as plain values."""
-    practice = to_json(request.practice or Practice())
+    asked = request.practice or Practice()
+    practice = {**to_json(asked), "world_options": without_secrets(asked.world_options)}
     if practice["reward"] == Reward.LABEL.value:
         # Left out where not asked for, so that earlier practices are found again.
         practice = {k: v for k, v in practice.items() if k not in ("reward", "vlm", "vlm_model")}
     conditions = {
         "learner": request.kind,
         "task": request.task,
-        "policy": request.policy,
+        "policy": request.policy.name,
+        "policy_options": without_secrets(request.policy.options),
         "settings": None if request.settings is None else to_json(request.settings),
         "practice": {k: v for k, v in practice.items() if k not in _BUDGET},
         "prior": None if prior is None else [list(prior.names), prior.fingerprint],

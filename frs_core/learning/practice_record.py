@@ -22,6 +22,7 @@ from frs_core.learning.practice_log import Point, best_of
 from frs_core.learning.registry import find_learner
 from frs_core.learning.request import Practice, TrainRequest
 from frs_core.learning.settings import LearnerSettings, from_json
+from frs_core.policies import NamedPolicy
 from frs_core.runtime.foreign import MALFORMED, parse_json, read_json, read_one_tensor
 
 BUDGET = "budget.json"
@@ -34,8 +35,10 @@ class PracticeRecord:
     folder: Path
     learner: str = ""
     task: str = ""
-    policy: str = ""
-    """Name of the generalist."""
+    policy: NamedPolicy = field(default_factory=NamedPolicy)
+    """The generalist, without secrets."""
+    has_policy_options: bool = True
+    """Whether the options of the generalist were kept; practices of earlier versions have none."""
     fingerprint: str = ""
     """Of the generalist, as the recorded episodes say; empty where it started from none."""
     prior: tuple[str, ...] = ()
@@ -88,7 +91,9 @@ def read_practice(folder: Path) -> PracticeRecord:
         return PracticeRecord(folder, task=folder.parent.name, problem=f"'{folder}' is damaged ({error})")
 
 
-def request_of(record: PracticeRecord, *, root: Path, out: Path, name: str = "") -> TrainRequest:
+def request_of(
+    record: PracticeRecord, *, root: Path, out: Path, name: str = "", policy: NamedPolicy | None = None
+) -> TrainRequest:
     """Return the request that continues a practice.
 
     Args:
@@ -96,6 +101,7 @@ def request_of(record: PracticeRecord, *, root: Path, out: Path, name: str = "")
         root: root of the episode store.
         out: folder for the best version.
         name: shown to people.
+        policy: of this run; where it is the practice's, it brings the secrets that are not stored.
     """
     return TrainRequest(
         kind=record.learner,
@@ -105,7 +111,7 @@ def request_of(record: PracticeRecord, *, root: Path, out: Path, name: str = "")
         fingerprint="",
         name=name,
         task=record.task,
-        policy=record.policy,
+        policy=policy if policy is not None and policy.stored == record.policy else record.policy,
         settings=record.settings,
         practice=record.practice,
     )
@@ -195,7 +201,8 @@ def _read(folder: Path) -> PracticeRecord:
         problem=problem,
         learner=str(found["learner"]),
         task=str(found["task"]),
-        policy=str(found["policy"]),
+        policy=NamedPolicy(str(found["policy"]), found.get("policy_options", {}), practice.action_space),
+        has_policy_options="policy_options" in found,
         fingerprint="" if prior is None else str(prior[1]),
         prior=() if prior is None else tuple(str(name) for name in prior[0]),
         practice=replace(practice, episodes=episodes, minutes=minutes),

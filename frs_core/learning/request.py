@@ -9,6 +9,8 @@ from frs_core.choosers.address import EXAMPLE, ModelAddress
 from frs_core.counts import counted
 from frs_core.errors import ConfigError
 from frs_core.learning.settings import InputSettings, LearnerSettings
+from frs_core.policies import NamedPolicy
+from frs_core.worlds import DEFAULT, WorldName
 
 
 class Reward(enum.Enum):
@@ -24,7 +26,7 @@ class Reward(enum.Enum):
 class Practice(ModelAddress):
     """Where and how long an online learner acts while it learns."""
 
-    world: str = "tabletop"
+    world: WorldName = DEFAULT
     world_options: Mapping[str, str] = field(default_factory=dict)
     """Options of the world, as on the command line."""
     action_space: str = ""
@@ -96,8 +98,8 @@ class TrainRequest:
     """Only episodes of this task, where none are named."""
     count: int = 0
     """Number of episodes to learn from, the first ones; 0 = all."""
-    policy: str = "tabletop"
-    """Name of the generalist, loaded only for learners that need it."""
+    policy: NamedPolicy = field(default_factory=NamedPolicy)
+    """The generalist, loaded only for learners that need it; a practice has its action space in `practice`."""
     settings: LearnerSettings | None = None
     """The learner's own settings; None = its defaults."""
     practice: Practice | None = None

@@ -1,8 +1,21 @@
 """Generalist policies by name. Importing this package imports none of their back ends, nor the tensor library."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated
 
-from frs_core.runtime.registry import build, by_name, plugins, require_words
+from typing_extensions import Doc
+
+from frs_core.runtime.registry import (
+    Option,
+    build,
+    by_name,
+    named,
+    plugins,
+    require_words,
+    storable,
+    without_secrets,
+)
 from frs_core.steering.policy_spec import Context, PolicySpec
 
 if TYPE_CHECKING:
@@ -20,6 +33,12 @@ KNOWN = by_name(
     ),
 )
 """Name -> where its loader lives; installed packages add theirs (entry points `GROUP`)."""
+DEFAULT = "tabletop"
+"""The policy where none is named."""
+PolicyName = Annotated[str, named("Generalist", KNOWN, "function")]
+"""An option of a command: which policy."""
+PolicyOptions = Annotated[dict[str, str] | None, Doc("Options of the policy: NAME VALUE ….")]
+"""An option of a command: what the policy is loaded with."""
 
 
 def load_policy(name: str, **options: object) -> "FlowPolicy":
@@ -34,10 +53,55 @@ def load_policy(name: str, **options: object) -> "FlowPolicy":
     """
     policy: FlowPolicy = build("policy", name, {**plugins(GROUP), **KNOWN}, options)
     require_words("policy", name, name=policy.spec.name)
+    policy.options = storable(options)
     return policy
 
 
-__all__ = ["KNOWN", "Context", "FlowPolicy", "PolicySpec", "in_action_space", "load_policy"]
+@dataclass(frozen=True, slots=True)
+class NamedPolicy:
+    """A policy as plain values: any process can load the same one."""
+
+    name: str = DEFAULT
+    """See `load_policy`."""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    """What its loader takes."""
+    action_space: str = ""
+    """Converts a policy of tool deltas to this action space (see `policies.joints`); empty = no conversion."""
+
+    def load(self) -> "FlowPolicy":
+        """Return the policy, loaded and ready.
+
+        Raises:
+            ConfigError: unknown name, option or action space, a missing option, or an action space that the policy cannot take.
+            WeightsMissing: no weights where they should be.
+        """
+        from frs_core.policies.joints import in_action_space
+
+        policy = load_policy(self.name, **self.options)
+        try:
+            return in_action_space(policy, self.action_space)
+        except Exception:
+            policy.close()
+            raise
+
+    @property
+    def stored(self) -> "NamedPolicy":
+        """What is kept of it in files: without secrets."""
+        return replace(self, options=without_secrets(self.options))
+
+
+__all__ = [
+    "DEFAULT",
+    "KNOWN",
+    "Context",
+    "FlowPolicy",
+    "NamedPolicy",
+    "PolicyName",
+    "PolicyOptions",
+    "PolicySpec",
+    "in_action_space",
+    "load_policy",
+]
 
 
 def __getattr__(name: str) -> object:

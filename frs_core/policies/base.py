@@ -8,6 +8,7 @@ Runs on the inference worker's thread; a policy is not shared between threads.
 import abc
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
@@ -38,6 +39,8 @@ class FlowPolicy(abc.ABC):
     spec: PolicySpec
     default_plan: SteeringPlan
     """Calibrated steering settings of this policy."""
+    options: Mapping[str, str | int | float | bool] = MappingProxyType({})
+    """The options it was loaded with, as given, without secrets; set by `load_policy` and stored in recordings."""
 
     @abc.abstractmethod
     def encode(self, observation: Observation) -> Context:

@@ -84,7 +84,7 @@ class JointPolicy(FlowPolicy):
         self.spec = replace(
             policy.spec, action_space=space, flow_space=policy.spec.flow, action_low=None, action_high=None
         )
-        self.default_plan = policy.default_plan
+        self.default_plan, self.options = policy.default_plan, policy.options
         if hasattr(policy, "context_from_features"):
             # Only set if the wrapped policy has it: `episodes.check` tests for its presence.
             self.context_from_features = policy.context_from_features  # pyright: ignore[reportAttributeAccessIssue]

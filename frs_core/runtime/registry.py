@@ -4,16 +4,26 @@ A name is a known one ("tabletop"), one that an installed package brings (its en
 ("mylab.worlds:OurRobot").
 """
 
+import difflib
 import functools
 import importlib
 import importlib.metadata
+import inspect
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
+
+from typing_extensions import Doc
 
 from frs_core.errors import ConfigError, FrsError, unknown_name, why_left_out
 
 _log = logging.getLogger("registry")
+_SECRETS = {"token", "password", "secret", "key"}
+"""Words in the names of options that are not stored with what is recorded."""
+
+Option = str | int | float | bool
+"""Value of an option of a world or a policy."""
 
 
 R = TypeVar("R")
@@ -94,15 +104,32 @@ def build(kind: str, name: str, known: Mapping[str, str], options: Mapping[str, 
     """Return what a named factory makes of options.
 
     Raises:
-        ConfigError: unknown name or option.
+        ConfigError: unknown name or option, or a required option is missing; the text lists the options.
     """
     factory = resolve(kind, name, known)
+    _require_options(kind, name, factory, options)
+    return factory(**options)
+
+
+def _require_options(kind: str, name: str, factory: Any, options: Mapping[str, Any]) -> None:
     try:
-        return factory(**options)
-    except TypeError as error:
-        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
-            raise
-        raise ConfigError(f"The {kind} '{name}' does not take these options: {error}. See `frs --help`.") from error
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # Written in C, without a signature; it checks its arguments itself.
+        return
+    by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    takes = {p.name: p.default is p.empty for p in by_name}
+    listed = ", ".join(f"{option} (required)" if needed else option for option, needed in takes.items())
+    known = f"Its options: {listed or 'none'}"
+    unknown = [option for option in options if option not in takes]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        near = difflib.get_close_matches(unknown[0], takes, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"The {kind} '{name}' has no option '{unknown[0]}'. {known}.{hint}")
+    if missing := [option for option, needed in takes.items() if needed and option not in options]:
+        raise ConfigError(
+            f"The {kind} '{name}' needs option '{missing[0]}', which was not given. {known}. Give it with "
+            f"--{kind}-options {missing[0]} VALUE."
+        )
 
 
 def plugins(group: str) -> Mapping[str, str]:
@@ -182,12 +209,53 @@ def _installed(kind: str, row_type: type[R], name: str, path: str) -> R:
     return row
 
 
-def plain_options(options: Mapping[str, str] | None) -> dict[str, object]:
+def named(what: str, rows: Iterable[str], own: str) -> Doc:
+    """Return the help of an option that takes a name from a registry, so that it lists every row.
+
+    Args:
+        what: what the name stands for ("Robot or simulator").
+        rows: names of the product's own.
+        own: what an import path ends with ("Class").
+    """
+    return Doc(f'{what}: {", ".join(rows)}, one of an installed package, or "module:{own}" of your own.')
+
+
+def plain_options(options: Mapping[str, str] | None) -> dict[str, Option]:
     """Return options given on the command line, each value as bool, int, float or text."""
     return {key: _plain(text) for key, text in (options or {}).items()}
 
 
-def _plain(text: str) -> object:
+def with_flags(options: Mapping[str, str] | None, flags: Mapping[str, Option | None]) -> dict[str, Option]:
+    """Return options given on the command line together with those that have a flag of their own.
+
+    Args:
+        options: as given.
+        flags: option -> value; None = not given.
+    Raises:
+        ConfigError: one is given both ways.
+    """
+    found = plain_options(options)
+    for name, value in flags.items():
+        if value is not None and name in found:
+            flag = name.replace("_", "-")
+            raise ConfigError(f"Option '{name}' is given twice, by --{flag} and in the options. Leave one of them out.")
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def without_secrets(options: Mapping[str, R]) -> dict[str, R]:
+    """Return options as they may be stored: without tokens, passwords, secrets and keys, judged by their names."""
+    return {name: value for name, value in options.items() if not _SECRETS & set(name.lower().split("_"))}
+
+
+def storable(options: Mapping[str, object]) -> dict[str, Option]:
+    """Return the options that a recording keeps: plain values, paths as texts, without secrets."""
+    plain = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in without_secrets(options).items()}
+    return {k: v for k, v in plain.items() if isinstance(v, str | int | float | bool)}
+
+
+def _plain(text: str) -> Option:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):

@@ -1,6 +1,7 @@
 """Pure functions of the session: whether a policy fits a world, an episode's metadata, the seed of a chunk."""
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -47,6 +48,7 @@ def meta_of(
     plan: SteeringPlan,
     operator: str,
     noise_policy: str | None,
+    policy_options: Mapping[str, str | int | float | bool],
 ) -> EpisodeMeta:
     """Return what an episode that begins now is stamped with."""
     return EpisodeMeta.of(
@@ -56,6 +58,7 @@ def meta_of(
         seed=order.seed,
         world=world.name,
         world_options=world.options,
+        policy_options=policy_options,
         is_simulated=world.is_simulated,
         control_hz=world.control_hz,
         plan=plan,

@@ -75,6 +75,7 @@ class EpisodeCycle:
             plan=p.fans.plan,
             operator=p.options.operator,
             noise_policy=p.fans.noise_policy,
+            policy_options=p.fans.policy_options,
         )
         p.keeper.begin(order, observation, number=p.status.counters["episodes"], meta=meta)
         p.arbiter.begin(observation)

@@ -12,7 +12,7 @@ Used on the session's thread; the jobs run on the inference worker's.
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from frs_core.choosers.base import NoisePolicy
@@ -71,6 +71,7 @@ class FanRequests:
         self.latency = Latency()
         self.fan: Fan | None = None
         self.spec: PolicySpec | None = None
+        self.policy_options: Mapping[str, str | int | float | bool] = {}
         self.noise_policy: str | None = None
         self.unloaded: tuple[str, str] | None = None
         """Path of the noise policy that was asked for last and could not be loaded, and why."""
@@ -192,6 +193,7 @@ class FanRequests:
             return None
         if isinstance(value, Loaded):
             self.spec, self._plan = value.spec, self._plan or value.plan
+            self.policy_options = value.options
             return value
         if isinstance(value, NoisePolicyLoaded):
             self.noise_policy = value.path

@@ -4,7 +4,7 @@ The newest encoding is kept, so that changing a setting (plan, gripper, seed) pa
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -40,6 +40,8 @@ class Loaded:
     spec: PolicySpec
     plan: SteeringPlan
     """Its calibrated default."""
+    options: Mapping[str, str | int | float | bool]
+    """The options it was loaded with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class FanMaker:
             if self._make is None:
                 raise PolicyError("No policy was given. Choose one with --policy.")
             self._policy = self._make()
-        return Loaded(self._policy.spec, self._policy.default_plan)
+        return Loaded(self._policy.spec, self._policy.default_plan, self._policy.options)
 
     def set_noise_policy(self, noise_policy: NoisePolicy | str | None) -> NoisePolicyLoaded:
         """Put a noise policy into the coming fans; a path is loaded, None removes it."""

@@ -2,9 +2,12 @@
 
 import dataclasses
 import os
+from typing import Annotated
+
+from typing_extensions import Doc
 
 from frs_core.errors import ConfigError
-from frs_core.runtime.registry import build, by_name, plugins
+from frs_core.runtime.registry import build, by_name, named, plugins, without_secrets
 from frs_core.worlds.base import StepResult, World, WorldSpec
 
 GROUP = "frs_core.worlds"
@@ -17,6 +20,12 @@ KNOWN = by_name(
     ),
 )
 """Name -> where it lives; installed packages add theirs (entry points `GROUP`)."""
+DEFAULT = "tabletop"
+"""The world where none is named."""
+WorldName = Annotated[str, named("Robot or simulator", KNOWN, "Class")]
+"""An option of a command: which world."""
+WorldOptions = Annotated[dict[str, str] | None, Doc("Options of the world: NAME VALUE ….")]
+"""An option of a command: what the world is made with."""
 
 
 def make_world(name: str, **options: object) -> World:
@@ -30,7 +39,11 @@ def make_world(name: str, **options: object) -> World:
     """
     world: World = build("world", name, {**plugins(GROUP), **KNOWN}, options)
     try:
-        given = {k: _kept(name, k, v) for k, v in options.items() if v is not None and k not in world.secrets}
+        given = {
+            k: _kept(name, k, v)
+            for k, v in without_secrets(options).items()
+            if v is not None and k not in world.secrets
+        }
     except ConfigError:
         world.close()
         raise
@@ -72,4 +85,14 @@ def make_unwatched_world(name: str, **options: object) -> World:
     )
 
 
-__all__ = ["KNOWN", "StepResult", "World", "WorldSpec", "make_unwatched_world", "make_world"]
+__all__ = [
+    "DEFAULT",
+    "KNOWN",
+    "StepResult",
+    "World",
+    "WorldName",
+    "WorldOptions",
+    "WorldSpec",
+    "make_unwatched_world",
+    "make_world",
+]

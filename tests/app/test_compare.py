@@ -10,6 +10,7 @@ from app.views.train.compare import BEFORE, FIRST_SEED, Comparison, compare
 from frs_core.errors import WorldError
 from frs_core.evaluation.results import Result
 from frs_core.evaluation.runner import EvalProgress, EvalSpec
+from frs_core.policies import NamedPolicy
 
 AFTER = "bc-flow"
 
@@ -33,8 +34,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, stop_after: int = 99
         method=AFTER,
         world="tabletop",
         world_options={},
-        policy="tabletop",
-        action_space="joint_velocity",
+        policy=NamedPolicy(action_space="joint_velocity"),
         task="mug_on_plate",
         episodes=3,
         report=lambda r: reports.append(r),  # type: ignore[arg-type]

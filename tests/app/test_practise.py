@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.facts import Facts
@@ -14,10 +15,12 @@ from app.views.practise.live import left_in_words
 from app.views.practise.start import (
     Prior,
     new_folder,
+    new_request,
     prior_of,
     tasks_of,
     why_not,
     why_not_attended,
+    why_not_continued,
     why_not_from,
 )
 from app.views.practise.words import problem_of
@@ -26,7 +29,8 @@ from frs_core.errors import ConfigError, EpisodeError, FingerprintMismatch, Trai
 from frs_core.evaluation.practice_job import PracticeNews, Stage
 from frs_core.events import LoadNoisePolicy, Outcome
 from frs_core.learning import Acts, JobState, LearnerSettings, LearnerSpec, Need, Practice, find_learner, learners
-from frs_core.learning.practice_record import read_practice
+from frs_core.learning.practice_record import PracticeRecord, read_practice
+from frs_core.policies import NamedPolicy
 from tests.app.test_review import WAIT
 from tests.fakes.practice_job import FakeJob, point, some_news, write_practice
 from tests.fakes.snapshots import snapshot
@@ -55,7 +59,7 @@ def make_page(make_window: Any, tmp_path: Path) -> Any:
         usual = {
             "tasks": (TASK, "reach_up"),
             "can_evaluate": True,
-            "policy_loader": "toy",
+            "generalist": NamedPolicy("toy"),
             "fingerprint": "toy-1",
             "root": tmp_path / "data",
         }
@@ -121,6 +125,30 @@ def test_what_keeps_from_practising_at_all_is_one_sentence() -> None:
     assert background is not None
     assert "choose In Drive" in background.text
     assert why_not_attended(dataclasses.replace(find_learner(KIND), acts=Acts.CHUNK)) is not None
+
+
+def test_a_practice_has_the_windows_options_and_goes_on_with_the_same_ones_only(tmp_path: Path) -> None:
+    corner = np.zeros(3)
+    policy = NamedPolicy("toy", {"speed": 0.2, "token": "s3cret"}, "joint_velocity")
+    facts = Facts("point", "toy", root=tmp_path, generalist=policy, world_options={"delay": 0.5, "loud": True})
+    facts.workspace = (corner, corner)
+    row = find_learner(KIND)
+    asked = new_request(facts, row, TASK, Prior(), budget=Budget.ROUNDS, folder=tmp_path / TASK / KIND)
+    assert asked.policy == policy
+    assert asked.practice is not None
+    assert asked.practice.action_space == "joint_velocity"
+    record = PracticeRecord(tmp_path, KIND, TASK, policy.stored, practice=asked.practice)
+    assert why_not_continued(record, facts, row, is_attended=False) is None
+    facts.generalist = NamedPolicy("toy", {}, "joint_velocity")
+    problem = why_not_continued(record, facts, row, is_attended=False)
+    assert problem is not None
+    assert problem.text == "It was practised with option speed 0.2 of the policy, this window has no options"
+    before = dataclasses.replace(record, has_policy_options=False)
+    assert why_not_continued(before, facts, row, is_attended=False) is None
+    facts.world_options = {"delay": 0.1, "loud": True}
+    problem = why_not_continued(before, facts, row, is_attended=False)
+    assert problem is not None
+    assert "options delay 0.5, loud True of the world, this window has options delay 0.1" in problem.text
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from app.views.train.saved import SavedList, trained_on
 from frs_core.episodes import EpisodeStore
 from frs_core.events import LoadNoisePolicy, Outcome
 from frs_core.learning import JobState, PolicyMetadata, Progress, Scores, learners
+from frs_core.policies import NamedPolicy
 from tests.app.test_review import WAIT, record_some
 from tests.fakes.snapshots import snapshot
 
@@ -166,7 +167,7 @@ def test_the_second_pass_is_a_line_of_its_own(qtbot: Any) -> None:
 
 
 def test_the_menu_of_learners_is_the_registry_and_says_why_one_cannot_be_trained(qtbot: Any) -> None:
-    facts = Facts(world="tabletop", policy="tabletop", policy_loader="")
+    facts = Facts(world="tabletop", policy="tabletop")
     menu = LearnerMenu(facts)
     qtbot.addWidget(menu)
     assert [menu.itemData(i) for i in range(menu.count())] == list(learners())
@@ -174,7 +175,7 @@ def test_the_menu_of_learners_is_the_registry_and_says_why_one_cannot_be_trained
     at = menu.findData("offline-dsbc")
     assert not menu.model().item(at).isEnabled()
     assert "frs train offline-dsbc" in menu.model().item(at).toolTip()
-    facts.policy_loader = "tabletop"
+    facts.generalist = NamedPolicy()
     menu.show_rows()
     assert menu.model().item(at).isEnabled()
 

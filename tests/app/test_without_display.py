@@ -56,5 +56,6 @@ def test_all_of_them_are_named_in_one_sentence() -> None:
 def test_the_others_reach_the_demonstration(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(demo, "demo", lambda **options: asked.append(options) or 7)
-    assert run(world="w", policy="p", action_space="joint_velocity") == 7
-    assert asked == [{"world": "w", "policy": "p", "action_space": "joint_velocity"}]
+    options = {"world_options": {"a": "1"}, "policy_options": {"b": "2"}}
+    assert run(world="w", policy="p", action_space="joint_velocity", **options) == 7
+    assert asked == [{"world": "w", "policy": "p", "action_space": "joint_velocity", **options}]

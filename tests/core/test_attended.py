@@ -309,7 +309,7 @@ def test_nothing_headless_drives_a_real_robot(tmp_path: Path, data: Path, monkey
     with pytest.raises(ConfigError, match="is a real robot, and nobody would be at its Hold"):
         open_arena(asked_of(data, tmp_path, practice=practice))
     here = make_setup()
-    monkeypatch.setattr("frs_core.commands.calibrate.load_policy", lambda name: here.policy)
+    monkeypatch.setattr("frs_core.policies.load_policy", lambda name: here.policy)
     with pytest.raises(ConfigError, match="is a real robot, and nobody would be at its Hold"):
         calibrate(world=practice.world, observations=1, out=tmp_path)
     here.close()

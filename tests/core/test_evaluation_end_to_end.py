@@ -22,6 +22,7 @@ from frs_core.learning.base import ChunkPolicy
 from frs_core.learning.metadata import read_metadata
 from frs_core.learning.run import run_request
 from frs_core.learning.settings import PickQSettings
+from frs_core.policies import NamedPolicy
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import UNSTEERED
 from frs_core.steering.policy_spec import Context
@@ -51,7 +52,7 @@ def request(folder: Path, kind: str, **changes: object) -> TrainRequest:
         "out": folder / "learned" / TASK / kind,
         "fingerprint": "toy-1",
         "task": TASK,
-        "policy": "tests.fakes.policy:ToyPolicy",
+        "policy": NamedPolicy("tests.fakes.policy:ToyPolicy"),
         "settings": PickQSettings(hidden=32, first_steps=200, imitation=DsbcSettings(network=SMALL, fit=FIT))
         if kind == "pick-q"
         else replace(find_learner(kind).settings(), network=SMALL, fit=FIT),  # type: ignore[call-arg]

@@ -29,7 +29,7 @@ def same_practice_on_ray(folder: Path) -> None:
         out=folder / "out",
         actors=2,
         ray=True,
-        policy=asked.policy,
+        policy=asked.policy.name,
         practice=asked.practice,
         settings=SMALL,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from frs_core.choosers.scripted import SequenceChooser
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.evaluation.insight import InsightProcess, Report
+from frs_core.policies import NamedPolicy
 from frs_core.session import InlineSession
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
@@ -36,7 +37,7 @@ def answer(process: InsightProcess, *, timeout_s: float = LONG_S) -> Report:
 
 def test_stored_noises_are_found_to_regenerate_and_a_dead_process_says_so(tmp_path: Path) -> None:
     path = record(tmp_path)
-    process = InsightProcess(TOY)
+    process = InsightProcess(NamedPolicy(TOY))
     try:
         assert process.ask(path)
         report = answer(process)
@@ -54,7 +55,7 @@ def test_stored_noises_are_found_to_regenerate_and_a_dead_process_says_so(tmp_pa
 
 def test_a_policy_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     path = record(tmp_path)
-    process = InsightProcess("no_such_policy")
+    process = InsightProcess(NamedPolicy("no_such_policy"))
     try:
         process.ask(path)
         assert "no_such_policy" in answer(process).problem

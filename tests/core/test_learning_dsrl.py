@@ -14,6 +14,7 @@ from frs_core.learning.dsrl import Dsrl, DsrlFrs
 from frs_core.learning.run import run_request
 from frs_core.learning.settings import DsrlFrsSettings, DsrlSettings
 from frs_core.learning.table import TrainingTable
+from frs_core.policies import NamedPolicy
 from frs_core.steering.methods import gaussian
 from frs_core.steering.policy_spec import Context
 from frs_core.testing.learner import synthetic_table
@@ -156,7 +157,7 @@ def test_it_practises_in_a_world_without_recordings_and_what_it_leaves_drives(tm
         out=tmp_path / "dsrl",
         fingerprint="",
         task=TASK,
-        policy="tests.fakes.policy:ToyPolicy",
+        policy=NamedPolicy("tests.fakes.policy:ToyPolicy"),
         settings=DsrlSettings(**SMALL),
         practice=Practice(
             world="tests.fakes.world:PointWorld",

@@ -21,6 +21,7 @@ from frs_core.learning.registry import find_learner
 from frs_core.learning.request import Reward
 from frs_core.learning.settings import DsrlSettings
 from frs_core.learning.table import End
+from frs_core.policies import NamedPolicy
 from frs_core.testing.learner import synthetic_table
 from tests.fakes.evaluation import TASK, HerePool
 from tests.fakes.vlm import FakeVlm
@@ -138,7 +139,7 @@ def request(server: FakeVlm, root: Path) -> TrainRequest:
         out=root / "out",
         fingerprint="",
         task=TASK,
-        policy="tests.fakes.policy:ToyPolicy",
+        policy=NamedPolicy("tests.fakes.policy:ToyPolicy"),
         settings=DsrlSettings(network=NetworkSettings(hidden=16, layers=1), warm_up=1, critic_first=2, batch_size=8),
         practice=Practice(
             world="tests.fakes.world:PointWorld",

@@ -18,6 +18,7 @@ from frs_core.learning.episode_table import table_of
 from frs_core.learning.packing import pack, unpack
 from frs_core.learning.run import run_request
 from frs_core.learning.table import End, join
+from frs_core.policies import NamedPolicy
 from frs_core.session import InlineSession
 from frs_core.testing.learner import synthetic_table
 from tests.fakes.evaluation import MAX_CHUNKS, TASK, make_setup
@@ -52,7 +53,7 @@ def request(tmp_path: Path, *, practice: Practice = PRACTICE) -> TrainRequest:
         out=tmp_path / "seeker",
         fingerprint="",
         task=TASK,
-        policy="tests.fakes.policy:ToyPolicy",
+        policy=NamedPolicy("tests.fakes.policy:ToyPolicy"),
         settings=SeekerSettings(spread=0.3),
         practice=practice,
     )

@@ -17,6 +17,7 @@ from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.evaluation.setup import SetupSpec, open_setup
 from frs_core.evaluation.survey import survey
+from frs_core.policies import NamedPolicy
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Calibration
 from frs_core.testing import WorldContract
@@ -137,7 +138,7 @@ def test_a_snapshot_brings_back_state_pictures_and_what_follows(libero: LiberoWo
 def test_a_pi05_of_random_weights_drives_it(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path, name="pi05_libero", family="lerobot", sizes=(8, 7))
     options = {"path": str(folder), "preset": "pi05_libero", "device": "cpu", "horizon": HORIZON}
-    bench = open_setup(SetupSpec("libero", {}, "pi05", options))
+    bench = open_setup(SetupSpec("libero", {}, NamedPolicy("pi05", options)))
     try:
         runner = MethodRunner(find_method("base"), bench, settings=RolloutSettings(max_chunks=2))
         result = runner.run(task="libero_10/2", seed=100_000)
@@ -194,7 +195,7 @@ def test_the_geometry_is_the_simulators(libero: LiberoWorld, task: str) -> None:
 def test_the_operator_steers_a_pi05_of_random_weights_by_direct_execution(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path, name="pi05_libero", family="lerobot", sizes=(8, 7))
     options = {"path": str(folder), "preset": "pi05_libero", "device": "cpu", "horizon": HORIZON}
-    bench = open_setup(SetupSpec("libero", {}, "pi05", options))
+    bench = open_setup(SetupSpec("libero", {}, NamedPolicy("pi05", options)))
     try:
         runner = MethodRunner(find_method("direct"), bench, settings=RolloutSettings(max_chunks=6))
         result = runner.run(task="libero_object/0", seed=50)

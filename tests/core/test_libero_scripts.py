@@ -16,6 +16,7 @@ from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.evaluation.setup import SetupSpec, open_setup
 from frs_core.evaluation.survey import read_attempts, successes, survey
+from frs_core.policies import NamedPolicy
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Observation
 from frs_core.steering.directions import Amount, Command, Direction, Gripper
@@ -347,7 +348,7 @@ def test_the_command_surveys_a_world(tmp_path: Path, capsys: pytest.CaptureFixtu
 def setup(tmp_path: Path) -> Iterator[Any]:
     folder = make_checkpoint(tmp_path, name="pi05_libero", family="lerobot", sizes=(8, 7))
     options = {"path": str(folder), "preset": "pi05_libero", "device": "cpu", "horizon": HORIZON}
-    made = open_setup(SetupSpec("libero", OPTIONS, "pi05", options))
+    made = open_setup(SetupSpec("libero", OPTIONS, NamedPolicy("pi05", options)))
     yield made
     made.close()
 

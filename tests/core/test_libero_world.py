@@ -21,6 +21,7 @@ from frs_core.errors import ConfigError, DownloadFailed, ShapeMismatch, WorldErr
 from frs_core.evaluation.methods import find_method
 from frs_core.evaluation.rollout import MethodRunner, RolloutSettings
 from frs_core.evaluation.setup import SetupSpec, open_setup
+from frs_core.policies import NamedPolicy
 from frs_core.policies.pi05.images import to_tower
 from frs_core.robot.actions import ActionKind
 from frs_core.testing import WorldContract
@@ -448,7 +449,7 @@ def test_a_pi05_of_random_weights_drives_it_headless_with_the_policys_pictures(
 ) -> None:
     folder = make_checkpoint(tmp_path, name="pi05_libero", family=family, sizes=(8, 7))
     options = {"path": str(folder), "preset": "pi05_libero", "device": "cpu", "horizon": HORIZON}
-    spec = SetupSpec("libero", {"python": sys.executable, "script": FAKE}, "pi05", options)
+    spec = SetupSpec("libero", {"python": sys.executable, "script": FAKE}, NamedPolicy("pi05", options))
     setup = open_setup(spec)
     pictures: list[np.ndarray] = []
 

@@ -36,6 +36,7 @@ from frs_core.learning.settings import DsrlFrsSettings, LearnerSettings, PickQSe
 from frs_core.learning.store import load_table
 from frs_core.learning.table import End, TrainingTable
 from frs_core.learning.table_file import read_table, write_table
+from frs_core.policies import NamedPolicy
 from frs_core.steering.policy_spec import Context
 from frs_core.testing.learner import synthetic_table
 from tests.fakes.evaluation import MAX_CHUNKS, TASK, make_setup
@@ -98,7 +99,7 @@ def request(
         out=out,
         fingerprint="",
         task=TASK,
-        policy="tests.fakes.policy:ToyPolicy",
+        policy=NamedPolicy("tests.fakes.policy:ToyPolicy"),
         settings=settings,
         practice=practice,
     )

@@ -25,6 +25,7 @@ from app.workers import SessionBridge
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.events import HoldReason, Outcome, Phase
 from frs_core.learning import JobState
+from frs_core.policies import NamedPolicy
 from tests.fakes.episodes import random_chunks, random_meta
 from tests.fakes.snapshots import FakePort, resting, snapshot
 from tests.waiting import LONG_S
@@ -211,7 +212,9 @@ def close_once(folder: Path, state: str, number: int) -> None:
     settings = SettingsFile(folder / "config")
     settings.values.has_seen_first_run = number % 2 == 0
     port = FakePort()
-    facts = Facts("point", "toy", root=folder / "data", can_evaluate=True, tasks=("reach_left",))
+    facts = Facts(
+        "point", "toy", generalist=NamedPolicy("toy"), root=folder / "data", can_evaluate=True, tasks=("reach_left",)
+    )
     window = CockpitWindow(SessionBridge(port), facts, settings)
     window.resize(1280, 800)
     window.show_cockpit()

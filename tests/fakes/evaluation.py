@@ -8,6 +8,7 @@ from frs_core.evaluation.results import Cell, Result
 from frs_core.evaluation.serve import runner_class
 from frs_core.evaluation.setup import Setup, SetupSpec, open_setup
 from frs_core.evaluation.worker import Ready, WorkerJob
+from frs_core.policies import NamedPolicy
 from frs_core.worlds.base import World
 from tests.fakes.world import PointWorld
 
@@ -20,7 +21,7 @@ def setup_spec(**world_options: object) -> SetupSpec:
     return SetupSpec(
         world="tests.fakes.world:PointWorld",
         world_options=world_options,
-        policy="tests.fakes.policy:ToyPolicy",
+        policy=NamedPolicy("tests.fakes.policy:ToyPolicy"),
         operator="tests.fakes.operator:PointOperator",
         demonstrator="tests.fakes.evaluation:demonstrator",
     )

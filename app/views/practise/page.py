@@ -336,7 +336,13 @@ class PractisePage(LayoutPage):
         if record is not None:
             record = continued(record, budget)
             folder = record.folder
-            request = request_of(record, root=root, out=policy_folder(root, folder), name=practice_name(folder))
+            request = request_of(
+                record,
+                root=root,
+                out=policy_folder(root, folder),
+                name=practice_name(folder),
+                policy=self._facts.generalist,
+            )
         else:
             row, task = find_learner(self.setup.chosen_learner), self.setup.chosen_task
             folder = new_folder(root, task, row.id)

@@ -1,7 +1,7 @@
 """Whether and how a practice can start: recorded episodes that fit, the reason when it cannot, and the request. Pure functions."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from frs_core.episodes import EpisodeInfo
 from frs_core.events import Outcome
 from frs_core.learning import Acts, LearnerSpec, TrainRequest
 from frs_core.learning.practice_record import PracticeRecord
+from frs_core.policies import NamedPolicy
+from frs_core.runtime.registry import Option, plain_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,27 @@ def why_not_continued(
             "practise.new",
             "New practice",
         )
+    changes = {
+        "world": (plain_options(record.practice.world_options), facts.world_options),
+        "policy": (record.policy.options, policy_of(facts).stored.options),
+    }
+    if facts.workspace is None:  # The world has not started; its options are not known.
+        del changes["world"]
+    if not record.has_policy_options:
+        del changes["policy"]
+    for what, (was, now) in changes.items():
+        if dict(was) != dict(now):
+            return Problem(
+                f"It was practised with {_options(was)} of the {what}, this window has {_options(now)}",
+                "practise.new",
+                "New practice",
+            )
     return why_not_attended(row) if is_attended else None
+
+
+def _options(options: Mapping[str, Option]) -> str:
+    given = ", ".join(f"{name} {value}" for name, value in sorted(options.items()))
+    return f"option {given}" if len(options) == 1 else f"options {given}" if options else "no options"
 
 
 def why_not_from(row: LearnerSpec, prior: Prior) -> Problem | None:
@@ -185,12 +207,12 @@ def new_request(
         is_attended: a person starts every attempt in Drive.
     """
     assert facts.root is not None
-    preset = PRESETS[budget].practice
+    preset, policy = PRESETS[budget].practice, policy_of(facts)
     practice = replace(
         attended(preset) if is_attended else preset,
         world=facts.world,
         world_options={k: str(v) for k, v in facts.world_options.items()},
-        action_space=facts.action_space,
+        action_space=policy.action_space,
     )
     return TrainRequest(
         kind=row.id,
@@ -200,10 +222,15 @@ def new_request(
         fingerprint=facts.fingerprint,
         name=practice_name(folder),
         task=task,
-        policy=facts.policy_loader or facts.policy,
+        policy=policy,
         settings=row.settings(),
         practice=practice,
     )
+
+
+def policy_of(facts: Facts) -> NamedPolicy:
+    """Return the generalist of this run; where other processes cannot load it, its name alone."""
+    return facts.generalist or NamedPolicy(facts.policy)
 
 
 def new_folder(root: Path, task: str, kind: str) -> Path:

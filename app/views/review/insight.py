@@ -5,6 +5,7 @@ from pathlib import Path
 
 from app.qt import QtCore, Signal
 from frs_core.evaluation.insight import ChunkInsight, InsightProcess, Report
+from frs_core.policies import NamedPolicy
 
 POLL_MS = 150
 
@@ -35,14 +36,14 @@ class InsightClient(QtCore.QObject):
     """Requests the check of the open episode and emits the result.
 
     Args:
-        policy: registry name of the generalist; empty = no checks.
+        policy: the generalist; None = no checks.
     """
 
     answered = Signal(object)
     """(path, dict of chunk index -> Insight)."""
     failed = Signal(str)
 
-    def __init__(self, policy: str, parent: QtCore.QObject | None = None) -> None:
+    def __init__(self, policy: NamedPolicy | None, parent: QtCore.QObject | None = None) -> None:
         super().__init__(parent)
         self._policy = policy
         self._process: InsightProcess | None = None
@@ -52,7 +53,7 @@ class InsightClient(QtCore.QObject):
 
     def ask(self, path: Path, *, noise_policy: str | None) -> None:
         """Request the check of an episode; only the latest request is answered."""
-        if not self._policy:
+        if self._policy is None:
             return
         if self._process is not None and not self._process.is_alive and not self._process.is_waiting:
             self._process.close()

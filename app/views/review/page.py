@@ -56,7 +56,7 @@ class ReviewPage(LayoutPage):
         self.record: Record | None = None
         self.moment: Moment | None = None
         self._noise_policy: str | None = None
-        self._insight_client = InsightClient(facts.policy_loader, self)
+        self._insight_client = InsightClient(facts.generalist, self)
         self._insight_client.answered.connect(self._on_insight)
         self._insight_client.failed.connect(lambda text: self.insight_text.setText(text))
         self._insights: dict[int, Insight] = {}

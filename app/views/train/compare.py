@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from frs_core.counts import counted
 from frs_core.errors import WorldError
+from frs_core.policies import NamedPolicy
 
 if TYPE_CHECKING:
     from frs_core.evaluation.runner import EvalProgress
@@ -38,8 +39,7 @@ def compare(
     method: str,
     world: str,
     world_options: Mapping[str, str | int | float | bool],
-    policy: str,
-    action_space: str,
+    policy: NamedPolicy,
     task: str,
     episodes: int,
     report: Callable[[object], None],
@@ -52,8 +52,7 @@ def compare(
         method: its learner, which is also a method of the evaluation.
         world: registry name of a simulated world.
         world_options: options of the world.
-        policy: registry name of the generalist.
-        action_space: that it is converted to; empty = its own.
+        policy: the generalist.
         task: task name.
         episodes: number per method.
         report: called with a `Comparison` after each episode.
@@ -98,7 +97,7 @@ def compare(
             tasks=(task,),
             seeds=tuple(range(FIRST_SEED, FIRST_SEED + episodes)),
             job=WorkerJob(
-                setup=SetupSpec(world, world_options, policy=policy, action_space=action_space).to_json(),
+                setup=SetupSpec(world, world_options, policy).to_json(),
                 learned=str(Path(scratch) / "learned"),
             ),
         )

@@ -41,7 +41,7 @@ class LearnerMenu(QtWidgets.QComboBox):
 
 def why_not(row: LearnerSpec, facts: Facts) -> str:
     """Return why a learner cannot be trained from this window, with the fix; empty when it can."""
-    if row.needs_any(Need.GENERALIST) and not facts.policy_loader:
+    if row.needs_any(Need.GENERALIST) and facts.generalist is None:
         return f"It loads the generalist itself, which this window cannot set up; use `frs train {row.id}`"
     if Need.ENVIRONMENT in row.needs:
         return "It learns by acting; use Practise"

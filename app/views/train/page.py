@@ -22,6 +22,7 @@ from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import LoadNoisePolicy, SessionCommand, Snapshot
 from frs_core.learning import Acts, JobState, Progress, TrainJob, TrainRequest, TrainResult, find_learner
+from frs_core.policies import NamedPolicy
 
 POLL_MS = 120
 
@@ -206,7 +207,7 @@ class TrainPage(LayoutPage):
             fingerprint=self._facts.fingerprint,
             name=name,
             task=next(iter(tasks)) if len(tasks) == 1 else None,
-            policy=self._facts.policy_loader,
+            policy=self._facts.generalist or NamedPolicy(self._facts.policy),
         )
         if request.out.exists():
             self._say(f"'{name}' already exists; choose another name", "warn")
@@ -297,7 +298,8 @@ class TrainPage(LayoutPage):
     def compare(self) -> None:
         """Run fresh episodes with and without the chosen policy."""
         path, kind = self._chosen()
-        if not self._facts.can_evaluate or path is None:
+        policy = self._facts.generalist
+        if not self._facts.can_evaluate or policy is None or path is None:
             self._say("Comparing needs a simulated world and a saved policy", "warn")
             return
         if self._compare_job is not None and self._compare_job.is_running:
@@ -313,8 +315,7 @@ class TrainPage(LayoutPage):
                 method=kind,
                 world=self._facts.world,
                 world_options=self._facts.world_options,
-                policy=self._facts.policy_loader,
-                action_space=self._facts.action_space,
+                policy=policy,
                 task=task,
                 episodes=episodes,
                 report=report,

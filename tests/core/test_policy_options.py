@@ -69,7 +69,29 @@ def test_collected_episodes_keep_the_options_and_are_checked_with_them(
     assert run(*asked) == 0
 
 
-def test_a_checkpoint_steers_headless_by_its_path(tmp_path: Path) -> None:
+def test_a_checkpoint_is_evaluated_by_its_path(tmp_path: Path) -> None:
+    folder, out = make_checkpoint(tmp_path), tmp_path / "out"
+    words = [
+        "eval",
+        "--world",
+        WORLD,
+        "--methods",
+        "base",
+        "--tasks",
+        "reach_left",
+        "--seeds",
+        "1",
+        "--max-chunks",
+        "1",
+    ]
+    words += ["--policy", "pi05", "--policy-options", "path", str(folder), "device", "cpu"]
+    assert run(*words, "--workers", "1", "--out", str(out)) == 0
+    head, result = (json.loads(line) for line in (out / "results.jsonl").read_text().splitlines())
+    assert head["conditions"]["setup"]["policy_options"] == {"path": str(folder), "device": "cpu"}
+    assert not result["error"]
+
+
+def test_a_checkpoint_is_the_same_after_a_trip_to_another_process(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path)
     named = NamedPolicy("pi05", {"path": str(folder), "device": "cpu"})
     spec = SetupSpec.from_json(json.loads(json.dumps(SetupSpec(policy=named).to_json())))

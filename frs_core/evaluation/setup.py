@@ -1,5 +1,6 @@
 """One worker's setup: a world, a policy, and the world's scripted operator, made by name in the worker's own process."""
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,9 +63,17 @@ class Setup:
         """Return a fresh scripted operator for the world.
 
         Raises:
-            ConfigError: the world has none.
+            ConfigError: the world has none, or it is not made from a world.
         """
-        return named("operator", self.spec.operator or self.world.spec.operator, self.spec.world)(self.world)
+        path = self.spec.operator or self.world.spec.operator
+        make = named("operator", path, self.spec.world)
+        try:
+            inspect.signature(make).bind(self.world)
+        except TypeError as error:
+            raise ConfigError(
+                f"The scripted operator '{path}' cannot be made from a world: {error}. It is called with the world alone."
+            ) from None
+        return make(self.world)
 
     def close(self) -> None:
         """Free both."""

@@ -174,6 +174,17 @@ def test_a_world_without_a_demo_task_asks_for_one() -> None:
         demo_commands.demo(world=WORLD)
 
 
+def test_an_operator_that_takes_no_world_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be made from a world"):
+        eval_commands.collect(
+            TASK,
+            data=tmp_path,
+            world=WORLD,
+            policy=POLICY,
+            scripted_operator="frs_core.choosers.scripted:PolicyChooser",
+        )
+
+
 def test_a_world_without_an_operator_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no scripted operator"):
         eval_commands.collect(TASK, data=tmp_path, world=WORLD, policy=POLICY)

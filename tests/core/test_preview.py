@@ -19,6 +19,7 @@ from frs_core.worlds.droid import DroidConfig, DroidWorld
 from frs_core.worlds.droid import world as droid_world
 from frs_core.worlds.guard import GuardedWorld
 from tests.fakes.franka import HOME, KinematicDrive
+from tests.fakes.joined import Clock
 from tests.fakes.running_bridge import bridge_thread
 
 ROWS = 8
@@ -31,17 +32,8 @@ SPACES = {
 }
 
 
-class StepClock:
+class StepClock(Clock):
     """The world's time where it passes only while it waits: a busy machine makes no pause in a chunk."""
-
-    def __init__(self) -> None:
-        self.now = time.monotonic()
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def monotonic_ns(self) -> int:
-        return int(self.now * 1e9)
 
     def time(self) -> float:
         return time.time()

@@ -88,8 +88,9 @@ class World(abc.ABC):
     doctor: ClassVar[str] = ""
     """`module:function` of (is_quick=) that returns a list of `doctor.Finding` about what this world needs: `frs doctor` shows it.
     Nothing may move. A fact of the class, as `installer`. Empty = nothing."""
-    secrets: ClassVar[frozenset[str]] = frozenset({"token", "password"})
-    """Names of options that are kept nowhere, neither in `spec.options` nor with what is recorded."""
+    secrets: ClassVar[frozenset[str]] = frozenset()
+    """Further options that are left out of `spec.options` and so of recordings. Those whose names contain token, password, secret or key
+    are kept nowhere; name a secret so, because conditions of results and practices keep all others."""
     may_move: Callable[[], bool] = staticmethod(lambda: True)
     """Whether the act that requested the present `reset` or `step` is still valid. Set from outside; a world that waits within one of
     them checks it right before it sends each command, and raises `StaleAct` instead of sending it."""

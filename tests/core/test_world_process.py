@@ -23,7 +23,7 @@ from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
 from frs_core.runtime.registry import resolve
 from frs_core.session import LiveSession, SessionOptions
-from frs_core.worlds import KNOWN, World, make_world
+from frs_core.worlds import KNOWN, make_world
 from frs_core.worlds.host import pack_spec, unpack_spec
 from frs_core.worlds.link import ChunkEnded, Lost, Observed, Ready, Refused, SceneSet, Stepped, Tripped, WorldFact
 from frs_core.worlds.process import WorldProcess

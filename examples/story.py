@@ -1,11 +1,12 @@
-"""The whole story in the real window: watch the policy fail, steer it ten times, train, let it drive.
+"""The whole story in the real window: watch the policy fail, steer it ten times, train, let it drive, let it practise.
 
     python examples/story.py --task can_on_plate --out runs/story
     python examples/story.py --out runs/story --successes 2 --episodes 2      # a short one
+    python examples/story.py --task mug_on_stand --practise --out runs/story  # then a hundred attempts by itself
 
 Starts `frs` on a screen of its own and uses it by key presses alone; what is on screen comes from the status file, where things
 stand from the episode's journal (see `automation/journal_operator.py`). Writes story.json, story.mp4 and story.gif into the folder. About
-twelve minutes on two cores.
+twelve minutes on two cores, half an hour with practice.
 """
 
 import argparse
@@ -23,7 +24,15 @@ from frs_core.evaluation.wilson import format_rate, wilson
 
 STEERED_SCENE, FRESH_SCENE = 20_000, 30_000
 """First scenes of the steered and of the compared episodes; no other part of the product uses them."""
-GIF_PLAN = [("alone", 26), ("steer", 48), ("train", 26), ("learned", 44), ("end", 3)]
+GIF_PLAN = [
+    ("alone", 26),
+    ("steer", 48),
+    ("train", 26),
+    ("learned", 44),
+    ("practise", 30),
+    ("practised", 30),
+    ("end", 3),
+]
 
 
 @dataclass(slots=True)
@@ -108,17 +117,34 @@ class Story:
         cockpit.until("the Drive layout", lambda s: s["layout"] == "drive", "1")
         return {**used["training"]["result"], "ticked": used["training"]["ticked"]}
 
-    def learned(self, count: int) -> Outcome:
-        """Hand over: the learned noise policy drives fresh scenes, the same that the policy had alone."""
+    def practise(self) -> dict:
+        """Open Practise, let it practise as preset from the steered episodes, use the best version; return what the page says."""
+        cockpit, film, began = self.cockpit, self.film, time.monotonic()
+        film.say("5  Practise", "a hundred attempts by itself, in worlds of its own")
+        film.begin("practise")
+        cockpit.until("the Practise layout", lambda s: s["layout"] == "practise", "4")
+        cockpit.wait("practice can start", lambda s: s["practising"].get("can_start"))
+        cockpit.until("it practises", lambda s: s["practising"]["is_running"], "ctrl+Return", wait_s=20.0)
+        cockpit.wait("practice is done", lambda s: not s["practising"]["is_running"], timeout_s=3600.0)
+        seconds = time.monotonic() - began
+        time.sleep(1.5)
+        used = cockpit.until("the best version is in the fan", _is_used, "u", wait_s=15.0)
+        time.sleep(1.0)
+        film.finish()
+        cockpit.until("the Drive layout", lambda s: s["layout"] == "drive", "1")
+        return {**used["practising"], "seconds": round(seconds, 1)}
+
+    def learned(self, count: int, name: str = "learned", title: str = "4  Nobody steers") -> Outcome:
+        """Hand over: what was learned drives fresh scenes, the same that the policy had alone."""
         cockpit, outcome, began = self.cockpit, Outcome(), time.monotonic()
         cockpit.until("learned drives", lambda s: s["driver"] == "learned", "alt+2")
         for i in range(count):
-            self.film.say("4  Nobody steers", f"the learned policy drives: {outcome.words}")
-            self.film.begin("learned")
+            self.film.say(title, f"the learned policy drives: {outcome.words}")
+            self.film.begin(name)
             is_success, chunks = self._watch(FRESH_SCENE + i)
             self.film.finish(is_worth=is_success)
             outcome.add(is_success, chunks)
-            print(f"learned, scene {FRESH_SCENE + i}: {outcome.words}, {chunks} chunks", flush=True)
+            print(f"{name}, scene {FRESH_SCENE + i}: {outcome.words}, {chunks} chunks", flush=True)
         outcome.seconds = time.monotonic() - began
         return outcome
 
@@ -168,6 +194,11 @@ class Story:
         return is_success, chunks
 
 
+def _is_used(status: dict) -> bool:
+    page = status["practising"]
+    return bool(page["chosen"]) and Path(page["in_use"]).resolve() == Path(page["chosen"]).resolve()
+
+
 def _is_done(status: dict) -> bool:
     return bool(status["episode"]["success_seen"])
 
@@ -184,11 +215,14 @@ def play(options: argparse.Namespace, screen: Screen, film: Film) -> dict:
         steered = story.steer(options.successes)
         trained = story.train()
         learned = story.learned(options.episodes)
+        end = f"alone {alone.words}   ·   steered {steered.words}   ·   learned, nobody steering: {learned.words}"
+        practice, practised = {}, None
+        if options.practise:
+            practice = story.practise()
+            practised = story.learned(options.episodes, "practised", "6  Nobody steers, after practice")
+            end += f"   ·   after practice: {practised.words}"
         film.begin("end")
-        film.say(
-            options.task.replace("_", " "),
-            f"alone {alone.words}   ·   steered {steered.words}   ·   learned, nobody steering: {learned.words}",
-        )
+        film.say(options.task.replace("_", " "), end)
         time.sleep(2.0)
         film.finish()
     finally:
@@ -200,6 +234,7 @@ def play(options: argparse.Namespace, screen: Screen, film: Film) -> dict:
         "steered": asdict(steered),
         "learned": asdict(learned),
         "training": trained,
+        **({"practised": asdict(practised), "practice": practice} if practised is not None else {}),
         "holds": cockpit.holds,
         "seconds": round(time.monotonic() - began, 1),
     }
@@ -212,6 +247,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for figures, film and recordings; a fresh one")
     parser.add_argument("--successes", type=int, default=10, help="steered successes to learn from")
     parser.add_argument("--episodes", type=int, default=10, help="episodes without a person, before and after")
+    parser.add_argument(
+        "--practise", action="store_true", help="practise in the window too, then drive the same scenes again"
+    )
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=(1280, 800), metavar=("W", "H"), help="of the screen, pixels"
+    )
     parser.add_argument("--max-chunks", type=int, default=40, help="an episode longer than this has failed")
     parser.add_argument("--gif", type=Path, default=None, help="where the GIF goes; default story.gif in the folder")
     parser.add_argument("frs", nargs="*", help="further options of frs, after --")
@@ -219,7 +260,7 @@ def main() -> None:
     if (options.out / "run" / "data").exists():
         raise SystemExit(f"{options.out} holds an earlier story. Choose a fresh folder.")
     options.out.mkdir(parents=True, exist_ok=True)
-    with Screen() as screen:
+    with Screen(tuple(options.size)) as screen:
         film = Film(screen, options.out / "story.mp4").start()
         try:
             figures = play(options, screen, film)
@@ -230,7 +271,7 @@ def main() -> None:
         film.gif(options.gif or options.out / "story.gif", GIF_PLAN)
     else:
         print(f"No film: {film.error}")
-    for name in ("alone", "steered", "learned"):
+    for name in ("alone", "steered", "learned", *(["practised"] if options.practise else [])):
         print(f"{name:8} {format_rate(figures[name]['successes'], figures[name]['n'])}")
     print(f"trained  {figures['training']['seconds']:.1f} s on {figures['training']['chunks']} chunks")
     print(f"all      {figures['seconds']:.0f} s, {len(figures['holds'])} holds")

@@ -136,7 +136,15 @@ def evaluate(
     ).to_json()
     spec: EvalSpec | RepeatSpec
     if repeats:
-        _refuse_with_repeats({"first-seed": first_seed != FIRST_SEED, "learned": learned, "films": films})
+        _refuse_with_repeats(
+            {
+                "first-seed": first_seed != FIRST_SEED,
+                "learned": learned,
+                "films": films,
+                "film-seeds": film_seeds,
+                "operator-noise": operator_noise,
+            }
+        )
         spec = RepeatSpec(
             methods=with_episodes(methods, episodes),
             tasks=tasks,
@@ -225,6 +233,8 @@ def collect(
     scripted_operator: str = "",
     demonstrator: str = "",
     max_chunks: int = 40,
+    operator_noise: float = 0.0,
+    most_attempts: int | None = None,
 ) -> int:
     """Collect successful episodes of a task in simulation, steered by the scripted operator or a vision-language model.
 
@@ -248,8 +258,16 @@ def collect(
         scripted_operator: Your own scripted operator, module:Class; default the world's.
         demonstrator: Your own demonstrator, module:function; default the world's.
         max_chunks: Longest attempt, in chunks.
+        operator_noise: Share of the operator's chunks, 0 to 1, that get a wrong direction; drawn by scene and chunk.
+        most_attempts: Give up after this many attempts; default five per success.
     """
+    if demonstrations and operator_noise:
+        raise ConfigError(
+            "--operator-noise turns directions of whoever steers, and --demonstrations records the world's demonstrator. "
+            "Leave one of them out."
+        )
     page, root = console(), data or paths.data()
+    settings = RolloutSettings(max_chunks=max_chunks, operator_noise=operator_noise)
     reasoner = _reasoner(operator, model, root, demonstrations=demonstrations)
     setup = open_setup(
         SetupSpec(
@@ -270,7 +288,14 @@ def collect(
         if demonstrations:
             steps = max_chunks * setup.policy.spec.execute_rows
             done = collect_demonstrations(
-                setup, store, task=task, count=episodes, first_seed=first_seed, max_steps=steps, on_episode=report
+                setup,
+                store,
+                task=task,
+                count=episodes,
+                first_seed=first_seed,
+                max_steps=steps,
+                most_attempts=most_attempts,
+                on_episode=report,
             )
         else:
             done = collect_steered(
@@ -280,7 +305,8 @@ def collect(
                 count=episodes,
                 first_seed=first_seed,
                 method=method,
-                settings=RolloutSettings(max_chunks=max_chunks),
+                settings=settings,
+                most_attempts=most_attempts,
                 reasoner=reasoner,
                 on_episode=report,
             )

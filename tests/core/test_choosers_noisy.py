@@ -1,16 +1,20 @@
 """An operator who errs: as often as asked, in every direction alike, and in the same chunks whoever steers."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.noisy import NoisyOperator
 from frs_core.choosers.scripted import SequenceChooser
+from frs_core.commands import eval as eval_commands
+from frs_core.episodes import EpisodeStore
 from frs_core.episodes.records import MemoryRecorder
-from frs_core.errors import ConfigError
+from frs_core.errors import ConfigError, TrainingError
 from frs_core.evaluation.results import Cell
 from frs_core.evaluation.worker import Runner
+from frs_core.events import Outcome
 from frs_core.robot.observation import Observation
 from frs_core.session import InlineSession
 from frs_core.steering.candidates import UNSTEERED, Fan
@@ -86,6 +90,24 @@ def test_an_evaluation_with_mistakes_says_so_and_does_worse() -> None:
     assert (good.success, good.operator_noise) == (True, 0.0)
     assert (bad.success, bad.operator_noise, bad.chunks) == (False, 1.0, MAX_CHUNKS)
     assert "nobody steers in method 'base'" in Runner(erring).run(Cell("base", TASK, 0)).error
+
+
+def test_recording_with_mistakes_keeps_the_failures_and_gives_up_after_the_attempts_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"Only 0 of 1 success .* after 2 attempts"):
+        eval_commands.collect(
+            TASK,
+            episodes=1,
+            data=tmp_path,
+            world="tests.fakes.world:PointWorld",
+            policy="tests.fakes.policy:ToyPolicy",
+            scripted_operator="tests.fakes.operator:PointOperator",
+            max_chunks=MAX_CHUNKS,
+            operator_noise=1.0,
+            most_attempts=2,
+        )
+    assert [info.outcome for info in EpisodeStore(tmp_path).list()] == [Outcome.FAILURE, Outcome.FAILURE]
+    with pytest.raises(ConfigError, match="Leave one of them out"):
+        eval_commands.collect(TASK, data=tmp_path, demonstrations=True, operator_noise=0.5)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])

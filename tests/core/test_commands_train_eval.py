@@ -90,11 +90,15 @@ def test_repeats_collect_train_judge_and_tell_the_spread(
         ({"repeats": 2, "learned": Path("x")}, "--learned cannot be combined with --repeats"),
         ({"train_seeds": 2}, "--train-seeds needs --repeats"),
         ({"episodes": (3,)}, "--episodes needs --repeats"),
+        (
+            {"methods": ("frs",), "repeats": 2, "operator_noise": 0.3},
+            "--operator-noise cannot be combined with --repeats",
+        ),
     ],
 )
 def test_options_that_do_not_go_together_are_named(tmp_path: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        eval_commands.evaluate(methods=("dsbc",), tasks=(TASK,), out=tmp_path, **options)  # type: ignore[arg-type]
+        eval_commands.evaluate(**{"methods": ("dsbc",), "tasks": (TASK,), "out": tmp_path, **options})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ _ROWS = (
     _row(
         "chunk.back",
         "Back one chunk",
-        tooltip="Take back the pick that waits; else, in simulation, return exactly to the previous chunk boundary",
+        tooltip="Cancel the waiting pick; else, in simulation, return exactly to the previous chunk boundary",
         controls="key:Backspace",
         menu="Steer",
         scope=DRIVE,
@@ -261,7 +261,7 @@ _ROWS = (
     _row(
         "drive.look_ahead",
         "Look one pick ahead",
-        tooltip="Take a press while the robot moves as the next pick; off on a real robot until switched on here",
+        tooltip="Accept a press while the robot moves as the next pick; off on a real robot until switched on here",
         controls="key:Shift+P",
         menu="Drive",
         scope=DRIVE,
@@ -472,7 +472,7 @@ _ROWS = (
     _row(
         "layout.practise",
         "Practise",
-        tooltip="Let the robot get better by trying by itself",
+        tooltip="Let the robot improve by trial and error",
         controls="key:4",
         menu="View",
     ),

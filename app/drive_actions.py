@@ -173,7 +173,7 @@ class DriveActions:
         start = self._start
         if self.attempts is not None and self.attempts.is_on:
             if self.attempts.load_again():
-                self._say("What was learned is being loaded once more", "info")
+                self._say("The learned policy is being loaded again", "info")
                 return
             if reason := self.attempts.why_not_start:
                 self._say(reason, "warn")
@@ -239,7 +239,7 @@ class DriveActions:
         self.next.follow(snapshot)
 
     def resume(self) -> None:
-        """Go on: end a hold, or leave a question about the label unanswered."""
+        """Resume: end a hold, or leave a question about the label unanswered."""
         self.next.stay()
         was_asked = self._page.question.asked is not None
         self._page.question.close_question()
@@ -252,7 +252,7 @@ class DriveActions:
         self._send(EndEpisode(outcome, note=self._page.episode.take_note()))
 
     def back(self) -> None:
-        """Take back the pick that waits, or else return to the previous chunk boundary; the episode goes on."""
+        """Cancel the waiting pick, or else return to the previous chunk boundary; the episode continues."""
         self.next.stay()
         self._page.question.close_question()
         snapshot = self._pilot.snapshot

@@ -24,36 +24,42 @@ from frs_core.version import product_version
 COMMANDS: dict[str, tuple[str, str]] = {
     "cockpit": ("app.main:run", "Open the cockpit (also: frs without a command)"),
     "demo": ("frs_core.commands.demo:demo", "Run the whole workflow without a window: steer, train, compare, report"),
-    "eval": ("frs_core.commands.eval:evaluate", "Success of methods x tasks x seeds, with intervals"),
+    "eval": ("frs_core.commands.eval:evaluate", "Compare methods over tasks and scenes, with confidence intervals"),
     "eval show": ("frs_core.commands.eval:show", "Show the table of an evaluation"),
     "collect": ("frs_core.commands.eval:collect", "Collect steered successes, or demonstrations, into a store"),
-    "vlm judge": ("frs_core.commands.vlm:judge", "Is a vision-language model good enough to steer? From recordings"),
-    "train list": ("frs_core.commands.train:list_policies", "List what was trained"),
+    "vlm judge": ("frs_core.commands.vlm:judge", "Compare a vision-language model's picks with recorded ones"),
+    "train list": ("frs_core.commands.train:list_policies", "List trained policies"),
     "episodes list": ("frs_core.commands.episodes:list_episodes", "List recorded episodes"),
     "episodes show": ("frs_core.commands.episodes:show", "Show one episode"),
-    "episodes stats": ("frs_core.commands.stats:stats", "Sum up what was recorded"),
+    "episodes stats": ("frs_core.commands.stats:stats", "Summarise recordings by task and policy"),
     "episodes check": ("frs_core.commands.episodes:check", "Regenerate stored chunks from stored noises"),
-    "episodes export-mp4": ("frs_core.commands.episodes:export_mp4", "Write an episode's cameras as a film"),
-    "episodes trim": ("frs_core.commands.episodes:trim", "Leave out chunks at the ends"),
+    "episodes export-mp4": ("frs_core.commands.episodes:export_mp4", "Write an episode's cameras as a video"),
+    "episodes trim": ("frs_core.commands.episodes:trim", "Exclude chunks at the ends of episodes"),
     "episodes relabel": ("frs_core.commands.episodes:relabel", "Change an outcome"),
     "episodes bin": ("frs_core.commands.episodes:bin_episodes", "Move episodes to the bin"),
     "episodes restore": ("frs_core.commands.episodes:restore", "Take episodes out of the bin"),
-    "episodes recover": ("frs_core.commands.episodes:recover", "Finish or bin what a crash left"),
+    "episodes recover": ("frs_core.commands.episodes:recover", "Save or bin episodes that a crash left unfinished"),
     "episodes export": ("frs_core.commands.episodes:export", "Write episodes in another format"),
-    "episodes import": ("frs_core.commands.episodes:import_", "Read episodes of another format"),
+    "episodes import": ("frs_core.commands.episodes:import_", "Import episodes from another format"),
     "policy check": ("frs_core.commands.policy:check", "Show what a checkpoint is and whether it is complete"),
     "policy fetch": ("frs_core.commands.policy:fetch", "Download and convert published weights"),
     "policy calibrate": ("frs_core.commands.calibrate:calibrate", "Find the best steering settings for a policy"),
     "generalist make": ("frs_core.commands.generalist:make", "Make the shipped generalist from scratch"),
-    "worlds install": ("frs_core.commands.worlds:install", "Install what a world needs of its own, such as libero"),
-    "worlds survey": ("frs_core.commands.worlds:survey", "Success of a world's demonstrator, task by task"),
+    "worlds install": ("frs_core.commands.worlds:install", "Install the dependencies of a world, such as libero"),
+    "worlds survey": ("frs_core.commands.worlds:survey", "Measure the success rate of a world's demonstrator per task"),
     "serve": ("frs_core.commands.serve:serve", "Serve a policy to cockpits and openpi clients"),
-    "bench policy": ("frs_core.commands.bench:policy", "Time a policy's parts, against the card's limits"),
-    "bench rql": ("frs_core.commands.bench_rql:rql", "Reversal Q-Learning on OGBench, beside its authors' code"),
-    "desktop-install": ("frs_core.commands.desktop:desktop_install", "Put the cockpit among the desktop's programs"),
-    "doctor": ("frs_core.commands.doctor:doctor", "Check this machine, each line with a fix"),
+    "bench policy": ("frs_core.commands.bench:policy", "Time the parts of pi0.5 against the hardware's limits"),
+    "bench rql": (
+        "frs_core.commands.bench_rql:rql",
+        "Benchmark Reversal Q-Learning on OGBench against the authors' code",
+    ),
+    "desktop-install": (
+        "frs_core.commands.desktop:desktop_install",
+        "Add the cockpit to the desktop's application menu",
+    ),
+    "doctor": ("frs_core.commands.doctor:doctor", "Check this machine and suggest fixes"),
 }
-"""Words of the command -> where it lives, one line of help. `commands` adds `train KIND` and `practise KIND` for the learners."""
+"""Name of the command -> `module:function` and one line of help. `commands` adds `train ID` and `practise ID` for the learners."""
 
 
 def commands() -> dict[str, tuple[str, str]]:
@@ -122,7 +128,7 @@ def _run(words: list[str]) -> NoReturn:
 
 
 def _is_output_closed() -> bool:
-    """Tell whether the reader of our output has gone, as `head` does; what is left in the buffer then goes nowhere."""
+    """Return whether the reader of our output has closed it, as `head` does; the rest of the buffer is then discarded."""
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
@@ -136,7 +142,7 @@ def _is_output_closed() -> bool:
 
 
 def _accept_any_terminal() -> None:
-    """Spell out what the terminal's encoding has no sign for, instead of ending over it."""
+    """Escape characters that the terminal's encoding lacks, instead of failing on them."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -174,7 +180,7 @@ def _split(words: list[str]) -> tuple[str, list[str]]:
     if group:
         print(_help(group))
         raise SystemExit(0 if len(words) == 1 or words[1] in ("-h", "--help") else 2)
-    raise unknown_name("command", words[0], {c.split()[0] for c in COMMANDS})
+    raise unknown_name("command", words[0], {c.split()[0] for c in known})
 
 
 def _function(name: str) -> Callable[..., object]:

@@ -98,8 +98,8 @@ class HoldReason(enum.Enum):
     DISK = "The episode could not be written to disk"
     EPISODE_END = "Episode ended"
     SUCCESS_SEEN = "The task looks done. Label it, or resume"
-    UNATTENDED = "Nobody has picked for a while. Resume to go on, or label the episode"
-    CHUNKS_USED_UP = "The attempt has had its chunks. Label it"
+    UNATTENDED = "Nobody has picked for a while. Resume to continue, or label the episode"
+    CHUNKS_USED_UP = "The attempt has reached its maximum length. Label it"
     PRACTICE_ENDED = "The practice ended during an attempt. Resume and steer, or label it"
     EXCEPTION = "An internal error occurred"
 

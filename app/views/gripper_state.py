@@ -1,4 +1,4 @@
-"""What the gripper does now, in words, from its measured width and what it was told: open 80 mm, holding 42 mm, closed on nothing.
+"""What the gripper does now, in words, from its measured width and its command: open 80 mm, holding 42 mm, closed on nothing.
 
 GUI thread.
 """

@@ -1,6 +1,6 @@
-"""The question before an episode is labelled otherwise than the world says: keep it as a success, as a failure, or go on.
+"""The question before an episode is labelled otherwise than the world says: keep it as a success, as a failure, or continue.
 
-The strip takes no keys of its own: the label's key pressed again keeps it, the other label's key keeps that, C goes on, and so does a
+The strip takes no keys of its own: the label's key pressed again keeps it, the other label's key keeps that, C continues, and so does a
 pick. GUI thread.
 """
 
@@ -42,7 +42,7 @@ class OutcomeQuestion(QtWidgets.QFrame):
         self._buttons = (
             ActionButton("episode.success", run, text="Keep as success", role="good"),
             ActionButton("episode.failure", run, text="Keep as failure", role="bad"),
-            ActionButton("drive.resume", run, text="Go on"),
+            ActionButton("drive.resume", run, text="Continue"),
         )
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(14, 4, 10, 4)
@@ -72,7 +72,7 @@ class OutcomeQuestion(QtWidgets.QFrame):
         """Ask about a label."""
         self._outcome, self._episode = outcome, snapshot.episode.number
         self._has_rested = snapshot.phase is not Phase.MOVING
-        self.text.setText(f"{against}. Keep the episode as a {outcome.value} all the same?")
+        self.text.setText(f"{against}. Keep the episode as a {outcome.value} anyway?")
         self.show()
 
     def close_question(self) -> None:
@@ -91,7 +91,7 @@ class OutcomeQuestion(QtWidgets.QFrame):
         is_moving = snapshot.phase is Phase.MOVING
         self._has_rested |= not is_moving
         if snapshot.episode.number != self._episode or (is_moving and self._has_rested):
-            # It was ended in another way, or somebody went on with it.
+            # It was ended in another way, or somebody continued it.
             self.close_question()
         elif outcome is Outcome.SUCCESS and not is_moving and snapshot.episode.success_seen:
             self.close_question()

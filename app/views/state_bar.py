@@ -18,7 +18,7 @@ from frs_core.events import Driver, EndedEpisode, HoldReason, Outcome, Phase, Sn
 
 SOFTWARE_HOLD = "Software hold, not an emergency stop"
 CANNOT_STEER = "No direction has authority here. Demonstrate this one; steering cannot reach it"
-DONE_IN_PRACTICE = "The task looks done. Practice keeps nothing; end it or go on"
+DONE_IN_PRACTICE = "The task looks done. Practice keeps nothing; end it or continue"
 _SHAPES = {
     "HOLD": "square",
     "CHOOSE": "diamond",
@@ -86,7 +86,7 @@ def kept_of(ended: EndedEpisode) -> str:
     if status.is_practice:
         return f"Practice ended after {chunks}; nothing was saved"
     if ended.is_unfinished:
-        return "The disk refused the episode; what was written is left to be recovered"
+        return "The episode could not be written to disk; the part that was written can be recovered"
     if not ended.is_kept:
         return "Episode ended before its first chunk; nothing was saved"
     if ended.outcome is Outcome.DISCARDED:
@@ -226,7 +226,7 @@ class StateBar(QtWidgets.QFrame):
         for name, caption, tip in (
             ("loop", "loop", "Control rate of the session, actions per second"),
             ("camera", "camera", "Age of the oldest frame shown"),
-            ("gripper", "gripper", "What the gripper does, by its measured width and what it was told"),
+            ("gripper", "gripper", "What the gripper does, from its measured width and its command"),
             ("encode", "encode", "Time to encode the images"),
             ("steer", "steer", "Time to compute all candidates"),
             ("network", "network", "Network time to a policy on another machine"),

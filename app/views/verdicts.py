@@ -27,11 +27,11 @@ COLUMNS = ("candidate", "key", "worth", "moves", "bent", "authority", "noise", "
 _TIPS = (
     "What would be executed",
     "The key that picks it",
-    "What the loaded policy expects of it: success in percent, less for taking long",
+    "Its value by the loaded policy: expected success in percent, discounted by the time it takes",
     "Net motion of the tool over the rows that would be executed",
     "How far the result is from your request",
     "0 = as the policy would have moved, 1 = exactly as requested",
-    "How unusual its noise is: full = more unusual than all that was steered in recorded successes of this policy",
+    "How unusual its noise is: full = more unusual than every noise steered in recorded successes of this policy",
     "How far from the marked target the tool would be afterwards",
     "Warnings",
 )
@@ -202,7 +202,7 @@ class VerdictModel(QtCore.QAbstractTableModel):
             parts.append(f"noise of size {size:.2f}, 1 = a usual draw")
         if math.isfinite(share := share_below(candidate.noise, self.worked)):
             parts.append(
-                f"more unusual than {100 * share:.0f} % of {counted(len(self.worked), 'steered chunk')} that worked"
+                f"more unusual than {100 * share:.0f} % of {counted(len(self.worked), 'steered chunk')} that succeeded"
             )
         return ", ".join([*parts, *warnings_of(candidate)])
 

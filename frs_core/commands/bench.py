@@ -46,7 +46,7 @@ def policy(
         horizons: Rows per chunk.
         cameras: Images.
         words: Prompt tokens.
-        depth: Layers everywhere instead of 18 and 27; the times then say little beyond the ratio to the peer.
+        depth: Layers of every network instead of 18 and 27; only the ratio to the peer is then meaningful.
         repeats: Measurements per number; the median is shown.
         peer: Also time LeRobot where it is installed.
         clock: processor counts this process's processor time, on one thread: fair ratios on a CPU that others use too.

@@ -31,26 +31,26 @@ def rql(
     official: Path | None = None,
     official_python: Path | None = None,
 ) -> int:
-    """Train Reversal Q-Learning on OGBench play data made here, and judge it in the authors' protocol.
+    """Train Reversal Q-Learning on OGBench play data generated here, and evaluate it by the authors' protocol.
 
-    Full size is the default; the command goes on where it was stopped. Needs the extra 'rql'.
+    The defaults are full size. If interrupted, run the command again to continue. Needs the extra 'rql'.
 
     Args:
         out: Folder for data, curves, result.json and curves.png.
-        task: OGBench's name of a cube, scene or puzzle task with play and singletask in it.
-        seeds: One training each; more can be added later.
+        task: OGBench name of a cube, scene or puzzle task, with play and singletask in it.
+        seeds: Training seeds; more can be added later.
         episodes: Episodes of play data, 1001 steps each.
-        data_seed: Of the play data.
+        data_seed: Seed of the play data.
         steps: Updates of a training.
         evaluate_every: Updates between evaluations.
         eval_episodes: Episodes per evaluation.
         hidden: Units of actor and value, layer by layer.
-        heads: Copies of the value network.
+        heads: Value networks in the ensemble.
         batch: Windows per update.
-        alpha: Weight of cloning; default the authors' for the task.
-        expectile: Of the value; default the authors' for the task.
-        official: Checkout of github.com/aoberai/rql, to run beside ours on the same data and scenes.
-        official_python: Interpreter with its requirements.
+        alpha: Weight of behaviour cloning; default the authors' for the task.
+        expectile: Expectile of the value; default the authors' for the task.
+        official: Checkout of github.com/aoberai/rql, to run on the same data and scenes for comparison.
+        official_python: Python interpreter with the requirements of that checkout.
     """
     from frs_core.evaluation.rql_bench import preset, report, run
     from frs_core.evaluation.rql_bench.bench import read_times

@@ -34,7 +34,7 @@ def calibrate(
     choose: str | None = None,
     seed: int = 500_000,
 ) -> int:
-    """Measure many steering plans on a policy and store the best with its fingerprint.
+    """Evaluate many steering plans on a policy, and store the best with its fingerprint.
 
     Writes scores.json, plan.json and calibration.png. For the shipped generalist, plan.json in assets/tabletop is what the
     product uses.
@@ -46,9 +46,9 @@ def calibrate(
         episodes: Recording root whose observations are used; default: fresh ones from the world.
         world: Robot or simulator that gives observations when no episodes are given.
         world_options: Options of the world: NAME VALUE ….
-        observations: How many to use.
+        observations: Number of observations.
         out: Folder for the results; default runs/calibration.
-        choose: Take this plan (JSON, e.g. '{"components": 1, "clamp": 1.5}') instead of the best balance.
+        choose: Take this plan (JSON, e.g. '{"components": 1, "clamp": 1.5}') instead of the best one.
         seed: First scene seed of fresh observations.
     """
     page = console()

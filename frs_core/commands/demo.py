@@ -45,7 +45,7 @@ def demo(
         policy_options: Options of the policy: NAME VALUE ….
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
         scripted_operator: Your own scripted operator, module:Class; default the world's.
-        max_chunks: Longest attempt, in chunks.
+        max_chunks: Maximum length of an attempt, in chunks.
         workers: Processes for the comparison; default one per core.
         films: Film the first scene with every method.
         seed: 0 to 20; selects the scenes to steer, the training seed and the fresh scenes.

@@ -28,10 +28,10 @@ StartupWMClass={name}
 
 
 def desktop_install(*, remove: bool = False) -> int:
-    """Put the cockpit among your desktop's programs (Linux), and show how to allow SpaceMice and gamepads. Needs no root.
+    """Add the cockpit to the desktop's application menu (Linux), and show how to grant access to SpaceMice and gamepads. Needs no root.
 
     Args:
-        remove: Take the entry and its icon away.
+        remove: Remove the entry and its icon.
     """
     if sys.platform != "linux":
         raise ConfigError(f"Desktop entries are for Linux, this is {sys.platform}. Start the cockpit with `frs`.")

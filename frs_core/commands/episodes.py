@@ -259,14 +259,14 @@ class _Checker:
 def export_mp4(
     name: Name, *, out: Path | None = None, data: Path | None = None, camera: tuple[str, ...] = (), plain: bool = False
 ) -> int:
-    """Write an episode as a film, cameras side by side, the picked path drawn in.
+    """Write an episode as a video, with the cameras side by side and the picked path drawn in.
 
     Args:
         name: Episode, or a part of its name; 'last' is the one recorded last.
-        out: The file; default <episode>.mp4 here.
+        out: Output file; default <episode>.mp4 in the current folder.
         data: Recording folder; default `data`.
         camera: Cameras, left to right; default all.
-        plain: Draw nothing into the images.
+        plain: Do not draw into the images.
     """
     from frs_core.episodes.export_mp4 import export_mp4 as write
 
@@ -306,7 +306,7 @@ def import_(
     instruction: str | None = None,
     outcome: Outcome | None = None,
 ) -> int:
-    """Make episodes from another format, and say what was left out, not stated or guessed.
+    """Import episodes from another format, and report what was left out, not stated or guessed.
 
     Args:
         source: File or folder to read.
@@ -327,12 +327,12 @@ def import_(
 
 
 def trim(names: Names, *, first: int = 0, last: int = 0, data: Path | None = None) -> int:
-    """Leave out chunks at the ends of episodes; nothing is removed, and 0 and 0 bring all of them back.
+    """Exclude chunks at the ends of episodes from use; nothing is deleted, and `--first 0 --last 0` restores them.
 
     Args:
         names: Episodes or parts of their names.
-        first: Chunks to leave out at the start of the main line.
-        last: Chunks to leave out at its end.
+        first: Chunks to exclude at the start of the main line.
+        last: Chunks to exclude at its end.
         data: Recording folder; default `data`.
     """
     store = _store(data)

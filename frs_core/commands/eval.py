@@ -105,10 +105,10 @@ def evaluate(
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
         scripted_operator: Your own scripted operator, module:Class; default the world's.
         demonstrator: Your own demonstrator, module:function; default the world's; for offline-dsbc with --repeats.
-        max_chunks: Longest episode, in chunks.
-        perturb_m: Distance, metres, that the tool is first driven away from its start.
-        operator_noise: Share of the operator's chunks, 0 to 1, that get a wrong direction; drawn by scene and chunk.
-        model: Of frs-vlm.
+        max_chunks: Maximum length of an episode, in chunks.
+        perturb_m: Distance, in metres, by which the tool is displaced from its start pose before each rollout.
+        operator_noise: Fraction of the operator's chunks, 0 to 1, that get a wrong direction; drawn by scene and chunk.
+        model: The model of frs-vlm.
         workers: Processes on this machine, or Ray workers; default one per core, with --repeats at most two.
         films: Folder for films of the rollouts.
         film_seeds: Film these scenes only; default all.
@@ -238,16 +238,16 @@ def collect(
 ) -> int:
     """Collect successful episodes of a task in simulation, steered by the scripted operator or a vision-language model.
 
-    With --operator vlm, what the same model has recorded of the task from --first-seed on counts, so that the same command goes on
-    where it was stopped.
+    With --operator vlm, episodes that the same model has already recorded from --first-seed on are counted, so that the same command
+    continues where it stopped.
 
     Args:
         task: Task name of the world.
         episodes: Number of successes to collect.
         demonstrations: Record the world's demonstrator instead: actions without noises, for offline DSBC.
-        method: How to steer.
+        method: Steering method.
         operator: Who steers; vlm = the model at --vlm.
-        model: Of --operator vlm.
+        model: The model of --operator vlm.
         first_seed: Number of the first scene.
         data: Recording folder; default `data`.
         world: Robot or simulator.
@@ -257,13 +257,13 @@ def collect(
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own.
         scripted_operator: Your own scripted operator, module:Class; default the world's.
         demonstrator: Your own demonstrator, module:function; default the world's.
-        max_chunks: Longest attempt, in chunks.
-        operator_noise: Share of the operator's chunks, 0 to 1, that get a wrong direction; drawn by scene and chunk.
-        most_attempts: Give up after this many attempts; default five per success.
+        max_chunks: Maximum length of an attempt, in chunks.
+        operator_noise: Fraction of the operator's chunks, 0 to 1, that get a wrong direction; drawn by scene and chunk.
+        most_attempts: Stop after this many attempts; default five per success.
     """
     if demonstrations and operator_noise:
         raise ConfigError(
-            "--operator-noise turns directions of whoever steers, and --demonstrations records the world's demonstrator. "
+            "--operator-noise changes directions of the operator, and --demonstrations records the world's demonstrator. "
             "Leave one of them out."
         )
     page, root = console(), data or paths.data()

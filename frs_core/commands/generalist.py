@@ -32,7 +32,7 @@ def make(
         see_steps: Steps of the image stage.
         act_steps: Steps of the action stage.
         workers: Processes for demonstrations, threads for training.
-        minutes: Stop the training stages after this time; run again to go on.
+        minutes: Stop the training stages after this time; run again to continue.
     """
     import torch
 
@@ -62,5 +62,5 @@ def make(
         on_log=show,
     )
     spent = (time.monotonic() - began) / 60
-    page.print(f"{'Finished' if is_done else 'Stopped; run again to go on'} after {spent:.0f} min.")
+    page.print(f"{'Finished' if is_done else 'Stopped; run again to continue'} after {spent:.0f} min.")
     return 0 if is_done else 1

@@ -130,7 +130,7 @@ def fetch(
     The weights are under the Gemma terms of use (https://ai.google.dev/gemma/terms).
 
     Args:
-        name: Published checkpoint of openpi, e.g. pi05_droid (12 GB down, 7 GB converted).
+        name: Published checkpoint of openpi, e.g. pi05_droid (12 GB to download, 7 GB converted).
         out: Folder that receives one folder per checkpoint.
         hub: Instead: a LeRobot pi05 repository "owner/name" on the Hugging Face hub; needs no conversion.
         preset: Meaning of the actions; needed with --hub, and with --convert unless the folder is named exactly as it was published.

@@ -1,7 +1,8 @@
-"""`frs practise …`: a learner tries by itself, learns from failures too, and its best version is kept.
+"""`frs practise …`: a learner improves by trial and error, from failures too; its best version is kept.
 
-Every learner that can is one subcommand, made from its row. A practice lies in `<data>/practice/<task>/<learner>`; the same command
-goes on there after Ctrl+C, a crash or a power cut. The best version lies where `frs train` would put it, so `frs eval` finds it.
+Every learner that can practise is one subcommand, made from its row. A practice is stored in `<data>/practice/<task>/<learner>`; the
+same command continues it after Ctrl+C, a crash or a power cut. The best version is saved where `frs train` would save it, so that
+`frs eval` finds it.
 
 Example: `frs practise pick-q --task mug_on_plate --episodes 300 --minutes 30`, then `frs eval --methods dsbc pick-q --tasks mug_on_plate`.
 """
@@ -48,21 +49,21 @@ _HELP = """{summary}.
     {details}
 
     Args:
-        task: Task of the world to practise.
-        recorded: Start from these episodes (names, or any part that fits one only); default all of the task, failures too.
-        count: Number of them to start from, the first ones.
+        task: Task to practise.
+        recorded: Start from these episodes (names, or parts that match only one); default all of the task, failures included.
+        count: Start from the first COUNT of them only; 0 = all.
         data: Recording folder; default `data`.
         folder: Folder of the practice; default <data>/practice/<task>/{id}.
         out: Folder for the best version; default <data>/learned/<task>/{id}.
-        overwrite: Replace a policy in --out that another practice or training left.
-        actors: Processes that drive; what is learned does not depend on it.
-        ray: Let them drive on a Ray cluster instead (needs the extra 'ray'); --folder must be on a disk that all its machines share.
+        overwrite: Replace a policy that is already saved in --out.
+        actors: Processes that run attempts; the result does not depend on their number.
+        ray: Run attempts on a Ray cluster instead (needs the extra 'ray'); --folder must be on a disk that all its machines share.
         ray_address: Address of a running cluster; default one on this machine.
-        preset: two-rounds = two rounds of ten episodes, checked after each, as in the paper's practice on a robot; other options win.
-        policy: The generalist that it works through.
+        preset: two-rounds = two rounds of ten attempts, evaluated after each, as in the paper's practice on a robot; explicit options take precedence.
+        policy: The generalist.
         policy_options: Options of the policy: NAME VALUE ….
-        practice: How long and where.
-        settings: Inputs, sizes and everything else of the learner.
+        practice: Where and for how long to practise.
+        settings: Settings of the learner.
 """
 
 
@@ -121,7 +122,7 @@ def command(kind: str) -> Callable[..., int]:
 
 
 def with_preset(practice: Practice, preset: Practice) -> Practice:
-    """Return a preset with whatever a practice has set otherwise than the defaults."""
+    """Return a preset with every setting of a practice that differs from the defaults."""
     usual = Practice()
     given = {f.name: getattr(practice, f.name) for f in fields(practice)}
     return replace(preset, **{name: value for name, value in given.items() if value != getattr(usual, name)})
@@ -153,13 +154,13 @@ def _run(
     *,
     overwrite: bool,
 ) -> int:
-    """Practise, showing progress; Ctrl+C leaves a practice that the same command goes on with."""
+    """Practise, showing progress; after Ctrl+C the same command continues the practice."""
     if actors < 1:
         raise ConfigError(f"--actors is {actors}, needs >= 1. The default is 2.")
     if (request.out / METADATA_FILE).exists() and not folder.exists() and not overwrite:
         raise ConfigError(f"'{request.out}' already exists. Choose another folder with --out, or pass --overwrite.")
     if open_arena is None and not folder.exists():
-        # Loads no policy and writes nothing; a practice that goes on had its task accepted.
+        # Loads no policy and writes nothing; the task of a practice that is continued was accepted before.
         require_task(request)
     page = console()
     columns = (
@@ -186,14 +187,16 @@ def _run(
                 on_point=lambda p: _point(p, page),
             )
         except KeyboardInterrupt:
-            page.print(f"Stopped. The same command goes on; what was practised is in '{folder}'.", soft_wrap=True)
+            page.print(
+                f"Stopped. Run the same command again to continue; the practice is in '{folder}'.", soft_wrap=True
+            )
             return 130
     _tell(row, done, folder, page)
     return 0
 
 
 def _point(point: Point, page: Console) -> None:
-    own = f", {point.own_successes} of {point.own_episodes} while trying things" if point.own_episodes else ""
+    own = f", {point.own_successes} of {point.own_episodes} while exploring" if point.own_episodes else ""
     page.print(
         f"after {counted(point.episodes, 'episode'):>13}: {format_rate(point.successes, point.scenes)}{own}, {point.minutes:.1f} min"
     )

@@ -49,16 +49,16 @@ def serve(
     Args:
         policy: The generalist.
         policy_options: Options of the policy: NAME VALUE ….
-        path: Its weights; this and what follows down to --tokenizer are also options of --policy-options; default the policy's own.
-        device: Where it computes, such as cuda or cpu; default the policy's own choice.
-        preset: Meaning of a checkpoint's actions, where its folder has no note (pi05_droid, pi05_libero, ...).
-        cameras: Which camera fills which image input of a checkpoint, where the names do not tell, such as
+        path: Its weights; default the policy's own. This option and those down to --tokenizer can also be given in --policy-options.
+        device: Device, such as cuda or cpu; default the policy's own choice.
+        preset: Meaning of a checkpoint's actions, if its folder does not state it (pi05_droid, pi05_libero, ...).
+        cameras: Which camera fills which image input of a checkpoint, if the names do not show it, such as
             base_0_rgb=left,left_wrist_0_rgb=wrist.
         horizon: Rows of a chunk, for a checkpoint that changed its preset's or does not state them.
         norm_stats: A checkpoint's statistics file, if it is elsewhere.
         tokenizer: A checkpoint's SentencePiece file, if it is elsewhere.
-        action_space: joint_velocity or joint_position: turn a generalist that speaks tool deltas to joints, for openpi's clients
-            and for cockpits alike; default its own.
+        action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints, for openpi's clients
+            and cockpits alike; default its own.
         host: Address to listen on; 0.0.0.0 is every network this machine is in.
         port: Port to listen on; 0 takes any free one.
         token_file: File whose first line is the token clients must send.

@@ -1,4 +1,4 @@
-"""`frs episodes stats`: what was recorded, by task, and how much there is to learn from.
+"""`frs episodes stats`: summary of the recordings by task, and how much of them a learner can use.
 
 Example: `frs episodes stats --replay` prints how many recorded chunks a critic can learn from, and what older episodes lack.
 """
@@ -50,13 +50,13 @@ class _Sum:
 
 
 def stats(*, data: Path | None = None, task: str | None = None, hours: float = 0.0, replay: bool = False) -> int:
-    """Sum up recorded episodes by task and policy: successes, time, corrections, undone chunks.
+    """Summarise recorded episodes by task and policy: successes, time, corrections, undone chunks.
 
     Args:
-        data: Recording root; default the product's own data folder.
+        data: Recording folder; default `data`.
         task: Only this task.
-        hours: Only episodes of so many last hours; 0 = all.
-        replay: Also what a learner of values can use: chunks with their noises, whole fans, last states of failures.
+        hours: Only episodes of the last HOURS hours; 0 = all.
+        replay: Also count what a value learner can use: chunks with noises, complete fans, last states of failures.
     """
     root, page = data or paths.data(), console(is_wide=True)
     store, sums, damaged = EpisodeStore(root), dict[tuple[str, str], _Sum](), list[str]()

@@ -42,15 +42,15 @@ def judge(
 ) -> int:
     """Compare a vision-language model's picks with those of recorded episodes: with the operator's, and with where the tool went.
 
-    It is asked about chunks that a person or the script picked from a whole fan, as it would be while steering. Answers are kept in
-    <data>/judgements, so the same command goes on where it was stopped and asks nothing twice. Nothing moves.
+    It is asked about chunks that a person or the script picked from a complete fan, as it would be while steering. Answers are
+    stored in <data>/judgements, so that the same command continues where it stopped and asks nothing twice. Nothing moves.
 
     Args:
-        model: Whom to ask.
+        model: The model to ask.
         task: Only successes of this task; default all successes.
         episodes: These episodes instead (names, or parts that match only one).
-        chunks: Ask about so many chunks, spread evenly over the episodes; 0 = all.
-        ahead: The goal is where the tool was so many chunks later, where the operator had not marked it.
+        chunks: Number of chunks to ask about, spread evenly over the episodes; 0 = all.
+        ahead: Where the operator marked no goal, the goal is the tool's position AHEAD chunks later.
         data: Recording folder; default `data`.
         out: Also write the figures to this file, as JSON.
     """
@@ -78,7 +78,7 @@ def judge(
             score = score_so_far
     except KeyboardInterrupt:
         page.print(
-            f"Stopped after {counted(score.agreed.n, 'chunk')}. The same command goes on; answers are in '{root / FOLDER}'.",
+            f"Stopped after {counted(score.agreed.n, 'chunk')}. Run the same command again to continue; answers are in '{root / FOLDER}'.",
             soft_wrap=True,
         )
         return 130

@@ -1,4 +1,4 @@
-"""`frs worlds`: install what a world needs beside the product's own environment, and measure its demonstrator.
+"""`frs worlds`: install the dependencies of a world, and measure its demonstrator.
 
 Each function is one command; its arguments are the options, its docstring the help.
 """
@@ -18,14 +18,14 @@ Name = Annotated[str, tyro.conf.Positional]
 
 
 def install(name: Name, *, into: Path | None = None) -> int:
-    """Install what a world needs and the product's own environment cannot hold.
+    """Install the dependencies of a world that cannot share the product's own environment.
 
-    Of the product's own worlds, libero has something to install: LIBERO's packages (about 340 MB over the network, 2.1 GB on disk)
-    go into a Python environment of their own, each checked against a checksum. Given again, the command goes on where it stopped.
+    Of the product's own worlds, only libero has any: LIBERO's packages (about 340 MB to download, 2.1 GB on disk) are installed into
+    a Python environment of their own, each verified by its checksum. If interrupted, run the command again to continue.
 
     Args:
-        name: Which world.
-        into: Another folder than the usual one.
+        name: Name of the world.
+        into: Folder to install into, instead of the default one.
     """
     installer = getattr(resolve("world", name, {**plugins(GROUP), **KNOWN}), "installer", "")
     if not installer:
@@ -52,7 +52,7 @@ def survey(
     Nothing is recorded and no policy is needed. In libero, `--world-options images false` renders nothing, which is ten times faster.
 
     Args:
-        name: Which world.
+        name: Name of the world.
         tasks: Tasks to measure; default all.
         seeds: Scenes per task.
         first_seed: Number of the first scene; the default leaves out LIBERO's stored states, which are for final tests.

@@ -2,7 +2,7 @@
 
 Problem: a noise policy is trained on stored noises; if they do not regenerate what was executed, it learns something else.
 Idea: show the policy the same input again, denoise the stored noise, compare. JPEG would spoil the input, so chunk
-boundaries are stored lossless; where a policy can go on from its own stored features, not even they are needed.
+boundaries are stored lossless; where a policy can start from its own stored features, not even they are needed.
 
 Example: on the machine that recorded, the worst difference is 0 or a rounding error (1e-6 of a normalised unit); 1e-2 means
 another policy, another preprocessing, or damage.

@@ -42,6 +42,7 @@ def meta_to_json(meta: EpisodeMeta) -> Json:
         "control_hz": float(meta.control_hz),
         "world": {
             "name": meta.world,
+            "robot": meta.robot,
             "is_simulated": meta.is_simulated,
             "options": {k: _plain(v) for k, v in meta.world_options.items()},
         },
@@ -79,6 +80,7 @@ def meta_from_json(data: Json) -> EpisodeMeta:
         instruction=data["instruction"],
         seed=data["seed"],
         world=world["name"],
+        robot=world.get("robot", ""),
         is_simulated=world["is_simulated"],
         policy=policy["name"],
         policy_fingerprint=policy["fingerprint"],

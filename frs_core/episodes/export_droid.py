@@ -193,7 +193,7 @@ def _attributes(episode: Episode, started: time.struct_time) -> dict[str, Any]:
         "scene_id": int(episode.meta.seed),
         "current_task": episode.meta.instruction,
         "time": time.asctime(started).replace(" ", "_"),
-        "robot_serial_number": f"panda-{episode.meta.world}",
+        "robot_serial_number": episode.meta.robot or "unknown",
         "version_number": DROID_VERSION,
         "success": is_success,
         "failure": not is_success,

@@ -88,7 +88,7 @@ def export_lerobot(episode: Episode, path: Path, *, version: DatasetVersion = VE
         version: LeRobot's codebase version.
     Raises:
         ConfigError: pyarrow or PyAV is missing.
-        EpisodeError: the dataset there is of another shape, packs episodes into shared files or has the episode already, the episode contains NaN, or
+        EpisodeError: the dataset there is of another shape or robot, packs episodes into shared files or has the episode already, the episode contains NaN, or
             the disk refused.
         EpisodeCorrupt: the episode is damaged.
     """
@@ -98,11 +98,16 @@ def export_lerobot(episode: Episode, path: Path, *, version: DatasetVersion = VE
     hz = _fps(episode.meta.control_hz)
     features = _features(episode, sizes, version)
     if info is None:
-        info = _new_info(features, hz, version)
+        info = _new_info(features, hz, version, robot=episode.meta.robot)
     elif _shapes(info["features"]) != _shapes(features) or info["fps"] != hz:
         raise EpisodeError(
             f"'{path}' holds a dataset with {sorted(info['features'])} at {info['fps']} Hz, episode '{episode.name}' has "
             f"{sorted(features)} at {hz} Hz or other sizes. Export it into another folder."
+        )
+    elif episode.meta.robot and info.get("robot_type") not in (None, "", episode.meta.robot):
+        raise EpisodeError(
+            f"'{path}' is of robot '{info['robot_type']}', episode '{episode.name}' of '{episode.meta.robot}'. Export it into another "
+            f"folder, or correct robot_type in its meta/info.json."
         )
     if info["total_episodes"]:
         version.check_own(path, info, modules)
@@ -187,10 +192,10 @@ def _features(episode: Episode, sizes: Mapping[str, tuple[int, int]], version: D
     return features | {name: {"dtype": t, "shape": [1], "names": None} for name, t in _COUNTERS.items()}
 
 
-def _new_info(features: dict[str, Any], hz: int | float, version: DatasetVersion) -> dict[str, Any]:
+def _new_info(features: dict[str, Any], hz: int | float, version: DatasetVersion, *, robot: str) -> dict[str, Any]:
     return {
         "codebase_version": version.name,
-        "robot_type": "panda",
+        "robot_type": robot or None,
         "total_episodes": 0,
         "total_frames": 0,
         "total_tasks": 0,

@@ -107,7 +107,7 @@ def import_lerobot(
                 record_demonstration(
                     demonstration,
                     store,
-                    _meta(source, episode, features, kind, hz, rows, said),
+                    _meta(source, episode, features, kind, hz, rows, said, robot=_robot(info)),
                     outcome=outcome,
                     note=f"Imported from LeRobot: {source.resolve().name}, episode {episode.number}{lost}",
                     tool_offset=tool_offset,
@@ -263,6 +263,12 @@ def _speeds(q: Float[Array, "N 7"], hz: float) -> Float[Array, "N 7"]:
     return np.diff(q, axis=0, prepend=q[:1]) * hz
 
 
+def _robot(info: Mapping[str, Any]) -> str:
+    """Return the robot that a dataset states; empty where it states none."""
+    stated = info.get("robot_type")
+    return stated if isinstance(stated, str) and stated != "unknown" else ""
+
+
 def _meta(
     source: Path,
     episode: _Episode,
@@ -271,6 +277,8 @@ def _meta(
     hz: float,
     rows: int,
     instruction: str,
+    *,
+    robot: str,
 ) -> EpisodeMeta:
     space = demonstrated_space(kind, hz=hz)
     return EpisodeMeta(
@@ -278,6 +286,7 @@ def _meta(
         instruction=instruction,
         seed=0,
         world="lerobot",
+        robot=robot,
         is_simulated=False,
         policy=DEMONSTRATION,
         policy_fingerprint=DEMONSTRATION,

@@ -60,6 +60,8 @@ class EpisodeMeta:
     policy_options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     camera_pairing: tuple[tuple[str, str], ...] = ()
     """(image input of the policy, camera or "none"); empty where it was not kept."""
+    robot: str = ""
+    """Name of the robot, as `WorldSpec.robot`; empty where it was not stated."""
 
     @classmethod
     def of(
@@ -78,6 +80,7 @@ class EpisodeMeta:
         policy_options: Mapping[str, str | int | float | bool] | None = None,
         operator: str = "",
         noise_policy: str | None = None,
+        robot: str = "",
     ) -> "EpisodeMeta":
         """Return the facts of an episode that starts at `observation` under the policy `spec`."""
         return cls(
@@ -102,6 +105,7 @@ class EpisodeMeta:
             operator=operator,
             noise_policy=noise_policy,
             camera_pairing=spec.camera_pairing,
+            robot=robot,
         )
 
 

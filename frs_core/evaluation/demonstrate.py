@@ -72,6 +72,7 @@ def record_demonstration(
         task=task,
         seed=seed,
         world=world.spec.name,
+        robot=world.spec.robot,
         world_options=world.spec.options,
         policy_options=setup.policy.options,
         is_simulated=world.spec.is_simulated,

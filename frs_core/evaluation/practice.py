@@ -60,7 +60,7 @@ def _memory() -> Generator[None, None, None]:
         if isinstance(error, FrsError) or not is_short:
             raise
         raise TrainingError(
-            "There was not enough memory to go on. Close other programs and start it again, with fewer actors; what was practised is kept."
+            "There was not enough memory to continue. Close other programs and start it again, with fewer actors; what was practised is kept."
         ) from error
 
 
@@ -130,7 +130,7 @@ def write_curve(curve: Sequence[Point], folder: Path, *, title: str) -> None:
 
 
 def curve_figure(curve: Sequence[Point], *, title: str) -> Figure:
-    """Return success against episodes of its own, with 95 % intervals, and what it reached while trying things."""
+    """Return a plot of success against attempts, with 95 % intervals, and of success while exploring."""
     figure = Figure(figsize=(6.0, 3.8), layout="constrained")
     axes = figure.subplots()
     judged = [p for p in curve if p.scenes]
@@ -143,7 +143,7 @@ def curve_figure(curve: Sequence[Point], *, title: str) -> Figure:
         axes.plot(x, rates, "o-", color="#0072B2", label=f"judged ({counted(judged[-1].scenes, 'scene')})")
     tried = [(p.episodes, 100 * p.own_successes / p.own_episodes) for p in curve if p.own_episodes]
     if tried:
-        axes.plot(*zip(*tried, strict=True), "s--", color="#D55E00", markersize=4, label="while trying things")
+        axes.plot(*zip(*tried, strict=True), "s--", color="#D55E00", markersize=4, label="while exploring")
     axes.set_ylim(0, 103)
     axes.set_xlabel("Episodes of its own")
     axes.set_ylabel("Success, %")

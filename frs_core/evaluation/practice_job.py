@@ -48,7 +48,7 @@ class Stage(enum.Enum):
     TRYING = "trying"
     LEARNING = "learning"
     CHECKING = "checking"
-    """Driving scenes kept aside without trying things."""
+    """Running evaluation scenes, without exploration."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -168,7 +168,7 @@ class Trained:
     metadata: PolicyMetadata
     scores: Scores
     acting: Callable[[], Learned]
-    """Makes the policy from what was learned."""
+    """Makes the policy from the learned weights."""
     steps: int
     """Steps of the kept weights."""
     was_cancelled: bool = False
@@ -246,7 +246,7 @@ class Learner(abc.ABC, Generic[S]):
         name: str = "",
         on_progress: OnProgress = ignore_progress,
     ) -> Trained:
-        """Return what was learned.
+        """Return the trained policy.
 
         Args:
             table: chunks.
@@ -318,10 +318,10 @@ class Arena(abc.ABC):
 
 
 class OnlineLearner(Learner[S]):
-    """Learns from what it does: `begin`, then `actor` and `learn` for every round of episodes.
+    """Learns by acting: `begin`, then `actor` and `learn` for every round of episodes.
 
-    `learning.online.practise` runs that loop; `train` is learning from a table alone, for a first guess or for nothing. Between
-    two rounds `state` is everything it is, so that a practice that was killed resumes as if it had not been.
+    `learning.online.practise` runs that loop; `train` learns from a table alone, for the initial version. Between
+    two rounds `state` is its complete state, so that a practice that was killed resumes exactly.
     """
 
     @abc.abstractmethod

@@ -18,7 +18,7 @@ from frs_core.errors import TrainingError
 
 QUANTILE = 0.98
 ROOM = 1.2
-"""A bound lies so much beyond the quantile: tanh is steep inside its bounds only."""
+"""Ratio of a bound to the quantile: tanh saturates near its bounds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

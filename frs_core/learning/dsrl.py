@@ -9,7 +9,7 @@ usual ones, and, with failures among them, what a state is worth.
 2. Bounds per number: from the steered noises, or one for all without any.
 3. DSRL + FRS: the actor begins as a regression onto the noises of steered successes.
 4. Every round: `updates_per_chunk` steps of the critics per chunk, batches half steered and half own; one step of the actor per five,
-   towards value, curiosity, and (DSRL + FRS, ever less) the noises of steered successes.
+   towards value, entropy, and (DSRL + FRS, with falling weight) the noises of steered successes.
 5. DSRL without episodes begins as the generalist itself: N(0, 1) in every chosen number.
 
 Source: DSRL (arXiv 2506.15799), its combination with steering (arXiv 2606.13675, section 5); what differs is in docs/practice.md.
@@ -66,7 +66,7 @@ class Dsrl(SacLearner[S]):
         return self._part.read(torch.from_numpy(table.noise).float())
 
     def fresh(self, seen: Inputs) -> Sac:
-        """Return an agent that acts as the generalist does by itself."""
+        """Return an agent that acts as the unsteered generalist."""
         settings = self.settings
         bounds = make_bounds(None, settings.bound, self._part.numbers, least=LEAST_BOUND, usual=USUAL_BOUND)
         return Sac(settings, seen, bounds, deviation=settings.exploration)

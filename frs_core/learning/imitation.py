@@ -79,7 +79,7 @@ class Head:
 
 
 class Labels(abc.ABC):
-    """What is learned of each chunk of one table."""
+    """Training targets of one table, one per chunk."""
 
     head: Head
     judged_draws: int = 1
@@ -116,7 +116,7 @@ class Imitation(Learner[S]):
 
     @abc.abstractmethod
     def labels(self, table: TrainingTable, settings: S) -> Labels:
-        """Return what is learned of a table.
+        """Return the training targets of a table.
 
         Raises:
             ConfigError: the settings ask for what the robot does not have.
@@ -147,11 +147,11 @@ class Imitation(Learner[S]):
         name: str = "",
         on_progress: OnProgress = ignore_progress,
     ) -> TrainedImitation:
-        """Return what was learned of the table; see `Learner.train`."""
+        """Return the policy trained on the table; see `Learner.train`."""
         settings = self.checked(settings)
         table = self.usable(table, settings)
 
-        # 1. Whole episodes are kept aside to tell when to stop; what the labels are measured by comes from all of them.
+        # 1. Whole episodes are held out for early stopping; the scale of the labels comes from all episodes.
         parts = split(table, settings.fit.held_out, seed=settings.fit.seed)
         labels, device = self.labels(table, settings), best_device()
 

@@ -24,7 +24,7 @@ def small_image(image: UInt8[Array, "H W 3"], size: int) -> UInt8[Array, "S S 3"
 
 
 def small_images(observation: Observation, settings: InputSettings) -> UInt8[Array, "V S S 3"]:
-    """Return the images of the cameras the network looks at.
+    """Return the images of the cameras that the network uses.
 
     Raises:
         ConfigError: a camera is missing.
@@ -32,7 +32,7 @@ def small_images(observation: Observation, settings: InputSettings) -> UInt8[Arr
     missing = [name for name in settings.cameras if name not in observation.frames]
     if missing:
         raise ConfigError(
-            f"The noise policy looks at cameras {list(settings.cameras)}, the world has {sorted(observation.frames)}. "
+            f"The noise policy uses cameras {list(settings.cameras)}, the world has {sorted(observation.frames)}. "
             f"Use a world with {missing}."
         )
     return np.stack([small_image(observation.frames[c].for_policy, settings.image_size) for c in settings.cameras])

@@ -1,11 +1,11 @@
-"""Learning by acting: round after round, the learner drives some episodes, sees how they went, and drives a little better.
+"""Online learning: in every round the learner drives some episodes, and is then updated from them.
 
-All episodes of a round are driven by the same actor and learned from in the order of their scenes, so what comes out does not
-depend on how many actors drive at a time. At intervals the learner shows on scenes kept aside how well it does without
-trying things; the best version is the result.
+All episodes of a round are driven by the same actor and learned from in the order of their scenes, so the result does not
+depend on how many actors drive at a time. At intervals the learner is evaluated without exploration on scenes reserved for
+that; the best version is the result.
 
-Example: 100 episodes of at most 40 chunks on scenes 40,000 to 40,099 in rounds of 5, after a first guess from ten recorded ones,
-judged on scenes 60,000 to 60,019 at 0, 50 and 100. Runs in the trainer's process.
+Example: 100 episodes of at most 40 chunks on scenes 40,000 to 40,099 in rounds of 5, after an initial version from ten recorded ones,
+evaluated on scenes 60,000 to 60,019 at 0, 50 and 100. Runs in the trainer's process.
 """
 
 import time
@@ -113,7 +113,7 @@ def _drive(
 
 
 def _judged(arena: Arena, trained: Trained, log: PracticeLog, practice: Practice, clock: "_Clock") -> Point:
-    """Return how well the learner does on the scenes kept aside, if there are any."""
+    """Evaluate the learner on the evaluation scenes, if there are any."""
     first, count = practice.first_judged_seed, practice.judged_scenes
     tables = [t for _, t in arena.drive(trained, range(first, first + count))] if count else []
     since = log.curve[-1].episodes if log.curve else 0

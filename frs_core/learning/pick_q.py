@@ -52,7 +52,7 @@ class PickQ(OnlineLearner[PickQSettings]):
     def begin(
         self, policy: "FlowPolicy | None", settings: PickQSettings | None = None, *, prior: TrainingTable | None = None
     ) -> None:
-        """Start from recorded episodes; the first guess is learned when it is first asked for."""
+        """Start from recorded episodes; the initial version is trained when it is first needed."""
         settings = self.checked(settings)
         if prior is None:
             raise TrainingError(
@@ -145,7 +145,7 @@ class PickQ(OnlineLearner[PickQSettings]):
     def _refresh(self, on_progress: OnProgress) -> bool:
         """Learn draws and critic from all there is, from fresh weights; return False where it was asked to stop.
 
-        Networks that learn from a growing heap of data hold on to the first of it; fresh ones do not.
+        Networks trained on a growing data set stay biased towards the early data; freshly initialised ones do not.
         """
         began, whole = time.monotonic(), self._whole()
         successes = np.isin(whole.episode, whole.episode[whole.terminal])
@@ -200,7 +200,8 @@ class PickQ(OnlineLearner[PickQSettings]):
                 executed, any_other = (
                     functional.binary_cross_entropy_with_logits(logits[..., i], target[rows]) for i in range(2)
                 )
-                # Letting go ends most successes, wherever the arm is: without this a noise's usual place passes for its merit.
+                # Opening the gripper ends most successes, whatever the state: without this term a noise gets the value of the
+                # states in which it is usual.
                 loss = executed + settings.shrinkage * any_other
                 self._optimiser.zero_grad(set_to_none=True)
                 loss.backward()
@@ -240,7 +241,7 @@ class PickQ(OnlineLearner[PickQSettings]):
 
 
 def td_targets(replay: Replay, after: Float[Tensor, " M"], settings: PickQSettings) -> Float[Tensor, " M"]:
-    """Return TD(lambda) targets: reward 1 at success, else what comes next, discounted.
+    """Return TD(lambda) targets: reward 1 at success, else the discounted value of the next state.
 
     Args:
         replay: chunks.

@@ -30,14 +30,14 @@ DRAWS = "draws."
 
 
 class PickQPolicy(ValuingPolicy):
-    """A trained critic at work.
+    """A policy that picks by a trained critic.
 
     Args:
         critic: trained.
         imitation: gives the draws.
         metadata: sizes and names.
         settings: as trained with.
-        explores: tries things, as drawn from the seed of `begin`.
+        explores: explores, drawing from the seed of `begin`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class PickQPolicy(ValuingPolicy):
         is_there = torch.isfinite(reduced).all(dim=1)
         heads = self._critic.values(self._critic.state(features, proprio), reduced.nan_to_num(0.0)[None])[:, 0]
         first_draw = len(noises) - settings.draws
-        # How much better than the average draw, by every head: what they do not know of the place itself cancels out.
+        # Advantage over the average draw, by every head: their uncertainty about the value of the state cancels out.
         better = heads - heads[:, first_draw:].mean(dim=1, keepdim=True)
         score = better.mean(dim=0) - settings.confidence * better.std(dim=0, unbiased=False)
         is_direction = torch.arange(len(noises)) < first_draw

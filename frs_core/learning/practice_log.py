@@ -27,17 +27,17 @@ _BUDGET = ("episodes", "minutes")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One look at how well the learner does without trying things."""
+    """One evaluation of the learner, without exploration."""
 
     episodes: int
     """Of its own, so far."""
     successes: int
     scenes: int
-    """0 where none are kept aside: what it is worth shows in the attempts that it drives, the next point's own ones."""
+    """0 without evaluation scenes: the success of this version is then that of the attempts it drives, which the next point counts."""
     chunks: float
     """Mean length of an episode."""
     own_successes: int
-    """Of the episodes it drove since the look before, trying things."""
+    """Successes of the attempts since the previous evaluation, with exploration."""
     own_episodes: int
     minutes: float
     """Since the beginning, all runs together."""
@@ -192,7 +192,7 @@ class PracticeLog:
 
 
 def _conditions(request: TrainRequest, prior: TrainingTable | None) -> dict[str, Any]:
-    """Return what must be equal for a practice to go on, as plain values."""
+    """Return the settings that must be equal to continue a practice, as plain values."""
     asked = request.practice or Practice()
     practice = {**to_json(asked), "world_options": without_secrets(asked.world_options)}
     if practice["reward"] == Reward.LABEL.value:

@@ -57,7 +57,7 @@ class PracticeRecord:
     changed_at: float = 0.0
     """Unix time, seconds."""
     problem: str = ""
-    """Why it cannot be read, or cannot go on; empty when it can."""
+    """Why it cannot be read or continued; empty when it can."""
 
     @property
     def best(self) -> Point | None:
@@ -118,7 +118,7 @@ def request_of(
 
 
 def write_budget(folder: Path, practice: Practice) -> None:
-    """Keep how long a practice was to go on. Raises TrainingError where the disk refused."""
+    """Store the budget with which a practice was continued. Raises TrainingError where the disk refused."""
     from frs_core.learning.table_file import write_file
 
     budget = {"episodes": practice.episodes, "minutes": practice.minutes}
@@ -195,7 +195,7 @@ def _read(folder: Path) -> PracticeRecord:
     except ConfigError as error:
         # Its versions can still be looked at and used. Views show one sentence, so the way out of the error stays behind.
         reason = str(error).partition(". ")[0].removesuffix(".")
-        problem = f"It cannot go on, because its learner or its settings are of another version ({reason})"
+        problem = f"It cannot continue, because its learner or its settings are of another version ({reason})"
     return PracticeRecord(
         folder=folder,
         problem=problem,

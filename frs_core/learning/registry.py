@@ -48,13 +48,13 @@ KNOWN: Mapping[str, LearnerSpec] = by_id(
             needs=frozenset({Need.GENERALIST}),
             demonstrations=True,
             episodes=20,
-            details="Every demonstrated chunk is run backwards through the generalist by a fixed point, and denoised again to "
-            "check it; chunks that the generalist cannot give are dropped. This takes minutes on a CPU.",
+            details="Every demonstrated chunk is inverted through the generalist by fixed-point iteration, and denoised again as a "
+            "check; chunks that the generalist cannot reproduce are dropped. This takes minutes on a CPU.",
         ),
         LearnerSpec(
             id="bc-gaussian",
             title="BC, Gaussian",
-            summary="Train behaviour cloning by regression, the baseline",
+            summary="Train behaviour cloning by regression, a baseline",
             learner="frs_core.learning.bc:GaussianCloning",
             settings=BcSettings,
             acts=Acts.CHUNK,
@@ -62,7 +62,7 @@ KNOWN: Mapping[str, LearnerSpec] = by_id(
         LearnerSpec(
             id="bc-flow",
             title="BC, flow",
-            summary="Train behaviour cloning by a small flow, the stronger baseline",
+            summary="Train behaviour cloning by a small flow, a stronger baseline",
             learner="frs_core.learning.bc:FlowCloning",
             settings=BcSettings,
             acts=Acts.CHUNK,
@@ -70,13 +70,13 @@ KNOWN: Mapping[str, LearnerSpec] = by_id(
         LearnerSpec(
             id="pick-q",
             title="Pick-Q",
-            summary="Learn what every candidate is worth, and pick the best",
+            summary="Learn the value of every candidate and pick the best",
             learner="frs_core.learning.pick_q:PickQ",
             settings=PickQSettings,
             acts=Acts.NOISE,
             needs=frozenset({Need.NOISES, Need.REWARDS, Need.NEXT_STATES}),
             can_practise=True,
-            details="Failures teach too. `frs practise pick-q` continues from there by itself; the value stands beside every candidate.",
+            details="Learns from failures too. `frs practise pick-q` continues by trial and error; the fan shows the value of every candidate.",
         ),
         LearnerSpec(
             id="rql",
@@ -87,8 +87,8 @@ KNOWN: Mapping[str, LearnerSpec] = by_id(
             acts=Acts.CHUNK,
             needs=frozenset({Need.REWARDS, Need.NEXT_STATES}),
             episodes=20,
-            details="Takes minutes on a CPU; the generalist is not loaded. All recorded episodes teach: what led to success is "
-            "imitated more than what did not.",
+            details="Takes minutes on a CPU; the generalist is not loaded. Learns from all recorded episodes; actions that led to "
+            "success are imitated more strongly.",
         ),
         LearnerSpec(
             id="dsrl-frs",
@@ -98,27 +98,27 @@ KNOWN: Mapping[str, LearnerSpec] = by_id(
             settings=DsrlFrsSettings,
             acts=Acts.NOISE,
             needs=frozenset({Need.NOISES, Need.REWARDS, Need.NEXT_STATES, Need.ENVIRONMENT}),
-            details="Begins with the noises of steered successes and passes them where trying finds better ones. Failures teach too.",
+            details="Starts from the noises of steered successes and improves on them by exploration. Learns from failures too.",
         ),
         LearnerSpec(
             id="dsrl",
             title="DSRL",
-            summary="Practise a noise policy from scratch, by trial and error; the baseline",
+            summary="Practise a noise policy from scratch, by trial and error; a baseline",
             learner="frs_core.learning.dsrl:Dsrl",
             settings=DsrlSettings,
             acts=Acts.NOISE,
             needs=frozenset({Need.REWARDS, Need.NEXT_STATES, Need.ENVIRONMENT}),
-            details="Soft actor-critic on the generalist's noise; begins as the generalist itself.",
+            details="Soft actor-critic on the generalist's noise; starts as the unchanged generalist.",
         ),
         LearnerSpec(
             id="residual",
             title="Residual RL",
-            summary="Practise small corrections of the generalist's actions, the baseline outside its prior",
+            summary="Practise small corrections of the generalist's actions; a baseline that leaves its prior",
             learner="frs_core.learning.residual:Residual",
             settings=ResidualSettings,
             acts=Acts.CHUNK,
             needs=frozenset({Need.REWARDS, Need.NEXT_STATES, Need.ENVIRONMENT}),
-            details="Soft actor-critic on numbers that are added to the chunk; begins as the generalist itself.",
+            details="Soft actor-critic on corrections that are added to the chunk; starts as the unchanged generalist.",
         ),
     ),
 )

@@ -14,7 +14,7 @@ from frs_core.worlds import DEFAULT, WorldName
 
 
 class Reward(enum.Enum):
-    """Who says how an episode of practice went."""
+    """Source of the reward in a practice."""
 
     LABEL = "label"
     """The world, or a person's label: 1 at success, else 0."""
@@ -24,33 +24,33 @@ class Reward(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Practice(ModelAddress):
-    """Where and how long an online learner acts while it learns."""
+    """Where and for how long an online learner practises."""
 
     world: WorldName = DEFAULT
     world_options: Mapping[str, str] = field(default_factory=dict)
-    """Options of the world, as on the command line."""
+    """Options of the world: NAME VALUE …."""
     action_space: str = ""
-    """Turn a generalist of tool deltas to joint_velocity or joint_position; empty = its own."""
+    """joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own."""
     episodes: int = 100
-    """Most episodes of its own."""
+    """Maximum number of attempts."""
     minutes: float = 0.0
-    """Stop after the round in which this many have passed, judging included; 0 = never."""
+    """Time limit in minutes, evaluation included; checked after each round; 0 = none."""
     round_episodes: int = 5
-    """Episodes per round: it learns after each round; the actors of a round are all the same."""
+    """Attempts per round. The learner is updated after each round; all attempts of a round use the same weights."""
     first_seed: int = 40_000
-    """Scenes are numbered from here; apart from those that are steered, shown and judged on."""
+    """Number of the first practice scene; the default is disjoint from the scenes for steering, demonstration and evaluation."""
     judge_every: int = 50
-    """Episodes between two looks at how well it does without trying things; the best version is kept. 0 = the last is."""
+    """Attempts between evaluations without exploration; the best version is kept. 0 = no evaluation, the last version is kept."""
     judged_scenes: int = 20
-    """Scenes of such a look. 0 = none are kept aside: versions are kept, and the attempts they drive are the look, as on a robot."""
+    """Scenes per evaluation. 0 = no separate scenes: each version is rated by the attempts it drives in practice, as on a robot."""
     first_judged_seed: int = 60_000
-    """They are numbered from here, always the same ones, and never practised on."""
+    """Number of the first evaluation scene. Evaluation scenes are fixed and never practised on."""
     max_chunks: int = 40
-    """Longest episode, chunks; a longer one is given up."""
+    """Maximum length of an attempt, in chunks; a longer one counts as a failure."""
     prior: bool = True
-    """Start from recorded episodes; otherwise from the policy alone."""
+    """Start from recorded episodes, or from the policy alone."""
     reward: Reward = Reward.LABEL
-    """Who says how an episode went; recorded ones keep their labels. `vlm` needs --vlm."""
+    """Source of the reward: label, or vlm (needs --vlm). Recorded episodes keep their labels."""
 
     def __post_init__(self) -> None:
         if self.reward is Reward.VLM and not self.vlm:
@@ -62,14 +62,14 @@ class Practice(ModelAddress):
             )
         if min(self.minutes, self.judge_every, self.judged_scenes) < 0:
             raise ConfigError(
-                f"practice has {self.minutes:g} minutes and is judged every {counted(self.judge_every, 'episode')} on {self.judged_scenes} "
-                f"scenes, needs >= 0 each. 0 minutes is no limit, 0 episodes is not at all, 0 scenes is none kept aside."
+                f"practice has {self.minutes:g} minutes and is evaluated every {counted(self.judge_every, 'episode')} on {self.judged_scenes} "
+                f"scenes, needs >= 0 each. 0 minutes is no limit, 0 episodes is not at all, 0 scenes is none reserved for evaluation."
             )
         if self.first_seed <= self.first_judged_seed < self.first_seed + self.episodes or (
             self.first_judged_seed <= self.first_seed < self.first_judged_seed + self.judged_scenes
         ):
             raise ConfigError(
-                f"Scenes {self.first_seed} and up are practised on and {self.first_judged_seed} and up are judged on, and they "
+                f"Scenes {self.first_seed} and up are for practice and {self.first_judged_seed} and up for evaluation, and they "
                 f"overlap. Choose others with --practice.first-judged-seed."
             )
 
@@ -95,7 +95,7 @@ class TrainRequest:
     name: str = ""
     """Shown to people; empty = the folder's name."""
     task: str | None = None
-    """Only episodes of this task, where none are named."""
+    """Only episodes of this task, if none are named."""
     count: int = 0
     """Number of episodes to learn from, the first ones; 0 = all."""
     policy: NamedPolicy = field(default_factory=NamedPolicy)
@@ -103,7 +103,7 @@ class TrainRequest:
     settings: LearnerSettings | None = None
     """The learner's own settings; None = its defaults."""
     practice: Practice | None = None
-    """How an online learner acts; None = it learns from the episodes alone."""
+    """How an online learner practises; None = it learns from the episodes alone."""
     overwrite: bool = False
     source: str = "frs_core.learning.store:load_table"
     """`module:function` that takes (request, on_progress) and returns the training table."""

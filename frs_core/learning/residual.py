@@ -1,7 +1,7 @@
 """Residual reinforcement learning: practise a small correction of the generalist's chunk, the baseline that leaves its prior.
 
 Problem: does it matter that practice acts through the generalist's noise? Idea: the same practice, networks and critics with another
-action: numbers that are added to what the generalist does by itself, few (the lowest temporal components, one constant offset by
+action: corrections that are added to the generalist's own action, few (the lowest temporal components, one constant offset by
 default) and small (within `bound` of a normalised action's unit). Nothing pulls a correction back to what the generalist would do.
 
 It sees the generalist's features and the chunk that it corrects; until it has warmed up it corrects nothing. A correction is read off
@@ -45,7 +45,7 @@ class Residual(SacLearner[ResidualSettings]):
     def begin(
         self, policy: FlowPolicy, settings: ResidualSettings | None = None, *, prior: TrainingTable | None = None
     ) -> None:
-        """Start afresh; recorded episodes do not tell what the generalist would have done and are not looked at.
+        """Start afresh. Recorded episodes are not used, because they do not record what the generalist would have done.
 
         Raises:
             ConfigError: the policy's flow is not in the robot's own actions.
@@ -64,7 +64,7 @@ class Residual(SacLearner[ResidualSettings]):
         return part.read(executed - own_chunk(table.features, table.horizon, table.action_size)) / table.horizon**0.5
 
     def fresh(self, seen: Inputs) -> Sac:
-        """Return an agent that corrects nothing, but for its curiosity."""
+        """Return an agent whose corrections are exploration around zero."""
         settings = self.settings
         numbers = _part(settings, self.policy.horizon, self.policy.flow.size).numbers
         return Sac(settings, seen, Bounds.same(settings.bound, numbers), deviation=DEVIATION * settings.bound)

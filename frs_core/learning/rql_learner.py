@@ -105,7 +105,7 @@ class ReversalLearning(Learner[RqlSettings]):
         name: str = "",
         on_progress: OnProgress = ignore_progress,
     ) -> Trained:
-        """Return what was learned of the table; see `Learner.train`."""
+        """Return the policy trained on the table; see `Learner.train`."""
         settings = self.checked(settings)
         table.require_finite(needs_noise=False)
         if table.reward is None or not table.terminal.any():

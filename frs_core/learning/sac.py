@@ -40,7 +40,7 @@ class Drawn:
     log_density: Float[Tensor, " B"]
     """Of the action, in its own units."""
     best: Float[Tensor, "B n"]
-    """What it would do without curiosity."""
+    """Its action without exploration."""
 
 
 class Actor(nn.Module):
@@ -84,7 +84,7 @@ class Actor(nn.Module):
         return Drawn(bounds.squash(raw), density - bounds.log_slope(raw), bounds.squash(mean))
 
     def best(self, inputs: Inputs) -> Float[Tensor, "B n"]:
-        """Return what it would do without curiosity."""
+        """Return its action without exploration."""
         return self.bounds.squash(self.net(inputs).chunk(2, dim=1)[0])
 
 
@@ -107,7 +107,7 @@ class Sac:
         settings: sizes and rates.
         seen: what the standardisation is measured from.
         bounds: of the actions.
-        deviation: standard deviation per number, in units of the action, that curiosity aims at.
+        deviation: target standard deviation of exploration per dimension, in units of the action.
     """
 
     def __init__(self, settings: SacSettings, seen: Inputs, bounds: Bounds, *, deviation: float) -> None:
@@ -162,7 +162,7 @@ class Sac:
         return value
 
     def improve_actor(self, inputs: Inputs, cloning: Cloning | None = None) -> None:
-        """Take one step of the actor towards value, curiosity and what is cloned, and one of the temperature."""
+        """Update the actor (value, entropy and cloning) and the temperature by one step each."""
         self.actor.train()
         self.critics.eval().requires_grad_(False)
         drawn = self.actor.draw(inputs)

@@ -14,7 +14,7 @@ from frs_core.errors import ConfigError
 
 
 class NoiseOutput(enum.Enum):
-    """What the noise policy gives."""
+    """Output of the noise policy."""
 
     CHUNK = "chunk"
     """A noise for every row, [H, a]."""
@@ -23,31 +23,31 @@ class NoiseOutput(enum.Enum):
 
 
 class Loss(enum.Enum):
-    """What is learned of the labels."""
+    """Statistic of the labels that is learned."""
 
     MSE = "mse"
     """Their mean."""
     NLL = "nll"
     """Gaussian with a learned, state-dependent standard deviation."""
     FLOW = "flow"
-    """Their distribution, by a small conditional flow that is drawn from."""
+    """Their distribution, by a small conditional flow from which noises are sampled."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputSettings:
-    """What the small network sees."""
+    """Inputs of the small network."""
 
     features: bool = True
     """The generalist's features of the observation."""
     proprio: bool = True
-    """Observation.proprio."""
+    """Proprioception: joints, gripper and tool pose."""
     cameras: tuple[str, ...] = ()
     """Cameras for the network's own image encoder; empty = no encoder."""
     image_size: int = 84
     """Side of the square images, pixels. Source: paper, 84."""
     noise: float = 0.5
-    """Standard deviation of the noise on features and proprioception while training, after both groups were balanced to a
-    typical length of 8. Chosen on held-out episodes of a development task: explained variance 0.14 without, 0.38 with."""
+    """Standard deviation of the noise added to features and proprioception in training, after each of the two groups is scaled
+    to a typical norm of 8. Chosen on held-out episodes of a development task: explained variance 0.14 without, 0.38 with."""
 
     def __post_init__(self) -> None:
         if not (self.features or self.proprio or self.cameras):
@@ -68,25 +68,25 @@ class NetworkSettings:
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """How the weights are found."""
+    """Optimisation of the weights."""
 
     steps: int = 800
-    """Most gradient steps."""
+    """Maximum number of gradient steps."""
     least_steps: int = 400
-    """Early stopping keeps no fewer: two held-out episodes are a noisy judge of the first hundred steps."""
+    """Minimum number of steps before early stopping; two held-out episodes give a noisy estimate in the first hundred steps."""
     batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 0.1
     ema: float = 0.98
-    """Decay of the averaged weights, which are the ones kept."""
+    """Decay of the averaged weights, which are the ones saved."""
     evaluate_every: int = 20
-    """Steps between looks at the held-out episodes."""
+    """Steps between evaluations on the held-out episodes."""
     patience: int = 10
-    """Looks without improvement before stopping."""
+    """Evaluations without improvement before stopping."""
     held_out: float = 0.2
-    """Share of the episodes kept aside for early stopping; 0 = none, all steps are taken."""
+    """Fraction of the episodes held out for early stopping; 0 = none, all steps are taken."""
     refit: bool = True
-    """After early stopping, train once more on all episodes for the number of steps that was best."""
+    """After early stopping, train again on all episodes for the best number of steps."""
     seed: int = 0
     threads: int = 1
     """Torch threads; one is faster than two at these sizes."""
@@ -108,7 +108,7 @@ OwnImitation = TypeVar("OwnImitation", bound="ImitationSettings")
 
 @dataclass(frozen=True, slots=True)
 class LearnerSettings:
-    """What every learner's settings have."""
+    """Settings shared by all learners."""
 
     inputs: InputSettings = field(default_factory=InputSettings)
 
@@ -119,7 +119,7 @@ class LearnerSettings:
 
 @dataclass(frozen=True, slots=True)
 class ImitationSettings(LearnerSettings):
-    """What learners share that imitate a label per chunk."""
+    """Settings shared by learners that imitate a label per chunk."""
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
     fit: FitSettings = field(default_factory=FitSettings)
@@ -138,12 +138,12 @@ class DsbcSettings(ImitationSettings):
     flow_steps: int = 5
     """Euler steps of the flow. Chosen on development scenes, docs/learning.md."""
     bound: float = 5.0
-    """Noises are bound * tanh(.), drawn ones are clipped. Source: paper appendix E (+-5)."""
+    """Bound of the noises: predicted ones are bound * tanh(.), sampled ones are clipped. Source: paper appendix E (+-5)."""
     columns: tuple[int, ...] = ()
-    """Numbers of the action whose noise is predicted; the others get seeded N(0, I), as the columns a command leaves to the
-    policy did when they were recorded. Empty = all of the robot's."""
+    """Action dimensions whose noise is predicted; the others get seeded N(0, I), like the dimensions that a command left to the
+    policy when they were recorded. Empty = all of the robot's."""
     deferred: bool = True
-    """Whether chunks left to the policy teach too, with the Gaussian noise they were denoised from."""
+    """Also learn from unsteered chunks, whose label is the Gaussian noise that they were denoised from."""
 
     def __post_init__(self) -> None:
         if self.bound <= 0:
@@ -159,9 +159,9 @@ class BcSettings(ImitationSettings):
     """A behaviour-cloning baseline."""
 
     loss: Loss = Loss.MSE
-    """For the Gaussian kind, mse or nll; the flow has its own."""
+    """mse or nll, for bc-gaussian; bc-flow has its own loss."""
     flow_steps: int = 10
-    """Euler steps of the flow kind."""
+    """Euler steps of the flow, for bc-flow."""
 
     def __post_init__(self) -> None:
         if self.loss is Loss.FLOW:
@@ -174,20 +174,20 @@ class BcSettings(ImitationSettings):
 
 @dataclass(frozen=True, slots=True)
 class LabelSettings:
-    """How demonstrated chunks become noises."""
+    """Recovery of noises from demonstrated chunks."""
 
     iterations: int = 8
-    """Undamped fixed-point iterations per step of the first attempt."""
+    """Undamped fixed-point iterations per step in the first pass."""
     retry_iterations: int = 50
-    """Iterations of the second, damped attempt for chunks whose first one missed the threshold."""
+    """Iterations of the second, damped pass, for chunks above the threshold after the first."""
     retry_damping: float = 0.5
     threshold: float = 1e-3
     """Largest mean squared error of the regenerated chunk, normalised units. Source: FlowDAgger (arXiv 2607.08877)."""
     largest_rms: float = 2.5
-    """Largest RMS of a recovered noise (1 = a typical Gaussian draw). Far outside the data the inverse still exists, but as
-    a noise that the generalist was never asked with. Guess; half the noise policy's bound."""
+    """Largest RMS of a recovered noise (1 = a typical Gaussian draw). Far outside the data an inverse
+    still exists, but it is a noise that the generalist has never been sampled from. Guess; half the noise policy's bound."""
     seed: int = 0
-    """Of the noise that fills dimensions the robot does not have."""
+    """Seed of the noise that fills dimensions the robot does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,52 +199,53 @@ class OfflineDsbcSettings(DsbcSettings):
 
 @dataclass(frozen=True, slots=True)
 class PickQSettings(LearnerSettings):
-    """A critic that picks among offers."""
+    """A critic that picks among candidates."""
 
     draws: int = 12
-    """Noises of its own that are offered beside the fan's: draws of a noise policy that imitates successes."""
+    """Additional candidates: noises sampled from a noise policy that imitates successes."""
     directions: bool = False
-    """Whether the fan's directions are offered to it too when it drives. Chosen on development scenes, docs/practice.md: with them,
-    a critic that knows little yet takes them where nobody would, and a chunk costs half as much again."""
+    """Also consider the fan's directions while driving. Chosen on development scenes, docs/practice.md: an untrained critic picks
+    directions that no operator would, and a chunk takes half as long again."""
     margin: float = 0.05
-    """A direction must promise so much more than a draw to be taken."""
+    """Subtracted from the score of a direction before it is compared with the sampled noises."""
     components: int = 3
-    """Temporal components of a noise that the critic sees, per number of the action."""
+    """Temporal components of a noise in the critic's input, per action dimension."""
     state_size: int = 96
-    """Numbers that the generalist's features are projected to, at most."""
+    """Maximum number of dimensions that the generalist's features are projected to."""
     hidden: int = 128
     heads: int = 5
-    """Size of the ensemble."""
+    """Critics in the ensemble."""
     discount: float = 0.97
-    """Per chunk."""
+    """Discount per chunk."""
     trace: float = 0.7
-    """0 = every target looks one chunk ahead and then trusts the critic, 1 = it looks to the episode's end (lambda of TD)."""
+    """Lambda of TD(lambda): 0 = targets bootstrap after one chunk, 1 = they are returns to the end of the episode."""
     shrinkage: float = 1.0
-    """How strongly noises of other places are held to be worth what the place itself is: merit must show between noises of one place."""
+    """Weight of the regulariser that gives noises from other states the value of the state alone, so that differences in value are
+    learned only between noises executed in similar states."""
     softness: float = 0.03
-    """What comes next is valued as if picked by a softmax of this temperature."""
+    """Temperature of the softmax policy under which the next state is valued."""
     pessimism: float = 0.5
-    """Standard deviations of the ensemble taken off a value before picking."""
+    """Standard deviations of the ensemble subtracted from a value before picking."""
     bootstraps: bool = True
-    """Whether an episode that ran out of time is worth what its last state is; otherwise nothing."""
+    """Bootstrap from the last state of an episode that ran out of time, instead of treating it as worth 0."""
     first_steps: int = 1500
-    """Gradient steps on the recorded episodes, before the first own one."""
+    """Gradient steps on the recorded episodes, before the first attempt."""
     steps: int = 60
-    """Gradient steps for each episode of its own."""
+    """Gradient steps per attempt."""
     batch_size: int = 256
     learning_rate: float = 5e-4
     weight_decay: float = 0.05
     retarget_every: int = 100
-    """Steps between two computations of all targets."""
+    """Steps between recomputations of all targets."""
     confidence: float = 2.0
-    """Another noise than the first draw is taken where it is better by this many standard deviations of what the heads think of it
-    against the average draw. Where they do not agree it acts as the imitating policy does."""
+    """A noise other than the first sample is picked only if its advantage over the average sample exceeds this many standard
+    deviations over the ensemble; otherwise the imitating policy acts."""
     tries: float = 0.1
-    """Share of chunks in which it takes whatever comes while it practises."""
+    """Exploration: fraction of chunks in practice for which the first sample is taken."""
     refit_every: int = 40
-    """Own episodes after which the draws are learned again from all successes."""
+    """Attempts between retrainings of the imitating policy on all successes."""
     imitation: DsbcSettings = field(default_factory=DsbcSettings)
-    """Of the draws."""
+    """Settings of the imitating policy."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -279,31 +280,31 @@ class RqlSettings(LearnerSettings):
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
     heads: int = 4
-    """Copies of the value network; the authors have 10."""
+    """Value networks in the ensemble; the authors use 10."""
     alpha: float = 0.02
-    """Weight of staying with what was recorded against climbing the value. The authors' 0.1 to 10 go with rewards of -1 per step, whose
-    values are 1 / (1 - discount) times as large."""
+    """Weight of behaviour cloning relative to the value. The authors use 0.1 to 10 with rewards of -1 per step, whose values are
+    1 / (1 - discount) times as large."""
     expectile: float = 0.7
-    """0.5 = the mean of what followed, above = the better part of it."""
+    """Expectile of the value: 0.5 = the mean over outcomes, larger = weighted towards the better ones."""
     pessimism: float = 0.5
-    """Standard deviations over the heads that a target lies below their mean."""
+    """Standard deviations over the ensemble subtracted from its mean in targets."""
     discount: float = 0.98
-    """Per chunk."""
+    """Discount per chunk."""
     failures_end: bool = True
-    """Whether an episode that was given up ends there, worth nothing. Otherwise its value continues in the state after its last chunk, as
-    the authors treat time limits; where that state was not recorded, the last chunk teaches nothing."""
+    """Treat the end of a failure as terminal, with value 0. Otherwise bootstrap from the state after its last chunk, as the authors
+    do at time limits; if that state was not recorded, the last chunk is not used."""
     flow_steps: int = 10
     steps: int = 4000
-    """Gradient steps; there is no early stopping, as the policy is to leave what was recorded."""
+    """Gradient steps. There is no early stopping, because the policy is meant to depart from the recorded actions."""
     batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 0.1
     target_rate: float = 0.02
-    """Share of the value that enters its slow copy per step."""
+    """Update rate of the target network."""
     average: float = 0.99
-    """Decay of the averaged actor, which is the one that acts."""
+    """Decay of the averaged actor, which is the one used."""
     report_every: int = 100
-    """Steps between reports."""
+    """Steps between progress reports."""
     seed: int = 0
     threads: int = 1
     """Torch threads; one is faster than two at these sizes."""
@@ -325,32 +326,32 @@ class RqlSettings(LearnerSettings):
 
 @dataclass(frozen=True, slots=True)
 class SacSettings(LearnerSettings):
-    """What learners share that practise with soft actor-critic."""
+    """Settings shared by learners that practise with soft actor-critic."""
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
-    """Of the actor; the critics have two layers of the same width."""
+    """Size of the actor; the critics have two layers of the same width."""
     critics: int = 4
-    """How many learn the same values; a target takes the lesser of two."""
+    """Critics in the ensemble; a target is the minimum of two."""
     discount: float = 0.97
-    """Per chunk: success 20 chunks away is worth half of success at once."""
+    """Discount per chunk; success 20 chunks away is worth about half."""
     updates_per_chunk: int = 10
-    """Steps of the critics per chunk practised."""
+    """Critic updates per chunk of practice."""
     critic_steps_per_actor_step: int = 5
     critic_first: int = 1000
-    """Steps of the critics alone before the actor moves for the first time."""
+    """Critic updates before the first actor update."""
     batch_size: int = 128
-    """Half from before practice and half from practice, while there are both."""
+    """Half of a batch is from recorded episodes and half from practice, once there are both."""
     actor_rate: float = 1e-4
     critic_rate: float = 3e-4
     temperature_rate: float = 3e-2
-    """Faster than the others: with few actor steps it would not arrive."""
+    """Larger than the other learning rates, because the temperature must converge within few actor updates."""
     temperature: float = 1e-4
-    """At the start; values lie in 0..1. With 0.01 and the 112 numbers of a whole noise, curiosity outweighed everything else: within 120
-    steps of the actor its deviation grew from 0.4 to 2."""
+    """Initial temperature; values lie in 0..1. With 0.01 and the 112 dimensions of a whole noise, the entropy term dominated: within
+    120 updates the actor's standard deviation grew from 0.4 to 2."""
     target_share: float = 0.005
-    """Of the critics' weights that their slow copies take over per step."""
+    """Update rate of the target critics."""
     warm_up: int = 5
-    """Episodes before anything is learned, where it starts without recordings; the generalist acts from its own noise in them."""
+    """Attempts before the first update if there are no recorded episodes; the generalist acts from Gaussian noise in them."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -369,7 +370,7 @@ class SacSettings(LearnerSettings):
                 raise ConfigError(f"{name} is {getattr(self, name)}, needs > 0. Leave it out for the default.")
         if self.critics < 2:
             raise ConfigError(
-                f"critics is {self.critics}, needs >= 2: a target takes the lesser of two. The default is 4."
+                f"critics is {self.critics}, needs >= 2: a target is the minimum of two. The default is 4."
             )
         if not 0.0 < self.discount < 1.0:
             raise ConfigError(f"discount is {self.discount}, needs 0 < discount < 1. The default is 0.97.")
@@ -380,7 +381,7 @@ class SacSettings(LearnerSettings):
             )
 
     def seeded(self: Own, seed: int) -> Own:
-        """Return them with another seed of weights, batches and everything tried."""
+        """Return them with another seed of weights, batches and exploration."""
         return replace(self, seed=seed)
 
 
@@ -389,16 +390,16 @@ class DsrlSettings(SacSettings):
     """Soft actor-critic on the generalist's noise."""
 
     components: int | None = None
-    """How many temporal components of the noise are chosen: 1 = the mean of the chunk, None = the whole noise."""
+    """Temporal components of the noise that the actor chooses: 1 = the mean over the chunk, None = the whole noise."""
     rest: float = 1.0
-    """Deviation of the other components: 1 = as in the generalist's own noise, 0 = the chosen ones alone."""
+    """Standard deviation of the other components: 1 = Gaussian noise as usual, 0 = none."""
     columns: tuple[int, ...] = ()
-    """Numbers of the action whose noise is chosen; the others get seeded N(0, 1). Empty = all of the robot's."""
+    """Action dimensions whose noise the actor chooses; the others get seeded N(0, 1). Empty = all of the robot's."""
     bound: float | None = None
-    """Largest size of every chosen number, in deviations of the generalist's own noise; None = from the steered episodes, or 10
-    without them (2.5 for the mean of 16 rows, as DSRL on a robot)."""
+    """Bound of the actor's outputs, in standard deviations of Gaussian noise; None = from the steered episodes, or 10 without them
+    (2.5 for the mean of 16 rows, as DSRL on a robot)."""
     exploration: float = 1.0
-    """Deviation that curiosity aims at, in deviations of the generalist's own noise."""
+    """Target standard deviation of exploration (it sets the target entropy), in standard deviations of Gaussian noise."""
 
     def __post_init__(self) -> None:
         # Named: a dataclass with slots is made twice, and super() knows the first one only.
@@ -413,22 +414,23 @@ class DsrlSettings(SacSettings):
 
 @dataclass(frozen=True, slots=True)
 class DsrlFrsSettings(DsrlSettings):
-    """The same from steered episodes."""
+    """Soft actor-critic on the generalist's noise, started from steered episodes."""
 
     exploration: float = 0.4
-    """Less than without recordings, as it begins near what succeeds: with 1, of 12 development scenes 4 succeeded instead of 9."""
+    """Target standard deviation of exploration. Smaller than for DSRL, because the actor starts near successes: with 1, 4 of 12
+    development scenes succeeded instead of 9."""
     clone: float = 100.0
-    """Weight of staying near the noises of steered successes, at the start."""
+    """Initial weight of cloning the noises of steered successes."""
     clone_end: float = 30.0
-    """The same after `clone_episodes` of practice."""
+    """Weight of cloning after `clone_episodes` attempts."""
     clone_episodes: int = 150
     clone_better: bool = False
-    """Stay near those noises only that the critics hold to be better than the actor's own."""
+    """Clone only noises that the critics value above the actor's own."""
     fit: FitSettings = field(default_factory=FitSettings)
-    """How the actor is first fitted to those noises."""
+    """Optimisation of the actor's initial fit to those noises."""
 
     def seeded(self, seed: int) -> "DsrlFrsSettings":
-        """Return them with another seed of weights, batches, held-out episodes and everything tried."""
+        """Return them with another seed of weights, batches, held-out episodes and exploration."""
         return replace(self, seed=seed, fit=replace(self.fit, seed=seed))
 
 
@@ -437,9 +439,9 @@ class ResidualSettings(SacSettings):
     """Soft actor-critic on corrections of the generalist's chunk."""
 
     components: int = 1
-    """How many temporal components a correction has: 1 = the same for all rows of a chunk."""
+    """Temporal components of a correction: 1 = the same for all rows of a chunk."""
     bound: float = 0.2
-    """Largest correction per number, in normalised units of the action (2 = the whole usual range). Guess."""
+    """Largest correction per action dimension, in normalised units (2 = the whole usual range). Guess."""
 
     def __post_init__(self) -> None:
         SacSettings.__post_init__(self)

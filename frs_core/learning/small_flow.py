@@ -1,7 +1,7 @@
 """A small conditional flow on the learners' network: from noise to a label, given an observation.
 
-Problem: a regression answers with the mean of what was done in such a place; where half went on lowering and half let go, the mean
-does neither, and the arm comes to rest. Idea: learn the whole distribution by flow matching and draw from it. The network tells
+Problem: a regression predicts the mean of the actions in a state; where half of the demonstrations lower the arm and half open the
+gripper, the mean does neither, and the arm stops. Idea: learn the whole distribution by flow matching and draw from it. The network tells
 the path's end, and the velocity follows: asked for the velocity itself, so small a network spends itself on passing the noise
 through.
 
@@ -19,7 +19,7 @@ from frs_core.learning.network import Inputs, SmallNet
 from frs_core.steering.methods import gaussian
 
 TIME_FREQUENCIES = 8
-"""Pairs of sine and cosine that tell the network the time."""
+"""Pairs of sine and cosine that encode the flow time."""
 
 
 def extra_size(numbers: int) -> int:
@@ -28,7 +28,7 @@ def extra_size(numbers: int) -> int:
 
 
 def flow_matching(network: SmallNet, batch: Data) -> Tensor:
-    """Return the loss of a batch: from x_t = (1 - t) noise + t label tell the label."""
+    """Return the loss of a batch: predict the label from x_t = (1 - t) noise + t label."""
     noise = torch.randn_like(batch.target)
     t = torch.rand(batch.count, 1, device=batch.target.device)
     x = (1.0 - t) * noise + t * batch.target

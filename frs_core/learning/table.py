@@ -1,11 +1,11 @@
 """Chunks as arrays: what the small learners are trained on.
 
-One row is one chunk that was executed: what the generalist saw (features, proprioception, small images), the noise it
-was grown from, the actions in robot units, and which episode it belongs to. Splits are by episode, never by row:
-neighbouring chunks of one episode look alike, and a split by row would reward remembering.
+One row is one chunk that was executed: the generalist's inputs (features, proprioception, small images), the noise it
+was denoised from, the actions in robot units, and the episode it belongs to. Splits are by episode, never by row:
+neighbouring chunks of one episode are similar, and a split by row would reward memorisation.
 
-Example: ten episodes of 15 chunks make M = 150 rows; `split(0.2)` gives 120 rows to learn from and 30 (two whole
-episodes) to stop by. Everything fits in memory: 150 rows of 1000 features and noises [16, 7] are under 1 MB.
+Example: ten episodes of 15 chunks make M = 150 rows; `split(0.2)` gives 120 rows for training and 30 (two whole
+episodes) for early stopping. Everything fits in memory: 150 rows of 1000 features and noises [16, 7] are under 1 MB.
 """
 
 from collections.abc import Mapping, Sequence

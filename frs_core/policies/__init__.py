@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typing_extensions import Doc
 
+from frs_core.errors import ConfigError
 from frs_core.runtime.registry import (
     Option,
     build,
@@ -48,12 +49,16 @@ def load_policy(name: str, **options: object) -> "FlowPolicy":
         name: one of `KNOWN`, one that an installed package brings, or "module:function" of your own.
         options: what its loader takes (a path, an address, a device).
     Raises:
-        ConfigError: unknown name or option, or a policy without a name.
+        ConfigError: unknown name or option, an option that a recording cannot keep, or a policy without a name.
         WeightsMissing: no weights where they should be.
     """
     policy: FlowPolicy = build("policy", name, {**plugins(GROUP), **KNOWN}, options)
     require_words("policy", name, name=policy.spec.name)
-    policy.options = storable(options)
+    try:
+        policy.options = storable("policy", name, options)
+    except ConfigError:
+        policy.close()
+        raise
     return policy
 
 

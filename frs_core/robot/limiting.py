@@ -213,7 +213,7 @@ def _limit_joint_steps(
     is_over = largest > limits.max_joint_step + 1e-9
     limited = np.where(is_over, steps * (limits.max_joint_step / np.where(is_over, largest, 1.0)), steps)
     _note(is_over[:, 0], "the largest joint step", reasons)
-    # A joint already past its margin may stay or come back, not go on.
+    # A joint already past its margin may stay or come back, not move further.
     low = np.minimum(limits.joint_low + limits.joint_margin, q)
     high = np.maximum(limits.joint_high - limits.joint_margin, q)
     target = np.clip(q + limited, low, high)

@@ -11,7 +11,7 @@ import importlib.metadata
 import inspect
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from typing_extensions import Doc
@@ -249,10 +249,34 @@ def without_secrets(options: Mapping[str, R]) -> dict[str, R]:
     return {name: value for name, value in options.items() if not _SECRETS & set(name.lower().split("_"))}
 
 
-def storable(options: Mapping[str, object]) -> dict[str, Option]:
-    """Return the options that a recording keeps: plain values, paths as texts, without secrets."""
-    plain = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in without_secrets(options).items()}
-    return {k: v for k, v in plain.items() if isinstance(v, str | int | float | bool)}
+def storable(
+    kind: str, name: str, options: Mapping[str, object], *, secrets: Collection[str] = ()
+) -> dict[str, Option]:
+    """Return options as a recording keeps them: without secrets and None, paths as texts, lists as the command line takes them.
+
+    Args:
+        kind: what the options belong to, singular ("world").
+        name: of it.
+        options: as given.
+        secrets: further options that are left out.
+    Raises:
+        ConfigError: a value that a recording cannot keep.
+    """
+    given = {k: v for k, v in without_secrets(options).items() if v is not None and k not in secrets}
+    return {option: _kept(kind, name, option, value) for option, value in given.items()}
+
+
+def _kept(kind: str, name: str, option: str, value: object) -> Option:
+    if isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, list | tuple) and all(isinstance(v, str | int | float | bool) for v in value):
+        return ", ".join(map(str, value))
+    raise ConfigError(
+        f"Option '{option}' of {kind} '{name}' is of type {type(value).__name__}, which a recording cannot keep. Give a number, a "
+        f"text or a list of them."
+    )
 
 
 def _plain(text: str) -> Option:

@@ -395,7 +395,7 @@ class WebsocketServer:
         return context
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Return an HTTP answer for health checks and unwanted clients, None to go on."""
+        """Return an HTTP answer for health checks and unwanted clients, None to continue."""
         if request.path == "/healthz":
             since = self._busy_since
             if since is not None and time.monotonic() - since > self.settings.stall_s:

@@ -195,7 +195,7 @@ class Arbiter:
         """Return a sentence about a chooser that takes too long, or a key that waited too long, once."""
         if self._has_dropped_key:
             self._has_dropped_key = False
-            return f"Your key waited for longer than {LATCH_S:g} s and is not done. Press it again"
+            return f"Your key waited for longer than {LATCH_S:g} s and was dropped. Press it again"
         if self._question is None or self._clock() - self._question.asked_at <= self._timeout_s:
             return None
         self._question = None

@@ -57,6 +57,7 @@ def meta_of(
         task=order.task,
         seed=order.seed,
         world=world.name,
+        robot=world.robot,
         world_options=world.options,
         policy_options=policy_options,
         is_simulated=world.is_simulated,

@@ -198,7 +198,7 @@ class ChunkCycle:
             self._stop_unattended()
         if episode is not None and episode.success_seen and not was_seen and p.arbiter.latched is not None:
             p.arbiter.latched = None
-            p.status.note("The task looks done. The pick that waited is not done")
+            p.status.note("The task looks done. The waiting pick was dropped")
         return then
 
     def _stop_unattended(self) -> None:

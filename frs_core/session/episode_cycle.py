@@ -200,7 +200,7 @@ class EpisodeCycle:
             p.stop_to(command, p.link.epoch)
         elif p.keeper.throw_away(command):
             p.world.change = None
-            p.status.note("The disk refuses this episode. What of it was written is left to be recovered")
+            p.status.note("The episode cannot be written to disk. The part that was written can be recovered")
             return self._close()
         else:
             last = self._last_state(command)

@@ -36,7 +36,7 @@ class Inbox:
         self._began_ns: int | None = None
         """When the session began to read: until then nothing waits for longer than it should."""
         self._has_dropped = threading.Event()
-        """A command found the queue full; the robot must not go on as if it had not been given."""
+        """A command found the queue full; the robot must not continue as if it had not been given."""
 
     def put(self, command: SessionCommand) -> bool:
         """Queue a command; never waits.

@@ -173,7 +173,7 @@ class InlineSession:
                 raise status.error
             if not is_busy and not ended:
                 said = status.detail or (status.notice[1] if status.notice else "nothing is left to do")
-                raise ConfigError(f"The episode cannot go on: {said}")
+                raise ConfigError(f"The episode cannot continue: {said}")
         return ended.pop()
 
     def _settle(self) -> None:

@@ -151,7 +151,7 @@ class LiveSession:
         except queue.Empty:
             last = self._latest
             raise WorldError(
-                f"The session did not get there within {timeout_s:g} s: it is in {last.phase.value}. "
+                f"The session did not reach the requested phase within {timeout_s:g} s: it is in {last.phase.value}. "
                 f"{last.detail or (last.hold_reason.value if last.hold_reason else '')}"
             ) from None
         finally:

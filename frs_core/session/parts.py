@@ -160,4 +160,4 @@ class Parts:
         """Withdraw every mandate and everything that waits to move the arm."""
         self.arbiter.withdraw()
         if self.keeper.call_off():
-            self.status.note("The start that was waiting is called off. Start again")
+            self.status.note("The waiting start was cancelled. Start again")

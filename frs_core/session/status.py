@@ -43,7 +43,7 @@ class Status:
         phase = next_phase(self.phase, event)
         if phase is None:
             raise ConfigError(
-                f"The session got '{event.value}' while in {self.phase.value}, which its table does not know. "
+                f"The session got '{event.value}' while in {self.phase.value}, which its table does not define. "
                 f"Report this as a bug."
             )
         self.phase = phase

@@ -1,13 +1,19 @@
 """What every world keeps to."""
 
+import time
+
 import numpy as np
 import pytest
 
 from frs_core.errors import ConfigError
 from frs_core.robot.actions import ActionKind
+from frs_core.robot.observation import Observation
 from frs_core.robot.watchdog import CameraLiveness
 from frs_core.worlds.base import World
 from frs_core.worlds.host import pack_spec, unpack_spec
+
+_SLACK = 2e-3
+"""rad and metres by which a measured motion may exceed a limit: joints follow walls in small arcs, and states are rounded."""
 
 
 class WorldContract:
@@ -103,7 +109,63 @@ class WorldContract:
         finally:
             world.close()
 
+    def test_a_world_that_limits_itself_moves_no_further_than_its_limits_allow(self) -> None:
+        """The guard passes actions on as asked to such a world, and the fan is drawn under `spec.limits`."""
+        world = self.make()
+        try:
+            if not world.limits_itself:
+                return
+            for kind in world.spec.action_kinds:
+                for sign in (1.0, -1.0):
+                    world.reset(seed=4)
+                    for count in (1, 4):
+                        _step_far(world, kind, sign, count=count)
+        finally:
+            world.close()
+
     def test_closing_twice_is_safe(self) -> None:
         world = self.make()
         world.close()
         world.close()
+
+
+def _step_far(world: World, kind: ActionKind, sign: float, *, count: int) -> None:
+    """Ask an arm at rest for far more than its limits allow, and check how far it went.
+
+    Args:
+        world: at rest.
+        kind: of the actions.
+        sign: 1 or -1, the direction of all their numbers.
+        count: actions, one after the other.
+    """
+    limits, before = world.spec.limits, _at_rest(world)
+    action = np.full(kind.size, 10.0 * sign)
+    action[-1] = 0.0
+    for _ in range(count):
+        done = world.step(action, kind)
+        assert done.clipped
+        assert done.reason
+        if kind is ActionKind.EE_DELTA:
+            assert np.linalg.norm(done.executed[:3]) <= limits.max_translation + _SLACK
+    after = _at_rest(world)
+    fastest = np.full(7, limits.max_joint_step) if limits.joint_speed is None else limits.joint_speed
+    jump = np.inf if limits.joint_jump is None else limits.joint_jump
+    farthest = sum(np.minimum(fastest, (i + 1) * jump) for i in range(count))
+    if kind is not ActionKind.EE_DELTA or limits.depends_on_motion:
+        assert (np.abs(after.q - before.q) <= farthest + _SLACK).all(), f"{after.q - before.q} rad, allowed {farthest}"
+    if kind is ActionKind.EE_DELTA:
+        assert np.linalg.norm(after.p_tcp - before.p_tcp) <= count * limits.max_translation + _SLACK
+    assert ((after.q >= limits.joint_low - _SLACK) & (after.q <= limits.joint_high + _SLACK)).all()
+    is_inside = (after.p_tcp >= limits.workspace_low - _SLACK) & (after.p_tcp <= limits.workspace_high + _SLACK)
+    assert is_inside.all(), f"the tool is at {after.p_tcp} m"
+
+
+def _at_rest(world: World) -> Observation:
+    """Return the state once the arm has come to rest."""
+    now = world.state()
+    for _ in range(500):
+        time.sleep(0.02)
+        before, now = now, world.state()
+        if np.abs(now.q - before.q).max() < 1e-4:
+            return now
+    raise AssertionError("The arm does not come to rest.")

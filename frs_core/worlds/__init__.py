@@ -1,13 +1,12 @@
 """Robots and simulators by name. Importing this package imports none of them."""
 
 import dataclasses
-import os
 from typing import Annotated
 
 from typing_extensions import Doc
 
 from frs_core.errors import ConfigError
-from frs_core.runtime.registry import build, by_name, named, plugins, without_secrets
+from frs_core.runtime.registry import build, by_name, named, plugins, storable
 from frs_core.worlds.base import StepResult, World, WorldSpec
 
 GROUP = "frs_core.worlds"
@@ -39,34 +38,12 @@ def make_world(name: str, **options: object) -> World:
     """
     world: World = build("world", name, {**plugins(GROUP), **KNOWN}, options)
     try:
-        given = {
-            k: _kept(name, k, v)
-            for k, v in without_secrets(options).items()
-            if v is not None and k not in world.secrets
-        }
+        given = storable("world", name, options, secrets=world.secrets)
     except ConfigError:
         world.close()
         raise
     world.spec = dataclasses.replace(world.spec, options=given)
     return world
-
-
-def _kept(world: str, option: str, value: object) -> str | int | float | bool:
-    """Return an option as it is recorded; a list of numbers or words as the text that the command line takes for it.
-
-    Raises:
-        ConfigError: it is anything else.
-    """
-    if isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, list | tuple) and all(isinstance(v, str | int | float | bool) for v in value):
-        return ", ".join(map(str, value))
-    raise ConfigError(
-        f"Option '{option}' of world '{world}' is of type {type(value).__name__}, which a recording cannot keep. Give a number, "
-        f"a text or a list of them; name it in the world's `secrets` if it must not be kept."
-    )
 
 
 def make_unwatched_world(name: str, **options: object) -> World:

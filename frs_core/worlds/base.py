@@ -47,6 +47,8 @@ class WorldSpec:
     boundary."""
     gripper_mm: float = float("nan")
     """Between the open fingers, mm; NaN = not known."""
+    robot: str = ""
+    """Name of the robot, such as "panda" or "fr3", which recordings and exported data sets state; empty = not stated."""
     demonstrator: str = ""
     """`module:function` of (world, task, seed) that returns a `Demonstrator` for the scene just set; empty = none."""
 

@@ -292,7 +292,7 @@ class Host:
         return self._guard.world.snapshot() if self._settings.keeps_states and self._spec.is_simulated else None
 
 
-_WORDS = ("example_task", "operator", "remote_operator", "demonstrator")
+_WORDS = ("example_task", "operator", "remote_operator", "demonstrator", "robot")
 
 
 def pack_spec(spec: WorldSpec) -> dict[str, object]:

@@ -218,7 +218,7 @@ def test_an_actor_that_cannot_be_loaded_is_told_and_start_loads_it_once_more(pra
     hear(page, job, waiting(40_000))
     window.take(ready(noise_policy=None, unloaded=FAILED))
     text = window.drive.attempt.text.text()
-    assert "could not be loaded ('round-1' cannot be read: Input/output error); Start loads it once more" in text
+    assert "could not be loaded ('round-1' cannot be read: Input/output error); Start retries" in text
     assert port.of(LoadNoisePolicy) == [LoadNoisePolicy(str(ACTOR))], "it is not asked for over and over"
     window.run("episode.start")
     assert port.of(LoadNoisePolicy) == [LoadNoisePolicy(str(ACTOR))] * 2
@@ -235,7 +235,7 @@ def test_the_next_version_is_loaded_after_one_that_could_not_be(practising: Any,
     window.take(ended(4))
     hear(page, job, waiting(40_001, True, actor=NEXT_ACTOR, asked=2))
     window.take(ended(4, unloaded=(str(NEXT_ACTOR), "No memory.")))
-    assert "could not be loaded (No memory); Start loads it once more" in window.drive.attempt.text.text()
+    assert "could not be loaded (No memory); Start retries" in window.drive.attempt.text.text()
     third = ACTOR.with_name("round-3")
     hear(page, job, waiting(40_001, True, actor=third, asked=2))
     assert port.of(LoadNoisePolicy)[-1] == LoadNoisePolicy(str(third))

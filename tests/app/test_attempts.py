@@ -260,7 +260,7 @@ def test_on_a_robot_a_person_confirms_each_start_and_says_each_label(
     on_yes()
     assert port.of(StartEpisode) == [StartEpisode(None, 40_000, "reach_left", most_chunks=40)]
     window.take(driving(observation=seen))
-    assert "label it when you see how it went" in window.drive.attempt.text.text()
+    assert "label it when the outcome is clear" in window.drive.attempt.text.text()
     # A question that is answered while it learns starts nothing.
     window.take(ready(observation=seen))
     hear(page, job, PracticeNews(Stage.LEARNING, 10, 10, 3, (True,) * 10))

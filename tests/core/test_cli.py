@@ -31,6 +31,15 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in text for name in cli.COMMANDS)
 
 
+def test_every_command_is_listed_and_suggested_where_one_is_mistyped(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in {command.split()[0] for command in cli.commands()} - {"cockpit"}:
+        with pytest.raises(SystemExit):
+            cli.main([f"{name}x"])
+        said = capsys.readouterr().err
+        assert f"Did you mean '{name}'" in said
+        assert "practise" in said.partition("Did you mean")[0]
+
+
 def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main(["evla"])

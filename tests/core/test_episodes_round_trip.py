@@ -229,6 +229,13 @@ def test_which_camera_filled_which_input_is_kept_and_older_episodes_lack_it() ->
     assert meta_from_json(data).camera_pairing == ()
 
 
+def test_the_robot_is_kept_and_older_episodes_state_none() -> None:
+    data = json.loads(json.dumps(meta_to_json(random_meta(robot="fr3"))))
+    assert meta_from_json(data).robot == "fr3"
+    del data["world"]["robot"]
+    assert meta_from_json(data).robot == ""
+
+
 def test_a_marked_target_is_kept_with_its_chunk(store):
     recorder = JournalRecorder(store)
     name = recorder.begin(random_meta())

@@ -7,7 +7,10 @@ import pytest
 
 from frs_core.errors import PolicyError, ShapeMismatch
 from frs_core.robot.actions import JOINT_STEP, ActionKind
+from frs_core.robot.limiting import limit_action
 from frs_core.robot.observation import Observation
+from frs_core.testing import WorldContract
+from frs_core.worlds.base import StepResult
 from frs_core.worlds.guard import GuardedWorld
 from tests.fakes.world import PointWorld
 
@@ -69,3 +72,53 @@ def test_an_action_of_another_size_or_with_nan_is_not_sent() -> None:
         guard.step(np.zeros(7), ActionKind.JOINT_VELOCITY)
     with pytest.raises(PolicyError, match="non-finite"):
         guard.step(np.full(8, np.nan), ActionKind.JOINT_VELOCITY)
+
+
+class SlowWorld(PointWorld):
+    """A world that says it keeps to a joint speed of 0.05 rad per step, and does not."""
+
+    limits_itself = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        limits = dataclasses.replace(self.spec.limits, joint_speed=np.full(7, 0.05), joint_jump=0.02)
+        self.spec = dataclasses.replace(self.spec, limits=limits)
+
+
+class ReportingWorld(SlowWorld):
+    """It reports a limited action, and executes the one that was asked for."""
+
+    def step(self, action: np.ndarray, kind: ActionKind) -> StepResult:
+        allowed = limit_action(action, kind, observation=self.state(), limits=self.spec.limits)
+        super().step(action, kind)
+        return StepResult(allowed.action, True, "the joint speed")
+
+
+class LimitingWorld(SlowWorld):
+    """It executes what it reports."""
+
+    def step(self, action: np.ndarray, kind: ActionKind) -> StepResult:
+        allowed = limit_action(action, kind, observation=self.state(), limits=self.spec.limits)
+        if allowed.joints is None:
+            super().step(allowed.action, kind)
+        else:
+            super().step(allowed.joints, ActionKind.JOINT_POSITION)
+        return StepResult(allowed.action, True, ", ".join(allowed.reasons))
+
+
+@pytest.mark.parametrize("world", [SlowWorld, ReportingWorld])
+def test_the_contract_finds_a_world_that_does_not_limit_itself_although_it_says_so(world: type[SlowWorld]) -> None:
+    with pytest.raises(AssertionError, match="rad, allowed"):
+        limits_of(world)
+
+
+def test_a_world_that_limits_itself_passes_the_contract() -> None:
+    limits_of(LimitingWorld)
+
+
+def limits_of(world: type[SlowWorld]) -> None:
+    class Contract(WorldContract):
+        def make(self) -> SlowWorld:
+            return world()
+
+    Contract().test_a_world_that_limits_itself_moves_no_further_than_its_limits_allow()

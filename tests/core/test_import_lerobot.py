@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 
-from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.episodes import Episode, EpisodeStore, JournalRecorder
 from frs_core.episodes.export_lerobot import export_lerobot
 from frs_core.episodes.import_lerobot import import_lerobot
 from frs_core.episodes.layout import journal_dir
@@ -189,6 +189,31 @@ def test_version_3_has_the_tables_and_names_that_lerobots_policies_read(tmp_path
     stats = json.loads((root / "meta/stats.json").read_text())
     np.testing.assert_allclose(stats["observation.state"]["q99"], np.quantile(state, 0.99, axis=0), rtol=1e-6)
     assert np.shape(stats["observation.images.wrist_left"]["mean"]) == (3, 1, 1)
+
+
+def record(own: EpisodeStore, seed: int, robot: str) -> Episode:
+    recorder = JournalRecorder(own)
+    name = recorder.begin(random_meta(seed, cameras=("left", "wrist"), control_hz=12.5, robot=robot))
+    for chunk in random_chunks(seed, count=2, cameras=("left", "wrist")):
+        recorder.chunk(chunk)
+    recorder.end(Outcome.SUCCESS)
+    return own.open(name)
+
+
+def test_a_dataset_states_the_robot_of_its_episodes_and_guesses_none(tmp_path: Path, store: EpisodeStore) -> None:
+    own = EpisodeStore(tmp_path / "own")
+    stated, other, silent = (record(own, i, robot) for i, robot in enumerate(("fr3", "panda", "")))
+    root = export_lerobot(stated, tmp_path / "stated")
+    assert json.loads((root / "meta/info.json").read_text())["robot_type"] == "fr3"
+    export_lerobot(silent, root)
+    with pytest.raises(EpisodeError, match=r"is of robot 'fr3'.*of 'panda'.*another folder"):
+        export_lerobot(other, root)
+    bare = export_lerobot(silent, tmp_path / "bare")
+    assert json.loads((bare / "meta/info.json").read_text())["robot_type"] is None
+    assert export_lerobot(other, bare) == bare
+    for folder, robot in ((root, "fr3"), (bare, "")):
+        names = import_lerobot(folder, store, outcome=Outcome.SUCCESS)
+        assert {store.open(name).meta.robot for name in names} == {robot}
 
 
 def test_datasets_of_two_versions_are_not_mixed(tmp_path: Path) -> None:

@@ -380,7 +380,7 @@ def test_installing_fetches_small_packages_together_and_large_ones_one_by_one(ma
 
 def test_a_transfer_that_breaks_leaves_no_half_world_and_goes_on_when_asked_again(made: Path) -> None:
     said = "WARNING: retrying\nERROR: Could not find a version: connection refused\n"
-    with pytest.raises(DownloadFailed, match=r"connection refused.*goes on where it stopped"):
+    with pytest.raises(DownloadFailed, match=r"connection refused.*continues where it stopped"):
         install.install(print, run=ran([], fails_at=2, said=said))
     with pytest.raises(ConfigError, match="not installed"):
         install.find_python()

@@ -18,9 +18,10 @@ from frs_core.learning import Practice, TrainRequest
 from frs_core.learning.practice_folder import CONDITIONS
 from frs_core.learning.practice_log import PracticeLog
 from frs_core.learning.practice_record import read_practice, request_of
-from frs_core.policies import NamedPolicy
+from frs_core.policies import NamedPolicy, load_policy
 from frs_core.runtime.registry import with_flags
 from tests.fakes.pi05 import make_checkpoint
+from tests.fakes.policy import ToyPolicy
 
 TOY = "tests.fakes.policy:ToyPolicy"
 WORLD = "tests.fakes.world:PointWorld"
@@ -48,6 +49,15 @@ def test_an_evaluation_in_other_processes_is_of_the_options_and_refuses_others(
     other = replace(asked, policy=replace(asked.policy, options={"speed": 0.2}))
     with pytest.raises(ConfigError, match=r"made under other conditions: setup .*'speed': 0\.7.*'speed': 0\.2"):
         check_conditions(tmp_path / "results.jsonl", {**head["conditions"], "setup": other.to_json()})
+
+
+def takes_anything(**_: object) -> ToyPolicy:
+    return ToyPolicy()
+
+
+def test_an_option_that_a_recording_cannot_keep_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'home' of policy .* is of type dict, which a recording cannot keep"):
+        load_policy(f"{__name__}:takes_anything", home={})
 
 
 def test_collected_episodes_keep_the_options_and_are_checked_with_them(

@@ -268,7 +268,7 @@ def test_too_little_memory_is_told_in_a_sentence(
 
     monkeypatch.setattr("frs_core.evaluation.practice.practise", refuse)
     monkeypatch.setattr("frs_core.evaluation.practice.ActorPool", lambda *_arguments, **_named: Onlooking())
-    with pytest.raises(TrainingError, match="not enough memory to go on"):
+    with pytest.raises(TrainingError, match="not enough memory to continue"):
         run_practice(request(data, tmp_path / "out"), tmp_path / "log")
 
 

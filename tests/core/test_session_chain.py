@@ -82,7 +82,7 @@ def test_a_press_that_is_read_late_moves_nothing_and_says_so(
         chain.clock.now += 1.1
     chain.work_all(5)
     assert (chain.engine.phase, reached(chain, "link")) == before
-    assert said(chain) == f"{name} was read 1.1 s after it was pressed and is not done. Press it again"
+    assert said(chain) == f"{name} was read 1.1 s after it was pressed and was dropped. Press it again"
 
 
 def test_a_press_that_is_read_in_time_counts_and_so_does_what_waits_in_the_session(chain: JoinedSession) -> None:
@@ -282,5 +282,5 @@ def test_an_early_key_waits_for_its_fan_for_so_long_and_no_longer() -> None:
         assert turn.pick.label == label
     said = arbiter.overdue()
     assert said is not None
-    assert "waited for longer than 2 s and is not done" in said
+    assert "waited for longer than 2 s and was dropped" in said
     assert arbiter.overdue() is None

@@ -21,7 +21,7 @@ class AttemptRun:
         """Why it is paused, in a few words; empty while it is not."""
 
     def begin(self) -> None:
-        """Go on from here, on a person's press."""
+        """Continue from here, on a person's press."""
         self.is_on, self.paused = True, ""
 
     def end(self) -> None:

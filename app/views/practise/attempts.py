@@ -79,7 +79,7 @@ class Attempts(QtCore.QObject):
         self._is_stopping = False
         self._run = AttemptRun()
         self._retried: tuple[str, str] | None = None
-        """The failure to load an actor after which it was asked for once more."""
+        """The failure to load an actor after which loading was retried."""
 
     # --- a practice --------------------------------------------------------------------------------------
 
@@ -158,9 +158,9 @@ class Attempts(QtCore.QObject):
         if news.wanted is None:
             return "The practice is learning from its attempts; nothing moves until it is done"
         if self._load_problem:
-            return f"What was learned could not be loaded ({self._load_problem}); Start loads it once more"
+            return f"The learned policy could not be loaded ({self._load_problem}); Start retries"
         if not self._is_loaded:
-            return "What was learned is being loaded; the next attempt can start in a moment"
+            return "The learned policy is being loaded; the next attempt can start in a moment"
         return ""
 
     def start(self) -> str:
@@ -181,7 +181,7 @@ class Attempts(QtCore.QObject):
         self.changed.emit()
 
     def load_again(self) -> bool:
-        """Ask once more for an actor that could not be loaded, on a person's press; return whether there was one."""
+        """Retry loading an actor that could not be loaded, on a person's press; return whether there was one."""
         if not self._load_problem:
             return False
         if self._run.is_on:
@@ -201,7 +201,7 @@ class Attempts(QtCore.QObject):
         if not self.runs_on or self._step is not Step.NONE or not self._run.may_start(self._snapshot):
             return
         if self._load_problem:
-            self._run.pause("what was learned could not be loaded")
+            self._run.pause("the learned policy could not be loaded")
         elif self._job is not None and not self.why_not_start:
             self._start()
 
@@ -316,7 +316,7 @@ class Attempts(QtCore.QObject):
             else "starting"
         )
         steered = f", {self._steered} steered by you" if self._steered else ""
-        label = "it is labelled by the world" if self._knows_success else "label it when you see how it went"
+        label = "it is labelled by the world" if self._knows_success else "label it when the outcome is clear"
         if self._run.is_on:
             label += "; the next one starts by itself, and Hold pauses the run"
         return f"{chunks}{steered}; {label}"

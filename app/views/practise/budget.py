@@ -32,24 +32,24 @@ class Preset:
 PRESETS = {
     Budget.ATTEMPTS: Preset(
         "100 attempts",
-        "It learns after every 5 attempts and is checked after every 25",
+        "It learns after every 5 attempts and is evaluated after every 25",
         Practice(episodes=100, judge_every=25),
     ),
     Budget.MINUTES: Preset(
         "20 minutes",
-        "It learns after every 5 attempts and is checked after every 25; ends with the round in which the time is up",
+        "It learns after every 5 attempts and is evaluated after every 25; ends with the round in which the time is up",
         Practice(episodes=ENDLESS, minutes=20.0, judge_every=25),
     ),
     Budget.ROUNDS: Preset(
         "2 rounds of 10",
-        "It learns and is checked after every 10 attempts, as in the paper's practice on a real robot",
+        "It learns and is evaluated after every 10 attempts, as in the paper's practice on a real robot",
         TWO_ROUNDS,
     ),
 }
 
 
 def attended(practice: Practice) -> Practice:
-    """Return a practice whose attempts a person starts in Drive: no scenes are kept aside, and a version is kept after each round."""
+    """Return a practice whose attempts a person starts in Drive: no scenes are held out for evaluation, and a version is kept after each round."""
     return replace(practice, judged_scenes=0, judge_every=practice.round_episodes)
 
 
@@ -82,5 +82,5 @@ def rest_in_words(record: PracticeRecord, budget: Budget) -> str:
         return f"{max(1.0, practice.minutes - record.seconds / 60.0):.0f} of {practice.minutes:.0f} minutes are left"
     left = practice.episodes - len(record.attempts)
     if left <= 0 or practice.minutes:
-        return "Only the last check is left"
+        return "Only the last evaluation is left"
     return f"{left} of {counted(practice.episodes, 'attempt')} left"

@@ -1,4 +1,4 @@
-"""Success on scenes kept aside against attempts of its own, with its interval. GUI thread."""
+"""Success on evaluation scenes against the number of attempts, with its interval. GUI thread."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,16 @@ BAND_ALPHA = 56
 
 
 class PracticeCurve(StillPlot):
-    """A line with its 95 % Wilson interval, and dashed what it reached while trying things."""
+    """A line with its 95 % Wilson interval, and a dashed line of the success while exploring."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "Success against attempts", left="success, %", bottom="attempts of its own", legend=(-10, -10), right=12
-        )
+        super().__init__("Success against attempts", left="success, %", bottom="attempts", legend=(-10, -10), right=12)
         self._view.setRange(yRange=(-2.0, 103.0), padding=0.0)
         self._low, self._high = self.plot([], []), self.plot([], [])
         self._band = pg.FillBetweenItem(self._low, self._high)
         self.addItem(self._band)
-        self._checked = self.plot([], [], name="checked (95 % interval)", symbol="o", symbolSize=7)
-        self._tried = self.plot([], [], name="while trying", symbol="s", symbolSize=5)
+        self._checked = self.plot([], [], name="evaluated (95 % interval)", symbol="o", symbolSize=7)
+        self._tried = self.plot([], [], name="while exploring", symbol="s", symbolSize=5)
         self.use_theme()
 
     def show_curve(self, curve: Sequence[Point], *, attempts: int) -> None:

@@ -24,15 +24,15 @@ def stage_in_words(news: PracticeNews) -> str:
     """Return what a practice is doing, as a sentence without full stop."""
     match news.stage:
         case Stage.LOADING:
-            return "Getting ready: loading world and policy, making a first guess"
+            return "Getting ready: loading world and policy, training the initial version"
         case Stage.WAITING:
             return f"Practising in Drive: {news.done} of {counted(news.total, 'attempt')} of this round done"
         case Stage.TRYING:
-            return f"Trying by itself: {news.done} of {counted(news.total, 'attempt')} of this round done"
+            return f"Practising:  {news.done} of {counted(news.total, 'attempt')} of this round done"
         case Stage.LEARNING:
             return "Learning from its attempts; nothing moves"
         case Stage.CHECKING:
-            return f"Checking without trying things: {news.done} of {counted(news.total, 'scene')} done, {counted(news.successes, 'success', 'successes')}"
+            return f"Evaluating without exploration:  {news.done} of {counted(news.total, 'scene')} done, {counted(news.successes, 'success', 'successes')}"
 
 
 def left_in_words(seconds: float) -> str:
@@ -109,12 +109,13 @@ class LivePane(QtWidgets.QWidget):
         self.progress = QtWidgets.QProgressBar()
         self.progress.setTextVisible(True)
         self.progress.setAccessibleName("Progress of the practice")
-        self.attempts = Figure("attempts", "Episodes it drove by itself; failures teach too")
+        self.attempts = Figure("attempts", "Attempts that it drove by itself; it learns from failures too")
         self.recent = Figure(
-            f"success in the last {RECENT}", "Of its last attempts, while trying things, with the 95 % Wilson interval"
+            f"success in the last {RECENT}",
+            "Success rate of its last attempts, with exploration, and the 95 % Wilson interval",
         )
         self.best = Figure(
-            "best version", "Success on scenes kept aside, without trying things, with the 95 % Wilson interval"
+            "best version", "Success rate on held-out scenes, without exploration, and the 95 % Wilson interval"
         )
         self.last = label("", "caption")
         self.images, self.curve = AttemptImages(), PracticeCurve()
@@ -207,7 +208,7 @@ class LivePane(QtWidgets.QWidget):
     def _show_attempt(self, attempt: Attempt | None) -> None:
         self.last.setVisible(attempt is not None)
         if attempt is not None:
-            what = "Check" if attempt.is_check else "Attempt"
+            what = "Evaluation" if attempt.is_check else "Attempt"
             sign = "✔ success" if attempt.succeeded else "✘ failure"
             self.last.setText(f"{what} on scene {attempt.scene}: {sign} after {counted(attempt.chunks, 'chunk')}")
         self.images.show_attempt(attempt)

@@ -224,7 +224,7 @@ class PractisePage(LayoutPage):
 
     @property
     def problem(self) -> Problem | None:
-        """What keeps the shown practice from starting or going on; None = nothing."""
+        """What keeps the shown practice from starting or continuing; None = nothing."""
         record = self.record
         has_tasks = record is not None or self.setup.task.count() > 0
         problem = why_not(self._facts, self._rows, is_attended=self.is_attended, has_tasks=has_tasks)
@@ -259,7 +259,7 @@ class PractisePage(LayoutPage):
         self.setup.show_tasks(tasks_of(self._facts, self._infos))
 
     def _on_listed(self) -> None:
-        """Once, show the practice that is not finished, so that it can go on."""
+        """Once, show the practice that is not finished, so that it can be continued."""
         records = self.practices.records
         if not self._has_chosen and records and not records[0].is_finished and not records[0].problem:
             self.practices.choose(records[0].folder)

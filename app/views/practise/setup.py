@@ -78,11 +78,11 @@ class SetupPane(QtWidgets.QWidget):
         self.budget_choice.chosen.connect(self._on_budget)
         self.where_choice = Segments(
             [
-                ("background", "In the background", "By itself in worlds of its own, several attempts at a time"),
+                ("background", "In the background", "Automatically, in separate worlds, several attempts at a time"),
                 (
                     "drive",
                     "In Drive",
-                    "You see every attempt, can steer any chunk of it, and label what the world does not know",
+                    "You watch every attempt, can steer any chunk of it, and label the outcomes that the world does not report",
                 ),
             ],
             name="Where it practises",

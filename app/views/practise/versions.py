@@ -14,11 +14,11 @@ from frs_core.learning.practice_log import Point, best_of
 
 PATH = Qt.ItemDataRole.UserRole
 CHECKED = (
-    "Each version was checked on the same scenes, kept aside; the best of several looks better than it is. "
+    "Every version was evaluated on the same held-out scenes; the best of several overestimates its success. "
     "Any of them can be used; practice continues from the last, or from the one you go back to."
 )
 DRIVEN = (
-    "Success is that of the attempts which a version drove while trying things, with your corrections. "
+    "Success rate of the attempts that a version drove, with exploration and with your corrections. "
     "Any of them can be used; practice continues from the last, or from the one you go back to."
 )
 
@@ -101,7 +101,7 @@ class VersionsPane(QtWidgets.QWidget):
             assert folder is not None
             point = curve[index]
             path = version_folder(folder, point.episodes)
-            words = counted(point.episodes, "attempt") if point.episodes else "the first guess"
+            words = counted(point.episodes, "attempt") if point.episodes else "initial version"
             is_best = point is best and point.scenes > 0
             rate, tip = _success(curve, index)
             chunks = f"{point.chunks:.0f}" if point.scenes else ""
@@ -144,7 +144,7 @@ class VersionsPane(QtWidgets.QWidget):
 
 
 def _success(curve: Sequence[Point], index: int) -> tuple[str, str]:
-    """Return how well a version does, and how that is known: from scenes kept aside, or from the attempts that it drove."""
+    """Return the success rate of a version and its source: evaluation scenes, or the attempts that it drove."""
     point = curve[index]
     if point.scenes:
         known = f"{point.successes} of {counted(point.scenes, 'success', 'successes')}, {point.chunks:.1f} chunks an episode"
@@ -154,7 +154,7 @@ def _success(curve: Sequence[Point], index: int) -> tuple[str, str]:
         return "–", "It has not driven a whole round of attempts yet"
     return format_rate(
         later.own_successes, later.own_episodes
-    ), f"{later.own_successes} of the {counted(later.own_episodes, 'attempt')} that it drove, trying things"
+    ), f"{later.own_successes} of the {counted(later.own_episodes, 'attempt')}that it drove, exploring"
 
 
 def _best_folder(folder: Path | None, curve: Sequence[Point]) -> Path | None:

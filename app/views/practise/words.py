@@ -14,10 +14,10 @@ from frs_core.learning.practice_record import PracticeRecord
 def place_in_words(*, is_attended: bool, resets_itself: bool) -> str:
     """Return where attempts happen, as a sentence without full stop."""
     if is_attended and resets_itself:
-        return "One start in Drive begins attempt after attempt, and you can steer any chunk; nothing moves while it learns"
+        return "After one start in Drive the attempts follow each other, and you can steer any chunk; nothing moves while it learns"
     if is_attended:
         return "You start every attempt in Drive and can steer any chunk of it; nothing moves while it learns"
-    return "Practice runs in the background, in a world of its own; nothing moves in Drive"
+    return "Practice runs in the background, in separate worlds; nothing moves in Drive"
 
 
 def start_in_words(row: LearnerSpec | None, prior: Prior) -> str:
@@ -36,7 +36,7 @@ def record_in_words(record: PracticeRecord) -> str:
 
 
 def success_in_words(best: Point, attempts: Sequence[bool]) -> str:
-    """Return how well a practice did: its best version on scenes kept aside, or else its attempts."""
+    """Return how well a practice did: its best version on evaluation scenes, or else its attempts."""
     if best.scenes:
         return f"{best.successes} of {counted(best.scenes, 'scene')}"
     return f"{sum(attempts)} of {counted(len(attempts), 'attempt')}"

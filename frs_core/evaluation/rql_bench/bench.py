@@ -5,11 +5,11 @@
       play/…-00000.npz          play data, ten episodes a file
       rows.npz                  the same with rewards, for both codes
       time.json                 processor time per update, rounds of both codes in turn
-      ours/seed-0/              curve.jsonl and the state to go on from
+      ours/seed-0/              curve.jsonl and the state to resume from
       official/seed-0/          curve.jsonl, job.json, log.txt
       result.json, curves.png
 
-Everything that is there is kept, so the same command goes on after a crash, and more seeds are added to it. Runs in the process of
+Everything that is there is kept, so the same command resumes after a crash, and more seeds can be added. Runs in the process of
 `frs bench rql`.
 """
 

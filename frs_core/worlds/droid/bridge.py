@@ -113,7 +113,7 @@ def load_env(droid, nuc_ip, without_zed):
     Args:
         droid: folder of the checkout, or None when `import droid` works.
         nuc_ip: overrides the address of the robot computer.
-        without_zed: go on without the ZED SDK (no images).
+        without_zed: continue without the ZED SDK (no images).
     Raises:
         BridgeError: with the usual fix, when the lab's installation is not usable.
     """
@@ -132,7 +132,7 @@ def load_env(droid, nuc_ip, without_zed):
             raise BridgeError(
                 "setup",
                 f"The ZED SDK's Python module is missing ({error}).",
-                "Run /usr/local/zed/get_python_api.py in this environment, or pass --without-zed to go on without images.",
+                "Run /usr/local/zed/get_python_api.py in this environment, or pass --without-zed to continue without images.",
             ) from error
     try:
         parameters = importlib.import_module("droid.misc.parameters")

@@ -298,11 +298,12 @@ class DroidWorld(World):
             ),
             is_simulated=False,
             gripper_mm=GRIPPER_MM,
+            robot=str(facts.get("robot_type", "")),
         )
 
     def _must_be_connected(self) -> None:
         if not self._connection.has_session:
-            raise WorldError("The connection to the DROID bridge is lost. Reconnect, look at the scene, then go on.")
+            raise WorldError("The connection to the DROID bridge is lost. Reconnect, look at the scene, then continue.")
 
     def _must_be_wanted(self, what: str) -> None:
         if not self.may_move():

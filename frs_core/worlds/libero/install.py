@@ -150,7 +150,7 @@ def _add(python: Path, folder: Path, lines: list[str], run: Run) -> None:
         )
         raise DownloadFailed(
             f"Packages of LIBERO could not be installed: {reason[:300]}. Check the network and free space, then give the command again: "
-            f"it goes on where it stopped."
+            f"it continues where it stopped."
         )
 
 

@@ -135,6 +135,7 @@ class LiberoWorld(World):
             limits=limits,
             is_simulated=True,
             gripper_mm=1000 * FINGER_TRAVEL,
+            robot="panda",
             action_kinds=(ActionKind.EE_DELTA,),
             example_task=EXAMPLE,
             operator="frs_core.worlds.libero.operator:LiberoOperator",

@@ -49,6 +49,7 @@ class TabletopWorld(World):
             ),
             is_simulated=True,
             gripper_mm=80.0,
+            robot="panda",
             example_task=EXAMPLE,
             operator="frs_core.worlds.tabletop.operator:ScriptedOperator",
             remote_operator="frs_core.worlds.tabletop.mirror:MirrorOperator",

@@ -1,7 +1,6 @@
 """`frs doctor`: check this machine and, if requested, a robot; every problem is shown with a fix."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,19 +12,19 @@ from frs_core.counts import counted
 from frs_core.doctor import (
     Finding,
     Level,
-    check_bridge,
     check_cameras,
     check_devices,
     check_disk,
     check_display,
     check_gpu,
-    check_libero,
     check_packages,
     check_plugins,
     check_python,
     check_weights,
+    check_worlds,
 )
-from frs_core.worlds.droid import DroidConfig
+from frs_core.runtime.registry import plain_options
+from frs_core.worlds import WorldOptions
 
 _MARKS = {
     Level.OK: ("✓", "green"),
@@ -39,35 +38,33 @@ def doctor(
     *,
     data: Path | None = None,
     checkpoint: Path | None = None,
-    bridge: str | None = None,
-    libero: str = "",
+    world: str = "",
+    world_options: WorldOptions = None,
     quick: bool = False,
     json_lines: bool = False,
 ) -> int:
-    """Check this machine: Python, packages, plug-ins, GPU, weights, disk, rendering, input devices, cameras, LIBERO, a DROID bridge.
+    """Check this machine: Python, packages, plug-ins, GPU, weights, disk, rendering, input devices, cameras, worlds.
 
     Nothing is installed and nothing moves. The exit code is 1 if something required does not work.
 
     Args:
         data: Recording folder; default `data`.
         checkpoint: A pi0.5 checkpoint to check as well.
-        bridge: Address of a DROID bridge to check, e.g. tcp://127.0.0.1:4343; its token comes from FRS_BRIDGE_TOKEN.
-        libero: A Python that has LIBERO, to check instead of the one of `frs worlds install libero`.
+        world: A world to check with --world-options, such as droid; the other worlds are checked without options.
+        world_options: Options of that world: NAME VALUE ….
         quick: Skip the test images, which take seconds.
         json_lines: Print one JSON object per finding instead of text.
     """
     findings = [
         *check_python(),
         *check_packages(),
-        *check_plugins(is_quick=quick),
+        *check_plugins(),
         *check_gpu(),
         *check_weights(checkpoint),
     ]
     findings += check_disk(data or paths.data())
     findings += [] if quick else check_display()
-    findings += [*check_devices(), *check_cameras(), *check_libero(libero, is_quick=quick)]
-    if bridge is not None:
-        findings += check_bridge(DroidConfig(endpoint=bridge, token=os.environ.get("FRS_BRIDGE_TOKEN", "")))
+    findings += [*check_devices(), *check_cameras(), *check_worlds(world, plain_options(world_options), is_quick=quick)]
     page = console()
     for finding in findings:
         _print(page, finding, json_lines)

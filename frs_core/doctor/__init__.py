@@ -2,23 +2,21 @@
 
 from frs_core.doctor.devices import check_cameras, check_devices
 from frs_core.doctor.finding import Finding, Level
-from frs_core.doctor.libero import check_libero
 from frs_core.doctor.machine import check_disk, check_display, check_gpu, check_packages, check_python, check_weights
 from frs_core.doctor.plugins import check_plugins
-from frs_core.doctor.robot import check_bridge
+from frs_core.doctor.worlds import check_worlds
 
 __all__ = [
     "Finding",
     "Level",
-    "check_bridge",
     "check_cameras",
     "check_devices",
     "check_disk",
     "check_display",
     "check_gpu",
-    "check_libero",
     "check_packages",
     "check_plugins",
     "check_python",
     "check_weights",
+    "check_worlds",
 ]

@@ -13,7 +13,7 @@ from frs_core.worlds.libero.world import LiberoWorld, version_warning
 SUBJECT = "LIBERO"
 
 
-def check_libero(python: str = "", *, is_quick: bool = False) -> list[Finding]:
+def check_libero(*, python: str = "", is_quick: bool = False) -> list[Finding]:
     """Return whether LIBERO starts and draws.
 
     Args:

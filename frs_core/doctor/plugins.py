@@ -17,12 +17,8 @@ from frs_core.runtime.registry import plugins, resolve
 SUBJECT = "Plug-ins"
 
 
-def check_plugins(*, is_quick: bool = False) -> list[Finding]:
-    """Return one finding for every entry point of an installed package, then what its worlds check themselves; one note without any.
-
-    Args:
-        is_quick: start nothing that takes seconds; handed to the worlds' own checks.
-    """
+def check_plugins() -> list[Finding]:
+    """Return one finding for every entry point of an installed package; one note without any."""
     findings = [
         _finding(kind, name, path, is_taken=name in known, load=load)
         for kind, group, known, load in (
@@ -34,13 +30,7 @@ def check_plugins(*, is_quick: bool = False) -> list[Finding]:
         )
         for name, path in plugins(group).items()
     ]
-    own = [
-        finding
-        for name, path in plugins(worlds.GROUP).items()
-        if name not in worlds.KNOWN
-        for finding in _own_check(name, path, is_quick=is_quick)
-    ]
-    return [*findings, *own] or [
+    return findings or [
         Finding(Level.NOTE, SUBJECT, "none is installed", "Not needed; docs/extending.md shows how to write one")
     ]
 
@@ -55,25 +45,6 @@ def _finding(kind: str, name: str, path: str, *, is_taken: bool, load: Callable[
         what, _, fix = str(error).rpartition(". ")
         return Finding(Level.FAILURE, SUBJECT, what, fix)
     return Finding(Level.OK, SUBJECT, f"{kind} '{name}' from {path}")
-
-
-def _own_check(name: str, path: str, *, is_quick: bool) -> list[Finding]:
-    """Return what a world's own check (`World.doctor`) finds; nothing if it has none, or cannot be loaded."""
-    try:
-        check = getattr(resolve("world", name, {name: path}), "doctor", "")
-    except ConfigError:
-        return []  # It has its finding already.
-    if not check:
-        return []
-    try:
-        found = resolve("check", check, {})(is_quick=is_quick)
-    except Exception as error:  # A check of somebody else may raise anything.
-        text = f"the check of world '{name}' failed: {type(error).__name__}: {error}"
-        return [Finding(Level.FAILURE, SUBJECT, text, f"Correct {check}")]
-    if not isinstance(found, list) or not all(isinstance(f, Finding) for f in found):
-        text = f"the check of world '{name}' returned {type(found).__name__}, expected a list of findings"
-        return [Finding(Level.FAILURE, SUBJECT, text, f"Correct {check}")]
-    return found
 
 
 def _callable(kind: str) -> Callable[[str, str], object]:

@@ -8,11 +8,23 @@ from pathlib import Path
 
 from frs_core.doctor.finding import Finding, Level
 from frs_core.errors import FrsError
-from frs_core.worlds.droid import DroidConfig, DroidWorld, calibration_notes
+from frs_core.worlds.droid import DroidConfig, DroidWorld, calibration_notes, config_of
 from frs_core.worlds.droid.connection import BridgeRefusal
 
 STALE_S = 1.0
 """Age from which an image is stale; ZED cameras deliver one every 17 ms."""
+
+
+def check_droid(*, is_quick: bool = False, **options: object) -> list[Finding]:
+    """Return the state of the robot behind a bridge; without options no bridge is expected, and nothing is checked.
+
+    Args:
+        is_quick: has no effect: the check takes no longer than the bridge's answers.
+        options: of the world "droid", such as endpoint="tcp://127.0.0.1:4343".
+    Raises:
+        ConfigError: unknown option.
+    """
+    return check_bridge(config_of(**options)) if options else []
 
 
 def check_bridge(config: DroidConfig) -> list[Finding]:

@@ -89,7 +89,8 @@ class World(abc.ABC):
     actions as they are: a limit on the change between two steps counts once. False = the guard limits."""
     doctor: ClassVar[str] = ""
     """`module:function` of (is_quick=) that returns a list of `doctor.Finding` about what this world needs: `frs doctor` shows it.
-    Nothing may move. A fact of the class, as `installer`. Empty = nothing."""
+    With `--world NAME --world-options …` it is also called with those options. Nothing may move. A fact of the class, as
+    `installer`. Empty = nothing."""
     secrets: ClassVar[frozenset[str]] = frozenset()
     """Further options that are left out of `spec.options` and so of recordings. Those whose names contain token, password, secret or key
     are kept nowhere; name a secret so, because conditions of results and practices keep all others."""

@@ -13,13 +13,14 @@ from frs_core.commands import doctor as command
 from frs_core.doctor import (
     Finding,
     Level,
-    check_bridge,
     check_cameras,
     check_devices,
     check_disk,
     check_weights,
+    check_worlds,
     machine,
 )
+from frs_core.doctor.robot import check_bridge
 from frs_core.worlds.droid import DroidConfig
 from tests.fakes.droid_env import SERIALS
 from tests.fakes.running_bridge import bridge_thread
@@ -113,6 +114,18 @@ def test_a_bridge_is_judged_without_moving_the_arm() -> None:
         assert env.robot.commands == []
 
 
+def test_a_bridge_is_checked_by_the_row_of_its_world_and_only_where_it_is_named() -> None:
+    with bridge_thread() as (bridge, _):
+        options = {"endpoint": bridge.address, "timeout_s": LONG_S}
+        findings = check_worlds("droid", options, is_quick=True)
+    assert levels(findings, "Bridge")[0] is Level.OK
+    assert not levels(check_worlds(is_quick=True), "Bridge")
+    (failed,) = (f for f in check_worlds("droid", {"endpont": "x"}, is_quick=True) if f.level is Level.FAILURE)
+    assert "endpont" in failed.text
+    with pytest.raises(ConfigError, match="'tabletop' has no check of its own"):
+        check_worlds("tabletop")
+
+
 def test_a_frozen_camera_and_an_arm_outside_its_box_are_named() -> None:
     with bridge_thread() as (bridge, env):
         env.camera_reader.camera_dict[SERIALS["right"]].hang.set()
@@ -137,7 +150,7 @@ def test_the_exit_code_is_1_only_for_failures(monkeypatch, capsys, tmp_path) -> 
     def say(*findings: Finding) -> Callable[..., list[Finding]]:
         return lambda *_, **__: list(findings)
 
-    for name in ("python", "packages", "gpu", "weights", "disk", "display", "devices", "cameras", "libero"):
+    for name in ("python", "packages", "gpu", "weights", "disk", "display", "devices", "cameras", "worlds"):
         monkeypatch.setattr(command, f"check_{name}", say(Finding(Level.OK, name, "fine")))
     assert command.doctor(data=tmp_path) == 0
     monkeypatch.setattr(command, "check_gpu", say(Finding(Level.WARNING, "GPU", "slow", "buy one")))

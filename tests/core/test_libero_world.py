@@ -15,7 +15,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frs_core.doctor import Level, check_libero
+from frs_core.doctor import Level
+from frs_core.doctor.libero import check_libero
 from frs_core.episodes.records import MemoryRecorder
 from frs_core.errors import ConfigError, DownloadFailed, ShapeMismatch, WorldError, WorldTimeout
 from frs_core.evaluation.methods import find_method
@@ -409,15 +410,15 @@ def test_the_doctor_tells_what_is_missing_and_the_command(made: Path, monkeypatc
 
 def test_the_doctor_draws_one_picture_and_judges_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("frs_core.doctor.libero.LiberoWorld", functools.partial(LiberoWorld, script=FAKE))
-    (well,) = check_libero(sys.executable)
+    (well,) = check_libero(python=sys.executable)
     assert well.level is Level.OK
     assert "MuJoCo 3.3.7" in well.text
     monkeypatch.setenv("FRS_FAKE_MUJOCO", "3.9.0")
-    (bad,) = check_libero(sys.executable)
+    (bad,) = check_libero(python=sys.executable)
     assert bad.level is Level.WARNING
     assert "frs worlds install libero" in bad.fix
     monkeypatch.undo()
-    (absent,) = check_libero(sys.executable)
+    (absent,) = check_libero(python=sys.executable)
     assert absent.level is Level.FAILURE
     assert absent.fix
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from frs_core.doctor import Finding, Level, check_plugins
-from frs_core.doctor import plugins as doctor_plugins
-from frs_core.worlds import GROUP
+from frs_core import worlds
+from frs_core.doctor import Finding, Level, check_worlds
+from frs_core.doctor import worlds as doctor_worlds
+from frs_core.runtime.registry import resolve
 from tests.fakes.world import PointWorld
 
 FOUND = Finding(Level.WARNING, "Crane", "the hook is not calibrated", "Hang it up and press the button")
@@ -22,8 +23,8 @@ class Wordy(PointWorld):
     doctor = f"{__name__}:text"
 
 
-def found(*, is_quick: bool) -> list[Finding]:
-    return [FOUND] if is_quick else []
+def found(*, is_quick: bool, hook: str = "left") -> list[Finding]:
+    return [FOUND] if is_quick and hook == "left" else []
 
 
 def raises(*, is_quick: bool) -> list[Finding]:
@@ -35,20 +36,28 @@ def text(*, is_quick: bool) -> str:
 
 
 def findings(monkeypatch: pytest.MonkeyPatch, world: str) -> list[Finding]:
-    monkeypatch.setattr(
-        doctor_plugins, "plugins", lambda group: {"crane": f"{__name__}:{world}"} if group == GROUP else {}
-    )
-    return check_plugins(is_quick=True)
+    monkeypatch.setattr(doctor_worlds, "plugins", lambda _: {"crane": f"{__name__}:{world}"})
+    monkeypatch.setattr(worlds, "KNOWN", {})
+    return check_worlds(is_quick=True)
 
 
-def test_a_worlds_own_check_is_shown_after_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, *rest = findings(monkeypatch, "Checked")
-    assert "world 'crane'" in first.text
-    assert rest == [FOUND]
+def test_a_worlds_own_check_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert findings(monkeypatch, "Checked") == [FOUND]
+
+
+def test_a_check_gets_the_options_of_the_world_that_is_named() -> None:
+    world = f"{__name__}:Checked"
+    assert FOUND in check_worlds(world, {"hook": "left"}, is_quick=True)
+    assert FOUND not in check_worlds(world, {"hook": "right"}, is_quick=True)
+
+
+def test_the_products_own_worlds_name_their_checks_as_any_world_does() -> None:
+    named = {name for name, path in worlds.KNOWN.items() if getattr(resolve("world", path, {}), "doctor", "")}
+    assert named == {"droid", "libero"}
 
 
 @pytest.mark.parametrize(("world", "said"), [("Broken", "RuntimeError: no crane"), ("Wordy", "returned str")])
 def test_a_check_that_fails_is_a_finding_itself(monkeypatch: pytest.MonkeyPatch, world: str, said: str) -> None:
-    _, own = findings(monkeypatch, world)
+    (own,) = findings(monkeypatch, world)
     assert own.level is Level.FAILURE
     assert said in own.text

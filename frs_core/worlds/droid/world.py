@@ -382,15 +382,11 @@ def _checked_action(action: Float[Array, " A"], kind: ActionKind) -> Float[Array
     return asked
 
 
-def open_droid(**options: object) -> DroidWorld:
-    """Return a connected `DroidWorld`; the factory behind the name "droid".
+def config_of(**options: object) -> DroidConfig:
+    """Return the settings that the options of the world "droid" stand for; see `open_droid`.
 
-    Args:
-        options: fields of `DroidConfig`, e.g. endpoint="tcp://192.168.0.10:4343". Boxes may be written "0.2, -0.4, 0.0". The
-            token's default is the environment variable FRS_BRIDGE_TOKEN.
     Raises:
-        ConfigError: unknown option.
-        WorldTimeout: no bridge answers.
+        ConfigError: unknown option, or a box that is not three numbers.
     """
     known = {f.name for f in fields(DroidConfig)}
     given = {"token": os.environ.get("FRS_BRIDGE_TOKEN", ""), **options}
@@ -404,7 +400,23 @@ def open_droid(**options: object) -> DroidWorld:
                 raise ConfigError(
                     f"'{name}' is '{value}', needs three numbers in metres, e.g. '0.2, -0.4, 0.0'."
                 ) from error
-    return DroidWorld(DroidConfig(**given))  # pyright: ignore[reportArgumentType]
+    return DroidConfig(**given)  # pyright: ignore[reportArgumentType]
+
+
+def open_droid(**options: object) -> DroidWorld:
+    """Return a connected `DroidWorld`; the factory behind the name "droid".
+
+    Args:
+        options: fields of `DroidConfig`, e.g. endpoint="tcp://192.168.0.10:4343". Boxes may be written "0.2, -0.4, 0.0". The
+            token's default is the environment variable FRS_BRIDGE_TOKEN.
+    Raises:
+        ConfigError: unknown option.
+        WorldTimeout: no bridge answers.
+    """
+    return DroidWorld(config_of(**options))
+
+
+open_droid.doctor = "frs_core.doctor.robot:check_droid"  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def calibration_notes(calibration: dict[str, dict[str, Any]], *, now: float | None = None) -> dict[str, str]:
@@ -427,4 +439,4 @@ def calibration_notes(calibration: dict[str, dict[str, Any]], *, now: float | No
     return notes
 
 
-__all__ = ["BridgeRefusal", "DroidConfig", "DroidWorld", "calibration_notes", "open_droid"]
+__all__ = ["BridgeRefusal", "DroidConfig", "DroidWorld", "calibration_notes", "config_of", "open_droid"]

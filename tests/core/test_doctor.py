@@ -21,6 +21,7 @@ from frs_core.doctor import (
     machine,
 )
 from frs_core.doctor.robot import check_bridge
+from frs_core.errors import ConfigError
 from frs_core.worlds.droid import DroidConfig
 from tests.fakes.droid_env import SERIALS
 from tests.fakes.running_bridge import bridge_thread

@@ -2,7 +2,7 @@
 
     Y -> the label is sent -> the session says that it is on disk -> the next episode is started like with N
 
-A hold in between calls the start off. With `auto_next`, in simulation only, a success that the world reports counts down for two
+A hold in between cancels the start. With `auto_next`, in simulation only, a success that the world reports counts down for two
 seconds and then does the same; a pick, Back, a label or a hold stays in the episode. On a real robot the start asks as ever.
 GUI thread.
 """

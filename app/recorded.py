@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Read:
-    """What one look found."""
+    """Result of one scan."""
 
     successes: Mapping[str, int]
     """By task, or instruction where the world names no tasks; damaged episodes and other policies left out."""

@@ -487,7 +487,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             SummaryDialog(self, self.facts.root, self._started_unix).open()
 
     def _show_recorded(self) -> None:
-        """Show how many successes of the task are saved, and judge noises by those that worked."""
+        """Show how many successes of the task are saved, and rate noises by those that succeeded."""
         bar = self.drive.episode
         now = self.snapshot
         running = now.episode if now is not None and now.episode.number else None

@@ -10,11 +10,11 @@ from frs_core.robot.observation import Observation
 CLOSED = 0.97
 """Measured share from which nothing can be between the fingers: 2.4 of 80 mm."""
 STARTED = 0.03
-"""Measured share up to which fingers that were told to close have not begun to."""
+"""Measured share up to which fingers that were commanded to close have not begun to move."""
 STILL = 0.01
-"""Change of the share between two looks below which the fingers stand still; 0.8 mm."""
+"""Change of the share between two readings below which the fingers stand still; 0.8 mm."""
 LOOK_S = 0.15
-"""Time between two looks that are compared."""
+"""Time between two readings that are compared."""
 
 
 class GripperReadout:

@@ -294,7 +294,7 @@ class VerdictList(QtWidgets.QTableView):
             self.viewport().update()  # pyright: ignore[reportOptionalMemberAccess]
 
     def use_record(self, worked: Float[Array, " n"]) -> None:
-        """Judge noises by those that worked (sizes, ascending); none = show their sizes."""
+        """Rate noises by those that succeeded (sizes, ascending); none = show their sizes."""
         self.rows_model.worked = worked
         self.viewport().update()  # pyright: ignore[reportOptionalMemberAccess]
 

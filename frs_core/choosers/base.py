@@ -58,7 +58,7 @@ class NoisePolicy(abc.ABC):
     """Of the generalist it was trained for; any other is refused."""
 
     def begin(self, seed: int) -> None:  # noqa: B027  an optional hook
-        """Start an episode in which whatever it draws at random follows from a seed; a policy that explores needs it."""
+        """Start an episode whose random draws follow from a seed; a policy that explores needs it."""
 
     @abc.abstractmethod
     def noise(self, context: Context, observation: Observation) -> Float[Array, "H A"]:
@@ -67,7 +67,7 @@ class NoisePolicy(abc.ABC):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """What noises are worth in one place, and which of them to take."""
+    """Values of noises in one state, and which of them to take."""
 
     values: Float[Array, " B"]
     """Expected success, 0..1, discounted by how long it takes."""
@@ -88,7 +88,7 @@ class ValuingPolicy(NoisePolicy):
 
     @abc.abstractmethod
     def judge(self, context: Context, observation: Observation, noises: Float[Array, "B H A"]) -> Judged:
-        """Return what noises are worth here; NaN rows (candidates without a noise) are worth NaN and never the best."""
+        """Return the values of noises in this state; NaN rows (candidates without a noise) have the value NaN and are never the best."""
 
     def noise(self, context: Context, observation: Observation) -> Float[Array, "H A"]:
         """Return the best of its own draws."""

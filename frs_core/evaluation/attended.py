@@ -5,7 +5,7 @@ any chunk of it. Idea: attempts are ordinary episodes of the cockpit's own sessi
 limits as ever, and recorded with who picked each chunk. Practice itself moves nothing: it asks for an attempt, gets the
 name of the episode that came of it, and learns while no episode is open.
 
-An attempt that was thrown away, has no label, or that the learner cannot take, is asked for once more. Labels are read again before a
+An attempt that was discarded, has no label, or that the learner cannot take, is repeated. Labels are read again before a
 round is learned from, so a person can correct them until then; where they alone know how an attempt went, they have a few seconds to do so
 after the last of a round. Runs in the trainer's process.
 

@@ -192,7 +192,7 @@ class _Teller(Monitor):
         self._tell(stage=Stage.LEARNING, learned=learned)
 
     def judged(self, point: Point) -> None:
-        """A version was judged."""
+        """A version was evaluated."""
         if all(point.episodes != known.episodes for known in self._news.curve):
             self._tell(curve=(*self._news.curve, point))
 
@@ -232,7 +232,7 @@ def _practice(
     messages: "Queue[object]",
     cancel: Event,
 ) -> None:
-    """Practise and tell how it went."""
+    """Practise and report the result."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Ctrl+C in a terminal reaches the whole group; stopping is the owner's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Measure how often a world's demonstrator succeeds, task by task, without a policy and without recording.
+"""Measure the success rate of a world's demonstrator per task, without a policy and without recording.
 
 Problem: before demonstrations are collected one wants to know for which tasks the script works, over many tasks and scenes, on a machine
 that may be switched off in between. Idea: each attempt is one line of a file, written when it ends; attempts that are in the file are not

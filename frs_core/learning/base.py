@@ -68,7 +68,7 @@ class ChunkPolicy(abc.ABC):
     """The generalist whose features it sees."""
 
     def begin(self, seed: int) -> None:  # noqa: B027  an optional hook
-        """Start an episode in which whatever it draws at random follows from a seed; a policy that explores needs it."""
+        """Start an episode whose random draws follow from a seed; a policy that explores needs it."""
 
     def own_seed(self, observation: Observation) -> int | None:
         """Return the seed of the generalist's own chunk, where that is to be the last of its features: H x a numbers, normalised.
@@ -341,7 +341,7 @@ class OnlineLearner(Learner[S]):
         """Return who drives at present, as it can be saved: actors in other processes load it from a folder.
 
         Args:
-            explores: it is to try things; otherwise it does its best, to be judged and kept.
+            explores: whether it explores; otherwise it acts without exploration, to be evaluated and kept.
             name: shown to people; empty = the learner's id.
         """
 

@@ -1,4 +1,4 @@
-"""What a chunk is worth: an ensemble of small networks on (observation, action of the learner), which differ by their first weights.
+"""The value of a chunk: an ensemble of small networks on (observation, action of the learner), which differ by their first weights.
 
 Problem: with some hundred chunks one critic believes its own errors, and an actor that climbs it finds them. Idea: several critics
 learn the same targets; a target takes the lesser of two drawn at random, and layer normalisation keeps their answers tame far from the data.

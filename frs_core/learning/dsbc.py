@@ -46,7 +46,7 @@ class Dsbc(Imitation[DsbcSettings]):
     """Learns the executed noises."""
 
     def usable(self, table: TrainingTable, settings: DsbcSettings) -> TrainingTable:
-        """Return the rows that teach."""
+        """Return the rows to learn from."""
         if not settings.deferred and table.picked:
             mask = np.array([label != UNSTEERED for label in table.picked])
             if not mask.any():

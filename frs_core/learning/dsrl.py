@@ -172,7 +172,7 @@ class DsrlPolicy(NoisePolicy):
         self._actor = actor.eval() if actor is not None else None
 
     def begin(self, seed: int) -> None:
-        """Try other things in every scene."""
+        """Explore differently in every scene."""
         self._draws.begin(seed)
 
     @torch.inference_mode()

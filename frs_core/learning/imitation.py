@@ -131,7 +131,7 @@ class Imitation(Learner[S]):
         """Return a trained network at work."""
 
     def usable(self, table: TrainingTable, settings: S) -> TrainingTable:
-        """Return the rows that teach.
+        """Return the rows to learn from.
 
         Raises:
             TrainingError: none do, or numbers that are learned from are not finite.

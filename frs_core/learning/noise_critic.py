@@ -1,4 +1,4 @@
-"""The critic of pick-q: what is each noise worth in a place? An ensemble of small networks Q(state, noise) -> 0..1.
+"""The critic of pick-q: the value of a noise in a state. An ensemble of small networks Q(state, noise) -> 0..1.
 
 The state is the generalist's features, projected to their main components, and proprioception; of a noise it sees the lowest temporal
 components. Values are the sigmoid of what comes out, so none can run away. Everything that a saved critic needs lies in its buffers.

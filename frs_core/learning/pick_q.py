@@ -1,4 +1,4 @@
-"""A critic that picks: what is each noise worth here, and which of those on offer is best?
+"""A critic that picks: the value of each noise in a state, and the best of those on offer.
 
 Problem: a noise policy that imitates its teacher stays below the teacher, because it never learns which of its own choices fail. Idea:
 keep asking for ideas as before (draws of an imitating noise policy, the policy's own noise, every direction that can be steered) and
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class PickQ(OnlineLearner[PickQSettings]):
-    """Learns what noises are worth."""
+    """Learns the value of noises."""
 
     def begin(
         self, policy: "FlowPolicy | None", settings: PickQSettings | None = None, *, prior: TrainingTable | None = None
@@ -259,7 +259,7 @@ def td_targets(replay: Replay, after: Float[Tensor, " M"], settings: PickQSettin
 
 
 def _soft_best(values: Float[Tensor, "E M C"], replay: Replay, settings: PickQSettings) -> Float[Tensor, " M"]:
-    """Return what the offers are worth if the better ones are picked more often, by the ensemble's cautious opinion."""
+    """Return the value of the offers under a softmax policy over the ensemble's pessimistic values."""
     cautious = _cautious(values, settings)
     odds = (cautious / settings.softness).masked_fill(~replay.is_offered, -torch.inf)
     odds = torch.where(replay.goes_on[:, None], odds, torch.zeros(()))

@@ -71,7 +71,7 @@ class PickQPolicy(ValuingPolicy):
 
     @torch.no_grad()
     def judge(self, context: Context, observation: Observation, noises: Float[Array, "B H A"]) -> Judged:
-        """Return what noises are worth, the last `draws` of them being its own."""
+        """Return the values of noises, the last `draws` of them being its own."""
         settings, size = self._settings, self.metadata.action_size
         features, proprio = (
             torch.from_numpy(np.asarray(x, np.float32))[None] for x in (context.features, observation.proprio)

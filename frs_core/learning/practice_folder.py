@@ -21,7 +21,7 @@ JSON = "json"
 
 
 def version_folder(folder: Path, episodes: int) -> Path:
-    """Return where a practice keeps the version that was judged after a number of episodes."""
+    """Return where a practice keeps the version that was evaluated after a number of episodes."""
     return folder / VERSIONS / f"{episodes:04d}"
 
 

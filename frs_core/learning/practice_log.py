@@ -1,4 +1,4 @@
-"""The log of a practice, on disk: every episode, the learner after each round, every version that was judged.
+"""The log of a practice, on disk: every episode, the learner after each round, every version that was evaluated.
 
 `learning.practice_folder` shows what lies where. `learning.practice_record` reads such a folder without loading the learner.
 
@@ -44,7 +44,7 @@ class Point:
 
 
 def best_of(curve: Sequence[Point]) -> Point | None:
-    """Return the version that did best; of equal ones the latest, which has seen most. None where none was judged."""
+    """Return the version that did best; of equal ones the latest, which has seen most. None where none was evaluated."""
     return max(curve, key=lambda p: (p.successes / max(1, p.scenes), p.episodes), default=None)
 
 
@@ -81,7 +81,7 @@ class PracticeLog:
         return best_of(self.curve)
 
     def version(self, point: Point) -> "Path | Trained":
-        """Return the folder of a judged version, or the version itself where there is no folder."""
+        """Return the folder of an evaluated version, or the version itself where there is no folder."""
         return self._versions[point.episodes] if self.folder is None else self._version_folder(point.episodes)
 
     def driven(self, seed: int) -> TrainingTable | None:
@@ -115,7 +115,7 @@ class PracticeLog:
             raise
 
     def keep_version(self, point: Point, trained: Trained, state: Mapping[str, Any], seconds: float) -> None:
-        """Keep a version that was judged. Raises TrainingError where the disk refused."""
+        """Keep a version that was evaluated. Raises TrainingError where the disk refused."""
         self._require_folder()
         if self.folder is None:
             self._versions[point.episodes] = trained

@@ -49,7 +49,7 @@ class PracticeRecord:
     attempts: tuple[bool, ...] = ()
     """Whether each episode of its own was a success."""
     curve: tuple[Point, ...] = ()
-    """Versions that were judged."""
+    """Versions that were evaluated."""
     learned: int = 0
     """Attempts that were learned from; those after them are of a round in progress."""
     seconds: float = 0.0
@@ -66,14 +66,14 @@ class PracticeRecord:
 
     @property
     def is_finished(self) -> bool:
-        """The budget is used up and the last version was judged."""
+        """The budget is used up and the last version was evaluated."""
         practice = self.practice
         is_over = len(self.attempts) >= practice.episodes or 0.0 < practice.minutes * 60.0 <= self.seconds
         return is_over and (not practice.judge_every or self.is_judged)
 
     @property
     def is_judged(self) -> bool:
-        """All attempts went into a version that was judged."""
+        """All attempts went into a version that was evaluated."""
         return bool(self.curve) and self.curve[-1].episodes >= len(self.attempts)
 
 

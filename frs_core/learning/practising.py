@@ -200,7 +200,7 @@ class SacLearner(OnlineLearner[S]):
         )
 
     def _metadata(self, name: str, *, explores: bool) -> tuple[PolicyMetadata, Scores]:
-        """Return the facts about the actor, with scores that know no figures: it is judged by driving."""
+        """Return the facts about the actor, with blank scores: it is evaluated by driving."""
         last = self._tables[-1] if self._tables else None
         scores = Scores.blank(sum(t.rows for t in self._tables))
         metadata = PolicyMetadata(

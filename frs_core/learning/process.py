@@ -226,7 +226,7 @@ class TrainJob(ProcessJob[Progress, TrainResult]):
 
 
 def _trainer(request: TrainRequest, messages: "Queue[Progress | TrainResult | FrsError]", cancel: Event) -> None:
-    """Run one request and tell how it went."""
+    """Run one request and report the result."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Ctrl+C in a terminal reaches the whole group; stopping is the owner's decision (it cancels and keeps the best).
     signal.signal(signal.SIGINT, signal.SIG_IGN)

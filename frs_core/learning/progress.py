@@ -29,7 +29,7 @@ OnProgress = Callable[[Progress], bool | None]
 
 
 def ignore_progress(progress: Progress) -> bool | None:
-    """Go on, whatever is reported."""
+    """Continue, whatever is reported."""
     return None
 
 

@@ -36,7 +36,7 @@ from frs_core.robot.observation import Observation
 from frs_core.steering.policy_spec import Context
 
 DEVIATION = 1 / 3
-"""Curiosity aims at this share of the bound."""
+"""Target standard deviation of exploration, as a share of the bound."""
 
 
 class Residual(SacLearner[ResidualSettings]):
@@ -89,7 +89,7 @@ class ResidualPolicy(ChunkPolicy):
         self._actor = actor.eval() if actor is not None else None
 
     def begin(self, seed: int) -> None:
-        """Try other things in every scene."""
+        """Explore differently in every scene."""
         self._draws.begin(seed)
 
     def own_seed(self, observation: Observation) -> int:

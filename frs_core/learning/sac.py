@@ -97,7 +97,7 @@ class Cloning:
     weight: float
     """Of the mean squared error per number, in shares of its bound, against the value."""
     only_better: bool = False
-    """Leave out actions that the critics hold to be worth less than the actor's own."""
+    """Leave out actions that the critics value below the actor's own."""
 
 
 class Sac:

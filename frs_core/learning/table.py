@@ -252,7 +252,7 @@ class Split:
 def split(table: TrainingTable, share: float, *, seed: int = 0) -> Split:
     """Return the table split by whole episodes.
 
-    With fewer than three episodes nothing is held out: every episode is worth more as data than as a referee.
+    With fewer than three episodes nothing is held out: every episode is worth more for training than for validation.
 
     Args:
         table: all chunks.

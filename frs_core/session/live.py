@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from frs_core.policies.base import FlowPolicy
 
 _BUSY_S, _IDLE_S = 0.005, 0.02
-"""Longest pause between two looks at the world, moving and waiting, seconds: well under a control period."""
+"""Longest pause between two polls of the world, moving and waiting, seconds: well under a control period."""
 
 
 class LiveSession:

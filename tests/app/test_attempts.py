@@ -148,7 +148,7 @@ def test_an_attempt_that_does_not_count_is_asked_for_again_with_the_reason(pract
     assert [start.seed for start in port.of(StartEpisode)] == [40_000, 40_000]
 
 
-def test_stopping_waits_for_the_attempt_and_leaves_wheel_and_fan_as_they_were(practising: Any, port: Any) -> None:
+def test_stopping_waits_for_the_attempt_and_leaves_driver_and_fan_as_they_were(practising: Any, port: Any) -> None:
     page, job, window = under_way(practising)
     window.run("practise.stop")
     assert not job.is_cancelled

@@ -1,4 +1,4 @@
-"""The Practise layout: what it starts from, what it shows, how it stops and goes on, what is in the way."""
+"""The Practise layout: what it starts from, what it shows, how it stops and continues, what is in the way."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The next scene goes on from what is recorded; the scene that runs is shown while it runs."""
+"""The next scene continues from what is recorded; the scene that runs is shown while it runs."""
 
 import dataclasses
 from pathlib import Path

@@ -16,7 +16,7 @@ from tests.fakes.world import PointWorld
 
 
 class DriftingWorld(PointWorld):
-    """An arm that goes on moving after the last look, as a real one does within a control period."""
+    """An arm that keeps moving after the last observation, as a real one does within a control period."""
 
     def __init__(self) -> None:
         super().__init__()

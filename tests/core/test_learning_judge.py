@@ -185,7 +185,7 @@ def test_a_model_that_fails_stops_the_practice_with_its_sentence(
         run_practice(request(server, tmp_path), tmp_path / "practice", actors=1)
     server.status, server.answer, server.content = 200, None, '{"progress": [0.0, 0.2, 0.3]}'
     done = run_practice(request(server, tmp_path), tmp_path / "practice", actors=1)
-    assert done.episodes == 1, "the same call goes on"
+    assert done.episodes == 1, "the same call continues"
 
 
 def test_a_reward_by_a_model_needs_its_address() -> None:

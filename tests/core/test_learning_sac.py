@@ -1,4 +1,4 @@
-"""Soft actor-critic in noise space: it finds a known optimum, is as curious as it is set to be, and goes on exactly where it was."""
+"""Soft actor-critic in noise space: it finds a known optimum, explores as much as it is set to, and resumes exactly."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A practice in a process of its own: it tells where it stands, stops when asked, and goes on where it was."""
+"""A practice in a process of its own: it reports its progress, stops when asked, and resumes where it was."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The session's rules: what moves the robot, what is recorded, how it holds and goes on. No threads, no real time."""
+"""The session's rules: what moves the robot, what is recorded, how it holds and continues. No threads, no real time."""
 
 import dataclasses
 

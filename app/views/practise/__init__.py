@@ -1,1 +1,1 @@
-"""The Practise layout: the robot tries by itself in simulation, and the best version is kept."""
+"""The Practise layout: the robot improves by trial and error, and the best version is kept."""

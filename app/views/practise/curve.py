@@ -28,7 +28,7 @@ class PracticeCurve(StillPlot):
         self.use_theme()
 
     def show_curve(self, curve: Sequence[Point], *, attempts: int) -> None:
-        """Show the versions that were judged.
+        """Show the versions that were evaluated.
 
         Args:
             curve: in order.

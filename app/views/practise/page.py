@@ -1,4 +1,4 @@
-"""The Practise layout: choose, let it try by itself, use the best. GUI thread; practice runs in processes of its own.
+"""The Practise layout: choose, practise, use the best. GUI thread; practice runs in processes of its own.
 
 In the background, actors drive worlds of their own. In Drive, and always on a robot, a person starts every attempt (`attempts`).
 """

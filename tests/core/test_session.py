@@ -687,7 +687,7 @@ def test_a_start_that_waits_for_the_policy_is_called_off_by_a_hold() -> None:
     assert snapshot.hold_reason is HoldReason.OPERATOR
     assert snapshot.counters["episodes"] == 0
     assert snapshot.notice is not None
-    assert snapshot.notice[1].startswith("The start that was waiting is called off")
+    assert snapshot.notice[1].startswith("The waiting start was cancelled")
 
 
 def test_a_robot_does_not_start_by_itself_once_everything_is_loaded() -> None:

@@ -226,7 +226,7 @@ class StateBar(QtWidgets.QFrame):
         for name, caption, tip in (
             ("loop", "loop", "Control rate of the session, actions per second"),
             ("camera", "camera", "Age of the oldest frame shown"),
-            ("gripper", "gripper", "What the gripper does, from its measured width and its command"),
+            ("gripper", "gripper", "State of the gripper, from its measured width and its command"),
             ("encode", "encode", "Time to encode the images"),
             ("steer", "steer", "Time to compute all candidates"),
             ("network", "network", "Network time to a policy on another machine"),

@@ -210,7 +210,7 @@ def test_a_practice_runs_from_start_to_use_it(make_page: Any, port: Any, qtbot: 
     assert not page.setup.start_button.isEnabled()
     job.tell(some_news([True, False, True], CURVE[:2]))
     page._poll()
-    assert page.live.stage.text() == "Practising:  2 of 5 attempts of this round done"
+    assert page.live.stage.text() == "Practising: 2 of 5 attempts of this round done"
     assert page.live.progress.text() == "3 of 100 attempts, about 3 min left"
     assert page.live.recent.text.startswith("67 % (")
     assert page.live.best.text == "75 % (53–89, n = 20)"

@@ -28,11 +28,11 @@ def stage_in_words(news: PracticeNews) -> str:
         case Stage.WAITING:
             return f"Practising in Drive: {news.done} of {counted(news.total, 'attempt')} of this round done"
         case Stage.TRYING:
-            return f"Practising:  {news.done} of {counted(news.total, 'attempt')} of this round done"
+            return f"Practising: {news.done} of {counted(news.total, 'attempt')} of this round done"
         case Stage.LEARNING:
             return "Learning from its attempts; nothing moves"
         case Stage.CHECKING:
-            return f"Evaluating without exploration:  {news.done} of {counted(news.total, 'scene')} done, {counted(news.successes, 'success', 'successes')}"
+            return f"Evaluating without exploration: {news.done} of {counted(news.total, 'scene')} done, {counted(news.successes, 'success', 'successes')}"
 
 
 def left_in_words(seconds: float) -> str:

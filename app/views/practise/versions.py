@@ -154,7 +154,7 @@ def _success(curve: Sequence[Point], index: int) -> tuple[str, str]:
         return "–", "It has not driven a whole round of attempts yet"
     return format_rate(
         later.own_successes, later.own_episodes
-    ), f"{later.own_successes} of the {counted(later.own_episodes, 'attempt')}that it drove, exploring"
+    ), f"{later.own_successes} of the {counted(later.own_episodes, 'attempt')} that it drove, exploring"
 
 
 def _best_folder(folder: Path | None, curve: Sequence[Point]) -> Path | None:

@@ -57,7 +57,7 @@ def run(
     practice: bool = False,
     safe_mode: bool = False,
     reset_settings: bool = False,
-    devices: Annotated[bool, Doc(f"look for devices: {', '.join(DEVICES)}, and those of installed packages.")] = True,
+    devices: Annotated[bool, Doc(f"Look for devices: {', '.join(DEVICES)}, and those of installed packages.")] = True,
     screenshot: Path | None = None,
     status_file: Path | None = None,
     report_start: Path | None = None,
@@ -66,7 +66,7 @@ def run(
     advisor: Annotated[
         str,
         Doc(
-            f"chooser that suggests a pick while you drive: {', '.join(ADVISORS)}, or one of an installed package; key V takes "
+            f"Chooser that suggests a pick while you drive: {', '.join(ADVISORS)}, or one of an installed package; key V takes "
             f"the suggestion."
         ),
     ] = "",
@@ -75,28 +75,28 @@ def run(
     """Open the cockpit; the process ends with it.
 
     Args:
-        world: name of the robot or simulator.
-        policy: name of the generalist.
+        world: Name of the robot or simulator.
+        policy: Name of the generalist.
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints.
-        data: folder for recordings and learned policies; default: as `frs doctor` says, also set by FRS_DATA_DIR.
-        noise_policy: folder of a trained noise policy to add to the fan.
+        data: Folder for recordings and learned policies; default: as `frs doctor` says, also set by FRS_DATA_DIR.
+        noise_policy: Folder of a trained noise policy to add to the fan.
         script: TOML file of picks for the scripted driver, instead of the world's own operator.
-        operator: your name, stored with episodes.
-        world_options: options of the world: NAME VALUE ….
-        policy_options: options of the policy: NAME VALUE ….
-        practice: record nothing until it is switched off.
-        safe_mode: start with default settings and do not change the stored ones.
-        reset_settings: set the stored settings aside and start with the defaults.
-        devices: look for devices other than the keyboard.
-        screenshot: save an image of each layout in this folder, then exit.
-        status_file: append one JSON line for every change of what the window shows, for accessibility tools and scripts.
-        report_start: write to this JSON file when the window, the first image and the first fan were shown; also set by
+        operator: Your name, stored with episodes.
+        world_options: Options of the world: NAME VALUE ….
+        policy_options: Options of the policy: NAME VALUE ….
+        practice: Record nothing until it is switched off.
+        safe_mode: Start with default settings and do not change the stored ones.
+        reset_settings: Set the stored settings aside and start with the defaults.
+        devices: Look for devices other than the keyboard.
+        screenshot: Save an image of each layout in this folder, then exit.
+        status_file: Append one JSON line for every change of what the window shows, for accessibility tools and scripts.
+        report_start: Write to this JSON file when the window, the first image and the first fan were shown; also set by
             FRS_REPORT_START.
-        vlm: address of a vision-language model that can drive, e.g. http://127.0.0.1:8000/v1; also set by
+        vlm: Address of a vision-language model that can drive, e.g. http://127.0.0.1:8000/v1; also set by
             FRS_VLM_URL. An API key is read from FRS_VLM_KEY.
-        vlm_model: name of the model at that address; also set by FRS_VLM_MODEL.
-        advisor: chooser that suggests a pick while you drive.
-        chooser_options: options of installed choosers, as key-value pairs.
+        vlm_model: Name of the model at that address; also set by FRS_VLM_MODEL.
+        advisor: Chooser that suggests a pick while you drive.
+        chooser_options: Options of installed choosers, as key-value pairs.
     Returns:
         The exit status of the demonstration, without a display only. Otherwise the process exits with 0 after the operator
         closed the window, 128 + n after signal n, 3 if the window or the display was lost, 1 after an internal error.

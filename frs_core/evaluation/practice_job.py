@@ -147,7 +147,7 @@ class _Teller(Monitor):
         self._tell()
 
     def set_out(self, seeds: Sequence[int]) -> None:
-        """A round or a check begins, unless it is to stop."""
+        """A round or an evaluation begins, unless it is to stop."""
         self._stop_if_asked()
         is_check = bool(seeds) and self._is_check(seeds[0])
         if not self._driven:

@@ -103,7 +103,7 @@ class Attempts(QtCore.QObject):
         self.changed.emit()
 
     def hear(self, news: PracticeNews) -> None:
-        """Take the practice's newest word."""
+        """Process the newest message of the practice."""
         former, self._news = self._news, news
         if self._step is Step.REPORTED and (news.wanted is None or news.wanted.asked != self._answered):
             self._step = Step.NONE

@@ -30,9 +30,10 @@ def check_worlds(
     known = {**plugins(worlds.GROUP), **worlds.KNOWN}
     if name and not getattr(resolve("world", name, known), "doctor", ""):
         raise ConfigError(f"World '{name}' has no check of its own. Leave out --world.")
+    rows = (*known, name) if name and name not in known else tuple(known)
     return [
         finding
-        for row in dict.fromkeys([*known, *([name] if name else [])])
+        for row in rows
         for finding in _check(row, known, (options or {}) if row == name else {}, is_quick=is_quick)
     ]
 

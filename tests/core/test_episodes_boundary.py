@@ -92,6 +92,19 @@ def test_an_episode_without_pictures_is_exported_or_refused_in_a_sentence(store,
     )
 
 
+def test_a_trajectory_states_the_robot_of_its_episode_and_guesses_none(tmp_path) -> None:
+    stated = {}
+    for robot in ("fr3", ""):
+        store = EpisodeStore(tmp_path / (robot or "silent"))
+        recorder = JournalRecorder(store)
+        name = recorder.begin(random_meta(robot=robot, cameras=()))
+        recorder.chunk(next(random_chunks(count=1, cameras=())))
+        recorder.end(Outcome.SUCCESS)
+        folder = export_droid(store.open(name), tmp_path / "droid" / robot)
+        stated[robot] = json.loads(next(folder.glob("metadata_*.json")).read_text())["robot_serial"]
+    assert stated == {"fr3": "fr3", "": "unknown"}
+
+
 def test_an_episode_whose_every_chunk_was_undone_is_refused_in_a_sentence(store, tmp_path) -> None:
     recorder = JournalRecorder(store)
     name = recorder.begin(random_meta())

@@ -303,7 +303,7 @@ class EndedEpisode:
     undone: int = 0
     """Chunks that were gone back from; they are kept as well."""
     is_unfinished: bool = False
-    """The disk refused it; what was written of it is left to be recovered."""
+    """It could not be written to disk; the part that was written can be recovered."""
 
     @property
     def is_kept(self) -> bool:

@@ -825,7 +825,7 @@ def test_an_episode_that_the_disk_refuses_can_be_thrown_away() -> None:
     snapshot = session.send(ev.EndEpisode(Outcome.DISCARDED))
     assert snapshot.hold_reason is HoldReason.EPISODE_END
     assert snapshot.notice is not None
-    assert "left to be recovered" in snapshot.notice[1]
+    assert "can be recovered" in snapshot.notice[1]
     assert snapshot.ended is not None
     assert snapshot.ended.is_unfinished
     assert not snapshot.ended.is_kept

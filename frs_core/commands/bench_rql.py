@@ -55,6 +55,7 @@ def rql(
     from frs_core.evaluation.rql_bench import preset, report, run
     from frs_core.evaluation.rql_bench.bench import read_times
     from frs_core.evaluation.rql_bench.peer import Official
+    from frs_core.evaluation.rql_bench.play import check_count
 
     if (official is None) != (official_python is None):
         raise ConfigError(
@@ -64,6 +65,7 @@ def rql(
         raise ConfigError(
             f"steps {steps} must be a multiple of evaluate-every {evaluate_every}, and seeds, eval-episodes and batch at least 1."
         )
+    check_count(episodes)
     spec = preset(task)
     config = replace(spec.config, hidden=hidden, heads=heads)
     if alpha is not None:

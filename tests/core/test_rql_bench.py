@@ -173,7 +173,7 @@ def test_the_benchmark_leaves_curves_of_both_codes_and_runs_nothing_twice(tmp_pa
 @pytest.mark.usefixtures("without_ogbench")
 def test_a_folder_of_another_benchmark_is_refused(tmp_path: Path) -> None:
     bench.run(small(), tmp_path, seeds=(), official=None, say=print)
-    with pytest.raises(ConfigError, match="another batch: got 16, expected 8"):
+    with pytest.raises(ConfigError, match="another benchmark: batch is 8 there, and 16 was asked for"):
         bench.run(replace(small(), batch=16), tmp_path, seeds=(), official=None, say=print)
 
 
@@ -208,11 +208,14 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         rql(out=tmp_path, official=tmp_path)
     with pytest.raises(ConfigError, match="multiple of evaluate-every"):
         rql(out=tmp_path, steps=10, evaluate_every=3)
+    with pytest.raises(ConfigError, match="--episodes is 2, needs a multiple of 10"):
+        rql(out=tmp_path, episodes=2)
     with pytest.raises(ConfigError, match="not a checkout"):
         rql(out=tmp_path, official=tmp_path, official_python=Path(sys.executable))
     monkeypatch.setitem(sys.modules, "ogbench", None)
     with pytest.raises(ConfigError, match=r"pip install 'frs-cockpit\[rql\]'"):
         rql(out=tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
 def test_rates_are_pooled_over_seeds() -> None:

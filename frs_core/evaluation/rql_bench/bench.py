@@ -110,7 +110,7 @@ def _claim(out: Path, spec: BenchSpec) -> None:
     if differing:
         key = differing[0]
         raise ConfigError(
-            f"'{out}' holds a benchmark with another {key}: got {asked[key]}, expected {there.get(key)}. Choose another --out, or ask "
+            f"'{out}' holds another benchmark: {key} is {there.get(key)} there, and {asked[key]} was asked for. Choose another --out, or ask "
             f"for the same."
         )
 

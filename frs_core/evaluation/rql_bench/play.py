@@ -83,6 +83,12 @@ def environment_of(task: str) -> str:
     return "-".join(w for w in task.split("-") if w not in ("play", "singletask") and not w.startswith("task"))
 
 
+def check_count(episodes: int) -> None:
+    """Raise ConfigError where so many episodes do not fill whole files."""
+    if episodes < PER_FILE or episodes % PER_FILE:
+        raise ConfigError(f"--episodes is {episodes}, needs a multiple of {PER_FILE}. The usual number is 100.")
+
+
 def collect(
     task: str, folder: Path, *, episodes: int, seed: int, on_episode: OnEpisode | None = None
 ) -> tuple[Path, ...]:
@@ -97,8 +103,7 @@ def collect(
     Raises:
         ConfigError: no such task, a wrong number of episodes, or OGBench is not installed.
     """
-    if episodes < PER_FILE or episodes % PER_FILE:
-        raise ConfigError(f"--episodes is {episodes}, needs a multiple of {PER_FILE}. The usual number is 100.")
+    check_count(episodes)
     require_ogbench()
     name = environment_of(task)
     folder.mkdir(parents=True, exist_ok=True)

@@ -215,12 +215,12 @@ def play(options: argparse.Namespace, screen: Screen, film: Film) -> dict:
         steered = story.steer(options.successes)
         trained = story.train()
         learned = story.learned(options.episodes)
-        end = f"alone {alone.words}   ·   steered {steered.words}   ·   learned, nobody steering: {learned.words}"
+        end = f"alone {alone.words}   ·   steered {steered.words}   ·   learned {learned.words}"
         practice, practised = {}, None
         if options.practise:
             practice = story.practise()
             practised = story.learned(options.episodes, "practised", "6  Nobody steers, after practice")
-            end += f"   ·   after practice: {practised.words}"
+            end += f"   ·   practised {practised.words}"
         film.begin("end")
         film.say(options.task.replace("_", " "), end)
         time.sleep(2.0)

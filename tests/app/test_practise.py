@@ -208,8 +208,11 @@ def test_a_practice_runs_from_start_to_use_it(make_page: Any, port: Any, qtbot: 
     assert job.request.episodes == ("000", "001", "002")
     assert job.request.practice.world == "point"
     assert not page.setup.start_button.isEnabled()
+    write_practice(job.folder, attempts=[True, False, True], curve=CURVE[:2])
     job.tell(some_news([True, False, True], CURVE[:2]))
     page._poll()
+    qtbot.waitUntil(lambda: page.practices.topLevelItemCount() == 1, timeout=WAIT)
+    assert not page.setup.start_button.isEnabled()
     assert page.live.stage.text() == "Practising: 2 of 5 attempts of this round done"
     assert page.live.progress.text() == "3 of 100 attempts, about 3 min left"
     assert page.live.recent.text.startswith("67 % (")
@@ -220,7 +223,7 @@ def test_a_practice_runs_from_start_to_use_it(make_page: Any, port: Any, qtbot: 
     job.finish()
     page._poll()
     assert job.is_closed
-    qtbot.waitUntil(lambda: page.record is not None, timeout=WAIT)
+    qtbot.waitUntil(lambda: page.record is not None and page.record.is_finished, timeout=WAIT)
     assert page.versions.chosen == job.folder / "versions" / "0025"
     page.window_of_test.run("practise.use")
     assert port.of(LoadNoisePolicy) == [LoadNoisePolicy(str(job.folder / "versions" / "0025"))]

@@ -385,7 +385,9 @@ class PractisePage(LayoutPage):
             return
         news = self.job.poll()
         if news:
-            self._news = news[-1]
+            former, self._news = self._news, news[-1]
+            if former is None or len(former.curve) != len(self._news.curve):
+                self.practices.read(choose=self.job.folder)
             practice = self.job.request.practice or Practice()
             self.live.show_news(self._news, practice, words=self._stopping_words)
             self.versions.show_versions(self.job.folder, self._news.curve)

@@ -223,7 +223,7 @@ def test_a_practice_runs_from_start_to_use_it(make_page: Any, port: Any, qtbot: 
     job.finish()
     page._poll()
     assert job.is_closed
-    qtbot.waitUntil(lambda: page.record is not None and page.record.is_finished, timeout=WAIT)
+    qtbot.waitUntil(lambda: page.record is not None and len(page.record.attempts) == 100, timeout=WAIT)
     assert page.versions.chosen == job.folder / "versions" / "0025"
     page.window_of_test.run("practise.use")
     assert port.of(LoadNoisePolicy) == [LoadNoisePolicy(str(job.folder / "versions" / "0025"))]

@@ -6,13 +6,16 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import typing
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from frs_core.arrays import Array
 from frs_core.commands.serve import serve
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +35,11 @@ def test_every_dependency_has_both_bounds_and_the_locked_version_lies_within(tex
         text = (ROOT / lock).read_text()
         for found in re.finditer(rf"^{re.escape(need.name)}==(\S+)", text, re.MULTILINE | re.IGNORECASE):
             assert Version(found[1]) in need.specifier
+
+
+def test_signatures_name_numpys_own_class() -> None:
+    # numpy.typing.NDArray has none from numpy 2.5 on Python 3.12 on, and no module with a signature could be imported.
+    assert typing.get_origin(Array) is np.ndarray
 
 
 def recipe() -> list[tuple[str, str]]:

@@ -55,8 +55,10 @@ class Vision:
         Args:
             images: RGB in -1..1.
         """
-        x = F.conv2d(images.to(self._embed.weight.dtype), self._embed.weight, self._embed.bias, stride=self._patch)
-        x = rearrange(x, "n d h w -> n (h w) d") + self._positions
+        # A product, not a convolution: those round float32 to TF32 on a GPU.
+        patches = rearrange(images, "n c (h p) (w q) -> n (h w) (c p q)", p=self._patch, q=self._patch)
+        weight = self._embed.weight
+        x = linear(patches.to(weight.dtype), weight.flatten(1), self._embed.bias) + self._positions
         for layer in self._layers:
             x = x + _attention(layer, _norm(x, layer.norm1))
             hidden = F.gelu(_linear(_norm(x, layer.norm2), layer.fc1), approximate="tanh")

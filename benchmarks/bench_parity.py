@@ -25,6 +25,7 @@ from tests.fakes.pi05 import FIXTURE, HORIZON, make_checkpoint
 TIMES = (0.0, 0.1, 0.5, 0.9, 1.0)
 """Of the stored velocities, in the references' time (1 = noise)."""
 
+CPU = torch.device("cpu")
 Tensors = dict[str, torch.Tensor]
 
 
@@ -43,10 +44,10 @@ def main() -> None:
         compare("openpi, JAX model, through `convert.py`", converted, inputs, theirs)
 
 
-def load(path: Path, *, prefix: str) -> Pi05Model:
-    """Return the network of a file, float32 on the CPU."""
+def load(path: Path, *, prefix: str, device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> Pi05Model:
+    """Return the network of a file."""
     size = size_of({name.removeprefix(prefix): shape for name, shape in read_header(path).items()})
-    return Pi05Model(FileSource(path, device=torch.device("cpu"), dtype=torch.float32), size)
+    return Pi05Model(FileSource(path, device=device, dtype=dtype), size)
 
 
 def converted_from_jax(scratch: Path) -> Path:
@@ -60,14 +61,25 @@ def converted_from_jax(scratch: Path) -> Path:
 
 def compare(name: str, model: Pi05Model, inputs: Tensors, theirs: Tensors) -> None:
     """Print one row."""
-    pixels = inputs["images"][:2].permute(0, 3, 1, 2).float() / 127.5 - 1.0
-    hidden, cache = model.prefix(model.embed(pixels, inputs["tokens"]))
-    layout, noise = Layout(cache, batch=len(inputs["noise"]), horizon=HORIZON), inputs["noise"]
-    velocity = torch.stack([-model.velocity(layout, noise, 1.0 - t) for t in TIMES])
-    sample = flow.denoise(lambda x, t: model.velocity(layout, x, t), noise, steps=10)
-    pairs = ((hidden, theirs["prefix_hidden"]), (velocity, theirs["velocity"]), (sample, theirs["sample"]))
+    pairs = [(answer, theirs[key]) for key, answer in answers(model, inputs).items()]
     differences = " | ".join(f"{float((a - b).abs().max()):.1e}" for a, b in pairs)
     print(f"| {name} | {differences} | {max(float(b.abs().max()) for _, b in pairs):.1f} |")
+
+
+def answers(model: Pi05Model, inputs: Tensors) -> Tensors:
+    """Return the prefix states, the velocities at `TIMES` and a ten-step sample, as the references store them.
+
+    Args:
+        model: on any device.
+        inputs: images, tokens and noise of the fixture, on the CPU.
+    """
+    given = {name: tensor.to(model.device) for name, tensor in inputs.items()}
+    pixels = given["images"][:2].permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    hidden, cache = model.prefix(model.embed(pixels, given["tokens"]))
+    layout, noise = Layout(cache, batch=len(given["noise"]), horizon=HORIZON), given["noise"]
+    velocity = torch.stack([-model.velocity(layout, noise, 1.0 - t) for t in TIMES])
+    sample = flow.denoise(lambda x, t: model.velocity(layout, x, t), noise, steps=10)
+    return {"prefix_hidden": hidden, "velocity": velocity, "sample": sample}
 
 
 if __name__ == "__main__":

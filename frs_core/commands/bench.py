@@ -97,21 +97,33 @@ def policy(
         page.print(mark("LeRobot was not timed: it is not installed here, or --peer off.", "dim"))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        data = {
+        setting = {
             "machine": asdict(machine),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "lerobot": importlib.metadata.version("lerobot") if theirs else None,
             "dtype": str(kind),
             "clock": clock,
             "layers": size.text.depth,
             "cameras": cameras,
             "words": words,
-            "timings": [asdict(t) for t in [*own, *theirs]],
         }
+        data = report(setting, [asdict(t) for t in [*own, *theirs]])
         out.write_text(json.dumps(data, indent=2) + "\n")
         page.print(f"Written to {out}")
     return 0
+
+
+def report(setting: dict[str, Any], timings: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what `--out` writes: versions, the setting and the timings."""
+    import torch
+
+    has_peer = any(t["mode"] == "lerobot" for t in timings)
+    return {
+        "machine": setting["machine"],
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lerobot": importlib.metadata.version("lerobot") if has_peer else None,
+        **{key: setting[key] for key in ("dtype", "clock", "layers", "cameras", "words")},
+        "timings": timings,
+    }
 
 
 def _print(page: Console, own: list[Any], theirs: list[Any]) -> None:

@@ -455,12 +455,13 @@ def droid_story(screen: Screen, folder: Path, images: Path) -> Story:
 # --- what is written --------------------------------------------------------------------------------------------------
 
 
-def check_episodes(data: Path, picks: int) -> str:
+def check_episodes(data: Path, picks: int, *options: str) -> str:
     """Return what was kept: chunks, steps, and the last line of `frs episodes check` over them.
 
     Args:
         data: recording root.
         picks: taken on screen; the arm moved after every one of them.
+        options: of `frs episodes check`.
     Raises:
         SystemExit: an episode is damaged or does not regenerate, or a chunk is missing.
     """
@@ -472,7 +473,11 @@ def check_episodes(data: Path, picks: int) -> str:
     if chunks != picks or left:
         raise SystemExit(f"{picks} picks were taken, {chunks} chunks kept, {len(left)} episodes unfinished")
     done = subprocess.run(
-        [*FRS, "episodes", "check", "--data", str(data)], capture_output=True, text=True, cwd=ROOT, timeout=600
+        [*FRS, "episodes", "check", "--data", str(data), *options],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=600,
     )
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     if done.returncode:
@@ -480,6 +485,8 @@ def check_episodes(data: Path, picks: int) -> str:
     return f"{picks} picks, {chunks} chunks kept with {steps} steps; `frs episodes check`: {lines[-1]}"
 
 
+ROBOT_ENV = "the unmodified RobotEnv of a DROID checkout, whose robot computer and ZED cameras are simulated by MuJoCo"
+STAND_IN = "a stand-in for DROID's RobotEnv (no checkout was given)"
 IMAGES = {
     "serve-drive": "Steering over `frs serve`; *network* is the time spent on the network",
     "serve-killed": "The server was killed",
@@ -491,13 +498,13 @@ IMAGES = {
 }
 
 
-def page(rows: list[Row], checks: dict[str, str]) -> str:
-    """Return docs/remote.md."""
+def page(rows: list[Row], checks: dict[str, str], *, robot: str) -> str:
+    """Return docs/remote.md; `robot` is what the bridge drove."""
     cores = f"{os.cpu_count()} cores, {platform.machine()}, no GPU, load {os.getloadavg()[0]:.1f}"
     how = (
         "`python examples/remote.py` produces this page (its docstring lists what it needs). It opens the real window on its own display and\n"
-        "drives it by key presses, first against `frs serve` on loopback, then against the bridge with the unmodified RobotEnv of a DROID\n"
-        "checkout, whose robot computer and ZED cameras are simulated by MuJoCo. Each fault occurs once, while the arm moves, 0.2 s into a chunk\n"
+        "drives it by key presses, first against `frs serve` on loopback, then against the bridge with\n"
+        f"{robot}. Each fault occurs once, while the arm moves, 0.2 s into a chunk\n"
         "of 0.5 s. *Hold after* is the time from the fault until the window shows HOLD or FAULT. A policy is only needed once the present chunk\n"
         "has ended, so the time includes the rest of that chunk. *Back after* is the time from the repair to the next fan, key presses included.\n"
         f"Measured on {cores}."
@@ -547,12 +554,17 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             with Screen() as screen:
                 story = run(screen, folder, arguments.out / "images")
-            check, rows = check_episodes(folder / "data", story.cockpit.now["counters"]["picks"]), story.rows
+            # The server has ended by now, and check opens no address that a recording names: the same weights, loaded here.
+            options = ("--policy", "tabletop") if name == "serve" else ()
+            check, rows = check_episodes(folder / "data", story.cockpit.now["counters"]["picks"], *options), story.rows
             stored[name] = {"check": check, "rows": [vars(row) for row in rows]}
+            if name == "droid":
+                stored[name]["robot"] = ROBOT_ENV if os.environ.get("FRS_DROID_CHECKOUT") else STAND_IN
             print(f"{name}: {check}")
             results.write_text(json.dumps(stored, indent=1) + "\n")
     rows = [Row(**row) for name in stories for row in stored.get(name, {}).get("rows", [])]
-    text = page(rows, {name: stored[name]["check"] for name in stories if name in stored})
+    robot = stored.get("droid", {}).get("robot", ROBOT_ENV)
+    text = page(rows, {name: stored[name]["check"] for name in stories if name in stored}, robot=robot)
     (arguments.out / "remote.md").write_text(text)
     print(text)
 

@@ -11,7 +11,7 @@ Example: `frs episodes list`, `frs episodes check last`, `frs episodes export-mp
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -146,7 +146,7 @@ def check(
         names: Episodes or parts of their names; none = all.
         data: Recording folder; default `data`.
         policy: Policy to load; default the one each episode names.
-        policy_options: Options of the policy: NAME VALUE …; default those of each episode that are numbers or switches.
+        policy_options: Options of the policy: NAME VALUE …; default those of each episode that are numbers or switches, with --policy none.
         deep: Also read every byte of every file.
         images: Encode the stored images even if the policy can use stored features.
     """
@@ -220,7 +220,11 @@ class _Checker:
         except (FrsError, RuntimeError, OSError) as error:
             # A policy that fails on one episode must not prevent the checks of the others.
             self.unchecked += 1
-            return False, ("?", "yellow"), f"not checked: {_said(error)}"
+            options = (
+                _as_words(episode.meta.policy_options) if self._policy is not None and self._options is None else ""
+            )
+            hint = f" It was recorded with --policy-options {options}." if options else ""
+            return False, ("?", "yellow"), f"not checked: {_said(error)}{hint}"
         if report.n_checked:
             self.worst = report.worst if math.isnan(self.worst) else max(self.worst, report.worst)
         how, skipped = "features" if report.uses_features else "images", len(report.chunks) - report.n_checked
@@ -234,7 +238,8 @@ class _Checker:
     def _policy_of(self, episode: Episode) -> "FlowPolicy":
         """Return the wanted policy, loaded once. Raises FrsError, the same one each time."""
         name = self._policy or episode.meta.policy
-        options = dict(episode.meta.policy_options) if self._options is None else self._options
+        recorded = dict(episode.meta.policy_options) if self._policy is None else {}
+        options = recorded if self._options is None else self._options
         wanted = json.dumps([name, options], sort_keys=True)
         if wanted not in self._loaded:
             try:
@@ -242,9 +247,8 @@ class _Checker:
                 if self._policy is None and ":" in name:
                     raise unknown_name("policy", name, KNOWN)
                 if self._options is None and any(isinstance(value, str) for value in options.values()):
-                    given = " ".join(f"{option} {value}" for option, value in options.items())
                     raise ConfigError(
-                        f"Policy '{name}' was loaded with --policy-options {given}, and files and addresses that a recording names are not "
+                        f"Policy '{name}' was loaded with --policy-options {_as_words(options)}, and files and addresses that a recording names are not "
                         f"opened unasked. Give --policy and --policy-options."
                     )
                 self._loaded[wanted] = NamedPolicy(name, options).load()
@@ -254,6 +258,10 @@ class _Checker:
         if isinstance(loaded, FrsError):
             raise loaded
         return loaded
+
+
+def _as_words(options: Mapping[str, Option]) -> str:
+    return " ".join(f"{option} {value}" for option, value in options.items())
 
 
 def export_mp4(

@@ -72,9 +72,9 @@ def test_collected_episodes_keep_the_options_and_are_checked_with_them(
     capsys.readouterr()
     assert run("episodes", "show", "last", "--data", str(tmp_path)) == 0
     assert "· fingerprint toy-2 ·" in " ".join(capsys.readouterr().out.split())
-    # Texts may be files and addresses, so they are taken from the command line only.
+    # Texts may be files and addresses, so they are taken from the command line only; --policy alone is that policy without options.
     assert run("episodes", "check", "--data", str(tmp_path), "--policy", TOY) == 1
-    assert "--policy-options fingerprint toy-2" in " ".join(capsys.readouterr().out.split())
+    assert "It was recorded with --policy-options fingerprint toy-2" in " ".join(capsys.readouterr().out.split())
     asked = ["episodes", "check", "--data", str(tmp_path), "--policy", TOY, "--policy-options", "fingerprint", "toy-2"]
     assert run(*asked) == 0
 

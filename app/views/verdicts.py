@@ -24,6 +24,8 @@ from frs_core.steering.directions import Amount
 NO_LESS = 0.9
 """Share of the larger step's motion from which the smaller one is shown as no less."""
 COLUMNS = ("candidate", "key", "worth", "moves", "bent", "authority", "noise", "to mark", "⚠")
+WIDTHS = (116, 54, 48, 67, 64, 64, 52, 64, 26)
+"""Of the columns, pixels; the first is as wide as its names."""
 _TIPS = (
     "What would be executed",
     "The key that picks it",
@@ -275,7 +277,7 @@ class VerdictList(QtWidgets.QTableView):
         vertical.setMinimumSectionSize(18)
         vertical.setDefaultSectionSize(19)
         horizontal.setMinimumSectionSize(24)
-        for column, width in enumerate((116, 54, 48, 67, 64, 64, 52, 64, 26)):
+        for column, width in enumerate(WIDTHS):
             self.setColumnWidth(column, width)
         for name in ("worth", "to mark"):
             self.setColumnHidden(COLUMNS.index(name), True)
@@ -288,9 +290,8 @@ class VerdictList(QtWidgets.QTableView):
         """Show each candidate's remaining distance to a point of the base frame, metres; None = hide it."""
         if target != self.rows_model.target:
             self.rows_model.target = target
-            # There is room for one of the two.
             self.setColumnHidden(COLUMNS.index("to mark"), target is None)
-            self.setColumnHidden(COLUMNS.index("bent"), target is not None)
+            self._fit_columns()
             self.viewport().update()  # pyright: ignore[reportOptionalMemberAccess]
 
     def use_record(self, worked: Float[Array, " n"]) -> None:
@@ -303,6 +304,22 @@ class VerdictList(QtWidgets.QTableView):
         self.rows_model.show_fan(fan, style)
         has_values = fan is not None and any(math.isfinite(c.value) for c in fan.candidates)
         self.setColumnHidden(COLUMNS.index("worth"), not has_values)
+        self._fit_columns()
+
+    def _fit_columns(self) -> None:
+        """Give names the room that they need; *bent* makes room for *worth* and *to mark* where there is none for all."""
+        self.setColumnWidth(0, max(WIDTHS[0], self.sizeHintForColumn(0)))
+        bent, viewport = COLUMNS.index("bent"), self.viewport()
+        assert viewport is not None
+        others = [i for i in range(len(COLUMNS)) if i != bent and not self.isColumnHidden(i)]
+        room = viewport.width() - sum(self.columnWidth(i) if i == 0 else WIDTHS[i] for i in others)
+        has_more = not (self.isColumnHidden(COLUMNS.index("worth")) and self.isColumnHidden(COLUMNS.index("to mark")))
+        self.setColumnHidden(bent, has_more and room < WIDTHS[bent])
+
+    def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
+        """Show the columns that fit."""
+        super().resizeEvent(event)
+        self._fit_columns()
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent | None) -> None:
         """Highlight the row under the pointer."""

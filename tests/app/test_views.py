@@ -95,6 +95,23 @@ def test_verdicts_list_the_present_step_first_and_say_everything(qtbot: Any) -> 
     assert "from your request" in model.data(model.index(row, 0), Qt.ItemDataRole.ToolTipRole)
 
 
+def test_names_are_whole_where_values_are_shown_and_the_least_needed_column_makes_room(qtbot: Any) -> None:
+    table, fan = VerdictList(lambda c: "K"), sample_fan()
+    qtbot.addWidget(table)
+    table.show()
+    valued = dataclasses.replace(fan, candidates=tuple(dataclasses.replace(c, value=0.5) for c in fan.candidates))
+    worth, bent, last = (COLUMNS.index(name) for name in ("worth", "bent", "⚠"))
+    for width, has_room in ((450, False), (620, True)):
+        table.resize(width, 300)
+        table.show_fan(valued, FanStyle())
+        assert (table.isColumnHidden(worth), table.isColumnHidden(bent)) == (False, not has_room)
+        assert table.columnWidth(0) >= table.sizeHintForColumn(0)
+        assert table.columnViewportPosition(last) < table.viewport().width()
+    table.resize(450, 300)
+    table.show_fan(fan, FanStyle())
+    assert (table.isColumnHidden(worth), table.isColumnHidden(bent)) == (True, False)
+
+
 def test_what_candidates_are_worth_stands_beside_them_where_a_policy_says_so(qtbot: Any) -> None:
     view, column, fan = VerdictList(lambda c: "K"), COLUMNS.index("worth"), sample_fan()
     qtbot.addWidget(view)
@@ -161,7 +178,7 @@ def test_a_noise_is_judged_by_those_that_worked(qtbot: Any) -> None:
     view.use_record(np.sort(np.concatenate([np.full(15, size - 0.1), np.full(5, size + 0.1)])))
     assert model.data(model.index(row, column), Qt.ItemDataRole.UserRole) == 0.75
     assert not model.data(model.index(row, column), Qt.ItemDataRole.DisplayRole)
-    assert "75 % of 20 steered chunks that worked" in model.data(model.index(row, 0), Qt.ItemDataRole.ToolTipRole)
+    assert "75 % of 20 steered chunks that succeeded" in model.data(model.index(row, 0), Qt.ItemDataRole.ToolTipRole)
 
 
 def models(**changes: Any) -> list[CameraModel]:

@@ -30,12 +30,13 @@ import platformdirs
 from frs_core.counts import counted
 from frs_core.errors import ConfigError
 from frs_core.events import EpisodeStatus, Phase, Snapshot
+from frs_core.runtime.image_files import png
 
 LOG, FAULTS = "cockpit.log", "faults.log"
 LOG_BYTES, LOG_FILES = 2_000_000, 5
 """Size and number of the log files: 10 MB, some weeks of driving."""
 FAULTS_BYTES = 500_000
-_PACKAGES = ("frs-cockpit", "numpy", "torch", "mujoco", "zarr", "PyQt6", "pyqtgraph", "pygame", "pyspacemouse")
+_PACKAGES = ("frs-cockpit", "numpy", "torch", "mujoco", "pillow", "PyQt6", "pyqtgraph", "pygame", "pyspacemouse")
 _record = logging.getLogger("app.record")
 
 
@@ -191,7 +192,7 @@ def save_diagnostics(
             out.writestr("machine.json", json.dumps(machine(), indent=1))
             out.writestr("doctor.json", json.dumps(_findings(), indent=1))
             for name, frame in (frames or {}).items():
-                out.writestr(f"{name}.png", _png(frame.image))
+                out.writestr(f"{name}.png", png(frame.image))
     except FileExistsError as error:
         raise ConfigError(f"{target} already exists and is not replaced. Choose another name.") from error
     except OSError as error:
@@ -231,12 +232,6 @@ def _findings() -> list[dict[str, str]]:
         *check_devices(),
     ]
     return [{"level": f.level.value, "subject": f.subject, "text": f.text} for f in found]
-
-
-def _png(image: Any) -> bytes:
-    import cv2
-
-    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
 
 
 def _fresh(path: Path) -> Any:

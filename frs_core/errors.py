@@ -36,6 +36,7 @@ _LEFT_OUT = {
     "av": "PyAV",
     "safetensors": "safetensors",
     "einops": "einops",
+    "cv2": "OpenCV",
 }
 """Module -> name of what the thin cockpit does without (thin/pyproject.toml)."""
 

@@ -4,6 +4,7 @@
 the robot as a skeleton. Both take a `SceneModel`. Neither takes keys, because arrow keys steer. GUI thread.
 """
 
+import importlib.util
 import os
 from typing import Any, Protocol
 
@@ -36,11 +37,15 @@ class SceneView(Protocol):
 
 def make_scene_view(parent: QtWidgets.QWidget | None = None) -> Any:
     """Return the best 3D view this display can show: a QWidget that is a `SceneView`."""
-    if can_use_gl():
-        from app.views.scene_gl import GlScene
+    if not can_use_gl():
+        return PaintedScene(parent)
+    if importlib.util.find_spec("OpenGL") is None:
+        view = PaintedScene(parent)
+        view.setToolTip(f"{view.toolTip()}, which needs the package PyOpenGL (pip install PyOpenGL)")
+        return view
+    from app.views.scene_gl import GlScene
 
-        return GlScene(parent)
-    return PaintedScene(parent)
+    return GlScene(parent)
 
 
 class PaintedScene(QtWidgets.QWidget):

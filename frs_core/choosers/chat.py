@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import cv2
-import numpy as np
 from jaxtyping import UInt8
 
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, ModelRefused, PolicyError, PolicyTimeout
 from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.runtime import image_files
 from frs_core.runtime.foreign import MALFORMED, parse_json
 from frs_core.steering.camera_pairing import is_wrist
 
@@ -167,10 +166,7 @@ def image_part(image: UInt8[Array, "H W 3"]) -> dict[str, Any]:
 
 def jpeg(image: UInt8[Array, "H W 3"]) -> bytes:
     """Return an image as it is sent."""
-    bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
-    is_done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 90])
-    assert is_done
-    return data.tobytes()
+    return image_files.jpeg(image, quality=90)
 
 
 def outside_frame(observation: Observation, camera: str = "") -> CameraFrame:

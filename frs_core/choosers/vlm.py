@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from frs_core.arrays import Array
 from frs_core.choosers.address import EXAMPLE, ModelAddress
@@ -143,11 +142,21 @@ def with_plumb_line(frame: CameraFrame, observation: Observation) -> UInt8[Array
         return image
     p = observation.p_tcp
     uv, is_front = frame.calibration.project(np.stack([p, [p[0], p[1], 0.0]]))
-    if is_front.all():
-        (a, b), (c, d) = np.round(uv).astype(int).tolist()
-        cv2.line(image, (a, b), (c, d), _BLUE, 2, cv2.LINE_AA)
-        cv2.circle(image, (c, d), 4, _BLUE, -1, cv2.LINE_AA)
-    return image
+    return _plumbed(image, uv) if is_front.all() else image
+
+
+def _plumbed(image: UInt8[Array, "H W 3"], uv: Float[Array, "2 2"]) -> UInt8[Array, "H W 3"]:
+    """Return the image with a line between two pixels and a dot at the second, drawn four times as large for smooth edges."""
+    from PIL import Image, ImageDraw
+
+    height, width = image.shape[:2]
+    mask = Image.new("L", (4 * width, 4 * height))
+    draw = ImageDraw.Draw(mask)
+    (a, b), (c, d) = (4.0 * uv + 2.0).tolist()
+    draw.line((a, b, c, d), fill=255, width=8)
+    draw.ellipse((c - 16, d - 16, c + 16, d + 16), fill=255)
+    share = mask.resize((width, height), resample=Image.Resampling.BOX)
+    return np.asarray(Image.composite(Image.new("RGB", share.size, _BLUE), Image.fromarray(image), share))
 
 
 def _question(fan: Fan) -> str:

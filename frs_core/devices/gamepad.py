@@ -118,7 +118,7 @@ class Gamepad(InputDevice):
             from pygame._sdl2 import controller
         except ImportError as error:
             raise DeviceError(
-                f"Gamepads need pygame, which cannot be imported: {error}. Install it with pip."
+                f"Gamepads need pygame, which cannot be imported: {error}. Install it with `pip install pygame`."
             ) from error
         self._pygame: Any = pygame
         self._controller: Any = controller

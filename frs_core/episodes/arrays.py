@@ -164,7 +164,7 @@ class EpisodeArrays:
             return self._bytes(path, start, stop)
         try:
             # The last four bytes are Zarr's CRC-32C; the table's CRC-32 has vouched for them, too.
-            return bytes(memoryview(unpack_zstd(self._bytes(path)[:-4], size=size))[start:stop])
+            return unpack_zstd(self._bytes(path)[:-4], size=size)[start:stop]
         except ValueError as error:
             if isinstance(error, EpisodeCorrupt):
                 raise

@@ -21,7 +21,6 @@ from frs_core.arrays import Array
 from frs_core.episodes import packing
 from frs_core.episodes.arrays import EpisodeArrays
 from frs_core.episodes.encoding import meta_from_json, verdict_of
-from frs_core.episodes.images import decode
 from frs_core.episodes.index import EpisodeInfo, read_attributes, read_info, trim_of
 from frs_core.episodes.integrity import TABLE_CHECKSUM, corrupt
 from frs_core.episodes.layout import ROOT_METADATA, SUFFIX
@@ -30,6 +29,7 @@ from frs_core.errors import ConfigError, EpisodeError, unknown_name
 from frs_core.events import NOBODY, Driver, Latency, Outcome
 from frs_core.robot.observation import Calibration, CameraFrame, Observation
 from frs_core.runtime.foreign import MALFORMED, parse_json
+from frs_core.runtime.image_files import decode
 from frs_core.steering.candidates import CandidateKind, Verdict
 from frs_core.steering.directions import Gripper
 from frs_core.steering.plan import SteeringPlan

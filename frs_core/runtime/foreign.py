@@ -239,23 +239,25 @@ def digest(path: Path, *, may_link: bool = True) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def unpack_zstd(data: bytes | memoryview, *, size: int) -> bytearray:
-    """Return the content of a zstd frame that must hold exactly `size` bytes; never more memory than that.
+def unpack_zstd(data: bytes | memoryview, *, size: int) -> bytes:
+    """Return the content of a zstd frame that must hold exactly `size` bytes; never more memory than that and zstd's window.
 
     Raises:
         ValueError: no frame, or another size.
     """
-    from numcodecs.zstd import Zstd
+    from backports import zstd
 
     said = _zstd_size(bytes(data[:18]))
     if said != size:
         raise ValueError(f"zstd frame of {'unknown size' if said is None else f'{said} bytes'}, expected {size}")
-    out = bytearray(size)
-    if size:
-        try:
-            Zstd().decode(data, out)
-        except RuntimeError as error:
-            raise ValueError(str(error)) from error
+    frame = zstd.ZstdDecompressor()
+    try:
+        # Room for one byte more lets the frame end; a header that lies is stopped there.
+        out = frame.decompress(data, max_length=size + 1)
+    except zstd.ZstdError as error:
+        raise ValueError(str(error)) from error
+    if len(out) != size or not frame.eof or frame.unused_data:
+        raise ValueError(f"zstd frame does not end after the {size} bytes that its header states")
     return out
 
 

@@ -11,13 +11,14 @@ import pytest
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.dataset import load_chunks
 from frs_core.episodes.encoding import meta_from_json, meta_to_json
-from frs_core.episodes.images import decode, encode_jpeg, encode_png
+from frs_core.episodes.images import encode_jpeg, encode_png
 from frs_core.episodes.records import LastState
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.events import NOBODY, Driver, Outcome
 from frs_core.learning.episode_table import training_table
 from frs_core.learning.records import table_from_records
 from frs_core.robot.observation import CameraFrame
+from frs_core.runtime.image_files import decode
 from tests.fakes.episodes import CAMERAS, random_chunks, random_meta, record, textured
 
 

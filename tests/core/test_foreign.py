@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from numcodecs.zstd import Zstd
+from backports import zstd
 
 from frs_core.runtime import foreign
 
@@ -90,14 +90,14 @@ def test_deep_json_is_refused(text):
 @pytest.mark.parametrize("size", [0, 1, 200, 300, 70_000, 200_000])
 def test_zstd_gives_what_was_packed_and_nothing_else(size):
     raw = os.urandom(size)
-    packed = bytes(Zstd(level=3).encode(raw))
+    packed = zstd.compress(raw, 3)
     assert foreign.unpack_zstd(packed, size=size) == raw
     with pytest.raises(ValueError, match=f"expected {size + 1}"):
         foreign.unpack_zstd(packed, size=size + 1)
 
 
 def test_a_zstd_bomb_is_refused_by_its_header():
-    bomb = bytearray(Zstd(level=3).encode(bytes(1 << 20)))
+    bomb = bytearray(zstd.compress(bytes(1 << 20), 3))
     with pytest.raises(ValueError, match="1048576 bytes, expected 100"):
         foreign.unpack_zstd(bytes(bomb), size=100)
     lies = b"\x28\xb5\x2f\xfd\xe0" + struct.pack("<Q", 100) + bytes(bomb[9:])

@@ -21,14 +21,15 @@ from tests.waiting import LONG_S
 
 ROOT = Path(__file__).parents[2]
 WHOLE, THIN = (tomllib.loads((ROOT / p / "pyproject.toml").read_text())["project"] for p in (".", "thin"))
-LEFT_OUT = ("torch", "mujoco", "matplotlib", "av", "safetensors", "einops")
+LEFT_OUT = ("torch", "mujoco", "matplotlib", "av", "safetensors", "einops", "cv2")
+EXTRAS = ("OpenGL", "pygame")
 
 BLOCKED = f"""
 import sys
 
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {LEFT_OUT!r}:
+        if name.partition(".")[0] in {LEFT_OUT + EXTRAS!r}:
             raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
 
 sys.meta_path.insert(0, Missing())
@@ -67,7 +68,9 @@ def run(program: str, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_thin_distribution_differs_from_the_whole_one_in_what_it_leaves_out() -> None:
     left_out = set(WHOLE["dependencies"]) - set(THIN["dependencies"])
-    assert {row.split(">=")[0].split("==")[0] for row in left_out} == set(LEFT_OUT)
+    names = {row.split(">=")[0].split("==")[0] for row in left_out}
+    assert names == {*LEFT_OUT, "opencv-python-headless", "PyOpenGL", "pygame"} - {"cv2"}
+    assert {row for rows in THIN["optional-dependencies"].values() for row in rows} < left_out
     assert set(THIN["dependencies"]) < set(WHOLE["dependencies"])
     assert [THIN[k] for k in ("scripts", "requires-python")] == [WHOLE[k] for k in ("scripts", "requires-python")]
 

@@ -15,9 +15,6 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from app.qt import QtCore, QtGui, Signal
 from app.workers import Relay
 from frs_core.counts import counted
@@ -26,6 +23,7 @@ from frs_core.episodes.index import read_info
 from frs_core.episodes.soundness import inspected, needs_inspection
 from frs_core.errors import EpisodeError, FrsError
 from frs_core.events import Outcome
+from frs_core.runtime.image_files import shrink
 
 THUMB = (72, 54)
 """Width and height of a thumbnail, logical pixels."""
@@ -164,7 +162,7 @@ class Library(Relay):
             # The list says what is wrong with it.
             self._uninspected.appendleft((info, True))
             return
-        small = np.ascontiguousarray(cv2.resize(image, (THUMB[0] * 2, THUMB[1] * 2), interpolation=cv2.INTER_AREA))
+        small = shrink(image, size=(THUMB[1] * 2, THUMB[0] * 2))
         height, width = small.shape[:2]
         image = QtGui.QImage(small.tobytes(), width, height, 3 * width, QtGui.QImage.Format.Format_RGB888).copy()
         self.tell("thumbnail_made", info.name, image)

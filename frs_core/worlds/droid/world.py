@@ -18,8 +18,8 @@ import time
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-import cv2
 import numpy as np
+import PIL.Image  # noqa: F401 - loaded before the arm is there, not with the first image that is waited for
 from jaxtyping import Float
 
 from frs_core.arrays import Array
@@ -29,6 +29,7 @@ from frs_core.robot.actions import ActionKind
 from frs_core.robot.limiting import AT_REST, limit_action
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.runtime.image_files import decode
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.droid.calibration import OLD_S, calibration_of
 from frs_core.worlds.droid.connection import BridgeRefusal, Connection
@@ -351,12 +352,12 @@ class DroidWorld(World):
         if frame["encoding"] == "raw":
             image = np.frombuffer(frame["data"], np.uint8).reshape(*size, 3)
         else:
-            bgr = cv2.imdecode(np.frombuffer(frame["data"], np.uint8), cv2.IMREAD_COLOR)
-            if bgr is None:
+            try:
+                image = decode(frame["data"])
+            except ValueError as error:
                 raise WorldError(
                     f"An image of camera '{name}' cannot be decoded. Set encoding to 'raw' and look again."
-                )
-            image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+                ) from error
         age = max(0.0, now - frame["at"]) + 0.5 * self._connection.round_trip_s
         self._known.images[name] = (int(frame["sequence"]), image, time.monotonic_ns() - int(age * 1e9))
 

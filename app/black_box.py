@@ -2,7 +2,8 @@
 
 Problem: a report such as "it held this morning" cannot be examined without a record. Idea: each snapshot of the session is compared
 with the one before, and each change of phase, episode, pick, driver or counter is logged, with the current latencies. Messages of
-the window go to the same log, crashes of the interpreter to a file beside it. A separate thread writes the lines to rotating files.
+the window, of Qt and of Python's warnings go to the same log; crashes of the interpreter, here and in the world's process, and the
+stacks of a blocked window to a file beside it. A separate thread masks secrets (`app.redaction`) and writes to rotating files.
 
 Example: 2026-11-20 09:31:02,114 app.record INFO hold: Hold pressed. episode 3, chunk 7, encode 6 ms, steer 25 ms, loop 15.0 Hz
 
@@ -27,15 +28,19 @@ from typing import Any, Protocol
 
 import platformdirs
 
+from app.redaction import RedactingFormatter, Redaction, shown_command
 from frs_core.counts import counted
 from frs_core.errors import ConfigError
-from frs_core.events import EpisodeStatus, Phase, Snapshot
+from frs_core.events import EpisodeStatus, HoldReason, Phase, Snapshot
+from frs_core.runtime.faults import VARIABLE as FAULTS_VARIABLE
 from frs_core.runtime.image_files import png
 
 LOG, FAULTS = "cockpit.log", "faults.log"
 LOG_BYTES, LOG_FILES = 2_000_000, 5
 """Size and number of the log files: 10 MB, some weeks of driving."""
 FAULTS_BYTES = 500_000
+MOST_DUMPS = 20
+"""Stacks of a blocked window that are kept in one run, a few kilobytes each."""
 _PACKAGES = ("frs-cockpit", "numpy", "torch", "mujoco", "pillow", "PyQt6", "pyqtgraph", "pygame", "pyspacemouse")
 _record = logging.getLogger("app.record")
 
@@ -48,11 +53,12 @@ def log_dir() -> Path:
 class BlackBox:
     """Writes the log from `start` to `close`. Without write permission there is no log, but the cockpit starts."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, redact: Redaction | None = None) -> None:
         """Store the folder; nothing is opened yet.
 
         Args:
             folder: of the logs; None = `log_dir()`.
+            redact: masks secrets; None = those of the environment.
         """
         self.folder = folder or log_dir()
         self._lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
@@ -60,6 +66,8 @@ class BlackBox:
         self._listener: logging.handlers.QueueListener | None = None
         self._faults: Any = None
         self._former: Snapshot | None = None
+        self._dumps = 0
+        self.redact = redact or Redaction()
 
     def start(self) -> str | None:
         """Open the files and start logging; return a sentence if that fails, else None."""
@@ -71,14 +79,16 @@ class BlackBox:
             self._faults = _fresh(self.folder / FAULTS)
         except OSError as error:
             return f"No log is written: {self.folder} cannot be used ({error.strerror}). Set FRS_LOG_DIR to a folder."
-        file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+        file.setFormatter(RedactingFormatter("%(asctime)s %(name)s %(levelname)s %(message)s", self.redact))
         self._handler = logging.handlers.QueueHandler(self._lines)
         self._listener = logging.handlers.QueueListener(self._lines, file)
         self._listener.start()
         logging.getLogger().addHandler(self._handler)
         _record.setLevel(logging.INFO)
         faulthandler.enable(self._faults, all_threads=True)
-        _record.info("the cockpit starts: %s", " ".join(sys.argv[1:]) or "no options")
+        os.environ[FAULTS_VARIABLE] = str((self.folder / FAULTS).absolute())
+        logging.captureWarnings(True)
+        _record.info("the cockpit starts: %s", shown_command(sys.argv[1:]) or "no options")
         return None
 
     def close(self) -> None:
@@ -91,14 +101,32 @@ class BlackBox:
         for handler in self._listener.handlers:
             handler.close()
         self._handler = self._listener = None
+        logging.captureWarnings(False)
+        os.environ.pop(FAULTS_VARIABLE, None)
         faulthandler.disable()
         self._faults.close()
+
+    @staticmethod
+    def note(text: str) -> None:
+        """Log a fact of this run."""
+        _record.info("%s", text)
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         """Log what differs from the last snapshot; called on the session's thread."""
         former, self._former = self._former, snapshot
         for line in changes(former, snapshot):
             _record.info("%s", line)
+        is_silent = snapshot.phase is Phase.HOLD and snapshot.hold_reason is HoldReason.GUI_SILENT
+        if is_silent and (former is None or former.hold_reason is not HoldReason.GUI_SILENT):
+            self._keep_stacks()
+
+    def _keep_stacks(self) -> None:
+        """Write what every thread of the blocked window is doing, at most `MOST_DUMPS` times in a run."""
+        if self._handler is None or self._dumps >= MOST_DUMPS:
+            return
+        self._dumps += 1
+        print(time.strftime("%Y-%m-%d %H:%M:%S the window does not respond"), file=self._faults, flush=True)
+        faulthandler.dump_traceback(self._faults, all_threads=True)
 
 
 def said(text: str, tone: str) -> None:
@@ -172,25 +200,30 @@ def save_diagnostics(
     folder: Path | None = None,
     settings: Path | None = None,
     frames: Mapping[str, Frame] | None = None,
+    redact: Redaction | None = None,
 ) -> Path:
     """Write logs, versions, settings and the doctor's findings into one zip, and return its path. Takes a second or two.
+
+    Every text passes through `redact` once more: the logs may be older than the secrets of this run.
 
     Args:
         target: the zip; an existing file is not replaced.
         folder: of the logs; None = `log_dir()`.
         settings: the operator's settings file.
         frames: camera name -> last frame; None = no images.
+        redact: masks secrets; None = those of the environment.
     Raises:
         ConfigError: it cannot be written, or already exists.
     """
+    redact = redact or Redaction()
     try:
         with zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED) as out:
             for file in sorted((folder or log_dir()).glob("*.log*")):
-                out.write(file, file.name)
+                _add(out, file, file.name, redact)
             if settings is not None and settings.is_file():
-                out.write(settings, "settings.json")
-            out.writestr("machine.json", json.dumps(machine(), indent=1))
-            out.writestr("doctor.json", json.dumps(_findings(), indent=1))
+                _add(out, settings, "settings.json", redact)
+            out.writestr("machine.json", redact(json.dumps(machine(), indent=1)))
+            out.writestr("doctor.json", redact(json.dumps(_findings(), indent=1)))
             for name, frame in (frames or {}).items():
                 out.writestr(f"{name}.png", png(frame.image))
     except FileExistsError as error:
@@ -199,6 +232,13 @@ def save_diagnostics(
         target.unlink(missing_ok=True)
         raise ConfigError(f"{target} cannot be written ({error.strerror}). Choose a folder with free space.") from error
     return target
+
+
+def _add(out: zipfile.ZipFile, file: Path, name: str, redact: Redaction) -> None:
+    """Add a text file line by line, so that other threads run in between."""
+    with file.open(encoding="utf-8", errors="replace") as lines, out.open(name, "w") as member:
+        for line in lines:
+            member.write(redact(line).encode())
 
 
 def machine() -> dict[str, object]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.black_box import save_diagnostics
 from app.qt import QtWidgets
+from app.redaction import Redaction
 from app.views.notices import ask_diagnostics
 from app.workers import Job
 from frs_core.events import Snapshot
@@ -34,6 +35,8 @@ class Diagnostics:
         self._window, self._settings, self._seen = window, settings, seen
         self._say, self._report = say, report
         self._job: Job | None = None
+        self.redact: Redaction | None = None
+        """Masks the secrets of this run; None = those of the environment."""
 
     def ask(self) -> None:
         """Ask before saving."""
@@ -46,10 +49,13 @@ class Diagnostics:
             target: the zip.
             with_images: include the last camera images.
         """
-        snapshot = self._seen()
+        snapshot, redact = self._seen(), self.redact
         seen = snapshot.observation if snapshot is not None else None
         frames = dict(seen.frames) if seen is not None and with_images else None
-        job = Job(lambda _tell: save_diagnostics(target, settings=self._settings, frames=frames), parent=self._window)
+        job = Job(
+            lambda _tell: save_diagnostics(target, settings=self._settings, frames=frames, redact=redact),
+            parent=self._window,
+        )
         job.finished.connect(lambda path: self._say(f"Diagnostics are in {path}", "good"))
         job.failed.connect(lambda error: self._report(str(error)))
         self._job = job.start()

@@ -170,6 +170,9 @@ class DriveActions:
         if snapshot.phase is not Phase.HOLD:
             self._say("Not connected; reconnect first", "warn")
             return
+        if not self._facts.is_world_known:
+            self._say("The robot or simulator is still starting; start the episode once it is there", "warn")
+            return
         start = self._start
         if self.attempts is not None and self.attempts.is_on:
             if self.attempts.load_again():
@@ -297,7 +300,7 @@ class DriveActions:
 
     def use_look_ahead(self) -> None:
         """Begin with the operator's choice in simulation, and without looking ahead on a real robot; wait for the world to say which."""
-        if self._facts.workspace is not None:
+        if self._facts.is_world_known:
             self._send(SetLookAhead(self._facts.is_simulated and self._settings.values.look_ahead))
 
     def toggle_look_ahead(self) -> None:

@@ -23,7 +23,8 @@ class Facts:
     tasks: tuple[str, ...] = ()
     titles: tuple[str, ...] = ()
     """What people read of each task; empty = the names."""
-    is_simulated: bool = True
+    is_simulated: bool = False
+    """False until the world says so: what is not known is treated as a real robot."""
     resets_itself: bool = False
     """A simulator that sets its scenes without a person; False until the world says so."""
     control_hz: float = 15.0
@@ -53,6 +54,11 @@ class Facts:
     """Messages to show once at the start."""
 
     @property
+    def is_world_known(self) -> bool:
+        """Whether the world has started and said what it is."""
+        return self.workspace is not None
+
+    @property
     def floor(self) -> float:
         """Height of the table, or else of the workspace's bottom, base frame, metres."""
         if self.table_height is not None:
@@ -77,4 +83,4 @@ class Facts:
         return former != (self._told(), self.drivers)
 
     def _told(self) -> tuple[object, ...]:
-        return (self.workspace is not None, self.is_simulated, self.tasks, self.fingerprint)
+        return (self.is_world_known, self.is_simulated, self.tasks, self.fingerprint)

@@ -20,6 +20,7 @@ from app.crash import CrashGuard
 from app.ending import Ending
 from app.facts import Facts
 from app.gl import pin_platform
+from app.redaction import Redaction
 from app.settings import SettingsFile
 from frs_core import paths
 from frs_core.choosers.base import Chooser
@@ -136,7 +137,8 @@ def run(
         raise ConfigError(
             f"--advisor {advisor} cannot suggest picks. {find_chooser(advisor).why_not or 'Name another chooser'}."
         )
-    guard, ending, box = CrashGuard(), Ending(), BlackBox()
+    redact = Redaction(world_arguments, generalist.options, chooser_options or {})
+    guard, ending, box = CrashGuard(), Ending(), BlackBox(redact=redact)
     if problem := box.start():
         settings.warnings.append(problem)
     guard.install()
@@ -171,7 +173,7 @@ def run(
         )
         sessions.append(session)
         ending.keep(session)
-        session.subscribe(box.on_snapshot)
+        session.subscribe(_into(box, session, world_arguments))
         status = run_window(
             session,
             facts,
@@ -182,6 +184,7 @@ def run(
             screenshot=screenshot,
             status_file=status_file,
             on_ready=on_ready,
+            redact=redact,
         )
     except FrsError:
         raise
@@ -193,6 +196,27 @@ def run(
         box.close()
         guard.remove()
     return ending.leave(status)
+
+
+def _into(box: BlackBox, session: Any, given: Mapping[str, Any]) -> Callable[[Snapshot], None]:
+    """Return what writes a session's snapshots to the log, and the world's options once it has started.
+
+    Args:
+        box: the log.
+        session: live.
+        given: options that the world is made with; those that it does not keep are secrets.
+    """
+    is_told = False
+
+    def on_snapshot(snapshot: Snapshot) -> None:
+        nonlocal is_told
+        if not is_told and (world := session.world_spec) is not None:
+            is_told = True
+            box.redact.hide(*(value for name, value in given.items() if name not in world.options))
+            box.note(f"world {world.name} has started: {dict(world.options) or 'no options'}")
+        box.on_snapshot(snapshot)
+
+    return on_snapshot
 
 
 def make_session(
@@ -253,6 +277,7 @@ def run_window(
     screenshot: Path | None = None,
     status_file: Path | None = None,
     on_ready: Callable[[Any], None] | None = None,
+    redact: Redaction | None = None,
 ) -> int:
     """Show the window on a session until it is closed; the caller closes the session.
 
@@ -266,6 +291,7 @@ def run_window(
         screenshot: folder for an image of each layout; the window then closes.
         status_file: receives a JSON line for every change of what is shown.
         on_ready: called with the window once it is shown.
+        redact: masks secrets in diagnostics.
     Returns:
         Exit status.
     """
@@ -282,11 +308,13 @@ def run_window(
     application.setWindowIcon(QtGui.QIcon(str(paths.assets() / "icons" / "frs-cockpit.svg")))
     fonts.provide()
     theme.apply(application, theme.THEMES[settings.values.theme])
+    from app.qt_log import keep_messages, leave_messages
     from app.window import CockpitWindow
     from app.window_watch import WindowWatch
     from app.workers import SessionBridge
 
     window = CockpitWindow(SessionBridge(session), facts, settings)
+    window.diagnostics.redact = redact
     if guard is not None:
 
         def on_crash(sentence: str, details: str) -> None:
@@ -294,6 +322,7 @@ def run_window(
             window.crashed.emit(f"{sentence} {details}")
 
         guard.on_crash = on_crash
+    keep_messages()
     window.show_cockpit()
     if has_devices:
         _after_first_fan(window, lambda: _add_devices(window))
@@ -313,6 +342,7 @@ def run_window(
             on_ready(window)
         return watch.take_down(application.exec())
     finally:
+        leave_messages()
         ending.left()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from app import theme
-from app.actions import ACTIONS, MENUS, cap_of, key_cap, tooltip_of
+from app.actions import ACTIONS, DRIVE, MENUS, cap_of, key_cap, tooltip_of
 from app.black_box import said
 from app.diagnostics import Diagnostics
 from app.drive_actions import DriveActions
@@ -140,7 +140,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.recovery = RecoveryStrip(self.say)
         column.addWidget(self.recovery)
         column.addWidget(self.pages, 1)
-        self.toasts, self.notices = Toasts(body), Notices()
+        self.toasts, self.notices = Toasts(body), Notices(self)
         self.cards = Cards(
             body, self.run, self.inputs, save_map=self._save_map, on_first_run_read=self._on_first_run_read
         )
@@ -229,6 +229,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.pilot.press_refused.connect(lambda text: self.say(text, "warn"))
         self.drive.candidate_hovered.connect(self.pilot.highlight)
         self.drive.candidate_chosen.connect(self._on_candidate_chosen)
+        self.drive.curve_chosen.connect(self._on_curve_chosen)
         self.drive.cameras.primary_changed.connect(self._on_primary_changed)
         # Queued: runs after all views have been painted.
         queued = QtCore.Qt.ConnectionType.QueuedConnection
@@ -261,7 +262,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             "help.palette": lambda: self.toggle_card("palette"),
             "help.first_run": lambda: self.toggle_card("first"),
             "settings.devices": lambda: self.toggle_card("devices"),
-            "help.notices": lambda: self.notices.show(self),
+            "help.notices": lambda: self.notices.show(self, self.diagnostics.ask),
             "help.diagnostics": self.diagnostics.ask,
             "help.about": lambda: show_about(self, self.facts, getattr(self.bridge.port, "policy_spec", None)),
             "app.quit": self.close,
@@ -285,7 +286,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
     # --- actions --------------------------------------------------------------------------------------
 
     def run(self, action: str) -> None:
-        """Run the action with this id."""
+        """Run the action with this id; what belongs to Drive is done there, where the robot is seen."""
+        if ACTIONS[action].scope == DRIVE and self._layout != "drive":
+            self.show_layout("drive")
         self._handlers[action]()
 
     @property
@@ -366,6 +369,13 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.bridge.send(Pick(label, device="mouse"))
         else:
             self.say(self.pilot.why_not(snapshot), "warn")
+
+    def _on_curve_chosen(self, label: str, fan: object, at_ns: int) -> None:
+        if self.snapshot is None or self.snapshot.fan is not fan:
+            self.say("The fan has changed; click again", "warn")
+            return
+        with self.bridge.presses.of(at_ns):
+            self._on_candidate_chosen(label)
 
     def _on_primary_changed(self, name: str) -> None:
         self.pilot.camera = name
@@ -519,6 +529,12 @@ class CockpitWindow(QtWidgets.QMainWindow):
             text = f"{snapshot.hold_reason.value}. {snapshot.detail}"
             self._remember(text, "bad")
             self.banner.show_error(text, fix=("Resume", lambda: self.run("drive.resume")))
+        elif snapshot.phase is Phase.HOLD and snapshot.hold_reason not in (
+            None,
+            HoldReason.START,
+            HoldReason.EPISODE_END,
+        ):
+            self.notices.add(f"Hold: {snapshot.hold_reason.value}", "info")
         elif self.banner.isVisible() and snapshot.phase in (Phase.CHOOSE, Phase.MOVING):
             self.banner.hide()
 

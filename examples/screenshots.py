@@ -124,6 +124,8 @@ class Tour:
         from frs_core.events import Phase
 
         snapshot = self._window.snapshot
+        if self._window.layout_name != "drive":
+            return  # Resume would show Drive.
         if snapshot is not None and snapshot.phase is Phase.HOLD and snapshot.episode.number:
             self._window.run("drive.resume")
 

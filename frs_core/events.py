@@ -87,7 +87,7 @@ class HoldReason(enum.Enum):
     START = "Ready. Start an episode to begin"
     OPERATOR = "Hold pressed"
     FOCUS_LOST = "The window lost focus"
-    PAGE_LEFT = "Another page is shown"
+    PAGE_LEFT = "Drive was left"
     CAMERA_STALE = "A camera stopped delivering fresh frames"
     GUI_SILENT = "The window stopped answering"
     DEVICE_LOST = "The input device was unplugged"

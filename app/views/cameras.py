@@ -8,7 +8,7 @@ Slow drawing is cached: the fan until it, its style or the camera's pose changes
 image. In between only the badge and the mark on the picked curve are repainted.
 
 A click on a small camera swaps it with the large one; a double click shows only that camera. In the large one a click on a curve
-picks it, and elsewhere marks a target. GUI thread.
+picks it, and elsewhere marks a target, both once it is known not to be a double click. GUI thread.
 """
 
 import math
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from app import theme
+from app.press_times import pressed_ns
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.fan_overlay import MARK_SIZE, Curve, FanStyle, curve_at, mark_on, paint_fan, paint_mark, project_fan
 from frs_core.arrays import Array
@@ -54,8 +55,8 @@ class CameraView(QtWidgets.QWidget):
     """One image with its overlay."""
 
     clicked = Signal(str)
-    curve_clicked = Signal(str, str)
-    """Name and the candidate's label."""
+    curve_clicked = Signal(str, str, object, object)
+    """Name, the candidate's label, the fan that was clicked and when (`time.monotonic_ns()`), once it is no double click."""
     place_clicked = Signal(str, object, object)
     """Name, the frame that was clicked and the pixel (x, y), once it is no double click."""
     double_clicked = Signal(str)
@@ -71,13 +72,11 @@ class CameraView(QtWidgets.QWidget):
         self._is_projected = False
         self._fan: QtGui.QPixmap | None = None
         self._still: QtGui.QPixmap | None = None
-        self._place: tuple[CameraFrame, tuple[float, float]] | None = None
+        self._report: Callable[[], None] = lambda: None
         self._pressed_at: QtCore.QPointF | None = None
-        self._place_later = QtCore.QTimer(self)
-        self._place_later.setSingleShot(True)
-        self._place_later.timeout.connect(
-            lambda: self._place and self.place_clicked.emit(self.model.name, *self._place)
-        )
+        self._click_later = QtCore.QTimer(self)
+        self._click_later.setSingleShot(True)
+        self._click_later.timeout.connect(lambda: self._report())
         self._is_second = False
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -309,17 +308,24 @@ class CameraView(QtWidgets.QWidget):
             return
         at, (scale, offset) = (event.position().x(), event.position().y()), self.placement()
         found = curve_at(self._curves, at, scale=scale, offset=offset)
+        name, fan, frame = self.model.name, self.model.fan, self.model.frame
+        # The fan may be another one by then, and the camera may be on the arm: what was clicked counts.
         if found is not None:
-            self.curve_clicked.emit(self.model.name, found.candidate.label)
-        elif (frame := self.model.frame) is not None and self._area().contains(event.position()):
-            # The camera may be on the arm: the place counts in the image in which it was clicked.
-            self._place = frame, ((at[0] - offset[0]) / scale - 0.5, (at[1] - offset[1]) / scale - 0.5)
-            self._place_later.start(QtWidgets.QApplication.doubleClickInterval())
-        self.clicked.emit(self.model.name)
+            label, at_ns = found.candidate.label, pressed_ns(event)
+            self._report_later(lambda: self.curve_clicked.emit(name, label, fan, at_ns))
+        elif frame is not None and self._area().contains(event.position()):
+            pixel = ((at[0] - offset[0]) / scale - 0.5, (at[1] - offset[1]) / scale - 0.5)
+            self._report_later(lambda: self.place_clicked.emit(name, frame, pixel))
+        self.clicked.emit(name)
+
+    def _report_later(self, report: Callable[[], None]) -> None:
+        """Report a click unless another one makes it a double click."""
+        self._report = report
+        self._click_later.start(QtWidgets.QApplication.doubleClickInterval())
 
     def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent | None) -> None:
-        """Report a double click; it marks nothing."""
-        self._place_later.stop()
+        """Report a double click; it picks and marks nothing."""
+        self._click_later.stop()
         self._is_second = True
         self.double_clicked.emit(self.model.name)
 
@@ -379,8 +385,8 @@ class CameraGrid(QtWidgets.QWidget):
 
     primary_changed = Signal(str)
     candidate_hovered = Signal(object)
-    candidate_chosen = Signal(str)
-    """A curve was clicked in the large image."""
+    curve_chosen = Signal(str, object, object)
+    """A curve was clicked in the large image: the candidate's label, its fan and when."""
     place_chosen = Signal(object, object)
     """A place was clicked in the large image: the frame and its pixel."""
     painted = Signal()
@@ -467,9 +473,10 @@ class CameraGrid(QtWidgets.QWidget):
         self._swapped = name if name != self.primary else ""
         self.set_primary(name)
 
-    def _on_curve(self, name: str, candidate: str) -> None:
-        if name == self.primary:
-            self.candidate_chosen.emit(candidate)
+    def _on_curve(self, name: str, candidate: str, fan: object, at_ns: object) -> None:
+        if name == self.primary and name != self._swapped:
+            self.curve_chosen.emit(candidate, fan, at_ns)
+        self._swapped = ""
 
     def _on_place(self, name: str, frame: object, pixel: object) -> None:
         if name == self.primary and name != self._swapped:

@@ -46,6 +46,8 @@ class DrivePage(QtWidgets.QWidget):
 
     candidate_hovered = Signal(object)
     candidate_chosen = Signal(str)
+    curve_chosen = Signal(str, object, object)
+    """The label of the curve that was clicked, its fan and when."""
     place_chosen = Signal(object, object)
     """The frame in which a place was clicked, and its pixel."""
 
@@ -92,7 +94,7 @@ class DrivePage(QtWidgets.QWidget):
         column.addWidget(self.steering)
         column.addWidget(self.episode)
         self.cameras.candidate_hovered.connect(self.candidate_hovered)
-        self.cameras.candidate_chosen.connect(self.candidate_chosen)
+        self.cameras.curve_chosen.connect(self.curve_chosen)
         self.cameras.place_chosen.connect(self.place_chosen)
         self.verdicts.candidate_hovered.connect(self.candidate_hovered)
         self.verdicts.candidate_chosen.connect(self.candidate_chosen)

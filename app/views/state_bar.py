@@ -16,6 +16,8 @@ from frs_core.choosers.registry import find_chooser
 from frs_core.counts import counted
 from frs_core.events import Driver, EndedEpisode, HoldReason, Outcome, Phase, Snapshot
 
+LEAST_PX, MOST_PX = 180, 460
+"""Widths that the sentence is given: at least, and before figures less important than it are left out, logical pixels."""
 SOFTWARE_HOLD = "Software hold, not an emergency stop"
 CANNOT_STEER = "No direction has authority here. Demonstrate this one; steering cannot reach it"
 DONE_IN_PRACTICE = "The task looks done. Practice keeps nothing; end it or continue"
@@ -138,13 +140,20 @@ class StateBadge(QtWidgets.QWidget):
         painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, self.word)
 
 
+_SIZES = ((15, 19, 2), (12, 15, 3))
+"""How a sentence is set: pixels of the font, pixels of a line, most lines. The first that fits is used."""
+
+
 class Sentence(QtWidgets.QWidget):
-    """One sentence over a small hint, shortened with an ellipsis; the tooltip has the full text."""
+    """One sentence over a small hint: smaller where it is long, shortened in its middle only if that is not enough; the tooltip has
+    the full text."""
 
     def __init__(self) -> None:
         super().__init__()
         self._text = self._hint = ""
-        self.setMinimumWidth(180)
+        self.wanted = LEAST_PX
+        """Width at which the whole sentence can be read, at most `MOST_PX`."""
+        self.setMinimumWidth(LEAST_PX)
         self.setFixedHeight(60)
         self.setAccessibleName("Current state")
 
@@ -162,34 +171,46 @@ class Sentence(QtWidgets.QWidget):
         """Show another sentence."""
         if (text, hint) != (self._text, self._hint):
             self._text, self._hint = text, hint
+            self.wanted = next((w for w in range(LEAST_PX, MOST_PX, 20) if self._lines(w)[2]), MOST_PX)
             self.setToolTip(f"{text}\n{hint}".strip())
             self.setAccessibleDescription(f"{text}. {hint}")
             self.update()
 
     def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
-        """Draw at most two lines, and the hint."""
+        """Draw the sentence, and the hint."""
         painter = QtGui.QPainter(self)
-        font = QtGui.QFont(self.font())
-        font.setPixelSize(15)
-        lines = wrap(self._text, QtGui.QFontMetrics(font), self.width(), 2)
-        small = QtGui.QFont(self.font())
-        small.setPixelSize(11)
-        height = 19 * len(lines) + (14 if self._hint else 0)
+        (pixels, high, _most), lines, _is_whole = self._lines(self.width())
+        font = self._sized(pixels)
+        small = self._sized(11)
+        height = high * len(lines) + (14 if self._hint else 0)
         y = (self.height() - height) // 2
         painter.setFont(font)
         painter.setPen(theme.colour(theme.current().text))
         for line in lines:
-            painter.drawText(QtCore.QRect(0, y, self.width(), 19), Qt.AlignmentFlag.AlignVCenter, line)
-            y += 19
+            painter.drawText(QtCore.QRect(0, y, self.width(), high), Qt.AlignmentFlag.AlignVCenter, line)
+            y += high
         if self._hint:
             painter.setFont(small)
             painter.setPen(theme.colour(theme.current().dim))
             hint = QtGui.QFontMetrics(small).elidedText(self._hint, Qt.TextElideMode.ElideRight, self.width())
             painter.drawText(QtCore.QRect(0, y, self.width(), 14), Qt.AlignmentFlag.AlignVCenter, hint)
 
+    def _sized(self, pixels: int) -> QtGui.QFont:
+        font = QtGui.QFont(self.font())
+        font.setPixelSize(pixels)
+        return font
+
+    def _lines(self, width: int) -> tuple[tuple[int, int, int], list[str], bool]:
+        """Return the size that is used at a width, the lines, and whether they are the whole sentence."""
+        for size in _SIZES:
+            lines = wrap(self._text, QtGui.QFontMetrics(self._sized(size[0])), width, size[2])
+            if " ".join(lines) == " ".join(self._text.split()):
+                return size, lines, True
+        return size, lines, False
+
 
 def wrap(text: str, metrics: QtGui.QFontMetrics, width: int, most: int) -> list[str]:
-    """Wrap a text into at most `most` lines of a width; the last one ends in an ellipsis if the text is longer."""
+    """Wrap a text into at most `most` lines of a width; a longer text lacks the middle of the last one, because its end tells it apart."""
     words, lines = text.split(), []
     while words and len(lines) < most - 1:
         count = 1
@@ -198,7 +219,7 @@ def wrap(text: str, metrics: QtGui.QFontMetrics, width: int, most: int) -> list[
         lines.append(" ".join(words[:count]))
         words = words[count:]
     if words:
-        lines.append(metrics.elidedText(" ".join(words), Qt.TextElideMode.ElideRight, width))
+        lines.append(metrics.elidedText(" ".join(words), Qt.TextElideMode.ElideMiddle, width))
     return lines
 
 
@@ -290,7 +311,7 @@ class StateBar(QtWidgets.QFrame):
         row = self.layout()
         assert row is not None
         margins = row.contentsMargins()
-        fixed = self.badge.minimumWidth() + self.sentence.minimumWidth() + self.recording.minimumWidth()
+        fixed = self.badge.minimumWidth() + self.sentence.wanted + self.recording.minimumWidth()
         room = self.width() - margins.left() - margins.right() - fixed - 2 * row.spacing()
         for name in _IMPORTANCE:
             box = self._boxes[name]

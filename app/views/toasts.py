@@ -15,6 +15,11 @@ SHORT_DETAILS = 240
 """Longest details, in characters, that are shown at once: two lines in the smallest window."""
 
 
+def sign_of(tone: str) -> str:
+    """Return the sign that stands for a tone, beside its colour."""
+    return {"bad": "✘", "good": "✔", "warn": "⚠"}.get(tone, "ℹ")
+
+
 class Toast(QtWidgets.QFrame):
     """One message in the corner.
 
@@ -44,8 +49,7 @@ class Toast(QtWidgets.QFrame):
         self.text = text
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(12, 8, 10, 8)
-        sign = {"bad": "✘", "good": "✔", "warn": "⚠"}.get(tone, "ℹ")
-        mark = label(sign)
+        mark = label(sign_of(tone))
         set_tone(mark, tone)
         row.addWidget(mark)
         words = label(text, wrap=True)

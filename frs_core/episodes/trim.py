@@ -31,6 +31,11 @@ def trimmed_facts(episode: Episode, first: int, last: int) -> dict[str, Any]:
     line = whole[first : len(whole) - last]
     offers = [episode.offers(i) for i in line]
     drivers, picks = [episode.text("chunks/driver", i) for i in line], [episode.picked_by(i) for i in line]
+    seen = [
+        int(s)
+        for i in line
+        for s in (*episode.arrays["steps/success"][list(episode.steps_of(i))], episode.arrays["after/success"][i])
+    ]
     steps = sum(len(episode.steps_of(i)) for i in line)
     return {
         "trim": [first, last],
@@ -39,5 +44,6 @@ def trimmed_facts(episode: Episode, first: int, last: int) -> dict[str, Any]:
         "n_corrections": sum(bool(episode.arrays["chunks/is_correction"][i]) for i in line),
         "drivers": {who: drivers.count(who) for who in dict.fromkeys(drivers)},
         "picked_by": {who: picks.count(who) for who in dict.fromkeys(picks)},
+        "success_seen": max(seen) == 1 if any(s >= 0 for s in seen) else None,
         "duration_s": steps / episode.meta.control_hz,
     }

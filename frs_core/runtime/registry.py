@@ -244,9 +244,14 @@ def with_flags(options: Mapping[str, str] | None, flags: Mapping[str, Option | N
     return found
 
 
+def is_secret(name: str) -> bool:
+    """Whether the name of an option or a variable says that its value is a token, password, secret or key."""
+    return not _SECRETS.isdisjoint(name.lower().split("_"))
+
+
 def without_secrets(options: Mapping[str, R]) -> dict[str, R]:
     """Return options as they may be stored: without tokens, passwords, secrets and keys, judged by their names."""
-    return {name: value for name, value in options.items() if not _SECRETS & set(name.lower().split("_"))}
+    return {name: value for name, value in options.items() if not is_secret(name)}
 
 
 def storable(

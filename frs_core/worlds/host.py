@@ -25,6 +25,7 @@ from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import Observation
 from frs_core.robot.watchdog import CameraLiveness
+from frs_core.runtime.faults import keep_faults
 from frs_core.runtime.rate import RateLoop
 from frs_core.worlds import make_world
 from frs_core.worlds.base import World, WorldSpec
@@ -57,6 +58,7 @@ def serve(name: str, options: Mapping[str, object], pipe: Connection, settings: 
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
+    keep_faults()
     world: World | None = None
     try:
         world = make_world(name, **options)

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import logging
+import subprocess
+import sys
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,9 @@ import pytest
 
 from app import black_box
 from app.black_box import BlackBox, changes, save_diagnostics
+from app.qt import QtCore
+from app.qt_log import keep_messages, leave_messages
+from app.redaction import Redaction
 from frs_core.errors import ConfigError
 from frs_core.events import Driver, EpisodeStatus, HoldReason, Pacing, Phase
 from tests.fakes.snapshots import resting, snapshot
@@ -100,15 +106,106 @@ def test_the_window_remembers_what_it_said_and_saves_diagnostics(
     monkeypatch.setenv("HOME", str(tmp_path))
     window.say("a gamepad was unplugged", "bad")
     window.report("the disk is full")
-    assert [line.split("  ")[1] for line in window.notices.lines[:2]] == ["the disk is full", "a gamepad was unplugged"]
+    assert [line.split("  ")[1:] for line in window.notices.lines[:2]] == [
+        ["✘", "the disk is full"],
+        ["✘", "a gamepad was unplugged"],
+    ]
     from app.qt import QtWidgets
 
     window.run("help.notices")
     dialog = next(d for d in window.findChildren(QtWidgets.QDialog) if d.windowTitle() == "Notices")
-    assert "the disk is full" in dialog.findChild(QtWidgets.QPlainTextEdit).toPlainText()
+    history = dialog.findChild(QtWidgets.QPlainTextEdit)
+    assert "the disk is full" in history.toPlainText()
+    window.say("the disk has room again", "good")
+    assert history.toPlainText().splitlines()[0].endswith("✔  the disk has room again")
     dialog.reject()
     window.run("help.diagnostics")
     box = next(b for b in window.findChildren(QtWidgets.QMessageBox) if b.windowTitle() == "Save diagnostics")
     box.accept()
     qtbot.waitUntil(lambda: any("Diagnostics are in" in line for line in window.notices.lines), timeout=60_000)
     assert len(list(tmp_path.glob("frs-diagnostics-*.zip"))) == 1
+
+
+def test_the_history_names_every_hold_and_its_reason(window: Any) -> None:
+    window.take(snapshot())
+    window.take(snapshot(phase=Phase.HOLD, hold_reason=HoldReason.FOCUS_LOST))
+    assert window.notices.lines[0].endswith("Hold: The window lost focus")
+
+
+def test_no_secret_reaches_the_log_or_the_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRS_VLM_KEY", "sk-from-environment")
+    monkeypatch.setattr(
+        sys, "argv", ["frs", "--vlm", "http://anna:pw1234@host/v1?key=abcd", "--world-options", "token", "tok-given"]
+    )
+    box = BlackBox(tmp_path, redact=Redaction({"token": "tok-given", "port": 4343}))
+    box.start()
+    try:
+        try:
+            raise ConfigError("401 for sk-from-environment with tok-given at port 4343")
+        except ConfigError:
+            logging.getLogger("app").exception("refused")
+        box.redact.hide("only-the-world-knows")
+        black_box.said("Authorization: Bearer abcdefgh12345 only-the-world-knows", "bad")
+    finally:
+        box.close()
+    (tmp_path / "cockpit.log.1").write_text("an older run said sk-from-environment\n")
+    settings = tmp_path / "settings.json"
+    settings.write_text('{"input_map": {"drive.hold": ["key:Space"]}, "api_key": "kept-by-mistake"}')
+    zipped = save_diagnostics(tmp_path / "out.zip", folder=tmp_path, settings=settings, redact=box.redact)
+    with zipfile.ZipFile(zipped) as out:
+        texts = {name: out.read(name).decode() for name in out.namelist()}
+    log = (tmp_path / "cockpit.log").read_text()
+    secrets = ("sk-from-environment", "tok-given", "pw1234", "abcd", "abcdefgh12345", "only-the-world-knows")
+    for secret in (*secrets, "kept-by-mistake"):
+        assert secret not in log
+        assert not [name for name, text in texts.items() if secret in text]
+    assert "port 4343" in log
+    assert "ConfigError: 401 for ••• with •••" in log
+    assert "--world-options …" in log
+    assert "key:Space" in texts["settings.json"]
+
+
+def test_the_stacks_of_a_window_that_does_not_respond_are_kept_and_bounded(tmp_path: Path) -> None:
+    box = BlackBox(tmp_path)
+    box.start()
+    try:
+        silent = dataclasses.replace(snapshot(), phase=Phase.HOLD, hold_reason=HoldReason.GUI_SILENT)
+        for _ in range(black_box.MOST_DUMPS + 5):
+            box.on_snapshot(snapshot())
+            box.on_snapshot(silent)
+            box.on_snapshot(silent)
+    finally:
+        box.close()
+    faults = (tmp_path / "faults.log").read_text()
+    assert faults.count("the window does not respond") == black_box.MOST_DUMPS
+    assert "test_the_stacks_of_a_window" in faults
+
+
+def test_a_crash_of_a_process_that_the_cockpit_started_leaves_its_stacks(tmp_path: Path) -> None:
+    box = BlackBox(tmp_path)
+    box.start()
+    try:
+        script = "import ctypes; from frs_core.runtime.faults import keep_faults; keep_faults(); ctypes.string_at(0)"
+        assert subprocess.run([sys.executable, "-c", script], check=False, timeout=120).returncode < 0
+    finally:
+        box.close()
+    assert "Segmentation fault" in (tmp_path / "faults.log").read_text()
+
+
+def test_what_qt_and_python_warn_of_is_in_the_log(tmp_path: Path) -> None:
+    box = BlackBox(tmp_path)
+    box.start()
+    keep_messages()
+    try:
+        QtCore.qWarning("a painter cannot paint")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            logging.captureWarnings(True)
+            warnings.warn("a library is old", UserWarning, stacklevel=1)
+    finally:
+        leave_messages()
+        box.close()
+    log = (tmp_path / "cockpit.log").read_text()
+    assert "app.qt WARNING default: a painter cannot paint" in log
+    assert "py.warnings WARNING" in log
+    assert "a library is old" in log

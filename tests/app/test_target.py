@@ -1,6 +1,7 @@
 """A click on a curve picks it; a click elsewhere in the large image marks a target, with distances; both are recorded."""
 
 import dataclasses
+import time
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,12 @@ def path(view: Any, candidate: Any) -> list[QtCore.QPoint]:
 def test_a_click_on_a_curve_of_the_large_image_picks_it(window: Any, port: Any, large: Any, qtbot: Any) -> None:
     fan = sample_fan()
     ends = {c.label: on_screen(large, c.path[fan.execute_rows]) for c in fan.candidates}
+    before_ns = time.monotonic_ns()
     qtbot.mouseClick(large, LEFT, pos=ends["up/more"])
+    qtbot.waitUntil(lambda: bool(port.of(Pick)), timeout=LONG_MS)
     [pick] = port.of(Pick)
     assert pick.device == "mouse"
+    assert before_ns <= pick.pressed_ns < time.monotonic_ns()
     # Curves may end at the same pixel.
     assert ends[pick.label] == ends["up/more"]
 
@@ -79,7 +83,7 @@ def test_a_pointer_that_is_dragged_away_picks_and_marks_nothing(window: Any, por
     for start, stop in ((free_place(window, large), end), (end, free_place(window, large))):
         qtbot.mousePress(large, LEFT, pos=start)
         qtbot.mouseRelease(large, LEFT, pos=stop)
-        assert not large._place_later.isActive()
+        assert not large._click_later.isActive()
     assert port.of(Pick) == []
 
 
@@ -88,7 +92,7 @@ def test_a_click_beside_the_image_marks_nothing(large: Any, qtbot: Any) -> None:
     at = QtCore.QPoint(5, large.height() // 2)
     assert not large._area().contains(QtCore.QPointF(at))
     qtbot.mouseClick(large, LEFT, pos=at)
-    assert not large._place_later.isActive()
+    assert not large._click_later.isActive()
 
 
 def test_a_mark_counts_in_the_image_that_was_clicked(window: Any, port: Any, large: Any, qtbot: Any) -> None:
@@ -115,8 +119,32 @@ def test_a_double_click_and_a_click_in_a_small_image_mark_and_pick_nothing(
     assert cameras.primary == small.model.name
     qtbot.mouseDClick(small, LEFT, pos=free_place(window, small))
     assert cameras.is_alone
-    assert not small._place_later.isActive()
+    assert not small._click_later.isActive()
     assert port.of(Pick) == port.of(SetTarget) == []
+
+
+def test_a_double_click_on_a_curve_enlarges_and_picks_nothing(
+    window: Any, port: Any, large: Any, qtbot: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(QtWidgets.QApplication, "doubleClickInterval", lambda: 60_000)
+    fan = sample_fan()
+    end = on_screen(large, fan["up/more"].path[fan.execute_rows])
+    qtbot.mouseClick(large, LEFT, pos=end)
+    assert large._click_later.isActive()
+    qtbot.mouseDClick(large, LEFT, pos=end)
+    assert window.drive.cameras.is_alone
+    assert not large._click_later.isActive()
+    assert port.of(Pick) == []
+
+
+def test_a_click_on_a_fan_that_is_replaced_meanwhile_picks_nothing_and_says_so(
+    window: Any, port: Any, large: Any, qtbot: Any
+) -> None:
+    fan = sample_fan()
+    qtbot.mouseClick(large, LEFT, pos=on_screen(large, fan["up/more"].path[fan.execute_rows]))
+    window.take(snapshot(fan=dataclasses.replace(fan)))
+    qtbot.waitUntil(lambda: "The fan has changed; click again" in window.toasts.texts, timeout=LONG_MS)
+    assert port.of(Pick) == []
 
 
 def test_each_candidate_shows_its_remaining_distance_to_the_mark(window: Any, qtbot: Any) -> None:

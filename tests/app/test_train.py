@@ -118,6 +118,24 @@ def test_saved_policies_of_another_generalist_are_refused(qtbot: Any, tmp_path: 
     assert trained_on(metadata()) == "2 episodes, 20 chunks: reach left"
 
 
+def test_names_that_differ_at_their_end_are_whole_in_the_narrow_list(qtbot: Any, tmp_path: Path) -> None:
+    saved = SavedList()
+    qtbot.addWidget(saved)
+    saved.resize(364, 400)
+    names = ("can-on-plate-and-mug-on-stand-10-180733", "can-on-plate-and-mug-on-stand-10-180912")
+    rows = tuple((tmp_path / n, dataclasses.replace(metadata(), name=n)) for n in names)
+    saved.show_saved(rows, fingerprint=FINGERPRINT, in_use=None)
+    saved.show()
+    qtbot.waitExposed(saved)
+    room = saved.columnWidth(1) - 8
+    for i, name in enumerate(names):
+        item = saved.topLevelItem(i)
+        assert item.text(1).splitlines() == [name, "2 episodes, 20 chunks: reach left"]
+        box = saved.fontMetrics().boundingRect(0, 0, room, 1000, Qt.TextFlag.TextWordWrap, item.text(1))
+        assert box.width() <= room
+        assert saved.visualItemRect(item).height() >= box.height()
+
+
 @pytest.mark.parametrize(("name", "folder"), [("Mug on plate!", "mug-on-plate"), ("../../etc", "etc"), ("", "policy")])
 def test_names_become_harmless_folders(name: str, folder: str) -> None:
     assert folder_name(name) == folder

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.actions import ACTIONS
+from app.actions import ACTIONS, DRIVE
 from app.crash import CrashGuard
 from app.facts import Facts
 from app.main import run_window
@@ -29,6 +29,7 @@ from frs_core.events import (
     Phase,
     Pick,
     RequestHold,
+    Resume,
     StartEpisode,
     UndoChunk,
 )
@@ -385,6 +386,42 @@ def test_a_real_robot_moves_to_its_start_only_after_a_yes(make_window: Any, port
     assert len(port.of(StartEpisode)) == 1
 
 
+def test_no_episode_starts_before_the_world_has_said_whether_it_is_a_robot(make_window: Any, port: Any) -> None:
+    known, port.world_spec = port.world_spec, None
+    window = make_window()
+    assert not window.facts.is_simulated
+    key(window, Qt.Key.Key_N)
+    key(window, Qt.Key.Key_Y)
+    assert port.of(StartEpisode) == []
+    assert "The robot or simulator is still starting; start the episode once it is there" in window.toasts.texts
+    port.world_spec = dataclasses.replace(known, is_simulated=False)
+    window.take(resting())
+    key(window, Qt.Key.Key_N)
+    assert port.of(StartEpisode) == []
+    assert window.findChildren(QtWidgets.QMessageBox)
+
+
+@pytest.mark.parametrize("layout", ["review", "train", "practise"])
+def test_resume_on_another_page_shows_drive_before_anything_can_move(window: Any, port: Any, layout: str) -> None:
+    window.show_layout(layout)
+    window.take(snapshot(phase=Phase.HOLD, hold_reason=HoldReason.PAGE_LEFT))
+    window.menu_actions["drive.resume"].trigger()
+    assert window.layout_name == "drive"
+    assert len(port.of(Resume)) == 1
+    assert [type(c) for c in port.sent][-1] is Resume
+
+
+def test_every_action_of_drive_is_done_in_drive(window: Any) -> None:
+    for row in ACTIONS.values():
+        if row.scope == DRIVE and not row.is_held:
+            window.show_layout("review")
+            window.run(row.id)
+            assert window.layout_name == "drive", row.id
+            window.cards.close()
+    for box in window.findChildren(QtWidgets.QMessageBox):
+        box.reject()
+
+
 def test_choices_are_kept_without_closing(window: Any) -> None:
     window.run("knob.step")
     window._save_if_changed()
@@ -450,3 +487,31 @@ def test_nothing_in_the_state_bar_covers_the_sentence(window: Any, width: int, q
     qtbot.waitUntil(lambda: bar.sentence.x() >= bar.badge.x() + bar.badge.width(), timeout=20_000)
     assert bar.sentence.width() >= bar.sentence.minimumWidth()
     assert bar._boxes["camera"].isVisible()
+
+
+@pytest.mark.parametrize("width", [960, 1280, 1920])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {
+            "phase": Phase.MOVING,
+            "picked": "forward/more/close",
+            "picked_by": Driver.PERSON,
+            "waiting": "left/less/close",
+        },
+        {"phase": Phase.HOLD, "hold_reason": HoldReason.SUCCESS_SEEN},
+        {
+            "phase": Phase.HOLD,
+            "hold_reason": HoldReason.CAMERA_STALE,
+            "detail": "Camera 'left' gave no fresh frame for 0.6 s.",
+        },
+    ],
+)
+def test_the_state_bar_shows_its_sentence_whole(window: Any, width: int, fields: dict[str, Any]) -> None:
+    window.resize(width, 800)
+    window.take(snapshot(**fields))
+    window.state.layout().activate()
+    QtWidgets.QApplication.processEvents()
+    _, lines, is_whole = window.state.sentence._lines(window.state.sentence.width())
+    assert is_whole, lines
+    window.toasts.clear()

@@ -37,6 +37,26 @@ def test_trimmed_ends_are_left_out_everywhere_and_come_back(tmp_path):
             store.trim(name, first, last)
 
 
+def _seeing(observation, *, is_done):
+    return dataclasses.replace(observation, success=is_done)
+
+
+def test_what_the_world_saw_is_judged_by_the_chunks_that_are_left(tmp_path):
+    store = EpisodeStore(tmp_path)
+    recorder = JournalRecorder(store)
+    name = recorder.begin(random_meta(size=16))
+    for chunk in random_chunks(count=4, size=16):
+        steps = [dataclasses.replace(s, observation=_seeing(s.observation, is_done=False)) for s in chunk.steps]
+        after = _seeing(chunk.after, is_done=chunk.index == 3)
+        recorder.chunk(dataclasses.replace(chunk, steps=tuple(steps), after=after))
+    recorder.end(Outcome.SUCCESS)
+    assert store.info(name).success_seen is True
+    store.trim(name, 0, 1)
+    assert (store.info(name).success_seen, store.info(name).is_contradicted) == (False, True)
+    store.trim(name, 0, 0)
+    assert (store.info(name).success_seen, store.info(name).is_contradicted) == (True, False)
+
+
 def test_the_summary_counts_by_task_and_policy(tmp_path, capsys):
     store = EpisodeStore(tmp_path)
     recorder = JournalRecorder(store)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.facts import Facts
 from app.names import policy_name
-from app.qt import Qt, QtWidgets, Signal
+from app.qt import Qt, QtGui, QtWidgets, Signal
 from app.views.widgets import ActionButton, label
 from app.workers import Rereader
 from frs_core.counts import counted
@@ -18,11 +18,11 @@ KIND = Qt.ItemDataRole.UserRole + 1
 
 
 class SavedList(QtWidgets.QTreeWidget):
-    """One row per saved policy, newest first."""
+    """One row per saved policy, newest first: its name over what it was trained on, both whole."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setHeaderLabels(["", "name", "trained on", "made"])
+        self.setHeaderLabels(["", "name, and what it was trained on", "made"])
         self.setRootIsDecorated(False)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName("Saved policies")
@@ -30,9 +30,16 @@ class SavedList(QtWidgets.QTreeWidget):
         assert header is not None
         header.setMinimumSectionSize(24)
         header.setStretchLastSection(False)
-        for column, width in enumerate((26, 130, 100, 88)):
+        self.setWordWrap(True)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        for column, width in enumerate((26, 230, 62)):
             self.setColumnWidth(column, width)
-        header.setSectionResizeMode(2, QtWidgets.QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(1, QtWidgets.QHeaderView.ResizeMode.Stretch)
+
+    def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
+        """Wrap the names to the new width."""
+        super().resizeEvent(event)
+        self.scheduleDelayedItemsLayout()
 
     def show_saved(
         self, saved: tuple[tuple[Path, PolicyMetadata], ...], *, fingerprint: str, in_use: str | None
@@ -43,21 +50,23 @@ class SavedList(QtWidgets.QTreeWidget):
         for path, metadata in saved:
             fits = not fingerprint or metadata.policy_fingerprint == fingerprint
             is_used = in_use is not None and Path(in_use).resolve() == path.resolve()
-            made = datetime.datetime.fromtimestamp(metadata.made_at).strftime("%d %b %H:%M") if metadata.made_at else ""
+            made = (
+                datetime.datetime.fromtimestamp(metadata.made_at).strftime("%d %b\n%H:%M") if metadata.made_at else ""
+            )
             item = QtWidgets.QTreeWidgetItem(
-                ["★" if is_used else ("" if fits else "⊘"), metadata.name, trained_on(metadata), made]
+                ["★" if is_used else ("" if fits else "⊘"), f"{metadata.name}\n{trained_on(metadata)}", made]
             )
             item.setData(0, PATH, str(path))
             item.setData(0, KIND, metadata.kind)
             if not fits:
                 item.setFlags(Qt.ItemFlag.NoItemFlags)
-                for column in range(4):
+                for column in range(3):
                     item.setToolTip(
                         column,
                         f"Trained for policy {metadata.policy_fingerprint[:12]}, the current one is {fingerprint[:12]}",
                     )
             else:
-                for column in range(4):
+                for column in range(3):
                     tip = f"{metadata.kind}\n{trained_on(metadata)}\npolicy {metadata.policy_fingerprint[:12]}\n{path}"
                     item.setToolTip(column, tip)
             self.addTopLevelItem(item)

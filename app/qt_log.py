@@ -1,0 +1,31 @@
+"""Log what Qt itself reports, such as a painter that cannot paint: it goes to standard error otherwise, where nobody looks.
+
+GUI thread, but Qt may report from any.
+"""
+
+import logging
+
+from app.qt import QtCore
+
+_log = logging.getLogger("app.qt")
+_LEVELS = {
+    QtCore.QtMsgType.QtDebugMsg: logging.DEBUG,
+    QtCore.QtMsgType.QtInfoMsg: logging.INFO,
+    QtCore.QtMsgType.QtWarningMsg: logging.WARNING,
+    QtCore.QtMsgType.QtCriticalMsg: logging.ERROR,
+    QtCore.QtMsgType.QtFatalMsg: logging.CRITICAL,
+}
+
+
+def keep_messages() -> None:
+    """Log Qt's messages, as warnings and errors of the program are logged."""
+    QtCore.qInstallMessageHandler(_on_message)
+
+
+def leave_messages() -> None:
+    """Let Qt print its messages again; before the interpreter ends."""
+    QtCore.qInstallMessageHandler(None)
+
+
+def _on_message(kind: QtCore.QtMsgType, context: QtCore.QMessageLogContext, text: str | None) -> None:
+    _log.log(_LEVELS[kind], "%s: %s", context.category or "default", text)

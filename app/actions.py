@@ -328,6 +328,20 @@ _ROWS = (
         scope=DRIVE,
     ),
     _row(
+        "settings.failsafes",
+        "Causes of Hold…",
+        tooltip="Everything that makes the robot hold, with its limit; some limits can be set",
+        controls="key:Ctrl+H",
+        menu="Settings",
+    ),
+    _row(
+        "settings.sounds",
+        "Sounds",
+        tooltip="Switch the sounds on or off; whatever sounds is also shown",
+        controls="key:Ctrl+M",
+        menu="Settings",
+    ),
+    _row(
         "world.reconnect",
         "Reconnect",
         tooltip="Start the world and the policy again after a fault",
@@ -381,8 +395,8 @@ _ROWS = (
     ),
     _row(
         "episode.stay",
-        "Stay in this episode",
-        tooltip="Stop the countdown to the next episode",
+        "Stop the countdown",
+        tooltip="Stay in this episode, with the pacing and the driver that there are",
         menu="Episode",
         scope=DRIVE,
     ),

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.countdown import Countdown, is_running
 from app.facts import Facts
 from app.next_episode import COUNT_S, NextEpisode
 from app.pilot import STAY, Pilot
 from app.scenes import Scenes
 from app.settings import SettingsFile
-from app.views.about import SAFETY
 from app.views.drive import DrivePage
 from app.views.episode_bar import is_episode_open
 from app.views.outcome_question import disagreement
@@ -65,7 +65,7 @@ class DriveActions:
         settings: choices to remember.
         facts: of this run.
         say: shows a toast (text, tone).
-        ask: asks for confirmation (text, function to call on yes) before a real robot moves by itself.
+        ask: shows the checklist (text, function to call once it is confirmed) before a real robot moves by itself.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class DriveActions:
             succeed=lambda: self._label(Outcome.SUCCESS),
             may_count=self._may_count_down,
         )
+        self.countdown = Countdown(page, strip=page.countdown)
         self.attempts: Attempts | None = None
         """Of the Practise layout, once it is built: while a practice wants attempts, a start is one of them."""
         self.handlers: dict[str, Callable[[], None]] = {
@@ -120,7 +121,7 @@ class DriveActions:
             "episode.start": self.start,
             "episode.success_next": lambda: self.next.go(pilot.snapshot),
             "episode.auto_next": self.toggle_auto_next,
-            "episode.stay": lambda: self.next.stay(),
+            "episode.stay": self.stay,
             "episode.success": lambda: self.end(Outcome.SUCCESS),
             "episode.failure": lambda: self.end(Outcome.FAILURE),
             "episode.discard": lambda: self.end(Outcome.DISCARDED),
@@ -144,13 +145,18 @@ class DriveActions:
 
     def hold(self) -> None:
         """Stop motion."""
-        self.next.stay()
+        self.stay()
         self._pause_attempts(HoldReason.OPERATOR)
         self._send(RequestHold(HoldReason.OPERATOR))
 
+    def stay(self) -> None:
+        """Stop every countdown."""
+        self.next.stay()
+        self.countdown.stop()
+
     def hold_because(self, reason: HoldReason, detail: str = "") -> None:
         """Stop motion and whatever waits to be executed; the session reports it if there is anything to stop."""
-        self.next.stay()
+        self.stay()
         self._pause_attempts(reason)
         self._send(RequestHold(reason, detail))
 
@@ -183,7 +189,7 @@ class DriveActions:
                 return
             start = self._start_attempt
         if not self._facts.is_simulated:
-            self._ask(f"The robot will now move to its start pose.\n\n{SAFETY}", start)
+            self._ask("The robot will now move to its start pose", start)
         else:
             start()
 
@@ -240,6 +246,7 @@ class DriveActions:
         elif was_asked and question.asked is None:
             self.next.stay()
         self.next.follow(snapshot)
+        self.countdown.follow(snapshot)
 
     def resume(self) -> None:
         """Resume: end a hold, or leave a question about the label unanswered."""
@@ -269,9 +276,28 @@ class DriveActions:
             self._send(UndoChunk())
 
     def choose_pacing(self, pacing: Pacing) -> None:
-        """Use and remember a pacing."""
-        self._settings.values.pacing = pacing.value
-        self._send(SetPacing(pacing))
+        """Use and remember a pacing; on a robot that runs, continuous pacing after a countdown."""
+
+        def use() -> None:
+            self._settings.values.pacing = pacing.value
+            self._send(SetPacing(pacing))
+
+        self._switch("Continuous pacing" if pacing is Pacing.CONTINUOUS else "", use)
+
+    def _switch(self, what: str, use: Callable[[], None]) -> None:
+        """Switch at once, or after a countdown where a real robot would go on by itself.
+
+        Args:
+            what: what the countdown says; empty = the arm waits for a person afterwards.
+            use: sends the command.
+        """
+        self.countdown.stop()
+        snapshot = self._pilot.snapshot
+        if not what or self._facts.is_simulated or snapshot is None or not is_running(snapshot):
+            use()
+            return
+        self.countdown.begin(what, use, snapshot)
+        self._page.steering.show_snapshot(snapshot, self._settings.values)
 
     def toggle_pacing(self) -> None:
         """Switch between gated and continuous."""
@@ -322,7 +348,8 @@ class DriveActions:
         ):
             self._say(find_chooser(driver.value).why_not, "warn")
         else:
-            self._send(SetDriver(driver))
+            title = find_chooser(driver.value).title.strip("★ ")
+            self._switch("" if driver is Driver.PERSON else f"{title} drives", lambda: self._send(SetDriver(driver)))
             return
         if snapshot is not None:
             self._page.steering.show_snapshot(snapshot, self._settings.values)

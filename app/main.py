@@ -324,6 +324,7 @@ def run_window(
         guard.on_crash = on_crash
     keep_messages()
     window.show_cockpit()
+    _after_first_fan(window, window.sounds.open)
     if has_devices:
         _after_first_fan(window, lambda: _add_devices(window))
     if screenshot is not None:

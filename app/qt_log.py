@@ -8,6 +8,8 @@ import logging
 from app.qt import QtCore
 
 _log = logging.getLogger("app.qt")
+_QUIET = ("qt.multimedia", "PulseAudio", "QSoundEffect")
+"""What begins so is for the log alone: a machine without audio is no fault."""
 _LEVELS = {
     QtCore.QtMsgType.QtDebugMsg: logging.DEBUG,
     QtCore.QtMsgType.QtInfoMsg: logging.INFO,
@@ -19,6 +21,7 @@ _LEVELS = {
 
 def keep_messages() -> None:
     """Log Qt's messages, as warnings and errors of the program are logged."""
+    _log.setLevel(logging.INFO)
     QtCore.qInstallMessageHandler(_on_message)
 
 
@@ -28,4 +31,6 @@ def leave_messages() -> None:
 
 
 def _on_message(kind: QtCore.QtMsgType, context: QtCore.QMessageLogContext, text: str | None) -> None:
-    _log.log(_LEVELS[kind], "%s: %s", context.category or "default", text)
+    category = context.category or "default"
+    is_quiet = category.startswith(_QUIET) or (text or "").startswith(_QUIET)
+    _log.log(logging.INFO if is_quiet else _LEVELS[kind], "%s: %s", category, text)

@@ -44,6 +44,10 @@ class Settings:
     practice: bool = False
     look_ahead: bool = True
     """In simulation: a press while the robot moves is the next pick. On a real robot it is asked for in each run."""
+    failsafes: dict[str, float] = field(default_factory=dict)
+    """Limits of failsafes that the operator has set, by name; the session checks each."""
+    sounds: bool = True
+    """Whether cues are heard; they are shown always."""
     auto_next: bool = False
     """In simulation: save a detected success by itself after a moment, and start the next episode."""
 
@@ -147,6 +151,9 @@ def _problem(name: str, value: object, default: object) -> str:
             return f"got {type(value).__name__}, expected {type(default).__name__}"
     elif not isinstance(value, (int, float)) or isinstance(value, bool) or not 0.1 <= value <= 16:
         return f"got {value!r}, expected a number from 0.1 to 16"
+    if name == "failsafes":
+        is_number = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value.values())  # pyright: ignore[reportAttributeAccessIssue]
+        return "" if is_number else "expected names of limits with numbers"
     if name == "input_map":
         ok = all(
             isinstance(k, str) and isinstance(v, list) and all(isinstance(c, str) for c in v)

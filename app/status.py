@@ -93,6 +93,8 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
         "card": card,
         "gripper": window.state.gripper,
         "question": window.drive.question.sentence,
+        "checklist": window.arming.verdict,
+        "countdown": window.drive.countdown.text.text(),
         "banner": banner.text,
         "details": banner.details,
         "toasts": list(window.toasts.texts),

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 from app import theme
 from app.actions import ACTIONS, DRIVE, MENUS, cap_of, key_cap, tooltip_of
+from app.arming import Arming
 from app.black_box import said
+from app.cues import Cue
 from app.diagnostics import Diagnostics
 from app.drive_actions import DriveActions
 from app.facts import Facts
+from app.failsafes import FailsafeSettings
 from app.geometry import GeometryFile
 from app.inputs import Inputs
 from app.pilot import STAY, Pilot
@@ -22,6 +25,7 @@ from app.qt import QtCore, QtGui, QtWidgets, Signal
 from app.recorded import Recorded
 from app.scenes import RecordedScenes
 from app.settings import SettingsFile
+from app.sounds import Sounds
 from app.views.about import show_about
 from app.views.cards import Cards
 from app.views.drive import DrivePage
@@ -36,6 +40,7 @@ from app.workers import SessionBridge, later
 from frs_core.devices.base import InputDevice, Stage
 from frs_core.devices.intent import Intent
 from frs_core.events import EpisodeStatus, HoldReason, Outcome, Pacing, Phase, Pick, SessionCommand, Snapshot
+from frs_core.robot.limits import Limits
 from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate
 
 if TYPE_CHECKING:
@@ -103,6 +108,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.diagnostics = Diagnostics(
             self, settings=settings.path, seen=lambda: self.snapshot, say=self.say, report=self.report
         )
+        self.arming = Arming(self, facts=facts, port=bridge.port)
+        self.failsafes = FailsafeSettings(self, send=bridge.send, settings=settings.values, limits=self._robot_limits)
+        self.sounds = Sounds(self, is_on=lambda: settings.values.sounds)
         self._recorded_scenes = RecordedScenes(self)
         self.recorded = Recorded(self)
         self._saver = QtCore.QTimer(self)
@@ -226,7 +234,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.inputs.map_changed.connect(self._use_map)
         self.pilot.highlight_changed.connect(lambda _label: self._restyle())
         self.pilot.choices_changed.connect(self._restyle)
-        self.pilot.press_refused.connect(lambda text: self.say(text, "warn"))
+        self.pilot.press_refused.connect(self._on_press_refused)
+        self.sounds.cued.connect(lambda _cue: self.state.badge.flash())
         self.drive.candidate_hovered.connect(self.pilot.highlight)
         self.drive.candidate_chosen.connect(self._on_candidate_chosen)
         self.drive.curve_chosen.connect(self._on_curve_chosen)
@@ -243,7 +252,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             settings=self.settings,
             facts=self.facts,
             say=self.say,
-            ask=self.ask,
+            ask=self.arming.ask,
         )
         return {
             **self.drive_actions.handlers,
@@ -261,6 +270,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
             "help.keys": lambda: self.toggle_card("help"),
             "help.palette": lambda: self.toggle_card("palette"),
             "help.first_run": lambda: self.toggle_card("first"),
+            "settings.failsafes": lambda: self.failsafes.show(self.snapshot),
+            "settings.sounds": self._toggle_sounds,
             "settings.devices": lambda: self.toggle_card("devices"),
             "help.notices": lambda: self.notices.show(self, self.diagnostics.ask),
             "help.diagnostics": self.diagnostics.ask,
@@ -301,15 +312,6 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._remember(text, tone)
         self.toasts.say(text, tone=tone, action=action)
 
-    def ask(self, text: str, on_yes: Callable[[], None]) -> None:
-        """Ask for confirmation before a real robot moves by itself; the only modal question."""
-        box = QtWidgets.QMessageBox(QtWidgets.QMessageBox.Icon.Warning, "FRS cockpit", text, parent=self)
-        box.setStandardButtons(QtWidgets.QMessageBox.StandardButton.Yes | QtWidgets.QMessageBox.StandardButton.Cancel)
-        box.setDefaultButton(QtWidgets.QMessageBox.StandardButton.Cancel)
-        box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.accepted.connect(on_yes)
-        box.open()
-
     def report(self, text: str) -> None:
         """Show an error in the banner."""
         self._remember(text, "bad")
@@ -346,6 +348,19 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.say("The practice in Drive decides what is in the fan; stop it first", "warn")
         else:
             self.bridge.send(command)
+
+    def _on_press_refused(self, text: str) -> None:
+        self.say(text, "warn")
+        self.sounds.make(Cue.REFUSED)
+
+    def _toggle_sounds(self) -> None:
+        """Hear the cues, or only see them."""
+        values = self.settings.values
+        values.sounds = not values.sounds
+        why_not = f", but cannot be heard: {self.sounds.why_not}" if values.sounds and self.sounds.why_not else ""
+        self.say(f"Sounds are {'on' if values.sounds else 'off'}{why_not}", "info")
+        if values.sounds:
+            self.sounds.make(Cue.READY)
 
     def _on_command_lost(self, _command: object) -> None:
         self.report(_STUCK)
@@ -394,6 +409,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.drive_actions.remember_plan(snapshot.plan)
         self.drive_actions.follow(snapshot)
         self._show_state()
+        self.sounds.follow(former, snapshot)
+        self.failsafes.follow(snapshot)
+        self.arming.follow(snapshot)
         if self.pages.currentWidget() is self.drive:
             self.drive.show_snapshot(snapshot, self.style_now(), self.settings.values)
         for page in self._late.values():
@@ -481,6 +499,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self._look_at_recorded()
             for page in self._late.values():
                 page.use_facts()
+
+    def _robot_limits(self) -> Limits | None:
+        world = getattr(self.bridge.port, "world_spec", None)
+        return world.limits if world is not None else None
 
     def _look_at_recorded(self) -> None:
         world = getattr(self.bridge.port, "world_spec", None)
@@ -602,6 +624,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             drive.episode,
             drive.attempt,
             drive.question,
+            drive.countdown,
             drive.progress,
             self.tabs,
             *self._late.values(),
@@ -682,6 +705,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
                 self.toasts.clear,
                 self.recovery.shut,
                 self.diagnostics.shut,
+                self.sounds.shut,
+                self.arming.shut,
                 self._recorded_scenes.shut,
                 *(page.shut for page in self._late.values()),
                 self.inputs.stop,

@@ -340,9 +340,11 @@ class DroidStory(Story):
         before = self.cockpit.now["counters"]["episodes"]
         for _ in range(8):
             self.screen.press("n")
-            time.sleep(1.5)
-            self.screen.press("alt+y")
             with suppress(TimeoutError):
+                self.cockpit.wait(
+                    "a checklist in order", lambda s: s["checklist"].startswith("Everything"), timeout_s=15.0
+                )
+                self.screen.press("space", "Return")
                 self.cockpit.wait("an episode", lambda s: s["counters"]["episodes"] > before, timeout_s=15.0)
                 break
         self.offered(timeout_s=120.0)

@@ -242,6 +242,16 @@ class SetInstruction(SessionCommand):
 
 
 @dataclass(frozen=True, slots=True)
+class SetFailsafe(SessionCommand):
+    """Set one limit of a failsafe; refused outside its range, and while the robot may move."""
+
+    option: str
+    """Name of the limit, one of `session.failsafes.SETTABLE`."""
+    value: float
+    """Seconds, or chunks."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoadNoisePolicy(SessionCommand):
     """Put a trained noise policy's candidate into the fan; None removes it."""
 
@@ -351,6 +361,8 @@ class Snapshot:
     """(path, sentence): the noise policy that was asked for last, where it could not be loaded."""
     suggestion: tuple[str, str] | None = None
     """(label, reason in a few words) from a chooser that votes but does not drive."""
+    failsafes: Mapping[str, float] = field(default_factory=dict)
+    """Present values of the limits that a person may set, by name."""
     counters: Mapping[str, int] = field(default_factory=dict)
     """Running totals: 'picks', 'corrections', 'refused', 'late_answers', 'holds', 'episodes', 'chunks', 'steps'."""
     notice: tuple[int, str] | None = None

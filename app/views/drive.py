@@ -14,6 +14,7 @@ from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.settings import Settings
 from app.views.attempt_strip import AttemptStrip
 from app.views.cameras import CameraGrid, CameraModel
+from app.views.countdown_strip import CountdownStrip
 from app.views.episode_bar import EpisodeBar
 from app.views.fan_overlay import FanStyle
 from app.views.outcome_question import OutcomeQuestion
@@ -60,6 +61,7 @@ class DrivePage(QtWidgets.QWidget):
         self.steering = SteeringSettings(run)
         self.attempt = AttemptStrip(run)
         self.question = OutcomeQuestion(run)
+        self.countdown = CountdownStrip(run)
         self.episode = EpisodeBar(run)
         self.episode.set_tasks(facts.tasks, titles=facts.titles)
         self.steering.set_drivers(facts.drivers)
@@ -91,6 +93,7 @@ class DrivePage(QtWidgets.QWidget):
         column.addWidget(self.attempt)
         column.addWidget(self.main, 1)
         column.addWidget(self.question)
+        column.addWidget(self.countdown)
         column.addWidget(self.steering)
         column.addWidget(self.episode)
         self.cameras.candidate_hovered.connect(self.candidate_hovered)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.qt import QtCore, QtWidgets, Signal
-from app.views.toasts import sign_of
+from app.views.widgets import sign_of
 
 MOST = 200
 HOLDS = (

@@ -18,6 +18,8 @@ from frs_core.events import Driver, EndedEpisode, HoldReason, Outcome, Phase, Sn
 
 LEAST_PX, MOST_PX = 180, 460
 """Widths that the sentence is given: at least, and before figures less important than it are left out, logical pixels."""
+FLASH_MS = 500
+"""How long the badge's ring shows that something sounded."""
 SOFTWARE_HOLD = "Software hold, not an emergency stop"
 CANNOT_STEER = "No direction has authority here. Demonstrate this one; steering cannot reach it"
 DONE_IN_PRACTICE = "The task looks done. Practice keeps nothing; end it or continue"
@@ -107,6 +109,10 @@ class StateBadge(QtWidgets.QWidget):
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
         self.word = "HOLD"
+        self.is_flashing = False
+        self._flash = QtCore.QTimer(self)
+        self._flash.setSingleShot(True)
+        self._flash.timeout.connect(self._end_flash)
         self.setFixedSize(222, 58)
         self.setAccessibleName("State")
 
@@ -117,8 +123,18 @@ class StateBadge(QtWidgets.QWidget):
             self.setAccessibleDescription(word)
             self.update()
 
+    def flash(self) -> None:
+        """Draw a ring for a moment, whenever something sounds."""
+        self.is_flashing = True
+        self._flash.start(FLASH_MS)
+        self.update()
+
+    def _end_flash(self) -> None:
+        self.is_flashing = False
+        self.update()
+
     def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
-        """Draw background, shape and word."""
+        """Draw background, shape, word and ring."""
         painter = QtGui.QPainter(self)
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
         ground = theme.current().state[self.word.lower()]
@@ -138,6 +154,10 @@ class StateBadge(QtWidgets.QWidget):
         painter.setFont(font)
         painter.setPen(ink)
         painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, self.word)
+        if self.is_flashing:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QtGui.QPen(ink, 4))
+            painter.drawRoundedRect(self.rect().adjusted(4, 4, -4, -4), 6, 6)
 
 
 _SIZES = ((15, 19, 2), (12, 15, 3))
@@ -202,6 +222,7 @@ class Sentence(QtWidgets.QWidget):
 
     def _lines(self, width: int) -> tuple[tuple[int, int, int], list[str], bool]:
         """Return the size that is used at a width, the lines, and whether they are the whole sentence."""
+        size, lines = _SIZES[0], [""]
         for size in _SIZES:
             lines = wrap(self._text, QtGui.QFontMetrics(self._sized(size[0])), width, size[2])
             if " ".join(lines) == " ".join(self._text.split()):

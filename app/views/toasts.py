@@ -7,17 +7,12 @@ is over, and its host removes it. GUI thread.
 from collections.abc import Callable
 
 from app.qt import Qt, QtCore, QtWidgets, Signal
-from app.views.widgets import label, set_tone
+from app.views.widgets import label, set_tone, sign_of
 
 TOAST_S = 5.0
 MAX_TOASTS = 4
 SHORT_DETAILS = 240
 """Longest details, in characters, that are shown at once: two lines in the smallest window."""
-
-
-def sign_of(tone: str) -> str:
-    """Return the sign that stands for a tone, beside its colour."""
-    return {"bad": "✘", "good": "✔", "warn": "⚠"}.get(tone, "ℹ")
 
 
 class Toast(QtWidgets.QFrame):

@@ -167,6 +167,11 @@ def panel(layout: QtWidgets.QLayout, *, role: str = "panel") -> QtWidgets.QFrame
     return frame
 
 
+def sign_of(tone: str) -> str:
+    """Return the sign that stands for a tone, beside its colour."""
+    return {"bad": "✘", "good": "✔", "warn": "⚠"}.get(tone, "ℹ")
+
+
 def set_tone(widget: QtWidgets.QWidget, tone: str) -> None:
     """Give a label or frame the tone "good", "warn", "bad" or none."""
     if widget.property("tone") == tone:

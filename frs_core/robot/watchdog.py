@@ -53,6 +53,10 @@ class Watchdog:
         return (worst[1], worst[2]) if worst and worst[0] > 0 else None
 
 
+MAX_AGE_S = 0.5
+"""Oldest image with which a robot moves. Guess: seven frames at 15 Hz."""
+
+
 class CameraLiveness:
     """Notices cameras whose image stays the same, bit for bit, while the tool moves in view, or whose time stops."""
 
@@ -60,7 +64,7 @@ class CameraLiveness:
         self,
         *,
         travel_m: float = 0.05,
-        max_age_s: float = 0.5,
+        max_age_s: float = MAX_AGE_S,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Start with no memory.

@@ -73,7 +73,7 @@ class Arbiter:
         self.choosers: dict[Driver, Chooser] = {Driver.LEARNED: LearnedChooser(), **choosers}
         self._advisor = advisor
         self.driver, self.pacing = driver, pacing
-        self._timeout_s, self._is_headless, self._has_full_fan = timeout_s, is_headless, has_full_fan
+        self.timeout_s, self._is_headless, self._has_full_fan = timeout_s, is_headless, has_full_fan
         self.held: tuple[HoldDirection, int] | None = None
         self._latched_at, self._has_dropped_key = 0.0, False
         self.latched: tuple[Pick, int] | None = None
@@ -196,10 +196,10 @@ class Arbiter:
         if self._has_dropped_key:
             self._has_dropped_key = False
             return f"Your key waited for longer than {LATCH_S:g} s and was dropped. Press it again"
-        if self._question is None or self._clock() - self._question.asked_at <= self._timeout_s:
+        if self._question is None or self._clock() - self._question.asked_at <= self.timeout_s:
             return None
         self._question = None
-        return f"The {self.driver.value} driver did not answer within {self._timeout_s:g} s. It is your turn"
+        return f"The {self.driver.value} driver did not answer within {self.timeout_s:g} s. It is your turn"
 
     def _ask(self, chooser: Chooser, fan: Fan, *, is_vote: bool) -> None:
         self._question = _Question(fan.request_id, self._clock(), is_vote)

@@ -20,6 +20,7 @@ from frs_core.session.acts import why_stale
 from frs_core.session.checks import check_fit
 from frs_core.session.chunk_cycle import ChunkCycle
 from frs_core.session.episode_cycle import EpisodeCycle
+from frs_core.session.failsafes import problem
 from frs_core.session.fans import Answered, Failed
 from frs_core.session.inference import Loaded, NoisePolicyLoaded
 from frs_core.session.motion import Deferred
@@ -155,6 +156,8 @@ class SessionEngine:
                 p.arbiter.latched = None
             case ev.SetPlan() | ev.SetGripper() | ev.SetInstruction():
                 self._set_steering(command)
+            case ev.SetFailsafe():
+                self._set_failsafe(command)
             case ev.LoadNoisePolicy():
                 self.set_noise_policy(command.path)
             case ev.Reconnect():
@@ -196,6 +199,16 @@ class SessionEngine:
                 if p.keeper.episode is not None:
                     p.keeper.episode.instruction = command.instruction
         p.want_fan()
+
+    def _set_failsafe(self, command: ev.SetFailsafe) -> None:
+        p = self.parts
+        refusal = problem(command.option, command.value)
+        if not refusal and p.status.phase is not Phase.HOLD:
+            refusal = "Limits are set while the robot holds"
+        if refusal:
+            p.status.refuse(refusal)
+        else:
+            p.set_limit(command.option, command.value)
 
     def _reconnect(self) -> None:
         p = self.parts

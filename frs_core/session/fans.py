@@ -66,7 +66,7 @@ class FanRequests:
             clock: seconds, monotonic.
         """
         self._maker, self._worker, self._clock = maker, worker, clock
-        self._timeout_s, self._first_timeout_s = timeout_s, first_timeout_s
+        self.timeout_s, self._first_timeout_s = timeout_s, first_timeout_s
         self._plan, self.gripper = plan, gripper
         self.latency = Latency()
         self.fan: Fan | None = None
@@ -164,7 +164,7 @@ class FanRequests:
 
     def overdue(self) -> PolicyError | None:
         """Return the error of a request that takes too long, once; its answer will be late."""
-        patience = self._timeout_s if self._has_inferred else self._first_timeout_s
+        patience = self.timeout_s if self._has_inferred else self._first_timeout_s
         if self._in_flight is None or self._clock() - self._in_flight[1] <= patience:
             return None
         self._in_flight = None

@@ -15,6 +15,7 @@ When motion stops, and whether a fan may be picked from, concerns all of them an
 Used on the session's thread.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 
@@ -95,6 +96,17 @@ class Parts:
         )
         queue = WriteQueue(recorder, writer, timeout_s=o.write_timeout_s, clock=clock) if recorder else None
         self.keeper = EpisodeKeeper(queue, remembers_ended=o.is_headless, clock=clock)
+
+    def set_limit(self, option: str, value: float) -> None:
+        """Use another limit from the next wait on.
+
+        Args:
+            option: name in `SessionOptions`, one of `failsafes.SETTABLE`; checked before.
+            value: seconds, or chunks.
+        """
+        kind = type(getattr(self.options, option))
+        self.options = o = dataclasses.replace(self.options, **{option: kind(value)})
+        self.fans.timeout_s, self.arbiter.timeout_s = o.inference_timeout_s, o.chooser_timeout_s
 
     @property
     def is_offering(self) -> bool:

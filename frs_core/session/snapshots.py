@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from frs_core.events import EpisodeStatus, Snapshot
+from frs_core.session.failsafes import values_of
 from frs_core.session.parts import Parts
 
 
@@ -37,6 +38,7 @@ def snapshot_of(p: Parts) -> Snapshot:
         noise_policy=p.fans.noise_policy,
         unloaded=p.fans.unloaded,
         suggestion=p.arbiter.suggestion,
+        failsafes=values_of(p.options),
         counters={**p.status.counters, "late_answers": p.late_answers},
         notice=p.status.notice,
     )

@@ -44,6 +44,10 @@ from frs_core.worlds.ring import ObservationRing, Published, Word
 _AGAIN = "Reconnect to start it again."
 
 
+SILENCE_S = 2.0
+"""Longest silence of a running world. Guess; 30 of its ticks."""
+
+
 class WorldProcess(WorldLink):
     """Link to a world that `make_world` builds in a spawned process."""
 
@@ -54,7 +58,7 @@ class WorldProcess(WorldLink):
         *,
         settings: HostSettings | None = None,
         start_timeout_s: float = 120.0,
-        silence_s: float = 2.0,
+        silence_s: float = SILENCE_S,
     ) -> None:
         """Describe the world; `start` starts it.
 

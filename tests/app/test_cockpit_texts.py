@@ -1,7 +1,7 @@
 """Every text of the cockpit and of the session, in one file to be read as a whole.
 
 `tests/fixtures/cockpit_texts.txt` is made from the code: the rows of actions, choosers, learners and devices, then every string of `app`,
-`frs_core/session` and `frs_core/events.py` that reads as words (`tests/texts.py`). After a change of texts, run this file with
+`frs_core/session`, `frs_core/events.py` and the checklist of a start that reads as words (`tests/texts.py`). After a change of texts, run this file with
 FRS_UPDATE_TEXTS=1 and read the difference in the commit.
 """
 
@@ -20,7 +20,7 @@ from tests.texts import FIXTURES, ROOT, check_snapshot, differences, worded
 
 SNAPSHOT = "cockpit_texts.txt"
 FOLDERS = ("app", "frs_core/session")
-FILES = ("frs_core/events.py", "frs_core/robot/watchdog.py")
+FILES = ("frs_core/doctor/arming.py", "frs_core/events.py", "frs_core/robot/watchdog.py")
 
 
 def rows(actions: Mapping[str, Action]) -> Iterator[str]:

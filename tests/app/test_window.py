@@ -13,6 +13,7 @@ from app.facts import Facts
 from app.main import run_window
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.settings import SettingsFile
+from app.views.arming import Checklist
 from app.window import CockpitWindow
 from app.workers import later
 from frs_core.choosers import registry
@@ -374,18 +375,6 @@ def test_a_pending_success_is_offered(window: Any) -> None:
     assert any("looks done" in t for t in window.toasts.texts)
 
 
-def test_a_real_robot_moves_to_its_start_only_after_a_yes(make_window: Any, port: Any) -> None:
-    window = make_window()
-    port.world_spec = dataclasses.replace(port.world_spec, is_simulated=False)
-    window.facts.is_simulated = False
-    window.run("episode.start")
-    box = next(w for w in window.findChildren(QtWidgets.QMessageBox))
-    assert "does not cut motor power" in box.text()
-    assert port.of(StartEpisode) == []
-    box.button(QtWidgets.QMessageBox.StandardButton.Yes).click()
-    assert len(port.of(StartEpisode)) == 1
-
-
 def test_no_episode_starts_before_the_world_has_said_whether_it_is_a_robot(make_window: Any, port: Any) -> None:
     known, port.world_spec = port.world_spec, None
     window = make_window()
@@ -398,7 +387,7 @@ def test_no_episode_starts_before_the_world_has_said_whether_it_is_a_robot(make_
     window.take(resting())
     key(window, Qt.Key.Key_N)
     assert port.of(StartEpisode) == []
-    assert window.findChildren(QtWidgets.QMessageBox)
+    window.findChild(Checklist).reject()
 
 
 @pytest.mark.parametrize("layout", ["review", "train", "practise"])
@@ -418,8 +407,8 @@ def test_every_action_of_drive_is_done_in_drive(window: Any) -> None:
             window.run(row.id)
             assert window.layout_name == "drive", row.id
             window.cards.close()
-    for box in window.findChildren(QtWidgets.QMessageBox):
-        box.reject()
+    for dialog in window.findChildren(QtWidgets.QDialog):
+        dialog.reject()
 
 
 def test_choices_are_kept_without_closing(window: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.facts import Facts
 from app.names import policy_name
-from app.qt import Qt, QtGui, QtWidgets, Signal
+from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.views.widgets import ActionButton, label
 from app.workers import Rereader
 from frs_core.counts import counted
@@ -15,6 +15,20 @@ from frs_core.learning import PolicyMetadata, list_saved
 
 PATH = Qt.ItemDataRole.UserRole
 KIND = Qt.ItemDataRole.UserRole + 1
+
+
+class _Wrapped(QtWidgets.QStyledItemDelegate):
+    """Gives a cell the height of its text wrapped to the column, and rows a distance."""
+
+    def __init__(self, view: QtWidgets.QTreeView) -> None:
+        super().__init__(view)
+        self._view = view
+
+    def sizeHint(self, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex) -> QtCore.QSize:
+        """Return the size of the wrapped text."""
+        room, text = self._view.columnWidth(index.column()) - 8, str(index.data() or "")
+        box = option.fontMetrics.boundingRect(QtCore.QRect(0, 0, room, 1000), Qt.TextFlag.TextWordWrap, text)
+        return QtCore.QSize(box.width(), box.height() + 10)
 
 
 class SavedList(QtWidgets.QTreeWidget):
@@ -35,11 +49,9 @@ class SavedList(QtWidgets.QTreeWidget):
         for column, width in enumerate((26, 230, 62)):
             self.setColumnWidth(column, width)
         header.setSectionResizeMode(1, QtWidgets.QHeaderView.ResizeMode.Stretch)
-
-    def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
-        """Wrap the names to the new width."""
-        super().resizeEvent(event)
-        self.scheduleDelayedItemsLayout()
+        self.setItemDelegate(_Wrapped(self))
+        # Names wrap to the new width.
+        header.sectionResized.connect(lambda *_: self.scheduleDelayedItemsLayout())
 
     def show_saved(
         self, saved: tuple[tuple[Path, PolicyMetadata], ...], *, fingerprint: str, in_use: str | None

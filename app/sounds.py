@@ -1,0 +1,132 @@
+"""Play the cues on a thread of their own, where the machine can: no audio device and no audio library are no failure.
+
+Problem: opening the audio system takes up to a second, and a machine beside a robot often has none. Idea: `QSoundEffect` lives on a
+thread of its own, which opens the device after the first fan; the window only posts a cue to it. GUI thread, except for `_Player`.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from app.cues import Cue, cue_of, wav_of
+from app.qt import QtCore, Signal
+from frs_core.events import Snapshot
+
+_log = logging.getLogger("app")
+NO_DEVICE = "No audio output was found"
+END_MS = 3000
+"""Longest wait for the audio thread to end."""
+
+
+class _Player(QtCore.QObject):
+    """Holds the effects; lives on the audio thread."""
+
+    opened = Signal(str)
+    """Why nothing can be heard; empty when all is well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder: QtCore.QTemporaryDir | None = None
+        self._effects: dict[Cue, Any] = {}
+        self._devices: Any = None
+
+    def open(self) -> None:
+        """Load the audio library and watch for devices."""
+        try:
+            from PyQt6 import QtMultimedia
+        except ImportError as error:
+            self.opened.emit(f"The audio library cannot be loaded ({error}); on Debian: apt install libpulse0")
+            return
+        self._folder = QtCore.QTemporaryDir()
+        for cue in Cue:
+            Path(self._folder.filePath(f"{cue.name}.wav")).write_bytes(wav_of(cue))
+        self._devices = QtMultimedia.QMediaDevices()
+        self._devices.audioOutputsChanged.connect(self._load)
+        self._load()
+
+    def _load(self) -> None:
+        """Make the effects for the present device."""
+        from PyQt6 import QtMultimedia
+
+        assert self._folder is not None
+        self._effects = {}
+        if QtMultimedia.QMediaDevices.defaultAudioOutput().isNull():
+            self.opened.emit(NO_DEVICE)
+            return
+        for cue in Cue:
+            effect = QtMultimedia.QSoundEffect()
+            effect.setSource(QtCore.QUrl.fromLocalFile(self._folder.filePath(f"{cue.name}.wav")))
+            self._effects[cue] = effect
+        self.opened.emit("")
+
+    def play(self, cue: Cue) -> None:
+        """Play a cue from its start."""
+        if (effect := self._effects.get(cue)) is not None:
+            effect.play()
+
+    def close(self) -> None:
+        """Let the device go, on the thread that opened it."""
+        self._effects, self._devices, self._folder = {}, None, None
+        thread = self.thread()
+        assert thread is not None
+        thread.quit()
+
+
+class Sounds(QtCore.QObject):
+    """Turns what happens into cues.
+
+    Args:
+        parent: the window.
+        is_on: whether the operator wants to hear them.
+    """
+
+    cued = Signal(object)
+    """A Cue, also while sounds are off: what is shown for it follows."""
+    _play = Signal(object)
+    _close = Signal()
+
+    def __init__(self, parent: QtCore.QObject, *, is_on: Callable[[], bool]) -> None:
+        super().__init__(parent)
+        self._is_on = is_on
+        self._thread: QtCore.QThread | None = None
+        self._player: _Player | None = None
+        self.why_not = "Sounds start after the first fan"
+        """Why nothing can be heard now; empty when all is well."""
+
+    def open(self) -> None:
+        """Start the audio thread; safe to call twice."""
+        if self._thread is not None:
+            return
+        self._thread = QtCore.QThread(self)
+        self._thread.setObjectName("frs-audio")
+        self._player = _Player()
+        self._player.moveToThread(self._thread)
+        self._player.opened.connect(self._on_opened)
+        self._thread.started.connect(self._player.open)
+        self._play.connect(self._player.play)
+        self._close.connect(self._player.close)
+        self._thread.start()
+
+    def follow(self, former: Snapshot | None, now: Snapshot) -> None:
+        """Make the cue for what changed between two snapshots."""
+        if (cue := cue_of(former, now)) is not None:
+            self.make(cue)
+
+    def make(self, cue: Cue) -> None:
+        """Show a cue, and play it if the operator wants to hear it."""
+        if self._is_on():
+            self._play.emit(cue)
+        self.cued.emit(cue)
+
+    def shut(self) -> None:
+        """End the audio thread."""
+        if self._thread is not None:
+            self._close.emit()
+            self._thread.wait(END_MS)
+            self._thread = None
+
+    def _on_opened(self, why_not: str) -> None:
+        if why_not and why_not != self.why_not:
+            _log.info("no sounds: %s", why_not)
+        self.why_not = why_not

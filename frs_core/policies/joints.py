@@ -176,7 +176,7 @@ def joint_chunk(
         observation: the state the chunks start from.
         posture: joints towards which the redundant elbow is pulled, rad.
     """
-    T_flange_tcp = np.linalg.inv(kinematics.flange_pose(observation.q)) @ observation.T_base_tcp
+    T_flange_tcp = kinematics.tool_on_flange(observation.q, observation.T_base_tcp)
     q = observation.q_command if joints.kind is ActionKind.JOINT_POSITION else observation.q
     T_start = kinematics.flange_pose(q) @ T_flange_tcp
     p = T_start[:3, 3] + np.cumsum(chunk[..., :3].astype(np.float64), axis=1)

@@ -98,7 +98,7 @@ class ActionSpace:
         else:
             q = clipped[..., :7]
         # A tool other than the simulated hand's is carried by its constant pose on the flange.
-        T_flange_tcp = np.linalg.inv(kinematics.flange_pose(observation.q)) @ observation.T_base_tcp
+        T_flange_tcp = kinematics.tool_on_flange(observation.q, observation.T_base_tcp)
         points = (kinematics.flange_pose(q) @ T_flange_tcp)[..., :3, 3]
         return np.concatenate([start, points], axis=1)
 

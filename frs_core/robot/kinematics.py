@@ -140,6 +140,11 @@ def joint_step(
     return damped_step(jacobian(q, tool_offset=tool_offset), twist, damping=damping)
 
 
+def tool_on_flange(q: Float[Array, " 7"], T_base_tcp: Float[Array, "4 4"]) -> Float[Array, "4 4"]:
+    """Return the tool's pose in the flange's frame, from the joints, rad, and the tool's pose in the base frame at one moment."""
+    return np.linalg.inv(flange_pose(q)) @ T_base_tcp
+
+
 def damped_step(J: Float[Array, "*b 6 7"], twist: Float[Array, "*b 6"], *, damping: float) -> Float[Array, "*b 7"]:
     """Return the joint steps, rad, that best make small tool motions: damped least squares, the one inverse of this package.
 

@@ -163,7 +163,7 @@ def _limit_as_joints(
     moving: Sequence[Moving],
 ) -> list[Limited]:
     """Limit end-effector deltas in joints; deltas add up on a commanded pose until the arm rests."""
-    T_flange_tcp = _tool_of(observations[0])
+    T_flange_tcp = kinematics.tool_on_flange(observations[0].q, observations[0].T_base_tcp)
     before = [
         o.T_base_tcp if m.T_base_command is None else m.T_base_command
         for o, m in zip(observations, moving, strict=True)
@@ -182,11 +182,6 @@ def _limit_as_joints(
         now = Moving(joints.moving.dq, moved_pose(T, made))
         done.append(Limited(np.append(made, delta[6]), words, now, joints=joints.action))
     return done
-
-
-def _tool_of(observation: Observation) -> Float[Array, "4 4"]:
-    """Return the tool's pose on the flange."""
-    return np.linalg.inv(kinematics.flange_pose(observation.q)) @ observation.T_base_tcp
 
 
 def _limit_tool_step(sent: Float[Array, " 7"], *, observation: Observation, limits: Limits) -> list[str]:
@@ -220,7 +215,7 @@ def _limit_joint_steps(
     for i in np.flatnonzero(~np.isclose(target, q + limited, atol=1e-9).all(axis=1)):
         reasons[i].append(f"{JOINT_LIMIT} {int(np.argmax(np.abs(target - q - limited)[i])) + 1}")
     limited = target - q
-    T_flange_tcp = _tool_of(observations[0])
+    T_flange_tcp = kinematics.tool_on_flange(observations[0].q, observations[0].T_base_tcp)
     after = (kinematics.flange_pose(q + limited) @ T_flange_tcp)[:, :3, 3]
     most_outside = np.maximum(outside(np.stack([o.p_tcp for o in observations]), limits), _HAIR)
     for i in np.flatnonzero(outside(after, limits) > most_outside):

@@ -56,7 +56,7 @@ def preview(
     """
     if limits is None or not limits.depends_on_motion or not len(chunks):
         return Preview(space.path(chunks, observation), None)
-    T_flange_tcp = np.linalg.inv(kinematics.flange_pose(observation.q)) @ observation.T_base_tcp
+    T_flange_tcp = kinematics.tool_on_flange(observation.q, observation.T_base_tcp)
     paths = np.empty((len(chunks), chunks.shape[1] + 1, 3))
     paths[:, 0] = observation.p_tcp
     now, moving = [observation] * len(chunks), [AT_REST] * len(chunks)
@@ -133,9 +133,9 @@ def _near_joint_limit(
     """
     q = observation.q
     if space.kind is ActionKind.EE_DELTA:
-        J = kinematics.jacobian(q)
-        pull = J.T @ np.linalg.inv(J @ J.T + _DAMPING**2 * np.eye(6))
-        path = q + space.reach * np.cumsum(chunks[..., :6], axis=1) @ pull.T
+        J = np.broadcast_to(kinematics.jacobian(q), (6, 6, 7))
+        step_of_axis = kinematics.damped_step(J, np.eye(6), damping=_DAMPING)
+        path = q + space.reach * np.cumsum(chunks[..., :6], axis=1) @ step_of_axis
     elif space.kind is ActionKind.JOINT_VELOCITY:
         path = q + JOINT_STEP * np.cumsum(chunks[..., :7], axis=1)
     else:

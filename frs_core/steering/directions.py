@@ -201,7 +201,7 @@ def _joint_references(
     space: ActionSpace, steps: Float[Array, "B 3"], *, horizon: int, observation: Observation
 ) -> Float[Array, "B H 7"]:
     """Return joint velocities (fractions) or positions (rad) that move the tool by `steps` per row."""
-    T_flange_tcp = np.linalg.inv(kinematics.flange_pose(observation.q)) @ observation.T_base_tcp
+    T_flange_tcp = kinematics.tool_on_flange(observation.q, observation.T_base_tcp)
     p_start, R_start = observation.T_base_tcp[:3, 3], observation.T_base_tcp[:3, :3]
     way = steps * CARTESIAN_STEP
     # A target that ran away (joint limit, singularity) is not chased: at most twice a row's way is asked of a row.

@@ -1,7 +1,7 @@
 """Every text of the cockpit and of the session, in one file to be read as a whole.
 
-`tests/fixtures/cockpit_texts.txt` is made from the code: the rows of actions, choosers, learners and devices, then every string of `app`,
-`frs_core/session`, `frs_core/events.py` and the checklist of a start that reads as words (`tests/texts.py`). After a change of texts, run this file with
+`tests/fixtures/cockpit_texts.txt` is made from the code: the rows of actions, choosers, learners and devices, then every string of `app` and of the
+rooms of `frs_core` whose words reach the screen that reads as words (`tests/texts.py`). After a change of texts, run this file with
 FRS_UPDATE_TEXTS=1 and read the difference in the commit.
 """
 
@@ -19,8 +19,8 @@ from frs_core.learning.registry import KNOWN as LEARNERS
 from tests.texts import FIXTURES, ROOT, check_snapshot, differences, worded
 
 SNAPSHOT = "cockpit_texts.txt"
-FOLDERS = ("app", "frs_core/session")
-FILES = ("frs_core/doctor/arming.py", "frs_core/events.py", "frs_core/robot/watchdog.py")
+FOLDERS = ("app", "frs_core/session", "frs_core/robot", "frs_core/choosers", "frs_core/learning")
+FILES = ("frs_core/doctor/arming.py", "frs_core/events.py")
 
 
 def rows(actions: Mapping[str, Action]) -> Iterator[str]:

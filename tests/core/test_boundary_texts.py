@@ -1,4 +1,4 @@
-"""Every text with which foreign files, devices and networks are refused or remarked upon, in one file to be read as a whole.
+"""Every text with which `frs_core` refuses something or remarks on it, in one file to be read as a whole.
 
 `tests/fixtures/boundary_texts.txt` is what the code says; a change of either shows as a difference. After a change of texts, run this file
 with FRS_UPDATE_TEXTS=1 and read the difference in the commit.
@@ -11,21 +11,6 @@ from pathlib import Path
 from frs_core import errors
 from tests.texts import ROOT, check_snapshot, text_of
 
-FILES = (
-    "frs_core/policies/pi05/*.py",
-    "frs_core/policies/lerobot.py",
-    "frs_core/policies/remote.py",
-    "frs_core/steering/camera_pairing.py",
-    "frs_core/episodes/*droid*.py",
-    "frs_core/episodes/*lerobot*.py",
-    "frs_core/episodes/export_*.py",
-    "frs_core/episodes/video.py",
-    "frs_core/devices/*.py",
-    "frs_core/wire/*.py",
-    "frs_core/serving/*.py",
-    "frs_core/commands/desktop.py",
-    "frs_core/commands/policy.py",
-)
 ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.FrsError)}
 LISTS = {"problems", "notes", "remarks"}
 """Where texts are collected instead of raised."""
@@ -49,7 +34,7 @@ def texts(path: Path) -> Iterator[str]:
 
 def said() -> str:
     """Return all texts, by file and in alphabetical order."""
-    paths = sorted({path for pattern in FILES for path in ROOT.glob(pattern)})
+    paths = sorted((ROOT / "frs_core").rglob("*.py"))
     parts = [(path.relative_to(ROOT), sorted(set(texts(path)))) for path in paths]
     return "\n".join(f"# {path}\n" + "".join(f"{text}\n" for text in found) for path, found in parts if found)
 

@@ -9,10 +9,10 @@ Example: a right camera that has sent nothing for 3 s gives a FAILURE, so that n
 import math
 import time
 
-from frs_core.doctor.finding import Finding, Level
 from frs_core.doctor.machine import check_disk
 from frs_core.robot.observation import Observation
 from frs_core.robot.watchdog import MAX_AGE_S
+from frs_core.runtime.finding import Finding, Level
 from frs_core.worlds.base import WorldSpec
 from frs_core.worlds.droid.calibration import OLD_S
 

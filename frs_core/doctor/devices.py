@@ -13,7 +13,7 @@ from pathlib import Path
 
 from frs_core import paths
 from frs_core.devices.spacemouse import LIBRARY_HINT
-from frs_core.doctor.finding import Finding, Level
+from frs_core.runtime.finding import Finding, Level
 from frs_core.runtime.foreign import read_text
 
 _LOGITECH = {"c603", "c605", "c606", "c621", "c623", "c625", "c626", "c627", "c628", "c629", "c62b"}

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 from frs_core import paths
-from frs_core.doctor.finding import Finding, Level
 from frs_core.errors import why_left_out
+from frs_core.runtime.finding import Finding, Level
 from frs_core.version import is_thin
 
 PYTHONS = ((3, 11), (3, 13))

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from frs_core import devices, policies, worlds
 from frs_core.choosers import registry as choosers
-from frs_core.doctor.finding import Finding, Level
 from frs_core.errors import ConfigError
 from frs_core.learning import registry as learners
+from frs_core.runtime.finding import Finding, Level
 from frs_core.runtime.registry import plugins, resolve
 
 SUBJECT = "Plug-ins"

@@ -6,8 +6,8 @@ Example: on a machine where LIBERO was never installed, the check of world 'libe
 from collections.abc import Mapping
 
 from frs_core import worlds
-from frs_core.doctor.finding import Finding, Level
 from frs_core.errors import ConfigError
+from frs_core.runtime.finding import Finding, Level
 from frs_core.runtime.registry import Option, plugins, resolve
 
 SUBJECT = "Worlds"

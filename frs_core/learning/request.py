@@ -107,8 +107,9 @@ class TrainRequest:
     overwrite: bool = False
     source: str = "frs_core.learning.store:load_table"
     """`module:function` that takes (request, on_progress) and returns the training table."""
-    arena: str = "frs_core.evaluation.arena:open_arena"
-    """`module:function` that takes the request and returns the `Arena` of an online learner."""
+    arena: str = ""
+    """`module:function` that takes the request and returns the `Arena` of an online learner; a request with a `practice` that is run
+    by `run_request` names one."""
 
     @property
     def inputs(self) -> InputSettings:

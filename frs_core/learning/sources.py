@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from frs_core.errors import ConfigError
 from frs_core.learning.base import Arena
 from frs_core.learning.progress import OnProgress
 from frs_core.learning.request import TrainRequest
@@ -19,4 +20,8 @@ def find_source(name: str) -> Source:
 
 def find_arena(name: str) -> OpenArena:
     """Return the function that a `module:function` name stands for. Raises ConfigError where there is none."""
+    if not name:
+        raise ConfigError(
+            "The request has a practice but names no arena to act in. Give TrainRequest(arena='module:function')."
+        )
     return resolve("arena", name, {})

@@ -14,7 +14,7 @@ KNOWN = by_name(
     "world",
     (
         ("tabletop", "frs_core.worlds.tabletop:TabletopWorld"),
-        ("droid", "frs_core.worlds.droid:open_droid"),
+        ("droid", "frs_core.worlds.droid:DroidWorld"),
         ("libero", "frs_core.worlds.libero:LiberoWorld"),
     ),
 )

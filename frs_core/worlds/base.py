@@ -88,7 +88,7 @@ class World(abc.ABC):
     """Whether `step` calls `limit_action` under `spec.limits`, on a state that it reads right before it sends. The guard then leaves
     actions as they are: a limit on the change between two steps counts once. False = the guard limits."""
     doctor: ClassVar[str] = ""
-    """`module:function` of (is_quick=) that returns a list of `doctor.Finding` about what this world needs: `frs doctor` shows it.
+    """`module:function` of (is_quick=) that returns a list of `runtime.finding.Finding` about what this world needs: `frs doctor` shows it.
     With `--world NAME --world-options …` it is also called with those options. Nothing may move. A fact of the class, as
     `installer`. Empty = nothing."""
     secrets: ClassVar[frozenset[str]] = frozenset()

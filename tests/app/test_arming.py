@@ -10,8 +10,8 @@ import pytest
 from app import arming
 from app.qt import Qt, QtWidgets
 from app.views.arming import CHECKING, Checklist
-from frs_core.doctor.finding import Finding, Level
 from frs_core.events import Snapshot, StartEpisode
+from frs_core.runtime.finding import Finding, Level
 from tests.fakes.keys import type_key as key
 from tests.fakes.snapshots import resting
 from tests.waiting import LONG_MS

@@ -15,12 +15,38 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "draw_architecture.py"
 
 
-def imports_of_modules(root: Path) -> dict[str, set[str]]:
-    """Return module -> the product's modules that it imports, at its top, in functions, and for types alone."""
+UPWARD = {
+    (
+        "frs_core.cli",
+        "app.main",
+    ): "frs without a command opens the cockpit, which is above the core and may not be installed",
+}
+"""Modules of the core that name one of a higher layer in a string, with the reason."""
+
+
+def files_of_modules(root: Path) -> dict[str, Path]:
+    """Return module -> file, of the whole product."""
     files: dict[str, Path] = {}
     for file in (*root.glob("frs_core/**/*.py"), *root.glob("app/**/*.py")):
         parts = file.relative_to(root).with_suffix("").parts
         files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return files
+
+
+def named_in_strings(root: Path) -> set[tuple[str, str]]:
+    """Return (module, module that one of its strings names as `module:name`), of the whole product."""
+    return {
+        (module, named[1])
+        for module, file in files_of_modules(root).items()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if (named := re.fullmatch(r"((?:frs_core|app)(?:\.\w+)*):\w+", node.value))
+    }
+
+
+def imports_of_modules(root: Path) -> dict[str, set[str]]:
+    """Return module -> the product's modules that it imports, at its top, in functions, and for types alone."""
+    files = files_of_modules(root)
     found: dict[str, set[str]] = {}
     for module, file in files.items():
         found[module] = set()
@@ -70,6 +96,30 @@ def test_a_circle_of_modules_is_found_even_in_a_function(tmp_path: Path) -> None
 def test_every_package_imports_from_lower_layers_only(drawing: dict[str, Any]) -> None:
     level = {package: i for i, packages in enumerate(drawing["layers"]()) for package in packages}
     assert [(upper, lower) for upper, lower in drawing["imports"]() if level[upper] >= level[lower]] == []
+
+
+def test_names_of_modules_in_strings_keep_to_the_layers_too(drawing: dict[str, Any]) -> None:
+    level = {package: i for i, packages in enumerate(drawing["layers"]()) for package in packages}
+
+    def package(module: str) -> str:
+        return module.split(".")[0 if module.startswith("app") else 1]
+
+    found = named_in_strings(ROOT)
+    assert ("frs_core.worlds.libero.world", "frs_core.worlds.libero.check") in found
+    assert {named for _, named in found} <= files_of_modules(ROOT).keys()
+    upward = {
+        (here, named)
+        for here, named in found
+        if package(here) != package(named) and level[package(here)] >= level[package(named)]
+    }
+    assert upward == UPWARD.keys()
+
+
+def test_a_name_in_a_string_is_found(tmp_path: Path) -> None:
+    package = tmp_path / "frs_core" / "worlds"
+    package.mkdir(parents=True)
+    (package / "rail.py").write_text("class Rail:\n    doctor = 'frs_core.doctor.rail:check'\n")
+    assert named_in_strings(tmp_path) == {("frs_core.worlds.rail", "frs_core.doctor.rail")}
 
 
 def test_the_layers_of_the_cockpit_are_checked_with_those_of_the_core() -> None:

@@ -20,9 +20,9 @@ from frs_core.doctor import (
     check_worlds,
     machine,
 )
-from frs_core.doctor.robot import check_bridge
 from frs_core.errors import ConfigError
 from frs_core.worlds.droid import DroidConfig
+from frs_core.worlds.droid.check import check_bridge
 from tests.fakes.droid_env import SERIALS
 from tests.fakes.running_bridge import bridge_thread
 from tests.waiting import LONG_S

@@ -3,8 +3,8 @@
 import dataclasses
 
 from frs_core.doctor.arming import check_arm
-from frs_core.doctor.finding import Level
 from frs_core.robot.observation import Observation
+from frs_core.runtime.finding import Level
 from frs_core.worlds.base import WorldSpec
 from tests.fakes.world import PointWorld
 

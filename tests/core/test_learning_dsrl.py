@@ -167,6 +167,7 @@ def test_it_practises_in_a_world_without_recordings_and_what_it_leaves_drives(tm
             first_seed=700,
             judge_every=0,
         ),
+        arena="frs_core.evaluation.arena:open_arena",
     )
     result = run_request(request)
     assert (result.episodes, result.steps > 0) == (4, True)

@@ -56,6 +56,7 @@ def request(tmp_path: Path, *, practice: Practice = PRACTICE) -> TrainRequest:
         policy=NamedPolicy("tests.fakes.policy:ToyPolicy"),
         settings=SeekerSettings(spread=0.3),
         practice=practice,
+        arena="frs_core.evaluation.arena:open_arena",
     )
 
 
@@ -109,6 +110,11 @@ def test_the_state_after_every_chunk_is_the_next_one_or_the_end_of_the_episode()
     np.testing.assert_array_equal(after.proprio[5], end.proprio)
     assert np.isnan(after.features[2]).all(), "nobody recorded it"
     np.testing.assert_array_equal(table.take([3, 4, 5]).after().features[2], end.features)
+
+
+def test_a_practice_without_an_arena_is_refused_with_what_to_give(tmp_path: Path, store: EpisodeStore) -> None:
+    with pytest.raises(ConfigError, match=r"names no arena.*TrainRequest\(arena="):
+        run_request(replace(request(tmp_path), arena=""))
 
 
 def test_tables_are_joined_with_what_all_of_them_know() -> None:

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frs_core.doctor import Level
-from frs_core.doctor.libero import check_libero
 from frs_core.episodes.records import MemoryRecorder
 from frs_core.errors import ConfigError, DownloadFailed, ShapeMismatch, WorldError, WorldTimeout
 from frs_core.evaluation.methods import find_method
@@ -30,6 +29,7 @@ from frs_core.worlds import make_world
 from frs_core.worlds.base import World
 from frs_core.worlds.guard import GuardedWorld
 from frs_core.worlds.libero import install, world
+from frs_core.worlds.libero.check import check_libero
 from frs_core.worlds.libero.connection import Worker
 from frs_core.worlds.libero.tasks import find, tasks, words_of
 from frs_core.worlds.libero.world import LiberoWorld, controller_units, libero_state, robot_units, version_warning
@@ -409,7 +409,7 @@ def test_the_doctor_tells_what_is_missing_and_the_command(made: Path, monkeypatc
 
 
 def test_the_doctor_draws_one_picture_and_judges_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("frs_core.doctor.libero.LiberoWorld", functools.partial(LiberoWorld, script=FAKE))
+    monkeypatch.setattr("frs_core.worlds.libero.check.LiberoWorld", functools.partial(LiberoWorld, script=FAKE))
     (well,) = check_libero(python=sys.executable)
     assert well.level is Level.OK
     assert "MuJoCo 3.3.7" in well.text

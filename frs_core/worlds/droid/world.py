@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
-import PIL.Image  # noqa: F401 - loaded before the arm is there, not with the first image that is waited for
+import PIL.Image  # noqa: F401  # pyright: ignore[reportUnusedImport]  loaded before the arm is there, not with the first image that is waited for
 from jaxtyping import Float
 
 from frs_core.arrays import Array
@@ -108,15 +108,19 @@ class DroidWorld(World):
     """A DROID Franka behind a bridge."""
 
     limits_itself = True
+    doctor = "frs_core.worlds.droid.check:check_droid"
 
-    def __init__(self, config: DroidConfig | None = None) -> None:
+    def __init__(self, config: DroidConfig | None = None, /, **options: object) -> None:
         """Connect; nothing moves.
 
+        Args:
+            config: settings; None = the defaults.
+            options: fields of `DroidConfig` to change, e.g. endpoint="tcp://192.168.0.10:4343"; see `config_of`.
         Raises:
             WorldTimeout: no bridge answers.
-            ConfigError: protocol or token do not match, or a setting is not usable.
+            ConfigError: protocol or token do not match, or an option is unknown or not usable.
         """
-        self.config = config or DroidConfig()
+        self.config = config_of(config, **options)
         low, high = np.array(self.config.workspace_low), np.array(self.config.workspace_high)
         if low.shape != (3,) or high.shape != (3,) or not (low < high).all():
             raise ConfigError(f"Workspace box {low} .. {high} is empty. Give workspace_low below workspace_high.")
@@ -383,14 +387,17 @@ def _checked_action(action: Float[Array, " A"], kind: ActionKind) -> Float[Array
     return asked
 
 
-def config_of(**options: object) -> DroidConfig:
-    """Return the settings that the options of the world "droid" stand for; see `open_droid`.
+def config_of(config: DroidConfig | None = None, /, **options: object) -> DroidConfig:
+    """Return settings as the options of the world "droid" state them.
 
+    Args:
+        config: settings of which the options change some; None = the defaults, and the token of FRS_BRIDGE_TOKEN.
+        options: fields of `DroidConfig`. Boxes may be written "0.2, -0.4, 0.0".
     Raises:
         ConfigError: unknown option, or a box that is not three numbers.
     """
     known = {f.name for f in fields(DroidConfig)}
-    given = {"token": os.environ.get("FRS_BRIDGE_TOKEN", ""), **options}
+    given = dict(options)
     for name, value in given.items():
         if name not in known:
             raise unknown_name("option of world 'droid'", name, known)
@@ -401,23 +408,7 @@ def config_of(**options: object) -> DroidConfig:
                 raise ConfigError(
                     f"'{name}' is '{value}', needs three numbers in metres, e.g. '0.2, -0.4, 0.0'."
                 ) from error
-    return DroidConfig(**given)  # pyright: ignore[reportArgumentType]
-
-
-def open_droid(**options: object) -> DroidWorld:
-    """Return a connected `DroidWorld`; the factory behind the name "droid".
-
-    Args:
-        options: fields of `DroidConfig`, e.g. endpoint="tcp://192.168.0.10:4343". Boxes may be written "0.2, -0.4, 0.0". The
-            token's default is the environment variable FRS_BRIDGE_TOKEN.
-    Raises:
-        ConfigError: unknown option.
-        WorldTimeout: no bridge answers.
-    """
-    return DroidWorld(config_of(**options))
-
-
-open_droid.doctor = "frs_core.doctor.robot:check_droid"  # pyright: ignore[reportFunctionMemberAccess]
+    return replace(config or DroidConfig(token=os.environ.get("FRS_BRIDGE_TOKEN", "")), **given)
 
 
 def calibration_notes(calibration: dict[str, dict[str, Any]], *, now: float | None = None) -> dict[str, str]:
@@ -440,4 +431,4 @@ def calibration_notes(calibration: dict[str, dict[str, Any]], *, now: float | No
     return notes
 
 
-__all__ = ["BridgeRefusal", "DroidConfig", "DroidWorld", "calibration_notes", "config_of", "open_droid"]
+__all__ = ["BridgeRefusal", "DroidConfig", "DroidWorld", "calibration_notes", "config_of"]

@@ -66,7 +66,7 @@ class LiberoWorld(World):
     """LIBERO's 130 tasks. Owned by one thread."""
 
     installer = "frs_core.worlds.libero.install:install_in_words"
-    doctor = "frs_core.doctor.libero:check_libero"
+    doctor = "frs_core.worlds.libero.check:check_libero"
 
     def __init__(
         self,

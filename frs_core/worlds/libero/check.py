@@ -5,8 +5,8 @@ Example: a machine where it was never installed gives one NOTE with the command.
 
 import time
 
-from frs_core.doctor.finding import Finding, Level
 from frs_core.errors import FrsError
+from frs_core.runtime.finding import Finding, Level
 from frs_core.worlds.libero.install import COMMAND, find_python, installed
 from frs_core.worlds.libero.world import LiberoWorld, version_warning
 

@@ -1,25 +1,20 @@
-"""A minimal learner: it answers the mean of the noises that led to success."""
+"""It answers the mean of the noises that led to success."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from frs_core.arrays import Array
 from frs_core.choosers.base import NoisePolicy
-from frs_core.learning import Acts, LearnerSettings, LearnerSpec, Need, OnProgress, PolicyMetadata, Scores, artifact
+from frs_core.learning import artifact
 from frs_core.learning.base import Learner, Trained
-from frs_core.learning.progress import ignore_progress
+from frs_core.learning.metadata import PolicyMetadata
+from frs_core.learning.progress import OnProgress, Scores, ignore_progress
 from frs_core.learning.provenance import make_metadata
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
 from frs_core.steering.policy_spec import Context
-
-
-@dataclass(frozen=True, slots=True)
-class MeanSettings(LearnerSettings):
-    scale: float = 1.0
-    """Factor on the mean noise."""
+from frs_toy.mean_noise import MeanSettings
 
 
 class OneNoise(NoisePolicy):
@@ -47,14 +42,3 @@ class MeanNoise(Learner[MeanSettings]):
 
     def load(self, folder: Path, metadata: PolicyMetadata, fingerprint: str) -> OneNoise:
         return OneNoise(artifact.read_weights(folder, metadata, fingerprint)["noise"].numpy(), metadata)
-
-
-ROW = LearnerSpec(
-    id="mean-noise",
-    title="Mean noise",
-    summary="Answer the mean of the noises that led to success",
-    learner="frs_toy.learner:MeanNoise",
-    settings=MeanSettings,
-    acts=Acts.NOISE,
-    needs=frozenset({Need.NOISES}),
-)

@@ -6,10 +6,10 @@ Example: a bridge whose right camera was never calibrated gives four OK lines an
 import time
 from pathlib import Path
 
-from frs_core.doctor.finding import Finding, Level
 from frs_core.errors import FrsError
-from frs_core.worlds.droid import DroidConfig, DroidWorld, calibration_notes, config_of
+from frs_core.runtime.finding import Finding, Level
 from frs_core.worlds.droid.connection import BridgeRefusal
+from frs_core.worlds.droid.world import DroidConfig, DroidWorld, calibration_notes, config_of
 
 STALE_S = 1.0
 """Age from which an image is stale; ZED cameras deliver one every 17 ms."""
@@ -39,7 +39,7 @@ def check_bridge(config: DroidConfig) -> list[Finding]:
         fix = "Read the rest of the message in the bridge's log; close other cockpits, or restart the robot computer's server"
         return [Finding(Level.FAILURE, "Robot", str(error).split(". ")[0], fix)]
     except FrsError as error:
-        here = Path(__file__).resolve().parents[1] / "worlds" / "droid" / "bridge.py"
+        here = Path(__file__).resolve().with_name("bridge.py")
         fix = f"On the DROID laptop, in its own environment: python {here.name} --droid PATH_TO_DROID (file: {here})"
         return [Finding(Level.FAILURE, "Bridge", str(error).split(". ")[0], fix)]
     try:

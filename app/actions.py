@@ -387,7 +387,7 @@ _ROWS = (
     ),
     _row(
         "episode.auto_next",
-        "Next by itself",
+        "Auto-advance",
         tooltip="Simulation only: two seconds after the world reports success, save the episode and start the next one",
         controls="key:Shift+Y",
         menu="Episode",
@@ -438,8 +438,8 @@ _ROWS = (
     ),
     _row(
         "episode.practice",
-        "Practice mode",
-        tooltip="Record nothing from the next episode on",
+        "Don't record",
+        tooltip="Record no episodes from the next one on",
         controls="key:Ctrl+P",
         menu="Episode",
         scope=DRIVE,
@@ -447,7 +447,7 @@ _ROWS = (
     _row(
         "episode.summary",
         "Session summary",
-        tooltip="Successes, time per episode, corrections and undone chunks of this session and of all recordings",
+        tooltip="Successes, time per episode, corrections and chunks taken back, of this session and of all recordings",
         controls="key:Ctrl+Shift+E",
         menu="Episode",
     ),
@@ -474,11 +474,11 @@ _ROWS = (
     _row(
         "edit.undo",
         "Undo",
-        tooltip="Undo the last label, note or move to the bin; motion is never undone here",
+        tooltip="Reverse the last label, note or move to the bin; motion is not reversed",
         controls="key:Ctrl+Z",
         menu="Episode",
     ),
-    _row("edit.redo", "Redo", tooltip="Redo what was undone", controls="key:Ctrl+Shift+Z", menu="Episode"),
+    _row("edit.redo", "Redo", tooltip="Repeat what Undo reversed", controls="key:Ctrl+Shift+Z", menu="Episode"),
     # --- view -----------------------------------------------------------------------------------
     _row("layout.drive", "Drive", tooltip="Cameras, fan and verdicts", controls="key:1", menu="View"),
     _row("layout.review", "Review", tooltip="Recorded episodes", controls="key:2", menu="View"),

@@ -141,7 +141,7 @@ def changes(former: Snapshot | None, now: Snapshot) -> list[str]:
         lines.append(f"{_phase(now)}. {_moment(now)}")
     was = former.episode if former else EpisodeStatus()
     if was.number != now.episode.number and now.episode.number:
-        kind = "practice" if now.episode.is_practice else "recorded" if now.episode.is_recording else "not recorded"
+        kind = "unrecorded" if now.episode.is_unrecorded else "recorded" if now.episode.is_recording else "not recorded"
         lines.append(f"episode {now.episode.number} begins: task {now.episode.task}, scene {now.episode.seed}, {kind}")
     if was.number and was.number != now.episode.number:
         how = f", {now.ended.outcome.value}" if now.ended is not None and now.ended.status.number == was.number else ""

@@ -22,6 +22,7 @@ from app.views.episode_bar import is_episode_open
 from app.views.outcome_question import disagreement
 from frs_core.choosers.registry import choosers, find_chooser
 from frs_core.events import (
+    BackOneChunk,
     Driver,
     DropPick,
     EndEpisode,
@@ -42,7 +43,6 @@ from frs_core.events import (
     SetTarget,
     Snapshot,
     StartEpisode,
-    UndoChunk,
 )
 from frs_core.robot.observation import CameraFrame
 from frs_core.steering.directions import Amount, Gripper
@@ -126,7 +126,7 @@ class DriveActions:
             "episode.failure": lambda: self.end(Outcome.FAILURE),
             "episode.discard": lambda: self.end(Outcome.DISCARDED),
             "episode.note": lambda: page.episode.note.setFocus(),
-            "episode.practice": lambda: page.episode.practice.toggle(),
+            "episode.practice": lambda: page.episode.unrecorded.toggle(),
             "camera.next": page.cameras.next_camera,
             "camera.enlarge": page.cameras.toggle_alone,
             "view.other_step": lambda: self._toggle("show_other_step"),
@@ -140,7 +140,7 @@ class DriveActions:
         page.steering.depth_chosen.connect(pilot.set_depth)
         page.place_chosen.connect(self.mark)
         page.episode.instruction_edited.connect(lambda text: send(SetInstruction(text)))
-        page.episode.practice_chosen.connect(self._on_practice)
+        page.episode.unrecorded_chosen.connect(self._on_unrecorded)
         page.episode.task_chosen.connect(lambda _text: self._remember_task())
 
     def hold(self) -> None:
@@ -203,7 +203,7 @@ class DriveActions:
     def _start(self) -> None:
         bar = self._page.episode
         task, scene = bar.chosen_task, bar.next_scene
-        self._send(StartEpisode(task=task, seed=scene, practice=bar.practice.isChecked()))
+        self._send(StartEpisode(task=task, seed=scene, unrecorded=bar.unrecorded.isChecked()))
         self.scenes.started(task, scene)
         bar.next_scene = self.scenes.of(task)
 
@@ -269,11 +269,11 @@ class DriveActions:
         if snapshot is not None and snapshot.waiting is not None:
             self._send(DropPick())
         elif not self._facts.is_simulated:
-            self._say("Undo works only in simulation", "warn")
-        elif snapshot is not None and not snapshot.episode.can_undo:
-            self._say("No chunk to undo", "warn")
+            self._say("Going back one chunk works only in simulation", "warn")
+        elif snapshot is not None and not snapshot.episode.can_go_back:
+            self._say("There is no chunk to go back from", "warn")
         else:
-            self._send(UndoChunk())
+            self._send(BackOneChunk())
 
     def choose_pacing(self, pacing: Pacing) -> None:
         """Use and remember a pacing; on a robot that runs, continuous pacing after a countdown."""
@@ -320,7 +320,7 @@ class DriveActions:
                 return
         point = frame.calibration.on_plane(pixel, self._facts.floor)
         if point is None:
-            self._say("There is no table at this place of the image", "warn")
+            self._say("That point is not on the table", "warn")
             return
         self._send(SetTarget(point))
 
@@ -397,26 +397,28 @@ class DriveActions:
         self._pilot.choices_changed.emit()
 
     def toggle_auto_next(self) -> None:
-        """Let successes that the simulator sees be saved by themselves, or not."""
+        """Save detected successes automatically, or no longer."""
         if not self._facts.is_simulated:
-            self._say("Only a simulator sees successes, and only it resets its scene by itself", "warn")
+            self._say(
+                "Available only in simulation, where success is detected and the scene resets automatically", "warn"
+            )
             return
         values = self._settings.values
         values.auto_next = not values.auto_next
         how = (
             f"saved after {COUNT_S} s, and the next scene starts"
             if values.auto_next
-            else "not saved by itself any more"
+            else "no longer saved automatically"
         )
-        self._say(f"A success that the simulator sees is {how}", "info")
+        self._say(f"A success that the simulator detects is {how}", "info")
 
     def _may_count_down(self) -> bool:
         snapshot = self._pilot.snapshot
         is_attempt = self.attempts is not None and self.attempts.is_on
         return self._facts.is_simulated and not is_attempt and snapshot is not None and snapshot.episode.is_recording
 
-    def _on_practice(self, is_on: bool) -> None:
-        self._settings.values.practice = is_on
+    def _on_unrecorded(self, is_on: bool) -> None:
+        self._settings.values.unrecorded = is_on
 
     def _remember_task(self) -> None:
         bar = self._page.episode

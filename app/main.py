@@ -55,7 +55,7 @@ def run(
     operator: str = "",
     world_options: WorldOptions = None,
     policy_options: PolicyOptions = None,
-    practice: bool = False,
+    unrecorded: bool = False,
     safe_mode: bool = False,
     reset_settings: bool = False,
     devices: Annotated[bool, Doc(f"Look for devices: {', '.join(DEVICES)}, and those of installed packages.")] = True,
@@ -85,7 +85,7 @@ def run(
         operator: Your name, stored with episodes.
         world_options: Options of the world: NAME VALUE ….
         policy_options: Options of the policy: NAME VALUE ….
-        practice: Record nothing until it is switched off.
+        unrecorded: Record no episodes until this is switched off.
         safe_mode: Start with default settings and do not change the stored ones.
         reset_settings: Set the stored settings aside and start with the defaults.
         devices: Look for devices other than the keyboard.
@@ -113,8 +113,8 @@ def run(
     settings = SettingsFile(is_safe=safe_mode)
     if reset_settings:
         settings.reset()
-    if practice:
-        settings.values.practice = True
+    if unrecorded:
+        settings.values.unrecorded = True
     root = data or paths.data()
     sys.stderr.write(visible(f"Recordings go to {root.resolve()}\n"))
     vlm = vlm or os.environ.get("FRS_VLM_URL", "")

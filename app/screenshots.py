@@ -40,7 +40,7 @@ class Photographer(QtCore.QObject):
             and self._waited > 800
         ):
             self._window.cards.close()
-            self._window.drive.episode.practice.setChecked(True)
+            self._window.drive.episode.unrecorded.setChecked(True)
             self._window.run("episode.start")
         is_ready = snapshot is not None and snapshot.phase is Phase.CHOOSE and snapshot.fan is not None
         if is_ready or self._waited > PATIENCE_MS:

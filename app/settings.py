@@ -41,7 +41,7 @@ class Settings:
     input_map: dict[str, list[str]] = field(default_factory=dict)
     """Action id -> controls, only where they differ from the defaults."""
     last_task: str = ""
-    practice: bool = False
+    unrecorded: bool = False
     look_ahead: bool = True
     """In simulation: a press while the robot moves is the next pick. On a real robot it is asked for in each run."""
     failsafes: dict[str, float] = field(default_factory=dict)
@@ -49,9 +49,11 @@ class Settings:
     sounds: bool = True
     """Whether cues are heard; they are shown always."""
     auto_next: bool = False
-    """In simulation: save a detected success by itself after a moment, and start the next episode."""
+    """In simulation: save a detected success automatically after a moment, and start the next episode."""
 
 
+_FORMER: Mapping[str, str] = {"unrecorded": "practice"}
+"""Setting -> its name in earlier files."""
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "theme": ("dark", "light"),
     "pacing": ("gated", "continuous"),
@@ -124,6 +126,7 @@ class SettingsFile:
             self._set_aside()
             self.warnings.append(f"Settings file {self.path} holds no settings. Defaults are used.")
             return Settings()
+        raw = {new: raw[old] for new, old in _FORMER.items() if old in raw} | raw
         values = Settings()
         for spec in fields(Settings):
             if spec.name not in raw or spec.name == "version":

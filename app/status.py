@@ -103,7 +103,7 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
         "next": {
             "task": bar.chosen_task,
             "scene": bar.next_scene,
-            "practice": bar.practice.isChecked(),
+            "unrecorded": bar.unrecorded.isChecked(),
             "amount": window.settings.values.amount,
             "frame": window.settings.values.frame,
         },

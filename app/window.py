@@ -532,7 +532,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _on_first_snapshot(self) -> None:
         values, bar = self.settings.values, self.drive.episode
-        bar.practice.setChecked(values.practice)
+        bar.unrecorded.setChecked(values.unrecorded)
         if values.primary_camera:
             self.drive.cameras.set_primary(values.primary_camera)
         self.pilot.camera = self.drive.cameras.primary
@@ -563,7 +563,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def _on_episode(self, former: EpisodeStatus, now: EpisodeStatus) -> None:
         if now.success_seen and not former.success_seen:
             keep = ("✔ Success", lambda: self.run("episode.success"))
-            self.say("The task looks done", "good", None if now.is_practice else keep)
+            self.say("The task looks done", "good", None if now.is_unrecorded else keep)
         if now.number != former.number:
             self._show_recorded()
         was_open = former.is_recording

@@ -219,7 +219,7 @@ def main() -> None:
         else:
             print(f"{name:32}{0:5}        –        –{target:>9}")
     print(f"{bench.recorded_picks} of {bench.picks} picks while recording")
-    print(f"Hold {bench.hold_after_s:.2f} s after the window's last sign of life (limit 1.0 s plus one heartbeat)")
+    print(f"Hold {bench.hold_after_s:.2f} s after the window's last heartbeat (limit 1.0 s plus one heartbeat)")
 
 
 if __name__ == "__main__":

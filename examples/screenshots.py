@@ -47,7 +47,7 @@ class Tour:
         window = self._window
         yield from self._until(lambda: window.snapshot is not None and window.snapshot.observation is not None)
         window.cards.close()
-        window.drive.episode.practice.setChecked(True)
+        window.drive.episode.unrecorded.setChecked(True)
         window.run("episode.start")
         yield from self._until(self._has_fan)
         window.use_theme("dark")

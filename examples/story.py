@@ -66,9 +66,9 @@ class Story:
         self.operator = JournalOperator(cockpit.data)
 
     def alone(self, count: int) -> Outcome:
-        """Let the policy drive by itself: continuous pacing, nothing held, nothing recorded."""
+        """Let the policy drive alone: continuous pacing, nothing held, nothing recorded."""
         cockpit, outcome, began = self.cockpit, Outcome(), time.monotonic()
-        cockpit.until("practice", lambda s: s["next"]["practice"], "ctrl+p")
+        cockpit.until("unrecorded", lambda s: s["next"]["unrecorded"], "ctrl+p")
         cockpit.until("continuous pacing", lambda s: s["pacing"] == "continuous", "p")
         for i in range(count):
             self.film.say("1  The policy alone", f"{self.task.replace('_', ' ')}: {outcome.words}")
@@ -77,7 +77,7 @@ class Story:
             self.film.finish()
             print(f"alone, scene {FRESH_SCENE + i}: {outcome.words}", flush=True)
         cockpit.until("gated pacing", lambda s: s["pacing"] == "gated", "p")
-        cockpit.until("recording", lambda s: not s["next"]["practice"], "ctrl+p")
+        cockpit.until("recording", lambda s: not s["next"]["unrecorded"], "ctrl+p")
         outcome.seconds = time.monotonic() - began
         return outcome
 

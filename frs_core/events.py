@@ -136,10 +136,10 @@ class StartEpisode(Act):
     seed: int = 0
     instruction: str | None = None
     """Overrides the task's own words."""
-    practice: bool = False
-    """Record nothing."""
+    unrecorded: bool = False
+    """Do not record this episode."""
     most_chunks: int = 0
-    """An attempt that is judged by itself: it ends with the world's success, or as a failure after this many chunks; where the world
+    """An attempt that is judged automatically: it ends with the world's success, or as a failure after this many chunks; where the world
     does not know, it holds then and waits for a person's label. 0 = a person ends it."""
 
 
@@ -182,7 +182,7 @@ class EndEpisode(SessionCommand):
 
 
 @dataclass(frozen=True, slots=True)
-class UndoChunk(Act):
+class BackOneChunk(Act):
     """Simulation: return to the previous chunk boundary exactly; the branch is kept."""
 
 
@@ -295,12 +295,12 @@ class EpisodeStatus:
     instruction: str = ""
     seed: int = 0
     is_recording: bool = False
-    is_practice: bool = False
+    is_unrecorded: bool = False
     chunks: int = 0
     steps: int = 0
     success_seen: bool = False
     """The world says the task is done; offered to the operator, never taken for them."""
-    can_undo: bool = False
+    can_go_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

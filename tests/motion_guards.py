@@ -108,14 +108,14 @@ def _resume_without_a_world(self: Any) -> str | None:
     return None if said is not None and "still starting" in said else said
 
 
-_undo = EpisodeCycle.undo
+_go_back = EpisodeCycle.go_back
 
 
-def _undo_without_a_world(self: Any, epoch: int) -> None:
+def _back_without_a_world(self: Any, epoch: int) -> None:
     world = self._parts.world
     spec, world.spec = world.spec, world.spec or object()
     try:
-        _undo(self, epoch)
+        _go_back(self, epoch)
     finally:
         world.spec = spec
 
@@ -236,8 +236,8 @@ GUARDS = (
     ),
     Guard(
         "no Back before the new world is there",
-        "EpisodeCycle.undo",
-        _replaced(EpisodeCycle, "undo", _undo_without_a_world),
+        "EpisodeCycle.go_back",
+        _replaced(EpisodeCycle, "go_back", _back_without_a_world),
     ),
     Guard(
         "nothing seen before a loss is shown after it",

@@ -1,4 +1,4 @@
-"""The episode bar: task, seed, instruction, start, labels, practice, and the Hold button.
+"""The episode bar: task, seed, instruction, start, labels, recording, and the Hold button.
 
 Pressing a button runs an action of the table. GUI thread.
 """
@@ -19,7 +19,7 @@ class EpisodeBar(QtWidgets.QFrame):
     """
 
     instruction_edited = Signal(str)
-    practice_chosen = Signal(bool)
+    unrecorded_chosen = Signal(bool)
     task_chosen = Signal(str)
 
     def __init__(self, run: Callable[[str], object]) -> None:
@@ -48,9 +48,9 @@ class EpisodeBar(QtWidgets.QFrame):
         self.note.setPlaceholderText("note")
         self.note.setToolTip("Saved with the episode when it is labelled")
         self.note.setMinimumWidth(60)
-        self.practice = QtWidgets.QCheckBox("Practice")
-        self.practice.setToolTip("Record nothing from the next episode on")
-        self.practice.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.unrecorded = QtWidgets.QCheckBox("Unrecorded")
+        self.unrecorded.setToolTip("Record no episodes from the next one on")
+        self.unrecorded.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.start = ActionButton("episode.start", run, text="Start", role="primary")
         self.resume = ActionButton("drive.resume", run, text="Resume", role="primary")
         self.success = ActionButton("episode.success", run, role="good")
@@ -75,12 +75,12 @@ class EpisodeBar(QtWidgets.QFrame):
             inside.setContentsMargins(0, 0, 0, 0)
             box.setLayout(inside)
             row.addWidget(box, stretch)
-        row.addWidget(self.practice, 0, Qt.AlignmentFlag.AlignBottom)
+        row.addWidget(self.unrecorded, 0, Qt.AlignmentFlag.AlignBottom)
         for button in self._buttons:
             row.addWidget(button, 0, Qt.AlignmentFlag.AlignBottom)
         self.instruction.returnPressed.connect(self._on_instruction)
         self.note.returnPressed.connect(self.note.clearFocus)
-        self.practice.toggled.connect(self.practice_chosen)
+        self.unrecorded.toggled.connect(self.unrecorded_chosen)
         self.task.currentTextChanged.connect(self.task_chosen)
 
     def use_map(self, inputs: InputMap) -> None:
@@ -144,11 +144,11 @@ class EpisodeBar(QtWidgets.QFrame):
         for button in (self.success, self.failure, self.discard):
             button.setEnabled(is_open)
         self._stress_success(is_open and episode.success_seen)
-        self.back.setEnabled(episode.can_undo)
+        self.back.setEnabled(episode.can_go_back)
         self.back.setVisible(is_simulated)
         self._boxes["scene"].setVisible(is_simulated and not self.is_attempt)
         self._boxes["task"].setVisible((is_simulated or self.task.count() > 0) and not self.is_attempt)
-        self.practice.setVisible(not self.is_attempt)
+        self.unrecorded.setVisible(not self.is_attempt)
         self.hold.setEnabled(snapshot.phase is not Phase.HOLD)
         self.seed.setEnabled(not is_open)
         self._show_scene(episode.seed, is_open=is_open)

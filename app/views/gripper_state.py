@@ -1,4 +1,4 @@
-"""What the gripper does now, in words, from its measured width and its command: open 80 mm, holding 42 mm, closed on nothing.
+"""What the gripper does now, in words, from its measured width and its command: open 80 mm, holding 42 mm, closed, empty.
 
 GUI thread.
 """
@@ -43,7 +43,7 @@ class GripperReadout:
         is_still = all(abs(share - s) < STILL for _, s in self._looks)
         wants_closed = observation.gripper_command > 0.5
         if wants_closed and share >= CLOSED:
-            return "closed on nothing"
+            return "closed, empty"
         if not is_still or (wants_closed and share < STARTED):
             return "closing" if wants_closed else "opening"
         return f"{'holding' if wants_closed else 'open'} {self._size(share)}"

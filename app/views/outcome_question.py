@@ -18,9 +18,9 @@ def disagreement(snapshot: Snapshot, outcome: Outcome) -> str:
     if seen is None or not snapshot.episode.is_recording or not snapshot.episode.chunks:
         return ""
     if outcome is Outcome.SUCCESS and not snapshot.episode.success_seen:
-        return "The world has not seen this task done"
+        return "The simulator does not report success"
     if outcome is Outcome.FAILURE and snapshot.episode.success_seen:
-        return "The world has seen this task done"
+        return "The simulator reports success"
     return ""
 
 

@@ -22,7 +22,7 @@ FLASH_MS = 500
 """How long the badge's ring shows that something sounded."""
 SOFTWARE_HOLD = "Software hold, not an emergency stop"
 CANNOT_STEER = "No direction has authority here. Demonstrate this one; steering cannot reach it"
-DONE_IN_PRACTICE = "The task looks done. Practice keeps nothing; end it or continue"
+DONE_UNRECORDED = "The task looks done. This episode is not recorded; end it or continue"
 _SHAPES = {
     "HOLD": "square",
     "CHOOSE": "diamond",
@@ -52,8 +52,8 @@ def _sentence(snapshot: Snapshot) -> str:
     match snapshot.phase:
         case Phase.HOLD:
             reason = snapshot.hold_reason.value if snapshot.hold_reason else "Holding"
-            if snapshot.hold_reason is HoldReason.SUCCESS_SEEN and snapshot.episode.is_practice:
-                return DONE_IN_PRACTICE
+            if snapshot.hold_reason is HoldReason.SUCCESS_SEEN and snapshot.episode.is_unrecorded:
+                return DONE_UNRECORDED
             if snapshot.hold_reason is HoldReason.EPISODE_END and snapshot.ended and not snapshot.detail:
                 return kept_of(snapshot.ended)
             return f"{reason}. {snapshot.detail}" if snapshot.detail else reason
@@ -68,8 +68,8 @@ def _sentence(snapshot: Snapshot) -> str:
                 return "Nobody picked: the policy's own candidate"
             return f"{find_chooser(snapshot.picked_by.value).picked} {spoken(snapshot.picked)}"
         case Phase.CHOOSE:
-            if snapshot.episode.success_seen and snapshot.episode.is_practice:
-                return DONE_IN_PRACTICE
+            if snapshot.episode.success_seen and snapshot.episode.is_unrecorded:
+                return DONE_UNRECORDED
             if snapshot.episode.success_seen:
                 return "The task looks done. Press Success to keep the episode"
             if snapshot.fan is None or snapshot.is_fan_pending:
@@ -87,8 +87,8 @@ def kept_of(ended: EndedEpisode) -> str:
     """Return what is kept of an episode that has ended, one sentence."""
     status = ended.status
     chunks = counted(status.chunks, "chunk")
-    if status.is_practice:
-        return f"Practice ended after {chunks}; nothing was saved"
+    if status.is_unrecorded:
+        return f"Unrecorded episode ended after {chunks}"
     if ended.is_unfinished:
         return "The episode could not be written to disk; the part that was written can be recovered"
     if not ended.is_kept:
@@ -316,7 +316,7 @@ class StateBar(QtWidgets.QFrame):
         left = (snapshot.chunk_rows - snapshot.chunk_row) / rate if snapshot.phase is Phase.MOVING else math.nan
         self._set("chunk", left, "{:.1f} s")
         self._set("episode", float(episode.number) if episode.number else math.nan, "{:.0f}")
-        text = "● REC" if episode.is_recording else ("practice" if episode.is_practice else "○ idle")
+        text = "● REC" if episode.is_recording else ("unrecorded" if episode.is_unrecorded else "○ idle")
         if self.recording.text() != text:
             self.recording.setText(text)
             self.recording.setProperty("role", "recording" if episode.is_recording else "caption")

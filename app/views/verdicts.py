@@ -23,13 +23,13 @@ from frs_core.steering.directions import Amount
 
 NO_LESS = 0.9
 """Share of the larger step's motion from which the smaller one is shown as no less."""
-COLUMNS = ("candidate", "key", "worth", "moves", "bent", "authority", "noise", "to mark", "⚠")
+COLUMNS = ("candidate", "key", "value", "moves", "bent", "authority", "noise", "to mark", "⚠")
 WIDTHS = (116, 54, 48, 67, 64, 64, 52, 64, 26)
 """Of the columns, pixels; the first is as wide as its names."""
 _TIPS = (
     "What would be executed",
     "The key that picks it",
-    "Its value by the loaded policy: expected success in percent, discounted by the time it takes",
+    "Value under the loaded policy: expected success in percent, discounted by the time it takes",
     "Net motion of the tool over the rows that would be executed",
     "How far the result is from your request",
     "0 = as the policy would have moved, 1 = exactly as requested",
@@ -153,7 +153,7 @@ class VerdictModel(QtCore.QAbstractTableModel):
             return theme.colour(theme.current().raised)
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._sentence(candidate)
-        if role == Qt.ItemDataRole.TextAlignmentRole and column in ("worth", "moves", "bent", "noise", "to mark"):
+        if role == Qt.ItemDataRole.TextAlignmentRole and column in ("value", "moves", "bent", "noise", "to mark"):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
 
@@ -165,7 +165,7 @@ class VerdictModel(QtCore.QAbstractTableModel):
             case "key":
                 cap = self._cap_of(candidate)
                 return cap if is_full or not cap else f"⇧{cap}"
-            case "worth":
+            case "value":
                 return f"{100 * candidate.value:.0f} %" if math.isfinite(candidate.value) else ""
             case "moves":
                 return f"{verdict.motion_mm:.0f} mm"
@@ -195,13 +195,13 @@ class VerdictModel(QtCore.QAbstractTableModel):
             parts.append(f"bent {verdict.bent_mm:.0f} mm from your request")
             parts.append(f"authority {verdict.authority:.2f}")
         if math.isfinite(candidate.value):
-            parts.append(f"worth {100 * candidate.value:.0f} %")
+            parts.append(f"value {100 * candidate.value:.0f} %")
         if math.isfinite(left := self.left_mm(candidate)):
             parts.append(f"then {left:.0f} mm from the mark")
         if is_no_less(candidate, self._fan):
             parts.append("no less than the larger step")
         if math.isfinite(size := size_of(candidate.noise)):
-            parts.append(f"noise of size {size:.2f}, 1 = a usual draw")
+            parts.append(f"noise RMS {size:.2f} (typical: 1)")
         if math.isfinite(share := share_below(candidate.noise, self.worked)):
             parts.append(
                 f"more unusual than {100 * share:.0f} % of {counted(len(self.worked), 'steered chunk')} that succeeded"
@@ -279,7 +279,7 @@ class VerdictList(QtWidgets.QTableView):
         horizontal.setMinimumSectionSize(24)
         for column, width in enumerate(WIDTHS):
             self.setColumnWidth(column, width)
-        for name in ("worth", "to mark"):
+        for name in ("value", "to mark"):
             self.setColumnHidden(COLUMNS.index(name), True)
         horizontal.setStretchLastSection(True)
         horizontal.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
@@ -303,17 +303,17 @@ class VerdictList(QtWidgets.QTableView):
         """Show a fan; the column of values is shown if the fan has any."""
         self.rows_model.show_fan(fan, style)
         has_values = fan is not None and any(math.isfinite(c.value) for c in fan.candidates)
-        self.setColumnHidden(COLUMNS.index("worth"), not has_values)
+        self.setColumnHidden(COLUMNS.index("value"), not has_values)
         self._fit_columns()
 
     def _fit_columns(self) -> None:
-        """Give names the room that they need; *bent* makes room for *worth* and *to mark* where there is none for all."""
+        """Give names the room that they need; *bent* makes room for *value* and *to mark* where there is none for all."""
         self.setColumnWidth(0, max(WIDTHS[0], self.sizeHintForColumn(0)))
         bent, viewport = COLUMNS.index("bent"), self.viewport()
         assert viewport is not None
         others = [i for i in range(len(COLUMNS)) if i != bent and not self.isColumnHidden(i)]
         room = viewport.width() - sum(self.columnWidth(i) if i == 0 else WIDTHS[i] for i in others)
-        has_more = not (self.isColumnHidden(COLUMNS.index("worth")) and self.isColumnHidden(COLUMNS.index("to mark")))
+        has_more = not (self.isColumnHidden(COLUMNS.index("value")) and self.isColumnHidden(COLUMNS.index("to mark")))
         self.setColumnHidden(bent, has_more and room < WIDTHS[bent])
 
     def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:

@@ -111,7 +111,7 @@ def _show(episode: Episode, page: Console) -> bool:
         f"cameras {', '.join(episode.cameras) or 'none'}"
     )
     page.print(
-        f"{counted(info.n_chunks, 'chunk')} ({info.n_undone} undone) · {counted(info.n_steps, 'step')} · {info.duration_s:.1f} s · "
+        f"{counted(info.n_chunks, 'chunk')} ({info.n_undone} taken back) · {counted(info.n_steps, 'step')} · {info.duration_s:.1f} s · "
         f"steered {info.steered_share:.0%} · {episode.arrays.size_bytes / 1e6:.1f} MB"
     )
     table = Table(box=None, header_style="bold", pad_edge=False)

@@ -50,7 +50,7 @@ class _Sum:
 
 
 def stats(*, data: Path | None = None, task: str | None = None, hours: float = 0.0, replay: bool = False) -> int:
-    """Summarise recorded episodes by task and policy: successes, time, corrections, undone chunks.
+    """Summarise recorded episodes by task and policy: successes, time, corrections, chunks taken back.
 
     Args:
         data: Recording folder; default `data`.
@@ -112,7 +112,7 @@ def _lacks(sums: Sequence[_Sum]) -> list[str]:
             "Where no whole fan was recorded, only draws of the imitating policy stand for what could have been picked."
         )
     if any(s.last_states < s.failures for s in sums):
-        out.append("Failures without a last state (older recordings) count as worth nothing where they ended.")
+        out.append("Failures without a last state (older recordings) have value 0 where they ended.")
     if any(s.successes == 0 for s in sums):
         out.append("A task without a success cannot be practised yet: record at least one.")
     if all(s.failures == 0 for s in sums):

@@ -44,7 +44,7 @@ def export_mcap(episode: Episode, path: Path) -> Path:
         path: `.mcap` file; replaced when there. The ending is added where it lacks.
     Raises:
         ConfigError: mcap is missing.
-        EpisodeError: every chunk was undone, or the file cannot be written.
+        EpisodeError: every chunk was taken back, or the file cannot be written.
         EpisodeCorrupt: damaged.
     """
     try:

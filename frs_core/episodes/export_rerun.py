@@ -27,7 +27,7 @@ def export_rerun(episode: Episode, path: Path) -> Path:
         path: `.rrd` file; replaced when there. The ending is added where it lacks.
     Raises:
         ConfigError: rerun-sdk is missing.
-        EpisodeError: every chunk was undone, or the file cannot be written.
+        EpisodeError: every chunk was taken back, or the file cannot be written.
         EpisodeCorrupt: damaged.
     """
     try:

@@ -46,14 +46,14 @@ class EpisodeInfo:
     fingerprint: str = ""
     n_steps: int = 0
     n_chunks: int = 0
-    """Chunks offered and executed, undone ones included."""
+    """Chunks offered and executed, those taken back included."""
     n_undone: int = 0
     n_steered: int = 0
     """Standing chunks whose pick was a directed candidate."""
     n_corrections: int = 0
     """Standing chunks in which a person overrode another driver."""
     trimmed: tuple[int, int] = (0, 0)
-    """Chunks of the main line that are left out at its start and at its end; counted as undone."""
+    """Chunks of the main line that are left out at its start and at its end; counted as taken back."""
     duration_s: float = 0.0
     started_at: float = 0.0
     """Unix time, seconds."""

@@ -48,7 +48,7 @@ class Offers:
     picked: int
     """Index of the executed candidate."""
     values: Float[Array, " C"] | None = None
-    """What each was worth by the loaded noise policy, NaN where it did not say; None where nobody said."""
+    """Value of each one under the loaded noise policy, NaN where it has none; None where no policy gave values."""
 
 
 class Episode:
@@ -406,8 +406,8 @@ class Episode:
 
 
 def standing_steps(episode: Episode) -> list[int]:
-    """Return the steps of the main line for an export. Raises EpisodeError where every chunk was undone."""
+    """Return the steps of the main line for an export. Raises EpisodeError where every chunk was taken back."""
     steps = [int(s) for s in episode.main_steps]
     if not steps:
-        raise EpisodeError(f"Every chunk of episode '{episode.name}' was undone, so there is nothing to export.")
+        raise EpisodeError(f"Every chunk of episode '{episode.name}' was taken back, so there is nothing to export.")
     return steps

@@ -181,7 +181,7 @@ class ChunkRecord:
     started_ns: int
     """time.monotonic_ns() when the pick was accepted."""
     offered_values: Float[Array, " C"] | None = None
-    """What each candidate was worth by the loaded noise policy, NaN where it did not say; None where nobody said."""
+    """Value of each candidate under the loaded noise policy, NaN where it has none; None where no policy gave values."""
 
     target: tuple[float, float, float] | None = None
     """Where the operator had marked that the tool is to go, base frame, metres."""

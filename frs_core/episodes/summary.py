@@ -1,4 +1,4 @@
-"""What was recorded, by task: successes, time per episode, corrections, undone chunks.
+"""What was recorded, by task: successes, time per episode, corrections, chunks taken back.
 
 Example: ten episodes of a task, eight of them successes, 21 s each, one correction: the window's summary and `frs episodes stats` say so
 in the same words.
@@ -26,7 +26,7 @@ HEADERS = (
     "chunks",
     "steered",
     "corrections",
-    "undone",
+    "taken back",
 )
 """Columns of `cells`."""
 

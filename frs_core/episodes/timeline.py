@@ -59,7 +59,7 @@ def moments(episode: Episode) -> Iterator[Moment]:
     """Yield the steps of the main line.
 
     Raises:
-        EpisodeError: every chunk was undone.
+        EpisodeError: every chunk was taken back.
         EpisodeCorrupt: damaged.
     """
     a, first_ns, chunk = episode.arrays, 0, -1

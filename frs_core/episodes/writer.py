@@ -120,7 +120,7 @@ class JournalRecorder(Recorder):
         episode = self._require_running()
         if not 0 <= index < episode.count or index in episode.undone:
             raise EpisodeError(
-                f"Chunk {index} cannot be undone: the episode has {counted(episode.count, 'chunk')}, undone {sorted(episode.undone)}."
+                f"Chunk {index} cannot be taken back: the episode has {counted(episode.count, 'chunk')}, taken back {sorted(episode.undone)}."
             )
         self._append(episode, {"kind": "undo", "index": index}, f"Going back from chunk {index} could not be written")
         episode.undone |= {index}

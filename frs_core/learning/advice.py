@@ -39,11 +39,11 @@ class Advice:
     """Share of an episode's variance that the others explain, mean over episodes; 1 = all, 0 = no better than their mean, NaN =
     too few or too many episodes to tell."""
     odd: tuple[str, ...] = ()
-    """Episodes that go another way than the rest, the oddest first."""
+    """Episodes that differ from the others, most different first."""
     gain: float = float("nan")
     """How much more all episodes explain than two thirds of them."""
     unclear: str = ""
-    """The part of an episode, one of PARTS, that the others explain least: where the learned policy will most want a hand."""
+    """The part of an episode, one of PARTS, that the others explain least: where the learned policy most needs steering."""
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -54,17 +54,17 @@ class Advice:
         if self.odd:
             names, one = " and ".join(self.odd), len(self.odd) == 1
             out.append(
-                f"{names} {'goes' if one else 'go'} another way than the rest: look at {'it' if one else 'them'} in "
+                f"{names} {'differs' if one else 'differ'} from the others: look at {'it' if one else 'them'} in "
                 f"Review, or train without {'it' if one else 'them'}"
             )
         if self.unclear:
             out.append(
-                f"Least clear is the {self.unclear} of an episode: when the learned policy drives, be ready to steer there"
+                f"The {self.unclear} of the episodes is least consistent: when the learned policy drives, be ready to steer there"
             )
         if self.gain >= WORTH:
             out.append("Five more episodes would help")
         else:
-            out.append("Enough: more of the same would change little")
+            out.append("More episodes are unlikely to help")
         return tuple(out)
 
 

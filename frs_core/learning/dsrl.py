@@ -3,7 +3,7 @@
 Problem: what is learned from ten steered successes stops below its teacher, and reinforcement learning on a robot's actions needs far
 more trials than anyone has. Idea: the generalist stays frozen and its *noise* is the action of soft actor-critic, so that every trial is
 one of the generalist's own motions; and steered episodes say at once which noises lead to success, how far they lie from the
-usual ones, and, with failures among them, what a state is worth.
+usual ones, and, with failures among them, the value of a state.
 
 1. An action is the noise, in temporal components (`noise_parts`): all by default, or the lowest few, the others staying N(0, 1).
 2. Bounds per number: from the steered noises, or one for all without any.

@@ -1,6 +1,6 @@
 """Soft actor-critic on any bounded action per chunk, for few and precious steps.
 
-A small actor answers a squashed Gaussian; an ensemble of critics says what its actions are worth; a temperature keeps the actor as
+A small actor answers a squashed Gaussian; an ensemble of critics gives the values of its actions; a temperature keeps the actor as
 curious as it is set to be. Against the usual recipe: rewards are 1 at success and 0 else, so a value is the chance of success,
 discounted, and targets are clipped to 0..1; entropy moves the actor alone and is in no target; success ends an episode and a time
 limit does not; the actor steps once per five steps of the critics.

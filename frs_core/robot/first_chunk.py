@@ -92,7 +92,7 @@ def _why_outside(
         return None
     return (
         f"Number {column + 1} of row {row + 1} of the first chunk is {chunk[row, column]:.3f}, outside {least[column]:.3f} to "
-        f"{most[column]:.3f}, what the policy was trained with and half as much again. {_check(space)}"
+        f"{most[column]:.3f} (the training range plus 50 %). {_check(space)}"
     )
 
 

@@ -33,7 +33,7 @@ class Watchdog:
         self._last: dict[str, float] = {}
 
     def feed(self, source: str) -> None:
-        """Note a sign of life; the first one arms the source.
+        """Note a heartbeat; the first one arms the source.
 
         Raises:
             KeyError: the source has no limit.

@@ -1,6 +1,6 @@
 """Acts: what a person does that leads to motion, and when it no longer counts (after a hold, or when read too late).
 
-Example: a pick of epoch 4 is read in epoch 5: "The pick came before the hold and was dropped. Press it again".
+Example: a pick of epoch 4 is read in epoch 5: "The pick was ignored: it came before the hold. Press it again".
 """
 
 from frs_core import events as ev
@@ -30,10 +30,10 @@ def why_stale(
         return None
     # Who drives, and how, may outlive a hold: without a mandate of the present epoch nothing follows from it.
     if epoch != present and not isinstance(command, ev.SetDriver | ev.SetPacing):
-        return f"{act} came before the hold and was dropped. Press it again"
+        return f"{act} was ignored: it came before the hold. Press it again"
     age_s = 0.0 if pressed_ns is None else now_s - pressed_ns / 1e9
     if age_s > life_s:
-        return f"{act} was read {age_s:.1f} s after it was pressed and was dropped. Press it again"
+        return f"{act} was ignored: it arrived {age_s:.1f} s after the press. Press it again"
     return None
 
 
@@ -48,7 +48,7 @@ def _name_of(command: ev.SessionCommand) -> str | None:
             return "The held direction"
         case ev.Resume():
             return "Resume"
-        case ev.UndoChunk():
+        case ev.BackOneChunk():
             return "Back"
         case ev.SetDriver() if command.driver is not ev.Driver.PERSON:
             return "The change of driver"

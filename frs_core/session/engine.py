@@ -142,8 +142,8 @@ class SessionEngine:
                 self.episodes.resume(epoch)
             case ev.EndEpisode():
                 self._do(self.episodes.end(command))
-            case ev.UndoChunk():
-                self.episodes.undo(epoch)
+            case ev.BackOneChunk():
+                self.episodes.go_back(epoch)
             case ev.SetDriver() | ev.SetPacing():
                 self._set_driving(command)
             case ev.SetLookAhead():
@@ -213,7 +213,7 @@ class SessionEngine:
     def _reconnect(self) -> None:
         p = self.parts
         if p.status.phase is not Phase.FAULT:
-            p.status.refuse("Nothing to reconnect: world and policy are there")
+            p.status.refuse("World and policy are already connected")
             return
         p.world.disconnect()
         p.status.reconnect()
@@ -290,7 +290,7 @@ class SessionEngine:
         p = self.parts
         if p.status.phase in (Phase.CHOOSE, Phase.MOVING) and (late := self._watchdog.overdue()):
             self._watchdog.disarm("window")
-            p.hold(HoldReason.GUI_SILENT, f"No sign of life from the window for {late[1]:.1f} s.")
+            p.hold(HoldReason.GUI_SILENT, f"No heartbeat from the window for {late[1]:.1f} s.")
         if error := p.fans.overdue():
             p.status.error = error
             stop = self._fault if p.fans.spec is None else p.hold

@@ -97,7 +97,7 @@ class EpisodeCycle:
                 p.arbiter.mandate = change.epoch
                 p.status.go(Event.SCENE_SET)
             # Else a hold came while the scene was set: the episode is there, and waits for Resume.
-        elif isinstance(change.cause, ev.UndoChunk) and p.keeper.episode is not None:
+        elif isinstance(change.cause, ev.BackOneChunk) and p.keeper.episode is not None:
             p.keeper.undo()
         p.want_fan()
 
@@ -162,16 +162,16 @@ class EpisodeCycle:
             return "The world was lost in mid-chunk. Go back one chunk, or end the episode"
         return "The scene is still being set" if p.world.change is not None else None
 
-    def undo(self, epoch: int) -> None:
+    def go_back(self, epoch: int) -> None:
         """Go back to where the moving or the last chunk began."""
         p = self._parts
         episode, chunk = p.keeper.episode, p.motion.chunk
         if p.motion.is_ending_episode:
             p.status.refuse("The episode is being ended")
         elif chunk is not None and chunk.state is None:
-            p.status.refuse("Undo works only in simulation")
+            p.status.refuse("Going back one chunk works only in simulation")
         elif chunk is not None:
-            p.stop_to(ev.UndoChunk(), epoch)
+            p.stop_to(ev.BackOneChunk(), epoch)
         elif episode is None or p.keeper.closing is not None or p.status.phase is Phase.FAULT:
             p.status.refuse("No episode is running" if episode is None else "Reconnect first")
         elif p.world.spec is None:
@@ -179,13 +179,13 @@ class EpisodeCycle:
         elif not episode.line:
             p.status.refuse("This is the start of the episode")
         elif (state := episode.line[-1].state) is None:
-            p.status.refuse("Undo works only in simulation")
+            p.status.refuse("Going back one chunk works only in simulation")
         elif p.world.change is not None:
             p.status.refuse("The scene is still being set")
         elif not self._is_disk_too_slow():
             p.fans.forget()
             p.arbiter.let_go()
-            p.world.restore(ev.UndoChunk(), state, epoch)
+            p.world.restore(ev.BackOneChunk(), state, epoch)
 
     # --- end ---------------------------------------------------------------------------------------------------------
 

@@ -95,7 +95,7 @@ class EpisodeKeeper:
             order,
             number,
             observation.instruction,
-            is_recording=self.queue is not None and not order.practice,
+            is_recording=self.queue is not None and not order.unrecorded,
             trail=[observation.p_tcp.copy()],
         )
         self._write("begin", lambda r: r.begin(meta))

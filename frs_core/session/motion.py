@@ -1,6 +1,6 @@
 """The chunk that moves, what is to be done once it has ended, and whether this policy's chunks fit this robot.
 
-Example: a person presses Back during a chunk: the world is held, `then` is `UndoChunk` in the epoch after that hold, and is done when the
+Example: a person presses Back during a chunk: the world is held, `then` is `BackOneChunk` in the epoch after that hold, and is done when the
 chunk's end is recorded; a further hold meanwhile makes it stale.
 
 Used on the session's thread.

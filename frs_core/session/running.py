@@ -179,9 +179,9 @@ class RunningEpisode:
             instruction=self.instruction,
             seed=self.order.seed,
             is_recording=self.is_recording,
-            is_practice=self.order.practice,
+            is_unrecorded=self.order.unrecorded,
             chunks=len(self.line),
             steps=self.steps,
             success_seen=self.success_seen,
-            can_undo=bool(self.line) and self.line[-1].state is not None,
+            can_go_back=bool(self.line) and self.line[-1].state is not None,
         )

@@ -13,7 +13,7 @@ class Event(enum.Enum):
     """What can change the phase."""
 
     SCENE_SET = "scene set"
-    """An episode's first observation is there, or an undo is done."""
+    """An episode's first observation is there, or going back one chunk is done."""
     PICKED = "picked"
     CHUNK_DONE = "chunk done"
     HELD = "held"

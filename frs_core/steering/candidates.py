@@ -77,7 +77,7 @@ class Candidate:
     recovered: Float[Array, "H A"] | None = None
     """The reversal's result before projection; None where nothing was reversed."""
     value: float = float("nan")
-    """What it is worth by the loaded noise policy, 0..1: expected success, less for taking long. NaN where it is not known."""
+    """Its value under the loaded noise policy, 0..1: expected success, less for taking long. NaN where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -99,7 +99,7 @@ class World(abc.ABC):
     them checks it right before it sends each command, and raises `StaleAct` instead of sending it."""
 
     still_here: Callable[[], None] = staticmethod(lambda: None)
-    """Sends a sign of life. Set from outside; a world whose `observe` takes long calls it between images."""
+    """Sends a heartbeat. Set from outside; a world whose `observe` takes long calls it between images."""
     is_watched: bool = False
     """Whether a person is shown the frames. Set from outside; used only by worlds that render separate images for people and policies."""
 

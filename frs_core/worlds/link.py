@@ -164,7 +164,7 @@ class WorldLink(abc.ABC):
 
     @abc.abstractmethod
     def poll(self) -> list[WorldFact]:
-        """Return the facts since the last call, in order. Also sends this side's sign of life."""
+        """Return the facts since the last call, in order. Also sends this side's heartbeat."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -185,7 +185,7 @@ class InlineLink(WorldLink):
         Args:
             world: the world; closed by its owner.
             step_images: observe with all cameras after every row, not only at a chunk's end and at a success.
-            snapshots: keep the simulator's state at every chunk boundary (for undo and recordings).
+            snapshots: keep the simulator's state at every chunk boundary (to go back one chunk, and for recordings).
         """
         self._epoch = 0
         self._guard = GuardedWorld(world, epoch=lambda: self._epoch)

@@ -46,7 +46,7 @@ class Word(enum.IntEnum):
     TRIPS = 1
     """How often the world has stopped on its own; written by the world alone. HOLDS + TRIPS is the hold epoch."""
     SESSION_NS = 2
-    """Last sign of life of the session, time.monotonic_ns()."""
+    """Last heartbeat of the session, time.monotonic_ns()."""
     WORLD_NS = 3
     """The same of the world."""
     LATEST = 4

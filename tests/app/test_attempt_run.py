@@ -52,11 +52,11 @@ def test_one_press_begins_a_run_that_goes_on_after_each_attempt_and_each_round(p
     window = page.window_of_test
     hear(page, job, waiting(40_000))
     window.take(ready())
-    assert "the attempts after it start by themselves" in window.drive.attempt.text.text()
+    assert "the attempts after it start automatically" in window.drive.attempt.text.text()
     assert starts(port) == [], "the first attempt is a press"
     window.run("episode.start")
     window.take(driving(4))
-    assert "the next one starts by itself, and Hold pauses the run" in window.drive.attempt.text.text()
+    assert "the next one starts automatically, and Hold pauses the run" in window.drive.attempt.text.text()
     window.take(ended(4))
     assert starts(port) == [40_000], "the attempt is to be read first"
     hear(page, job, waiting(40_001, True, asked=2))
@@ -91,7 +91,7 @@ def test_where_a_person_sets_the_scene_every_attempt_is_a_press(
     hear(page, job, waiting(40_001, True, asked=2))
     window.take(ended(4))
     assert starts(port) == [40_000]
-    assert "by themselves" not in window.drive.attempt.text.text()
+    assert "automatically" not in window.drive.attempt.text.text()
 
 
 def test_a_simulator_that_does_not_say_how_it_went_waits_for_each_press(practising: Any, port: Any) -> None:  # noqa: F811
@@ -283,7 +283,7 @@ def test_undo_corrects_the_label_of_an_attempt_until_it_is_learned_from(
     window.run("edit.undo")
     assert store.labels == [("e4", Outcome.FAILURE), ("e4", Outcome.SUCCESS), ("e4", Outcome.FAILURE)]
     hear(page, job, PracticeNews(Stage.WAITING, 1, 1, 0, (False,)))
-    assert "until then Undo corrects the last label" in window.drive.attempt.text.text()
+    assert "until then Undo reverses the last label" in window.drive.attempt.text.text()
     hear(page, job, PracticeNews(Stage.LEARNING, 1, 1, 0, (False,), learned=1))
     assert not [text for text in said if TOO_LATE in text]
 

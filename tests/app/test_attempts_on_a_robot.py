@@ -126,7 +126,7 @@ def test_two_attempts_on_a_robot_from_the_first_steered_success_to_the_stop(
     assert window.layout_name == "drive"
     still = motions(env)
     strip = window.drive.attempt
-    ready = "start it; it drives by itself, and a direction steers one chunk"
+    ready = "start it; it drives alone, and a direction steers one chunk"
     qtbot.waitUntil(lambda: strip.text.text().endswith(ready), timeout=WAIT)
     assert motions(env) == still, "nothing moves while a practice gets ready"
 

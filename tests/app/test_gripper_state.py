@@ -33,7 +33,7 @@ def test_closing_on_a_thing_ends_in_holding_it() -> None:
 
 
 def test_closing_on_nothing_is_told() -> None:
-    assert told(80.0, at_15_hz(0.2, 0.6, 0.99), command=1.0)[-1] == "closed on nothing"
+    assert told(80.0, at_15_hz(0.2, 0.6, 0.99), command=1.0)[-1] == "closed, empty"
 
 
 def test_fingers_that_move_apart_are_opening() -> None:

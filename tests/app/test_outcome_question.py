@@ -123,12 +123,12 @@ def test_a_world_that_says_nothing_any_more_answers_no_question(window: Any, por
 
 def test_every_ending_says_what_was_saved(window: Any) -> None:
     status = EpisodeStatus(name="e3", number=3, task="reach_left", is_recording=True, chunks=7)
-    practice = dataclasses.replace(status, is_recording=False, is_practice=True)
+    unrecorded = dataclasses.replace(status, is_recording=False, is_unrecorded=True)
     said = {
         EndedEpisode(status, Outcome.SUCCESS): "Episode saved as a success, 7 chunks",
         EndedEpisode(status, Outcome.FAILURE): "Episode saved as a failure, 7 chunks",
         EndedEpisode(status, Outcome.DISCARDED): "Episode moved to the bin, 7 chunks",
-        EndedEpisode(practice, Outcome.SUCCESS): "Practice ended after 7 chunks; nothing was saved",
+        EndedEpisode(unrecorded, Outcome.SUCCESS): "Unrecorded episode ended after 7 chunks",
         EndedEpisode(dataclasses.replace(status, chunks=0), Outcome.SUCCESS): (
             "Episode ended before its first chunk; nothing was saved"
         ),
@@ -141,12 +141,12 @@ def test_every_ending_says_what_was_saved(window: Any) -> None:
         assert sentence in window.toasts.texts
 
 
-def test_practice_never_promises_to_keep(window: Any) -> None:
-    practice = dataclasses.replace(snapshot().episode, is_recording=False, is_practice=True)
-    seen = snapshot(episode=dataclasses.replace(practice, success_seen=True))
+def test_an_unrecorded_episode_is_never_promised_to_be_kept(window: Any) -> None:
+    unrecorded = dataclasses.replace(snapshot().episode, is_recording=False, is_unrecorded=True)
+    seen = snapshot(episode=dataclasses.replace(unrecorded, success_seen=True))
     for state in (seen, dataclasses.replace(seen, phase=Phase.HOLD, hold_reason=HoldReason.SUCCESS_SEEN)):
         assert "keep the" not in sentence_of(state)
         assert "Label" not in sentence_of(state)
-    window.take(snapshot(episode=practice))
+    window.take(snapshot(episode=unrecorded))
     window.take(seen)
     assert "The task looks done" in window.toasts.texts

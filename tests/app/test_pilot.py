@@ -12,6 +12,7 @@ from app.settings import Settings
 from frs_core.devices.base import Stage
 from frs_core.devices.intent import Intent
 from frs_core.events import (
+    BackOneChunk,
     Driver,
     DropPick,
     HoldDirection,
@@ -21,7 +22,6 @@ from frs_core.events import (
     SetGripper,
     SetLookAhead,
     SetPlan,
-    UndoChunk,
 )
 from frs_core.steering.directions import Direction, Gripper
 from tests.fakes.snapshots import resting, snapshot
@@ -173,7 +173,7 @@ def test_looking_ahead_a_press_in_mid_chunk_is_sent_and_backspace_takes_it_back(
     assert "Backspace" in window.state.sentence.hint
     window.run("chunk.back")
     assert len(port.of(DropPick)) == 1
-    assert port.of(UndoChunk) == []
+    assert port.of(BackOneChunk) == []
 
 
 def test_looking_ahead_is_on_in_simulation_and_on_a_robot_only_when_asked_for(window: Any, port: Any) -> None:

@@ -50,6 +50,13 @@ def test_unknown_keys_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     assert SettingsFile(tmp_path).values.theme == "light"
 
 
+def test_a_setting_is_read_under_its_former_name_too(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"practice": true}')
+    file = SettingsFile(tmp_path)
+    assert file.values.unrecorded
+    assert not file.warnings
+
+
 def test_reset_sets_the_files_aside(tmp_path: Path) -> None:
     stored = SettingsFile(tmp_path)
     stored.values.theme = "light"

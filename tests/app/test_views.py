@@ -100,20 +100,20 @@ def test_names_are_whole_where_values_are_shown_and_the_least_needed_column_make
     qtbot.addWidget(table)
     table.show()
     valued = dataclasses.replace(fan, candidates=tuple(dataclasses.replace(c, value=0.5) for c in fan.candidates))
-    worth, bent, last = (COLUMNS.index(name) for name in ("worth", "bent", "⚠"))
+    value, bent, last = (COLUMNS.index(name) for name in ("value", "bent", "⚠"))
     for width, has_room in ((450, False), (620, True)):
         table.resize(width, 300)
         table.show_fan(valued, FanStyle())
-        assert (table.isColumnHidden(worth), table.isColumnHidden(bent)) == (False, not has_room)
+        assert (table.isColumnHidden(value), table.isColumnHidden(bent)) == (False, not has_room)
         assert table.columnWidth(0) >= table.sizeHintForColumn(0)
         assert table.columnViewportPosition(last) < table.viewport().width()
     table.resize(450, 300)
     table.show_fan(fan, FanStyle())
-    assert (table.isColumnHidden(worth), table.isColumnHidden(bent)) == (True, False)
+    assert (table.isColumnHidden(value), table.isColumnHidden(bent)) == (True, False)
 
 
-def test_what_candidates_are_worth_stands_beside_them_where_a_policy_says_so(qtbot: Any) -> None:
-    view, column, fan = VerdictList(lambda c: "K"), COLUMNS.index("worth"), sample_fan()
+def test_values_of_candidates_stand_beside_them_where_a_policy_has_them(qtbot: Any) -> None:
+    view, column, fan = VerdictList(lambda c: "K"), COLUMNS.index("value"), sample_fan()
     qtbot.addWidget(view)
     view.show_fan(fan, FanStyle())
     assert view.isColumnHidden(column)
@@ -122,7 +122,7 @@ def test_what_candidates_are_worth_stands_beside_them_where_a_policy_says_so(qtb
     assert not view.isColumnHidden(column)
     model = view.rows_model
     assert [model.data(model.index(row, column)) for row in range(2)] == ["73 %", ""]
-    assert "worth 73 %" in model.data(model.index(0, 0), Qt.ItemDataRole.ToolTipRole)
+    assert "value 73 %" in model.data(model.index(0, 0), Qt.ItemDataRole.ToolTipRole)
 
 
 def test_flags_become_words_once() -> None:

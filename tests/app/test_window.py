@@ -20,6 +20,7 @@ from frs_core.choosers import registry
 from frs_core.choosers.registry import ChooserSpec
 from frs_core.devices.base import ControlChange, DeviceNotice, InputDevice, Stage
 from frs_core.events import (
+    BackOneChunk,
     Driver,
     EndEpisode,
     Heartbeat,
@@ -32,7 +33,6 @@ from frs_core.events import (
     RequestHold,
     Resume,
     StartEpisode,
-    UndoChunk,
 )
 from tests.fakes.keys import type_key as key
 from tests.fakes.snapshots import resting, snapshot
@@ -122,11 +122,11 @@ def test_escape_on_a_card_still_holds_a_moving_robot(window: Any, port: Any) -> 
 
 def test_the_palette_finds_and_runs(window: Any, port: Any, qtbot: Any) -> None:
     window.run("help.palette")
-    window.cards.palette.line.setText("practice")
+    window.cards.palette.line.setText("don't record")
     assert window.cards.palette.found()[0] == "episode.practice"
-    was = window.drive.episode.practice.isChecked()
+    was = window.drive.episode.unrecorded.isChecked()
     qtbot.keyClick(window.cards.palette.line, Qt.Key.Key_Return)
-    assert window.drive.episode.practice.isChecked() is not was
+    assert window.drive.episode.unrecorded.isChecked() is not was
     assert not window.cards.overlays["palette"].isVisible()
 
 
@@ -150,12 +150,12 @@ def test_labels_carry_the_note(window: Any, port: Any) -> None:
 
 def test_backspace_goes_back_one_chunk_in_simulation_only(window: Any, port: Any, qtbot: Any) -> None:
     key(window, Qt.Key.Key_Backspace)
-    assert len(port.of(UndoChunk)) == 1
+    assert len(port.of(BackOneChunk)) == 1
     # A second press counts once the release of the first has been believed.
     qtbot.waitUntil(lambda: window.inputs.keyboard.held == (), timeout=LONG_MS)
     window.facts.is_simulated = False
     key(window, Qt.Key.Key_Backspace)
-    assert len(port.of(UndoChunk)) == 1
+    assert len(port.of(BackOneChunk)) == 1
     assert any("simulation" in t for t in window.toasts.texts)
 
 

@@ -48,9 +48,9 @@ def test_an_option_that_only_the_window_has_is_refused(name: str) -> None:
 
 def test_all_of_them_are_named_in_one_sentence() -> None:
     with pytest.raises(
-        ConfigError, match=r"there is no --operator and no --practice and no --no-devices\. Set DISPLAY"
+        ConfigError, match=r"there is no --operator and no --unrecorded and no --no-devices\. Set DISPLAY"
     ):
-        run(operator="Ada", practice=True, devices=False)
+        run(operator="Ada", unrecorded=True, devices=False)
 
 
 def test_the_others_reach_the_demonstration(monkeypatch: pytest.MonkeyPatch) -> None:

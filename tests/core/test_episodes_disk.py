@@ -152,7 +152,7 @@ def test_calls_out_of_order_are_refused(store):
     recorder.begin(random_meta())
     with pytest.raises(EpisodeError, match="still open"):
         recorder.begin(random_meta())
-    with pytest.raises(EpisodeError, match="cannot be undone"):
+    with pytest.raises(EpisodeError, match="cannot be taken back"):
         recorder.undo(0)
     recorder.abort()
 

@@ -307,7 +307,7 @@ class Motion(RuleBasedStateMachine):
 
     @rule()
     def back(self) -> None:
-        self.act(ev.UndoChunk())
+        self.act(ev.BackOneChunk())
 
     @rule()
     def reconnect(self) -> None:
@@ -483,7 +483,7 @@ class Motion(RuleBasedStateMachine):
         if kind == "step":
             type(self).rows_moved += 1
             silence_s = self.chain.clock.now - self.chain.session_at
-            assert silence_s < 0.5 + 0.1, f"a row {silence_s:.1f} s after the session's last sign of life"
+            assert silence_s < 0.5 + 0.1, f"a row {silence_s:.1f} s after the session's last heartbeat"
             assert self.acts, "a row without any act"
             present = [kind for at, kind in self.acts if at > self.held_at and (kind == "start" or at > self.ready_at)]
             assert present, "a row after a hold, without an act since"

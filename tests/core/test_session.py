@@ -199,7 +199,7 @@ def test_each_chunk_has_its_own_noise_and_going_back_gives_the_same_again() -> N
     assert first is not None
     assert second is not None
     assert first.plan.seed != second.plan.seed
-    again = session.send(ev.UndoChunk()).fan
+    again = session.send(ev.BackOneChunk()).fan
     assert again is not None
     np.testing.assert_array_equal(again["up/more"].chunk, first["up/more"].chunk)
 
@@ -406,7 +406,7 @@ def test_going_back_restores_the_boundary_exactly_and_keeps_the_branch() -> None
     session.send(LEFT)
     before = session.engine.snapshot()
     session.send(ev.Pick("up/more"))
-    after = session.send(ev.UndoChunk())
+    after = session.send(ev.BackOneChunk())
     assert before.observation is not None
     assert after.observation is not None
     np.testing.assert_array_equal(after.observation.q, before.observation.q)
@@ -428,7 +428,7 @@ def test_going_back_in_mid_chunk_returns_to_where_that_chunk_began() -> None:
     start = session.world.observe().q
     session.engine.handle(LEFT)
     session.step_until(lambda s: s.chunk_row == 2)
-    snapshot = session.send(ev.UndoChunk())
+    snapshot = session.send(ev.BackOneChunk())
     assert snapshot.observation is not None
     np.testing.assert_array_equal(snapshot.observation.q, start)
     assert snapshot.episode.chunks == 0
@@ -436,14 +436,14 @@ def test_going_back_in_mid_chunk_returns_to_where_that_chunk_began() -> None:
 
 
 def test_going_back_at_the_start_is_refused() -> None:
-    snapshot = started().send(ev.UndoChunk())
+    snapshot = started().send(ev.BackOneChunk())
     assert snapshot.notice is not None
     assert snapshot.notice[1] == "This is the start of the episode"
 
 
 def test_practice_records_nothing() -> None:
     session = HandSession()
-    session.send(dataclasses.replace(START, practice=True))
+    session.send(dataclasses.replace(START, unrecorded=True))
     session.send(LEFT)
     snapshot = session.send(ev.EndEpisode(Outcome.SUCCESS))
     assert snapshot.hold_reason is HoldReason.EPISODE_END
@@ -768,7 +768,7 @@ def test_what_waits_for_the_disk_is_written_before_the_episode_is_left() -> None
 
     session = started(recorder=Noting())
     session.writer.is_paused = True
-    session.send(LEFT, ev.UndoChunk())
+    session.send(LEFT, ev.BackOneChunk())
     session.engine.abandon()
     session.writer.is_paused = False
     session.writer.work()
@@ -805,7 +805,7 @@ def test_the_fan_is_judged_by_the_worlds_own_joint_limits() -> None:
 
 
 def test_an_end_that_waits_for_the_chunk_is_not_replaced_by_resume_or_back() -> None:
-    for later in (ev.Resume(), ev.UndoChunk()):
+    for later in (ev.Resume(), ev.BackOneChunk()):
         session = HandSession(options=SessionOptions(pacing=Pacing.CONTINUOUS))
         session.engine.handle(START)
         session.step_until(lambda s: s.chunk_row >= 2)
@@ -857,11 +857,11 @@ def test_going_back_on_a_robot_is_refused_without_stopping_the_chunk() -> None:
     session = started(world=world)
     session.engine.handle(LEFT)
     session.engine.tick()
-    session.engine.handle(ev.UndoChunk())
+    session.engine.handle(ev.BackOneChunk())
     snapshot = session.settle()
     assert snapshot.episode.steps == 4
     assert snapshot.notice is not None
-    assert snapshot.notice[1] == "Undo works only in simulation"
+    assert snapshot.notice[1] == "Going back one chunk works only in simulation"
 
 
 def test_the_rows_of_a_moving_chunk_are_recorded_when_the_session_closes() -> None:
@@ -1032,7 +1032,7 @@ def test_a_robot_begins_without_looking_ahead_whatever_was_asked_for_before_it_w
 
 def test_an_episode_of_undone_chunks_alone_is_said_to_be_kept() -> None:
     session = started()
-    session.send(LEFT, ev.UndoChunk(), ev.EndEpisode(Outcome.DISCARDED))
+    session.send(LEFT, ev.BackOneChunk(), ev.EndEpisode(Outcome.DISCARDED))
     session.settle()
     ended = session.engine.snapshot().ended
     assert ended is not None

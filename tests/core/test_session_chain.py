@@ -55,7 +55,7 @@ ACTS = [
     (LEFT, "The pick"),
     (ev.HoldDirection("left/more"), "The held direction"),
     (ev.Resume(), "Resume"),
-    (ev.UndoChunk(), "Back"),
+    (ev.BackOneChunk(), "Back"),
     (ev.SetDriver(Driver.SCRIPTED), "The change of driver"),
     (ev.SetPacing(Pacing.CONTINUOUS), "The change of pacing"),
 ]
@@ -82,7 +82,7 @@ def test_a_press_that_is_read_late_moves_nothing_and_says_so(
         chain.clock.now += 1.1
     chain.work_all(5)
     assert (chain.engine.phase, reached(chain, "link")) == before
-    assert said(chain) == f"{name} was read 1.1 s after it was pressed and was dropped. Press it again"
+    assert said(chain) == f"{name} was ignored: it arrived 1.1 s after the press. Press it again"
 
 
 def test_a_press_that_is_read_in_time_counts_and_so_does_what_waits_in_the_session(chain: JoinedSession) -> None:
@@ -182,7 +182,7 @@ def test_resume_while_reconnecting_is_refused_and_the_new_world_lives(chain: Joi
 
 def test_back_while_reconnecting_is_refused_and_the_new_world_lives(chain: JoinedSession) -> None:
     reconnect(chain)
-    chain.send(ev.UndoChunk())
+    chain.send(ev.BackOneChunk())
     chain.work_session()
     assert said(chain) == "The world is still starting"
     chain.work_all(12)
@@ -190,7 +190,7 @@ def test_back_while_reconnecting_is_refused_and_the_new_world_lives(chain: Joine
     assert chain.process.is_alive()
     shown = chain.engine.snapshot()
     assert (shown.phase, shown.episode.chunks) == (Phase.HOLD, 1)
-    chain.send(ev.UndoChunk())
+    chain.send(ev.BackOneChunk())
     chain.work_all(6)
     assert chain.engine.snapshot().episode.chunks == 0
 

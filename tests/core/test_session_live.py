@@ -121,8 +121,8 @@ def test_an_unexpected_error_holds_and_the_session_goes_on(
     session: LiveSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drive(session)
-    monkeypatch.setattr(EpisodeCycle, "undo", lambda self, epoch: 1 / 0)
-    session.send(ev.UndoChunk())
+    monkeypatch.setattr(EpisodeCycle, "go_back", lambda self, epoch: 1 / 0)
+    session.send(ev.BackOneChunk())
     snapshot = session.wait_for(lambda s: s.phase is Phase.HOLD, timeout_s=LONG_S)
     assert snapshot.hold_reason is HoldReason.EXCEPTION
     assert "division by zero" in snapshot.detail

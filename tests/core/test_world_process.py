@@ -320,7 +320,7 @@ def test_killing_the_world_is_a_fault_that_keeps_the_episode_and_reconnect_goes_
         assert "was killed by signal 9" in snapshot.detail
         session.send(ev.Reconnect())
         session.wait_for(lambda s: s.phase is Phase.HOLD and not s.detail, timeout_s=LONG_S)
-        session.send(ev.UndoChunk())
+        session.send(ev.BackOneChunk())
         session.wait_for(lambda s: s.episode.chunks == 1, timeout_s=LONG_S)
         session.send(ev.Resume())
         snapshot = session.wait_for(is_offering, timeout_s=LONG_S)

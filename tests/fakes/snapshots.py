@@ -60,7 +60,7 @@ def snapshot(**changes: Any) -> Snapshot:
             is_recording=True,
             chunks=2,
             steps=8,
-            can_undo=True,
+            can_go_back=True,
         ),
         latency=Latency(12.0, 34.0, float("nan"), 11.0, 15.0, 0.4),
         trail=np.array([[0.4, 0.0, 0.3], [0.4, 0.02, 0.3]]),

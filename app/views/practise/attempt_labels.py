@@ -14,7 +14,7 @@ from app.views.review.library import Library
 from frs_core.evaluation.practice_job import PracticeNews
 from frs_core.events import Outcome
 
-TOO_LATE = "The practice has learned from the former label; to undo that, go back to a version before it in Practise"
+TOO_LATE = "The practice has learned from the former label; to reverse that, go back to a version before it in Practise"
 
 
 class AttemptLabel(QtGui.QUndoCommand):

@@ -154,7 +154,7 @@ class Attempts(QtCore.QObject):
         if news is None or news.stage is Stage.LOADING:
             return "The practice is getting ready; the first attempt can start in a moment"
         if news.wanted is None and news.stage is Stage.WAITING:
-            return "The practice learns from this round in a few seconds; until then Undo corrects the last label"
+            return "The practice learns from this round in a few seconds; until then Undo reverses the last label"
         if news.wanted is None:
             return "The practice is learning from its attempts; nothing moves until it is done"
         if self._load_problem:
@@ -280,9 +280,9 @@ class Attempts(QtCore.QObject):
                 return f"{problem}{self._attempt}: Start continues it and the attempts after it"
             return f"{self._paused}; Start continues with attempt {self._done + 1}"
         if self._run.is_on:
-            return f"{self._attempt}: it starts by itself; Hold pauses the run"
-        ready = f"{problem}{self._attempt}: start it; it drives by itself, and a direction steers one chunk"
-        return f"{ready}; the attempts after it start by themselves" if self.runs_on else ready
+            return f"{self._attempt}: it starts automatically; Hold pauses the run"
+        ready = f"{problem}{self._attempt}: start it; it drives alone, and a direction steers one chunk"
+        return f"{ready}; the attempts after it start automatically" if self.runs_on else ready
 
     @property
     def _paused(self) -> str:
@@ -318,7 +318,7 @@ class Attempts(QtCore.QObject):
         steered = f", {self._steered} steered by you" if self._steered else ""
         label = "it is labelled by the world" if self._knows_success else "label it when the outcome is clear"
         if self._run.is_on:
-            label += "; the next one starts by itself, and Hold pauses the run"
+            label += "; the next one starts automatically, and Hold pauses the run"
         return f"{chunks}{steered}; {label}"
 
     @property

@@ -109,7 +109,7 @@ class LivePane(QtWidgets.QWidget):
         self.progress = QtWidgets.QProgressBar()
         self.progress.setTextVisible(True)
         self.progress.setAccessibleName("Progress of the practice")
-        self.attempts = Figure("attempts", "Attempts that it drove by itself; it learns from failures too")
+        self.attempts = Figure("attempts", "Attempts that it drove alone; it learns from failures too")
         self.recent = Figure(
             f"success in the last {RECENT}",
             "Success rate of its last attempts, with exploration, and the 95 % Wilson interval",

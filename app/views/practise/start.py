@@ -99,9 +99,7 @@ def why_not(facts: Facts, rows: Sequence[LearnerSpec], *, is_attended: bool, has
             "or use `frs practise` with --policy"
         )
     if facts.root is None:
-        return Problem(
-            "Nothing is recorded in this run, and a practice must be kept; start the cockpit with a recording folder"
-        )
+        return Problem("Recording is off, and practice needs a recording folder; start the cockpit with one")
     return None
 
 

@@ -15,7 +15,7 @@ _ROWS = (
     ("action", "Executed action, robot units"),
     ("gripper", "0 open, 1 closed; measured solid, commanded dashed"),
     ("noise", "RMS of the executed noise; 1 is a typical draw"),
-    ("authority", "0 = the policy's own motion, 1 = the request; dashed what the pick was worth by the loaded policy"),
+    ("authority", "0 = the policy's own motion, 1 = the request; dashed: value of the pick under the loaded policy"),
 )
 _STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
 
@@ -79,9 +79,9 @@ class Plots(pg.GraphicsLayoutWidget):
         for row, values in ((3, [m.noise_norm for m in record.marks]), (4, [m.authority for m in record.marks])):
             steps = np.repeat(np.asarray(values, dtype=float), 2)
             self._curve(row, np.repeat(edges, 2)[1:-1], steps, colours[row % len(colours)], _STYLES[0])
-        worth = np.repeat(np.array([m.value for m in record.marks], dtype=float), 2)
-        if np.isfinite(worth).any():
-            self._curve(4, np.repeat(edges, 2)[1:-1], worth, colours[5 % len(colours)], _STYLES[1])
+        values = np.repeat(np.array([m.value for m in record.marks], dtype=float), 2)
+        if np.isfinite(values).any():
+            self._curve(4, np.repeat(edges, 2)[1:-1], values, colours[5 % len(colours)], _STYLES[1])
         self._plots[2].setYRange(-0.1, 1.1)
         self._plots[4].setYRange(-0.1, 1.1)
         self._plots[0].setXRange(0, record.length / record.control_hz, padding=0.01)

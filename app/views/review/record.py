@@ -1,7 +1,7 @@
 """A recorded episode for the Review layout: the frames of the main line, its chunks, and the plotted values.
 
-Problem: an episode may contain branches that were undone, but the scrubber needs one sequence of frames. Idea: positions 0..n-1
-count the steps of the main line; each chunk has its start position, its fan, its pick, and the branches that were undone there.
+Problem: an episode may contain branches that were gone back from, but the scrubber needs one sequence of frames. Idea: positions 0..n-1
+count the steps of the main line; each chunk has its start position, its fan, its pick, and the branches that were gone back from there.
 Opened on a worker thread; read-only afterwards.
 
 Example: 40 steps in 5 chunks of 8; position 17 is row 1 of chunk 2.
@@ -39,9 +39,9 @@ class ChunkMark:
     """RMS of the executed noise; 1 = a typical Gaussian draw; NaN without a noise."""
     authority: float
     branches: tuple[str, ...]
-    """Labels picked here first and undone."""
+    """Labels picked here first and taken back."""
     value: float = float("nan")
-    """What the pick was worth by the loaded policy, 0..1; NaN where nobody said."""
+    """Value of the pick under the loaded policy, 0..1; NaN where nobody said."""
 
     @property
     def glyph(self) -> str:

@@ -126,7 +126,7 @@ def mark_sentence(mark: ChunkMark, is_good: bool | None) -> str:
     if mark.is_correction:
         parts.append("a correction")
     if mark.branches:
-        parts.append(f"tried first and undone: {', '.join(mark.branches)}")
+        parts.append(f"tried first and taken back: {', '.join(mark.branches)}")
     if is_good is not None:
         parts.append("noise regenerates the chunk" if is_good else "noise does NOT regenerate the chunk")
     return ", ".join(parts)

@@ -550,7 +550,7 @@ def start():
     except EOFError:
         raise Refusal(
             "setup",
-            "This LIBERO asks where its data shall lie before it can be imported.",
+            "LIBERO asks for its data folder before it can be imported.",
             f"Answer once: {sys.executable} -c 'import libero.libero'",
         ) from None
     except (ImportError, KeyError) as error:

@@ -328,7 +328,7 @@ class LiberoWorld(World):
         return self._worker.ask(op, arrays, timeout_s=timeout_s, **fields)
 
     def _draw(self, wanted: list[tuple[str, str]]) -> None:
-        """Render missing images of the present scene; each is one request, so that a sign of life can be sent in between."""
+        """Render missing images of the present scene; each is one request, so that a heartbeat can be sent in between."""
         for camera, view in wanted:
             name = f"{camera} {view}"
             if self._is_drawn(name):

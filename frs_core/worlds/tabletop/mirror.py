@@ -1,7 +1,7 @@
 """The tabletop's scripted operator for a session whose world lives in another process.
 
 Problem: the script reads the simulator, which runs in another process. Idea: the world sends its exact state at every chunk
-boundary (undo uses it too); a twin simulator without cameras is set to that state before the script is asked.
+boundary (going back one chunk uses it too); a twin simulator without cameras is set to that state before the script is asked.
 
 Example: `choosers={Driver.SCRIPTED: MirrorOperator(lambda: session.boundary_state)}`. The twin is built on the chooser worker's
 thread when the first episode begins, 0.3 s; looking takes 1 ms, on any thread.

@@ -4,6 +4,7 @@ Problem: opening the audio system takes up to a second, and a machine beside a r
 thread of its own, which opens the device after the first fan; the window only posts a cue to it. GUI thread, except for `_Player`.
 """
 
+import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,18 @@ _log = logging.getLogger("app")
 NO_DEVICE = "No audio output was found"
 END_MS = 3000
 """Longest wait for the audio thread to end."""
+
+
+_RUNNING: set[QtCore.QThread] = set()
+"""Audio threads that run; kept here, because nothing else owns them."""
+
+
+def _end(thread: QtCore.QThread) -> None:
+    """End an audio thread after what it was asked before; safe to call twice."""
+    if thread in _RUNNING:
+        thread.quit()
+        if thread.wait(END_MS):
+            _RUNNING.discard(thread)
 
 
 class _Player(QtCore.QObject):
@@ -68,9 +81,6 @@ class _Player(QtCore.QObject):
     def close(self) -> None:
         """Let the device go, on the thread that opened it."""
         self._effects, self._devices, self._folder = {}, None, None
-        thread = self.thread()
-        assert thread is not None
-        thread.quit()
 
 
 class Sounds(QtCore.QObject):
@@ -84,7 +94,6 @@ class Sounds(QtCore.QObject):
     cued = Signal(object)
     """A Cue, also while sounds are off: what is shown for it follows."""
     _play = Signal(object)
-    _close = Signal()
 
     def __init__(self, parent: QtCore.QObject, *, is_on: Callable[[], bool]) -> None:
         super().__init__(parent)
@@ -98,14 +107,19 @@ class Sounds(QtCore.QObject):
         """Start the audio thread; safe to call twice."""
         if self._thread is not None:
             return
-        self._thread = QtCore.QThread(self)
+        # Without a parent: Qt aborts the program if a thread that runs is destroyed, and another program may destroy the window.
+        self._thread = QtCore.QThread()
+        _RUNNING.add(self._thread)
+        self.destroyed.connect(functools.partial(_end, self._thread))
         self._thread.setObjectName("frs-audio")
         self._player = _Player()
         self._player.moveToThread(self._thread)
         self._player.opened.connect(self._on_opened)
         self._thread.started.connect(self._player.open)
         self._play.connect(self._player.play)
-        self._close.connect(self._player.close)
+        # Directly: on the thread that opened the device, just before it ends.
+        direct = QtCore.Qt.ConnectionType.DirectConnection
+        self._thread.finished.connect(self._player.close, direct)  # pyright: ignore[reportCallIssue]
         self._thread.start()
 
     def follow(self, former: Snapshot | None, now: Snapshot) -> None:
@@ -122,8 +136,7 @@ class Sounds(QtCore.QObject):
     def shut(self) -> None:
         """End the audio thread."""
         if self._thread is not None:
-            self._close.emit()
-            self._thread.wait(END_MS)
+            _end(self._thread)
             self._thread = None
 
     def _on_opened(self, why_not: str) -> None:

@@ -7,6 +7,7 @@ import wave
 from typing import Any
 
 import pytest
+from PyQt6 import sip
 
 from app import sounds
 from app.cues import Cue, cue_of, wav_of
@@ -104,6 +105,17 @@ def test_a_refused_press_sounds_and_sounds_can_be_switched_off(window: Any) -> N
     assert "Sounds are off" in window.toasts.texts
     window.run("settings.sounds")
     assert any(text.startswith("Sounds are on") for text in window.toasts.texts)
+
+
+def test_a_window_that_is_destroyed_ends_the_audio_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PyQt6.QtMultimedia", None)
+    parent = QtCore.QObject()
+    made = Sounds(parent, is_on=lambda: True)
+    made.open()
+    [thread] = sounds._RUNNING
+    sip.delete(parent)
+    assert thread.isFinished()
+    assert not sounds._RUNNING
 
 
 @pytest.mark.parametrize("is_installed", [False, True])

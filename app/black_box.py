@@ -2,7 +2,7 @@
 
 Problem: a report such as "it held this morning" cannot be examined without a record. Idea: each snapshot of the session is compared
 with the one before, and each change of phase, episode, pick, driver or counter is logged, with the current latencies. Messages of
-the window, of Qt and of Python's warnings go to the same log; crashes of the interpreter, here and in the world's process, and the
+the window and Python's warnings go to the same log; crashes of the interpreter, here and in the world's process, and the
 stacks of a blocked window to a file beside it. A separate thread masks secrets (`app.redaction`) and writes to rotating files.
 
 Example: 2026-11-20 09:31:02,114 app.record INFO hold: Hold pressed. episode 3, chunk 7, encode 6 ms, steer 25 ms, loop 15.0 Hz

@@ -308,7 +308,6 @@ def run_window(
     application.setWindowIcon(QtGui.QIcon(str(paths.assets() / "icons" / "frs-cockpit.svg")))
     fonts.provide()
     theme.apply(application, theme.THEMES[settings.values.theme])
-    from app.qt_log import keep_messages, leave_messages
     from app.window import CockpitWindow
     from app.window_watch import WindowWatch
     from app.workers import SessionBridge
@@ -322,7 +321,6 @@ def run_window(
             window.crashed.emit(f"{sentence} {details}")
 
         guard.on_crash = on_crash
-    keep_messages()
     window.show_cockpit()
     _after_first_fan(window, window.sounds.open)
     if has_devices:
@@ -343,7 +341,6 @@ def run_window(
             on_ready(window)
         return watch.take_down(application.exec())
     finally:
-        leave_messages()
         ending.left()
 
 

@@ -2,6 +2,9 @@
 
 Problem: opening the audio system takes up to a second, and a machine beside a robot often has none. Idea: `QSoundEffect` lives on a
 thread of its own, which opens the device after the first fan; the window only posts a cue to it. GUI thread, except for `_Player`.
+
+Qt's messages must not be handled in Python (`qInstallMessageHandler`): the audio plug-ins log while the system loads them, and the handler
+would wait for the interpreter, which may wait for the system's loader. The whole program then stands still.
 """
 
 import functools
@@ -46,6 +49,7 @@ class _Player(QtCore.QObject):
 
     def open(self) -> None:
         """Load the audio library and watch for devices."""
+        QtCore.QLoggingCategory.setFilterRules("qt.multimedia*=false")
         try:
             from PyQt6 import QtMultimedia
         except ImportError as error:

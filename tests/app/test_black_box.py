@@ -14,8 +14,6 @@ import pytest
 
 from app import black_box
 from app.black_box import BlackBox, changes, save_diagnostics
-from app.qt import QtCore
-from app.qt_log import keep_messages, leave_messages
 from app.redaction import Redaction
 from frs_core.errors import ConfigError
 from frs_core.events import Driver, EpisodeStatus, HoldReason, Pacing, Phase
@@ -192,20 +190,16 @@ def test_a_crash_of_a_process_that_the_cockpit_started_leaves_its_stacks(tmp_pat
     assert "Segmentation fault" in (tmp_path / "faults.log").read_text()
 
 
-def test_what_qt_and_python_warn_of_is_in_the_log(tmp_path: Path) -> None:
+def test_what_python_warns_of_is_in_the_log(tmp_path: Path) -> None:
     box = BlackBox(tmp_path)
     box.start()
-    keep_messages()
     try:
-        QtCore.qWarning("a painter cannot paint")
         with warnings.catch_warnings():
             warnings.simplefilter("always")
             logging.captureWarnings(True)
             warnings.warn("a library is old", UserWarning, stacklevel=1)
     finally:
-        leave_messages()
         box.close()
     log = (tmp_path / "cockpit.log").read_text()
-    assert "app.qt WARNING default: a painter cannot paint" in log
     assert "py.warnings WARNING" in log
     assert "a library is old" in log

@@ -1,9 +1,11 @@
 """Cues: one per change that matters, short, shown whether heard or not, and no failure without audio."""
 
+import ast
 import dataclasses
 import io
 import sys
 import wave
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,3 +141,10 @@ def test_without_audio_nothing_fails_and_the_reason_is_known(
         assert "apt install libpulse0" in made.why_not
     else:
         assert made.why_not in ("", sounds.NO_DEVICE)
+
+
+def test_qts_messages_are_not_handled_in_python() -> None:
+    # The audio plug-ins log while they are loaded; a handler that waits for the interpreter stops the whole program.
+    app = Path(sounds.__file__).parent
+    calls = [node for file in app.rglob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
+    assert not [n for n in calls if isinstance(n, ast.Attribute) and n.attr == "qInstallMessageHandler"]

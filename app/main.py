@@ -308,6 +308,7 @@ def run_window(
     application.setWindowIcon(QtGui.QIcon(str(paths.assets() / "icons" / "frs-cockpit.svg")))
     fonts.provide()
     theme.apply(application, theme.THEMES[settings.values.theme])
+    from app.sounds import end_threads
     from app.window import CockpitWindow
     from app.window_watch import WindowWatch
     from app.workers import SessionBridge
@@ -341,6 +342,7 @@ def run_window(
             on_ready(window)
         return watch.take_down(application.exec())
     finally:
+        end_threads()
         ending.left()
 
 

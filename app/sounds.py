@@ -7,7 +7,6 @@ Qt's messages must not be handled in Python (`qInstallMessageHandler`): the audi
 would wait for the interpreter, which may wait for the system's loader. The whole program then stands still.
 """
 
-import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +32,12 @@ def _end(thread: QtCore.QThread) -> None:
         thread.quit()
         if thread.wait(END_MS):
             _RUNNING.discard(thread)
+
+
+def end_threads() -> None:
+    """End the audio threads whose window was destroyed without being closed; when the event loop has ended."""
+    for thread in tuple(_RUNNING):
+        _end(thread)
 
 
 class _Player(QtCore.QObject):
@@ -112,9 +117,9 @@ class Sounds(QtCore.QObject):
         if self._thread is not None:
             return
         # Without a parent: Qt aborts the program if a thread that runs is destroyed, and another program may destroy the window.
+        # `end_threads` ends it then.
         self._thread = QtCore.QThread()
         _RUNNING.add(self._thread)
-        self.destroyed.connect(functools.partial(_end, self._thread))
         self._thread.setObjectName("frs-audio")
         self._player = _Player()
         self._player.moveToThread(self._thread)

@@ -109,13 +109,17 @@ def test_a_refused_press_sounds_and_sounds_can_be_switched_off(window: Any) -> N
     assert any(text.startswith("Sounds are on") for text in window.toasts.texts)
 
 
-def test_a_window_that_is_destroyed_ends_the_audio_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_audio_thread_of_a_window_that_is_destroyed_lives_until_the_loop_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "PyQt6.QtMultimedia", None)
     parent = QtCore.QObject()
     made = Sounds(parent, is_on=lambda: True)
     made.open()
     [thread] = sounds._RUNNING
     sip.delete(parent)
+    assert not thread.isFinished()
+    sounds.end_threads()
     assert thread.isFinished()
     assert not sounds._RUNNING
 

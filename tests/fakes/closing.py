@@ -114,7 +114,7 @@ def _toasts(window: CockpitWindow) -> None:
 
 
 def _dialog(window: CockpitWindow) -> None:
-    window.ask("The robot will now move", lambda: window.say("yes"))
+    window.arming.ask("The robot will now move", lambda: window.say("yes"))
     window.run("help.about")
 
 

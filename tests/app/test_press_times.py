@@ -1,5 +1,6 @@
 """An act is as old as the press behind it: a key, a button, a menu, the answer to a question, a device."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,9 +13,11 @@ import pytest
 from app import press_times
 from app.press_times import PressTimes, pressed_ns
 from app.qt import Qt, QtCore, QtGui, QtWidgets
+from app.views.arming import CHECKING
 from app.workers import SessionBridge
 from frs_core.devices.base import ControlChange, Stage
 from frs_core.events import Phase, Pick, RequestHold, Resume, SessionCommand, StartEpisode
+from tests.app.test_arming import fresh
 from tests.app.test_window import FakeDevice
 from tests.fakes.display import own_display
 from tests.fakes.keys import KeyEvent, send_key
@@ -120,16 +123,20 @@ def test_a_button_that_waited_carries_its_age_and_later_acts_do_not(window: Any,
 
 @pytest.mark.parametrize(("asked_s", "answered_s"), [(LATE_S, 0.0), (LATE_S, LATE_S / 2)])
 def test_a_question_is_answered_by_the_press_that_confirms_it(
-    make_window: Any, port: FakePort, qtbot: Any, asked_s: float, answered_s: float
+    make_window: Any, port: FakePort, qtbot: Any, tmp_path: Path, asked_s: float, answered_s: float
 ) -> None:
-    window = make_window()
-    window.facts.is_simulated = False
+    port.world_spec = dataclasses.replace(port.world_spec, is_simulated=False)
+    window = make_window(root=tmp_path)
+    window.take(fresh())
     asked_at_ns = time.monotonic_ns()
     send_key(window, KeyEvent(PRESS, Qt.Key.Key_N, text="n", at_ms=ago_ms(asked_s)))
-    qtbot.waitUntil(lambda: bool(window.findChildren(QtWidgets.QMessageBox)), timeout=LONG_MS)
-    (box,) = window.findChildren(QtWidgets.QMessageBox)
+    found = window.arming._list
+    assert found is not None
+    qtbot.waitUntil(lambda: found.verdict.text() != CHECKING, timeout=LONG_MS)
+    window.take(fresh())
+    found.confirm.setChecked(True)
     assert port.of(StartEpisode) == []
-    click(box.button(QtWidgets.QMessageBox.StandardButton.Yes), seconds_ago=answered_s)
+    click(found.start, seconds_ago=answered_s)
     (start,) = port.of(StartEpisode)
     # The answer counts, not the question.
     assert age_s(start) >= answered_s

@@ -114,13 +114,19 @@ class Checklist(QtWidgets.QDialog):
             text = f"{finding.text}\n→ {finding.fix}" if finding.fix and tone in ("warn", "bad") else finding.text
             grid.addWidget(mark, i, 0, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(label(finding.subject, "caption"), i, 1, Qt.AlignmentFlag.AlignTop)
-            words = label(text, wrap=True)
-            words.ensurePolished()
-            # The first size hint of a wrapped label ignores its width; the last line would be cut off.
-            words.setMinimumHeight(words.heightForWidth(TEXT_PX) + 2)
-            grid.addWidget(words, i, 2)
+            grid.addWidget(label(text, wrap=True), i, 2)
         self._column.replaceWidget(self._rows, rows)
+        for i in range(len(self._shown)):
+            item = grid.itemAtPosition(i, 2)
+            words = item.widget() if item is not None else None
+            assert words is not None
+            # The first size hint of a wrapped label ignores its width, and its font is that of the dialog only once it is in it.
+            words.ensurePolished()
+            words.setMinimumHeight(words.heightForWidth(TEXT_PX) + 2)
         self._rows.hide()
         self._rows.deleteLater()
         self._rows = rows
+        # Otherwise the dialog keeps the room of the rows before, and more rows would be drawn over one another.
+        rows.setFixedHeight(grid.minimumSize().height())
+        self._column.activate()
         self.adjustSize()

@@ -1,6 +1,7 @@
 """A real robot moves only after its checklist: every required check in order, and the person's own confirmation."""
 
 import dataclasses
+import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,19 @@ def test_a_real_robot_starts_only_after_checks_and_confirmation(robot: Any, port
     assert found.start.isEnabled()
     found.start.click()
     assert len(port.of(StartEpisode)) == 1
+
+
+def test_no_line_of_the_checklist_is_drawn_over_another(robot: Any, port: Any, qtbot: Any) -> None:
+    found = opened(robot, qtbot)
+    found.show_findings([Finding(Level.OK, "Policy", "loaded")])
+    QtWidgets.QApplication.processEvents()
+    many = [Finding(Level.OK, "Cameras", f"camera {i} delivers") for i in range(11)]
+    found.show_findings([Finding(Level.WARNING, "Limits", "not known", "State it"), *many])
+    QtWidgets.QApplication.processEvents()
+    words = [w for w in found._rows.findChildren(QtWidgets.QLabel) if w.wordWrap()]
+    assert len(words) == 12
+    for above, below in itertools.pairwise(words):
+        assert above.geometry().bottom() < below.geometry().top()
 
 
 def test_the_checklist_is_confirmed_by_keyboard_alone(robot: Any, port: Any, qtbot: Any) -> None:

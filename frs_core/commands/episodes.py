@@ -28,6 +28,7 @@ from frs_core.episodes import bin_unfinished as _bin_unfinished
 from frs_core.episodes import recover as _recover
 from frs_core.episodes import unfinished as _unfinished
 from frs_core.errors import ConfigError, EpisodeError, FrsError, unknown_name
+from frs_core.evaluation.blind_log import sealed_episodes
 from frs_core.events import Outcome
 from frs_core.policies import KNOWN, NamedPolicy
 from frs_core.runtime.foreign import MALFORMED
@@ -66,8 +67,9 @@ def list_episodes(*, data: Path | None = None, binned: bool = False, task: str |
         table.add_column(header, justify="right")
     table.add_column("driven by")
     table.add_column("note")
+    sealed = sealed_episodes(store.root)
     for info in rows:
-        table.add_row(*_row(info))
+        table.add_row(*_row(info, is_sealed=info.name in sealed))
     page.print(table)
     good = sum(i.outcome is Outcome.SUCCESS for i in rows)
     page.print(
@@ -93,10 +95,20 @@ def show(names: Names, *, data: Path | None = None) -> int:
 
     def one(name: str) -> str:
         nonlocal damaged
+        _require_unsealed(store, name)
         damaged += not _show(store.open(name), page)
         return ""
 
     return max(_each(_found(store, names), one), int(damaged > 0))
+
+
+def _require_unsealed(store: EpisodeStore, name: str) -> None:
+    """Raise EpisodeError for a recording that would tell who drove in a comparison that is still blinded."""
+    if name in sealed_episodes(store.root):
+        raise EpisodeError(
+            f"'{name}' belongs to a comparison that is still blinded, and would tell which policy drove. Unblind that one first: "
+            f"`frs compare show NAME --unblind`."
+        )
 
 
 def _show(episode: Episode, page: Console) -> bool:
@@ -300,6 +312,7 @@ def export(names: Names, *, format: str, out: Path, data: Path | None = None) ->
     store, write = _store(data), exporter(format)
 
     def one(name: str) -> str:
+        _require_unsealed(store, name)
         target = out if len(names) == 1 or format in COLLECTIONS else out / name
         return f"Wrote {write(store.open(name), target)}"
 
@@ -506,7 +519,7 @@ def _one(found: list[Unfinished], text: str) -> Unfinished:
     return fits[0]
 
 
-def _row(info: EpisodeInfo) -> tuple[str | Text, ...]:
+def _row(info: EpisodeInfo, *, is_sealed: bool) -> tuple[str | Text, ...]:
     if info.outcome is None:
         return (info.name, "", info.task or "", mark("! damaged", "red"), "", "", "", "", "", info.note)
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(info.started_at))
@@ -519,8 +532,8 @@ def _row(info: EpisodeInfo) -> tuple[str | Text, ...]:
         f"{info.n_chunks}{undone}",
         str(info.n_steps),
         f"{info.duration_s:.1f}",
-        f"{info.steered_share:.0%}",
-        ", ".join(f"{who} {n}" for who, n in info.drivers.items()),
+        "" if is_sealed else f"{info.steered_share:.0%}",
+        "blinded" if is_sealed else ", ".join(f"{who} {n}" for who, n in info.drivers.items()),
         info.note,
     )
 

@@ -1,7 +1,8 @@
 """Success tables: methods x tasks, with Wilson intervals, as Markdown for people and JSON for machines."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from frs_core.evaluation.asked import Asked, asked
@@ -13,6 +14,7 @@ ALL = "all tasks"
 """Task name of the pooled column."""
 MOST_COLUMNS = 8
 """Most tasks that fit side by side in a terminal."""
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,14 @@ def rates(results: Iterable[Result]) -> list[Rate]:
     return out
 
 
-def markdown(results: Iterable[Result]) -> str:
+def markdown(results: Iterable[Result], *, titles: Mapping[str, str] = _NONE) -> str:
     """Return the table: one row per method, one column per task, the pooled rate with its interval last.
 
     More than `MOST_COLUMNS` tasks are rows, and the methods columns.
+
+    Args:
+        results: of the episodes.
+        titles: of methods that are not in the method table.
     """
     given = rates(results)
     tasks = list(dict.fromkeys(r.task for r in given if r.task != ALL))
@@ -92,7 +98,7 @@ def markdown(results: Iterable[Result]) -> str:
     for method in methods:
         pooled = by[method, ALL]
         cells = [_cell(by.get((method, task))) for task in tasks]
-        rows.append([title(method), *cells, format_rate(pooled.successes, pooled.trials)])
+        rows.append([titles.get(method) or title(method), *cells, format_rate(pooled.successes, pooled.trials)])
     if len(tasks) > MOST_COLUMNS:
         head, *rows = [list(column) for column in zip(head, *rows, strict=True)]
         head[0] = "task"
@@ -142,11 +148,11 @@ def in_order(methods: Iterable[str]) -> list[str]:
     return sorted(set(methods), key=_method_order)
 
 
-def _method_order(name: str) -> tuple[int, int, str]:
+def _method_order(name: str) -> tuple[int, int, str, str]:
     base, _, variant = name.partition("@")
     names = list(METHODS)
     place = names.index(base) if base in names else len(names)
-    return place, int(variant) if variant.isdigit() else 10**9, variant
+    return place, int(variant) if variant.isdigit() else 10**9, variant, base
 
 
 def _rate(method: str, task: str, results: Sequence[Result]) -> Rate:

@@ -92,6 +92,7 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
         "focus": _name(QtWidgets.QApplication.focusWidget()),
         "card": card,
         "gripper": window.state.gripper,
+        "shed": window.load.level,
         "question": window.drive.question.sentence,
         "checklist": window.arming.verdict,
         "countdown": window.drive.countdown.text.text(),

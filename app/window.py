@@ -15,11 +15,13 @@ from app.arming import Arming
 from app.black_box import said
 from app.cues import Cue
 from app.diagnostics import Diagnostics
+from app.display_sizes import DisplaySizes
 from app.drive_actions import DriveActions
 from app.facts import Facts
 from app.failsafes import FailsafeSettings
 from app.geometry import GeometryFile
 from app.inputs import Inputs
+from app.load import Load, Shed
 from app.pilot import STAY, Pilot
 from app.qt import QtCore, QtGui, QtWidgets, Signal
 from app.recorded import Recorded
@@ -116,6 +118,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._saver = QtCore.QTimer(self)
         self._saver.timeout.connect(self._save_if_changed)
         self._build()
+        self.display_sizes = DisplaySizes(self, send=bridge.send, grid=self.drive.cameras)
+        self.load = Load(self)
+        self.load.changed.connect(self._on_shed)
         self._handlers = self._all_handlers()
         self._fill_menus()
         self._connect()
@@ -432,8 +437,16 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _on_cameras_painted(self) -> None:
         """Schedule the next paint while the robot moves."""
-        is_moving = self.snapshot is not None and self.snapshot.phase is Phase.MOVING
-        self._pulse.start(PULSE_MS) if is_moving and self.isVisible() else self._pulse.stop()
+        is_moving = self.snapshot is not None and self.snapshot.phase is Phase.MOVING and self.isVisible()
+        if is_moving:
+            self.load.painted(time.monotonic())
+        self._pulse.start(PULSE_MS) if is_moving else self._pulse.stop()
+
+    def _on_shed(self, shed: Shed) -> None:
+        self.display_sizes.use_share(shed.display_share)
+        self.drive.use_shed(shed)
+        self.state.show_load(self.load.level)
+        self._restyle()
 
     def _show_time(self) -> None:
         """Update what changes between two snapshots."""
@@ -590,6 +603,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             # Labels may have been changed, episodes binned.
             self._look_at_recorded()
         self._layout = name
+        self.display_sizes.set_shown(name == "drive")
         for other in self._late.values():
             other.set_active(other is page)
         if self.snapshot is not None and name == "drive":
@@ -710,6 +724,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
                 self._recorded_scenes.shut,
                 *(page.shut for page in self._late.values()),
                 self.inputs.stop,
+                self.display_sizes.shut,
                 self.bridge.stop,
                 self._pulse.stop,
                 self._ager.stop,

@@ -221,6 +221,14 @@ class SetTarget(SessionCommand):
 
 
 @dataclass(frozen=True, slots=True)
+class ShowCameras(SessionCommand):
+    """Say at what size cameras are shown, so that a world may render them for that; nothing else changes by it."""
+
+    sizes: Mapping[str, tuple[int, int]]
+    """(height, width) by camera, pixels of the screen; those that are not shown are missing."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetPlan(SessionCommand):
     """Use other steering settings; the fan is remade at once."""
 

@@ -130,6 +130,14 @@ class CameraView(QtWidgets.QWidget):
             for area in {*before, *self._moving_parts()}:
                 self.update(*area)
 
+    @property
+    def size_shown(self) -> tuple[int, int]:
+        """Height and width of the image on the screen, pixels of the screen; (0, 0) without an image."""
+        if self.model.frame is None:
+            return 0, 0
+        area, ratio = self._area(), self.devicePixelRatioF()
+        return round(area.height() * ratio), round(area.width() * ratio)
+
     def restyle(self, style: FanStyle) -> None:
         """Repaint with another highlight or other keys without a new frame."""
         self._is_projected = False
@@ -190,7 +198,7 @@ class CameraView(QtWidgets.QWidget):
         """Return the part that is cached until the next image: image, trail and fan."""
         sheet, area = self._sheet(theme.colour(theme.current().panel)), self._area()
         painter = QtGui.QPainter(sheet)
-        _paint_image(painter, frame.image, area, ratio=self.devicePixelRatioF())
+        _paint_image(painter, frame.shown, area, ratio=self.devicePixelRatioF())
         painter.setClipRect(area)
         scale, offset = self.placement()
         if frame.calibration is not None and self.model.trail is not None:
@@ -376,6 +384,11 @@ def _paint_image(painter: QtGui.QPainter, pixels: Array, area: QtCore.QRectF, *,
         # The painter interpolates four pixels only, which is not enough for shrinking.
         aspect, smooth = Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
         image = image.scaled(wide, high, aspect, smooth)
+    elif (wide, high) == (width, height):
+        # Pixel by pixel: interpolation would cost time and sharpness.
+        image.setDevicePixelRatio(ratio)
+        painter.drawImage(QtCore.QPointF(round(area.x() * ratio) / ratio, round(area.y() * ratio) / ratio), image)
+        return
     painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)
     painter.drawImage(area, image)
 
@@ -391,6 +404,8 @@ class CameraGrid(QtWidgets.QWidget):
     """A place was clicked in the large image: the frame and its pixel."""
     painted = Signal()
     """A view was painted; others may follow in the same pass."""
+    arranged = Signal()
+    """Views were placed; their images may have other sizes."""
 
     GAP = 6
 
@@ -401,6 +416,7 @@ class CameraGrid(QtWidgets.QWidget):
         self.primary = ""
         self.is_alone = False
         self._swapped = ""
+        self._is_sparse = False
         self.setMinimumSize(360, 260)
 
     def show_models(self, models: list[CameraModel]) -> None:
@@ -408,6 +424,10 @@ class CameraGrid(QtWidgets.QWidget):
         names = [m.name for m in models]
         if names != list(self.views):
             self._rebuild(names)
+        if self._is_sparse:
+            models = [
+                m if m.name == self.primary else replace(m, style=replace(m.style, has_caps=False)) for m in models
+            ]
         aspects = [v.aspect for v in self.views.values()]
         for model in models:
             self.views[model.name].show_model(model)
@@ -416,8 +436,12 @@ class CameraGrid(QtWidgets.QWidget):
 
     def restyle(self, style: FanStyle) -> None:
         """Change the highlight of every view."""
-        for view in self.views.values():
-            view.restyle(style)
+        for name, view in self.views.items():
+            view.restyle(replace(style, has_caps=style.has_caps and not (self._is_sparse and name != self.primary)))
+
+    def use_sparse(self, is_sparse: bool) -> None:
+        """Write the keys in the large image only, or in all, from the next models on."""
+        self._is_sparse = is_sparse
 
     def show_time(self, now_ns: int, rows_done: float) -> None:
         """Update ages and the mark on the picked curve; images and fan stay."""
@@ -425,6 +449,13 @@ class CameraGrid(QtWidgets.QWidget):
             if view.model.frame is not None:
                 age_s = max(0, now_ns - view.model.frame.captured_ns) / 1e9
                 view.show_model(replace(view.model, age_s=age_s, rows_done=rows_done))
+
+    @property
+    def sizes_shown(self) -> dict[str, tuple[int, int]]:
+        """Height and width of each image that is shown, pixels of the screen."""
+        return {
+            name: view.size_shown for name, view in self.views.items() if not view.isHidden() and any(view.size_shown)
+        }
 
     def set_primary(self, name: str) -> None:
         """Make one camera the large one."""
@@ -493,8 +524,11 @@ class CameraGrid(QtWidgets.QWidget):
         self._arrange()
 
     def _arrange(self) -> None:
-        if not self.views:
-            return
+        if self.views:
+            self._place()
+            self.arranged.emit()
+
+    def _place(self) -> None:
         others = [n for n in self.views if n != self.primary]
         if self.is_alone or not others:
             for name, view in self.views.items():

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from app.facts import Facts
+from app.load import LEVELS, Shed
 from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.settings import Settings
 from app.views.attempt_strip import AttemptStrip
@@ -26,12 +27,10 @@ from app.views.verdicts import VerdictList
 from frs_core.events import Phase, Snapshot
 from frs_core.steering.candidates import Candidate, Fan
 
-SIDE_S = 0.1
-"""The 3D view is updated at 10 Hz; it is the slowest widget in software GL."""
 AFTER_MS = 30
 """Delay after which the cameras have been painted."""
 PATIENCE_S = 0.4
-"""Like `SIDE_S`, while a fan is being made."""
+"""Least time between two updates of the 3D view, the slowest widget in software GL, while a fan is being made."""
 GREY_AFTER_S = 0.2
 """Delay after which a fan that is being replaced turns grey."""
 
@@ -68,6 +67,7 @@ class DrivePage(QtWidgets.QWidget):
         self._present: tuple[Snapshot, FanStyle] | None = None
         self._listed: tuple[Fan | None, FanStyle] | None = None
         self._side_at = self._current_at = 0.0
+        self._side_s = LEVELS[0].side_s
         self._side_later = QtCore.QTimer(self)
         self._side_later.setSingleShot(True)
         self._side_later.timeout.connect(self._show_side)
@@ -133,8 +133,13 @@ class DrivePage(QtWidgets.QWidget):
             )
         self.steering.show_snapshot(snapshot, settings)
         self.episode.show_snapshot(snapshot, is_simulated=self._facts.is_simulated)
-        due = self._side_at + (PATIENCE_S if snapshot.is_fan_pending else SIDE_S)
+        due = self._side_at + max(self._side_s, PATIENCE_S if snapshot.is_fan_pending else 0.0)
         self._side_later.start(max(AFTER_MS, math.ceil((due - time.monotonic()) * 1000)))
+
+    def use_shed(self, shed: Shed) -> None:
+        """Draw less, or all again, from the next snapshot on."""
+        self.cameras.use_sparse(shed.is_sparse)
+        self._side_s = shed.side_s
 
     def show_attempt(self, sentence: str, tried: str) -> None:
         """Show where an attempt of a practice stands, and how the others went; an empty sentence = there is no practice."""

@@ -34,6 +34,8 @@ class FanStyle:
     is_stale: bool = False
     show_other: bool = True
     show_reference: bool = True
+    has_caps: bool = True
+    """Whether keys are written at the curves' ends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,7 +177,8 @@ def paint_fan(
         _paint_curve(
             painter, curve, style, scale, offset, is_dim=is_dim, is_highlighted=curve.candidate.label == highlighted
         )
-    _paint_caps(painter, curves, style, scale, offset, bounds, highlighted)
+    if style.has_caps or highlighted is not None:
+        _paint_caps(painter, curves, style, scale, offset, bounds, highlighted)
 
 
 MARK_SIZE = 9
@@ -354,7 +357,7 @@ def _paint_caps(
         points = _to_widget(curve.uv[: curve.executed], scale, offset)
         points = points[np.isfinite(points).all(axis=1)]
         is_highlighted = curve.candidate.label == highlighted
-        if len(points) == 0 or not (curve.is_full or is_highlighted):
+        if len(points) == 0 or not ((curve.is_full and style.has_caps) or is_highlighted):
             continue
         text = curve.glyph if curve.cap in ("", curve.glyph) else f"{curve.glyph} {curve.cap}"
         if curve.candidate.verdict.warnings:

@@ -20,6 +20,10 @@ LEAST_PX, MOST_PX = 180, 460
 """Widths that the sentence is given: at least, and before figures less important than it are left out, logical pixels."""
 FLASH_MS = 500
 """How long the badge's ring shows that something sounded."""
+LESS = (
+    "This machine is busy: display pictures are smaller, small cameras may lack keys, and the 3D view is slower, until paints "
+    "are in time again"
+)
 SOFTWARE_HOLD = "Software hold, not an emergency stop"
 CANNOT_STEER = "No direction has authority here. Demonstrate this one; steering cannot reach it"
 DONE_UNRECORDED = "The task looks done. This episode is not recorded; end it or continue"
@@ -257,6 +261,7 @@ class StateBar(QtWidgets.QFrame):
         self.badge = StateBadge()
         self.sentence = Sentence()
         self._numbers: dict[str, QtWidgets.QLabel] = {}
+        self._captions: dict[str, QtWidgets.QLabel] = {}
         self._boxes: dict[str, QtWidgets.QWidget] = {}
         self._has_network = False
         self._readout, self.gripper = GripperReadout(), ""
@@ -322,6 +327,12 @@ class StateBar(QtWidgets.QFrame):
             self.recording.setProperty("role", "recording" if episode.is_recording else "caption")
             _restyle(self.recording)
 
+    def show_load(self, level: int) -> None:
+        """Say below the rate whether less is drawn so that the window does not stutter; 0 = everything is drawn."""
+        self._captions["loop"].setText("loop, drawing less" if level else "loop")
+        self._captions["loop"].setToolTip(LESS if level else "")
+        self._fit()
+
     def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
         """Show what there is room for."""
         super().resizeEvent(event)
@@ -347,7 +358,7 @@ class StateBar(QtWidgets.QFrame):
         value.setToolTip(tip)
         value.setAccessibleName(caption)
         value.setMinimumWidth({"loop": 72, "gripper": 132}.get(name, 60))
-        label = QtWidgets.QLabel(caption)
+        label = self._captions[name] = QtWidgets.QLabel(caption)
         label.setProperty("role", "caption")
         label.setToolTip(tip)
         box = QtWidgets.QWidget()

@@ -83,6 +83,13 @@ class CameraFrame:
     """RGB that policies are given instead of `image`, where a public benchmark trained them on another (mirrored, smaller)."""
     is_glance: bool = False
     """Made for people alone, during a chunk: no policy may look at it."""
+    display: UInt8[Array, "H2 W2 3"] | None = None
+    """RGB, the view of `image` at about the size it is shown: for screens alone, neither recorded nor given to a policy."""
+
+    @property
+    def shown(self) -> UInt8[Array, "H3 W3 3"]:
+        """What a screen shows."""
+        return self.image if self.display is None else self.display
 
     @property
     def for_policy(self) -> UInt8[Array, "h w 3"]:

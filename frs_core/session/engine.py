@@ -152,6 +152,8 @@ class SessionEngine:
                     p.arbiter.latched = None
             case ev.SetTarget():
                 p.motion.target = command.point
+            case ev.ShowCameras():
+                p.link.show(command.sizes)
             case ev.DropPick():
                 p.arbiter.latched = None
             case ev.SetPlan() | ev.SetGripper() | ev.SetInstruction():

@@ -100,6 +100,8 @@ class World(abc.ABC):
 
     still_here: Callable[[], None] = staticmethod(lambda: None)
     """Sends a heartbeat. Set from outside; a world whose `observe` takes long calls it between images."""
+    display_side: ClassVar[int] = 0
+    """Largest side of `CameraFrame.display` that this world renders, pixels; 0 = it renders none."""
     is_watched: bool = False
     """Whether a person is shown the frames. Set from outside; used only by worlds that render separate images for people and policies."""
 
@@ -135,6 +137,15 @@ class World(abc.ABC):
         The default is `observe`.
         """
         return self.observe()
+
+    def show(self, sizes: Mapping[str, tuple[int, int]]) -> None:  # noqa: B027
+        """Take the sizes at which cameras are shown; frames may then have a `display` of at most that size.
+
+        The default ignores them.
+
+        Args:
+            sizes: (height, width) by camera, pixels of the screen; a camera that is not shown is missing.
+        """
 
     def state(self) -> Observation:
         """Return the state without camera frames (`frames` empty), if cheaper than `observe`.

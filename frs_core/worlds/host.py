@@ -4,7 +4,7 @@ It starts no motion by itself: rows come from the session and carry the hold epo
 every tick, and if the session falls silent the remaining rows are dropped. This module imports neither torch nor Qt, so that the
 process starts fast and stays small.
 
-Messages are msgpack maps on a pipe. From the session: `reset`, `restore`, `execute`, `ring`, `close`. To it: `hello`, `ready`,
+Messages are msgpack maps on a pipe. From the session: `reset`, `restore`, `execute`, `show`, `ring`, `close`. To it: `hello`, `ready`,
 `scene`, `refused`, `ended`, `tripped`, `failed`. Observations go through the ring.
 """
 
@@ -111,7 +111,7 @@ class Host:
         self._look_at = 0.0
         self._first = self._guard.observe()
         cameras = {n: list(s) for n, s in camera_sizes(self._first).items()}
-        _tell(pipe, "hello", spec=pack_spec(world.spec), cameras=cameras)
+        _tell(pipe, "hello", spec=pack_spec(world.spec), cameras=cameras, display_side=world.display_side)
 
     def shake_hands(self) -> None:
         """Attach the session's ring and report `ready`.
@@ -122,7 +122,8 @@ class Host:
         message = msgpack.unpackb(self._pipe.recv_bytes())
         if message.get("kind") != "ring":
             raise WorldError(f"A world that starts needs its ring first, got '{message.get('kind')}'. Reconnect.")
-        self._ring = ObservationRing.attach(message["name"], camera_sizes(self._first))
+        side = message["display_side"]
+        self._ring = ObservationRing.attach(message["name"], camera_sizes(self._first), display_side=side)
         self._seen_epoch = self._ring.epoch
         self._guard.world.still_here = self._show_life
         _tell(self._pipe, "ready", number=self._ring.publish(self._first, {}))
@@ -257,6 +258,8 @@ class Host:
                     return False
                 case "execute":
                     self._execute(message)
+                case "show":
+                    self._guard.world.show({name: (h, w) for name, (h, w) in message["sizes"].items()})
                 case "reset" | "restore":
                     self._set_scene(message)
                 case unknown:

@@ -12,7 +12,7 @@ the same call is answered by a `ChunkEnded` alone.
 
 import abc
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,6 +148,13 @@ class WorldLink(abc.ABC):
             rows: robot units of `kind`.
             kind: how to read them.
             epoch: of the act that picked them; in a later one the chunk ends at once.
+        """
+
+    def show(self, sizes: Mapping[str, tuple[int, int]]) -> None:  # noqa: B027
+        """Pass on the sizes at which cameras are shown; see `World.show`. The default drops them: nobody watches.
+
+        Args:
+            sizes: (height, width) by camera, pixels of the screen.
         """
 
     @property

@@ -79,6 +79,8 @@ class WorldProcess(WorldLink):
         self._read = 0
         self._started_at = 0.0
         self._is_ready = self._is_setting = False
+        self._sizes: dict[str, tuple[int, int]] = {}
+        """At which cameras are shown."""
         self._refused: list[WorldFact] = []
         """Answers to requests that came while no world was ready."""
         self._holds = 0
@@ -170,6 +172,12 @@ class WorldProcess(WorldLink):
         self._tell(
             "execute", chunk=chunk_id, rows=rows.tobytes(), shape=list(rows.shape), action=kind.value, epoch=epoch
         )
+
+    def show(self, sizes: Mapping[str, tuple[int, int]]) -> None:
+        """Send the sizes now, and to each world that is started after this one."""
+        self._sizes = dict(sizes)
+        if self._is_ready:
+            self._tell("show", sizes=self._sizes)
 
     @property
     def epoch(self) -> int:
@@ -265,19 +273,23 @@ class WorldProcess(WorldLink):
         self._spec = unpack_spec(message["spec"])
         with self._hold_lock:
             try:
-                self._ring = ObservationRing.create({n: (s[0], s[1]) for n, s in message["cameras"].items()})
+                self._ring, side = _make_ring(
+                    {n: (s[0], s[1]) for n, s in message["cameras"].items()}, message["display_side"]
+                )
             except WorldError as error:
                 # No room in shared memory; a new start may find some.
                 return Lost(str(error))
             self._ring.words[Word.SESSION_NS] = time.monotonic_ns()
             self._ring.words[Word.HOLDS] = self._holds
-        self._tell("ring", name=self._ring.name)
+        self._tell("ring", name=self._ring.name, display_side=side)
         return None
 
     def _on_ready(self, message: dict[str, Any]) -> WorldFact | None:
         assert self._ring is not None
         assert self._spec is not None
         self._is_ready = True
+        if self._sizes:
+            self.show(self._sizes)
         self._took(message["number"])
         first = self._ring.read(message["number"]) or self._ring.read(self._newest())
         return Ready(self._spec, first.observation) if first is not None else None
@@ -321,6 +333,16 @@ class WorldProcess(WorldLink):
             # A process that has ended may have sent the reason; that is read first.
             with contextlib.suppress(OSError):
                 self._mail.put(bytes(msgpack.packb({"kind": kind, **fields}) or b""))
+
+
+def _make_ring(cameras: Mapping[str, tuple[int, int]], display_side: int) -> tuple[ObservationRing, int]:
+    """Return a ring and the largest display picture it takes, pixels: none where shared memory has room for the images alone."""
+    try:
+        return ObservationRing.create(cameras, display_side=display_side), display_side
+    except WorldError:
+        if not display_side:
+            raise
+        return ObservationRing.create(cameras), 0
 
 
 def _fact_of_slot(published: Published) -> WorldFact | None:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WorldError
 from frs_core.robot.observation import Calibration, CameraFrame, Observation
+from frs_core.worlds.displays import DisplaySlots, display_bytes
 
 SLOTS = 16
 BLOB_BYTES = 65536
@@ -72,7 +73,9 @@ class Published:
 class ObservationRing:
     """One side's view of the shared memory."""
 
-    def __init__(self, memory: SharedMemory, cameras: Mapping[str, tuple[int, int]], *, is_owner: bool) -> None:
+    def __init__(
+        self, memory: SharedMemory, cameras: Mapping[str, tuple[int, int]], *, display_side: int, is_owner: bool
+    ) -> None:
         """Use `create` or `attach`."""
         self._memory, self._cameras, self._is_owner = memory, dict(cameras), is_owner
         assert memory.buf is not None
@@ -82,17 +85,19 @@ class ObservationRing:
         words = len(Word)
         self.words: NDArray[np.int64] = np.ndarray((words,), dtype=np.int64, buffer=self._buffer)
         self._start = words * 8
+        self._displays = DisplaySlots(self._buffer, self._start + SLOTS * self._slot_bytes, side=display_side)
 
     @classmethod
-    def create(cls, cameras: Mapping[str, tuple[int, int]]) -> "ObservationRing":
+    def create(cls, cameras: Mapping[str, tuple[int, int]], *, display_side: int = 0) -> "ObservationRing":
         """Return a fresh ring.
 
         Args:
             cameras: (height, width) of each image, as `camera_sizes` gives them.
+            display_side: largest side of a display picture, pixels; 0 = no room for them.
         Raises:
             WorldError: shared memory has no room for it.
         """
-        size = len(Word) * 8 + SLOTS * _slot_bytes(cameras)
+        size = len(Word) * 8 + SLOTS * _slot_bytes(cameras) + display_bytes(display_side)
         memory = _new_memory(size)
         try:
             _reserve(memory, size)
@@ -100,12 +105,12 @@ class ObservationRing:
             memory.close()
             memory.unlink()
             raise
-        return cls(memory, cameras, is_owner=True)
+        return cls(memory, cameras, display_side=display_side, is_owner=True)
 
     @classmethod
-    def attach(cls, name: str, cameras: Mapping[str, tuple[int, int]]) -> "ObservationRing":
-        """Return the other side's view of a ring."""
-        return cls(SharedMemory(name=name), cameras, is_owner=False)
+    def attach(cls, name: str, cameras: Mapping[str, tuple[int, int]], *, display_side: int = 0) -> "ObservationRing":
+        """Return the other side's view of a ring, created with the same sizes."""
+        return cls(SharedMemory(name=name), cameras, display_side=display_side, is_owner=False)
 
     @property
     def name(self) -> str:
@@ -133,7 +138,7 @@ class ObservationRing:
                 f"Camera '{min(late)}' came after the world had started with {', '.join(sorted(self._cameras)) or 'none'}. "
                 f"Reconnect to take it in."
             )
-        blob = _pack(observation, note)
+        blob = _pack(observation, note, self._displays)
         if len(blob) > BLOB_BYTES:
             raise WorldError(
                 f"An observation's state takes {len(blob)} bytes, the ring has {BLOB_BYTES}. Put less into `extra`."
@@ -175,7 +180,7 @@ class ObservationRing:
             place += height * width * 3
         if _HEAD.unpack_from(buffer, at)[0] != number:
             return None
-        observation, note = _unpack(blob, images)
+        observation, note = _unpack(blob, images, self._displays)
         return Published(number, observation, note)
 
     def since(self, number: int) -> list[Published]:
@@ -191,6 +196,7 @@ class ObservationRing:
         self._is_closed = True
         # The mapping cannot be closed while an array still references it.
         self.words = np.zeros(len(Word), dtype=np.int64)
+        self._displays.close()
         self._memory.close()
         if self._is_owner:
             self._memory.unlink()
@@ -245,7 +251,7 @@ def _slot_bytes(cameras: Mapping[str, tuple[int, int]]) -> int:
     return -(-size // 8) * 8
 
 
-def _pack(observation: Observation, note: Mapping[str, Any]) -> bytes:
+def _pack(observation: Observation, note: Mapping[str, Any], displays: DisplaySlots) -> bytes:
     o = observation
     frames = {
         name: [
@@ -253,6 +259,7 @@ def _pack(observation: Observation, note: Mapping[str, Any]) -> bytes:
             None if (c := frame.calibration) is None else _calibration_fields(c),
             frame.policy_image is not None,
             frame.is_glance,
+            None if frame.display is None else displays.write(name, frame.display),
         ]
         for name, frame in o.frames.items()
     }
@@ -279,7 +286,7 @@ def _pack(observation: Observation, note: Mapping[str, Any]) -> bytes:
     return bytes(msgpack.packb(fields) or b"")
 
 
-def _unpack(blob: bytes, images: Mapping[str, Array]) -> tuple[Observation, Mapping[str, Any]]:
+def _unpack(blob: bytes, images: Mapping[str, Array], displays: DisplaySlots) -> tuple[Observation, Mapping[str, Any]]:
     f = msgpack.unpackb(blob)
     frames = {
         name: CameraFrame(
@@ -288,8 +295,9 @@ def _unpack(blob: bytes, images: Mapping[str, Array]) -> tuple[Observation, Mapp
             None if fields is None else _calibration(fields),
             images[f"{name}{_FOR_POLICY}"] if is_apart else None,
             is_glance,
+            None if place is None else displays.read(name, place),
         )
-        for name, (captured_ns, fields, is_apart, is_glance) in f["frames"].items()
+        for name, (captured_ns, fields, is_apart, is_glance, place) in f["frames"].items()
     }
     extra = {n: np.frombuffer(raw, dtype=np.dtype(d)).reshape(shape) for n, (d, shape, raw) in f["extra"].items()}
     observation = Observation(

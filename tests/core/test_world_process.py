@@ -157,7 +157,7 @@ def test_a_world_for_whose_frames_there_is_no_room_is_lost_and_a_later_start_fin
 ) -> None:
     link = WorldProcess(POINT)
 
-    def full(_cameras: object) -> ObservationRing:
+    def full(_cameras: object, *, display_side: int = 0) -> ObservationRing:
         raise WorldError("Shared memory has 0.3 MB free and needs 1.6 MB.")
 
     try:

@@ -1,6 +1,8 @@
 """The embedded world: a Franka at a table in MuJoCo. Works right after install, deterministic, exactly restorable."""
 
+import dataclasses
 import time
+from collections.abc import Mapping
 
 from jaxtyping import Float
 
@@ -11,17 +13,22 @@ from frs_core.robot.limits import Limits
 from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.tabletop.cameras import Cameras
+from frs_core.worlds.tabletop.display import SIDE, Display
 from frs_core.worlds.tabletop.scene import CAMERAS
 from frs_core.worlds.tabletop.sim import WORKSPACE_HIGH, WORKSPACE_LOW, TabletopSim
 from frs_core.worlds.tabletop.tasks import EXAMPLE, TASKS
 
 CONTROL_HZ = 15.0
+DISPLAY_SHARE = 0.7
+"""Share of a control period in which step, images and a display picture are to be done, so that the rate holds."""
 TABLE_HEIGHT = 0.0
 """Metres: the base stands on the table."""
 
 
 class TabletopWorld(World):
     """The tabletop with cameras. Owned by one thread."""
+
+    display_side = SIDE
 
     def __init__(
         self, *, task: str = "mug_on_plate", seed: int = 0, setting: int = 0, cameras: tuple[str, ...] = CAMERAS
@@ -38,6 +45,9 @@ class TabletopWorld(World):
         self.sim.reset(task, seed=seed)
         self._names = cameras
         self._cameras = Cameras(self.sim.model, self.sim.data)
+        self._display: Display | None = None
+        self._step_s = self._images_s = 0.0
+        """What the last step and the last images took."""
         self._is_closed = False
         self.spec = WorldSpec(
             name="tabletop",
@@ -62,8 +72,22 @@ class TabletopWorld(World):
         return self.observe()
 
     def observe(self) -> Observation:
-        """Return fresh images and state."""
-        return self._observation(self._cameras.frames(self._names))
+        """Return fresh images and state; where sizes were given, some images have a display picture too."""
+        pictures = {}
+        if self._display is not None:
+            # First, so that the images are not old when they are published.
+            pictures = self._display.pictures(DISPLAY_SHARE / CONTROL_HZ - self._step_s - self._images_s)
+        began = time.monotonic()
+        frames = self._cameras.frames(self._names)
+        self._images_s = time.monotonic() - began
+        frames |= {n: dataclasses.replace(frames[n], display=p) for n, p in pictures.items()}
+        return self._observation(frames)
+
+    def show(self, sizes: Mapping[str, tuple[int, int]]) -> None:
+        """Render display pictures of these sizes; see World.show."""
+        if self._display is None:
+            self._display = Display(self.sim.model, self.sim.data, still_here=self.still_here)
+        self._display.use_sizes({n: size for n, size in sizes.items() if n in self._names})
 
     def state(self) -> Observation:
         """Return the state without images; costs no rendering."""
@@ -87,7 +111,10 @@ class TabletopWorld(World):
 
     def step(self, action: Float[Array, " A"], kind: ActionKind) -> StepResult:
         """Execute one action; see World.step."""
-        return self.sim.step(action, kind)
+        began = time.monotonic()
+        result = self.sim.step(action, kind)
+        self._step_s = time.monotonic() - began
+        return result
 
     def hold(self) -> None:
         """Keep the arm at its commanded pose."""
@@ -106,4 +133,6 @@ class TabletopWorld(World):
         """Free the GL context."""
         if not self._is_closed:
             self._cameras.close()
+            if self._display is not None:
+                self._display.close()
             self._is_closed = True

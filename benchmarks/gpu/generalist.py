@@ -17,12 +17,12 @@ import torch
 from safetensors.numpy import save_file
 
 from benchmarks.gpu.task import Task
-from frs_core.making.tabletop import training
-from frs_core.making.tabletop.stages import OnLog
-from frs_core.making.tabletop.training import Samples, TrainSettings
-from frs_core.policies.tabletop.config import ACTION_SIZE, CAMERAS, CONCEPTS, HORIZON, IMAGE_SIZE, PROPRIO_SIZE
-from frs_core.policies.tabletop.network import VISION_SIZE, TabletopNet
-from frs_core.worlds.tabletop.tasks import TRAINED, TaskKind, find
+from frs_core.making.generalist import training
+from frs_core.making.generalist.stages import OnLog
+from frs_core.making.generalist.training import Samples, TrainSettings
+from frs_core.making.tabletop.course import COURSE
+from frs_core.policies.generalist.design import ACTION_SIZE, HORIZON, IMAGE_SIZE, PROPRIO_SIZE
+from frs_core.policies.generalist.network import GeneralistNet, vision_size
 
 COUNT = 384
 """Samples; 75 kB of images each."""
@@ -44,10 +44,10 @@ def run(task: Task) -> None:
 
 def _rates(task: Task, folder: Path, device: torch.device, steps: dict[str, int]) -> dict[str, float]:
     """Return steps per second of the stages "see" and "act", with their published batches."""
-    samples = Samples(folder, with_images=True)
+    samples = Samples(COURSE, folder, with_images=True)
     torch.manual_seed(0)
-    net = TabletopNet().to(device)
-    vision = torch.randn(len(samples), VISION_SIZE).half()
+    net = GeneralistNet(COURSE.design).to(device)
+    vision = torch.randn(len(samples), vision_size(COURSE.design)).half()
 
     def see(settings: TrainSettings, work: Path, on_log: OnLog) -> None:
         training.train_see(net, samples, settings, folder=work, on_log=on_log)
@@ -73,18 +73,17 @@ def _rate(train: Callable[[TrainSettings, Path, OnLog], None], settings: TrainSe
 
 def _write_samples(folder: Path, count: int) -> None:
     rng = np.random.default_rng(0)
-    tasks, kinds, names = [find(TRAINED[i % len(TRAINED)]) for i in range(count)], list(TaskKind), list(CONCEPTS)
+    design = COURSE.design
+    shape = (count, len(design.concepts), len(design.cameras))
     save_file(
         {
             "chunk": rng.normal(size=(count, HORIZON, ACTION_SIZE)).astype(np.float32) * 0.01,
             "proprio": rng.normal(size=(count, PROPRIO_SIZE)).astype(np.float32),
-            "uv": rng.random((count, len(names), len(CAMERAS), 2), dtype=np.float32),
-            "visible": rng.integers(0, 2, (count, len(names), len(CAMERAS)), dtype=np.uint8),
+            "uv": rng.random((*shape, 2), dtype=np.float32),
+            "visible": rng.integers(0, 2, shape, dtype=np.uint8),
             "episode": np.arange(count, dtype=np.int32) % 100,
-            "kind": np.array([kinds.index(task.kind) for task in tasks], dtype=np.int8),
-            "movable": np.array([names.index(task.movable) if task.movable else -1 for task in tasks], dtype=np.int8),
-            "place": np.array([names.index(task.place) if task.place else -1 for task in tasks], dtype=np.int8),
-            **{f"image_{c}": rng.integers(0, 256, (count, *IMAGE_SIZE, 3), dtype=np.uint8) for c in CAMERAS},
+            "task": np.arange(count, dtype=np.int16) % len(COURSE.tasks),
+            **{f"image_{c}": rng.integers(0, 256, (count, *IMAGE_SIZE, 3), dtype=np.uint8) for c in design.cameras},
         },
         folder / "shard_0000.safetensors",
     )

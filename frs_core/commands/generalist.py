@@ -1,34 +1,46 @@
-"""`frs generalist make`: demonstrations and weights of the shipped generalist, from nothing."""
+"""`frs generalist make`: demonstrations and weights of a small generalist, from nothing."""
 
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 from frs_core import paths
 from frs_core.commands.printing import console
 from frs_core.counts import counted
-from frs_core.making.tabletop.stages import Log
-from frs_core.making.tabletop.training import ACT, SEE
+from frs_core.making.generalist.stages import Log
+from frs_core.making.generalist.training import ACT, SEE
+from frs_core.runtime.registry import by_name, named, resolve
+
+COURSES = by_name(
+    "course",
+    (
+        ("tabletop", "frs_core.making.tabletop.course:COURSE"),
+        ("libero", "frs_core.making.libero.course:COURSE"),
+    ),
+)
+"""World -> what it contributes to making its generalist."""
 
 
 def make(
     *,
-    work: Path = Path("runs/generalist"),
+    world: Annotated[str, named("World", COURSES, "constant")] = "tabletop",
+    work: Path | None = None,
     out: Path | None = None,
-    episodes: int = 3840,
+    episodes: int | None = None,
     see_steps: int = SEE.steps,
     act_steps: int = ACT.steps,
     workers: int = 2,
     minutes: float = 1e6,
 ) -> int:
-    """Make the shipped generalist: scripted demonstrations, three training stages, weights with a model card.
+    """Make a small generalist for a world: scripted demonstrations, three training stages, weights with a model card.
 
     Can be stopped at any time; the same command resumes from what is there.
 
     Args:
-        work: Folder for demonstrations (about 3 MB per episode) and checkpoints.
-        out: Folder for the finished weights; default assets/tabletop.
-        episodes: Successful demonstrations to make.
+        work: Folder for demonstrations (about 3 MB per episode) and checkpoints; default runs/generalist/WORLD.
+        out: Folder for the finished weights; default assets/WORLD.
+        episodes: Successful demonstrations to make; default 3840 for the tabletop, 2400 for LIBERO.
         see_steps: Steps of the image stage.
         act_steps: Steps of the action stage.
         workers: Processes for demonstrations, threads for training.
@@ -36,8 +48,10 @@ def make(
     """
     import torch
 
-    from frs_core.making.tabletop import make as maker
+    from frs_core.making.generalist import make as maker
 
+    course = resolve("course", world, COURSES)
+    work, count = work or Path("runs/generalist") / world, episodes or course.episodes
     page, began = console(), time.monotonic()
 
     def show(log: Log) -> None:
@@ -48,12 +62,13 @@ def make(
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     page.print(
-        f"{counted(episodes, 'demonstration')}, two stages on them, one on corrections; in {work}, training on {device}"
+        f"{counted(count, 'demonstration')}, two stages on them, one on corrections; in {work}, training on {device}"
     )
     is_done = maker.make(
+        course,
         work,
-        out or paths.assets() / "tabletop",
-        episodes=episodes,
+        out or paths.assets() / world,
+        episodes=count,
         see=replace(SEE, steps=see_steps),
         act=replace(ACT, steps=act_steps),
         workers=workers,

@@ -123,13 +123,13 @@ def check_weights(checkpoint: Path | None = None) -> list[Finding]:
     """
     if is_thin():
         return [Finding(Level.NOTE, "Weights", "none: the policy runs on another machine", "")]
-    from frs_core.policies.tabletop.policy import WEIGHTS
+    from frs_core.policies.generalist.policy import WEIGHTS
 
-    file = paths.assets() / WEIGHTS
+    file = paths.assets() / "tabletop" / WEIGHTS
     if file.is_file():
         findings = [Finding(Level.OK, "Weights", f"shipped generalist, {file.stat().st_size / 1e6:.1f} MB")]
     else:
-        fix = f"Restore assets/{WEIGHTS}, or make the generalist again: frs generalist make"
+        fix = f"Restore assets/tabletop/{WEIGHTS}, or make the generalist again: frs generalist make"
         findings = [Finding(Level.FAILURE, "Weights", f"the shipped generalist is missing: {file}", fix)]
     if checkpoint is not None:
         from frs_core.policies.pi05.checkpoint import inspect_checkpoint

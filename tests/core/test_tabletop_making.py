@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from frs_core.errors import TrainingError
-from frs_core.making.tabletop import demonstrations, make, training
-from frs_core.making.tabletop.stages import Log, in_parallel
+from frs_core.making.generalist import demonstrations, make, training
+from frs_core.making.generalist.stages import Log, in_parallel
+from frs_core.making.tabletop.course import COURSE
 from frs_core.policies.tabletop import load
 
 STEPS = {"see": 2, "act": 3, "mend": 2}
@@ -42,6 +43,7 @@ def run(work: Path, *, seconds: float = 1e9, on_log: Callable[[Log], None] = lam
         return replace(settings, steps=STEPS[stage], batch=4, warmup=1)
 
     return make.make(
+        COURSE,
         work,
         work / "out",
         episodes=3,

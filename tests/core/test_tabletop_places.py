@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 from frs_core.arrays import Array
-from frs_core.making.tabletop.make import fit_places
-from frs_core.policies.tabletop import language
-from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS
-from frs_core.policies.tabletop.network import TabletopNet
-from frs_core.policies.tabletop.places import PLACE, Places
+from frs_core.making.generalist.make import fit_places
+from frs_core.making.tabletop.course import COURSE
+from frs_core.policies.generalist.network import GeneralistNet
+from frs_core.policies.generalist.places import PLACE, Places
+from frs_core.policies.tabletop import DESIGN
 from frs_core.robot.observation import Observation
 from frs_core.worlds.tabletop import TabletopWorld
 
+CAMERAS, CONCEPTS, VOCABULARY = DESIGN.cameras, DESIGN.concepts, DESIGN.vocabulary
 LEFT, WRIST = CAMERAS.index("left"), CAMERAS.index("wrist")
 
 
@@ -24,8 +25,8 @@ def observation() -> Observation:
 
 @pytest.fixture(scope="module")
 def places() -> Places:
-    net = TabletopNet()
-    fit_places(net)
+    net = GeneralistNet(DESIGN)
+    fit_places(net, COURSE)
     return net.context.places
 
 
@@ -104,7 +105,7 @@ def test_places_of_unseen_objects_are_finite(observation: Observation, places: P
     ],
 )
 def test_the_objects_that_the_words_name_are_looked_up_in_order(text: str, objects: list[str]) -> None:
-    rows = language.named(torch.from_numpy(language.tokenise(text))[None], 2)[0]
+    rows = VOCABULARY.named(torch.from_numpy(VOCABULARY.tokenise(text))[None], 2)[0]
 
     assert [CONCEPTS[int(row.argmax())] for row in rows if row.any()] == objects
     assert rows.sum() == len(objects)

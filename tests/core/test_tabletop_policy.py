@@ -9,24 +9,25 @@ from safetensors.torch import save_file
 
 from frs_core.candidates.fan import build_fan
 from frs_core.errors import ConfigError, ShapeMismatch, WeightsMissing
-from frs_core.making.tabletop.training import pointing_loss
-from frs_core.policies.tabletop import TabletopPolicy, language, load
-from frs_core.policies.tabletop.config import CONCEPTS
-from frs_core.policies.tabletop.network import TabletopNet
+from frs_core.making.generalist.training import pointing_loss
+from frs_core.policies.generalist.network import GeneralistNet
+from frs_core.policies.generalist.policy import Generalist
+from frs_core.policies.generalist.vocabulary import UNKNOWN
+from frs_core.policies.tabletop import DESIGN, language, load
 from frs_core.steering.methods import SteeringPlan, gaussian
 from frs_core.worlds.tabletop import TabletopWorld
-from frs_core.worlds.tabletop.tasks import TASKS, TaskKind
+from frs_core.worlds.tabletop.tasks import TASKS, find
 from tests.rounding import bound
 
 
 @pytest.fixture(scope="module")
-def policy() -> TabletopPolicy:
+def policy() -> Generalist:
     """A random network: everything here must hold whatever the weights are."""
     torch.manual_seed(0)
-    net = TabletopNet()
+    net = GeneralistNet(DESIGN)
     for parameter in net.head.parameters():
         torch.nn.init.normal_(parameter, std=0.03)
-    return TabletopPolicy(net, fingerprint="random", plan=SteeringPlan(components=1))
+    return Generalist(net, fingerprint="random", plan=SteeringPlan(components=1))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def world() -> TabletopWorld:
     return TabletopWorld()
 
 
-def test_rows_of_a_batch_are_independent(policy: TabletopPolicy, world: TabletopWorld) -> None:
+def test_rows_of_a_batch_are_independent(policy: Generalist, world: TabletopWorld) -> None:
     context = policy.encode(world.observe())
     noise = gaussian((5, 16, 7), seed=0)
     together = policy.denoise(context, noise)
@@ -44,7 +45,7 @@ def test_rows_of_a_batch_are_independent(policy: TabletopPolicy, world: Tabletop
     assert (together - alone).abs().max() < bound(sums=1024, layers=10, evaluations=10)
 
 
-def test_features_rebuild_the_context_exactly(policy: TabletopPolicy, world: TabletopWorld) -> None:
+def test_features_rebuild_the_context_exactly(policy: Generalist, world: TabletopWorld) -> None:
     context = policy.encode(world.observe())
     noise = gaussian((1, 16, 7), seed=1)
     rebuilt = policy.context_from_features(context.features)
@@ -52,7 +53,7 @@ def test_features_rebuild_the_context_exactly(policy: TabletopPolicy, world: Tab
     assert torch.equal(policy.denoise(context, noise), policy.denoise(rebuilt, noise))
 
 
-def test_instruction_and_pictures_both_matter(policy: TabletopPolicy, world: TabletopWorld) -> None:
+def test_instruction_and_pictures_both_matter(policy: Generalist, world: TabletopWorld) -> None:
     from dataclasses import replace
 
     observation = world.reset(task="mug_on_plate", seed=0)
@@ -64,7 +65,7 @@ def test_instruction_and_pictures_both_matter(policy: TabletopPolicy, world: Tab
     assert np.abs(features - other_scene).max() > 1e-4
 
 
-def test_the_fan_of_a_real_world_has_every_candidate(policy: TabletopPolicy, world: TabletopWorld) -> None:
+def test_the_fan_of_a_real_world_has_every_candidate(policy: Generalist, world: TabletopWorld) -> None:
     observation = world.observe()
     fan = build_fan(policy, policy.encode(observation), observation, plan=policy.default_plan)
 
@@ -72,7 +73,7 @@ def test_the_fan_of_a_real_world_has_every_candidate(policy: TabletopPolicy, wor
     assert all(np.isfinite(c.chunk).all() for c in fan.candidates)
 
 
-def test_a_world_without_its_cameras_is_refused(policy: TabletopPolicy, world: TabletopWorld) -> None:
+def test_a_world_without_its_cameras_is_refused(policy: Generalist, world: TabletopWorld) -> None:
     from dataclasses import replace
 
     observation = world.observe()
@@ -80,7 +81,7 @@ def test_a_world_without_its_cameras_is_refused(policy: TabletopPolicy, world: T
         policy.encode(replace(observation, frames={"left": observation.frames["left"]}))
 
 
-def test_foreign_features_and_noises_are_refused(policy: TabletopPolicy, world: TabletopWorld) -> None:
+def test_foreign_features_and_noises_are_refused(policy: Generalist, world: TabletopWorld) -> None:
     with pytest.raises(ShapeMismatch, match="another policy"):
         policy.context_from_features(np.zeros(3, dtype=np.float32))
     with pytest.raises(ShapeMismatch, match=r"policy\.spec"):
@@ -100,22 +101,22 @@ def test_missing_and_foreign_weights_are_named(tmp_path: Path) -> None:
 
 def test_every_instruction_of_a_trained_task_is_in_the_vocabulary() -> None:
     for task in TASKS.values():
-        ids = language.tokenise(task.instruction)
+        ids = DESIGN.vocabulary.tokenise(task.instruction)
 
-        assert not (ids == language.UNKNOWN).any(), task.instruction
+        assert not (ids == UNKNOWN).any(), task.instruction
 
 
 def test_unknown_words_read_as_unknown_and_long_texts_are_cut() -> None:
-    ids = language.tokenise("frobnicate the mug " * 10)
+    ids = DESIGN.vocabulary.tokenise("frobnicate the mug " * 10)
 
-    assert ids[0] == language.UNKNOWN
-    assert len(ids) == language.MAX_WORDS
+    assert ids[0] == UNKNOWN
+    assert len(ids) == DESIGN.vocabulary.longest
 
 
 def test_descriptions_are_precise_vague_or_name_a_place_where_nobody_puts_that_object() -> None:
     rng = np.random.default_rng(0)
-    word = {name: language.tokenise(name)[0] for name in CONCEPTS}
-    drawn = [language.describe(rng, kind=TaskKind.PUT, movable="mug", place="plate") for _ in range(1000)]
+    word = {name: DESIGN.vocabulary.tokenise(name)[0] for name in DESIGN.concepts}
+    drawn = [language.describe(rng, find("mug_on_plate")) for _ in range(1000)]
     share = {name: np.mean([index in ids for ids in drawn]) for name, index in word.items()}
 
     assert 0.6 < share["mug"] < 0.8
@@ -125,11 +126,11 @@ def test_descriptions_are_precise_vague_or_name_a_place_where_nobody_puts_that_o
 
 
 def test_the_pointing_loss_is_smallest_where_the_thing_is() -> None:
-    uv = torch.full((1, len(CONCEPTS), 2, 2), 0.5)
-    visible = torch.ones(1, len(CONCEPTS), 2)
+    uv = torch.full((1, len(DESIGN.concepts), 2, 2), 0.5)
+    visible = torch.ones(1, len(DESIGN.concepts), 2)
 
     def heat(cell: int) -> dict[str, torch.Tensor]:
-        logits = torch.zeros(1, len(CONCEPTS), 785)
+        logits = torch.zeros(1, len(DESIGN.concepts), 785)
         logits[..., cell] = 8.0
         return dict.fromkeys(("left", "wrist"), torch.log_softmax(logits, -1))
 

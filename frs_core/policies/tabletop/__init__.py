@@ -1,5 +1,15 @@
 """The shipped generalist: a small vision-language flow policy for the tabletop world."""
 
-from frs_core.policies.tabletop.policy import TabletopPolicy, load
+from pathlib import Path
 
-__all__ = ["TabletopPolicy", "load"]
+from frs_core.policies.generalist.policy import Generalist
+from frs_core.policies.generalist.policy import load as load_generalist
+from frs_core.policies.tabletop.design import DESIGN
+
+
+def load(path: str | Path | None = None, *, threads: int | None = None) -> Generalist:
+    """Return the tabletop's generalist; see `frs_core.policies.generalist.policy.load`."""
+    return load_generalist(DESIGN, path, threads=threads)
+
+
+__all__ = ["DESIGN", "load"]

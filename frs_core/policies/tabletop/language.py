@@ -1,24 +1,32 @@
-"""The generalist's tokenizer with its small vocabulary, and the random descriptions of its demonstrations.
+"""The tabletop generalist's words, and the random descriptions of its demonstrations.
 
 A training sample gets a new description every time it is drawn: a precise one, one with unknown nouns, a vague one, or a wrong
 one, which names the object but a place where nobody put it. So one trajectory teaches both "put the mug on the plate" and "tidy up"; words
 outside the vocabulary act as a vague instruction, and a place in a new combination says nothing.
 """
 
-import re
-
 import numpy as np
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Int
 
 from frs_core.arrays import Array
-from frs_core.policies.tabletop.config import CONCEPTS
+from frs_core.policies.generalist.vocabulary import UNKNOWN, Vocabulary
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
-from frs_core.worlds.tabletop.tasks import DRAWER, HELD_OUT, TASKS, TaskKind, preposition
+from frs_core.worlds.tabletop.tasks import DRAWER, HELD_OUT, TASKS, Task, TaskKind, preposition
 
-MAX_WORDS = 12
-PAD, UNKNOWN = 0, 1
+CONCEPTS: tuple[str, ...] = (
+    "mug",
+    "can",
+    "cup",
+    "carton",
+    "box",
+    "sponge",
+    "plate",
+    "bowl",
+    "stand",
+    "basket",
+    "drawer",
+)
+"""Objects that the vision encoder locates in every image."""
 
 _PRECISE = (
     "put the {m} {prep} the {p}",
@@ -40,58 +48,30 @@ _OPEN = ("open the drawer", "pull the drawer open", "pull the drawer")
 _CLOSE = ("close the drawer", "push the drawer closed", "shut the drawer")
 
 
-def _words() -> tuple[str, ...]:
+def _vocabulary() -> Vocabulary:
     texts = [*_VAGUE, *_OPEN, *_CLOSE, *(t.format(m="", prep="in on", p="") for t in _PRECISE), "into onto pick up"]
-    nouns = [w for item in (*MOVABLES.values(), *RECEPTACLES.values()) for w in item.words]
-    words = {w for text in (*texts, *nouns, DRAWER) for w in text.split()}
-    return tuple(sorted(words))
+    words = {name: item.words for name, item in (*MOVABLES.items(), *RECEPTACLES.items())} | {DRAWER: (DRAWER,)}
+    nouns = [text for item in words.values() for text in item]
+    # Words of several objects, such as colours, name none.
+    names = {text.split()[-1]: i for i, concept in enumerate(CONCEPTS) for text in words[concept]}
+    return Vocabulary([*texts, *nouns], names, count=len(CONCEPTS))
 
 
-VOCABULARY = _words()
-_INDEX = {w: i + 2 for i, w in enumerate(VOCABULARY)}
-VOCABULARY_SIZE = len(VOCABULARY) + 2
+VOCABULARY = _vocabulary()
 _NEVER = {m: [str(TASKS[name].place) for name in HELD_OUT if TASKS[name].movable == m] for m in MOVABLES}
 """Where nobody puts an object: the places of its held-out tasks."""
 
 
-def _nouns() -> Int[Array, " V"]:
-    """Return the object that each word index names, or -1. Words of several objects, such as colours, name none."""
-    names = dict.fromkeys(range(VOCABULARY_SIZE), -1)
-    words = {name: item.words for name, item in (*MOVABLES.items(), *RECEPTACLES.items())} | {DRAWER: (DRAWER,)}
-    for i, concept in enumerate(CONCEPTS):
-        for text in words[concept]:
-            names[_INDEX[text.split()[-1]]] = i
-    return np.array(list(names.values()))
-
-
-_NOUNS = _nouns()
-
-
-def named(ids: Int[Tensor, "N 12"], count: int) -> Float[Tensor, "N count K"]:
-    """Return which objects the words name, in order: one row per object, all zero where fewer are named."""
-    chosen = torch.zeros(len(ids), count, len(CONCEPTS), device=ids.device)
-    for n, row in enumerate(ids.tolist()):
-        concepts = dict.fromkeys(int(_NOUNS[i]) for i in row if _NOUNS[i] >= 0)
-        for k, concept in enumerate(list(concepts)[:count]):
-            chosen[n, k, concept] = 1.0
-    return chosen
-
-
-def tokenise(text: str) -> Int[Array, " 12"]:
-    """Return word indices, padded; unknown words become UNKNOWN, words past the twelfth are dropped."""
-    ids = [_INDEX.get(w, UNKNOWN) for w in re.findall(r"[a-z]+", text.lower())][:MAX_WORDS]
-    return np.array(ids + [PAD] * (MAX_WORDS - len(ids)), dtype=np.int64)
-
-
-def describe(rng: np.random.Generator, *, kind: TaskKind, movable: str | None, place: str | None) -> Int[Array, " 12"]:
-    """Return one random description of a demonstration, as word indices.
+def describe(rng: np.random.Generator, task: Task) -> Int[Array, " 12"]:
+    """Return one random description of a task's demonstration, as word indices.
 
     45 % precise, 10 % with some nouns unknown, 25 % vague, 20 % wrong: the place is one where nobody put this object. Descriptions
     of the drawer's tasks are never wrong.
     """
+    kind, movable, place = task.kind, task.movable, task.place
     u = rng.random()
     if u < 0.25:
-        return tokenise(str(rng.choice(_VAGUE)))
+        return VOCABULARY.tokenise(str(rng.choice(_VAGUE)))
     if kind is TaskKind.PUT:
         if u < 0.45:
             place = str(rng.choice(_NEVER[str(movable)]))
@@ -105,8 +85,9 @@ def describe(rng: np.random.Generator, *, kind: TaskKind, movable: str | None, p
     else:
         options = _OPEN if kind is TaskKind.OPEN else _CLOSE
         text = options[0] if rng.random() < 0.6 else str(rng.choice(options))
-    ids = tokenise(text)
+    ids = VOCABULARY.tokenise(text)
     if 0.45 <= u < 0.55:
-        hide = np.array([_NOUNS[i] >= 0 and rng.random() < 0.6 for i in ids])
-        ids = np.where(hide, UNKNOWN, ids)
+        for _, first, count in VOCABULARY.mentions(ids):
+            if rng.random() < 0.6:
+                ids[first : first + count] = UNKNOWN
     return ids

@@ -1,8 +1,8 @@
-"""Train the tabletop generalist, in three stages that can be cut at any time and go on later.
+"""Train a small generalist, in three stages that can be cut at any time and go on later.
 
 Stage *see*: images to actions, end to end, with the pointing loss that makes named things findable. Stage *act*: vision is
 frozen and its output is stored for every sample, so that words, context and flow head train fifty times faster.
-Stage *mend* is a short act with corrections mixed in: what the player would have done where the policy itself went.
+Stage *mend* is a short act with corrections mixed in: what the expert would have done where the policy itself went.
 Each keeps `<stage>_last.safetensors` (with optimiser state and step), `<stage>.safetensors` (an exponential average of the
 weights) and `<stage>.json` (settings, step, losses). Batches go to the device the network is on; a stage that was cut
 goes on with the same draws.
@@ -21,13 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frs_core.arrays import Array
-from frs_core.making.tabletop.stages import Log, OnLog
-from frs_core.policies.tabletop import language
-from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS, action_space
-from frs_core.policies.tabletop.network import GRID, SLOT_IN, TabletopNet
-from frs_core.policies.tabletop.pictures import to_input
+from frs_core.making.generalist.course import Course
+from frs_core.making.generalist.stages import Log, OnLog
+from frs_core.policies.generalist.network import GRID, SLOT_IN, GeneralistNet
+from frs_core.policies.generalist.pictures import to_input
 from frs_core.runtime.foreign import parse_json, plain_file, read_tensors
-from frs_core.worlds.tabletop.tasks import TaskKind
 
 POSITION_NOISE = 0.006
 """Standard deviation added to stored positions in the image, in half image sizes: 0.7 pixels of 224."""
@@ -37,8 +35,6 @@ LOG_EVERY = 100
 """Steps between lines of progress."""
 KEEP_EVERY = 500
 """Steps between checkpoints."""
-WRIST_HIDDEN_BELOW = 0.80
-"""Below this share of the wrist image's height is the hand itself: nothing can be seen there."""
 
 
 Losses = list[tuple[int, dict[str, float]]]
@@ -70,28 +66,30 @@ CORRECTION_SHARE = 0.3
 class Samples:
     """Demonstrations in memory, with images left on disk until asked for."""
 
-    def __init__(self, folder: Path, *, with_images: bool) -> None:
+    def __init__(self, course: Course, folder: Path, *, with_images: bool) -> None:
         from safetensors import safe_open
+
+        design = course.design
 
         files = sorted(folder.glob("shard_*.safetensors"))
         if not files:
             raise FileNotFoundError(f"No demonstrations in {folder}. Make them with `frs generalist make`.")
-        fields = ["chunk", "proprio", "uv", "visible", "episode", "kind", "movable", "place"]
+        fields = ["chunk", "proprio", "uv", "visible", "episode", "task"]
         parts: dict[str, list[Array]] = {f: [] for f in fields}
-        images: dict[str, list[Array]] = {c: [] for c in CAMERAS}
+        images: dict[str, list[Array]] = {c: [] for c in design.cameras}
         for file in files:
             with safe_open(plain_file(file), "np") as shard:
                 for f in fields:
                     parts[f].append(shard.get_tensor(f))
                 if with_images:
-                    for c in CAMERAS:
+                    for c in design.cameras:
                         images[c].append(shard.get_tensor(f"image_{c}"))
         self.arrays = {f: np.concatenate(p) for f, p in parts.items()}
-        self._images = images
+        self._course, self._images = course, images
         self._starts = np.cumsum([0, *(len(p) for p in parts["episode"])])
-        self.arrays["chunk"] = action_space().normalise(self.arrays["chunk"])
-        wrist = CAMERAS.index("wrist")
-        hidden = self.arrays["uv"][:, :, wrist, 1] > WRIST_HIDDEN_BELOW
+        self.arrays["chunk"] = design.action_space().normalise(self.arrays["chunk"])
+        wrist = design.cameras.index(design.on_tool)
+        hidden = self.arrays["uv"][:, :, wrist, 1] > course.hidden_below
         self.arrays["visible"][:, :, wrist] &= ~hidden
         is_held_out = self.arrays["episode"] // 20 % 20 == 19
         self.train = np.flatnonzero(~is_held_out)
@@ -103,10 +101,10 @@ class Samples:
 
     def add_corrections(self, corrections: dict[str, Array], *, share: float) -> None:
         """Append corrections, which have vision vectors instead of images; `share` of each batch will be theirs."""
-        first, count = len(self), len(corrections["kind"])
-        added = {**corrections, "chunk": action_space().normalise(corrections["chunk"])}
+        first, count = len(self), len(corrections["task"])
+        added = {**corrections, "chunk": self._course.design.action_space().normalise(corrections["chunk"])}
         added["episode"] = np.full(count, -1, dtype=np.int32)
-        for field in ("chunk", "proprio", "kind", "movable", "place", "episode"):
+        for field in ("chunk", "proprio", "task", "episode"):
             self.arrays[field] = np.concatenate([self.arrays[field], added[field]])
         self._corrections, self._share = np.arange(first, first + count), share
 
@@ -120,25 +118,16 @@ class Samples:
         """Return images of some samples as float [-1, 1], channels first."""
         shard = np.searchsorted(self._starts, rows, side="right") - 1
         out = {}
-        for c in CAMERAS:
+        for c in self._images:
             stack = np.stack([self._images[c][s][r - self._starts[s]] for s, r in zip(shard, rows, strict=True)])
             out[c] = to_input(torch.from_numpy(stack).to(device))
         return out
 
     def words(self, rows: Array, rng: np.random.Generator, device: torch.device) -> Tensor:
         """Return a fresh description of each sample."""
-        kinds, names = list(TaskKind), (*CONCEPTS, None)
-        a = self.arrays
-        return torch.from_numpy(
-            np.stack(
-                [
-                    language.describe(
-                        rng, kind=kinds[a["kind"][r]], movable=names[a["movable"][r]], place=names[a["place"][r]]
-                    )
-                    for r in rows
-                ]
-            )
-        ).to(device)
+        tasks = self.arrays["task"][rows]
+        course = self._course
+        return torch.from_numpy(np.stack([course.describe(rng, course.tasks[t]) for t in tasks])).to(device)
 
     def tensor(self, field: str, rows: Array, device: torch.device) -> Tensor:
         """Return a field of some samples."""
@@ -156,7 +145,7 @@ def half_precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bool(is_native))
 
 
-def flow_loss(net: TabletopNet, features: Tensor, chunk: Tensor, *, draws: int, generator: torch.Generator) -> Tensor:
+def flow_loss(net: GeneralistNet, features: Tensor, chunk: Tensor, *, draws: int, generator: torch.Generator) -> Tensor:
     """Return the flow-matching loss: per sample one time, drawn early more often, and `draws` noises that share it."""
     n, device = chunk.shape[0], chunk.device
     # t = 1 - Beta(1.5, 1): pi0's schedule in our direction of time.
@@ -168,7 +157,7 @@ def flow_loss(net: TabletopNet, features: Tensor, chunk: Tensor, *, draws: int, 
     return F.mse_loss(v.float(), chunk - noise)
 
 
-def disturb(vision: Tensor, spread: Tensor, generator: torch.Generator) -> Tensor:
+def disturb(vision: Tensor, spread: Tensor, generator: torch.Generator, *, slots: int) -> Tensor:
     """Return vision vectors with what identifies a scene blurred, so that few scenes are not learned by heart.
 
     Positions get `POSITION_NOISE`; what things look like gets noise of half its spread, and is hidden for some things.
@@ -177,14 +166,15 @@ def disturb(vision: Tensor, spread: Tensor, generator: torch.Generator) -> Tenso
         vision: [N, Z].
         spread: standard deviation of each number, [Z].
         generator: of the noise.
+        slots: objects times cameras, which come first.
     """
-    n, count, device = len(vision), len(CONCEPTS) * len(CAMERAS) * SLOT_IN, vision.device
+    n, count, device = len(vision), slots * SLOT_IN, vision.device
     noise = torch.randn(vision.shape, generator=generator, device=device) * spread * 0.5
-    slots = noise[:, :count].view(n, -1, SLOT_IN)
-    slots[..., :2] = torch.randn(slots[..., :2].shape, generator=generator, device=device) * POSITION_NOISE
-    slots[..., 2] = 0.0
+    places = noise[:, :count].view(n, -1, SLOT_IN)
+    places[..., :2] = torch.randn(places[..., :2].shape, generator=generator, device=device) * POSITION_NOISE
+    places[..., 2] = 0.0
     disturbed = vision + noise
-    hidden = torch.rand(n, slots.shape[1], 1, generator=generator, device=device) < LOOKS_HIDDEN
+    hidden = torch.rand(n, slots, 1, generator=generator, device=device) < LOOKS_HIDDEN
     looks = disturbed[:, :count].view(n, -1, SLOT_IN)[..., 3:]
     looks.masked_fill_(hidden, 0.0)
     overview = disturbed[:, count:]
@@ -195,7 +185,7 @@ def disturb(vision: Tensor, spread: Tensor, generator: torch.Generator) -> Tenso
 def pointing_loss(log_heat: dict[str, Tensor], uv: Tensor, visible: Tensor) -> Tensor:
     """Return the cross-entropy of each concept's cell in each image, or of "not there"."""
     losses = []
-    for j, camera in enumerate(CAMERAS):
+    for j, camera in enumerate(log_heat):
         at, is_seen = uv[:, :, j] * GRID - 0.5, visible[:, :, j].bool()
         low = at.floor()
         fraction = at - low
@@ -243,7 +233,7 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
 
 
 def train_see(
-    net: TabletopNet,
+    net: GeneralistNet,
     samples: Samples,
     settings: TrainSettings,
     *,
@@ -268,7 +258,7 @@ def train_see(
 
 
 def train_act(
-    net: TabletopNet,
+    net: GeneralistNet,
     samples: Samples,
     vision: Tensor,
     settings: TrainSettings,
@@ -282,10 +272,11 @@ def train_act(
     device = device_of(net)
     net.vision.requires_grad_(False)
     vision = vision.to(device)
+    slots = len(net.design.cameras) * len(net.design.concepts)
     spread = vision[:: max(1, len(vision) // 10_000)].float().std(dim=0)
 
     def loss_of(rows: Array, rng: np.random.Generator, generator: torch.Generator) -> dict[str, Tensor]:
-        z = disturb(vision[torch.from_numpy(rows).to(device)].float(), spread, generator)
+        z = disturb(vision[torch.from_numpy(rows).to(device)].float(), spread, generator, slots=slots)
         features = net.context(z, samples.words(rows, rng, device), samples.tensor("proprio", rows, device))
         chunk = samples.tensor("chunk", rows, device)
         flow = flow_loss(net, features, chunk, draws=settings.draws, generator=generator)
@@ -295,7 +286,7 @@ def train_act(
 
 
 @torch.no_grad()
-def store_vision(net: TabletopNet, samples: Samples, *, batch: int = 256) -> Tensor:
+def store_vision(net: GeneralistNet, samples: Samples, *, batch: int = 256) -> Tensor:
     """Return the frozen vision vector of every sample, float16, on the CPU."""
     net.eval()
     device, parts = device_of(net), []
@@ -307,7 +298,7 @@ def store_vision(net: TabletopNet, samples: Samples, *, batch: int = 256) -> Ten
 
 def _loop(
     stage: str,
-    net: TabletopNet,
+    net: GeneralistNet,
     loss_of: Callable[[Array, np.random.Generator, torch.Generator], dict[str, Tensor]],
     samples: Samples,
     settings: TrainSettings,

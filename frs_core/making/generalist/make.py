@@ -1,4 +1,4 @@
-"""Make the shipped generalist from nothing: demonstrations, three training stages, export with a model card.
+"""Make a generalist from nothing: demonstrations, three training stages, export with a model card.
 
 Every stage leaves files in a work folder and goes on from them, so the whole can be cut anywhere.
 """
@@ -8,20 +8,17 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from frs_core.making.tabletop import corrections, demonstrations, training
-from frs_core.making.tabletop.demonstrations import EPISODES_PER_SHARD, resting_height
-from frs_core.making.tabletop.stages import OnLog, in_parallel
-from frs_core.making.tabletop.training import Samples, TrainSettings
-from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS
-from frs_core.policies.tabletop.network import TabletopNet
-from frs_core.policies.tabletop.policy import TabletopPolicy
+from frs_core.making.generalist import corrections, demonstrations, training
+from frs_core.making.generalist.course import Course
+from frs_core.making.generalist.demonstrations import EPISODES_PER_SHARD
+from frs_core.making.generalist.stages import OnLog, in_parallel
+from frs_core.making.generalist.training import Samples, TrainSettings
+from frs_core.policies.generalist.network import GeneralistNet
+from frs_core.policies.generalist.policy import Generalist
 from frs_core.runtime.foreign import read_json, read_tensors
-from frs_core.worlds.tabletop.tasks import HELD_OUT, TRAINED
-from frs_core.worlds.tabletop.world import TabletopWorld
 
 STAGES = ("see", "act", "mend")
 _PER_FILE = 20
@@ -29,6 +26,7 @@ _PER_FILE = 20
 
 
 def make(
+    course: Course,
     work: Path,
     out: Path,
     *,
@@ -45,13 +43,14 @@ def make(
     """Make or go on making the generalist; return True when `out` holds finished weights.
 
     Args:
+        course: the world's part.
         work: folder for demonstrations and checkpoints (about 3 MB per episode).
         out: folder for model.safetensors and card.json.
         episodes: demonstrations to make.
         see: settings of the image stage.
         act: settings of the action stage.
         mend: settings of the last stage, on corrections as well.
-        corrections_episodes: episodes the half-made policy drives while the player corrects it.
+        corrections_episodes: episodes the half-made policy drives while the expert corrects it.
         workers: processes that make demonstrations.
         seconds: time for the training stages of this call; call again to go on.
         device: where the network is trained; demonstrations and corrections are made on the CPU.
@@ -59,25 +58,25 @@ def make(
     """
     began = time.monotonic()
     shards = -(-episodes // EPISODES_PER_SHARD)
-    demonstrations.make_in_parallel(work / "demonstrations", shards=shards, workers=workers, on_log=on_log)
+    demonstrations.make_in_parallel(course, work / "demonstrations", shards=shards, workers=workers, on_log=on_log)
     torch.set_num_threads(max(1, workers))
     torch.manual_seed(0)
-    net = TabletopNet().to(device)
+    net = GeneralistNet(course.design).to(device)
     runs = work / "runs"
     seen = runs / "see.safetensors"
     if not _is_done(runs, "see", see):
-        samples = Samples(work / "demonstrations", with_images=True)
+        samples = Samples(course, work / "demonstrations", with_images=True)
         fit_proprio(net, samples)
-        fit_places(net)
+        fit_places(net, course)
         left = seconds - (time.monotonic() - began)
         if not training.train_see(net, samples, see, folder=runs, on_log=on_log, seconds=left):
             return False
     net.load_state_dict(read_tensors(seen))
     stored = runs / "vision.safetensors"
     if not stored.exists():
-        samples = Samples(work / "demonstrations", with_images=True)
+        samples = Samples(course, work / "demonstrations", with_images=True)
         save_file({"vision": training.store_vision(net, samples)}, stored)
-    samples = Samples(work / "demonstrations", with_images=False)
+    samples = Samples(course, work / "demonstrations", with_images=False)
     vision = read_tensors(stored)["vision"]
     if not _is_done(runs, "act", act):
         left = seconds - (time.monotonic() - began)
@@ -86,68 +85,64 @@ def make(
     if not _is_done(runs, "mend", mend):
         corrected = work / "corrections"
         net.load_state_dict(read_tensors(runs / "act.safetensors"))
-        _correct(runs / "act.safetensors", corrected, episodes=corrections_episodes, workers=workers, on_log=on_log)
+        _correct(
+            course, runs / "act.safetensors", corrected, episodes=corrections_episodes, workers=workers, on_log=on_log
+        )
         found = corrections.load(corrected)
         samples.add_corrections(found, share=training.CORRECTION_SHARE)
         vision = torch.cat([vision, torch.from_numpy(found["vision"])])
         left = seconds - (time.monotonic() - began)
         if not training.train_act(net, samples, vision, mend, folder=runs, on_log=on_log, seconds=left, stage="mend"):
             return False
-    export(runs / "mend.safetensors", out, samples=len(samples), episodes=episodes, stages=(see, act, mend))
+    export(course, runs / "mend.safetensors", out, samples=len(samples), episodes=episodes, stages=(see, act, mend))
     return True
 
 
-def _correct(weights: Path, folder: Path, *, episodes: int, workers: int, on_log: OnLog) -> None:
+def _correct(course: Course, weights: Path, folder: Path, *, episodes: int, workers: int, on_log: OnLog) -> None:
     """Collect the missing corrections in files of twenty episodes, with several processes."""
     files = {first: _corrections_file(folder, first) for first in range(0, episodes, _PER_FILE)}
     todo = [first for first, file in files.items() if not file.exists()]
     in_parallel(
         _correct_some,
-        [(weights, folder, todo[w::workers]) for w in range(workers)],
+        [(course, weights, folder, todo[w::workers]) for w in range(workers)],
         stage="corrections",
         files=list(files.values()),
         on_log=on_log,
     )
 
 
-def _correct_some(weights: Path, folder: Path, firsts: list[int]) -> None:
+def _correct_some(course: Course, weights: Path, folder: Path, firsts: list[int]) -> None:
     torch.set_num_threads(1)
-    net = TabletopNet()
+    net = GeneralistNet(course.design)
     net.load_state_dict(read_tensors(weights))
-    policy = TabletopPolicy(net, fingerprint="in the making")
+    policy = Generalist(net, fingerprint="in the making")
     for first in firsts:
         file = _corrections_file(folder, first)
-        corrections.collect(policy, file, episodes=_PER_FILE, first_seed=corrections.FIRST_SEED + first)
+        corrections.collect(course, policy, file, episodes=_PER_FILE, first=first)
 
 
 def _corrections_file(folder: Path, first: int) -> Path:
     return folder / f"corrections_{first:05d}.safetensors"
 
 
-def fit_proprio(net: TabletopNet, samples: Samples) -> None:
+def fit_proprio(net: GeneralistNet, samples: Samples) -> None:
     """Set the network's proprioception normalisation from data; numbers that never change are left unscaled."""
     proprio = torch.from_numpy(samples.arrays["proprio"])
     net.context.proprio_mean.copy_(proprio.mean(0))
     net.context.proprio_std.copy_(proprio.std(0).clamp(min=0.05))
 
 
-def fit_places(net: TabletopNet) -> None:
+def fit_places(net: GeneralistNet, course: Course) -> None:
     """Give the network the world's calibrations, and the heights at which objects rest."""
-    world = TabletopWorld(cameras=CAMERAS)
-    observation = world.observe()
-    mounts, slopes = [], []
-    for camera in CAMERAS:
-        calibration = observation.frames[camera].calibration
-        assert calibration is not None
-        base = np.eye(4) if camera != "wrist" else observation.T_base_tcp
-        mounts.append((np.linalg.inv(base) @ calibration.T_base_camera)[:3])
-        slopes.append(calibration.width / 2 / calibration.K[0, 0])
-    net.context.places.set_cameras(torch.from_numpy(np.stack(mounts)).float(), torch.tensor(slopes).float())
-    net.context.places.heights.copy_(torch.tensor([resting_height(world.sim, name) for name in CONCEPTS]))
-    world.close()
+    known = course.calibrations()
+    places = net.context.places
+    places.set_cameras(torch.from_numpy(known.mounts).float(), torch.from_numpy(known.slopes).float())
+    places.heights.copy_(torch.from_numpy(known.heights))
 
 
-def export(file: Path, out: Path, *, samples: int, episodes: int, stages: tuple[TrainSettings, ...]) -> None:
+def export(
+    course: Course, file: Path, out: Path, *, samples: int, episodes: int, stages: tuple[TrainSettings, ...]
+) -> None:
     """Write the averaged weights in half precision, calibrations in full, and what they were made from."""
     out.mkdir(parents=True, exist_ok=True)
     state = read_tensors(file)
@@ -159,9 +154,9 @@ def export(file: Path, out: Path, *, samples: int, episodes: int, stages: tuple[
         "demonstrations": {
             "episodes": episodes,
             "samples": samples,
-            "first_seed": demonstrations.FIRST_SEED,
-            "tasks": list(TRAINED),
-            "held_out": list(HELD_OUT),
+            "first_seed": course.first_demonstration,
+            "tasks": list(course.tasks),
+            "held_out": list(course.held_out),
         },
         "stages": {name: asdict(settings) for name, settings in zip(STAGES, stages, strict=True)},
         "losses": losses,

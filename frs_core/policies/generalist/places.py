@@ -10,21 +10,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from frs_core.policies.tabletop.config import CAMERAS, CONCEPTS
+from frs_core.policies.generalist.design import Design
 
 PLACE = 12
 """Numbers per object: offset from the tool (coarse and fine), position in the base frame, how sure each camera is, and either."""
 
-_ON_TOOL = torch.tensor([camera == "wrist" for camera in CAMERAS])
 _IMAGE_NOISE = 0.006
 """Standard deviation of a location in an image, in half image sizes."""
 _DOUBT = 4
 """Power of presence by which a ray counts: a camera that is half sure is mostly wrong."""
-_HEIGHT_NOISE = 0.03
-"""Metres by which an object's height may differ from where it rests."""
-_TABLE = (0.5, 0.0, 0.1)
-"""Metres in the base frame; the place of objects that no camera sees."""
-_TABLE_NOISE = 1.0
+_CENTRE_NOISE = 1.0
 """Metres; so weak that it matters for unseen objects only."""
 _NEAREST, _FARTHEST = 0.05, 2.0
 """Bounds of the first guess of an object's distance from a camera, metres."""
@@ -39,11 +34,14 @@ class Places(nn.Module):
     slopes: Tensor
     heights: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, design: Design) -> None:
         super().__init__()
-        self.register_buffer("mounts", torch.eye(4)[:3].repeat(len(CAMERAS), 1, 1))
-        self.register_buffer("slopes", torch.ones(len(CAMERAS)))
-        self.register_buffer("heights", torch.zeros(len(CONCEPTS)))
+        count = len(design.cameras)
+        self._height_noise, self._centre = design.height_noise, design.centre
+        self._on_tool = torch.tensor([camera == design.on_tool for camera in design.cameras])
+        self.register_buffer("mounts", torch.eye(4)[:3].repeat(count, 1, 1))
+        self.register_buffer("slopes", torch.ones(count))
+        self.register_buffer("heights", torch.zeros(len(design.concepts)))
 
     def set_cameras(self, mounts: Float[Tensor, "C 3 4"], slopes: Float[Tensor, " C"]) -> None:
         """Set the calibrations.
@@ -64,7 +62,7 @@ class Places(nn.Module):
         """
         points = self.points(seen, proprio)
         offset = points - proprio[:, None, 9:12]
-        position = (points - points.new_tensor(_TABLE)) / _SPREAD
+        position = (points - points.new_tensor(self._centre)) / _SPREAD
         presence = seen[..., 2]
         either = 1 - (1 - presence).prod(-1, keepdim=True)
         return torch.cat(
@@ -80,12 +78,12 @@ class Places(nn.Module):
         weight = seen[..., 2] ** _DOUBT / spread**2
         across = torch.eye(3, device=rays.device) - rays[..., :, None] * rays[..., None, :]
         across = across * weight[..., None, None]
-        prior = torch.full((3,), _TABLE_NOISE**-2, device=rays.device)
-        table = prior * prior.new_tensor(_TABLE)
+        prior = torch.full((3,), _CENTRE_NOISE**-2, device=rays.device)
+        centre = prior * prior.new_tensor(self._centre)
         matrix = across.sum(2) + torch.diag(prior)
-        target = (across @ origins[..., None]).squeeze(-1).sum(2) + table
-        matrix[..., 2, 2] += _HEIGHT_NOISE**-2
-        target[..., 2] += self.heights * _HEIGHT_NOISE**-2
+        target = (across @ origins[..., None]).squeeze(-1).sum(2) + centre
+        matrix[..., 2, 2] += self._height_noise**-2
+        target[..., 2] += self.heights * self._height_noise**-2
         return torch.linalg.solve(matrix, target)
 
     def _rays(
@@ -95,7 +93,7 @@ class Places(nn.Module):
         x, y = proprio[:, 12:15], proprio[:, 15:18]
         tool = torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)[:, None]
         turn, shift = self.mounts[..., :3], self.mounts[..., 3]
-        on_tool = _ON_TOOL.to(seen.device)[:, None]
+        on_tool = self._on_tool.to(seen.device)[:, None]
         turn = torch.where(on_tool[..., None], tool @ turn, turn)
         moved = (tool @ shift[..., None]).squeeze(-1) + proprio[:, None, 9:12]
         shift = torch.where(on_tool, moved, shift)

@@ -1,4 +1,4 @@
-"""The shipped generalist as a FlowPolicy: small enough for two CPU cores, real enough to be wrong."""
+"""A small generalist as a FlowPolicy: small enough for two CPU cores, real enough to be wrong."""
 
 import hashlib
 from pathlib import Path
@@ -12,32 +12,22 @@ from frs_core import paths
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, ShapeMismatch, WeightsMissing
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
-from frs_core.policies.tabletop import language
-from frs_core.policies.tabletop.config import (
-    ACTION_SIZE,
-    CAMERAS,
-    EXECUTE_ROWS,
-    HORIZON,
-    IMAGE_SIZE,
-    STEPS,
-    action_space,
-)
-from frs_core.policies.tabletop.network import FEATURES, WHERE, TabletopNet
-from frs_core.policies.tabletop.pictures import shrink, to_input
+from frs_core.policies.generalist.design import ACTION_SIZE, EXECUTE_ROWS, HORIZON, IMAGE_SIZE, STEPS, Design
+from frs_core.policies.generalist.network import FEATURES, WHERE, GeneralistNet
+from frs_core.policies.generalist.pictures import to_input, to_network
 from frs_core.robot.observation import Observation
 from frs_core.runtime.foreign import TENSORS, parse_tensors, read_bytes, read_json
 from frs_core.steering.methods import SteeringPlan
 
-WEIGHTS = "tabletop/model.safetensors"
-"""Under assets/."""
-PLAN = "tabletop/plan.json"
-"""The calibrated plan, with the fingerprint it was made for; under assets/."""
+WEIGHTS, PLAN = "model.safetensors", "plan.json"
+"""In the design's folder of assets: the weights, and the calibrated plan with the fingerprint it was made for."""
 
 
-def load(path: str | Path | None = None, *, threads: int | None = None) -> "TabletopPolicy":
-    """Return the generalist.
+def load(design: Design, path: str | Path | None = None, *, threads: int | None = None) -> "Generalist":
+    """Return a generalist.
 
     Args:
+        design: whose weights these are.
         path: a weights file; None = the shipped one.
         threads: torch threads of this process; None leaves them.
     Raises:
@@ -46,43 +36,46 @@ def load(path: str | Path | None = None, *, threads: int | None = None) -> "Tabl
     """
     if threads:
         torch.set_num_threads(threads)
-    file = Path(path) if path else paths.assets() / WEIGHTS
+    file = Path(path) if path else paths.assets() / design.name / WEIGHTS
     if not file.is_file():
-        raise WeightsMissing(f"No weights at {file}. Restore assets/{WEIGHTS} or make them with `frs generalist make`.")
+        raise WeightsMissing(
+            f"No weights at {file}. Restore assets/{design.name}/{WEIGHTS} or make them with `frs generalist make`."
+        )
     try:
         data = read_bytes(file, limit=TENSORS, may_link=True)
         state = parse_tensors(data)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file} is not a safetensors file ({error}). Restore it from the release.") from error
-    net = TabletopNet()
+    net = GeneralistNet(design)
     expected = net.state_dict()
     missing, extra = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
     wrong = [k for k in expected if k in state and expected[k].shape != state[k].shape]
     if missing or extra or wrong:
         raise ConfigError(
-            f"{file} does not fit the tabletop network: missing {missing[:3]}, unexpected {extra[:3]}, wrong shape {wrong[:3]}. "
+            f"{file} does not fit the network of policy '{design.name}': missing {missing[:3]}, unexpected {extra[:3]}, wrong shape {wrong[:3]}. "
             f"Use weights of this release."
         )
     net.load_state_dict({k: v.to(expected[k].dtype) for k, v in state.items()})
-    return TabletopPolicy(net, fingerprint=hashlib.sha256(data).hexdigest()[:16])
+    return Generalist(net, fingerprint=hashlib.sha256(data).hexdigest()[:16])
 
 
-class TabletopPolicy(FlowPolicy):
-    """Flow matching over 16-step chunks from two images, words and proprioception. Not thread-safe."""
+class Generalist(FlowPolicy):
+    """Flow matching over 16-row chunks from two images, words and proprioception. Not thread-safe."""
 
-    def __init__(self, net: TabletopNet, *, fingerprint: str, plan: SteeringPlan | None = None) -> None:
+    def __init__(self, net: GeneralistNet, *, fingerprint: str, plan: SteeringPlan | None = None) -> None:
         self.net = net.eval().requires_grad_(False)
+        design = self._design = net.design
         for module in net.vision.modules():
             if isinstance(module, torch.nn.Conv2d):
                 module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.default_plan = plan or _shipped_plan(fingerprint)
+        self.default_plan = plan or _shipped_plan(design, fingerprint)
         self.spec = PolicySpec(
-            name="tabletop",
+            name=design.name,
             horizon=HORIZON,
             width=ACTION_SIZE,
-            action_space=action_space(),
-            cameras=CAMERAS,
-            camera_pairing=tuple((camera, camera) for camera in CAMERAS),
+            action_space=design.action_space(),
+            cameras=design.cameras,
+            camera_pairing=tuple((camera, camera) for camera in design.cameras),
             image_size=IMAGE_SIZE,
             integration_steps=STEPS,
             execute_rows=EXECUTE_ROWS,
@@ -92,16 +85,20 @@ class TabletopPolicy(FlowPolicy):
 
     def encode(self, observation: Observation) -> Context:
         """Return the context of an observation; see FlowPolicy.encode."""
-        absent = [c for c in CAMERAS if c not in observation.frames]
+        design = self._design
+        absent = [c for c in design.cameras if c not in observation.frames]
         if absent:
             raise ConfigError(
-                f"Policy 'tabletop' needs cameras {list(CAMERAS)}, the world gives {sorted(observation.frames)}. "
+                f"Policy '{design.name}' needs cameras {list(design.cameras)}, the world gives {sorted(observation.frames)}. "
                 f"Missing: {absent}."
             )
         with torch.inference_mode():
-            images = {c: to_input(torch.from_numpy(shrink(observation.frames[c].for_policy))[None]) for c in CAMERAS}
+            images = {
+                c: to_input(torch.from_numpy(to_network(design, observation.frames[c].for_policy))[None])
+                for c in design.cameras
+            }
             vision, _ = self.net.vision(images)
-            words = torch.from_numpy(language.tokenise(observation.instruction))[None]
+            words = torch.from_numpy(design.vocabulary.tokenise(observation.instruction))[None]
             proprio = torch.from_numpy(observation.proprio)[None]
             seen = self.net.context.describe(vision, words, proprio)
         return self._context(torch.cat(seen, dim=1), observation.captured_ns)
@@ -114,7 +111,7 @@ class TabletopPolicy(FlowPolicy):
         """
         if features.shape != (FEATURES + WHERE,):
             raise ShapeMismatch(
-                f"Features have shape {features.shape}, policy 'tabletop' needs ({FEATURES + WHERE},). "
+                f"Features have shape {features.shape}, policy '{self._design.name}' needs ({FEATURES + WHERE},). "
                 f"They were stored with another policy."
             )
         return self._context(torch.from_numpy(np.array(features, dtype=np.float32))[None], captured_ns)
@@ -140,9 +137,9 @@ def _key(t: float) -> int:
     return round(t * 1_000_000)
 
 
-def _shipped_plan(fingerprint: str) -> SteeringPlan:
+def _shipped_plan(design: Design, fingerprint: str) -> SteeringPlan:
     """Return the calibrated plan if it was made for these weights, else the paper's settings."""
-    file = paths.assets() / PLAN
+    file = paths.assets() / design.name / PLAN
     if file.is_file():
         stored = read_json(file)
         if stored.get("fingerprint") == fingerprint:

@@ -1,4 +1,4 @@
-"""The tabletop generalist's network: vision that points at named things, a small language encoder, a flow head.
+"""The network of the small generalists: vision that points at named things, a small language encoder, a flow head.
 
 Images become one *slot* per known thing and camera pair: where a learned query for "mug" finds it in each image (a
 softmax over a 28 x 28 grid and "not there"), what the features look like there, and where it is relative to the tool (`places.py`).
@@ -16,10 +16,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frs_core.policies.generalist.design import ACTION_SIZE, HORIZON, PROPRIO_SIZE, Design
+from frs_core.policies.generalist.places import PLACE, Places
+from frs_core.policies.generalist.vocabulary import PAD, Vocabulary
 from frs_core.policies.linear import Linear
-from frs_core.policies.tabletop.config import ACTION_SIZE, CAMERAS, CONCEPTS, HORIZON, PROPRIO_SIZE
-from frs_core.policies.tabletop.language import MAX_WORDS, PAD, VOCABULARY_SIZE, named
-from frs_core.policies.tabletop.places import PLACE, Places
 
 GRID = 28
 POOLED = 32
@@ -30,7 +30,11 @@ FEATURES = 512
 NAMED = 2
 """Objects of an instruction whose places learners get."""
 WHERE = NAMED * PLACE
-VISION_SIZE = len(CONCEPTS) * len(CAMERAS) * SLOT_IN + len(CAMERAS) * GLOBAL
+
+
+def vision_size(design: Design) -> int:
+    """Return Z, the numbers of an observation's vision vector."""
+    return len(design.cameras) * (len(design.concepts) * SLOT_IN + GLOBAL)
 
 
 class _Residual(nn.Module):
@@ -60,7 +64,7 @@ class CameraEncoder(nn.Module):
     coordinates: Tensor
     grid: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, concepts: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(_down(5, 24, 5), _down(24, 40, 3))
         self.fine = _Residual(40)
@@ -68,8 +72,8 @@ class CameraEncoder(nn.Module):
         self.lateral = nn.Conv2d(40, 64, 1)
         self.up = nn.Conv2d(80, 64, 1)
         self.merge = nn.Sequential(nn.SiLU(), nn.Conv2d(64, 64, 3, padding=1), nn.SiLU())
-        self.query = nn.Parameter(torch.randn(len(CONCEPTS), 64) * 0.2)
-        self.absent = nn.Parameter(torch.zeros(len(CONCEPTS)))
+        self.query = nn.Parameter(torch.randn(concepts, 64) * 0.2)
+        self.absent = nn.Parameter(torch.zeros(concepts))
         self.value = nn.Conv2d(64, POOLED, 1)
         self.overview = Linear(80, GLOBAL)
         ticks = (torch.arange(112) + 0.5) / 112 * 2 - 1
@@ -101,9 +105,9 @@ class CameraEncoder(nn.Module):
 class Vision(nn.Module):
     """All cameras, each with its own encoder."""
 
-    def __init__(self) -> None:
+    def __init__(self, design: Design) -> None:
         super().__init__()
-        self.encoders = nn.ModuleDict({c: CameraEncoder() for c in CAMERAS})
+        self.encoders = nn.ModuleDict({c: CameraEncoder(len(design.concepts)) for c in design.cameras})
 
     def forward(self, images: dict[str, Tensor]) -> tuple[Float[Tensor, "N Z"], dict[str, Tensor]]:
         """Return one vector per observation, and each camera's log-heatmaps."""
@@ -118,16 +122,16 @@ class Vision(nn.Module):
 class Language(nn.Module):
     """One vector per instruction."""
 
-    def __init__(self) -> None:
+    def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__()
-        self.words = nn.Embedding(VOCABULARY_SIZE, 64, padding_idx=PAD)
-        self.positions = nn.Parameter(torch.randn(MAX_WORDS, 64) * 0.02)
+        self.words = nn.Embedding(len(vocabulary), 64, padding_idx=PAD)
+        self.positions = nn.Parameter(torch.randn(vocabulary.longest, 64) * 0.02)
         self.start = nn.Parameter(torch.randn(1, 1, 64) * 0.02)
         self.layer = nn.TransformerEncoderLayer(
             64, 4, 128, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
 
-    def forward(self, ids: Int[Tensor, "N 12"]) -> Float[Tensor, "N 64"]:
+    def forward(self, ids: Int[Tensor, "N L"]) -> Float[Tensor, "N 64"]:
         """Return the sentence's vector, read at a start token."""
         n = ids.shape[0]
         x = torch.cat([self.start.expand(n, -1, -1), self.words(ids) + self.positions], dim=1)
@@ -141,15 +145,17 @@ class ContextEncoder(nn.Module):
     proprio_mean: Tensor
     proprio_std: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, design: Design) -> None:
         super().__init__()
-        self.language = Language()
-        self.places = Places()
-        self.slot = nn.Sequential(Linear(len(CAMERAS) * SLOT_IN + PLACE, SLOT), nn.SiLU(), Linear(SLOT, SLOT))
-        self.names = nn.Parameter(torch.randn(len(CONCEPTS), SLOT) * 0.1)
+        self._vocabulary, self._overview = design.vocabulary, len(design.cameras) * GLOBAL
+        concepts, cameras = len(design.concepts), len(design.cameras)
+        self.language = Language(design.vocabulary)
+        self.places = Places(design)
+        self.slot = nn.Sequential(Linear(cameras * SLOT_IN + PLACE, SLOT), nn.SiLU(), Linear(SLOT, SLOT))
+        self.names = nn.Parameter(torch.randn(concepts, SLOT) * 0.1)
         self.asked = Linear(64, 2 * SLOT)
         self.proprio = nn.Sequential(Linear(PROPRIO_SIZE, 64), nn.SiLU())
-        wide = len(CONCEPTS) * SLOT + 64 + 2 * (SLOT + PLACE) + 64 + len(CAMERAS) * GLOBAL
+        wide = concepts * SLOT + 64 + 2 * (SLOT + PLACE) + 64 + cameras * GLOBAL
         self.mix = nn.Sequential(
             Linear(wide, 768),
             nn.SiLU(),
@@ -162,13 +168,13 @@ class ContextEncoder(nn.Module):
         self.register_buffer("proprio_std", torch.ones(PROPRIO_SIZE))
 
     def forward(
-        self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N 12"], proprio: Float[Tensor, "N 18"]
+        self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N L"], proprio: Float[Tensor, "N 18"]
     ) -> Float[Tensor, "N F"]:
         """Return the context features."""
         return self._mixed(vision, ids, proprio)[0]
 
     def describe(
-        self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N 12"], proprio: Float[Tensor, "N 18"]
+        self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N L"], proprio: Float[Tensor, "N 18"]
     ) -> tuple[Float[Tensor, "N F"], Float[Tensor, "N W"]]:
         """Return the context features, and the places of the first two objects that the words name (`Places.forward`).
 
@@ -176,13 +182,13 @@ class ContextEncoder(nn.Module):
         up, because attention is learned for the combinations of the demonstrations only.
         """
         features, places = self._mixed(vision, ids, proprio)
-        return features, (named(ids, NAMED) @ places).flatten(1)
+        return features, (self._vocabulary.named(ids, NAMED) @ places).flatten(1)
 
     def _mixed(
-        self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N 12"], proprio: Float[Tensor, "N 18"]
+        self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N L"], proprio: Float[Tensor, "N 18"]
     ) -> tuple[Float[Tensor, "N F"], Float[Tensor, "N K P"]]:
         """Return the context features, and the place of every object."""
-        raw, overview = _slots(vision)
+        raw, overview = self._slots(vision)
         seen = rearrange(raw, "n k (c x) -> n k c x", x=SLOT_IN)[..., :3]
         places = self.places(seen, proprio)
         slots = F.silu(self.slot(torch.cat([raw, places], dim=-1)) + self.names)
@@ -192,15 +198,15 @@ class ContextEncoder(nn.Module):
         parts = [slots.flatten(1), sentence, asked.flatten(1), p, overview]
         return self.mix(torch.cat(parts, dim=1)), places
 
+    def _slots(self, vision: Float[Tensor, "N Z"]) -> tuple[Float[Tensor, "N K S"], Float[Tensor, "N O"]]:
+        """Return the vision vector's slots per known thing, and the images' overviews."""
+        concepts = len(self.names)
+        count = vision.shape[1] - self._overview
+        return rearrange(vision[:, :count], "n (k x) -> n k x", k=concepts), vision[:, count:]
+
     def _attention(self, sentence: Float[Tensor, "N 64"]) -> Float[Tensor, "N 2 K"]:
         asked = rearrange(self.asked(sentence), "n (a s) -> n a s", a=2)
         return torch.softmax(asked @ self.names.T / math.sqrt(SLOT) * 10.0, dim=-1)
-
-
-def _slots(vision: Float[Tensor, "N Z"]) -> tuple[Float[Tensor, "N K S"], Float[Tensor, "N O"]]:
-    """Return the vision vector's slots per known thing, and the images' overviews."""
-    count = len(CONCEPTS) * len(CAMERAS) * SLOT_IN
-    return rearrange(vision[:, :count], "n (k x) -> n k x", k=len(CONCEPTS)), vision[:, count:]
 
 
 class VelocityHead(nn.Module):
@@ -241,11 +247,12 @@ class VelocityHead(nn.Module):
         return self.out(self.out_norm(h)).view_as(x)
 
 
-class TabletopNet(nn.Module):
+class GeneralistNet(nn.Module):
     """Vision, context and head."""
 
-    def __init__(self) -> None:
+    def __init__(self, design: Design) -> None:
         super().__init__()
-        self.vision = Vision()
-        self.context = ContextEncoder()
+        self.design = design
+        self.vision = Vision(design)
+        self.context = ContextEncoder(design)
         self.head = VelocityHead()

@@ -79,6 +79,7 @@ def _write_samples(folder: Path, count: int) -> None:
         {
             "chunk": rng.normal(size=(count, HORIZON, ACTION_SIZE)).astype(np.float32) * 0.01,
             "proprio": rng.normal(size=(count, PROPRIO_SIZE)).astype(np.float32),
+            "mounts": np.tile(np.eye(4, dtype=np.float32)[:3], (count, len(design.cameras), 1, 1)),
             "uv": rng.random((*shape, 2), dtype=np.float32),
             "visible": rng.integers(0, 2, shape, dtype=np.uint8),
             "episode": np.arange(count, dtype=np.int32) % 100,

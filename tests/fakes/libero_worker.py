@@ -40,7 +40,7 @@ class FakeSimulator:
         if os.environ.get("FRS_FAKE_LIBERO") == "other edition":
             self.tasks["libero_10"].reverse()
 
-    def reset(self, suite, task, seed, wait):
+    def reset(self, suite, task, seed, wait, keep=False):
         if seed == DIES:
             sys.stderr.write("the arena collapsed\n")
             sys.stderr.flush()

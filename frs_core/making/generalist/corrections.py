@@ -15,7 +15,7 @@ from frs_core.arrays import Array
 from frs_core.making.generalist.course import Course, ExpertWorld
 from frs_core.policies.generalist.design import EXECUTE_ROWS, HORIZON
 from frs_core.policies.generalist.pictures import to_input, to_network
-from frs_core.policies.generalist.policy import Generalist
+from frs_core.policies.generalist.policy import Generalist, camera_mounts
 from frs_core.runtime.foreign import plain_file
 from frs_core.steering.methods import gaussian
 
@@ -69,6 +69,7 @@ def _episode(
             vision, _ = policy.net.vision(images)
         context = policy.encode(observation)
         row = {"vision": vision[0].half().numpy(), "proprio": observation.proprio, "chunk": _ask(world)}
+        row["mounts"] = camera_mounts(design, observation).astype(np.float32)
         rows.append(row)
         noise = gaussian((1, policy.spec.horizon, policy.spec.width), seed=seed * 100 + index)
         for action in policy.to_robot(policy.denoise(context, noise))[0][:EXECUTE_ROWS]:

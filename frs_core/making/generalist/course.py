@@ -110,6 +110,37 @@ class Calibrations:
     """At which concepts rest, base frame, metres."""
 
 
+def locations(
+    design: Design, observation: Observation, points: Float[Array, "K 3"]
+) -> tuple[Float[Array, "K C 2"], UInt8[Array, "K C"]]:
+    """Return where points of the base frame are in each image, and whether they are inside it; see `View`.
+
+    What stands in front of them is not considered. NaN stands for absent things, which are not visible.
+    """
+    uv = np.zeros((len(points), len(design.cameras), 2), dtype=np.float32)
+    visible = np.zeros(uv.shape[:2], dtype=np.uint8)
+    is_there = np.isfinite(points).all(axis=1)
+    for j, camera in enumerate(design.cameras):
+        calibration = observation.frames[camera].calibration
+        assert calibration is not None
+        at, is_front = calibration.project(np.nan_to_num(points))
+        at = (at + 0.5) / [calibration.width, calibration.height]
+        is_in = is_there & is_front & np.all((at > 0.0) & (at < 1.0), axis=-1)
+        visible[:, j] = is_in
+        uv[:, j] = np.where(is_in[:, None], at, 0.0)
+    return uv, visible
+
+
+def camera_slopes(design: Design, observation: Observation) -> Float[Array, " C"]:
+    """Return the tangent of half of each camera's field of view."""
+    slopes = []
+    for camera in design.cameras:
+        calibration = observation.frames[camera].calibration
+        assert calibration is not None
+        slopes.append(calibration.width / 2 / calibration.K[0, 0])
+    return np.array(slopes)
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """A generalist in the making. Functions are those of a module, so that other processes can be given a course."""
@@ -128,6 +159,8 @@ class Course:
     """Below this share of the tool camera's image is the hand itself: nothing can be seen there."""
     episodes: int
     """Demonstrations that the shipped weights are made from."""
+    in_a_row: int = 1
+    """Demonstrations of one task before the next, where another task's scene takes long to set."""
     first_demonstration: int = 1_000_000
     """Scene seeds of demonstrations."""
     first_correction: int = 2_000_000

@@ -17,6 +17,7 @@ from frs_core.arrays import Array
 from frs_core.making.generalist.course import Course, ExpertWorld
 from frs_core.making.generalist.stages import OnLog, in_parallel
 from frs_core.policies.generalist.design import HORIZON
+from frs_core.policies.generalist.policy import camera_mounts
 
 EPISODES_PER_SHARD = 40
 _ATTEMPTS = 1000
@@ -51,7 +52,7 @@ def _make_shard(course: Course, world: ExpertWorld, path: Path, index: int) -> N
     while made < EPISODES_PER_SHARD:
         seed = course.first_demonstration + index * _ATTEMPTS + attempt
         attempt += 1
-        number = (index * EPISODES_PER_SHARD + made) % len(course.tasks)
+        number = (index * EPISODES_PER_SHARD + made) // course.in_a_row % len(course.tasks)
         episode = _play(course, world, course.tasks[number], seed)
         if episode is not None:
             for sample in episode:
@@ -78,7 +79,7 @@ def _play(course: Course, world: ExpertWorld, task: str, seed: int) -> list[dict
         if action is None:
             break
         if rng.random() < vary.kept:
-            samples.append((len(labels), _sample(world)))
+            samples.append((len(labels), _sample(course, world)))
         if shove_left == 0 and world.may_be_shoved and rng.random() < vary.shove_chance:
             shove, shove_left = rng.normal(0, vary.shove, 3), int(rng.integers(2, 6))
         executed = action.copy()
@@ -104,11 +105,12 @@ def _play(course: Course, world: ExpertWorld, task: str, seed: int) -> list[dict
     return kept or None
 
 
-def _sample(world: ExpertWorld) -> dict[str, Array]:
+def _sample(course: Course, world: ExpertWorld) -> dict[str, Array]:
     view = world.view()
     return {
         **{f"image_{camera}": image for camera, image in view.images.items()},
         "proprio": view.observation.proprio,
+        "mounts": camera_mounts(course.design, view.observation).astype(np.float32),
         "uv": view.uv,
         "visible": view.visible,
     }

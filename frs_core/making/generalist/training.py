@@ -74,7 +74,7 @@ class Samples:
         files = sorted(folder.glob("shard_*.safetensors"))
         if not files:
             raise FileNotFoundError(f"No demonstrations in {folder}. Make them with `frs generalist make`.")
-        fields = ["chunk", "proprio", "uv", "visible", "episode", "task"]
+        fields = ["chunk", "proprio", "mounts", "uv", "visible", "episode", "task"]
         parts: dict[str, list[Array]] = {f: [] for f in fields}
         images: dict[str, list[Array]] = {c: [] for c in design.cameras}
         for file in files:
@@ -104,7 +104,7 @@ class Samples:
         first, count = len(self), len(corrections["task"])
         added = {**corrections, "chunk": self._course.design.action_space().normalise(corrections["chunk"])}
         added["episode"] = np.full(count, -1, dtype=np.int32)
-        for field in ("chunk", "proprio", "task", "episode"):
+        for field in ("chunk", "proprio", "mounts", "task", "episode"):
             self.arrays[field] = np.concatenate([self.arrays[field], added[field]])
         self._corrections, self._share = np.arange(first, first + count), share
 
@@ -128,6 +128,10 @@ class Samples:
         tasks = self.arrays["task"][rows]
         course = self._course
         return torch.from_numpy(np.stack([course.describe(rng, course.tasks[t]) for t in tasks])).to(device)
+
+    def seen(self, rows: Array, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return proprioception and where the cameras were."""
+        return self.tensor("proprio", rows, device), self.tensor("mounts", rows, device)
 
     def tensor(self, field: str, rows: Array, device: torch.device) -> Tensor:
         """Return a field of some samples."""
@@ -249,7 +253,7 @@ def train_see(
         with half_precision(device):
             vision, heat = net.vision(samples.images(rows, device))
         point = pointing_loss(heat, samples.tensor("uv", rows, device), samples.tensor("visible", rows, device))
-        features = net.context(vision, samples.words(rows, rng, device), samples.tensor("proprio", rows, device))
+        features = net.context(vision, samples.words(rows, rng, device), *samples.seen(rows, device))
         chunk = samples.tensor("chunk", rows, device)
         flow = flow_loss(net, features, chunk, draws=settings.draws, generator=generator)
         return {"flow": flow, "point": point * 0.5}
@@ -277,7 +281,7 @@ def train_act(
 
     def loss_of(rows: Array, rng: np.random.Generator, generator: torch.Generator) -> dict[str, Tensor]:
         z = disturb(vision[torch.from_numpy(rows).to(device)].float(), spread, generator, slots=slots)
-        features = net.context(z, samples.words(rows, rng, device), samples.tensor("proprio", rows, device))
+        features = net.context(z, samples.words(rows, rng, device), *samples.seen(rows, device))
         chunk = samples.tensor("chunk", rows, device)
         flow = flow_loss(net, features, chunk, draws=settings.draws, generator=generator)
         return {"flow": flow}

@@ -5,8 +5,17 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from frs_core.arrays import Array
-from frs_core.making.generalist.course import Calibrations, Course, ExpertWorld, Variation, View
+from frs_core.making.generalist.course import (
+    Calibrations,
+    Course,
+    ExpertWorld,
+    Variation,
+    View,
+    camera_slopes,
+    locations,
+)
 from frs_core.policies.generalist.pictures import to_network
+from frs_core.policies.generalist.policy import camera_mounts
 from frs_core.policies.tabletop import language
 from frs_core.policies.tabletop.design import DESIGN
 from frs_core.robot.actions import ActionKind
@@ -63,17 +72,7 @@ class TabletopExpert(ExpertWorld):
     def view(self) -> View:
         """Return images and state, with the location of every concept."""
         seen = self._world.observe()
-        uv = np.zeros((len(DESIGN.concepts), len(DESIGN.cameras), 2), dtype=np.float32)
-        visible = np.zeros(uv.shape[:2], dtype=np.uint8)
-        points = concept_points(self._sim)
-        for j, camera in enumerate(DESIGN.cameras):
-            calibration = seen.frames[camera].calibration
-            assert calibration is not None
-            at, is_front = calibration.project(points)
-            at = (at + 0.5) / [calibration.width, calibration.height]
-            is_in = is_front & np.all((at > 0.0) & (at < 1.0), axis=-1) & (points[:, 2] > -0.1)
-            visible[:, j] = is_in
-            uv[:, j] = np.where(is_in[:, None], at, 0.0)
+        uv, visible = locations(DESIGN, seen, concept_points(self._sim))
         images = {c: to_network(DESIGN, seen.frames[c].for_policy) for c in DESIGN.cameras}
         return View(seen, images, uv, visible)
 
@@ -103,16 +102,11 @@ def calibrations() -> Calibrations:
     """Return the cameras' calibrations and the heights at which objects rest."""
     world = TabletopWorld(cameras=DESIGN.cameras)
     observation = world.observe()
-    mounts, slopes = [], []
-    for camera in DESIGN.cameras:
-        calibration = observation.frames[camera].calibration
-        assert calibration is not None
-        base = np.eye(4) if camera != DESIGN.on_tool else observation.T_base_tcp
-        mounts.append((np.linalg.inv(base) @ calibration.T_base_camera)[:3])
-        slopes.append(calibration.width / 2 / calibration.K[0, 0])
+    mounts = camera_mounts(DESIGN, observation)
+    slopes = camera_slopes(DESIGN, observation)
     heights = [resting_height(world.sim, name) for name in DESIGN.concepts]
     world.close()
-    return Calibrations(np.stack(mounts), np.array(slopes), np.array(heights))
+    return Calibrations(mounts, slopes, np.array(heights))
 
 
 def resting_height(sim: TabletopSim, concept: str) -> float:
@@ -123,14 +117,14 @@ def resting_height(sim: TabletopSim, concept: str) -> float:
 
 
 def concept_points(sim: TabletopSim) -> Array:
-    """Return one point per concept in the base frame, metres; absent things are parked far below or behind."""
+    """Return one point per concept in the base frame, metres; NaN for what is absent."""
     present = {p.name for p in sim.layout.placements}
     points = []
     for name in DESIGN.concepts:
         if name == DRAWER:
             points.append(sim.handle_pose())
         elif name not in present:
-            points.append(np.array([-9.0, 0.0, -9.0]))
+            points.append(np.full(3, np.nan))
         elif name in MOVABLES:
             a = sim.model.joint(name).qposadr[0]
             rotation = np.empty(9)

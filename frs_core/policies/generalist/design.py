@@ -46,6 +46,8 @@ class Design:
     """rad per step at normalised 1; the same."""
     control_hz: float
     """Of the world, Hz."""
+    has_fixed_cameras: bool = True
+    """Whether all scenes have the cameras in the same place; otherwise an observation's calibrations say where they are."""
     is_mirrored: bool = False
     """Whether the world's images for policies are mirrored; they are turned back, because calibrations are of what is not."""
     height_noise: float = 0.03

@@ -168,29 +168,41 @@ class ContextEncoder(nn.Module):
         self.register_buffer("proprio_std", torch.ones(PROPRIO_SIZE))
 
     def forward(
-        self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N L"], proprio: Float[Tensor, "N 18"]
+        self,
+        vision: Float[Tensor, "N Z"],
+        ids: Int[Tensor, "N L"],
+        proprio: Float[Tensor, "N 18"],
+        mounts: Float[Tensor, "N C 3 4"] | None = None,
     ) -> Float[Tensor, "N F"]:
-        """Return the context features."""
-        return self._mixed(vision, ids, proprio)[0]
+        """Return the context features; `mounts` as in `Places.forward`."""
+        return self._mixed(vision, ids, proprio, mounts)[0]
 
     def describe(
-        self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N L"], proprio: Float[Tensor, "N 18"]
+        self,
+        vision: Float[Tensor, "N Z"],
+        ids: Int[Tensor, "N L"],
+        proprio: Float[Tensor, "N 18"],
+        mounts: Float[Tensor, "N C 3 4"] | None = None,
     ) -> tuple[Float[Tensor, "N F"], Float[Tensor, "N W"]]:
         """Return the context features, and the places of the first two objects that the words name (`Places.forward`).
 
         The network attends to places anyway; a small learner on top of it needs them plainly. It gets those of the nouns, looked
         up, because attention is learned for the combinations of the demonstrations only.
         """
-        features, places = self._mixed(vision, ids, proprio)
+        features, places = self._mixed(vision, ids, proprio, mounts)
         return features, (self._vocabulary.named(ids, NAMED) @ places).flatten(1)
 
     def _mixed(
-        self, vision: Float[Tensor, "N Z"], ids: Int[Tensor, "N L"], proprio: Float[Tensor, "N 18"]
+        self,
+        vision: Float[Tensor, "N Z"],
+        ids: Int[Tensor, "N L"],
+        proprio: Float[Tensor, "N 18"],
+        mounts: Float[Tensor, "N C 3 4"] | None = None,
     ) -> tuple[Float[Tensor, "N F"], Float[Tensor, "N K P"]]:
         """Return the context features, and the place of every object."""
         raw, overview = self._slots(vision)
         seen = rearrange(raw, "n k (c x) -> n k c x", x=SLOT_IN)[..., :3]
-        places = self.places(seen, proprio)
+        places = self.places(seen, proprio, mounts)
         slots = F.silu(self.slot(torch.cat([raw, places], dim=-1)) + self.names)
         sentence = self.language(ids)
         p = self.proprio((proprio - self.proprio_mean) / self.proprio_std)

@@ -53,14 +53,20 @@ class Places(nn.Module):
         self.mounts.copy_(mounts)
         self.slopes.copy_(slopes)
 
-    def forward(self, seen: Float[Tensor, "N K C 3"], proprio: Float[Tensor, "N 18"]) -> Float[Tensor, "N K 12"]:
+    def forward(
+        self,
+        seen: Float[Tensor, "N K C 3"],
+        proprio: Float[Tensor, "N 18"],
+        mounts: Float[Tensor, "N C 3 4"] | None = None,
+    ) -> Float[Tensor, "N K 12"]:
         """Return the numbers that describe each object's place.
 
         Args:
             seen: location in each image, -1 to 1 from left to right and from top to bottom, and presence, 0 to 1.
             proprio: of the observation, as measured.
+            mounts: where the cameras are, see `set_cameras`; None = where they were set.
         """
-        points = self.points(seen, proprio)
+        points = self.points(seen, proprio, mounts)
         offset = points - proprio[:, None, 9:12]
         position = (points - points.new_tensor(self._centre)) / _SPREAD
         presence = seen[..., 2]
@@ -69,9 +75,14 @@ class Places(nn.Module):
             [(offset / _COARSE).clamp(-4, 4), (offset / _FINE).tanh(), position.clamp(-4, 4), presence, either], dim=-1
         )
 
-    def points(self, seen: Float[Tensor, "N K C 3"], proprio: Float[Tensor, "N 18"]) -> Float[Tensor, "N K 3"]:
+    def points(
+        self,
+        seen: Float[Tensor, "N K C 3"],
+        proprio: Float[Tensor, "N 18"],
+        mounts: Float[Tensor, "N C 3 4"] | None = None,
+    ) -> Float[Tensor, "N K 3"]:
         """Return each object's position in the base frame, metres; see `forward`."""
-        origins, rays = self._rays(seen, proprio)
+        origins, rays = self._rays(seen, proprio, self.mounts if mounts is None else mounts)
         down = rays[..., 2].clamp(max=-0.05)
         distance = ((self.heights[:, None] - origins[..., 2]) / down).clamp(_NEAREST, _FARTHEST)
         spread = _IMAGE_NOISE * self.slopes * distance
@@ -87,12 +98,12 @@ class Places(nn.Module):
         return torch.linalg.solve(matrix, target)
 
     def _rays(
-        self, seen: Float[Tensor, "N K C 3"], proprio: Float[Tensor, "N 18"]
+        self, seen: Float[Tensor, "N K C 3"], proprio: Float[Tensor, "N 18"], mounts: Float[Tensor, "*N C 3 4"]
     ) -> tuple[Float[Tensor, "N K C 3"], Float[Tensor, "N K C 3"]]:
         """Return where each ray begins, and its direction of length 1, both in the base frame."""
         x, y = proprio[:, 12:15], proprio[:, 15:18]
         tool = torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)[:, None]
-        turn, shift = self.mounts[..., :3], self.mounts[..., 3]
+        turn, shift = mounts[..., :3], mounts[..., 3]
         on_tool = self._on_tool.to(seen.device)[:, None]
         turn = torch.where(on_tool[..., None], tool @ turn, turn)
         moved = (tool @ shift[..., None]).squeeze(-1) + proprio[:, None, 9:12]

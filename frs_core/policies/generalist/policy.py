@@ -39,7 +39,7 @@ def load(design: Design, path: str | Path | None = None, *, threads: int | None 
     file = Path(path) if path else paths.assets() / design.name / WEIGHTS
     if not file.is_file():
         raise WeightsMissing(
-            f"No weights at {file}. Restore assets/{design.name}/{WEIGHTS} or make them with `frs generalist make`."
+            f"No weights at {file}. Restore assets/{design.name}/{WEIGHTS} or make them with `frs generalist make --world {design.name}`."
         )
     try:
         data = read_bytes(file, limit=TENSORS, may_link=True)
@@ -100,7 +100,10 @@ class Generalist(FlowPolicy):
             vision, _ = self.net.vision(images)
             words = torch.from_numpy(design.vocabulary.tokenise(observation.instruction))[None]
             proprio = torch.from_numpy(observation.proprio)[None]
-            seen = self.net.context.describe(vision, words, proprio)
+            mounts = (
+                None if design.has_fixed_cameras else torch.from_numpy(camera_mounts(design, observation)).float()[None]
+            )
+            seen = self.net.context.describe(vision, words, proprio, mounts)
         return self._context(torch.cat(seen, dim=1), observation.captured_ns)
 
     def context_from_features(self, features: Float[Array, " F"], *, captured_ns: int = 0) -> Context:
@@ -131,6 +134,25 @@ class Generalist(FlowPolicy):
         if modulation is None:
             modulation = grid[_key(t)] = self.net.head.condition(features, torch.tensor([t]))
         return self.net.head(x, modulation)
+
+
+def camera_mounts(design: Design, observation: Observation) -> Float[Array, "C 3 4"]:
+    """Return camera poses (OpenCV axes), of the one on the tool in the tool frame, of others in the base frame; metres.
+
+    Raises:
+        ConfigError: a camera without calibration.
+    """
+    mounts = []
+    for camera in design.cameras:
+        calibration = observation.frames[camera].calibration
+        if calibration is None:
+            raise ConfigError(
+                f"Policy '{design.name}' computes places from calibrations, and camera '{camera}' has none. "
+                f"Use a world that calibrates {list(design.cameras)}."
+            )
+        base = observation.T_base_tcp if camera == design.on_tool else np.eye(4)
+        mounts.append((np.linalg.inv(base) @ calibration.T_base_camera)[:3])
+    return np.stack(mounts)
 
 
 def _key(t: float) -> int:

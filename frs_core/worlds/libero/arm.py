@@ -28,6 +28,8 @@ STEP, TURN = 0.0499, 0.499
 """Largest step and turn, metres and rad. Source: robosuite's OSC_POSE configuration (0.05, 0.5), less what rounding might add."""
 PATIENCE = 12
 """Control steps without progress after which a path is given up."""
+SHOVED = 0.03
+"""Metres by which the tool is farther off than it was; then something moved it, and patience begins anew."""
 
 
 def downward(yaw: float = 0.0, *, lean: float = 0.0, towards: Float[Array, " 3"] | None = None) -> Float[Array, "3 3"]:
@@ -48,9 +50,9 @@ def downward(yaw: float = 0.0, *, lean: float = 0.0, towards: Float[Array, " 3"]
 class Arm:
     """Paths of the tool in one world."""
 
-    def __init__(self, world: Readable) -> None:
-        """Drive the arm of a world, not owned."""
-        self._world = world
+    def __init__(self, world: Readable, *, pace: float = 1.0) -> None:
+        """Drive the arm of a world, not owned; `pace` scales all speeds, 1 = as fast as the controller goes."""
+        self._world, self._pace = world, pace
 
     @property
     def point(self) -> Float[Array, " 3"]:
@@ -80,7 +82,7 @@ class Arm:
         """
         seen = self._world.state()
         shift = GAIN * (goal - seen.p_tcp)
-        shift *= min(1.0, speed * STEP / max(1e-9, float(np.abs(shift).max())))
+        shift *= min(1.0, self._pace * speed * STEP / max(1e-9, float(np.abs(shift).max())))
         twist = GAIN * rotation_vector(turn @ seen.T_base_tcp[:3, :3].T)
         twist *= min(1.0, 0.5 * TURN / max(1e-9, float(np.abs(twist).max())))
         return np.concatenate([shift, twist, [grip]])
@@ -113,8 +115,8 @@ class Arm:
             if off < within and twist < turned:
                 return
             rest = off + 0.05 * twist
-            since = 0 if rest < best - 5e-4 else since + 1
-            best = min(best, rest)
+            since = 0 if rest < best - 5e-4 or rest > best + SHOVED else since + 1
+            best = rest if rest > best + SHOVED else min(best, rest)
             if since > PATIENCE:
                 return
             yield self.step(goal, turn, grip=grip, speed=speed)

@@ -40,21 +40,24 @@ HIGH = 0.62
 class LiberoDemonstrator:
     """Performs the task of the scene that a world shows; call `act` once per control step until it returns None."""
 
-    def __init__(self, world: Readable, *, seed: int = 0, longest: int = 400) -> None:
+    def __init__(self, world: Readable, *, seed: int = 0, longest: int = 400, pace: float = 1.0) -> None:
         """Begin; nothing moves yet.
 
         Args:
             world: whose scene was just set.
             seed: of its choices between equally good grasps.
             longest: control steps after which the public evaluation would end the episode.
+            pace: of its motion, 1 = as fast as the controller goes.
         """
         self.longest = longest
-        self._arm, self._rng = Arm(world), np.random.default_rng([seed, 7])
+        self._arm, self._rng = Arm(world, pace=pace), np.random.default_rng([seed, 7])
         self._goals = in_order(self._arm.scene)
         self._aside: set[str] = set()
         """Things that were put aside; once each."""
         self.doing = ""
         """What it does at present, in words; for reports."""
+        self.is_travelling = False
+        """Whether it is on the way to above something, from where it recovers if it is moved."""
         self._path = self._perform()
 
     def act(self) -> Float[Array, " 7"] | None:
@@ -207,6 +210,13 @@ class LiberoDemonstrator:
             hang: metres that what is held hangs below the tool.
             but: things that are no obstacles.
         """
+        self.is_travelling = True
+        yield from self._travel(goal, hand, grip=grip, hang=hang, but=but)
+        self.is_travelling = False
+
+    def _travel(
+        self, goal: Float[Array, " 3"], hand: Float[Array, "3 3"], *, grip: float, hang: float, but: tuple[str, ...]
+    ) -> Path:
         arm = self._arm
         start = arm.point
         top = _highest_between(surface_points(*arm.scene.boxes(but=but), spacing=0.02), start, goal)

@@ -76,29 +76,17 @@ def close(arm: Arm, name: str) -> Path:
 
 def _close_door(arm: Arm, name: str) -> Path:
     """Push a door shut at its free edge, with closed fingers that point down."""
-    edge, way = _edge_of(arm.scene, name)
+    edge, way = door_edge(arm.scene, name)
     hand = downward(float(np.arctan2(way[1], way[0])) if abs(way[0]) > abs(way[1]) else 0.0)
     yield from _safely(arm, edge - 0.09 * way, hand, grip=1.0)
     for _ in range(140):
         joint = _joint(arm.scene, name)
         if joint is None or abs(joint.position) < 0.002:
             break
-        edge, way = _edge_of(arm.scene, name)
+        edge, way = door_edge(arm.scene, name)
         yield arm.step(edge + 0.04 * way, hand, grip=1.0, speed=0.8)
     yield from arm.to(arm.point - 0.06 * way, hand, grip=1.0, within=0.02)
     yield from arm.to(arm.point + np.array([0.0, 0.0, 0.12]), hand, grip=0.0, within=0.03)
-
-
-def _edge_of(scene: Scene, name: str) -> tuple[Float[Array, " 3"], Float[Array, " 3"]]:
-    """Return a point near the top of a door's free edge, and the direction in which it closes."""
-    joint = scene.joint_of(name)
-    assert joint is not None
-    points = surface_points(*scene.boxes(of=(joint.owner,), body=joint.body), spacing=0.02)
-    away = np.linalg.norm((points - joint.anchor)[:, :2], axis=1)
-    edge = points[away > away.max() - 0.05].mean(axis=0)
-    edge[2] = points[:, 2].max() - 0.04
-    way = _level(np.cross(joint.axis, edge - joint.anchor)) * -np.sign(joint.position or joint.far)
-    return edge, way
 
 
 def turn(arm: Arm, goal: Goal) -> Path:
@@ -140,6 +128,27 @@ def handle_of(scene: Scene, joint: Joint) -> Float[Array, " 3"] | None:
     reach = np.einsum("nij,nj->ni", np.abs(T[:, :3, :3]), half)
     out = T[:, :3, 3] @ joint.opening + reach @ np.abs(joint.opening)
     return T[int(out.argmax()), :3, 3].copy()
+
+
+def door_edge(scene: Scene, name: str) -> tuple[Float[Array, " 3"], Float[Array, " 3"]]:
+    """Return a point near the top of a door's free edge, and the direction in which it closes."""
+    joint = scene.joint_of(name)
+    assert joint is not None
+    points = surface_points(*scene.boxes(of=(joint.owner,), body=joint.body), spacing=0.02)
+    away = np.linalg.norm((points - joint.anchor)[:, :2], axis=1)
+    edge = points[away > away.max() - 0.05].mean(axis=0)
+    edge[2] = points[:, 2].max() - 0.04
+    way = _level(np.cross(joint.axis, edge - joint.anchor)) * -np.sign(joint.position or joint.far)
+    return edge, way
+
+
+def knob_top(scene: Scene, name: str) -> Float[Array, " 3"] | None:
+    """Return the highest point of a fixture's only knob, on its axis; None without a knob."""
+    joint = scene.joint_of(name)
+    if joint is None:
+        return None
+    points = surface_points(*scene.boxes(of=(joint.owner,), body=joint.body))
+    return np.array([*joint.anchor[:2], points[:, 2].max()])
 
 
 def _joint(scene: Scene, name: str) -> Joint | None:

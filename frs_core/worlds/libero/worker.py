@@ -18,7 +18,7 @@ have `ok`; refusals `code`, `error`, `fix`.
 | op | fields | answer |
 |---|---|---|
 | hello | | versions of Python, MuJoCo, robosuite, LIBERO; tasks by suite |
-| reset | suite, task, seed, wait | facts of the scene, state |
+| reset | suite, task, seed, wait, keep | facts of the scene, state |
 | step | action [7] | state |
 | look | pictures [[camera, width, height, name]], room | images as rendered (upside down), camera poses |
 | describe | | goals, and the boxes, regions and joints of all things |
@@ -128,6 +128,7 @@ class Simulator:
         self._path_of = get_libero_path
         self._env = None
         self._task = ()  # type: tuple
+        self._keeps = False
         self._scene = ()  # type: tuple
         self._kinematics = None  # joint positions behind the present link poses; None = the present ones
         self._states = {}
@@ -139,16 +140,19 @@ class Simulator:
 
     # --- scenes -------------------------------------------------------------------------------------------------------
 
-    def reset(self, suite, task, seed, wait):
-        """Set up the start of a task, in the public evaluation's order, and return the scene's facts."""
-        self._build(suite, task)
+    def reset(self, suite, task, seed, wait, keep=False):
+        """Set up the start of a task, in the public evaluation's order, and return the scene's facts.
+
+        `keep` uses one model for all scenes of a task, which is ten times as fast: fixtures stay where the first scene put them.
+        """
+        self._build(suite, task, keep)
         self._set_scene(seed)
         for _ in range(wait):
             self.step(list(REST))
         return self.facts()
 
-    def _build(self, suite, task):
-        if (suite, task) == self._task:
+    def _build(self, suite, task, keep=False):
+        if (suite, task) == self._task and keep == self._keeps:
             return
         from libero.libero.envs.env_wrapper import ControlEnv
 
@@ -167,8 +171,9 @@ class Simulator:
             camera_heights=256,
             camera_widths=256,
             ignore_done=True,
+            hard_reset=not keep,
         )
-        self._task = (suite, task)
+        self._task, self._keeps = (suite, task), keep
         self._note_what_cameras_see()
 
     def _note_what_cameras_see(self):
@@ -303,7 +308,7 @@ class Simulator:
 
         scene = (header["suite"], header["task"], header["seed"])
         if scene != self._scene:
-            self._build(*scene[:2])
+            self._build(*scene[:2], self._keeps)
             self._set_scene(scene[2])
         domain, sim = self._env.env, self._env.sim
         kind = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -576,7 +581,9 @@ def answer(simulator, request, arrays):
         return simulator.poses()
     if op in ("reset", "load"):
         if op == "reset":
-            facts = simulator.reset(request["suite"], request["task"], request["seed"], request["wait"])
+            facts = simulator.reset(
+                request["suite"], request["task"], request["seed"], request["wait"], request["keep"]
+            )
         else:
             facts = simulator.load(request["saved"], arrays)
         header, state = simulator.state()

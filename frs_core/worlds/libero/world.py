@@ -76,6 +76,7 @@ class LiberoWorld(World):
         python: str = "",
         display: int = 640,
         images: bool = True,
+        keep_model: bool = False,
         script: str = str(WORKER),
     ) -> None:
         """Start LIBERO and set the first scene.
@@ -86,6 +87,8 @@ class LiberoWorld(World):
             python: interpreter that has LIBERO; empty = the one of `frs worlds install libero`.
             display: side of the images that a person is shown, pixels; 0 = the policy's, not mirrored.
             images: whether anything is rendered; without, observations have no frames, which is for scripts alone.
+            keep_model: whether scenes of one task share a model: ten times as fast, but fixtures stay where the first scene put
+                them, and placements are others than in the public evaluation; for making demonstrations.
             script: the worker; for tests.
         Raises:
             ConfigError: LIBERO is not installed, or does not work.
@@ -93,7 +96,7 @@ class LiberoWorld(World):
         if display and not 64 <= display <= 1440:
             raise ConfigError(f"Option 'display' is {display}, expected 0 or 64 to 1440 pixels.")
         self._python, self._script, self._display = python or find_python(), Path(script), display
-        self._has_images = bool(images)
+        self._has_images, self._keeps_model = bool(images), bool(keep_model)
         self._first = (find(task), _checked_seed(seed))
         self._worker: Worker | None = None
         self._facts: dict[str, Any] = {}
@@ -158,8 +161,12 @@ class LiberoWorld(World):
         Raises:
             ConfigError: unknown task, or a negative seed.
         """
-        self._set_scene(self._task if task is None else find(task), _checked_seed(seed))
+        self.set_scene(self._task.name if task is None else task, seed=seed)
         return self.observe()
+
+    def set_scene(self, task: str, *, seed: int) -> None:
+        """Do what `reset` does, without rendering."""
+        self._set_scene(find(task), _checked_seed(seed))
 
     def observe(self) -> Observation:
         """Return fresh images, for policies and, if watched, for people, and the state."""
@@ -243,6 +250,11 @@ class LiberoWorld(World):
         Raises:
             ConfigError: not a snapshot of this world and these versions.
         """
+        self.set_state(state)
+        return self.observe()
+
+    def set_state(self, state: bytes) -> None:
+        """Do what `restore` does, without rendering."""
         try:
             saved = msgpack.unpackb(state)
             version, made_with = saved["version"], saved["mujoco"]
@@ -262,7 +274,6 @@ class LiberoWorld(World):
         self._facts = answer[0]["facts"]
         self._take(answer)
         self._steps, self._is_success, self._gripper_command = kept
-        return self.observe()
 
     def geometry(self) -> Scene:
         """Return where everything is and what the task wants, for scripted operators; costs no rendering.
@@ -306,7 +317,15 @@ class LiberoWorld(World):
         if self._worker is not None and self._facts.get("memory_mb", 0.0) > MEMORY_MB:
             self.close()
             self._start()
-        answer = self._ask("reset", timeout_s=_SCENE_S, suite=task.suite, task=task.number, seed=seed, wait=WAIT)
+        answer = self._ask(
+            "reset",
+            timeout_s=_SCENE_S,
+            suite=task.suite,
+            task=task.number,
+            seed=seed,
+            wait=WAIT,
+            keep=self._keeps_model,
+        )
         self._task, self._facts, self._described = task, answer[0]["facts"], None
         self._steps, self._gripper_command = 0, 0.0
         self._take(answer)

@@ -1,0 +1,1 @@
+"""Make the LIBERO generalist: its scripted demonstrator, and where every object is."""

@@ -1,0 +1,15 @@
+"""A small vision-language flow policy for LIBERO, made from the scripted demonstrator's demonstrations."""
+
+from pathlib import Path
+
+from frs_core.policies.generalist.policy import Generalist
+from frs_core.policies.generalist.policy import load as load_generalist
+from frs_core.policies.libero.design import DESIGN
+
+
+def load(path: str | Path | None = None, *, threads: int | None = None) -> Generalist:
+    """Return LIBERO's generalist; see `frs_core.policies.generalist.policy.load`."""
+    return load_generalist(DESIGN, path, threads=threads)
+
+
+__all__ = ["DESIGN", "load"]

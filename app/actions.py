@@ -784,6 +784,35 @@ _ROWS = (
         menu="Train",
         scope=TRAIN,
     ),
+    # --- comparisons ----------------------------------------------------------------------------
+    _row(
+        "compare.new",
+        "Blinded comparison…",
+        tooltip="Compare two or more policies in attempts whose driver is hidden from you, or continue such a comparison",
+        controls="key:Ctrl+Shift+C",
+        menu="Train",
+    ),
+    _row(
+        "compare.exclude",
+        "Exclude the last attempt…",
+        tooltip="Say why the last attempt of the comparison does not count; it is repeated",
+        controls="key:Ctrl+Shift+X",
+        menu="Train",
+    ),
+    _row(
+        "compare.results",
+        "Results of the comparison",
+        tooltip="Show what may be known of the comparison, unblind it, or export it",
+        controls="key:Ctrl+Shift+T",
+        menu="Train",
+    ),
+    _row(
+        "compare.stop",
+        "Stop the comparison",
+        tooltip="Stop after the attempt in progress; it stays blinded and can continue",
+        controls="key:Ctrl+Shift+S",
+        menu="Train",
+    ),
     # --- practise -------------------------------------------------------------------------------
     _row(
         "practise.start",

@@ -92,8 +92,9 @@ class DriveActions:
             may_count=self._may_count_down,
         )
         self.countdown = Countdown(page, strip=page.countdown)
-        self.attempts: Attempts | None = None
-        """Of the Practise layout, once it is built: while a practice wants attempts, a start is one of them."""
+        self.sources: list[Attempts] = []
+        """Those of a practice and of a comparison, once they are built."""
+        self._note = ""
         self.handlers: dict[str, Callable[[], None]] = {
             **{a: self._picks(a) for a in ("pick.unsteered", "pick.learned", "pick.suggestion", *STAY)},
             **{f"steer.{d}": self._picks(f"steer.{d}") for d in ("forward", "back", "left", "right", "up", "down")},
@@ -143,6 +144,11 @@ class DriveActions:
         page.episode.unrecorded_chosen.connect(self._on_unrecorded)
         page.episode.task_chosen.connect(lambda _text: self._remember_task())
 
+    @property
+    def attempts(self) -> "Attempts | None":
+        """The attempts that are wanted here now: a start is one of them; None = an episode is a person's own."""
+        return next((source for source in self.sources if source.is_on), None)
+
     def hold(self) -> None:
         """Stop motion."""
         self.stay()
@@ -180,11 +186,11 @@ class DriveActions:
             self._say("The robot or simulator is still starting; start the episode once it is there", "warn")
             return
         start = self._start
-        if self.attempts is not None and self.attempts.is_on:
-            if self.attempts.load_again():
-                self._say("The learned policy is being loaded again", "info")
+        if (attempts := self.attempts) is not None:
+            if attempts.load_again():
+                self._say("The policy is being loaded again", "info")
                 return
-            if reason := self.attempts.why_not_start:
+            if reason := attempts.why_not_start:
                 self._say(reason, "warn")
                 return
             start = self._start_attempt
@@ -194,9 +200,9 @@ class DriveActions:
             start()
 
     def _start_attempt(self) -> None:
-        assert self.attempts is not None
         # The question may have stood open for a while.
-        reason = self.attempts.start() if self.attempts.is_on else "The practice has ended; start again"
+        attempts = self.attempts
+        reason = attempts.start() if attempts is not None else "No more attempts are wanted; start again"
         if reason:
             self._say(reason, "warn")
 
@@ -259,7 +265,13 @@ class DriveActions:
 
     def _end(self, outcome: Outcome) -> None:
         self._page.question.close_question()
-        self._send(EndEpisode(outcome, note=self._page.episode.take_note()))
+        self._note = self._page.episode.take_note()
+        self._send(EndEpisode(outcome, note=self._note))
+
+    def take_note(self) -> str:
+        """Return the note to the attempt that has just ended: what was sent with its label, or else what stands in the field."""
+        note, self._note = self._note or self._page.episode.take_note(), ""
+        return note
 
     def back(self) -> None:
         """Cancel the waiting pick, or else return to the previous chunk boundary; the episode continues."""
@@ -414,7 +426,7 @@ class DriveActions:
 
     def _may_count_down(self) -> bool:
         snapshot = self._pilot.snapshot
-        is_attempt = self.attempts is not None and self.attempts.is_on
+        is_attempt = self.attempts is not None
         return self._facts.is_simulated and not is_attempt and snapshot is not None and snapshot.episode.is_recording
 
     def _on_unrecorded(self, is_on: bool) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.blinding import Blinding
 from frs_core.arrays import Array
 from frs_core.choosers.base import Chooser
 from frs_core.events import Driver
@@ -50,6 +51,8 @@ class Facts:
     """Whether fresh episodes can be run in the background to compare policies."""
     root: Path | None = None
     """Recording folder; None = nothing is recorded."""
+    blinding: Blinding = field(default_factory=Blinding)
+    """Hides who drives while a blinded comparison runs."""
     notes: tuple[str, ...] = ()
     """Messages to show once at the start."""
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from typing_extensions import Doc
 
 from app.black_box import BlackBox
+from app.blinding import Blinding
 from app.crash import CrashGuard
 from app.ending import Ending
 from app.facts import Facts
@@ -173,7 +174,7 @@ def run(
         )
         sessions.append(session)
         ending.keep(session)
-        session.subscribe(_into(box, session, world_arguments))
+        session.subscribe(_into(box, session, world_arguments, facts.blinding))
         status = run_window(
             session,
             facts,
@@ -198,13 +199,14 @@ def run(
     return ending.leave(status)
 
 
-def _into(box: BlackBox, session: Any, given: Mapping[str, Any]) -> Callable[[Snapshot], None]:
+def _into(box: BlackBox, session: Any, given: Mapping[str, Any], blinding: Blinding) -> Callable[[Snapshot], None]:
     """Return what writes a session's snapshots to the log, and the world's options once it has started.
 
     Args:
         box: the log.
         session: live.
         given: options that the world is made with; those that it does not keep are secrets.
+        blinding: hides who drives while a blinded comparison runs.
     """
     is_told = False
 
@@ -214,7 +216,7 @@ def _into(box: BlackBox, session: Any, given: Mapping[str, Any]) -> Callable[[Sn
             is_told = True
             box.redact.hide(*(value for name, value in given.items() if name not in world.options))
             box.note(f"world {world.name} has started: {dict(world.options) or 'no options'}")
-        box.on_snapshot(snapshot)
+        box.on_snapshot(blinding.shown(snapshot))
 
     return on_snapshot
 

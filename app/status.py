@@ -111,6 +111,7 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
         "saved": window.drive.progress.count.text(),
         "training": _training(window),
         "practising": _practising(window),
+        "comparing": _comparing(window),
     }
 
 
@@ -186,6 +187,29 @@ def _practising(window: CockpitWindow) -> dict[str, Any]:
         "versions": page.versions.list.topLevelItemCount(),
         "chosen": str(page.versions.chosen or ""),
         "in_use": page.versions.in_use or "",
+    }
+
+
+def _comparing(window: CockpitWindow) -> dict[str, Any]:
+    comparisons = window.comparisons_if_built
+    if comparisons is None:
+        return {}
+    blind, setup, results = comparisons.blind, comparisons.setup, comparisons.results
+    return {
+        "is_running": blind is not None,
+        "drives": "blinded" if window.facts.blinding.is_on else "",
+        "sentence": window.drive.comparison.text.text() if blind is not None else "",
+        "tried": comparisons.attempts.tried if blind is not None else "",
+        "done": len(blind.counted) if blind is not None else 0,
+        "attempts": len(blind.state.attempts) if blind is not None else 0,
+        "excluded": len(blind.state.attempts) - len(blind.counted) if blind is not None else 0,
+        "total": blind.plan.slots if blind is not None else 0,
+        "setup": setup.verdict.text() if setup is not None else "",
+        "ticked": len(setup.chosen) if setup is not None else 0,
+        "asks_reason": comparisons.reason is not None,
+        "results": results.text.toPlainText() if results is not None else "",
+        "unblind": results.unblind.text() if results is not None and results.unblind.isEnabled() else "",
+        "said": results.said.text() if results is not None else "",
     }
 
 

@@ -46,6 +46,7 @@ from frs_core.robot.limits import Limits
 from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate
 
 if TYPE_CHECKING:
+    from app.comparisons import Comparisons
     from app.views.practise.page import PractisePage
     from app.views.review.page import ReviewPage
     from app.views.train.page import TrainPage
@@ -91,6 +92,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         bridge.setParent(self)
         self.bridge, self.facts, self.settings = bridge, facts, settings
         self.snapshot: Snapshot | None = None
+        self.comparisons_if_built: Comparisons | None = None
         self.frames_shown = 0
         self._layout, self._started_unix = "drive", time.time()
         self.setWindowTitle("FRS cockpit")
@@ -191,7 +193,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
             page = PractisePage(self.run, self.facts, self.undo, send=self.bridge.send, say=self.say)
             page.attempts.changed.connect(lambda: self.drive.show_attempt(page.attempts.sentence, page.attempts.tried))
-            self.drive_actions.attempts = page.attempts
+            self.drive_actions.sources.append(page.attempts)
             self._adopt("practise", page)
         return self._late["practise"]  # pyright: ignore[reportReturnType]
 
@@ -199,6 +201,43 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def practise_if_built(self) -> "PractisePage | None":
         """The Practise layout if it was ever shown."""
         return self._late.get("practise")  # pyright: ignore[reportReturnType]
+
+    @property
+    def comparisons(self) -> "Comparisons":
+        """Blinded comparisons; built when first needed."""
+        if self.comparisons_if_built is None:
+            from app.comparisons import Comparisons
+            from app.views.compare.attempts import BlindAttempts
+
+            attempts = BlindAttempts(self.facts, self.bridge.send, self, take_note=self.drive_actions.take_note)
+            attempts.changed.connect(lambda: self._show_comparison(attempts.sentence, attempts.tried))
+            self.drive_actions.sources.append(attempts)
+            if self.snapshot is not None:
+                attempts.take(self.snapshot)
+            self.comparisons_if_built = Comparisons(
+                self,
+                attempts=attempts,
+                facts=self.facts,
+                undo=self.undo,
+                task_now=self._task_now,
+                others=self._why_not_compare,
+                show_drive=lambda: self.show_layout("drive"),
+                say=self.say,
+            )
+        return self.comparisons_if_built
+
+    def _show_comparison(self, sentence: str, tried: str) -> None:
+        if sentence:
+            self.pilot.release_all()
+        self.drive.show_comparison(sentence, tried)
+
+    def _task_now(self) -> str:
+        now = self.snapshot.episode.instruction if self.snapshot is not None else ""
+        return self.drive.episode.chosen_task or self.drive.episode.instruction.text().strip() or now
+
+    def _why_not_compare(self) -> str:
+        is_taken = self.drive_actions.attempts is not None
+        return "A practice wants its attempts driven in Drive; stop it first" if is_taken else ""
 
     def _page(self, name: str) -> "DrivePage | LayoutPage":
         """Return the page of a layout."""
@@ -262,6 +301,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         return {
             **self.drive_actions.handlers,
             **{a: (lambda i=a: self._run_late(i)) for a in ACTIONS if a.startswith(("review.", "train.", "practise."))},
+            **{a: (lambda i=a: self.comparisons.handlers[i]()) for a in ACTIONS if a.startswith("compare.")},
             **{f"layout.{name}": (lambda n=name: self.show_layout(n)) for name in LAYOUTS},
             "episode.undo_last": lambda: self.review.episodes.bin_last(),
             "episode.keep_unfinished": self.recovery.keep_first,
@@ -303,6 +343,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def run(self, action: str) -> None:
         """Run the action with this id; what belongs to Drive is done there, where the robot is seen."""
+        if why_not := self.facts.blinding.why_not(action):
+            self.say(why_not, "warn")
+            return
         if ACTIONS[action].scope == DRIVE and self._layout != "drive":
             self.show_layout("drive")
         self._handlers[action]()
@@ -329,6 +372,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def _on_intent(self, intent: Intent) -> None:
         if self._closes_overlay(intent):
             return
+        if why_not := self.facts.blinding.why_not(intent.action):
+            if intent.stage is Stage.PRESSED:
+                self._on_press_refused(why_not)
+            return
         if self.pilot.handle(intent):
             return
         if intent.stage is Stage.PRESSED:
@@ -348,8 +395,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _put_into_fan(self, command: SessionCommand) -> None:
         """Send what Train puts into the fan, unless a practice decides who drives."""
-        attempts = self.drive_actions.attempts
-        if attempts is not None and attempts.is_on:
+        if self.drive_actions.attempts is not None:
             self.say("The practice in Drive decides what is in the fan; stop it first", "warn")
         else:
             self.bridge.send(command)
@@ -407,6 +453,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def take(self, snapshot: Snapshot) -> None:
         """Show the newest snapshot."""
+        if self.comparisons_if_built is not None:
+            self.comparisons_if_built.attempts.take(snapshot)
+        snapshot = self.facts.blinding.shown(snapshot)
         former, self.snapshot = self.snapshot, snapshot
         self._taken_at = time.monotonic()
         self.pilot.take(snapshot)
@@ -637,6 +686,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             drive.steering,
             drive.episode,
             drive.attempt,
+            drive.comparison,
             drive.question,
             drive.countdown,
             drive.progress,
@@ -723,6 +773,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
                 self.arming.shut,
                 self._recorded_scenes.shut,
                 *(page.shut for page in self._late.values()),
+                *((self.comparisons_if_built.shut,) if self.comparisons_if_built is not None else ()),
                 self.inputs.stop,
                 self.display_sizes.shut,
                 self.bridge.stop,

@@ -1,35 +1,42 @@
-"""The strip above Drive while a practice wants its attempts started there. GUI thread."""
+"""The strip above Drive while a practice or a comparison wants its attempts started there. GUI thread."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from app.qt import QtWidgets
 from app.views.widgets import ActionButton, label
 from frs_core.devices.intent import InputMap
 
+PRACTICE = (("practise.stop", "Stop practising"),)
+COMPARISON = (("compare.exclude", "Exclude…"), ("compare.results", "Results"), ("compare.stop", "Stop comparing"))
+"""Actions and texts of the buttons."""
+
 
 class AttemptStrip(QtWidgets.QFrame):
-    """One sentence about the present attempt, how the others went, and the way out; hidden while there is no practice.
+    """One sentence about the present attempt, how the others went, and the way out; hidden while no attempts are wanted.
 
     Args:
         run: runs an action by id.
+        actions: id and text of each button.
     """
 
-    def __init__(self, run: Callable[[str], object]) -> None:
+    def __init__(self, run: Callable[[str], object], actions: Sequence[tuple[str, str]] = PRACTICE) -> None:
         super().__init__()
         self.setProperty("role", "toast")
         self.text, self.tried = label("", "sentence", wrap=True), label("", "caption")
         self.tried.setToolTip("Success of its attempts so far, with the 95 % Wilson interval")
-        self.stop = ActionButton("practise.stop", run, text="Stop practising")
+        self.buttons = {action: ActionButton(action, run, text=text) for action, text in actions}
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(14, 4, 10, 4)
         row.addWidget(self.text, 1)
         row.addWidget(self.tried)
-        row.addWidget(self.stop)
+        for button in self.buttons.values():
+            row.addWidget(button)
         self.hide()
 
     def use_map(self, inputs: InputMap) -> None:
         """Show the current keys in tooltips."""
-        self.stop.use_map(inputs)
+        for button in self.buttons.values():
+            button.use_map(inputs)
 
     def show_attempt(self, sentence: str, tried: str) -> None:
         """Show what is to be known or done; an empty sentence hides the strip."""

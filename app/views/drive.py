@@ -13,7 +13,7 @@ from app.facts import Facts
 from app.load import LEVELS, Shed
 from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.settings import Settings
-from app.views.attempt_strip import AttemptStrip
+from app.views.attempt_strip import COMPARISON, AttemptStrip
 from app.views.cameras import CameraGrid, CameraModel
 from app.views.countdown_strip import CountdownStrip
 from app.views.episode_bar import EpisodeBar
@@ -59,6 +59,7 @@ class DrivePage(QtWidgets.QWidget):
         self.verdicts = VerdictList(cap_of)
         self.steering = SteeringSettings(run)
         self.attempt = AttemptStrip(run)
+        self.comparison = AttemptStrip(run, COMPARISON)
         self.question = OutcomeQuestion(run)
         self.countdown = CountdownStrip(run)
         self.episode = EpisodeBar(run)
@@ -91,6 +92,7 @@ class DrivePage(QtWidgets.QWidget):
         column.setContentsMargins(6, 4, 6, 0)
         column.setSpacing(4)
         column.addWidget(self.attempt)
+        column.addWidget(self.comparison)
         column.addWidget(self.main, 1)
         column.addWidget(self.question)
         column.addWidget(self.countdown)
@@ -146,6 +148,15 @@ class DrivePage(QtWidgets.QWidget):
         self.attempt.show_attempt(sentence, tried)
         self.episode.is_attempt = bool(sentence)
         self.progress.setVisible(not sentence)
+
+    def show_comparison(self, sentence: str, tried: str) -> None:
+        """Show where an attempt of a blinded comparison stands, and nothing by which a person could steer; an empty sentence = there is none."""
+        self.comparison.show_attempt(sentence, tried)
+        is_on = bool(sentence)
+        self.episode.is_attempt = is_on
+        self.episode.instruction.setEnabled(not is_on)
+        for hidden in (self.progress, self.verdicts, self.steering):
+            hidden.setVisible(not is_on)
 
     def _patient(self, snapshot: Snapshot, style: FanStyle) -> FanStyle:
         """Return how to draw the fan: one that is being replaced keeps its style briefly, so that it does not flicker."""

@@ -9,6 +9,7 @@ import math
 import time
 
 from app import theme
+from app.blinding import BLINDED
 from app.facts import Facts
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.gripper_state import GripperReadout
@@ -32,6 +33,7 @@ _SHAPES = {
     "CHOOSE": "diamond",
     "MOVING": "triangle",
     "LEARNED DRIVES": "star",
+    "BLINDED": "circle",
     "REPLAY": "circle",
     "FAULT": "cross",
 }
@@ -41,6 +43,8 @@ def state_word(snapshot: Snapshot) -> str:
     """Return the word on the badge."""
     if snapshot.driver is Driver.LEARNED and snapshot.phase in (Phase.CHOOSE, Phase.MOVING):
         return "LEARNED DRIVES"
+    if snapshot.driver is BLINDED and snapshot.phase in (Phase.CHOOSE, Phase.MOVING):
+        return "BLINDED"
     return snapshot.phase.value.upper()
 
 
@@ -66,6 +70,8 @@ def _sentence(snapshot: Snapshot) -> str:
         case Phase.REPLAY:
             return "A recorded episode is being replayed"
         case Phase.MOVING:
+            if snapshot.driver is BLINDED:
+                return "A policy drives; which one is hidden"
             if not snapshot.picked:
                 return "A chunk is being executed"
             if snapshot.picked_by is None:
@@ -76,6 +82,8 @@ def _sentence(snapshot: Snapshot) -> str:
                 return DONE_UNRECORDED
             if snapshot.episode.success_seen:
                 return "The task looks done. Press Success to keep the episode"
+            if snapshot.driver is BLINDED:
+                return "A policy drives; which one is hidden"
             if snapshot.fan is None or snapshot.is_fan_pending:
                 return "The policy is computing the fan…"
             if snapshot.is_fan_stale:

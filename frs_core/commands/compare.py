@@ -3,7 +3,6 @@
 Example: `frs compare`, then `frs compare show can_on_plate --unblind --out runs/day-1`.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +14,7 @@ from frs_core.commands.printing import console
 from frs_core.errors import ConfigError, unknown_name
 from frs_core.evaluation.blind import Blind, list_blind
 from frs_core.evaluation.blind_log import FOLDER
-from frs_core.evaluation.blind_report import as_json, markdown_of, pooled
-from frs_core.runtime.files import write_whole
-
-REPORT, TABLE = "comparison.json", "comparison.md"
+from frs_core.evaluation.blind_report import export, markdown_of, pooled
 
 
 def list_comparisons(*, data: Path | None = None) -> int:
@@ -67,16 +63,9 @@ def show(
         with Blind(folder) as blind:
             blind.unblind()
     blind = Blind(folder, is_read_only=True)
-    text = markdown_of(blind)
     if out is not None:
-        try:
-            write_whole(out / REPORT, (json.dumps(as_json(blind), indent=1) + "\n").encode())
-            write_whole(out / TABLE, text.encode())
-        except OSError as error:
-            raise ConfigError(
-                f"'{out}' cannot be written: {error.strerror or error}. Choose another folder with --out."
-            ) from error
-    console(is_wide=True).print(text, end="")
+        export(blind, out)
+    console(is_wide=True).print(markdown_of(blind), end="")
     return 0
 
 

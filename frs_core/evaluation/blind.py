@@ -131,6 +131,15 @@ class Blind:
         """Return who drives in a slot; never shown to a person before `unblind`."""
         return self.plan.arms[self.plan.order[slot]]
 
+    def check_conditions(self, *, world: str, fingerprint: str) -> None:
+        """Raise ConfigError where it was begun in another world or with another generalist."""
+        for what, was, now in (("world", self.plan.world, world), ("policy", self.plan.fingerprint, fingerprint)):
+            if was != now:
+                raise ConfigError(
+                    f"The comparison in '{self.folder}' was begun with {what} '{was[:12]}', this one is '{now[:12]}'. Start the cockpit with the "
+                    f"former, or begin a new comparison."
+                )
+
     def check_arms(self) -> None:
         """Raise ConfigError where a policy is not what the comparison began with. Reads every policy's metadata."""
         for arm in self.plan.arms:

@@ -6,17 +6,22 @@ it is unblinded by their names, with the order, its seed and the digests of the 
 Example: `markdown_of(Blind(folder, is_read_only=True))`. Any thread.
 """
 
+import json
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from frs_core.counts import counted
+from frs_core.errors import ConfigError
 from frs_core.evaluation import tables
 from frs_core.evaluation.blind import Blind
 from frs_core.evaluation.sequential import Difference
 from frs_core.evaluation.wilson import format_rate
+from frs_core.runtime.files import write_whole
 
 FORMAT, VERSION = "frs-blind-report", 1
+REPORT, TABLE = "comparison.json", "comparison.md"
 METHOD = (
     "The interval of a difference is a betting confidence sequence (Waudby-Smith and Ramdas 2024) over blocks of one attempt of each policy: it may be "
     "looked at after every attempt, and all intervals together miss a true difference with probability {alpha:g} at most."
@@ -131,6 +136,15 @@ def as_json(blind: Blind) -> dict[str, Any]:
             for a in state.attempts
         ]
     return document
+
+
+def export(blind: Blind, folder: Path) -> None:
+    """Write comparison.json and comparison.md into a folder. Raises ConfigError where the disk refuses."""
+    try:
+        write_whole(folder / REPORT, (json.dumps(as_json(blind), indent=1) + "\n").encode())
+        write_whole(folder / TABLE, markdown_of(blind).encode())
+    except OSError as error:
+        raise ConfigError(f"'{folder}' cannot be written: {error.strerror or error}. Choose another folder.") from error
 
 
 def words_of(difference: Difference) -> str:

@@ -24,8 +24,8 @@ class Driven(Result):
 class Wanted:
     """An attempt that a person is to start and, where the world does not know how it went, to label."""
 
-    actor: Path
-    """Noise policy that is to drive."""
+    actor: Path | None
+    """Noise policy that is to drive; None = the generalist alone."""
     scene: int
     asked: int = 0
     """Running number: another one after every answer."""

@@ -13,12 +13,15 @@ GUI thread.
 
 from collections.abc import Callable
 from enum import Enum, auto
+from pathlib import Path
+from typing import Protocol
 
 from app.facts import Facts
 from app.qt import QtCore, Signal
 from app.views.episode_bar import is_episode_open
 from app.views.practise.attempt_run import AttemptRun, was_refused
 from frs_core.counts import counted
+from frs_core.evaluation.monitor import Wanted
 from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, Stage
 from frs_core.evaluation.wilson import format_rate
 from frs_core.events import (
@@ -33,6 +36,18 @@ from frs_core.events import (
     StartEpisode,
 )
 from frs_core.learning import Practice
+
+
+class AttemptSource(Protocol):
+    """What wants attempts: a practice, or a comparison."""
+
+    def ended(self, name: str) -> None:
+        """Hear which recorded episode came of the attempt; empty where none did."""
+        ...
+
+    def cancel(self) -> None:
+        """Hear that no more are wanted."""
+        ...
 
 
 class Step(Enum):
@@ -64,7 +79,8 @@ class Attempts(QtCore.QObject):
     def __init__(self, facts: Facts, send: Callable[[SessionCommand], object], parent: QtCore.QObject) -> None:
         super().__init__(parent)
         self._facts, self._send = facts, send
-        self._job: PracticeJob | None = None
+        self._job: AttemptSource | None = None
+        self._task, self._limits = "", Practice()
         self._news: PracticeNews | None = None
         self._snapshot: Snapshot | None = None
         self._step, self._name, self._steered = Step.NONE, "", 0
@@ -73,7 +89,7 @@ class Attempts(QtCore.QObject):
         self._answered = 0
         """Number of the wanted attempt that was answered last."""
         self._asked_for: str | None = None
-        """Path of the noise policy that was last asked into the fan."""
+        """Path of the noise policy that was last asked into the fan; empty = none of them, None = nothing was asked for yet."""
         self._former: str | None = None
         """What was in the fan before."""
         self._is_stopping = False
@@ -96,6 +112,17 @@ class Attempts(QtCore.QObject):
 
     def begin(self, job: PracticeJob) -> None:
         """Follow a practice that has just started."""
+        self._follow(job, job.request.task or "", job.request.practice or Practice())
+
+    def _follow(self, job: AttemptSource, task: str, limits: Practice) -> None:
+        """Follow a source of attempts.
+
+        Args:
+            job: has just started.
+            task: the world's name of it, or what is said to the policy.
+            limits: how long an attempt and a round are.
+        """
+        self._task, self._limits = task, limits
         self._job, self._news, self._step, self._is_stopping = job, None, Step.NONE, False
         self._answered, self._asked_for = 0, None
         self._run.end()
@@ -130,10 +157,13 @@ class Attempts(QtCore.QObject):
         self._run.end()
         if self._step in (Step.STARTED, Step.OPEN):
             # In continuous pacing the policy's own candidate would be next, which nobody has asked to drive.
-            self._send(RequestHold(HoldReason.PRACTICE_ENDED))
+            self._hold_at_end()
         self._send(SetDriver(Driver.PERSON))
         self._send(LoadNoisePolicy(self._former))
         self.changed.emit()
+
+    def _hold_at_end(self) -> None:
+        self._send(RequestHold(HoldReason.PRACTICE_ENDED))
 
     def shut(self) -> None:
         """Tell the practice nothing more: the window closes."""
@@ -206,22 +236,25 @@ class Attempts(QtCore.QObject):
             self._start()
 
     def _start(self) -> None:
-        job, news = self._job, self._news
-        assert job is not None
+        news = self._news
         assert news is not None
         assert news.wanted is not None
-        task, words = (job.request.task, None) if self._facts.tasks else (None, job.request.task)
+        task, words = (self._task, None) if self._facts.tasks else (None, self._task)
         self._step = Step.STARTED
-        self._send(SetDriver(Driver.LEARNED))
-        self._send(StartEpisode(task, news.wanted.scene, words, most_chunks=self._practice.max_chunks))
+        self._hand_over(news.wanted)
+        self._send(StartEpisode(task, news.wanted.scene, words, most_chunks=self._limits.max_chunks))
         self.changed.emit()
+
+    def _hand_over(self, wanted: Wanted) -> None:
+        """Let who is wanted drive."""
+        self._send(SetDriver(Driver.LEARNED))
 
     def take(self, snapshot: Snapshot) -> None:
         """Follow the session."""
         former, self._snapshot = self._snapshot, snapshot
         if self._job is None:
             return
-        if former is not None and former.noise_policy == self._asked_for != snapshot.noise_policy:
+        if former is not None and _path(former.noise_policy) == self._asked_for != _path(snapshot.noise_policy):
             # Somebody put another policy into the fan; the next attempt is the practice's again.
             self._asked_for = None
         self._run.take(former, snapshot)
@@ -301,17 +334,18 @@ class Attempts(QtCore.QObject):
     @property
     def _attempt(self) -> str:
         done = self._done
-        practice = self._practice
-        of_round = f"{done % practice.round_episodes + 1} of {practice.round_episodes} in this round"
-        assert self._job is not None
-        task = (self._job.request.task or "").replace("_", " ")
-        return f"Attempt {done + 1} at {task} ({of_round})"
+        size = self._limits.round_episodes
+        return f"Attempt {done + 1} at {self._shown_task} ({done % size + 1} of {size} in this round)"
+
+    @property
+    def _shown_task(self) -> str:
+        return self._task.replace("_", " ")
 
     @property
     def _under_way(self) -> str:
         episode = self._snapshot.episode if self._snapshot is not None else None
         chunks = (
-            f"{episode.chunks} of at most {counted(self._practice.max_chunks, 'chunk')}"
+            f"{episode.chunks} of at most {counted(self._limits.max_chunks, 'chunk')}"
             if episode is not None
             else "starting"
         )
@@ -327,11 +361,6 @@ class Attempts(QtCore.QObject):
         return seen is not None and seen.success is not None
 
     @property
-    def _practice(self) -> Practice:
-        assert self._job is not None
-        return self._job.request.practice or Practice()
-
-    @property
     def _load_problem(self) -> str:
         """Why the actor of the present round could not be loaded; empty where it was, or is still to be."""
         unloaded = self._snapshot.unloaded if self._snapshot is not None else None
@@ -342,21 +371,30 @@ class Attempts(QtCore.QObject):
     @property
     def _is_loaded(self) -> bool:
         wanted = self._news.wanted if self._news is not None else None
-        return self._snapshot is not None and wanted is not None and self._snapshot.noise_policy == str(wanted.actor)
+        return (
+            self._snapshot is not None
+            and wanted is not None
+            and _path(self._snapshot.noise_policy) == _path(wanted.actor)
+        )
 
     def _load_actor(self) -> None:
         """Ask for the actor of the present round, between attempts."""
         wanted = self._news.wanted if self._news is not None else None
         if self._job is None or wanted is None or self._step is Step.OPEN:
             return
-        if self._asked_for != str(wanted.actor):
-            self._asked_for = str(wanted.actor)
-            self._send(LoadNoisePolicy(self._asked_for))
+        if self._asked_for != _path(wanted.actor):
+            self._asked_for = _path(wanted.actor)
+            self._send(LoadNoisePolicy(self._asked_for or None))
 
     def _stop_when_due(self) -> None:
         """Ask the practice to stop unless an attempt is under way or being read."""
         if self._is_stopping and self._step in (Step.NONE, Step.STARTED) and self._job is not None:
             self._job.cancel()
+
+
+def _path(policy: Path | str | None) -> str:
+    """Return the path of a noise policy as the session names it; empty = none."""
+    return str(policy) if policy is not None else ""
 
 
 def _lower(sentence: str) -> str:

@@ -22,6 +22,7 @@ from frs_core.episodes import EpisodeInfo, EpisodeStore
 from frs_core.episodes.index import read_info
 from frs_core.episodes.soundness import inspected, needs_inspection
 from frs_core.errors import EpisodeError, FrsError
+from frs_core.evaluation.blind_log import sealed_episodes
 from frs_core.events import Outcome
 from frs_core.runtime.image_files import shrink
 
@@ -131,7 +132,9 @@ class Library(Relay):
             self.tell("failed", str(error) if known else f"An episode cannot be read: {type(error).__name__}: {error}")
 
     def _list(self, store: EpisodeStore, binned: bool) -> None:
-        infos = tuple(store.list(binned=binned))
+        # A recording tells who drove in a comparison that is still blinded.
+        sealed = sealed_episodes(store.root)
+        infos = tuple(i for i in store.list(binned=binned) if i.name not in sealed)
         self.tell("listed", (infos, binned))
         newest = infos[::-1]
         rounds = [[(i, whole) for i in newest if needs_inspection(i, whole=whole)] for whole in (False, True)]

@@ -1,0 +1,1 @@
+"""Blinded comparisons: choosing, attempts and results. GUI thread."""

@@ -75,6 +75,29 @@ def test_the_thin_distribution_differs_from_the_whole_one_in_what_it_leaves_out(
     assert [THIN[k] for k in ("scripts", "requires-python")] == [WHOLE[k] for k in ("scripts", "requires-python")]
 
 
+WINDOW = """
+import os
+from pathlib import Path
+import frs_core.session
+from frs_core.policies import NamedPolicy
+
+os.environ.pop("OMP_NUM_THREADS", None)
+frs_core.session.LiveSession = lambda world, make_policy, **options: make_policy
+from app.main import make_session
+make_policy = make_session("tests.fakes.world:PointWorld", NamedPolicy("remote", {"path": sys.argv[1]}), root=Path(sys.argv[2]))
+policy = make_policy()
+print(policy.spec.name)
+policy.close()
+"""
+
+
+def test_the_windows_own_way_of_loading_a_policy_needs_nothing_else(tmp_path: Path) -> None:
+    with build_server(ToyPolicy(), ServerSettings(port=0)).running() as server:
+        done = run(WINDOW, f"ws://127.0.0.1:{server.port}", str(tmp_path))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == ["toy"]
+
+
 def test_what_the_cockpit_starts_with_is_importable() -> None:
     names = (*LIGHT, "frs_core.policies.remote", "frs_core.candidates.fan", "frs_core.worlds.droid", "frs_core.doctor")
     done = run(f"import importlib\nfor name in {names!r}: importlib.import_module(name)\n")

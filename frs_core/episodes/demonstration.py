@@ -19,7 +19,7 @@ from frs_core.arrays import Array
 from frs_core.episodes.records import ChunkRecord, EpisodeMeta, StepRecord
 from frs_core.episodes.store import EpisodeStore
 from frs_core.episodes.writer import JournalRecorder
-from frs_core.errors import EpisodeUnconfirmed
+from frs_core.errors import EpisodeError, EpisodeUnconfirmed
 from frs_core.events import Driver, Latency, Outcome
 from frs_core.robot import kinematics
 from frs_core.robot.actions import ActionKind, ActionSpace, ee_delta_space
@@ -27,6 +27,10 @@ from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.steering.candidates import CandidateKind, Verdict
 from frs_core.steering.directions import Gripper
 
+_FULL_TURN = 2 * np.pi
+"""rad; the joint limits of Franka arms end at 4.5."""
+_WIDEST = 5.0
+"""Grippers report up to 1.05, and policies ask for a little more; millimetres, percent and motor steps go up to 80 and above. Guess."""
 DEMONSTRATION = "demonstration"
 """Label of the only offer, and name of the policy that there was not."""
 
@@ -88,8 +92,9 @@ def record_demonstration(
         tool_offset: flange to fingertips, metres.
     Raises:
         EpisodeUnconfirmed: recorded, but a power cut could still take it.
-        EpisodeError: the store cannot be written.
+        EpisodeError: numbers too large for their units, or the store cannot be written.
     """
+    _require_units(demonstration, meta.action_space.kind)
     recorder, name, n = JournalRecorder(store), "", len(demonstration.q)
     try:
         for index, (first, last) in enumerate(_stretches(n, meta.horizon, demonstration.gaps)):
@@ -107,6 +112,28 @@ def record_demonstration(
         recorder.drop()
         raise
     return name
+
+
+def _require_units(demonstration: Demonstration, kind: ActionKind) -> None:
+    """Raise EpisodeError where joints cannot be radians, or a gripper's numbers cannot be shares of its opening."""
+    arms = {"Measured joint positions": demonstration.q}
+    if kind is ActionKind.JOINT_POSITION:
+        arms["The actions' joint positions"] = demonstration.actions[:, :-1]
+    for what, values in arms.items():
+        if (largest := float(np.abs(values).max())) > _FULL_TURN:
+            raise EpisodeError(
+                f"{what} reach {largest:.4g}, expected radians, of which no joint of the arm has more than {_FULL_TURN:.2f}. Convert them "
+                f"first; such numbers are usually degrees."
+            )
+    for what, values in (
+        ("measured gripper", demonstration.gripper),
+        ("gripper's action", demonstration.actions[:, -1]),
+    ):
+        if (largest := float(np.abs(values).max())) > _WIDEST:
+            raise EpisodeError(
+                f"The {what} reaches {largest:.4g}, expected 0 (open) to 1 (closed). Scale it first; such numbers are usually millimetres, "
+                f"percent or a motor's steps."
+            )
 
 
 def _stretches(n: int, rows: int, gaps: frozenset[int]) -> list[tuple[int, int]]:

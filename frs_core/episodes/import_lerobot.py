@@ -9,6 +9,7 @@ one table and one video per episode; v3.0 packs several into one and says in `me
 Any thread; seconds per episode.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -81,7 +82,8 @@ def import_lerobot(
     Raises:
         ConfigError: pyarrow or PyAV is missing.
         EpisodeCorrupt: the dataset is damaged.
-        EpisodeError: no such dataset, its columns' meaning is not stated, or the store cannot be written.
+        EpisodeError: no such dataset, its columns' meaning is not stated, its numbers are too large for their units, or the store cannot
+            be written.
     """
     if outcome is None:
         raise EpisodeError(
@@ -91,7 +93,7 @@ def import_lerobot(
     names: list[str] = []
     try:
         info = read_json(source / "meta" / "info.json")
-        version, features, hz = info["codebase_version"], info["features"], float(info["fps"])
+        version, features, hz = info["codebase_version"], info["features"], _rate(info["fps"])
         if version not in VERSIONS:
             raise EpisodeError(
                 f"'{source}' is of version {version}, {' and '.join(VERSIONS)} are read. Convert it with LeRobot first."
@@ -126,6 +128,19 @@ def import_lerobot(
 
 def _kept(names: list[str]) -> str:
     return f" Imported before it and kept: {counted(len(names), 'episode')}, up to {names[-1]}." if names else ""
+
+
+def _rate(stated: object) -> float:
+    """Return steps per second. Raises ValueError where it is no rate."""
+    hz = float(stated)  # pyright: ignore[reportArgumentType]  whatever a file holds
+    if not 0.0 < hz < math.inf:
+        raise ValueError(f"its fps is {stated}, expected a number above 0")
+    return hz
+
+
+def _tasks(stated: Any) -> tuple[str, ...]:
+    """Return an episode's tasks, of which some tools write a single one without a list."""
+    return (stated,) if isinstance(stated, str) else tuple(map(str, stated))
 
 
 def _kind(features: Mapping[str, Any], source: Path) -> ActionKind:
@@ -189,7 +204,7 @@ def _single(source: Path, info: Mapping[str, Any], _: Any) -> Iterator[_Episode]
             for name in _image_features(info["features"])
         }
         table = _inside(source, info["data_path"].format(**at))
-        yield _Episode(int(entry["episode_index"]), int(entry["length"]), tuple(map(str, entry["tasks"])), table, films)
+        yield _Episode(int(entry["episode_index"]), int(entry["length"]), _tasks(entry["tasks"]), table, films)
 
 
 def _packed(source: Path, info: Mapping[str, Any], parquet: Any) -> Iterator[_Episode]:
@@ -206,7 +221,7 @@ def _packed(source: Path, info: Mapping[str, Any], parquet: Any) -> Iterator[_Ep
                 films[name] = (film, float(entry[f"videos/{name}/from_timestamp"]))
             at = {"chunk_index": entry["data/chunk_index"], "file_index": entry["data/file_index"]}
             table = _inside(source, info["data_path"].format(**at))
-            yield _Episode(int(entry["episode_index"]), int(entry["length"]), tuple(entry["tasks"]), table, films)
+            yield _Episode(int(entry["episode_index"]), int(entry["length"]), _tasks(entry["tasks"]), table, films)
 
 
 def _inside(source: Path, name: str) -> Path:
@@ -219,12 +234,16 @@ def _inside(source: Path, name: str) -> Path:
 
 def _demonstration(episode: _Episode, features: Mapping[str, Any], hz: float, parquet: Any) -> Demonstration:
     wanted = [_first(features, group, "column") for group in (_JOINTS, _GRIPPERS, _ACTIONS)]
-    table = parquet.read_table(plain_file(episode.table), columns=[*wanted, "episode_index"])
+    counted_by = [name for name in ("frame_index",) if name in features]
+    table = parquet.read_table(plain_file(episode.table), columns=[*wanted, "episode_index", *counted_by])
     mine = np.flatnonzero(table["episode_index"].to_numpy() == episode.number)
     if len(mine) != episode.length or not len(mine):
         raise ValueError(
             f"'{episode.table.name}' has {len(mine)} rows of episode {episode.number}, expected {episode.length}"
         )
+    for name in counted_by:
+        if (wrong := np.flatnonzero(np.diff(table[name].to_numpy()[mine]) != 1)).size:
+            raise ValueError(f"'{name}' of episode {episode.number} does not count up after row {wrong[0]}")
     q, gripper, actions = (np.array(table[name].to_pylist(), dtype=np.float64)[mine] for name in wanted)
     gripper = gripper.reshape(len(mine), -1)[:, 0]
     for name, values in zip(wanted, (q, gripper, actions), strict=True):

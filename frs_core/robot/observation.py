@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, PolicyError
 
+_SKEW = 0.01
+"""How far a camera's axes may be from unit length and right angles; three digits of a hand-written matrix are within 0.001."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
@@ -36,6 +39,17 @@ class Calibration:
             )
         if not (np.isfinite(self.K).all() and np.isfinite(self.T_base_camera).all()):
             raise ConfigError("Calibration holds non-finite numbers. Re-run the camera calibration.")
+        R = self.T_base_camera[:3, :3]
+        if np.abs(R.T @ R - np.eye(3)).max() > _SKEW or np.linalg.det(R) < 0:
+            kind = "mirrors" if np.linalg.det(R) < 0 else "stretches or shears"
+            raise ConfigError(
+                f"Calibration's T_base_camera {kind} space, expected a rotation and a shift. Check the order of axes and of rows and columns "
+                f"(OpenCV: x right, y down, z forward), or re-run the camera calibration."
+            )
+        if self.K[0, 0] <= 0 or self.K[1, 1] <= 0:
+            raise ConfigError(
+                f"Calibration's K has focal lengths {self.K[0, 0]:g} and {self.K[1, 1]:g}, expected pixels above 0. Re-run the camera calibration."
+            )
 
     def project(self, p: Float[Array, "*n 3"]) -> tuple[Float[Array, "*n 2"], Bool[Array, "*n"]]:
         """Return pixels of points in the base frame, and which lie in front of the camera (> 1 cm).

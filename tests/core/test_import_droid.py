@@ -186,6 +186,16 @@ def test_a_row_of_nan_is_left_out_by_name_and_no_chunk_runs_across_it(folder, st
         import_droid(folder, store)
 
 
+def test_joints_in_degrees_and_a_gripper_in_motor_steps_are_refused(folder, store) -> None:
+    edit(folder, lambda f: f["observation/robot_state/gripper_position"].__setitem__(slice(None), 128.0))
+    with pytest.raises(EpisodeError, match=r"measured gripper reaches 128, expected 0 .open. to 1"):
+        import_droid(folder, store)
+    edit(folder, lambda f: f[Q].__setitem__(slice(None), np.rad2deg(f[Q][:])))
+    with pytest.raises(EpisodeError, match=r"Measured joint positions reach .*expected radians.*degrees"):
+        import_droid(folder, store)
+    assert store.list() == []
+
+
 def test_a_short_trajectory_may_lose_a_few_rows(folder, store) -> None:
     edit(folder, lambda f: f[Q].__setitem__(slice(13, 16), np.nan))
     episode, note = taken(folder, store)

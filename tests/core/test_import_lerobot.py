@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -294,3 +295,44 @@ for item in (first, last):
         np.testing.assert_allclose(state[:7], episode.arrays["steps/q"][step], rtol=1e-6)
         np.testing.assert_allclose(colours, episode.frame("wrist", step).mean((0, 1)) / 255, atol=0.03)
         np.testing.assert_allclose(mean, np.concatenate(actions).mean(axis=0), rtol=1e-5, atol=1e-6)
+
+
+def changed(dataset: Path, column: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Rewrite a column of the first episode's table."""
+    path = sorted((dataset / "data").rglob("*.parquet"))[0]
+    table = parquet.read_table(path)
+    index, field = table.schema.get_field_index(column), table.schema.field(column)
+    values = change(np.array(table[column].to_pylist()))
+    parquet.write_table(table.set_column(index, field, pyarrow.array(values.tolist(), type=field.type)), path)
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "words"),
+    [
+        ("joint_position", np.rad2deg, "Measured joint positions reach .*usually degrees"),
+        ("gripper_position", lambda g: 85.0 + 0 * g, "The measured gripper reaches 85.*millimetres"),
+        ("frame_index", lambda i: i[::-1], "'frame_index' of episode 0 does not count up after row 0"),
+    ],
+)
+def test_numbers_in_other_units_or_another_order_are_refused(dataset, store, column, change, words) -> None:
+    changed(dataset, column, change)
+    with pytest.raises(EpisodeError, match=words):
+        import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
+    assert store.list() == []
+
+
+@pytest.mark.parametrize("fps", [0, -15, float("nan"), "fast", None])
+def test_a_rate_that_is_none_is_named(dataset, store, fps) -> None:
+    path = dataset / "meta/info.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"fps": fps}))
+    with pytest.raises(EpisodeCorrupt, match=str(fps) if fps is not None else "NoneType"):
+        import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
+
+
+def test_a_task_that_is_written_without_a_list_is_one_task(dataset, store) -> None:
+    path = dataset / "meta/episodes.jsonl"
+    path.write_text(
+        "\n".join(json.dumps(json.loads(r) | {"tasks": "pick it up"}) for r in path.read_text().split("\n") if r)
+    )
+    first, *_ = import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
+    assert store.open(first).meta.instruction == "pick it up"

@@ -1,9 +1,11 @@
 """pi0.5 folders as people have them: loaded where shapes and options suffice, else refused in a sentence; never half read."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,3 +233,62 @@ def test_cut_metadata_is_named(source, tmp_path, text) -> None:
     (source / "params/_METADATA").write_text(text)
     with pytest.raises(ConfigError, match="_METADATA' is not readable"):
         convert(source, tmp_path / "out", preset=find_preset("pi05_droid"))
+
+
+def with_header(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Rewrite the header of the weights."""
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header = change(header) or header
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    return folder
+
+
+BIAS = "action_in_proj.bias"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda h: [1], "is not a safetensors file .its header is no list of tensors"),
+        (lambda h: h.update({BIAS: None}), "its header is no list of tensors"),
+        (lambda h: h[BIAS].update(shape="x"), "of shape x has bytes"),
+        (lambda h: h[BIAS].update(data_offsets=[0, 4]), "of shape .* has bytes"),
+        (lambda h: h[BIAS].update(shape=[32]), "of shape .32. has bytes"),
+        (lambda h: h[BIAS].update(dtype="I8"), "'action_in_proj.bias' as I8, expected BF16, F16, F32, F64: quantised"),
+        (lambda h: h[BIAS].update(dtype="F8_E4M3"), "quantised weights are not read"),
+    ],
+)
+def test_a_header_that_is_none_and_numbers_that_are_no_weights_are_refused(tmp_path, change, words) -> None:
+    problems = inspect_checkpoint(with_header(make_checkpoint(tmp_path), change)).problems
+    assert any(re.search(words, p) for p in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"max_action_dim": None}, "holds what no pi0.5's does"),
+        ({"input_features": [{"a": 1}]}, "holds what no pi0.5's does"),
+        ({"normalization_mapping": ["QUANTILES"]}, "holds what no pi0.5's does"),
+        ({"chunk_size": True}, "chunk_size = True, expected a positive number"),
+        ({"use_relative_actions": "false"}, "use_relative_actions = 'false', expected true or false"),
+        ({"output_features": {"action": {"shape": []}}}, "size of 'action' in output_features. Take the one"),
+    ],
+)
+def test_a_configuration_that_is_none_is_a_problem_and_no_traceback(tmp_path, changes, words) -> None:
+    folder = make_checkpoint(tmp_path, family="lerobot")
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    problems = inspect_checkpoint(folder).problems
+    assert any(words in p for p in problems), problems
+
+
+def test_a_table_of_new_names_that_is_none_is_a_problem(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path, family="lerobot")
+    path = folder / "policy_preprocessor.json"
+    step = {"registry_name": "rename_observations_processor", "config": {"rename_map": ["observation.images.top"]}}
+    path.write_text(json.dumps({"steps": [step, *json.loads(path.read_text())["steps"]]}))
+    assert any("policy_preprocessor.json" in p for p in inspect_checkpoint(folder).problems)

@@ -35,8 +35,8 @@ from frs_core.policies.pi05.plausible import why_not_this_meaning
 from frs_core.policies.pi05.presets import Preset, find_preset, need_preset, published_preset
 from frs_core.policies.pi05.sizes import ModelSize, problems_of, size_of
 from frs_core.policies.pi05.tokens import PromptForm, Tokenizer, find_tokenizer
-from frs_core.policies.pi05.weights import Truncated, read_header
-from frs_core.runtime.foreign import open_plain, read_json
+from frs_core.policies.pi05.weights import Truncated, read_header, why_not_weights
+from frs_core.runtime.foreign import MALFORMED, open_plain, read_json
 from frs_core.steering.camera_pairing import CamerasOption, Pairing, pair_cameras
 from frs_core.steering.directions import NEVER_MOVED
 
@@ -207,6 +207,11 @@ def _attempt(checkpoint: Checkpoint, action: Any) -> None:
         action()
     except FrsError as error:
         checkpoint.problems.append(str(error))
+    except MALFORMED as error:
+        checkpoint.problems.append(
+            f"Its configuration holds what no pi0.5's does ({type(error).__name__}: {error}). Take config.json and "
+            f"policy_preprocessor.json as they were saved with the weights."
+        )
 
 
 def _read_json(checkpoint: Checkpoint, path: Path) -> dict[str, Any] | None:
@@ -266,6 +271,8 @@ def _read_weights(checkpoint: Checkpoint) -> None:
         shapes = {name: stored[theirs] for name, theirs in checkpoint.names.items()}
         checkpoint.size = size_of(shapes)
         checkpoint.problems += problems_of(shapes, checkpoint.size)
+        if why := why_not_weights(path, checkpoint.names.values()):
+            checkpoint.problems.append(why)
 
     _attempt(checkpoint, judge)
 
@@ -406,7 +413,7 @@ def _read_lerobot(
             f"n_action_steps = {checkpoint.execute_rows}: every pick moves for {checkpoint.execute_rows / preset.control_hz:.1f} s before the "
             f"next fan. Clients of {preset.name} execute {preset.execute_rows} rows; change it in config.json for shorter picks."
         )
-    check_offsets(preset, is_relative=bool(config.get("use_relative_actions")))
+    check_offsets(preset, is_relative=_switch(config, "use_relative_actions"))
     if preset.adds_joints:
         checkpoint.is_gripper_offset = is_gripper_offset(config)
     _match(checkpoint, "action size", feature_size(config, "output_features", "action"), preset.action_kind.size)
@@ -422,9 +429,17 @@ def _read_lerobot(
 
 def _integer(config: Mapping[str, Any], key: str) -> int:
     value = config.get(key)
-    if not isinstance(value, int) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"config.json has {key} = {value!r}, expected a positive number.")
     return value
+
+
+def _switch(config: Mapping[str, Any], key: str) -> bool:
+    """Return a setting that is true or false; a text of either is neither, and null is false."""
+    value = config.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise ConfigError(f"config.json has {key} = {value!r}, expected true or false. Correct it.")
+    return bool(value)
 
 
 def _match(checkpoint: Checkpoint, what: str, got: int, expected: int) -> None:

@@ -171,4 +171,6 @@ def feature_size(config: Mapping[str, Any], group: str, name: str) -> int:
     try:
         return int(config[group][name]["shape"][0])
     except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise ConfigError(f"config.json does not state the size of '{name}' in {group} ({error!r}).") from error
+        raise ConfigError(
+            f"config.json does not state the size of '{name}' in {group}. Take the one that was saved with the weights."
+        ) from error

@@ -10,7 +10,10 @@ Any thread.
 """
 
 import abc
+import math
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -23,6 +26,8 @@ from frs_core.runtime.foreign import open_plain, parse_json, plain_file, read_ex
 
 _HEADER_LIMIT = 100 << 20
 """Bytes; what safetensors itself allows. pi0.5's header has 0.1 MB."""
+_SIZES = {"BF16": 2, "F16": 2, "F32": 4, "F64": 8}
+"""Types whose numbers are the weights themselves -> bytes of one; integers and 8-bit floats come with scales of their own."""
 
 
 def read_header(path: Path) -> dict[str, tuple[int, ...]]:
@@ -31,6 +36,28 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         ValueError: the file is not a safetensors file, or ends before the last tensor does.
     """
+    return {name: tuple(entry["shape"]) for name, entry in _entries(path).items()}
+
+
+def why_not_weights(path: Path, names: Iterable[str]) -> str:
+    """Return why tensors are stored as something else than weights, one sentence with the fix; empty where they are not.
+
+    Args:
+        path: the safetensors file; its header can be read.
+        names: as stored.
+    """
+    entries = _entries(path)
+    odd = [name for name in names if entries[name]["dtype"] not in _SIZES]
+    if not odd:
+        return ""
+    return (
+        f"{len(odd)} tensors are stored as numbers that are no weights by themselves, e.g. '{odd[0]}' as {entries[odd[0]]['dtype']}, expected "
+        f"{', '.join(_SIZES)}: quantised weights are not read. Give the checkpoint as it was before."
+    )
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    """Return name -> entry of the header. Raises ValueError as `read_header`."""
     size = path.stat().st_size
     with open_plain(path, may_link=True) as file:
         length = int.from_bytes(file.read(8), "little")
@@ -39,11 +66,20 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
         if length > _HEADER_LIMIT:
             raise ValueError(f"its header has {length:,} bytes, at most {_HEADER_LIMIT:,} are read")
         header = parse_json(read_exactly(file, length))
-    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-    end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-    if size != end:
-        raise Truncated(f"it has {size:,} bytes, its header promises {end:,}")
-    return {name: tuple(entry["shape"]) for name, entry in entries.items()}
+    try:
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        ends, last = sorted((*entry["data_offsets"], name) for name, entry in entries.items()), 0
+        if size != (end := 8 + length + max((end for _, end, _ in ends), default=0)):
+            raise Truncated(f"it has {size:,} bytes, its header promises {end:,}")
+        for begin, end, name in ends:
+            entry = entries[name]
+            bytes_of_one = _SIZES.get(entry["dtype"])
+            if begin != last or (bytes_of_one and end - begin != bytes_of_one * math.prod(entry["shape"])):
+                raise ValueError(f"'{name}' of shape {entry['shape']} has bytes {begin:,} to {end:,}")
+            last = end
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError(f"its header is no list of tensors: {error}") from error
+    return entries
 
 
 class Truncated(ValueError):

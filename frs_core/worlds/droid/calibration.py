@@ -61,7 +61,7 @@ def calibration_of(
         size: (width, height) of the images.
         T_base_flange: where the flange is, for the hand camera.
     """
-    if not entry.get("K") or not entry.get("size") or not entry.get("pose"):
+    if not entry.get("K") or not entry.get("size") or not entry.get("pose") or entry["K"][0][0] <= 0:
         return None
     pose = pose_matrix(entry["pose"])
     T = T_base_flange @ pose if entry.get("frame") == "flange" else pose

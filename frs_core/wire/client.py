@@ -30,7 +30,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, W
 from websockets.sync.client import ClientConnection, connect
 
 from frs_core import errors
-from frs_core.errors import ConfigError, PolicyError, PolicyTimeout, ServingError
+from frs_core.errors import ConfigError, MalformedMessage, PolicyError, PolicyTimeout, ServingError
+from frs_core.runtime.foreign import visible
 from frs_core.wire.codec import pack, unpack
 from frs_core.wire.proxy import proxy_for, without_password
 
@@ -84,18 +85,20 @@ class WireClient:
             settings: address, token, limits.
             verify: raises if the server's metadata is not what it should be; called on every connection.
         """
-        parts = urlsplit(settings.url)
-        if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        scheme, host = _parts(settings.url)
+        if settings.token and any(c.isspace() or not c.isprintable() for c in settings.token):
             raise ConfigError(
-                f"Policy server address '{settings.url}' is not usable. Write ws://host:8000 or wss://host:8000."
+                "The token for the policy server holds a space, a line break or another character that no header carries. Give it "
+                'without, as in FRS_TOKEN="$(cat token)".'
             )
         self.settings = settings
+        self._shown = without_password(settings.url)
         self.verify = verify
         self.generation = 0
         """Counts connections; a server forgets a client's contexts between two."""
-        self._is_local = _is_local(parts.hostname)
-        if settings.token and parts.scheme == "ws" and not self._is_local:
-            logger.warning("The token travels to %s unencrypted; use wss:// or an ssh tunnel.", parts.hostname)
+        self._is_local = _is_local(host)
+        if settings.token and scheme == "ws" and not self._is_local:
+            logger.warning("The token travels to %s unencrypted; use wss:// or an ssh tunnel.", host)
         self._socket: ClientConnection | None = None
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
@@ -118,21 +121,23 @@ class WireClient:
             return self._metadata
         wait_s = self._retry_at - time.monotonic()
         if wait_s > 0:
-            raise ServingError(
-                f"The policy server at {self.settings.url} is not reachable. Trying again in {wait_s:.1f} s."
-            )
+            raise ServingError(f"The policy server at {self._shown} is not reachable. Trying again in {wait_s:.1f} s.")
         self._retry_at, self._pause_s = time.monotonic() + self._pause_s, min(2 * self._pause_s, _BACKOFF_S[1])
         opened = self._open()
         try:
             data = opened.recv(timeout=self.settings.connect_timeout_s)
-            self._metadata = unpack(data if isinstance(data, bytes) else b"")
+            if isinstance(data, str):
+                raise MalformedMessage(
+                    f"It greets with the text {visible(data[:80])!r}, expected openpi's msgpack format"
+                )
+            self._metadata = unpack(data)
             self.verify(self._metadata)
         except (TimeoutError, ConnectionClosed, ServingError) as error:
             opened.close()
             if type(error) is ServingError:
                 raise
             raise ServingError(
-                f"{self.settings.url} answers, but not as a policy server: {error}. Check the address and port."
+                f"{self._shown} answers, but not as a policy server: {str(error).rstrip('.')}. Check the address and port."
             ) from error
         except BaseException:
             opened.close()
@@ -180,8 +185,8 @@ class WireClient:
         proxy = proxy_for(s.url, given=s.proxy)
         through = "" if proxy is None else f" through the proxy {without_password(proxy)}"
         way_out = "" if proxy is None else f" Set no_proxy={urlsplit(s.url).hostname} to connect without the proxy."
+        context = _trusting(s.tls_ca) if urlsplit(s.url).scheme == "wss" else None
         try:
-            context = ssl.create_default_context(cafile=s.tls_ca) if s.url.startswith("wss") else None
             # __enter__ marks the connection as ours to close; websockets 17 requires it, 15 accepts it.
             opened = connect(
                 s.url,
@@ -199,37 +204,37 @@ class WireClient:
             raise self._refusal(error.response.status_code) from error
         except InvalidURI as error:
             raise ConfigError(
-                f"Policy server address '{s.url}' is not usable: {error}. Write ws://host:8000."
+                f"Policy server address '{self._shown}' is not usable: {without_password(str(error))}. Write ws://host:8000."
             ) from error
         except ImportError as error:
             raise ServingError(
-                f"The policy server at {s.url} cannot be reached{through}: {error}. Install it with `pip install "
+                f"The policy server at {self._shown} cannot be reached{through}: {error}. Install it with `pip install "
                 f"python-socks`.{way_out}"
             ) from error
         except ssl.SSLError as error:
             raise ServingError(
-                f"TLS with the policy server at {s.url} failed: {error}. Give its certificate with tls_ca."
+                f"TLS with the policy server at {self._shown} failed: {error}. Give its certificate with tls_ca."
             ) from error
         except TimeoutError as error:
             raise ServingError(
-                f"The policy server at {s.url} did not answer{through} within {s.connect_timeout_s:g} s. Check host, port and "
+                f"The policy server at {self._shown} did not answer{through} within {s.connect_timeout_s:g} s. Check host, port and "
                 f"network.{way_out}"
             ) from error
         except (OSError, WebSocketException, EOFError) as error:
             # One of them is a connection closed before it was open: whoever hangs up before the request is sent.
             said = getattr(error, "strerror", None) or without_password(str(error))
             fix = way_out or " Start one with `frs serve`, or check the address."
-            raise ServingError(f"No policy server at {s.url}{through}: {said}.{fix}") from error
+            raise ServingError(f"No policy server at {self._shown}{through}: {said}.{fix}") from error
         except Exception as error:
             # python-socks has its own tree of errors.
             if proxy is None:
                 raise
-            raise ServingError(f"No policy server at {s.url}{through}: {error}.{way_out}") from error
+            raise ServingError(f"No policy server at {self._shown}{through}: {error}.{way_out}") from error
         _limit_sending(opened.socket, s.connect_timeout_s)
         return opened
 
     def _refusal(self, status: int) -> ServingError:
-        url = self.settings.url
+        url = self._shown
         if status in (401, 403):
             return ServingError(
                 f"The policy server at {url} refused the token. Set the server's token on this machine too."
@@ -303,7 +308,7 @@ class WireClient:
                 self._timeouts += 1
                 self._abandon(name)
                 raise PolicyTimeout(
-                    f"The policy server at {self.settings.url} did not answer within {timeout_s:g} s. "
+                    f"The policy server at {self._shown} did not answer within {timeout_s:g} s. "
                     f"Check its load and the network."
                 )
             try:
@@ -324,12 +329,12 @@ class WireClient:
 
     def _required(self) -> ClientConnection:
         if self._socket is None:
-            raise ServingError(f"Not connected to the policy server at {self.settings.url}.")
+            raise ServingError(f"Not connected to the policy server at {self._shown}.")
         return self._socket
 
     def _lost(self, error: Exception) -> ServingError:
         return ServingError(
-            f"The connection to the policy server at {self.settings.url} was lost: {error}. The next request reconnects."
+            f"The connection to the policy server at {self._shown} was lost: {error}. The next request reconnects."
         )
 
 
@@ -338,6 +343,33 @@ def _remote_error(error: dict[Any, Any]) -> Exception:
     kind, text = str(error.get("type")), str(error.get("message"))[:2000]
     known = _KNOWN_ERRORS.get(kind)
     return known(text) if known else PolicyError(f"The policy server reports {kind}: {text}")
+
+
+def _parts(url: str) -> tuple[str, str]:
+    """Return scheme and host of a server's address. Raises ConfigError where it is none."""
+    why = ""
+    try:
+        parts = urlsplit(url)
+        _, host = parts.port, parts.hostname or ""  # The port is read here, where one that is no number can be refused.
+        host.encode("idna")
+    except ValueError as error:
+        why, parts, host = f": {error}", None, ""
+    if parts is None or parts.scheme not in ("ws", "wss") or not host:
+        raise ConfigError(
+            f"Policy server address '{without_password(url)}' is not usable{why}. Write ws://host:8000 or wss://host:8000."
+        )
+    return parts.scheme, host
+
+
+def _trusting(authority: Path | None) -> ssl.SSLContext:
+    """Return the TLS settings. Raises ConfigError where the file of the authority cannot be used."""
+    try:
+        return ssl.create_default_context(cafile=authority)
+    except OSError as error:
+        raise ConfigError(
+            f"'{authority}' cannot be used as tls_ca: {error.strerror or error}. Give a certificate in PEM form: the server's own, or its "
+            f"authority's."
+        ) from error
 
 
 def _is_local(host: str) -> bool:

@@ -142,7 +142,9 @@ def droid_pairing(exterior: str, wrist: str) -> tuple[tuple[str, str], ...]:
 
 
 def _nonsense(url: str, error: Exception) -> ServingError:
-    return ServingError(f"The policy server at {url} describes itself wrongly: {error}. Update the server.")
+    return ServingError(
+        f"The policy server at {url} describes itself wrongly: {str(error).rstrip('.')}. Update the server."
+    )
 
 
 def _read_spec(data: dict[Any, Any]) -> PolicySpec:

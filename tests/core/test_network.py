@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
-from frs_core.errors import ServingError
+from frs_core.errors import ConfigError, ServingError
 from frs_core.policies import remote
 from frs_core.wire import client as wire_client
 from frs_core.wire import proxy as proxies
@@ -125,3 +125,58 @@ def test_a_reader_that_leaves_early_is_no_error(words) -> None:
     assert process.stderr.read() == b""
     assert process.wait(LONG_S) in (0, 1)
     process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ws://[::1", "Invalid IPv6 URL"),
+        ("ws://host:99999", "Port out of range"),
+        ("ws://host:abc", "'abc'"),
+        ("ws://a..b", "label empty"),
+        ("ws://" + "a" * 70 + ".example", "too long"),
+        ("http://ada:secret@host", "http://host"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_before_anything_is_sent(url, words) -> None:
+    with pytest.raises(ConfigError, match=r"Write ws://host:8000") as refused:
+        WireClient(ClientSettings(url))
+    assert words in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("token", ["s3cret\n", "s3cret\r\nX-Admin: 1", "s3 cret", "s3cret\x00"])
+def test_a_token_that_no_header_carries_is_refused_without_being_shown(token) -> None:
+    with pytest.raises(ConfigError, match="a line break") as refused:
+        WireClient(ClientSettings("ws://127.0.0.1:9", token))
+    assert "s3" not in str(refused.value)
+
+
+def test_the_password_in_a_servers_address_is_not_shown() -> None:
+    with pytest.raises(ServingError, match=r"No policy server at ws://127\.0\.0\.1:9: ") as refused:
+        WireClient(ClientSettings("ws://ada:secret@127.0.0.1:9")).connect()
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", [None, "no certificate"])
+def test_a_certificate_file_that_cannot_be_used_is_named(text, tmp_path) -> None:
+    path = tmp_path / "lab.pem"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=r"lab\.pem' cannot be used as tls_ca"):
+        WireClient(ClientSettings("wss://127.0.0.1:9", tls_ca=path)).connect()
+
+
+def test_a_server_of_something_else_that_greets_with_text_is_quoted() -> None:
+    with serve(lambda socket: socket.send("hello\x1b[2J"), "127.0.0.1", 0, compression=None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
+            with pytest.raises(ServingError, match="not as a policy server: It greets with the text 'hello") as refused:
+                WireClient(ClientSettings(url, connect_timeout_s=LONG_S)).connect()
+        finally:
+            server.shutdown()
+            thread.join(LONG_S)
+    assert "\x1b" not in str(refused.value)
+    assert ".." not in str(refused.value)

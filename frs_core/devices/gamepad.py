@@ -2,8 +2,8 @@
 
 Problem: gamepads number their buttons differently, pedals and throttles rest where a stick would be pushed, and all can be unplugged in
 the middle of a chunk. Idea: SDL's own mapping ("controller") names the buttons of the pads it knows. A joystick without one is a pad only
-when it has the shape of Linux' xpad driver and no name of another device; its axes count once they were seen at rest where a stick's or a
-trigger's rest is. Each stick is reduced to one dominant direction. Unplugging releases every control and sends a `DeviceNotice`.
+when it has the shape of Linux' xpad driver and no name of another device. Axes count once they were seen at rest where a stick's or a
+trigger's rest is, those of a mapped pad too: a stick that drifts would pick. Each stick is reduced to one dominant direction. Unplugging releases every control and sends a `DeviceNotice`.
 
 Example: pushing the left stick of pad "Xbox" to the left yields HINTED then PRESSED of "pad:left_stick_left".
 pygame must be polled on the thread that initialised it: call everything from one thread (the GUI's). About 1 us per poll.
@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from frs_core.devices.base import ControlChange, DeviceEvent, DeviceNotice, DominantAxis, InputDevice, Stage
-from frs_core.devices.raw_pad import RAW_AXES, RAW_BUTTONS, RestingAxes, is_pad
+from frs_core.devices.raw_pad import RAW_AXES, RAW_BUTTONS, RestingAxes, is_centred, is_pad
 from frs_core.errors import DeviceError
 
 _ENVIRONMENT = {
@@ -168,7 +168,12 @@ class Gamepad(InputDevice):
             if unused
             else "No gamepad; plug one in at any time"
         )
-        return "; ".join(text for text in (used, unused) if text)
+        drifting = "; ".join(
+            f"the {stick.replace('_', ' ')} of '{pad.name}' is not used until it is at rest (let go of it; one that drifts needs calibration)"
+            for pad in self._pads.values()
+            for stick in pad.restless
+        )
+        return "; ".join(text for text in (used, drifting, unused) if text)
 
     @property
     def levels(self) -> Mapping[str, float]:
@@ -224,7 +229,7 @@ class Gamepad(InputDevice):
             if event.type in (pygame.CONTROLLERBUTTONDOWN, pygame.CONTROLLERBUTTONUP):
                 return pad.button(BUTTONS.get(event.button), event.type == pygame.CONTROLLERBUTTONDOWN)
             if event.type == pygame.CONTROLLERAXISMOTION:
-                return pad.axis(event.axis, event.value / 32767.0)
+                return pad.mapped_axis(event.axis, event.value / 32767.0)
             return []
         if event.type in (pygame.JOYBUTTONDOWN, pygame.JOYBUTTONUP):
             return pad.button(RAW_BUTTONS.get(event.button), event.type == pygame.JOYBUTTONDOWN)
@@ -248,10 +253,19 @@ class _Pad:
         self._rest = RestingAxes(
             [] if self.is_mapped else [joystick.get_axis(i) for i in range(joystick.get_numaxes())]
         )
+        self._mapped_resting: set[int] = set()
+        """SDL controller axes that were seen at rest."""
         self._sticks = {
             name: DominantAxis([(f"pad:{name}_left", f"pad:{name}_right"), (f"pad:{name}_up", f"pad:{name}_down")])
             for name in _STICKS
         }
+        self.look()
+
+    @property
+    def restless(self) -> tuple[str, ...]:
+        """Sticks that were not seen at rest yet, and do not count."""
+        resting = self._mapped_resting if self.is_mapped else {RAW_AXES[axis] for axis in self._rest.resting}
+        return tuple(name for name, axes in _STICKS.items() if not resting.issuperset(axes))
 
     def close(self) -> None:
         """Close the SDL joystick."""
@@ -295,8 +309,19 @@ class _Pad:
         return found
 
     def look(self) -> None:
-        """Notice which axes of a joystick without a mapping are at rest; called once per poll."""
-        self._rest.look()
+        """Notice which axes are at rest; called once per poll."""
+        if not self.is_mapped:
+            self._rest.look()
+            return
+        for axis in (*_TRIGGERS, *(a for pair in _STICKS.values() for a in pair)):
+            if axis not in self._mapped_resting and is_centred(self._controller.get_axis(axis) / 32767.0):
+                self._mapped_resting.add(axis)
+
+    def mapped_axis(self, axis: int, value: float) -> list[DeviceEvent]:
+        """Return the changes of an axis of SDL's mapping; nothing before it was seen at rest."""
+        if is_centred(value):
+            self._mapped_resting.add(axis)
+        return self.axis(axis, value) if axis in self._mapped_resting else []
 
     def raw_axis(self, axis: int, value: float) -> list[DeviceEvent]:
         """Return the changes of a joystick's axis, -1..1, in xpad's order; nothing before it was seen at rest."""

@@ -56,14 +56,15 @@ class RestingAxes:
         self._anchors = {axis: (place, 0) for axis, place in enumerate(places)}
         """Axis -> where it stays, and for how many polls."""
         self._reported: set[int] = set()
-        self._resting: set[int] = set()
+        self.resting: set[int] = set()
+        """Axes that count, in the joystick's order."""
 
     def look(self) -> None:
         """Notice which axes are at rest; called once per poll."""
         for axis, (place, polls) in self._anchors.items():
             self._anchors[axis] = place, polls + 1
             if polls + 1 >= _STILL_POLLS and _is_rest(axis, place):
-                self._resting.add(axis)
+                self.resting.add(axis)
 
     def counts(self, axis: int, value: float) -> bool:
         """Take a report of an axis, -1..1, and return whether it counts."""
@@ -73,15 +74,20 @@ class RestingAxes:
             self._anchors[axis] = value, 0
         if axis not in self._reported and value <= -1.0 + _JITTER and axis not in _TRIGGERS:
             # It stood at 0 because nothing had been reported: a pedal, or a throttle, whose rest is here.
-            self._resting.discard(axis)
+            self.resting.discard(axis)
         if value:  # SDL itself sends a 0 before the first report.
             self._reported.add(axis)
-        return axis in self._resting
+        return axis in self.resting
 
 
 def _is_rest(axis: int, value: float) -> bool:
     """Whether a joystick's axis is where a stick's or a trigger's rest is."""
-    return value < -_END if axis in _TRIGGERS else abs(value) < _CENTRE
+    return value < -_END if axis in _TRIGGERS else is_centred(value)
+
+
+def is_centred(value: float) -> bool:
+    """Whether an axis, -1..1, is where a stick's rest is; a trigger's in SDL's mappings too, which go from 0 to 1."""
+    return abs(value) < _CENTRE
 
 
 def is_pad(joystick: Any) -> bool:

@@ -110,6 +110,21 @@ def test_a_stick_hints_then_presses_then_releases(gamepad: Gamepad, pad: Virtual
     assert found == [(control, Stage.HINTED), (control, Stage.PRESSED), (control, Stage.RELEASED)]
 
 
+def test_a_stick_that_drifts_does_not_pick_until_it_was_at_rest(gamepad: Gamepad) -> None:
+    pad = VirtualPad()
+    pad.axis(0, 0.6)
+    assert changes(gamepad) == []
+    pad.axis(0, 0.8)
+    assert changes(gamepad) == []
+    assert "the left stick of" in gamepad.status
+    assert "right stick" not in gamepad.status
+    pad.axis(0, 0.1)
+    assert changes(gamepad) == []
+    pad.axis(0, 0.8)
+    assert changes(gamepad) == [("pad:left_stick_right", Stage.PRESSED)]
+    assert "drifts" not in gamepad.status
+
+
 def test_the_right_stick_is_up_and_down(gamepad: Gamepad, pad: VirtualPad) -> None:
     gamepad.poll()
     pad.axis(3, -0.9)

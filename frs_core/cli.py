@@ -9,13 +9,14 @@ Only the module of the chosen command is imported, and the parser only where the
 """
 
 import importlib
+import inspect
 import io
 import os
 import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, Any, NoReturn, get_type_hints
 
 from frs_core.errors import ConfigError, FrsError, unknown_name, why_left_out
 from frs_core.runtime.foreign import read_toml, visible
@@ -96,7 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
         try:
             _run(list(sys.argv[1:] if arguments is None else arguments))
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  closed by whoever started us
+                sys.stdout.flush()
     except BrokenPipeError:
         if not _is_output_closed():
             raise
@@ -159,7 +161,22 @@ def _call(name: str, rest: list[str]) -> object:
         return function()
     import tyro
 
+    _mark_optional(function)
     return tyro.cli(function, prog=f"frs {name}", args=rest, config=(tyro.conf.EnumChoicesFromValues,))
+
+
+def _mark_optional(function: Callable[..., object]) -> None:
+    """Let the help call options "(optional)" that are nothing by default, instead of "(default: None)" after a sentence that says more."""
+    import tyro
+
+    hints, signature = get_type_hints(function, include_extras=True), inspect.signature(function)
+    quiet = tyro.conf.arg(help_behavior_hint="(optional)")
+    for name, parameter in signature.parameters.items():
+        if parameter.default is None or parameter.default in ("", ()):
+            function.__annotations__[name] = Annotated[hints[name], quiet]
+    if hasattr(function, "__signature__"):  # It is read in place of the annotations.
+        marked = [p.replace(annotation=function.__annotations__[n]) for n, p in signature.parameters.items()]
+        function.__signature__ = signature.replace(parameters=marked)
 
 
 def _split(words: list[str]) -> tuple[str, list[str]]:
@@ -202,13 +219,21 @@ def _with_config(name: str, rest: list[str]) -> list[str]:
         raise ConfigError("--config needs a TOML file, got nothing. Write: --config lab.toml")
     file, rest = Path(rest[at + 1]), rest[:at] + rest[at + 2 :]
     try:
-        table: object = read_toml(file)
+        table: Any = read_toml(file)
     except OSError as error:
         raise ConfigError(f"Cannot read the configuration {file}: {error.strerror}. Check the path.") from error
     except ValueError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}. Fix that line.") from error
+    if unknown := table.keys() - {command.split()[0] for command in commands()}:
+        raise ConfigError(
+            f"{file} has settings of '{min(unknown)}', and no command is called so. Correct the name in brackets."
+        )
     for word in name.split():
-        table = table.get(word, {}) if isinstance(table, dict) else {}
+        table = table.get(word, {})
+        if not isinstance(table, dict):
+            raise ConfigError(
+                f"{file} has {word} = {table!r}, expected a table. Write [{name.replace(' ', '.')}] above its options."
+            )
     return [*_as_arguments(table), *rest]
 
 

@@ -18,7 +18,7 @@ def data() -> Path:
     """Return the default recording root: FRS_DATA_DIR, else `data/` of a checkout, else `frs-data/` in the working folder
     where it is there already, else `frs-cockpit/` in the user's data folder."""
     if chosen := os.environ.get("FRS_DATA_DIR"):
-        return Path(chosen)
+        return Path(os.path.expanduser(chosen))
     checkout = _PACKAGE.parent
     # Beside an installed package other packages put folders of any name.
     if (checkout / "data").is_dir() and (checkout / "pyproject.toml").is_file():

@@ -18,7 +18,7 @@ from typing import Any
 
 from frs_core.episodes.integrity import corrupt, read_group_metadata
 from frs_core.episodes.layout import ROOT_METADATA, SCHEMA_VERSION, SUFFIX, is_name
-from frs_core.errors import EpisodeCorrupt
+from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
 from frs_core.runtime.foreign import MALFORMED
 
@@ -185,6 +185,11 @@ class Index:
                 names = sorted(e.name for e in entries if e.name.endswith(SUFFIX) and is_name(e.name[: -len(SUFFIX)]))
         except (FileNotFoundError, NotADirectoryError):
             names = []
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise EpisodeError(
+                f"'{self._folder}' cannot be listed: {why}. Check the recording folder's name and permissions."
+            ) from error
         known = {name: self._row(name) for name in names}
         self._known = known
         return [info for _, info in known.values()]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from frs_core import cli
+from frs_core.errors import ConfigError
 from frs_core.learning.base import Need
 from frs_core.learning.registry import KNOWN
 
@@ -52,6 +53,16 @@ def test_choices_are_written_small(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["train", "dsbc", "--help"])
     assert "{mse,nll,flow}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["collect"], ["episodes", "check"]])
+def test_help_calls_nothing_a_default(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([*words, "--help"])
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "(optional)" in said
+    assert "(default: None)" not in said
+    assert "(default: )" not in said
 
 
 def test_a_file_gives_defaults_and_the_command_line_wins(tmp_path: Path) -> None:
@@ -100,3 +111,37 @@ def test_a_learner_that_is_none_shows_those_there_are(capsys: pytest.CaptureFixt
         cli.main(["train", "bc", "--task", "x"])
     assert ended.value.code == 2
     assert "train bc-gaussian" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[demos]\nepisodes = 3\n", "has settings of 'demos', and no command is called so"),
+        ("demo = [1]\n", r"has demo = \[1\], expected a table. Write \[demo\] above"),
+        ("[train]\ndsbc = 3\n", r"has dsbc = 3, expected a table. Write \[train.dsbc\] above"),
+    ],
+)
+def test_settings_in_a_file_that_belong_to_no_command_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "lab.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        cli._with_config("train dsbc" if "train" in text else "demo", ["--config", str(file)])
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_closed_stream_is_no_traceback(stream: str, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr("sys." + stream, None)
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    with pytest.raises(SystemExit):
+        cli.main(["evla"])
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b"])
+def test_a_folder_that_no_disk_can_have_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["episodes", "list", "--data", str(tmp_path / name)])
+    assert stop.value.code == 2
+    assert "cannot be listed" in capsys.readouterr().err

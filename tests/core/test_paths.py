@@ -24,3 +24,6 @@ def test_an_installed_product_records_into_the_users_data_folder(
     assert paths.data() == tmp_path / "frs-data"
     monkeypatch.setenv("FRS_DATA_DIR", str(tmp_path / "chosen"))
     assert paths.data() == tmp_path / "chosen"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FRS_DATA_DIR", "~/frs")  # As written where no shell reads it: a service, a desktop entry.
+    assert paths.data() == tmp_path / "home" / "frs"

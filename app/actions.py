@@ -15,6 +15,7 @@ from types import MappingProxyType
 from frs_core.choosers.registry import ChooserSpec, choosers
 from frs_core.devices import device_classes
 from frs_core.devices.intent import ANY_SCOPE, InputMap
+from frs_core.runtime.registry import warn_once
 from frs_core.steering.directions import Direction
 
 DRIVE, REVIEW, TRAIN, PRACTISE = "drive", "review", "train", "practise"
@@ -943,6 +944,11 @@ def _bound(row: Action) -> Action:
 
 
 ACTIONS: Mapping[str, Action] = MappingProxyType({a.id: _bound(a) for a in _ROWS})
+for _device in DEVICES:
+    for _id in _device.bindings.keys() - ACTIONS.keys():
+        warn_once(
+            f"Device '{_device.kind}' binds {_device.bindings[_id]} to '{_id}', and no action is called so. Correct its class."
+        )
 MENUS = ("Drive", "Steer", "Settings", "Episode", "View", "Review", "Train", "Practise", "Help")
 
 KEY_CAPS: Mapping[str, str] = MappingProxyType(

@@ -26,7 +26,7 @@ from app.settings import SettingsFile
 from frs_core import paths
 from frs_core.choosers.base import Chooser
 from frs_core.choosers.registry import KNOWN as CHOOSERS
-from frs_core.choosers.registry import Setting, find_chooser, make_choosers
+from frs_core.choosers.registry import ChooserOptions, Setting, find_chooser, make_choosers
 from frs_core.devices import KNOWN as DEVICES
 from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
@@ -72,7 +72,7 @@ def run(
             f"the suggestion."
         ),
     ] = "",
-    chooser_options: dict[str, str] | None = None,
+    chooser_options: ChooserOptions = None,
 ) -> int:
     """Open the cockpit; the process ends with it.
 
@@ -80,7 +80,7 @@ def run(
         world: Name of the robot or simulator.
         policy: Name of the generalist.
         action_space: joint_velocity or joint_position: convert the tool deltas of a generalist to joints.
-        data: Folder for recordings and learned policies; default: as `frs doctor` says, also set by FRS_DATA_DIR.
+        data: Folder for recordings and trained policies; default as `frs doctor` says, or FRS_DATA_DIR.
         noise_policy: Folder of a trained noise policy to add to the fan.
         script: TOML file of picks for the scripted driver, instead of the world's own operator.
         operator: Your name, stored with episodes.
@@ -98,7 +98,7 @@ def run(
             FRS_VLM_URL. An API key is read from FRS_VLM_KEY.
         vlm_model: Name of the model at that address; also set by FRS_VLM_MODEL.
         advisor: Chooser that suggests a pick while you drive.
-        chooser_options: Options of installed choosers, as key-value pairs.
+        chooser_options: Options of installed choosers: NAME VALUE ….
     Returns:
         The exit status of the demonstration, without a display only. Otherwise the process exits with 0 after the operator
         closed the window, 128 + n after signal n, 3 if the window or the display was lost, 1 after an internal error.

@@ -8,7 +8,9 @@ Example: `make_choosers(Setting(options={"vlm": "http://127.0.0.1:8000/v1"}))` r
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from typing_extensions import Doc
 
 from frs_core.choosers.base import Chooser
 from frs_core.errors import FrsError
@@ -16,6 +18,8 @@ from frs_core.events import Driver
 from frs_core.runtime.registry import all_rows, by_id, find_row, plugins, require_words, resolve, warn_once
 
 GROUP = "frs_core.choosers"
+ChooserOptions = Annotated[dict[str, str] | None, Doc("Options of installed choosers: NAME VALUE ….")]
+"""An option of a command: what choosers of installed packages are made with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,8 @@ def find_chooser(name: str) -> ChooserSpec:
 def make_choosers(setting: Setting) -> dict[Driver, Chooser]:
     """Return the choosers of this run. `Chooser.why_not` says whether each of them can drive now.
 
-    A chooser of an installed package that fails otherwise than by a `ConfigError` is left out and logged.
+    A chooser of an installed package that fails otherwise than by a `ConfigError`, or that would record its picks as another's, is left
+    out and logged.
 
     Raises:
         ConfigError: an option is invalid.
@@ -130,9 +135,28 @@ def make_choosers(setting: Setting) -> dict[Driver, Chooser]:
     return made
 
 
+def make_chooser(row: ChooserSpec, setting: Setting) -> Chooser | None:
+    """Return the chooser of a row, or None if this run does not have it.
+
+    Raises:
+        ConfigError: an option is invalid, or the row's function cannot be imported.
+        TypeError: it makes something else, or a chooser with the `driver` of another row.
+    """
+    chooser = resolve("chooser", row.make, {})(setting)
+    if chooser is None:
+        return None
+    if not isinstance(chooser, Chooser):
+        raise TypeError(f"{row.make} returned {type(chooser).__name__}, expected a Chooser or None")
+    if chooser.driver is not row.driver:
+        raise TypeError(
+            f"{type(chooser).__name__} would record its picks as '{chooser.driver.value}'; give it driver = Driver('{row.id}')"
+        )
+    return chooser
+
+
 def _made(row: ChooserSpec, setting: Setting) -> Chooser | None:
     try:
-        return resolve("chooser", row.make, {})(setting)
+        return make_chooser(row, setting)
     except FrsError:
         raise
     except Exception as error:  # Somebody else's code may raise anything; the others must still drive.

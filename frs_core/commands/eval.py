@@ -10,8 +10,9 @@ import json
 import math
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -20,10 +21,12 @@ from rich.markdown import Markdown
 from frs_core import paths
 from frs_core.choosers.address import EXAMPLE, NO_MODEL, ModelAddress
 from frs_core.choosers.answers import FOLDER
+from frs_core.choosers.base import Chooser
+from frs_core.choosers.registry import ChooserOptions, ChooserSpec, Setting, find_chooser, make_chooser
 from frs_core.choosers.vlm import VlmChooser, unwatched
 from frs_core.commands.printing import console, mark
 from frs_core.counts import counted
-from frs_core.errors import ConfigError
+from frs_core.errors import ConfigError, FrsError
 from frs_core.evaluation import draw_tables
 from frs_core.evaluation.collect import collect_demonstrations, collect_steered, store_at
 from frs_core.evaluation.draw_plots import forecast_against_outcome, success_of_draws
@@ -36,12 +39,12 @@ from frs_core.evaluation.repeats import RepeatSpec, Stage, run_repeats
 from frs_core.evaluation.results import Result, latest, read_results
 from frs_core.evaluation.rollout import RolloutSettings
 from frs_core.evaluation.runner import EvalProgress, EvalSpec, cell_timeout_s, run_evaluation
-from frs_core.evaluation.setup import SetupSpec, open_setup
+from frs_core.evaluation.setup import Setup, SetupSpec, open_setup
 from frs_core.evaluation.tables import ALL, as_json, markdown
 from frs_core.evaluation.worker import WorkerJob
 from frs_core.policies import DEFAULT as DEFAULT_POLICY
 from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
-from frs_core.runtime.registry import plain_options
+from frs_core.runtime.registry import Option, plain_options
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
 from frs_core.worlds import WorldName, WorldOptions
 
@@ -221,8 +224,9 @@ def collect(
     episodes: int = 10,
     demonstrations: bool = False,
     method: str = "frs",
-    operator: Literal["scripted", "vlm"] = "scripted",
+    operator: str = "scripted",
     model: Model = NO_MODEL,
+    chooser_options: ChooserOptions = None,
     first_seed: int = 20_000,
     data: Path | None = None,
     world: WorldName = DEFAULT_WORLD,
@@ -236,7 +240,7 @@ def collect(
     operator_noise: float = 0.0,
     most_attempts: int | None = None,
 ) -> int:
-    """Collect successful episodes of a task in simulation, steered by the scripted operator or a vision-language model.
+    """Collect successful episodes of a task in simulation, steered by the scripted operator, a vision-language model or a chooser of yours.
 
     With --operator vlm, episodes that the same model has already recorded from --first-seed on are counted, so that the same command
     continues where it stopped.
@@ -246,10 +250,11 @@ def collect(
         episodes: Number of successes to collect.
         demonstrations: Record the world's demonstrator instead: actions without noises, for offline DSBC.
         method: Steering method.
-        operator: Who steers; vlm = the model at --vlm.
+        operator: Who steers: scripted, vlm (the model at --vlm), or the chooser of an installed package.
         model: The model of --operator vlm.
+        chooser_options: Options of that chooser: NAME VALUE ….
         first_seed: Number of the first scene.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         world: Robot or simulator.
         world_options: Options of the world: NAME VALUE ….
         policy: The generalist.
@@ -269,6 +274,7 @@ def collect(
     page, root = console(), data or paths.data()
     settings = RolloutSettings(max_chunks=max_chunks, operator_noise=operator_noise)
     reasoner = _reasoner(operator, model, root, demonstrations=demonstrations)
+    row = _chooser_row(operator, demonstrations=demonstrations)
     setup = open_setup(
         SetupSpec(
             world=world,
@@ -308,6 +314,7 @@ def collect(
                 settings=settings,
                 most_attempts=most_attempts,
                 reasoner=reasoner,
+                chooser=None if row is None else _chooser(row, setup, plain_options(chooser_options)),
                 on_episode=report,
             )
     finally:
@@ -316,6 +323,40 @@ def collect(
         f"{counted(len(done.names), 'episode')} in '{store.root}', {counted(done.attempts, 'attempt')}, {done.seconds:.0f} s"
     )
     return 0
+
+
+def _chooser_row(operator: str, *, demonstrations: bool) -> ChooserSpec | None:
+    """Return the row of an installed chooser that is to steer; None for the product's own. Raises ConfigError where there is none."""
+    if operator in ("scripted", "vlm"):
+        return None
+    row = find_chooser(operator)
+    if not row.make:
+        raise ConfigError(
+            f"--operator is '{operator}', which cannot steer without a window. Use scripted, vlm, or the chooser of an installed package."
+        )
+    if demonstrations:
+        raise ConfigError(
+            f"--operator {operator} steers, and --demonstrations records the world's demonstrator. Leave one of them out."
+        )
+    return row
+
+
+def _chooser(row: ChooserSpec, setup: Setup, options: Mapping[str, Option]) -> Chooser:
+    """Return an installed chooser for a setup. Raises ConfigError where it cannot be made, or cannot steer."""
+    world = setup.world
+    setting = Setting(world.snapshot, lambda: world.spec.remote_operator, options)
+    try:
+        chooser = make_chooser(row, setting)
+    except FrsError:
+        raise
+    except Exception as error:  # Somebody else's code may raise anything.
+        raise ConfigError(
+            f"The chooser '{row.id}' cannot be made: {type(error).__name__}: {error}. Correct it, or its --chooser-options."
+        ) from error
+    reason = row.why_not if chooser is None else chooser.why_not()
+    if chooser is None or reason:
+        raise ConfigError(f"The chooser '{row.id}' cannot steer: {reason}.")
+    return chooser
 
 
 def _reasoner(operator: str, model: ModelAddress, root: Path, *, demonstrations: bool) -> VlmChooser | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from frs_core import worlds
 from frs_core.errors import ConfigError
 from frs_core.runtime.finding import Finding, Level
-from frs_core.runtime.registry import Option, plugins, resolve
+from frs_core.runtime.registry import Option, plugins, require_options, resolve
 
 SUBJECT = "Worlds"
 
@@ -23,13 +23,17 @@ def check_worlds(
         options: of that world.
         is_quick: start nothing that takes seconds.
     Raises:
-        ConfigError: `name` is unknown, cannot be imported, or has no check.
+        ConfigError: `name` is unknown, cannot be imported, or has no check, or its check has no such option.
     """
     if options and not name:
         raise ConfigError(f"Options {sorted(options)} are given, but no world. Name it with --world.")
     known = {**plugins(worlds.GROUP), **worlds.KNOWN}
-    if name and not getattr(resolve("world", name, known), "doctor", ""):
-        raise ConfigError(f"World '{name}' has no check of its own. Leave out --world.")
+    if name:
+        check = getattr(resolve("world", name, known), "doctor", "")
+        if not check:
+            raise ConfigError(f"World '{name}' has no check of its own. Leave out --world.")
+        what = f"check of world '{name}'"
+        require_options("world", name, resolve("check", check, {}), options or {}, what=what, own=("is_quick",))
     rows = (*known, name) if name and name not in known else tuple(known)
     return [
         finding

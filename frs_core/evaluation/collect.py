@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from frs_core.choosers.base import Chooser
 from frs_core.choosers.vlm import VlmChooser
 from frs_core.counts import counted
 from frs_core.episodes import EpisodeStore, JournalRecorder
@@ -50,9 +51,10 @@ def collect_steered(
     step_images: bool = True,
     most_attempts: int | None = None,
     reasoner: VlmChooser | None = None,
+    chooser: Chooser | None = None,
     on_episode: OnEpisode | None = None,
 ) -> Collected:
-    """Drive the scripted operator, or a model, until `count` successes are stored.
+    """Drive the scripted operator, a model or another chooser until `count` successes are stored.
 
     Args:
         setup: world and policy.
@@ -65,6 +67,7 @@ def collect_steered(
         step_images: record images of every control step, for review; False records only what learning needs, three times faster.
         most_attempts: give up after this many; None = five per success.
         reasoner: steers in place of the scripted operator; what it recorded of these scenes before counts as driven.
+        chooser: steers in place of the scripted operator.
         on_episode: called after each attempt.
     Raises:
         TrainingError: too many attempts failed.
@@ -88,6 +91,7 @@ def collect_steered(
             recorder=recorder,
             step_images=step_images,
             reasoner=reasoner,
+            chooser=chooser,
         )
 
     return _collect(drive, store, task, count, first_seed, most_attempts, on_episode, doing=f"steering ({method})")

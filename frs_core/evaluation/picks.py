@@ -10,7 +10,7 @@ their whole fan, as it would be while steering: the same picture, the same quest
   and so is the last chunk of an episode, after which the tool was nowhere.
 
 Both are also given for a pick at random, the second for the operator and the unsteered candidate, too. The fan that is shown
-has the unsteered candidate and the usual commands; what a script or a learned policy added is left out. An answer that names no candidate
+has the unsteered candidate and the usual commands; what a script or a noise policy added is left out. An answer that names no candidate
 agrees with nothing and moves nowhere.
 
 Example: 100 chunks of ten episodes, 61 agree (51-70 %), by chance 14 %; towards the goal 74 of 88 (75-90 %), the operator 83.
@@ -38,7 +38,7 @@ AHEAD = 3
 STILL_M = 0.02
 """Goals nearer than this are left out."""
 OPERATORS = (Driver.PERSON.value, Driver.SCRIPTED.value)
-"""Whose picks a model is compared with; not a learned policy's, nor its own."""
+"""Whose picks a model is compared with; not a noise policy's, nor its own."""
 STAY = "stay"
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from frs_core.counts import counted
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.evaluation.draws import ATTEMPTS, SCENES, Draw, first_attempt
-from frs_core.evaluation.methods import find_method, learns_from
+from frs_core.evaluation.methods import Actor, find_method, learns_from
 from frs_core.evaluation.pool import Pool, ProcessPool
 from frs_core.evaluation.prepare import (
     DEMONSTRATION,
@@ -83,6 +83,7 @@ class RepeatSpec:
         return WorkerJob(
             setup=self.setup,
             tasks=self.tasks,
+            has_operator=any(find_method(name).actor is Actor.OPERATOR for name in self.methods),
             rollout={"max_chunks": self.max_chunks, "perturb_m": self.perturb_m},
             learned=str(self.out / "learned"),
             vlm=self.vlm,
@@ -95,6 +96,7 @@ class RepeatSpec:
             self.setup,
             {"max_chunks": self.max_chunks},
             tasks=self.tasks,
+            has_operator=False in self.needs(),  # Steered episodes are among those to record.
             work=Work.RECORD,
             sets=str(self.out / "sets"),
         )

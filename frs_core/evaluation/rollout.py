@@ -71,6 +71,7 @@ class MethodRunner:
         recorder: Recorder | None = None,
         step_images: bool | None = None,
         reasoner: VlmChooser | None = None,
+        chooser: Chooser | None = None,
     ) -> None:
         """Load what the method needs.
 
@@ -82,6 +83,7 @@ class MethodRunner:
             recorder: records the episodes; None = not recorded.
             step_images: take images after every step, not only at chunk boundaries; None = if recording.
             reasoner: steers in place of the scripted operator.
+            chooser: the same, without a model's answers to keep.
         Raises:
             WeightsMissing, FingerprintMismatch: the trained policy is missing, or was trained for another generalist.
             ConfigError: a learned method without a folder, a world without an operator, a method of a model without one, or an
@@ -98,7 +100,7 @@ class MethodRunner:
         if method.actor is Actor.REASONER and reasoner is None:
             raise ConfigError(f"Method '{method.name}' needs a model. Give its address, e.g. {EXAMPLE}.")
         if method.has_operator:
-            self._chooser = self._reasoner or setup.operator()
+            self._chooser = self._reasoner or chooser or setup.operator()
         elif method.actor is not Actor.POLICY:
             if learned is None:
                 raise ConfigError(f"Method '{method.name}' needs a trained policy. Say where it is with --learned.")

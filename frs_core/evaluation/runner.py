@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.evaluation.draws import Draw
-from frs_core.evaluation.methods import find_method
+from frs_core.evaluation.methods import Actor, find_method
 from frs_core.evaluation.pool import Pool, ProcessPool
 from frs_core.evaluation.results import Cell, Result, ResultFile
 from frs_core.evaluation.trained import trained_hash, trained_path
@@ -50,8 +50,9 @@ class EvalSpec:
     """World, policy, limits, trained policies; its `tasks` become those above."""
 
     def __post_init__(self) -> None:
-        """Let no worker start whose world lacks a task."""
-        object.__setattr__(self, "job", replace(self.job, tasks=self.tasks))
+        """Let no worker start whose world lacks a task, or the operator that a method needs."""
+        steered = any(find_method(name).actor is Actor.OPERATOR for name in self.methods)
+        object.__setattr__(self, "job", replace(self.job, tasks=self.tasks, has_operator=steered))
 
     def cells(self) -> list[Cell]:
         """Return all episodes, seed outermost."""

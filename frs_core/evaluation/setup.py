@@ -65,20 +65,25 @@ class Setup:
         Raises:
             ConfigError: the world has none, or it is not made from a world.
         """
-        path = self.spec.operator or self.world.spec.operator
-        make = named("operator", path, self.spec.world)
-        try:
-            inspect.signature(make).bind(self.world)
-        except TypeError as error:
-            raise ConfigError(
-                f"The scripted operator '{path}' cannot be made from a world: {error}. It is called with the world alone."
-            ) from None
-        return make(self.world)
+        return _operator(self.spec, self.world)(self.world)
 
     def close(self) -> None:
         """Free both."""
         self.world.close()
         self.policy.close()
+
+
+def _operator(spec: SetupSpec, world: World) -> Callable[[World], Chooser]:
+    """Return what makes the scripted operator. Raises ConfigError: there is none, or it is not made from a world."""
+    path = spec.operator or world.spec.operator
+    make = named("operator", path, spec.world)
+    try:
+        inspect.signature(make).bind(world)
+    except TypeError as error:
+        raise ConfigError(
+            f"The scripted operator '{path}' cannot be made from a world: {error}. It is called with the world alone."
+        ) from None
+    return make
 
 
 def named(kind: str, path: str, world: str) -> Callable[..., Any]:
@@ -97,19 +102,23 @@ def named(kind: str, path: str, world: str) -> Callable[..., Any]:
     return resolve(kind, path, {})
 
 
-def open_setup(spec: SetupSpec, *, tasks: Iterable[str] = ()) -> Setup:
+def open_setup(spec: SetupSpec, *, tasks: Iterable[str] = (), has_operator: bool = False) -> Setup:
     """Return the setup of a spec, for sessions that nobody watches.
 
     Args:
         spec: names and options.
         tasks: what it will be used for.
+        has_operator: the scripted operator will be needed.
     Raises:
-        ConfigError: a real robot, unknown names or tasks, an action space the policy cannot take, or a policy whose cameras the world lacks.
+        ConfigError: a real robot, unknown names or tasks, no scripted operator where one is needed, an action space the policy cannot
+            take, or a policy whose cameras the world lacks.
     """
     world = make_unwatched_world(spec.world, **spec.world_options)
     try:
         for task in tasks:  # Before the policy, which may take minutes to load.
             world.require_task(task)
+        if has_operator:
+            _operator(spec, world)
         policy = spec.policy.load()
     except Exception:
         world.close()

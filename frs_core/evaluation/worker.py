@@ -44,6 +44,8 @@ class WorkerJob:
     """Of `SetupSpec.to_json`."""
     tasks: tuple[str, ...] = field(default=(), kw_only=True)
     """All tasks of the cells to come; a worker whose world lacks one does not start."""
+    has_operator: bool = field(default=False, kw_only=True)
+    """Whether a cell needs the scripted operator; a worker whose world has none does not start."""
     rollout: dict[str, Any] = field(default_factory=dict)
     """Arguments of RolloutSettings."""
     learned: str = ""
@@ -99,7 +101,7 @@ class Runner:
 
         torch.set_num_threads(1)
         self._job = job
-        self._setup: Setup = open_setup(SetupSpec.from_json(job.setup), tasks=job.tasks)
+        self._setup: Setup = open_setup(SetupSpec.from_json(job.setup), tasks=job.tasks, has_operator=job.has_operator)
         self._settings = RolloutSettings(**job.rollout)
         self._methods: dict[tuple[str, str], tuple[MethodRunner, str, float | None]] = {}
         self._draw: Draw | None = None

@@ -107,27 +107,42 @@ def build(kind: str, name: str, known: Mapping[str, str], options: Mapping[str, 
         ConfigError: unknown name or option, or a required option is missing; the text lists the options.
     """
     factory = resolve(kind, name, known)
-    _require_options(kind, name, factory, options)
+    require_options(kind, name, factory, options)
     return factory(**options)
 
 
-def _require_options(kind: str, name: str, factory: Any, options: Mapping[str, Any]) -> None:
+def require_options(
+    kind: str, name: str, factory: Any, options: Mapping[str, Any], *, what: str = "", own: Collection[str] = ()
+) -> None:
+    """Do nothing, unless a factory lacks one of the options, or needs another one.
+
+    Args:
+        kind: what the options belong to, singular ("world"); they are given with --KIND-options.
+        name: of it.
+        factory: what is called with them.
+        options: as given.
+        what: what has the options, for the text; empty = kind and name.
+        own: arguments that the caller fills in.
+    Raises:
+        ConfigError: unknown option, or a required one is missing; the text lists the options.
+    """
+    what = what or f"{kind} '{name}'"
     try:
         parameters = inspect.signature(factory).parameters.values()
     except (TypeError, ValueError):  # Written in C, without a signature; it checks its arguments itself.
         return
     by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    takes = {p.name: p.default is p.empty for p in by_name}
+    takes = {p.name: p.default is p.empty for p in by_name if p.name not in own}
     listed = ", ".join(f"{option} (required)" if needed else option for option, needed in takes.items())
     known = f"Its options: {listed or 'none'}"
     unknown = [option for option in options if option not in takes]
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters):
         near = difflib.get_close_matches(unknown[0], takes, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"The {kind} '{name}' has no option '{unknown[0]}'. {known}.{hint}")
+        raise ConfigError(f"The {what} has no option '{unknown[0]}'. {known}.{hint}")
     if missing := [option for option, needed in takes.items() if needed and option not in options]:
         raise ConfigError(
-            f"The {kind} '{name}' needs option '{missing[0]}', which was not given. {known}. Give it with "
+            f"The {what} needs option '{missing[0]}', which was not given. {known}. Give it with "
             f"--{kind}-options {missing[0]} VALUE."
         )
 

@@ -1,12 +1,16 @@
 """What every chooser keeps to."""
 
 from frs_core.choosers.base import Chooser
+from frs_core.choosers.registry import ChooserSpec
 from frs_core.steering.candidates import Fan
 from frs_core.steering.directions import Command
 
 
 class ChooserContract:
-    """Inherit it and say how your chooser is made, and what it is offered."""
+    """Inherit it and say how your chooser is made, by which row, and what it is offered."""
+
+    row: ChooserSpec | None = None
+    """Its row; None for a chooser that is used without one, in scripts."""
 
     def make(self) -> Chooser:
         """Return a chooser that can drive."""
@@ -18,6 +22,9 @@ class ChooserContract:
 
     def test_it_can_drive_or_says_why_not(self) -> None:
         assert self.make().why_not() == ""
+
+    def test_its_picks_are_recorded_under_the_name_of_its_row(self) -> None:
+        assert self.row is None or self.make().driver is self.row.driver
 
     def test_it_picks_what_is_offered_or_waits(self) -> None:
         chooser, fan = self.make(), self.fan()

@@ -1,6 +1,7 @@
 """What every input device keeps to, plugged in or not."""
 
 from frs_core.devices.base import ControlChange, DeviceNotice, InputDevice
+from frs_core.runtime.registry import resolve
 
 
 class InputDeviceContract:
@@ -19,6 +20,14 @@ class InputDeviceContract:
             assert len(set(device.controls)) == len(device.controls) > 0
             assert all(control.startswith(f"{device.prefix}:") for control in device.controls)
             assert {c for bound in device.bindings.values() for c in bound} <= set(device.controls)
+        finally:
+            device.close()
+
+    def test_what_its_bindings_do_are_actions_of_the_cockpit(self) -> None:
+        device = self.make()
+        try:
+            unknown = device.bindings.keys() - resolve("table", "app.actions:ACTIONS", {}).keys()
+            assert not unknown, f"The cockpit has no action {sorted(unknown)}; app/actions.py lists them."
         finally:
             device.close()
 

@@ -29,6 +29,10 @@ class LearnerContract:
         """Return settings that train within seconds."""
         return self.row.settings()
 
+    def other_settings(self) -> LearnerSettings:
+        """Return settings under which it learns something else from the same episodes; another seed, where it has one."""
+        return self.settings().seeded(1)
+
     def table(self) -> TrainingTable:
         """Return a few episodes; `synthetic_table` makes some, of which the last one failed where outcomes are learned from."""
         table = synthetic_table()
@@ -49,12 +53,12 @@ class LearnerContract:
         """Return a generalist with the table's fingerprint; only learners that practise need it."""
         raise NotImplementedError
 
-    def trained(self) -> Trained:
-        """Return what it learns from the table."""
-        learner, table = self.row.load(), self.table()
+    def trained(self, settings: LearnerSettings | None = None) -> Trained:
+        """Return what it learns from the table, under settings of its own or under these."""
+        learner, table, settings = self.row.load(), self.table(), settings or self.settings()
         if not isinstance(learner, OnlineLearner):
-            return learner.train(table, self.settings(), name="mine")
-        learner.begin(self.policy(), self.settings(), prior=self.prior())
+            return learner.train(table, settings, name="mine")
+        learner.begin(self.policy(), settings, prior=self.prior())
         assert learner.actor(explores=True).policy() is not None
         learner.learn(table.with_outcomes([True] * len(table.names)))
         return learner.actor(explores=False, name="mine")
@@ -92,6 +96,23 @@ class LearnerContract:
     def test_the_same_episodes_and_seed_give_the_same_weights(self, tmp_path: Path) -> None:
         one, two = (self.trained().save(tmp_path / name) / WEIGHTS for name in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
+
+    def test_it_learns_under_the_settings_it_is_given(self, tmp_path: Path) -> None:
+        other = self.other_settings()
+        assert other != self.settings(), (
+            "It has no seed. Override other_settings: return some that change what it learns."
+        )
+        assert self._written(tmp_path / "other", other) != self._written(tmp_path / "one", self.settings())
+
+    def _written(self, folder: Path, settings: LearnerSettings) -> list[bytes]:
+        """Return the weights that it learns from the table; of one that practises, those with which it explores, too."""
+        learner = self.row.load()
+        if not isinstance(learner, OnlineLearner):
+            return [(self.trained(settings).save(folder) / WEIGHTS).read_bytes()]
+        learner.begin(self.policy(), settings, prior=self.prior())
+        learner.learn(self.table().with_outcomes([True] * len(self.table().names)))
+        actors = (learner.actor(explores=explores, name="mine") for explores in (True, False))
+        return [(actor.save(folder / str(i)) / WEIGHTS).read_bytes() for i, actor in enumerate(actors)]
 
     def test_one_that_practises_goes_on_where_it_was(self) -> None:
         one, two = self.row.load(), self.row.load()

@@ -1,5 +1,6 @@
 """What every world keeps to."""
 
+import inspect
 import math
 import time
 
@@ -10,6 +11,7 @@ from frs_core.errors import ConfigError
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Observation
 from frs_core.robot.watchdog import CameraLiveness
+from frs_core.runtime.registry import resolve
 from frs_core.worlds.base import World
 from frs_core.worlds.host import pack_spec, unpack_spec
 
@@ -38,6 +40,22 @@ class WorldContract:
             assert len(spec.titles) in (0, len(spec.tasks))
             again = unpack_spec(pack_spec(spec))
             assert pack_spec(again) == pack_spec(spec)
+        finally:
+            world.close()
+
+    def test_what_it_names_can_be_imported_and_called(self) -> None:
+        world = self.make()
+        try:
+            spec = world.spec
+            for kind, path, arguments, options in (
+                ("installer", world.installer, (print,), {"folder": None}),
+                ("doctor", world.doctor, (), {"is_quick": True}),
+                ("operator", spec.operator, (world,), {}),
+                ("remote operator", spec.remote_operator, (lambda: None,), {}),
+                ("demonstrator", spec.demonstrator, (world, "task", 0), {}),
+            ):
+                if path:
+                    inspect.signature(resolve(kind, path, {})).bind(*arguments, **options)
         finally:
             world.close()
 

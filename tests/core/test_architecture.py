@@ -20,8 +20,21 @@ UPWARD = {
         "frs_core.cli",
         "app.main",
     ): "frs without a command opens the cockpit, which is above the core and may not be installed",
+    (
+        "frs_core.testing.device",
+        "app.actions",
+    ): "a device's contract compares its bindings with the cockpit's actions",
 }
 """Modules of the core that name one of a higher layer in a string, with the reason."""
+COMPUTED = "…"
+COMPUTED_IN = {
+    "frs_core.cli": "the strings of COMMANDS",
+    "frs_core.runtime.registry": "the strings of rows, of entry points and of options",
+    "frs_core.evaluation.rql_bench.play": "the strings that OGBench registers",
+    "frs_core.policies.pi05": "modules of its own folder",
+    "frs_core.worlds.droid.bridge": "the environment that its option names",
+}
+"""Modules that import by a name which is no text in the call, and where the name comes from."""
 
 
 def files_of_modules(root: Path) -> dict[str, Path]:
@@ -33,15 +46,32 @@ def files_of_modules(root: Path) -> dict[str, Path]:
     return files
 
 
+def handed_to_importlib(tree: ast.AST) -> set[str]:
+    """Return what a module's calls of `import_module` and `__import__` name: the module, or what precedes an expression in its name."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and node.args):
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called in ("import_module", "__import__"):
+            name = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
+            found.add(str(name.value).removesuffix(".") if isinstance(name, ast.Constant) else COMPUTED)
+    return found
+
+
 def named_in_strings(root: Path) -> set[tuple[str, str]]:
-    """Return (module, module that one of its strings names as `module:name`), of the whole product."""
-    return {
-        (module, named[1])
-        for module, file in files_of_modules(root).items()
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        if (named := re.fullmatch(r"((?:frs_core|app)(?:\.\w+)*):\w+", node.value))
-    }
+    """Return (module, module that one of its strings names as `module:name` or hands to importlib), of the whole product."""
+    files = files_of_modules(root)
+    found: set[tuple[str, str]] = set()
+    for module, file in files.items():
+        tree = ast.parse(file.read_text())
+        words = {
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        named = (re.fullmatch(r"((?:frs_core|app)(?:\.\w+)*):\w+", word) for word in words)
+        found |= {(module, match[1]) for match in named if match}
+        found |= {(module, name) for name in handed_to_importlib(tree) if name.split(".")[0] in ("frs_core", "app")}
+    return found
 
 
 def imports_of_modules(root: Path) -> dict[str, set[str]]:
@@ -56,6 +86,8 @@ def imports_of_modules(root: Path) -> dict[str, set[str]]:
                 found[module] |= {name if name in files else node.module for name in names}
             elif isinstance(node, ast.Import):
                 found[module] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.Call):
+                found[module] |= handed_to_importlib(node)
         found[module] = (found[module] & files.keys()) - {module}
     return found
 
@@ -120,6 +152,21 @@ def test_a_name_in_a_string_is_found(tmp_path: Path) -> None:
     package.mkdir(parents=True)
     (package / "rail.py").write_text("class Rail:\n    doctor = 'frs_core.doctor.rail:check'\n")
     assert named_in_strings(tmp_path) == {("frs_core.worlds.rail", "frs_core.doctor.rail")}
+
+
+def test_importlib_in_a_function_is_no_way_around(tmp_path: Path) -> None:
+    package = tmp_path / "frs_core" / "worlds"
+    package.mkdir(parents=True)
+    (package / "rail.py").write_text("def r():\n    importlib.import_module('frs_core.worlds.wheel').run()\n")
+    (package / "wheel.py").write_text("def w(n):\n    __import__('frs_core.worlds.rail'); import_module(f'app.{n}')\n")
+    assert ("frs_core.worlds.wheel", "app") in named_in_strings(tmp_path)
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(imports_of_modules(tmp_path)).prepare()
+
+
+def test_modules_that_import_by_a_computed_name_are_known() -> None:
+    trees = {module: ast.parse(file.read_text()) for module, file in files_of_modules(ROOT).items()}
+    assert {module for module, tree in trees.items() if COMPUTED in handed_to_importlib(tree)} == COMPUTED_IN.keys()
 
 
 def test_the_layers_of_the_cockpit_are_checked_with_those_of_the_core() -> None:

@@ -70,6 +70,19 @@ def wrongly_set(_: Setting) -> Chooser:
     raise ConfigError("no such option")
 
 
+def test_a_chooser_that_records_its_picks_as_anothers_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = ChooserSpec("nameless", "N", "It picks", "", "It picked", make=f"{__name__}:nameless")
+    monkeypatch.setattr(registry, "choosers", lambda: {**KNOWN, "nameless": row})
+    assert row.driver not in make_choosers(Setting())
+    assert "PolicyChooser would record its picks as 'scripted'; give it driver = Driver('nameless')" in caplog.text
+
+
+def nameless(setting: Setting) -> Chooser:
+    return PolicyChooser()
+
+
 def test_the_worlds_own_operator_is_made_once_the_world_says_which() -> None:
     known: list[str] = []
     operator = make_choosers(Setting(world_operator=lambda: known[0] if known else ""))[Driver.SCRIPTED]
@@ -106,8 +119,12 @@ def test_a_plug_in_is_a_row_like_any_other(monkeypatch: pytest.MonkeyPatch, capl
         find_chooser("lost")
 
 
+class Toy(PolicyChooser):
+    driver = Driver("toy")
+
+
 def _make(setting: Setting) -> Chooser:
-    return PolicyChooser()
+    return Toy()
 
 
 ROW = ChooserSpec("toy", "Toy", "It picks", "Never; nothing to do", "The toy picked", f"{__name__}:_make")

@@ -15,7 +15,7 @@ from frs_core.candidates.fan import build_fan
 from frs_core.choosers import registry as choosers
 from frs_core.choosers.base import Chooser
 from frs_core.choosers.learned import LearnedChooser
-from frs_core.choosers.registry import Setting
+from frs_core.choosers.registry import ChooserSpec, Setting
 from frs_core.choosers.scripted import PolicyChooser, SequenceChooser
 from frs_core.choosers.vlm import VlmChooser
 from frs_core.choosers.world_operator import WorldOperator
@@ -25,8 +25,9 @@ from frs_core.devices.gamepad import Gamepad
 from frs_core.devices.spacemouse import SpaceMouse
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.records import ChunkRecord, EpisodeMeta, MemoryRecorder, Recorder
+from frs_core.errors import ConfigError
 from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings
-from frs_core.learning.base import LearnerSpec
+from frs_core.learning.base import LearnerSpec, Trained
 from frs_core.learning.registry import KNOWN
 from frs_core.learning.settings import DsrlFrsSettings, LearnerSettings, PickQSettings, RqlSettings
 from frs_core.learning.table import TrainingTable
@@ -57,6 +58,7 @@ from tests.fakes import pi05
 from tests.fakes.episodes import random_chunks, random_meta
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.practising import ROW as SEEKER
+from tests.fakes.practising import SeekerSettings
 from tests.fakes.running_bridge import bridge_thread
 from tests.fakes.snapshots import sample_fan
 from tests.fakes.vlm import FakeVlm
@@ -200,6 +202,8 @@ class TestSequenceChooser(TestPolicyChooser):
 
 @covers("chooser", "scripted")
 class TestWorldOperator(TestPolicyChooser):
+    row = choosers.KNOWN["scripted"]
+
     def make(self) -> Chooser:
         return WorldOperator(Setting(world_operator=lambda: "tests.core.test_choosers_registry:made_of_state"))
 
@@ -220,6 +224,8 @@ class TestMirrorOperator(TestScriptedOperator):
 
 @covers("chooser", "learned")
 class TestLearnedChooser(TestPolicyChooser):
+    row = choosers.KNOWN["learned"]
+
     def make(self) -> Chooser:
         return LearnedChooser()
 
@@ -231,6 +237,8 @@ class TestLearnedChooser(TestPolicyChooser):
 
 @covers("chooser", "vlm")
 class TestVlmChooser(TestPolicyChooser):
+    row = choosers.KNOWN["vlm"]
+
     @pytest.fixture(autouse=True)
     def _endpoint(self) -> Iterator[None]:
         with FakeVlm() as self.server:
@@ -348,6 +356,9 @@ class TestPractising(OwnLearner):
     def settings(self) -> LearnerSettings:
         return self.row.settings()
 
+    def other_settings(self) -> LearnerSettings:
+        return SeekerSettings(spread=3.0)
+
 
 def test_every_row_resolves_and_a_contract_class_runs_for_it() -> None:
     importlib.import_module("tests.core.test_libero_world")  # These run the contracts of 'libero' and 'lerobot'.
@@ -362,8 +373,9 @@ def test_every_row_resolves_and_a_contract_class_runs_for_it() -> None:
         assert contract.__name__.startswith("Test"), f"pytest does not collect {contract.__name__}, of {kind} '{name}'."
         marks = {mark.name for mark in getattr(contract, "pytestmark", ())}
         assert not marks & {"slow", "gpu", "gl", "hw", "skip", "skipif"}, f"{contract.__name__} does not always run."
-        if kind == "learner":
-            assert contract.row is KNOWN[name]  # pyright: ignore[reportAttributeAccessIssue]
+        if kind in ("learner", "chooser"):
+            row = KNOWN[name] if kind == "learner" else choosers.KNOWN[name]
+            assert contract.row is row  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("kind", CONTRACTS)
@@ -374,6 +386,39 @@ def test_a_row_without_a_contract_class_is_named_with_what_to_write(kind: str) -
         f"No contract class runs for {kind} 'toy'. Add a test class that inherits from frs_core.testing."
     )
     assert f"@covers('{kind}', 'toy')" in said
+
+
+class Misspelt(PointWorld):
+    doctor = "frs_core.worlds.libero.check:chek_libero"
+
+
+class Unheard(PolicyChooser):
+    pass
+
+
+class Misbound(SpaceMouse):
+    bindings = {"drive.hld": ("puck:button_right",)}  # noqa: RUF012
+
+
+class Deaf(OwnLearner):
+    row = KNOWN["bc-gaussian"]
+
+    def trained(self, settings: LearnerSettings | None = None) -> Trained:
+        return super().trained()
+
+
+def test_what_a_back_end_says_wrongly_about_itself_breaks_its_contract(tmp_path: Path) -> None:
+    world, chooser, device = WorldContract(), ChooserContract(), InputDeviceContract()
+    world.make, chooser.make, device.make = Misspelt, Unheard, lambda: Misbound(lambda: None)  # type: ignore[method-assign]
+    chooser.row = ChooserSpec("unheard", "U", "It picks", "", "It picked")
+    with pytest.raises(ConfigError, match="chek_libero"):
+        world.test_what_it_names_can_be_imported_and_called()
+    with pytest.raises(AssertionError):
+        chooser.test_its_picks_are_recorded_under_the_name_of_its_row()
+    with pytest.raises(AssertionError, match=r"no action \['drive.hld'\]"):
+        device.test_what_its_bindings_do_are_actions_of_the_cockpit()
+    with pytest.raises(AssertionError):
+        Deaf().test_it_learns_under_the_settings_it_is_given(tmp_path)
 
 
 class TestMemoryRecorder(RecorderContract):

@@ -134,6 +134,13 @@ def test_an_episode_that_hangs_is_ended_at_its_limit() -> None:
     assert [r.error for r in results] == ["The episode took longer than 1 s"]
 
 
+def test_a_world_without_the_operator_that_a_method_needs_stops_the_evaluation(tmp_path: Path) -> None:
+    nobody = WorkerJob(setup={**SPEC.job.setup, "operator": ""})
+    with pytest.raises(ConfigError, match="has no scripted operator"):
+        Runner(EvalSpec(("base", "frs"), (TASK,), (0,), nobody).job)
+    Runner(EvalSpec(("base",), (TASK,), (0,), nobody).job)
+
+
 def test_a_world_that_cannot_be_made_stops_the_evaluation(tmp_path: Path) -> None:
     wrong = WorkerJob(setup={**SPEC.job.setup, "world": "tests.fakes.world:NoWorld"})
     with pytest.raises(ConfigError, match="NoWorld"):

@@ -38,6 +38,13 @@ with InlineSession(world, policy, recorder=recorder) as session:
 assert done.success, done
 assert {c.driver for c in recorder.episodes[0].chunks} == {Driver("homing")}
 
+from frs_core.commands.eval import collect
+from frs_core.episodes import EpisodeStore
+data = Path(sys.argv[1]) / "data"
+task = world.spec.example_task
+collect(task, episodes=1, operator="homing", chooser_options={"homing": "left"}, world="hover", policy="drift", data=data, first_seed=1)
+assert EpisodeStore(data).list()[0].drivers.keys() == {"homing"}
+
 row = learners()["mean-noise"]
 table = table_from_records(recorder.episodes)
 trained = row.load().train(table, row.settings(scale=0.5), name="mine")
@@ -55,7 +62,7 @@ CONTRACTS = """
 from frs_core.candidates.fan import build_fan
 from frs_core.steering.methods import SteeringPlan
 from frs_core.testing import *
-from frs_toy.chooser import Homing
+from frs_toy.chooser import ROW as HOMING, Homing
 from frs_toy.device import Pedal
 from frs_toy.mean_noise import ROW
 from frs_toy.policy import DriftPolicy
@@ -69,10 +76,12 @@ class TestPolicy(FlowPolicyContract):
     def observation(self): return HoverWorld().observe()
 class TestLearner(LearnerContract):
     row = ROW
+    def other_settings(self): return self.row.settings(scale=0.5)
     def observation(self): return HoverWorld().observe()
 class TestDevice(InputDeviceContract):
     def make(self): return Pedal()
 class TestChooser(ChooserContract):
+    row = HOMING
     def make(self): return Homing(Direction.LEFT)
     def fan(self):
         policy, seen = DriftPolicy(), HoverWorld().observe()

@@ -5,6 +5,7 @@ import pytest
 from frs_core import worlds
 from frs_core.doctor import Finding, Level, check_worlds
 from frs_core.doctor import worlds as doctor_worlds
+from frs_core.errors import ConfigError
 from frs_core.runtime.registry import resolve
 from tests.fakes.world import PointWorld
 
@@ -25,6 +26,10 @@ class Wordy(PointWorld):
 
 def found(*, is_quick: bool, hook: str = "left") -> list[Finding]:
     return [FOUND] if is_quick and hook == "left" else []
+
+
+def needy(*, is_quick: bool, rope: str) -> list[Finding]:
+    return []
 
 
 def raises(*, is_quick: bool) -> list[Finding]:
@@ -49,6 +54,17 @@ def test_a_check_gets_the_options_of_the_world_that_is_named() -> None:
     world = f"{__name__}:Checked"
     assert FOUND in check_worlds(world, {"hook": "left"}, is_quick=True)
     assert FOUND not in check_worlds(world, {"hook": "right"}, is_quick=True)
+
+
+def test_options_that_a_check_lacks_or_needs_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        ConfigError,
+        match=r"The check of world '.*:Checked' has no option 'hok'\. Its options: hook\. Did you mean 'hook'",
+    ):
+        check_worlds(f"{__name__}:Checked", {"hok": "left"}, is_quick=True)
+    monkeypatch.setattr(Checked, "doctor", f"{__name__}:needy")
+    with pytest.raises(ConfigError, match=r"needs option 'rope'.*--world-options rope VALUE"):
+        check_worlds(f"{__name__}:Checked", {}, is_quick=True)
 
 
 def test_the_products_own_worlds_name_their_checks_as_any_world_does() -> None:

@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 BIN := $(VENV)/bin
 
-.PHONY: run test install system lint types bench screenshots clean
+.PHONY: run test install system lint types screenshots clean
 
 run: install
 	@$(BIN)/frs $(ARGS)
@@ -27,9 +27,6 @@ lint: install
 
 types: install
 	@$(BIN)/pyright --pythonpath $(BIN)/python
-
-bench: install
-	@$(BIN)/python -m benchmarks
 
 screenshots: install
 	@scripts/with-display $(BIN)/python examples/screenshots.py

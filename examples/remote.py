@@ -490,7 +490,7 @@ def check_episodes(data: Path, picks: int, *options: str) -> str:
 ROBOT_ENV = "the unmodified RobotEnv of a DROID checkout, whose robot computer and ZED cameras are simulated by MuJoCo"
 STAND_IN = "a stand-in for DROID's RobotEnv (no checkout was given)"
 IMAGES = {
-    "serve-drive": "Steering over `frs serve`; *network* is the time spent on the network",
+    "serve-drive": "Steering over `frs serve`",
     "serve-killed": "The server was killed",
     "serve-frozen": "The server was frozen",
     "droid-confirm": "A robot moves only after a person confirms",

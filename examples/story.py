@@ -139,7 +139,7 @@ class Story:
         cockpit, outcome, began = self.cockpit, Outcome(), time.monotonic()
         cockpit.until("learned drives", lambda s: s["driver"] == "learned", "alt+2")
         for i in range(count):
-            self.film.say(title, f"the learned policy drives: {outcome.words}")
+            self.film.say(title, f"the noise policy drives: {outcome.words}")
             self.film.begin(name)
             is_success, chunks = self._watch(FRESH_SCENE + i)
             self.film.finish(is_worth=is_success)

@@ -21,7 +21,7 @@ def list_comparisons(*, data: Path | None = None) -> int:
     """List the blinded comparisons of a recording folder, the last changed first.
 
     Args:
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
     """
     root, page = data or paths.data(), console(is_wide=True)
     rows = list_blind(root)
@@ -53,7 +53,7 @@ def show(
 
     Args:
         name: Folder name of the comparison, as `frs compare` lists it.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         unblind: Name the policies. This ends the comparison: no attempt is added afterwards.
         out: Also write comparison.json and comparison.md into this folder.
     """

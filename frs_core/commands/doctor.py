@@ -48,7 +48,7 @@ def doctor(
     Nothing is installed and nothing moves. The exit code is 1 if something required does not work.
 
     Args:
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         checkpoint: A pi0.5 checkpoint to check as well.
         world: A world to check with --world-options, such as droid; the other worlds are checked without options.
         world_options: Options of that world: NAME VALUE ….

@@ -51,7 +51,7 @@ def list_episodes(*, data: Path | None = None, binned: bool = False, task: str |
     """List recorded episodes, oldest first.
 
     Args:
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         binned: List the bin instead.
         task: Only this task.
     """
@@ -89,7 +89,7 @@ def show(names: Names, *, data: Path | None = None) -> int:
 
     Args:
         names: Episodes or parts of their names; 'last' is the one recorded last.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
     """
     store, page, damaged = _store(data), _console(), 0
 
@@ -156,9 +156,9 @@ def check(
 
     Args:
         names: Episodes or parts of their names; none = all.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         policy: Policy to load; default the one each episode names.
-        policy_options: Options of the policy: NAME VALUE …; default those of each episode that are numbers or switches, with --policy none.
+        policy_options: Options of the policy: NAME VALUE …; default the recorded numbers and switches of each episode, and none with --policy.
         deep: Also read every byte of every file.
         images: Encode the stored images even if the policy can use stored features.
     """
@@ -284,7 +284,7 @@ def export_mp4(
     Args:
         name: Episode, or a part of its name; 'last' is the one recorded last.
         out: Output file; default <episode>.mp4 in the current folder.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         camera: Cameras, left to right; default all.
         plain: Do not draw into the images.
     """
@@ -305,7 +305,7 @@ def export(names: Names, *, format: str, out: Path, data: Path | None = None) ->
         format: A known format, or "module:function" of your own that takes (Episode, Path).
         out: File or folder to write; with several episodes each gets <out>/<episode>, except that DROID and LeRobot data
             sets take them all.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
     """
     from frs_core.episodes.formats import COLLECTIONS, exporter
 
@@ -332,7 +332,7 @@ def import_(
     Args:
         source: File or folder to read.
         format: A known format, or "module:function" of your own that takes (Path, EpisodeStore).
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         instruction: The instruction; default: from the source.
         outcome: The outcome; default: from the source.
     """
@@ -354,7 +354,7 @@ def trim(names: Names, *, first: int = 0, last: int = 0, data: Path | None = Non
         names: Episodes or parts of their names.
         first: Chunks to exclude at the start of the main line.
         last: Chunks to exclude at its end.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
     """
     store = _store(data)
 
@@ -373,7 +373,7 @@ def relabel(names: Names, *, outcome: Outcome | None = None, note: str | None = 
         names: Episodes or parts of their names.
         outcome: The outcome to set.
         note: The note to set.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
     """
     if outcome is None and note is None:
         raise EpisodeError("Nothing to change. Give --outcome success|failure|discarded, or --note TEXT.")
@@ -395,7 +395,7 @@ def bin_episodes(names: Names, *, data: Path | None = None) -> int:
 
     Args:
         names: Episodes or parts of their names.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
     """
     store = _store(data)
 
@@ -411,7 +411,7 @@ def restore(names: Names, *, data: Path | None = None) -> int:
 
     Args:
         names: Episodes or parts of their names; 'last' is the one recorded last.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
     """
     store = _store(data)
 
@@ -429,7 +429,7 @@ def recover(
 
     Args:
         names: Unfinished episodes or parts of their names; none = only list.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         all: Take all of them.
         bin: Move them to the bin instead of keeping them.
         outcome: Label for the kept ones; default: the label given before the crash, else failure.

@@ -52,7 +52,7 @@ _HELP = """{summary}.
         task: Task to practise.
         recorded: Start from these episodes (names, or parts that match only one); default all of the task, failures included.
         count: Start from the first COUNT of them only; 0 = all.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         folder: Folder of the practice; default <data>/practice/<task>/{id}.
         out: Folder for the best version; default <data>/learned/<task>/{id}.
         overwrite: Replace a policy that is already saved in --out.

@@ -53,7 +53,7 @@ def stats(*, data: Path | None = None, task: str | None = None, hours: float = 0
     """Summarise recorded episodes by task and policy: successes, time, corrections, chunks taken back.
 
     Args:
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         task: Only this task.
         hours: Only episodes of the last HOURS hours; 0 = all.
         replay: Also count what a value learner can use: chunks with noises, complete fans, last states of failures.

@@ -43,7 +43,7 @@ _PARAMETERS = """
         task: Train on all successes of this task.
         episodes: Train on these episodes instead (names, or parts that match only one).
         count: Use only the first COUNT episodes; the result is then called {id}@COUNT.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         out: Folder to save in; default <data>/learned/<task>/{id}.
         overwrite: Replace a policy that is already saved there.
         policy: The generalist.
@@ -91,7 +91,7 @@ def list_policies(*, data: Path | None = None) -> int:
     """List trained policies with their training data and held-out figures.
 
     Args:
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
     """
     root, page = (data or paths.data()) / "learned", console()
     folders = [root, *sorted(p for p in root.glob("*") if p.is_dir())] if root.is_dir() else []

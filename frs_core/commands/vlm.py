@@ -51,7 +51,7 @@ def judge(
         episodes: These episodes instead (names, or parts that match only one).
         chunks: Number of chunks to ask about, spread evenly over the episodes; 0 = all.
         ahead: Where the operator marked no goal, the goal is the tool's position AHEAD chunks later.
-        data: Recording folder; default `data`.
+        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         out: Also write the figures to this file, as JSON.
     """
     if chunks < 0 or ahead < 1:

@@ -43,7 +43,7 @@ class Advice:
     gain: float = float("nan")
     """How much more all episodes explain than two thirds of them."""
     unclear: str = ""
-    """The part of an episode, one of PARTS, that the others explain least: where the learned policy most needs steering."""
+    """The part of an episode, one of PARTS, that the others explain least: where the noise policy most needs steering."""
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ class Advice:
             )
         if self.unclear:
             out.append(
-                f"The {self.unclear} of the episodes is least consistent: when the learned policy drives, be ready to steer there"
+                f"The {self.unclear} of the episodes is least consistent: when the noise policy drives, be ready to steer there"
             )
         if self.gain >= WORTH:
             out.append("Five more episodes would help")

@@ -188,9 +188,9 @@ class Attempts(QtCore.QObject):
         if news.wanted is None:
             return "The practice is learning from its attempts; nothing moves until it is done"
         if self._load_problem:
-            return f"The learned policy could not be loaded ({self._load_problem}); Start retries"
+            return f"The noise policy could not be loaded ({self._load_problem}); Start retries"
         if not self._is_loaded:
-            return "The learned policy is being loaded; the next attempt can start in a moment"
+            return "The noise policy is being loaded; the next attempt can start in a moment"
         return ""
 
     def start(self) -> str:
@@ -231,7 +231,7 @@ class Attempts(QtCore.QObject):
         if not self.runs_on or self._step is not Step.NONE or not self._run.may_start(self._snapshot):
             return
         if self._load_problem:
-            self._run.pause("the learned policy could not be loaded")
+            self._run.pause("the noise policy could not be loaded")
         elif self._job is not None and not self.why_not_start:
             self._start()
 

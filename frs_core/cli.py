@@ -29,6 +29,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval show": ("frs_core.commands.eval:show", "Show the table of an evaluation"),
     "compare": ("frs_core.commands.compare:list_comparisons", "List the blinded comparisons made in the cockpit"),
     "compare show": ("frs_core.commands.compare:show", "Show, unblind or export a blinded comparison"),
+    "eval assisted": (
+        "frs_core.commands.assisted:assisted",
+        "Measure what asking for help is worth, with a scripted operator",
+    ),
     "collect": ("frs_core.commands.eval:collect", "Collect steered successes, or demonstrations, into a store"),
     "vlm judge": ("frs_core.commands.vlm:judge", "Compare a vision-language model's picks with recorded ones"),
     "train list": ("frs_core.commands.train:list_policies", "List trained policies"),

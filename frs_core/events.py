@@ -201,6 +201,18 @@ class SetPacing(Act):
 
 
 @dataclass(frozen=True, slots=True)
+class HandBack(Act):
+    """Let the driver that has asked for help go on by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetHelp(SessionCommand):
+    """Whether a driver that is unsure stops at the chunk boundary and waits for a person. A call that is open stays open."""
+
+    is_on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SetLookAhead(SessionCommand):
     """Whether a person who drives gated may pick while the robot moves; that one pick waits for the next fan."""
 
@@ -367,12 +379,16 @@ class Snapshot:
     """Path of the loaded noise policy."""
     unloaded: tuple[str, str] | None = None
     """(path, sentence): the noise policy that was asked for last, where it could not be loaded."""
+    asks_for_help: bool = False
+    """A driver that is unsure waits for a person."""
+    call: str = ""
+    """Why the driver has asked for help and waits; empty = it does not. A person steers, or hands back."""
     suggestion: tuple[str, str] | None = None
     """(label, reason in a few words) from a chooser that votes but does not drive."""
     failsafes: Mapping[str, float] = field(default_factory=dict)
     """Present values of the limits that a person may set, by name."""
     counters: Mapping[str, int] = field(default_factory=dict)
-    """Running totals: 'picks', 'corrections', 'refused', 'late_answers', 'holds', 'episodes', 'chunks', 'steps'."""
+    """Running totals: 'picks', 'corrections', 'calls', 'refused', 'late_answers', 'holds', 'episodes', 'chunks', 'steps'."""
     notice: tuple[int, str] | None = None
     """(running number, sentence): the last thing worth a toast that did not engage Hold, e.g. a refused pick."""
 
@@ -383,6 +399,8 @@ class Snapshot:
             case Phase.MOVING:
                 return True
             case Phase.CHOOSE:
+                if self.call:
+                    return False
                 return self.driver is not Driver.PERSON or self.pacing is Pacing.CONTINUOUS
             case Phase.HOLD:
                 return self.hold_reason in (HoldReason.START, HoldReason.EPISODE_END) and bool(self.detail)

@@ -24,7 +24,7 @@ from frs_core.policies.base import Context, FlowPolicy
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import Observation
 from frs_core.robot.safety import check_chunks, preview
-from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate, CandidateKind, Fan
+from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate, CandidateKind, Doubt, Fan
 from frs_core.steering.directions import Command, Gripper, fan_commands, reference_chunks
 from frs_core.steering.methods import Method, Reference, SteeredRows, SteeringPlan
 from frs_core.tensors import torch
@@ -111,6 +111,7 @@ def build_fan(
         )
         for i in range(len(chunks))
     )
+    doubt = None if noise_policy is None else _doubt(context, observation, noise_policy, noises[-1])
     return Fan(
         request_id=request_id,
         observation=observation,
@@ -122,6 +123,7 @@ def build_fan(
         execute_rows=spec.execute_rows,
         made_ns=time.monotonic_ns(),
         network_ms=policy.network_ms,
+        doubt=doubt,
     )
 
 
@@ -248,6 +250,21 @@ def _learned_noise(
     noise = np.asarray(noise_policy.noise(context, observation), dtype=np.float32)[None]
     _check_noises(policy, noise, noise_policy.name)
     return noise
+
+
+def _doubt(
+    context: Context, observation: Observation, noise_policy: NoisePolicy, noise: Float[Array, "H A"]
+) -> Doubt | None:
+    """Return how sure the noise policy is of its choice, where that is known of it."""
+    if noise_policy.doubts is None:
+        return None
+    return noise_policy.doubts.judge(
+        step=observation.step,
+        features=context.features,
+        proprio=observation.proprio,
+        noise=noise,
+        spread=noise_policy.spread(context, observation),
+    )
 
 
 def _check_trained_for(policy: FlowPolicy, noise_policy: NoisePolicy) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from frs_core.arrays import Array
 from frs_core.events import Driver
 from frs_core.robot.observation import Observation
-from frs_core.steering.candidates import Fan
+from frs_core.steering.candidates import Doubt, Fan
 from frs_core.steering.directions import Command
 from frs_core.steering.policy_spec import Context
 
@@ -22,6 +22,16 @@ class Choice:
     """A label of the fan."""
     reason: str = ""
     """A few words for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class HelpCall:
+    """A chooser is unsure and asks a person to steer."""
+
+    choice: Choice
+    """What it would pick without help."""
+    reason: str
+    """Why it asks, in a few words."""
 
 
 class Chooser(abc.ABC):
@@ -46,8 +56,36 @@ class Chooser(abc.ABC):
         """Start a new episode: discard what was kept of the last one."""
 
     @abc.abstractmethod
-    def choose(self, fan: Fan) -> Choice | None:
-        """Return the pick, or None to wait for a person."""
+    def choose(self, fan: Fan) -> Choice | HelpCall | None:
+        """Return the pick, None to wait for a person, or a call for help: whether it is waited for is for the session to say."""
+
+
+class Doubts(abc.ABC):
+    """Judges where a noise policy is unsure; used on the inference worker's thread."""
+
+    @abc.abstractmethod
+    def begin(self) -> None:
+        """Start an episode."""
+
+    @abc.abstractmethod
+    def judge(
+        self,
+        *,
+        step: int,
+        features: Float[Array, " F"],
+        proprio: Float[Array, " P"],
+        noise: Float[Array, "H A"],
+        spread: float | None,
+    ) -> Doubt:
+        """Return what is doubtful about one state.
+
+        Args:
+            step: control steps since the episode began; a state may be judged again.
+            features: of the generalist.
+            proprio: `Observation.proprio`.
+            noise: the policy's choice.
+            spread: deviation of its draws; None where it does not draw.
+        """
 
 
 class NoisePolicy(abc.ABC):
@@ -56,6 +94,8 @@ class NoisePolicy(abc.ABC):
     name: str
     policy_fingerprint: str
     """Of the generalist it was trained for; any other is refused."""
+    doubts: Doubts | None = None
+    """Where it is unsure; None = not known."""
 
     def begin(self, seed: int) -> None:  # noqa: B027  an optional hook
         """Start an episode whose random draws follow from a seed; a policy that explores needs it."""
@@ -63,6 +103,10 @@ class NoisePolicy(abc.ABC):
     @abc.abstractmethod
     def noise(self, context: Context, observation: Observation) -> Float[Array, "H A"]:
         """Return the noise to denoise for this observation."""
+
+    def spread(self, context: Context, observation: Observation) -> float | None:
+        """Return the deviation of its draws for this observation, per number; None, the default, where it does not draw."""
+        return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -235,6 +235,9 @@ def _write_chunks(group: GroupWriter, chunks: list[Record], undone: set[int], te
     targets = [c.get("target") or [np.nan] * 3 for c in chunks]
     if np.isfinite(targets).any():
         group.array("target", np.array(targets, dtype=np.float64))
+    called = [c.get("called", "") for c in chunks]
+    if any(called):
+        group.array("called", texts.column(called))
     group.array("is_undone", np.array([c["index"] in undone for c in chunks]))
     for name in ("driver", "device", "reason", "gripper", "instruction"):
         group.array(name, texts.column([c[name] for c in chunks]))

@@ -291,6 +291,7 @@ def _chunk_fields(r: ChunkRecord) -> Json:
         "started_ns": int(r.started_ns),
         "snapshot": r.snapshot,
         "target": None if r.target is None else [float(x) for x in r.target],
+        **({"called": r.called} if r.called else {}),
     }
 
 

@@ -246,6 +246,11 @@ class Episode:
         x, y, z = self.arrays["chunks/target"][chunk].tolist()
         return None if np.isnan(x) else (x, y, z)
 
+    def called(self, chunk: int) -> str:
+        """Return why the driver asked for help where a chunk begins; empty = it did not, or that was not recorded. Raises as `observation`."""
+        self._check_chunk(chunk)
+        return self.text("chunks/called", chunk) if self.arrays.has("chunks/called") else ""
+
     def last(self) -> LastState | None:
         """Return what was seen after the last chunk; None where it was not kept, as in older episodes and successes.
 
@@ -299,6 +304,7 @@ class Episode:
             started_ns=int(a["chunks/started_ns"][index]),
             offered_values=offers.values,
             target=self.target(index),
+            called=self.called(index),
         )
 
     def record(self, *, has_images: bool = False) -> RecordedEpisode:

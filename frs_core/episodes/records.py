@@ -185,6 +185,8 @@ class ChunkRecord:
 
     target: tuple[float, float, float] | None = None
     """Where the operator had marked that the tool is to go, base frame, metres."""
+    called: str = ""
+    """Why the driver asked for help at the chunk's beginning; empty = it did not, or that was not recorded."""
 
     @property
     def picked_index(self) -> int:

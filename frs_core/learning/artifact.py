@@ -2,6 +2,7 @@
 
     data/learned/mug-on-plate/
       weights.safetensors    network, standardisation included
+      doubts.safetensors     where it is unsure, where that is known
       policy.json            kind, sizes, settings, generalist's fingerprint, episodes, seeds, plan, metrics, weights' hash
 
 Written under a temporary name and renamed, so a folder that exists is whole.
@@ -21,6 +22,8 @@ from safetensors.torch import save as encode
 from torch import Tensor, nn
 
 from frs_core.errors import ConfigError, TrainingError, WeightsMissing
+from frs_core.learning.doubts import FILE as DOUBTS
+from frs_core.learning.doubts import RecordedDoubts
 from frs_core.learning.metadata import FORMAT, METADATA_FILE, VERSION, PolicyMetadata, check_fingerprint
 from frs_core.runtime.foreign import MALFORMED, TENSORS, digest, parse_tensors, read_bytes
 
@@ -28,13 +31,21 @@ WEIGHTS = "weights.safetensors"
 N = TypeVar("N", bound=nn.Module)
 
 
-def save(folder: Path, weights: Mapping[str, Tensor], metadata: PolicyMetadata, *, overwrite: bool = False) -> Path:
+def save(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    metadata: PolicyMetadata,
+    *,
+    doubts: RecordedDoubts | None = None,
+    overwrite: bool = False,
+) -> Path:
     """Write a policy folder and return it.
 
     Args:
         folder: where; its parents are made.
         weights: the network's state.
         metadata: hash and time are filled in here.
+        doubts: where the policy is unsure; None = not known.
         overwrite: replace a folder that already holds a saved policy.
     Raises:
         TrainingError: the folder exists (and may not be replaced), or the disk refused.
@@ -54,6 +65,8 @@ def save(folder: Path, weights: Mapping[str, Tensor], metadata: PolicyMetadata, 
             "made_at": time.time(),
             "weights_sha256": digest(partial / WEIGHTS),
         }
+        if doubts is not None:
+            doubts.save(partial / DOUBTS)
         (partial / METADATA_FILE).write_text(json.dumps(written, indent=2, sort_keys=True, default=str) + "\n")
         if folder.exists():
             shutil.rmtree(folder)

@@ -32,6 +32,7 @@ from frs_core.steering.policy_spec import Context
 
 if TYPE_CHECKING:
     from frs_core.episodes import Episode
+    from frs_core.learning.doubts import RecordedDoubts
     from frs_core.learning.request import TrainRequest
     from frs_core.policies.base import FlowPolicy
 
@@ -173,6 +174,10 @@ class Trained:
     """Steps of the kept weights."""
     was_cancelled: bool = False
     """Stopped by request; the best so far was kept."""
+    spread: Float[Array, " n"] | None = None
+    """Deviation of its draws for held-out chunks, by weights that never saw them; None where it does not draw or nothing was held out."""
+    doubts: "RecordedDoubts | None" = None
+    """Where it is unsure; None = not known."""
 
     def save(self, folder: Path, *, overwrite: bool = False) -> Path:
         """Write it to disk; see learning.artifact.
@@ -182,7 +187,7 @@ class Trained:
         """
         from frs_core.learning import artifact
 
-        return artifact.save(folder, self.weights, self.metadata, overwrite=overwrite)
+        return artifact.save(folder, self.weights, self.metadata, doubts=self.doubts, overwrite=overwrite)
 
     def policy(self) -> Learned:
         """Return it ready to act."""

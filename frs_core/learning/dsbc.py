@@ -26,12 +26,12 @@ from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.learning import artifact
 from frs_core.learning.agreement import scores_of_noises
-from frs_core.learning.imitation import Head, Imitation, Labels
+from frs_core.learning.imitation import Head, Imitation, Labels, deviation
 from frs_core.learning.live import live_inputs
 from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.network import Inputs, SmallNet
 from frs_core.learning.progress import Scores
-from frs_core.learning.settings import DsbcSettings, NoiseOutput
+from frs_core.learning.settings import DsbcSettings, Loss, NoiseOutput
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import UNSTEERED
@@ -172,6 +172,15 @@ class DsbcPolicy(NoisePolicy):
             ShapeMismatch: the features do not have the trained length.
         """
         return self.noises(context, observation, count=1, seed=observation.step)[0]
+
+    @torch.inference_mode()
+    def spread(self, context: Context, observation: Observation) -> float | None:
+        """Return the deviation of its draws for one observation; None for a regression. Raises as `noise`."""
+        if self._head.loss is not Loss.FLOW:
+            return None
+        inputs = live_inputs(context, observation, self._settings.inputs, self.metadata, device=self._device)
+        inputs = inputs.rows(torch.zeros(JUDGED_DRAWS, dtype=torch.long, device=self._device))
+        return float(deviation(self._head.answer(self._network, inputs, seed=observation.step)[:, None])[0])
 
     @torch.inference_mode()
     def noises(self, context: Context, observation: Observation, *, count: int, seed: int) -> Float[Array, "N H A"]:

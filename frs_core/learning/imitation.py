@@ -103,6 +103,11 @@ class Labels(abc.ABC):
         """Return how near predictions are to the operator."""
 
 
+def deviation(draws: Float[Tensor, "D B n"]) -> Float[Tensor, " B"]:
+    """Return the deviation of some draws per row: the root of the mean variance of its numbers."""
+    return draws.var(dim=0).mean(dim=-1).sqrt()
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class TrainedImitation(Trained):
     """A trained network and how it came about."""
@@ -185,6 +190,7 @@ class Imitation(Learner[S]):
             draws = range(labels.judged_draws if labels.head.loss is Loss.FLOW else 1)
             answers = [labels.head.answer(judge, inputs, seed=i) for i in draws]
             predicted = torch.stack(answers).mean(dim=0)
+            spread = deviation(torch.stack(answers)) if len(answers) > 1 and parts.held_out is not None else None
             scores = labels.scores(judged, predicted, learned_from=parts.train, is_held_out=parts.held_out is not None)
         metrics = {
             "steps": report.steps,
@@ -203,6 +209,7 @@ class Imitation(Learner[S]):
             acting=lambda: self.acting(network, metadata, labels.extra),
             steps=report.steps,
             was_cancelled=report.was_cancelled,
+            spread=None if spread is None else spread.cpu().numpy(),
             network=network,
             report=report,
         )

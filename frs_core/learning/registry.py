@@ -11,6 +11,8 @@ from typing import cast
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import ConfigError
 from frs_core.learning.base import Acts, ChunkPolicy, Learned, LearnerSpec, Need
+from frs_core.learning.doubts import FILE as DOUBTS
+from frs_core.learning.doubts import RecordedDoubts
 from frs_core.learning.metadata import PolicyMetadata, read_metadata
 from frs_core.learning.settings import (
     BcSettings,
@@ -187,4 +189,9 @@ def load_chunk_policy(path: Path | str, fingerprint: str) -> ChunkPolicy:
 
 
 def _load(folder: Path, metadata: PolicyMetadata, fingerprint: str) -> Learned:
-    return find_learner(metadata.kind).load().load(folder, metadata, fingerprint)
+    learned = find_learner(metadata.kind).load().load(folder, metadata, fingerprint)
+    if isinstance(learned, NoisePolicy) and (folder / DOUBTS).is_file():
+        learned.doubts = RecordedDoubts.load(
+            folder / DOUBTS, feature_size=metadata.feature_size, proprio_size=metadata.proprio_size
+        )
+    return learned

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from frs_core.learning.advice import advise
-from frs_core.learning.base import Need, OnlineLearner, Trained
+from frs_core.learning.base import Acts, Need, OnlineLearner, Trained
+from frs_core.learning.doubts import measure
 from frs_core.learning.online import practise
 from frs_core.learning.practice_log import PracticeLog
 from frs_core.learning.progress import OnProgress, Progress, TrainResult, ignore_progress
@@ -37,6 +38,8 @@ def run_request(request: TrainRequest, on_progress: OnProgress = ignore_progress
         table = find_source(request.source)(request, on_progress)
         trained = learner.train(table, request.settings, name=request.shown_name, on_progress=on_progress)
         tables = (table,)
+        if row.acts is Acts.NOISE:
+            trained = replace(trained, doubts=measure(table, spread=trained.spread))
     path = trained.save(request.out, overwrite=request.overwrite)
     return TrainResult(
         path=path,

@@ -50,6 +50,8 @@ def _name_of(command: ev.SessionCommand) -> str | None:
             return "Resume"
         case ev.BackOneChunk():
             return "Back"
+        case ev.HandBack():
+            return "Handing back"
         case ev.SetDriver() if command.driver is not ev.Driver.PERSON:
             return "The change of driver"
         case ev.SetPacing() if command.pacing is ev.Pacing.CONTINUOUS:

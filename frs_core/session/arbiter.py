@@ -3,6 +3,9 @@
 In this order: a person's key that is waiting (an override), a held direction, the driver's chooser, and in continuous
 pacing with nobody at the keys the policy's own candidate. A person always comes first, for one chunk.
 
+A driver may call for help (`HelpCall`). Where the session lets it, it is not asked again until a person hands back; meanwhile the person
+steers, one chunk per pick. Otherwise its choice is taken as any other.
+
 Choosers run on a worker of their own: a vision-language model may think for seconds, and a person may overrule it meanwhile.
 Used on the session's thread.
 """
@@ -11,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from frs_core.choosers.base import Choice, Chooser
+from frs_core.choosers.base import Choice, Chooser, HelpCall
 from frs_core.choosers.learned import LearnedChooser
 from frs_core.events import NOBODY, Driver, HoldDirection, Pacing, Pick, SetDriver, SetPacing
 from frs_core.robot.observation import Observation
@@ -31,6 +34,10 @@ class Turn:
     reason: str = ""
     was_waiting: bool = False
     """A person's key that was pressed before its fan was there."""
+    called: str = ""
+    """Why the driver asked for help at this boundary; empty = it did not."""
+    is_help: bool = False
+    """The pick of who answers calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class _Question:
     request_id: int
     asked_at: float
     is_vote: bool
+    fan: Fan
 
 
 class Arbiter:
@@ -54,6 +62,9 @@ class Arbiter:
         timeout_s: float,
         is_headless: bool,
         has_full_fan: bool,
+        asks_for_help: bool = False,
+        helper: Chooser | None = None,
+        helped_chunks: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Wait for a fan.
@@ -67,6 +78,9 @@ class Arbiter:
             timeout_s: longest wait for a chooser.
             is_headless: a chooser's None means "let the policy", not "wait for a person".
             has_full_fan: compute the usual directed candidates always, not only what the chooser asks for.
+            asks_for_help: a driver's call for help is waited for.
+            helper: answers calls; None = a person does. It is asked on the session's thread.
+            helped_chunks: how many chunks the helper steers after a call before the driver is asked again.
             clock: seconds, monotonic.
         """
         self._worker, self._clock = worker, clock
@@ -83,6 +97,12 @@ class Arbiter:
         self.suggestion: tuple[str, str] | None = None
         self.mandate: int | None = None
         """Hold epoch of the act that lets the present driver continue; None = nobody may."""
+        self.asks_for_help, self._helper = asks_for_help, helper
+        self._helped_chunks, self._left_to_help = helped_chunks, 0
+        self.call = ""
+        """Why the driver has asked for help and waits for a person; empty = it does not."""
+        self._untold_call = ""
+        self._is_trusted = False
         self.late_answers = 0
         self._decided = 0
         self._question: _Question | None = None
@@ -121,10 +141,11 @@ class Arbiter:
         self.latched = None
         if isinstance(command, SetPacing):
             self.pacing = command.pacing
-        elif command.driver is not Driver.PERSON and command.driver not in self.choosers:
+            return None
+        self._end_call()
+        if command.driver is not Driver.PERSON and command.driver not in self.choosers:
             return f"No {command.driver.value} driver is set up in this session"
-        else:
-            self.driver = command.driver
+        self.driver = command.driver
         return None
 
     def withdraw(self) -> None:
@@ -135,10 +156,29 @@ class Arbiter:
     def let_go(self) -> None:
         """Forget what is held, waiting or asked."""
         self.held = self.latched = self._question = None
+        self._end_call()
+
+    def hand_back(self) -> str | None:
+        """Let the driver that has asked for help go on, with its own choice now; return why not."""
+        if not self.call:
+            return "Nobody has asked for help"
+        self.call, self._is_trusted = "", True
+        self.decide_again()
+        return None
+
+    def take_call(self) -> str:
+        """Return why help was asked for at this boundary, once: with the first chunk that follows; its own later choices may ask again."""
+        told, self._untold_call, self._is_trusted = self._untold_call, "", False
+        return told
+
+    def _end_call(self) -> None:
+        self.call = self._untold_call = ""
+        self._is_trusted, self._left_to_help = False, 0
 
     def begin(self, observation: Observation) -> None:
         """Tell every chooser that an episode begins."""
-        everyone = {id(c): c for c in (*self.choosers.values(), self._advisor) if c is not None}
+        self._end_call()
+        everyone = {id(c): c for c in (*self.choosers.values(), self._advisor, self._helper) if c is not None}
         for chooser in everyone.values():
             self._worker.submit(-1, lambda c=chooser: c.begin(observation))
 
@@ -150,6 +190,9 @@ class Arbiter:
         """Return the directed candidates to compute for the present driver; None = the usual ones."""
         chooser = self.choosers.get(self.driver)
         asked = chooser.wants(observation) if chooser is not None else None
+        if self._helper is not None and asked is not None:
+            helping = self._helper.wants(observation)
+            asked = None if helping is None else asked + helping
         if not self._has_full_fan or not asked:
             return None if self._has_full_fan else asked
         usual = fan_commands(gripper=gripper)
@@ -180,6 +223,13 @@ class Arbiter:
         if held is not None and held.label is not None and self.takes_early_picks:
             return Turn(Pick(held.label, device=held.device))
         if self.driver is not Driver.PERSON:
+            if self.call:
+                return None
+            if self._left_to_help and self._helper is not None:
+                self._left_to_help -= 1
+                choice = self._helper.choose(fan)
+                if isinstance(choice, Choice):
+                    return Turn(_pick(choice, self._helper), reason=choice.reason, is_help=True)
             self._ask(self.choosers[self.driver], fan, is_vote=False)
         elif self.pacing is Pacing.CONTINUOUS:
             return Turn(Pick(UNSTEERED, device=NOBODY))
@@ -202,7 +252,7 @@ class Arbiter:
         return f"The {self.driver.value} driver did not answer within {self.timeout_s:g} s. It is your turn"
 
     def _ask(self, chooser: Chooser, fan: Fan, *, is_vote: bool) -> None:
-        self._question = _Question(fan.request_id, self._clock(), is_vote)
+        self._question = _Question(fan.request_id, self._clock(), is_vote, fan)
         self._worker.submit(fan.request_id, lambda: chooser.choose(fan))
 
     def _take(self, answer: Answer) -> Turn | Exception | None:
@@ -220,6 +270,25 @@ class Arbiter:
             self.suggestion = (choice.label, choice.reason) if isinstance(choice, Choice) else None
             return None
         chooser = self.choosers[self.driver]
+        if isinstance(choice, HelpCall):
+            if self.asks_for_help and not self._is_trusted:
+                return self._called(choice, question.fan)
+            choice = choice.choice
         if isinstance(choice, Choice):
-            return Turn(Pick(choice.label, by=chooser.driver, device=type(chooser).__name__), reason=choice.reason)
+            return Turn(_pick(choice, chooser), reason=choice.reason)
         return Turn(Pick(UNSTEERED, by=chooser.driver, device=NOBODY)) if self._is_headless else None
+
+    def _called(self, call: HelpCall, fan: Fan) -> Turn | None:
+        """Return the helper's answer to a call, or wait for a person."""
+        if self._helper is None:
+            self.call = self._untold_call = call.reason
+            return None
+        choice = self._helper.choose(fan)
+        if not isinstance(choice, Choice):
+            return Turn(_pick(call.choice, self.choosers[self.driver]), reason=call.choice.reason, called=call.reason)
+        self._left_to_help = self._helped_chunks - 1
+        return Turn(_pick(choice, self._helper), reason=choice.reason, called=call.reason, is_help=True)
+
+
+def _pick(choice: Choice, chooser: Chooser) -> Pick:
+    return Pick(choice.label, by=chooser.driver, device=type(chooser).__name__)

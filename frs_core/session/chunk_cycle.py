@@ -111,7 +111,8 @@ class ChunkCycle:
             p.hold(HoldReason.UNFIT_CHUNK, sentence)
             return
         now = time.monotonic_ns()
-        is_correction = pick.by is Driver.PERSON and p.arbiter.driver is not Driver.PERSON
+        is_correction = turn.is_help or (pick.by is Driver.PERSON and p.arbiter.driver is not Driver.PERSON)
+        called = p.arbiter.take_call() or turn.called
         p.fans.latency = dataclasses.replace(
             p.fans.latency,
             steer_ms=fan.steer_ms,
@@ -121,6 +122,7 @@ class ChunkCycle:
         )
         p.status.counters["picks"] += 1
         p.status.counters["corrections"] += is_correction
+        p.status.counters["calls"] += bool(called)
         p.arbiter.drop_question()
         p.arbiter.latched = None
         if p.fans.is_pending:
@@ -131,6 +133,7 @@ class ChunkCycle:
             pick,
             reason=turn.reason,
             is_correction=is_correction,
+            called=called,
             gripper=p.fans.gripper,
             state=p.world.boundary_state,
             latency=p.fans.latency,

@@ -144,6 +144,11 @@ class SessionEngine:
                 self._do(self.episodes.end(command))
             case ev.BackOneChunk():
                 self.episodes.go_back(epoch)
+            case ev.HandBack():
+                if refusal := p.arbiter.hand_back():
+                    p.status.refuse(refusal)
+            case ev.SetHelp():
+                p.arbiter.asks_for_help = command.is_on
             case ev.SetDriver() | ev.SetPacing():
                 self._set_driving(command)
             case ev.SetLookAhead():

@@ -98,6 +98,8 @@ class FanMaker:
         """Begin an episode in which what the noise policy draws at random follows from a seed."""
         if self._noise_policy is not None:
             self._noise_policy.begin(seed)
+            if self._noise_policy.doubts is not None:
+                self._noise_policy.doubts.begin()
 
     def make(self, request: FanRequest) -> Fan:
         """Return the fan that is asked for.

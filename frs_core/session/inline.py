@@ -59,6 +59,8 @@ class InlineSession:
         *,
         plan: SteeringPlan | None = None,
         noise_policy: NoisePolicy | None = None,
+        helper: Chooser | None = None,
+        helped_chunks: int = 1,
         recorder: Recorder | None = None,
         step_images: bool | None = None,
         snapshots: bool | None = None,
@@ -72,6 +74,8 @@ class InlineSession:
             policy: the generalist; its owner closes it.
             plan: None = the policy's calibrated default.
             noise_policy: adds the learned candidate.
+            helper: answers the driver's calls for help; None = calls are not waited for.
+            helped_chunks: chunks that the helper steers after a call.
             recorder: keeps episodes.
             step_images: look with all cameras after every step; None = only when recording.
             snapshots: keep simulator states at chunk boundaries; None = only when recording.
@@ -87,13 +91,20 @@ class InlineSession:
             snapshots=is_recording if snapshots is None else snapshots,
         )
         options = SessionOptions(
-            operator=operator, driver=Driver.SCRIPTED, is_headless=True, has_full_fan=is_full, ends_on_success=True
+            operator=operator,
+            driver=Driver.SCRIPTED,
+            is_headless=True,
+            has_full_fan=is_full,
+            ends_on_success=True,
+            asks_for_help=helper is not None,
+            helped_chunks=helped_chunks,
         )
         parts = Parts(
             link,
             FanMaker(policy),
             inference=InlineWorker(),
             chooser_worker=InlineWorker(),
+            helper=helper,
             recorder=recorder,
             writer=InlineWorker(),
             plan=plan,

@@ -53,6 +53,7 @@ class Motion:
         *,
         reason: str,
         is_correction: bool,
+        called: str = "",
         gripper: Gripper,
         state: bytes | None,
         latency: ev.Latency,
@@ -65,6 +66,7 @@ class Motion:
             pick: a label of the fan.
             reason: of a chooser.
             is_correction: a person overrode another driver.
+            called: why the driver asked for help here; empty = it did not.
             gripper: what directed candidates say about it.
             state: the simulator's before the first row.
             latency: of this time around.
@@ -82,6 +84,7 @@ class Motion:
             device=pick.device,
             reason=reason,
             is_correction=is_correction,
+            called=called,
             gripper=gripper,
             state=state,
             latency=latency,

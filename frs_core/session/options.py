@@ -37,5 +37,9 @@ class SessionOptions:
     """Compute the usual directed candidates always; False = only those the driver's chooser asks for."""
     unattended_chunks: int = 40
     """With a view: after this many chunks in a row that no person picked the robot holds. Guess; three times a usual episode."""
+    asks_for_help: bool = False
+    """Where the driver is unsure it stops at the chunk boundary and waits for a person, or for who answers in their place."""
+    helped_chunks: int = 1
+    """Chunks that who answers in a person's place steers after a call."""
     ends_on_success: bool = False
     """Headless: the episode ends when the world reports success. With a view it is only offered."""

@@ -51,6 +51,7 @@ class Parts:
         writer: WorkQueue,
         choosers: Mapping[Driver, Chooser] | None = None,
         advisor: Chooser | None = None,
+        helper: Chooser | None = None,
         plan: SteeringPlan | None = None,
         options: SessionOptions | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -66,6 +67,7 @@ class Parts:
             writer: worker of the recorder.
             choosers: who picks for a driver; LEARNED has one already.
             advisor: votes while a person drives.
+            helper: answers calls for help in a person's place.
             plan: steering settings; None = the policy's calibrated default.
             options: time-outs and settings.
             clock: seconds, monotonic.
@@ -92,6 +94,9 @@ class Parts:
             timeout_s=o.chooser_timeout_s,
             is_headless=o.is_headless,
             has_full_fan=o.has_full_fan,
+            asks_for_help=o.asks_for_help,
+            helper=helper,
+            helped_chunks=o.helped_chunks,
             clock=clock,
         )
         queue = WriteQueue(recorder, writer, timeout_s=o.write_timeout_s, clock=clock) if recorder else None

@@ -37,6 +37,8 @@ class RunningChunk:
     after: Observation | None = None
     target: tuple[float, float, float] | None = None
     """Where the operator marked that the tool is to go, base frame, metres."""
+    called: str = ""
+    """Why the driver asked for help where it begins; empty = it did not."""
 
     @property
     def has_begun_done(self) -> bool:
@@ -98,6 +100,7 @@ class RunningChunk:
             started_ns=self.started_ns,
             offered_values=_values(fan),
             target=self.target,
+            called=self.called,
         )
 
 

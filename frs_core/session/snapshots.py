@@ -37,6 +37,8 @@ def snapshot_of(p: Parts) -> Snapshot:
         ended=p.keeper.last,
         noise_policy=p.fans.noise_policy,
         unloaded=p.fans.unloaded,
+        asks_for_help=p.arbiter.asks_for_help,
+        call=p.arbiter.call,
         suggestion=p.arbiter.suggestion,
         failsafes=values_of(p.options),
         counters={**p.status.counters, "late_answers": p.late_answers},

@@ -32,7 +32,9 @@ class Status:
         self.error: Exception | None = None
         self.notice: tuple[int, str] | None = None
         """Running number and sentence of the last thing worth a toast."""
-        self.counters = dict.fromkeys(("picks", "corrections", "refused", "holds", "episodes", "chunks", "steps"), 0)
+        self.counters = dict.fromkeys(
+            ("picks", "corrections", "calls", "refused", "holds", "episodes", "chunks", "steps"), 0
+        )
 
     def go(self, event: Event) -> None:
         """Change the phase by the table.

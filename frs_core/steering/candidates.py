@@ -80,6 +80,24 @@ class Candidate:
     """Its value under the loaded noise policy, 0..1: expected success, less for taking long. NaN where it is not known."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a noise policy is unsure in one state."""
+
+    reasons: tuple[str, ...] = ()
+    """Half a sentence each; none = it is sure."""
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether it should ask for help."""
+        return bool(self.reasons)
+
+    @property
+    def sentence(self) -> str:
+        """The reasons in one line; empty if it is sure."""
+        return ", ".join(self.reasons)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Fan:
     """All candidates of one observation."""
@@ -97,6 +115,8 @@ class Fan:
     made_ns: int
     network_ms: float = float("nan")
     """Share of the steering time spent on the network; NaN for a local policy."""
+    doubt: Doubt | None = None
+    """How sure the noise policy is; None without one, or where that is not known of it."""
 
     @property
     def is_out_of_reach(self) -> bool:

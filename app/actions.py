@@ -268,6 +268,22 @@ _ROWS = (
         scope=DRIVE,
     ),
     _row(
+        "drive.hand_back",
+        "Hand back",
+        tooltip="Let the learned policy that has asked for help go on by itself",
+        controls="key:I",
+        menu="Drive",
+        scope=DRIVE,
+    ),
+    _row(
+        "drive.help",
+        "Ask for help",
+        tooltip="Let the learned policy stop and ask for help where it is unsure",
+        controls="key:Shift+I",
+        menu="Drive",
+        scope=DRIVE,
+    ),
+    _row(
         "drive.frame",
         "Robot or camera frame",
         tooltip="Choose whether left means the robot's left or the camera's",

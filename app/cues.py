@@ -6,7 +6,7 @@ most important change makes one cue; its visual twin is on screen whether sounds
 | cue | when | shown as |
 |---|---|---|
 | Hold | motion was stopped, or world or policy is lost | badge HOLD or FAULT, the reason beside it |
-| help wanted | the robot waits for a person: to label, to go on | badge HOLD, the sentence says what is wanted |
+| help wanted | the robot waits for a person: to label, to go on, or to steer where the learned policy is unsure | badge HOLD, or CHOOSE for steering; the sentence says what is wanted |
 | refused | a press had no effect | a message with the reason |
 | success seen | the world says that the task is done | *Success ?* stressed, a message |
 | ready | a fan waits for a pick | badge CHOOSE, *Pick a direction* |
@@ -62,6 +62,8 @@ def cue_of(former: Snapshot | None, now: Snapshot) -> Cue | None:
     is_again = now.phase is not former.phase or now.counters.get("holds", 0) > former.counters.get("holds", 0)
     if _is_stopped(now) and (is_again or not _is_stopped(former)):
         return Cue.HELP if now.phase is Phase.HOLD and now.hold_reason in CALLS else Cue.HOLD
+    if now.call and not former.call:
+        return Cue.HELP
     if now.counters.get("refused", 0) > former.counters.get("refused", 0):
         return Cue.REFUSED
     if now.episode.success_seen and not former.episode.success_seen:

@@ -26,6 +26,7 @@ from frs_core.events import (
     Driver,
     DropPick,
     EndEpisode,
+    HandBack,
     HoldReason,
     Outcome,
     Pacing,
@@ -36,6 +37,7 @@ from frs_core.events import (
     SessionCommand,
     SetDriver,
     SetGripper,
+    SetHelp,
     SetInstruction,
     SetLookAhead,
     SetPacing,
@@ -108,6 +110,8 @@ class DriveActions:
             "drive.resume": self.resume,
             "drive.pacing": self.toggle_pacing,
             "drive.look_ahead": self.toggle_look_ahead,
+            "drive.hand_back": lambda: send(HandBack()),
+            "drive.help": self.toggle_help,
             "drive.frame": lambda: self.choose_frame("base" if settings.values.frame == "camera" else "camera"),
             **{f"driver.{row.id}": self._drives(row.driver) for row in choosers().values()},
             "drive.unmark": lambda: send(SetTarget(None)),
@@ -351,6 +355,20 @@ class DriveActions:
         self._send(SetLookAhead(is_on))
         how = "is the next pick; Backspace takes it back" if is_on else "is refused"
         self._say(f"A press while the robot moves {how}", "info")
+
+    def use_help(self) -> None:
+        """Begin with the operator's choice of whether the learned policy asks for help."""
+        self._send(SetHelp(self._settings.values.asks_for_help))
+
+    def toggle_help(self) -> None:
+        """Let the learned policy ask for help where it is unsure, or not."""
+        if (snapshot := self._pilot.snapshot) is None:
+            return
+        is_on = self._settings.values.asks_for_help = not snapshot.asks_for_help
+        self._send(SetHelp(is_on))
+        self._say(
+            "The learned policy " + ("asks for help where it is unsure" if is_on else "no longer asks for help"), "info"
+        )
 
     def choose_driver(self, driver: Driver) -> None:
         """Choose who picks."""

@@ -44,6 +44,8 @@ class Settings:
     unrecorded: bool = False
     look_ahead: bool = True
     """In simulation: a press while the robot moves is the next pick. On a real robot it is asked for in each run."""
+    asks_for_help: bool = True
+    """The learned policy stops and asks for help where it is unsure."""
     failsafes: dict[str, float] = field(default_factory=dict)
     """Limits of failsafes that the operator has set, by name; the session checks each."""
     sounds: bool = True

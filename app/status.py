@@ -131,6 +131,7 @@ def snapshot_status(s: Snapshot) -> dict[str, Any]:
         "picked": s.picked or "",
         "picked_by": s.picked_by.value if s.picked_by is not None else "",
         "waiting": s.waiting or "",
+        "call": s.call,
         "noise_policy": s.noise_policy or "",
         "episode": {
             "name": e.name,

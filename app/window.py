@@ -557,6 +557,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.drive.steering.set_drivers(self.facts.drivers)
             self.state.use_facts(self.facts)
             self.drive_actions.use_look_ahead()
+            self.drive_actions.use_help()
             self._recorded_scenes.look(self.facts.root, getattr(port, "world_spec", None))
             self._look_at_recorded()
             for page in self._late.values():

@@ -383,6 +383,8 @@ class Snapshot:
     """A driver that is unsure waits for a person."""
     call: str = ""
     """Why the driver has asked for help and waits; empty = it does not. A person steers, or hands back."""
+    shadow: tuple[int, int] = (0, 0)
+    """(agreed, chunks): how often a person who drives has picked what the noise policy would (`Fan.shadow`) since it was loaded."""
     suggestion: tuple[str, str] | None = None
     """(label, reason in a few words) from a chooser that votes but does not drive."""
     failsafes: Mapping[str, float] = field(default_factory=dict)

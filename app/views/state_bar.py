@@ -41,7 +41,7 @@ _SHAPES = {
 
 def state_word(snapshot: Snapshot) -> str:
     """Return the word on the badge."""
-    if snapshot.driver is Driver.LEARNED and snapshot.phase in (Phase.CHOOSE, Phase.MOVING):
+    if snapshot.driver is Driver.LEARNED and snapshot.phase in (Phase.CHOOSE, Phase.MOVING) and not snapshot.call:
         return "LEARNED DRIVES"
     if snapshot.driver is BLINDED and snapshot.phase in (Phase.CHOOSE, Phase.MOVING):
         return "BLINDED"
@@ -88,11 +88,27 @@ def _sentence(snapshot: Snapshot) -> str:
                 return "The policy is computing the fan…"
             if snapshot.is_fan_stale:
                 return "The fan is stale; a new one is coming"
+            if snapshot.call:
+                return f"Help wanted: {snapshot.call}. Pick a direction, or hand back"
             if snapshot.suggestion is not None:
                 return f"Suggested {spoken(snapshot.suggestion[0])}: {snapshot.suggestion[1]}"
             if snapshot.driver is Driver.PERSON and snapshot.fan.is_out_of_reach:
                 return CANNOT_STEER
             return "Pick a direction" if snapshot.driver is Driver.PERSON else "Waiting for the driver's pick"
+
+
+def hint_of(snapshot: Snapshot) -> str:
+    """Return the small line: the pick that waits, how to hand back, or what the noise policy would pick while a person drives."""
+    if snapshot.waiting is not None:
+        return "Backspace takes the next pick back"
+    if snapshot.call:
+        return "I hands back"
+    fan, is_on_offer = snapshot.fan, snapshot.phase is Phase.CHOOSE and not snapshot.is_fan_stale
+    if fan is None or not fan.shadow or not is_on_offer or snapshot.driver is not Driver.PERSON:
+        return ""
+    agreed, chunks = snapshot.shadow
+    so_far = f"; agreed in {agreed} of {counted(chunks, 'chunk')}" if chunks else ""
+    return f"★ would pick {spoken(fan.shadow)}{so_far}"
 
 
 def kept_of(ended: EndedEpisode) -> str:
@@ -307,8 +323,7 @@ class StateBar(QtWidgets.QFrame):
             snapshot = dataclasses.replace(snapshot, phase=Phase.REPLAY)
         self.badge.show_word(state_word(snapshot))
         is_resting = snapshot.hold_reason in (HoldReason.START, HoldReason.EPISODE_END)
-        takes_back = "Backspace takes the next pick back" if snapshot.waiting is not None else ""
-        hint = SOFTWARE_HOLD if snapshot.phase is Phase.HOLD and not is_resting else takes_back
+        hint = SOFTWARE_HOLD if snapshot.phase is Phase.HOLD and not is_resting else hint_of(snapshot)
         self.sentence.show_text(sentence_of(snapshot), hint)
         latency, episode = snapshot.latency, snapshot.episode
         self._set("loop", latency.loop_hz, "{:.1f} Hz")

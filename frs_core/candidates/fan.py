@@ -26,7 +26,7 @@ from frs_core.robot.observation import Observation
 from frs_core.robot.safety import check_chunks, preview
 from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate, CandidateKind, Doubt, Fan
 from frs_core.steering.directions import Command, Gripper, fan_commands, reference_chunks
-from frs_core.steering.methods import Method, Reference, SteeredRows, SteeringPlan
+from frs_core.steering.methods import Method, Reference, SteeredRows, SteeringPlan, nearest_noise
 from frs_core.tensors import torch
 
 
@@ -124,6 +124,7 @@ def build_fan(
         made_ns=time.monotonic_ns(),
         network_ms=policy.network_ms,
         doubt=doubt,
+        shadow="" if noise_policy is None else _shadow(policy, noises, labels, plan, n),
     )
 
 
@@ -265,6 +266,16 @@ def _doubt(
         noise=noise,
         spread=noise_policy.spread(context, observation),
     )
+
+
+def _shadow(policy: FlowPolicy, noises: Float[Array, "B H A"], labels: list[str], plan: SteeringPlan, n: int) -> str:
+    """Return the label of the candidate whose noise is nearest to the last one, the learned; empty where no other has a noise."""
+    others = noises[:-1, :, : policy.spec.flow.size]
+    known = np.flatnonzero(_is_noise(plan, n)[:-1] & np.isfinite(others).all(axis=(1, 2)))
+    if len(known) == 0:
+        return ""
+    learned = noises[-1, :, : policy.spec.flow.size]
+    return labels[known[nearest_noise(others[known], learned, components=plan.components)]]
 
 
 def _check_trained_for(policy: FlowPolicy, noise_policy: NoisePolicy) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from frs_core import paths
 from frs_core.commands.printing import console, mark
 from frs_core.episodes import Episode, EpisodeStore
-from frs_core.episodes.summary import HEADERS, summarise
+from frs_core.episodes.summary import HEADERS, VERSION_HEADERS, summarise, summarise_versions
 from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
 
@@ -50,7 +50,7 @@ class _Sum:
 
 
 def stats(*, data: Path | None = None, task: str | None = None, hours: float = 0.0, replay: bool = False) -> int:
-    """Summarise recorded episodes by task and policy: successes, time, corrections, chunks taken back.
+    """Summarise recorded episodes by task and policy: successes, time, corrections, chunks taken back; help by version of the noise policy.
 
     Args:
         data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
@@ -79,6 +79,9 @@ def stats(*, data: Path | None = None, task: str | None = None, hours: float = 0
         page.print(f"No episodes in '{root}'. Record some with `frs`, or steer with `frs collect TASK`.")
         return 0
     page.print(_table(HEADERS, [row.cells for row in found]))
+    if versions := summarise_versions(i for i in infos if task in (None, i.task)):
+        page.print("\nDriven by a noise policy, and how often it asked for help:")
+        page.print(_table(VERSION_HEADERS, [row.cells for row in versions]))
     if replay:
         headers = ("task", "policy", "with noise", "from a whole fan", "last states of failures")
         rows = [

@@ -145,6 +145,7 @@ def _attributes(meta: Record, chunks: list[Record], undone: set[int]) -> Record:
         "n_undone": len(chunks) - len(standing),
         "n_steered": kinds.count(CandidateKind.STEERED.value),
         "n_corrections": sum(c["is_correction"] for c in standing),
+        "n_calls": sum(bool(c.get("called")) for c in standing),
         "drivers": {d: drivers.count(d) for d in dict.fromkeys(drivers)},
         "picked_by": {who: picks.count(who) for who in dict.fromkeys(picks)},
         "success_seen": max(seen) == 1 if any(s >= 0 for s in seen) else None,

@@ -52,6 +52,10 @@ class EpisodeInfo:
     """Standing chunks whose pick was a directed candidate."""
     n_corrections: int = 0
     """Standing chunks in which a person overrode another driver."""
+    n_calls: int = 0
+    """Standing chunks at whose beginning the driver asked for help."""
+    noise_policy: str = ""
+    """Path or name of the noise policy that was in use at the start; empty without one."""
     trimmed: tuple[int, int] = (0, 0)
     """Chunks of the main line that are left out at its start and at its end; counted as taken back."""
     duration_s: float = 0.0
@@ -123,6 +127,8 @@ def read_info(folder: Path, *, is_binned: bool = False) -> EpisodeInfo:
             n_undone=_whole(a, "n_undone"),
             n_steered=_whole(a, "n_steered"),
             n_corrections=_whole(a, "n_corrections") if "n_corrections" in a else 0,
+            n_calls=_whole(a, "n_calls") if "n_calls" in a else 0,
+            noise_policy=_text(a["policy"], "noise_policy") if a["policy"].get("noise_policy") else "",
             trimmed=trim_of(a),
             duration_s=_number(a, "duration_s"),
             started_at=_number(a, "started_at", low=_EARLIEST),

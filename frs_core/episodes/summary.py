@@ -10,9 +10,10 @@ import itertools
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from frs_core.episodes.index import EpisodeInfo
-from frs_core.events import Outcome
+from frs_core.events import Driver, Outcome
 
 PAUSE_S = 600.0
 """A longer time between two starts is a pause and does not count. Guess."""
@@ -64,6 +65,70 @@ class TaskSummary:
             str(self.corrections),
             str(self.undone),
         )
+
+
+VERSION_HEADERS = (
+    "noise policy",
+    "successes",
+    "failures",
+    "chunks",
+    "calls",
+    "calls / episode",
+    "corrections",
+    "corrected",
+)
+"""Columns of `VersionSummary.cells`."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSummary:
+    """The episodes that one version of a noise policy drove, with or without help."""
+
+    noise_policy: str
+    """Its path, or its name where it has none."""
+    successes: int
+    failures: int
+    chunks: int
+    """On the main lines."""
+    calls: int
+    """Boundaries at which it asked for help."""
+    corrections: int
+    """Chunks that were picked over it."""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """One text per column of `VERSION_HEADERS`."""
+        episodes = self.successes + self.failures
+        return (
+            "/".join(Path(self.noise_policy).parts[-2:]),
+            str(self.successes),
+            str(self.failures),
+            str(self.chunks),
+            str(self.calls),
+            f"{self.calls / episodes:.1f}",
+            str(self.corrections),
+            f"{self.corrections / max(1, self.chunks):.0%}",
+        )
+
+
+def summarise_versions(infos: Iterable[EpisodeInfo]) -> list[VersionSummary]:
+    """Return one row per noise policy, in the order of their first episodes; only episodes in which it picked or asked count."""
+    groups: dict[str, list[EpisodeInfo]] = {}
+    for info in sorted(infos, key=lambda i: i.started_at):
+        is_driven = info.noise_policy and (info.n_calls or Driver.LEARNED.value in info.drivers)
+        if is_driven and info.outcome in (Outcome.SUCCESS, Outcome.FAILURE):
+            groups.setdefault(info.noise_policy, []).append(info)
+    return [
+        VersionSummary(
+            name,
+            successes=sum(i.outcome is Outcome.SUCCESS for i in rows),
+            failures=sum(i.outcome is Outcome.FAILURE for i in rows),
+            chunks=sum(i.n_chunks - i.n_undone for i in rows),
+            calls=sum(i.n_calls for i in rows),
+            corrections=sum(i.n_corrections for i in rows),
+        )
+        for name, rows in groups.items()
+    ]
 
 
 def summarise(infos: Iterable[EpisodeInfo], *, since: float = 0.0) -> list[TaskSummary]:

@@ -42,6 +42,7 @@ def trimmed_facts(episode: Episode, first: int, last: int) -> dict[str, Any]:
         "n_undone": episode.n_chunks - len(line),
         "n_steered": sum(o.kinds[o.picked] is CandidateKind.STEERED for o in offers),
         "n_corrections": sum(bool(episode.arrays["chunks/is_correction"][i]) for i in line),
+        "n_calls": sum(bool(episode.called(i)) for i in line),
         "drivers": {who: drivers.count(who) for who in dict.fromkeys(drivers)},
         "picked_by": {who: picks.count(who) for who in dict.fromkeys(picks)},
         "success_seen": max(seen) == 1 if any(s >= 0 for s in seen) else None,

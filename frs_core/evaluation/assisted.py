@@ -1,7 +1,7 @@
 """Measure what asking for help is worth: rounds of episodes that the learned policy drives and an operator only answers its calls.
 
 Problem: a policy from ten episodes fails in some scenes; a person who watches all the time steers too much, one who does not watch too late.
-Idea: the policy judges itself (`learning.doubts`). Where it is unsure the operator picks three chunks, then it is asked again. Successes
+Idea: the policy judges itself (`learning.doubts`). Where it is unsure the operator picks three chunks, after each further call twice as many as before, then it is asked again. Successes
 are added to the episodes and the next version learns from all of them. The same scenes are also driven by the same version without help.
 
     version 1: ten steered successes -> round 1: ten episodes with calls, the same ten without
@@ -53,7 +53,7 @@ class AssistedSettings:
     max_chunks: int = 40
     """Longest episode; a longer one counts as a failure."""
     helped_chunks: int = 3
-    """Chunks that the operator steers after a call. One is often undone by the policy's next: it returns to the state in which it called."""
+    """Chunks that the operator steers after the first call of an episode; after each further one twice as many. One is often undone by the policy's next: it returns to the state in which it called."""
     learner: str = "dsbc"
 
     def __post_init__(self) -> None:

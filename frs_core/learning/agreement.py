@@ -14,7 +14,7 @@ from jaxtyping import Float
 from frs_core.arrays import Array
 from frs_core.learning.progress import Scores
 from frs_core.learning.table import Offer, TrainingTable
-from frs_core.steering.methods import dct_basis
+from frs_core.steering.methods import nearest_noise
 
 
 def scores_of_noises(
@@ -102,8 +102,4 @@ def agreement(table: TrainingTable, predicted: Float[Array, "M H c"], *, columns
 
 def nearest(offer: Offer, noise: Float[Array, "H c"], *, components: int | None) -> str:
     """Return the label of the offered candidate whose noise is nearest in the kept temporal components."""
-    horizon = noise.shape[0]
-    basis = dct_basis(horizon).numpy()[: components or horizon]
-    difference = offer.noises - noise
-    kept = np.einsum("kh,bha->bka", basis, difference)
-    return offer.labels[int(np.argmin((kept**2).sum(axis=(1, 2))))]
+    return offer.labels[nearest_noise(offer.noises, noise, components=components)]

@@ -19,7 +19,7 @@ from frs_core.choosers.learned import LearnedChooser
 from frs_core.events import NOBODY, Driver, HoldDirection, Pacing, Pick, SetDriver, SetPacing
 from frs_core.robot.observation import Observation
 from frs_core.runtime.workers import Answer, WorkQueue
-from frs_core.steering.candidates import UNSTEERED, Fan
+from frs_core.steering.candidates import LEARNED, UNSTEERED, Fan
 from frs_core.steering.directions import Command, Gripper, fan_commands
 
 LATCH_S = 2.0
@@ -80,7 +80,8 @@ class Arbiter:
             has_full_fan: compute the usual directed candidates always, not only what the chooser asks for.
             asks_for_help: a driver's call for help is waited for.
             helper: answers calls; None = a person does. It is asked on the session's thread.
-            helped_chunks: how many chunks the helper steers after a call before the driver is asked again.
+            helped_chunks: how many chunks the helper steers after the first call of an episode before the driver is asked again; after each
+                further call twice as many as before.
             clock: seconds, monotonic.
         """
         self._worker, self._clock = worker, clock
@@ -98,11 +99,13 @@ class Arbiter:
         self.mandate: int | None = None
         """Hold epoch of the act that lets the present driver continue; None = nobody may."""
         self.asks_for_help, self._helper = asks_for_help, helper
-        self._helped_chunks, self._left_to_help = helped_chunks, 0
+        self._helped_chunks, self._left_to_help, self._answered = helped_chunks, 0, 0
         self.call = ""
         """Why the driver has asked for help and waits for a person; empty = it does not."""
         self._untold_call = ""
         self._is_trusted = False
+        self.shadow = (0, 0)
+        """(agreed, chunks) that a person picked since the noise policy was loaded."""
         self.late_answers = 0
         self._decided = 0
         self._question: _Question | None = None
@@ -171,6 +174,12 @@ class Arbiter:
         told, self._untold_call, self._is_trusted = self._untold_call, "", False
         return told
 
+    def compare(self, fan: Fan, pick: Pick) -> None:
+        """Count whether a person who drives picks what the noise policy would."""
+        if self.driver is Driver.PERSON and pick.by is Driver.PERSON and pick.device != NOBODY and fan.shadow:
+            agreed, chunks = self.shadow
+            self.shadow = agreed + (pick.label in (LEARNED, fan.shadow)), chunks + 1
+
     def _end_call(self) -> None:
         self.call = self._untold_call = ""
         self._is_trusted, self._left_to_help = False, 0
@@ -178,6 +187,7 @@ class Arbiter:
     def begin(self, observation: Observation) -> None:
         """Tell every chooser that an episode begins."""
         self._end_call()
+        self._answered = 0
         everyone = {id(c): c for c in (*self.choosers.values(), self._advisor, self._helper) if c is not None}
         for chooser in everyone.values():
             self._worker.submit(-1, lambda c=chooser: c.begin(observation))
@@ -286,7 +296,8 @@ class Arbiter:
         choice = self._helper.choose(fan)
         if not isinstance(choice, Choice):
             return Turn(_pick(call.choice, self.choosers[self.driver]), reason=call.choice.reason, called=call.reason)
-        self._left_to_help = self._helped_chunks - 1
+        self._left_to_help = self._helped_chunks * 2**self._answered - 1
+        self._answered += 1
         return Turn(_pick(choice, self._helper), reason=choice.reason, called=call.reason, is_help=True)
 
 

@@ -123,6 +123,7 @@ class ChunkCycle:
         p.status.counters["picks"] += 1
         p.status.counters["corrections"] += is_correction
         p.status.counters["calls"] += bool(called)
+        p.arbiter.compare(fan, pick)
         p.arbiter.drop_question()
         p.arbiter.latched = None
         if p.fans.is_pending:

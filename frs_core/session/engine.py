@@ -266,6 +266,7 @@ class SessionEngine:
                 p.motion.doubt()
                 self._check_both()
             case NoisePolicyLoaded():
+                p.arbiter.shadow = (0, 0)
                 p.want_fan()
             case Failed("noise policy"):
                 p.status.note(str(answer.error))

@@ -75,7 +75,7 @@ class InlineSession:
             plan: None = the policy's calibrated default.
             noise_policy: adds the learned candidate.
             helper: answers the driver's calls for help; None = calls are not waited for.
-            helped_chunks: chunks that the helper steers after a call.
+            helped_chunks: chunks that the helper steers after the first call; after each further one twice as many.
             recorder: keeps episodes.
             step_images: look with all cameras after every step; None = only when recording.
             snapshots: keep simulator states at chunk boundaries; None = only when recording.

@@ -40,6 +40,6 @@ class SessionOptions:
     asks_for_help: bool = False
     """Where the driver is unsure it stops at the chunk boundary and waits for a person, or for who answers in their place."""
     helped_chunks: int = 1
-    """Chunks that who answers in a person's place steers after a call."""
+    """Chunks that who answers in a person's place steers after the first call of an episode; after each further one twice as many."""
     ends_on_success: bool = False
     """Headless: the episode ends when the world reports success. With a view it is only offered."""

@@ -39,6 +39,7 @@ def snapshot_of(p: Parts) -> Snapshot:
         unloaded=p.fans.unloaded,
         asks_for_help=p.arbiter.asks_for_help,
         call=p.arbiter.call,
+        shadow=p.arbiter.shadow,
         suggestion=p.arbiter.suggestion,
         failsafes=values_of(p.options),
         counters={**p.status.counters, "late_answers": p.late_answers},

@@ -117,6 +117,8 @@ class Fan:
     """Share of the steering time spent on the network; NaN for a local policy."""
     doubt: Doubt | None = None
     """How sure the noise policy is; None without one, or where that is not known of it."""
+    shadow: str = ""
+    """Label of the candidate whose noise is nearest to the learned one: what it would pick; empty without a noise policy or another noise."""
 
     @property
     def is_out_of_reach(self) -> bool:

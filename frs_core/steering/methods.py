@@ -161,6 +161,14 @@ def project_noise(
     return torch.where(commanded[:, None, :], kept, fresh.expand_as(kept))
 
 
+def nearest_noise(noises: Float[Array, "B H c"], noise: Float[Array, "H c"], *, components: int | None) -> int:
+    """Return which noise is nearest to another in the temporal components that a plan keeps; None = all of them."""
+    horizon = noise.shape[0]
+    basis = dct_basis(horizon).numpy()[: components or horizon]
+    kept = np.einsum("kh,bha->bka", basis, noises - noise)
+    return int(np.argmin((kept**2).sum(axis=(1, 2))))
+
+
 @functools.lru_cache(maxsize=32)
 def dct_basis(
     horizon: int, *, device: "torch.device | str" = "cpu", dtype: "torch.dtype | None" = None

@@ -15,11 +15,13 @@ from frs_core.events import (
     BackOneChunk,
     Driver,
     DropPick,
+    HandBack,
     HoldDirection,
     Pacing,
     Phase,
     Pick,
     SetGripper,
+    SetHelp,
     SetLookAhead,
     SetPlan,
 )
@@ -183,6 +185,40 @@ def test_looking_ahead_is_on_in_simulation_and_on_a_robot_only_when_asked_for(wi
     window.facts.is_simulated = True
     window.drive_actions.use_look_ahead()
     assert [c.is_on for c in port.of(SetLookAhead)] == [False, True, True]
+
+
+def test_a_call_for_help_says_why_and_one_key_hands_back(window: Any, port: Any) -> None:
+    learned = snapshot(driver=Driver.LEARNED)
+    window.take(learned)
+    assert window.state.badge.word == "LEARNED DRIVES"
+    window.take(dataclasses.replace(learned, call="its draws disagree"))
+    assert window.state.badge.word == "CHOOSE"
+    assert window.state.sentence.text == "Help wanted: its draws disagree. Pick a direction, or hand back"
+    assert window.state.sentence.hint == "I hands back"
+    window.run("drive.hand_back")
+    assert len(port.of(HandBack)) == 1
+
+
+def test_asking_for_help_is_on_until_switched_off_and_that_is_remembered(window: Any, port: Any) -> None:
+    window.drive_actions.use_help()
+    window.take(snapshot(asks_for_help=True))
+    assert [c.is_on for c in port.of(SetHelp)] == [True]
+    window.run("drive.help")
+    assert [c.is_on for c in port.of(SetHelp)] == [True, False]
+    assert window.settings.values.asks_for_help is False
+
+
+def test_while_a_person_drives_the_bar_says_what_the_noise_policy_would_pick(window: Any) -> None:
+    offered = snapshot()
+    window.take(offered)
+    assert window.state.sentence.hint == ""
+    shadowed = dataclasses.replace(offered, fan=dataclasses.replace(offered.fan, shadow="left/more"))
+    window.take(shadowed)
+    assert window.state.sentence.hint == "★ would pick left, more"
+    window.take(dataclasses.replace(shadowed, shadow=(7, 9)))
+    assert window.state.sentence.hint == "★ would pick left, more; agreed in 7 of 9 chunks"
+    window.take(dataclasses.replace(shadowed, driver=Driver.LEARNED))
+    assert window.state.sentence.hint == ""
 
 
 def test_nobody_looks_ahead_before_the_world_says_that_it_is_simulated(make_window: Any, port: Any) -> None:

@@ -38,6 +38,7 @@ AGAIN = dataclasses.replace(HELD, counters={**HELD.counters, "holds": 9})
         (HELD, AGAIN, Cue.HOLD),
         (OFFERED, dataclasses.replace(OFFERED, phase=Phase.FAULT), Cue.HOLD),
         (MOVING, UNATTENDED, Cue.HELP),
+        (MOVING, dataclasses.replace(OFFERED, call="it has been here before"), Cue.HELP),
         (OFFERED, REFUSED, Cue.REFUSED),
         (OFFERED, SEEN, Cue.SUCCESS),
         (OFFERED, OFFERED, None),

@@ -71,10 +71,11 @@ def markdown_of(blind: Blind) -> str:
             "",
             f"{(blind.sentence or 'no whole block yet').capitalize()}.",
             "",
-            "It is blinded: which policy is which is shown by letters once all attempts are done, and by name after `--unblind`, which ends it.",
+            "It is blinded: which policy is which is shown by letters once all attempts are done, and by name once it is unblinded, which ends it.",
         ]
         return "\n".join(lines) + "\n"
-    lines += [tables.markdown(blind.results(), titles=titles_of(blind)).rstrip(), ""]
+    if done:
+        lines += [tables.markdown(blind.results(), titles=titles_of(blind)).rstrip(), ""]
     lines += ["| compared | blocks | first alone, second alone | difference | verdict |", "|---|---|---|---|---|"]
     lines += [
         f"| {a} – {b} | {d.blocks} | {d.wins}, {d.losses} | {words_of(d)} | {verdict_of(a, b, d)} |"
@@ -82,7 +83,7 @@ def markdown_of(blind: Blind) -> str:
     ]
     lines += ["", METHOD.format(alpha=plan.alpha)]
     if not state.is_unblinded:
-        lines += ["", "It is blinded: `--unblind` names the policies, and ends it."]
+        lines += ["", "It is blinded: unblinding names the policies, and ends it."]
         return "\n".join(lines) + "\n"
     lines += [
         "",

@@ -1,6 +1,7 @@
 """The real window under real key events; opt in with `pytest -m slow tests/app/test_real_window.py`."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,8 @@ pytestmark = [
 
 def _run(script: str, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, str(EXAMPLES / script), "--out", str(out), *options]
-    return subprocess.run(words, capture_output=True, text=True, timeout=1500, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    return subprocess.run(words, capture_output=True, text=True, timeout=1500, check=False, env=environment)
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,12 @@ def test_the_whole_story_is_played_by_key_presses(tmp_path: Path) -> None:
     assert figures["steered"]["successes"] == 2
     assert figures["learned"]["n"] == 1
     assert (tmp_path / "story.gif").stat().st_size < 6_000_000
+
+
+def test_the_window_is_walked_through_by_keys_alone_and_the_status_file_follows(tmp_path: Path) -> None:
+    toy = ("--world", "tests.fakes.world:PointWorld", "--policy", "tests.fakes.policy:ToyPolicy")
+    done = _run("walkthrough.py", tmp_path, *toy)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "walk.json").read_text())
+    assert report["failed"] == 0
+    assert len(report["steps"]) > 60

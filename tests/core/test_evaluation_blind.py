@@ -138,6 +138,7 @@ def test_while_it_is_blinded_nothing_tells_the_policies_apart(tmp_path: Path, be
     assert blind.letters is None
     assert differences_of(blind) == []
     said = markdown_of(blind) + json.dumps(as_json(blind)) + blind.sentence
+    assert "--" not in said, "the window shows it too"
     for telling in (GOOD, BAD, "dsbc", "learned", "order", "| A", "| B", '"A"', "seed"):
         assert telling not in said
     assert "All policies together: 47 %" in said
@@ -298,3 +299,12 @@ def test_a_recording_of_a_blinded_comparison_is_not_shown_until_it_is_unblinded(
     blind.unblind()
     assert frs("episodes", "show", name)[0] == 0
     assert "blinded" not in frs("episodes", "list")[1]
+
+
+def test_unblinded_before_its_first_attempt_it_has_no_table_of_rates(
+    tmp_path: Path, begin: Callable[..., Blind]
+) -> None:
+    blind = begin(tmp_path)
+    blind.unblind()
+    assert "95 % interval" not in markdown_of(blind)
+    assert GOOD in markdown_of(blind)

@@ -1,7 +1,7 @@
 """Tells the session at what size each camera is shown, so that a simulator renders display pictures for that.
 
 The sizes change while a pane is dragged or a window is resized; what is sent is what they have come to. Nothing is rendered for a
-screen while Drive is not shown. GUI thread.
+screen while Drive is not shown, other than for a camera in a window of its own. GUI thread.
 
 Example: `left` fills 620 x 620 logical pixels at a scale of 1.5: (930, 930) is sent; under load, at a share of 0.5, (465, 465).
 """
@@ -9,7 +9,7 @@ Example: `left` fills 620 x 620 logical pixels at a scale of 1.5: (930, 930) is 
 from collections.abc import Callable
 
 from app.qt import QtCore
-from app.views.cameras import CameraGrid
+from app.views.camera_grid import CameraGrid
 from frs_core.events import SessionCommand, ShowCameras
 
 SETTLE_MS = 150
@@ -56,7 +56,11 @@ class DisplaySizes(QtCore.QObject):
         self._settled.stop()
 
     def _tell(self) -> None:
-        shown = self._grid.sizes_shown if self._is_shown and self._share > 0 else {}
+        shown = dict(self._grid.sizes_shown) if self._is_shown else {}
+        for view in self._grid.guests:
+            shown[view.model.name] = max(shown.get(view.model.name, (0, 0)), view.size_shown)
+        if self._share <= 0:
+            shown = {}
         sizes = {name: (round(h * self._share), round(w * self._share)) for name, (h, w) in shown.items()}
         if sizes != self._sent:
             self._sent = sizes

@@ -33,6 +33,16 @@ class GeometryFile:
             if isinstance(state, QtCore.QByteArray):
                 splitter.restoreState(state)
 
+    def restore(self, name: str, window: QtWidgets.QWidget) -> bool:
+        """Restore position and size of another window; tell whether they were stored."""
+        geometry = None if self._settings.is_safe else self._file().value(name)
+        return isinstance(geometry, QtCore.QByteArray) and window.restoreGeometry(geometry)
+
+    def keep(self, name: str, window: QtWidgets.QWidget) -> None:
+        """Save position and size of another window."""
+        if not self._settings.is_safe:
+            self._file().setValue(name, window.saveGeometry())
+
     def save(self, pages: Iterable[QtWidgets.QWidget]) -> None:
         """Save the geometry of the window and of the splitters of its pages."""
         if self._settings.is_safe:

@@ -124,7 +124,7 @@ class Inputs(QtCore.QObject):
 
     def _is_heard(self) -> bool:
         """Whether devices may do more than hold: the window has the focus and no card is open."""
-        return self._window.isActiveWindow() and not self.is_overlay_open
+        return self.keyboard.is_active and not self.is_overlay_open
 
     def _on_change(self, change: ControlChange) -> None:
         # The editor stops capturing when it takes a control, which must not be executed as well.

@@ -123,16 +123,18 @@ class Keyboard(QtCore.QObject):
         urgent: Callable[[str], bool],
     ) -> None:
         super().__init__(window)
-        self._window, self._wants, self._always, self._urgent = window, wants, always, urgent
+        self._wants, self._always, self._urgent = wants, always, urgent
         self._held: dict[int, str] = {}
         self._releasing: dict[int, QtCore.QTimer] = {}
         self._released_ms: dict[int, int] = {}
         """When each key in `_releasing` was released, by the window system's clock."""
         self.is_capturing = False
         """While the key editor waits for a key, keys do nothing else."""
-        self._handle: QtGui.QWindow | None = None
+        self._handles: dict[QtWidgets.QWidget, QtGui.QWindow] = {}
+        """The QWindow of each window whose keys are taken."""
+        self._windows = [window]
         window.installEventFilter(self)
-        self._watch_handle()
+        self._watch_handle(window)
         self._popup_timer = QtCore.QTimer(self)
         self._popup_timer.timeout.connect(self._watch_popup)
         self._popup_timer.start(POPUP_MS)
@@ -159,29 +161,50 @@ class Keyboard(QtCore.QObject):
     def stop(self) -> None:
         """Stop filtering key events."""
         self._popup_timer.stop()
-        self._window.removeEventFilter(self)
-        if self._handle is not None:
-            self._handle.removeEventFilter(self)
-            self._handle = None
+        for window in list(self._windows):
+            self.drop(window)
         app = QtWidgets.QApplication.instance()
         if isinstance(app, QtWidgets.QApplication):
             with contextlib.suppress(TypeError):
                 app.applicationStateChanged.disconnect(self._on_application_state)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether one of the windows whose keys are taken has the focus."""
+        return any(window.isActiveWindow() for window in self._windows)
+
+    def add(self, window: QtWidgets.QWidget) -> None:
+        """Take the keys of another window too."""
+        self._windows.append(window)
+        window.installEventFilter(self)
+        self._watch_handle(window)
+
+    def drop(self, window: QtWidgets.QWidget) -> None:
+        """Take a window's keys no longer."""
+        self._windows.remove(window)
+        window.removeEventFilter(self)
+        handle = self._handles.pop(window, None)
+        if handle is not None:
+            handle.removeEventFilter(self)
 
     def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
         """Take the keys that are used, before any widget receives them."""
         if event is None or watched is None:
             return False
         kind = event.type()
-        if kind in (QtCore.QEvent.Type.Show, QtCore.QEvent.Type.WinIdChange) and watched is self._window:
-            self._watch_handle()
+        if kind in (QtCore.QEvent.Type.Show, QtCore.QEvent.Type.WinIdChange) and isinstance(watched, QtWidgets.QWidget):
+            self._watch_handle(watched)
             return False
-        if kind == QtCore.QEvent.Type.WindowDeactivate and watched is self._window:
+        if kind == QtCore.QEvent.Type.WindowDeactivate and isinstance(watched, QtWidgets.QWidget):
             self.release_all()
             return False
         if kind == QtCore.QEvent.Type.KeyPress and self._is_popup(watched):
             assert isinstance(event, QtGui.QKeyEvent)
             return self._on_press_in_popup(event)
+        if kind == QtCore.QEvent.Type.MouseButtonPress and self._is_ours(watched):
+            assert isinstance(event, QtGui.QMouseEvent)
+            _leave_field(event.globalPosition().toPoint())
+            return False
         if kind not in (QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease) or not self._is_ours(watched):
             return False
         assert isinstance(event, QtGui.QKeyEvent)
@@ -189,11 +212,11 @@ class Keyboard(QtCore.QObject):
             return self._on_press(event)
         return self._on_release(event)
 
-    def _watch_handle(self) -> None:
-        """Filter the window's QWindow, which receives each key event exactly once; Qt may have created a new one."""
-        handle = self._window.windowHandle()
-        if handle is not None and handle is not self._handle:
-            self._handle = handle
+    def _watch_handle(self, window: QtWidgets.QWidget) -> None:
+        """Filter a window's QWindow, which receives each key event exactly once; Qt may have created a new one."""
+        handle = window.windowHandle()
+        if handle is not None and handle is not self._handles.get(window):
+            self._handles[window] = handle
             handle.installEventFilter(self)
 
     def _watch_popup(self) -> None:
@@ -222,11 +245,8 @@ class Keyboard(QtCore.QObject):
             self.release_all()
 
     def _is_ours(self, watched: QtCore.QObject) -> bool:
-        """Whether the event was sent to our QWindow."""
-        handle = self._window.windowHandle()
-        if isinstance(watched, QtGui.QWindow):
-            return watched is handle
-        return False
+        """Whether the event was sent to one of our QWindows."""
+        return isinstance(watched, QtGui.QWindow) and any(watched is w.windowHandle() for w in self._windows)
 
     def _on_press(self, event: QtGui.QKeyEvent) -> bool:
         if self.is_capturing or QtWidgets.QApplication.activePopupWidget() is not None:
@@ -234,6 +254,8 @@ class Keyboard(QtCore.QObject):
         if QtWidgets.QApplication.activeModalWidget() is not None:
             return False
         code, control = event.key(), control_of(event)
+        if self._always(control):
+            _leave_field()
         timer = self._releasing.get(code)
         if timer is not None:
             if stamp_of(event) - self._released_ms[code] > REPEAT_GAP_MS:
@@ -256,7 +278,8 @@ class Keyboard(QtCore.QObject):
             return control
         if isinstance(QtWidgets.QApplication.focusWidget(), _TEXT_FIELDS):
             is_command = control.startswith(("key:Ctrl+", "key:Alt+", "key:F1"))
-            return control if is_command and self._wants(control) and not _edits_text(control) else None
+            is_the_fields = _edits_text(control) and not _has_nothing_to_undo(control)
+            return control if is_command and self._wants(control) and not is_the_fields else None
         if self._wants(control):
             return control
         plain = control.replace("Shift+", "")
@@ -299,3 +322,23 @@ _TEXT_KEYS = frozenset(
 
 def _edits_text(control: str) -> bool:
     return control in _TEXT_KEYS
+
+
+def _has_nothing_to_undo(control: str) -> bool:
+    """Whether the key undoes or redoes, and the line that is edited has nothing for it."""
+    field = QtWidgets.QApplication.focusWidget()
+    if not isinstance(field, QtWidgets.QLineEdit):
+        return False
+    there_is = {"key:Ctrl+Z": field.isUndoAvailable, "key:Ctrl+Shift+Z": field.isRedoAvailable}
+    return control in there_is and not there_is[control]()
+
+
+def _leave_field(at: QtCore.QPoint | None = None) -> None:
+    """Take the keyboard from the text field that has it, unless the pointer is pressed in that field: what is typed then is a command.
+
+    Args:
+        at: where the pointer is pressed, global; None = a key leaves the field.
+    """
+    field = QtWidgets.QApplication.focusWidget()
+    if isinstance(field, _TEXT_FIELDS) and (at is None or not field.rect().contains(field.mapFromGlobal(at))):
+        field.clearFocus()

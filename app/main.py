@@ -326,6 +326,7 @@ def run_window(
         guard.on_crash = on_crash
     window.show_cockpit()
     _after_first_fan(window, window.sounds.open)
+    _after_first_fan(window, window.ahead.start)
     if has_devices:
         _after_first_fan(window, lambda: _add_devices(window))
     if screenshot is not None:

@@ -26,6 +26,8 @@ class Settings:
     version: int = VERSION
     theme: str = "dark"
     """dark | light"""
+    display_size: str = "s"
+    """s | m | l: how large everything is shown, as far as the window has room."""
     pacing: str = "gated"
     """gated | continuous"""
     amount: str = "more"
@@ -34,6 +36,8 @@ class Settings:
     """base | camera: what 'left' means."""
     has_seen_first_run: bool = False
     primary_camera: str = ""
+    second_camera: str = ""
+    """The camera in a window of its own; empty = there is none."""
     show_other_step: bool = True
     """Whether the candidates of the other step size are drawn too, thin."""
     show_reference: bool = True
@@ -58,6 +62,7 @@ _FORMER: Mapping[str, str] = {"unrecorded": "practice"}
 """Setting -> its name in earlier files."""
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "theme": ("dark", "light"),
+    "display_size": ("s", "m", "l"),
     "pacing": ("gated", "continuous"),
     "amount": ("less", "more"),
     "frame": ("base", "camera"),

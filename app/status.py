@@ -88,7 +88,8 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
     return {
         **(snapshot_status(window.snapshot) if window.snapshot is not None else {"phase": "starting"}),
         "layout": window.layout_name,
-        "is_active": window.isActiveWindow(),
+        "is_active": window.inputs.keyboard.is_active,
+        "second": window.second.camera,
         "focus": _name(QtWidgets.QApplication.focusWidget()),
         "card": card,
         "gripper": window.state.gripper,

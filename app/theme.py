@@ -4,13 +4,19 @@ Problem: an operator reads the screen from two metres, perhaps colour-blind, in 
 of named tokens; views use tokens, never hex values; everything shown by a colour is also shown by a shape or a
 word. `apply(app, DARK)` sets the palette, the stylesheet and pyqtgraph's colours. Runs on the GUI thread.
 
+Sizes are written for a screen at half a metre and go through `px`, so that one scale makes everything larger for a screen at two metres.
+A widget with a size of its own sets it in `on_scale`, at once and whenever the scale changes.
+
 Example: `theme.current().state["hold"]` is the background of the HOLD badge; its text colour is chosen by contrast.
 """
 
-from collections.abc import Mapping
+import re
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from app.qt import QtGui, QtWidgets
+from app.qt import QtCore, QtGui, QtWidgets, sip
 from frs_core.steering.directions import Direction
 
 
@@ -73,7 +79,7 @@ LIGHT = Theme(
     warn="#8a5a00",
     bad="#b3261e",
     state={
-        "hold": "#8a5a00",
+        "hold": "#e8b23a",
         "choose": "#0b63b8",
         "moving": "#0b7a4b",
         "learned drives": "#6d3cb8",
@@ -105,15 +111,41 @@ DIRECTION_CORE: Mapping[Direction, str] = {
 PLOT_COLOURS = ("#5cb3ff", "#ffb454", "#4cd39a", "#ffe95c", "#ffa3d1", "#ff8a66", "#c79bff", "#a9b3c1")
 PLOT_COLOURS_LIGHT = ("#0b63b8", "#b35c00", "#0b7a4b", "#7a6a00", "#a8326f", "#b3401e", "#6d3cb8", "#4d5765")
 
+_SIZE = re.compile(r"(?<![\w#.])(-?\d+)px")
+"""A size in the stylesheet; borders of 0 to 2 pixels grow as well."""
 SPACE = 8
 RADIUS = 6
 
+Owner = TypeVar("Owner", bound=QtCore.QObject)
 _current = DARK
+_scale = 1.0
+_scaled: "weakref.WeakKeyDictionary[QtCore.QObject, list[Callable[[Any], object]]]" = weakref.WeakKeyDictionary()
 
 
 def current() -> Theme:
     """Return the theme in use."""
     return _current
+
+
+def scale() -> float:
+    """Return how much larger than written sizes are, at least 1."""
+    return _scale
+
+
+def px(size: float) -> int:
+    """Return a size in logical pixels at the present scale."""
+    return round(size * _scale)
+
+
+def on_scale(owner: Owner, act: Callable[[Owner], object]) -> None:
+    """Set sizes now, and again whenever the scale changes.
+
+    Args:
+        owner: what `act` gets, for as long as it lives; `act` must not hold on to it.
+        act: sets sizes, by `px`.
+    """
+    _scaled.setdefault(owner, []).append(act)
+    act(owner)
 
 
 def plot_colours() -> tuple[str, ...]:
@@ -146,13 +178,25 @@ def colour(value: str, alpha: int = 255) -> QtGui.QColor:
     return result
 
 
-def apply(app: QtWidgets.QApplication, theme: Theme) -> None:
-    """Use a theme for the whole application."""
-    global _current
-    _current = theme
+def apply(app: QtWidgets.QApplication, theme: Theme, *, scale: float | None = None) -> None:
+    """Use a theme for the whole application.
+
+    Args:
+        app: the application.
+        theme: its colours.
+        scale: how much larger than written everything is; None = as it is.
+    """
+    global _current, _scale
+    is_same_scale = scale is None or scale == _scale
+    _current, _scale = theme, scale or _scale
     app.setStyle("Fusion")
     app.setPalette(_palette(theme))
-    app.setStyleSheet(_stylesheet(theme))
+    app.setStyleSheet(_SIZE.sub(lambda found: f"{px(float(found[1]))}px", _stylesheet(theme)))
+    if not is_same_scale:
+        for owner, acts in list(_scaled.items()):
+            if not sip.isdeleted(owner):
+                for act in acts:
+                    act(owner)
     import pyqtgraph
 
     pyqtgraph.setConfigOptions(background=theme.panel, foreground=theme.dim, antialias=True)

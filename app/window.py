@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 from app import theme
 from app.actions import ACTIONS, DRIVE, MENUS, cap_of, key_cap, tooltip_of
+from app.ahead import Ahead
+from app.announcements import Announcements
 from app.arming import Arming
 from app.black_box import said
 from app.cues import Cue
 from app.diagnostics import Diagnostics
+from app.display_size import LEAST, DisplaySize
 from app.display_sizes import DisplaySizes
 from app.drive_actions import DriveActions
 from app.facts import Facts
@@ -26,6 +29,7 @@ from app.pilot import STAY, Pilot
 from app.qt import QtCore, QtGui, QtWidgets, Signal
 from app.recorded import Recorded
 from app.scenes import RecordedScenes
+from app.second_screen import SecondScreen
 from app.settings import SettingsFile
 from app.sounds import Sounds
 from app.views.about import show_about
@@ -36,12 +40,12 @@ from app.views.layout_tabs import LAYOUTS, LayoutTabs
 from app.views.notices import Notices
 from app.views.page import LayoutPage
 from app.views.recovery import RecoveryStrip
-from app.views.state_bar import StateBar, kept_of, state_word
+from app.views.state_bar import StateBar
 from app.views.toasts import Banner, Toasts
 from app.workers import SessionBridge, later
 from frs_core.devices.base import InputDevice, Stage
 from frs_core.devices.intent import Intent
-from frs_core.events import EpisodeStatus, HoldReason, Outcome, Pacing, Phase, Pick, SessionCommand, Snapshot
+from frs_core.events import EpisodeStatus, HoldReason, Pacing, Phase, Pick, SessionCommand, Snapshot
 from frs_core.robot.limits import Limits
 from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate
 
@@ -51,18 +55,6 @@ if TYPE_CHECKING:
     from app.views.review.page import ReviewPage
     from app.views.train.page import TrainPage
 
-_TROUBLE = (
-    HoldReason.CAMERA_STALE,
-    HoldReason.INFERENCE_LATE,
-    HoldReason.INFERENCE_FAILED,
-    HoldReason.UNFIT_CHUNK,
-    HoldReason.WORLD_LOST,
-    HoldReason.DISK,
-    HoldReason.EXCEPTION,
-    HoldReason.DEVICE_LOST,
-    HoldReason.GUI_SILENT,
-)
-"""Reasons shown in the banner, with what failed, where, and the fix."""
 _STUCK = "The session does not respond. Your request was lost and the robot holds. Wait a moment and try again."
 SAVE_MS = 5000
 AGE_MS = 250
@@ -97,7 +89,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._layout, self._started_unix = "drive", time.time()
         self.setWindowTitle("FRS cockpit")
         self.resize(1280, 800)
-        self.setMinimumSize(960, 640)
+        self.setMinimumSize(*LEAST)
         self.pilot = Pilot(bridge.send, settings.values)
         self.pilot.setParent(self)
         self.inputs = Inputs(self, overrides=settings.values.input_map, devices=devices)
@@ -121,6 +113,22 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._saver.timeout.connect(self._save_if_changed)
         self._build()
         self.display_sizes = DisplaySizes(self, send=bridge.send, grid=self.drive.cameras)
+        self.display_size = DisplaySize(self, settings, use=self._use_scale, say=self.say)
+        self.second = SecondScreen(
+            self,
+            self.drive,
+            self.inputs,
+            settings=settings,
+            places=self.geometry_file,
+            cap_of=self.cap_of,
+            on_focus=self._check_focus,
+            on_size=self.display_sizes.look,
+        )
+        pages = [lambda: self.review, lambda: self.train, lambda: self.practise]
+        self.ahead = Ahead(self, build=pages, seen=lambda: self.snapshot)
+        self.announcements = Announcements(
+            self, facts, banner=self.banner, notices=self.notices, run=self.run, say=self.say
+        )
         self.load = Load(self)
         self.load.changed.connect(self._on_shed)
         self._handlers = self._all_handlers()
@@ -310,6 +318,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
             "edit.undo": self.undo.undo,
             "edit.redo": self.undo.redo,
             "view.theme": self.toggle_theme,
+            "view.second_camera": self.second.toggle,
+            "view.second_next": self.second.next_camera,
+            "view.larger": lambda: self.display_size.step(+1),
+            "view.smaller": lambda: self.display_size.step(-1),
             "view.fullscreen": self._toggle_fullscreen,
             "view.reset_layout": self._reset_layout,
             "help.keys": lambda: self.toggle_card("help"),
@@ -387,7 +399,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if intent.action != "drive.hold" or not self.inputs.is_overlay_open:
             return False
         if intent.stage is Stage.PRESSED:
-            if intent.control == "key:Esc":
+            if intent.control == "key:Esc" or (intent.control == "key:Space" and self.cards.is_open("first")):
                 self.cards.close()
             if self.inputs.is_moving or intent.control != "key:Esc":
                 self.run("drive.hold")
@@ -468,20 +480,17 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.arming.follow(snapshot)
         if self.pages.currentWidget() is self.drive:
             self.drive.show_snapshot(snapshot, self.style_now(), self.settings.values)
+        else:
+            self.drive.show_elsewhere(snapshot, self.style_now())
         for page in self._late.values():
             page.show_snapshot(snapshot)
         self.frames_shown += snapshot.observation is not None
         self._learn_facts()
         if former is None:
             self._on_first_snapshot()
-        if snapshot.notice is not None and (former is None or snapshot.notice != former.notice):
-            self.say(snapshot.notice[1], "warn")
-        if former is None or former.phase is not snapshot.phase or former.detail != snapshot.detail:
-            self._on_phase(snapshot)
+        self.announcements.follow(former, snapshot)
         self._on_episode(former.episode if former else EpisodeStatus(), snapshot.episode)
         if snapshot.ended is not None and (former is None or former.ended != snapshot.ended):
-            is_success = snapshot.ended.outcome is Outcome.SUCCESS and snapshot.ended.is_kept
-            self.say(kept_of(snapshot.ended), "good" if is_success else "info")
             self.recorded.add(snapshot.ended)
 
     def _on_cameras_painted(self) -> None:
@@ -511,6 +520,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self._show_state()
             if self._layout == "drive":
                 self.drive.show_snapshot(self.snapshot, self.style_now(), self.settings.values)
+            else:
+                self.drive.show_elsewhere(self.snapshot, self.style_now())
 
     def _show_state(self) -> None:
         review = self._late.get("review")
@@ -599,34 +610,11 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if values.primary_camera:
             self.drive.cameras.set_primary(values.primary_camera)
         self.pilot.camera = self.drive.cameras.primary
+        self.second.restore()
         if values.pacing != (self.snapshot.pacing.value if self.snapshot else ""):
             self.drive_actions.choose_pacing(Pacing(values.pacing))
 
-    def _on_phase(self, snapshot: Snapshot) -> None:
-        self.setWindowTitle(
-            f"{state_word(snapshot).capitalize()} – {self.facts.policy} on {self.facts.world} – FRS cockpit"
-        )
-        if snapshot.phase is Phase.FAULT:
-            text = snapshot.detail or "The connection to the robot or the policy was lost."
-            self._remember(text, "bad")
-            self.banner.show_error(text, fix=("Reconnect", lambda: self.run("world.reconnect")))
-        elif snapshot.hold_reason in _TROUBLE and snapshot.phase is Phase.HOLD:
-            text = f"{snapshot.hold_reason.value}. {snapshot.detail}"
-            self._remember(text, "bad")
-            self.banner.show_error(text, fix=("Resume", lambda: self.run("drive.resume")))
-        elif snapshot.phase is Phase.HOLD and snapshot.hold_reason not in (
-            None,
-            HoldReason.START,
-            HoldReason.EPISODE_END,
-        ):
-            self.notices.add(f"Hold: {snapshot.hold_reason.value}", "info")
-        elif self.banner.isVisible() and snapshot.phase in (Phase.CHOOSE, Phase.MOVING):
-            self.banner.hide()
-
     def _on_episode(self, former: EpisodeStatus, now: EpisodeStatus) -> None:
-        if now.success_seen and not former.success_seen:
-            keep = ("✔ Success", lambda: self.run("episode.success"))
-            self.say("The task looks done", "good", None if now.is_unrecorded else keep)
         if now.number != former.number:
             self._show_recorded()
         was_open = former.is_recording
@@ -707,15 +695,18 @@ class CockpitWindow(QtWidgets.QMainWindow):
         """Switch between dark and light."""
         self.use_theme("light" if theme.current().is_dark else "dark")
 
-    def use_theme(self, name: str) -> None:
-        """Apply a theme and store it in the settings."""
+    def use_theme(self, name: str, *, scale: float | None = None) -> None:
+        """Apply a theme and store it in the settings; another scale than the present one makes everything larger or smaller."""
         app = QtWidgets.QApplication.instance()
         assert isinstance(app, QtWidgets.QApplication)
-        theme.apply(app, theme.THEMES[name])
+        theme.apply(app, theme.THEMES[name], scale=scale)
         self.settings.values.theme = name
         for page in self._late.values():
             page.use_theme()
         self._restyle()
+
+    def _use_scale(self, scale: float) -> None:
+        self.use_theme(theme.current().name, scale=scale)
 
     def _toggle_fullscreen(self) -> None:
         self.showNormal() if self.isFullScreen() else self.showFullScreen()
@@ -757,10 +748,15 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.toggle_card("first")
 
     def changeEvent(self, event: QtCore.QEvent | None) -> None:
-        """Hold when another window takes the focus."""
-        if event is not None and event.type() == QtCore.QEvent.Type.ActivationChange and not self.isActiveWindow():
-            self.drive_actions.hold_because(HoldReason.FOCUS_LOST)
+        """Hold when another program takes the focus."""
+        if event is not None and event.type() == QtCore.QEvent.Type.ActivationChange:
+            self._check_focus()
         super().changeEvent(event)
+
+    def _check_focus(self) -> None:
+        """Hold unless one of the windows from which the robot is steered has the focus."""
+        if not self.inputs.keyboard.is_active:
+            self.drive_actions.hold_because(HoldReason.FOCUS_LOST)
 
     def closeEvent(self, event: QtGui.QCloseEvent | None) -> None:
         """Hold, save, unsubscribe; a step that fails does not prevent the others."""
@@ -776,6 +772,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
                 *(page.shut for page in self._late.values()),
                 *((self.comparisons_if_built.shut,) if self.comparisons_if_built is not None else ()),
                 self.inputs.stop,
+                self.ahead.stop,
+                self.second.shut,
+                self.display_size.shut,
                 self.display_sizes.shut,
                 self.bridge.stop,
                 self._pulse.stop,

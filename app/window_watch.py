@@ -57,6 +57,9 @@ class WindowWatch(Relay):
         self.tell("asked")
 
     def _on_lost(self) -> None:
+        if self._window is not None and self._window.isHidden():
+            # It was closed here, and Qt has destroyed it: the event loop is about to end.
+            return
         self._ending.begin("The window was destroyed", LOST)
 
     @Slot()

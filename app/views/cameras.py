@@ -1,8 +1,7 @@
 """Live camera images with the fan on top.
 
-Problem: several images of any shape must fill the window, with one of them large, and show their age. Idea: plain widgets
-painted with QPainter (the fastest way, and the overlay is drawn in the same pass); a grid that tries two arrangements and
-keeps the one with larger images; a badge with the age of the frame, which becomes a warning when the frame is old.
+Problem: images must be fast, and show their age. Idea: plain widgets painted with QPainter (the fastest way, and the overlay is drawn in
+the same pass); a badge with the age of the frame, which becomes a warning when the frame is old. `camera_grid` arranges them.
 
 Slow drawing is cached: the fan until it, its style or the camera's pose changes; the image with trail and fan until the next
 image. In between only the badge and the mark on the picked curve are repainted.
@@ -210,7 +209,7 @@ class CameraView(QtWidgets.QWidget):
                 self._fan = self._sheet(QtGui.QColor(0, 0, 0, 0))
                 on_fan = QtGui.QPainter(self._fan)
                 on_fan.setClipRect(area)
-                below_badge = area.adjusted(0, BADGE_ROOM, 0, 0)
+                below_badge = area.adjusted(0, theme.px(BADGE_ROOM), 0, 0)
                 paint_fan(on_fan, self._curves, style=self.model.style, scale=scale, offset=offset, bounds=below_badge)
                 on_fan.end()
             painter.drawPixmap(0, 0, self._fan)
@@ -260,8 +259,8 @@ class CameraView(QtWidgets.QWidget):
             if days > 7:
                 text += f"   calibration {days:.0f} days old"
         corner = self._area().topLeft()
-        width = QtGui.QFontMetricsF(self._badge_font()).horizontalAdvance(text) + 14
-        return text, QtCore.QRectF(corner.x() + 6, corner.y() + 6, width, 20)
+        width = QtGui.QFontMetricsF(self._badge_font()).horizontalAdvance(text) + theme.px(14)
+        return text, QtCore.QRectF(corner.x() + 6, corner.y() + 6, width, theme.px(20))
 
     @property
     def _is_old(self) -> bool:
@@ -269,7 +268,7 @@ class CameraView(QtWidgets.QWidget):
 
     def _badge_font(self) -> QtGui.QFont:
         font = self.font()
-        font.setPixelSize(12)
+        font.setPixelSize(theme.px(12))
         font.setBold(self._is_old)
         return font
 
@@ -391,193 +390,3 @@ def _paint_image(painter: QtGui.QPainter, pixels: Array, area: QtCore.QRectF, *,
         return
     painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)
     painter.drawImage(area, image)
-
-
-class CameraGrid(QtWidgets.QWidget):
-    """All cameras: one large with the others beside or below it, or one alone."""
-
-    primary_changed = Signal(str)
-    candidate_hovered = Signal(object)
-    curve_chosen = Signal(str, object, object)
-    """A curve was clicked in the large image: the candidate's label, its fan and when."""
-    place_chosen = Signal(object, object)
-    """A place was clicked in the large image: the frame and its pixel."""
-    painted = Signal()
-    """A view was painted; others may follow in the same pass."""
-    arranged = Signal()
-    """Views were placed; their images may have other sizes."""
-
-    GAP = 6
-
-    def __init__(self, cap_of: Callable[[Candidate], str], parent: QtWidgets.QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._cap_of = cap_of
-        self.views: dict[str, CameraView] = {}
-        self.primary = ""
-        self.is_alone = False
-        self._swapped = ""
-        self._is_sparse = False
-        self.setMinimumSize(360, 260)
-
-    def show_models(self, models: list[CameraModel]) -> None:
-        """Show these cameras; adds and removes views as needed."""
-        names = [m.name for m in models]
-        if names != list(self.views):
-            self._rebuild(names)
-        if self._is_sparse:
-            models = [
-                m if m.name == self.primary else replace(m, style=replace(m.style, has_caps=False)) for m in models
-            ]
-        aspects = [v.aspect for v in self.views.values()]
-        for model in models:
-            self.views[model.name].show_model(model)
-        if aspects != [v.aspect for v in self.views.values()]:
-            self._arrange()
-
-    def restyle(self, style: FanStyle) -> None:
-        """Change the highlight of every view."""
-        for name, view in self.views.items():
-            view.restyle(replace(style, has_caps=style.has_caps and not (self._is_sparse and name != self.primary)))
-
-    def use_sparse(self, is_sparse: bool) -> None:
-        """Write the keys in the large image only, or in all, from the next models on."""
-        self._is_sparse = is_sparse
-
-    def show_time(self, now_ns: int, rows_done: float) -> None:
-        """Update ages and the mark on the picked curve; images and fan stay."""
-        for view in self.views.values():
-            if view.model.frame is not None:
-                age_s = max(0, now_ns - view.model.frame.captured_ns) / 1e9
-                view.show_model(replace(view.model, age_s=age_s, rows_done=rows_done))
-
-    @property
-    def sizes_shown(self) -> dict[str, tuple[int, int]]:
-        """Height and width of each image that is shown, pixels of the screen."""
-        return {
-            name: view.size_shown for name, view in self.views.items() if not view.isHidden() and any(view.size_shown)
-        }
-
-    def set_primary(self, name: str) -> None:
-        """Make one camera the large one."""
-        if name in self.views and name != self.primary:
-            self.primary = name
-            self._arrange()
-            self.primary_changed.emit(name)
-
-    def next_camera(self) -> None:
-        """Make the next camera the large one."""
-        names = list(self.views)
-        if names:
-            self.set_primary(names[(names.index(self.primary) + 1) % len(names)] if self.primary in names else names[0])
-
-    def toggle_alone(self) -> None:
-        """Show the large camera alone, or all."""
-        self.is_alone = not self.is_alone
-        self._arrange()
-
-    def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
-        """Arrange the views again."""
-        self._arrange()
-
-    def _rebuild(self, names: list[str]) -> None:
-        for view in self.views.values():
-            view.setParent(None)
-            view.deleteLater()
-        self.views = {}
-        for name in names:
-            view = CameraView(name, self._cap_of, self)
-            view.clicked.connect(self._on_clicked)
-            view.curve_clicked.connect(self._on_curve)
-            view.place_clicked.connect(self._on_place)
-            view.double_clicked.connect(self._on_double_clicked)
-            view.candidate_hovered.connect(self.candidate_hovered)
-            view.painted.connect(self.painted)
-            view.show()
-            self.views[name] = view
-        if self.primary not in self.views and names:
-            self.primary = names[0]
-            self.primary_changed.emit(self.primary)
-        self._arrange()
-
-    def _on_clicked(self, name: str) -> None:
-        # Before it is large: this very click is not one in the large image.
-        self._swapped = name if name != self.primary else ""
-        self.set_primary(name)
-
-    def _on_curve(self, name: str, candidate: str, fan: object, at_ns: object) -> None:
-        if name == self.primary and name != self._swapped:
-            self.curve_chosen.emit(candidate, fan, at_ns)
-        self._swapped = ""
-
-    def _on_place(self, name: str, frame: object, pixel: object) -> None:
-        if name == self.primary and name != self._swapped:
-            self.place_chosen.emit(frame, pixel)
-        self._swapped = ""
-
-    def _on_double_clicked(self, name: str) -> None:
-        if self.is_alone:
-            self.is_alone = False
-        else:
-            self.is_alone = True
-            self.primary = name
-            self.primary_changed.emit(name)
-        self._arrange()
-
-    def _arrange(self) -> None:
-        if self.views:
-            self._place()
-            self.arranged.emit()
-
-    def _place(self) -> None:
-        others = [n for n in self.views if n != self.primary]
-        if self.is_alone or not others:
-            for name, view in self.views.items():
-                view.setVisible(name == self.primary)
-            self.views[self.primary].setGeometry(self.rect())
-            return
-        boxes = pack(
-            self.width(),
-            self.height(),
-            self.views[self.primary].aspect,
-            [self.views[n].aspect for n in others],
-            gap=self.GAP,
-        )
-        for name, box in zip([self.primary, *others], boxes, strict=True):
-            self.views[name].setGeometry(*box)
-            self.views[name].setVisible(True)
-
-
-def pack(width: int, height: int, primary: float, others: list[float], *, gap: int) -> list[tuple[int, int, int, int]]:
-    """Return (x, y, w, h) of the large image and the small ones, beside or below it, whichever shows more.
-
-    Args:
-        width: of the area, pixels.
-        height: of the area, pixels.
-        primary: width over height of the large image.
-        others: of the small ones, in order.
-        gap: between images, pixels.
-    """
-    best: tuple[float, list[tuple[int, int, int, int]]] | None = None
-    for is_column in (True, False):
-        for share in np.linspace(0.50, 0.85, 15):
-            if is_column:
-                first = (0, 0, int(width * share), height)
-                rest_w = width - first[2] - gap
-                rest_h = (height - gap * (len(others) - 1)) // len(others)
-                rest = [(first[2] + gap, i * (rest_h + gap), rest_w, rest_h) for i in range(len(others))]
-            else:
-                first = (0, 0, width, int(height * share))
-                rest_h = height - first[3] - gap
-                rest_w = (width - gap * (len(others) - 1)) // len(others)
-                rest = [(i * (rest_w + gap), first[3] + gap, rest_w, rest_h) for i in range(len(others))]
-            area = _shown(first, primary) + 0.45 * sum(_shown(b, a) for b, a in zip(rest, others, strict=True))
-            if best is None or area > best[0]:
-                best = (area, [first, *rest])
-    assert best is not None
-    return best[1]
-
-
-def _shown(box: tuple[int, int, int, int], aspect: float) -> float:
-    """Return the area an image covers inside a box."""
-    w, h = max(box[2], 0), max(box[3], 0)
-    return min(w, h * aspect) * min(h, w / aspect)

@@ -44,6 +44,8 @@ class Cards:
         }
         for overlay in self.overlays.values():
             overlay.closed.connect(self._tell_inputs)
+        # However it was closed, it was seen.
+        self.overlays["first"].closed.connect(on_first_run_read)
 
     @property
     def open_now(self) -> str:

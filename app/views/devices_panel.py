@@ -39,7 +39,7 @@ class ControlLights(QtWidgets.QWidget):
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
         tokens = theme.current()
         font = painter.font()
-        font.setPixelSize(11)
+        font.setPixelSize(theme.px(11))
         painter.setFont(font)
         metrics = QtGui.QFontMetricsF(font)
         x, y = 0.0, 0.0

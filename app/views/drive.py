@@ -14,7 +14,8 @@ from app.load import LEVELS, Shed
 from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.settings import Settings
 from app.views.attempt_strip import COMPARISON, AttemptStrip
-from app.views.cameras import CameraGrid, CameraModel
+from app.views.camera_grid import CameraGrid
+from app.views.cameras import CameraModel
 from app.views.countdown_strip import CountdownStrip
 from app.views.episode_bar import EpisodeBar
 from app.views.fan_overlay import FanStyle
@@ -116,27 +117,15 @@ class DrivePage(QtWidgets.QWidget):
         style = self._patient(snapshot, style)
         self._present = snapshot, style
         if snapshot.observation is not None:
-            fan, now = drawable_fan(snapshot), time.monotonic_ns()
-            rows_done = rows_done_of(snapshot, now)
-            self.cameras.show_models(
-                [
-                    CameraModel(
-                        name,
-                        frame,
-                        max(0, now - frame.captured_ns) / 1e9,
-                        fan,
-                        style,
-                        snapshot.trail,
-                        rows_done,
-                        snapshot.target,
-                    )
-                    for name, frame in snapshot.observation.frames.items()
-                ]
-            )
+            self.cameras.show_models(camera_models(snapshot, style))
         self.steering.show_snapshot(snapshot, settings)
         self.episode.show_snapshot(snapshot, is_simulated=self._facts.is_simulated)
         due = self._side_at + max(self._side_s, PATIENCE_S if snapshot.is_fan_pending else 0.0)
         self._side_later.start(max(AFTER_MS, math.ceil((due - time.monotonic()) * 1000)))
+
+    def show_elsewhere(self, snapshot: Snapshot, style: FanStyle) -> None:
+        """Paint another snapshot in other windows alone, while this page is hidden."""
+        self.cameras.show_guests(camera_models(snapshot, style))
 
     def use_shed(self, shed: Shed) -> None:
         """Draw less, or all again, from the next snapshot on."""
@@ -198,6 +187,27 @@ class DrivePage(QtWidgets.QWidget):
         model = from_snapshot(snapshot, style, self._facts.workspace)
         if model is not None:
             self.scene.show_model(model)
+
+
+def camera_models(snapshot: Snapshot, style: FanStyle) -> list[CameraModel]:
+    """Return what each camera shows now."""
+    if snapshot.observation is None:
+        return []
+    fan, now = drawable_fan(snapshot), time.monotonic_ns()
+    rows_done = rows_done_of(snapshot, now)
+    return [
+        CameraModel(
+            name,
+            frame,
+            max(0, now - frame.captured_ns) / 1e9,
+            fan,
+            style,
+            snapshot.trail,
+            rows_done,
+            snapshot.target,
+        )
+        for name, frame in snapshot.observation.frames.items()
+    ]
 
 
 def drawable_fan(snapshot: Snapshot) -> Fan | None:

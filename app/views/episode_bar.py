@@ -5,6 +5,7 @@ Pressing a button runs an action of the table. GUI thread.
 
 from collections.abc import Callable, Sequence
 
+from app import theme
 from app.qt import Qt, QtWidgets, Signal
 from app.views.widgets import ActionButton, captioned
 from frs_core.devices.intent import InputMap
@@ -27,11 +28,11 @@ class EpisodeBar(QtWidgets.QFrame):
         self.setProperty("role", "bar")
         self.task = QtWidgets.QComboBox()
         self.task.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.task.setMinimumWidth(105)
+        theme.on_scale(self.task, lambda box: box.setMinimumWidth(theme.px(105)))
         self.task.setToolTip("Task of the next episode")
         self.seed = QtWidgets.QSpinBox()
         self.seed.setRange(0, 999_999)
-        self.seed.setFixedWidth(74)
+        theme.on_scale(self.seed, lambda box: box.setFixedWidth(theme.px(74)))
         line = self.seed.lineEdit()
         if line is not None:
             line.returnPressed.connect(self.seed.clearFocus)
@@ -43,11 +44,11 @@ class EpisodeBar(QtWidgets.QFrame):
         self.instruction = QtWidgets.QLineEdit()
         self.instruction.setPlaceholderText("instruction to the policy")
         self.instruction.setToolTip("Instruction for the policy; press Enter to apply it")
-        self.instruction.setMinimumWidth(76)
+        theme.on_scale(self.instruction, lambda line: line.setMinimumWidth(theme.px(76)))
         self.note = QtWidgets.QLineEdit()
         self.note.setPlaceholderText("note")
         self.note.setToolTip("Saved with the episode when it is labelled")
-        self.note.setMinimumWidth(48)
+        theme.on_scale(self.note, lambda line: line.setMinimumWidth(theme.px(48)))
         self.unrecorded = QtWidgets.QCheckBox("Unrecorded")
         self.unrecorded.setToolTip("Record no episodes from the next one on")
         self.unrecorded.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -58,7 +59,7 @@ class EpisodeBar(QtWidgets.QFrame):
         self.discard = ActionButton("episode.discard", run)
         self.back = ActionButton("chunk.back", run, text="Back")
         self.hold = ActionButton("drive.hold", run, text="HOLD", role="hold")
-        self.hold.setMinimumWidth(92)
+        theme.on_scale(self.hold, lambda button: button.setMinimumWidth(theme.px(92)))
         self._buttons = (self.start, self.resume, self.success, self.failure, self.discard, self.back, self.hold)
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(8, 2, 8, 6)

@@ -9,6 +9,7 @@ Unsteered is white with a diamond, learned has a star. Colour only repeats what 
 """
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -181,6 +182,13 @@ def paint_fan(
         _paint_caps(painter, curves, style, scale, offset, bounds, highlighted)
 
 
+GRASPED_M = 0.045
+"""Half the width of what the gripper can hold, and a little, metres."""
+TOGETHER_PX = 12.0
+"""Curves whose ends are closer than this are numbered, logical pixels."""
+LARGE_PX = 300
+"""Least side of an image in which curves are numbered, logical pixels."""
+_DIGITS = "①②③④⑤⑥⑦⑧⑨"
 MARK_SIZE = 9
 """Half the size of the mark's box, logical pixels."""
 
@@ -255,7 +263,7 @@ def _paint_curve(
 ) -> None:
     colour = theme.CORE_GREY if style.is_stale else curve.colour
     alpha = 70 if is_dim else 255
-    core = 4.5 if is_highlighted else 3.0
+    core = (4.5 if is_highlighted else 3.0) * theme.scale()
     if not curve.is_full and not is_highlighted:
         core, alpha = 1.3, min(alpha, 150)
     points = _to_widget(curve.uv, scale, offset)
@@ -312,8 +320,18 @@ def place_caps(
     headings: Float[Array, "n 2"],
     sizes: Float[Array, "n 2"],
     bounds: QtCore.QRectF,
+    *,
+    keep_clear: tuple[float, float, float] | None = None,
 ) -> Float[Array, "n 2"]:
-    """Return centres for caps that do not cover each other, near their anchors and inside the bounds."""
+    """Return centres for caps that do not cover each other, near their anchors and inside the bounds.
+
+    Args:
+        anchors: ends of the curves, logical pixels, as all that follows.
+        headings: unit directions in which the curves end.
+        sizes: widths and heights of the caps.
+        bounds: where caps must stay.
+        keep_clear: x, y and radius of what they must not cover.
+    """
     centres = anchors + headings * (18.0 + sizes.max(axis=1, keepdims=True) / 2)
     low = np.array([bounds.left(), bounds.top()]) + sizes / 2 + 2
     high = np.array([bounds.right(), bounds.bottom()]) - sizes / 2 - 2
@@ -332,10 +350,67 @@ def place_caps(
                 spots[i][axis] += push
                 spots[j][axis] -= push
                 is_moved = True
+        if keep_clear is not None:
+            for spot, size in zip(spots, boxes, strict=True):
+                is_moved |= _push_off(spot, size, keep_clear)
         centres = np.clip(spots, low, high)
         if not is_moved:
             break
     return centres
+
+
+def _push_off(centre: list[float], size: list[float], disc: tuple[float, float, float]) -> bool:
+    """Move a box off a disc, away from its middle; tell whether it had to be."""
+    away = [c - d for c, d in zip(centre, disc, strict=False)]
+    gap = math.hypot(*(max(abs(a) - s / 2, 0.0) for a, s in zip(away, size, strict=True)))
+    if gap >= disc[2]:
+        return False
+    length = math.hypot(*away)
+    way = [a / length for a in away] if length > 1.0 else [0.0, -1.0]
+    for axis in (0, 1):
+        centre[axis] += way[axis] * (disc[2] - gap + 0.5)
+    return True
+
+
+def clear_of(
+    curves: Sequence[Curve], scale: float, offset: tuple[float, float], bounds: QtCore.QRectF
+) -> tuple[float, float, float] | None:
+    """Return the disc around the tool in which a grasped thing is seen: x, y, radius, logical pixels; None if it is out of sight."""
+    pixels_per_m = [
+        float(np.linalg.norm(c.uv[c.executed - 1] - c.uv[0]) / max(moved, 1e-3))
+        for c in curves
+        if (moved := float(np.linalg.norm(c.candidate.path[c.executed - 1] - c.candidate.path[0]))) > 0.01
+    ]
+    pixels_per_m = [p for p in pixels_per_m if math.isfinite(p)]
+    if not pixels_per_m:
+        return None
+    x, y = _to_widget(curves[0].uv[0], scale, offset).tolist()
+    if not bounds.contains(QtCore.QPointF(x, y)):
+        return None
+    # A curve towards the camera is short in the image; the longest one is closest to true.
+    radius = GRASPED_M * max(pixels_per_m) * scale
+    return x, y, min(radius, 0.15 * min(bounds.width(), bounds.height()))
+
+
+def tell_apart(ends: Float[Array, "n 2"], paths: Sequence[Float[Array, "m 2"]]) -> list[tuple[int, int] | None]:
+    """Return a number for each curve that ends beside another one, and the row at which it is farthest from those; else None.
+
+    Args:
+        ends: of the curves, logical pixels.
+        paths: their executed parts, finite, logical pixels.
+    """
+    near = np.linalg.norm(ends[:, None] - ends[None], axis=2) < TOGETHER_PX
+    found: list[tuple[int, int] | None] = []
+    count = 0
+    for i, path in enumerate(paths):
+        others = [paths[j] for j in np.flatnonzero(near[i]).tolist() if j != i]
+        if not others:
+            found.append(None)
+            continue
+        count += 1
+        apart = np.array([min(float(np.linalg.norm(o - p, axis=1).min()) for o in others) for p in path])
+        found.append((count, int(apart.argmax())))
+    return found
 
 
 def _paint_caps(
@@ -348,11 +423,11 @@ def _paint_caps(
     highlighted: str | None,
 ) -> None:
     font = painter.font()
-    font.setPixelSize(13)
+    font.setPixelSize(theme.px(13))
     font.setBold(True)
     painter.setFont(font)
     metrics = QtGui.QFontMetricsF(font)
-    shown, anchors, headings, sizes, texts = [], [], [], [], []
+    shown, anchors, headings, sizes, texts, paths = [], [], [], [], [], []
     for curve in curves:
         points = _to_widget(curve.uv[: curve.executed], scale, offset)
         points = points[np.isfinite(points).all(axis=1)]
@@ -364,17 +439,31 @@ def _paint_caps(
             text += " ⚠"
         shown.append(curve)
         texts.append(text)
+        paths.append(points)
         anchors.append(points[-1])
         headings.append(_heading(points))
-        sizes.append((metrics.horizontalAdvance(text) + 12, metrics.height() + 5))
     if not shown:
         return
-    centres = place_caps(np.array(anchors), np.array(headings), np.array(sizes), bounds)
-    for curve, text, anchor, centre, size in zip(shown, texts, anchors, centres, sizes, strict=True):
+    # In a small image all curves end together; the large one tells them apart.
+    is_large = min(bounds.width(), bounds.height()) >= LARGE_PX
+    numbers = tell_apart(np.array(anchors), paths) if is_large else [None] * len(paths)
+    for i, found in enumerate(numbers):
+        if found is not None:
+            texts[i] = f"{_DIGITS[found[0] - 1]} {texts[i]}" if found[0] <= len(_DIGITS) else texts[i]
+            anchors[i] = paths[i][found[1]]
+    sizes = [(metrics.horizontalAdvance(t) + theme.px(12), metrics.height() + theme.px(5)) for t in texts]
+    ends = np.array([path[-1] for path in paths])
+    disc = clear_of(curves, scale, offset, bounds)
+    centres = place_caps(ends, np.array(headings), np.array(sizes), bounds, keep_clear=disc)
+    for curve, anchor, found in zip(shown, anchors, numbers, strict=True):
+        if found is not None:
+            _paint_number(painter, found[0], anchor, theme.CORE_GREY if style.is_stale else curve.colour)
+    painter.setFont(font)
+    for curve, text, anchor, number, centre, size in zip(shown, texts, anchors, numbers, centres, sizes, strict=True):
         is_highlighted = curve.candidate.label == highlighted
         alpha = 255 if is_highlighted or highlighted is None else 110
         colour = theme.CORE_GREY if style.is_stale else curve.colour
-        if np.linalg.norm(centre - anchor) > 30:
+        if number is not None or np.linalg.norm(centre - anchor) > 30:
             painter.setPen(_pen(theme.colour(colour, alpha // 2), 1.0))
             painter.drawLine(QtCore.QPointF(*map(float, anchor)), QtCore.QPointF(*map(float, centre)))
         box = QtCore.QRectF(centre[0] - size[0] / 2, centre[1] - size[1] / 2, *size)
@@ -386,3 +475,17 @@ def _paint_caps(
         ink = theme.HALO if is_highlighted else colour
         painter.setPen(theme.colour(ink, alpha))
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+
+
+def _paint_number(painter: QtGui.QPainter, number: int, at: Array, colour: str) -> None:
+    """Draw a numbered disc on a curve."""
+    font = painter.font()
+    font.setPixelSize(theme.px(10))
+    painter.setFont(font)
+    centre, radius = QtCore.QPointF(*map(float, at)), theme.px(7)
+    painter.setPen(_pen(theme.colour(theme.HALO), 1.5))
+    painter.setBrush(theme.colour(colour))
+    painter.drawEllipse(centre, radius, radius)
+    painter.setPen(theme.colour(theme.HALO))
+    box = QtCore.QRectF(centre.x() - radius, centre.y() - radius, 2 * radius, 2 * radius)
+    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, str(number))

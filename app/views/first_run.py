@@ -23,7 +23,7 @@ class ArrowDiagram(QtWidgets.QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFixedSize(520, 150)
+        theme.on_scale(self, lambda diagram: diagram.setFixedSize(theme.px(520), theme.px(150)))
         self._caps: dict[str, str] = {}
 
     def use_map(self, inputs: InputMap) -> None:
@@ -36,6 +36,7 @@ class ArrowDiagram(QtWidgets.QWidget):
         """Draw the caps."""
         painter = QtGui.QPainter(self)
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+        painter.scale(theme.scale(), theme.scale())
         place = {
             Direction.FORWARD: (1, 0),
             Direction.LEFT: (0, 1),
@@ -94,9 +95,19 @@ class FirstRunCard(Card):
         self.button.setProperty("role", "primary")
         self.button.clicked.connect(lambda _checked=False: close())
         column.addWidget(self.button, 0, Qt.AlignmentFlag.AlignRight)
-        self.setFixedWidth(640)
-        self.setMinimumHeight(470)
+        theme.on_scale(self, FirstRunCard._use_scale)
         self.setFocusProxy(self.button)
+
+    def keyPressEvent(self, event: QtGui.QKeyEvent | None) -> None:
+        """Begin on Enter; Space and Escape are keys of the window."""
+        if event is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.button.click()
+        else:
+            super().keyPressEvent(event)
+
+    def _use_scale(self) -> None:
+        self.setFixedWidth(theme.px(640))
+        self.setMinimumHeight(theme.px(470))
 
     def use_map(self, inputs: InputMap) -> None:
         """Show the current keys in tooltips."""

@@ -72,7 +72,7 @@ class KeyboardMap(QtWidgets.QWidget):
         painter.setBrush(theme.colour(tokens.accent if is_held else (tokens.raised if name else tokens.window)))
         painter.drawRoundedRect(box, 5, 5)
         font = painter.font()
-        font.setPixelSize(14)
+        font.setPixelSize(theme.px(14))
         font.setBold(True)
         painter.setFont(font)
         painter.setPen(theme.colour(theme.ink_on(tokens.accent) if is_held else (tokens.text if name else tokens.dim)))
@@ -80,7 +80,7 @@ class KeyboardMap(QtWidgets.QWidget):
             box.adjusted(6, 2, -3, -2), Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, key_cap(key)
         )
         if name:
-            font.setPixelSize(9)
+            font.setPixelSize(theme.px(9))
             font.setBold(False)
             painter.setFont(font)
             painter.drawText(

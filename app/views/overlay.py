@@ -71,3 +71,16 @@ class Card(QtWidgets.QFrame):
         super().__init__()
         self.setProperty("role", "card")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def focusNextPrevChild(self, next: bool) -> bool:
+        """Keep Tab within the card, which covers everything else."""
+        stops = [
+            widget
+            for widget in self.findChildren(QtWidgets.QWidget)
+            if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isVisible() and widget.isEnabled()
+        ]
+        focused = self.focusWidget()
+        at = stops.index(focused) if focused in stops else -1 if next else 0
+        if stops:
+            stops[(at + (1 if next else -1)) % len(stops)].setFocus(Qt.FocusReason.TabFocusReason)
+        return True

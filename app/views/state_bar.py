@@ -141,7 +141,7 @@ class StateBadge(QtWidgets.QWidget):
         self._flash = QtCore.QTimer(self)
         self._flash.setSingleShot(True)
         self._flash.timeout.connect(self._end_flash)
-        self.setFixedSize(222, 58)
+        theme.on_scale(self, lambda badge: badge.setFixedSize(theme.px(222), theme.px(58)))
         self.setAccessibleName("State")
 
     def show_word(self, word: str) -> None:
@@ -171,11 +171,11 @@ class StateBadge(QtWidgets.QWidget):
         painter.setBrush(theme.colour(ground))
         painter.drawRoundedRect(self.rect(), 8, 8)
         painter.setBrush(ink)
-        painter.drawPath(_shape(_SHAPES[self.word], QtCore.QPointF(30, self.height() / 2), 14))
+        painter.drawPath(_shape(_SHAPES[self.word], QtCore.QPointF(theme.px(30), self.height() / 2), theme.px(14)))
         font = painter.font()
         font.setBold(True)
-        room = self.rect().adjusted(56, 0, -8, 0)
-        for size in range(32, 11, -2):
+        room = self.rect().adjusted(theme.px(56), 0, -theme.px(8), 0)
+        for size in range(theme.px(32), theme.px(12) - 1, -2):
             font.setPixelSize(size)
             if QtGui.QFontMetrics(font).horizontalAdvance(self.word) <= room.width():
                 break
@@ -201,8 +201,7 @@ class Sentence(QtWidgets.QWidget):
         self._text = self._hint = ""
         self.wanted = LEAST_PX
         """Width at which the whole sentence can be read, at most `MOST_PX`."""
-        self.setMinimumWidth(LEAST_PX)
-        self.setFixedHeight(60)
+        theme.on_scale(self, Sentence._use_scale)
         self.setAccessibleName("Current state")
 
     @property
@@ -219,18 +218,27 @@ class Sentence(QtWidgets.QWidget):
         """Show another sentence."""
         if (text, hint) != (self._text, self._hint):
             self._text, self._hint = text, hint
-            self.wanted = next((w for w in range(LEAST_PX, MOST_PX, 20) if self._lines(w)[2]), MOST_PX)
+            self._look_wide()
             self.setToolTip(f"{text}\n{hint}".strip())
             self.setAccessibleDescription(f"{text}. {hint}")
             self.update()
+
+    def _use_scale(self) -> None:
+        self.setMinimumWidth(theme.px(LEAST_PX))
+        self.setFixedHeight(theme.px(60))
+        self._look_wide()
+
+    def _look_wide(self) -> None:
+        least, most = theme.px(LEAST_PX), theme.px(MOST_PX)
+        self.wanted = next((w for w in range(least, most, 20) if self._lines(w)[2]), most)
 
     def paintEvent(self, event: QtGui.QPaintEvent | None) -> None:
         """Draw the sentence, and the hint."""
         painter = QtGui.QPainter(self)
         (pixels, high, _most), lines, _is_whole = self._lines(self.width())
-        font = self._sized(pixels)
-        small = self._sized(11)
-        height = high * len(lines) + (14 if self._hint else 0)
+        font, below = self._sized(pixels), theme.px(14)
+        small = self._sized(theme.px(11))
+        height = high * len(lines) + (below if self._hint else 0)
         y = (self.height() - height) // 2
         painter.setFont(font)
         painter.setPen(theme.colour(theme.current().text))
@@ -241,7 +249,7 @@ class Sentence(QtWidgets.QWidget):
             painter.setFont(small)
             painter.setPen(theme.colour(theme.current().dim))
             hint = QtGui.QFontMetrics(small).elidedText(self._hint, Qt.TextElideMode.ElideRight, self.width())
-            painter.drawText(QtCore.QRect(0, y, self.width(), 14), Qt.AlignmentFlag.AlignVCenter, hint)
+            painter.drawText(QtCore.QRect(0, y, self.width(), below), Qt.AlignmentFlag.AlignVCenter, hint)
 
     def _sized(self, pixels: int) -> QtGui.QFont:
         font = QtGui.QFont(self.font())
@@ -251,7 +259,7 @@ class Sentence(QtWidgets.QWidget):
     def _lines(self, width: int) -> tuple[tuple[int, int, int], list[str], bool]:
         """Return the size that is used at a width, the lines, and whether they are the whole sentence."""
         size, lines = _SIZES[0], [""]
-        for size in _SIZES:
+        for size in [(theme.px(pixels), theme.px(high), most) for pixels, high, most in _SIZES]:
             lines = wrap(self._text, QtGui.QFontMetrics(self._sized(size[0])), width, size[2])
             if " ".join(lines) == " ".join(self._text.split()):
                 return size, lines, True
@@ -309,7 +317,7 @@ class StateBar(QtWidgets.QFrame):
         self.recording = QtWidgets.QLabel("● REC")
         self.recording.setProperty("role", "recording")
         self.recording.setAccessibleName("Recording")
-        self.recording.setFixedWidth(62)
+        theme.on_scale(self.recording, lambda mark: mark.setFixedWidth(theme.px(62)))
         self.recording.setAlignment(Qt.AlignmentFlag.AlignCenter)
         row.addWidget(self.recording)
 
@@ -380,7 +388,8 @@ class StateBar(QtWidgets.QFrame):
         value.setProperty("role", "value")
         value.setToolTip(tip)
         value.setAccessibleName(caption)
-        value.setMinimumWidth({"loop": 72, "gripper": 132}.get(name, 60))
+        least = {"loop": 72, "camera": 72, "gripper": 132}.get(name, 60)
+        theme.on_scale(value, lambda number: number.setMinimumWidth(theme.px(least)))
         label = self._captions[name] = QtWidgets.QLabel(caption)
         label.setProperty("role", "caption")
         label.setToolTip(tip)

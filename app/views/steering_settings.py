@@ -6,6 +6,7 @@ button with a menu, the drivers first, because installed packages add to them. G
 
 from collections.abc import Callable
 
+from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.settings import Settings
 from app.views.widgets import ActionButton, Segments, captioned
@@ -68,13 +69,13 @@ class SteeringSettings(QtWidgets.QFrame):
         self.depth_slider = QtWidgets.QSlider(Qt.Orientation.Horizontal)
         self.depth_slider.setRange(1, 10)
         self.depth_slider.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.depth_slider.setFixedWidth(84)
+        theme.on_scale(self.depth_slider, lambda slider: slider.setFixedWidth(theme.px(84)))
         self.depth_slider.setAccessibleName("Reversal depth")
         self.depth_slider.setToolTip(
             "Steps of reversal: fewer stay closer to the request, more to the policy's own behaviour"
         )
         self._depth_text = QtWidgets.QLabel("10 of 10")
-        self._depth_text.setMinimumWidth(58)
+        theme.on_scale(self._depth_text, lambda text: text.setMinimumWidth(theme.px(58)))
         self.seed = ActionButton("knob.seed", run, text="New")
         self._depth_later = QtCore.QTimer(self)
         self._depth_later.setSingleShot(True)
@@ -104,6 +105,7 @@ class SteeringSettings(QtWidgets.QFrame):
         self._shrinking = tuple(
             (s, columns[s]) for s in (self.driver, self.pacing, self.gripper, self.frame, self.amount)
         )
+        theme.on_scale(self, SteeringSettings._fit)
         self.pacing.chosen.connect(lambda v: self.pacing_chosen.emit(Pacing(v)))
         self.driver.chosen.connect(lambda v: self.driver_chosen.emit(Driver(v)))
         self.gripper.chosen.connect(lambda v: self.gripper_chosen.emit(Gripper(v)))

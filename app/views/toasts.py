@@ -6,6 +6,7 @@ is over, and its host removes it. GUI thread.
 
 from collections.abc import Callable
 
+from app import theme
 from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.views.widgets import label, set_tone, sign_of
 
@@ -49,7 +50,7 @@ class Toast(QtWidgets.QFrame):
         row.addWidget(mark)
         words = label(text, wrap=True)
         words.ensurePolished()
-        wide = min(380, max(240, words.fontMetrics().horizontalAdvance(text) + 8))
+        wide = min(theme.px(380), max(theme.px(240), words.fontMetrics().horizontalAdvance(text) + 8))
         # The first size hint of a wrapped label ignores its width; the second line would be cut off.
         words.setFixedWidth(wide)
         words.setMinimumHeight(words.heightForWidth(wide))

@@ -274,17 +274,22 @@ class VerdictList(QtWidgets.QTableView):
         assert vertical is not None
         assert horizontal is not None
         vertical.hide()
-        vertical.setMinimumSectionSize(18)
-        vertical.setDefaultSectionSize(19)
         horizontal.setMinimumSectionSize(24)
-        for column, width in enumerate(WIDTHS):
-            self.setColumnWidth(column, width)
+        theme.on_scale(self, VerdictList._use_scale)
         for name in ("value", "to mark"):
             self.setColumnHidden(COLUMNS.index(name), True)
         horizontal.setStretchLastSection(True)
         horizontal.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.doubleClicked.connect(self._on_double_clicked)
+
+    def _use_scale(self) -> None:
+        rows = self.verticalHeader()
+        assert rows is not None
+        rows.setMinimumSectionSize(theme.px(18))
+        rows.setDefaultSectionSize(theme.px(19))
+        for column, width in enumerate(WIDTHS):
+            self.setColumnWidth(column, theme.px(width))
 
     def use_target(self, target: tuple[float, float, float] | None) -> None:
         """Show each candidate's remaining distance to a point of the base frame, metres; None = hide it."""
@@ -308,13 +313,13 @@ class VerdictList(QtWidgets.QTableView):
 
     def _fit_columns(self) -> None:
         """Give names the room that they need; *bent* makes room for *value* and *to mark* where there is none for all."""
-        self.setColumnWidth(0, max(WIDTHS[0], self.sizeHintForColumn(0)))
+        self.setColumnWidth(0, max(theme.px(WIDTHS[0]), self.sizeHintForColumn(0)))
         bent, viewport = COLUMNS.index("bent"), self.viewport()
         assert viewport is not None
         others = [i for i in range(len(COLUMNS)) if i != bent and not self.isColumnHidden(i)]
-        room = viewport.width() - sum(self.columnWidth(i) if i == 0 else WIDTHS[i] for i in others)
+        room = viewport.width() - sum(self.columnWidth(i) if i == 0 else theme.px(WIDTHS[i]) for i in others)
         has_more = not (self.isColumnHidden(COLUMNS.index("value")) and self.isColumnHidden(COLUMNS.index("to mark")))
-        self.setColumnHidden(bent, has_more and room < WIDTHS[bent])
+        self.setColumnHidden(bent, has_more and room < theme.px(WIDTHS[bent]))
 
     def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
         """Show the columns that fit."""
@@ -335,18 +340,19 @@ class VerdictList(QtWidgets.QTableView):
         self.candidate_chosen.emit(self.rows_model.rows[index.row()].label)
 
 
-_SIGNS: dict[tuple[str, str], QtGui.QPixmap] = {}
+_SIGNS: dict[tuple[str, str, float], QtGui.QPixmap] = {}
 
 
 def _sign(candidate: Candidate) -> QtGui.QPixmap:
     """Return the candidate's glyph in its overlay colour on the overlay's halo."""
-    key = (glyph_of(candidate), colour_of(candidate))
+    key = (glyph_of(candidate), colour_of(candidate), theme.scale())
     if key not in _SIGNS:
-        pixmap = QtGui.QPixmap(36, 36)
+        pixmap = QtGui.QPixmap(2 * theme.px(18), 2 * theme.px(18))
         pixmap.setDevicePixelRatio(2.0)
         pixmap.fill(Qt.GlobalColor.transparent)
         painter = QtGui.QPainter(pixmap)
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+        painter.scale(theme.scale(), theme.scale())
         painter.setBrush(theme.colour(theme.HALO))
         painter.setPen(theme.colour(key[1]))
         painter.drawRoundedRect(QtCore.QRectF(0.5, 0.5, 17, 17), 3, 3)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from app import theme
 from app.actions import ACTIONS, tooltip_of
 from app.qt import Qt, QtGui, QtWidgets, Signal
 from frs_core.devices.intent import InputMap
@@ -76,7 +77,7 @@ class Segments(QtWidgets.QWidget):
             button.setCheckable(True)
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             button.setAccessibleName(f"{name}: {text}")
-            button.setMinimumWidth(_bold_width(button, text) + 22)
+            theme.on_scale(button, lambda b: b.setMinimumWidth(_bold_width(b, b.text()) + theme.px(22)))
             button.clicked.connect(lambda _checked=False, v=value: self._on_clicked(v))
             row.addWidget(button)
             self._buttons[value] = button
@@ -86,7 +87,10 @@ class Segments(QtWidgets.QWidget):
             entry.triggered.connect(lambda _checked=False, v=value: self._on_clicked(v))
             self._menu.addAction(entry)
             self._entries[value] = entry
-        self.menu_button.setFixedWidth(max(_bold_width(self.menu_button, text) for _, text, _ in options) + 36)
+        texts = [text for _, text, _ in options]
+        theme.on_scale(
+            self.menu_button, lambda b: b.setFixedWidth(max(_bold_width(b, text) for text in texts) + theme.px(36))
+        )
         row.addWidget(self.menu_button)
 
     @property
@@ -133,9 +137,24 @@ class Segments(QtWidgets.QWidget):
 def _bold_width(widget: QtWidgets.QWidget, text: str) -> int:
     """Return the width of a text in the bold font of checked buttons, pixels."""
     font = QtGui.QFont(widget.font())
-    font.setPixelSize(13)
+    font.setPixelSize(theme.px(13))
     font.setBold(True)
     return QtGui.QFontMetrics(font).horizontalAdvance(text)
+
+
+def size_columns(view: QtWidgets.QTreeView | QtWidgets.QTableView, widths: Sequence[int]) -> None:
+    """Give a list's columns their widths, at the present scale of the theme and at any later one.
+
+    Args:
+        view: the list.
+        widths: at scale 1, logical pixels.
+    """
+
+    def use(view: QtWidgets.QTreeView | QtWidgets.QTableView) -> None:
+        for column, width in enumerate(widths):
+            view.setColumnWidth(column, theme.px(width))
+
+    theme.on_scale(view, use)
 
 
 def captioned(caption: str, widget: QtWidgets.QWidget) -> QtWidgets.QVBoxLayout:

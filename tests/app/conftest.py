@@ -36,7 +36,7 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def nothing_left_over(qapp: QtWidgets.QApplication) -> Iterator[None]:
     """Fail on a thread of ours or a visible window that outlives its test."""
-    theme.apply(qapp, theme.DARK)
+    theme.apply(qapp, theme.DARK, scale=1.0)
     yield
     qapp.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete)
     qapp.processEvents()

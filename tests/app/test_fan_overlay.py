@@ -6,7 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.qt import QtCore, QtGui
-from app.views.fan_overlay import FanStyle, curve_at, glyph_of, mark_on, paint_fan, place_caps, project_fan
+from app.views.fan_overlay import (
+    TOGETHER_PX,
+    FanStyle,
+    clear_of,
+    curve_at,
+    glyph_of,
+    mark_on,
+    paint_fan,
+    place_caps,
+    project_fan,
+    tell_apart,
+)
 from frs_core.steering.candidates import CandidateKind
 from frs_core.steering.directions import Amount, Gripper
 from tests.fakes.snapshots import sample_fan, sample_observation
@@ -92,6 +103,51 @@ def test_caps_stay_in_the_picture_and_do_not_cover_each_other(anchors: list[tupl
     overlap = (gaps < sizes[0] - 0.51).all(axis=2) & ~np.eye(len(centres), dtype=bool)
     # Many anchors in one corner cannot all be freed; pairs that overlap stay rare.
     assert overlap.sum() / 2 <= max(0, len(anchors) - 6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.floats(10, 40))
+def test_no_cap_covers_what_the_gripper_holds(seed: int, radius: float) -> None:
+    rng = np.random.default_rng(seed)
+    tool, angles = rng.uniform([100, 100], [300, 200]), rng.uniform(0, 2 * np.pi, 6)
+    headings = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    anchors = tool + headings * rng.uniform(0, 30, (6, 1))
+    sizes = np.tile([44.0, 20.0], (6, 1))
+    disc = (float(tool[0]), float(tool[1]), radius)
+    centres = place_caps(anchors, headings, sizes, QtCore.QRectF(0, 0, 400, 300), keep_clear=disc)
+    gaps = np.linalg.norm(np.maximum(np.abs(centres - tool) - sizes / 2, 0), axis=1)
+    assert gaps.min() >= radius - 1.0
+
+
+def test_what_the_gripper_holds_is_where_the_curves_begin() -> None:
+    calibration = FRAMES["left"].calibration
+    assert calibration is not None
+    curves = project_fan(sample_fan(), calibration, style=FanStyle(), cap_of=lambda c: "K")
+    disc = clear_of(curves, 8.0, (5.0, 7.0), QtCore.QRectF(0, 0, 2000, 2000))
+    assert disc is not None
+    assert disc[:2] == pytest.approx(((curves[0].uv[0] + 0.5) * 8.0 + np.array([5.0, 7.0])).tolist())
+    side = calibration.T_base_camera[:3, 0]
+    tip, beside = curves[0].candidate.path[0], curves[0].candidate.path[0] + 0.045 * side
+    uv, _ = calibration.project(np.stack([tip, beside]))
+    assert disc[2] == pytest.approx(8.0 * np.linalg.norm(uv[1] - uv[0]), rel=0.5)
+    assert clear_of(curves, 8.0, (5.0, 7.0), QtCore.QRectF(-100, -100, 50, 50)) is None
+
+
+def test_curves_that_end_together_are_numbered_where_they_lie_apart() -> None:
+    along = np.linspace(0, 1, 9)[:, None]
+    straight = along * [100.0, 0.0]
+    bent = np.concatenate([along * 100.0, 30 * np.sin(np.pi * along)], axis=1)
+    alone = along * [0.0, 100.0]
+    paths = [straight, bent, alone]
+    ends = np.array([path[-1] for path in paths])
+    first, second, third = tell_apart(ends, paths)
+    assert third is None
+    assert first is not None
+    assert second is not None
+    assert (first[0], second[0]) == (1, 2)
+    apart = np.linalg.norm(straight[first[1]] - bent, axis=1).min()
+    assert apart > TOGETHER_PX
+    assert tell_apart(ends[[0, 2]], [straight, alone]) == [None, None]
 
 
 def painted(style: FanStyle, ground: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.keymap import POPUP_MS, RELEASE_DELAY_MS, Keyboard
-from app.qt import Qt, QtCore, QtWidgets
+from app.qt import Qt, QtCore, QtGui, QtWidgets
 from frs_core.devices.base import Stage
 from tests.fakes.keys import KeyEvent, send_key
 
@@ -138,3 +138,43 @@ def test_an_open_menu_keeps_its_keys_but_not_those_that_are_urgent(board: Any, q
     assert menu.isVisible()
     assert not chosen
     menu.close()
+
+
+def test_a_key_that_holds_leaves_the_field_so_that_the_next_key_is_a_command(board: Any) -> None:
+    window, field, _, seen = board
+    field.setFocus()
+    send(window, PRESS, Qt.Key.Key_Escape)
+    assert not field.hasFocus()
+    send(window, PRESS, Qt.Key.Key_Left)
+    assert seen[-1] == ("key:Left", Stage.PRESSED)
+
+
+def test_a_press_of_the_mouse_outside_leaves_the_field_and_one_inside_does_not(board: Any) -> None:
+    window, field, _, _ = board
+    window.resize(300, 200)
+    field.setGeometry(0, 0, 100, 30)
+
+    def press(x: float, y: float) -> None:
+        at = QtCore.QPointF(x, y)
+        press, left = QtCore.QEvent.Type.MouseButtonPress, Qt.MouseButton.LeftButton
+        event = QtGui.QMouseEvent(press, at, window.mapToGlobal(at), left, left, NONE)
+        QtWidgets.QApplication.sendEvent(window.windowHandle(), event)
+
+    field.setFocus()
+    press(50, 15)
+    assert field.hasFocus()
+    press(200, 150)
+    assert not field.hasFocus()
+
+
+def test_undo_belongs_to_a_field_only_while_it_has_something_to_undo(board: Any) -> None:
+    window, field, keyboard, seen = board
+    keyboard._wants = lambda c: c == "key:Ctrl+Z"
+    field.setFocus()
+    ctrl = Qt.KeyboardModifier.ControlModifier
+    field.insert("typed")
+    send(window, PRESS, Qt.Key.Key_Z, modifiers=ctrl)
+    assert seen == []
+    assert field.text() == ""
+    send(window, PRESS, Qt.Key.Key_Z, modifiers=ctrl)
+    assert seen == [("key:Ctrl+Z", Stage.PRESSED)]

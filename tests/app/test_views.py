@@ -10,7 +10,8 @@ import pytest
 
 from app import theme
 from app.qt import Qt, QtCore, QtGui
-from app.views.cameras import CameraGrid, CameraModel, CameraView, pack
+from app.views.camera_grid import CameraGrid, pack
+from app.views.cameras import CameraModel, CameraView
 from app.views.drive import rows_done_of
 from app.views.episode_bar import EpisodeBar
 from app.views.fan_overlay import FanStyle
@@ -305,6 +306,10 @@ def test_text_and_badges_have_contrast(tokens: theme.Theme) -> None:
         assert theme.contrast(theme.ink_on(ground), ground) >= 4.5
     for tone in (tokens.good, tokens.warn, tokens.bad):
         assert theme.contrast(tone, tokens.panel) >= 4.5
+
+
+def test_hold_has_one_colour_in_both_themes() -> None:
+    assert theme.DARK.state["hold"] == theme.LIGHT.state["hold"]
 
 
 def test_overlay_cores_read_on_their_halo_and_differ_for_the_colour_blind() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from app.qt import Qt, QtWidgets, Signal
+from app.views.widgets import size_columns
 from app.workers import Rereader
 from frs_core.errors import ConfigError
 from frs_core.evaluation.wilson import format_rate
@@ -39,8 +40,7 @@ class PracticesList(QtWidgets.QTreeWidget):
         assert header is not None
         header.setMinimumSectionSize(22)
         header.setStretchLastSection(False)
-        for column, width in enumerate((24, 96, 72, 70, 50)):
-            self.setColumnWidth(column, width)
+        size_columns(self, (24, 96, 72, 70, 50))
         header.setSectionResizeMode(1, QtWidgets.QHeaderView.ResizeMode.Stretch)
         self.itemSelectionChanged.connect(self.chosen_changed)
 

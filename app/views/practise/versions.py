@@ -5,7 +5,7 @@ from pathlib import Path
 
 from app.names import policy_name
 from app.qt import Qt, QtWidgets, Signal
-from app.views.widgets import ActionButton, label
+from app.views.widgets import ActionButton, label, size_columns
 from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
 from frs_core.evaluation.wilson import format_rate
@@ -48,8 +48,7 @@ class VersionsPane(QtWidgets.QWidget):
         assert header is not None
         header.setMinimumSectionSize(24)
         header.setStretchLastSection(False)
-        for column, width in enumerate((22, 118, 150, 50)):
-            self.list.setColumnWidth(column, width)
+        size_columns(self.list, (22, 118, 150, 50))
         header.setSectionResizeMode(2, QtWidgets.QHeaderView.ResizeMode.Stretch)
         self.list.itemSelectionChanged.connect(self.changed)
         self.use_button = ActionButton("practise.use", run, role="primary")

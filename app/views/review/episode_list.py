@@ -165,7 +165,7 @@ class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
         sign, word, tone = outcome_sign(info)
         colour = {"good": tokens.good, "bad": tokens.bad, "warn": tokens.warn}[tone]
         font = QtGui.QFont(option.font)
-        font.setPixelSize(13)
+        font.setPixelSize(theme.px(13))
         font.setBold(True)
         painter.setFont(font)
         painter.setPen(theme.colour(colour))
@@ -179,7 +179,7 @@ class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
             QtGui.QFontMetrics(font).elidedText(title, Qt.TextElideMode.ElideRight, width - used),
         )
         font.setBold(False)
-        font.setPixelSize(11)
+        font.setPixelSize(theme.px(11))
         painter.setFont(font)
         painter.setPen(theme.colour(tokens.dim))
         metrics = QtGui.QFontMetrics(font)

@@ -51,7 +51,7 @@ class Scrubber(QtWidgets.QWidget):
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "Choose an episode")
             return
         font = painter.font()
-        font.setPixelSize(13)
+        font.setPixelSize(theme.px(13))
         font.setBold(True)
         painter.setFont(font)
         for mark in record.marks:

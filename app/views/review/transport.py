@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from app import theme
 from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.views.widgets import ActionButton, label
 from frs_core.devices.intent import InputMap
@@ -48,7 +49,7 @@ class Transport(QtWidgets.QWidget):
             for a in ("chunk_back", "frame_back", "play", "frame_forward", "chunk_forward")
         }
         for button in self.buttons.values():
-            button.setMaximumWidth(44)
+            theme.on_scale(button, lambda b: b.setMaximumWidth(theme.px(44)))
             row.addWidget(button)
         self.speed_box = QtWidgets.QComboBox()
         self.speed_box.addItems([f"{s:g}×" for s in SPEEDS])

@@ -7,7 +7,7 @@ from pathlib import Path
 from app.facts import Facts
 from app.names import policy_name
 from app.qt import Qt, QtCore, QtWidgets, Signal
-from app.views.widgets import ActionButton, label
+from app.views.widgets import ActionButton, label, size_columns
 from app.workers import Rereader
 from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
@@ -46,8 +46,7 @@ class SavedList(QtWidgets.QTreeWidget):
         header.setStretchLastSection(False)
         self.setWordWrap(True)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        for column, width in enumerate((26, 230, 62)):
-            self.setColumnWidth(column, width)
+        size_columns(self, (26, 230, 62))
         header.setSectionResizeMode(1, QtWidgets.QHeaderView.ResizeMode.Stretch)
         self.setItemDelegate(_Wrapped(self))
         # Names wrap to the new width.

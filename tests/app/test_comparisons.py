@@ -25,6 +25,7 @@ from frs_core.events import (
     Phase,
     Pick,
     SetDriver,
+    SetHelp,
     SetPacing,
     Snapshot,
     StartEpisode,
@@ -146,6 +147,7 @@ def test_attempts_are_started_by_a_person_with_the_policy_of_their_slot_on_the_s
         driver = Driver.PERSON if wanted is None else Driver.LEARNED
         assert port.of(SetDriver) == [SetDriver(driver)]
         assert port.of(SetPacing) == [SetPacing(Pacing.CONTINUOUS)]
+        assert port.of(SetHelp) == [SetHelp(False)], "only a learned policy would call"
         assert port.of(StartEpisode) == [StartEpisode(plan.task, plan.first_scene + number // 2, most_chunks=40)]
         end(window, drive(window, number + 1), Outcome.SUCCESS, qtbot)
     assert {command.path for command in loaded} == {None, str(window.facts.root / "learned" / NAME)}

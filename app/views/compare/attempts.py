@@ -30,6 +30,7 @@ from frs_core.events import (
     RequestHold,
     SessionCommand,
     SetDriver,
+    SetHelp,
     SetPacing,
     Snapshot,
 )
@@ -64,7 +65,7 @@ class BlindAttempts(Attempts):
         self.blind: Blind | None = None
         self._begun, self._asked = "", 0
         self._tried = ""
-        self._former_pacing = Pacing.GATED
+        self._former_pacing, self._asked_for_help = Pacing.GATED, False
         self._is_leaving = False
 
     # --- a comparison -------------------------------------------------------------------------------------
@@ -73,7 +74,7 @@ class BlindAttempts(Attempts):
         """Follow a comparison that has an attempt left."""
         self.blind, self._begun, self._is_leaving = blind, "", False
         if self._snapshot is not None:
-            self._former_pacing = self._snapshot.pacing
+            self._former_pacing, self._asked_for_help = self._snapshot.pacing, self._snapshot.asks_for_help
         self._facts.blinding.is_on = True
         # A round is a block: nothing is learned between them.
         limits = Practice(max_chunks=blind.plan.max_chunks, round_episodes=len(blind.plan.arms))
@@ -109,6 +110,7 @@ class BlindAttempts(Attempts):
             return
         self._is_leaving = True
         self._send(SetPacing(self._former_pacing))
+        self._send(SetHelp(self._asked_for_help))
         super().end()
 
     def take(self, snapshot: Snapshot) -> None:
@@ -132,6 +134,8 @@ class BlindAttempts(Attempts):
 
     def _hand_over(self, wanted: Wanted) -> None:
         self._send(SetPacing(Pacing.CONTINUOUS))
+        # Only a learned policy calls, which would tell who drives, and steering would compare nothing.
+        self._send(SetHelp(False))
         # Without a noise policy nobody picks, and the generalist's own candidate is taken.
         self._send(SetDriver(Driver.PERSON if wanted.actor is None else Driver.LEARNED))
 

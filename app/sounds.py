@@ -46,38 +46,31 @@ class _Player(QtCore.QObject):
     opened = Signal(str)
     """Why nothing can be heard; empty when all is well."""
 
-    def __init__(self) -> None:
+    def __init__(self, library: Any) -> None:
         super().__init__()
+        self._library = library
         self._folder: QtCore.QTemporaryDir | None = None
         self._effects: dict[Cue, Any] = {}
         self._devices: Any = None
 
     def open(self) -> None:
-        """Load the audio library and watch for devices."""
-        QtCore.QLoggingCategory.setFilterRules("qt.multimedia*=false")
-        try:
-            from PyQt6 import QtMultimedia
-        except ImportError as error:
-            self.opened.emit(f"The audio library cannot be loaded ({error}); on Debian: apt install libpulse0")
-            return
+        """Open the audio system and watch for devices."""
         self._folder = QtCore.QTemporaryDir()
         for cue in Cue:
             Path(self._folder.filePath(f"{cue.name}.wav")).write_bytes(wav_of(cue))
-        self._devices = QtMultimedia.QMediaDevices()
+        self._devices = self._library.QMediaDevices()
         self._devices.audioOutputsChanged.connect(self._load)
         self._load()
 
     def _load(self) -> None:
         """Make the effects for the present device."""
-        from PyQt6 import QtMultimedia
-
         assert self._folder is not None
         self._effects = {}
-        if QtMultimedia.QMediaDevices.defaultAudioOutput().isNull():
+        if self._library.QMediaDevices.defaultAudioOutput().isNull():
             self.opened.emit(NO_DEVICE)
             return
         for cue in Cue:
-            effect = QtMultimedia.QSoundEffect()
+            effect = self._library.QSoundEffect()
             effect.setSource(QtCore.QUrl.fromLocalFile(self._folder.filePath(f"{cue.name}.wav")))
             self._effects[cue] = effect
         self.opened.emit("")
@@ -116,12 +109,19 @@ class Sounds(QtCore.QObject):
         """Start the audio thread; safe to call twice."""
         if self._thread is not None:
             return
+        QtCore.QLoggingCategory.setFilterRules("qt.multimedia*=false")
+        try:
+            # Here, not on the audio thread: Qt's types are registered while a module of it is imported. 15 ms.
+            from PyQt6 import QtMultimedia
+        except ImportError as error:
+            self._on_opened(f"The audio library cannot be loaded ({error}); on Debian: apt install libpulse0")
+            return
         # Without a parent: Qt aborts the program if a thread that runs is destroyed, and another program may destroy the window.
         # `end_threads` ends it then.
         self._thread = QtCore.QThread()
         _RUNNING.add(self._thread)
         self._thread.setObjectName("frs-audio")
-        self._player = _Player()
+        self._player = _Player(QtMultimedia)
         self._player.moveToThread(self._thread)
         self._player.opened.connect(self._on_opened)
         self._thread.started.connect(self._player.open)

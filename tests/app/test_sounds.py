@@ -8,6 +8,7 @@ import wave
 from pathlib import Path
 from typing import Any
 
+import PyQt6
 import pytest
 from PyQt6 import sip
 
@@ -135,6 +136,7 @@ def test_without_audio_nothing_fails_and_the_reason_is_known(
         monkeypatch.setenv("PULSE_SERVER", "unix:/nowhere")
     else:
         monkeypatch.setitem(sys.modules, "PyQt6.QtMultimedia", None)
+        monkeypatch.delattr(PyQt6, "QtMultimedia", raising=False)
     parent = QtCore.QObject()
     made = Sounds(parent, is_on=lambda: True)
     made.open()

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from frs_core.choosers.base import Choice, Chooser
+from frs_core.choosers.base import Choice, Chooser, HelpCall
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import Fan
 from frs_core.steering.directions import Amount, Command, Direction
@@ -53,11 +53,11 @@ class NoisyOperator(Chooser):
         others = [_turned(command, direction) for command in asked or (None,) for direction in Direction]
         return tuple(dict.fromkeys((*asked, *others)))
 
-    def choose(self, fan: Fan) -> Choice | None:
+    def choose(self, fan: Fan) -> Choice | HelpCall | None:
         """Return the operator's pick, or a wrong one; its own where the fan has no other direction."""
         choice, is_wrong = self._operator.choose(fan), self._is_wrong()
         draw, self._chunk = self._draws()[1], self._chunk + 1
-        if choice is None or not is_wrong or choice.label not in fan:
+        if not isinstance(choice, Choice) or not is_wrong or choice.label not in fan:
             return choice
         others = _other_directions(fan, fan[choice.label].command)
         if not others:

@@ -4,7 +4,7 @@ Problem: the choosers are made before the world's process has sent its `WorldSpe
 operator (`WorldSpec.remote_operator`) when the spec is known.
 """
 
-from frs_core.choosers.base import Choice, Chooser
+from frs_core.choosers.base import Choice, Chooser, HelpCall
 from frs_core.choosers.registry import Setting, find_chooser
 from frs_core.robot.observation import Observation
 from frs_core.runtime.registry import resolve
@@ -37,7 +37,7 @@ class WorldOperator(Chooser):
         """Return the operator's commands; None before it has been made."""
         return None if self._made is None else self._made.wants(observation)
 
-    def choose(self, fan: Fan) -> Choice | None:
+    def choose(self, fan: Fan) -> Choice | HelpCall | None:
         """Return its pick; None without an operator."""
         operator = self._operator()
         return None if operator is None else operator.choose(fan)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from frs_core.choosers.learned import LearnedChooser
+from frs_core.counts import counted
 from frs_core.episodes import Episode, EpisodeStore, JournalRecorder
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.evaluation.collect import store_at
@@ -60,8 +61,8 @@ class AssistedSettings:
         """Refuse sizes that mean nothing. Raises ConfigError."""
         if min(self.steered, self.episodes, self.max_chunks, self.helped_chunks) < 1:
             raise ConfigError(
-                f"{self.steered} steered successes and rounds of {self.episodes} episodes of {self.max_chunks} chunks; each needs >= 1. "
-                f"Leave them out for the defaults."
+                f"steered is {self.steered}, episodes {self.episodes}, max_chunks {self.max_chunks}, helped_chunks {self.helped_chunks}; each "
+                f"needs >= 1. Leave them out for the defaults."
             )
 
 
@@ -177,9 +178,10 @@ class Assisted:
             if self._find(STEERED, seed) is None:
                 self._add(self._drive(STEERED, 0, seed, None), on_attempt)
         if sum(a.success for a in self.attempts if a.kind == STEERED) < self.settings.steered:
+            wanted = counted(self.settings.steered, "success", "successes")
             raise TrainingError(
-                f"The operator has fewer than {self.settings.steered} successes at task '{self.task}' after {most} attempts. Choose another "
-                f"task, or fewer with --settings.steered."
+                f"The operator has fewer than {wanted} at task '{self.task}' after {most} attempts. "
+                f"Choose another task, or fewer with --settings.steered."
             )
 
     def _drive(self, kind: str, number: int, seed: int, version: Path | None) -> Attempt:

@@ -1,6 +1,6 @@
 """What every chooser keeps to."""
 
-from frs_core.choosers.base import Chooser
+from frs_core.choosers.base import Chooser, HelpCall
 from frs_core.choosers.registry import ChooserSpec
 from frs_core.steering.candidates import Fan
 from frs_core.steering.directions import Command
@@ -32,6 +32,7 @@ class ChooserContract:
         wanted = chooser.wants(fan.observation)
         assert wanted is None or all(isinstance(command, Command) for command in wanted)
         choice = chooser.choose(fan)
+        choice = choice.choice if isinstance(choice, HelpCall) else choice
         assert choice is None or choice.label in fan
 
     def test_a_new_episode_starts_afresh(self) -> None:

@@ -31,7 +31,8 @@ def _other_value(parameter: inspect.Parameter) -> Any:
     if isinstance(parameter.default, bool):
         return not parameter.default
     kind = parameter.annotation
-    kind = get_args(kind)[0] if get_origin(kind) in (Annotated, UnionType) else kind
+    while get_origin(kind) in (Annotated, UnionType):
+        kind = get_args(kind)[0]
     return OTHER[get_origin(kind) or kind]
 
 

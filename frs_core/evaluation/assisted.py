@@ -178,9 +178,9 @@ class Assisted:
             if self._find(STEERED, seed) is None:
                 self._add(self._drive(STEERED, 0, seed, None), on_attempt)
         if sum(a.success for a in self.attempts if a.kind == STEERED) < self.settings.steered:
-            wanted = counted(self.settings.steered, "success", "successes")
+            wanted, tried = counted(self.settings.steered, "success", "successes"), counted(most, "attempt")
             raise TrainingError(
-                f"The operator has fewer than {wanted} at task '{self.task}' after {most} attempts. "
+                f"The operator has fewer than {wanted} at task '{self.task}' after {tried}. "
                 f"Choose another task, or fewer with --settings.steered."
             )
 

@@ -57,6 +57,9 @@ class RqlConfig:
     """Decoupled; the authors have none."""
     value_range: tuple[float, float] | None = None
     """Limits of what V is pulled to, where rewards have some; the authors have none."""
+    predicts_chunk: bool = False
+    """Whether the actor predicts the chunk, from which the velocity follows, is weighed as such a network is, and has layer norms; not published.
+    A small network with hundreds of inputs and of rows otherwise spends itself on noise that nobody can predict."""
 
     def __post_init__(self) -> None:
         if self.flow_steps < 1 or self.heads < 1 or min(self.hidden, default=0) < 1:
@@ -88,6 +91,8 @@ class Windows:
     """1 where a row is the last of its episode."""
     goes_on: Float[Tensor, " B"]
     """0 where the last row of the window has reached the goal, so that nothing more is to be had; else 1."""
+    cloned: Float[Tensor, " B"] | None = None
+    """1 where the flow is matched to the window, 0 where only V learns from it; None = everywhere, as published."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,7 +204,7 @@ class Rql(nn.Module):
         super().__init__()
         self.config, self.action_size = config, action_size
         inputs = observation_size + action_size + 1
-        self.actor = Stack((inputs, *config.hidden, action_size), copies=1, norm=False)
+        self.actor = Stack((inputs, *config.hidden, action_size), copies=1, norm=config.predicts_chunk)
         self.value = Stack((inputs, *config.hidden, 1), copies=config.heads, norm=True)
         self.averaged_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.slow_value = copy.deepcopy(self.value).requires_grad_(False)
@@ -223,7 +228,10 @@ class Rql(nn.Module):
         t: Float[Tensor, "B 1"],
     ) -> Float[Tensor, "B n"]:
         """Return where the flow goes."""
-        return actor(torch.cat([observation, x, t], dim=1))[0]
+        answer = actor(torch.cat([observation, x, t], dim=1))[0]
+        if not self.config.predicts_chunk:
+            return answer
+        return (answer - x) / (1.0 - t).clamp(min=1.0 / self.config.flow_steps)
 
     def values(
         self,
@@ -281,6 +289,8 @@ class Rql(nn.Module):
         x_t = (1.0 - draws.time) * draws.noise + draws.time * chunk
         velocity = self.velocity(self.actor, observation, x_t, draws.time)
         own = repeat(1.0 - _past_the_end(windows.ends), "b h -> b (h a)", a=windows.actions.shape[2])
+        own = own if windows.cloned is None else own * windows.cloned[:, None]
+        own = own * early(draws.time) if config.predicts_chunk else own
         cloning = ((velocity - (chunk - draws.noise)).square() * own).mean()
 
         # 3. ... and climbs V, one step of the flow ahead.
@@ -321,6 +331,11 @@ class Rql(nn.Module):
 def _approach(slow: Stack, fast: Stack, share: float) -> None:
     for kept, weight in zip(slow.parameters(), fast.parameters(), strict=True):
         kept.lerp_(weight, share)
+
+
+def early(t: Float[Tensor, "B 1"]) -> Float[Tensor, "B 1"]:
+    """Return weights of flow matching by time, with mean about 1: those of a network that predicts the chunk, and a little everywhere."""
+    return 3.0 * ((1.0 - t).square() + 0.05)
 
 
 def _past_the_end(ends: Float[Tensor, "B h"]) -> Float[Tensor, "B h"]:

@@ -200,6 +200,8 @@ class Replay:
         self._chunks = network.scale.standardise(table.chunk[starts]).to(device)
         self._reward = torch.from_numpy(table.reward[starts]).to(device)
         self._goes_on = torch.from_numpy(np.where(is_over, 0.0, 1.0)[starts]).to(self._reward)
+        good = np.isin(table.episode, table.episode[table.terminal])[starts]
+        self._cloned = None if settings.clone_failures else torch.from_numpy(good).to(self._reward)
         self._first, self._count = torch.from_numpy(first), torch.from_numpy(count)
 
     def draw(self, size: int) -> Windows:
@@ -214,6 +216,7 @@ class Replay:
             rewards=self._reward[index][:, None],
             ends=torch.zeros(size, 1, device=index.device),
             goes_on=self._goes_on[index],
+            cloned=None if self._cloned is None else self._cloned[index],
         )
 
 
@@ -226,7 +229,8 @@ def _config(settings: RqlSettings) -> RqlConfig:
     return RqlConfig(
         hidden=(settings.network.hidden,) * settings.network.layers,
         value_range=(0.0, 1.0),
-        **{f.name: getattr(settings, f.name) for f in fields(RqlConfig) if f.name not in ("hidden", "value_range")},
+        predicts_chunk=True,
+        **{f.name: getattr(settings, f.name) for f in fields(RqlConfig) if hasattr(settings, f.name)},
     )
 
 

@@ -281,9 +281,9 @@ class RqlSettings(LearnerSettings):
     network: NetworkSettings = field(default_factory=NetworkSettings)
     heads: int = 4
     """Value networks in the ensemble; the authors use 10."""
-    alpha: float = 0.02
+    alpha: float = 1.0
     """Weight of behaviour cloning relative to the value. The authors use 0.1 to 10 with rewards of -1 per step, whose values are
-    1 / (1 - discount) times as large."""
+    1 / (1 - discount) times as large; with 0.2 fewer episodes succeeded."""
     expectile: float = 0.7
     """Expectile of the value: 0.5 = the mean over outcomes, larger = weighted towards the better ones."""
     pessimism: float = 0.5
@@ -293,8 +293,10 @@ class RqlSettings(LearnerSettings):
     failures_end: bool = True
     """Treat the end of a failure as terminal, with value 0. Otherwise bootstrap from the state after its last chunk, as the authors
     do at time limits; if that state was not recorded, the last chunk is not used."""
+    clone_failures: bool = False
+    """Match the flow to the chunks of failures too, as the authors do; otherwise only values are learned from them."""
     flow_steps: int = 10
-    steps: int = 4000
+    steps: int = 1500
     """Gradient steps. There is no early stopping, because the policy is meant to depart from the recorded actions."""
     batch_size: int = 64
     learning_rate: float = 1e-3

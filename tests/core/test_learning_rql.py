@@ -130,6 +130,28 @@ def test_a_window_past_its_episode_neither_values_nor_climbs() -> None:
     assert losses.cloning.item() > 0.0
 
 
+def test_the_flow_is_not_matched_to_windows_that_are_not_cloned() -> None:
+    network, windows, draws = made_up()
+    none = replace(windows, cloned=torch.zeros(len(windows.goes_on)))
+    every = replace(windows, cloned=torch.ones(len(windows.goes_on)))
+
+    assert network.losses(none, draws).cloning == 0.0
+    assert network.losses(none, draws).critic == network.losses(windows, draws).critic
+    assert network.losses(every, draws).cloning == network.losses(windows, draws).cloning
+
+
+@torch.no_grad()
+def test_an_actor_that_predicts_the_chunk_gets_there_from_any_noise() -> None:
+    config = RqlConfig(hidden=(16, 16), heads=2, predicts_chunk=True)
+    network, wanted = Rql(config, observation_size=4, action_size=6), torch.linspace(-0.9, 0.9, 6)
+    network.averaged_actor.weights[-1].zero_()
+    network.averaged_actor.biases[-1].copy_(wanted.expand(1, 1, 6))
+
+    chunks = network.act(torch.randn(5, 4), torch.randn(5, 6))
+
+    torch.testing.assert_close(chunks, wanted.expand(5, 6))
+
+
 def test_rewards_behind_the_end_do_not_count() -> None:
     network, windows, draws = made_up(ends=[1.0, 1.0, 1.0])
     other = replace(windows, rewards=windows.rewards + torch.tensor([0.0, 5.0, 5.0]))

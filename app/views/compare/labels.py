@@ -5,14 +5,14 @@ Example: an attempt was called a success by mistake -> Ctrl+Z -> it is a failure
 
 from collections.abc import Callable
 
-from app.qt import QtGui
+from app.views.label_command import LabelCommand
 from app.views.review.library import Library
 from frs_core.errors import FrsError
 from frs_core.evaluation.blind import Blind
 from frs_core.events import Outcome
 
 
-class BlindLabel(QtGui.QUndoCommand):
+class BlindLabel(LabelCommand):
     """How an attempt is said to have ended; pushed after it has been said.
 
     Args:
@@ -26,21 +26,9 @@ class BlindLabel(QtGui.QUndoCommand):
     def __init__(
         self, blind: Blind, library: Library, number: int, *, changed: Callable[[], None], say: Callable[..., None]
     ) -> None:
-        super().__init__("Label of an attempt")
+        super().__init__(blind.state.attempts[number].outcome)
         self._blind, self._library, self._number = blind, library, number
         self._changed, self._say = changed, say
-        self._first = blind.state.attempts[number].outcome
-        self._is_pushed = False
-
-    def redo(self) -> None:
-        """Give the first label again; nothing when it is pushed."""
-        if self._is_pushed:
-            self._give(self._first)
-        self._is_pushed = True
-
-    def undo(self) -> None:
-        """Give the other label."""
-        self._give(Outcome.FAILURE if self._first is Outcome.SUCCESS else Outcome.SUCCESS)
 
     def _give(self, outcome: Outcome) -> None:
         try:

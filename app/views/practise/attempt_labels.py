@@ -9,7 +9,7 @@ Example: an attempt was called a success by mistake -> Ctrl+Z -> its recording i
 from collections.abc import Callable
 from pathlib import Path
 
-from app.qt import QtGui
+from app.views.label_command import LabelCommand
 from app.views.review.library import Library
 from frs_core.evaluation.practice_job import PracticeNews
 from frs_core.events import Outcome
@@ -17,7 +17,7 @@ from frs_core.events import Outcome
 TOO_LATE = "The practice has learned from the former label; to reverse that, go back to a version before it in Practise"
 
 
-class AttemptLabel(QtGui.QUndoCommand):
+class AttemptLabel(LabelCommand):
     """How an attempt is said to have ended; pushed after it has been said.
 
     Args:
@@ -32,25 +32,14 @@ class AttemptLabel(QtGui.QUndoCommand):
     def __init__(
         self, library: Library, name: str, outcome: Outcome, *, folder: Path, index: int, say: Callable[..., None]
     ) -> None:
-        super().__init__("Label of an attempt")
+        super().__init__(outcome)
         self._library, self._name, self._say = library, name, say
-        self._first, self.outcome = outcome, outcome
+        self.outcome = outcome
         self.folder, self.index = folder, index
         self.is_learned = False
         """The practice has learned from it, or is about to."""
         self.is_counted = True
         """The practice took the attempt."""
-        self._is_pushed = False
-
-    def redo(self) -> None:
-        """Give the first label again; nothing when it is pushed."""
-        if self._is_pushed:
-            self._give(self._first)
-        self._is_pushed = True
-
-    def undo(self) -> None:
-        """Give the other label."""
-        self._give(Outcome.FAILURE if self._first is Outcome.SUCCESS else Outcome.SUCCESS)
 
     def hear(self, news: PracticeNews) -> bool:
         """Take a word of its practice; return whether another label than the present one was learned from."""

@@ -13,7 +13,9 @@ from jaxtyping import Float, Int, UInt8
 
 from frs_core.arrays import Array
 from frs_core.policies.generalist.design import Design
+from frs_core.policies.generalist.pictures import to_network
 from frs_core.robot.observation import Observation
+from frs_core.worlds.base import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,15 @@ class View:
 
 
 class ExpertWorld(ABC):
-    """A world with its scripted expert; one process, one thread."""
+    """A world with its scripted expert; one process, one thread.
+
+    Args:
+        design: of the generalist that learns from it.
+        world: owned.
+    """
+
+    def __init__(self, design: Design, world: World) -> None:
+        self._design, self._world = design, world
 
     @abstractmethod
     def begin(self, task: str, seed: int, rng: np.random.Generator) -> None:
@@ -80,12 +90,19 @@ class ExpertWorld(ABC):
         """Whether the world considers the task done at this step."""
 
     @abstractmethod
+    def concept_points(self) -> Float[Array, "K 3"]:
+        """Return one point per concept in the base frame, metres; NaN for what is absent."""
+
     def view(self) -> View:
         """Return images and state, with the location of every concept."""
+        seen = self.observe()
+        uv, visible = locations(self._design, seen, self.concept_points())
+        images = {c: to_network(self._design, seen.frames[c].for_policy) for c in self._design.cameras}
+        return View(seen, images, uv, visible)
 
-    @abstractmethod
     def observe(self) -> Observation:
         """Return images and state as a policy gets them."""
+        return self._world.observe()
 
     @abstractmethod
     def save(self) -> bytes:
@@ -95,9 +112,9 @@ class ExpertWorld(ABC):
     def restore(self, state: bytes) -> None:
         """Return to a state."""
 
-    @abstractmethod
     def close(self) -> None:
-        """Free it."""
+        """Free the world."""
+        self._world.close()
 
 
 @dataclass(frozen=True, slots=True)

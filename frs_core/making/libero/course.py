@@ -11,25 +11,21 @@ from frs_core.making.generalist.course import (
     Course,
     ExpertWorld,
     Variation,
-    View,
     camera_slopes,
-    locations,
 )
 from frs_core.making.libero.concepts import concept_points
-from frs_core.policies.generalist.pictures import to_network
 from frs_core.policies.generalist.policy import camera_mounts
 from frs_core.policies.libero.design import DESIGN
 from frs_core.policies.libero.language import HELD_OUT, SHOWN, describe
 from frs_core.robot.actions import ActionKind
-from frs_core.robot.observation import Observation
 from frs_core.worlds.libero.arm import Arm, downward
 from frs_core.worlds.libero.demonstrator import LiberoDemonstrator
-from frs_core.worlds.libero.tasks import tasks
+from frs_core.worlds.libero.tasks import find
 from frs_core.worlds.libero.world import LiberoWorld
 
 DETOUR_CHANCE = 0.45
 DETOUR = (0.06, 0.2)
-"""Metres along one of the six directions, before the first grasp and after each."""
+"""Metres along one of the six directions, before the first grasp and after it."""
 SLOWEST = 0.5
 """Pace of the slowest demonstrations."""
 LIFTED = 0.05
@@ -43,22 +39,24 @@ class LiberoExpert(ExpertWorld):
     """LIBERO with its demonstrator, which goes by detours and at a random pace."""
 
     def __init__(self) -> None:
-        self._world = LiberoWorld(display=0, keep_model=True)
+        self._libero = LiberoWorld(display=0, keep_model=True)
+        super().__init__(DESIGN, self._libero)
 
     def begin(self, task: str, seed: int, rng: np.random.Generator) -> None:
         """Set a scene, and a demonstrator whose pace and detours come from `rng`."""
-        self._world.set_scene(task, seed=seed)
+        self._libero.set_scene(task, seed=seed)
         self._rng, self._pace = rng, float(rng.uniform(SLOWEST, 1.0))
-        self._expert = LiberoDemonstrator(self._world, seed=seed, pace=self._pace)
+        self._expert = LiberoDemonstrator(self._libero, seed=seed, pace=self._pace)
         self._detour = self._aside(0.0)
         self._lifted_from: float | None = None
+        self._may_detour = True
         self._choices = 0
 
     def take_over(self) -> None:
         """Begin a demonstrator in the present state, without detours."""
         self._choices += 1
-        self._expert = LiberoDemonstrator(self._world, seed=self._choices, pace=self._pace)
-        self._detour, self._lifted_from = None, np.inf
+        self._expert = LiberoDemonstrator(self._libero, seed=self._choices, pace=self._pace)
+        self._detour, self._may_detour = None, False
 
     def act(self) -> Float[Array, " 7"] | None:
         """Return the next action, or None when it is done."""
@@ -73,21 +71,21 @@ class LiberoExpert(ExpertWorld):
 
     def _begin_carrying(self) -> None:
         """Begin a detour once a grasped thing is lifted."""
-        if self._lifted_from is np.inf:
+        if not self._may_detour:
             return
-        height = float(self._world.state().p_tcp[2])
+        height = float(self._libero.state().p_tcp[2])
         if not self._expert.doing.startswith("carry"):
             self._lifted_from = None
         elif self._lifted_from is None:
             self._lifted_from = height
         elif height > self._lifted_from + LIFTED and self._expert.is_travelling:
-            self._detour, self._lifted_from = self._aside(1.0), np.inf
+            self._detour, self._may_detour = self._aside(1.0), False
 
     def _aside(self, grip: float) -> Generator[Float[Array, " 7"], None, None] | None:
         if self._rng.random() > DETOUR_CHANCE:
             return None
         along = np.eye(3)[self._rng.choice(3, p=[0.38, 0.38, 0.24])] * self._rng.choice([-1, 1])
-        arm = Arm(self._world, pace=self._pace)
+        arm = Arm(self._libero, pace=self._pace)
         goal = arm.point + along * self._rng.uniform(*DETOUR)
         goal[2] = np.clip(goal[2], min(_FLOOR, arm.point[2]), max(_CEILING, arm.point[2]))
         x = arm.turn[:, 0]
@@ -100,7 +98,7 @@ class LiberoExpert(ExpertWorld):
 
     def step(self, action: Float[Array, " 7"]) -> None:
         """Execute one action."""
-        self._world.step(action, ActionKind.EE_DELTA)
+        self._libero.step(action, ActionKind.EE_DELTA)
 
     def has_succeeded(self) -> bool:
         """Return whether LIBERO considered the task done at some step."""
@@ -109,38 +107,31 @@ class LiberoExpert(ExpertWorld):
     @property
     def is_success(self) -> bool:
         """Whether LIBERO considered the task done at some step."""
-        return bool(self._world.state().success)
+        return bool(self._libero.state().success)
 
-    def view(self) -> View:
-        """Return images and state, with the location of every concept."""
-        seen = self._world.observe()
-        uv, visible = locations(DESIGN, seen, concept_points(self._world.geometry()))
-        images = {c: to_network(DESIGN, seen.frames[c].for_policy) for c in DESIGN.cameras}
-        return View(seen, images, uv, visible)
-
-    def observe(self) -> Observation:
-        """Return images and state as a policy gets them."""
-        return self._world.observe()
+    def concept_points(self) -> Float[Array, "K 3"]:
+        """Return one point per concept in the base frame."""
+        return concept_points(self._libero.geometry())
 
     def save(self) -> bytes:
         """Return the exact state."""
-        return self._world.snapshot()
+        return self._libero.snapshot()
 
     def restore(self, state: bytes) -> None:
         """Return to a state."""
-        self._world.set_state(state)
-
-    def close(self) -> None:
-        """End LIBERO."""
-        self._world.close()
+        self._libero.set_state(state)
 
 
 def calibrations() -> Calibrations:
-    """Return a scene's calibrations, and the median height of every concept over one scene of each suite and room."""
+    """Return a scene's calibrations, and the median height of every concept over one scene of each set of objects that is shown."""
     world = LiberoWorld(display=0)
     first: dict[str, str] = {}
-    for name, task in tasks().items():
-        first.setdefault(task.file.split("SCENE")[0] + task.file.split("SCENE")[-1][:2] + task.suite, name)
+    for name in SHOWN:
+        # Only the tasks of libero_object have other objects each; elsewhere a suite or a room has one set.
+        room = find(name).file.partition("SCENE")
+        first.setdefault(
+            name if name.startswith("libero_object") else f"{room[0] if room[1] else ''} {room[2][:2]}", name
+        )
     points = []
     for name in first.values():
         world.set_scene(name, seed=50)

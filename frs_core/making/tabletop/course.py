@@ -10,16 +10,12 @@ from frs_core.making.generalist.course import (
     Course,
     ExpertWorld,
     Variation,
-    View,
     camera_slopes,
-    locations,
 )
-from frs_core.policies.generalist.pictures import to_network
 from frs_core.policies.generalist.policy import camera_mounts
 from frs_core.policies.tabletop import language
 from frs_core.policies.tabletop.design import DESIGN
 from frs_core.robot.actions import ActionKind
-from frs_core.robot.observation import Observation
 from frs_core.worlds.tabletop.layout import ANYWHERE
 from frs_core.worlds.tabletop.objects import MOVABLES, RECEPTACLES
 from frs_core.worlds.tabletop.play import Player, draw_taste
@@ -32,8 +28,9 @@ class TabletopExpert(ExpertWorld):
     """The tabletop with its scripted player."""
 
     def __init__(self) -> None:
-        self._world = TabletopWorld(cameras=DESIGN.cameras, setting=ANYWHERE)
-        self._sim = self._world.sim
+        world = TabletopWorld(cameras=DESIGN.cameras, setting=ANYWHERE)
+        super().__init__(DESIGN, world)
+        self._sim = world.sim
 
     def begin(self, task: str, seed: int, rng: np.random.Generator) -> None:
         """Set a scene, and a player whose taste comes from `rng`."""
@@ -69,16 +66,9 @@ class TabletopExpert(ExpertWorld):
         """Whether the task is done at this step."""
         return self._sim.is_success
 
-    def view(self) -> View:
-        """Return images and state, with the location of every concept."""
-        seen = self._world.observe()
-        uv, visible = locations(DESIGN, seen, concept_points(self._sim))
-        images = {c: to_network(DESIGN, seen.frames[c].for_policy) for c in DESIGN.cameras}
-        return View(seen, images, uv, visible)
-
-    def observe(self) -> Observation:
-        """Return images and state as a policy gets them."""
-        return self._world.observe()
+    def concept_points(self) -> Float[Array, "K 3"]:
+        """Return one point per concept in the base frame."""
+        return concept_points(self._sim)
 
     def save(self) -> bytes:
         """Return the exact state."""
@@ -87,10 +77,6 @@ class TabletopExpert(ExpertWorld):
     def restore(self, state: bytes) -> None:
         """Return to a state."""
         self._sim.restore(state)
-
-    def close(self) -> None:
-        """Free the GL context."""
-        self._world.close()
 
 
 def describe(rng: np.random.Generator, task: str) -> Int[Array, " L"]:

@@ -382,9 +382,11 @@ def _is_local(host: str) -> bool:
 
 def _limit_sending(raw: socket.socket, timeout_s: float) -> None:
     """Bound how long a send may block on a peer that does not read; small messages leave at once."""
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if sys.platform == "win32":
         limit = struct.pack("L", int(timeout_s * 1e3))
     else:
         limit = struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6))
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    # A peer that has hung up already has closed it; what it said is still read, and then the end of the connection.
+    with contextlib.suppress(OSError):
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

@@ -2,8 +2,12 @@
 
 from collections.abc import Iterable
 
+from app.display_size import LEAST
 from app.qt import QtCore, QtWidgets
 from app.settings import SettingsFile
+
+TITLE_BAR = 48
+"""Height that title bars have at most, logical pixels; a window's own is known only after it was shown."""
 
 
 class GeometryFile:
@@ -17,11 +21,9 @@ class GeometryFile:
     def __init__(self, window: QtWidgets.QWidget, settings: SettingsFile) -> None:
         self._window, self._settings = window, settings
 
-    def restore_window(self) -> None:
-        """Restore the window's position and size."""
-        geometry = None if self._settings.is_safe else self._file().value("window")
-        if isinstance(geometry, QtCore.QByteArray):
-            self._window.restoreGeometry(geometry)
+    def restore_window(self) -> bool:
+        """Restore the window's position and size; tell whether they were stored."""
+        return self.restore("window", self._window)
 
     def restore_splitters(self, page: QtWidgets.QWidget) -> None:
         """Restore the splitters of a page."""
@@ -56,6 +58,15 @@ class GeometryFile:
 
     def _file(self) -> QtCore.QSettings:
         return QtCore.QSettings(str(self._settings.folder / "geometry.ini"), QtCore.QSettings.Format.IniFormat)
+
+
+def is_tight(size: QtCore.QSize, screen: QtCore.QSize) -> bool:
+    """Tell whether a window with its title bar would not fit into what a screen has free, so that it had better fill it.
+
+    Where even the least size does not fit, filling the screen would not help.
+    """
+    has_least = screen.width() >= LEAST[0] and screen.height() >= LEAST[1]
+    return has_least and (screen.width() < size.width() or screen.height() < size.height() + TITLE_BAR)
 
 
 def _splitters(page: QtWidgets.QWidget) -> dict[str, QtWidgets.QSplitter]:

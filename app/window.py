@@ -22,7 +22,7 @@ from app.display_sizes import DisplaySizes
 from app.drive_actions import DriveActions
 from app.facts import Facts
 from app.failsafes import FailsafeSettings
-from app.geometry import GeometryFile
+from app.geometry import GeometryFile, is_tight
 from app.inputs import Inputs
 from app.load import Load, Shed
 from app.pilot import STAY, Pilot
@@ -135,7 +135,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._fill_menus()
         self._connect()
         self._use_map()
-        self.geometry_file.restore_window()
+        self._has_place = self.geometry_file.restore_window()
         self.geometry_file.restore_splitters(self.drive)
         self.show_layout("drive")
 
@@ -731,7 +731,11 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def show_cockpit(self) -> None:
         """Show the window, subscribe to the session, and show the introduction on the first start."""
-        self.show()
+        screen = self.screen()
+        if not self._has_place and screen is not None and is_tight(self.size(), screen.availableSize()):
+            self.showMaximized()
+        else:
+            self.show()
         self.bridge.start()
         self.inputs.start()
         self._saver.start(SAVE_MS)

@@ -395,7 +395,7 @@ class StateBar(QtWidgets.QFrame):
         label.setToolTip(tip)
         box = QtWidgets.QWidget()
         column = QtWidgets.QVBoxLayout(box)
-        column.setContentsMargins(0, 0, 0, 0)
+        theme.on_scale(box, _leave_gap)
         column.setSpacing(0)
         column.addStretch(1)
         column.addWidget(value)
@@ -414,6 +414,12 @@ def camera_age_ms(snapshot: Snapshot, now_ns: int) -> float:
     """Return the age of the oldest image, ms; NaN without images."""
     frames = snapshot.observation.frames.values() if snapshot.observation else ()
     return max((max(0, now_ns - f.captured_ns) / 1e6 for f in frames), default=math.nan)
+
+
+def _leave_gap(box: QtWidgets.QWidget) -> None:
+    """Keep a figure apart from the one to its right."""
+    if (column := box.layout()) is not None:
+        column.setContentsMargins(0, 0, theme.px(8), 0)
 
 
 def _restyle(widget: QtWidgets.QWidget) -> None:

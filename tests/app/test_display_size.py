@@ -7,6 +7,7 @@ import pytest
 
 from app import theme
 from app.display_size import LEAST, SCALES, fitting_scale
+from app.geometry import is_tight
 from app.qt import QtCore, QtWidgets
 from app.settings import SettingsFile
 from tests.waiting import LONG_MS
@@ -89,6 +90,16 @@ def test_nothing_is_clipped_or_overlaps_at_any_size(window: Any, size: tuple[int
                 boxes.append((button.text(), box))
         window.run("view.larger")
     assert theme.scale() == pytest.approx(fitting_scale("l", *size))
+
+
+@pytest.mark.parametrize(
+    ("screen", "fills"),
+    [((1280, 800), True), ((1366, 768), True), ((1280, 900), False), ((1920, 1080), False), ((800, 600), False)],
+)
+def test_a_window_with_its_title_bar_fills_a_screen_that_has_no_room_for_it(
+    screen: tuple[int, int], fills: bool
+) -> None:
+    assert is_tight(QtCore.QSize(1280, 800), QtCore.QSize(*screen)) is fills
 
 
 def test_the_window_has_room_for_everything_at_its_least_size(window: Any) -> None:

@@ -23,6 +23,7 @@ _TROUBLE = (
     HoldReason.GUI_SILENT,
 )
 """Reasons shown in the banner, with what failed, where, and the fix."""
+_DONE = "The task looks done"
 
 
 class Announcements:
@@ -35,6 +36,7 @@ class Announcements:
         notices: the list of what was said.
         run: runs an action by id.
         say: shows a message: text, tone, and the text and function of its button.
+        withdraw: removes a message that is no longer true.
     """
 
     def __init__(
@@ -46,9 +48,10 @@ class Announcements:
         notices: Notices,
         run: Callable[[str], None],
         say: Callable[..., Any],
+        withdraw: Callable[[str], None],
     ) -> None:
         self._window, self._facts, self._banner, self._notices = window, facts, banner, notices
-        self._run, self._say = run, say
+        self._run, self._say, self._withdraw = run, say, withdraw
 
     def follow(self, former: Snapshot | None, snapshot: Snapshot) -> None:
         """Say what has changed since the former snapshot."""
@@ -57,9 +60,12 @@ class Announcements:
         if former is None or former.phase is not snapshot.phase or former.detail != snapshot.detail:
             self._on_phase(snapshot)
         was, now = former.episode if former else EpisodeStatus(), snapshot.episode
-        if now.success_seen and not was.success_seen:
+        if was.success_seen and (now.number != was.number or not now.success_seen):
+            # Its button would label the next episode.
+            self._withdraw(_DONE)
+        if now.success_seen and (now.number != was.number or not was.success_seen):
             keep = ("✔ Success", lambda: self._run("episode.success"))
-            self._say("The task looks done", "good", None if now.is_unrecorded else keep)
+            self._say(_DONE, "good", None if now.is_unrecorded else keep)
         if snapshot.ended is not None and (former is None or former.ended != snapshot.ended):
             is_success = snapshot.ended.outcome is Outcome.SUCCESS and snapshot.ended.is_kept
             self._say(kept_of(snapshot.ended), "good" if is_success else "info")

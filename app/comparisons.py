@@ -333,7 +333,8 @@ def offered(root: Path, *, tasks: tuple[str, ...], fingerprint: str) -> Offered:
     arms = [Arm("Base policy", BASE)]
     for path, metadata in list_saved(root / "learned"):
         if metadata.policy_fingerprint == fingerprint and find_learner(metadata.kind).acts is Acts.NOISE:
-            arms.append(Arm(metadata.name or path.name, metadata.kind, str(path), metadata.weights_sha256))
+            title = ", ".join((metadata.name or path.name, *metadata.tasks))
+            arms.append(Arm(title, metadata.kind, str(path), metadata.weights_sha256))
     for record in list_practices(root / "practice"):
         for point in record.curve:
             folder = version_folder(record.folder, point.episodes)

@@ -127,7 +127,13 @@ class CockpitWindow(QtWidgets.QMainWindow):
         pages = [lambda: self.review, lambda: self.train, lambda: self.practise]
         self.ahead = Ahead(self, build=pages, seen=lambda: self.snapshot)
         self.announcements = Announcements(
-            self, facts, banner=self.banner, notices=self.notices, run=self.run, say=self.say
+            self,
+            facts,
+            banner=self.banner,
+            notices=self.notices,
+            run=self.run,
+            say=self.say,
+            withdraw=self.toasts.withdraw,
         )
         self.load = Load(self)
         self.load.changed.connect(self._on_shed)

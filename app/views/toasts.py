@@ -109,6 +109,11 @@ class Toasts(QtCore.QObject):
         toast.show()
         self._place()
 
+    def withdraw(self, text: str) -> None:
+        """Remove the message with a text, if it is still shown."""
+        for toast in [t for t in self._shown if t.text == text]:
+            self._take_down(toast)
+
     def clear(self) -> None:
         """Remove every toast."""
         for toast in tuple(self._shown):

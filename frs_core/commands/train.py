@@ -94,8 +94,7 @@ def list_policies(*, data: Path | None = None) -> int:
         data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
     """
     root, page = (data or paths.data()) / "learned", console()
-    folders = [root, *sorted(p for p in root.glob("*") if p.is_dir())] if root.is_dir() else []
-    found = [item for folder in folders for item in list_saved(folder)]
+    found = list_saved(root)
     if not found:
         page.print(f"No trained policies under '{root}'. Train one with `frs train dsbc --task NAME`.")
         return 0

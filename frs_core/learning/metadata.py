@@ -43,6 +43,13 @@ class PolicyMetadata:
     """Unix time."""
     weights_sha256: str = ""
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Titles of the tasks it was trained on; empty where it does not say."""
+        tasks = self.data.get("tasks", ())
+        named = tasks if isinstance(tasks, (list, tuple)) else (tasks,)
+        return tuple(str(task).replace("_", " ") for task in named)
+
 
 def read_metadata(folder: Path) -> PolicyMetadata:
     """Return the metadata of a saved policy.
@@ -106,9 +113,13 @@ def check_fingerprint(metadata: PolicyMetadata, fingerprint: str, *, folder: Pat
 
 
 def list_saved(root: Path) -> tuple[tuple[Path, PolicyMetadata], ...]:
-    """Return all readable policies directly under a folder, newest first; damaged ones are left out."""
+    """Return all readable policies of a folder, newest first; damaged ones are left out.
+
+    Both kinds of places count: the cockpit saves in `<name>`, the command line in `<task>/<learner>`.
+    """
     found: list[tuple[Path, PolicyMetadata]] = []
-    for path in sorted(root.glob(f"*/{METADATA_FILE}")) if root.is_dir() else []:
+    files = [*root.glob(f"*/{METADATA_FILE}"), *root.glob(f"*/*/{METADATA_FILE}")] if root.is_dir() else []
+    for path in sorted(files):
         try:
             found.append((path.parent, read_metadata(path.parent)))
         except (ConfigError, WeightsMissing):

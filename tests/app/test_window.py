@@ -396,6 +396,18 @@ def test_a_pending_success_is_offered(window: Any) -> None:
     assert any("looks done" in t for t in window.toasts.texts)
 
 
+def test_the_offer_of_a_success_ends_with_its_episode(window: Any) -> None:
+    first = dataclasses.replace(snapshot().episode, number=1, success_seen=True)
+    for episode, is_offered in (
+        (first, True),
+        (dataclasses.replace(first, number=2, success_seen=False), False),
+        (dataclasses.replace(first, number=2), True),
+        (dataclasses.replace(first, number=3), True),
+    ):
+        window.take(snapshot(episode=episode))
+        assert ("The task looks done" in window.toasts.texts) is is_offered
+
+
 def test_no_episode_starts_before_the_world_has_said_whether_it_is_a_robot(make_window: Any, port: Any) -> None:
     known, port.world_spec = port.world_spec, None
     window = make_window()

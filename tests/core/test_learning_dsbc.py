@@ -174,6 +174,13 @@ def test_the_metadata_hold_episodes_settings_and_held_out_figures(tmp_path: Path
     assert [path for path, _ in list_saved(tmp_path)] == [tmp_path / "policy"]
 
 
+def test_policies_of_the_cockpit_and_of_the_command_line_are_listed_alike(tmp_path: Path) -> None:
+    trained = train_dsbc(synthetic_table(), SETTINGS, name="to the left")
+    of_cockpit = trained.save(tmp_path / "to_the_left")
+    of_command = trained.save(tmp_path / "can_on_plate" / "dsbc")
+    assert {path for path, _ in list_saved(tmp_path)} == {of_cockpit, of_command}
+
+
 def test_padding_columns_get_seeded_noise_and_are_not_learned(observation: Observation) -> None:
     table = synthetic_table(width=12)
     trained = train_dsbc(table, SETTINGS)

@@ -107,8 +107,7 @@ def trained_on(metadata: PolicyMetadata) -> str:
     data = metadata.data
     episodes = data.get("episodes", ())
     count = len(episodes) if isinstance(episodes, (list, tuple)) else episodes
-    tasks = data.get("tasks", ())
-    words = ", ".join(str(t).replace("_", " ") for t in tasks) if isinstance(tasks, (list, tuple)) else str(tasks)
+    words = ", ".join(metadata.tasks)
     known = [counted(n, noun) for n, noun in ((count, "episode"), (data.get("chunks"), "chunk")) if isinstance(n, int)]
     return ", ".join(known) + (f": {words}" if words else "")
 

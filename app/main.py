@@ -32,6 +32,7 @@ from frs_core.errors import ConfigError, FrsError
 from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
 from frs_core.policies import DEFAULT as DEFAULT_POLICY
 from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
+from frs_core.runtime.folders import recording_root
 from frs_core.runtime.foreign import visible
 from frs_core.runtime.registry import plain_options
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
@@ -116,7 +117,7 @@ def run(
         settings.reset()
     if unrecorded:
         settings.values.unrecorded = True
-    root = data or paths.data()
+    root = recording_root(data, is_made=True)
     sys.stderr.write(visible(f"Recordings go to {root.resolve()}\n"))
     vlm = vlm or os.environ.get("FRS_VLM_URL", "")
     world_arguments = plain_options(world_options)

@@ -8,18 +8,20 @@ functions' arguments (tyro); a TOML file gives defaults, the command line overri
 Only the module of the chosen command is imported, and the parser only where there is something to parse.
 """
 
+import contextlib
 import importlib
 import inspect
 import io
 import os
-import select
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_type_hints
+from typing import Annotated, NoReturn, get_type_hints
 
-from frs_core.errors import ConfigError, FrsError, unknown_name, why_left_out
-from frs_core.runtime.foreign import read_toml, visible
+from frs_core.commands.arguments import checked
+from frs_core.commands.config_file import with_config
+from frs_core.commands.output import end_as_unread, is_output_closed, why_output_fails
+from frs_core.errors import FrsError, unknown_name, why_left_out
+from frs_core.runtime.foreign import visible
 from frs_core.version import product_version
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -103,10 +105,16 @@ def main(arguments: list[str] | None = None) -> None:
         finally:
             if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  closed by whoever started us
                 sys.stdout.flush()
-    except BrokenPipeError:
-        if not _is_output_closed():
-            raise
-        raise SystemExit(1) from None
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and is_output_closed():
+            end_as_unread()
+        if (why := why_output_fails(error)) is not None:
+            _complain(f"standard output cannot be written: {why}. What is missing there was not kept elsewhere.")
+            raise SystemExit(1) from None
+        # What nobody below has put into words: the disk or the network, in the system's words.
+        named = "" if error.filename is None else f"'{os.fsdecode(error.filename)}' cannot be used: "
+        _complain(f"{named}{error.strerror or error}. Check the path, its permissions and the disk.")
+        raise SystemExit(2) from error
 
 
 def _run(words: list[str]) -> NoReturn:
@@ -119,34 +127,25 @@ def _run(words: list[str]) -> NoReturn:
         raise SystemExit(0)
     try:
         name, rest = _split(words)
-        rest = _with_config(name, rest)
         code = _call(name, rest)
     except FrsError as error:
-        print(visible(f"frs: {error}"), file=sys.stderr)
+        _complain(str(error))
         raise SystemExit(2) from error
     except ModuleNotFoundError as error:
         if (left_out := why_left_out(error.name)) is None:
             raise
-        print(f"frs: {left_out}", file=sys.stderr)
+        _complain(left_out)
         raise SystemExit(2) from error
     except KeyboardInterrupt:
-        print("frs: interrupted", file=sys.stderr)
+        _complain("interrupted")
         raise SystemExit(130) from None
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
-def _is_output_closed() -> bool:
-    """Return whether the reader of our output has closed it, as `head` does; the rest of the buffer is then discarded."""
-    try:
-        poll = select.poll()
-        poll.register(sys.stdout.fileno(), 0)
-    except (AttributeError, OSError, ValueError):  # Windows, or no file behind it
-        return False
-    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
-        return False
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
-    return True
+def _complain(text: str) -> None:
+    """Print a line to standard error; where that cannot be written either, the exit status alone speaks."""
+    with contextlib.suppress(OSError):
+        print(visible(f"frs: {text}"), file=sys.stderr, flush=True)
 
 
 def _accept_any_terminal() -> None:
@@ -158,7 +157,8 @@ def _accept_any_terminal() -> None:
 
 def _call(name: str, rest: list[str]) -> object:
     """Run a command's function with its arguments."""
-    function = _function(name)
+    function = checked(_function(name))
+    rest = with_config(name, rest, function, commands)
     if name == "cockpit" and not rest:
         # The most common start needs no parser, which takes a quarter of a second to load, here and in each process that
         # this one spawns.
@@ -212,48 +212,6 @@ def _function(name: str) -> Callable[..., object]:
         return importlib.import_module(f"frs_core.commands.{group}").command(kind)
     module, function = COMMANDS[name][0].split(":")
     return getattr(importlib.import_module(module), function)
-
-
-def _with_config(name: str, rest: list[str]) -> list[str]:
-    """Return the arguments with those of a `--config` file in front, so that the command line wins."""
-    if "--config" not in rest:
-        return rest
-    at = rest.index("--config")
-    if at + 1 >= len(rest):
-        raise ConfigError("--config needs a TOML file, got nothing. Write: --config lab.toml")
-    file, rest = Path(rest[at + 1]), rest[:at] + rest[at + 2 :]
-    try:
-        table: Any = read_toml(file)
-    except OSError as error:
-        raise ConfigError(f"Cannot read the configuration {file}: {error.strerror}. Check the path.") from error
-    except ValueError as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}. Fix that line.") from error
-    if unknown := table.keys() - {command.split()[0] for command in commands()}:
-        raise ConfigError(
-            f"{file} has settings of '{min(unknown)}', and no command is called so. Correct the name in brackets."
-        )
-    for word in name.split():
-        table = table.get(word, {})
-        if not isinstance(table, dict):
-            raise ConfigError(
-                f"{file} has {word} = {table!r}, expected a table. Write [{name.replace(' ', '.')}] above its options."
-            )
-    return [*_as_arguments(table), *rest]
-
-
-def _as_arguments(table: object, prefix: str = "") -> list[str]:
-    words: list[str] = []
-    for key, value in table.items() if isinstance(table, dict) else ():
-        option = f"{prefix}{key.replace('_', '-')}"
-        if isinstance(value, dict):
-            words += _as_arguments(value, f"{option}.")
-        elif isinstance(value, bool):
-            words.append(f"--{option}" if value else f"--{prefix}no-{key.replace('_', '-')}")
-        elif isinstance(value, list):
-            words += [f"--{option}", *map(str, value)]
-        else:
-            words += [f"--{option}", str(value)]
-    return words
 
 
 def _help(names: list[str] | None = None) -> str:

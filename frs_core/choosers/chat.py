@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from jaxtyping import UInt8
 
@@ -21,6 +20,7 @@ from frs_core.arrays import Array
 from frs_core.errors import ConfigError, ModelRefused, PolicyError, PolicyTimeout
 from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.runtime import image_files
+from frs_core.runtime.address import require_address, shown
 from frs_core.runtime.foreign import MALFORMED, parse_json
 from frs_core.steering.camera_pairing import is_wrist
 
@@ -59,18 +59,14 @@ class ChatEndpoint:
         Raises:
             ConfigError: the address is not valid.
         """
-        parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(
-                f"The model's address is '{endpoint}', expected one like http://127.0.0.1:8000/v1. Correct --vlm."
-            )
+        require_address("The model's", endpoint, schemes=("http", "https"), example="--vlm http://127.0.0.1:8000/v1")
         self.url = endpoint.rstrip("/") + "/chat/completions"
         self.model, self.timeout_s = model, timeout_s
 
     @property
     def name(self) -> str:
         """Which model it is, for tables and recordings."""
-        base = self.url.removesuffix("/chat/completions")
+        base = shown(self.url.removesuffix("/chat/completions"))
         return f"{self.model} at {base}" if self.model else base
 
     def body(self, instruction: str, content: Sequence[Mapping[str, Any]], *, max_tokens: int = MOST_TOKENS) -> bytes:
@@ -113,7 +109,7 @@ class ChatEndpoint:
             error.close()
             kind = PolicyError if error.code in PASSING or error.code >= 500 else ModelRefused
             raise kind(
-                f"The model at {self.url} refused the request: status {error.code} ({error.reason}). {_fix(error.code)}"
+                f"The model at {shown(self.url)} refused the request: status {error.code} ({error.reason}). {_fix(error.code)}"
             ) from error
         except TimeoutError as error:
             raise self._late() from error
@@ -121,16 +117,16 @@ class ChatEndpoint:
             if isinstance(error.reason, TimeoutError):
                 raise self._late() from error
             raise PolicyError(
-                f"The model at {self.url} cannot be reached: {error.reason}. Start it, or correct --vlm."
+                f"The model at {shown(self.url)} cannot be reached: {error.reason}. Start it, or correct --vlm."
             ) from error
         except (OSError, http.client.HTTPException, *MALFORMED) as error:
             raise PolicyError(
-                f"The model at {self.url} gave no chat completion: {type(error).__name__}: {error}. Check the address."
+                f"The model at {shown(self.url)} gave no chat completion: {type(error).__name__}: {error}. Check the address."
             ) from error
 
     def _late(self) -> PolicyTimeout:
         return PolicyTimeout(
-            f"The model at {self.url} gave no answer within {self.timeout_s:g} s. Ask again, or choose a faster model."
+            f"The model at {shown(self.url)} gave no answer within {self.timeout_s:g} s. Ask again, or choose a faster model."
         )
 
 

@@ -14,6 +14,7 @@ from frs_core.evaluation.assisted import Assisted, AssistedSettings, Attempt, ta
 from frs_core.evaluation.setup import SetupSpec, open_setup
 from frs_core.policies import DEFAULT as DEFAULT_POLICY
 from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
+from frs_core.runtime.bounds import Count
 from frs_core.runtime.registry import plain_options
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
 from frs_core.worlds import WorldName, WorldOptions
@@ -25,7 +26,7 @@ TABLE = "table.md"
 def assisted(
     *,
     tasks: tuple[str, ...],
-    rounds: int = 4,
+    rounds: Count = 4,
     out: Path = Path("runs/assisted"),
     settings: AssistedSettings = USUAL,
     world: WorldName = DEFAULT_WORLD,

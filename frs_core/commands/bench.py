@@ -18,18 +18,19 @@ from rich.table import Table
 
 from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
+from frs_core.runtime.bounds import Count, Size
 
 
 def policy(
     *,
     device: str | None = None,
     dtype: Literal["auto", "bfloat16", "float32"] = "auto",
-    batches: tuple[int, ...] = (1, 8, 13),
-    horizons: tuple[int, ...] = (10, 15, 50),
-    cameras: int = 2,
-    words: int = 60,
-    depth: int | None = None,
-    repeats: int = 20,
+    batches: tuple[Size, ...] = (1, 8, 13),
+    horizons: tuple[Size, ...] = (10, 15, 50),
+    cameras: Size = 2,
+    words: Size = 60,
+    depth: Size | None = None,
+    repeats: Count = 20,
     peer: Literal["auto", "off"] = "auto",
     clock: Literal["wall", "processor"] = "wall",
     out: Path | None = None,

@@ -11,23 +11,24 @@ from rich.table import Table
 
 from frs_core.commands.printing import console
 from frs_core.errors import ConfigError
+from frs_core.runtime.bounds import Count, Seed, Share, Size, Steps, Weight
 
 
 def rql(
     *,
     out: Path,
     task: str = "puzzle-3x3-play-singletask-v0",
-    seeds: tuple[int, ...] = (0,),
-    episodes: int = 1000,
-    data_seed: int = 0,
-    steps: int = 1_000_000,
-    evaluate_every: int = 100_000,
-    eval_episodes: int = 50,
-    hidden: tuple[int, ...] = (512, 512, 512, 512),
-    heads: int = 10,
-    batch: int = 256,
-    alpha: float | None = None,
-    expectile: float | None = None,
+    seeds: tuple[Seed, ...] = (0,),
+    episodes: Count = 1000,
+    data_seed: Seed = 0,
+    steps: Steps = 1_000_000,
+    evaluate_every: Steps = 100_000,
+    eval_episodes: Count = 50,
+    hidden: tuple[Size, ...] = (512, 512, 512, 512),
+    heads: Size = 10,
+    batch: Size = 256,
+    alpha: Weight | None = None,
+    expectile: Share | None = None,
     official: Path | None = None,
     official_python: Path | None = None,
 ) -> int:

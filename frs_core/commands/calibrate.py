@@ -15,6 +15,8 @@ from frs_core.commands.printing import console
 from frs_core.errors import ConfigError
 from frs_core.policies import DEFAULT as DEFAULT_POLICY
 from frs_core.policies import FlowPolicy, NamedPolicy, PolicyName, PolicyOptions
+from frs_core.runtime.bounds import Count, Seed
+from frs_core.runtime.folders import recording_root
 from frs_core.runtime.registry import Option, plain_options, with_flags
 from frs_core.steering.methods import Method, SteeringPlan
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
@@ -29,10 +31,10 @@ def calibrate(
     episodes: Path | None = None,
     world: WorldName = DEFAULT_WORLD,
     world_options: WorldOptions = None,
-    observations: int = 200,
+    observations: Count = 200,
     out: Path | None = None,
     choose: str | None = None,
-    seed: int = 500_000,
+    seed: Seed = 500_000,
 ) -> int:
     """Evaluate many steering plans on a policy, and store the best with its fingerprint.
 
@@ -54,7 +56,7 @@ def calibrate(
     page = console()
     loaded = NamedPolicy(policy, with_flags(policy_options, {"path": path})).load()
     seen = (
-        _from_episodes(loaded, episodes, observations)
+        _from_episodes(loaded, recording_root(episodes), observations)
         if episodes
         else _from_world(loaded, world, plain_options(world_options), observations, seed)
     )

@@ -9,12 +9,12 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from frs_core import paths
 from frs_core.commands.printing import console
 from frs_core.errors import ConfigError, unknown_name
 from frs_core.evaluation.blind import Blind, list_blind
 from frs_core.evaluation.blind_log import FOLDER
 from frs_core.evaluation.blind_report import export, markdown_of, pooled
+from frs_core.runtime.folders import recording_root
 
 
 def list_comparisons(*, data: Path | None = None) -> int:
@@ -23,7 +23,7 @@ def list_comparisons(*, data: Path | None = None) -> int:
     Args:
         data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
     """
-    root, page = data or paths.data(), console(is_wide=True)
+    root, page = recording_root(data), console(is_wide=True)
     rows = list_blind(root)
     if not rows:
         page.print(f"No comparisons in '{root / FOLDER}'. Begin one in the cockpit: Train, Blinded comparison.")
@@ -57,7 +57,7 @@ def show(
         unblind: Name the policies. This ends the comparison: no attempt is added afterwards.
         out: Also write comparison.json and comparison.md into this folder.
     """
-    root = data or paths.data()
+    root = recording_root(data)
     folder = _found(root, name)
     if unblind:
         with Blind(folder) as blind:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from frs_core import paths
 from frs_core.commands.printing import console
-from frs_core.evaluation.demo import DemoSpec, run_demo
+from frs_core.evaluation.demo import DemoSeed, DemoSpec, run_demo
 from frs_core.evaluation.setup import SetupSpec
 from frs_core.policies import DEFAULT as DEFAULT_POLICY
 from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
+from frs_core.runtime.bounds import Count, Workers
 from frs_core.runtime.registry import plain_options
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
 from frs_core.worlds import WorldName, WorldOptions
@@ -18,8 +19,8 @@ from frs_core.worlds import WorldName, WorldOptions
 def demo(
     *,
     task: str = "",
-    episodes: int = 10,
-    trials: int = 10,
+    episodes: Count = 10,
+    trials: Count = 10,
     out: Path | None = None,
     world: WorldName = DEFAULT_WORLD,
     world_options: WorldOptions = None,
@@ -27,10 +28,10 @@ def demo(
     policy_options: PolicyOptions = None,
     action_space: str = "",
     scripted_operator: str = "",
-    max_chunks: int = 40,
-    workers: int | None = None,
+    max_chunks: Count = 40,
+    workers: Workers | None = None,
     films: bool = True,
-    seed: int = 0,
+    seed: DemoSeed = 0,
 ) -> int:
     """Run the whole workflow without a window: steer ten successes, train, compare on fresh scenes, write a report.
 

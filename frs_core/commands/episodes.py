@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from frs_core import paths
 from frs_core.commands.printing import console, mark
 from frs_core.counts import counted
 from frs_core.episodes import Episode, EpisodeInfo, EpisodeStore, Unfinished
@@ -31,6 +30,9 @@ from frs_core.errors import ConfigError, EpisodeError, FrsError, unknown_name
 from frs_core.evaluation.blind_log import sealed_episodes
 from frs_core.events import Outcome
 from frs_core.policies import KNOWN, NamedPolicy
+from frs_core.runtime.address import shown
+from frs_core.runtime.bounds import CountOrNone
+from frs_core.runtime.folders import recording_root
 from frs_core.runtime.foreign import MALFORMED
 from frs_core.runtime.registry import Option, named, plain_options
 
@@ -115,9 +117,9 @@ def _show(episode: Episode, page: Console) -> bool:
     """Print one episode and return whether every chunk could be read."""
     info, meta = episode.info, episode.meta
     page.print(mark(episode.name, "bold"), mark(*_MARKS[episode.outcome]), info.note)
-    options = "".join(f" · {name} {value}" for name, value in sorted(meta.world_options.items()))
+    options = "".join(f" · {name} {shown(value)}" for name, value in sorted(meta.world_options.items()))
     page.print(f"task {meta.task} · “{meta.instruction}” · seed {meta.seed} · world {meta.world}{options}")
-    options = "".join(f" · {name} {value}" for name, value in sorted(meta.policy_options.items()))
+    options = "".join(f" · {name} {shown(value)}" for name, value in sorted(meta.policy_options.items()))
     page.print(
         f"policy {meta.policy} ({meta.policy_fingerprint[:12]}){options} · {meta.action_space.kind.value} at {meta.control_hz:g} Hz · "
         f"cameras {', '.join(episode.cameras) or 'none'}"
@@ -273,7 +275,7 @@ class _Checker:
 
 
 def _as_words(options: Mapping[str, Option]) -> str:
-    return " ".join(f"{option} {value}" for option, value in options.items())
+    return " ".join(f"{option} {shown(value)}" for option, value in options.items())
 
 
 def export_mp4(
@@ -338,7 +340,7 @@ def import_(
     """
     from frs_core.episodes.formats import importer
 
-    store, page = _store(data), _console()
+    store, page = _store(data, is_made=True), _console()
     # Only what was given: a function of somebody's own need not know these options.
     given = {k: v for k, v in (("instruction", instruction), ("outcome", outcome)) if v is not None}
     made = importer(format)(source, store, **given)
@@ -347,7 +349,7 @@ def import_(
     return 0
 
 
-def trim(names: Names, *, first: int = 0, last: int = 0, data: Path | None = None) -> int:
+def trim(names: Names, *, first: CountOrNone = 0, last: CountOrNone = 0, data: Path | None = None) -> int:
     """Exclude chunks at the ends of episodes from use; nothing is deleted, and `--first 0 --last 0` restores them.
 
     Args:
@@ -501,8 +503,8 @@ def _said(error: Exception) -> str:
     return str(error) if isinstance(error, FrsError) else f"{type(error).__name__}: {error}"
 
 
-def _store(data: Path | None) -> EpisodeStore:
-    return EpisodeStore(data or paths.data())
+def _store(data: Path | None, *, is_made: bool = False) -> EpisodeStore:
+    return EpisodeStore(recording_root(data, is_made=is_made))
 
 
 def _found(store: EpisodeStore, names: tuple[str, ...], *, binned: bool = False) -> list[str]:

@@ -37,13 +37,15 @@ from frs_core.evaluation.pool import Pool
 from frs_core.evaluation.reliability import reliability
 from frs_core.evaluation.repeats import RepeatSpec, Stage, run_repeats
 from frs_core.evaluation.results import Result, latest, read_results
-from frs_core.evaluation.rollout import RolloutSettings
+from frs_core.evaluation.rollout import Displacement, RolloutSettings
 from frs_core.evaluation.runner import EvalProgress, EvalSpec, cell_timeout_s, run_evaluation
 from frs_core.evaluation.setup import Setup, SetupSpec, open_setup
 from frs_core.evaluation.tables import ALL, as_json, markdown
 from frs_core.evaluation.worker import WorkerJob
 from frs_core.policies import DEFAULT as DEFAULT_POLICY
 from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
+from frs_core.runtime.bounds import Count, CountOrNone, Seed, Share, Workers
+from frs_core.runtime.folders import recording_root
 from frs_core.runtime.registry import Option, plain_options
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
 from frs_core.worlds import WorldName, WorldOptions
@@ -59,8 +61,8 @@ def evaluate(
     *,
     methods: tuple[str, ...] = ("base", "frs"),
     tasks: tuple[str, ...],
-    seeds: int = 50,
-    first_seed: int = FIRST_SEED,
+    seeds: Count = 50,
+    first_seed: Seed = FIRST_SEED,
     out: Path | None = None,
     learned: Path | None = None,
     world: WorldName = DEFAULT_WORLD,
@@ -70,19 +72,19 @@ def evaluate(
     action_space: str = "",
     scripted_operator: str = "",
     demonstrator: str = "",
-    max_chunks: int = 40,
-    perturb_m: float = 0.0,
-    operator_noise: float = 0.0,
+    max_chunks: Count = 40,
+    perturb_m: Displacement = 0.0,
+    operator_noise: Share = 0.0,
     model: Model = NO_MODEL,
-    workers: int | None = None,
+    workers: Workers | None = None,
     films: Path | None = None,
-    film_seeds: tuple[int, ...] = (),
+    film_seeds: tuple[Seed, ...] = (),
     ray: bool = False,
     ray_address: str | None = None,
-    repeats: int = 0,
-    train_seeds: int = 1,
-    episodes: tuple[int, ...] = (),
-    first_set: int = 1,
+    repeats: CountOrNone = 0,
+    train_seeds: Count = 1,
+    episodes: tuple[Count, ...] = (),
+    first_set: Count = 1,
 ) -> int:
     """Compare methods over tasks and scenes in parallel, with Wilson intervals; run it again to resume.
 
@@ -221,13 +223,13 @@ def show(folder: Folder) -> int:
 def collect(
     task: Task,
     *,
-    episodes: int = 10,
+    episodes: Count = 10,
     demonstrations: bool = False,
     method: str = "frs",
     operator: str = "scripted",
     model: Model = NO_MODEL,
     chooser_options: ChooserOptions = None,
-    first_seed: int = 20_000,
+    first_seed: Seed = 20_000,
     data: Path | None = None,
     world: WorldName = DEFAULT_WORLD,
     world_options: WorldOptions = None,
@@ -236,9 +238,9 @@ def collect(
     action_space: str = "",
     scripted_operator: str = "",
     demonstrator: str = "",
-    max_chunks: int = 40,
-    operator_noise: float = 0.0,
-    most_attempts: int | None = None,
+    max_chunks: Count = 40,
+    operator_noise: Share = 0.0,
+    most_attempts: Count | None = None,
 ) -> int:
     """Collect successful episodes of a task in simulation, steered by the scripted operator, a vision-language model or a chooser of yours.
 
@@ -271,7 +273,7 @@ def collect(
             "--operator-noise changes directions of the operator, and --demonstrations records the world's demonstrator. "
             "Leave one of them out."
         )
-    page, root = console(), data or paths.data()
+    page, root = console(), recording_root(data, is_made=True)
     settings = RolloutSettings(max_chunks=max_chunks, operator_noise=operator_noise)
     reasoner = _reasoner(operator, model, root, demonstrations=demonstrations)
     row = _chooser_row(operator, demonstrations=demonstrations)

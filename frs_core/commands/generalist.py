@@ -10,6 +10,7 @@ from frs_core.commands.printing import console
 from frs_core.counts import counted
 from frs_core.making.generalist.stages import Log
 from frs_core.making.generalist.training import ACT, SEE
+from frs_core.runtime.bounds import Count, Positive, Steps, Workers
 from frs_core.runtime.registry import by_name, named, resolve
 
 COURSES = by_name(
@@ -27,11 +28,11 @@ def make(
     world: Annotated[str, named("World", COURSES, "constant")] = "tabletop",
     work: Path | None = None,
     out: Path | None = None,
-    episodes: int | None = None,
-    see_steps: int = SEE.steps,
-    act_steps: int = ACT.steps,
-    workers: int = 2,
-    minutes: float = 1e6,
+    episodes: Count | None = None,
+    see_steps: Steps = SEE.steps,
+    act_steps: Steps = ACT.steps,
+    workers: Workers = 2,
+    minutes: Positive = 1e6,
 ) -> int:
     """Make a small generalist for a world: scripted demonstrations, three training stages, weights with a model card.
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from frs_core.commands.printing import console, mark
 from frs_core.counts import counted
+from frs_core.runtime.bounds import Positive, Size
 
 Target = Annotated[Path, tyro.conf.Positional]
 Name = Annotated[str, tyro.conf.Positional]
@@ -29,13 +30,13 @@ def check(
     path: Target,
     *,
     preset: str | None = None,
-    horizon: int | None = None,
+    horizon: Size | None = None,
     norm_stats: Path | None = None,
     tokenizer: Path | None = None,
     cameras: str | None = None,
-    read_weights: bool = False,
+    quick: bool = False,
 ) -> int:
-    """Show what a checkpoint is and whether it is complete, by default without reading the weights.
+    """Show what a checkpoint is and whether it is complete. Every weight is read, as loading does.
 
     Exit code 0 when it can be loaded, 1 when not; every reason is one line.
 
@@ -46,7 +47,7 @@ def check(
         norm_stats: Statistics file, if it is elsewhere.
         tokenizer: SentencePiece file, if it is elsewhere.
         cameras: Which camera fills which image input, if the names do not show it, such as base_0_rgb=left,left_wrist_0_rgb=wrist.
-        read_weights: Also read every weight, as loading does, and name those that are not finite; minutes for 7 GB.
+        quick: Do not read the weights, which takes minutes for 7 GB; a weight that is not finite is then found by loading only.
     """
     from frs_core.policies.pi05.checkpoint import inspect_checkpoint
     from frs_core.policies.pi05.weights import why_not_finite
@@ -55,8 +56,10 @@ def check(
     found = inspect_checkpoint(
         path, preset=preset, horizon=horizon, norm_stats=norm_stats, tokenizer=tokenizer, cameras=cameras
     )
-    if read_weights and found.weights is not None and found.size is not None and not found.problems:
-        found.problems += why_not_finite(found.weights, found.size)
+    is_read = not quick and found.weights is not None and found.size is not None and not found.problems
+    if is_read and found.weights is not None and found.size is not None:
+        with page.status(f"Reading {found.weights.stat().st_size / 1e9:.1f} GB of weights …"):
+            found.problems += why_not_finite(found.weights, found.size)
     rows: list[tuple[str, object]] = [("folder", found.root), ("family", found.family)]
     if found.size is not None:
         size = found.size
@@ -107,7 +110,9 @@ def check(
         options = {"path": found.root} | {name: value for name, value in given.items() if value is not None}
         words = " ".join(f"{name} {shlex.quote(str(value))}" for name, value in options.items())
         page.print(
-            mark(f"{'✓':>12}", "green"), f" complete: frs --policy pi05 --policy-options {words}", soft_wrap=True
+            mark(f"{'✓':>12}", "green"),
+            f" complete{'' if is_read else ' (the weights were not read)'}: frs --policy pi05 --policy-options {words}",
+            soft_wrap=True,
         )
     return 1 if found.problems else 0
 
@@ -121,7 +126,7 @@ def fetch(
     tokenizer_only: bool = False,
     convert: Path | None = None,
     base: Path | None = None,
-    lora_scale: float | None = None,
+    lora_scale: Positive | None = None,
     keep_source: bool = False,
 ) -> int:
     """Download published pi0.5 weights, check every file, and convert them.

@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from frs_core import paths
 from frs_core.commands.printing import console, mark
 from frs_core.counts import counted
 from frs_core.errors import ConfigError
@@ -40,6 +39,8 @@ from frs_core.learning import (
 from frs_core.learning.metadata import METADATA_FILE
 from frs_core.learning.practice_log import Point
 from frs_core.policies import DEFAULT, NamedPolicy, PolicyName, PolicyOptions
+from frs_core.runtime.bounds import CountOrNone, Workers
+from frs_core.runtime.folders import recording_root
 from frs_core.runtime.registry import plain_options
 
 Preset = Literal["two-rounds"]
@@ -82,12 +83,12 @@ def command(kind: str) -> Callable[..., int]:
         *,
         task: str,
         recorded: tuple[str, ...] = (),
-        count: int = 0,
+        count: CountOrNone = 0,
         data: Path | None = None,
         folder: Path | None = None,
         out: Path | None = None,
         overwrite: bool = False,
-        actors: int = 2,
+        actors: Workers = 2,
         ray: bool = False,
         ray_address: str | None = None,
         preset: Preset | None = None,
@@ -96,7 +97,7 @@ def command(kind: str) -> Callable[..., int]:
         practice: Annotated[Practice, tyro.conf.arg(name="")] = usual,
         settings: LearnerSettings = kept,
     ) -> int:
-        root = data or paths.data()
+        root = recording_root(data, is_made=True)
         if preset is not None:
             practice = with_preset(practice, PRESETS[preset])
         request = TrainRequest(

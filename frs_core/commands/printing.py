@@ -9,6 +9,8 @@ Example: `console().print(mark("✗", "red"), f"{name}  {error}")`.
 The command's thread.
 """
 
+import errno
+import os
 from typing import Any
 
 from rich.console import Console
@@ -26,6 +28,10 @@ class PlainConsole(Console):
     def render_str(self, text: str, *args: Any, **options: Any) -> Text:
         """Return the text with everything spelled out that a terminal would obey."""
         return super().render_str(visible(text), *args, **options)
+
+    def on_broken_pipe(self) -> None:
+        """Leave a reader that has gone to `frs_core.cli.main`, as `print` does; rich would end the program with status 1."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def console(*, is_stderr: bool = False, is_wide: bool = False) -> Console:

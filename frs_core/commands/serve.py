@@ -4,6 +4,7 @@ Example: `frs serve --policy pi05 --path weights/pi05_droid` on the GPU machine,
 robot's laptop, then the cockpit with `--policy remote`. Nothing but loopback is ever open that way.
 """
 
+import copy
 import logging
 import os
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
 from frs_core.policies import DEFAULT, NamedPolicy, PolicyName, PolicyOptions
+from frs_core.runtime.address import shown
+from frs_core.runtime.bounds import Port, Size
 from frs_core.runtime.foreign import read_text
 from frs_core.runtime.registry import with_flags
 from frs_core.serving.server import PolicyService, build_server
@@ -29,16 +32,16 @@ def serve(
     device: str | None = None,
     preset: str | None = None,
     cameras: str | None = None,
-    horizon: int | None = None,
+    horizon: Size | None = None,
     norm_stats: Path | None = None,
     tokenizer: Path | None = None,
     action_space: str = "",
     host: str = "127.0.0.1",
-    port: int = 8000,
+    port: Port = 8000,
     token_file: Path | None = None,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
-    message_mb: int = 32,
+    message_mb: Size = 32,
     verbose: bool = False,
 ) -> int:
     """Serve a policy to cockpits and to openpi clients until Ctrl+C.
@@ -68,9 +71,9 @@ def serve(
         verbose: Log connections and failed requests.
     """
     page = console(is_stderr=True)
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
     if not verbose:
         logging.getLogger("frs.serving").setLevel(logging.WARNING)
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
@@ -104,6 +107,19 @@ def serve(
     return 0
 
 
+class OneLine(logging.Formatter):
+    """Formats a record as one line: what a client does, says or breaks off is no fault of the server that needs a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line, an exception as its last words, addresses without what is secret in them."""
+        plain = copy.copy(record)
+        plain.exc_info = plain.exc_text = plain.stack_info = None
+        line = super().format(plain)
+        if record.exc_info and (error := record.exc_info[1]) is not None:
+            line += f": {type(error).__name__}: {error}"
+        return shown(" ".join(line.split()))
+
+
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
@@ -118,7 +134,7 @@ def read_token(token_file: Path | None) -> str | None:
         return os.environ.get(TOKEN_VARIABLE) or None
     try:
         lines = read_text(token_file).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"Token file {token_file} cannot be read: {error}. Make one readable by you alone."
         ) from error

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from frs_core import paths
 from frs_core.commands.printing import console, mark
 from frs_core.episodes import Episode, EpisodeStore
 from frs_core.episodes.summary import HEADERS, VERSION_HEADERS, summarise, summarise_versions
 from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
+from frs_core.runtime.bounds import Weight
+from frs_core.runtime.folders import recording_root
 
 _FAN = 3
 """Offers with a noise that make a fan; fewer are what a script asked for, and the policy's own."""
@@ -49,7 +50,7 @@ class _Sum:
         self.last_states += episode.outcome is Outcome.FAILURE and episode.last() is not None
 
 
-def stats(*, data: Path | None = None, task: str | None = None, hours: float = 0.0, replay: bool = False) -> int:
+def stats(*, data: Path | None = None, task: str | None = None, hours: Weight = 0.0, replay: bool = False) -> int:
     """Summarise recorded episodes by task and policy: successes, time, corrections, chunks taken back; help by version of the noise policy.
 
     Args:
@@ -58,7 +59,7 @@ def stats(*, data: Path | None = None, task: str | None = None, hours: float = 0
         hours: Only episodes of the last HOURS hours; 0 = all.
         replay: Also count what a value learner can use: chunks with noises, complete fans, last states of failures.
     """
-    root, page = data or paths.data(), console(is_wide=True)
+    root, page = recording_root(data), console(is_wide=True)
     store, sums, damaged = EpisodeStore(root), dict[tuple[str, str], _Sum](), list[str]()
     since = time.time() - 3600 * hours if hours else 0.0
     infos = [i for i in store.list(inspect=True) if i.problem or i.started_at >= since]

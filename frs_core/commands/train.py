@@ -17,7 +17,6 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from frs_core import paths
 from frs_core.commands.printing import console, mark
 from frs_core.counts import counted
 from frs_core.errors import ConfigError
@@ -35,6 +34,8 @@ from frs_core.learning import (
     list_saved,
 )
 from frs_core.policies import DEFAULT, NamedPolicy, PolicyName, PolicyOptions
+from frs_core.runtime.bounds import CountOrNone
+from frs_core.runtime.folders import recording_root
 from frs_core.runtime.foreign import MALFORMED
 from frs_core.runtime.registry import plain_options
 
@@ -65,7 +66,7 @@ def command(kind: str) -> Callable[..., int]:
         *,
         task: str | None = None,
         episodes: tuple[str, ...] = (),
-        count: int = 0,
+        count: CountOrNone = 0,
         data: Path | None = None,
         out: Path | None = None,
         overwrite: bool = False,
@@ -93,7 +94,7 @@ def list_policies(*, data: Path | None = None) -> int:
     Args:
         data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
     """
-    root, page = (data or paths.data()) / "learned", console()
+    root, page = recording_root(data) / "learned", console()
     found = list_saved(root)
     if not found:
         page.print(f"No trained policies under '{root}'. Train one with `frs train dsbc --task NAME`.")
@@ -125,7 +126,7 @@ def _request(
 ) -> TrainRequest:
     if task is None and not episodes:
         raise ConfigError("No episodes were given. Give --task NAME or --episodes NAME ….")
-    root = data or paths.data()
+    root = recording_root(data)
     name = f"{row.id}@{count}" if count else row.id
     return TrainRequest(
         kind=row.id,

@@ -13,7 +13,6 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from frs_core import paths
 from frs_core.choosers.address import NO_MODEL, ModelAddress
 from frs_core.choosers.answers import FOLDER, Spent
 from frs_core.choosers.base import Choice
@@ -26,7 +25,9 @@ from frs_core.evaluation.asked import asked
 from frs_core.evaluation.picks import AHEAD, STILL_M, Score, Share, score_picks, spread_evenly, whole_fans
 from frs_core.evaluation.wilson import format_rate
 from frs_core.events import Outcome
+from frs_core.runtime.bounds import Count, CountOrNone
 from frs_core.runtime.files import write_whole
+from frs_core.runtime.folders import recording_root
 from frs_core.steering.candidates import Fan
 
 
@@ -35,8 +36,8 @@ def judge(
     model: Annotated[ModelAddress, tyro.conf.arg(name="")] = NO_MODEL,
     task: str | None = None,
     episodes: tuple[str, ...] = (),
-    chunks: int = 100,
-    ahead: int = AHEAD,
+    chunks: CountOrNone = 100,
+    ahead: Count = AHEAD,
     data: Path | None = None,
     out: Path | None = None,
 ) -> int:
@@ -54,11 +55,7 @@ def judge(
         data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         out: Also write the figures to this file, as JSON.
     """
-    if chunks < 0 or ahead < 1:
-        raise ConfigError(
-            f"--chunks is {chunks}, needs >= 0, and --ahead is {ahead}, needs >= 1. The defaults are 100 and {AHEAD}."
-        )
-    root, page = data or paths.data(), console()
+    root, page = recording_root(data), console()
     chooser = unwatched(model, cache=root / FOLDER)
     store = EpisodeStore(root)
     places, damaged = _places(store, _names(store, task, episodes))

@@ -11,6 +11,7 @@ import tyro
 from frs_core import paths
 from frs_core.commands.printing import console, mark
 from frs_core.errors import ConfigError
+from frs_core.runtime.bounds import Count, Seed
 from frs_core.runtime.registry import plain_options, plugins, resolve
 from frs_core.worlds import GROUP, KNOWN, make_unwatched_world
 
@@ -41,8 +42,8 @@ def survey(
     name: Name,
     *,
     tasks: tuple[str, ...] = (),
-    seeds: int = 5,
-    first_seed: int = 50,
+    seeds: Count = 5,
+    first_seed: Seed = 50,
     out: Path | None = None,
     demonstrator: str = "",
     world_options: dict[str, str] | None = None,

@@ -15,8 +15,9 @@ import sys
 from pathlib import Path
 
 from frs_core import paths
-from frs_core.errors import why_left_out
+from frs_core.errors import ConfigError, why_left_out
 from frs_core.runtime.finding import Finding, Level
+from frs_core.runtime.folders import recording_root
 from frs_core.version import is_thin
 
 PYTHONS = ((3, 11), (3, 13))
@@ -149,6 +150,11 @@ def check_disk(root: Path) -> list[Finding]:
     Args:
         root: recording folder; need not exist.
     """
+    try:
+        recording_root(root, is_made=True)
+    except ConfigError as error:
+        said, _, fix = str(error).partition(". ")
+        return [Finding(Level.FAILURE, "Disk", said, fix)]
     home = next(p for p in (root, *root.resolve().parents) if p.exists())
     free = shutil.disk_usage(home).free
     text = f"{free / 1e9:.1f} GB free for {root}"

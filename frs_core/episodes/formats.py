@@ -11,9 +11,10 @@ Any thread.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from frs_core.episodes.reader import Episode
-from frs_core.runtime.registry import resolve
+from frs_core.runtime.registry import call, require_kind, resolve
 
 EXPORTERS: dict[str, str] = {
     "mp4": "frs_core.episodes.export_mp4:export_mp4",
@@ -35,9 +36,21 @@ IMPORTERS: dict[str, str] = {
 
 def exporter(name: str) -> Callable[[Episode, Path], Path]:
     """Return the function that writes an episode in a format. Raises ConfigError for an unknown or broken one."""
-    return resolve("export format", name, EXPORTERS)
+    return _called("export format", name, EXPORTERS, Path)
 
 
 def importer(name: str) -> Callable[..., str | tuple[str, ...]]:
     """Return the function that makes episodes from a format. Raises ConfigError for an unknown or broken one."""
-    return resolve("import format", name, IMPORTERS)
+    return _called("import format", name, IMPORTERS, str, tuple)
+
+
+def _called(kind: str, name: str, known: dict[str, str], *returned: type) -> Callable[..., Any]:
+    """Return a format's function, which raises ConfigError where it is none, or returns something else."""
+    function = resolve(kind, name, known)
+
+    def act(*args: Any, **options: Any) -> Any:
+        made = call(kind, name, function, *args, **options)
+        require_kind(kind, name, made, *returned)
+        return made
+
+    return act

@@ -31,6 +31,7 @@ from frs_core.learning.registry import load_noise_policy
 from frs_core.learning.request import TrainRequest
 from frs_core.learning.run import run_request
 from frs_core.learning.settings import LearnerSettings
+from frs_core.runtime.bounds import Count, Seed, require_bounds
 from frs_core.runtime.foreign import MALFORMED, parse_json, read_bytes
 from frs_core.session import EpisodeResult, InlineSession
 
@@ -43,27 +44,23 @@ STEERED, ASSISTED, ALONE = "steered", "assisted", "alone"
 class AssistedSettings:
     """Size of the experiment; a file of results is of one setting."""
 
-    steered: int = 10
+    steered: Count = 10
     """Steered successes that the first version learns from."""
-    first_steered: int = 20_000
+    first_steered: Seed = 20_000
     """Number of the first steered scene."""
-    episodes: int = 10
+    episodes: Count = 10
     """Episodes per round."""
-    first_scene: int = 100_000
+    first_scene: Seed = 100_000
     """Number of the first scene of round 1; rounds count on from there."""
-    max_chunks: int = 40
+    max_chunks: Count = 40
     """Longest episode; a longer one counts as a failure."""
-    helped_chunks: int = 3
+    helped_chunks: Count = 3
     """Chunks that the operator steers after the first call of an episode; after each further one twice as many. One is often undone by the policy's next: it returns to the state in which it called."""
     learner: str = "dsbc"
 
     def __post_init__(self) -> None:
         """Refuse sizes that mean nothing. Raises ConfigError."""
-        if min(self.steered, self.episodes, self.max_chunks, self.helped_chunks) < 1:
-            raise ConfigError(
-                f"steered is {self.steered}, episodes {self.episodes}, max_chunks {self.max_chunks}, helped_chunks {self.helped_chunks}; each "
-                f"needs >= 1. Leave them out for the defaults."
-            )
+        require_bounds(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 from frs_core.counts import counted
 from frs_core.episodes import Episode, EpisodeStore
@@ -28,6 +29,7 @@ from frs_core.learning.progress import TrainResult
 from frs_core.learning.registry import find_learner
 from frs_core.learning.request import TrainRequest
 from frs_core.learning.settings import LearnerSettings
+from frs_core.runtime.bounds import Bounds, Count, Workers, require_bounds
 
 METHODS = ("base", "frs", "dsbc", "bc-gaussian")
 LEARNED = tuple(name for name in METHODS if find_method(name).learned)
@@ -37,6 +39,8 @@ SEED_STEP = 100_000_000
 """Added to both for each step of `DemoSpec.seed`; all other scene seeds are smaller."""
 LARGEST_SEED = 20
 """Keeps scene seeds below 2^31."""
+DemoSeed = Annotated[int, Bounds(0, LARGEST_SEED)]
+"""Of a demo."""
 
 Say = Callable[[str], None]
 
@@ -50,21 +54,20 @@ class DemoSpec:
     out: Path
     """Folder for all output; must be new."""
     setup: SetupSpec
-    episodes: int = 10
+    episodes: Count = 10
     """Steered successes to learn from."""
-    trials: int = 10
+    trials: Count = 10
     """Number of fresh scenes per method."""
-    max_chunks: int = 40
-    workers: int = 2
-    seed: int = 0
+    max_chunks: Count = 40
+    workers: Workers = 2
+    seed: DemoSeed = 0
     """Selects the scenes to steer, the training seed and the fresh scenes."""
     learners: Mapping[str, LearnerSettings] = field(default_factory=dict)
     """Learner id -> settings that differ from the defaults."""
     films: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed <= LARGEST_SEED:
-            raise ConfigError(f"--seed is {self.seed}, needs 0 to {LARGEST_SEED}.")
+        require_bounds(self)
 
     @property
     def first_steered(self) -> int:

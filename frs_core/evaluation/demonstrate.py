@@ -20,6 +20,7 @@ from frs_core.evaluation.setup import Setup, named
 from frs_core.events import Driver, Latency, Outcome
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Observation
+from frs_core.runtime.registry import call, require_kind
 from frs_core.steering.candidates import CandidateKind, Verdict
 from frs_core.steering.directions import Gripper
 
@@ -60,8 +61,10 @@ def record_demonstration(
             f"Record them by teleoperation instead."
         )
     first = world.reset(task=task, seed=seed)
-    make = named("demonstrator", setup.spec.demonstrator or world.spec.demonstrator, setup.spec.world)
-    demonstrator: Demonstrator = make(world, task, seed)
+    path = setup.spec.demonstrator or world.spec.demonstrator
+    make = named("demonstrator", path, setup.spec.world)
+    demonstrator: Demonstrator = call("demonstrator", path, make, world, task, seed)
+    require_kind("demonstrator", path, demonstrator, Demonstrator)
     started_unix = time.time()
     steps, success = _drive(setup, demonstrator, first, max_steps)
     if not success:

@@ -12,7 +12,7 @@ Runs on one thread of an evaluation worker.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from frs_core.choosers.address import EXAMPLE
 from frs_core.choosers.answers import Spent
@@ -29,28 +29,27 @@ from frs_core.evaluation.setup import Setup
 from frs_core.evaluation.wrapped import FilmedWorld, PerturbedWorld
 from frs_core.policies.base import FlowPolicy
 from frs_core.robot.observation import Observation
+from frs_core.runtime.bounds import Bounds, Count, Share, require_bounds
 from frs_core.session import EpisodeResult, InlineSession
 from frs_core.steering.candidates import LEARNED, UNSTEERED
 from frs_core.worlds.base import World
+
+Displacement = Annotated[float, Bounds(0.0, 0.2)]
+"""Metres; farther is out of the arm's reach."""
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutSettings:
     """Length limit and disturbance of the start."""
 
-    max_chunks: int = 40
-    perturb_m: float = 0.0
+    max_chunks: Count = 40
+    perturb_m: Displacement = 0.0
     """Distance, metres, that the tool is first driven in a random upward direction; 0 = no disturbance."""
-    operator_noise: float = 0.0
+    operator_noise: Share = 0.0
     """Share of the operator's chunks that get a wrong direction (`choosers.noisy`)."""
 
     def __post_init__(self) -> None:
-        if self.max_chunks < 1:
-            raise ConfigError(f"max_chunks is {self.max_chunks}, needs >= 1. The default is 40.")
-        if not 0.0 <= self.perturb_m <= 0.2:
-            raise ConfigError(f"perturb_m is {self.perturb_m}, needs 0..0.2 metres.")
-        if not 0.0 <= self.operator_noise <= 1.0:
-            raise ConfigError(f"--operator-noise is {self.operator_noise}, needs a share of chunks, 0..1.")
+        require_bounds(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, without what earlier results do not know and is not asked for."""

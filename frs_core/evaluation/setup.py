@@ -9,7 +9,7 @@ from frs_core.choosers.base import Chooser
 from frs_core.errors import ConfigError
 from frs_core.policies import NamedPolicy
 from frs_core.policies.base import FlowPolicy
-from frs_core.runtime.registry import resolve
+from frs_core.runtime.registry import call, require_kind, resolve
 from frs_core.worlds import DEFAULT, make_unwatched_world
 from frs_core.worlds.base import World
 
@@ -65,7 +65,10 @@ class Setup:
         Raises:
             ConfigError: the world has none, or it is not made from a world.
         """
-        return _operator(self.spec, self.world)(self.world)
+        path = self.spec.operator or self.world.spec.operator
+        made = call("operator", path, _operator(self.spec, self.world), self.world)
+        require_kind("operator", path, made, Chooser)
+        return made
 
     def close(self) -> None:
         """Free both."""
@@ -79,6 +82,8 @@ def _operator(spec: SetupSpec, world: World) -> Callable[[World], Chooser]:
     make = named("operator", path, spec.world)
     try:
         inspect.signature(make).bind(world)
+    except ValueError:  # Written in C, without a signature.
+        pass
     except TypeError as error:
         raise ConfigError(
             f"The scripted operator '{path}' cannot be made from a world: {error}. It is called with the world alone."

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from frs_core.choosers.address import EXAMPLE, ModelAddress
-from frs_core.counts import counted
 from frs_core.errors import ConfigError
 from frs_core.learning.settings import InputSettings, LearnerSettings
 from frs_core.policies import NamedPolicy
+from frs_core.runtime.bounds import Count, CountOrNone, Seed, Weight, require_bounds
 from frs_core.worlds import DEFAULT, WorldName
 
 
@@ -31,21 +31,21 @@ class Practice(ModelAddress):
     """Options of the world: NAME VALUE …."""
     action_space: str = ""
     """joint_velocity or joint_position: convert the tool deltas of a generalist to joints; default its own."""
-    episodes: int = 100
+    episodes: Count = 100
     """Maximum number of attempts."""
-    minutes: float = 0.0
+    minutes: Weight = 0.0
     """Time limit in minutes, evaluation included; checked after each round; 0 = none."""
-    round_episodes: int = 5
+    round_episodes: Count = 5
     """Attempts per round. The learner is updated after each round; all attempts of a round use the same weights."""
-    first_seed: int = 40_000
+    first_seed: Seed = 40_000
     """Number of the first practice scene; the default is disjoint from the scenes for steering, demonstration and evaluation."""
-    judge_every: int = 50
+    judge_every: CountOrNone = 50
     """Attempts between evaluations without exploration; the best version is kept. 0 = no evaluation, the last version is kept."""
-    judged_scenes: int = 20
+    judged_scenes: CountOrNone = 20
     """Scenes per evaluation. 0 = no separate scenes: each version is rated by the attempts it drives in practice, as on a robot."""
-    first_judged_seed: int = 60_000
+    first_judged_seed: Seed = 60_000
     """Number of the first evaluation scene. Evaluation scenes are fixed and never practised on."""
-    max_chunks: int = 40
+    max_chunks: Count = 40
     """Maximum length of an attempt, in chunks; a longer one counts as a failure."""
     prior: bool = True
     """Start from recorded episodes, or from the policy alone."""
@@ -53,18 +53,9 @@ class Practice(ModelAddress):
     """Source of the reward: label, or vlm (needs --vlm). Recorded episodes keep their labels."""
 
     def __post_init__(self) -> None:
+        require_bounds(self)
         if self.reward is Reward.VLM and not self.vlm:
             raise ConfigError(f"--reward vlm needs a model. Give its address, e.g. {EXAMPLE}.")
-        if min(self.episodes, self.max_chunks, self.round_episodes) < 1:
-            raise ConfigError(
-                f"practice is {counted(self.episodes, 'episode')} of {counted(self.max_chunks, 'chunk')} in rounds of {self.round_episodes}, needs >= 1 "
-                f"each. Leave them out for the defaults."
-            )
-        if min(self.minutes, self.judge_every, self.judged_scenes) < 0:
-            raise ConfigError(
-                f"practice has {self.minutes:g} minutes and is evaluated every {counted(self.judge_every, 'episode')} on {self.judged_scenes} "
-                f"scenes, needs >= 0 each. 0 minutes is no limit, 0 episodes is not at all, 0 scenes is none reserved for evaluation."
-            )
         if self.first_seed <= self.first_judged_seed < self.first_seed + self.episodes or (
             self.first_judged_seed <= self.first_seed < self.first_judged_seed + self.judged_scenes
         ):

@@ -8,9 +8,28 @@ features plus proprioception, weight decay 0.1, noise on the inputs (chosen on d
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 from frs_core.errors import ConfigError
+from frs_core.runtime.bounds import (
+    Bounds,
+    Count,
+    CountOrNone,
+    Positive,
+    Seed,
+    Share,
+    Size,
+    Steps,
+    StepsOrNone,
+    Weight,
+    Workers,
+    require_bounds,
+)
+
+Below1 = Annotated[float, Bounds(0.0, 0.999_999_999)]
+"""A share or a decay that must not be 1."""
+Column = Annotated[int, Bounds(0, 1023)]
+"""Of an action."""
 
 
 class NoiseOutput(enum.Enum):
@@ -43,9 +62,9 @@ class InputSettings:
     """Proprioception: joints, gripper and tool pose."""
     cameras: tuple[str, ...] = ()
     """Cameras for the network's own image encoder; empty = no encoder."""
-    image_size: int = 84
+    image_size: Annotated[int, Bounds(32, 4096)] = 84
     """Side of the square images, pixels. Source: paper, 84."""
-    noise: float = 0.5
+    noise: Weight = 0.5
     """Standard deviation of the noise added to features and proprioception in training, after each of the two groups is scaled
     to a typical norm of 8. Chosen on held-out episodes of a development task: explained variance 0.14 without, 0.38 with."""
 
@@ -54,52 +73,47 @@ class InputSettings:
             raise ConfigError(
                 "The learner has no inputs. Turn on features or proprio, or name at least one camera in inputs.cameras."
             )
-        if self.image_size < 32:
-            raise ConfigError(f"inputs.image_size is {self.image_size}, needs >= 32. The paper uses 84.")
+        require_bounds(self, "inputs.")
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
     """Size of the trunk."""
 
-    hidden: int = 256
-    layers: int = 2
+    hidden: Size = 256
+    layers: Annotated[int, Bounds(1, 64)] = 2
+
+    def __post_init__(self) -> None:
+        require_bounds(self, "network.")
 
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
     """Optimisation of the weights."""
 
-    steps: int = 800
+    steps: Steps = 800
     """Maximum number of gradient steps."""
-    least_steps: int = 400
+    least_steps: StepsOrNone = 400
     """Minimum number of steps before early stopping; two held-out episodes give a noisy estimate in the first hundred steps."""
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.1
-    ema: float = 0.98
+    batch_size: Size = 64
+    learning_rate: Positive = 1e-3
+    weight_decay: Weight = 0.1
+    ema: Below1 = 0.98
     """Decay of the averaged weights, which are the ones saved."""
-    evaluate_every: int = 20
+    evaluate_every: Steps = 20
     """Steps between evaluations on the held-out episodes."""
-    patience: int = 10
+    patience: Steps = 10
     """Evaluations without improvement before stopping."""
-    held_out: float = 0.2
+    held_out: Below1 = 0.2
     """Fraction of the episodes held out for early stopping; 0 = none, all steps are taken."""
     refit: bool = True
     """After early stopping, train again on all episodes for the best number of steps."""
-    seed: int = 0
-    threads: int = 1
+    seed: Seed = 0
+    threads: Workers = 1
     """Torch threads; one is faster than two at these sizes."""
 
     def __post_init__(self) -> None:
-        positive = ("steps", "batch_size", "learning_rate", "evaluate_every", "patience", "threads")
-        for name in positive:
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"fit.{name} is {getattr(self, name)}, needs > 0. Leave it out for the default.")
-        if not 0.0 <= self.held_out < 1.0:
-            raise ConfigError(f"fit.held_out is {self.held_out}, needs 0 <= share < 1. The default is 0.2.")
-        if not 0.0 <= self.ema < 1.0:
-            raise ConfigError(f"fit.ema is {self.ema}, needs 0 <= decay < 1. The default is 0.98.")
+        require_bounds(self, "fit.")
 
 
 Own = TypeVar("Own", bound="LearnerSettings")
@@ -111,6 +125,9 @@ class LearnerSettings:
     """Settings shared by all learners."""
 
     inputs: InputSettings = field(default_factory=InputSettings)
+
+    def __post_init__(self) -> None:
+        require_bounds(self)
 
     def seeded(self: Own, seed: int) -> Own:
         """Return them with another seed of the training; a learner without one stays as it is."""
@@ -135,23 +152,19 @@ class DsbcSettings(ImitationSettings):
 
     output: NoiseOutput = NoiseOutput.CHUNK
     loss: Loss = Loss.FLOW
-    flow_steps: int = 5
+    flow_steps: Annotated[int, Bounds(1, 1000)] = 5
     """Euler steps of the flow. Chosen on development scenes, docs/learning.md."""
-    bound: float = 5.0
+    bound: Positive = 5.0
     """Bound of the noises: predicted ones are bound * tanh(.), sampled ones are clipped. Source: paper appendix E (+-5)."""
-    columns: tuple[int, ...] = ()
+    columns: tuple[Column, ...] = ()
     """Action dimensions whose noise is predicted; the others get seeded N(0, I), like the dimensions that a command left to the
     policy when they were recorded. Empty = all of the robot's."""
     deferred: bool = True
     """Also learn from unsteered chunks, whose label is the Gaussian noise that they were denoised from."""
 
     def __post_init__(self) -> None:
-        if self.bound <= 0:
-            raise ConfigError(f"bound is {self.bound}, needs > 0. The paper uses 5.")
-        if self.flow_steps < 1:
-            raise ConfigError(f"flow_steps is {self.flow_steps}, needs >= 1. The default is 5.")
-        if any(c < 0 for c in self.columns) or len(set(self.columns)) != len(self.columns):
-            raise ConfigError(f"columns is {list(self.columns)}, needs different numbers >= 0. Leave it out for all.")
+        require_bounds(self)
+        _require_different(self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +173,7 @@ class BcSettings(ImitationSettings):
 
     loss: Loss = Loss.MSE
     """mse or nll, for bc-gaussian; bc-flow has its own loss."""
-    flow_steps: int = 10
+    flow_steps: Annotated[int, Bounds(1, 1000)] = 10
     """Euler steps of the flow, for bc-flow."""
 
     def __post_init__(self) -> None:
@@ -168,26 +181,28 @@ class BcSettings(ImitationSettings):
             raise ConfigError(
                 "loss is 'flow', which is a kind of its own for behaviour cloning. Use `frs train bc-flow`."
             )
-        if self.flow_steps < 1:
-            raise ConfigError(f"flow_steps is {self.flow_steps}, needs >= 1. The default is 10.")
+        require_bounds(self)
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSettings:
     """Recovery of noises from demonstrated chunks."""
 
-    iterations: int = 8
+    iterations: CountOrNone = 8
     """Undamped fixed-point iterations per step in the first pass."""
-    retry_iterations: int = 50
+    retry_iterations: CountOrNone = 50
     """Iterations of the second, damped pass, for chunks above the threshold after the first."""
-    retry_damping: float = 0.5
-    threshold: float = 1e-3
+    retry_damping: Share = 0.5
+    threshold: Positive = 1e-3
     """Largest mean squared error of the regenerated chunk, normalised units. Source: FlowDAgger (arXiv 2607.08877)."""
-    largest_rms: float = 2.5
+    largest_rms: Positive = 2.5
     """Largest RMS of a recovered noise (1 = a typical Gaussian draw). Far outside the data an inverse
     still exists, but it is a noise that the generalist has never been sampled from. Guess; half the noise policy's bound."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the noise that fills dimensions the robot does not have."""
+
+    def __post_init__(self) -> None:
+        require_bounds(self, "labels.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,73 +216,55 @@ class OfflineDsbcSettings(DsbcSettings):
 class PickQSettings(LearnerSettings):
     """A critic that picks among candidates."""
 
-    draws: int = 12
+    draws: Size = 12
     """Additional candidates: noises sampled from a noise policy that imitates successes."""
     directions: bool = False
     """Also consider the fan's directions while driving. Chosen on development scenes, docs/practice.md: an untrained critic picks
     directions that no operator would, and a chunk takes half as long again."""
-    margin: float = 0.05
+    margin: Weight = 0.05
     """Subtracted from the score of a direction before it is compared with the sampled noises."""
-    components: int = 3
+    components: Size = 3
     """Temporal components of a noise in the critic's input, per action dimension."""
-    state_size: int = 96
+    state_size: Size = 96
     """Maximum number of dimensions that the generalist's features are projected to."""
-    hidden: int = 128
-    heads: int = 5
+    hidden: Size = 128
+    heads: Annotated[int, Bounds(1, 1024)] = 5
     """Critics in the ensemble."""
-    discount: float = 0.97
+    discount: Share = 0.97
     """Discount per chunk."""
-    trace: float = 0.7
+    trace: Share = 0.7
     """Lambda of TD(lambda): 0 = targets bootstrap after one chunk, 1 = they are returns to the end of the episode."""
-    shrinkage: float = 1.0
+    shrinkage: Weight = 1.0
     """Weight of the regulariser that gives noises from other states the value of the state alone, so that differences in value are
     learned only between noises executed in similar states."""
-    softness: float = 0.03
+    softness: Positive = 0.03
     """Temperature of the softmax policy under which the next state is valued."""
-    pessimism: float = 0.5
+    pessimism: Weight = 0.5
     """Standard deviations of the ensemble subtracted from a value before picking."""
     bootstraps: bool = True
     """Bootstrap from the last state of an episode that ran out of time, instead of treating it as worth 0."""
-    first_steps: int = 1500
+    first_steps: Steps = 1500
     """Gradient steps on the recorded episodes, before the first attempt."""
-    steps: int = 60
+    steps: Steps = 60
     """Gradient steps per attempt."""
-    batch_size: int = 256
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.05
-    retarget_every: int = 100
+    batch_size: Size = 256
+    learning_rate: Positive = 5e-4
+    weight_decay: Weight = 0.05
+    retarget_every: Steps = 100
     """Steps between recomputations of all targets."""
-    confidence: float = 2.0
+    confidence: Weight = 2.0
     """A noise other than the first sample is picked only if its advantage over the average sample exceeds this many standard
     deviations over the ensemble; otherwise the imitating policy acts."""
-    tries: float = 0.1
+    tries: Share = 0.1
     """Exploration: fraction of chunks in practice for which the first sample is taken."""
-    refit_every: int = 40
+    refit_every: Count = 40
     """Attempts between retrainings of the imitating policy on all successes."""
     imitation: DsbcSettings = field(default_factory=DsbcSettings)
     """Settings of the imitating policy."""
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        for name in (
-            "draws",
-            "components",
-            "state_size",
-            "hidden",
-            "heads",
-            "first_steps",
-            "steps",
-            "batch_size",
-            "retarget_every",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, needs >= 1. Leave it out for the default.")
-        for name in ("discount", "trace", "tries"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, needs 0..1. Leave it out for the default.")
-        for name in ("softness", "learning_rate"):
-            if getattr(self, name) <= 0.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, needs > 0. Leave it out for the default.")
+        require_bounds(self)
 
     def seeded(self, seed: int) -> "PickQSettings":
         """Return them with another seed of weights, batches and draws."""
@@ -279,36 +276,36 @@ class RqlSettings(LearnerSettings):
     """Reversal Q-Learning on recorded chunks; one chunk is one step of the algorithm."""
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
-    heads: int = 4
+    heads: Annotated[int, Bounds(1, 1024)] = 4
     """Value networks in the ensemble; the authors use 10."""
-    alpha: float = 1.0
+    alpha: Weight = 1.0
     """Weight of behaviour cloning relative to the value. The authors use 0.1 to 10 with rewards of -1 per step, whose values are
     1 / (1 - discount) times as large; with 0.2 fewer episodes succeeded."""
-    expectile: float = 0.7
+    expectile: Share = 0.7
     """Expectile of the value: 0.5 = the mean over outcomes, larger = weighted towards the better ones."""
-    pessimism: float = 0.5
+    pessimism: Weight = 0.5
     """Standard deviations over the ensemble subtracted from its mean in targets."""
-    discount: float = 0.98
+    discount: Share = 0.98
     """Discount per chunk."""
     failures_end: bool = True
     """Treat the end of a failure as terminal, with value 0. Otherwise bootstrap from the state after its last chunk, as the authors
     do at time limits; if that state was not recorded, the last chunk is not used."""
     clone_failures: bool = False
     """Match the flow to the chunks of failures too, as the authors do; otherwise only values are learned from them."""
-    flow_steps: int = 10
-    steps: int = 1500
+    flow_steps: Annotated[int, Bounds(1, 1000)] = 10
+    steps: Steps = 1500
     """Gradient steps. There is no early stopping, because the policy is meant to depart from the recorded actions."""
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.1
-    target_rate: float = 0.02
+    batch_size: Size = 64
+    learning_rate: Positive = 1e-3
+    weight_decay: Weight = 0.1
+    target_rate: Share = 0.02
     """Update rate of the target network."""
-    average: float = 0.99
+    average: Below1 = 0.99
     """Decay of the averaged actor, which is the one used."""
-    report_every: int = 100
+    report_every: Steps = 100
     """Steps between progress reports."""
-    seed: int = 0
-    threads: int = 1
+    seed: Seed = 0
+    threads: Workers = 1
     """Torch threads; one is faster than two at these sizes."""
 
     def __post_init__(self) -> None:
@@ -317,9 +314,7 @@ class RqlSettings(LearnerSettings):
                 f"inputs.cameras is {list(self.inputs.cameras)}, but rql has no image encoder. Leave it out; the features hold what "
                 f"the generalist saw."
             )
-        for name in ("steps", "batch_size", "learning_rate", "report_every", "threads", "heads"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, needs > 0. Leave it out for the default.")
+        require_bounds(self)
 
     def seeded(self, seed: int) -> "RqlSettings":
         """Return them with another seed of weights and batches."""
@@ -332,48 +327,32 @@ class SacSettings(LearnerSettings):
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
     """Size of the actor; the critics have two layers of the same width."""
-    critics: int = 4
+    critics: Annotated[int, Bounds(2, 1024)] = 4
     """Critics in the ensemble; a target is the minimum of two."""
-    discount: float = 0.97
+    discount: Share = 0.97
     """Discount per chunk; success 20 chunks away is worth about half."""
-    updates_per_chunk: int = 10
+    updates_per_chunk: Count = 10
     """Critic updates per chunk of practice."""
-    critic_steps_per_actor_step: int = 5
-    critic_first: int = 1000
+    critic_steps_per_actor_step: Count = 5
+    critic_first: StepsOrNone = 1000
     """Critic updates before the first actor update."""
-    batch_size: int = 128
+    batch_size: Size = 128
     """Half of a batch is from recorded episodes and half from practice, once there are both."""
-    actor_rate: float = 1e-4
-    critic_rate: float = 3e-4
-    temperature_rate: float = 3e-2
+    actor_rate: Positive = 1e-4
+    critic_rate: Positive = 3e-4
+    temperature_rate: Positive = 3e-2
     """Larger than the other learning rates, because the temperature must converge within few actor updates."""
-    temperature: float = 1e-4
+    temperature: Positive = 1e-4
     """Initial temperature; values lie in 0..1. With 0.01 and the 112 dimensions of a whole noise, the entropy term dominated: within
     120 updates the actor's standard deviation grew from 0.4 to 2."""
-    target_share: float = 0.005
+    target_share: Annotated[float, Bounds(0.0, 1.0, is_open=True)] = 0.005
     """Update rate of the target critics."""
-    warm_up: int = 5
+    warm_up: CountOrNone = 5
     """Attempts before the first update if there are no recorded episodes; the generalist acts from Gaussian noise in them."""
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        positive = (
-            "updates_per_chunk",
-            "critic_steps_per_actor_step",
-            "batch_size",
-            "actor_rate",
-            "critic_rate",
-            "temperature_rate",
-            "temperature",
-            "target_share",
-        )
-        for name in positive:
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, needs > 0. Leave it out for the default.")
-        if self.critics < 2:
-            raise ConfigError(
-                f"critics is {self.critics}, needs >= 2: a target is the minimum of two. The default is 4."
-            )
+        require_bounds(self)
         if not 0.0 < self.discount < 1.0:
             raise ConfigError(f"discount is {self.discount}, needs 0 < discount < 1. The default is 0.97.")
         if self.inputs.cameras:
@@ -391,41 +370,36 @@ class SacSettings(LearnerSettings):
 class DsrlSettings(SacSettings):
     """Soft actor-critic on the generalist's noise."""
 
-    components: int | None = None
+    components: Size | None = None
     """Temporal components of the noise that the actor chooses: 1 = the mean over the chunk, None = the whole noise."""
-    rest: float = 1.0
+    rest: Weight = 1.0
     """Standard deviation of the other components: 1 = Gaussian noise as usual, 0 = none."""
-    columns: tuple[int, ...] = ()
+    columns: tuple[Column, ...] = ()
     """Action dimensions whose noise the actor chooses; the others get seeded N(0, 1). Empty = all of the robot's."""
-    bound: float | None = None
+    bound: Positive | None = None
     """Bound of the actor's outputs, in standard deviations of Gaussian noise; None = from the steered episodes, or 10 without them
     (2.5 for the mean of 16 rows, as DSRL on a robot)."""
-    exploration: float = 1.0
+    exploration: Positive = 1.0
     """Target standard deviation of exploration (it sets the target entropy), in standard deviations of Gaussian noise."""
 
     def __post_init__(self) -> None:
         # Named: a dataclass with slots is made twice, and super() knows the first one only.
         SacSettings.__post_init__(self)
-        for name in ("components", "bound", "exploration"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ConfigError(f"{name} is {value}, needs > 0. Leave it out for the default.")
-        if any(c < 0 for c in self.columns) or len(set(self.columns)) != len(self.columns):
-            raise ConfigError(f"columns is {list(self.columns)}, needs different numbers >= 0. Leave it out for all.")
+        _require_different(self.columns)
 
 
 @dataclass(frozen=True, slots=True)
 class DsrlFrsSettings(DsrlSettings):
     """Soft actor-critic on the generalist's noise, started from steered episodes."""
 
-    exploration: float = 0.4
+    exploration: Positive = 0.4
     """Target standard deviation of exploration. Smaller than for DSRL, because the actor starts near successes: with 1, 4 of 12
     development scenes succeeded instead of 9."""
-    clone: float = 100.0
+    clone: Weight = 100.0
     """Initial weight of cloning the noises of steered successes."""
-    clone_end: float = 30.0
+    clone_end: Weight = 30.0
     """Weight of cloning after `clone_episodes` attempts."""
-    clone_episodes: int = 150
+    clone_episodes: Count = 150
     clone_better: bool = False
     """Clone only noises that the critics value above the actor's own."""
     fit: FitSettings = field(default_factory=FitSettings)
@@ -440,16 +414,10 @@ class DsrlFrsSettings(DsrlSettings):
 class ResidualSettings(SacSettings):
     """Soft actor-critic on corrections of the generalist's chunk."""
 
-    components: int = 1
+    components: Size = 1
     """Temporal components of a correction: 1 = the same for all rows of a chunk."""
-    bound: float = 0.2
+    bound: Positive = 0.2
     """Largest correction per action dimension, in normalised units (2 = the whole usual range). Guess."""
-
-    def __post_init__(self) -> None:
-        SacSettings.__post_init__(self)
-        for name in ("components", "bound"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, needs > 0. Leave it out for the default.")
 
 
 def to_json(settings: object) -> dict[str, object]:
@@ -465,6 +433,11 @@ def to_json(settings: object) -> dict[str, object]:
             value = list(value)
         out[item.name] = value
     return out
+
+
+def _require_different(columns: tuple[int, ...]) -> None:
+    if len(set(columns)) != len(columns):
+        raise ConfigError(f"columns is {list(columns)}, expected different numbers. Leave it out for all.")
 
 
 T = TypeVar("T")

@@ -13,6 +13,7 @@ from frs_core.runtime.registry import (
     by_name,
     named,
     plugins,
+    require_kind,
     require_words,
     storable,
     without_secrets,
@@ -53,6 +54,7 @@ def load_policy(name: str, **options: object) -> "FlowPolicy":
         WeightsMissing: no weights where they should be.
     """
     policy: FlowPolicy = build("policy", name, {**plugins(GROUP), **KNOWN}, options)
+    require_kind("policy", f"{name}, spec", getattr(policy, "spec", None), PolicySpec)
     require_words("policy", name, name=policy.spec.name)
     try:
         policy.options = storable("policy", name, options)

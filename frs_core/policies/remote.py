@@ -38,6 +38,7 @@ from frs_core.policies.joints import in_action_space
 from frs_core.policies.pi05.plausible import FARTHEST_CENTRE, FARTHEST_SPEED
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Observation
+from frs_core.runtime.address import shown
 from frs_core.steering.methods import Reference, Steered, SteeredRows, SteeringPlan, gaussian_array
 from frs_core.tensors import Tensor, torch
 from frs_core.wire.client import ClientSettings, WireClient
@@ -101,14 +102,14 @@ def load(
     client = WireClient(ClientSettings(url, token, connect_timeout_s, message_bytes, proxy, tls_ca))
     try:
         metadata = client.connect()
-        facts = read_metadata(metadata, url=url)
+        facts = read_metadata(metadata, url=shown(url))
         if facts is None:
             probe = client.ask(blank_droid_message(), timeout_s=warm_up_timeout_s, has_ids=False)
             spec = _stock_spec(metadata, probe, space=kind, cameras=(exterior or "left", wrist or "wrist"))
             return StockPolicy(client, spec, answer_timeout_s=answer_timeout_s)
         if facts.observation != DROID_OBSERVATION and (exterior or wrist):
             raise ConfigError(
-                f"The policy server at {url} is sent cameras by its own names, {', '.join(facts.spec.cameras)}; exterior= and wrist= "
+                f"The policy server at {shown(url)} is sent cameras by its own names, {', '.join(facts.spec.cameras)}; exterior= and wrist= "
                 f"would have no effect. Leave them out and pair the cameras where the policy is served: frs serve --cameras."
             )
         policy = RemotePolicy(
@@ -161,8 +162,8 @@ class RemotePolicy(FlowPolicy):
 
     @property
     def url(self) -> str:
-        """The server's address."""
-        return self._client.settings.url
+        """The server's address, as it may be shown."""
+        return shown(self._client.settings.url)
 
     @property
     def is_connected(self) -> bool:

@@ -49,7 +49,7 @@ def why_not_first(
         What was found, what is allowed, and what to check.
     """
     if not bool(np.isfinite(chunk).all()):
-        return "The first chunk holds numbers that are not finite. Check the weights with `frs policy check --read-weights`."
+        return "The first chunk holds numbers that are not finite. Check the weights with `frs policy check`."
     return _why_jump(chunk[0], space, observation, jump_rad=jump_rad, jump_m=jump_m) or _why_outside(
         chunk, space, low=low, high=high
     )

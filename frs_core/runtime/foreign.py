@@ -107,6 +107,29 @@ def plain_file(path: Path, *, limit: int | None = None, may_link: bool = True) -
     return path
 
 
+def found_at(path: Path) -> str:
+    """Return what is at a path, as the end of a sentence that begins with it: "is a folder", "does not exist".
+
+    Example: `f"'{path}' {found_at(path)}, expected a folder."`
+    """
+    try:
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return f"is a link to '{os.readlink(path)}', which does not exist" if os.path.islink(path) else "does not exist"
+    except NotADirectoryError:
+        above = next((p for p in path.parents if os.path.exists(p)), path)
+        return f"does not exist: '{above}' is {_KINDS.get(stat.S_IFMT(os.stat(above).st_mode), 'a file')}"
+    except ValueError:
+        return "holds a character that no path has"
+    except OSError as error:
+        known = {
+            errno.ELOOP: "is a link that leads back to itself",
+            errno.ENAMETOOLONG: "has a name that is too long for a disk",
+        }
+        return known.get(error.errno or 0, f"cannot be looked at ({error.strerror})")
+    return f"is {_KINDS.get(kind, 'a file')}"
+
+
 def is_lfs_pointer(path: Path) -> bool:
     """Return whether a file is what Git LFS leaves in place of one that was not downloaded. Raises OSError."""
     with open_plain(path, may_link=True) as file:
@@ -145,8 +168,13 @@ def read_exactly(file: FileIO, size: int) -> bytes:
 
 
 def read_text(path: Path, *, limit: int = SMALL, may_link: bool = True) -> str:
-    """Return a UTF-8 file. Raises as `read_bytes`, and ValueError for other bytes."""
-    return read_bytes(path, limit=limit, may_link=may_link).decode("utf-8")
+    """Return a UTF-8 file, without the mark that some editors put first. Raises as `read_bytes`, and ValueError for other bytes."""
+    data = read_bytes(path, limit=limit, may_link=may_link)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+        raise ValueError(f"byte 0x{byte:02x} in line {line} is no UTF-8; save the file as UTF-8") from None
 
 
 def read_json(path: Path, *, limit: int = DOCUMENT, may_link: bool = True) -> Any:

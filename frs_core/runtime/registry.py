@@ -82,6 +82,10 @@ def resolve(kind: str, name: str, known: Mapping[str, str]) -> Any:
     if ":" not in path:
         raise unknown_name(kind, name, known)
     module, attribute = path.split(":", 1)
+    if not attribute.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise ConfigError(
+            f"The {kind} '{name}' is no \"module:name\" of Python. Write it like mylab.{kind.split()[-1]}s:OurOwn."
+        )
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
@@ -107,8 +111,65 @@ def build(kind: str, name: str, known: Mapping[str, str], options: Mapping[str, 
         ConfigError: unknown name or option, or a required option is missing; the text lists the options.
     """
     factory = resolve(kind, name, known)
-    require_options(kind, name, factory, options)
-    return factory(**options)
+    if callable(factory):
+        require_options(kind, name, factory, options)
+    return call(kind, name, factory, **options)
+
+
+def call(kind: str, name: str, function: Any, *args: Any, **options: Any) -> Any:
+    """Return what the function that a name stands for returns.
+
+    Args:
+        kind: what the name stands for, singular ("export format").
+        name: of the function, or its "module:function".
+        function: as `resolve` gave it.
+        args: what it is called with.
+        options: further arguments, by name.
+    Raises:
+        ConfigError: it is no function, takes other arguments, or, where it is somebody's own ("module:function"), raised something.
+    """
+    if not callable(function):
+        raise ConfigError(
+            f"The {kind} '{name}' is a {type(function).__name__}, expected a function or class. Correct the name."
+        )
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # Written in C, without a signature.
+        signature = None
+    if signature is not None:
+        try:
+            signature.bind(*args, **options)
+        except TypeError as error:
+            given = ", ".join([*(type(a).__name__ for a in args), *options])
+            raise ConfigError(
+                f"The {kind} '{name}' takes {signature}, and is called with ({given}): {error}. Correct the name, or the function."
+            ) from error
+    try:
+        return function(*args, **options)
+    except FrsError:
+        raise
+    except Exception as error:
+        if ":" not in name:  # The product's own: a fault of it.
+            raise
+        raise ConfigError(f"The {kind} '{name}' failed: {type(error).__name__}: {error}. Correct it.") from error
+
+
+def require_kind(kind: str, name: str, value: object, *expected: type) -> None:
+    """Do nothing, unless what somebody's own function returned is something else.
+
+    Args:
+        kind: what the name stands for, singular.
+        name: of the function.
+        value: what it returned.
+        expected: classes of which it must be one.
+    Raises:
+        ConfigError: it is not.
+    """
+    if not isinstance(value, expected):
+        wanted = " or ".join(k.__name__ for k in expected)
+        raise ConfigError(
+            f"The {kind} '{name}' returned a {type(value).__name__}, expected a {wanted}. Correct the name."
+        )
 
 
 def require_options(

@@ -31,9 +31,10 @@ from websockets.sync.client import ClientConnection, connect
 
 from frs_core import errors
 from frs_core.errors import ConfigError, MalformedMessage, PolicyError, PolicyTimeout, ServingError
+from frs_core.runtime.address import require_address, shown
 from frs_core.runtime.foreign import visible
 from frs_core.wire.codec import pack, unpack
-from frs_core.wire.proxy import proxy_for, without_password
+from frs_core.wire.proxy import proxy_for
 
 logger = logging.getLogger("frs.serving")
 
@@ -92,7 +93,7 @@ class WireClient:
                 'without, as in FRS_TOKEN="$(cat token)".'
             )
         self.settings = settings
-        self._shown = without_password(settings.url)
+        self._shown = shown(settings.url)
         self.verify = verify
         self.generation = 0
         """Counts connections; a server forgets a client's contexts between two."""
@@ -183,7 +184,7 @@ class WireClient:
         s = self.settings
         headers = {"Authorization": f"Api-Key {s.token}"} if s.token else None
         proxy = proxy_for(s.url, given=s.proxy)
-        through = "" if proxy is None else f" through the proxy {without_password(proxy)}"
+        through = "" if proxy is None else f" through the proxy {shown(proxy)}"
         way_out = "" if proxy is None else f" Set no_proxy={urlsplit(s.url).hostname} to connect without the proxy."
         context = _trusting(s.tls_ca) if urlsplit(s.url).scheme == "wss" else None
         try:
@@ -204,7 +205,7 @@ class WireClient:
             raise self._refusal(error.response.status_code) from error
         except InvalidURI as error:
             raise ConfigError(
-                f"Policy server address '{self._shown}' is not usable: {without_password(str(error))}. Write ws://host:8000."
+                f"Policy server address '{self._shown}' is not usable: {shown(str(error))}. Write ws://host:8000."
             ) from error
         except ImportError as error:
             raise ServingError(
@@ -222,7 +223,7 @@ class WireClient:
             ) from error
         except (OSError, WebSocketException, EOFError) as error:
             # One of them is a connection closed before it was open: whoever hangs up before the request is sent.
-            said = getattr(error, "strerror", None) or without_password(str(error))
+            said = getattr(error, "strerror", None) or shown(str(error))
             fix = way_out or " Start one with `frs serve`, or check the address."
             raise ServingError(f"No policy server at {self._shown}{through}: {said}.{fix}") from error
         except Exception as error:
@@ -347,18 +348,8 @@ def _remote_error(error: dict[Any, Any]) -> Exception:
 
 def _parts(url: str) -> tuple[str, str]:
     """Return scheme and host of a server's address. Raises ConfigError where it is none."""
-    why = ""
-    try:
-        parts = urlsplit(url)
-        _, host = parts.port, parts.hostname or ""  # The port is read here, where one that is no number can be refused.
-        host.encode("idna")
-    except ValueError as error:
-        why, parts, host = f": {error}", None, ""
-    if parts is None or parts.scheme not in ("ws", "wss") or not host:
-        raise ConfigError(
-            f"Policy server address '{without_password(url)}' is not usable{why}. Write ws://host:8000 or wss://host:8000."
-        )
-    return parts.scheme, host
+    parts = require_address("Policy server", url, schemes=("ws", "wss"), example="ws://host:8000 or wss://host:8000")
+    return parts.scheme, parts.hostname or ""
 
 
 def _trusting(authority: Path | None) -> ssl.SSLContext:

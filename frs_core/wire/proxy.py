@@ -11,7 +11,6 @@ Any thread; resolving a name may take seconds.
 
 import contextlib
 import ipaddress
-import re
 import socket
 import urllib.request
 from urllib.parse import urlsplit
@@ -37,11 +36,6 @@ def proxy_for(url: str, *, given: str | None = None) -> str | None:
         return None
     # The system's settings give a SOCKS proxy with the scheme of a web page.
     return found.replace("http://", "socks5h://", 1) if found == known.get("socks") else found
-
-
-def without_password(text: str) -> str:
-    """Return a proxy's address, or a text that holds one, as it may be shown."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def is_near(host: str) -> bool:

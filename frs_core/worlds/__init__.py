@@ -6,7 +6,7 @@ from typing import Annotated
 from typing_extensions import Doc
 
 from frs_core.errors import ConfigError
-from frs_core.runtime.registry import build, by_name, named, plugins, storable
+from frs_core.runtime.registry import build, by_name, named, plugins, require_kind, storable
 from frs_core.worlds.base import StepResult, World, WorldSpec
 
 GROUP = "frs_core.worlds"
@@ -37,6 +37,7 @@ def make_world(name: str, **options: object) -> World:
         ConfigError: unknown name or option, or an option that a recording cannot keep.
     """
     world: World = build("world", name, {**plugins(GROUP), **KNOWN}, options)
+    require_kind("world", name, world, World)
     try:
         given = storable("world", name, options, secrets=world.secrets)
     except ConfigError:

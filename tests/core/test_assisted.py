@@ -75,7 +75,7 @@ def test_results_of_other_settings_and_damaged_ones_are_refused(tmp_path: Path) 
     (tmp_path / RESULTS).write_text('{"format": "frs-assisted"}\n{"kind": 3}\n')
     with pytest.raises(ConfigError, match="damaged"):
         opened(tmp_path)
-    with pytest.raises(ConfigError, match="needs >= 1"):
+    with pytest.raises(ConfigError, match="expected 1 to"):
         AssistedSettings(episodes=0)
 
 

@@ -114,5 +114,5 @@ def test_recording_with_mistakes_keeps_the_failures_and_gives_up_after_the_attem
 def test_a_share_that_is_none_is_refused(share: float) -> None:
     erring = job()
     erring.rollout["operator_noise"] = share
-    with pytest.raises(ConfigError, match="needs a share of chunks"):
+    with pytest.raises(ConfigError, match="expected 0 to 1"):
         Runner(erring)

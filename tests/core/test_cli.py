@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from frs_core import cli
+from frs_core.commands.config_file import with_config
 from frs_core.errors import ConfigError
 from frs_core.learning.base import Need
 from frs_core.learning.registry import KNOWN
@@ -65,16 +66,20 @@ def test_help_calls_nothing_a_default(words: list[str], capsys: pytest.CaptureFi
     assert "(default: )" not in said
 
 
+def configured(name: str, *words: str) -> list[str]:
+    return with_config(name, list(words), cli._function(name), cli.commands)
+
+
 def test_a_file_gives_defaults_and_the_command_line_wins(tmp_path: Path) -> None:
     file = tmp_path / "lab.toml"
-    file.write_text('[train.dsbc]\ntask = "a"\ncount = 3\noverwrite = true\n[train.dsbc.settings]\nseed = 2\n')
+    file.write_text('[train.dsbc]\ntask = "a"\ncount = 3\noverwrite = true\n[train.dsbc.settings.fit]\nseed = 2\n')
 
-    words = cli._with_config("train dsbc", ["--config", str(file), "--task", "b"])
+    words = configured("train dsbc", "--config", str(file), "--task", "b")
 
-    assert words == ["--task", "a", "--count", "3", "--overwrite", "--settings.seed", "2", "--task", "b"]
+    assert words == ["--task", "a", "--count", "3", "--overwrite", "--settings.fit.seed", "2", "--task", "b"]
 
 
-@pytest.mark.parametrize(("text", "complaint"), [(None, "Cannot read"), ("a = [", "not valid TOML")])
+@pytest.mark.parametrize(("text", "complaint"), [(None, "cannot be read"), ("a = [", "not valid TOML")])
 def test_a_bad_file_is_named(
     tmp_path: Path, text: str | None, complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,7 +130,7 @@ def test_settings_in_a_file_that_belong_to_no_command_are_refused(tmp_path: Path
     file = tmp_path / "lab.toml"
     file.write_text(text)
     with pytest.raises(ConfigError, match=words):
-        cli._with_config("train dsbc" if "train" in text else "demo", ["--config", str(file)])
+        configured("train dsbc" if "train" in text else "demo", "--config", str(file))
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
@@ -144,4 +149,4 @@ def test_a_folder_that_no_disk_can_have_is_refused(
     with pytest.raises(SystemExit) as stop:
         cli.main(["episodes", "list", "--data", str(tmp_path / name)])
     assert stop.value.code == 2
-    assert "cannot be listed" in capsys.readouterr().err
+    assert "--data has" in capsys.readouterr().err

@@ -74,3 +74,17 @@ def test_the_command_serves_a_policy_until_it_is_told_to_stop() -> None:
         finally:
             process.kill()
             process.wait(LONG_S)
+
+
+def test_what_a_client_breaks_is_one_line_of_the_log() -> None:
+    import logging
+    import sys
+
+    from frs_core.commands.serve import OneLine
+
+    try:
+        raise EOFError("connection closed\nwhile reading ws://a:b@host/?token=secret")
+    except EOFError:
+        record = logging.LogRecord("x", logging.ERROR, "", 1, "opening handshake failed", (), sys.exc_info())
+    said = OneLine("%(levelname)s %(message)s").format(record)
+    assert said == "ERROR opening handshake failed: EOFError: connection closed while reading ws://host/?…"

@@ -59,5 +59,5 @@ def test_lines_of_chance_share_no_scene_with_each_other_or_with_repeated_evaluat
 
 @pytest.mark.parametrize("seed", [-1, LARGEST_SEED + 1])
 def test_a_seed_without_scenes_is_refused(seed: int) -> None:
-    with pytest.raises(ConfigError, match="needs 0 to 20"):
+    with pytest.raises(ConfigError, match="expected 0 to 20"):
         DemoSpec(TASK, Path(), setup_spec(), seed=seed)

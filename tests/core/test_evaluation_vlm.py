@@ -137,7 +137,7 @@ def test_a_model_whose_every_pick_is_turned_wrong_fails(server: FakeVlm, tmp_pat
         ({"methods": ("frs",), "model": eval_commands.ModelAddress("http://a/v1")}, "Add it, or leave --vlm out"),
         ({"methods": ("frs-vlm",), "model": eval_commands.ModelAddress("a")}, "Correct --vlm"),
         ({"methods": ("base", "frs"), "operator_noise": 0.1}, "nobody steers in method 'base'"),
-        ({"methods": ("frs",), "operator_noise": 1.5}, r"needs a share of chunks, 0\.\.1"),
+        ({"methods": ("frs",), "operator_noise": 1.5}, r"operator_noise is 1.5, expected 0 to 1"),
     ],
 )
 def test_options_that_do_not_go_together_are_named(tmp_path: Path, options: dict[str, object], message: str) -> None:

@@ -1,6 +1,7 @@
 """pi0.5 folders as people have them: loaded where shapes and options suffice, else refused in a sentence; never half read."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -132,8 +133,8 @@ def test_a_weight_that_is_no_number_is_named_at_loading(tmp_path, number, capsys
     save_file(weights, folder / "model.safetensors")
     with pytest.raises(ConfigError, match=r"'action_out_proj.bias' holds 1 of 32 numbers that are not finite"):
         load(folder, device="cpu")
-    assert check(folder) == 0
-    assert check(folder, read_weights=True) == 1
+    assert check(folder, quick=True) == 0
+    assert check(folder) == 1
     assert "'action_out_proj.bias' holds 1 of 32" in capsys.readouterr().out
 
 
@@ -292,3 +293,14 @@ def test_a_table_of_new_names_that_is_none_is_a_problem(tmp_path) -> None:
     step = {"registry_name": "rename_observations_processor", "config": {"rename_map": ["observation.images.top"]}}
     path.write_text(json.dumps({"steps": [step, *json.loads(path.read_text())["steps"]]}))
     assert any("policy_preprocessor.json" in p for p in inspect_checkpoint(folder).problems)
+
+
+@pytest.mark.parametrize(
+    ("make", "there"), [("folder", "is a folder"), ("pipe", "is a named pipe"), ("loop", "is a link that")]
+)
+def test_what_is_in_the_place_of_the_weights_is_said(make, there, tmp_path) -> None:
+    folder = make_checkpoint(tmp_path)
+    path = folder / "model.safetensors"
+    path.unlink()
+    {"folder": path.mkdir, "pipe": lambda: os.mkfifo(path), "loop": lambda: path.symlink_to(path)}[make]()
+    assert there in inspect_checkpoint(folder).problems[0]

@@ -36,7 +36,7 @@ from frs_core.policies.pi05.presets import Preset, find_preset, need_preset, pub
 from frs_core.policies.pi05.sizes import ModelSize, problems_of, size_of
 from frs_core.policies.pi05.tokens import PromptForm, Tokenizer, find_tokenizer
 from frs_core.policies.pi05.weights import Truncated, read_header, why_not_weights
-from frs_core.runtime.foreign import MALFORMED, open_plain, read_json
+from frs_core.runtime.foreign import MALFORMED, found_at, open_plain, read_json
 from frs_core.steering.camera_pairing import CamerasOption, Pairing, pair_cameras
 from frs_core.steering.directions import NEVER_MOVED
 
@@ -216,7 +216,9 @@ def _attempt(checkpoint: Checkpoint, action: Any) -> None:
 
 def _read_json(checkpoint: Checkpoint, path: Path) -> dict[str, Any] | None:
     if not path.is_file():
-        checkpoint.problems.append(f"'{path.name}' is missing; it states the horizon.")
+        there = found_at(path)
+        text = "is missing; it states the horizon" if there == "does not exist" else f"{there}, expected a file"
+        checkpoint.problems.append(f"'{path.name}' {text}.")
         return None
     try:
         refuse_pointer(path)
@@ -241,7 +243,9 @@ def _read_weights(checkpoint: Checkpoint) -> None:
             hint = " This is openpi's JAX format: convert it with `frs policy fetch --convert`."
         elif (checkpoint.root / "model.safetensors.index.json").is_file():
             hint = " The weights are in shards: join them into one model.safetensors."
-        checkpoint.problems.append(f"'model.safetensors' is missing.{hint}")
+        there = found_at(path)
+        text = "is missing" if there == "does not exist" else f"{there}, expected a file"
+        checkpoint.problems.append(f"'model.safetensors' {text}.{hint}")
         return
     try:
         refuse_pointer(path)

@@ -133,7 +133,7 @@ class Pi05Policy(FlowPolicy):
             cache, features = self._model.encode(pixels, torch.tensor(words, device=device))
             if not bool(torch.isfinite(features).all()):
                 raise PolicyError(
-                    f"Policy '{self.spec.name}' gave non-finite features. Check the weights with `frs policy check --read-weights`."
+                    f"Policy '{self.spec.name}' gave non-finite features. Check the weights with `frs policy check`."
                 )
             payload = Encoded(cache, self._shift(observation))
         return Context(payload, features.cpu().numpy(), observation.captured_ns)

@@ -17,6 +17,7 @@ import msgpack
 import zmq
 
 from frs_core.errors import ConfigError, FrsError, WorldError, WorldTimeout
+from frs_core.runtime.address import require_address
 
 PROTOCOL = 2
 """Must equal the bridge's; the bridge refuses any other."""
@@ -46,6 +47,8 @@ class Connection:
             token: secret, when the bridge wants one.
             client: name of this client in the bridge's log.
         """
+        if endpoint.startswith("tcp:"):
+            require_address("DROID bridge", endpoint, schemes=("tcp",), example="tcp://192.168.0.10:4343")
         self.endpoint, self._token, self._client = endpoint, token, client
         self.late_answers = 0
         self.round_trip_s = 0.0

@@ -1,0 +1,76 @@
+"""Look at the arguments of a command before it runs.
+
+Problem: an argument may be bytes that are no text, a path that no disk takes, a number that nothing can be done with; each would fail
+somewhere deep. Idea: every command's function is called through `checked`, which judges by the argument's value and, for numbers, by
+the bounds in its annotation (`frs_core.runtime.bounds`). A path may hold any bytes, a text must be UTF-8: it may be stored.
+
+Main thread.
+"""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from frs_core.errors import ConfigError
+from frs_core.runtime.bounds import require_within
+from frs_core.runtime.foreign import found_at, visible
+
+LONGEST_NAME = 255
+"""Bytes of one folder's or file's name. Source: NAME_MAX of ext4, XFS, Btrfs, ZFS, APFS and NTFS (there characters)."""
+
+
+def checked(function: Callable[..., object]) -> Callable[..., object]:
+    """Return a command's function, which refuses arguments that cannot be used. It raises ConfigError, with the option's name."""
+    hints = get_type_hints(function, include_extras=True)
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> object:
+        for name, value in signature.bind(*args, **options).arguments.items():
+            option = f"--{name.replace('_', '-')}"
+            for part in _parts(value):
+                _require_usable(option, part)
+            require_within(option, value, hints[name])
+        return function(*args, **options)
+
+    return call
+
+
+def _parts(value: object) -> Iterator[object]:
+    """Yield a value's texts and paths."""
+    if isinstance(value, Mapping):
+        for pair in value.items():
+            yield from pair
+    elif isinstance(value, list | tuple):
+        yield from value
+    else:
+        yield value
+
+
+def _require_usable(option: str, value: object) -> None:
+    """Do nothing, unless a text is none or a path cannot be one. Raises ConfigError."""
+    if isinstance(value, str):
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise ConfigError(
+                f"{option} has '{visible(value)}', which is no UTF-8 text and could not be stored. Write it in UTF-8 (`locale` tells "
+                f"what the terminal sends)."
+            )
+        if "\0" in value:
+            raise ConfigError(f"{option} has '{visible(value)}', which holds a zero byte. Leave it out.")
+    if not isinstance(value, Path):
+        return
+    if "\0" in str(value):
+        raise ConfigError(f"{option} has '{visible(value)}', which holds a zero byte; no path does. Correct it.")
+    longest = max((len(os.fsencode(part)) for part in value.parts), default=0)
+    if longest > LONGEST_NAME:
+        raise ConfigError(
+            f"{option} has a name of {longest} bytes, '{visible(str(value))[:40]}…', and disks take {LONGEST_NAME}. Shorten it."
+        )
+    if found_at(value).startswith("has a name that is too long"):
+        raise ConfigError(
+            f"{option} has a path of {len(os.fsencode(value))} bytes, '{visible(str(value))[:40]}…', which the system does not take. "
+            f"Shorten it."
+        )

@@ -17,6 +17,8 @@ from app.settings import SettingsFile
 SCALES = {"s": 1.0, "m": 1.4, "l": 2.5}
 LEAST = (1024, 700)
 """Width and height of a window in which everything fits at scale 1, logical pixels."""
+TITLE_BAR = 48
+"""Height that title bars have at most, logical pixels; a window's own is known only after it was shown."""
 STEP = 0.05
 SETTLE_MS = 200
 """Delay after the last change of the window's size."""
@@ -32,6 +34,15 @@ def fitting_scale(size: str, width: int, height: int) -> float:
     """
     room = min(width / LEAST[0], height / LEAST[1])
     return max(1.0, math.floor(min(SCALES[size], room) / STEP + 1e-9) * STEP)
+
+
+def is_tight(size: QtCore.QSize, screen: QtCore.QSize) -> bool:
+    """Tell whether a window with its title bar would not fit into what a screen has free, so that it had better fill it.
+
+    Where even the least size does not fit, filling the screen would not help.
+    """
+    has_least = screen.width() >= LEAST[0] and screen.height() >= LEAST[1]
+    return has_least and (screen.width() < size.width() or screen.height() < size.height() + TITLE_BAR)
 
 
 class DisplaySize(QtCore.QObject):

@@ -2,12 +2,8 @@
 
 from collections.abc import Iterable
 
-from app.display_size import LEAST
 from app.qt import QtCore, QtWidgets
 from app.settings import SettingsFile
-
-TITLE_BAR = 48
-"""Height that title bars have at most, logical pixels; a window's own is known only after it was shown."""
 
 
 class GeometryFile:
@@ -58,15 +54,6 @@ class GeometryFile:
 
     def _file(self) -> QtCore.QSettings:
         return QtCore.QSettings(str(self._settings.folder / "geometry.ini"), QtCore.QSettings.Format.IniFormat)
-
-
-def is_tight(size: QtCore.QSize, screen: QtCore.QSize) -> bool:
-    """Tell whether a window with its title bar would not fit into what a screen has free, so that it had better fill it.
-
-    Where even the least size does not fit, filling the screen would not help.
-    """
-    has_least = screen.width() >= LEAST[0] and screen.height() >= LEAST[1]
-    return has_least and (screen.width() < size.width() or screen.height() < size.height() + TITLE_BAR)
 
 
 def _splitters(page: QtWidgets.QWidget) -> dict[str, QtWidgets.QSplitter]:

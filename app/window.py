@@ -17,12 +17,12 @@ from app.arming import Arming
 from app.black_box import said
 from app.cues import Cue
 from app.diagnostics import Diagnostics
-from app.display_size import LEAST, DisplaySize
+from app.display_size import LEAST, DisplaySize, is_tight
 from app.display_sizes import DisplaySizes
 from app.drive_actions import DriveActions
 from app.facts import Facts
 from app.failsafes import FailsafeSettings
-from app.geometry import GeometryFile, is_tight
+from app.geometry import GeometryFile
 from app.inputs import Inputs
 from app.load import Load, Shed
 from app.pilot import STAY, Pilot

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from app import theme
-from app.display_size import LEAST, SCALES, fitting_scale
-from app.geometry import is_tight
+from app.display_size import LEAST, SCALES, fitting_scale, is_tight
 from app.qt import QtCore, QtWidgets
 from app.settings import SettingsFile
 from tests.waiting import LONG_MS

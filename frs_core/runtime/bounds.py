@@ -64,16 +64,19 @@ def require_within(what: str, value: object, hint: Any) -> None:
 
     Args:
         what: the number's name, for the text ("--seeds").
-        value: a number, None, a tuple of numbers, or anything else, which has no bounds.
+        value: a number, a tuple of numbers, or None; where the annotation has no bounds, anything.
         hint: its annotation, with extras.
     Raises:
-        ConfigError: it is outside.
+        ConfigError: it is outside, or no number.
     """
     bounds = next(_bounds_in(hint), None)
     if bounds is None or value is None:
         return
-    numbers: Any = value if isinstance(value, tuple) else (value,)
-    for number in numbers:
+    for number in value if isinstance(value, tuple) else (value,):
+        if not isinstance(number, (int, float)):
+            raise ConfigError(
+                f"{what} is {_shown(repr(number))}, expected a number, {bounds}. Leave it out for the default."
+            )
         if not bounds.holds(number):
             raise ConfigError(f"{what} is {_shown(number)}, expected {bounds}. Leave it out for the default.")
 

@@ -31,7 +31,7 @@ def test_a_run_has_the_choosers_it_was_given() -> None:
     assert Driver.VLM not in made
     made = make_choosers(Setting(options={"vlm": "http://127.0.0.1:8000/v1"}))
     assert isinstance(made[Driver.VLM], VlmChooser)
-    with pytest.raises(ConfigError, match="The model's address is 'here'"):
+    with pytest.raises(ConfigError, match="The model's address 'here' is not usable"):
         make_choosers(Setting(options={"vlm": "here"}))
 
 

@@ -87,7 +87,7 @@ def test_nobody_at_the_address_is_told() -> None:
 
 
 def test_an_address_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="expected one like"):
+    with pytest.raises(ConfigError, match="expected http or https"):
         VlmChooser("localhost:8000")
 
 

@@ -251,7 +251,8 @@ def test_a_film_has_one_frame_per_step_and_shows_the_pick(store, tmp_path):
     assert (drawn[:64] != plain).any(axis=-1).sum() > 10
     with pytest.raises(ConfigError, match="Unknown camera"):
         export_mp4(episode, tmp_path / "x.mp4", cameras=("back",))
-    assert exporter("mp4") is export_mp4
+    named = exporter("mp4")(episode, tmp_path / "named.mp4")
+    assert named.read_bytes() == path.read_bytes()
     with pytest.raises(ConfigError, match="Unknown export format 'mp5'"):
         exporter("mp5")
 

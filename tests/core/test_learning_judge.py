@@ -191,6 +191,6 @@ def test_a_model_that_fails_stops_the_practice_with_its_sentence(
 def test_a_reward_by_a_model_needs_its_address() -> None:
     with pytest.raises(ConfigError, match="--vlm http"):
         Practice(reward=Reward.VLM)
-    with pytest.raises(ConfigError, match="expected one like"):
+    with pytest.raises(ConfigError, match="expected http or https"):
         ChatEndpoint("somewhere")
     assert replace(Practice(), vlm="http://127.0.0.1:1/v1").reward is Reward.LABEL

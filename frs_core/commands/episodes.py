@@ -26,6 +26,7 @@ from frs_core.episodes import Episode, EpisodeInfo, EpisodeStore, Unfinished
 from frs_core.episodes import bin_unfinished as _bin_unfinished
 from frs_core.episodes import recover as _recover
 from frs_core.episodes import unfinished as _unfinished
+from frs_core.episodes.stated import is_text
 from frs_core.errors import ConfigError, EpisodeError, FrsError, unknown_name
 from frs_core.evaluation.blind_log import sealed_episodes
 from frs_core.events import Outcome
@@ -328,8 +329,11 @@ def import_(
     data: Path | None = None,
     instruction: str | None = None,
     outcome: Outcome | None = None,
+    again: bool = False,
 ) -> int:
     """Import episodes from another format, and report what was left out, not stated or guessed.
+
+    What an earlier import made of the same recordings is not made again, so an interrupted import continues when it is started again.
 
     Args:
         source: File or folder to read.
@@ -337,15 +341,28 @@ def import_(
         data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         instruction: The instruction; default: from the source.
         outcome: The outcome; default: from the source.
+        again: Make episodes also of recordings that were imported before.
     """
     from frs_core.episodes.formats import importer
+    from frs_core.episodes.imported import Imported
+
+    if instruction is not None and not is_text(instruction):
+        raise ConfigError(
+            f"--instruction '{instruction}' is no text in UTF-8. Set the terminal's encoding to UTF-8, or write it in a file for --config."
+        )
 
     store, page = _store(data, is_made=True), _console()
     # Only what was given: a function of somebody's own need not know these options.
-    given = {k: v for k, v in (("instruction", instruction), ("outcome", outcome)) if v is not None}
+    given = {
+        k: v for k, v in (("instruction", instruction), ("outcome", outcome), ("again", again or None)) if v is not None
+    }
     made = importer(format)(source, store, **given)
-    for name in [made] if isinstance(made, str) else made:
+    if not isinstance(made, Imported):
+        made = Imported((made,) if isinstance(made, str) else made)
+    for name in made.names:
         page.print(f"Made episode {name}  {store.info(name).note}", soft_wrap=True)
+    if made.earlier:
+        page.print(_left_out(store, made.earlier), soft_wrap=True)
     return 0
 
 
@@ -512,6 +529,15 @@ def _found(store: EpisodeStore, names: tuple[str, ...], *, binned: bool = False)
     if not names:
         raise EpisodeError("No episodes were given. Give at least one name, a part of one, or 'last'.")
     return [store.find(n, binned=binned) for n in names]
+
+
+def _left_out(store: EpisodeStore, names: tuple[str, ...]) -> str:
+    """Return what is said of recordings that earlier imports made episodes of, under these names."""
+    binned = len({i.name for i in store.list(binned=True)} & set(names))
+    which = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+    where = f" ({'it is' if len(names) == 1 else f'{binned} of them are'} in the bin)" if binned else ""
+    them = "it" if len(names) == 1 else "them"
+    return f"Left out {counted(len(names), 'recording')} imported before, as {which}{where}. --again imports {them} once more."
 
 
 def _one(found: list[Unfinished], text: str) -> Unfinished:

@@ -72,6 +72,12 @@ def demonstrated_space(kind: ActionKind, *, hz: float = 15.0) -> ActionSpace:
     return ActionSpace(kind, np.zeros(8, np.float32), np.ones(8, np.float32), low, high, hz)
 
 
+def single(values: Float[Array, "N a"]) -> Float[Array, "N a"]:
+    """Return numbers in single precision, as actions are sent; what is too large for it becomes infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
 def record_demonstration(
     demonstration: Demonstration,
     store: EpisodeStore,
@@ -115,7 +121,7 @@ def record_demonstration(
 
 
 def _require_units(demonstration: Demonstration, kind: ActionKind) -> None:
-    """Raise EpisodeError where joints cannot be radians, or a gripper's numbers cannot be shares of its opening."""
+    """Raise EpisodeError where joints cannot be radians, a gripper's numbers cannot be shares of its opening, or a number cannot be kept."""
     arms = {"Measured joint positions": demonstration.q}
     if kind is ActionKind.JOINT_POSITION:
         arms["The actions' joint positions"] = demonstration.actions[:, :-1]
@@ -124,6 +130,11 @@ def _require_units(demonstration: Demonstration, kind: ActionKind) -> None:
             raise EpisodeError(
                 f"{what} reach {largest:.4g}, expected radians, of which no joint of the arm has more than {_FULL_TURN:.2f}. Convert them "
                 f"first; such numbers are usually degrees."
+            )
+    for what, values in (("actions", demonstration.actions), ("measured joint speeds", demonstration.dq)):
+        if len(bad := np.argwhere(~np.isfinite(single(values)))):
+            raise EpisodeError(
+                f"The {what} are no numbers that single precision holds, first in step {bad[0][0]}. Leave the episode out, or correct them first."
             )
     for what, values in (
         ("measured gripper", demonstration.gripper),

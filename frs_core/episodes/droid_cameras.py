@@ -3,11 +3,12 @@
 Problem: people have trajectories without videos, with one video fewer, with videos that end early, with calibrations of NaN. Idea: what
 the files state is used, what they do not is said in a remark, and a row that a video does not reach is not a row.
 
-    cameras, reached = find_cameras(folder, observation, facts, rows=24, width=640, remarks=remarks)
+    cameras, reached = find_cameras(folder, data, facts, rows=24, width=640, remarks=remarks)
 
 Sides go by calibration: the base's +y is to the robot's left. Any thread.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from frs_core.arrays import Array
+from frs_core.counts import counted
+from frs_core.episodes.foreign_columns import Hdf5File
+from frs_core.episodes.stated import kind_of, read_stated
 from frs_core.episodes.video import count_frames, read_video, video_size
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.robot.observation import Calibration, CameraFrame
-from frs_core.runtime.foreign import MALFORMED, read_json
+from frs_core.runtime.foreign import visible
 from frs_core.worlds.droid.calibration import pose_matrix, scale_intrinsics
 
-LARGEST_DATASET = 256 << 20
-"""Bytes of one column; ten minutes of seven joints take 0.5 MB."""
 STALE_MS = 200
 """An image older than this is not the row's own: three rows at 15 Hz."""
 WRIST = 0
@@ -102,22 +104,22 @@ class _Known:
 
 
 def find_cameras(
-    folder: Path, observation: Any, facts: Mapping[str, Any], *, rows: int, width: int, remarks: list[str]
+    folder: Path, data: Hdf5File, facts: Mapping[str, str], *, rows: int, width: int, remarks: list[str]
 ) -> tuple[tuple[DroidCamera, ...], Bool[Array, " n"]]:
     """Return the cameras that have videos, by name, and which rows all those videos reach.
 
     Args:
         folder: the trajectory's.
-        observation: the group `observation` of its trajectory.h5.
-        facts: its metadata record, empty where there is none.
+        data: its trajectory.h5.
+        facts: what its metadata record says, empty where there is none.
         rows: n.
         width: images wider than this are shrunk to it, pixels.
         remarks: gets a sentence for everything that was left out or guessed.
     Raises:
-        EpisodeError: a video or its time stamps cannot be read, or it reaches less than half of the rows.
+        EpisodeError: a video, its time stamps or a column cannot be read, or a video reaches less than half of the rows.
     """
     films = dict(_films(folder))
-    known = _known(observation, facts, films, rows)
+    known = _known(data, facts, films, rows, remarks)
     names = _names(known, remarks)
     cameras, reached = [], np.ones(rows, dtype=bool)
     for camera in sorted(known, key=lambda k: names[k.serial]):
@@ -129,8 +131,7 @@ def find_cameras(
         native = video_size(film)
         native = (native[0] // 2, native[1]) if is_stereo else native
         size = (width, round(native[1] * width / native[0])) if native[0] > width else native
-        stamps = observation.get("timestamp/cameras", {})
-        frames, has = _frame_numbers(film, stamps, serial, name, rows, remarks)
+        frames, has = _frame_numbers(film, data, serial, name, rows, remarks)
         reached &= has
         _say_calibration(camera, name, remarks)
         cameras.append(DroidCamera(name, serial, film, is_stereo, native, size, frames, camera.K, camera.pose))
@@ -139,16 +140,6 @@ def find_cameras(
     elif not cameras:
         remarks.append("no frames")
     return tuple(cameras), reached
-
-
-def column(group: Any, path: str) -> Array:
-    """Return a whole dataset. Raises ValueError where it is missing or larger than any trajectory's."""
-    dataset = group.get(path)
-    if dataset is None or not hasattr(dataset, "nbytes"):
-        raise ValueError(f"'{group.name.rstrip('/')}/{path}' is missing")
-    if dataset.nbytes > LARGEST_DATASET:
-        raise ValueError(f"'{dataset.name}' has {dataset.nbytes} bytes, at most {LARGEST_DATASET} are read")
-    return np.asarray(dataset[()])
 
 
 def _films(folder: Path) -> Iterator[tuple[str, tuple[Path, bool]]]:
@@ -165,42 +156,48 @@ def _svo(folder: Path, serial: str) -> str:
     found = list((folder / "recordings").rglob(f"{serial}*.svo*"))
     if not found:
         return ""
-    return (
-        f"; {len(found)} SVO recording{'s' * (len(found) > 1)} there: convert to recordings/MP4/*.mp4 and import again"
-    )
+    return f"; {counted(len(found), 'SVO recording')} there: bin this episode, convert to recordings/MP4/*.mp4 and import again with --again"
 
 
-def _known(observation: Any, facts: Mapping[str, Any], films: Mapping[str, Any], rows: int) -> list[_Known]:
+def _known(
+    data: Hdf5File, facts: Mapping[str, str], films: Mapping[str, Any], rows: int, remarks: list[str]
+) -> list[_Known]:
     kinds: dict[str, int | None] = {}
-    for serial in observation.get("camera_type", {}):
-        values = column(observation, f"camera_type/{serial}").reshape(-1)
-        kinds[serial] = int(values[0]) if len(values) else None
+    for serial in data.names("observation/camera_type"):
+        stated = np.unique(data.numbers(f"observation/camera_type/{serial}"))
+        is_one = len(stated) == 1 and stated[0] in (WRIST, 1, 2)
+        kinds[serial] = int(stated[0]) if is_one else None
+        if not is_one:
+            said = ", ".join(f"{v:g}" for v in stated[:3]) or "nothing"
+            remarks.append(f"camera_type of {visible(serial)} says {said}, which is not one of 0, 1, 2: not used")
     for key, kind in (("wrist", WRIST), ("ext1", 1), ("ext2", 1)):
-        serial = facts.get(f"{key}_cam_serial")
-        if serial is not None:
-            kinds.setdefault(str(serial), kind)
+        if serial := facts.get(f"{key}_cam_serial"):
+            kinds.setdefault(serial, kind)
     for serial in films:
         kinds.setdefault(serial, None)
     return [
         _Known(
             serial,
             kind,
-            _filled(observation, f"camera_intrinsics/{serial}_left", (rows, 3, 3)),
-            _filled(observation, f"camera_extrinsics/{serial}_left", (rows, 6)),
+            _filled(data, f"observation/camera_intrinsics/{serial}_left", (rows, 3, 3)),
+            _filled(data, f"observation/camera_extrinsics/{serial}_left", (rows, 6)),
         )
         for serial, kind in sorted(kinds.items())
     ]
 
 
-def _filled(observation: Any, path: str, shape: tuple[int, ...]) -> Array:
+def _filled(data: Hdf5File, path: str, shape: tuple[int, ...]) -> Array:
     """Return a column of the wanted length; NaN where the file has none."""
     result = np.full(shape, np.nan)
-    if path in observation:
-        values = np.asarray(column(observation, path), dtype=np.float64)
+    if data.has(path):
+        values = data.values(path)
         if values.shape == shape[1:]:
             values = np.tile(values, (shape[0], *[1] * values.ndim))
         if values.ndim != len(shape) or values.shape[1:] != shape[1:]:
-            raise ValueError(f"'{path}' has shape {values.shape}, expected {shape}")
+            raise EpisodeCorrupt(
+                f"{data.where(path)} has the shape {values.shape}, expected {shape} or {shape[1:]}. Remove it to import without that "
+                f"calibration."
+            )
         result[: len(values)] = values[: shape[0]]
     return result
 
@@ -252,12 +249,12 @@ def _say_calibration(camera: _Known, name: str, remarks: list[str]) -> None:
 
 
 def _frame_numbers(
-    film: Path, stamps: Any, serial: str, name: str, n: int, remarks: list[str]
+    film: Path, data: Hdf5File, serial: str, name: str, n: int, remarks: list[str]
 ) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
     """Return which video frame each row saw, by time stamps where both sides have them, and whether the video has it."""
     count = count_frames(film)
     frames, reached = np.arange(n), np.arange(n) < count
-    timed = _timed(film, stamps, serial, name, n, remarks)
+    timed = _timed(film, data, serial, name, n, remarks)
     if timed is not None:
         recorded, seen = timed
         frames = np.clip(np.searchsorted(recorded, seen, side="right") - 1, 0, len(recorded) - 1)
@@ -282,22 +279,21 @@ def _frame_numbers(
     return frames, reached
 
 
-def _timed(film: Path, stamps: Any, serial: str, name: str, n: int, remarks: list[str]) -> tuple[Array, Array] | None:
+def _timed(
+    film: Path, data: Hdf5File, serial: str, name: str, n: int, remarks: list[str]
+) -> tuple[Array, Array] | None:
     """Return (times of the video's frames, times the rows saw), ms; None where images go by number."""
-    path, key = film.with_name(f"{serial}_timestamps.json"), f"{serial}_frame_received"
-    if not path.is_file() or key not in stamps:
-        lacking = f"'{path.name}'" if key in stamps else f"'timestamp/cameras/{key}'"
+    path, key = film.with_name(f"{serial}_timestamps.json"), f"timestamp/cameras/{serial}_frame_received"
+    has_rows = data.has(f"observation/{key}")
+    if not kind_of(path) or not has_rows:
+        lacking = f"'{path.name}'" if has_rows else f"'{key}'"
         remarks.append(f"no time stamps of {name} ({lacking} is missing): frame i for row i")
         return None
     try:
-        recorded = np.array(read_json(path), dtype=np.float64)
-        if recorded.ndim != 1:
-            raise ValueError(f"shape {recorded.shape}, expected a flat list")
-    except (OSError, *MALFORMED) as error:
-        raise EpisodeError(
-            f"'{path}' is not a list of time stamps: {error}. Copy it again, or remove it to take image i for row i."
-        ) from error
-    seen = np.asarray(column(stamps, key), dtype=np.float64)[:n]
+        recorded = np.array([entry.number(low=-math.inf) for entry in read_stated(path).entries()])
+    except EpisodeError as error:
+        raise type(error)(f"{error} Or remove that file to take image i for row i.") from error
+    seen = data.numbers(f"observation/{key}")[:n]
     problem = ""
     if not len(recorded):
         problem = "are an empty list"

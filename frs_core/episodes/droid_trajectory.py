@@ -20,12 +20,13 @@ from jaxtyping import Bool, Float, Int
 
 from frs_core.arrays import Array
 from frs_core.counts import counted
-from frs_core.episodes.droid_cameras import DroidCamera, column, find_cameras
-from frs_core.episodes.export_droid import h5py_module
+from frs_core.episodes.demonstration import single
+from frs_core.episodes.droid_cameras import DroidCamera, find_cameras
+from frs_core.episodes.foreign_columns import Hdf5File, open_hdf5
+from frs_core.episodes.stated import is_text, kind_of, read_stated
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
 from frs_core.robot.actions import ActionKind
-from frs_core.runtime.foreign import MALFORMED, plain_file, read_json
 
 HZ = 15.0
 """Control rate. Source: DROID's RobotEnv."""
@@ -33,8 +34,16 @@ TOLERATED = 0.1
 """Share of rows that may be left out as damaged. Guess: one image in ten seconds, not one in three."""
 FEW = 3
 """Rows that may be left out of a trajectory however short, 0.2 s. Guess: a tenth of a short one would be a single row."""
+_USED = ("current_task", "success", "failure", "time", "user", "building")
+"""Attributes of trajectory.h5 that are read."""
+_FACTS = ("current_task", "success", "wrist_cam_serial", "ext1_cam_serial", "ext2_cam_serial")
+"""Members of the metadata record that are read."""
 _PAUSE_MS = 60_000
 """Two rows further apart than this are a set clock, not a pause: DROID writes rows while it pauses."""
+_LEAST_MS = 1.0
+"""Two rows closer together than this have no time stamps in milliseconds."""
+_LATEST_MS = 1e3 * 253402300800.0
+"""The year 10000, which no calendar writes."""
 _COLUMNS = {ActionKind.JOINT_VELOCITY: "joint_velocity", ActionKind.JOINT_POSITION: "joint_position"}
 _TRUE, _FALSE = {"true", "1", "1.0", "yes", "y", "t", "success"}, {"false", "0", "0.0", "no", "n", "f", "failure"}
 
@@ -77,32 +86,32 @@ def read_trajectory(folder: Path, *, kind: ActionKind | None, width: int) -> Dro
         EpisodeCorrupt: damaged or not DROID's.
         EpisodeError: there is none, nothing moves in it, or a video cannot be used.
     """
-    h5py, path, remarks = h5py_module(), folder / "trajectory.h5", list[str]()
-    if not path.is_file():
-        below = sum(1 for _ in folder.glob("**/trajectory.h5")) if folder.is_dir() else 0
+    path, remarks = trajectory_file(folder), list[str]()
+    if kind not in (None, *_COLUMNS):
+        raise EpisodeError(f"DROID trajectories are imported as joint_velocity or joint_position, not {kind.value}.")
+    with open_hdf5(path) as data:
+        return _read(data, folder, _facts(folder, remarks), kind, width, remarks)
+
+
+def trajectory_file(folder: Path) -> Path:
+    """Return the trajectory.h5 of a folder. Raises EpisodeError where there is none."""
+    path = folder / "trajectory.h5"
+    if not kind_of(path):
+        below = sum(1 for _ in folder.glob("**/trajectory.h5")) if kind_of(folder) == "folder" else 0
         raise EpisodeError(
             f"'{folder}' holds no trajectory.h5. Name the folder of one DROID trajectory"
             f"{f'; {below} lie below it' if below else ''}."
         )
-    if kind not in (None, *_COLUMNS):
-        raise EpisodeError(f"DROID trajectories are imported as joint_velocity or joint_position, not {kind.value}.")
-    try:
-        with h5py.File(plain_file(path), "r") as file:
-            return _read(file, folder, _facts(folder, remarks), kind, width, remarks)
-    except EpisodeError:
-        raise
-    except (OSError, *MALFORMED) as error:
-        raise EpisodeCorrupt(
-            f"'{path}' is not a whole DROID trajectory: {error}. Copy it again; an interrupted recording cannot be imported."
-        ) from error
+    return path
 
 
 def _read(
-    file: Any, folder: Path, facts: Mapping[str, Any], kind: ActionKind | None, width: int, remarks: list[str]
+    data: Hdf5File, folder: Path, facts: Mapping[str, str], kind: ActionKind | None, width: int, remarks: list[str]
 ) -> DroidTrajectory:
-    observation, action = file["observation"], file["action"]
+    name = folder / "trajectory.h5"
     if kind is None:
-        kind = next((k for k, name in _COLUMNS.items() if name in action), ActionKind.JOINT_VELOCITY)
+        there = data.names("action")
+        kind = next((k for k, column in _COLUMNS.items() if column in there), ActionKind.JOINT_VELOCITY)
     table = {
         "q": ("observation/robot_state/joint_positions", 7),
         "dq": ("observation/robot_state/joint_velocities", 7),
@@ -110,24 +119,26 @@ def _read(
         "arm": (f"action/{_COLUMNS[kind]}", 7),
         "fingers": ("action/gripper_position", 1),
     }
-    columns = {name: _numbers(file, path, size) for name, (path, size) in table.items()}
-    paths = {name: path for name, (path, _) in table.items()}
-    moved, times = _moved(observation, remarks), _times(observation)
-    n = _common_length({paths[k]: v for k, v in columns.items()} | _stated(moved, times), file.filename, remarks)
-    columns = {name: values[:n] for name, values in columns.items()}
+    columns = {key: data.numbers(path, *([size] if size > 1 else [])) for key, (path, size) in table.items()}
+    columns = {key: values.reshape(len(values), -1) for key, values in columns.items()}
+    paths = {key: path for key, (path, _) in table.items()}
+    moved, times = _moved(data, remarks), _times(data)
+    n = _common_length({paths[k]: v for k, v in columns.items()} | _stated(moved, times), name, remarks)
+    columns = {key: values[:n] for key, values in columns.items()}
     moved = np.ones(n, dtype=bool) if moved is None else moved[:n]
     if not moved.any():
         raise EpisodeError(
-            f"'{file.filename}' has {counted(n, 'step')} and the robot moved in none. There is nothing to import."
+            f"'{name}' has {counted(n, 'step')} and the robot moved in none. There is nothing to import."
         )
-    is_finite = _finite(columns, paths, moved, file.filename, remarks)
-    cameras, reached = find_cameras(folder, observation, facts, rows=n, width=width, remarks=remarks)
+    is_finite = _finite(columns, paths, moved, name, remarks)
+    cameras, reached = find_cameras(folder, data, facts, rows=n, width=width, remarks=remarks)
     rows, damaged = np.flatnonzero(moved & is_finite & reached), np.flatnonzero(moved & ~is_finite)
     if not len(rows):
-        raise EpisodeCorrupt(f"'{file.filename}' has no row with both numbers and frames. Copy it and its films again.")
+        raise EpisodeCorrupt(f"'{name}' has no row with both numbers and frames. Copy it and its films again.")
     between = np.searchsorted(damaged, rows)
-    attributes = {str(k): text_of(v) for k, v in file.attrs.items()}
-    times_ns = _rising(times, n, _stated_start(attributes, folder), remarks)[rows]
+    attributes = _attributes(data, remarks)
+    started = _stated_start(attributes, folder)
+    times_ns = _rising(times, n, started, remarks)[rows]
     return DroidTrajectory(
         kind=kind,
         rows=rows,
@@ -135,24 +146,43 @@ def _read(
         q=columns["q"][rows],
         dq=columns["dq"][rows],
         gripper=columns["gripper"][rows, 0],
-        actions=np.column_stack([columns["arm"], np.clip(columns["fingers"], 0.0, 1.0)])[rows].astype(np.float32),
+        actions=single(np.column_stack([columns["arm"], np.clip(columns["fingers"], 0.0, 1.0)])[rows]),
         times_ns=times_ns,
         cameras=cameras,
-        started_unix=float(times_ns[0]) / 1e9 if times_ns[0] > 10**18 else _stated_start(attributes, folder),
-        instruction=_instruction(attributes, facts),
-        outcome=_outcome(attributes, facts, observation, folder, remarks),
+        started_unix=float(times_ns[0]) / 1e9 if times_ns[0] > 10**18 else started,
+        instruction=attributes.get("current_task") or facts.get("current_task", ""),
+        outcome=_outcome(attributes, facts, data, folder, remarks),
         attributes=attributes,
         remarks=tuple(remarks),
     )
 
 
-def text_of(value: Any) -> str:
-    """Return an attribute as text, whether it was written as text, bytes, a number or an array of one."""
+def text_of(value: Any) -> str | None:
+    """Return an attribute as text, whether it was written as text, bytes, a number or an array of one; None where it is no text."""
     if isinstance(value, np.ndarray):
-        value = value.reshape(-1)[0] if value.size == 1 else ""
+        if value.size != 1:
+            return None
+        value = value.reshape(-1)[0]
+    if isinstance(value, str):
+        value = value.encode("utf-8", "surrogateescape") if not is_text(value) else value.encode()
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace").strip()
-    return "" if type(value).__name__ == "Empty" else str(value).strip()
+        try:
+            return value.decode("utf-8").strip()
+        except UnicodeDecodeError:
+            return None
+    if type(value).__name__ == "Empty":
+        return ""
+    is_plain = isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating)
+    return str(value) if is_plain else None
+
+
+def _attributes(data: Hdf5File, remarks: list[str]) -> dict[str, str]:
+    """Return the attributes that are texts, or can be read as one; another that would be used is said to be left out."""
+    texts = {name: text_of(value) for name, value in data.attributes().items()}
+    for name in _USED:
+        if name in texts and texts[name] is None:
+            remarks.append(f"attribute {name} is no text in UTF-8: left out")
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def truth_of(text: str) -> bool | None:
@@ -161,42 +191,42 @@ def truth_of(text: str) -> bool | None:
     return True if word in _TRUE else False if word in _FALSE else None
 
 
-def _facts(folder: Path, remarks: list[str]) -> Mapping[str, Any]:
-    """Return the metadata record that DROID's postprocessing puts beside a trajectory."""
+def _facts(folder: Path, remarks: list[str]) -> Mapping[str, str]:
+    """Return the metadata record that DROID's postprocessing puts beside a trajectory, as far as it is used."""
     for path in sorted(folder.glob("metadata_*.json")):
         try:
-            facts = read_json(path)
-            if isinstance(facts, dict):
-                return facts
-            raise ValueError("no table")
-        except (OSError, *MALFORMED) as error:
-            remarks.append(f"'{path.name}' cannot be read and was left out ({error})")
+            record = read_stated(path).members()
+        except EpisodeError as error:
+            remarks.append(f"the metadata record was left out: {str(error).partition('. ')[0]}")
+            continue
+        found: dict[str, str] = {}
+        for key in _FACTS:
+            stated = record.get(key)
+            if stated is None or not stated.is_given:
+                continue
+            text = None if isinstance(stated.value, list | dict) else text_of(stated.value)
+            if text is None:
+                remarks.append(f"{key} of '{path.name}' is no text: left out")
+            else:
+                found[key] = text
+        return found
     return {}
 
 
-def _numbers(file: Any, path: str, size: int) -> Float[Array, "n size"]:
-    values = np.asarray(column(file, path), dtype=np.float64)
-    if values.ndim == 1 and size == 1:
-        values = values[:, None]
-    if values.ndim != 2 or values.shape[1] != size:
-        raise ValueError(f"'{path}' has shape {values.shape}, expected ({'n' if size == 1 else f'n, {size}'})")
-    return values
-
-
-def _moved(observation: Any, remarks: list[str]) -> Bool[Array, " n"] | None:
+def _moved(data: Hdf5File, remarks: list[str]) -> Bool[Array, " n"] | None:
     """Return at which rows the demonstrator's hand was on the trigger."""
-    if "timestamp/skip_action" in observation:
-        return ~column(observation, "timestamp/skip_action").astype(bool).reshape(-1)
-    if "controller_info/movement_enabled" in observation:
+    if data.has("observation/timestamp/skip_action"):
+        return ~data.flags("observation/timestamp/skip_action")
+    if data.has("observation/controller_info/movement_enabled"):
         remarks.append("no skip_action: rows without movement_enabled left out instead")
-        return column(observation, "controller_info/movement_enabled").astype(bool).reshape(-1)
+        return data.flags("observation/controller_info/movement_enabled")
     remarks.append("no skip_action: every row taken")
     return None
 
 
-def _times(observation: Any) -> Float[Array, " n"] | None:
-    path = "timestamp/control/step_start"
-    return column(observation, path).astype(np.float64).reshape(-1) if path in observation else None
+def _times(data: Hdf5File) -> Float[Array, " n"] | None:
+    path = "observation/timestamp/control/step_start"
+    return data.numbers(path) if data.has(path) else None
 
 
 def _stated(moved: Array | None, times: Array | None) -> dict[str, Array]:
@@ -204,7 +234,7 @@ def _stated(moved: Array | None, times: Array | None) -> dict[str, Array]:
     return {k: v for k, v in stated.items() if v is not None}
 
 
-def _common_length(columns: Mapping[str, Array], name: str, remarks: list[str]) -> int:
+def _common_length(columns: Mapping[str, Array], name: Path, remarks: list[str]) -> int:
     """Return the number of rows that all columns have; one that misses many is another recording's."""
     shortest, longest = min(columns, key=lambda k: len(columns[k])), max(columns, key=lambda k: len(columns[k]))
     n, full = len(columns[shortest]), len(columns[longest])
@@ -219,7 +249,7 @@ def _common_length(columns: Mapping[str, Array], name: str, remarks: list[str]) 
 
 
 def _finite(
-    columns: Mapping[str, Array], paths: Mapping[str, str], moved: Array, name: str, remarks: list[str]
+    columns: Mapping[str, Array], paths: Mapping[str, str], moved: Array, name: Path, remarks: list[str]
 ) -> Bool[Array, " n"]:
     """Return the rows in which every column has numbers."""
     bad = {paths[k]: np.flatnonzero(~np.isfinite(v).all(axis=1) & moved) for k, v in columns.items()}
@@ -244,9 +274,9 @@ def _rising(times: Float[Array, " m"] | None, n: int, started: float, remarks: l
     if times is None:
         remarks.append(f"no control time stamps: rows counted at {HZ:g} Hz")
         return np.round(1e9 * started + 1e6 * period * np.arange(n)).astype(np.int64)
-    known = times[:n]
+    known = np.where(np.abs(times[:n]) < _LATEST_MS, times[:n], np.nan)
     steps = np.diff(known)
-    bad = ~(np.isfinite(steps) & (steps > 0))
+    bad = ~(steps >= _LEAST_MS)
     if bad.any():
         remarks.append(
             f"time stamps stand, go back or lack at {int(bad.sum())} of {n} rows, first at row "
@@ -274,13 +304,8 @@ def _stated_start(attributes: Mapping[str, str], folder: Path) -> float:
     return 0.0
 
 
-def _instruction(attributes: Mapping[str, str], facts: Mapping[str, Any]) -> str:
-    stated = (attributes.get("current_task", ""), text_of(facts.get("current_task", "")))
-    return next((text for text in stated if text), "")
-
-
 def _outcome(
-    attributes: Mapping[str, str], facts: Mapping[str, Any], observation: Any, folder: Path, remarks: list[str]
+    attributes: Mapping[str, str], facts: Mapping[str, str], data: Hdf5File, folder: Path, remarks: list[str]
 ) -> Outcome | None:
     """Return how it ended: by its attributes, its metadata, its folder, the controller's buttons, in this order."""
     success = truth_of(attributes.get("success", ""))
@@ -295,11 +320,11 @@ def _outcome(
         remarks.append(f"its attribute says {'success' if success else 'failure'}, its folder the contrary")
     failure = True if truth_of(attributes.get("failure", "")) else None
     ended = {
-        key: bool(column(observation, f"controller_info/{key}").any())
+        key: bool(data.flags(f"observation/controller_info/{key}").any())
         for key in ("success", "failure")
-        if f"controller_info/{key}" in observation
+        if data.has(f"observation/controller_info/{key}")
     }
     pressed = None if ended.get("success", False) == ended.get("failure", False) else ended.get("success", False)
-    stated = (success, truth_of(text_of(facts.get("success", ""))), None if failure is None else False, placed, pressed)
+    stated = (success, truth_of(facts.get("success", "")), None if failure is None else False, placed, pressed)
     said = next((s for s in stated if s is not None), None)
     return None if said is None else Outcome.SUCCESS if said else Outcome.FAILURE

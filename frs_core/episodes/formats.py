@@ -2,7 +2,7 @@
 
 Problem: exporters need libraries that few people have. Idea: a name points at a function; nothing is imported before it
 is asked for. An exporter is `(episode: Episode, path: Path) -> Path`; an importer is
-`(source: Path, store: EpisodeStore) -> str` or a tuple of them, and returns what it recorded through `JournalRecorder`, by name.
+`(source: Path, store: EpisodeStore) -> Imported`, or the names of what it recorded through `JournalRecorder`, one or a tuple.
 
 Example: `exporter("mp4")(episode, Path("film.mp4"))`. A new format is one row here, or "module:function" of your own.
 
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from frs_core.episodes.imported import Imported
 from frs_core.episodes.reader import Episode
 from frs_core.runtime.registry import call, require_kind, resolve
 
@@ -39,9 +40,9 @@ def exporter(name: str) -> Callable[[Episode, Path], Path]:
     return _called("export format", name, EXPORTERS, Path)
 
 
-def importer(name: str) -> Callable[..., str | tuple[str, ...]]:
+def importer(name: str) -> Callable[..., Imported | str | tuple[str, ...]]:
     """Return the function that makes episodes from a format. Raises ConfigError for an unknown or broken one."""
-    return _called("import format", name, IMPORTERS, str, tuple)
+    return _called("import format", name, IMPORTERS, Imported, str, tuple)
 
 
 def _called(kind: str, name: str, known: dict[str, str], *returned: type) -> Callable[..., Any]:

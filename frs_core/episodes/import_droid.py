@@ -1,6 +1,6 @@
 """A DROID raw trajectory (trajectory.h5 with its MP4 videos) as an episode, to look at, to replay, to learn from.
 
-    import_droid(Path("success/2023-04-20/Thu_Apr_20_14:11:09_2023"), store)      # -> "20230420T141109Z_01GYF..."
+    import_droid(Path("success/2023-04-20/Thu_Apr_20_14:11:09_2023"), store).names   # -> ("20230420T141109Z_01GYF...",)
 
 Each stretch of `rows` steps becomes a chunk with one offer, "demonstration", picked by a person; it has no noise (NaN), so
 training takes it only through offline labels. Steps at which the demonstrator's hand was off the trigger are left out: the
@@ -14,13 +14,18 @@ from pathlib import Path
 
 from frs_core.episodes.demonstration import DEMONSTRATION, Demonstration, demonstrated_space, record_demonstration
 from frs_core.episodes.droid_cameras import FilmReader
-from frs_core.episodes.droid_trajectory import HZ, DroidTrajectory, read_trajectory
+from frs_core.episodes.droid_trajectory import HZ, DroidTrajectory, read_trajectory, trajectory_file
+from frs_core.episodes.imported import NO_INSTRUCTION, EarlierImports, Imported
+from frs_core.episodes.index import SOURCE
 from frs_core.episodes.records import EpisodeMeta
+from frs_core.episodes.stated import kind_of, unreadable
 from frs_core.episodes.store import EpisodeStore
 from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.kinematics import ROBOTIQ_OFFSET
+from frs_core.runtime.foreign import digest as file_digest
+from frs_core.runtime.foreign import visible
 from frs_core.steering.plan import SteeringPlan
 
 
@@ -31,11 +36,12 @@ def import_droid(
     kind: ActionKind | None = None,
     instruction: str | None = None,
     outcome: Outcome | None = None,
+    again: bool = False,
     rows: int = 8,
     width: int = 640,
     tool_offset: float = ROBOTIQ_OFFSET,
-) -> str:
-    """Record a trajectory into a store and return the new episode's name; a failure leaves nothing in the store.
+) -> Imported:
+    """Record a trajectory into a store, unless an earlier import did; a failure leaves nothing in the store.
 
     Args:
         source: the trajectory's folder, or its trajectory.h5.
@@ -44,6 +50,7 @@ def import_droid(
             the file has only that.
         instruction: what the policy is to do; default what the trajectory says.
         outcome: how it ended; default what the trajectory says.
+        again: record it also where an earlier import made an episode of the same trajectory.h5.
         rows: steps per chunk.
         width: images wider than this are shrunk to it, pixels.
         tool_offset: flange to fingertips, metres.
@@ -52,19 +59,26 @@ def import_droid(
         EpisodeCorrupt: the trajectory is damaged or not DROID's.
         EpisodeError: it does not say how it ended, or the store cannot be written.
     """
-    folder = source if source.is_dir() else source.parent
+    folder = source if kind_of(source) == "folder" else source.parent
+    if folder != source and source.name != "trajectory.h5":
+        raise EpisodeError(
+            f"'{source}' is {'no trajectory.h5' if kind_of(source) else 'not there'}. Name the folder of one DROID trajectory, or its trajectory.h5."
+        )
+    digest, before = _digest(trajectory_file(folder)), EarlierImports(store)
+    if not again and (earlier := before.find(digest)):
+        return Imported((), (earlier,))
     trajectory = read_trajectory(folder, kind=kind, width=width)
     outcome = outcome or trajectory.outcome
     if outcome is None:
         raise EpisodeError(
             f"'{folder}' does not say whether it succeeded. Give --outcome success or --outcome failure."
         )
-    remarks = list(trajectory.remarks)
+    remarks = [*trajectory.remarks, *before.remarks(digest)]
     said = trajectory.instruction if instruction is None else instruction
     if not said:
-        remarks.append("no instruction is stated: import again with --instruction TEXT to give one")
+        remarks.append(NO_INSTRUCTION)
     films = FilmReader(trajectory.cameras)
-    return record_demonstration(
+    name = record_demonstration(
         Demonstration(
             q=trajectory.q,
             dq=trajectory.dq,
@@ -76,14 +90,22 @@ def import_droid(
             device="droid",
         ),
         store,
-        _meta(trajectory, said, rows, folder),
+        _meta(trajectory, said, rows, folder, digest),
         outcome=outcome,
-        note="; ".join([f"Imported from DROID: {folder.name}", *remarks]),
+        note="; ".join([f"Imported from DROID: {visible(folder.resolve().name)}", *remarks]),
         tool_offset=tool_offset,
     )
+    return Imported((name,))
 
 
-def _meta(trajectory: DroidTrajectory, instruction: str, rows: int, folder: Path) -> EpisodeMeta:
+def _digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _meta(trajectory: DroidTrajectory, instruction: str, rows: int, folder: Path, digest: str) -> EpisodeMeta:
     return EpisodeMeta(
         task=None,
         instruction=instruction,
@@ -103,7 +125,8 @@ def _meta(trajectory: DroidTrajectory, instruction: str, rows: int, folder: Path
         started_unix=trajectory.started_unix,
         operator=trajectory.attributes.get("user", ""),
         world_options={
-            "imported_from": folder.name,
+            "imported_from": visible(folder.resolve().name),
+            SOURCE: digest,
             "building": trajectory.attributes.get("building", ""),
             **{f"serial_{c.name}": c.serial for c in trajectory.cameras},
         },

@@ -22,6 +22,8 @@ from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
 from frs_core.runtime.foreign import MALFORMED
 
+SOURCE = "source_sha256"
+"""Option of an imported episode's world: SHA-256 of what it was made from."""
 _EARLIEST = -62135596800.0
 """Unix time of the year 1: a clock without battery may say 1966."""
 _LATEST = 253402300800.0
@@ -69,6 +71,8 @@ class EpisodeInfo:
     """The world reported success on the main line; None where it does not know, or from before this was kept."""
     was_recovered: bool = False
     """Saved from the journal of a crash."""
+    source: str = ""
+    """SHA-256 of what it was imported from; empty where it was recorded here."""
     is_binned: bool = False
     problem: str = ""
     """Why it cannot be read; empty when it can."""
@@ -136,6 +140,7 @@ def read_info(folder: Path, *, is_binned: bool = False) -> EpisodeInfo:
             says_who_picked="picked_by" in a,
             success_seen=seen if isinstance(seen := a.get("success_seen"), bool) else None,
             was_recovered=a["was_recovered"] is True,
+            source=_text(options, SOURCE) if SOURCE in (options := a["world"].get("options", {})) else "",
             is_binned=is_binned,
         )
     except EpisodeCorrupt as error:

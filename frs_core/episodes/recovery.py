@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from frs_core.episodes.assembly import commit, committed
-from frs_core.episodes.index import read_info
+from frs_core.episodes.index import SOURCE, read_info
 from frs_core.episodes.journal import CUT_OFF, JournalContent, read_journal, scan_journal
 from frs_core.episodes.layout import (
     JOURNAL_SUFFIX,
@@ -49,6 +49,8 @@ class Unfinished:
     outcome: Outcome | None = None
     """What the operator had said already, when the crash came during the commit."""
     note: str = ""
+    source: str = ""
+    """SHA-256 of what it was imported from; empty where it was recorded here."""
     problem: str = ""
     """What follows the last whole chunk, or why nothing can be read; empty when all is whole."""
 
@@ -182,6 +184,7 @@ def _described(name: str, path: Path) -> Unfinished:
         instruction=str(instruction),
         outcome=said[0],
         note=said[1],
+        source=str(meta.get("world", {}).get("options", {}).get(SOURCE, "")),
         problem=damage,
     )
 

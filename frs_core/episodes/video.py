@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from frs_core.arrays import Array
+from frs_core.episodes.stated import unreadable
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.runtime.foreign import plain_file
 
@@ -29,6 +30,16 @@ def _av() -> ModuleType:
     except ImportError as error:
         raise ConfigError("Reading and writing films needs PyAV. Install it with `pip install av`.") from error
     return av
+
+
+def _unreadable(path: Path, error: Exception) -> EpisodeError:
+    """Return the error for a file that is no video."""
+    if isinstance(error, EpisodeError):
+        return error
+    if isinstance(error, OSError) and not isinstance(error, _av().FFmpegError):
+        return unreadable(path, error)
+    why = "it has no video stream" if isinstance(error, IndexError) else getattr(error, "strerror", None) or error
+    return EpisodeError(f"'{path}' is not a readable film: {why}. Copy it again from where it was made.")
 
 
 def fitted(image: UInt8[Array, "h w 3"], size: tuple[int, int]) -> UInt8[Array, "H W 3"]:
@@ -95,10 +106,19 @@ def video_size(path: Path) -> tuple[int, int]:
         with av.open(str(plain_file(path))) as container:
             stream = container.streams.video[0]
             return int(stream.width), int(stream.height)
-    except (OSError, av.FFmpegError, IndexError) as error:
-        raise EpisodeError(
-            f"'{path}' is not a readable film: {error}. Copy it again from where it was made."
-        ) from error
+    except (OSError, av.FFmpegError, IndexError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def video_rate(path: Path) -> float | None:
+    """Return the frames per second that a video states; None where it states none. Raises as `read_video`."""
+    av = _av()
+    try:
+        with av.open(str(plain_file(path))) as container:
+            rate = container.streams.video[0].average_rate
+            return float(rate) if rate else None
+    except (OSError, av.FFmpegError, IndexError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def count_frames(path: Path) -> int:
@@ -107,10 +127,8 @@ def count_frames(path: Path) -> int:
     try:
         with av.open(str(plain_file(path))) as container:
             return sum(1 for packet in container.demux(video=0) if packet.size)
-    except (OSError, av.FFmpegError, IndexError) as error:
-        raise EpisodeError(
-            f"'{path}' is not a readable film: {error}. Copy it again from where it was made."
-        ) from error
+    except (OSError, av.FFmpegError, IndexError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def read_video(
@@ -136,7 +154,5 @@ def read_video(
                 if size is not None and (image.shape[1], image.shape[0]) != size:
                     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
                 yield np.ascontiguousarray(image)
-    except (OSError, av.FFmpegError, IndexError) as error:
-        raise EpisodeError(
-            f"'{path}' is not a readable film: {error}. Copy it again from where it was made."
-        ) from error
+    except (OSError, av.FFmpegError, IndexError, ValueError) as error:
+        raise _unreadable(path, error) from error

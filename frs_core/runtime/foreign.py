@@ -17,6 +17,7 @@ import json
 import os
 import re
 import stat
+import sys
 import tomllib
 from io import FileIO
 from pathlib import Path
@@ -205,6 +206,10 @@ def parse_json(data: bytes | str) -> Any:
         value: Any = json.loads(data)
     except RecursionError:
         raise ValueError(f"nested more than {DEPTH} deep") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError:
+        raise ValueError(f"a whole number has more than {sys.get_int_max_str_digits()} digits") from None
     level = [value]
     for _ in range(DEPTH):
         level = [

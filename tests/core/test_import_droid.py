@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from frs_core.cli import main
-from frs_core.episodes import Episode, EpisodeStore
+from frs_core.episodes import Episode, EpisodeStore, JournalRecorder, recover, unfinished
 from frs_core.episodes.import_droid import import_droid
 from frs_core.episodes.journal import JournalFile
 from frs_core.episodes.layout import journal_dir
@@ -55,7 +55,8 @@ def film(folder: Path, camera: str) -> Path:
 
 
 def taken(folder: Path, store: EpisodeStore, **options: Any) -> tuple[Episode, str]:
-    episode = store.open(import_droid(folder, store, **options))
+    (name,) = import_droid(folder, store, again=True, **options).names
+    episode = store.open(name)
     return episode, episode.info.note
 
 
@@ -75,7 +76,7 @@ def test_a_trajectory_without_films_comes_without_pictures_and_says_so(folder, s
     assert (episode.n_steps, episode.cameras) == (22, ())
     assert "no frames" in note
     assert f"no film of wrist ({SERIALS['wrist']})" in note
-    assert ("SVO recording there: convert" in note) is has_svo
+    assert ("SVO recording there: bin this episode, convert" in note) is has_svo
 
 
 def test_the_sides_go_by_calibration_even_where_the_other_film_is_missing(folder, store) -> None:
@@ -136,7 +137,7 @@ def test_a_film_of_few_rows_is_refused_and_a_broken_one_named(folder, store) -> 
 def test_unreadable_time_stamps_are_named_with_the_way_out(folder, store, text) -> None:
     path = film(folder, "left").with_name(f"{SERIALS['left']}_timestamps.json")
     path.write_text(text)
-    with pytest.raises(EpisodeError, match=rf"{path.name}' is not a list of time stamps.*remove it"):
+    with pytest.raises(EpisodeError, match=rf"{path.name}'.*remove that file to take image i"):
         import_droid(folder, store)
 
 
@@ -225,7 +226,7 @@ def test_without_joint_velocities_joint_positions_are_taken_and_without_both_it_
     edit(folder, lambda f: f.__delitem__("action/joint_velocity"))
     assert taken(folder, store)[0].meta.action_space.kind is ActionKind.JOINT_POSITION
     edit(folder, lambda f: f.__delitem__("action/joint_position"))
-    with pytest.raises(EpisodeCorrupt, match="'/action/joint_velocity' is missing"):
+    with pytest.raises(EpisodeCorrupt, match="has no dataset 'action/joint_velocity'"):
         import_droid(folder, store)
 
 
@@ -272,13 +273,86 @@ def test_an_instruction_is_read_as_text_or_bytes(folder, store, value) -> None:
     assert taken(folder, store)[0].meta.instruction == "把杯子放进抽屉 ☕️"
 
 
+def test_a_trajectory_is_imported_once_unless_it_is_asked_for_again(folder, store, capsys) -> None:
+    def run(*words: str) -> str:
+        with pytest.raises(SystemExit) as exit_:
+            main(["episodes", "import", str(folder), "--format", "droid", "--data", str(store.root), *words])
+        assert exit_.value.code == 0
+        return capsys.readouterr().out
+
+    (first,) = import_droid(folder, store).names
+    moved = folder.rename(folder.with_name("renamed"))
+    assert import_droid(moved, store).earlier == (first,)
+    moved.rename(folder)
+    assert f"Left out 1 recording imported before, as {first}. --again imports it once more." in run()
+    store.bin(first)
+    assert f"as {first} (it is in the bin)." in run()
+    assert store.list() == []
+    assert "Made episode" in run("--again")
+    edit(folder, lambda f: f.attrs.__setitem__("current_task", "another"))
+    assert "Made episode" in run()
+    assert len(store.list()) == 2
+
+
+def test_a_trajectory_whose_import_was_killed_is_imported_whole_and_what_is_left_is_named(
+    folder, store, monkeypatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        # A killed process tidies nothing up.
+        patch.setattr(JournalRecorder, "end", killed)
+        patch.setattr(JournalRecorder, "drop", JournalRecorder.abort)
+        with pytest.raises(KeyboardInterrupt):
+            import_droid(folder, store)
+    (left,) = unfinished(store)
+    _, note = taken(folder, store)
+    assert f"an earlier import of it was cut off and left {left.name}: bin that one" in note
+    recover(store, left.name)
+    (whole,) = import_droid(folder, store).earlier
+    assert whole != left.name
+
+
+def test_links_within_a_trajectory_are_followed_and_to_other_files_refused(folder, store) -> None:
+    def link(file: Any) -> None:
+        file.move(Q, "kept/q")
+        file["kept/near"] = h5py.SoftLink("q")
+        file[Q] = h5py.SoftLink("/kept/./near")
+
+    edit(folder, link)
+    assert taken(folder, store)[0].n_steps == 22
+    edit(folder, lambda f: replace(f, Q, h5py.ExternalLink("other.h5", "/q")))
+    with pytest.raises(EpisodeCorrupt, match=f"'{Q}' is behind a link to another file, which is not followed"):
+        import_droid(folder, store)
+    edit(folder, lambda f: replace(f, Q, h5py.SoftLink(f"/{Q}")))
+    with pytest.raises(EpisodeCorrupt, match=f"'{Q}' is behind more than 16 links"):
+        import_droid(folder, store)
+    edit(folder, lambda f: replace(f, Q, h5py.SoftLink("/nowhere/q")))
+    with pytest.raises(EpisodeCorrupt, match=f"has no dataset '{Q}'"):
+        import_droid(folder, store)
+
+
 def test_an_instruction_can_be_given_and_its_lack_is_said(folder, store, capsys) -> None:
     edit(folder, lambda f: f.attrs.__delitem__("current_task"))
     with pytest.raises(SystemExit) as exit_:
         main(["episodes", "import", str(folder), "--format", "droid", "--data", str(store.root)])
     assert exit_.value.code == 0
-    assert "no instruction is stated: import again with --instruction TEXT" in capsys.readouterr().out
-    words = ["--format", "droid", "--data", str(store.root), "--instruction", "open it", "--outcome", "failure"]
+    assert (
+        "no instruction is stated: bin this episode and import again with --instruction TEXT --again"
+        in capsys.readouterr().out
+    )
+    words = [
+        "--format",
+        "droid",
+        "--data",
+        str(store.root),
+        "--instruction",
+        "open it",
+        "--outcome",
+        "failure",
+        "--again",
+    ]
     with pytest.raises(SystemExit):
         main(["episodes", "import", str(folder), *words])
     last = store.open(store.find("last"))

@@ -1,0 +1,327 @@
+"""What a LeRobot dataset (codebase v2.1 or v3.0, a local folder) states: its rate, the meaning of its columns, where its episodes lie.
+
+    dataset = read_dataset(Path("my_dataset"))
+    for episode in dataset.episodes: ...
+
+Problem: a dataset's columns mean what their names say, and often they say nothing. Idea: seven joints, a gripper and actions are taken
+where the names state them, in the words of our export and of the DROID dataset; anything else is refused with what was found. v2.1 has
+one table and one video per episode; v3.0 packs several into one and says in `meta/episodes` where each begins. `info.json` says how many
+episodes there are, and the lists are held against it: an episode that lacks is refused, one beyond the count is an export that was
+cut off, and is left out.
+
+Any thread.
+"""
+
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from types import ModuleType
+
+from frs_core.counts import counted
+from frs_core.episodes.foreign_columns import ParquetFile
+from frs_core.episodes.layout import check_part
+from frs_core.episodes.stated import Stated, kind_of, read_stated, read_stated_lines
+from frs_core.errors import EpisodeCorrupt, EpisodeError
+from frs_core.robot.actions import ActionKind
+from frs_core.runtime.foreign import visible
+
+VERSIONS = ("v2.1", "v3.0")
+SLOWEST, FASTEST = 0.01, 1e9
+"""Hz. Times are kept as whole nanoseconds in 64 bits: steps are one apart at least, and `_MOST` of them must end within 292 years."""
+_MOST = 10_000_000
+"""Episodes, frames of an episode. Guess: ten times the largest public dataset's."""
+_JOINTS = ("joint_position", "observation.state.joint_position")
+_GRIPPERS = ("gripper_position", "observation.state.gripper_position")
+_ACTIONS = ("actions", "action")
+_CAMERAS = {
+    "exterior_image_1_left": "left",
+    "exterior_image_2_left": "right",
+    "wrist_image_left": "wrist",
+    "exterior_1_left": "left",
+    "exterior_2_left": "right",
+    "wrist_left": "wrist",
+}
+_MEANINGS = {
+    ActionKind.JOINT_VELOCITY: [*(f"joint_velocity_{i}" for i in range(1, 8)), "gripper_position"],
+    ActionKind.JOINT_POSITION: [*(f"joint_position_{i}" for i in range(1, 8)), "gripper_position"],
+    ActionKind.EE_DELTA: ["dx", "dy", "dz", "rx", "ry", "rz", "gripper_position"],
+}
+_FORMAT = re.compile(r"0?\d{0,2}d?")
+"""How a number in a path may be written, such as 06d."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeRobotEpisode:
+    """Where one episode lies."""
+
+    number: int
+    length: int
+    """Rows."""
+    tasks: tuple[str, ...]
+    table: Path
+    films: Mapping[str, tuple[Path, float]]
+    """Camera -> (video, seconds into it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeRobotDataset:
+    """A dataset whose actions are understood."""
+
+    folder: Path
+    version: str
+    hz: float
+    robot: str
+    """Empty where it is not stated."""
+    kind: ActionKind
+    """Of the actions."""
+    joints: str
+    """Column of the measured joints, 7 numbers."""
+    gripper: str
+    """Column of the measured gripper, 1 number."""
+    actions: str
+    """Column of the actions, as many numbers as the kind has."""
+    columns: frozenset[str]
+    """All features."""
+    cameras: tuple[str, ...]
+    """Names of those with videos."""
+    episodes: tuple[LeRobotEpisode, ...]
+    """By number, at least one."""
+    remarks: tuple[str, ...]
+    """What was left out or is not stated."""
+
+    @property
+    def width(self) -> int:
+        """Numbers of an action."""
+        return len(_MEANINGS[self.kind])
+
+
+def read_dataset(folder: Path, *, arrow: tuple[ModuleType, ModuleType]) -> LeRobotDataset:
+    """Return what a dataset states.
+
+    Args:
+        folder: the dataset's.
+        arrow: pyarrow and pyarrow.parquet.
+    Raises:
+        EpisodeCorrupt: the dataset is damaged or contradicts itself.
+        EpisodeError: there is none, of another version, empty, or its columns' meaning is not stated.
+    """
+    if (kind := kind_of(folder)) != "folder":
+        raise EpisodeError(
+            f"'{folder}' is {'a file' if kind else 'not there'}, expected the folder of a LeRobot dataset. Name the folder that holds meta/, "
+            f"data/ and videos/."
+        )
+    path = folder / "meta" / "info.json"
+    if not kind_of(path):
+        raise EpisodeError(
+            f"'{folder}' holds no meta/info.json, so it is no LeRobot dataset. Name the folder that holds meta/, data/ and videos/."
+        )
+    info = read_stated(path)
+    version = info["codebase_version"].text()
+    if version not in VERSIONS:
+        raise EpisodeError(
+            f"'{path}', codebase_version: got '{visible(version[:40])}', {' and '.join(VERSIONS)} are read. Convert the dataset with LeRobot first."
+        )
+    features = info["features"].members()
+    kinds = {name: feature["dtype"].text() for name, feature in features.items()}
+    action = _first(features, _ACTIONS, "actions", path)
+    films = _cameras([name for name, kind in kinds.items() if kind == "video"], path)
+    stated_robot = info["robot_type"]
+    robot = stated_robot.text() if stated_robot.is_given else ""
+    remarks = [
+        f"frames kept in the table were left out: {', '.join(map(visible, sorted(left_out)))}"
+        for left_out in [[name for name, kind in kinds.items() if kind == "image"]]
+        if left_out
+    ]
+    read = _packed if version == "v3.0" else _single
+    return LeRobotDataset(
+        folder=folder,
+        version=version,
+        hz=info["fps"].number(low=SLOWEST, high=FASTEST),
+        robot="" if robot == "unknown" else robot,
+        kind=_kind(features[action]["names"], path),
+        joints=_first(features, _JOINTS, "measured joint positions", path),
+        gripper=_first(features, _GRIPPERS, "a measured gripper position", path),
+        actions=action,
+        columns=frozenset(features),
+        cameras=tuple(films.values()),
+        episodes=_counted(info, read(folder, info, films, arrow), remarks),
+        remarks=tuple([*remarks, *_said_of_tasks(folder, version)]),
+    )
+
+
+def _first(features: Mapping[str, Stated], wanted: tuple[str, ...], what: str, path: Path) -> str:
+    for name in wanted:
+        if name in features:
+            return name
+    raise EpisodeError(
+        f"'{path}' has no {what}: looked for {' and '.join(wanted)} in its features, found {', '.join(map(visible, sorted(features)))[:300] or 'none'}. "
+        f"Only datasets of a seven-joint arm with these columns are imported."
+    )
+
+
+def _kind(stated: Stated, path: Path) -> ActionKind:
+    """Return what the actions mean, by their names. Raises EpisodeError where they do not say."""
+    names = _flat(stated) if stated.is_given else []
+    for kind, expected in _MEANINGS.items():
+        if names == expected:
+            return kind
+    raise EpisodeError(
+        f"'{path}' does not state what its actions mean: {stated.place} are [{', '.join(visible(n[:40]) for n in names[:10])}], understood "
+        f"are {', '.join(f'{n[0]} … {n[-1]}' for n in _MEANINGS.values())}. Name them there as they were recorded."
+    )
+
+
+def _flat(names: Stated) -> list[str]:
+    """Return the names of a column's numbers, which some tools group."""
+    if isinstance(names.value, Mapping):
+        return [n for part in names.members().values() for n in _flat(part)]
+    if isinstance(names.value, list):
+        return [n for part in names.entries() for n in (_flat(part) if isinstance(part.value, list) else [part.text()])]
+    raise names.error("a list of names")
+
+
+def _cameras(features: list[str], path: Path) -> dict[str, str]:
+    """Return the cameras with videos, by feature. Raises EpisodeError where one cannot be named, or two features are one camera."""
+    found: dict[str, str] = {}
+    for name in features:
+        last = name.rpartition("observation.images.")[2]
+        try:
+            camera = check_part(_CAMERAS.get(last, last))
+        except ValueError as error:
+            raise EpisodeError(
+                f"'{path}', features: '{visible(name[:80])}' cannot be a camera's name, expected one without slashes. Rename it in the dataset."
+            ) from error
+        if camera in found.values():
+            raise EpisodeError(
+                f"'{path}' has two films of camera '{visible(camera)}': {', '.join(map(visible, features))}. Rename or remove one of the features."
+            )
+        found[name] = camera
+    return found
+
+
+def _single(
+    folder: Path, info: Stated, films: Mapping[str, str], arrow: tuple[ModuleType, ModuleType]
+) -> list[tuple[Stated, LeRobotEpisode]]:
+    """Return the episodes of v2.1, each with where it is listed."""
+    size = info["chunks_size"].whole(low=1, high=_MOST)
+    result: list[tuple[Stated, LeRobotEpisode]] = []
+    for entry in read_stated_lines(folder / "meta/episodes.jsonl"):
+        number = entry["episode_index"].whole(high=_MOST)
+        at = {"episode_chunk": number // size, "episode_index": number}
+        table = _path(folder, info["data_path"], **at)
+        videos = {
+            camera: (_path(folder, info["video_path"], video_key=name, **at), 0.0) for name, camera in films.items()
+        }
+        result.append((entry, LeRobotEpisode(number, _length(entry), _tasks(entry["tasks"]), table, videos)))
+    return result
+
+
+def _packed(
+    folder: Path, info: Stated, films: Mapping[str, str], arrow: tuple[ModuleType, ModuleType]
+) -> list[tuple[Stated, LeRobotEpisode]]:
+    """Return the episodes of v3.0, each with where it is listed."""
+    of_film = ("chunk_index", "file_index", "from_timestamp")
+    wanted = ["episode_index", "length", "tasks", "data/chunk_index", "data/file_index"]
+    wanted += [f"videos/{name}/{field}" for name in films for field in of_film]
+    result: list[tuple[Stated, LeRobotEpisode]] = []
+    for path in sorted(p for p in (folder / "meta/episodes").rglob("*.parquet") if not p.name.startswith(".")):
+        table = ParquetFile(path, arrow=arrow)
+        entries = table.entries(wanted)
+        table.close()
+        for entry in entries:
+            number = entry["episode_index"].whole(high=_MOST)
+            videos: dict[str, tuple[Path, float]] = {}
+            for name, camera in films.items():
+                at = {k: entry[f"videos/{name}/{k}"].whole(high=_MOST) for k in of_film[:2]}
+                start = entry[f"videos/{name}/from_timestamp"].number(low=0.0, high=_MOST / SLOWEST)
+                videos[camera] = (_path(folder, info["video_path"], video_key=name, **at), start)
+            at = {k: entry[f"data/{k}"].whole(high=_MOST) for k in of_film[:2]}
+            place = _path(folder, info["data_path"], **at)
+            result.append((entry, LeRobotEpisode(number, _length(entry), _tasks(entry["tasks"]), place, videos)))
+    return result
+
+
+def _length(entry: Stated) -> int:
+    return entry["length"].whole(low=1, high=_MOST)
+
+
+def _tasks(stated: Stated) -> tuple[str, ...]:
+    """Return an episode's tasks, of which some tools write a single one without a list."""
+    return (stated.text(),) if isinstance(stated.value, str) else tuple(task.text() for task in stated.entries())
+
+
+def _counted(
+    info: Stated, listed: list[tuple[Stated, LeRobotEpisode]], remarks: list[str]
+) -> tuple[LeRobotEpisode, ...]:
+    """Return the episodes that the dataset counts. Raises EpisodeError where they are not those that are listed."""
+    total, frames = info["total_episodes"].whole(high=_MOST), info["total_frames"].whole(high=1 << 50)
+    found: dict[int, tuple[Stated, LeRobotEpisode]] = {}
+    for entry, episode in listed:
+        if episode.number in found:
+            raise EpisodeCorrupt(
+                f"'{entry.file}', {entry.place}: episode {episode.number} is listed twice, first in "
+                f"{found[episode.number][0].place} of '{found[episode.number][0].file.name}'. Remove one of the two."
+            )
+        found[episode.number] = (entry, episode)
+    if not listed:
+        raise EpisodeError(
+            f"'{info.file.parents[1]}' lists no episodes, and '{info.file.name}' counts {total}: there is nothing to import. Put a whole copy of "
+            f"the folder meta/ there."
+        )
+    if lacking := sorted(set(range(min(total, len(found) + 1))) - found.keys()):
+        raise EpisodeCorrupt(
+            f"'{info.file}' counts {counted(total, 'episode')}, and meta/ lists {len(found)}, without number {lacking[0]}. Put a whole copy of the "
+            f"folder meta/ there, or correct total_episodes."
+        )
+    kept = tuple(found[number][1] for number in range(total))
+    if not kept:
+        raise EpisodeError(
+            f"'{info.file}' counts 0 episodes, and meta/ lists {len(found)}: nothing in it is finished, so there is nothing to import. Finish the "
+            f"recording or export, or correct total_episodes."
+        )
+    if (there := sum(episode.length for episode in kept)) != frames:
+        raise EpisodeCorrupt(
+            f"'{info.file}' counts {counted(frames, 'frame')}, and the {counted(total, 'episode')} that meta/ lists have {there}. Put a whole copy "
+            f"of the folder meta/ there, or correct total_frames."
+        )
+    if beyond := len(found) - total:
+        remarks.append(f"left out as unfinished: {counted(beyond, 'episode')} beyond the {total} that info.json counts")
+    return kept
+
+
+def _said_of_tasks(folder: Path, version: str) -> list[str]:
+    """Return a remark where the list of tasks lacks; each episode states its own as well, and that is what is read."""
+    name = "tasks.parquet" if version == "v3.0" else "tasks.jsonl"
+    return (
+        []
+        if kind_of(folder / "meta" / name)
+        else [f"meta/{name} is missing: tasks are taken from the list of episodes"]
+    )
+
+
+def _path(folder: Path, pattern: Stated, **fields: int | str) -> Path:
+    """Return the path that a pattern of info.json gives, below the dataset. Raises EpisodeError for any other."""
+    text, parts = pattern.text(), list[str]()
+    expected = f"a path with no other fields than {' and '.join('{' + name + '}' for name in sorted(fields))}"
+    try:
+        for literal, name, form, conversion in string.Formatter().parse(text):
+            parts.append(literal)
+            if name is None:
+                continue
+            if name not in fields or conversion or not _FORMAT.fullmatch(form or ""):
+                raise pattern.error(expected)
+            value = fields[name]
+            parts.append(format(value, form or "") if isinstance(value, int) else value)
+    except EpisodeError:
+        raise
+    except ValueError as error:
+        raise pattern.error(expected) from error
+    name = "".join(parts)
+    if visible(name) != name:
+        raise pattern.error("a path of visible characters")
+    # A link may lead out: huggingface_hub keeps a dataset as a folder of links to files beside it.
+    if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or PureWindowsPath(name).drive:
+        raise pattern.error("a path that does not lie outside the dataset")
+    return folder / name

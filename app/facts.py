@@ -24,6 +24,8 @@ class Facts:
     tasks: tuple[str, ...] = ()
     titles: tuple[str, ...] = ()
     """What people read of each task; empty = the names."""
+    new_tasks: frozenset[str] = frozenset()
+    """Those that the policy was not trained on; empty where it does not state what it was trained on."""
     is_simulated: bool = False
     """False until the world says so: what is not known is treated as a real robot."""
     resets_itself: bool = False
@@ -83,7 +85,9 @@ class Facts:
             self.drivers = tuple(dict.fromkeys((*self.drivers, *able)))
         if policy is not None:
             self.fingerprint, self.policy_spec = policy.fingerprint, policy
+        if policy is not None and world is not None and world.name in policy.shown:
+            self.new_tasks = frozenset(world.tasks).difference(policy.shown[world.name])
         return former != (self._told(), self.drivers)
 
     def _told(self) -> tuple[object, ...]:
-        return (self.is_world_known, self.is_simulated, self.tasks, self.fingerprint)
+        return (self.is_world_known, self.is_simulated, self.tasks, self.new_tasks, self.fingerprint)

@@ -569,7 +569,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
         port = self.bridge.port
         if self.facts.learn(getattr(port, "world_spec", None), getattr(port, "policy_spec", None)):
             self.drive.episode.set_tasks(
-                self.facts.tasks, titles=self.facts.titles, chosen=self.settings.values.last_task
+                self.facts.tasks,
+                titles=self.facts.titles,
+                new=self.facts.new_tasks,
+                chosen=self.settings.values.last_task,
             )
             self.drive.steering.set_drivers(self.facts.drivers)
             self.state.use_facts(self.facts)

@@ -64,7 +64,7 @@ class DrivePage(QtWidgets.QWidget):
         self.question = OutcomeQuestion(run)
         self.countdown = CountdownStrip(run)
         self.episode = EpisodeBar(run)
-        self.episode.set_tasks(facts.tasks, titles=facts.titles)
+        self.episode.set_tasks(facts.tasks, titles=facts.titles, new=facts.new_tasks)
         self.steering.set_drivers(facts.drivers)
         self._present: tuple[Snapshot, FanStyle] | None = None
         self._listed: tuple[Fan | None, FanStyle] | None = None

@@ -3,7 +3,7 @@
 Pressing a button runs an action of the table. GUI thread.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from app import theme
 from app.qt import Qt, QtWidgets, Signal
@@ -89,11 +89,14 @@ class EpisodeBar(QtWidgets.QFrame):
         for button in self._buttons:
             button.use_map(inputs)
 
-    def set_tasks(self, tasks: Sequence[str], *, titles: Sequence[str] = (), chosen: str = "") -> None:
-        """Set the tasks to choose from, shown by their titles where they have some."""
+    def set_tasks(
+        self, tasks: Sequence[str], *, titles: Sequence[str] = (), new: Collection[str] = (), chosen: str = ""
+    ) -> None:
+        """Set the tasks to choose from, shown by their titles where they have some; those that are new to the policy say so."""
         self.task.blockSignals(True)
         self.task.clear()
-        self.task.addItems(titles or [t.replace("_", " ") for t in tasks])
+        words = titles or [t.replace("_", " ") for t in tasks]
+        self.task.addItems([f"{w}  · new" if t in new else w for t, w in zip(tasks, words, strict=True)])
         if titles:
             # A title may be a sentence: the list shows the whole of it, the bar its beginning.
             self.task.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -102,6 +105,13 @@ class EpisodeBar(QtWidgets.QFrame):
                 items.setMinimumWidth(items.sizeHintForColumn(0) + 24)
         for i, task in enumerate(tasks):
             self.task.setItemData(i, task)
+            if new:
+                text = (
+                    "New: the policy was not trained on this task"
+                    if task in new
+                    else "The policy was trained on this task"
+                )
+                self.task.setItemData(i, text, Qt.ItemDataRole.ToolTipRole)
             if task == chosen:
                 self.task.setCurrentIndex(i)
         self.task.setEnabled(len(tasks) > 1)

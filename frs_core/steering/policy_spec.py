@@ -4,6 +4,7 @@ Apart from `base`, so that whoever only reads these facts (session, recorder, wi
 Pure data; any thread.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,8 @@ class PolicySpec:
     """The range of the seven joints is counted from where the arm is at the start of a chunk."""
     flow_space: ActionSpace | None = None
     """What the flow's columns mean where they are not the robot's numbers (see `policies.joints`); None = `action_space`."""
+    shown: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """World -> those of its tasks that the policy was trained on; a world that is missing is not stated."""
 
     @property
     def flow(self) -> ActionSpace:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from app import theme
+from app.facts import Facts
 from app.qt import Qt, QtCore, QtGui
 from app.views.camera_grid import CameraGrid, pack
 from app.views.cameras import CameraModel, CameraView
@@ -23,7 +24,9 @@ from frs_core.episodes.worked import size_of
 from frs_core.events import Driver, HoldReason, Pacing, Phase
 from frs_core.steering.candidates import Fan
 from frs_core.steering.directions import Amount
+from tests.fakes.policy import ToyPolicy
 from tests.fakes.snapshots import resting, sample_fan, sample_observation, snapshot
+from tests.fakes.world import PointWorld
 from tests.waiting import LONG_MS
 
 
@@ -339,6 +342,22 @@ def test_task_and_scene_are_asked_for_only_where_there_are_some(is_simulated: bo
     assert bar.seed.isVisibleTo(bar) is is_simulated
     assert bar.task.isVisibleTo(bar) is is_simulated
     assert bar.instruction.isVisibleTo(bar)
+
+
+def test_the_list_says_which_tasks_the_policy_was_not_trained_on(qtbot: Any) -> None:
+    world = dataclasses.replace(PointWorld().spec, tasks=("mug_on_plate", "can_on_plate"), titles=())
+    policy = dataclasses.replace(ToyPolicy().spec, shown={world.name: ("mug_on_plate",)})
+    facts = Facts(world.name, "toy")
+    bar = EpisodeBar(lambda _action: None)
+    qtbot.addWidget(bar)
+    facts.learn(world, policy)
+    bar.set_tasks(facts.tasks, new=facts.new_tasks, chosen="can_on_plate")
+    assert [bar.task.itemText(i) for i in range(bar.task.count())] == ["mug on plate", "can on plate  · new"]
+    assert bar.chosen_task == "can_on_plate"
+
+    facts = Facts("elsewhere", "toy")
+    facts.learn(dataclasses.replace(world, name="elsewhere"), policy)
+    assert not facts.new_tasks, "nothing is stated about another world's tasks"
 
 
 def test_a_title_of_any_length_is_shown_for_a_task_and_does_not_widen_the_bar(qtbot: Any) -> None:

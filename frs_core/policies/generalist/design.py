@@ -46,6 +46,8 @@ class Design:
     """rad per step at normalised 1; the same."""
     control_hz: float
     """Of the world, Hz."""
+    shown: tuple[str, ...]
+    """Tasks, of the world that has the policy's name, that are demonstrated to it."""
     has_fixed_cameras: bool = True
     """Whether all scenes have the cameras in the same place; otherwise an observation's calibrations say where they are."""
     is_mirrored: bool = False

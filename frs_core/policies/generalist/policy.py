@@ -81,6 +81,7 @@ class Generalist(FlowPolicy):
             execute_rows=EXECUTE_ROWS,
             feature_size=FEATURES + WHERE,
             fingerprint=fingerprint,
+            shown={design.name: design.shown},
         )
 
     def encode(self, observation: Observation) -> Context:

@@ -1,7 +1,7 @@
 """The LIBERO generalist: its cameras, the objects it locates, the size of its actions."""
 
 from frs_core.policies.generalist.design import Design
-from frs_core.policies.libero.language import CONCEPTS, VOCABULARY
+from frs_core.policies.libero.language import CONCEPTS, SHOWN, VOCABULARY
 
 DESIGN = Design(
     name="libero",
@@ -13,6 +13,7 @@ DESIGN = Design(
     translation=0.05,
     rotation=0.25,
     control_hz=20.0,
+    shown=SHOWN,
     is_mirrored=True,
     has_fixed_cameras=False,
     height_noise=0.06,

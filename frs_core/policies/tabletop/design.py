@@ -2,6 +2,7 @@
 
 from frs_core.policies.generalist.design import Design
 from frs_core.policies.tabletop.language import CONCEPTS, VOCABULARY
+from frs_core.worlds.tabletop.tasks import TRAINED
 
 DESIGN = Design(
     name="tabletop",
@@ -12,4 +13,5 @@ DESIGN = Design(
     translation=0.018,
     rotation=0.08,
     control_hz=15.0,
+    shown=TRAINED,
 )

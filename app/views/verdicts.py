@@ -62,6 +62,7 @@ def warnings_of(candidate: Candidate) -> tuple[str, ...]:
     flags = (
         (verdict.leaves_workspace, "leaves the workspace"),
         (verdict.hits_table, "hits the table"),
+        (verdict.hits_itself, "hits itself"),
         (verdict.near_joint_limit, "near a joint limit"),
     )
     said = tuple(text for is_set, text in flags if is_set and not any(text in w.lower() for w in verdict.warnings))

@@ -60,6 +60,7 @@ def verdicts(
             leaves_workspace=check.leaves_workspace,
             near_joint_limit=check.near_joint_limit,
             hits_table=check.hits_table,
+            hits_itself=check.hits_itself,
             # Where no direction has authority the operator is notified once, not by every row.
             warnings=check.warnings
             + (("No authority here",) if has_some and authority[i] < WEAK_AUTHORITY and i else ()),

@@ -26,7 +26,8 @@ from frs_core.steering.candidates import Verdict
 from frs_core.steering.plan import SteeringPlan
 
 VERDICT_NUMBERS = ("motion_mm", "bent_mm", "authority", "noise_percentile")
-VERDICT_FLAGS = ("leaves_workspace", "near_joint_limit", "hits_table")
+VERDICT_FLAGS = ("leaves_workspace", "near_joint_limit", "hits_table", "hits_itself")
+"""Earlier episodes lack the last."""
 LATENCY_NUMBERS = tuple(Latency.__dataclass_fields__)
 Json = dict[str, Any]
 
@@ -312,7 +313,7 @@ def _offer_fields(r: ChunkRecord) -> Json:
 def verdict_of(numbers: Any, flags: Any, warnings: tuple[str, ...]) -> Verdict:
     """Return the verdict stored as numbers, flags and texts."""
     values = {n: float(x) for n, x in zip(VERDICT_NUMBERS, numbers, strict=True)}
-    marks = {n: bool(x) for n, x in zip(VERDICT_FLAGS, flags, strict=True)}
+    marks = {n: bool(x) for n, x in zip(VERDICT_FLAGS, flags, strict=False)}
     return Verdict(**values, **marks, warnings=warnings)
 
 

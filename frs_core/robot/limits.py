@@ -29,6 +29,12 @@ class Limits:
     """A path below table_height + this is called a hit, metres. Guess: a finger pad's rubber."""
     joint_margin: float = 0.05
     """Nearer than this to a joint limit is warned of, and not approached further, rad. Guess."""
+    knows_links: bool = False
+    """Whether the links are a Panda's or an FR3's, whose shape is known (`self_collision`): contact of the arm with itself, and of its
+    forearm and wrist with the table, is warned of."""
+    link_margin: float = 0.01
+    """Links whose capsules are nearer than this to one another, and come nearer, are called a hit, metres. Guess; the links themselves are
+    some 30 mm farther apart, which covers the estimate of the joints over a chunk."""
     max_translation: float = 0.05
     """Largest tool step per action, metres (0.75 m/s at 15 Hz). Source: DROID's own cap is 0.075 m per step."""
     max_rotation: float = 0.25

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from frs_core.arrays import Array
-from frs_core.robot import kinematics
+from frs_core.robot import kinematics, self_collision
 from frs_core.robot.actions import JOINT_STEP, ActionKind, ActionSpace
 from frs_core.robot.limiting import AT_REST, JOINT_LIMIT, WORKSPACE, limit_actions, outside
 from frs_core.robot.limits import Limits
@@ -80,6 +80,7 @@ class ChunkCheck:
     leaves_workspace: bool
     near_joint_limit: bool
     hits_table: bool
+    hits_itself: bool
     warnings: tuple[str, ...]
     """Most important first."""
 
@@ -106,47 +107,72 @@ def check_chunks(
         cuts: of the same preview; each limit that cuts a row is warned of. None = the paths are as asked, and are judged by themselves.
     """
     if limits is None:
-        return [ChunkCheck(False, False, False, ())] * len(chunks)
+        return [ChunkCheck(False, False, False, False, ())] * len(chunks)
     points = paths[:, 1 : rows + 1]
     if limits.table_height is None:
         hits = np.zeros(points.shape[:2], dtype=bool)
     else:
         floor = limits.table_height + limits.table_margin
         hits = (points[..., 2] < floor) & (points[..., 2] < paths[:, :1, 2] - 1e-4)
+    joints = _joint_path(chunks[:, :rows], space, observation=observation)
+    itself = np.zeros(points.shape[:2], dtype=bool)
+    if limits.knows_links:
+        itself, below = _link_hits(joints, observation=observation, limits=limits)
+        hits |= below
     if cuts is not None:
-        return [_words_of_cuts(hits[i], cuts[i][:rows]) for i in range(len(chunks))]
+        return [_words_of_cuts(hits[i], itself[i], cuts[i][:rows]) for i in range(len(chunks))]
     # A start just outside the box (after a clip) must not forbid the way back in: only moving out counts.
     start_out = outside(paths[:, :1], limits)
     out = outside(points, limits)
     leaves = (out > np.maximum(start_out, 1e-4)).astype(bool)
-    near = _near_joint_limit(chunks[:, :rows], space, observation=observation, limits=limits)
-    return [_words(leaves[i], hits[i], near[i]) for i in range(len(chunks))]
+    near = _near_joint_limit(joints, q=observation.q, limits=limits)
+    return [_words(leaves[i], hits[i], itself[i], near[i]) for i in range(len(chunks))]
 
 
-def _near_joint_limit(
-    chunks: Float[Array, "B E a"], space: ActionSpace, *, observation: Observation, limits: Limits
-) -> Bool[Array, "B 7"]:
-    """Return which joints would come within the margin of a limit and closer to it than now.
+def _joint_path(
+    chunks: Float[Array, "B E a"], space: ActionSpace, *, observation: Observation
+) -> Float[Array, "B E 7"]:
+    """Return where the joints would be after each row, as asked.
 
-    In end-effector space the joints are estimated along the present Jacobian: good to some hundredths of a rad over the
+    In end-effector space they are estimated along the present Jacobian: good to some hundredths of a rad over the
     few rows that are executed.
     """
     q = observation.q
     if space.kind is ActionKind.EE_DELTA:
         J = np.broadcast_to(kinematics.jacobian(q), (6, 6, 7))
         step_of_axis = kinematics.damped_step(J, np.eye(6), damping=_DAMPING)
-        path = q + space.reach * np.cumsum(chunks[..., :6], axis=1) @ step_of_axis
-    elif space.kind is ActionKind.JOINT_VELOCITY:
-        path = q + JOINT_STEP * np.cumsum(chunks[..., :7], axis=1)
-    else:
-        path = chunks[..., :7].astype(np.float64)
+        return q + space.reach * np.cumsum(chunks[..., :6], axis=1) @ step_of_axis
+    if space.kind is ActionKind.JOINT_VELOCITY:
+        return q + JOINT_STEP * np.cumsum(chunks[..., :7], axis=1)
+    return chunks[..., :7].astype(np.float64)
+
+
+def _link_hits(
+    joints: Float[Array, "B E 7"], *, observation: Observation, limits: Limits
+) -> tuple[Bool[Array, "B E"], Bool[Array, "B E"]]:
+    """Return in which rows links would come within the margin of one another, and of the table, and closer to it than now."""
+    T_flange_tcp = kinematics.tool_on_flange(observation.q, observation.T_base_tcp)
+    gaps, gap = self_collision.clearance(joints, T_flange_tcp), self_collision.clearance(observation.q, T_flange_tcp)
+    itself = (gaps < limits.link_margin) & (gaps < gap - 1e-3)
+    if limits.table_height is None:
+        return itself, np.zeros_like(itself)
+    heights, height = self_collision.lowest(joints), self_collision.lowest(observation.q)
+    return itself, (heights < limits.table_height + limits.table_margin) & (heights < height - 1e-3)
+
+
+def _near_joint_limit(path: Float[Array, "B E 7"], *, q: Float[Array, " 7"], limits: Limits) -> Bool[Array, "B 7"]:
+    """Return which joints would come within the margin of a limit and closer to it than now."""
     too_low = (path < limits.joint_low + limits.joint_margin) & (path < q - 1e-4)
     too_high = (path > limits.joint_high - limits.joint_margin) & (path > q + 1e-4)
     return np.any(too_low | too_high, axis=1, keepdims=False)
 
 
-def _words(leaves: Bool[Array, " E"], hits: Bool[Array, " E"], near: Bool[Array, " 7"]) -> ChunkCheck:
+def _words(
+    leaves: Bool[Array, " E"], hits: Bool[Array, " E"], itself: Bool[Array, " E"], near: Bool[Array, " 7"]
+) -> ChunkCheck:
     warnings: list[str] = []
+    if itself.any():
+        warnings.append(f"The arm hits itself in row {int(np.argmax(itself)) + 1}")
     if hits.any():
         warnings.append(f"Hits the table in row {int(np.argmax(hits)) + 1}")
     if leaves.any():
@@ -155,15 +181,15 @@ def _words(leaves: Bool[Array, " E"], hits: Bool[Array, " E"], near: Bool[Array,
     if joints:
         names = ", ".join(map(str, joints))
         warnings.append(f"Comes near the limit of joint{'s' if len(joints) > 1 else ''} {names}")
-    return ChunkCheck(bool(leaves.any()), bool(joints), bool(hits.any()), tuple(warnings))
+    return ChunkCheck(bool(leaves.any()), bool(joints), bool(hits.any()), bool(itself.any()), tuple(warnings))
 
 
-def _words_of_cuts(hits: Bool[Array, " E"], cuts: Cuts) -> ChunkCheck:
+def _words_of_cuts(hits: Bool[Array, " E"], itself: Bool[Array, " E"], cuts: Cuts) -> ChunkCheck:
     """Return the verdict on a path after limits: what was cut of it would otherwise have been run into."""
     leaves = np.array([WORKSPACE in reasons for reasons in cuts], dtype=bool)
     joints = {int(r.removeprefix(JOINT_LIMIT)) for reasons in cuts for r in reasons if r.startswith(JOINT_LIMIT)}
     near = np.isin(np.arange(1, 8), list(joints))
-    check = _words(leaves, hits, near)
+    check = _words(leaves, hits, itself, near)
     first: dict[str, int] = {}
     for row, reasons in enumerate(cuts, start=1):
         for reason in reasons:

@@ -52,6 +52,7 @@ class Verdict:
     leaves_workspace: bool = False
     near_joint_limit: bool = False
     hits_table: bool = False
+    hits_itself: bool = False
     warnings: tuple[str, ...] = ()
     """Plain words, most important first."""
 

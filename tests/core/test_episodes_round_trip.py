@@ -10,7 +10,7 @@ import pytest
 
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.dataset import load_chunks
-from frs_core.episodes.encoding import meta_from_json, meta_to_json
+from frs_core.episodes.encoding import meta_from_json, meta_to_json, verdict_of
 from frs_core.episodes.images import encode_jpeg, encode_png
 from frs_core.episodes.records import LastState
 from frs_core.errors import ConfigError, EpisodeError
@@ -246,3 +246,12 @@ def test_a_marked_target_is_kept_with_its_chunk(store):
     episode = store.open(name)
     assert [episode.target(i) for i in range(2)] == [None, (0.4, -0.1, 0.02)]
     assert episode.chunk(1, has_images=False).target == (0.4, -0.1, 0.02)
+
+
+def test_verdicts_of_episodes_from_before_contact_with_itself_was_judged_are_read() -> None:
+    earlier = verdict_of([1.0, 2.0, 0.5, 50.0], [False, False, True], ("Hits the table in row 1",))
+    now = verdict_of([1.0, 2.0, 0.5, 50.0], [False, False, False, True], ("The arm hits itself in row 1",))
+
+    assert earlier.hits_table
+    assert not earlier.hits_itself
+    assert now.hits_itself

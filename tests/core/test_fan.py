@@ -144,7 +144,7 @@ def test_workspace_and_table_are_warned_of_before_they_are_hit() -> None:
 
 
 def test_an_unusual_noise_is_no_warning_and_no_authority_is_one_unless_nothing_has_any() -> None:
-    checks = [ChunkCheck(False, False, False, ())] * 6
+    checks = [ChunkCheck(False, False, False, False, ())] * 6
     own, asked = np.zeros((6, 5, 3)), np.zeros((5, 5, 3))
     asked[:, 4, 0] = own[1, 4, 0] = 0.1
     own[2:, 4, 0] = [0.05, 0.002, 0.08, 0.03]

@@ -300,6 +300,7 @@ class DroidWorld(World):
                 joint_margin=settings.joint_margin,
                 joint_speed=kinematics.DQ_MAX * settings.speed / control_hz,
                 joint_jump=settings.jump,
+                knows_links=facts.get("robot_type") in ("panda", "fr3"),
             ),
             is_simulated=False,
             gripper_mm=GRIPPER_MM,

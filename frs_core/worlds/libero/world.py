@@ -129,6 +129,7 @@ class LiberoWorld(World):
             # Each axis is limited by itself, by the controller: a whole step is longer along a diagonal.
             max_translation=one / PER_METRE,
             max_rotation=one / PER_RAD,
+            knows_links=True,
         )
         return WorldSpec(
             name="libero",

@@ -55,7 +55,12 @@ class TabletopWorld(World):
             control_hz=CONTROL_HZ,
             tasks=tuple(TASKS),
             limits=Limits(
-                WORKSPACE_LOW, WORKSPACE_HIGH, kinematics.Q_LOW, kinematics.Q_HIGH, table_height=TABLE_HEIGHT
+                WORKSPACE_LOW,
+                WORKSPACE_HIGH,
+                kinematics.Q_LOW,
+                kinematics.Q_HIGH,
+                table_height=TABLE_HEIGHT,
+                knows_links=True,
             ),
             is_simulated=True,
             gripper_mm=80.0,

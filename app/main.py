@@ -23,7 +23,7 @@ from app.facts import Facts
 from app.gl import pin_platform
 from app.redaction import Redaction
 from app.settings import SettingsFile
-from frs_core import paths
+from frs_core import paths, policies, worlds
 from frs_core.choosers.base import Chooser
 from frs_core.choosers.registry import KNOWN as CHOOSERS
 from frs_core.choosers.registry import ChooserOptions, Setting, find_chooser, make_choosers
@@ -34,7 +34,7 @@ from frs_core.policies import DEFAULT as DEFAULT_POLICY
 from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
 from frs_core.runtime.folders import recording_root
 from frs_core.runtime.foreign import visible
-from frs_core.runtime.registry import plain_options
+from frs_core.runtime.registry import loose_options, plain_options, require_name
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
 from frs_core.worlds import WorldName, WorldOptions
 
@@ -112,6 +112,8 @@ def run(
         handler.setLevel(logging.WARNING)
     if not has_display():
         return _run_without_display(given)
+    require_name("world", world, worlds.KNOWN, worlds.GROUP)
+    require_name("policy", policy, policies.KNOWN, policies.GROUP)
     settings = SettingsFile(is_safe=safe_mode)
     if reset_settings:
         settings.reset()
@@ -127,7 +129,7 @@ def run(
         boundary_state=lambda: sessions[0].boundary_state if sessions else None,
         world_operator=lambda: sessions[0].world_spec.remote_operator if sessions and sessions[0].world_spec else "",
         options={
-            **plain_options(chooser_options),
+            **loose_options(chooser_options),
             "script": script,
             "vlm": vlm,
             "vlm_model": vlm_model or os.environ.get("FRS_VLM_MODEL", ""),

@@ -2,7 +2,7 @@
 
 Problem: a token may reach the log inside a command line, an address or the text of an error. Idea: every line passes through one
 `Redaction`, which masks the values of secret options and environment variables wherever they occur, and what looks like a secret:
-`name=value` with a secret's name, the user of an address, an authorization header.
+`name=value` with a secret's name, the user of an address and what follows its "?" or "#", an authorization header.
 
 Example: with FRS_VLM_KEY=sk-12345678 in the environment, "401 for key sk-12345678" becomes "401 for key •••".
 
@@ -25,6 +25,7 @@ _NAMED = re.compile(
 )
 _WORDS = re.compile("(?i)token|password|secret|key")
 _USER = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+_QUERY = re.compile(r"""(?<=://)([^\s?#'"]+[?#])[^\s'"]+""")
 _HEADER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 
 
@@ -51,7 +52,7 @@ class Redaction:
         """Return the text without secrets."""
         for value in self._values:
             text = text.replace(value, MASK)
-        text = _HEADER.sub(rf"\1 {MASK}", _USER.sub(MASK, text))
+        text = _HEADER.sub(rf"\1 {MASK}", _QUERY.sub(rf"\1{MASK}", _USER.sub(MASK, text)))
         return _NAMED.sub(_without_value, text) if _WORDS.search(text) else text
 
 

@@ -17,10 +17,11 @@ from typing import Any
 from jaxtyping import UInt8
 
 from frs_core.arrays import Array
+from frs_core.choosers.address import require_model_address
 from frs_core.errors import ConfigError, ModelRefused, PolicyError, PolicyTimeout
 from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.runtime import image_files
-from frs_core.runtime.address import require_address, shown
+from frs_core.runtime.address import shown
 from frs_core.runtime.foreign import MALFORMED, parse_json
 from frs_core.steering.camera_pairing import is_wrist
 
@@ -59,7 +60,7 @@ class ChatEndpoint:
         Raises:
             ConfigError: the address is not valid.
         """
-        require_address("The model's", endpoint, schemes=("http", "https"), example="--vlm http://127.0.0.1:8000/v1")
+        require_model_address(endpoint)
         self.url = endpoint.rstrip("/") + "/chat/completions"
         self.model, self.timeout_s = model, timeout_s
 

@@ -15,7 +15,7 @@ from frs_core.evaluation.setup import SetupSpec, open_setup
 from frs_core.policies import DEFAULT as DEFAULT_POLICY
 from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
 from frs_core.runtime.bounds import Count
-from frs_core.runtime.registry import plain_options
+from frs_core.runtime.registry import plain_options, without_secrets
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
 from frs_core.worlds import WorldName, WorldOptions
 
@@ -59,7 +59,7 @@ def assisted(
     )
     conditions: Mapping[str, object] = {
         "world": world,
-        "world_options": dict(spec.world_options),
+        "world_options": without_secrets(spec.world_options),
         "operator": scripted_operator,
     }
     setup = open_setup(spec, tasks=tasks)

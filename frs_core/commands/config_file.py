@@ -13,14 +13,14 @@ import dataclasses
 import difflib
 import enum
 import inspect
-import types
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from frs_core.errors import ConfigError
 from frs_core.runtime.bounds import hints_of
 from frs_core.runtime.foreign import found_at, read_toml
+from frs_core.runtime.typed import bare
 
 _OPTION = "--config"
 
@@ -112,7 +112,7 @@ def _from_table(table: Mapping[str, Any], hints: Mapping[str, Any], where: str, 
 
 
 def _from_value(value: Any, hint: Any, where: str, prefix: str, option: str) -> list[str]:
-    kind = _plain(hint)
+    kind = bare(hint)
     flag = f"--{prefix}{option.replace('_', '-')}"
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(value, dict):
@@ -138,7 +138,7 @@ def _from_value(value: Any, hint: Any, where: str, prefix: str, option: str) -> 
 
 def _scalar(value: Any, kind: Any, where: str, option: str) -> str:
     """Return one value as a word; `kind` None takes any. Raises ConfigError for a list, a table, or another type."""
-    kind = _plain(kind)
+    kind = bare(kind)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is int:
         is_fit, expected = is_number and isinstance(value, int), "a whole number"
@@ -161,21 +161,11 @@ def _unfit(where: str, option: str, value: Any, expected: str) -> ConfigError:
     return ConfigError(f"{where} has {option} = {got}, expected {expected}. Correct it there.")
 
 
-def _plain(hint: Any) -> Any:
-    """Return an annotation without extras and without "or None"."""
-    while get_origin(hint) is Annotated:
-        hint = get_args(hint)[0]
-    if get_origin(hint) in (Union, types.UnionType):
-        parts = [part for part in get_args(hint) if part is not type(None)]
-        return _plain(parts[0]) if len(parts) == 1 else hint
-    return hint
-
-
 def _flattened(hints: Mapping[str, Any]) -> dict[str, Any]:
     """Return options with those of a group whose name is not written (`tyro.conf.arg(name="")`) in place of the group."""
     found: dict[str, Any] = {}
     for name, hint in hints.items():
-        kind = _plain(hint)
+        kind = bare(hint)
         is_nameless = any(getattr(extra, "name", None) == "" for extra in getattr(hint, "__metadata__", ()))
         if is_nameless and dataclasses.is_dataclass(kind) and isinstance(kind, type):
             found |= hints_of(kind)

@@ -46,7 +46,7 @@ from frs_core.policies import DEFAULT as DEFAULT_POLICY
 from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
 from frs_core.runtime.bounds import Count, CountOrNone, Seed, Share, Workers
 from frs_core.runtime.folders import recording_root
-from frs_core.runtime.registry import Option, plain_options
+from frs_core.runtime.registry import Option, loose_options, plain_options
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
 from frs_core.worlds import WorldName, WorldOptions
 
@@ -316,7 +316,7 @@ def collect(
                 settings=settings,
                 most_attempts=most_attempts,
                 reasoner=reasoner,
-                chooser=None if row is None else _chooser(row, setup, plain_options(chooser_options)),
+                chooser=None if row is None else _chooser(row, setup, loose_options(chooser_options)),
                 on_episode=report,
             )
     finally:

@@ -6,9 +6,9 @@ Example: on a machine where LIBERO was never installed, the check of world 'libe
 from collections.abc import Mapping
 
 from frs_core import worlds
-from frs_core.errors import ConfigError
+from frs_core.errors import ConfigError, FrsError
 from frs_core.runtime.finding import Finding, Level
-from frs_core.runtime.registry import Option, plugins, require_options, resolve
+from frs_core.runtime.registry import Option, plugins, require_options, resolve, typed_options
 
 SUBJECT = "Worlds"
 
@@ -33,7 +33,9 @@ def check_worlds(
         if not check:
             raise ConfigError(f"World '{name}' has no check of its own. Leave out --world.")
         what = f"check of world '{name}'"
-        require_options("world", name, resolve("check", check, {}), options or {}, what=what, own=("is_quick",))
+        function = resolve("check", check, {})
+        require_options("world", name, function, options or {}, what=what, own=("is_quick",))
+        options = typed_options("world", name, function, options or {})
     rows = (*known, name) if name and name not in known else tuple(known)
     return [
         finding
@@ -52,7 +54,8 @@ def _check(name: str, known: Mapping[str, str], options: Mapping[str, Option], *
     try:
         found = resolve("check", check, {})(is_quick=is_quick, **options)
     except Exception as error:  # A check of somebody else may raise anything.
-        text = f"the check of world '{name}' failed: {type(error).__name__}: {error}"
+        said = str(error) if isinstance(error, FrsError) else f"{type(error).__name__}: {error}"
+        text = f"the check of world '{name}' failed: {said}"
         return [Finding(Level.FAILURE, SUBJECT, text, f"Correct {check}, or the options of the world")]
     if not isinstance(found, list) or not all(isinstance(f, Finding) for f in found):
         text = f"the check of world '{name}' returned {type(found).__name__}, expected a list of findings"

@@ -53,6 +53,7 @@ class Practice(ModelAddress):
     """Source of the reward: label, or vlm (needs --vlm). Recorded episodes keep their labels."""
 
     def __post_init__(self) -> None:
+        ModelAddress.__post_init__(self)
         require_bounds(self)
         if self.reward is Reward.VLM and not self.vlm:
             raise ConfigError(f"--reward vlm needs a model. Give its address, e.g. {EXAMPLE}.")

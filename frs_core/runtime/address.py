@@ -2,6 +2,7 @@
 
 Problem: an address may carry a password or a token, and a mistyped one is looked up for seconds before it fails in the system's words.
 Idea: whoever takes an address calls `require_address` first, and whoever prints one, or a text that may hold one, prints `shown`.
+What is stored is `shown` too, and an address with the sign for what was left out, "?…", is refused: nobody connects with half of one.
 
 Example: `shown("wss://ada:pw@gpu:8000/v1?token=x")` is "wss://gpu:8000/v1?…".
 
@@ -15,7 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 from frs_core.errors import ConfigError
 from frs_core.runtime.foreign import visible
 
-_USER = re.compile(r"//[^/@\s]*@")
+_USER = re.compile(r"""//(?:[^/@\s]*|[^/@\s:]+:(?!\d+/)[^@\s'"]*)@""")
+"""A password may hold a slash, though it should be written "%2F"; what begins like a port's digits is none."""
 _QUERY = re.compile(r"""(//[^\s?#'"]*)[?#][^\s'"]*""")
 
 
@@ -24,7 +26,14 @@ def shown(text: object) -> str:
     return visible(_QUERY.sub(r"\1?…", _USER.sub("//", str(text))))
 
 
-def require_address(what: str, address: str, *, schemes: tuple[str, ...], example: str) -> SplitResult:
+def without_secret(value: object) -> object:
+    """Return an option's value as it may be stored: an address as `shown`, anything else as it is."""
+    return shown(value) if isinstance(value, str) and "://" in value else value
+
+
+def require_address(
+    what: str, address: str, *, schemes: tuple[str, ...], example: str, instead: str = ""
+) -> SplitResult:
     """Return the parts of a server's address.
 
     Args:
@@ -32,6 +41,7 @@ def require_address(what: str, address: str, *, schemes: tuple[str, ...], exampl
         address: as given.
         schemes: those that are understood.
         example: what a good one looks like.
+        instead: where a secret is given, for a server whose address has no room for one: users and what follows a "?" or "#" are then refused.
     Raises:
         ConfigError: it is no address of these schemes; nothing was sent or looked up.
     """
@@ -50,6 +60,10 @@ def require_address(what: str, address: str, *, schemes: tuple[str, ...], exampl
             why = why or f": its scheme is '{parts.scheme}', expected {' or '.join(schemes)}"
         elif not host:
             why = why or ": it names no host"
+        elif "…" in parts.query:
+            why = why or ': what followed the "?" was left out where it was stored, because it may be secret'
+        elif instead and (parts.username is not None or parts.query or parts.fragment):
+            why = why or f': it holds a user, a "?" or a "#", which are not sent; a secret is given {instead}'
     except ValueError as error:
         why, parts = why or f": {shown(error)}", None
     if why or parts is None:

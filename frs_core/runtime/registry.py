@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 from typing_extensions import Doc
 
 from frs_core.errors import ConfigError, FrsError, unknown_name, why_left_out
+from frs_core.runtime.address import shown, without_secret
+from frs_core.runtime.bounds import require_within
+from frs_core.runtime.typed import Unfit, hints_of_call, loose, plain, typed
 
 _log = logging.getLogger("registry")
 _SECRETS = {"token", "password", "secret", "key"}
@@ -68,6 +71,21 @@ def require_words(kind: str, name: str, /, **words: str) -> None:
             raise ConfigError(f"The {field} of {kind} '{name}' is empty. Give its row one.")
 
 
+def require_name(kind: str, name: str, known: Mapping[str, str], group: str) -> None:
+    """Do nothing, unless a name stands for nothing; what it stands for is not imported.
+
+    Args:
+        kind: what the name stands for, singular ("world").
+        name: a key of `known`, one that an installed package brings, or "module:attribute", which is not looked for.
+        known: name -> "module:attribute", the product's own.
+        group: of the entry points.
+    Raises:
+        ConfigError: unknown name.
+    """
+    if name not in known and ":" not in name and name not in (installed := plugins(group)):
+        raise unknown_name(kind, name, {*known, *installed})
+
+
 def resolve(kind: str, name: str, known: Mapping[str, str]) -> Any:
     """Return what a name stands for.
 
@@ -113,6 +131,7 @@ def build(kind: str, name: str, known: Mapping[str, str], options: Mapping[str, 
     factory = resolve(kind, name, known)
     if callable(factory):
         require_options(kind, name, factory, options)
+        options = typed_options(kind, name, factory, options)
     return call(kind, name, factory, **options)
 
 
@@ -208,6 +227,33 @@ def require_options(
         )
 
 
+def typed_options(
+    kind: str, name: str, factory: Any, options: Mapping[str, Any], *, hints: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return options as a factory's annotations want them; where it has none, a word as the number or switch that it can be read as.
+
+    Args:
+        kind: what the options belong to, singular ("world"); they are given with --KIND-options.
+        name: of it.
+        factory: what is called with them.
+        options: as given, words in `plain_options`' form.
+        hints: option -> annotation; None = the factory's.
+    Raises:
+        ConfigError: a value of another type, or outside the bounds of its annotation (`runtime.bounds`).
+    """
+    hints, found = hints_of_call(factory) if hints is None else hints, dict[str, Any]()
+    for option, value in options.items():
+        try:
+            found[option] = typed(value, hints[option]) if option in hints else loose(value)
+        except Unfit as error:
+            got = "a secret" if is_secret(option) else f"'{shown(value)}'"
+            raise ConfigError(
+                f"Option '{option}' of {kind} '{name}' is {got}, expected {error}. Correct it in --{kind}-options {option}."
+            ) from error
+        require_within(f"Option '{option}' of {kind} '{name}'", found[option], hints.get(option))
+    return found
+
+
 def plugins(group: str) -> Mapping[str, str]:
     """Return what installed packages bring: name -> "module:attribute". Of two with one name the first is taken; the other is logged.
 
@@ -297,8 +343,14 @@ def named(what: str, rows: Iterable[str], own: str) -> Doc:
 
 
 def plain_options(options: Mapping[str, str] | None) -> dict[str, Option]:
-    """Return options given on the command line, each value as bool, int, float or text."""
-    return {key: _plain(text) for key, text in (options or {}).items()}
+    """Return options given on the command line, each value as bool, int or float where it is written exactly so, else as text. What takes
+    them says which it wants (`typed_options`)."""
+    return {key: plain(text) for key, text in (options or {}).items()}
+
+
+def loose_options(options: Mapping[str, str] | None) -> dict[str, Option]:
+    """Return options given on the command line to what has no annotations: each value as bool, int, float or text, as it can be read."""
+    return {key: loose(text) for key, text in (options or {}).items()}
 
 
 def with_flags(options: Mapping[str, str] | None, flags: Mapping[str, Option | None]) -> dict[str, Option]:
@@ -326,8 +378,9 @@ def is_secret(name: str) -> bool:
 
 
 def without_secrets(options: Mapping[str, R]) -> dict[str, R]:
-    """Return options as they may be stored: without tokens, passwords, secrets and keys, judged by their names."""
-    return {name: value for name, value in options.items() if not is_secret(name)}
+    """Return options as they may be stored: without tokens, passwords, secrets and keys, judged by their names, and addresses as they may
+    be shown (`runtime.address`)."""
+    return {name: without_secret(value) for name, value in options.items() if not is_secret(name)}  # pyright: ignore[reportReturnType]  a text stays one
 
 
 def storable(
@@ -358,14 +411,3 @@ def _kept(kind: str, name: str, option: str, value: object) -> Option:
         f"Option '{option}' of {kind} '{name}' is of type {type(value).__name__}, which a recording cannot keep. Give a number, a "
         f"text or a list of them."
     )
-
-
-def _plain(text: str) -> Option:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

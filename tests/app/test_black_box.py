@@ -133,7 +133,9 @@ def test_the_history_names_every_hold_and_its_reason(window: Any) -> None:
 def test_no_secret_reaches_the_log_or_the_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRS_VLM_KEY", "sk-from-environment")
     monkeypatch.setattr(
-        sys, "argv", ["frs", "--vlm", "http://anna:pw1234@host/v1?key=abcd", "--world-options", "token", "tok-given"]
+        sys,
+        "argv",
+        ["frs", "--vlm", "http://anna:pw1234@host/v1?key=abcd&sig=5f6e7d", "--world-options", "token", "tok-given"],
     )
     box = BlackBox(tmp_path, redact=Redaction({"token": "tok-given", "port": 4343}))
     box.start()
@@ -153,7 +155,7 @@ def test_no_secret_reaches_the_log_or_the_zip(tmp_path: Path, monkeypatch: pytes
     with zipfile.ZipFile(zipped) as out:
         texts = {name: out.read(name).decode() for name in out.namelist()}
     log = (tmp_path / "cockpit.log").read_text()
-    secrets = ("sk-from-environment", "tok-given", "pw1234", "abcd", "abcdefgh12345", "only-the-world-knows")
+    secrets = ("sk-from-environment", "tok-given", "pw1234", "abcd", "5f6e7d", "abcdefgh12345", "only-the-world-knows")
     for secret in (*secrets, "kept-by-mistake"):
         assert secret not in log
         assert not [name for name, text in texts.items() if secret in text]

@@ -23,6 +23,15 @@ def test_an_unknown_world_is_refused() -> None:
         run(world="nowhere")
 
 
+@pytest.mark.parametrize(("kind", "name"), [("world", "nowhere"), ("policy", "nothing")])
+def test_a_name_that_is_none_is_refused_before_there_is_a_window(
+    kind: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    with pytest.raises(ConfigError, match=f"Unknown {kind} '{name}'"):
+        run(**{kind: name})
+
+
 OTHER: dict[type, Any] = {str: "something", bool: True, Path: Path("somewhere"), dict: {"setting": "2"}}
 
 

@@ -125,6 +125,16 @@ def test_a_wrong_token_is_refused_and_other_machines_need_one() -> None:
         Bridge(*make(), bind="tcp://0.0.0.0:*")
 
 
+@pytest.mark.parametrize("bind", ["tcp://127.0.0.1:4343/?pw", "tcp://127.0.0.1:99999", "tcp://127.0.0.1"])
+def test_an_address_that_cannot_be_listened_on_is_one_sentence_without_what_is_secret(bind: str) -> None:
+    with pytest.raises(BridgeError) as refused:
+        Bridge(*make(), bind=bind)
+    assert refused.value.text.startswith(f"The bridge cannot listen on '{bind.replace('?pw', '?...')}': ")
+    with pytest.raises(BridgeError, match="no token") as refused:
+        Bridge(*make(), bind="tcp://ada:pw@0.0.0.0:4343")
+    assert "pw" not in str(refused.value)
+
+
 def test_a_joint_velocity_step_moves_by_a_fifth_of_a_radian(served) -> None:
     _, env, talker = served
     talker.hello()

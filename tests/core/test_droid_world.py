@@ -428,7 +428,7 @@ def test_the_name_droid_opens_one_with_options_in_words() -> None:
         world.close()
     with pytest.raises(ConfigError, match="Did you mean 'endpoint'"):
         make_world("droid", endpiont="x")
-    with pytest.raises(ConfigError, match="three numbers"):
+    with pytest.raises(ConfigError, match="expected 3 values, separated by commas"):
         make_world("droid", workspace_low="low")
 
 

@@ -135,7 +135,6 @@ def test_a_model_whose_every_pick_is_turned_wrong_fails(server: FakeVlm, tmp_pat
     [
         ({"methods": ("frs-vlm",)}, "'frs-vlm' needs a model. Give its address, e.g. --vlm http"),
         ({"methods": ("frs",), "model": eval_commands.ModelAddress("http://a/v1")}, "Add it, or leave --vlm out"),
-        ({"methods": ("frs-vlm",), "model": eval_commands.ModelAddress("a")}, "Write --vlm http"),
         ({"methods": ("base", "frs"), "operator_noise": 0.1}, "nobody steers in method 'base'"),
         ({"methods": ("frs",), "operator_noise": 1.5}, r"operator_noise is 1.5, expected 0 to 1"),
     ],

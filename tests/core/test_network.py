@@ -13,13 +13,16 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 from frs_core.errors import ConfigError, ServingError
-from frs_core.policies import remote
+from frs_core.learning import Practice
+from frs_core.policies import NamedPolicy, remote
 from frs_core.runtime.address import shown
+from frs_core.runtime.registry import storable
 from frs_core.wire import client as wire_client
 from frs_core.wire import proxy as proxies
 from frs_core.wire.client import ClientSettings, WireClient
 from frs_core.wire.codec import pack
 from frs_core.wire.proxy import proxy_for
+from frs_core.worlds.droid.connection import Connection
 from tests.waiting import LONG_S
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +104,43 @@ def test_a_token_in_an_address_is_not_shown() -> None:
             client.connect()
         assert "secret" not in str(refused.value)
     assert shown("no server at 'wss://a:b@h/v1?key=secret#x': timed out") == "no server at 'wss://h/v1?…': timed out"
+
+
+@pytest.mark.parametrize(
+    ("address", "as_shown"),
+    [
+        ("ws://ada:pw/pw@h:8000/x", "ws://h:8000/x"),
+        ("ws://h:8000/owner/@scope", "ws://h:8000/owner/@scope"),
+        ("https://h/a?b=c and https://u@h/d#e", "https://h/a?… and https://h/d?…"),
+    ],
+)
+def test_an_address_is_shown_without_what_is_secret_and_otherwise_as_it_is(address: str, as_shown: str) -> None:
+    assert shown(address) == as_shown
+
+
+def test_an_option_is_stored_without_what_is_secret_in_an_address() -> None:
+    given = {
+        "path": "wss://ada:pw@gpu:8000/v1?token=x",
+        "token": "t",
+        "weights": "a//b?c",
+        "horizon": 15,
+        "is_on": True,
+    }
+    kept = storable("policy", "remote", given)
+    assert kept == {"path": "wss://gpu:8000/v1?…", "weights": "a//b?c", "horizon": 15, "is_on": True}
+    assert NamedPolicy("remote", given).stored.options == kept
+    with pytest.raises(ConfigError, match="was left out where it was stored"):
+        WireClient(ClientSettings(str(kept["path"])))
+
+
+@pytest.mark.parametrize("address", ["http://ada:pw@h/v1", "http://h/v1?key=pw", "http://h/v1#pw"])
+def test_a_server_whose_address_has_no_room_for_a_secret_refuses_one_without_showing_it(address: str) -> None:
+    with pytest.raises(ConfigError, match="a secret is given in the variable FRS_VLM_KEY") as refused:
+        Practice(vlm=address)
+    assert "pw" not in str(refused.value)
+    with pytest.raises(ConfigError, match="a secret is given as FRS_BRIDGE_TOKEN") as refused:
+        Connection(address.replace("http", "tcp"))
+    assert "pw" not in str(refused.value)
 
 
 def test_no_ping_has_a_deadline_before_the_first_answer_and_each_has_one_after_it(stock) -> None:

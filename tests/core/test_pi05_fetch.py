@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
+from frs_core.commands import policy as policy_commands
 from frs_core.errors import ConfigError, DownloadFailed
 from frs_core.making.pi05 import fetch
 from frs_core.making.pi05.fetch import Endpoints, RemoteFile, fetch_files, list_bucket, list_hub
@@ -151,6 +152,26 @@ def test_no_network_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> 
         list_bucket("b", "x", endpoints=nowhere)
     with pytest.raises(DownloadFailed, match="the network does not answer"):
         list_hub("owner/name", endpoints=nowhere)
+
+
+@pytest.mark.parametrize(
+    "answer", [[], [1], "sign in", {"items": [{"size": "1"}]}, {"items": 3}, {"items": [{"name": "b", "size": "many"}]}]
+)
+def test_a_list_of_something_else_is_said_with_the_address_but_without_its_query(answer: object, monkeypatch) -> None:
+    monkeypatch.setattr(fetch, "_get_json", lambda url: answer)
+    with pytest.raises(
+        DownloadFailed, match=r"no list of files .* Tried https://storage\.googleapis\.com/storage/v1/b/b/o\?…$"
+    ):
+        list_bucket("b", "x")
+
+
+@pytest.mark.parametrize(
+    "name", ["https://ada:hf_secret@huggingface.co/owner/name", "owner/..", "name", "owner/name?t=hf_secret"]
+)
+def test_a_name_on_the_hub_that_is_none_is_refused_without_what_is_secret(name: str) -> None:
+    with pytest.raises(ConfigError, match="Write owner/name") as refused:
+        policy_commands.fetch(hub=name)
+    assert "hf_secret" not in str(refused.value)
 
 
 def test_a_path_out_of_the_folder_is_refused(store: Store, tmp_path: Path) -> None:

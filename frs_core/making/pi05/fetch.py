@@ -9,19 +9,22 @@ command runs it.
 """
 
 import base64
+import contextlib
 import hashlib
+import re
 import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from frs_core.errors import ConfigError, DownloadFailed, unknown_name
-from frs_core.runtime.foreign import DOCUMENT, open_plain, parse_json
+from frs_core.runtime.address import shown
+from frs_core.runtime.foreign import DOCUMENT, MALFORMED, open_plain, parse_json
 
 TIMEOUT_S = 30.0
 """An attempt fails after this long without an answer or a byte."""
@@ -63,6 +66,9 @@ TOKENIZER = ("big_vision", "paligemma_tokenizer.model")
 """Bucket and file of PaliGemma's vocabulary. Source: openpi models/tokenizer.py."""
 
 
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
     """One file to download."""
@@ -94,24 +100,33 @@ def list_bucket(bucket: str, prefix: str, *, endpoints: Endpoints = Endpoints())
     Raises:
         DownloadFailed: no answer, or nothing there.
     """
-    files, token = [], ""
+    files, token = list[RemoteFile](), ""
     while True:
         query = {"prefix": prefix, "fields": "items(name,size,md5Hash),nextPageToken", "pageToken": token}
         url = f"{endpoints.bucket}/storage/v1/b/{bucket}/o?{urllib.parse.urlencode({k: v for k, v in query.items() if v})}"
         page = _get_json(url)
-        for item in page.get("items", []):
-            path = item["name"].removeprefix(prefix) or PurePosixPath(item["name"]).name
-            if path.endswith("/"):
-                continue
-            md5 = base64.b64decode(item.get("md5Hash", "")).hex()
-            address = f"{endpoints.bucket}/{bucket}/{urllib.parse.quote(item['name'])}"
-            files.append(RemoteFile(address, path, int(item["size"]), "md5" if md5 else "", md5))
-        token = page.get("nextPageToken", "")
+        with _understood(url):
+            for item in page.get("items", []):
+                path = item["name"].removeprefix(prefix) or PurePosixPath(item["name"]).name
+                if path.endswith("/"):
+                    continue
+                md5 = base64.b64decode(item.get("md5Hash", "")).hex()
+                address = f"{endpoints.bucket}/{bucket}/{urllib.parse.quote(item['name'])}"
+                files.append(RemoteFile(address, path, int(item["size"]), "md5" if md5 else "", md5))
+            token = page.get("nextPageToken", "")
         if not token:
             break
     if not files:
         raise DownloadFailed(f"Bucket '{bucket}' holds nothing under '{prefix}'. Check the name; it may have moved.")
     return files
+
+
+def require_repository(name: str) -> None:
+    """Do nothing, unless a text is no "owner/name". Raises ConfigError."""
+    if not _REPOSITORY.fullmatch(name):
+        raise ConfigError(
+            f"'{shown(name).partition('?')[0]}' is no name of a repository on the hub. Write owner/name, as the title of its page there says it."
+        )
 
 
 def list_hub(repository: str, *, endpoints: Endpoints = Endpoints()) -> list[RemoteFile]:
@@ -121,19 +136,34 @@ def list_hub(repository: str, *, endpoints: Endpoints = Endpoints()) -> list[Rem
         repository: "owner/name".
         endpoints: where the hub answers.
     Raises:
+        ConfigError: no name of a repository, such as its whole address.
         DownloadFailed: no answer, no such repository, or access needs a licence.
     """
-    tree = _get_json(f"{endpoints.hub}/api/models/{repository}/tree/main?recursive=true")
-    files = []
-    for item in tree:
-        if item.get("type") != "file" or item["path"].startswith("."):
-            continue
-        digest = (item.get("lfs") or {}).get("oid", "").removeprefix("sha256:")
-        address = f"{endpoints.hub}/{repository}/resolve/main/{urllib.parse.quote(item['path'])}"
-        files.append(RemoteFile(address, item["path"], int(item["size"]), "sha256" if digest else "", digest))
+    require_repository(repository)
+    url = f"{endpoints.hub}/api/models/{repository}/tree/main?recursive=true"
+    tree, files = _get_json(url), list[RemoteFile]()
+    with _understood(url):
+        for item in tree:
+            if item.get("type") != "file" or item["path"].startswith("."):
+                continue
+            digest = (item.get("lfs") or {}).get("oid", "").removeprefix("sha256:")
+            address = f"{endpoints.hub}/{repository}/resolve/main/{urllib.parse.quote(item['path'])}"
+            files.append(RemoteFile(address, item["path"], int(item["size"]), "sha256" if digest else "", digest))
     if not files:
         raise DownloadFailed(f"Repository '{repository}' is empty. Check the name.")
     return files
+
+
+@contextlib.contextmanager
+def _understood(url: str) -> Generator[None]:
+    """Within, a store's list is read. Raises DownloadFailed where it is something else, as behind a sign-in page."""
+    try:
+        yield
+    except MALFORMED as error:
+        raise DownloadFailed(
+            f"What answers is no list of files ({type(error).__name__}: {shown(error)}); a sign-in page of the network may. Fetch the files on "
+            f"another machine and copy the folder. Tried {shown(url)}"
+        ) from error
 
 
 def fetch_files(files: Sequence[RemoteFile], target: Path, *, progress: Progress = lambda *_: None) -> None:
@@ -175,7 +205,7 @@ def _fetch(file: RemoteFile, path: Path, progress: Progress) -> None:
         try:
             _continue(file, partial, progress)
         except (OSError, HTTPException) as error:
-            reason = str(error)
+            reason = shown(error)
             if isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404):
                 break
             continue
@@ -190,7 +220,8 @@ def _fetch(file: RemoteFile, path: Path, progress: Progress) -> None:
         partial.unlink()
         reason = "size or checksum is wrong"
     raise DownloadFailed(
-        f"'{file.path}' was not fetched: {reason}. What arrived is kept; run the command again to continue. Tried {file.url}"
+        f"'{file.path}' was not fetched: {reason}. What arrived is kept; run the command again to continue. Tried "
+        f"{shown(file.url)}"
     )
 
 
@@ -225,9 +256,9 @@ def _get_json(url: str) -> Any:
             return parse_json(answer.read(DOCUMENT))
     except urllib.error.HTTPError as error:
         hint = {401: "it needs a login or an accepted licence", 403: "access is refused", 404: "it does not exist"}
-        raise DownloadFailed(f"No list of files: {hint.get(error.code, error)}. Tried {url}") from error
+        raise DownloadFailed(f"No list of files: {hint.get(error.code, error)}. Tried {shown(url)}") from error
     except (OSError, ValueError, HTTPException) as error:
         raise DownloadFailed(
-            f"No list of files, the network does not answer ({error}). Fetch the files on a connected machine and copy the "
-            f"folder. Tried {url}"
+            f"No list of files, the network does not answer ({shown(error)}). Fetch the files on a connected machine and copy the "
+            f"folder. Tried {shown(url)}"
         ) from error

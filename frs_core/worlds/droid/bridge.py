@@ -37,6 +37,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -558,9 +559,26 @@ class Bridge:
         if not loopback and not token:
             raise BridgeError(
                 "setup",
-                f"Address {bind} can be reached from other machines and there is no token.",
+                f"Address {shown_address(bind)} can be reached from other machines and there is no token.",
                 "Set FRS_BRIDGE_TOKEN to a long random text on both machines, or bind to tcp://127.0.0.1:4343.",
             )
+        self._socket = zmq.Context.instance().socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST)
+        self._socket.setsockopt(zmq.RCVHWM, 32)
+        try:
+            # ZMQ itself takes what follows the port, and ports that are none.
+            if bind.startswith("tcp:") and not is_address(bind):
+                raise zmq.ZMQError(zmq.EINVAL)
+            self._socket.bind(bind)
+        except zmq.ZMQError as error:
+            self._socket.close()
+            raise BridgeError(
+                "setup",
+                f"The bridge cannot listen on '{shown_address(bind)}': {error.strerror}.",
+                "Give --bind another free port of this machine, written as tcp://127.0.0.1:4343.",
+            ) from error
+        self.address = self._socket.getsockopt(zmq.LAST_ENDPOINT).decode().rstrip("\0")
         self.robot, self.facts, self.token = Robot(env, facts, robot_timeout), facts, token
         self.heartbeat, self.max_state_age = heartbeat, max_state_age
         readers = getattr(getattr(env, "camera_reader", None), "camera_dict", {})
@@ -580,12 +598,6 @@ class Bridge:
         self.epoch = 0  # raised by every hold and every new client; motion asked for in an older one is refused
         self.counters = {"steps": 0, "refused": 0, "silences": 0, "malformed": 0}
         self._stop = threading.Event()
-        self._socket = zmq.Context.instance().socket(zmq.ROUTER)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST)
-        self._socket.setsockopt(zmq.RCVHWM, 32)
-        self._socket.bind(bind)
-        self.address = self._socket.getsockopt(zmq.LAST_ENDPOINT).decode().rstrip("\0")
 
     def stop(self):
         """Ask `serve` to return; from any thread or a signal handler."""
@@ -800,6 +812,17 @@ class Bridge:
         self.session = None
         self._new_epoch()
         return {}
+
+
+def is_address(text):
+    """Return whether a text is tcp://HOST:PORT, the port a number or "*", and nothing else."""
+    found = re.match(r"tcp://[^/?#@\s]+:(\*|[0-9]{1,5})$", text)
+    return found is not None and (found.group(1) == "*" or int(found.group(1)) <= 65535)
+
+
+def shown_address(address):
+    """Return an address without user, password and what follows a "?" or "#"; `frs_core.runtime.address` cannot be imported here."""
+    return re.sub(r"[?#].*", "?...", re.sub(r"//.*@", "//", address))
 
 
 def parse_cameras(text):

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from frs_core.errors import FrsError
+from frs_core.runtime.address import shown
 from frs_core.runtime.finding import Finding, Level
 from frs_core.worlds.droid.connection import BridgeRefusal
 from frs_core.worlds.droid.world import DroidConfig, DroidWorld, calibration_notes, config_of
@@ -59,7 +60,7 @@ def _robot(world: DroidWorld) -> list[Finding]:
         Finding(
             Level.OK,
             "Bridge",
-            f"{world.facts['robot_type']} at {world.config.endpoint}, answers in {trip_ms:.0f} ms, Python {world.facts['python']}",
+            f"{world.facts['robot_type']} at {shown(world.config.endpoint)}, answers in {trip_ms:.0f} ms, Python {world.facts['python']}",
         )
     ]
     low, high = world.spec.limits.workspace_low, world.spec.limits.workspace_high

@@ -17,7 +17,7 @@ import msgpack
 import zmq
 
 from frs_core.errors import ConfigError, FrsError, WorldError, WorldTimeout
-from frs_core.runtime.address import require_address
+from frs_core.runtime.address import require_address, shown
 
 PROTOCOL = 2
 """Must equal the bridge's; the bridge refuses any other."""
@@ -48,7 +48,13 @@ class Connection:
             client: name of this client in the bridge's log.
         """
         if endpoint.startswith("tcp:"):
-            require_address("DROID bridge", endpoint, schemes=("tcp",), example="tcp://192.168.0.10:4343")
+            require_address(
+                "DROID bridge",
+                endpoint,
+                schemes=("tcp",),
+                example="tcp://192.168.0.10:4343",
+                instead="as FRS_BRIDGE_TOKEN",
+            )
         self.endpoint, self._token, self._client = endpoint, token, client
         self.late_answers = 0
         self.round_trip_s = 0.0
@@ -117,7 +123,7 @@ class Connection:
         except zmq.ZMQError as error:
             self.drop()
             raise WorldError(
-                f"The connection to the DROID bridge at {self.endpoint} failed: {error}. Reconnect."
+                f"The connection to the DROID bridge at {shown(self.endpoint)} failed: {error}. Reconnect."
             ) from error
         self.round_trip_s = time.monotonic() - started
         if answer.get("ok"):
@@ -152,7 +158,7 @@ class Connection:
             except zmq.ZMQError as error:
                 socket.close(linger=0)
                 raise ConfigError(
-                    f"'{self.endpoint}' is not an address ({error}). Write it as tcp://192.168.0.10:4343."
+                    f"'{shown(self.endpoint)}' is not an address ({error}). Write it as tcp://192.168.0.10:4343."
                 ) from error
             self._socket = socket
             return socket
@@ -164,19 +170,19 @@ class Connection:
         except Exception as error:
             self.drop()
             raise WorldError(
-                f"The answer from {self.endpoint} is not a bridge's: {error}. Check the address."
+                f"The answer from {shown(self.endpoint)} is not a bridge's: {error}. Check the address."
             ) from error
         if not isinstance(answer, dict):
             self.drop()
             raise WorldError(
-                f"The answer from {self.endpoint} is a {type(answer).__name__}, not a map. Check the address."
+                f"The answer from {shown(self.endpoint)} is a {type(answer).__name__}, not a map. Check the address."
             )
         return answer
 
     def _silent(self, op: str, timeout_s: float) -> WorldTimeout:
         self.drop()
         return WorldTimeout(
-            f"The DROID bridge at {self.endpoint} did not answer '{op}' within {timeout_s:.1f} s. "
+            f"The DROID bridge at {shown(self.endpoint)} did not answer '{op}' within {timeout_s:.1f} s. "
             f"Check that bridge.py runs there and the network; then reconnect."
         )
 

@@ -29,7 +29,9 @@ from frs_core.robot.actions import ActionKind
 from frs_core.robot.limiting import AT_REST, limit_action
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.runtime.bounds import hints_of
 from frs_core.runtime.image_files import decode
+from frs_core.runtime.registry import typed_options
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.droid.calibration import OLD_S, calibration_of
 from frs_core.worlds.droid.connection import BridgeRefusal, Connection
@@ -51,7 +53,7 @@ class DroidConfig:
 
     endpoint: str = "tcp://127.0.0.1:4343"
     """ZMQ address of the bridge."""
-    token: str = ""
+    token: str = field(default="", repr=False)
     """Secret of a bridge beyond loopback (FRS_BRIDGE_TOKEN there)."""
     width: int = 640
     height: int = 360
@@ -395,20 +397,13 @@ def config_of(config: DroidConfig | None = None, /, **options: object) -> DroidC
         config: settings of which the options change some; None = the defaults, and the token of FRS_BRIDGE_TOKEN.
         options: fields of `DroidConfig`. Boxes may be written "0.2, -0.4, 0.0".
     Raises:
-        ConfigError: unknown option, or a box that is not three numbers.
+        ConfigError: unknown option, or a value of another type, such as a box that is not three numbers.
     """
     known = {f.name for f in fields(DroidConfig)}
-    given = dict(options)
-    for name, value in given.items():
+    for name in options:
         if name not in known:
             raise unknown_name("option of world 'droid'", name, known)
-        if name.startswith("workspace_") and isinstance(value, str):
-            try:
-                given[name] = tuple(float(x) for x in value.replace(",", " ").split())
-            except ValueError as error:
-                raise ConfigError(
-                    f"'{name}' is '{value}', needs three numbers in metres, e.g. '0.2, -0.4, 0.0'."
-                ) from error
+    given = typed_options("world", "droid", DroidConfig, options, hints=hints_of(DroidConfig))
     return replace(config or DroidConfig(token=os.environ.get("FRS_BRIDGE_TOKEN", "")), **given)
 
 

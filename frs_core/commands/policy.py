@@ -7,7 +7,7 @@ import json
 import shlex
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -16,6 +16,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from frs_core.commands.printing import console, mark
 from frs_core.counts import counted
 from frs_core.runtime.bounds import Positive, Size
+
+if TYPE_CHECKING:
+    from frs_core.policies.pi05.checkpoint import Checkpoint
 
 Target = Annotated[Path, tyro.conf.Positional]
 Name = Annotated[str, tyro.conf.Positional]
@@ -36,7 +39,7 @@ def check(
     cameras: str | None = None,
     quick: bool = False,
 ) -> int:
-    """Show what a checkpoint is and whether it is complete. Every weight is read, as loading does.
+    """Show what a checkpoint is and whether it can be loaded, by loading it: every weight is read, and one chunk is sampled.
 
     Exit code 0 when it can be loaded, 1 when not; every reason is one line.
 
@@ -47,10 +50,10 @@ def check(
         norm_stats: Statistics file, if it is elsewhere.
         tokenizer: SentencePiece file, if it is elsewhere.
         cameras: Which camera fills which image input, if the names do not show it, such as base_0_rgb=left,left_wrist_0_rgb=wrist.
-        quick: Do not read the weights, which takes minutes for 7 GB; a weight that is not finite is then found by loading only.
+        quick: Read headers only, which takes milliseconds; weights that are not finite and a network that samples no actions are then found by
+            loading only.
     """
     from frs_core.policies.pi05.checkpoint import inspect_checkpoint
-    from frs_core.policies.pi05.weights import why_not_finite
 
     page = console()
     found = inspect_checkpoint(
@@ -58,8 +61,8 @@ def check(
     )
     is_read = not quick and found.weights is not None and found.size is not None and not found.problems
     if is_read and found.weights is not None and found.size is not None:
-        with page.status(f"Reading {found.weights.stat().st_size / 1e9:.1f} GB of weights …"):
-            found.problems += why_not_finite(found.weights, found.size)
+        with page.status(f"Loading {found.weights.stat().st_size / 1e9:.1f} GB of weights …"):
+            found.problems += _why_not_loading(found)
     rows: list[tuple[str, object]] = [("folder", found.root), ("family", found.family)]
     if found.size is not None:
         size = found.size
@@ -111,10 +114,38 @@ def check(
         words = " ".join(f"{name} {shlex.quote(str(value))}" for name, value in options.items())
         page.print(
             mark(f"{'✓':>12}", "green"),
-            f" complete{'' if is_read else ' (the weights were not read)'}: frs --policy pi05 --policy-options {words}",
+            f" complete{'' if is_read else ' (the weights were not read, and nothing was sampled)'}: frs --policy pi05 --policy-options {words}",
             soft_wrap=True,
         )
     return 1 if found.problems else 0
+
+
+def _why_not_loading(found: "Checkpoint") -> list[str]:
+    """Return what loading says of a checkpoint whose headers are sound; of weights that are not finite, one sentence per tensor.
+
+    Without a GPU and with less memory free than the weights take, they are read one by one, and a note says that nothing was sampled.
+    """
+    import psutil
+    import torch
+
+    from frs_core.errors import FrsError
+    from frs_core.policies.pi05.loading import load_inspected
+    from frs_core.policies.pi05.weights import why_not_finite
+
+    assert found.weights is not None
+    assert found.size is not None
+    needed, free = 4 * found.size.parameters(), psutil.virtual_memory().available
+    if needed > free and not torch.cuda.is_available():
+        found.notes.append(
+            f"Nothing was sampled: on this machine's processor the weights take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. Loading "
+            f"samples once where it runs."
+        )
+        return why_not_finite(found.weights, found.size)
+    try:
+        load_inspected(found).close()
+    except FrsError as error:
+        return why_not_finite(found.weights, found.size) or [str(error)]
+    return []
 
 
 def fetch(
@@ -181,6 +212,7 @@ def fetch(
         _get_tokenizer(page, out)
         return 0
     if hub is not None:
+        remote.require_repository(hub)
         if preset is None:
             raise need_preset(hub)
         meaning = find_preset(preset)

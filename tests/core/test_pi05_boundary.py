@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from frs_core.commands.policy import check
 from frs_core.errors import ConfigError, PolicyError
 from frs_core.making.pi05.convert import convert
-from frs_core.policies.pi05 import load
+from frs_core.policies.pi05 import load, loading
 from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 from frs_core.policies.pi05.presets import find_preset
 from tests.fakes.pi05 import FIXTURE, make_checkpoint, make_observation
@@ -138,13 +138,29 @@ def test_a_weight_that_is_no_number_is_named_at_loading(tmp_path, number, capsys
     assert "'action_out_proj.bias' holds 1 of 32" in capsys.readouterr().out
 
 
-def test_a_network_that_samples_no_actions_is_refused_at_loading(tmp_path) -> None:
+def test_a_network_that_samples_no_actions_is_refused_at_loading_and_by_the_check(tmp_path, capsys) -> None:
     folder = make_checkpoint(tmp_path)
     weights = load_file(folder / "model.safetensors")
     weights["action_out_proj.bias"] += 40.0
     save_file(weights, folder / "model.safetensors")
     with pytest.raises(PolicyError, match="times as large as its statistics' range"):
         load(folder, device="cpu")
+    assert check(folder, quick=True) == 0
+    assert "nothing was sampled" in " ".join(capsys.readouterr().out.split())
+    assert check(folder) == 1
+    assert "times as large as its statistics' range" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("kind", [MemoryError, torch.OutOfMemoryError])
+def test_a_network_that_does_not_fit_into_memory_is_said_with_its_size(tmp_path, monkeypatch, kind) -> None:
+    def full(*_: object) -> None:
+        raise kind("out of memory")
+
+    monkeypatch.setattr(loading, "Pi05Model", full)
+    with pytest.raises(
+        ConfigError, match=r"does not fit into the memory of cpu: its weights alone take 0\.\d GB as float32"
+    ):
+        load(make_checkpoint(tmp_path), device="cpu")
 
 
 def with_config(folder: Path, **changes: object) -> Path:

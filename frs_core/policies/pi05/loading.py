@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from frs_core.errors import ConfigError, PolicyError
-from frs_core.policies.pi05.checkpoint import inspect_checkpoint
+from frs_core.policies.pi05.checkpoint import Checkpoint, inspect_checkpoint
 from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.policy import Pi05Policy
 from frs_core.policies.pi05.tokens import Tokenizer
@@ -70,6 +70,21 @@ def load(
         horizon=horizon,
         cameras=cameras,
     )
+    return load_inspected(
+        checkpoint, device=device, dtype=dtype, use_graphs=use_graphs, hold_padding=hold_padding, name=name
+    )
+
+
+def load_inspected(
+    checkpoint: Checkpoint,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    use_graphs: bool = True,
+    hold_padding: bool = False,
+    name: str | None = None,
+) -> Pi05Policy:
+    """Return the policy of a checkpoint that was inspected; arguments and errors as of `load`."""
     checkpoint.require()
     assert checkpoint.weights is not None
     assert checkpoint.size is not None
@@ -79,18 +94,25 @@ def load(
     kind = dtype or ("bfloat16" if where.type == "cuda" else "float32")
     if kind not in _TYPES:
         raise ConfigError(f"dtype is '{kind}', known: {', '.join(_TYPES)}.")
-    source = FileSource(checkpoint.weights, device=where, dtype=_TYPES[kind])
-    with torch.inference_mode():
-        model = Pi05Model(source, checkpoint.size)
-    policy = Pi05Policy(
-        model,
-        checkpoint,
-        words,
-        name=name or checkpoint.root.resolve().name,
-        use_graphs=use_graphs,
-        hold_padding=hold_padding,
-    )
-    _self_test(policy)
+    try:
+        source = FileSource(checkpoint.weights, device=where, dtype=_TYPES[kind])
+        with torch.inference_mode():
+            model = Pi05Model(source, checkpoint.size)
+        policy = Pi05Policy(
+            model,
+            checkpoint,
+            words,
+            name=name or checkpoint.root.resolve().name,
+            use_graphs=use_graphs,
+            hold_padding=hold_padding,
+        )
+        _self_test(policy)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        needed = checkpoint.size.parameters() * _TYPES[kind].itemsize / 1e9
+        raise ConfigError(
+            f"Checkpoint '{checkpoint.root}' does not fit into the memory of {where}: its weights alone take {needed:.1f} GB as {kind}. Close "
+            f"other programs there, or choose another device or dtype."
+        ) from error
     return policy
 
 

@@ -184,8 +184,12 @@ def problems_of(shapes: Shapes, size: ModelSize) -> list[str]:
 
 
 def _depth(shapes: Shapes, prefix: str) -> int:
+    """Return the number of layers; one that is missing is found by its name later. Raises ValueError where they are not numbered from 0."""
     numbers = {int(name[len(prefix) :].split(".")[0]) for name in shapes if name.startswith(prefix)}
-    return max(numbers) + 1
+    depth = max(numbers, default=-1) + 1
+    if not numbers or min(numbers) < 0 or depth > len(shapes):
+        raise ValueError(f"'{prefix}' numbered from 0, {len(numbers)} of them up to {depth - 1},")
+    return depth
 
 
 def _gemma_size(shapes: Shapes, prefix: str) -> GemmaSize:

@@ -68,12 +68,12 @@ def serve(
         tls_cert: PEM file with the server's certificate; with --tls-key the server speaks wss.
         tls_key: PEM file with the certificate's key.
         message_mb: Largest message a client may send, MiB.
-        verbose: Log connections and failed requests.
+        verbose: Log connections and failed requests, with the stacks of errors.
     """
     page = console(is_stderr=True)
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING)
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s", has_stacks=verbose))
     if not verbose:
         logging.getLogger("frs.serving").setLevel(logging.WARNING)
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
@@ -108,10 +108,21 @@ def serve(
 
 
 class OneLine(logging.Formatter):
-    """Formats a record as one line: what a client does, says or breaks off is no fault of the server that needs a traceback."""
+    """Formats a record as one line: what a client does, says or breaks off is no fault of the server that needs a traceback.
+
+    Args:
+        form: format of a line.
+        has_stacks: keep the stacks of exceptions, in lines of their own.
+    """
+
+    def __init__(self, form: str, *, has_stacks: bool = False) -> None:
+        super().__init__(form)
+        self._has_stacks = has_stacks
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line, an exception as its last words, addresses without what is secret in them."""
+        if self._has_stacks:
+            return "\n".join(shown(line) for line in super().format(record).splitlines())
         plain = copy.copy(record)
         plain.exc_info = plain.exc_text = plain.stack_info = None
         line = super().format(plain)

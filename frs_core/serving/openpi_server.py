@@ -26,6 +26,7 @@ for word as in the product's `codec.py` and `websocket_server.py`.
 import argparse
 import asyncio
 import contextlib
+import copy
 import hashlib
 import hmac
 import http
@@ -43,7 +44,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol, runtime_checkable
@@ -228,7 +229,7 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     """0 = any free port; read `WebsocketServer.port`."""
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     """Clients send it as `Authorization: Bearer ...` (or openpi's `Api-Key ...`). Needed off loopback."""
     tls_cert: Path | None = None
     """PEM file with the certificate chain; with `tls_key` the server uses wss."""
@@ -453,6 +454,10 @@ class WebsocketServer:
         except ConnectionClosed:
             pass  # a client that leaves without a close frame is not an error of the server
         finally:
+            if waiting:
+                logger.warning(
+                    "Client %s left before %d of its requests was answered", socket.remote_address, len(waiting)
+                )
             for _, future in waiting.values():
                 future.cancel()
             for task in tasks:
@@ -1118,6 +1123,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--token-file", type=Path, default=None, help="file with the token (else FRS_TOKEN)")
     parser.add_argument("--tls-cert", type=Path, default=None)
     parser.add_argument("--tls-key", type=Path, default=None)
+    parser.add_argument("--verbose", action="store_true", help="show where errors come from")
     options = parser.parse_args()
     options.action_space = options.action_space or ACTION_SPACES.get(options.config)
     if options.action_space is None:
@@ -1128,11 +1134,40 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
+class OneLine(logging.Formatter):
+    """Formats a record as one line, an exception as its last words."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        plain = copy.copy(record)
+        plain.exc_info = plain.exc_text = plain.stack_info = None
+        error = record.exc_info[1] if record.exc_info else None
+        return " ".join((super().format(plain) + (f": {type(error).__name__}: {error}" if error else "")).split())
+
+
 def main() -> None:
-    """Load the policy, compile, and serve."""
+    """Load the policy, compile, and serve; what stops it is one line, and with --verbose a traceback."""
     options = parse_arguments()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    form = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form)
+    if not options.verbose:
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(OneLine(form))
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
+    try:
+        load_and_serve(options)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        if options.verbose:
+            raise
+        what = "" if isinstance(error, ConfigError | ServingError) else f"{type(error).__name__}: "
+        said = f"openpi_server.py: {what}{' '.join(str(error).split())} (--verbose shows where)"
+        raise SystemExit(said) from None
+
+
+def load_and_serve(options: argparse.Namespace) -> None:
+    """Load the policy, compile, and serve until SIGINT or SIGTERM. Raises what openpi and the system raise."""
     token = options.token_file.read_text().strip() if options.token_file else os.environ.get("FRS_TOKEN") or None
     settings = ServerSettings(options.host, options.port, token, options.tls_cert, options.tls_key)
     from openpi.policies import policy_config

@@ -28,7 +28,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -58,7 +58,7 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     """0 = any free port; read `WebsocketServer.port`."""
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     """Clients send it as `Authorization: Bearer ...` (or openpi's `Api-Key ...`). Needed off loopback."""
     tls_cert: Path | None = None
     """PEM file with the certificate chain; with `tls_key` the server uses wss."""
@@ -283,6 +283,10 @@ class WebsocketServer:
         except ConnectionClosed:
             pass  # a client that leaves without a close frame is not an error of the server
         finally:
+            if waiting:
+                logger.warning(
+                    "Client %s left before %d of its requests was answered", socket.remote_address, len(waiting)
+                )
             for _, future in waiting.values():
                 future.cancel()
             for task in tasks:

@@ -88,3 +88,6 @@ def test_what_a_client_breaks_is_one_line_of_the_log() -> None:
         record = logging.LogRecord("x", logging.ERROR, "", 1, "opening handshake failed", (), sys.exc_info())
     said = OneLine("%(levelname)s %(message)s").format(record)
     assert said == "ERROR opening handshake failed: EOFError: connection closed while reading ws://host/?…"
+    stack = OneLine("%(levelname)s %(message)s", has_stacks=True).format(record).splitlines()
+    assert stack[:2] == ["ERROR opening handshake failed", "Traceback (most recent call last):"]
+    assert stack[-1] == "while reading ws://host/?…"

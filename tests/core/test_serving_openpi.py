@@ -105,6 +105,21 @@ def test_the_one_file_imports_nothing_of_the_product_nor_openpi_until_it_is_run(
     assert done.stdout == "Service\n", done.stderr
 
 
+@pytest.mark.parametrize(("words", "has_stack"), [([], False), (["--verbose"], True)])
+def test_what_stops_the_one_file_is_one_line_and_a_stack_where_it_is_asked_for(
+    words: list[str], has_stack: bool
+) -> None:
+    path = Path(openpi_server.__file__)
+    code = f"import runpy, sys; sys.modules['openpi'] = None; sys.argv[0] = 'x'; runpy.run_path({str(path)!r}, run_name='__main__')"
+    asked = [sys.executable, "-c", code, "--config", "pi05_droid", "--dir", "nowhere", *words]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=LONG_S, cwd=path.anchor)
+    assert done.returncode == 1
+    assert ("Traceback" in done.stderr) is has_stack
+    if not has_stack:
+        assert done.stderr.startswith("openpi_server.py: ModuleNotFoundError: ")
+        assert done.stderr.count("\n") == 1
+
+
 def references() -> Reference:
     rng = np.random.default_rng(0)
     commanded = np.zeros((5, TOY.spec.width), dtype=bool)

@@ -2,9 +2,11 @@
 
 import http.client
 import json
+import logging
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -332,6 +334,35 @@ def test_a_request_whose_client_has_left_is_not_computed(gated: GatedPolicy, obs
         assert unpack(stays.recv(timeout=LONG_S))["id"] == 1  # pyright: ignore[reportArgumentType]
         assert "features" in ask(stays, {"op": "encode", "observation": observation})
         assert gated.encoded == 2
+
+
+def test_a_client_that_is_killed_in_the_middle_of_a_request_is_one_line_and_the_server_goes_on(
+    gated: GatedPolicy, observation: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    code = (
+        "import sys; from websockets.sync.client import connect; c = connect(sys.argv[1], proxy=None, max_size=None).__enter__();"
+        "c.recv(); c.send(sys.stdin.buffer.read()); c.recv()"
+    )
+    with build_server(gated, ServerSettings(port=0)).running() as server:
+        words = [sys.executable, "-c", code, f"ws://127.0.0.1:{server.port}"]
+        client = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert client.stdin is not None
+        with client.stdin as pipe:
+            pipe.write(pack(steer_message(gated, id=1, observation=observation)))
+        assert gated.entered.wait(LONG_S)
+        client.kill()
+        client.wait(LONG_S)
+        deadline, pause = time.monotonic() + LONG_S, threading.Event()
+        while server._seats > 0 and time.monotonic() < deadline:
+            pause.wait(0.01)
+        gated.gate.set()
+        with connect(server) as other:
+            other.recv(timeout=LONG_S)
+            assert "chunk" in ask(other, steer_message(gated, observation=observation))
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(said) == 1, said
+    assert said[0].endswith("left before 1 of its requests was answered")
+    assert not caplog.records[0].exc_info
 
 
 def _get(server: WebsocketServer, path: str, **headers: str) -> tuple[int, str]:

@@ -19,7 +19,7 @@ from typing import Annotated, NoReturn, get_type_hints
 
 from frs_core.commands.arguments import checked
 from frs_core.commands.config_file import with_config
-from frs_core.commands.output import end_as_unread, is_output_closed, why_output_fails
+from frs_core.commands.output import OutputFails, discard_output, end_as_unread, is_output_closed, watch_output
 from frs_core.errors import FrsError, unknown_name, why_left_out
 from frs_core.runtime.foreign import visible
 from frs_core.version import product_version
@@ -99,18 +99,20 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: words after `frs`; None = this process's.
     """
     _accept_any_terminal()
+    watch_output()
     try:
         try:
             _run(list(sys.argv[1:] if arguments is None else arguments))
         finally:
             if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  closed by whoever started us
                 sys.stdout.flush()
+    except OutputFails as error:
+        discard_output()
+        _complain(f"standard output cannot be written: {error.strerror}. What is missing there was not kept elsewhere.")
+        raise SystemExit(1) from None
     except OSError as error:
         if isinstance(error, BrokenPipeError) and is_output_closed():
             end_as_unread()
-        if (why := why_output_fails(error)) is not None:
-            _complain(f"standard output cannot be written: {why}. What is missing there was not kept elsewhere.")
-            raise SystemExit(1) from None
         # What nobody below has put into words: the disk or the network, in the system's words.
         named = "" if error.filename is None else f"'{os.fsdecode(error.filename)}' cannot be used: "
         _complain(f"{named}{error.strerror or error}. Check the path, its permissions and the disk.")

@@ -26,6 +26,7 @@ from frs_core.episodes import Episode, EpisodeInfo, EpisodeStore, Unfinished
 from frs_core.episodes import bin_unfinished as _bin_unfinished
 from frs_core.episodes import recover as _recover
 from frs_core.episodes import unfinished as _unfinished
+from frs_core.episodes.layout import journal_dir, part_of_name
 from frs_core.episodes.stated import is_text
 from frs_core.errors import ConfigError, EpisodeError, FrsError, unknown_name
 from frs_core.evaluation.blind_log import sealed_episodes
@@ -455,7 +456,7 @@ def recover(
     """
     store, page = _store(data), _console()
     found = _unfinished(store)
-    chosen = found if all else [_one(found, n) for n in names]
+    chosen = found if all else [_one(found, n, within=journal_dir(store.root)) for n in names]
     if not chosen:
         for u in found:
             note = f"  ({u.problem})" if u.problem else ""
@@ -540,8 +541,9 @@ def _left_out(store: EpisodeStore, names: tuple[str, ...]) -> str:
     return f"Left out {counted(len(names), 'recording')} imported before, as {which}{where}. --again imports {them} once more."
 
 
-def _one(found: list[Unfinished], text: str) -> Unfinished:
-    fits = [u for u in found if text.upper() in u.name]
+def _one(found: list[Unfinished], text: str, *, within: Path) -> Unfinished:
+    part = part_of_name(text, within=within)
+    fits = [u for u in found if part in u.name]
     if len(fits) != 1:
         raise EpisodeError(f"'{text}' fits {len(fits)} unfinished episodes. See `frs episodes recover`.")
     return fits[0]

@@ -7,12 +7,15 @@ reader's). A disk that is full is a failure: one line on standard error, status 
 Main thread.
 """
 
-import errno
+import io
 import os
 import select
 import signal
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 def is_output_closed() -> bool:
@@ -24,7 +27,7 @@ def is_output_closed() -> bool:
         return False
     if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
         return False
-    _discard_output()
+    discard_output()
     return True
 
 
@@ -36,25 +39,43 @@ def end_as_unread() -> NoReturn:
     raise SystemExit(128 + 13)  # Windows, or a signal that is blocked.
 
 
-def why_output_fails(error: OSError) -> str | None:
-    """Return why what was printed cannot be written, in the system's words, and discard it; None if it can.
-
-    Args:
-        error: what a command ended with; that of a stream has no file's name.
-    """
-    if error.filename is not None:
-        return None
-    try:
-        # Python forgets what it could not write, so that flushing again would succeed.
-        os.write(sys.stdout.fileno(), b"\n")
-    except (AttributeError, ValueError):  # Closed by whoever started us.
-        return None
-    except OSError as again:
-        _discard_output()
-        return again.strerror or os.strerror(again.errno or errno.EIO)
-    return None
+class OutputFails(OSError):
+    """Standard output cannot be written: a full disk, a device that is gone. A reader that left is a `BrokenPipeError` as ever."""
 
 
-def _discard_output() -> None:
+class _Output(io.FileIO):
+    """A file that says by the kind of its error that it was the one that failed."""
+
+    def write(self, data: "Buffer", /) -> int | None:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputFails(error.errno, error.strerror) from error
+
+
+def watch_output() -> None:
+    """Let what fails to be printed raise `OutputFails`, so that it is told from every other OSError. Nothing changes where standard output is
+    no file of the system's, such as in a test or on a Windows console."""
+    stream = sys.stdout
+    if not isinstance(stream, io.TextIOWrapper):
+        return
+    raw = getattr(stream.buffer, "raw", stream.buffer)
+    if type(raw) is not io.FileIO:
+        return
+    file = _Output(raw.fileno(), "w", closefd=False)
+    stream.flush()
+    sys.stdout = io.TextIOWrapper(
+        file if raw is stream.buffer else io.BufferedWriter(file),  # pyright: ignore[reportArgumentType]  unbuffered, as with python -u
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+def discard_output() -> None:
+    """Let nothing more be written to standard output: what is still in its buffer would fail again when Python ends."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

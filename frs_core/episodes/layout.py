@@ -84,6 +84,24 @@ def check_name(name: str) -> str:
     return name
 
 
+def part_of_name(text: str, *, within: Path) -> str:
+    """Return which part of an episode's name a person means by a text, such as a name, a part of one, or the path of its folder.
+
+    Args:
+        text: as given.
+        within: the folder of the episodes that are looked at.
+    Raises:
+        EpisodeError: there is nothing in it, or it is a path to somewhere else.
+    """
+    path = Path(text)
+    if len(path.parts) > 1 and path.parent.resolve() != within.resolve():
+        raise EpisodeError(f"'{text}' does not lie in '{within}'. Give its recording folder with --data, and its name.")
+    part = path.name.removesuffix(SUFFIX).removesuffix(JOURNAL_SUFFIX).upper()
+    if not part:
+        raise EpisodeError(f"'{text}' is no part of an episode's name. See `frs episodes list`.")
+    return part
+
+
 def check_part(name: str) -> str:
     """Return a name that becomes one folder inside an episode, such as a camera's.
 

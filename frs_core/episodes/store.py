@@ -33,6 +33,7 @@ from frs_core.episodes.layout import (
     is_name,
     journal_dir,
     new_name,
+    part_of_name,
     trash_dir,
 )
 from frs_core.episodes.lock import StoreLock, editing
@@ -90,12 +91,15 @@ class EpisodeStore:
     def find(self, text: str, *, binned: bool = False) -> str:
         """Return the only name that contains a text; 'last' is the one recorded last.
 
+        An episode's folder is its name as well: with the ending ".zarr", and with a path in front that leads to this store.
+
         Raises:
-            EpisodeError: none or several match.
+            EpisodeError: none or several match, or the path leads elsewhere.
         """
         folder = trash_dir(self.root) if binned else episodes_dir(self.root)
         names = sorted(p.name.removesuffix(SUFFIX) for p in folder.glob(f"[0-9]*{SUFFIX}"))
-        found = names[-1:] if text == "last" else [n for n in names if text.upper() in n]
+        part = part_of_name(text, within=folder)
+        found = names[-1:] if text == "last" else [n for n in names if part in n]
         if len(found) == 1:
             return found[0]
         what = f"{len(found)} episodes match: {', '.join(found[:4])}…" if found else "no episode matches"

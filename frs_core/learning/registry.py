@@ -151,6 +151,12 @@ def require_working(name: str) -> None:
         find_learner(name)
 
 
+def _folder(path: Path | str) -> Path:
+    """Return the folder of a saved policy, which may be named by a file in it, as a checkpoint's may."""
+    path = Path(path)
+    return path.parent if path.is_file() else path
+
+
 def load_learned(path: Path | str, fingerprint: str) -> Learned:
     """Return a saved policy of any learner, ready to act.
 
@@ -162,13 +168,13 @@ def load_learned(path: Path | str, fingerprint: str) -> Learned:
         ConfigError: damaged, or of a learner that is not installed.
         FingerprintMismatch: trained for another generalist.
     """
-    folder = Path(path)
+    folder = _folder(path)
     return _load(folder, read_metadata(folder), fingerprint)
 
 
 def load_noise_policy(path: Path | str, fingerprint: str) -> NoisePolicy:
     """Return a saved noise policy, ready to act. Raises as `load_learned`, and ConfigError for one that gives chunks."""
-    folder = Path(path)
+    folder = _folder(path)
     metadata = read_metadata(folder)
     if find_learner(metadata.kind).acts is not Acts.NOISE:
         raise ConfigError(
@@ -179,7 +185,7 @@ def load_noise_policy(path: Path | str, fingerprint: str) -> NoisePolicy:
 
 def load_chunk_policy(path: Path | str, fingerprint: str) -> ChunkPolicy:
     """Return a saved policy of actions, ready to act. Raises as `load_learned`, and ConfigError for a noise policy."""
-    folder = Path(path)
+    folder = _folder(path)
     metadata = read_metadata(folder)
     if find_learner(metadata.kind).acts is not Acts.CHUNK:
         raise ConfigError(

@@ -26,7 +26,7 @@ def recording_root(given: Path | None, *, is_made: bool = False) -> Path:
         given: the one that was named; None = the default, see `paths.data`.
         is_made: it may be missing, because the command makes it.
     Raises:
-        ConfigError: it is not there, no folder, or cannot be read, or that holds of a folder within it.
+        ConfigError: it is not there and cannot be made, is no folder, or cannot be read, or that holds of a folder within it.
     """
     root = paths.data() if given is None else given
     is_named = given is not None or bool(os.environ.get("FRS_DATA_DIR"))
@@ -37,6 +37,10 @@ def recording_root(given: Path | None, *, is_made: bool = False) -> Path:
         )
     if why := why_no_folder(root):
         raise ConfigError(f"'{root}' {why}, expected the recording folder. Choose another with --data.")
+    if is_made and not _is_there(root) and not os.access(above := _above(root), os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"The recording folder '{root}' does not exist, and '{above}' cannot be written to make it. Choose another with --data."
+        )
     for part in _PARTS:
         if why := why_no_folder(root / part):
             raise ConfigError(
@@ -52,6 +56,11 @@ def why_no_folder(path: Path) -> str:
     if not os.path.isdir(path):
         return found_at(path)
     return "" if os.access(path, os.R_OK | os.X_OK) else "cannot be read (Permission denied)"
+
+
+def _above(path: Path) -> Path:
+    """Return the lowest folder above a path that exists."""
+    return next(folder for folder in path.absolute().parents if _is_there(folder))
 
 
 def _is_there(path: Path) -> bool:

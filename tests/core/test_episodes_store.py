@@ -91,6 +91,19 @@ def test_names_may_be_shortened_to_any_part_that_fits_only_one(store):
         store.find("XYZ")
 
 
+def test_an_episodes_folder_is_its_name_as_well(store, tmp_path, monkeypatch):
+    first, _ = make(store, 1), make(store, 2)
+    folder = store.path(first)
+    monkeypatch.chdir(folder.parent)
+    for text in (f"{first}.zarr", f"{first.lower()}.zarr/", str(folder), f"{folder}/", f"./{first}.zarr"):
+        assert store.find(text) == first
+    with pytest.raises(EpisodeError, match="does not lie in"):
+        store.find(f"{tmp_path}/elsewhere/{first}.zarr")
+    for text in ("", ".zarr/..", ".", "/"):
+        with pytest.raises(EpisodeError, match=r"is no part of an episode's name|does not lie in"):
+            store.find(text)
+
+
 def test_a_missing_folder_is_an_empty_store(tmp_path):
     assert EpisodeStore(tmp_path / "nothing").list() == []
     assert not (tmp_path / "nothing").exists()

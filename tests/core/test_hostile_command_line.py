@@ -82,6 +82,16 @@ def test_a_recording_folder_that_is_none_is_said_to_be_what_it_is(
     assert not any(own in text for own in PYTHONS_OWN)
 
 
+def test_a_recording_folder_that_cannot_be_made_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path and may(path, mode))
+    code, text = said(["collect", "x", "--data", str(tmp_path / "new/deep")], capsys)
+    assert code == 2
+    assert f"new/deep' does not exist, and '{tmp_path}' cannot be written to make it" in text
+
+
 def test_the_doctor_says_what_is_in_the_place_of_the_recording_folder(odd: Path) -> None:
     from frs_core.doctor import check_disk
 

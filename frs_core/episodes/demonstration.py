@@ -83,6 +83,7 @@ def record_demonstration(
     store: EpisodeStore,
     meta: EpisodeMeta,
     *,
+    source: str,
     outcome: Outcome,
     note: str,
     tool_offset: float,
@@ -93,6 +94,7 @@ def record_demonstration(
         demonstration: at least one step.
         store: where to record.
         meta: the episode's facts; its horizon is the rows of a chunk.
+        source: where its numbers were read, for errors, such as "'trajectory.h5'".
         outcome: how it ended.
         note: a few words.
         tool_offset: flange to fingertips, metres.
@@ -100,7 +102,7 @@ def record_demonstration(
         EpisodeUnconfirmed: recorded, but a power cut could still take it.
         EpisodeError: numbers too large for their units, or the store cannot be written.
     """
-    _require_units(demonstration, meta.action_space.kind)
+    _require_units(demonstration, meta.action_space.kind, source)
     recorder, name, n = JournalRecorder(store), "", len(demonstration.q)
     try:
         for index, (first, last) in enumerate(_stretches(n, meta.horizon, demonstration.gaps)):
@@ -120,21 +122,21 @@ def record_demonstration(
     return name
 
 
-def _require_units(demonstration: Demonstration, kind: ActionKind) -> None:
+def _require_units(demonstration: Demonstration, kind: ActionKind, source: str) -> None:
     """Raise EpisodeError where joints cannot be radians, a gripper's numbers cannot be shares of its opening, or a number cannot be kept."""
-    arms = {"Measured joint positions": demonstration.q}
+    arms = {"measured joint positions": demonstration.q}
     if kind is ActionKind.JOINT_POSITION:
-        arms["The actions' joint positions"] = demonstration.actions[:, :-1]
+        arms["joint positions of the actions"] = demonstration.actions[:, :-1]
     for what, values in arms.items():
         if (largest := float(np.abs(values).max())) > _FULL_TURN:
             raise EpisodeError(
-                f"{what} reach {largest:.4g}, expected radians, of which no joint of the arm has more than {_FULL_TURN:.2f}. Convert them "
+                f"{source}: the {what} reach {largest:.4g}, expected radians, of which no joint of the arm has more than {_FULL_TURN:.2f}. Convert them "
                 f"first; such numbers are usually degrees."
             )
     for what, values in (("actions", demonstration.actions), ("measured joint speeds", demonstration.dq)):
         if len(bad := np.argwhere(~np.isfinite(single(values)))):
             raise EpisodeError(
-                f"The {what} are no numbers that single precision holds, first in step {bad[0][0]}. Leave the episode out, or correct them first."
+                f"{source}: the {what} are no numbers that single precision holds, first in step {bad[0][0]}. Leave the episode out, or correct them first."
             )
     for what, values in (
         ("measured gripper", demonstration.gripper),
@@ -142,7 +144,7 @@ def _require_units(demonstration: Demonstration, kind: ActionKind) -> None:
     ):
         if (largest := float(np.abs(values).max())) > _WIDEST:
             raise EpisodeError(
-                f"The {what} reaches {largest:.4g}, expected 0 (open) to 1 (closed). Scale it first; such numbers are usually millimetres, "
+                f"{source}: the {what} reaches {largest:.4g}, expected 0 (open) to 1 (closed). Scale it first; such numbers are usually millimetres, "
                 f"percent or a motor's steps."
             )
 

@@ -263,6 +263,10 @@ def _frame_numbers(
         reached = np.zeros(n, dtype=bool)
         if len(inside):
             reached[inside[0] : inside[-1] + 1] = True
+        if count > len(recorded):
+            remarks.append(
+                f"the film of {name} has {count} frames for {len(recorded)} time stamps: the last {count - len(recorded)} left out"
+            )
         if late := int((reached & ~own).sum()):
             remarks.append(f"{name} shows a frame older than {STALE_MS} ms in {late} of {n} rows")
     elif count > n + 1:

@@ -100,7 +100,7 @@ def trajectory_file(folder: Path) -> Path:
         below = sum(1 for _ in folder.glob("**/trajectory.h5")) if kind_of(folder) == "folder" else 0
         raise EpisodeError(
             f"'{folder}' holds no trajectory.h5. Name the folder of one DROID trajectory"
-            f"{f'; {below} lie below it' if below else ''}."
+            f"{f', of which {below} lie' + 's' * (below == 1) + ' below it' if below else ''}."
         )
     return path
 
@@ -120,7 +120,7 @@ def _read(
         "fingers": ("action/gripper_position", 1),
     }
     columns = {key: data.numbers(path, *([size] if size > 1 else [])) for key, (path, size) in table.items()}
-    columns = {key: values.reshape(len(values), -1) for key, values in columns.items()}
+    columns = {key: values if values.ndim > 1 else values[:, None] for key, values in columns.items()}
     paths = {key: path for key, (path, _) in table.items()}
     moved, times = _moved(data, remarks), _times(data)
     n = _common_length({paths[k]: v for k, v in columns.items()} | _stated(moved, times), name, remarks)

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from frs_core.arrays import Array
+from frs_core.counts import counted
 from frs_core.episodes.export_droid import h5py_module
 from frs_core.episodes.stated import Stated, unreadable
 from frs_core.errors import EpisodeCorrupt
@@ -61,10 +62,9 @@ def as_numbers(values: Array, where: str) -> Float[Array, "..."]:
     if values.dtype.kind not in "iuf" or is_enum:
         kind = "values of an enumeration" if is_enum else _NO_NUMBERS.get(values.dtype.kind, "values")
         raise EpisodeCorrupt(f"{where} holds {kind} ({_type_name(values.dtype)}), expected real numbers. {_FIX}")
-    with np.errstate(
-        all="ignore"
-    ):  # A longer float beyond float64's range becomes infinite, which is no number of a row.
-        return values.astype(np.float64)
+    # A longer float beyond float64's range becomes infinite, which is no number of a row; a NaN that signals becomes one that does not.
+    with np.errstate(all="ignore"):
+        return np.multiply(values, 1.0, dtype=np.float64)
 
 
 def as_flags(values: Array, where: str) -> Bool[Array, "..."]:
@@ -103,7 +103,8 @@ class Hdf5File:
             return []
         if not isinstance(group, self._h5py.Group):
             raise EpisodeCorrupt(f"{self.where(path)} is a dataset, expected a group of datasets. {_COPY}")
-        return sorted(map(str, group.keys()))
+        with _reading(self.where(path)):
+            return sorted(map(str, group.keys()))
 
     def numbers(self, path: str, *shape: int) -> Float[Array, "..."]:
         """Return a dataset of one entry per row. Raises EpisodeCorrupt where it is missing, no numbers, or of another shape.
@@ -123,12 +124,14 @@ class Hdf5File:
         return as_numbers(self._values(path), self.where(path))
 
     def attributes(self) -> dict[str, Any]:
-        """Return the file's attributes; one that h5py cannot read is `None`."""
+        """Return the file's attributes; one that h5py cannot read is `None`. Raises EpisodeCorrupt where their list is damaged."""
         found: dict[str, Any] = {}
-        for name in self._file.attrs:
+        with _reading(f"'{self._path}', the list of its attributes"):
+            names = list(self._file.attrs)
+        for name in names:
             try:
                 found[visible(name)] = self._file.attrs[name]
-            except (OSError, *MALFORMED):
+            except (OSError, RuntimeError, *MALFORMED):
                 found[visible(name)] = None
         return found
 
@@ -156,7 +159,7 @@ class Hdf5File:
             )
         if not isinstance(node, self._h5py.Dataset):
             raise EpisodeCorrupt(f"{where} is a group, expected a dataset. {_COPY}")
-        try:
+        with _reading(where):
             if node.shape is None:
                 raise EpisodeCorrupt(f"{where} is empty, expected numbers. {_COPY}")
             if node.is_virtual or node.external:
@@ -166,12 +169,6 @@ class Hdf5File:
                     f"{where} has {node.nbytes} bytes, at most {LARGEST_COLUMN} are read. Export the episode's own rows only."
                 )
             return np.asarray(node[()])
-        except EpisodeCorrupt:
-            raise
-        except (OSError, *MALFORMED) as error:
-            raise EpisodeCorrupt(
-                f"{where} cannot be read by the HDF5 library ({_first_words(error)}). {_COPY}"
-            ) from error
 
     def _node(self, path: str) -> Any:
         """Return what is at a path; None where there is nothing."""
@@ -183,7 +180,7 @@ class Hdf5File:
                     f"{self.where(walked)} is a dataset, expected a group with '{visible(part)}'. {_COPY}"
                 )
             walked, group = f"{walked}/{part}".lstrip("/"), walked
-            try:
+            with _reading(self.where(walked)):
                 link = node.get(part, getlink=True)
                 if link is None:
                     return None
@@ -199,13 +196,18 @@ class Hdf5File:
                         f"{'are' if is_soft else 'is'} not followed. Copy what it leads to into its place, as `h5copy -f ext` does."
                     )
                 node = node[part]
-            except EpisodeCorrupt:
-                raise
-            except (OSError, RuntimeError, *MALFORMED) as error:
-                raise EpisodeCorrupt(
-                    f"{self.where(walked)} cannot be opened by the HDF5 library ({_first_words(error)}). {_COPY}"
-                ) from error
         return node
+
+
+@contextlib.contextmanager
+def _reading(where: str) -> Generator[None, None, None]:
+    """Turn what the HDF5 library raises into EpisodeCorrupt that names a place."""
+    try:
+        yield
+    except EpisodeCorrupt:
+        raise
+    except (OSError, RuntimeError, *MALFORMED) as error:
+        raise EpisodeCorrupt(f"{where} cannot be read by the HDF5 library ({_first_words(error)}). {_COPY}") from error
 
 
 @contextlib.contextmanager
@@ -289,7 +291,7 @@ class ParquetFile:
                 )
             if len(numbers) != width:
                 raise EpisodeCorrupt(
-                    f"{self._where(name)} has {len(numbers)} numbers in row {rows[i]}, expected {width}. Only datasets of a seven-joint arm with "
+                    f"{self._where(name)} has {counted(len(numbers), 'number')} in row {rows[i]}, expected {width}. Only datasets of a seven-joint arm with "
                     f"one gripper are imported."
                 )
             found[i] = numbers
@@ -340,7 +342,7 @@ class ParquetFile:
 
 
 def _type_name(kind: Any) -> str:
-    return f"{len(kind.names)} fields" if kind.names else str(kind)
+    return counted(len(kind.names), "field") if kind.names else str(kind)
 
 
 def _first_words(error: BaseException) -> str:

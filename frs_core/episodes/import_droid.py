@@ -91,6 +91,7 @@ def import_droid(
         ),
         store,
         _meta(trajectory, said, rows, folder, digest),
+        source=f"'{folder / 'trajectory.h5'}'",
         outcome=outcome,
         note="; ".join([f"Imported from DROID: {visible(folder.resolve().name)}", *remarks]),
         tool_offset=tool_offset,

@@ -107,6 +107,7 @@ def import_lerobot(
                     _demonstration(dataset, episode, taken),
                     store,
                     _meta(dataset, episode, rows, said, digest),
+                    source=f"'{episode.table}', episode {episode.number}",
                     outcome=outcome,
                     note="; ".join([f"Imported from LeRobot: {_name(source)}, episode {episode.number}", *remarks]),
                     tool_offset=tool_offset,

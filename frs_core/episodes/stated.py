@@ -26,7 +26,7 @@ from frs_core.runtime.foreign import DOCUMENT, parse_json, read_bytes, visible
 _MISSING = object()
 _LONGEST = 160
 """Characters of a path or a value that an error shows."""
-_WHY = {
+KNOWN = {
     errno.ENOENT: ("is missing", "Copy or download it again, or correct its name."),
     errno.ENOTDIR: ("is missing, a part of its path is a file", "Correct its name."),
     errno.EACCES: ("may not be read", "Change its permissions."),
@@ -171,8 +171,8 @@ def unreadable(path: Path, error: Exception) -> EpisodeError:
     name = str(path)
     name = name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2]}…{name[-_LONGEST // 2 :]}"
     number, said = getattr(error, "errno", None), getattr(error, "strerror", None)
-    if number in _WHY:
-        why, fix = _WHY[number]
+    if number in KNOWN:
+        why, fix = KNOWN[number]
         return EpisodeError(f"'{name}' {why}. {fix}")
     if isinstance(error, OSError) and said:
         # What `foreign` says of a pipe, a folder, a pointer; otherwise the system's own word.

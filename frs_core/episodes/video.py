@@ -19,9 +19,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from frs_core.arrays import Array
-from frs_core.episodes.stated import unreadable
+from frs_core.episodes.stated import KNOWN, unreadable
 from frs_core.errors import ConfigError, EpisodeError
-from frs_core.runtime.foreign import plain_file
+from frs_core.runtime.foreign import MALFORMED, plain_file
 
 
 def _av() -> ModuleType:
@@ -36,9 +36,13 @@ def _unreadable(path: Path, error: Exception) -> EpisodeError:
     """Return the error for a file that is no video."""
     if isinstance(error, EpisodeError):
         return error
-    if isinstance(error, OSError) and not isinstance(error, _av().FFmpegError):
+    if isinstance(error, OSError) and (error.errno in KNOWN or not isinstance(error, _av().FFmpegError)):
         return unreadable(path, error)
-    why = "it has no video stream" if isinstance(error, IndexError) else getattr(error, "strerror", None) or error
+    why = (
+        "it has no video stream that can be read"
+        if isinstance(error, IndexError | AttributeError)
+        else getattr(error, "strerror", None) or error
+    )
     return EpisodeError(f"'{path}' is not a readable film: {why}. Copy it again from where it was made.")
 
 
@@ -106,7 +110,7 @@ def video_size(path: Path) -> tuple[int, int]:
         with av.open(str(plain_file(path))) as container:
             stream = container.streams.video[0]
             return int(stream.width), int(stream.height)
-    except (OSError, av.FFmpegError, IndexError, ValueError) as error:
+    except (OSError, av.FFmpegError, *MALFORMED) as error:
         raise _unreadable(path, error) from error
 
 
@@ -117,7 +121,7 @@ def video_rate(path: Path) -> float | None:
         with av.open(str(plain_file(path))) as container:
             rate = container.streams.video[0].average_rate
             return float(rate) if rate else None
-    except (OSError, av.FFmpegError, IndexError, ValueError) as error:
+    except (OSError, av.FFmpegError, *MALFORMED) as error:
         raise _unreadable(path, error) from error
 
 
@@ -127,7 +131,7 @@ def count_frames(path: Path) -> int:
     try:
         with av.open(str(plain_file(path))) as container:
             return sum(1 for packet in container.demux(video=0) if packet.size)
-    except (OSError, av.FFmpegError, IndexError, ValueError) as error:
+    except (OSError, av.FFmpegError, *MALFORMED) as error:
         raise _unreadable(path, error) from error
 
 
@@ -154,5 +158,5 @@ def read_video(
                 if size is not None and (image.shape[1], image.shape[0]) != size:
                     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
                 yield np.ascontiguousarray(image)
-    except (OSError, av.FFmpegError, IndexError, ValueError) as error:
+    except (OSError, av.FFmpegError, *MALFORMED) as error:
         raise _unreadable(path, error) from error

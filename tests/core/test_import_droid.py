@@ -1,6 +1,7 @@
 """DROID trajectories as people have them: what is missing is said, what is damaged is named, nothing is guessed in silence."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -192,7 +193,9 @@ def test_joints_in_degrees_and_a_gripper_in_motor_steps_are_refused(folder, stor
     with pytest.raises(EpisodeError, match=r"measured gripper reaches 128, expected 0 .open. to 1"):
         import_droid(folder, store)
     edit(folder, lambda f: f[Q].__setitem__(slice(None), np.rad2deg(f[Q][:])))
-    with pytest.raises(EpisodeError, match=r"Measured joint positions reach .*expected radians.*degrees"):
+    with pytest.raises(
+        EpisodeError, match=r"trajectory.h5': the measured joint positions reach .*expected radians.*degrees"
+    ):
         import_droid(folder, store)
     assert store.list() == []
 
@@ -314,6 +317,29 @@ def test_a_trajectory_whose_import_was_killed_is_imported_whole_and_what_is_left
     assert whole != left.name
 
 
+def test_a_column_without_rows_is_named_with_the_number_that_others_have(folder, store) -> None:
+    edit(folder, lambda f: replace(f, Q, np.zeros((0, 7))))
+    with pytest.raises(EpisodeCorrupt, match=f"'{Q}' has 0 rows, .* {N}"):
+        import_droid(folder, store)
+
+
+def test_bytes_that_rot_in_the_lists_of_a_trajectory_are_refused_with_the_place(folder, store) -> None:
+    path = folder / "trajectory.h5"
+    whole = path.read_bytes()
+    for mark in (b"SNOD", b"HEAP", b"TREE"):
+        # Lists of names, the names, and what leads to the lists; the first is of the root.
+        for at in (m.start() for m in re.finditer(mark, whole)):
+            path.write_bytes(whole[:at] + b"ROT!" + whole[at + 4 :])
+            with pytest.raises(EpisodeCorrupt, match=r"trajectory.h5.*HDF5.*Put a whole copy"):
+                import_droid(folder, store)
+    assert store.list() == []
+
+
+def test_frames_beyond_the_time_stamps_are_counted(folder, store) -> None:
+    write_video(film(folder, "left"), (picture("left", i) for i in range(N + 5)), hz=60)
+    assert f"the film of left has {N + 5} frames for {N} time stamps: the last 5 left out" in taken(folder, store)[1]
+
+
 def test_links_within_a_trajectory_are_followed_and_to_other_files_refused(folder, store) -> None:
     def link(file: Any) -> None:
         file.move(Q, "kept/q")
@@ -376,5 +402,5 @@ def test_a_full_disk_leaves_nothing_of_an_import(folder, store, monkeypatch, fai
 
 
 def test_a_parent_folder_says_what_lies_below_it(folder, store) -> None:
-    with pytest.raises(EpisodeError, match="1 lie below it"):
+    with pytest.raises(EpisodeError, match="of which 1 lies below it"):
         import_droid(folder.parent, store)

@@ -336,8 +336,8 @@ def changed(dataset: Path, column: str, change: Callable[[np.ndarray], np.ndarra
 @pytest.mark.parametrize(
     ("column", "change", "words"),
     [
-        ("joint_position", np.rad2deg, "Measured joint positions reach .*usually degrees"),
-        ("gripper_position", lambda g: 85.0 + 0 * g, "The measured gripper reaches 85.*millimetres"),
+        ("joint_position", np.rad2deg, "episode 0: the measured joint positions reach .*usually degrees"),
+        ("gripper_position", lambda g: 85.0 + 0 * g, "episode 0: the measured gripper reaches 85.*millimetres"),
         ("frame_index", lambda i: i[::-1], "'frame_index' of episode 0 does not count up after row 0"),
     ],
 )

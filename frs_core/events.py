@@ -273,9 +273,14 @@ class SetFailsafe(SessionCommand):
 
 @dataclass(frozen=True, slots=True)
 class LoadNoisePolicy(SessionCommand):
-    """Put a trained noise policy's candidate into the fan; None removes it."""
+    """Put a trained noise policy's candidate into the fan; None removes it.
+
+    From the next fan on: a chunk that moves ends as it was picked, and nothing more is picked from the fan on offer.
+    """
 
     path: str | None
+    waits: bool = False
+    """An open episode keeps what it has; the change comes before the next one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,8 @@ def _attributes(meta: Record, chunks: list[Record], undone: set[int]) -> Record:
     drivers = [c["driver"] for c in standing]
     picks = ["policy" if c["device"] == NOBODY else c["driver"] for c in standing]
     seen = [int(s["success"]) for c in standing for s in (*c["steps"], c["after"])]
+    # A journal of an earlier version names only the one at the start.
+    versions = dict.fromkeys(c["noise_policy"] for c in standing) if all("noise_policy" in c for c in chunks) else None
     kinds = [c["offers"]["kinds"][c["picked"]] for c in standing]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -146,6 +148,7 @@ def _attributes(meta: Record, chunks: list[Record], undone: set[int]) -> Record:
         "n_steered": kinds.count(CandidateKind.STEERED.value),
         "n_corrections": sum(c["is_correction"] for c in standing),
         "n_calls": sum(bool(c.get("called")) for c in standing),
+        **({} if versions is None else {"noise_policies": [v for v in versions if v]}),
         "drivers": {d: drivers.count(d) for d in dict.fromkeys(drivers)},
         "picked_by": {who: picks.count(who) for who in dict.fromkeys(picks)},
         "success_seen": max(seen) == 1 if any(s >= 0 for s in seen) else None,
@@ -236,9 +239,11 @@ def _write_chunks(group: GroupWriter, chunks: list[Record], undone: set[int], te
     targets = [c.get("target") or [np.nan] * 3 for c in chunks]
     if np.isfinite(targets).any():
         group.array("target", np.array(targets, dtype=np.float64))
-    called = [c.get("called", "") for c in chunks]
-    if any(called):
-        group.array("called", texts.column(called))
+    for name in ("called", "noise_policy"):
+        # A journal of an earlier version has none of them.
+        words = [c.get(name, "") for c in chunks]
+        if any(words):
+            group.array(name, texts.column(words))
     group.array("is_undone", np.array([c["index"] in undone for c in chunks]))
     for name in ("driver", "device", "reason", "gripper", "instruction"):
         group.array(name, texts.column([c[name] for c in chunks]))

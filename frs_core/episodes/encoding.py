@@ -293,6 +293,7 @@ def _chunk_fields(r: ChunkRecord) -> Json:
         "snapshot": r.snapshot,
         "target": None if r.target is None else [float(x) for x in r.target],
         **({"called": r.called} if r.called else {}),
+        "noise_policy": r.noise_policy,
     }
 
 

@@ -56,8 +56,8 @@ class EpisodeInfo:
     """Standing chunks in which a person overrode another driver."""
     n_calls: int = 0
     """Standing chunks at whose beginning the driver asked for help."""
-    noise_policy: str = ""
-    """Path or name of the noise policy that was in use at the start; empty without one."""
+    noise_policies: tuple[str, ...] = ()
+    """Paths or names of the noise policies in the fans of its standing chunks, in order; in older episodes the one at the start."""
     trimmed: tuple[int, int] = (0, 0)
     """Chunks of the main line that are left out at its start and at its end; counted as taken back."""
     duration_s: float = 0.0
@@ -132,7 +132,7 @@ def read_info(folder: Path, *, is_binned: bool = False) -> EpisodeInfo:
             n_steered=_whole(a, "n_steered"),
             n_corrections=_whole(a, "n_corrections") if "n_corrections" in a else 0,
             n_calls=_whole(a, "n_calls") if "n_calls" in a else 0,
-            noise_policy=_text(a["policy"], "noise_policy") if a["policy"].get("noise_policy") else "",
+            noise_policies=_noise_policies(a),
             trimmed=trim_of(a),
             duration_s=_number(a, "duration_s"),
             started_at=_number(a, "started_at", low=_EARLIEST),
@@ -157,6 +157,13 @@ def trim_of(facts: Mapping[str, Any]) -> tuple[int, int]:
         raise TypeError(f"'trim': got {str(trim)[:40]}, expected two whole numbers")
     ends = {"first": trim[0], "last": trim[1]}
     return _whole(ends, "first"), _whole(ends, "last")
+
+
+def _noise_policies(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    found = facts.get("noise_policies", [facts["policy"].get("noise_policy") or ""])
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise TypeError(f"'noise_policies': got {str(found)[:40]}, expected a list of texts")
+    return tuple(name for name in found if name)
 
 
 def _text(facts: Mapping[str, Any], name: str) -> str:

@@ -251,6 +251,16 @@ class Episode:
         self._check_chunk(chunk)
         return self.text("chunks/called", chunk) if self.arrays.has("chunks/called") else ""
 
+    def noise_policy(self, chunk: int) -> str:
+        """Return the path or name of the noise policy in the fan of a chunk; empty = none. Raises as `observation`.
+
+        Older episodes have the one at their start for all chunks.
+        """
+        self._check_chunk(chunk)
+        if "noise_policies" not in self.attributes:
+            return self.meta.noise_policy or ""
+        return self.text("chunks/noise_policy", chunk) if self.arrays.has("chunks/noise_policy") else ""
+
     def last(self) -> LastState | None:
         """Return what was seen after the last chunk; None where it was not kept, as in older episodes and successes.
 
@@ -305,6 +315,7 @@ class Episode:
             offered_values=offers.values,
             target=self.target(index),
             called=self.called(index),
+            noise_policy=self.noise_policy(index),
         )
 
     def record(self, *, has_images: bool = False) -> RecordedEpisode:

@@ -187,6 +187,8 @@ class ChunkRecord:
     """Where the operator had marked that the tool is to go, base frame, metres."""
     called: str = ""
     """Why the driver asked for help at the chunk's beginning; empty = it did not, or that was not recorded."""
+    noise_policy: str = ""
+    """Path or name of the noise policy in the fan; empty = none. It may be replaced in mid-episode."""
 
     @property
     def picked_index(self) -> int:

@@ -84,8 +84,8 @@ VERSION_HEADERS = (
 class VersionSummary:
     """The episodes that one version of a noise policy drove, with or without help."""
 
-    noise_policy: str
-    """Its path, or its name where it has none."""
+    noise_policies: tuple[str, ...]
+    """Its path, or its name where it has none; several where one took the other's place in mid-episode, empty where that was not recorded."""
     successes: int
     failures: int
     chunks: int
@@ -100,7 +100,7 @@ class VersionSummary:
         """One text per column of `VERSION_HEADERS`."""
         episodes = self.successes + self.failures
         return (
-            "/".join(Path(self.noise_policy).parts[-2:]),
+            " → ".join("/".join(Path(name).parts[-2:]) for name in self.noise_policies) or "not recorded",
             str(self.successes),
             str(self.failures),
             str(self.chunks),
@@ -112,22 +112,25 @@ class VersionSummary:
 
 
 def summarise_versions(infos: Iterable[EpisodeInfo]) -> list[VersionSummary]:
-    """Return one row per noise policy, in the order of their first episodes; only episodes in which it picked or asked count."""
-    groups: dict[str, list[EpisodeInfo]] = {}
+    """Return one row per noise policy, in the order of their first episodes; only episodes in which it picked or asked count.
+
+    Episodes that two of them drove have a row of their own.
+    """
+    groups: dict[tuple[str, ...], list[EpisodeInfo]] = {}
     for info in sorted(infos, key=lambda i: i.started_at):
-        is_driven = info.noise_policy and (info.n_calls or Driver.LEARNED.value in info.drivers)
+        is_driven = info.n_calls or Driver.LEARNED.value in info.drivers
         if is_driven and info.outcome in (Outcome.SUCCESS, Outcome.FAILURE):
-            groups.setdefault(info.noise_policy, []).append(info)
+            groups.setdefault(info.noise_policies, []).append(info)
     return [
         VersionSummary(
-            name,
+            names,
             successes=sum(i.outcome is Outcome.SUCCESS for i in rows),
             failures=sum(i.outcome is Outcome.FAILURE for i in rows),
             chunks=sum(i.n_chunks - i.n_undone for i in rows),
             calls=sum(i.n_calls for i in rows),
             corrections=sum(i.n_corrections for i in rows),
         )
-        for name, rows in groups.items()
+        for names, rows in groups.items()
     ]
 
 

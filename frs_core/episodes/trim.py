@@ -8,12 +8,20 @@ Example: 12 chunks, `trim = [2, 1]`: the main line is chunks 2 to 10; `[0, 0]` b
 Pure functions; any thread.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from frs_core.counts import counted
 from frs_core.episodes.reader import Episode
 from frs_core.errors import EpisodeError
 from frs_core.steering.candidates import CandidateKind
+
+
+def _versions(episode: Episode, line: Sequence[int]) -> dict[str, Any]:
+    """Return which noise policies were in use; nothing for an episode from before that was kept by chunk."""
+    if "noise_policies" not in episode.attributes:
+        return {}
+    return {"noise_policies": [v for v in dict.fromkeys(map(episode.noise_policy, line)) if v]}
 
 
 def trimmed_facts(episode: Episode, first: int, last: int) -> dict[str, Any]:
@@ -43,6 +51,7 @@ def trimmed_facts(episode: Episode, first: int, last: int) -> dict[str, Any]:
         "n_steered": sum(o.kinds[o.picked] is CandidateKind.STEERED for o in offers),
         "n_corrections": sum(bool(episode.arrays["chunks/is_correction"][i]) for i in line),
         "n_calls": sum(bool(episode.called(i)) for i in line),
+        **_versions(episode, line),
         "drivers": {who: drivers.count(who) for who in dict.fromkeys(drivers)},
         "picked_by": {who: picks.count(who) for who in dict.fromkeys(picks)},
         "success_seen": max(seen) == 1 if any(s >= 0 for s in seen) else None,

@@ -135,6 +135,7 @@ class ChunkCycle:
             reason=turn.reason,
             is_correction=is_correction,
             called=called,
+            noise_policy=p.fans.noise_policy or "",
             gripper=p.fans.gripper,
             state=p.world.boundary_state,
             latency=p.fans.latency,

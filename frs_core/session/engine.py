@@ -64,6 +64,8 @@ class SessionEngine:
             self._do(self.episodes.written(job, result))
         self._check_times()
         self._do(self.chunks.given_up())
+        if p.fans.later is not None and p.keeper.episode is None:
+            self._load_noise_policy(p.fans.later)
         is_busy = self.chunks.advance()
         return bool(facts or answers or turns or written or is_busy or was != (p.status.phase, p.late_answers))
 
@@ -166,7 +168,7 @@ class SessionEngine:
             case ev.SetFailsafe():
                 self._set_failsafe(command)
             case ev.LoadNoisePolicy():
-                self.set_noise_policy(command.path)
+                self._load_noise_policy(command)
             case ev.Reconnect():
                 self._reconnect()
             case _:
@@ -180,6 +182,16 @@ class SessionEngine:
     def set_noise_policy(self, noise_policy: NoisePolicy | str | None) -> None:
         """Put a noise policy (or the path of one) into the coming fans; None removes it."""
         self.parts.fans.set_noise_policy(noise_policy)
+        self.parts.want_fan()
+
+    def _load_noise_policy(self, command: ev.LoadNoisePolicy) -> None:
+        p = self.parts
+        if command.waits and p.keeper.episode is not None:
+            p.fans.later = command
+            return
+        # A key that waits was pressed for the fan that there was.
+        p.arbiter.latched = None
+        self.set_noise_policy(command.path)
 
     def _do(self, then: Deferred | None) -> None:
         """Do what comes next."""
@@ -267,7 +279,6 @@ class SessionEngine:
                 self._check_both()
             case NoisePolicyLoaded():
                 p.arbiter.shadow = (0, 0)
-                p.want_fan()
             case Failed("noise policy"):
                 p.status.note(str(answer.error))
             case Failed():

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from frs_core.choosers.base import NoisePolicy
 from frs_core.errors import PolicyError
-from frs_core.events import Latency
+from frs_core.events import Latency, LoadNoisePolicy
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import Observation
 from frs_core.runtime.workers import Answer, WorkQueue
@@ -75,6 +75,8 @@ class FanRequests:
         self.noise_policy: str | None = None
         self.unloaded: tuple[str, str] | None = None
         """Path of the noise policy that was asked for last and could not be loaded, and why."""
+        self.later: LoadNoisePolicy | None = None
+        """Asks for the noise policy that takes the present one's place once no episode is open; None = it stays."""
         self._loading: tuple[int, str] | None = None
         """Ticket and path of the noise policy that was asked for last."""
         self.late_answers = 0
@@ -134,7 +136,7 @@ class FanRequests:
     def set_noise_policy(self, noise_policy: NoisePolicy | str | None) -> None:
         """Have a noise policy (or the path of one) put into the coming fans; None removes it."""
         self._side("noise policy", lambda: self._maker.set_noise_policy(noise_policy))
-        self.unloaded = None
+        self.unloaded = self.later = None
         self._loading = (self._side_ticket, noise_policy) if isinstance(noise_policy, str) else None
 
     def begin(self, seed: int) -> None:

@@ -54,6 +54,7 @@ class Motion:
         reason: str,
         is_correction: bool,
         called: str = "",
+        noise_policy: str = "",
         gripper: Gripper,
         state: bytes | None,
         latency: ev.Latency,
@@ -67,6 +68,7 @@ class Motion:
             reason: of a chooser.
             is_correction: a person overrode another driver.
             called: why the driver asked for help here; empty = it did not.
+            noise_policy: path or name of the one in the fan; empty = none.
             gripper: what directed candidates say about it.
             state: the simulator's before the first row.
             latency: of this time around.
@@ -85,6 +87,7 @@ class Motion:
             reason=reason,
             is_correction=is_correction,
             called=called,
+            noise_policy=noise_policy,
             gripper=gripper,
             state=state,
             latency=latency,

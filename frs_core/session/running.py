@@ -39,6 +39,8 @@ class RunningChunk:
     """Where the operator marked that the tool is to go, base frame, metres."""
     called: str = ""
     """Why the driver asked for help where it begins; empty = it did not."""
+    noise_policy: str = ""
+    """Path or name of the noise policy in its fan; empty = none."""
 
     @property
     def has_begun_done(self) -> bool:
@@ -101,6 +103,7 @@ class RunningChunk:
             offered_values=_values(fan),
             target=self.target,
             called=self.called,
+            noise_policy=self.noise_policy,
         )
 
 

@@ -1,6 +1,7 @@
 """A learned driver that is unsure stops at the chunk boundary, is helped by whoever picks, and goes on when it is handed back to."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from frs_core.choosers.learned import LearnedChooser
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.records import MemoryRecorder
 from frs_core.episodes.summary import summarise_versions
+from frs_core.errors import ConfigError
 from frs_core.events import Driver, HoldReason, Outcome, Phase, Snapshot
 from frs_core.session import InlineSession
 from frs_core.session.options import SessionOptions
@@ -218,9 +220,114 @@ def test_that_it_asked_and_why_is_in_the_episode_on_disk(tmp_path: Path) -> None
     quiet = store.open(session.run_episode(LearnedChooser(), task="reach_up", seed=1, max_chunks=2).name)
     assert not quiet.arrays.has("chunks/called")
     (row,) = summarise_versions(store.list())
-    assert (row.noise_policy, row.calls, row.corrections) == ("fixed", 1, 1)
+    assert (row.noise_policies, row.calls, row.corrections) == (("fixed",), 1, 1)
     assert row.chunks == len(episode.main_line) + len(quiet.main_line)
     assert row.cells[5] == "0.5"
     store.trim(episode.name, 2, 0)
     assert summarise_versions(store.list())[0].calls == 0
     assert quiet.called(0) == ""
+
+
+def named(name: str) -> FixedNoise:
+    policy = unsure_policy()
+    policy.name = name
+    return policy
+
+
+def with_two_versions(driver: Driver = Driver.LEARNED) -> HandSession:
+    """Return a session whose episode has just begun with version one in the fan; others are loaded by their names."""
+    session = HandSession(options=SessionOptions(driver=driver))
+    session.engine.parts.fans._maker._load_noise_policy = lambda path, _policy: named(path)
+    session.engine.set_noise_policy("one")
+    session.settle()
+    session.engine.handle(ev.StartEpisode("reach_up", seed=1))
+    session.step_until(lambda s: s.phase is Phase.CHOOSE and not s.is_fan_stale)
+    return session
+
+
+def test_a_version_that_waits_changes_nothing_of_an_open_episode_and_drives_the_next() -> None:
+    session = with_two_versions()
+    session.step_until(lambda s: s.episode.chunks >= 2)
+    session.engine.handle(ev.LoadNoisePolicy("two", waits=True))
+    snapshot = session.step_until(lambda s: s.episode.chunks >= 4)
+    assert snapshot.noise_policy == "one"
+    session.engine.handle(ev.EndEpisode(Outcome.SUCCESS))
+    assert session.step_until(lambda s: s.noise_policy == "two").episode.number == 0
+    (recorded,) = session.recorder.episodes
+    assert {c.noise_policy for c in recorded.chunks} == {"one"}
+    session.engine.handle(ev.StartEpisode("reach_up", seed=2))
+    session.step_until(lambda s: s.episode.chunks >= 1)
+    assert session.chunks[0].noise_policy == "two"
+    assert session.recorder.open_episode is not None
+    assert session.recorder.open_episode.meta.noise_policy == "two"
+
+
+def test_a_version_that_is_replaced_while_a_chunk_moves_ends_that_chunk_and_picks_no_other() -> None:
+    session = with_two_versions()
+    session.step_until(lambda s: s.phase is Phase.MOVING)
+    moving = session.engine.parts.motion.chunk
+    session.engine.handle(ev.LoadNoisePolicy("two"))
+    assert session.engine.parts.motion.chunk is moving
+    session.step_until(lambda s: s.episode.chunks >= 3)
+    assert [c.noise_policy for c in session.chunks[:3]] == ["one", "two", "two"]
+
+
+def test_nothing_is_picked_from_the_fan_of_a_version_that_was_left() -> None:
+    session = with_two_versions(Driver.PERSON)
+    session.inference.is_paused = True
+    session.engine.handle(ev.LoadNoisePolicy("two"))
+    session.engine.handle(ev.Pick(LEARNED))
+    snapshot = session.settle()
+    assert (snapshot.phase, snapshot.is_fan_stale, snapshot.episode.chunks) == (Phase.CHOOSE, True, 0)
+    session.inference.is_paused = False
+    assert session.step_until(lambda s: not s.is_fan_stale).noise_policy == "two"
+    session.engine.handle(ev.Pick(LEARNED))
+    session.step_until(lambda s: s.episode.chunks == 1)
+    assert session.chunks[0].noise_policy == "two"
+
+
+def test_a_version_that_cannot_be_loaded_is_a_notice_and_the_present_one_drives_on() -> None:
+    def fail(path: str, _policy: object) -> FixedNoise:
+        raise ConfigError(f"'{path}' is torn. Train it again.")
+
+    session = with_two_versions()
+    session.engine.parts.fans._maker._load_noise_policy = fail
+    session.engine.handle(ev.LoadNoisePolicy("two"))
+    snapshot = session.step_until(lambda s: s.episode.chunks >= 2)
+    assert (snapshot.noise_policy, snapshot.hold_reason) == ("one", None)
+    assert snapshot.notice is not None
+    assert "torn" in snapshot.notice[1]
+
+
+def test_an_episode_that_two_versions_drove_says_so_by_chunk_and_has_a_row_of_its_own(tmp_path: Path) -> None:
+    session = with_two_versions()
+    session.step_until(lambda s: s.episode.chunks >= 1)
+    session.engine.handle(ev.LoadNoisePolicy("two"))
+    session.step_until(lambda s: s.episode.chunks >= 3)
+    session.engine.handle(ev.EndEpisode(Outcome.FAILURE))
+    session.settle()
+    (kept,) = session.recorder.episodes
+    store, recorder = EpisodeStore(tmp_path), JournalRecorder(EpisodeStore(tmp_path))
+    name = recorder.begin(kept.meta)
+    for chunk in kept.chunks:
+        recorder.chunk(chunk)
+    recorder.end(Outcome.FAILURE)
+    versions = [c.noise_policy for c in kept.chunks]
+    assert versions[0] == "one"
+    assert versions[-1] == "two"
+    episode = store.open(name)
+    assert [episode.chunk(i).noise_policy for i in range(len(versions))] == versions
+    (row,) = summarise_versions(store.list())
+    assert row.noise_policies == ("one", "two")
+    assert row.cells[0] == "one → two"
+    store.trim(name, versions.count("one"), 0)
+    assert store.list()[0].noise_policies == ("two",)
+
+
+def test_older_episodes_that_name_no_version_are_shown_as_such(tmp_path: Path) -> None:
+    store = EpisodeStore(tmp_path)
+    session = InlineSession(PointWorld(), ToyPolicy(), noise_policy=unsure_policy(), recorder=JournalRecorder(store))
+    session.run_episode(LearnedChooser(), task="reach_up", seed=1, max_chunks=2)
+    (info,) = store.list()
+    (row,) = summarise_versions([replace(info, noise_policies=())])
+    assert row.cells[0] == "not recorded"

@@ -5,7 +5,7 @@ from frs_core.learning.metadata import PolicyMetadata, list_saved, read_metadata
 from frs_core.learning.process import JobState, TrainJob
 from frs_core.learning.progress import OnProgress, Progress, Scores, TrainResult
 from frs_core.learning.registry import find_learner, learners
-from frs_core.learning.request import TWO_ROUNDS, Practice, TrainRequest
+from frs_core.learning.request import TWO_ROUNDS, Gate, Practice, TrainRequest
 from frs_core.learning.settings import (
     BcSettings,
     DsbcSettings,
@@ -19,6 +19,8 @@ from frs_core.learning.settings import (
     OfflineDsbcSettings,
     RqlSettings,
 )
+from frs_core.learning.verdict import Verdict
+from frs_core.learning.versions import Next, next_version, version_before, version_number
 
 __all__ = [
     "TWO_ROUNDS",
@@ -26,6 +28,7 @@ __all__ = [
     "BcSettings",
     "DsbcSettings",
     "FitSettings",
+    "Gate",
     "InputSettings",
     "JobState",
     "LabelSettings",
@@ -34,6 +37,7 @@ __all__ = [
     "Loss",
     "Need",
     "NetworkSettings",
+    "Next",
     "NoiseOutput",
     "OfflineDsbcSettings",
     "OnProgress",
@@ -45,8 +49,12 @@ __all__ = [
     "TrainJob",
     "TrainRequest",
     "TrainResult",
+    "Verdict",
     "find_learner",
     "learners",
     "list_saved",
+    "next_version",
     "read_metadata",
+    "version_before",
+    "version_number",
 ]

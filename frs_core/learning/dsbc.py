@@ -31,7 +31,7 @@ from frs_core.learning.live import live_inputs
 from frs_core.learning.metadata import PolicyMetadata
 from frs_core.learning.network import Inputs, SmallNet
 from frs_core.learning.progress import Scores
-from frs_core.learning.settings import DsbcSettings, Loss, NoiseOutput
+from frs_core.learning.settings import DsbcSettings, InputSettings, Loss, NoiseOutput
 from frs_core.learning.table import TrainingTable
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import UNSTEERED
@@ -153,6 +153,16 @@ class DsbcPolicy(NoisePolicy):
     def weights(self) -> Mapping[str, Tensor]:
         """Return the network's state."""
         return self._network.state_dict()
+
+    @property
+    def inputs(self) -> InputSettings:
+        """What it sees."""
+        return self._settings.inputs
+
+    @property
+    def device(self) -> torch.device:
+        """Where its network is."""
+        return self._device
 
     @torch.no_grad()
     def draw(self, inputs: Inputs, *, seed: int) -> Float[Tensor, "B H a"]:

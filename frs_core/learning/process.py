@@ -230,6 +230,8 @@ def _trainer(request: TrainRequest, messages: "Queue[Progress | TrainResult | Fr
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Ctrl+C in a terminal reaches the whole group; stopping is the owner's decision (it cancels and keeps the best).
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if request.is_background:
+        os.nice(10)
     from frs_core.learning.run import run_request
 
     def on_progress(progress: Progress) -> bool:

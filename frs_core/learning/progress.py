@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from frs_core.learning.verdict import Verdict
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -22,7 +24,7 @@ class Progress:
     seconds_left: float
     """Upper bound from the pace so far."""
     stage: str = "training"
-    """'loading', 'labelling', 'training', 'refitting' or 'practising'."""
+    """'loading', 'labelling', 'training', 'refitting', 'comparing' or 'practising'."""
 
 
 OnProgress = Callable[[Progress], bool | None]
@@ -85,7 +87,10 @@ class TrainResult:
     """Stopped by request; the best so far was kept."""
     notes: tuple[str, ...] = field(default=())
     """Plain sentences for the operator (dropped labels, few episodes)."""
+    verdict: Verdict | None = None
+    """How it compares with the version before; None where that was not asked. If it is not used, nothing was saved at `path`."""
 
     def to_json(self) -> dict[str, object]:
         """Return plain values."""
-        return {**asdict(self), "path": str(self.path)}
+        verdict = None if self.verdict is None else self.verdict.to_json()
+        return {**asdict(self), "path": str(self.path), "verdict": verdict}

@@ -71,6 +71,16 @@ TWO_ROUNDS = Practice(episodes=20, round_episodes=10, judge_every=10)
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """What a new version has to be no worse than; otherwise nothing is saved."""
+
+    former: Path
+    """Folder of the version in use."""
+    judged: tuple[str, ...]
+    """Episodes to compare on, in which the learned policy picked nothing; both versions may have learned from them."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainRequest:
     """One training, complete enough to run in another process."""
 
@@ -96,6 +106,10 @@ class TrainRequest:
     """The learner's own settings; None = its defaults."""
     practice: Practice | None = None
     """How an online learner practises; None = it learns from the episodes alone."""
+    gate: Gate | None = None
+    """Save it only if it is no worse than a former version; for `dsbc`. None = save it."""
+    is_background: bool = False
+    """Leave the processors to others where they want them."""
     overwrite: bool = False
     source: str = "frs_core.learning.store:load_table"
     """`module:function` that takes (request, on_progress) and returns the training table."""

@@ -7,6 +7,7 @@ from typing import Any
 from frs_core.learning.advice import advise
 from frs_core.learning.base import Acts, Need, OnlineLearner, Trained
 from frs_core.learning.doubts import measure
+from frs_core.learning.gate import gated
 from frs_core.learning.online import practise
 from frs_core.learning.practice_log import PracticeLog
 from frs_core.learning.progress import OnProgress, Progress, TrainResult, ignore_progress
@@ -40,7 +41,11 @@ def run_request(request: TrainRequest, on_progress: OnProgress = ignore_progress
         tables = (table,)
         if row.acts is Acts.NOISE:
             trained = replace(trained, doubts=measure(table, spread=trained.spread))
-    path = trained.save(request.out, overwrite=request.overwrite)
+    verdict = None
+    if request.gate is not None:
+        trained, verdict = gated(learner, tables[0], request.settings, trained, request.gate, on_progress=on_progress)
+    is_kept = verdict is None or verdict.is_used
+    path = trained.save(request.out, overwrite=request.overwrite) if is_kept else request.out
     return TrainResult(
         path=path,
         kind=request.kind,
@@ -51,6 +56,7 @@ def run_request(request: TrainRequest, on_progress: OnProgress = ignore_progress
         chunks=sum(table.rows for table in tables),
         episodes=sum(len(set(table.episode.tolist())) for table in tables),
         was_cancelled=trained.was_cancelled,
+        verdict=verdict,
         notes=() if is_practising else _notes(tables[0], imitates=Need.REWARDS not in row.needs),
     )
 

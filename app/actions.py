@@ -829,6 +829,21 @@ _ROWS = (
         menu="Train",
         scope=TRAIN,
     ),
+    _row(
+        "learned.learn_on",
+        "Learn from successes",
+        tooltip="Train the next version after each success, in the background; used only if no worse, from the next episode on; off on a real robot until switched on here",
+        controls="key:Ctrl+Shift+L",
+        menu="Train",
+    ),
+    _row(
+        "learned.back",
+        "Back to the version before",
+        tooltip="Put the version before into the fan, from the next chunk on; a chunk that moves ends as it was picked",
+        controls="key:Ctrl+L",
+        menu="Train",
+        glyph="⟲",
+    ),
     # --- comparisons ----------------------------------------------------------------------------
     _row(
         "compare.new",

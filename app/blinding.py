@@ -31,6 +31,7 @@ _REFUSED = (
     "episode.scene",
     "episode.practice",
     "episode.auto_next",
+    "learned.",
     "train.use",
     "train.unload",
     "practise.start",
@@ -78,6 +79,6 @@ class Blinding:
         """Return why an action is refused now, as a sentence without full stop; empty where it is not."""
         if not self.is_on or not action.startswith(_REFUSED):
             return ""
-        if action.startswith(("train.", "practise.")):
+        if action.startswith(("learned.", "train.", "practise.")):
             return "A blinded comparison is running; stop it first"
         return "Nobody steers a blinded comparison; Hold, labels and notes work"

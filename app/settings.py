@@ -50,6 +50,8 @@ class Settings:
     """In simulation: a press while the robot moves is the next pick. On a real robot it is asked for in each run."""
     asks_for_help: bool = True
     """The learned policy stops and asks for help where it is unsure."""
+    learns_on: bool = True
+    """In simulation: the learned policy learns on from each success. On a real robot it is asked for in each run."""
     failsafes: dict[str, float] = field(default_factory=dict)
     """Limits of failsafes that the operator has set, by name; the session checks each."""
     sounds: bool = True

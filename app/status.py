@@ -111,6 +111,7 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
         },
         "saved": window.drive.progress.count.text(),
         "training": _training(window),
+        "versions": {"is_on": window.versions.is_on, "text": window.versions.sentence},
         "practising": _practising(window),
         "comparing": _comparing(window),
     }

@@ -32,6 +32,7 @@ from app.scenes import RecordedScenes
 from app.second_screen import SecondScreen
 from app.settings import SettingsFile
 from app.sounds import Sounds
+from app.versions import Versions
 from app.views.about import show_about
 from app.views.cards import Cards
 from app.views.drive import DrivePage
@@ -109,6 +110,14 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.sounds = Sounds(self, is_on=lambda: settings.values.sounds)
         self._recorded_scenes = RecordedScenes(self)
         self.recorded = Recorded(self)
+        self.versions = Versions(
+            self,
+            facts=facts,
+            settings=settings.values,
+            send=bridge.send,
+            say=self.say,
+            is_taken=lambda: facts.blinding.is_on or self.drive_actions.attempts is not None,
+        )
         self._saver = QtCore.QTimer(self)
         self._saver.timeout.connect(self._save_if_changed)
         self._build()
@@ -191,7 +200,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if "train" not in self._late:
             from app.views.train.page import TrainPage
 
-            self._adopt("train", TrainPage(self.run, self.facts, send=self._put_into_fan, say=self.say))
+            self._adopt("train", TrainPage(self.run, self.facts, self.versions, send=self._put_into_fan, say=self.say))
         return self._late["train"]  # pyright: ignore[reportReturnType]
 
     @property
@@ -314,6 +323,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         )
         return {
             **self.drive_actions.handlers,
+            **self.versions.handlers,
             **{a: (lambda i=a: self._run_late(i)) for a in ACTIONS if a.startswith(("review.", "train.", "practise."))},
             **{a: (lambda i=a: self.comparisons.handlers[i]()) for a in ACTIONS if a.startswith("compare.")},
             **{f"layout.{name}": (lambda n=name: self.show_layout(n)) for name in LAYOUTS},
@@ -498,6 +508,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._on_episode(former.episode if former else EpisodeStatus(), snapshot.episode)
         if snapshot.ended is not None and (former is None or former.ended != snapshot.ended):
             self.recorded.add(snapshot.ended)
+        self.versions.follow(former, snapshot)
 
     def _on_cameras_painted(self) -> None:
         """Schedule the next paint while the robot moves."""
@@ -782,6 +793,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
                 self.sounds.shut,
                 self.arming.shut,
                 self._recorded_scenes.shut,
+                self.versions.shut,
                 *(page.shut for page in self._late.values()),
                 *((self.comparisons_if_built.shut,) if self.comparisons_if_built is not None else ()),
                 self.inputs.stop,

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from app.facts import Facts
 from app.qt import Qt, QtCore, QtWidgets
+from app.versions import Versions
 from app.views.page import LayoutPage
 from app.views.train.card import BeforeAfter
 from app.views.train.chooser import EpisodeChooser
 from app.views.train.compare import Comparison, compare
 from app.views.train.curve import Curve
 from app.views.train.learner_menu import LearnerMenu
+from app.views.train.learning_on import LearningOn
 from app.views.train.saved import SavedPane
 from app.views.widgets import ActionButton, captioned, label, panel
 from app.workers import Job
@@ -33,6 +35,7 @@ class TrainPage(LayoutPage):
     Args:
         run: runs an action by id.
         facts: of this run.
+        versions: learn on from successes.
         send: where session commands go.
         say: shows a toast (text, tone, action).
     """
@@ -41,6 +44,7 @@ class TrainPage(LayoutPage):
         self,
         run: Callable[[str], object],
         facts: Facts,
+        versions: Versions,
         *,
         send: Callable[[SessionCommand], object],
         say: Callable[..., None],
@@ -56,6 +60,7 @@ class TrainPage(LayoutPage):
         self._timer.timeout.connect(self._poll)
         self.chooser = EpisodeChooser(run, facts, say=say)
         self.saved = SavedPane(run, facts, say=say)
+        self.learning_on = LearningOn(run, versions)
         self._build(run)
         self.handlers: dict[str, Callable[[], None]] = {
             "train.start": self.start,
@@ -119,6 +124,7 @@ class TrainPage(LayoutPage):
         right = QtWidgets.QVBoxLayout()
         right.addWidget(label("3  Use", "title"))
         right.addWidget(self.saved, 1)
+        right.addWidget(self.learning_on)
         self.main = QtWidgets.QSplitter(Qt.Orientation.Horizontal)
         for layout in (left, middle, right):
             self.main.addWidget(panel(layout))
@@ -136,6 +142,7 @@ class TrainPage(LayoutPage):
             button.use_map(inputs)
         self.chooser.use_map(inputs)
         self.saved.use_map(inputs)
+        self.learning_on.use_map(inputs)
 
     def use_theme(self) -> None:
         """Use the current colours."""
@@ -145,6 +152,7 @@ class TrainPage(LayoutPage):
         """Use the policy's fingerprint once it is known, and update what can be trained."""
         self.chooser.model.fingerprint = self._facts.fingerprint
         self.learner.show_rows()
+        self.learning_on.show_now()
         self.note_changed_on_disk()
 
     def set_active(self, is_active: bool) -> None:

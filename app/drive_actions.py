@@ -68,6 +68,7 @@ class DriveActions:
         facts: of this run.
         say: shows a toast (text, tone).
         ask: shows the checklist (text, function to call once it is confirmed) before a real robot moves by itself.
+        why_not_start: returns why no episode may start now, without full stop; empty where one may.
     """
 
     def __init__(
@@ -80,9 +81,11 @@ class DriveActions:
         facts: Facts,
         say: Callable[[str, str], None],
         ask: Callable[[str, Callable[[], None]], None],
+        why_not_start: Callable[[], str],
     ) -> None:
         self._send, self._pilot, self._page = send, pilot, page
         self._settings, self._facts, self._say, self._ask = settings, facts, say, ask
+        self._why_not_start = why_not_start
         self._default_plan: SteeringPlan | None = None
         self.scenes = Scenes()
         self.next = NextEpisode(
@@ -189,6 +192,9 @@ class DriveActions:
         if not self._facts.is_world_known:
             self._say("The robot or simulator is still starting; start the episode once it is there", "warn")
             return
+        if reason := self._why_not_start():
+            self._say(reason, "warn")
+            return
         start = self._start
         if (attempts := self.attempts) is not None:
             if attempts.load_again():
@@ -199,7 +205,14 @@ class DriveActions:
                 return
             start = self._start_attempt
         if not self._facts.is_simulated:
-            self._ask("The robot will now move to its start pose", start)
+            self._ask("The robot will now move to its start pose", lambda: self._start_now(start))
+        else:
+            start()
+
+    def _start_now(self, start: Callable[[], None]) -> None:
+        # The question may have stood open for a while.
+        if reason := self._why_not_start():
+            self._say(reason, "warn")
         else:
             start()
 

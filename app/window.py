@@ -117,6 +117,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             send=bridge.send,
             say=self.say,
             is_taken=lambda: facts.blinding.is_on or self.drive_actions.attempts is not None,
+            cap=lambda: cap_of("learned.learn_on", self.inputs.map),
         )
         self._saver = QtCore.QTimer(self)
         self._saver.timeout.connect(self._save_if_changed)
@@ -320,6 +321,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             facts=self.facts,
             say=self.say,
             ask=self.arming.ask,
+            why_not_start=lambda: self.versions.why_not_start,
         )
         return {
             **self.drive_actions.handlers,
@@ -426,6 +428,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if self.drive_actions.attempts is not None:
             self.say("The practice in Drive decides what is in the fan; stop it first", "warn")
         else:
+            self.versions.note_replaced()
             self.bridge.send(command)
 
     def _on_press_refused(self, text: str) -> None:
@@ -489,6 +492,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.pilot.take(snapshot)
         self.inputs.is_moving = snapshot.may_move or snapshot.phase in (Phase.MOVING, Phase.REPLAY)
         self.drive_actions.remember_plan(snapshot.plan)
+        # Before what may start the next episode.
+        self.versions.follow(former, snapshot)
         self.drive_actions.follow(snapshot)
         self._show_state()
         self.sounds.follow(former, snapshot)
@@ -508,7 +513,6 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._on_episode(former.episode if former else EpisodeStatus(), snapshot.episode)
         if snapshot.ended is not None and (former is None or former.ended != snapshot.ended):
             self.recorded.add(snapshot.ended)
-        self.versions.follow(former, snapshot)
 
     def _on_cameras_painted(self) -> None:
         """Schedule the next paint while the robot moves."""

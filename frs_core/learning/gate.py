@@ -75,7 +75,9 @@ def gated(
         )
     former, new = _errors(learner, table, settings, trained, learned.intersection(table.names), judged, on_progress)
     # The less favourable of the two measures decides.
-    verdict = max((rule(former[i].tolist(), new[i].tolist()) for i in range(MEASURES)), key=lambda v: list(Ruling).index(v.ruling))
+    verdict = max(
+        (rule(former[i].tolist(), new[i].tolist()) for i in range(MEASURES)), key=lambda v: list(Ruling).index(v.ruling)
+    )
     own = np.stack([errors_of(_policy(trained), only(table, [name])).mean(axis=1) for name in judged], axis=1)
     if verdict.is_used and not (own.mean(axis=1) <= new.mean(axis=1)).all():
         verdict = replace(verdict, ruling=Ruling.UNSOUND)

@@ -130,7 +130,7 @@ def _why_not_loading(found: "Checkpoint") -> list[str]:
 
     from frs_core.errors import FrsError
     from frs_core.policies.pi05.loading import load_inspected
-    from frs_core.policies.pi05.weights import why_not_finite
+    from frs_core.policies.pi05.weights import why_no_weights
 
     assert found.weights is not None
     assert found.size is not None
@@ -140,11 +140,11 @@ def _why_not_loading(found: "Checkpoint") -> list[str]:
             f"Nothing was sampled: on this machine's processor the weights take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. Loading "
             f"samples once where it runs."
         )
-        return why_not_finite(found.weights, found.size)
+        return why_no_weights(found.weights, found.size)
     try:
         load_inspected(found).close()
     except FrsError as error:
-        return why_not_finite(found.weights, found.size) or [str(error)]
+        return why_no_weights(found.weights, found.size) or [str(error)]
     return []
 
 

@@ -344,7 +344,7 @@ def load_strictly(policy: Any, weights: Path) -> None:
     from safetensors.torch import load_file
 
     try:
-        stored = load_file(plain_file(weights))
+        stored = load_file(plain_file(weights, as_text=True))
     except (OSError, SafetensorError) as error:
         raise ConfigError(f"The weights '{weights}' cannot be read: {error}. Download the checkpoint again.") from error
     if not any(name.startswith("model.") for name in stored):

@@ -89,15 +89,21 @@ def open_lock(path: Path) -> FileIO:
         raise
 
 
-def plain_file(path: Path, *, limit: int | None = None, may_link: bool = True) -> Path:
+def is_text_path(path: Path) -> bool:
+    """Return whether a path is UTF-8 text, as some libraries want it; the system itself takes any bytes."""
+    return not any("\ud800" <= character <= "\udfff" for character in str(path))
+
+
+def plain_file(path: Path, *, limit: int | None = None, may_link: bool = True, as_text: bool = False) -> Path:
     """Return the path of a plain file, for a library that opens it itself.
 
     Args:
         path: the file.
         limit: most bytes it may have; None = any.
         may_link: as in `open_plain`.
+        as_text: the library takes paths of UTF-8 text alone.
     Raises:
-        OSError: missing, no plain file, too large, or a Git LFS pointer.
+        OSError: missing, no plain file, too large, a Git LFS pointer, or a path that the library does not take.
     """
     info = os.stat(path) if may_link else os.lstat(path)
     _require_plain(path, info)
@@ -105,6 +111,12 @@ def plain_file(path: Path, *, limit: int | None = None, may_link: bool = True) -
         raise _too_large(path, info.st_size, limit)
     if info.st_size <= _POINTER_SIZE and is_lfs_pointer(path):
         raise _pointer(path)
+    if as_text and not is_text_path(path):
+        raise OSError(
+            errno.EILSEQ,
+            "has a path that is no UTF-8 text, which the library that reads it wants; rename it",
+            str(path),
+        )
     return path
 
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from frs_core.commands.policy import check
-from frs_core.errors import ConfigError, PolicyError
+from frs_core.errors import ConfigError, PolicyError, WeightsMissing
 from frs_core.making.pi05.convert import convert
 from frs_core.policies.pi05 import load, loading
 from frs_core.policies.pi05.checkpoint import inspect_checkpoint
@@ -149,6 +149,130 @@ def test_a_network_that_samples_no_actions_is_refused_at_loading_and_by_the_chec
     assert "nothing was sampled" in " ".join(capsys.readouterr().out.split())
     assert check(folder) == 1
     assert "times as large as its statistics' range" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_matrix_of_zeros_is_called_a_download_that_was_not_filled(tmp_path, capsys) -> None:
+    folder = make_checkpoint(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    weights["time_mlp_in.weight"].zero_()
+    weights["time_mlp_in.bias"].zero_()
+    save_file(weights, folder / "model.safetensors")
+    assert check(folder) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "'time_mlp_in.weight' of shape (64, 64) is all zeros" in said
+    assert "time_mlp_in.bias" not in said
+
+
+def test_a_number_beyond_single_precision_is_called_not_finite(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path)
+    weights = {name: tensor.double() for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors")
+    load(folder, device="cpu").close()
+    weights["action_out_proj.bias"][3] = 1e300
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(ConfigError, match=r"'action_out_proj.bias' holds 1 of 32 numbers that are not finite"):
+        load(folder, device="cpu")
+
+
+@pytest.mark.parametrize("depth", [99_999_999, -1])
+def test_layers_that_are_not_numbered_from_zero_are_no_pi05(tmp_path, depth) -> None:
+    folder = make_checkpoint(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    weights[f"paligemma_with_expert.gemma_expert.model.layers.{depth}.x"] = torch.zeros(1)
+    save_file(weights, folder / "model.safetensors")
+    assert "numbered from 0" in inspect_checkpoint(folder).problems[0]
+
+
+def test_a_tensor_without_numbers_is_named(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    weights["time_mlp_in.weight"] = torch.zeros(0, 64)
+    save_file(weights, folder / "model.safetensors")
+    assert "'time_mlp_in.weight' has shape (0, 64) and so no weights" in inspect_checkpoint(folder).problems[0]
+
+
+@pytest.mark.parametrize("there", [(), ("model-00001-of-00002.safetensors",), ("pytorch_model.bin",)])
+def test_weights_in_other_files_are_said_to_be_there(tmp_path, there) -> None:
+    folder = make_checkpoint(tmp_path)
+    for name in there:
+        shutil.copy(folder / "model.safetensors", folder / name)
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    if "pytorch_model.bin" not in there:
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        assert any("shards that it names are not read" in note for note in inspect_checkpoint(folder).notes)
+    (folder / "model.safetensors").unlink()
+    said = inspect_checkpoint(folder).problems[0]
+    missing = 2 - len(there)
+    wanted = (
+        "'pytorch_model.bin' holds weights as Python objects"
+        if "pytorch_model.bin" in there
+        else f"of which {missing} are missing"
+    )
+    assert wanted in said
+
+
+def test_a_file_that_is_not_the_weights_is_not_taken_for_its_folder(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path)
+    shutil.copy(folder / "model.safetensors", folder / "ema.safetensors")
+    assert not inspect_checkpoint(folder / "model.safetensors").problems
+    with pytest.raises(WeightsMissing, match=r"weights are read from 'model.safetensors' in a folder"):
+        inspect_checkpoint(folder / "ema.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"q01": [[0.0] * 8]}, "'q01' of shape (1, 8), expected a list of numbers"),
+        ({"q99": [1.0] * 9}, "8 numbers in 'q01' and 9 numbers in 'q99'"),
+    ],
+)
+def test_statistics_of_another_shape_are_refused(tmp_path, change, words) -> None:
+    folder = make_checkpoint(tmp_path)
+    path = folder / "assets/droid/norm_stats.json"
+    stats = json.loads(path.read_text())
+    stats["norm_stats"]["actions"] |= change
+    path.write_text(json.dumps(stats))
+    assert any(words in problem for problem in inspect_checkpoint(folder).problems)
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "words"),
+    [
+        ("openpi", {"pi05": False}, "pi05 = False, preset 'pi05_droid' needs True"),
+        ("openpi", {"discrete_state_input": False}, "discrete_state_input = False"),
+        ("openpi", {"max_token_len": 48}, "max_token_len = 48"),
+        ("openpi", {"action_horizon": 10**12}, "expected a whole number, 1 to 1000"),
+        ("lerobot", {"chunk_size": 10**12}, "expected a whole number, 1 to 1000"),
+        ("lerobot", {"tokenizer_max_length": 48}, "tokenizer_max_length = 48, supported is 200"),
+    ],
+)
+def test_a_configuration_of_another_network_is_refused(tmp_path, family, changes, words) -> None:
+    folder = with_config(make_checkpoint(tmp_path, family=family), **changes)
+    assert any(words in problem for problem in inspect_checkpoint(folder).problems)
+
+
+@pytest.mark.parametrize("family", ["openpi", "lerobot"])
+def test_settings_that_nobody_here_reads_are_named(tmp_path, family) -> None:
+    folder = with_config(make_checkpoint(tmp_path, family=family), use_flash_memory=True, dtype="bfloat16")
+    found = inspect_checkpoint(folder)
+    assert not found.problems
+    assert "Settings of config.json that are not read: use_flash_memory." in found.notes
+
+
+def test_a_statistics_file_elsewhere_is_not_read(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path, family="lerobot")
+    (file,) = folder.glob("*normalizer*")
+    file.rename(tmp_path / file.name)
+    path = folder / "policy_preprocessor.json"
+    path.write_text(path.read_text().replace(file.name, f"../{file.name}"))
+    assert any("expected a file beside it" in problem for problem in inspect_checkpoint(folder).problems)
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_because_a_library_wants_one(tmp_path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    make_checkpoint(tmp_path).rename(folder)
+    (problem,) = inspect_checkpoint(folder, preset="pi05_droid").problems
+    assert "has a path that is no UTF-8 text, and safetensors reads no other. Rename the folder." in problem
 
 
 @pytest.mark.parametrize("kind", [MemoryError, torch.OutOfMemoryError])
@@ -290,7 +414,7 @@ def test_a_header_that_is_none_and_numbers_that_are_no_weights_are_refused(tmp_p
         ({"max_action_dim": None}, "holds what no pi0.5's does"),
         ({"input_features": [{"a": 1}]}, "holds what no pi0.5's does"),
         ({"normalization_mapping": ["QUANTILES"]}, "holds what no pi0.5's does"),
-        ({"chunk_size": True}, "chunk_size = True, expected a positive number"),
+        ({"chunk_size": True}, "chunk_size = True, expected a whole number"),
         ({"use_relative_actions": "false"}, "use_relative_actions = 'false', expected true or false"),
         ({"output_features": {"action": {"shape": []}}}, "size of 'action' in output_features. Take the one"),
     ],

@@ -255,7 +255,7 @@ def _base_of(config: Mapping[str, Any], given: Path | None) -> Path:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(plain_file(path))
+        return load_file(plain_file(path, as_text=True))
     except (OSError, SafetensorError) as error:
         raise ConfigError(f"'{path}' is not a safetensors file ({error}). Download it again.") from error
 

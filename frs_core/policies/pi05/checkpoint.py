@@ -28,20 +28,31 @@ from frs_core.policies.pi05.lerobot_files import (
     refuse_pointer,
     refuse_unsupported,
     renamed_inputs,
+    unknown_settings,
 )
 from frs_core.policies.pi05.names import is_adapter_array, stored_names
 from frs_core.policies.pi05.normalisation import QUANTILE_EPS, Affine, Stats, affine_of, covered_range
 from frs_core.policies.pi05.plausible import why_not_this_meaning
 from frs_core.policies.pi05.presets import Preset, find_preset, need_preset, published_preset
 from frs_core.policies.pi05.sizes import ModelSize, problems_of, size_of
-from frs_core.policies.pi05.tokens import PromptForm, Tokenizer, find_tokenizer
+from frs_core.policies.pi05.tokens import MAX_TOKENS, PromptForm, Tokenizer, find_tokenizer
 from frs_core.policies.pi05.weights import Truncated, read_header, why_not_weights
-from frs_core.runtime.foreign import MALFORMED, found_at, open_plain, read_json
+from frs_core.runtime.foreign import MALFORMED, found_at, is_text_path, open_plain, read_json
 from frs_core.steering.camera_pairing import CamerasOption, Pairing, pair_cameras
 from frs_core.steering.directions import NEVER_MOVED
 
 NOTE = "frs_policy.json"
 """Written by `frs policy fetch`: {"preset": name, "source": where from, "sha256": {file: digest}}."""
+
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_PICKLES = ("pytorch_model.bin", "pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
+"""Weights as files of Python objects, which may run code when they are read."""
+
+LONGEST_CHUNK = 1000
+"""Rows. Guess; those of released checkpoints have 10 to 50."""
+
+_OPENPI_SETTINGS = {"action_dim", "action_horizon", "precision", "dtype", "paligemma_variant", "action_expert_variant"}
+"""Settings of openpi's converter; all but the first two are known from the weights themselves."""
 
 LEROBOT_EPS = 1e-8
 """Source: LeRobot normalize_processor.py."""
@@ -142,9 +153,14 @@ def inspect_checkpoint(
         horizon: rows of a chunk, for a fine-tune that changed its preset's.
         cameras: which camera fills which image input, if the names do not determine it (`camera_pairing.pair_cameras`).
     Raises:
-        WeightsMissing: no such folder.
+        WeightsMissing: no such folder, or a file of another name.
     """
-    root = root.parent if root.is_file() else root
+    if root.is_file():
+        if root.name != _WEIGHTS:
+            raise WeightsMissing(
+                f"'{root}' is a file, and weights are read from '{_WEIGHTS}' in a folder with its configuration. Give that folder."
+            )
+        root = root.parent
     if not root.is_dir():
         raise WeightsMissing(f"No checkpoint folder '{root}'. Get one with `frs policy fetch`, or correct the path.")
     checkpoint = Checkpoint(root)
@@ -192,6 +208,20 @@ def _elsewhere(root: Path) -> str:
     return f" A checkpoint lies in {named}: give that folder." if found else ""
 
 
+def _shards(root: Path) -> str:
+    """Return what to do with weights in shards, of which some may be missing. Raises nothing: the index itself may be none."""
+    try:
+        named = sorted({str(name) for name in read_json(root / _INDEX)["weight_map"].values()})
+    except (OSError, *MALFORMED) as error:
+        return f" The weights are in shards, and '{_INDEX}' is not readable ({error}): download it again."
+    if missing := [name for name in named if not (root / name).is_file()]:
+        return (
+            f" The weights are in {len(named)} shards, of which {len(missing)} are missing, e.g. '{missing[0]}': download them, and join all into "
+            f"one {_WEIGHTS}."
+        )
+    return f" The weights are in {len(named)} shards: join them into one {_WEIGHTS}."
+
+
 def _adapter(root: Path) -> str:
     """Return what to do with a folder that holds only a PEFT adapter; empty for other folders."""
     if not (root / "adapter_config.json").is_file():
@@ -236,16 +266,26 @@ def _read_json(checkpoint: Checkpoint, path: Path) -> dict[str, Any] | None:
 
 
 def _read_weights(checkpoint: Checkpoint) -> None:
-    path = checkpoint.root / "model.safetensors"
+    path = checkpoint.root / _WEIGHTS
     if not path.is_file():
         hint = _adapter(checkpoint.root) or _elsewhere(checkpoint.root)
         if (checkpoint.root / "params").is_dir():
             hint = " This is openpi's JAX format: convert it with `frs policy fetch --convert`."
-        elif (checkpoint.root / "model.safetensors.index.json").is_file():
-            hint = " The weights are in shards: join them into one model.safetensors."
+        elif (checkpoint.root / _INDEX).is_file():
+            hint = _shards(checkpoint.root)
+        elif found := sorted(p.name for pattern in _PICKLES for p in checkpoint.root.glob(pattern)):
+            hint = (
+                f" '{found[0]}' holds weights as Python objects, which may run code when they are read, and are not: save them with "
+                f"safetensors.torch.save_file where you trust them."
+            )
         there = found_at(path)
         text = "is missing" if there == "does not exist" else f"{there}, expected a file"
         checkpoint.problems.append(f"'model.safetensors' {text}.{hint}")
+        return
+    if not is_text_path(path):
+        checkpoint.problems.append(
+            f"'{path}' has a path that is no UTF-8 text, and safetensors reads no other. Rename the folder."
+        )
         return
     try:
         refuse_pointer(path)
@@ -262,6 +302,8 @@ def _read_weights(checkpoint: Checkpoint) -> None:
         checkpoint.problems.append(f"'{path.name}' is not a safetensors file ({error}); download it again.")
         return
     checkpoint.weights = path
+    if (checkpoint.root / _INDEX).exists():
+        checkpoint.notes.append(f"'{_INDEX}' and shards that it names are not read; '{path.name}' is.")
     adapters = [name for name in stored if is_adapter_array(name)]
     if adapters:
         checkpoint.problems.append(
@@ -340,6 +382,19 @@ def _read_openpi(
         return
     checkpoint.prompt, checkpoint.resize = preset.prompt, Resize.FILTERED
     checkpoint.image_keys = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
+    for name, needed in (
+        ("pi05", True),
+        ("discrete_state_input", preset.prompt is PromptForm.STATE_TEXT),
+        ("max_token_len", MAX_TOKENS),
+    ):
+        if config.get(name, needed) != needed:
+            raise ConfigError(
+                f"config.json has {name} = {config[name]!r}, preset '{preset.name}' needs {needed}. Give the preset that it was trained with, or "
+                f"a pi0.5 checkpoint."
+            )
+    unread = sorted(config.keys() - _OPENPI_SETTINGS - {"pi05", "discrete_state_input", "max_token_len"})
+    if unread:
+        checkpoint.notes.append(f"Settings of config.json that are not read: {', '.join(unread)}.")
     checkpoint.horizon = _integer(config, "action_horizon")
     checkpoint.execute_rows = min(preset.execute_rows, checkpoint.horizon)
     _match(checkpoint, "horizon", checkpoint.horizon, horizon or preset.horizon)
@@ -402,6 +457,8 @@ def _read_lerobot(
             f"chunk has, which LeRobot refuses too. Correct n_action_steps."
         )
     refuse_unsupported(config)
+    if unknown := unknown_settings(config):
+        checkpoint.notes.append(f"Settings of config.json that are not read: {', '.join(unknown)}.")
     if checkpoint.size is not None:
         _match(checkpoint, "action width", checkpoint.size.width, int(config.get("max_action_dim", 32)))
     inputs = config.get("input_features") or {}
@@ -433,8 +490,8 @@ def _read_lerobot(
 
 def _integer(config: Mapping[str, Any], key: str) -> int:
     value = config.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"config.json has {key} = {value!r}, expected a positive number.")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LONGEST_CHUNK:
+        raise ConfigError(f"config.json has {key} = {value!r}, expected a whole number, 1 to {LONGEST_CHUNK}.")
     return value
 
 

@@ -18,10 +18,25 @@ from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.expert import MAX_PERIOD, MIN_PERIOD
 from frs_core.policies.pi05.presets import PRESETS, Preset
+from frs_core.policies.pi05.tokens import MAX_TOKENS
 from frs_core.robot.actions import ActionKind
 from frs_core.runtime.foreign import DOCUMENT, is_lfs_pointer, plain_file, read_json
 
 _PIPELINE = "policy_preprocessor.json"
+
+# fmt: off
+_SETTINGS = frozenset((
+    "type", "n_obs_steps", "chunk_size", "n_action_steps", "max_state_dim", "max_action_dim", "num_inference_steps",
+    "input_features", "output_features", "normalization_mapping", "image_resolution", "empty_cameras", "tokenizer_max_length",
+    "min_period", "max_period", "use_visual_memory", "use_proprioceptive_memory", "use_relative_actions",
+    "relative_exclude_joints", "action_feature_names", "paligemma_variant", "action_expert_variant", "time_sampling_beta_alpha",
+    "time_sampling_beta_beta", "time_sampling_scale", "time_sampling_offset", "freeze_vision_encoder", "train_expert_only",
+    "gradient_checkpointing", "compile_model", "compile_mode", "device", "dtype", "use_amp", "use_peft", "rtc_config",
+    "pretrained_path", "push_to_hub", "repo_id", "private", "tags", "license",
+))
+# fmt: on
+"""Settings of LeRobot's pi05 that are read here, that training or LeRobot's own programs alone use, or that the weights show. Source:
+LeRobot configuration_pi05.py, configs/policies.py. Those of optimiser and schedule begin with their words."""
 
 
 def refuse_pointer(path: Path) -> None:
@@ -47,11 +62,17 @@ def refuse_unsupported(config: Mapping[str, Any]) -> None:
         ("use_proprioceptive_memory", False, "reads earlier joint positions too"),
         ("min_period", MIN_PERIOD, "encodes flow time otherwise"),
         ("max_period", MAX_PERIOD, "encodes flow time otherwise"),
+        ("tokenizer_max_length", MAX_TOKENS, "cuts prompts elsewhere"),
     ):
         if config.get(name, usual) != usual:
             raise ConfigError(
                 f"config.json has {name} = {config[name]!r}, supported is {usual!r}: this network {what}. Load it with the policy 'lerobot'."
             )
+
+
+def unknown_settings(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of settings in config.json that LeRobot's pi05 did not have when this was written; what they change is not known."""
+    return sorted(name for name in config.keys() - _SETTINGS if not name.startswith(("optimizer_", "scheduler_")))
 
 
 def check_offsets(preset: Preset, *, is_relative: bool) -> None:
@@ -134,8 +155,12 @@ def lerobot_stats_file(root: Path) -> Path:
             f"repository, or migrate an old checkpoint with LeRobot's script."
         )
     for step in _pipeline(root):
-        if step.get("registry_name") == "normalizer_processor" and step.get("state_file"):
-            return root / step["state_file"]
+        if step.get("registry_name") == "normalizer_processor" and (name := step.get("state_file")):
+            if not isinstance(name, str) or Path(name).name != name:
+                raise ConfigError(
+                    f"'{_PIPELINE}' names the statistics file {name!r}, expected a file beside it. Take both as they were saved."
+                )
+            return root / name
     raise WeightsMissing(f"'{_PIPELINE}' names no statistics file (step normalizer_processor). Download it again.")
 
 
@@ -151,7 +176,7 @@ def lerobot_stats(path: Path) -> dict[str, dict[str, Array]]:
     refuse_pointer(path)
     groups: dict[str, dict[str, Array]] = {}
     try:
-        stored = load_file(plain_file(path, limit=DOCUMENT))
+        stored = load_file(plain_file(path, limit=DOCUMENT, as_text=True))
     except (OSError, SafetensorError) as error:
         raise ConfigError(
             f"Statistics file '{path.name}' is not a safetensors file ({error}). Download it again."

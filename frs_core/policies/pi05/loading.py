@@ -107,7 +107,10 @@ def load_inspected(
             hold_padding=hold_padding,
         )
         _self_test(policy)
-    except (MemoryError, torch.OutOfMemoryError) as error:
+    except (MemoryError, RuntimeError) as error:
+        # On a processor PyTorch says it with a RuntimeError.
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
         needed = checkpoint.size.parameters() * _TYPES[kind].itemsize / 1e9
         raise ConfigError(
             f"Checkpoint '{checkpoint.root}' does not fit into the memory of {where}: its weights alone take {needed:.1f} GB as {kind}. Close "

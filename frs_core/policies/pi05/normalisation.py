@@ -70,6 +70,10 @@ def affine_of(stats: Stats, *, mode: str, size: int, eps: float, what: str) -> A
     if mode not in needed:
         raise ConfigError(f"Normalisation of {what} is '{mode}', known: {sorted([*needed, 'identity'])}.")
     first, second = (_column(stats, name, size=size, what=what) for name in needed[mode])
+    lengths = {name: np.size(stats[name]) for name in needed[mode]}
+    if len(set(lengths.values())) > 1:
+        told = " and ".join(f"{count} numbers in '{name}'" for name, count in lengths.items())
+        raise ConfigError(f"Statistics of {what} have {told}, expected as many in each. Recompute them.")
     if mode == "mean_std":
         offset, scale = first, second + eps
     else:
@@ -144,7 +148,11 @@ def _units(kind: ActionKind) -> tuple[Float[Array, " a"], Float[Array, " a"]]:
 def _column(stats: Stats, name: str, *, size: int, what: str) -> Float[Array, " a"]:
     if name not in stats:
         raise ConfigError(f"Statistics of {what} lack '{name}', got {sorted(stats)}. Take the checkpoint's own file.")
-    column = np.asarray(stats[name], dtype=np.float64).reshape(-1)
+    column = np.asarray(stats[name], dtype=np.float64)
+    if column.ndim != 1:
+        raise ConfigError(
+            f"Statistics of {what} have '{name}' of shape {column.shape}, expected a list of numbers. Recompute them."
+        )
     if len(column) < size:
         raise ConfigError(f"Statistics of {what} have {len(column)} numbers in '{name}', the robot needs {size}.")
     if not np.isfinite(column[:size]).all():

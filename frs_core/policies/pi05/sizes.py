@@ -94,6 +94,10 @@ def size_of(shapes: Shapes) -> ModelSize:
     Raises:
         ConfigError: a tensor that determines a size is missing; this is not pi0.5.
     """
+    if empty := [name for name, shape in shapes.items() if 0 in shape and not _UNUSED.search(name)]:
+        raise ConfigError(
+            f"Tensor '{empty[0]}' has shape {shapes[empty[0]]} and so no weights. Download the checkpoint again."
+        )
     try:
         vision_width, channels, patch, _ = shapes[f"{VISION}embeddings.patch_embedding.weight"]
         positions = shapes[f"{VISION}embeddings.position_embedding.weight"][0]

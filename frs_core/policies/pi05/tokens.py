@@ -19,12 +19,16 @@ from jaxtyping import Float
 
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
+from frs_core.runtime.foreign import read_bytes
 
 MAX_TOKENS = 200
 """Longest prompt a checkpoint was trained with. Source: openpi pi0_config.py, pi05."""
 
 BINS = 256
 """Bins per state number over -1..1. Source: openpi models/tokenizer.py."""
+
+_LARGEST = 100 << 20
+"""Bytes; PaliGemma's file has 4 MB."""
 
 FILE_NAMES = ("paligemma_tokenizer.model", "tokenizer.model")
 
@@ -76,7 +80,11 @@ class Tokenizer:
         except ImportError as e:
             raise ConfigError("Prompts need sentencepiece. Install it: pip install 'frs-cockpit[pi05]'.") from e
         try:
-            self._model = sentencepiece.SentencePieceProcessor(model_file=str(path))
+            # From its bytes: a path may hold bytes that are no text, which the library does not take.
+            data = read_bytes(path, limit=_LARGEST, may_link=True)
+            if not data:
+                raise OSError("it is empty")
+            self._model = sentencepiece.SentencePieceProcessor(model_proto=data)
         except (OSError, RuntimeError) as e:
             raise ConfigError(f"'{path}' is not a SentencePiece file ({e}). Give paligemma_tokenizer.model.") from e
         if self._model.vocab_size() > vocabulary:

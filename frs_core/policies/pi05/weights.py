@@ -105,7 +105,7 @@ class WeightSource(abc.ABC):
             name: as in `sizes.expected_shapes`.
             dtype: other type than the source's.
         Raises:
-            ConfigError: it holds numbers that are not finite.
+            ConfigError: it holds numbers that are not finite, or is a matrix of zeros.
         """
         return self._read(name).to(device=self.device, dtype=dtype or self.dtype)
 
@@ -126,7 +126,7 @@ class FileSource(WeightSource):
             dtype: type of the big matrices.
         """
         super().__init__(device=device, dtype=dtype)
-        self._file = safe_open(plain_file(path), framework="pt", device="cpu")
+        self._file = safe_open(plain_file(path, as_text=True), framework="pt", device="cpu")
         stored: list[str] = list(self._file.keys())
         self._names = stored_names(stored)
 
@@ -134,17 +134,26 @@ class FileSource(WeightSource):
         if name == EMBEDDING and name not in self._names:
             name = TIED_EMBEDDING
         tensor = self._file.get_tensor(self._names[name])
+        if tensor.dtype is torch.float64:
+            # What is beyond float32 becomes infinite here, and is then named.
+            tensor = tensor.float()
         if not bool(torch.isfinite(tensor).all()):
             bad = int((~torch.isfinite(tensor)).sum())
             raise ConfigError(
                 f"Tensor '{name}' holds {bad:,} of {tensor.numel():,} numbers that are not finite: the training that wrote it "
                 f"diverged, or the file is damaged. Use an earlier checkpoint, or download it again."
             )
+        if tensor.ndim > 1 and not bool(tensor.any()):
+            raise ConfigError(
+                f"Tensor '{name}' of shape {tuple(tensor.shape)} is all zeros, as where a download reserved the file's size and did not fill it. "
+                f"Download it again."
+            )
         return tensor
 
 
-def why_not_finite(path: Path, size: ModelSize) -> list[str]:
-    """Return one sentence per tensor that holds numbers which are not finite; reads the whole file, one tensor at a time."""
+def why_no_weights(path: Path, size: ModelSize) -> list[str]:
+    """Return one sentence per tensor that holds no weights: numbers which are not finite, a matrix of zeros. Reads the whole file, one tensor at
+    a time."""
     source, problems = FileSource(path, device=torch.device("cpu"), dtype=torch.float32), list[str]()
     for name in expected_shapes(size):
         try:

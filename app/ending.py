@@ -134,7 +134,7 @@ class Ending:
         if hanging:
             _log.warning("Threads still running at the end: %s.", ", ".join(hanging))
         with self._insisting():
-            _end_process(status)
+            end_process(status)
 
     def _note(self, reason: str, status: int) -> bool:
         with self._lock:
@@ -168,7 +168,7 @@ class Ending:
             try:
                 self._close_session()
             finally:
-                _end_process(self.status)
+                end_process(self.status)
 
     @contextlib.contextmanager
     def _insisting(self) -> Generator[None, None, None]:
@@ -240,7 +240,7 @@ def _at_c_exit(call: Callable[[], None]) -> Callable[[], None]:
     return undo
 
 
-def _end_process(status: int) -> NoReturn:
+def end_process(status: int) -> NoReturn:
     """End the process and its children at once; a world's process holds and ends by itself when its session is gone."""
     for child in multiprocessing.active_children():
         if not child.name.startswith("frs-world-"):

@@ -28,11 +28,11 @@ from frs_core.choosers.base import Chooser
 from frs_core.choosers.registry import KNOWN as CHOOSERS
 from frs_core.choosers.registry import ChooserOptions, Setting, find_chooser, make_choosers
 from frs_core.devices import KNOWN as DEVICES
-from frs_core.errors import ConfigError, FrsError
+from frs_core.errors import ConfigError, FrsError, why_left_out
 from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
 from frs_core.policies import DEFAULT as DEFAULT_POLICY
 from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
-from frs_core.runtime.folders import recording_root
+from frs_core.runtime.folders import recording_root, require_writable
 from frs_core.runtime.foreign import visible
 from frs_core.runtime.registry import loose_options, plain_options, require_name
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
@@ -114,6 +114,8 @@ def run(
         return _run_without_display(given)
     require_name("world", world, worlds.KNOWN, worlds.GROUP)
     require_name("policy", policy, policies.KNOWN, policies.GROUP)
+    if screenshot is not None:
+        require_writable("--screenshot", screenshot)
     settings = SettingsFile(is_safe=safe_mode)
     if reset_settings:
         settings.reset()
@@ -192,6 +194,11 @@ def run(
         )
     except FrsError:
         raise
+    except ImportError as error:
+        raise ConfigError(
+            why_left_out(error.name)
+            or f"The window cannot be loaded: {error}. `frs doctor` says which packages and libraries are missing."
+        ) from error
     except Exception as error:
         guard.report(error)
         status = 1
@@ -301,12 +308,12 @@ def run_window(
         Exit status.
     """
     from app import fonts, theme
+    from app.application import make_application
     from app.qt import Qt, QtGui, QtWidgets
 
     # GL views share their shader programs (pyqtgraph caches them per process).
     QtWidgets.QApplication.setAttribute(Qt.ApplicationAttribute.AA_ShareOpenGLContexts)
-    application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(sys.argv[:1])
-    assert isinstance(application, QtWidgets.QApplication)
+    application = make_application()
     application.setApplicationName("frs-cockpit")
     application.setApplicationDisplayName("FRS cockpit")
     application.setDesktopFileName("frs-cockpit")

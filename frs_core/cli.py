@@ -19,7 +19,14 @@ from typing import Annotated, NoReturn, get_type_hints
 
 from frs_core.commands.arguments import checked
 from frs_core.commands.config_file import with_config
-from frs_core.commands.output import OutputFails, discard_output, end_as_unread, is_output_closed, watch_output
+from frs_core.commands.output import (
+    OutputFails,
+    discard_output,
+    end_as_unread,
+    fill_closed_streams,
+    is_output_closed,
+    watch_output,
+)
 from frs_core.errors import FrsError, unknown_name, why_left_out
 from frs_core.runtime.foreign import visible
 from frs_core.version import product_version
@@ -98,14 +105,14 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: words after `frs`; None = this process's.
     """
+    fill_closed_streams()
     _accept_any_terminal()
     watch_output()
     try:
         try:
             _run(list(sys.argv[1:] if arguments is None else arguments))
         finally:
-            if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  closed by whoever started us
-                sys.stdout.flush()
+            sys.stdout.flush()
     except OutputFails as error:
         discard_output()
         _complain(f"standard output cannot be written: {error.strerror}. What is missing there was not kept elsewhere.")

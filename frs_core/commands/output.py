@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
+_STDERR = 2
+
+
 def is_output_closed() -> bool:
     """Return whether the reader of our output has closed it; the rest of the buffer is then discarded."""
     try:
@@ -37,6 +40,20 @@ def end_as_unread() -> NoReturn:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGPIPE)
     raise SystemExit(128 + 13)  # Windows, or a signal that is blocked.
+
+
+def fill_closed_streams() -> None:
+    """Let the standard streams that were closed by whoever started us lead to nowhere. Otherwise the next file that is opened takes the place
+    of one, and what a library prints lands in it."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(number, True)
+    os.close(number)
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115  as long as the process
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
+        sys.stderr = open(_STDERR, "w", closefd=False)  # noqa: SIM115
 
 
 class OutputFails(OSError):

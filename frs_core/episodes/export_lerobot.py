@@ -41,7 +41,7 @@ from frs_core.episodes.reader import Episode, standing_steps
 from frs_core.episodes.video import fitted, write_video
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.robot.actions import ActionKind
-from frs_core.runtime.foreign import MALFORMED, read_json
+from frs_core.runtime.foreign import MALFORMED, is_text_path, read_json
 
 HEIGHT = 180
 """Pixels; DROID's 1280x720 becomes 320x180 as in openpi's DROID conversion."""
@@ -88,11 +88,15 @@ def export_lerobot(episode: Episode, path: Path, *, version: DatasetVersion = VE
         version: LeRobot's codebase version.
     Raises:
         ConfigError: pyarrow or PyAV is missing.
-        EpisodeError: the dataset there is of another shape or robot, packs episodes into shared files or has the episode already, the episode contains NaN, or
+        EpisodeError: the path is no UTF-8 text, the dataset there is of another shape or robot, packs episodes into shared files or has the episode already, the episode contains NaN, or
             the disk refused.
         EpisodeCorrupt: the episode is damaged.
     """
     modules = pyarrow_modules()
+    if not is_text_path(path.absolute()):
+        raise EpisodeError(
+            f"'{path}' is no UTF-8 text, and Parquet's library writes nowhere else. Choose another --out."
+        )
     info, steps = _read_info(path, version), standing_steps(episode)
     sizes = {c: _size(episode, c, steps[0]) for c in episode.cameras}
     hz = _fps(episode.meta.control_hz)

@@ -49,6 +49,22 @@ def recording_root(given: Path | None, *, is_made: bool = False) -> Path:
     return root
 
 
+def require_writable(option: str, folder: Path) -> None:
+    """Do nothing, unless a folder that is about to be written to cannot be made or written.
+
+    Args:
+        option: that named it ("--screenshot"), for the text.
+        folder: need not exist.
+    Raises:
+        ConfigError: what is in its place, or the folder above it that cannot be written.
+    """
+    if not _is_there(folder):
+        if not os.access(above := _above(folder), os.W_OK | os.X_OK) or not os.path.isdir(above):
+            raise ConfigError(f"{option} is '{folder}', and '{above}' cannot be written to make it. Choose another.")
+    elif (why := why_no_folder(folder)) or not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{option} is '{folder}', which {why or 'cannot be written'}. Choose a folder that can.")
+
+
 def why_no_folder(path: Path) -> str:
     """Return why something at a path is not a folder that can be read, as `found_at` says it; empty if it is one, or is not there."""
     if not _is_there(path):

@@ -1,6 +1,9 @@
 """Started without a display: the demonstration uses what was asked for, or says what it cannot."""
 
 import inspect
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, get_args, get_origin
@@ -10,6 +13,8 @@ import pytest
 from app.main import SHARED, run
 from frs_core.commands import demo
 from frs_core.errors import ConfigError
+from tests.texts import ROOT
+from tests.waiting import LONG_S
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +74,41 @@ def test_the_others_reach_the_demonstration(monkeypatch: pytest.MonkeyPatch) -> 
     options = {"world_options": {"a": "1"}, "policy_options": {"b": "2"}}
     assert run(world="w", policy="p", action_space="joint_velocity", **options) == 7
     assert asked == [{"world": "w", "policy": "p", "action_space": "joint_velocity", **options}]
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"QT_QPA_PLATFORM": "nosuch"}, 'Could not find the Qt platform plugin "nosuch"'),
+        ({"DISPLAY": ":9999"}, "could not connect to display :9999"),
+    ],
+)
+def test_a_window_that_qt_cannot_open_is_one_sentence_and_status_3(variables: dict[str, str], words: str) -> None:
+    code = "from app.application import make_application; make_application()"
+    environment = {name: value for name, value in os.environ.items() if name not in ("WAYLAND_DISPLAY", "DISPLAY")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"PYTHONPATH": str(ROOT)} | variables,
+        capture_output=True,
+        text=True,
+        timeout=LONG_S,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("frs: The window cannot be opened: ")
+    assert words in line
+
+
+def test_a_package_of_the_window_that_is_missing_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import app.main
+
+    def cannot(*_: object, **__: object) -> int:
+        raise ModuleNotFoundError("No module named 'PyQt6'", name="PyQt6")
+
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    monkeypatch.setattr(app.main, "make_session", cannot)
+    with pytest.raises(ConfigError, match=r"The window cannot be loaded: No module named 'PyQt6'. `frs doctor` says"):
+        run(data=tmp_path)

@@ -202,6 +202,13 @@ def test_episodes_become_one_lerobot_dataset(imported, tmp_path) -> None:
     assert stats["joint_position"]["count"] == [27]
 
 
+def test_a_dataset_whose_name_is_no_utf_8_is_refused_before_anything_is_written(imported, tmp_path) -> None:
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    with pytest.raises(EpisodeError, match="is no UTF-8 text"):
+        export_lerobot(imported, root)
+    assert not root.exists()
+
+
 def test_a_dataset_of_another_shape_is_refused_and_stays_as_it_was(store, imported, tmp_path) -> None:
     root = export_lerobot(imported, tmp_path / "dataset")
     before = (root / "meta/info.json").read_text()

@@ -257,3 +257,43 @@ def test_a_reader_that_leaves_ends_a_command_as_it_ends_cat() -> None:
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["--version"], 0), (["episodes", "list", "--help"], 0), (["episodes", "list", "--nosuch"], 2)],
+)
+def test_a_standard_stream_that_is_closed_leads_to_nowhere(
+    words: list[str], status: int, closed: tuple[int, ...], tmp_path: Path
+) -> None:
+    code = (
+        "import os, sys\nfrom frs_core.cli import main\ntry:\n    main(sys.argv[2:])\nfinally:\n"
+        "    file = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)\n    os.write(file, str(file).encode())"
+    )
+    shell = f'exec "$@" {" ".join(f"{fd}>&-" for fd in closed)}'
+    asked = ["sh", "-c", shell, "sh", sys.executable, "-c", code, str(tmp_path / "number"), *words]
+    done = subprocess.run(asked, capture_output=True, timeout=LONG_S, cwd=ROOT, check=False)
+    assert done.returncode == status
+    assert b"Traceback" not in done.stdout + done.stderr
+    assert int((tmp_path / "number").read_text()) > 2, "the next file takes the place of a standard stream"
+
+
+def test_a_screenshots_folder_that_cannot_be_written_is_refused_before_there_is_a_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    (tmp_path / "file").write_text("x")
+    may = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: not (Path(path) == tmp_path and mode & os.W_OK) and may(path, mode)
+    )
+    for name, there in [
+        ("file", "which is a file"),
+        ("new/deep", f"'{tmp_path}' cannot be written"),
+        ("file/new", f"'{tmp_path}/file' cannot be written"),
+        ("", "cannot be written"),
+    ]:
+        code, text = said(["--screenshot", str(tmp_path / name)], capsys)
+        assert code == 2
+        assert there in text

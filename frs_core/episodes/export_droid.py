@@ -9,6 +9,7 @@ the images were recorded in, and `camera_intrinsics` is for that size. Branches 
 Any thread; a second or two per episode.
 """
 
+import io
 import json
 import time
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from frs_core.arrays import Array
+from frs_core.episodes.begun import Begun, begun
 from frs_core.episodes.droid_rows import DroidActions, droid_actions, flange_numbers
 from frs_core.episodes.reader import Episode, standing_steps
 from frs_core.episodes.video import fit, write_video
@@ -69,20 +71,22 @@ def export_droid(episode: Episode, path: Path) -> Path:
         raise EpisodeError(f"'{folder}' holds a trajectory already. Choose another folder, or remove it.")
     serials, steps = serial_numbers(episode), standing_steps(episode)
     times_ms = _times_ms(episode, steps)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    # Written to memory: where the disk is full, the HDF5 library ends the process when it closes a file there.
+    table = io.BytesIO()
+    with h5py.File(table, "w") as file:
+        _put(file, _leaves(episode, steps, serials, times_ms))
+        file.attrs.update(_attributes(episode, started))
+    with begun(path) as files:
         for camera, serial in serials.items():
-            film = folder / "recordings" / "MP4" / f"{serial}.mp4"
+            film = files.add(folder / "recordings" / "MP4" / f"{serial}.mp4")
             write_video(film, (episode.frame(camera, s) for s in steps), hz=episode.meta.control_hz)
-            film.with_name(f"{serial}_timestamps.json").write_text(json.dumps([int(t) for t in times_ms]))
-        part = folder / ".trajectory.part"
-        with h5py.File(part, "w") as file:
-            _put(file, _leaves(episode, steps, serials, times_ms))
-            file.attrs.update(_attributes(episode, started))
+            stamps = files.add(film.with_name(f"{serial}_timestamps.json"))
+            stamps.write_text(json.dumps([int(t) for t in times_ms]))
+        _write_metadata(episode, folder, path, serials, started, files)
+        # Last: a folder with it is a whole trajectory.
+        part = files.add(folder / ".trajectory.part")
+        part.write_bytes(table.getbuffer())
         part.replace(folder / "trajectory.h5")
-        _write_metadata(episode, folder, path, serials, started)
-    except OSError as error:
-        raise EpisodeError(f"'{folder}' could not be written: {error}. Free space or choose another folder.") from error
     return folder
 
 
@@ -203,7 +207,7 @@ def _attributes(episode: Episode, started: time.struct_time) -> dict[str, Any]:
 
 
 def _write_metadata(
-    episode: Episode, folder: Path, root: Path, serials: Mapping[str, str], started: time.struct_time
+    episode: Episode, folder: Path, root: Path, serials: Mapping[str, str], started: time.struct_time, files: Begun
 ) -> None:
     """Write DROID's metadata record; paths in it are relative to the data root."""
     stamp = time.strftime("%Y-%m-%d-%Hh-%Mm-%Ss", started)
@@ -230,4 +234,4 @@ def _write_metadata(
         record |= {f"{key}_svo_path": None, f"{key}_mp4_path": film}
         if camera in ("left", "right"):
             record[f"{camera}_mp4_path"] = film
-    (folder / f"metadata_{uuid}.json").write_text(json.dumps(record, indent=2))
+    files.add(folder / f"metadata_{uuid}.json").write_text(json.dumps(record, indent=2))

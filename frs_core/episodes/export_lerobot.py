@@ -25,6 +25,7 @@ from jaxtyping import UInt8
 
 from frs_core.arrays import Array
 from frs_core.counts import counted
+from frs_core.episodes.begun import begun
 from frs_core.episodes.lerobot_versions import (
     CHUNK_SIZE,
     STATE,
@@ -127,29 +128,22 @@ def export_lerobot(episode: Episode, path: Path, *, version: DatasetVersion = VE
         tasks.append({"task_index": len(tasks), "task": task})
     number = int(info["total_episodes"])
     place = version.place(number)
-    try:
+    with begun(path) as files:
         columns = _columns(episode, info, next(t["task_index"] for t in tasks if t["task"] == task), version)
         stats = {name: number_stats(np.asarray(values)) for name, values in columns.items()}
         table = path / version.data_path.format(**place)
-        _write_table(part_of(table), columns, modules)
+        _write_table(files.add(part_of(table)), columns, modules)
         for camera in episode.cameras:
             key = version.camera_key(camera)
             film = path / version.video_path.format(video_key=key, **place)
-            stats[key] = _write_film(episode, camera, film, sizes[camera])
+            stats[key] = _write_film(episode, camera, files.add(film), sizes[camera])
         sources.append({"episode_index": number, "episode": episode.name})
-        replace_lines(path / SOURCES, sources)
-        new = [table, *version.write_meta(path, info, tasks, stats, columns=columns, task=task, arrow=modules)]
-        try:
-            for file in new:
-                os.replace(part_of(file), file)
-            counted = _counted(info, len(tasks), len(columns["index"]))
-            replace_text(path / "meta" / "info.json", json.dumps(counted, indent=4))
-        except OSError:
-            for file in new:
-                file.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise EpisodeError(f"'{path}' could not be written: {error}. Free space or choose another folder.") from error
+        replace_lines(path / SOURCES, sources, files)
+        meta = version.write_meta(path, info, tasks, stats, columns=columns, task=task, arrow=modules, files=files)
+        for file in (table, *meta):
+            os.replace(part_of(file), files.add(file))
+        counted = _counted(info, len(tasks), len(columns["index"]))
+        replace_text(path / "meta" / "info.json", json.dumps(counted, indent=4), files)
     return path
 
 
@@ -256,7 +250,6 @@ def _write_table(path: Path, columns: Mapping[str, Array], modules: tuple[Module
         else arrow.FixedSizeListArray.from_arrays(arrow.array(values.reshape(-1)), values.shape[1])
         for name, values in columns.items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(arrow.table(arrays), path)
 
 

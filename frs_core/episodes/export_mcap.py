@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from frs_core.episodes.begun import begun
 from frs_core.episodes.reader import Episode
 from frs_core.episodes.timeline import SCALARS, Moment, moments
-from frs_core.errors import ConfigError, EpisodeError
+from frs_core.errors import ConfigError
 from frs_core.robot.rotations import quaternion_of
 from frs_core.steering.candidates import UNSTEERED
 
@@ -54,10 +55,9 @@ def export_mcap(episode: Episode, path: Path) -> Path:
             "MCAP files need the package mcap. Install it with `pip install frs-cockpit[mcap]`."
         ) from error
     path = path if path.suffix == ".mcap" else path.with_name(f"{path.name}.mcap")
-    part = path.with_name(f".{path.name}.part")
     start_ns = round(max(0.0, episode.meta.started_unix) * 1e9)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with begun(path) as files:
+        part = files.add(path.with_name(f".{path.name}.part"))
         with part.open("wb") as stream:
             out = _Channels(Writer(stream), start_ns)
             out.writer.start()
@@ -66,10 +66,6 @@ def export_mcap(episode: Episode, path: Path) -> Path:
                 _write(out, moment)
             out.writer.finish()
         part.replace(path)
-    except OSError as error:
-        raise EpisodeError(f"'{path}' could not be written: {error}. Free space or choose another folder.") from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

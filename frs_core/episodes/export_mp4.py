@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from frs_core.arrays import Array
+from frs_core.episodes.begun import begun
 from frs_core.episodes.reader import Episode, standing_steps
 from frs_core.episodes.video import fitted
 from frs_core.errors import ConfigError, EpisodeError
@@ -53,9 +54,8 @@ def export_mp4(
     if not names:
         raise EpisodeError(f"Episode '{episode.name}' has no images, so there is no film to write. Export it as droid.")
     steps = standing_steps(episode)
-    tmp = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with begun(path, refusals=(FFmpegError,)) as files:
+        tmp = files.add(path.with_name(f".{path.name}.part"))
         with av.open(str(tmp), "w", format="mp4") as container:
             stream: Any = None
             size: tuple[int, int] | None = None
@@ -73,9 +73,6 @@ def export_mp4(
             if stream is not None:
                 container.mux(stream.encode())
         tmp.replace(path)
-    except (OSError, FFmpegError) as error:
-        tmp.unlink(missing_ok=True)
-        raise EpisodeError(f"'{path}' could not be written: {error}. Free space or choose another folder.") from error
     return path
 
 

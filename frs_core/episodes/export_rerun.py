@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from frs_core.episodes.begun import begun
 from frs_core.episodes.reader import Episode
 from frs_core.episodes.timeline import SCALARS, Moment, moments
-from frs_core.errors import ConfigError, EpisodeError
+from frs_core.errors import ConfigError
 from frs_core.steering.candidates import UNSTEERED
 
 _PICKED, _UNSTEERED, _OTHER = (255, 190, 60), (235, 235, 235), (107, 119, 137)
@@ -38,9 +39,8 @@ def export_rerun(episode: Episode, path: Path) -> Path:
         ) from error
     rr: Any = rerun
     path = path if path.suffix == ".rrd" else path.with_name(f"{path.name}.rrd")
-    part = path.with_name(f".{path.stem}.part.rrd")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with begun(path, refusals=(RuntimeError,)) as files:  # Rerun reports a full disk by the latter.
+        part = files.add(path.with_name(f".{path.stem}.part.rrd"))
         recording = rr.RecordingStream("frs-cockpit", recording_id=episode.name)
         recording.save(str(part))
         recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
@@ -52,12 +52,6 @@ def export_rerun(episode: Episode, path: Path) -> Path:
         recording.flush()
         recording.disconnect()
         part.replace(path)
-    except EpisodeError:
-        raise
-    except (OSError, RuntimeError) as error:  # Rerun reports a full disk by the latter.
-        raise EpisodeError(f"'{path}' could not be written: {error}. Free space or choose another folder.") from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from frs_core.arrays import Array
+from frs_core.episodes.begun import Begun
 from frs_core.errors import EpisodeError
 from frs_core.runtime.foreign import DOCUMENT, MALFORMED, parse_json, plain_file, read_text
 
@@ -79,6 +80,7 @@ class DatasetVersion(ABC):
         columns: Mapping[str, Array],
         task: str,
         arrow: tuple[ModuleType, ModuleType],
+        files: Begun,
     ) -> list[Path]:
         """Add an episode to the dataset's tables, all but info.json; return files that are written as `part_of` and must be renamed.
 
@@ -90,6 +92,7 @@ class DatasetVersion(ABC):
             columns: its numbers.
             task: its task.
             arrow: pyarrow and pyarrow.parquet.
+            files: gets what is written.
         """
 
 
@@ -123,15 +126,16 @@ class V21(DatasetVersion):
         columns: Mapping[str, Array],
         task: str,
         arrow: tuple[ModuleType, ModuleType],
+        files: Begun,
     ) -> list[Path]:
         """Rewrite the lines with one more."""
         meta, number = root / "meta", int(info["total_episodes"])
         entries = {"episodes": {"tasks": [task], "length": len(columns["index"])}, "episodes_stats": {"stats": stats}}
-        replace_lines(meta / "tasks.jsonl", tasks)
+        replace_lines(meta / "tasks.jsonl", tasks, files)
         for name, entry in entries.items():
             path = meta / f"{name}.jsonl"
             lines = [e for e in read_lines(path) if e["episode_index"] < number]
-            replace_lines(path, [*lines, {"episode_index": number, **entry}])
+            replace_lines(path, [*lines, {"episode_index": number, **entry}], files)
         return []
 
 
@@ -202,6 +206,7 @@ class V30(DatasetVersion):
         columns: Mapping[str, Array],
         task: str,
         arrow: tuple[ModuleType, ModuleType],
+        files: Begun,
     ) -> list[Path]:
         """Write the episode's own row, and rewrite tasks and statistics."""
         number, start, length = int(info["total_episodes"]), int(info["total_frames"]), len(columns["index"])
@@ -221,12 +226,12 @@ class V30(DatasetVersion):
                 row |= {f"videos/{key}/from_timestamp": 0.0, f"videos/{key}/to_timestamp": length / info["fps"]}
         row |= {f"stats/{name}/{k}": v for name, its in stats.items() for k, v in its.items()}
         own = root / self.episode_path.format(**place)
-        _write_parquet(own, [row], arrow)
+        _write_parquet(files.add(part_of(own)), [row], arrow)
         tasks_path = root / "meta/tasks.parquet"
-        _write_parquet(tasks_path, tasks, arrow, index="task")
-        os.replace(part_of(tasks_path), tasks_path)
+        _write_parquet(files.add(part_of(tasks_path)), tasks, arrow, index="task")
+        _replace(tasks_path, files)
         everything = self._all_stats(root, info, stats, columns, arrow[1])
-        replace_text(root / "meta/stats.json", json.dumps(everything, indent=4))
+        replace_text(root / "meta/stats.json", json.dumps(everything, indent=4), files)
         return [own]
 
     def _all_stats(
@@ -260,12 +265,13 @@ VERSIONS: dict[str, DatasetVersion] = {v.name: v for v in (V21(), V30())}
 def number_stats(values: Array) -> Stats:
     """Return the statistics of a column."""
     table = values.reshape(len(values), -1)
+    wide = table.astype(np.float64)  # The squares of numbers in single precision may lie beyond it.
     return {
         "min": table.min(axis=0).tolist(),
         "max": table.max(axis=0).tolist(),
-        "mean": table.mean(axis=0).tolist(),
-        "std": table.std(axis=0).tolist(),
-        **{k: v.tolist() for k, v in quantiles(table).items()},
+        "mean": wide.mean(axis=0).tolist(),
+        "std": wide.std(axis=0).tolist(),
+        **{k: v.tolist() for k, v in quantiles(wide).items()},
         "count": [len(table)],
     }
 
@@ -302,17 +308,22 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def replace_text(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str, files: Begun) -> None:
     """Write a file by rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = part_of(path)
-    part.write_text(text)
-    os.replace(part, path)
+    files.add(part_of(path)).write_text(text)
+    _replace(path, files)
 
 
-def replace_lines(path: Path, lines: list[Any]) -> None:
+def replace_lines(path: Path, lines: list[Any], files: Begun) -> None:
     """Write lines of JSON by rename."""
-    replace_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    replace_text(path, "".join(json.dumps(line) + "\n" for line in lines), files)
+
+
+def _replace(path: Path, files: Begun) -> None:
+    """Give a file that is written as `part_of` its name."""
+    if not path.exists():
+        files.add(path)
+    os.replace(part_of(path), path)
 
 
 def read_lines(path: Path) -> list[Any]:
@@ -328,10 +339,10 @@ def read_lines(path: Path) -> list[Any]:
 def _write_parquet(
     path: Path, rows: list[dict[str, Any]], arrow: tuple[ModuleType, ModuleType], *, index: str = ""
 ) -> None:
-    """Write a table under the name of `part_of`.
+    """Write a table.
 
     Args:
-        path: the file that it becomes.
+        path: the file.
         rows: its rows.
         arrow: pyarrow and pyarrow.parquet.
         index: column that pandas takes as the table's index.
@@ -351,5 +362,4 @@ def _write_parquet(
         ]
         about = {"index_columns": [index], "column_indexes": [], "columns": described, "pandas_version": "2.0.0"}
         table = table.replace_schema_metadata({"pandas": json.dumps(about)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrow[1].write_table(table, part_of(path))
+    arrow[1].write_table(table, path)

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from frs_core.arrays import Array
+from frs_core.episodes.begun import begun
 from frs_core.episodes.stated import KNOWN, unreadable
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.runtime.foreign import MALFORMED, plain_file
@@ -77,10 +78,10 @@ def write_video(path: Path, images: Iterable[UInt8[Array, "H W 3"]], *, hz: floa
         EpisodeError: the file cannot be written.
     """
     av = _av()
-    part, count = path.with_name(f".{path.name}.part"), 0
+    count = 0
     size: tuple[int, int] | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with begun(path, refusals=(av.FFmpegError,)) as files:
+        part = files.add(path.with_name(f".{path.name}.part"))
         with av.open(str(part), "w", format="mp4") as container:
             stream: Any = None
             for image in images:
@@ -97,9 +98,6 @@ def write_video(path: Path, images: Iterable[UInt8[Array, "H W 3"]], *, hz: floa
             if stream is not None:
                 container.mux(stream.encode())
         part.replace(path)
-    except (OSError, av.FFmpegError) as error:
-        part.unlink(missing_ok=True)
-        raise EpisodeError(f"'{path}' could not be written: {error}. Free space or choose another folder.") from error
     return count
 
 

@@ -1,0 +1,83 @@
+"""Exports that the disk refuses: one sentence, nothing left behind, what was there is as it was."""
+
+import contextlib
+import resource
+from collections.abc import Generator
+
+import numpy as np
+import pytest
+
+from frs_core.episodes import Episode, EpisodeStore, JournalRecorder
+from frs_core.episodes.formats import exporter
+from frs_core.episodes.lerobot_versions import number_stats
+from frs_core.errors import EpisodeError
+from frs_core.events import Outcome
+from tests.fakes.episodes import random_chunks, random_meta
+
+FORMATS = ["lerobot", "lerobot-v3", "droid", "mp4"]
+
+
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory: pytest.TempPathFactory) -> list[Episode]:
+    store = EpisodeStore(tmp_path_factory.mktemp("data"))
+    for seed in (1, 2):
+        recorder = JournalRecorder(store)
+        recorder.begin(random_meta(seed, cameras=("left",), started_unix=1e9 + seed))
+        for chunk in random_chunks(seed, count=2, cameras=("left",)):
+            recorder.chunk(chunk)
+        recorder.end(Outcome.SUCCESS)
+    return [store.open(info.name) for info in store.list()]
+
+
+@contextlib.contextmanager
+def no_file_above(size: int) -> Generator[None, None, None]:
+    """Let writes beyond a size fail, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [0, 600, 2000])
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_export_that_the_disk_refuses_leaves_nothing(episodes, tmp_path, name, size) -> None:
+    with (
+        no_file_above(size),
+        pytest.raises(EpisodeError, match=r"could not be written: .*Free space or choose another"),
+    ):
+        exporter(name)(episodes[0], tmp_path / "a/b")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["lerobot", "lerobot-v3", "droid"])
+def test_a_data_set_is_as_it_was_after_an_episode_that_the_disk_refused(episodes, tmp_path, name) -> None:
+    exporter(name)(episodes[0], tmp_path / "set")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with no_file_above(1000), pytest.raises(EpisodeError, match="could not be written"):
+        exporter(name)(episodes[1], tmp_path / "set")
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    exporter(name)(episodes[1], tmp_path / "set")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_in_the_way_of_an_export_is_said(episodes, tmp_path, name) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(EpisodeError, match=r"file/out' does not exist: '.*file' is a file, so nothing can be written"):
+        exporter(name)(episodes[0], tmp_path / "file" / "out")
+    if name == "mp4":
+        with pytest.raises(EpisodeError, match="' is a folder, so nothing can be written there"):
+            exporter(name)(episodes[0], tmp_path)
+    else:
+        (tmp_path / "loop").symlink_to("loop")
+        with pytest.raises(EpisodeError, match="loop' is a link that leads back to itself, so nothing"):
+            exporter(name)(episodes[0], tmp_path / "loop")
+        with pytest.raises(EpisodeError, match=r"file' is a file, so nothing can be written there. Name another place"):
+            exporter(name)(episodes[0], tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_statistics_of_large_numbers_are_numbers() -> None:
+    stats = number_stats(np.array([[3e38], [-3e38]], dtype=np.float32))
+    assert all(np.isfinite(values).all() for values in stats.values())

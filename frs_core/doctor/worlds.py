@@ -54,6 +54,8 @@ def _check(name: str, known: Mapping[str, str], options: Mapping[str, Option], *
     try:
         found = resolve("check", check, {})(is_quick=is_quick, **options)
     except Exception as error:  # A check of somebody else may raise anything.
+        if options and isinstance(error, ConfigError):
+            raise  # What was given on the command line is wrong, and not what it checks.
         said = str(error) if isinstance(error, FrsError) else f"{type(error).__name__}: {error}"
         text = f"the check of world '{name}' failed: {said}"
         return [Finding(Level.FAILURE, SUBJECT, text, f"Correct {check}, or the options of the world")]

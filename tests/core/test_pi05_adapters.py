@@ -254,6 +254,8 @@ def test_an_adapter_fits_a_base_in_openpis_names(tmp_path: Path) -> None:
     [
         ({"use_dora": True}, "LORA with use_dora, plain LoRA is supported"),
         ({"peft_type": "MISS"}, "The adapter is MISS"),
+        ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights = pissa_niter_4, which also changes the base"),
+        ({"use_new_formula": True}, "LORA with use_new_formula"),
         ({"r": 8}, "r = 8 .* its arrays have rank 4"),
         ({"lora_alpha": None}, "lora_alpha = None"),
         ({"rank_pattern": {".*q_proj": 4}}, "pattern '.\\*q_proj', plain names"),
@@ -276,6 +278,54 @@ def test_arrays_without_a_place_or_a_partner_are_named(tmp_path: Path) -> None:
         ConfigError, match=r"'base_model.model.model.extra.weight' \(4, 4\) of the adapter has no place"
     ):
         merge(folder, tmp_path / "out", base=None, note=NOTE)
+
+
+def renamed(arrays: dict[str, torch.Tensor], before: str, after: str) -> dict[str, torch.Tensor]:
+    return {name.replace(before, after): tensor.clone() for name, tensor in arrays.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda a: renamed(a, ".weight", ".one.weight") | renamed(a, ".weight", ".two.weight"),
+            "holds the adapters one, two",
+        ),
+        (lambda a: renamed(a, "lora_A", "lora_down"), "is not named as PEFT names plain LoRA"),
+        (lambda a: renamed(a, "lora_A", "lora.down"), "is not named as PEFT names plain LoRA"),
+        (lambda a: {n: t * 0.0 if "lora_B" in n else t for n, t in a.items()}, "Every lora_B of the adapter is zero"),
+        (lambda a: {n: t.to(torch.int8) for n, t in a.items()}, "is stored as torch.int8, expected floating point"),
+        (
+            lambda a: {n: t for n, t in a.items() if "layers.1" not in n},
+            "name 4 matrices of the base, and 2 have no arrays",
+        ),
+    ],
+)
+def test_an_adapter_that_is_not_whole_or_not_pefts_is_refused(tmp_path: Path, change, words) -> None:
+    folder, _, arrays = make_adapter(
+        tmp_path, target_modules=[f"gemma_expert.model.layers.{i}.self_attn.{k}_proj" for i in (0, 1) for k in "qv"]
+    )
+    save_file(change(arrays), folder / ADAPTER)
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        merge(folder, tmp_path / "out", base=None, note=NOTE)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", [ADAPTER, "config.json", "adapter_model.bin"])
+def test_a_file_of_an_adapter_that_is_missing_or_cut_is_named(tmp_path: Path, name: str) -> None:
+    folder, _, _ = make_adapter(tmp_path)
+    if name == "config.json":
+        (folder / name).write_text("{")
+        said = "is not readable JSON"
+    elif name == ADAPTER:
+        (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 7233000000\n")
+        said = "is a Git LFS pointer"
+    else:
+        (folder / ADAPTER).rename(folder / name)
+        said = "'adapter_model.bin' holds Python objects"
+    with pytest.raises((ConfigError, WeightsMissing), match=said):
+        merge(folder, tmp_path / "out", base=None, note=NOTE)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_base_that_is_not_here_is_asked_for(tmp_path: Path) -> None:

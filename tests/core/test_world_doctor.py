@@ -67,6 +67,18 @@ def test_options_that_a_check_lacks_or_needs_are_refused_by_name(monkeypatch: py
         check_worlds(f"{__name__}:Checked", {}, is_quick=True)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"endpont": "tcp://127.0.0.1:4343"}, "Did you mean 'endpoint'"),
+        ({"width": "wide"}, "Option 'width' of world 'droid' is 'wide', expected a whole number"),
+    ],
+)
+def test_an_option_that_a_check_itself_refuses_is_refused(options: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check_worlds("droid", options, is_quick=True)
+
+
 def test_the_products_own_worlds_name_their_checks_as_any_world_does() -> None:
     named = {name for name, path in worlds.KNOWN.items() if getattr(resolve("world", path, {}), "doctor", "")}
     assert named == {"droid", "libero"}

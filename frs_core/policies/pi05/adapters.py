@@ -12,7 +12,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ from torch import Tensor
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.checkpoint import NOTE
+from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.names import is_adapter_array, stored_names, tensor_name
 from frs_core.policies.pi05.sizes import problems_of, size_of
 from frs_core.policies.pi05.weights import read_header
-from frs_core.runtime.foreign import MALFORMED, plain_file, read_json
+from frs_core.runtime.foreign import MALFORMED, found_at, plain_file, read_json
 
 WEIGHTS, ADAPTER, ADAPTER_CONFIG = "model.safetensors", "adapter_model.safetensors", "adapter_config.json"
 _BESIDE = (".json", ".model", ".safetensors")
@@ -125,6 +126,10 @@ def merge(
             f"'{source}' holds an adapter but no config.json. Put the configuration and the statistics that it was trained with beside it: "
             f"those of the base may be of another robot."
         )
+    try:
+        settings = read_json(source / "config.json")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"'{source / 'config.json'}' is not readable JSON ({error}). Download it again.") from error
     if is_inside(source):
         weights, adapter, scale = _inside(source, base=base, lora_scale=lora_scale)
     else:
@@ -133,6 +138,7 @@ def merge(
             raise ConfigError(f"--lora-scale was given, but '{ADAPTER_CONFIG}' states the scale. Leave it out.")
         weights, adapter = _read(_base_of(config, base) / WEIGHTS), _read(source / ADAPTER)
         scale = _stated_scale(config)
+        _require_all_targets(config, adapter, weights)
     names = stored_names(weights)
     _apply(adapter, weights, names, scale=scale)
     shapes = {name: tuple(weights[theirs].shape) for name, theirs in names.items()}
@@ -145,7 +151,6 @@ def merge(
             shutil.copytree(path, target / path.name, dirs_exist_ok=True)
         elif path.suffix in _BESIDE and path.is_file() and path.name not in (ADAPTER, ADAPTER_CONFIG):
             shutil.copy(path, target)
-    settings = read_json(source / "config.json")
     if isinstance(settings, dict) and "use_peft" in settings:
         (target / "config.json").write_text(json.dumps(settings | {"use_peft": False}, indent=2) + "\n")
     (target / NOTE).write_text(json.dumps(dict(note), indent=2) + "\n")
@@ -218,6 +223,12 @@ def _inside(
 _CHANGES_FORMULA = ("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "use_bdlora", "alora_invocation_tokens", "layer_replication",
                     "trainable_token_indices", "target_parameters")  # fmt: skip
 """Settings of PEFT's LoraConfig that make it another formula, or apply it to other arrays. Source: peft tuners/lora/config.py."""
+_KEEPS_FORMULA = ("peft_type", "task_type", "auto_mapping", "base_model_name_or_path", "revision", "inference_mode", "r", "target_modules",
+                  "exclude_modules", "lora_alpha", "lora_dropout", "bias", "use_rslora", "modules_to_save", "init_lora_weights",
+                  "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "megatron_config", "megatron_core", "loftq_config",
+                  "eva_config", "corda_config", "lora_ga_config", "qalora_group_size", "runtime_config", "arrow_config", "ensure_weight_tying",
+                  "peft_version")  # fmt: skip
+"""The others: read here, or for training alone. One that is in neither list and is set is not understood."""
 
 
 def _adapter_config(path: Path) -> dict[str, Any]:
@@ -234,12 +245,37 @@ def _adapter_config(path: Path) -> dict[str, Any]:
             f"'{path}' is not readable ({error!r}), expected PEFT's configuration. Download it again."
         ) from error
     odd = [name for name in _CHANGES_FORMULA if config.get(name)]
+    odd += sorted(name for name, value in config.items() if value and name not in (*_KEEPS_FORMULA, *_CHANGES_FORMULA))
+    if (start := config.get("init_lora_weights", True)) not in (True, False, None, "gaussian", "eva", "orthogonal"):
+        odd.append(f"init_lora_weights = {start}, which also changes the base")
     if kind != "LORA" or odd:
         raise ConfigError(
             f"The adapter is {kind} with {', '.join(odd) or 'its own formula'}, plain LoRA is supported. Merge it with PEFT's "
             f"merge_and_unload(), save the result, and give that folder."
         )
     return config
+
+
+def _require_all_targets(config: Mapping[str, Any], adapter: Iterable[str], weights: Iterable[str]) -> None:
+    """Do nothing, unless an adapter lacks arrays of modules that its configuration names one by one. Raises ConfigError."""
+    targets = config.get("target_modules")
+    if not isinstance(targets, list) or any(
+        config.get(n) for n in ("exclude_modules", "layers_to_transform", "layers_pattern")
+    ):
+        return
+    ends = tuple(f".{target}" for target in targets)
+    wanted = {
+        tensor_name(name)
+        for name in weights
+        if f".{name.removesuffix('.weight')}".endswith(ends) and name.endswith(".weight")
+    }
+    factors = (_FACTOR.match(_OUTER.sub("", name)) for name in adapter)
+    missing = sorted(wanted - {tensor_name(f"{found['module']}.weight") for found in factors if found is not None})
+    if missing:
+        raise ConfigError(
+            f"The adapter's target_modules name {len(wanted)} matrices of the base, and {len(missing)} have no arrays in it, e.g. '{missing[0]}'. "
+            f"Download it again, or give the base that it was trained on as --base."
+        )
 
 
 def _base_of(config: Mapping[str, Any], given: Path | None) -> Path:
@@ -254,6 +290,17 @@ def _base_of(config: Mapping[str, Any], given: Path | None) -> Path:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
+    refuse_pointer(path)
+    if not path.is_file():
+        pickled = path.with_suffix(".bin")
+        other = (
+            f" '{pickled.name}' holds Python objects, which may run code when they are read, and are not."
+            if pickled.is_file()
+            else ""
+        )
+        raise WeightsMissing(
+            f"'{path}' {found_at(path)}, expected a safetensors file.{other} Save the adapter with safe_serialization, or download it again."
+        )
     try:
         return load_file(plain_file(path, as_text=True))
     except (OSError, SafetensorError) as error:
@@ -280,14 +327,26 @@ def _apply(adapter: dict[str, Tensor], weights: dict[str, Tensor], names: Mappin
         ConfigError: an array has no place, no partner or another shape.
     """
     factors: dict[str, dict[str, Tensor]] = {}
+    kinds: set[str] = set()
     for name, tensor in adapter.items():
         inner = _OUTER.sub("", name)
         found = _FACTOR.match(inner)
+        if not tensor.is_floating_point():
+            raise ConfigError(
+                f"Array '{name}' of the adapter is stored as {tensor.dtype}, expected floating point: quantised arrays are not read. Give the "
+                f"adapter as it was before."
+            )
         if found is not None:
+            kinds.add(found["adapter"] or "default")
             factors.setdefault(found["module"], {})[found["side"]] = tensor
             continue
         # What PEFT trained in full (modules_to_save) takes the place of the base's.
         theirs = names.get(tensor_name(inner.replace(".modules_to_save.default.", ".")))
+        if theirs is None and "lora" in inner:
+            raise ConfigError(
+                f"Array '{name}' of the adapter is not named as PEFT names plain LoRA, lora_A and lora_B. Save it with PEFT, or merge it there "
+                f"(merge_and_unload()) and give the result."
+            )
         if theirs is None or weights[theirs].shape != tensor.shape:
             raise ConfigError(
                 f"Array '{name}' {tuple(tensor.shape)} of the adapter has no place in the base: it belongs to other weights. Give the base "
@@ -296,6 +355,15 @@ def _apply(adapter: dict[str, Tensor], weights: dict[str, Tensor], names: Mappin
         weights[theirs] = tensor.to(weights[theirs].dtype)
     if not factors:
         raise ConfigError("The adapter's file holds no lora_A and lora_B. Download it again.")
+    if len(kinds) > 1:
+        raise ConfigError(
+            f"The file holds the adapters {', '.join(sorted(kinds))}, and which of them acts is not stated. Save one of them alone."
+        )
+    if not any(bool(pair["B"].any()) for pair in factors.values() if "B" in pair):
+        raise ConfigError(
+            "Every lora_B of the adapter is zero, as before its first step of training: joined, the base would stay as it is. Give the adapter of a "
+            "later step, or use the base."
+        )
     for module, pair in factors.items():
         theirs = names.get(tensor_name(f"{module}.weight"))
         if theirs is None or set(pair) != {"A", "B"}:
@@ -338,7 +406,7 @@ def _scale(config: Mapping[str, Any], module: str, *, rank: int) -> float:
         raise ConfigError(
             f"The adapter's configuration has lora_alpha = {alpha!r} for '{module}', expected a number. Download it again."
         )
-    if r != rank:
+    if r != rank or rank < 1:
         raise ConfigError(
             f"The adapter's configuration has r = {r!r} for '{module}', its arrays have rank {rank}. Download both again."
         )

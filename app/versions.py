@@ -71,8 +71,8 @@ class Versions(QtCore.QObject):
         """Folder of the noise policy in the fan."""
         self._next: Path | None = None
         """The version that takes its place before the next episode."""
-        self._is_open = self._was_open = False
-        """Whether an episode is open, and whether one was when the next version was sent."""
+        self._is_open = False
+        """Whether an episode is open."""
         self._is_asked_for = False
         self._learning: Job | None = None
         self._stopping = threading.Event()
@@ -135,13 +135,13 @@ class Versions(QtCore.QObject):
 
     def _see_fan(self, snapshot: Snapshot) -> None:
         before, self.in_use = self.in_use, Path(snapshot.noise_policy) if snapshot.noise_policy else None
+        if self.in_use is not None and self.in_use != before:
+            self._say(f"★ {policy_name(self.in_use)} is in the fan", "good")
         waiting = self._next
         if waiting is None:
             return
         if self.in_use == waiting:
             self._next = None
-            if self._was_open:
-                self._say(f"Version {version_number(waiting)} is in the fan", "good")
         elif snapshot.unloaded is not None and Path(snapshot.unloaded[0]) == waiting:
             # Why it could not be loaded is a notice of the session.
             self._next = None
@@ -199,7 +199,7 @@ class Versions(QtCore.QObject):
         elif self._is_taken() or request.gate.former != (self._next or self.in_use):
             self._tell(f"{learned} but is not used: another policy is in the fan by now. Use it in Train", "info")
         else:
-            self._next, self._was_open = result.path, self._is_open
+            self._next = result.path
             self._send(LoadNoisePolicy(str(result.path), waits=True))
             self._tell(f"{learned}: in use from the next episode, {verdict.sentence}", "good")
 

@@ -2,10 +2,11 @@
 
 Problem: a policy from ten episodes fails in some scenes; a person who watches all the time steers too much, one who does not watch too late.
 Idea: the policy judges itself (`learning.doubts`). Where it is unsure the operator picks three chunks, after each further call twice as many as before, then it is asked again. Successes
-are added to the episodes and the next version learns from all of them. The same scenes are also driven by the same version without help.
+are added to the episodes and the next version learns from all of them. It is used only if it is no worse on held-out episodes (`learning.versions`, `learning.gate`: what the cockpit
+does after each success). The same scenes are also driven by the same version without help.
 
     version 1: ten steered successes -> round 1: ten episodes with calls, the same ten without
-    version 2: these and the successes of round 1 -> round 2 ...
+    version 2: these and the successes of round 1; used, or version 1 stays -> round 2 ...
 
 Every episode is one line of `results.jsonl`, written when it has ended, and every version a folder; the same call continues after a kill.
 One process, one thread.
@@ -31,6 +32,7 @@ from frs_core.learning.registry import load_noise_policy
 from frs_core.learning.request import TrainRequest
 from frs_core.learning.run import run_request
 from frs_core.learning.settings import LearnerSettings
+from frs_core.learning.versions import LEARNER, next_version, version_before
 from frs_core.runtime.bounds import Count, Seed, require_bounds
 from frs_core.runtime.foreign import MALFORMED, parse_json, read_bytes
 from frs_core.session import EpisodeResult, InlineSession
@@ -57,10 +59,16 @@ class AssistedSettings:
     helped_chunks: Count = 3
     """Chunks that the operator steers after the first call of an episode; after each further one twice as many. One is often undone by the policy's next: it returns to the state in which it called."""
     learner: str = "dsbc"
+    gate: bool = True
+    """Use a next version only where it is no worse, as the cockpit does, which learns on with `dsbc` alone; off = use each."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes that mean nothing. Raises ConfigError."""
+        """Refuse sizes that mean nothing, and versions that cannot be compared. Raises ConfigError."""
         require_bounds(self)
+        if self.gate and self.learner != LEARNER:
+            raise ConfigError(
+                f"Versions of '{self.learner}' cannot be compared, those of '{LEARNER}' can. Use each one with --settings.no-gate."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,8 @@ class Attempt:
     name: str = ""
     """Of the recording."""
     seconds: float = 0.0
+    version: str = ""
+    """Folder of the noise policy that drove; empty for steered ones."""
 
 
 OnAttempt = Callable[[Attempt], None]
@@ -145,26 +155,48 @@ class Assisted:
                         self._add(self._drive(kind, number, seed, version), on_attempt)
 
     def version(self, number: int) -> Path:
-        """Return the folder of a version, trained if it is not there: on the steered successes and those of all rounds before.
+        """Return the folder of the version that drives a round, trained if it is not there.
+
+        It learns from the steered successes and those of all rounds before; one that the gate refuses leaves the version of the round before.
 
         Raises:
             TrainingError: training failed.
         """
-        out = self.folder / "versions" / f"{number:02d}"
-        if not (out / METADATA_FILE).is_file():
-            names = [a.name for a in self.attempts if a.success and a.name and a.round < number]
-            run_request(
-                TrainRequest(
-                    kind=self.settings.learner,
-                    root=self.store.root,
-                    episodes=tuple(names),
-                    out=out,
-                    fingerprint=self._setup.policy.spec.fingerprint,
-                    task=self.task,
-                    settings=self._learner_settings,
-                )
-            )
-        return out
+        folder = self.folder / "versions"
+        if driven := next((a.version for a in self.attempts if a.round == number and a.version), ""):
+            return folder / driven
+        names = tuple(a.name for a in self.attempts if a.success and a.name and a.round < number)
+        learner = self.settings.learner
+        if number == 1 or not self.settings.gate:
+            out = folder / (learner if number == 1 else f"{learner}.v{number}")
+            if not (out / METADATA_FILE).is_file():
+                run_request(self._request(names, out))
+            return out
+        return self._next_version(self.version(number - 1), names)
+
+    def _next_version(self, in_use: Path, names: Sequence[str]) -> Path:
+        """Return the version that follows, or the one in use where there is none that may."""
+        # One from before a stop.
+        made = [p for p in in_use.parent.iterdir() if (p / METADATA_FILE).is_file() and version_before(p) == in_use]
+        if made:
+            return made[0]
+        infos = [info for info in self.store.list() if info.name in names]
+        request = next_version(in_use, infos, root=self.store.root).request
+        if request is None:
+            return in_use
+        verdict = run_request(request).verdict
+        return request.out if verdict is not None and verdict.is_used else in_use
+
+    def _request(self, names: tuple[str, ...], out: Path) -> TrainRequest:
+        return TrainRequest(
+            kind=self.settings.learner,
+            root=self.store.root,
+            episodes=names,
+            out=out,
+            fingerprint=self._setup.policy.spec.fingerprint,
+            task=self.task,
+            settings=self._learner_settings,
+        )
 
     def _steer(self, on_attempt: OnAttempt) -> None:
         """Have the operator steer until there are enough successes."""
@@ -202,7 +234,8 @@ class Assisted:
         finally:
             if recorder is not None:
                 recorder.abort()
-        return _attempt(kind, number, done, self.store.open(done.name) if kind == ASSISTED else None)
+        episode = self.store.open(done.name) if kind == ASSISTED else None
+        return _attempt(kind, number, done, episode, version="" if version is None else version.name)
 
     def _find(self, kind: str, seed: int) -> Attempt | None:
         return next((a for a in self.attempts if (a.kind, a.seed) == (kind, seed)), None)
@@ -213,7 +246,7 @@ class Assisted:
         on_attempt(attempt)
 
 
-def _attempt(kind: str, number: int, done: EpisodeResult, episode: Episode | None) -> Attempt:
+def _attempt(kind: str, number: int, done: EpisodeResult, episode: Episode | None, *, version: str) -> Attempt:
     called = [] if episode is None else [episode.called(i) for i in episode.main_line]
     return Attempt(
         kind,
@@ -226,6 +259,7 @@ def _attempt(kind: str, number: int, done: EpisodeResult, episode: Episode | Non
         reasons=dict(Counter(reason for text in called if text for reason in text.split(", "))),
         name=done.name,
         seconds=round(done.seconds, 2),
+        version=version,
     )
 
 
@@ -267,6 +301,8 @@ class RoundFigures:
     """One round of some tasks."""
 
     round: int
+    version: str
+    """Folder of the noise policy that drove; empty where tasks differ."""
     assisted: tuple[int, int]
     """(successes, episodes) with help."""
     alone: tuple[int, int]
@@ -285,8 +321,10 @@ def figures(attempts: Sequence[Attempt]) -> list[RoundFigures]:
 
 def _figures(number: int, attempts: Sequence[Attempt]) -> RoundFigures:
     assisted, alone = ([a for a in attempts if a.kind == kind] for kind in (ASSISTED, ALONE))
+    versions = {a.version for a in attempts}
     return RoundFigures(
         number,
+        next(iter(versions)) if len(versions) == 1 else "",
         (sum(a.success for a in assisted), len(assisted)),
         (sum(a.success for a in alone), len(alone)),
         calls=sum(a.calls for a in assisted),
@@ -298,8 +336,8 @@ def _figures(number: int, attempts: Sequence[Attempt]) -> RoundFigures:
 def table(by_task: Mapping[str, Sequence[Attempt]]) -> str:
     """Return rounds by task as Markdown, those of all tasks last."""
     lines = [
-        "| task | round | with help | without help | calls per episode | chunks steered |",
-        "|---|---|---|---|---|---|",
+        "| task | round | version | with help | without help | calls per episode | chunks steered |",
+        "|---|---|---|---|---|---|---|",
     ]
     rows = dict(by_task)
     if len(rows) > 1:
@@ -309,5 +347,5 @@ def table(by_task: Mapping[str, Sequence[Attempt]]) -> str:
             with_help, without = (format_rate(*pair) if pair[1] else "" for pair in (f.assisted, f.alone))
             calls = f"{f.calls / f.assisted[1]:.1f}" if f.assisted[1] else ""
             share = f"{f.helped / f.chunks:.0%} ({f.helped} of {f.chunks})" if f.chunks else ""
-            lines.append(f"| {task} | {f.round} | {with_help} | {without} | {calls} | {share} |")
+            lines.append(f"| {task} | {f.round} | {f.version} | {with_help} | {without} | {calls} | {share} |")
     return "\n".join(lines) + "\n"

@@ -64,16 +64,16 @@ class Verdict:
     def sentence(self) -> str:
         """What was found, without full stop."""
         where = f"on {counted(self.episodes, 'held-out episode')}"
-        interval = f"{self.low:+.0%} to {self.high:+.0%}"
+        error = f"error {self.change:+.0%}, {self.low:+.0%} to {self.high:+.0%}"
         match self.ruling:
             case Ruling.BETTER:
-                return f"better {where} by {-self.change:.0%} ({interval})"
+                return f"its error {where} is {-self.change:.0%} lower ({-self.high:.0%} to {-self.low:.0%})"
             case Ruling.NO_WORSE:
-                return f"no worse {where} ({self.change:+.0%}, {interval})"
+                return f"it is no worse {where} ({error})"
             case Ruling.WORSE:
-                return f"worse {where} by {self.change:.0%} ({interval})"
+                return f"its error {where} is {self.change:.0%} larger ({self.low:.0%} to {self.high:.0%})"
             case Ruling.UNCLEAR:
-                return f"it is not clear {where} that it is no worse ({self.change:+.0%}, {interval})"
+                return f"it is not clear {where} that it is no worse ({error})"
             case Ruling.UNSOUND:
                 return "its training went wrong: it does not know the episodes that it has learned from"
 

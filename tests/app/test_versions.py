@@ -104,11 +104,11 @@ def test_a_success_is_learned_from_while_the_next_episode_runs_and_the_version_w
     job.end(BETTER)
     qtbot.waitUntil(lambda: bool(port.of(LoadNoisePolicy)), timeout=WAIT)
     assert port.of(LoadNoisePolicy) == [LoadNoisePolicy(str(job.request.out), waits=True)]
-    assert "Version 2 learned from 4 episodes: in use from the next episode, better on" in said(window)
+    assert "Version 2 learned from 4 episodes: in use from the next episode, its error on" in said(window)
     assert job.is_closed
-    assert "Version 2 is in the fan" not in said(window)
+    assert "reach.v2 is in the fan" not in said(window)
     window.take(between(job.request.out, ended=ended(4, Outcome.FAILURE)))
-    assert "Version 2 is in the fan" in said(window)
+    assert "★ reach.v2 is in the fan" in said(window)
 
 
 def test_a_version_that_is_worse_leaves_the_one_in_use_and_that_is_said(
@@ -117,7 +117,7 @@ def test_a_version_that_is_worse_leaves_the_one_in_use_and_that_is_said(
     job = succeed(window, first, qtbot, jobs)
     job.end(WORSE)
     qtbot.waitUntil(lambda: "is not used" in said(window), timeout=WAIT)
-    assert "Version 2 learned from 4 episodes and is not used: worse on 4 held-out episodes" in said(window)
+    assert "Version 2 learned from 4 episodes and is not used: its error on 4 held-out episodes is" in said(window)
     assert port.of(LoadNoisePolicy) == []
 
 

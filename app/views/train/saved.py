@@ -163,8 +163,6 @@ class SavedPane(QtWidgets.QWidget):
         self.in_use = path
         name = policy_name(path) if path else ""
         self.in_use_text.setText(f"★ {name} is in the fan" if name else "No learned candidate in the fan")
-        if name:
-            self._say(f"★ {name} is in the fan", "good")
         self.read()
 
     def read(self, *, choose: Path | None = None) -> None:

@@ -36,8 +36,9 @@ class EarlierImports:
         """Read a store's lists. Raises StoreLocked where another program records into it."""
         infos = [i for i in (*store.list(binned=True), *store.list()) if i.source]
         self._whole = {i.source: i.name for i in infos if not i.was_recovered}
-        self._cut = {i.source: i.name for i in infos if i.was_recovered and not i.is_binned}
-        self._cut |= {u.source: u.name for u in unfinished(store) if u.source}
+        recovered = [i for i in infos if i.was_recovered and not i.is_binned]
+        self._cut = {i.source: (i.name, f"frs episodes bin {i.name}") for i in recovered}
+        self._cut |= {u.source: (u.name, f"frs episodes recover {u.name} --bin") for u in unfinished(store) if u.source}
 
     def find(self, source: str) -> str | None:
         """Return the episode that was made of a source, None where there is none.
@@ -49,5 +50,7 @@ class EarlierImports:
 
     def remarks(self, source: str) -> list[str]:
         """Return what is to be said of a source that is imported now."""
-        cut = self._cut.get(source)
-        return [f"an earlier import of it was cut off and left {cut}: bin that one"] if cut else []
+        if source not in self._cut:
+            return []
+        name, command = self._cut[source]
+        return [f"an earlier import of it was cut off and left {name}: bin that one with `{command}`"]

@@ -311,10 +311,14 @@ def test_a_trajectory_whose_import_was_killed_is_imported_whole_and_what_is_left
             import_droid(folder, store)
     (left,) = unfinished(store)
     _, note = taken(folder, store)
-    assert f"an earlier import of it was cut off and left {left.name}: bin that one" in note
+    assert (
+        f"an earlier import of it was cut off and left {left.name}: bin that one with `frs episodes recover {left.name} --bin`"
+        in note
+    )
     recover(store, left.name)
     (whole,) = import_droid(folder, store).earlier
     assert whole != left.name
+    assert f"bin that one with `frs episodes bin {left.name}`" in taken(folder, store)[1]
 
 
 def test_a_column_without_rows_is_named_with_the_number_that_others_have(folder, store) -> None:

@@ -19,7 +19,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -32,6 +32,7 @@ from frs_core.errors import (
     PolicyError,
     ServingError,
     SteeringUnavailable,
+    unknown_name,
 )
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
 from frs_core.policies.joints import in_action_space
@@ -39,6 +40,7 @@ from frs_core.policies.pi05.plausible import FARTHEST_CENTRE, FARTHEST_SPEED
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.observation import Observation
 from frs_core.runtime.address import shown
+from frs_core.runtime.bounds import Bounds, Positive
 from frs_core.steering.methods import Reference, Steered, SteeredRows, SteeringPlan, gaussian_array
 from frs_core.tensors import Tensor, torch
 from frs_core.wire.client import ClientSettings, WireClient
@@ -69,10 +71,10 @@ def load(
     exterior: str | None = None,
     wrist: str | None = None,
     action_space: ActionKind | str = ActionKind.JOINT_VELOCITY,
-    connect_timeout_s: float = 5.0,
-    answer_timeout_s: float = 10.0,
-    warm_up_timeout_s: float = 600.0,
-    message_bytes: int = 32 * 2**20,
+    connect_timeout_s: Positive = 5.0,
+    answer_timeout_s: Positive = 10.0,
+    warm_up_timeout_s: Positive = 600.0,
+    message_bytes: Annotated[int, Bounds(1024, 2**31 - 1)] = 32 * 2**20,
     tls_ca: Path | None = None,
     proxy: str | None = None,
 ) -> FlowPolicy:
@@ -97,7 +99,10 @@ def load(
         ConfigError: an option does not apply to this server, or its actions are not in `action_space`.
     """
     url = next(address for address in (url, path, DEFAULT_URL) if address is not None)
-    kind = ActionKind(action_space)
+    try:
+        kind = ActionKind(action_space)
+    except ValueError:
+        raise unknown_name("action space", str(action_space), [known.value for known in ActionKind]) from None
     token = token or os.environ.get("FRS_TOKEN") or None
     client = WireClient(ClientSettings(url, token, connect_timeout_s, message_bytes, proxy, tls_ca))
     try:

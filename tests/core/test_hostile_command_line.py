@@ -13,11 +13,14 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from frs_core import cli
+from frs_core import cli, policies, worlds
 from frs_core.errors import ConfigError
 from frs_core.learning.registry import KNOWN as LEARNERS
 from frs_core.learning.request import Practice
-from frs_core.runtime.bounds import Bounds, _bounds_in
+from frs_core.runtime.bounds import Bounds, _bounds_in, hints_of
+from frs_core.runtime.registry import resolve
+from frs_core.runtime.typed import hints_of_call
+from frs_core.worlds.droid import DroidConfig
 from tests.texts import ROOT
 from tests.waiting import LONG_S
 
@@ -202,6 +205,38 @@ def test_every_number_of_every_command_states_its_bounds() -> None:
         for option in inspect.signature(function).parameters:
             if numbers(hints[option]):
                 assert next(_bounds_in(hints[option]), None), f"frs {name}: --{option} has no bounds"
+
+
+def test_every_number_of_every_option_of_worlds_and_policies_states_its_bounds() -> None:
+    judged_there = {"speed", "jump", "workspace_low", "workspace_high"}
+    rows = [("world", path) for path in worlds.KNOWN.values()] + [("policy", path) for path in policies.KNOWN.values()]
+    for kind, path in rows:
+        hints = hints_of_call(resolve(kind, path, {})) | (hints_of(DroidConfig) if "droid" in path else {})
+        for option, hint in hints.items():
+            if numbers(hint) and option not in judged_there:
+                assert next(_bounds_in(hint), None), f"{path}: option {option} has no bounds"
+
+
+@pytest.mark.parametrize(
+    ("words", "there"),
+    [
+        (["--world-options", "seed", "-7"], "Option 'seed' of world 'tabletop' is -7, expected 0 to"),
+        (
+            ["--world-options", "setting", "99999999999"],
+            "Option 'setting' of world 'tabletop' is 99999999999, expected -1",
+        ),
+        (["--policy-options", "threads", "-3"], "Option 'threads' of policy 'tabletop' is -3, expected 1 to 1024"),
+        (["--policy", "remote", "--policy-options", "answer_timeout_s", "0"], "is 0, expected above 0"),
+        (["--policy", "remote", "--policy-options", "action_space", "wings"], "Unknown action space 'wings'. Known:"),
+        (["--policy", "pi05", "--policy-options", "path", "x", "horizon", "abc"], "is 'abc', expected a whole number"),
+    ],
+)
+def test_an_option_outside_its_bounds_is_refused_before_anything_is_loaded(
+    words: list[str], there: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text = said(["collect", "mug_on_plate", "--data", str(tmp_path), *words], capsys)
+    assert code == 2
+    assert there in text
 
 
 @pytest.mark.unchecked

@@ -16,6 +16,7 @@ from frs_core.policies.generalist.design import ACTION_SIZE, EXECUTE_ROWS, HORIZ
 from frs_core.policies.generalist.network import FEATURES, WHERE, GeneralistNet
 from frs_core.policies.generalist.pictures import to_input, to_network
 from frs_core.robot.observation import Observation
+from frs_core.runtime.bounds import Workers
 from frs_core.runtime.foreign import TENSORS, parse_tensors, read_bytes, read_json
 from frs_core.steering.methods import SteeringPlan
 
@@ -23,7 +24,7 @@ WEIGHTS, PLAN = "model.safetensors", "plan.json"
 """In the design's folder of assets: the weights, and the calibrated plan with the fingerprint it was made for."""
 
 
-def load(design: Design, path: str | Path | None = None, *, threads: int | None = None) -> "Generalist":
+def load(design: Design, path: str | Path | None = None, *, threads: Workers | None = None) -> "Generalist":
     """Return a generalist.
 
     Args:

@@ -5,9 +5,10 @@ from pathlib import Path
 from frs_core.policies.generalist.policy import Generalist
 from frs_core.policies.generalist.policy import load as load_generalist
 from frs_core.policies.libero.design import DESIGN
+from frs_core.runtime.bounds import Workers
 
 
-def load(path: str | Path | None = None, *, threads: int | None = None) -> Generalist:
+def load(path: str | Path | None = None, *, threads: Workers | None = None) -> Generalist:
     """Return LIBERO's generalist; see `frs_core.policies.generalist.policy.load`."""
     return load_generalist(DESIGN, path, threads=threads)
 

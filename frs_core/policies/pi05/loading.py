@@ -18,6 +18,7 @@ from frs_core.policies.pi05.policy import Pi05Policy
 from frs_core.policies.pi05.tokens import Tokenizer
 from frs_core.policies.pi05.weights import FileSource
 from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.runtime.bounds import Size
 from frs_core.steering.camera_pairing import CamerasOption
 from frs_core.steering.methods import gaussian
 
@@ -38,7 +39,7 @@ def load(
     dtype: str | None = None,
     norm_stats: str | Path | None = None,
     tokenizer: str | Path | None = None,
-    horizon: int | None = None,
+    horizon: Size | None = None,
     use_graphs: bool = True,
     hold_padding: bool = False,
     name: str | None = None,

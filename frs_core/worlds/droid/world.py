@@ -16,7 +16,7 @@ One thread, the world process's.
 import os
 import time
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import PIL.Image  # noqa: F401  # pyright: ignore[reportUnusedImport]  loaded before the arm is there, not with the first image that is waited for
@@ -29,7 +29,7 @@ from frs_core.robot.actions import ActionKind
 from frs_core.robot.limiting import AT_REST, limit_action
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import CameraFrame, Observation
-from frs_core.runtime.bounds import hints_of
+from frs_core.runtime.bounds import Bounds, Positive, Size, hints_of
 from frs_core.runtime.image_files import decode
 from frs_core.runtime.registry import typed_options
 from frs_core.worlds.base import StepResult, World, WorldSpec
@@ -55,30 +55,30 @@ class DroidConfig:
     """ZMQ address of the bridge."""
     token: str = field(default="", repr=False)
     """Secret of a bridge beyond loopback (FRS_BRIDGE_TOKEN there)."""
-    width: int = 640
-    height: int = 360
+    width: Size = 640
+    height: Size = 360
     """Size of the requested images; keep the camera's 16:9."""
-    encoding: str = "jpeg"
+    encoding: Literal["jpeg", "raw"] = "jpeg"
     """'jpeg' or 'raw'."""
-    quality: int = 90
+    quality: Annotated[int, Bounds(1, 100)] = 90
     """JPEG quality, 1..100."""
     instruction: str = ""
     """The policy's instruction until a task is given."""
-    tool_offset: float = kinematics.ROBOTIQ_OFFSET
+    tool_offset: Annotated[float, Bounds(-1.0, 1.0)] = kinematics.ROBOTIQ_OFFSET
     """Flange to fingertips along flange z, metres."""
     workspace_low: tuple[float, float, float] = (0.2, -0.45, 0.0)
     workspace_high: tuple[float, float, float] = (0.8, 0.45, 0.8)
     """Box the fingertips may not leave, base frame, metres. Set the floor to your table."""
-    table_height: float | None = None
+    table_height: Annotated[float, Bounds(-10.0, 10.0)] | None = None
     """Height of the table in the base frame, metres, so that a candidate that would hit it is marked; None = not known."""
-    joint_margin: float = 0.08
+    joint_margin: Annotated[float, Bounds(0.0, 1.0)] = 0.08
     """Margin to the joint limits, rad."""
     speed: float = 0.9
     """Fraction of the arm's joint speed limits, above 0."""
     jump: float = 0.1
     """rad per step by which a joint step may differ from the one before (0.1 = 22 rad/s² at 15 Hz), above 0. Guess; half of the
     largest DROID step, so a fast motion needs two steps to start, to stop or to reverse."""
-    stale_s: float = 2.0
+    stale_s: Positive = 2.0
     """Steps are refused when the last images are older than this, seconds."""
     binary_gripper: bool = True
     """Send 0 or 1 (threshold 0.5), as DROID policies are run."""
@@ -86,10 +86,10 @@ class DroidConfig:
     """Whether `reset` drives to DROID's start pose; False leaves the arm where it is."""
     randomize_reset: bool = False
     """DROID's random offset of the start pose."""
-    connect_timeout_s: float = 6.0
-    timeout_s: float = 1.0
+    connect_timeout_s: Positive = 6.0
+    timeout_s: Positive = 1.0
     """Longest wait for one answer, seconds; longer than the bridge needs for three images."""
-    reset_timeout_s: float = 45.0
+    reset_timeout_s: Positive = 45.0
 
 
 @dataclass(slots=True, eq=False)

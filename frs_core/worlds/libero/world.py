@@ -17,7 +17,7 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgpack
 import numpy as np
@@ -30,6 +30,7 @@ from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import Calibration, CameraFrame, Observation
 from frs_core.robot.rotations import quaternion_matrix
+from frs_core.runtime.bounds import Bounds, Seed
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.libero.connection import WORKER, Worker
 from frs_core.worlds.libero.geometry import Scene, scene_facts
@@ -72,9 +73,9 @@ class LiberoWorld(World):
         self,
         *,
         task: str = EXAMPLE,
-        seed: int = 0,
+        seed: Seed = 0,
         python: str = "",
-        display: int = 640,
+        display: Annotated[int, Bounds(0, 1440)] = 640,
         images: bool = True,
         keep_model: bool = False,
         script: str = str(WORKER),

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Mapping
+from typing import Annotated
 
 from jaxtyping import Float
 
@@ -11,6 +12,7 @@ from frs_core.robot import kinematics
 from frs_core.robot.actions import ActionKind
 from frs_core.robot.limits import Limits
 from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.runtime.bounds import Bounds, Seed
 from frs_core.worlds.base import StepResult, World, WorldSpec
 from frs_core.worlds.tabletop.cameras import Cameras
 from frs_core.worlds.tabletop.display import SIDE, Display
@@ -31,7 +33,12 @@ class TabletopWorld(World):
     display_side = SIDE
 
     def __init__(
-        self, *, task: str = "mug_on_plate", seed: int = 0, setting: int = 0, cameras: tuple[str, ...] = CAMERAS
+        self,
+        *,
+        task: str = "mug_on_plate",
+        seed: Seed = 0,
+        setting: Annotated[int, Bounds(-1, 2**31 - 1)] = 0,
+        cameras: tuple[str, ...] = CAMERAS,
     ) -> None:
         """Make the world.
 

@@ -185,8 +185,9 @@ class Versions(QtCore.QObject):
             pass
         elif isinstance(found, TrainResult) and request is not None:
             self._on_trained(request, found)
-        elif isinstance(found, str) and found:
-            self._show(found)
+        elif isinstance(found, str) and found and found != self.sentence:
+            # Once, not after each success.
+            self._tell(found, "info")
         self._go_on()
 
     def _on_trained(self, request: TrainRequest, result: TrainResult) -> None:

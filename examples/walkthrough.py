@@ -89,6 +89,9 @@ SETTINGS: list[tuple[str, str, Check]] = [
     ("drive.look_ahead", "shift+p", said("A press while the robot moves is the next pick")),
     ("episode.auto_next", "shift+y", said("is saved after")),
     ("episode.auto_next", "shift+y", said("no longer saved automatically")),
+    ("learned.learn_on", "ctrl+shift+l", said("no longer learns from successes")),
+    ("learned.learn_on", "ctrl+shift+l", said("learns on from each success")),
+    ("learned.back", "ctrl+l", said("none to go back from")),
     ("steer.left", "Left", said("The robot holds")),
 ]
 EPISODE: list[tuple[str, str, Check]] = [

@@ -9,6 +9,7 @@ import pytest
 
 import app.versions
 from app.qt import Qt
+from frs_core.episodes import EpisodeStore
 from frs_core.events import EndedEpisode, EpisodeStatus, LoadNoisePolicy, Outcome, StartEpisode
 from tests.fakes.keys import type_key as key
 from tests.fakes.snapshots import resting, snapshot
@@ -224,6 +225,18 @@ def test_a_training_that_fails_is_a_message_and_the_next_success_is_learned_from
     assert not window.versions.is_learning
     window.take(between(first, ended=ended(4)))
     qtbot.waitUntil(lambda: len(jobs) == 2, timeout=WAIT)
+
+
+def test_why_there_is_no_next_version_is_said_once(
+    window: Any, first: Path, root: Path, qtbot: Any, jobs: list[HeldJob]
+) -> None:
+    for info in EpisodeStore(root).list()[:2]:
+        shutil.rmtree(info.path)
+    for number in (3, 4):
+        window.take(between(first, ended=ended(number)))
+        qtbot.waitUntil(lambda: not window.versions.is_learning, timeout=WAIT)
+    assert said(window).count("compared on 3 successes without the learned policy; there are 2") == 1
+    assert jobs == []
 
 
 def test_on_a_real_robot_it_is_off_until_it_is_switched_on_in_this_run(

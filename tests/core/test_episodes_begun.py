@@ -3,6 +3,7 @@
 import contextlib
 import resource
 from collections.abc import Generator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,15 @@ from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
 from tests.fakes.episodes import random_chunks, random_meta
 
-FORMATS = ["lerobot", "lerobot-v3", "droid", "mp4"]
+FORMATS = ["lerobot", "lerobot-v3", "droid", "mp4", "mcap", "rerun"]
+FILES = {"mp4": "", "mcap": ".mcap", "rerun": ".rrd"}
+"""Format of one file -> what its exporter adds to a name."""
+
+
+def write(name: str, episode: Episode, path: Path) -> None:
+    if name in ("mcap", "rerun"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    exporter(name)(episode, path)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +56,7 @@ def test_an_export_that_the_disk_refuses_leaves_nothing(episodes, tmp_path, name
         no_file_above(size),
         pytest.raises(EpisodeError, match=r"could not be written: .*Free space or choose another"),
     ):
-        exporter(name)(episodes[0], tmp_path / "a/b")
+        write(name, episodes[0], tmp_path / "a/b")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -64,11 +73,15 @@ def test_a_data_set_is_as_it_was_after_an_episode_that_the_disk_refused(episodes
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_is_in_the_way_of_an_export_is_said(episodes, tmp_path, name) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(EpisodeError, match=r"file/out' does not exist: '.*file' is a file, so nothing can be written"):
-        exporter(name)(episodes[0], tmp_path / "file" / "out")
-    if name == "mp4":
+    with pytest.raises(
+        EpisodeError, match=r"file/out.*' does not exist: '.*file' is a file, so nothing can be written"
+    ):
+        write(name, episodes[0], tmp_path / "file" / "out")
+    if name in FILES:
+        folder = tmp_path / f"folder{FILES[name]}"
+        folder.mkdir()
         with pytest.raises(EpisodeError, match="' is a folder, so nothing can be written there"):
-            exporter(name)(episodes[0], tmp_path)
+            write(name, episodes[0], folder)
     else:
         (tmp_path / "loop").symlink_to("loop")
         with pytest.raises(EpisodeError, match="loop' is a link that leads back to itself, so nothing"):

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,22 +68,6 @@ def test_a_missing_library_is_named_with_its_extra(
     with pytest.raises(ConfigError, match=rf"pip install frs-cockpit\[{format}\]"):
         exporter(format)(episode, tmp_path / "out")
     assert list(tmp_path.glob("*out*")) == []
-
-
-def test_a_disk_that_rerun_finds_full_is_an_error_with_a_fix(
-    episode: Episode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def save(_recording: object, path: str) -> None:
-        Path(path).write_bytes(b"RRF2")
-        raise RuntimeError("Failed to encode LogMsg: Failed to write: No space left on device (os error 28)")
-
-    recording = type("RecordingStream", (), {"__init__": lambda self, *_, **__: None, "save": save})
-    monkeypatch.setitem(sys.modules, "rerun", SimpleNamespace(RecordingStream=recording))
-    with pytest.raises(
-        EpisodeError, match=r"could not be written: .*No space left.*Free space or choose another folder"
-    ):
-        exporter("rerun")(episode, tmp_path / "film")
-    assert list(tmp_path.glob("*film*")) == []
 
 
 def test_mcaps_own_reader_finds_everything_on_one_time_line(episode: Episode, tmp_path: Path) -> None:

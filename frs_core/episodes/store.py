@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from frs_core.episodes.index import EpisodeInfo, Index, read_info
+from frs_core.episodes.integrity import corrupt
 from frs_core.episodes.label import clear_leftovers, edit
 from frs_core.episodes.layout import (
     SUFFIX,
@@ -78,9 +79,12 @@ class EpisodeStore:
 
         Raises:
             EpisodeError: no such episode.
+            EpisodeCorrupt: something else has its name, such as a file or a link to nowhere.
         """
         path = episodes_dir(self.root) / f"{check_name(name)}{SUFFIX}"
         if not path.is_dir():
+            if os.path.lexists(path):
+                raise corrupt(path, "it is no folder")
             raise EpisodeError(f"No episode '{name}' in '{self.root}'. See `frs episodes list`.")
         return path
 
@@ -97,7 +101,7 @@ class EpisodeStore:
             EpisodeError: none or several match, or the path leads elsewhere.
         """
         folder = trash_dir(self.root) if binned else episodes_dir(self.root)
-        names = sorted(p.name.removesuffix(SUFFIX) for p in folder.glob(f"[0-9]*{SUFFIX}"))
+        names = sorted(n for p in folder.glob(f"[0-9]*{SUFFIX}") if is_name(n := p.name.removesuffix(SUFFIX)))
         part = part_of_name(text, within=folder)
         found = names[-1:] if text == "last" else [n for n in names if part in n]
         if len(found) == 1:
@@ -140,20 +144,25 @@ class EpisodeStore:
         self._edit(name, trimmed_facts(self.open(name), first, last))
 
     def bin(self, name: str) -> None:
-        """Move an episode to the bin.
+        """Move an episode to the bin, or whatever has its name.
 
         Raises:
             EpisodeError: no such episode, or the disk refused (it stays where it was).
             EpisodeUnconfirmed: moved, but a power cut could still undo it; the call may be repeated.
         """
         target = trash_dir(self.root) / f"{check_name(name)}{SUFFIX}"
-        self._move(target if target in self._unconfirmed else self.path(name), target)
+        path = episodes_dir(self.root) / target.name
+        if target in self._unconfirmed:
+            path = target
+        elif not os.path.lexists(path):
+            path = self.path(name)
+        self._move(path, target)
 
     def restore(self, name: str) -> None:
         """Bring an episode back from the bin. Raises as `bin`."""
         path = trash_dir(self.root) / f"{check_name(name)}{SUFFIX}"
         target = episodes_dir(self.root) / path.name
-        if target not in self._unconfirmed and not path.is_dir():
+        if target not in self._unconfirmed and not os.path.lexists(path):
             raise EpisodeError(f"No episode '{name}' in the bin '{path.parent}'. See `frs episodes list --binned`.")
         self._move(target if target in self._unconfirmed else path, target)
 
@@ -222,7 +231,7 @@ class EpisodeStore:
             ensure_folder(self.root, target.parent)
             with editing(self.root):
                 if path != target:
-                    if target.exists():
+                    if os.path.lexists(target):
                         raise OSError(errno.EEXIST, f"'{target}' exists already; move one of them away")
                     os.rename(path, target)
                 self._unconfirmed.add(target)

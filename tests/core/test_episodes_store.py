@@ -14,7 +14,7 @@ from frs_core.episodes.index import read_attributes, read_info
 from frs_core.episodes.integrity import group_metadata
 from frs_core.episodes.layout import ROOT_METADATA, is_name, new_name
 from frs_core.episodes.soundness import inspected
-from frs_core.errors import EpisodeError, StoreLocked
+from frs_core.errors import EpisodeCorrupt, EpisodeError, StoreLocked
 from frs_core.events import NOBODY, Driver, Outcome
 from tests.fakes.episodes import random_chunks, random_meta, record
 from tests.waiting import LONG_S
@@ -119,6 +119,29 @@ def test_a_damaged_episode_is_listed_with_its_problem(store):
     assert info.outcome is None
     assert name in info.problem
     assert "zarr.json" in info.problem
+
+
+@pytest.mark.parametrize("kind", ["a file", "a link to nowhere"])
+def test_what_is_no_folder_is_a_damaged_episode_that_can_be_binned_and_restored(store, kind):
+    good = make(store, 1)
+    name = store.new_name()
+    path = store.path(good).with_name(f"{name}.zarr")
+    path.touch() if kind == "a file" else path.symlink_to("nowhere")
+    assert [bool(row.problem) for row in store.list()] == [False, True]
+    for use in (store.open, store.info, lambda n: store.relabel(n, Outcome.FAILURE)):
+        with pytest.raises(EpisodeCorrupt, match=r"no folder.*frs episodes bin"):
+            use(name)
+    store.bin(store.find("last"))
+    assert [row.name for row in store.list()] == [good]
+    store.restore(store.find("last", binned=True))
+    assert [row.name for row in store.list()] == [good, name]
+
+
+def test_copies_that_other_programs_make_are_not_found_in_place_of_an_episode(store):
+    name = make(store, 1)
+    for copy in (f"{name} (conflicted copy).zarr", f"{name} copy.zarr", "9 notes.zarr"):
+        store.path(name).with_name(copy).mkdir()
+    assert store.find("last") == store.find(name) == name
 
 
 def test_a_second_writer_is_refused_and_told_who_writes(store, tmp_path):

@@ -23,14 +23,10 @@ from frs_core.errors import EpisodeError, EpisodeUnconfirmed
 from frs_core.events import Driver, Latency, Outcome
 from frs_core.robot import kinematics
 from frs_core.robot.actions import ActionKind, ActionSpace, ee_delta_space
-from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.robot.observation import FULL_TURN, WIDEST_GRIPPER, CameraFrame, Observation
 from frs_core.steering.candidates import CandidateKind, Verdict
 from frs_core.steering.directions import Gripper
 
-_FULL_TURN = 2 * np.pi
-"""rad; the joint limits of Franka arms end at 4.5."""
-_WIDEST = 5.0
-"""Grippers report up to 1.05, and policies ask for a little more; millimetres, percent and motor steps go up to 80 and above. Guess."""
 DEMONSTRATION = "demonstration"
 """Label of the only offer, and name of the policy that there was not."""
 
@@ -128,9 +124,9 @@ def _require_units(demonstration: Demonstration, kind: ActionKind, source: str) 
     if kind is ActionKind.JOINT_POSITION:
         arms["joint positions of the actions"] = demonstration.actions[:, :-1]
     for what, values in arms.items():
-        if (largest := float(np.abs(values).max())) > _FULL_TURN:
+        if (largest := float(np.abs(values).max())) > FULL_TURN:
             raise EpisodeError(
-                f"{source}: the {what} reach {largest:.4g}, expected radians, of which no joint of the arm has more than {_FULL_TURN:.2f}. Convert them "
+                f"{source}: the {what} reach {largest:.4g}, expected radians, of which no joint of the arm has more than {FULL_TURN:.2f}. Convert them "
                 f"first; such numbers are usually degrees."
             )
     for what, values in (("actions", demonstration.actions), ("measured joint speeds", demonstration.dq)):
@@ -142,7 +138,7 @@ def _require_units(demonstration: Demonstration, kind: ActionKind, source: str) 
         ("measured gripper", demonstration.gripper),
         ("gripper's action", demonstration.actions[:, -1]),
     ):
-        if (largest := float(np.abs(values).max())) > _WIDEST:
+        if (largest := float(np.abs(values).max())) > WIDEST_GRIPPER:
             raise EpisodeError(
                 f"{source}: the {what} reaches {largest:.4g}, expected 0 (open) to 1 (closed). Scale it first; such numbers are usually millimetres, "
                 f"percent or a motor's steps."

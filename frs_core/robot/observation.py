@@ -17,6 +17,11 @@ from frs_core.errors import ConfigError, PolicyError
 _SKEW = 0.01
 """How far a camera's axes may be from unit length and right angles; three digits of a hand-written matrix are within 0.001."""
 
+FULL_TURN = 2 * np.pi
+"""rad; the joint limits of Franka arms end at 4.5, so larger numbers are of another unit."""
+WIDEST_GRIPPER = 5.0
+"""Grippers report up to 1.05, and policies ask for a little more; millimetres, percent and motor steps go up to 80 and above. Guess."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:

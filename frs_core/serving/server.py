@@ -105,11 +105,20 @@ class PolicyService:
         observation = self._read_droid(message)
         context = self.policy.encode(observation)
         if message.get("noise") is not None:
-            noise = self._chunks(np.reshape(message["noise"], (-1, spec.horizon, spec.width)), "noise")
+            noise = self._noise(message["noise"])
         else:
             self._draws = (self._draws + 1) % 2**32
             noise = gaussian((1, spec.horizon, spec.width), seed=self._draws)
         return {"actions": self.policy.to_robot(self.policy.denoise(context, noise), observation)[0]}
+
+    def _noise(self, value: Any) -> Float[Tensor, "1 H A"]:
+        """Return the one noise of an openpi request, which openpi's clients send with and without a batch axis."""
+        spec = self.policy.spec
+        shape = (spec.horizon, spec.width)
+        if not isinstance(value, np.ndarray) or value.shape not in (shape, (1, *shape)):
+            got = f"of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+            raise MalformedMessage(f"`noise` is {got}, expected floats {list(shape)}.")
+        return self._chunks(value.reshape(1, *shape), "noise")
 
     def _encode(self, message: dict[str, Any], contexts: Contexts) -> dict[str, Any]:
         context = self.policy.encode(self._observation(message))

@@ -7,7 +7,9 @@ Example: SteeringPlan(components=1, depth=8).to_json()["depth"] == 8. Pure data;
 """
 
 import enum
+import math
 from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 from frs_core.errors import ConfigError
 
@@ -103,13 +105,19 @@ class SteeringPlan:
 
     @classmethod
     def from_json(cls, data: dict[str, object]) -> "SteeringPlan":
-        """Return the plan of `to_json`; unknown keys are an error."""
+        """Return the plan of `to_json`.
+
+        Raises:
+            ConfigError: a key is unknown, or a value is not of its setting's type.
+        """
         unknown = set(data) - set(cls.__dataclass_fields__)
         if unknown:
             raise ConfigError(
                 f"Unknown steering settings {sorted(unknown)}. Known: {sorted(cls.__dataclass_fields__)}."
             )
         enums = {"method": Method, "fill": Fill, "solver": Solver}
+        for name in data.keys() - enums.keys():
+            _check_type(name, data[name], cls.__annotations__[name])
         values = {k: enums[k](v) if k in enums else v for k, v in data.items()}
         return cls(**values)  # pyright: ignore[reportArgumentType]
 
@@ -128,3 +136,15 @@ class SteeringPlan:
     def with_seed(self, seed: int) -> "SteeringPlan":
         """Return the same plan with another seed."""
         return replace(self, seed=seed)
+
+
+def _check_type(name: str, value: object, kind: Any) -> None:
+    """Raise ConfigError unless a value is of a setting's type: whole numbers are numbers too, switches are none."""
+    kinds = get_args(kind) or (kind,)
+    is_right = isinstance(value, kinds) or (float in kinds and isinstance(value, int))
+    if isinstance(value, bool):
+        is_right = bool in kinds
+    if not is_right or (isinstance(value, float) and not math.isfinite(value)):
+        words = {bool: "true or false", int: "a whole number", float: "a finite number", type(None): "null"}
+        expected = " or ".join(words[k] for k in kinds)
+        raise ConfigError(f"Steering setting '{name}' is {str(value)[:40]!r}, expected {expected}.")

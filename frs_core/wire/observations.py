@@ -31,7 +31,7 @@ from PIL import Image
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, MalformedMessage
 from frs_core.robot import kinematics
-from frs_core.robot.observation import Calibration, CameraFrame, Observation
+from frs_core.robot.observation import FULL_TURN, WIDEST_GRIPPER, Calibration, CameraFrame, Observation
 from frs_core.steering.camera_pairing import is_wrist
 
 DROID_IMAGE = (224, 224)
@@ -94,9 +94,9 @@ def unpack_observation(message: Any) -> Observation:
     data = mapping(message, "observation")
     return Observation(
         frames={str(name): _read_frame(entry) for name, entry in mapping(data.get("frames"), "frames").items()},
-        q=numbers(data, "q", (7,)),
+        q=_joints(data, "q"),
         dq=numbers(data, "dq", (7,)),
-        gripper=_number(data, "gripper"),
+        gripper=_share(_number(data, "gripper"), "gripper"),
         gripper_command=_number(data, "gripper_command"),
         T_base_tcp=numbers(data, "T_base_tcp", (4, 4)),
         instruction=_text(data, "instruction"),
@@ -149,8 +149,11 @@ def read_droid(message: Mapping[Any, Any], *, cameras: tuple[str, ...]) -> Obser
     now = time.monotonic_ns()
     exterior = CameraFrame(_read_image(message[EXTERIOR_KEY], EXTERIOR_KEY), now)
     wrist = CameraFrame(_read_image(message[WRIST_KEY], WRIST_KEY), now)
-    q = numbers(message, JOINT_KEY, (7,))
-    gripper = float(np.ravel(numbers(message, GRIPPER_KEY, None))[0])
+    q = _joints(message, JOINT_KEY)
+    measured = numbers(message, GRIPPER_KEY, None)
+    if measured.size != 1:
+        raise MalformedMessage(f"`{GRIPPER_KEY}` has {measured.size} numbers, expected one, 0 (open) to 1 (closed).")
+    gripper = _share(measured.item(), GRIPPER_KEY)
     T_flange_tcp = np.eye(4)
     T_flange_tcp[2, 3] = kinematics.HAND_TCP_OFFSET
     return Observation(
@@ -210,17 +213,39 @@ def numbers(data: Mapping[Any, Any], key: str, shape: tuple[int, ...] | None) ->
         MalformedMessage: missing, of another shape, or not finite.
     """
     value = data.get(key)
-    if isinstance(value, np.ndarray) and value.dtype.kind not in "biuf":
-        raise MalformedMessage(f"`{key}` is an array of {value.dtype}, expected numbers.")
     try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        given = np.asarray(value)
+    except (TypeError, ValueError, OverflowError) as error:
         raise MalformedMessage(f"`{key}` is a {type(value).__name__}, expected an array of numbers.") from error
+    if given.dtype.kind not in "iuf":
+        kind = f"an array of {given.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+        raise MalformedMessage(f"`{key}` is {kind}, expected an array of numbers.")
+    array = given.astype(np.float64)
     if (shape is not None and array.shape != shape) or (shape is None and not 1 <= array.size <= 64):
         raise MalformedMessage(f"`{key}` has shape {array.shape}, expected {shape or '1 to 64 numbers'}.")
     if not np.isfinite(array).all():
         raise MalformedMessage(f"`{key}` holds numbers that are not finite. Check the robot's state.")
     return array
+
+
+def _joints(data: Mapping[Any, Any], key: str) -> Float[Array, " 7"]:
+    """Return joint positions, which must be possible ones in rad."""
+    q = numbers(data, key, (7,))
+    if (largest := float(np.abs(q).max())) > FULL_TURN:
+        raise MalformedMessage(
+            f"`{key}` reaches {largest:.4g}, expected radians, of which no joint of the arm has more than {FULL_TURN:.2f}. "
+            f"Such numbers are usually degrees."
+        )
+    return q
+
+
+def _share(gripper: float, key: str) -> float:
+    """Return a gripper's position, which must be a share of its opening."""
+    if abs(gripper) > WIDEST_GRIPPER:
+        raise MalformedMessage(
+            f"`{key}` is {gripper:.4g}, expected 0 (open) to 1 (closed). Such numbers are usually millimetres or percent."
+        )
+    return gripper
 
 
 def _frame_of(observation: Observation, name: str) -> CameraFrame:
@@ -291,7 +316,10 @@ def _text(data: Mapping[Any, Any], key: str) -> str:
     if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "US":
         value = value.item()
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
+        try:
+            value = value.decode()
+        except UnicodeDecodeError as error:
+            raise MalformedMessage(f"`{key}` holds bytes that are no UTF-8. Send text, or bytes in UTF-8.") from error
     if not isinstance(value, str) or len(value) > MAX_PROMPT:
         raise MalformedMessage(f"`{key}` is a {type(value).__name__}, expected at most {MAX_PROMPT} characters.")
     return str(value)

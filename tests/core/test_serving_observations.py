@@ -103,7 +103,15 @@ def test_a_picture_out_of_range_is_refused_with_its_type_and_range() -> None:
         ("observation/joint_position", np.zeros(6)),
         ("observation/joint_position", np.full(7, np.nan)),
         ("observation/joint_position", "left"),
+        ("observation/joint_position", np.zeros(7, dtype=bool)),
+        ("observation/joint_position", ["0.1"] * 7),
+        ("observation/joint_position", [2**70] * 7),
+        ("observation/joint_position", np.array([0.0, -36, 0, -144, 0, 108, 0])),
         ("observation/gripper_position", np.zeros(0)),
+        ("observation/gripper_position", np.zeros(2)),
+        ("observation/gripper_position", np.array([80.0])),
+        ("observation/gripper_position", True),
+        ("prompt", b"caf\xe9"),
         ("observation/wrist_image_left", np.zeros((4, 4))),
         ("observation/wrist_image_left", np.full((4, 4, 3), 256, dtype=np.int64)),
         ("observation/wrist_image_left", np.full((4, 4, 3), -1, dtype=np.int32)),
@@ -120,6 +128,13 @@ def test_a_picture_out_of_range_is_refused_with_its_type_and_range() -> None:
 def test_nonsense_in_a_droid_message_is_named(key: str, value: object) -> None:
     with pytest.raises(MalformedMessage, match=key):
         read_droid(blank_droid_message() | {key: value}, cameras=("left", "wrist"))
+
+
+@pytest.mark.parametrize(("key", "value"), [("q", np.full(7, 90.0)), ("gripper", 80.0)])
+def test_degrees_and_millimetres_are_refused_in_our_form_too(observation: Observation, key: str, value: object) -> None:
+    message = pack_observation(observation, cameras=("left",)) | {key: value}
+    with pytest.raises(MalformedMessage, match=rf"`{key}`.*Such numbers are usually"):
+        unpack_observation(message)
 
 
 @pytest.mark.parametrize("shape", [(720, 1280), (480, 640), (100, 60), (224, 225), (3, 999)])

@@ -115,6 +115,15 @@ def test_a_stock_client_that_brings_noise_gets_the_same_chunk_again(client: Clie
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("noise", [np.zeros((3, 3), np.float32), np.zeros((2, 8, 7), np.float32), [1.0], "x", {}])
+def test_noise_of_another_shape_is_refused_by_name(client: ClientConnection, noise: object) -> None:
+    client.send(pack(blank_droid_message() | {"noise": noise}))
+    answer = client.recv(LONG_S)
+    assert isinstance(answer, str)
+    assert answer.startswith("MalformedMessage: `noise` is ")
+    assert "expected floats [8, 7]" in answer
+
+
 def test_an_error_reaches_a_stock_client_as_text_and_the_connection_survives(client: ClientConnection) -> None:
     message = blank_droid_message()
     del message["prompt"]

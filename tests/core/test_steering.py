@@ -146,6 +146,25 @@ def test_plans_survive_json_and_refuse_unknown_settings() -> None:
         SteeringPlan.from_json({"wobble": 1})
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"strength": "abc"},
+        {"strength": float("nan")},
+        {"gripper_strength": None},
+        {"leave_uncommanded": "false"},
+        {"leave_uncommanded": 1},
+        {"steps": True},
+        {"steps": 10.0},
+        {"depth": "8"},
+        {"clamp": []},
+    ],
+)
+def test_a_setting_of_another_type_is_refused_by_name(bad: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=rf"Steering setting '{next(iter(bad))}' is .*, expected"):
+        SteeringPlan.from_json(bad)
+
+
 @pytest.mark.parametrize("bad", [{"steps": 0}, {"depth": 11}, {"components": 0}, {"noising_time": 1.0}, {"clamp": 0.0}])
 def test_impossible_plans_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):

@@ -62,7 +62,8 @@ def list_episodes(*, data: Path | None = None, binned: bool = False, task: str |
     store, page = _store(data), _console()
     rows = [i for i in store.list(binned=binned, inspect=True) if task is None or i.task == task]
     if not rows:
-        page.print(f"No episodes in '{store.root}'{' (bin)' if binned else ''}. Record some with `frs`.")
+        what = "episodes" if task is None else f"episodes of task '{task}'"
+        page.print(f"No {what} in '{store.root}'{' (bin)' if binned else ''}. Record some with `frs`.", soft_wrap=True)
         return 0
     table = Table(box=None, header_style="bold", pad_edge=False)
     for header in ("episode", "started (UTC)", "task", "outcome"):
@@ -169,7 +170,7 @@ def check(
     from frs_core.episodes.check import TOLERANCE
 
     store, page = _store(data), _console()
-    chosen = [store.find(n) for n in names] or [i.name for i in store.list()]
+    chosen = _found(store, names) if names else [i.name for i in store.list()]
     given = None if policy_options is None else plain_options(policy_options)
     checker = _Checker(store, page, policy=policy, options=given, is_deep=deep, has_images=images)
     for name in chosen:
@@ -314,13 +315,14 @@ def export(names: Names, *, format: str, out: Path, data: Path | None = None) ->
     from frs_core.episodes.formats import COLLECTIONS, exporter
 
     store, write = _store(data), exporter(format)
+    found = _found(store, names)
 
     def one(name: str) -> str:
         _require_unsealed(store, name)
-        target = out if len(names) == 1 or format in COLLECTIONS else out / name
+        target = out if len(found) == 1 or format in COLLECTIONS else out / name
         return f"Wrote {write(store.open(name), target)}"
 
-    return _each(_found(store, names), one)
+    return _each(found, one)
 
 
 def import_(
@@ -526,10 +528,10 @@ def _store(data: Path | None, *, is_made: bool = False) -> EpisodeStore:
 
 
 def _found(store: EpisodeStore, names: tuple[str, ...], *, binned: bool = False) -> list[str]:
-    """Return the full names; fails before anything is changed."""
+    """Return the full names, each once; fails before anything is changed."""
     if not names:
         raise EpisodeError("No episodes were given. Give at least one name, a part of one, or 'last'.")
-    return [store.find(n, binned=binned) for n in names]
+    return list(dict.fromkeys(store.find(n, binned=binned) for n in names))
 
 
 def _left_out(store: EpisodeStore, names: tuple[str, ...]) -> str:

@@ -77,7 +77,8 @@ def stats(*, data: Path | None = None, task: str | None = None, hours: Weight = 
             damaged.append(f"{info.name}: {error}")
     found = summarise(i for i in infos if task in (None, i.task))
     if not found and not damaged:
-        page.print(f"No episodes in '{root}'. Record some with `frs`, or steer with `frs collect TASK`.")
+        what = "episodes" if task is None else f"episodes of task '{task}'"
+        page.print(f"No {what} in '{root}'. Record some with `frs`, or steer with `frs collect TASK`.")
         return 0
     page.print(_table(HEADERS, [row.cells for row in found]))
     if versions := summarise_versions(i for i in infos if task in (None, i.task)):

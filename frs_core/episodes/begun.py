@@ -12,6 +12,7 @@ Any thread.
 
 import contextlib
 import errno
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -64,6 +65,17 @@ def begun(target: Path, *, refusals: tuple[type[Exception], ...] = ()) -> Genera
         if isinstance(error, FrsError) or not isinstance(error, (OSError, *refusals)):
             raise
         raise refused(target, error) from error
+
+
+def file_named(path: Path, suffix: str = "") -> Path:
+    """Return the path of a file to write, with the ending of its kind where it has another.
+
+    Raises:
+        EpisodeError: the path names no file, as "." and "/" do.
+    """
+    if not path.name:
+        raise refused(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    return path if path.suffix == suffix or not suffix else path.with_name(f"{path.name}{suffix}")
 
 
 def refused(target: Path, error: Exception) -> EpisodeError:

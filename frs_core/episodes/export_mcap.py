@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from frs_core.episodes.begun import begun
+from frs_core.episodes.begun import begun, file_named
 from frs_core.episodes.reader import Episode
 from frs_core.episodes.timeline import SCALARS, Moment, moments
 from frs_core.errors import ConfigError
@@ -54,7 +54,7 @@ def export_mcap(episode: Episode, path: Path) -> Path:
         raise ConfigError(
             "MCAP files need the package mcap. Install it with `pip install frs-cockpit[mcap]`."
         ) from error
-    path = path if path.suffix == ".mcap" else path.with_name(f"{path.name}.mcap")
+    path = file_named(path, ".mcap")
     start_ns = round(max(0.0, episode.meta.started_unix) * 1e9)
     with begun(path) as files:
         part = files.add(path.with_name(f".{path.name}.part"))

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from frs_core.arrays import Array
-from frs_core.episodes.begun import begun
+from frs_core.episodes.begun import begun, file_named
 from frs_core.episodes.reader import Episode, standing_steps
 from frs_core.episodes.video import fitted
 from frs_core.errors import ConfigError, EpisodeError
@@ -55,7 +55,7 @@ def export_mp4(
         raise EpisodeError(f"Episode '{episode.name}' has no images, so there is no film to write. Export it as droid.")
     steps = standing_steps(episode)
     with begun(path, refusals=(FFmpegError,)) as files:
-        tmp = files.add(path.with_name(f".{path.name}.part"))
+        tmp = files.add(file_named(path).with_name(f".{path.name}.part"))
         with av.open(str(tmp), "w", format="mp4") as container:
             stream: Any = None
             size: tuple[int, int] | None = None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from frs_core.episodes.begun import begun
+from frs_core.episodes.begun import begun, file_named
 from frs_core.episodes.reader import Episode
 from frs_core.episodes.timeline import SCALARS, Moment, moments
 from frs_core.errors import ConfigError
@@ -38,7 +38,7 @@ def export_rerun(episode: Episode, path: Path) -> Path:
             "Recordings of Rerun need rerun-sdk. Install it with `pip install frs-cockpit[rerun]`."
         ) from error
     rr: Any = rerun
-    path = path if path.suffix == ".rrd" else path.with_name(f"{path.name}.rrd")
+    path = file_named(path, ".rrd")
     with begun(path) as files:
         part = files.add(path.with_name(f".{path.stem}.part.rrd"))
         recording = rr.RecordingStream("frs-cockpit", recording_id=episode.name)

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from frs_core.arrays import Array
-from frs_core.episodes.begun import begun
+from frs_core.episodes.begun import begun, file_named
 from frs_core.episodes.stated import KNOWN, unreadable
 from frs_core.errors import ConfigError, EpisodeError
 from frs_core.runtime.foreign import MALFORMED, plain_file
@@ -81,7 +81,7 @@ def write_video(path: Path, images: Iterable[UInt8[Array, "H W 3"]], *, hz: floa
     count = 0
     size: tuple[int, int] | None = None
     with begun(path, refusals=(av.FFmpegError,)) as files:
-        part = files.add(path.with_name(f".{path.name}.part"))
+        part = files.add(file_named(path).with_name(f".{path.name}.part"))
         with av.open(str(part), "w", format="mp4") as container:
             stream: Any = None
             for image in images:

@@ -80,8 +80,9 @@ def test_what_is_in_the_way_of_an_export_is_said(episodes, tmp_path, name) -> No
     if name in FILES:
         folder = tmp_path / f"folder{FILES[name]}"
         folder.mkdir()
-        with pytest.raises(EpisodeError, match="' is a folder, so nothing can be written there"):
-            write(name, episodes[0], folder)
+        for target in (folder, Path(), Path("/")):
+            with pytest.raises(EpisodeError, match="' is a folder, so nothing can be written there"):
+                write(name, episodes[0], target)
     else:
         (tmp_path / "loop").symlink_to("loop")
         with pytest.raises(EpisodeError, match="loop' is a link that leads back to itself, so nothing"):

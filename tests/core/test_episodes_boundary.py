@@ -10,6 +10,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from frs_core.commands import episodes as commands
+from frs_core.commands.stats import stats
 from frs_core.episodes import EpisodeStore, JournalRecorder
 from frs_core.episodes.export_droid import export_droid
 from frs_core.episodes.export_lerobot import export_lerobot
@@ -68,6 +69,23 @@ def test_show_goes_on_past_a_damaged_episode_and_a_damaged_chunk(store, capsys, 
     assert "zarr.json" in out
     assert "chunk 1  ValueError: a kind of a later version" in out
     assert second in out
+
+
+def test_an_episode_given_twice_is_taken_once(store, tmp_path, capsys) -> None:
+    name = made(store, 1)
+    assert commands.bin_episodes((name, "last"), data=store.root) == 0
+    assert commands.restore((name, name), data=store.root) == 0
+    assert commands.export((name, name), format="droid", out=tmp_path / "droid", data=store.root) == 0
+    out = capsys.readouterr().out
+    assert "✗" not in out
+    assert out.count("Wrote") == 1
+
+
+def test_a_task_without_episodes_is_named(store, capsys) -> None:
+    made(store, 1)
+    assert commands.list_episodes(task="nowhere", data=store.root) == 0
+    assert stats(task="nowhere", data=store.root) == 0
+    assert capsys.readouterr().out.count(f"No episodes of task 'nowhere' in '{store.root}'") == 2
 
 
 def test_check_goes_on_past_a_policy_that_fails(store, capsys, monkeypatch) -> None:

@@ -15,27 +15,52 @@ import socket
 import urllib.request
 from urllib.parse import urlsplit
 
+from frs_core.runtime.address import shown
+
 _CARRIER = ipaddress.ip_network("100.64.0.0/10")
 """Shared addresses, as private networks over the internet use them. Source: RFC 6598."""
+
+_VARIABLES = {
+    "wss": ("wss", "socks", "https", "all"),
+    "ws": ("ws", "socks", "https", "http", "all"),
+    "https": ("https",),
+    "http": ("http",),
+}
+"""Scheme of an address -> the proxy variables it goes by, the first that is set. Python's HTTP client knows no SOCKS, which ALL_PROXY often is."""
 
 
 def proxy_for(url: str, *, given: str | None = None) -> str | None:
     """Return the proxy for an address, None = connect directly.
 
     Args:
-        url: ws:// or wss://.
+        url: ws://, wss://, http:// or https://.
         given: a proxy to use in any case.
     """
     if given is not None:
         return given
     parts = urlsplit(url)
     host, known = parts.hostname or "", urllib.request.getproxies()
-    names = ("wss", "socks", "https") if parts.scheme == "wss" else ("ws", "socks", "https", "http")
-    found = next((known[name] for name in names if known.get(name)), None)
+    found = next((known[name] for name in _VARIABLES[parts.scheme] if known.get(name)), None)
     if found is None or is_near(host) or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     # The system's settings give a SOCKS proxy with the scheme of a web page.
     return found.replace("http://", "socks5h://", 1) if found == known.get("socks") else found
+
+
+def opener_for(url: str) -> urllib.request.OpenerDirector:
+    """Return an HTTP client that asks for an address through its proxy, if it has one."""
+    proxy = proxy_for(url)
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({} if proxy is None else {urlsplit(url).scheme: proxy})
+    )
+
+
+def through(url: str) -> str:
+    """Return which proxy an address is asked for through, without its password, for an error; empty where there is none."""
+    proxy = proxy_for(url)
+    return (
+        "" if proxy is None else f" through the proxy {shown(proxy)} (no_proxy={urlsplit(url).hostname} goes without)"
+    )
 
 
 def is_near(host: str) -> bool:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
-from frs_core.errors import ConfigError, ServingError
+from frs_core.choosers.chat import ChatEndpoint
+from frs_core.errors import ConfigError, PolicyError, ServingError
 from frs_core.learning import Practice
 from frs_core.policies import NamedPolicy, remote
 from frs_core.runtime.address import shown
@@ -77,6 +78,31 @@ def test_public_addresses_take_the_environments_proxy_unless_no_proxy_names_them
 
 def test_a_proxy_that_is_given_is_used_even_for_this_machine() -> None:
     assert proxy_for("ws://127.0.0.1:8000", given=DEAD) == DEAD
+
+
+@pytest.mark.parametrize("url", ["ws://8.8.8.8:8000", "wss://8.8.8.8:8000"])
+def test_all_proxy_counts_where_no_other_variable_is_set(url, monkeypatch) -> None:
+    for name in ("ws_proxy", "wss_proxy", "socks_proxy", "http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:9")
+    assert proxy_for(url) == "socks5h://127.0.0.1:9"
+    monkeypatch.setenv("https_proxy", DEAD)
+    assert proxy_for(url) == DEAD
+
+
+def test_a_model_on_this_machine_is_asked_beside_a_proxy_and_one_elsewhere_is_refused_with_its_name(
+    monkeypatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", DEAD)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    near = ChatEndpoint("http://127.0.0.1:1/v1")
+    with pytest.raises(PolicyError, match=r"cannot be reached: .*refused") as beside:
+        near.answer(b"{}")
+    assert "proxy" not in str(beside.value)
+    with pytest.raises(PolicyError, match=r"through the proxy http://127\.0\.0\.1:9 \(no_proxy=8\.8\.8\.8 goes"):
+        ChatEndpoint("http://8.8.8.8/v1").answer(b"{}")
 
 
 def test_a_proxys_password_is_not_shown() -> None:

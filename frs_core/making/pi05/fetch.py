@@ -25,6 +25,7 @@ from typing import Any
 from frs_core.errors import ConfigError, DownloadFailed, unknown_name
 from frs_core.runtime.address import shown
 from frs_core.runtime.foreign import DOCUMENT, MALFORMED, open_plain, parse_json
+from frs_core.wire.proxy import opener_for, through
 
 TIMEOUT_S = 30.0
 """An attempt fails after this long without an answer or a byte."""
@@ -220,7 +221,7 @@ def _fetch(file: RemoteFile, path: Path, progress: Progress) -> None:
         partial.unlink()
         reason = "size or checksum is wrong"
     raise DownloadFailed(
-        f"'{file.path}' was not fetched: {reason}. What arrived is kept; run the command again to continue. Tried "
+        f"'{file.path}' was not fetched{through(file.url)}: {reason}. What arrived is kept; run the command again to continue. Tried "
         f"{shown(file.url)}"
     )
 
@@ -230,7 +231,7 @@ def _continue(file: RemoteFile, partial: Path, progress: Progress) -> None:
     if have >= file.size > 0:
         return
     request = urllib.request.Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+    with opener_for(file.url).open(request, timeout=TIMEOUT_S) as answer:
         is_rest = answer.status == 206
         with partial.open("ab" if is_rest else "wb") as out:
             have = have if is_rest else 0
@@ -252,13 +253,13 @@ def _digest(path: Path, algorithm: str) -> str:
 
 def _get_json(url: str) -> Any:
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        with opener_for(url).open(url, timeout=TIMEOUT_S) as answer:
             return parse_json(answer.read(DOCUMENT))
     except urllib.error.HTTPError as error:
         hint = {401: "it needs a login or an accepted licence", 403: "access is refused", 404: "it does not exist"}
         raise DownloadFailed(f"No list of files: {hint.get(error.code, error)}. Tried {shown(url)}") from error
     except (OSError, ValueError, HTTPException) as error:
         raise DownloadFailed(
-            f"No list of files, the network does not answer ({shown(error)}). Fetch the files on a connected machine and copy the "
+            f"No list of files, the network does not answer{through(url)} ({shown(error)}). Fetch the files on a connected machine and copy the "
             f"folder. Tried {shown(url)}"
         ) from error

@@ -119,3 +119,30 @@ def test_a_built_wheel_holds_the_assets_and_no_tests(tmp_path: Path) -> None:
     assert {"app", "frs_core"} == {n.split("/")[0] for n in names if ".dist-info" not in n}
     for path in ("tabletop/model.safetensors", "panda/link0_white.stl", "udev/60-frs.rules", "icons/frs-cockpit.svg"):
         assert f"frs_core/_assets/{path}" in names
+
+
+def test_the_program_has_both_names_in_the_package() -> None:
+    assert PROJECT["scripts"]["frs"] == PROJECT["scripts"]["frs-cockpit"]
+
+
+def test_every_test_that_the_boundary_document_names_exists() -> None:
+    there = {
+        path.name: re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.M)
+        for path in (ROOT / "tests").rglob("test_*.py")
+    }
+    file, missing, count = "", list[str](), 0
+    for line in (ROOT / "docs/boundary.md").read_text().splitlines():
+        if section := re.search(r"[Tt]ests: `tests/core/(test_\w+\.py)`", line):
+            file = section[1]
+        named = file
+        for word in re.findall(r"`([^`]*)`", line.rpartition(" | ")[2]) if line.startswith("| ") else []:
+            if found := re.match(r"(test_\w+\.py)(?:: )?", word):
+                named, word = found[1], word[found.end() :]
+            if named not in there:
+                missing.append(named)
+            elif word.startswith("…"):
+                count += 1
+                pattern = ".*".join(re.escape(part) for part in word.split("…"))
+                missing += [] if any(re.fullmatch(pattern, test) for test in there[named]) else [f"{named}: {word}"]
+    assert not missing
+    assert count > 100

@@ -30,8 +30,7 @@ from frs_core.choosers.registry import ChooserOptions, Setting, find_chooser, ma
 from frs_core.devices import KNOWN as DEVICES
 from frs_core.errors import ConfigError, FrsError, why_left_out
 from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
-from frs_core.policies import DEFAULT as DEFAULT_POLICY
-from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
+from frs_core.policies import NamedPolicy, PolicyOptions, WorldsPolicyName, usual_policy
 from frs_core.runtime.folders import recording_root, require_writable
 from frs_core.runtime.foreign import visible
 from frs_core.runtime.registry import loose_options, plain_options, require_name
@@ -49,7 +48,7 @@ _log = logging.getLogger("app")
 def run(
     *,
     world: WorldName = DEFAULT_WORLD,
-    policy: PolicyName = DEFAULT_POLICY,
+    policy: WorldsPolicyName = None,
     action_space: str = "",
     data: Path | None = None,
     noise_policy: str | None = None,
@@ -113,6 +112,7 @@ def run(
     if not has_display():
         return _run_without_display(given)
     require_name("world", world, worlds.KNOWN, worlds.GROUP)
+    policy = policy or usual_policy(world)
     require_name("policy", policy, policies.KNOWN, policies.GROUP)
     if screenshot is not None:
         require_writable("--screenshot", screenshot)

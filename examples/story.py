@@ -3,6 +3,7 @@
     python examples/story.py --task can_on_plate --out runs/story
     python examples/story.py --out runs/story --successes 2 --episodes 2      # a short one
     python examples/story.py --task mug_on_stand --practise --out runs/story  # then a hundred attempts by itself
+    python examples/story.py --world libero --task libero_90/13 --out runs/story
 
 Starts `frs` on a screen of its own and uses it by key presses alone; what is on screen comes from the status file, where things
 stand from the episode's journal (see `automation/journal_operator.py`). Writes story.json, story.mp4 and story.gif into the folder. About
@@ -61,9 +62,9 @@ class Outcome:
 class Story:
     """Plays the story in one cockpit."""
 
-    def __init__(self, cockpit: Cockpit, film: Film, *, task: str, max_chunks: int) -> None:
+    def __init__(self, cockpit: Cockpit, film: Film, *, world: str, task: str, max_chunks: int) -> None:
         self.cockpit, self.film, self.task, self.max_chunks = cockpit, film, task, max_chunks
-        self.operator = JournalOperator(cockpit.data)
+        self.operator = JournalOperator(cockpit.data, world=world)
 
     def alone(self, count: int) -> Outcome:
         """Let the policy drive alone: continuous pacing, nothing held, nothing recorded."""
@@ -205,8 +206,8 @@ def _is_done(status: dict) -> bool:
 
 def play(options: argparse.Namespace, screen: Screen, film: Film) -> dict:
     """Play the story and return its figures."""
-    cockpit = Cockpit(screen, options.out / "run", options=tuple(options.frs))
-    story = Story(cockpit, film, task=options.task, max_chunks=options.max_chunks)
+    cockpit = Cockpit(screen, options.out / "run", options=("--world", options.world, *options.frs))
+    story = Story(cockpit, film, world=options.world, task=options.task, max_chunks=options.max_chunks)
     began = time.monotonic()
     try:
         cockpit.ready()
@@ -226,8 +227,10 @@ def play(options: argparse.Namespace, screen: Screen, film: Film) -> dict:
         time.sleep(2.0)
         film.finish()
     finally:
+        story.operator.close()
         cockpit.close()
     return {
+        "world": options.world,
         "task": options.task,
         "max_chunks": options.max_chunks,
         "alone": asdict(alone),
@@ -243,7 +246,8 @@ def play(options: argparse.Namespace, screen: Screen, film: Film) -> dict:
 def main() -> None:
     """Play, film, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", default="can_on_plate", help="a held-out task of the embedded world")
+    parser.add_argument("--world", default="tabletop", help="a simulation with a scripted operator")
+    parser.add_argument("--task", default="can_on_plate", help="a held-out task of the world")
     parser.add_argument("--out", type=Path, required=True, help="folder for figures, film and recordings; a fresh one")
     parser.add_argument("--successes", type=int, default=10, help="steered successes to learn from")
     parser.add_argument("--episodes", type=int, default=10, help="episodes without a person, before and after")

@@ -60,7 +60,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy check": ("frs_core.commands.policy:check", "Show what a checkpoint is and whether it is complete"),
     "policy fetch": ("frs_core.commands.policy:fetch", "Download and convert published weights"),
     "policy calibrate": ("frs_core.commands.calibrate:calibrate", "Find the best steering settings for a policy"),
-    "generalist make": ("frs_core.commands.generalist:make", "Make the shipped generalist from scratch"),
+    "generalist make": ("frs_core.commands.generalist:make", "Make a shipped generalist from scratch"),
     "worlds install": ("frs_core.commands.worlds:install", "Install the dependencies of a world, such as libero"),
     "worlds survey": ("frs_core.commands.worlds:survey", "Measure the success rate of a world's demonstrator per task"),
     "serve": ("frs_core.commands.serve:serve", "Serve a policy to cockpits and openpi clients"),

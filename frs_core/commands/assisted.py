@@ -12,8 +12,7 @@ from frs_core.commands.printing import console
 from frs_core.counts import counted
 from frs_core.evaluation.assisted import Assisted, AssistedSettings, Attempt, table
 from frs_core.evaluation.setup import SetupSpec, open_setup
-from frs_core.policies import DEFAULT as DEFAULT_POLICY
-from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
+from frs_core.policies import NamedPolicy, PolicyOptions, WorldsPolicyName, usual_policy
 from frs_core.runtime.bounds import Count
 from frs_core.runtime.registry import plain_options, without_secrets
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
@@ -31,7 +30,7 @@ def assisted(
     settings: AssistedSettings = USUAL,
     world: WorldName = DEFAULT_WORLD,
     world_options: WorldOptions = None,
-    policy: PolicyName = DEFAULT_POLICY,
+    policy: WorldsPolicyName = None,
     policy_options: PolicyOptions = None,
     scripted_operator: str = "",
 ) -> int:
@@ -54,7 +53,7 @@ def assisted(
     spec = SetupSpec(
         world=world,
         world_options=plain_options(world_options),
-        policy=NamedPolicy(policy, plain_options(policy_options)),
+        policy=NamedPolicy(policy or usual_policy(world), plain_options(policy_options)),
         operator=scripted_operator,
     )
     conditions: Mapping[str, object] = {

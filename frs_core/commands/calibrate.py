@@ -13,8 +13,7 @@ from frs_core.calibration import PlanScore, Prior, grid, sample_prior, sweep
 from frs_core.calibration.sweep import best, describe, save
 from frs_core.commands.printing import console
 from frs_core.errors import ConfigError
-from frs_core.policies import DEFAULT as DEFAULT_POLICY
-from frs_core.policies import FlowPolicy, NamedPolicy, PolicyName, PolicyOptions
+from frs_core.policies import FlowPolicy, NamedPolicy, PolicyOptions, WorldsPolicyName, usual_policy
 from frs_core.runtime.bounds import Count, Seed
 from frs_core.runtime.folders import recording_root
 from frs_core.runtime.registry import Option, plain_options, with_flags
@@ -25,7 +24,7 @@ from frs_core.worlds import WorldName, WorldOptions, make_unwatched_world
 
 def calibrate(
     *,
-    policy: PolicyName = DEFAULT_POLICY,
+    policy: WorldsPolicyName = None,
     policy_options: PolicyOptions = None,
     path: str | None = None,
     episodes: Path | None = None,
@@ -38,7 +37,7 @@ def calibrate(
 ) -> int:
     """Evaluate many steering plans on a policy, and store the best with its fingerprint.
 
-    Writes scores.json, plan.json and calibration.png. For the shipped generalist, plan.json in assets/tabletop is what the
+    Writes scores.json, plan.json and calibration.png. For a shipped generalist, plan.json in its folder of assets is what the
     product uses.
 
     Args:
@@ -54,7 +53,7 @@ def calibrate(
         seed: First scene seed of fresh observations.
     """
     page = console()
-    loaded = NamedPolicy(policy, with_flags(policy_options, {"path": path})).load()
+    loaded = NamedPolicy(policy or usual_policy(world), with_flags(policy_options, {"path": path})).load()
     seen = (
         _from_episodes(loaded, recording_root(episodes), observations)
         if episodes
@@ -69,7 +68,7 @@ def calibrate(
     save(folder, scores, chosen, fingerprint=loaded.spec.fingerprint)
     page.print(_table(scores, chosen))
     page.print(
-        f"Chosen: {describe(chosen)}. Results in {folder}; copy plan.json to {paths.assets() / policy} to use it."
+        f"Chosen: {describe(chosen)}. Results in {folder}; copy plan.json to {paths.assets() / loaded.spec.name} to use it."
     )
     return 0
 

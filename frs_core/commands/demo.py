@@ -8,8 +8,7 @@ from frs_core import paths
 from frs_core.commands.printing import console
 from frs_core.evaluation.demo import DemoSeed, DemoSpec, run_demo
 from frs_core.evaluation.setup import SetupSpec
-from frs_core.policies import DEFAULT as DEFAULT_POLICY
-from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
+from frs_core.policies import NamedPolicy, PolicyOptions, WorldsPolicyName, usual_policy
 from frs_core.runtime.bounds import Count, Workers
 from frs_core.runtime.registry import plain_options
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
@@ -24,7 +23,7 @@ def demo(
     out: Path | None = None,
     world: WorldName = DEFAULT_WORLD,
     world_options: WorldOptions = None,
-    policy: PolicyName = DEFAULT_POLICY,
+    policy: WorldsPolicyName = None,
     policy_options: PolicyOptions = None,
     action_space: str = "",
     scripted_operator: str = "",
@@ -58,7 +57,7 @@ def demo(
         setup=SetupSpec(
             world=world,
             world_options=plain_options(world_options),
-            policy=NamedPolicy(policy, plain_options(policy_options), action_space),
+            policy=NamedPolicy(policy or usual_policy(world), plain_options(policy_options), action_space),
             operator=scripted_operator,
         ),
         episodes=episodes,

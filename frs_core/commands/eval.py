@@ -42,8 +42,7 @@ from frs_core.evaluation.runner import EvalProgress, EvalSpec, cell_timeout_s, r
 from frs_core.evaluation.setup import Setup, SetupSpec, open_setup
 from frs_core.evaluation.tables import ALL, as_json, markdown
 from frs_core.evaluation.worker import WorkerJob
-from frs_core.policies import DEFAULT as DEFAULT_POLICY
-from frs_core.policies import NamedPolicy, PolicyName, PolicyOptions
+from frs_core.policies import NamedPolicy, PolicyOptions, WorldsPolicyName, usual_policy
 from frs_core.runtime.bounds import Count, CountOrNone, Seed, Share, Workers
 from frs_core.runtime.folders import recording_root
 from frs_core.runtime.registry import Option, loose_options, plain_options
@@ -67,7 +66,7 @@ def evaluate(
     learned: Path | None = None,
     world: WorldName = DEFAULT_WORLD,
     world_options: WorldOptions = None,
-    policy: PolicyName = DEFAULT_POLICY,
+    policy: WorldsPolicyName = None,
     policy_options: PolicyOptions = None,
     action_space: str = "",
     scripted_operator: str = "",
@@ -135,7 +134,7 @@ def evaluate(
     setup = SetupSpec(
         world=world,
         world_options=plain_options(world_options),
-        policy=NamedPolicy(policy, plain_options(policy_options), action_space),
+        policy=NamedPolicy(policy or usual_policy(world), plain_options(policy_options), action_space),
         operator=scripted_operator,
         demonstrator=demonstrator,
     ).to_json()
@@ -233,7 +232,7 @@ def collect(
     data: Path | None = None,
     world: WorldName = DEFAULT_WORLD,
     world_options: WorldOptions = None,
-    policy: PolicyName = DEFAULT_POLICY,
+    policy: WorldsPolicyName = None,
     policy_options: PolicyOptions = None,
     action_space: str = "",
     scripted_operator: str = "",
@@ -281,7 +280,7 @@ def collect(
         SetupSpec(
             world=world,
             world_options=plain_options(world_options),
-            policy=NamedPolicy(policy, plain_options(policy_options), action_space),
+            policy=NamedPolicy(policy or usual_policy(world), plain_options(policy_options), action_space),
             operator=scripted_operator,
             demonstrator=demonstrator,
         ),

@@ -38,7 +38,7 @@ from frs_core.learning import (
 )
 from frs_core.learning.metadata import METADATA_FILE
 from frs_core.learning.practice_log import Point
-from frs_core.policies import DEFAULT, NamedPolicy, PolicyName, PolicyOptions
+from frs_core.policies import NamedPolicy, PolicyOptions, WorldsPolicyName, usual_policy
 from frs_core.runtime.bounds import CountOrNone, Workers
 from frs_core.runtime.folders import recording_root
 from frs_core.runtime.registry import plain_options
@@ -92,7 +92,7 @@ def command(kind: str) -> Callable[..., int]:
         ray: bool = False,
         ray_address: str | None = None,
         preset: Preset | None = None,
-        policy: PolicyName = DEFAULT,
+        policy: WorldsPolicyName = None,
         policy_options: PolicyOptions = None,
         practice: Annotated[Practice, tyro.conf.arg(name="")] = usual,
         settings: LearnerSettings = kept,
@@ -108,7 +108,9 @@ def command(kind: str) -> Callable[..., int]:
             fingerprint="",
             task=task,
             count=count,
-            policy=NamedPolicy(policy, plain_options(policy_options), practice.action_space),
+            policy=NamedPolicy(
+                policy or usual_policy(practice.world), plain_options(policy_options), practice.action_space
+            ),
             practice=practice,
             settings=settings,
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from frs_core import paths
 from frs_core.errors import ConfigError, why_left_out
+from frs_core.policies import SHIPPED
 from frs_core.runtime.finding import Finding, Level
 from frs_core.runtime.folders import recording_root
 from frs_core.version import is_thin
@@ -117,7 +118,7 @@ def check_gpu() -> list[Finding]:
 
 
 def check_weights(checkpoint: Path | None = None) -> list[Finding]:
-    """Return whether the shipped generalist and a given pi0.5 checkpoint are complete.
+    """Return whether the shipped generalists and a given pi0.5 checkpoint are complete.
 
     Args:
         checkpoint: folder to check; None = only the shipped weights.
@@ -126,12 +127,16 @@ def check_weights(checkpoint: Path | None = None) -> list[Finding]:
         return [Finding(Level.NOTE, "Weights", "none: the policy runs on another machine", "")]
     from frs_core.policies.generalist.policy import WEIGHTS
 
-    file = paths.assets() / "tabletop" / WEIGHTS
-    if file.is_file():
-        findings = [Finding(Level.OK, "Weights", f"shipped generalist, {file.stat().st_size / 1e6:.1f} MB")]
-    else:
-        fix = f"Restore assets/tabletop/{WEIGHTS}, or make the generalist again: frs generalist make"
-        findings = [Finding(Level.FAILURE, "Weights", f"the shipped generalist is missing: {file}", fix)]
+    findings = []
+    for world, policy in SHIPPED.items():
+        file = paths.assets() / policy / WEIGHTS
+        if file.is_file():
+            text = f"generalist '{policy}', {file.stat().st_size / 1e6:.1f} MB"
+            findings.append(Finding(Level.OK, "Weights", text))
+        else:
+            text = f"the generalist '{policy}' is missing: {file}"
+            fix = f"Restore assets/{policy}/{WEIGHTS}, or make it again: frs generalist make --world {world}"
+            findings.append(Finding(Level.FAILURE, "Weights", text, fix))
     if checkpoint is not None:
         from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 

@@ -115,13 +115,16 @@ def check_fingerprint(metadata: PolicyMetadata, fingerprint: str, *, folder: Pat
 def list_saved(root: Path) -> tuple[tuple[Path, PolicyMetadata], ...]:
     """Return all readable policies of a folder, newest first; damaged ones are left out.
 
-    Both kinds of places count: the cockpit saves in `<name>`, the command line in `<task>/<learner>`.
+    The cockpit saves in `<name>`, the command line in `<task>/<learner>`, where names of tasks may have slashes. What lies inside a
+    policy's folder is none.
     """
     found: list[tuple[Path, PolicyMetadata]] = []
-    files = [*root.glob(f"*/{METADATA_FILE}"), *root.glob(f"*/*/{METADATA_FILE}")] if root.is_dir() else []
-    for path in sorted(files):
+    folders = {file.parent for file in root.rglob(METADATA_FILE)} - {root}
+    for folder in sorted(folders):
+        if folders.intersection(folder.parents):
+            continue
         try:
-            found.append((path.parent, read_metadata(path.parent)))
+            found.append((folder, read_metadata(folder)))
         except (ConfigError, WeightsMissing):
             continue
     return tuple(sorted(found, key=lambda item: -item[1].made_at))

@@ -29,6 +29,7 @@ KNOWN = by_name(
     "policy",
     (
         ("tabletop", "frs_core.policies.tabletop:load"),
+        ("libero", "frs_core.policies.libero:load"),
         ("pi05", "frs_core.policies.pi05:load"),
         ("remote", "frs_core.policies.remote:load"),
         ("lerobot", "frs_core.policies.lerobot:load"),
@@ -36,11 +37,25 @@ KNOWN = by_name(
 )
 """Name -> where its loader lives; installed packages add theirs (entry points `GROUP`)."""
 DEFAULT = "tabletop"
-"""The policy where none is named."""
+"""The policy where none is named, nor does one ship for the world."""
+SHIPPED = {"tabletop": "tabletop", "libero": "libero"}
+"""World -> the small generalist that ships for it."""
 PolicyName = Annotated[str, named("Generalist", KNOWN, "function")]
 """An option of a command: which policy."""
+WorldsPolicyName = Annotated[
+    str | None,
+    Doc(
+        f"{named('Generalist', KNOWN, 'function').documentation} Default the one that ships for the world, or {DEFAULT}."
+    ),
+]
+"""An option of a command that knows the world: which policy; see `usual_policy`."""
 PolicyOptions = Annotated[dict[str, str] | None, Doc("Options of the policy: NAME VALUE ….")]
 """An option of a command: what the policy is loaded with."""
+
+
+def usual_policy(world: str) -> str:
+    """Return the policy of a world where none is named."""
+    return SHIPPED.get(world, DEFAULT)
 
 
 def load_policy(name: str, **options: object) -> "FlowPolicy":
@@ -100,14 +115,17 @@ class NamedPolicy:
 __all__ = [
     "DEFAULT",
     "KNOWN",
+    "SHIPPED",
     "Context",
     "FlowPolicy",
     "NamedPolicy",
     "PolicyName",
     "PolicyOptions",
     "PolicySpec",
+    "WorldsPolicyName",
     "in_action_space",
     "load_policy",
+    "usual_policy",
 ]
 
 

@@ -178,7 +178,9 @@ def test_policies_of_the_cockpit_and_of_the_command_line_are_listed_alike(tmp_pa
     trained = train_dsbc(synthetic_table(), SETTINGS, name="to the left")
     of_cockpit = trained.save(tmp_path / "to_the_left")
     of_command = trained.save(tmp_path / "can_on_plate" / "dsbc")
-    assert {path for path, _ in list_saved(tmp_path)} == {of_cockpit, of_command}
+    of_suite = trained.save(tmp_path / "libero_90" / "13" / "dsbc")
+    trained.save(of_suite / "versions" / "v1")
+    assert {path for path, _ in list_saved(tmp_path)} == {of_cockpit, of_command, of_suite}
 
 
 def test_padding_columns_get_seeded_noise_and_are_not_learned(observation: Observation) -> None:

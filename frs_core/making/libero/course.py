@@ -123,7 +123,10 @@ class LiberoExpert(ExpertWorld):
 
 
 def calibrations() -> Calibrations:
-    """Return a scene's calibrations, and the median height of every concept over one scene of each set of objects that is shown."""
+    """Return a scene's calibrations, and the median height of every concept over one scene of each set of objects that is shown.
+
+    A concept that none of them has gets 0.
+    """
     world = LiberoWorld(display=0)
     first: dict[str, str] = {}
     for name in SHOWN:
@@ -138,8 +141,8 @@ def calibrations() -> Calibrations:
         points.append(concept_points(world.geometry())[:, 2])
     seen = world.observe()
     world.close()
-    heights = np.nanmedian(np.stack(points), axis=0)
-    return Calibrations(camera_mounts(DESIGN, seen), camera_slopes(DESIGN, seen), np.nan_to_num(heights))
+    heights = np.array([np.median(known) if len(known := z[np.isfinite(z)]) else 0.0 for z in np.stack(points, axis=1)])
+    return Calibrations(camera_mounts(DESIGN, seen), camera_slopes(DESIGN, seen), heights)
 
 
 COURSE = Course(

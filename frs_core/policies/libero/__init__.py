@@ -1,4 +1,4 @@
-"""A small vision-language flow policy for LIBERO, made from the scripted demonstrator's demonstrations."""
+"""LIBERO's shipped generalist: a small vision-language flow policy, made from the scripted demonstrator's demonstrations."""
 
 from pathlib import Path
 

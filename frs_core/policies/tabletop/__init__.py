@@ -1,4 +1,4 @@
-"""The shipped generalist: a small vision-language flow policy for the tabletop world."""
+"""The tabletop world's shipped generalist: a small vision-language flow policy."""
 
 from pathlib import Path
 

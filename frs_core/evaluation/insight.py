@@ -19,6 +19,7 @@ from typing import Any
 
 from frs_core.errors import FrsError
 from frs_core.policies import NamedPolicy
+from frs_core.runtime.owner import owned
 
 _STOP_S = 3.0
 
@@ -58,8 +59,8 @@ class InsightProcess:
         self._questions = context.Queue(8)
         self._answers = context.Queue(8)
         self._process: BaseProcess = context.Process(
-            target=_child,
-            args=(policy, self._questions, self._answers),
+            target=owned,
+            args=(_child, policy, self._questions, self._answers),
             name="frs-insight",
             daemon=True,
         )

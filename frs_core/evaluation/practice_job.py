@@ -15,11 +15,9 @@ import multiprocessing
 import os
 import queue
 import signal
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import wait
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -237,7 +235,6 @@ def _practice(
     # Ctrl+C in a terminal reaches the whole group; stopping is the owner's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
-    threading.Thread(target=_end_with_owner, name="frs-owner", daemon=True).start()
     try:
         teller = _Teller(request.practice or Practice(), read_practice(folder), messages, cancel)
         outcome: PracticeResult | FrsError = _practised(request, folder, actors, attended, ended, teller)
@@ -275,11 +272,3 @@ def _practised(
 def _leave(number: int, _frame: object) -> None:
     """End as if by an exception, so that the actors are ended too."""
     raise SystemExit(128 + number)
-
-
-def _end_with_owner() -> None:
-    """Wait for the owner's process to end, then end this one."""
-    owner = multiprocessing.parent_process()
-    if owner is not None:
-        wait([owner.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)

@@ -25,6 +25,7 @@ from typing import Any, Generic, TypeVar
 from frs_core.errors import FrsError, TrainingError
 from frs_core.learning.progress import Progress, TrainResult
 from frs_core.learning.request import TrainRequest
+from frs_core.runtime.owner import owned
 
 QUEUE_SIZE = 256
 GRACE_S = 10.0
@@ -79,8 +80,8 @@ class ProcessJob(Generic[News, Done]):
         self._queue = context.Queue(QUEUE_SIZE)
         self._cancel = context.Event()
         self._process: BaseProcess = context.Process(
-            target=work,
-            args=(*arguments, self._queue, self._cancel),
+            target=owned,
+            args=(work, *arguments, self._queue, self._cancel),
             name=f"frs-{work.__name__.strip('_')}",
             daemon=not has_children,
         )

@@ -8,6 +8,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from frs_core.errors import TrainingError
+from frs_core.runtime.owner import owned
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def in_parallel(
     files: list[Path],
     on_log: OnLog,
 ) -> None:
-    """Run one process per job, unless all files are there, and wait for all.
+    """Run one process per job, unless all files are there, and wait for all; they end with this one.
 
     Args:
         work: a module's function.
@@ -51,7 +52,7 @@ def in_parallel(
         return
     began = time.monotonic()
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=work, args=job) for job in jobs]
+    processes = [context.Process(target=owned, args=(work, *job)) for job in jobs]
     for p in processes:
         p.start()
     while alive := [p.sentinel for p in processes if p.is_alive()]:

@@ -29,8 +29,8 @@ EXPORTERS: dict[str, str] = {
 COLLECTIONS = frozenset({"droid", "lerobot", "lerobot-v3"})
 """Formats whose path is a data set: several episodes go into one folder."""
 IMPORTERS: dict[str, str] = {
-    "droid": "frs_core.episodes.import_droid:import_droid",
-    "lerobot": "frs_core.episodes.import_lerobot:import_lerobot",
+    "droid": "frs_core.episodes.import_droid:import_droid_once",
+    "lerobot": "frs_core.episodes.import_lerobot:import_lerobot_once",
 }
 """Name -> "module:function"."""
 

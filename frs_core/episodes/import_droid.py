@@ -1,6 +1,6 @@
 """A DROID raw trajectory (trajectory.h5 with its MP4 videos) as an episode, to look at, to replay, to learn from.
 
-    import_droid(Path("success/2023-04-20/Thu_Apr_20_14:11:09_2023"), store).names   # -> ("20230420T141109Z_01GYF...",)
+    import_droid(Path("success/2023-04-20/Thu_Apr_20_14:11:09_2023"), store)   # -> "20230420T141109Z_01GYF..."
 
 Each stretch of `rows` steps becomes a chunk with one offer, "demonstration", picked by a person; it has no noise (NaN), so
 training takes it only through offline labels. Steps at which the demonstrator's hand was off the trigger are left out: the
@@ -36,12 +36,11 @@ def import_droid(
     kind: ActionKind | None = None,
     instruction: str | None = None,
     outcome: Outcome | None = None,
-    again: bool = False,
     rows: int = 8,
     width: int = 640,
     tool_offset: float = ROBOTIQ_OFFSET,
-) -> Imported:
-    """Record a trajectory into a store, unless an earlier import did; a failure leaves nothing in the store.
+) -> str:
+    """Record a trajectory into a store and return the new episode's name; a failure leaves nothing in the store.
 
     Args:
         source: the trajectory's folder, or its trajectory.h5.
@@ -50,7 +49,6 @@ def import_droid(
             the file has only that.
         instruction: what the policy is to do; default what the trajectory says.
         outcome: how it ended; default what the trajectory says.
-        again: record it also where an earlier import made an episode of the same trajectory.h5.
         rows: steps per chunk.
         width: images wider than this are shrunk to it, pixels.
         tool_offset: flange to fingertips, metres.
@@ -58,6 +56,37 @@ def import_droid(
         ConfigError: h5py or PyAV is missing.
         EpisodeCorrupt: the trajectory is damaged or not DROID's.
         EpisodeError: it does not say how it ended, or the store cannot be written.
+    """
+    made = import_droid_once(
+        source,
+        store,
+        kind=kind,
+        instruction=instruction,
+        outcome=outcome,
+        again=True,
+        rows=rows,
+        width=width,
+        tool_offset=tool_offset,
+    )
+    return made.names[0]
+
+
+def import_droid_once(
+    source: Path,
+    store: EpisodeStore,
+    *,
+    kind: ActionKind | None = None,
+    instruction: str | None = None,
+    outcome: Outcome | None = None,
+    again: bool = False,
+    rows: int = 8,
+    width: int = 640,
+    tool_offset: float = ROBOTIQ_OFFSET,
+) -> Imported:
+    """Record a trajectory into a store, unless an earlier import did; a failure leaves nothing in the store.
+
+    Args and Raises as of `import_droid`, and:
+        again: record it also where an earlier import made an episode of the same trajectory.h5.
     """
     folder = source if kind_of(source) == "folder" else source.parent
     if folder != source and source.name != "trajectory.h5":

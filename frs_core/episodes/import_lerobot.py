@@ -1,6 +1,6 @@
 """Episodes of a LeRobot dataset (codebase v2.1 or v3.0, a local folder) as episodes, one each.
 
-    import_lerobot(Path("my_dataset"), store, outcome=Outcome.SUCCESS).names        # -> ("20260420T141109Z_01GYF...", ...)
+    import_lerobot(Path("my_dataset"), store, outcome=Outcome.SUCCESS)        # -> ("20260420T141109Z_01GYF...", ...)
 
 `lerobot_dataset` says what the dataset states; this reads an episode's rows and images and records it. An episode is recognised by its
 numbers, so that an import that was interrupted continues when it is started again, from a dataset that has grown, too.
@@ -62,18 +62,16 @@ def import_lerobot(
     *,
     instruction: str | None = None,
     outcome: Outcome | None = None,
-    again: bool = False,
     rows: int = 8,
     tool_offset: float = ROBOTIQ_OFFSET,
-) -> Imported:
-    """Record every episode of a dataset into a store; one that fails leaves nothing of itself.
+) -> tuple[str, ...]:
+    """Record every episode of a dataset into a store and return the new names; one that fails leaves nothing of itself.
 
     Args:
         source: the dataset's folder.
         store: where to record.
         instruction: what the policy is to do; default the dataset's task.
         outcome: how the episodes ended, which the format has no place for.
-        again: record also what an earlier import made of the same rows.
         rows: steps per chunk.
         tool_offset: flange to fingertips, metres.
     Raises:
@@ -81,6 +79,27 @@ def import_lerobot(
         EpisodeCorrupt: the dataset is damaged or contradicts itself.
         EpisodeError: no such dataset, its columns' meaning is not stated, its numbers are too large for their units, or the store cannot
             be written.
+    """
+    made = import_lerobot_once(
+        source, store, instruction=instruction, outcome=outcome, again=True, rows=rows, tool_offset=tool_offset
+    )
+    return made.names
+
+
+def import_lerobot_once(
+    source: Path,
+    store: EpisodeStore,
+    *,
+    instruction: str | None = None,
+    outcome: Outcome | None = None,
+    again: bool = False,
+    rows: int = 8,
+    tool_offset: float = ROBOTIQ_OFFSET,
+) -> Imported:
+    """Record the episodes of a dataset that no earlier import made into a store; one that fails leaves nothing of itself.
+
+    Args and Raises as of `import_lerobot`, and:
+        again: record also what an earlier import made of the same rows.
     """
     if outcome is None:
         raise EpisodeError(

@@ -41,7 +41,7 @@ def trajectory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def imported(trajectory: Path, tmp_path_factory: pytest.TempPathFactory) -> Episode:
     store = EpisodeStore(tmp_path_factory.mktemp("data"))
-    return store.open(import_droid(trajectory, store).names[0])
+    return store.open(import_droid(trajectory, store))
 
 
 def test_a_trajectory_becomes_an_episode_with_all_its_moving_steps(trajectory, imported) -> None:
@@ -64,7 +64,7 @@ def test_a_trajectory_becomes_an_episode_with_all_its_moving_steps(trajectory, i
 @pytest.mark.parametrize("is_stereo", [False, True])
 def test_each_step_has_its_own_left_eye_picture_of_the_right_camera(store, tmp_path, is_stereo) -> None:
     folder = write_trajectory(tmp_path / "t", steps=12, skipped=(3,), is_stereo=is_stereo)
-    episode = store.open(import_droid(folder, store, rows=5).names[0])
+    episode = store.open(import_droid(folder, store, rows=5))
     assert episode.cameras == ("left", "right", "wrist")
     for camera in episode.cameras:
         for step, frame in ((0, 0), (2, 2), (3, 4), (10, 11)):
@@ -73,7 +73,7 @@ def test_each_step_has_its_own_left_eye_picture_of_the_right_camera(store, tmp_p
 
 
 def test_calibration_comes_along_at_the_size_of_the_pictures(store, trajectory) -> None:
-    episode = store.open(import_droid(trajectory, store, width=160).names[0])
+    episode = store.open(import_droid(trajectory, store, width=160))
     left = episode.calibration("left", 0)
     assert left is not None
     assert (left.width, left.height) == (160, 90)
@@ -101,7 +101,7 @@ def test_films_are_matched_by_time_stamps_when_a_frame_was_dropped(store, tmp_pa
         images = [i for n, i in enumerate(read_video(film)) if n != 4]
         write_video(film, images, hz=60)
         stamps.write_text(json.dumps([t for n, t in enumerate(json.loads(stamps.read_text())) if n != 4]))
-    episode = store.open(import_droid(folder, store).names[0])
+    episode = store.open(import_droid(folder, store))
     for step, frame in ((3, 3), (4, 3), (5, 5), (9, 9)):
         assert np.abs(episode.frame("left", step).astype(float) - picture("left", frame)).mean() < 8.0, step
 
@@ -125,7 +125,7 @@ def test_out_and_in_again_keeps_states_actions_and_pictures(store, imported, tmp
     first = imported
     folder = export_droid(first, tmp_path / "out")
     assert folder.parent.parent.name == "success"
-    again = store.open(import_droid(folder, store).names[0])
+    again = store.open(import_droid(folder, store))
     for name in ("steps/q", "steps/action_sent", "steps/gripper"):
         np.testing.assert_allclose(again.arrays[name], first.arrays[name], atol=1e-6, err_msg=name)
     assert again.meta.instruction == first.meta.instruction
@@ -269,7 +269,7 @@ writer.close(metadata={{"success": False, "failure": True}})
 """
     done = subprocess.run([DROID_PYTHON, "-c", script], capture_output=True, text=True, timeout=LONG_S, check=False)
     assert done.returncode == 0, done.stderr
-    episode = store.open(import_droid(folder, store).names[0])
+    episode = store.open(import_droid(folder, store))
     assert (episode.n_steps, episode.outcome, episode.meta.instruction) == (27, Outcome.FAILURE, "again")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from frs_core.cli import main
 from frs_core.episodes import Episode, EpisodeStore, JournalRecorder, recover, unfinished
-from frs_core.episodes.import_droid import import_droid
+from frs_core.episodes.import_droid import import_droid, import_droid_once
 from frs_core.episodes.journal import JournalFile
 from frs_core.episodes.layout import journal_dir
 from frs_core.episodes.video import write_video
@@ -56,7 +56,7 @@ def film(folder: Path, camera: str) -> Path:
 
 
 def taken(folder: Path, store: EpisodeStore, **options: Any) -> tuple[Episode, str]:
-    (name,) = import_droid(folder, store, again=True, **options).names
+    name = import_droid(folder, store, **options)
     episode = store.open(name)
     return episode, episode.info.note
 
@@ -283,9 +283,9 @@ def test_a_trajectory_is_imported_once_unless_it_is_asked_for_again(folder, stor
         assert exit_.value.code == 0
         return capsys.readouterr().out
 
-    (first,) = import_droid(folder, store).names
+    (first,) = import_droid_once(folder, store).names
     moved = folder.rename(folder.with_name("renamed"))
-    assert import_droid(moved, store).earlier == (first,)
+    assert import_droid_once(moved, store).earlier == (first,)
     moved.rename(folder)
     assert f"Left out 1 recording imported before, as {first}. --again imports it once more." in run()
     store.bin(first)
@@ -316,7 +316,7 @@ def test_a_trajectory_whose_import_was_killed_is_imported_whole_and_what_is_left
         in note
     )
     recover(store, left.name)
-    (whole,) = import_droid(folder, store).earlier
+    (whole,) = import_droid_once(folder, store).earlier
     assert whole != left.name
     assert f"bin that one with `frs episodes bin {left.name}`" in taken(folder, store)[1]
 

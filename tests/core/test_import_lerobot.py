@@ -85,7 +85,7 @@ def test_what_was_exported_comes_back(store, tmp_path, version) -> None:
     dataset = make_dataset(tmp_path, version="v3.0" if version == "v3.0" else "v2.1")
     if version.endswith("file"):
         pack(dataset)
-    names = import_lerobot(dataset, store, outcome=Outcome.SUCCESS).names
+    names = import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
     own = EpisodeStore(tmp_path / "own")
     for info, name in zip(own.list(), names, strict=True):
         first, again = own.open(info.name), store.open(name)
@@ -117,7 +117,7 @@ def packed_as_lerobot_does(root: Path) -> None:
 def test_a_dataset_with_several_episodes_per_file_is_read_and_not_added_to(store, tmp_path) -> None:
     root = make_dataset(tmp_path, version="v3.0")
     packed_as_lerobot_does(root)
-    assert len(import_lerobot(root, store, outcome=Outcome.SUCCESS).names) == 2
+    assert len(import_lerobot(root, store, outcome=Outcome.SUCCESS)) == 2
     before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
     own = EpisodeStore(tmp_path / "own")
     recorder = JournalRecorder(own)
@@ -196,7 +196,7 @@ def test_a_folder_of_links_as_hugging_face_downloads_it_is_a_dataset(store, tmp_
         link.parent.mkdir(parents=True, exist_ok=True)
         path.rename(blobs / str(number))
         link.symlink_to(os.path.relpath(blobs / str(number), link.parent))
-    assert len(import_lerobot(snapshot, store, outcome=Outcome.SUCCESS).names) == 2
+    assert len(import_lerobot(snapshot, store, outcome=Outcome.SUCCESS)) == 2
 
 
 def test_version_3_has_the_tables_and_names_that_lerobots_policies_read(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_dataset_states_the_robot_of_its_episodes_and_guesses_none(tmp_path: P
     assert json.loads((bare / "meta/info.json").read_text())["robot_type"] is None
     assert export_lerobot(other, bare) == bare
     for folder, robot in ((root, "fr3"), (bare, "")):
-        names = import_lerobot(folder, store, outcome=Outcome.SUCCESS).names
+        names = import_lerobot(folder, store, outcome=Outcome.SUCCESS)
         assert {store.open(name).meta.robot for name in names} == {robot}
 
 
@@ -401,7 +401,7 @@ def test_a_column_is_read_in_any_width_of_real_numbers_and_in_no_other_type(data
             table.set_column(table.schema.get_field_index("joint_position"), "joint_position", column), path
         )
     if not words:
-        assert len(import_lerobot(dataset, store, outcome=Outcome.SUCCESS).names) == 2
+        assert len(import_lerobot(dataset, store, outcome=Outcome.SUCCESS)) == 2
         return
     with pytest.raises(EpisodeCorrupt, match=rf"episode_000000.parquet', 'joint_position' {words}"):
         import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
@@ -412,5 +412,5 @@ def test_a_task_that_is_written_without_a_list_is_one_task(dataset, store) -> No
     path.write_text(
         "\n".join(json.dumps(json.loads(r) | {"tasks": "pick it up"}) for r in path.read_text().split("\n") if r)
     )
-    first, *_ = import_lerobot(dataset, store, outcome=Outcome.SUCCESS).names
+    first, *_ = import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
     assert store.open(first).meta.instruction == "pick it up"

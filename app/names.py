@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from frs_core.counts import counted
-from frs_core.learning.practice_folder import VERSIONS
 
 
 def policy_name(path: Path | str) -> str:
     """Return the name of a saved policy's folder; that of a practice's version says after how many attempts it was kept."""
+    from frs_core.learning.practice_folder import VERSIONS  # Not before the first paint.
+
     folder = Path(path)
     if folder.parent.name != VERSIONS or not folder.name.isdigit():
         return folder.name

@@ -4,12 +4,14 @@
                        `- a thread, which waits for the trainer's process -'
 
 Nothing of an open episode changes, and nothing here moves the robot. What goes wrong is a message. On a real robot it is off until it
-is switched on in this run; it learns there between episodes only, and no episode starts meanwhile. GUI thread.
+is switched on in this run; it learns there between episodes only, and no episode starts meanwhile. `frs_core.learning` is loaded when there
+is something to learn, after the window is shown. GUI thread.
 """
 
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.facts import Facts
 from app.names import policy_name
@@ -19,16 +21,9 @@ from app.workers import Job
 from frs_core.counts import counted
 from frs_core.episodes import EpisodeStore
 from frs_core.events import LoadNoisePolicy, Outcome, SessionCommand, Snapshot
-from frs_core.learning import (
-    JobState,
-    Progress,
-    TrainJob,
-    TrainRequest,
-    TrainResult,
-    next_version,
-    version_before,
-    version_number,
-)
+
+if TYPE_CHECKING:
+    from frs_core.learning import Progress, TrainRequest, TrainResult
 
 POLL_S = 0.25
 WAIT_S = 10.0
@@ -144,6 +139,8 @@ class Versions(QtCore.QObject):
             self._next = None
         elif snapshot.unloaded is not None and Path(snapshot.unloaded[0]) == waiting:
             # Why it could not be loaded is a notice of the session.
+            from frs_core.learning import version_number
+
             self._next = None
             self._show(f"Version {version_number(waiting)} could not be loaded; the one before stays in use")
         elif self.in_use != before:
@@ -170,7 +167,9 @@ class Versions(QtCore.QObject):
         self._learning.failed.connect(self._on_failed)
         self._learning.start()
 
-    def _on_progress(self, news: TrainRequest | Progress) -> None:
+    def _on_progress(self, news: "TrainRequest | Progress") -> None:
+        from frs_core.learning import Progress, TrainRequest, version_number
+
         if isinstance(news, TrainRequest):
             self._request = news
         request = self._request
@@ -179,7 +178,9 @@ class Versions(QtCore.QObject):
         learned = f"Version {version_number(request.out)}, from {counted(len(request.episodes), 'episode')}"
         self._show(f"{learned}: {news.stage if isinstance(news, Progress) else 'loading'}")
 
-    def _on_finished(self, found: TrainResult | str) -> None:
+    def _on_finished(self, found: "TrainResult | str") -> None:
+        from frs_core.learning import TrainResult
+
         request = self._end()
         if self._stopping.is_set():
             pass
@@ -190,7 +191,9 @@ class Versions(QtCore.QObject):
             self._tell(found, "info")
         self._go_on()
 
-    def _on_trained(self, request: TrainRequest, result: TrainResult) -> None:
+    def _on_trained(self, request: "TrainRequest", result: "TrainResult") -> None:
+        from frs_core.learning import version_number
+
         verdict, number = result.verdict, version_number(request.out)
         learned = f"Version {number} learned from {counted(result.episodes, 'episode')}"
         assert verdict is not None
@@ -210,7 +213,7 @@ class Versions(QtCore.QObject):
             self._tell(f"The next version was not learned. {error}", "warn")
         self._go_on()
 
-    def _end(self) -> TrainRequest | None:
+    def _end(self) -> "TrainRequest | None":
         self._learning = None
         request, self._request = self._request, None
         return request
@@ -229,7 +232,7 @@ class Versions(QtCore.QObject):
         elif present is None:
             self._say("No learned policy is in the fan, so there is none to go back from", "warn")
         elif self._going_back is None:
-            self._going_back = Job(lambda _tell: (present, version_before(present)), self)
+            self._going_back = Job(lambda _tell: _before(present), self)
             self._going_back.finished.connect(self._on_before)
             self._going_back.failed.connect(self._on_no_way_back)
             self._going_back.start()
@@ -240,6 +243,8 @@ class Versions(QtCore.QObject):
         if before is None:
             self._say(f"'{policy_name(present)}' took no other version's place, or that one is gone", "warn")
             return
+        from frs_core.learning import version_number
+
         was_on, is_waiting = self.is_on, self._next is not None
         self._switch(False)
         self._next = None
@@ -275,7 +280,16 @@ class Versions(QtCore.QObject):
         self.changed.emit()
 
 
-def _learn(in_use: Path, root: Path, *, stopping: threading.Event, tell: Callable[[object], None]) -> TrainResult | str:
+def _before(present: Path) -> tuple[Path, Path | None]:
+    """Return a version and the one whose place it took, if there is one."""
+    from frs_core.learning import version_before
+
+    return present, version_before(present)
+
+
+def _learn(
+    in_use: Path, root: Path, *, stopping: threading.Event, tell: Callable[[object], None]
+) -> "TrainResult | str":
     """Return the next version and how it compares, or why there is none; on a thread of its own.
 
     Args:
@@ -284,6 +298,8 @@ def _learn(in_use: Path, root: Path, *, stopping: threading.Event, tell: Callabl
         stopping: ends it.
         tell: is given the request, then progress.
     """
+    from frs_core.learning import JobState, TrainJob, next_version
+
     found = next_version(in_use, EpisodeStore(root).list(), root=root)
     if found.request is None or stopping.is_set():
         return found.why_not

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import app.versions
+import frs_core.learning
 from app.qt import Qt
 from frs_core.episodes import EpisodeStore
 from frs_core.events import EndedEpisode, EpisodeStatus, LoadNoisePolicy, Outcome, StartEpisode
@@ -44,7 +44,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[HeldJob]:
     """The trainings that were started; each runs until the test ends it."""
     made: list[HeldJob] = []
     monkeypatch.setattr(HeldJob, "made", made, raising=False)
-    monkeypatch.setattr(app.versions, "TrainJob", HeldJob)
+    monkeypatch.setattr(frs_core.learning, "TrainJob", HeldJob)
     return made
 
 

@@ -9,7 +9,7 @@ from frs_core import paths
 from frs_core.commands.printing import console
 from frs_core.counts import counted
 from frs_core.making.generalist.stages import Log
-from frs_core.making.generalist.training import ACT, SEE
+from frs_core.making.generalist.training import ACT, MEND, SEE
 from frs_core.runtime.bounds import Count, Positive, Steps, Workers
 from frs_core.runtime.registry import by_name, named, resolve
 
@@ -29,8 +29,10 @@ def make(
     work: Path | None = None,
     out: Path | None = None,
     episodes: Count | None = None,
-    see_steps: Steps = SEE.steps,
-    act_steps: Steps = ACT.steps,
+    see_steps: Steps | None = None,
+    act_steps: Steps | None = None,
+    mend_steps: Steps | None = None,
+    corrections: Count | None = None,
     workers: Workers = 2,
     minutes: Positive = 1e6,
 ) -> int:
@@ -41,9 +43,11 @@ def make(
     Args:
         work: Folder for demonstrations (about 3 MB per episode) and checkpoints; default runs/generalist/WORLD.
         out: Folder for the finished weights; default assets/WORLD.
-        episodes: Successful demonstrations to make; default 3840 for the tabletop, 2400 for LIBERO.
-        see_steps: Steps of the image stage.
-        act_steps: Steps of the action stage.
+        episodes: Successful demonstrations to make; default as the shipped weights (tabletop 3840, LIBERO 1320).
+        see_steps: Steps of the image stage; default as the shipped weights.
+        act_steps: Steps of the action stage; the same.
+        mend_steps: Steps of the stage with corrections; the same.
+        corrections: Episodes that the half-made policy drives while the expert corrects it; the same.
         workers: Processes for demonstrations, threads for training.
         minutes: Stop the training stages after this time; run again to continue.
     """
@@ -70,8 +74,10 @@ def make(
         work,
         out or paths.assets() / world,
         episodes=count,
-        see=replace(SEE, steps=see_steps),
-        act=replace(ACT, steps=act_steps),
+        see=replace(SEE, steps=see_steps or course.see_steps),
+        act=replace(ACT, steps=act_steps or course.act_steps),
+        mend=replace(MEND, steps=mend_steps or course.mend_steps),
+        corrections_episodes=corrections or course.corrections,
         workers=workers,
         device=device,
         seconds=minutes * 60,

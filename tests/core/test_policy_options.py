@@ -162,7 +162,7 @@ def test_every_command_that_names_a_policy_takes_its_options_and_lists_the_known
     assert run(*words, "--help") == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--policy-options" in text
-    assert "tabletop, pi05, remote, lerobot, one of an installed package" in text
+    assert "tabletop, libero, pi05, remote, lerobot, one of an installed package" in text
     if "--world " in text or "--practice.world " in text:
         assert "tabletop, droid, libero, one of an installed package" in text
         assert "setting -1" not in text

@@ -176,6 +176,12 @@ class Course:
     """Below this share of the tool camera's image is the hand itself: nothing can be seen there."""
     episodes: int
     """Demonstrations that the shipped weights are made from."""
+    see_steps: int = 1100
+    act_steps: int = 7500
+    mend_steps: int = 5000
+    """Training steps that the shipped weights are made with."""
+    corrections: int = 1000
+    """Episodes of corrections that they are made from."""
     in_a_row: int = 1
     """Demonstrations of one task before the next, where another task's scene takes long to set."""
     first_demonstration: int = 1_000_000

@@ -94,7 +94,15 @@ def make(
         left = seconds - (time.monotonic() - began)
         if not training.train_act(net, samples, vision, mend, folder=runs, on_log=on_log, seconds=left, stage="mend"):
             return False
-    export(course, runs / "mend.safetensors", out, samples=len(samples), episodes=episodes, stages=(see, act, mend))
+    export(
+        course,
+        runs / "mend.safetensors",
+        out,
+        samples=len(samples),
+        episodes=episodes,
+        corrections=corrections_episodes,
+        stages=(see, act, mend),
+    )
     return True
 
 
@@ -141,13 +149,22 @@ def fit_places(net: GeneralistNet, course: Course) -> None:
 
 
 def export(
-    course: Course, file: Path, out: Path, *, samples: int, episodes: int, stages: tuple[TrainSettings, ...]
+    course: Course,
+    file: Path,
+    out: Path,
+    *,
+    samples: int,
+    episodes: int,
+    corrections: int,
+    stages: tuple[TrainSettings, ...],
 ) -> None:
     """Write the averaged weights in half precision, calibrations in full, and what they were made from."""
     out.mkdir(parents=True, exist_ok=True)
     state = read_tensors(file)
     half = {k: v.half() if v.is_floating_point() and ".places." not in k else v for k, v in state.items()}
-    save_file({k: v.contiguous() for k, v in half.items()}, out / "model.safetensors")
+    weights = out / "model.safetensors"
+    save_file({k: v.contiguous() for k, v in half.items()}, weights)
+    weights.chmod(0o644)
     losses = {stage: read_json(file.parent / f"{stage}.json")["losses"] for stage in STAGES}
     card = {
         "made_by": "frs generalist make",
@@ -158,6 +175,7 @@ def export(
             "tasks": list(course.tasks),
             "held_out": list(course.held_out),
         },
+        "corrections": {"episodes": corrections, "first_seed": course.first_correction},
         "stages": {name: asdict(settings) for name, settings in zip(STAGES, stages, strict=True)},
         "losses": losses,
         "parameters": sum(v.numel() for v in state.values()),

@@ -156,5 +156,8 @@ COURSE = Course(
     variation=Variation(kept=0.12, shove=0.045, noise=0.005, turn_noise=0.02, longest=420),
     hidden_below=0.83,
     in_a_row=8,
-    episodes=2400,
+    episodes=1320,
+    see_steps=1500,
+    mend_steps=4000,
+    corrections=160,
 )

@@ -56,6 +56,7 @@ from frs_core.worlds.tabletop.sim import TabletopSim
 from tests.contracts import CONTRACTS, COVERED, ROWS, covers, uncovered
 from tests.fakes import pi05
 from tests.fakes.episodes import random_chunks, random_meta
+from tests.fakes.libero_observation import libero_observation
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.practising import ROW as SEEKER
 from tests.fakes.practising import SeekerSettings
@@ -111,6 +112,15 @@ class TestTabletopPolicy(FlowPolicyContract):
 
     def observation(self) -> Observation:
         return tabletop_start()
+
+
+@covers("policy", "libero")
+class TestLiberoPolicy(FlowPolicyContract):
+    def make(self) -> FlowPolicy:
+        return load_policy("libero")
+
+    def observation(self) -> Observation:
+        return libero_observation()
 
 
 @covers("policy", "pi05")  # a small checkpoint with the layout of the real one

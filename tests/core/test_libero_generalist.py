@@ -20,9 +20,10 @@ from frs_core.policies.generalist.policy import Generalist, camera_mounts
 from frs_core.policies.generalist.vocabulary import UNKNOWN
 from frs_core.policies.libero import DESIGN
 from frs_core.policies.libero.language import CONCEPTS, HELD_OUT, SHOWN, describe
-from frs_core.robot.observation import Calibration, CameraFrame, Observation
+from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.runtime.foreign import read_tensors
 from frs_core.worlds.libero.tasks import find, tasks
+from tests.fakes.libero_observation import libero_observation
 
 VOCABULARY = DESIGN.vocabulary
 
@@ -93,27 +94,9 @@ def test_every_object_that_is_located_has_a_place_in_the_simulator() -> None:
     assert found == set(CONCEPTS)
 
 
-def observation(*, turn: float = 0.0) -> Observation:
-    """Return one whose two cameras look down at the table; `turn` moves the fixed one about the vertical."""
-    rng = np.random.default_rng(3)
-    image = rng.integers(0, 255, (256, 256, 3), dtype=np.uint8)
-    K = np.array([[200.0, 0, 127.5], [0, 200.0, 127.5], [0, 0, 1]])
-    down = np.diag([1.0, -1.0, -1.0, 1.0])
-    down[:3, 3] = [0.5, 0.0, 1.0]
-    spin = np.eye(4)
-    spin[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
-    tool = np.diag([1.0, -1.0, -1.0, 1.0])
-    tool[:3, 3] = [0.45, 0.1, 0.3]
-    poses = {"agentview": spin @ down, "wrist": tool}
-    frames = {c: CameraFrame(image, 0, Calibration(K, T, 256, 256)) for c, T in poses.items()}
-    return Observation(
-        frames=frames, q=np.zeros(7), dq=np.zeros(7), gripper=0.0, T_base_tcp=tool, instruction="", captured_ns=0
-    )
-
-
 @pytest.mark.parametrize("turn", [0.0, 0.7])
 def test_places_follow_the_cameras_of_the_observation(turn: float) -> None:
-    seen = observation(turn=turn)
+    seen = libero_observation(turn=turn)
     points = np.tile([0.45, 0.12, 0.05], (len(CONCEPTS), 1))
     uv, visible = locations(DESIGN, seen, points)
     net = GeneralistNet(DESIGN)
@@ -130,7 +113,7 @@ def test_places_follow_the_cameras_of_the_observation(turn: float) -> None:
 
 
 def test_a_camera_without_calibration_is_refused() -> None:
-    seen = observation()
+    seen = libero_observation()
     frames = {c: CameraFrame(frame.image, 0) for c, frame in seen.frames.items()}
     policy = Generalist(GeneralistNet(DESIGN), fingerprint="random")
     bare = Observation(
@@ -188,7 +171,7 @@ class _Expert(ExpertWorld):
         return True
 
     def view(self) -> View:
-        seen = observation()
+        seen = libero_observation()
         points = np.full((len(CONCEPTS), 3), np.nan)
         uv, visible = locations(DESIGN, seen, points)
         images = {c: to_network(DESIGN, seen.frames[c].for_policy) for c in DESIGN.cameras}

@@ -129,6 +129,7 @@ def test_the_drawn_path_is_the_driven_one_and_a_warning_says_what_is_cut(
         workspace_high=seen.p_tcp + room,
         joint_speed=kinematics.DQ_MAX * speed / 15.0,
         joint_jump=jump,
+        knows_links=False,  # Only limits cut; what is hit is another matter.
     )
     arm.world.spec = replace(arm.world.spec, limits=limits)
     chunk = random_chunk(rng, space, size, q)

@@ -14,7 +14,7 @@ from frs_core.events import Outcome
 from frs_core.learning import Acts, LearnerSpec, TrainRequest
 from frs_core.learning.practice_record import PracticeRecord
 from frs_core.policies import NamedPolicy
-from frs_core.runtime.registry import Option, plain_options
+from frs_core.runtime.registry import Option, loose_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def why_not_continued(
             "New practice",
         )
     changes = {
-        "world": (plain_options(record.practice.world_options), facts.world_options),
+        "world": (loose_options(record.practice.world_options), facts.world_options),
         "policy": (record.policy.options, policy_of(facts).stored.options),
     }
     if facts.workspace is None:  # The world has not started; its options are not known.

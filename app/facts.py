@@ -24,6 +24,8 @@ class Facts:
     tasks: tuple[str, ...] = ()
     titles: tuple[str, ...] = ()
     """What people read of each task; empty = the names."""
+    example_task: str = ""
+    """The task to begin with; empty = the first."""
     new_tasks: frozenset[str] = frozenset()
     """Those that the policy was not trained on; empty where it does not state what it was trained on."""
     is_simulated: bool = False
@@ -74,7 +76,7 @@ class Facts:
         """Update the facts of world and policy; return whether anything changed."""
         former = (self._told(), self.drivers)
         if world is not None:
-            self.tasks, self.titles = world.tasks, world.titles
+            self.tasks, self.titles, self.example_task = world.tasks, world.titles, world.example_task
             self.is_simulated, self.control_hz = world.is_simulated, world.control_hz
             self.resets_itself = world.resets_itself
             self.workspace = (world.limits.workspace_low, world.limits.workspace_high)

@@ -587,7 +587,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
                 self.facts.tasks,
                 titles=self.facts.titles,
                 new=self.facts.new_tasks,
-                chosen=self.settings.values.last_task,
+                chosen=self._first_task(),
             )
             self.drive.steering.set_drivers(self.facts.drivers)
             self.state.use_facts(self.facts)
@@ -597,6 +597,11 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self._look_at_recorded()
             for page in self._late.values():
                 page.use_facts()
+
+    def _first_task(self) -> str:
+        """Return the task chosen last, if the world has it, else the world's example."""
+        last = self.settings.values.last_task
+        return last if last in self.facts.tasks else self.facts.example_task
 
     def _robot_limits(self) -> Limits | None:
         world = getattr(self.bridge.port, "world_spec", None)

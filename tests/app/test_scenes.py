@@ -70,3 +70,16 @@ def test_another_task_has_its_own_count(make_window: Any) -> None:
     assert bar.next_scene == 8
     bar.task.setCurrentIndex(0)
     assert bar.next_scene == 0
+
+
+def test_a_window_begins_with_the_last_task_or_the_worlds_example(make_window: Any, port: Any) -> None:
+    world = dataclasses.replace(
+        PointWorld().spec, tasks=("reach_up", "reach_left", "reach_down"), example_task="reach_left"
+    )
+    for last, chosen in (("", "reach_left"), ("reach_down", "reach_down"), ("of_another_world", "reach_left")):
+        port.world_spec = None
+        window = make_window()
+        window.settings.values.last_task = last
+        port.world_spec = world
+        window.take(resting())
+        assert window.drive.episode.chosen_task == chosen

@@ -32,6 +32,7 @@ def test_shipped_weights_load_with_a_plan_and_a_card_that_is_theirs(name: str) -
     assert isinstance(policy, Generalist)
     assert card["parameters"] == sum(v.numel() for v in policy.net.state_dict().values())
     assert plan["fingerprint"] == policy.spec.fingerprint
+    assert set(policy.spec.shown) == {name}
     assert card["demonstrations"]["held_out"], "nothing to steer"
 
 

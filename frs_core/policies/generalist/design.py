@@ -6,7 +6,7 @@
 Network, training and policy are the same for all (`network.py`, `policy.py`, `frs_core.making.generalist`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,8 @@ class Design:
     """Of the world, Hz."""
     shown: tuple[str, ...]
     """Tasks, of the world that has the policy's name, that are demonstrated to it."""
+    reach: float = 1.0
+    """Share of a commanded step that the arm makes; see `ActionSpace.reach`."""
     has_fixed_cameras: bool = True
     """Whether all scenes have the cameras in the same place; otherwise an observation's calibrations say where they are."""
     is_mirrored: bool = False
@@ -59,4 +61,5 @@ class Design:
 
     def action_space(self) -> ActionSpace:
         """Return the end-effector delta space."""
-        return ee_delta_space(translation=self.translation, rotation=self.rotation, control_hz=self.control_hz)
+        space = ee_delta_space(translation=self.translation, rotation=self.rotation, control_hz=self.control_hz)
+        return replace(space, reach=self.reach)

@@ -14,6 +14,8 @@ DESIGN = Design(
     rotation=0.25,
     control_hz=20.0,
     shown=SHOWN,
+    # What LIBERO's controller makes of a steady command, docs/libero.md.
+    reach=0.26,
     is_mirrored=True,
     has_fixed_cameras=False,
     height_noise=0.06,

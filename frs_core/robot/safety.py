@@ -114,7 +114,7 @@ def check_chunks(
     else:
         floor = limits.table_height + limits.table_margin
         hits = (points[..., 2] < floor) & (points[..., 2] < paths[:, :1, 2] - 1e-4)
-    joints = _joint_path(chunks[:, :rows], space, observation=observation)
+    joints = _joint_path(chunks[:, :rows], space, observation=observation)  # As asked, also where limits cut it.
     itself = np.zeros(points.shape[:2], dtype=bool)
     if limits.knows_links:
         itself, below = _link_hits(joints, observation=observation, limits=limits)

@@ -7,8 +7,8 @@ arm within the joints' limits (measured: 20,000 random poses); the other pairs a
 
 Example: `clearance(q, T_flange_tcp)` -> 0.12 at DROID's home pose, -0.02 with the hand in the shoulder.
 
-The capsules hold every vertex of the arm's meshes (assets/panda) with 2 mm to spare. The hand is a tube from the flange to the tool and a
-bar across it: Franka's own, roughly, and no less than a Robotiq 2F-85 open. Pure functions; any thread.
+The capsules hold every vertex of the arm's meshes (assets/panda) with 1 mm to spare. The hand is a tube from the flange to the tool and a
+bar across it: a guess that is roughly Franka's own hand and a Robotiq 2F-85. Pure functions; any thread.
 """
 
 import numpy as np

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from frs_core.episodes.integrity import corrupt, read_group_metadata
-from frs_core.episodes.layout import ROOT_METADATA, SCHEMA_VERSION, SUFFIX, is_name
+from frs_core.episodes.layout import ROOT_METADATA, SCHEMA_VERSION, SUFFIX, names_in
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
 from frs_core.runtime.foreign import MALFORMED
@@ -199,8 +199,7 @@ class Index:
     def list(self) -> list[EpisodeInfo]:
         """Return all rows, oldest first."""
         try:
-            with os.scandir(self._folder) as entries:
-                names = sorted(e.name for e in entries if e.name.endswith(SUFFIX) and is_name(e.name[: -len(SUFFIX)]))
+            names = [f"{name}{SUFFIX}" for name in names_in(self._folder)]
         except (FileNotFoundError, NotADirectoryError):
             names = []
         except (OSError, ValueError) as error:

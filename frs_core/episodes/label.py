@@ -32,11 +32,18 @@ def edit(root: Path, folder: Path, changes: Mapping[str, Any]) -> None:
         changes: attribute -> value.
     Raises:
         StoreLocked: another editor does not finish.
+        EpisodeError: it is a link; whose it is decides about it.
         EpisodeCorrupt: the facts are damaged.
         ValueError: more than a `zarr.json` may hold.
         Unconfirmed: changed, but a power cut could still undo it.
         OSError: the disk refused; nothing changed.
     """
+    if folder.is_symlink():
+        target = os.path.realpath(folder)
+        raise EpisodeError(
+            f"'{folder.name}' is a link to '{target}' and is changed there only. Use the recording folder of that one (--data), or put a copy "
+            f"in the link's place."
+        )
     # Beside the episode, not inside: a crash must leave no stray file in a Zarr group.
     tmp = folder.parent / f"{TMP_PREFIX}{folder.name.removesuffix(SUFFIX)}{_TMP_SUFFIX}"
     with editing(root):

@@ -71,6 +71,32 @@ def is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def names_in(folder: Path) -> list[str]:
+    """Return the names of the episodes in a folder, in the order of recording; what is damaged keeps its name.
+
+    A link counts where it is the only way to its episode: one to an episode of this folder, or to one that an earlier link leads to, would
+    count it twice.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    with os.scandir(folder) as entries:
+        is_link = {e.name: e.is_symlink() for e in entries if is_episode(e.name)}
+    names = sorted(name for name in is_link if not is_link[name])
+    reached = {os.path.realpath(folder / name) for name in names} if len(names) < len(is_link) else set[str]()
+    for name in sorted(is_link.keys() - names):
+        target = os.path.realpath(folder / name)
+        if target not in reached or not os.path.isdir(target):
+            names.append(name)
+        reached.add(target)
+    return sorted(name.removesuffix(SUFFIX) for name in names)
+
+
+def is_episode(file: str) -> bool:
+    """Tell whether a folder's name is an episode's, `.zarr` included."""
+    return file.endswith(SUFFIX) and is_name(file.removesuffix(SUFFIX))
+
+
 def check_name(name: str) -> str:
     """Return the name; names become paths, so nothing else may pass.
 

@@ -2,7 +2,8 @@
 
 Problem: recordings must survive crashes, second thoughts and second programs. Idea: an episode appears by one rename and
 never changes afterwards, but for the few attributes a person may edit, which are replaced in one rename too. Throwing
-away is a move to `trash/`.
+away is a move to `trash/`. The root, `episodes/` and `trash/` may be links; an episode that is one is read where it leads, counts once,
+and is changed only where it lies.
 
 Example: `EpisodeStore(Path("data")).list()` gives the rows; `.open(name)` the episode; `.relabel(name, Outcome.FAILURE)`
 corrects it.
@@ -33,6 +34,7 @@ from frs_core.episodes.layout import (
     fsync_path,
     is_name,
     journal_dir,
+    names_in,
     new_name,
     part_of_name,
     trash_dir,
@@ -101,8 +103,11 @@ class EpisodeStore:
             EpisodeError: none or several match, or the path leads elsewhere.
         """
         folder = trash_dir(self.root) if binned else episodes_dir(self.root)
-        names = sorted(n for p in folder.glob(f"[0-9]*{SUFFIX}") if is_name(n := p.name.removesuffix(SUFFIX)))
         part = part_of_name(text, within=folder)
+        try:
+            names = names_in(folder)
+        except OSError:  # Nothing was recorded yet, or nothing can be read.
+            names = []
         found = names[-1:] if text == "last" else [n for n in names if part in n]
         if len(found) == 1:
             return found[0]

@@ -144,6 +144,61 @@ def test_copies_that_other_programs_make_are_not_found_in_place_of_an_episode(st
     assert store.find("last") == store.find(name) == name
 
 
+def test_a_link_to_an_episode_that_is_listed_is_not_a_second_one(store, tmp_path):
+    name, elsewhere = make(store, 1), EpisodeStore(tmp_path / "elsewhere")
+    other = make(elsewhere, 2)
+    folder = store.path(name).parent
+    twin = store.new_name()
+    (folder / f"{twin}.zarr").symlink_to(f"{name}.zarr")
+    assert [row.name for row in store.list()] == [name]
+    assert store.find("last") == name
+    with pytest.raises(EpisodeError, match="no episode matches"):
+        store.find(twin)
+    for link in (links := (store.new_name(), new_name(after=store.new_name()))):
+        (folder / f"{link}.zarr").symlink_to(elsewhere.path(other))
+    assert [row.name for row in store.list()] == [name, links[0]]
+    assert store.open(store.find("last")).n_chunks == elsewhere.open(other).n_chunks
+
+
+def test_an_episode_that_is_a_link_is_changed_only_where_it_lies_and_the_link_can_be_binned(store, tmp_path):
+    elsewhere = EpisodeStore(tmp_path / "elsewhere")
+    other = make(elsewhere, 2)
+    link = store.new_name()
+    store.acquire()  # Makes the folders.
+    store.release()
+    (tmp_path / "episodes" / f"{link}.zarr").symlink_to(elsewhere.path(other))
+    before = (elsewhere.path(other) / ROOT_METADATA).read_bytes()
+    for change in (
+        lambda: store.relabel(link, Outcome.FAILURE),
+        lambda: store.note(link, "mine"),
+        lambda: store.trim(link, 0, 0),
+    ):
+        with pytest.raises(EpisodeError, match=f"is a link to '{elsewhere.path(other)}' and is changed there only"):
+            change()
+    store.bin(link)
+    assert not store.list()
+    assert [row.name for row in store.list(binned=True)] == [link]
+    store.restore(link)
+    assert (elsewhere.path(other) / ROOT_METADATA).read_bytes() == before
+    assert [row.name for row in elsewhere.list()] == [other]
+
+
+@pytest.mark.parametrize("linked", ["root", "episodes"])
+def test_a_recording_folder_that_is_a_link_is_used_as_any_other(tmp_path, linked):
+    real = tmp_path / "real"
+    name = make(EpisodeStore(real), 1)
+    root = tmp_path / "root"
+    if linked == "root":
+        root.symlink_to(real)
+    else:
+        root.mkdir()
+        (root / "episodes").symlink_to(real / "episodes")
+    store = EpisodeStore(root)
+    assert store.find("last") == name
+    store.note(name, "mine")
+    assert [row.note for row in EpisodeStore(real).list()] == ["mine"]
+
+
 def test_a_second_writer_is_refused_and_told_who_writes(store, tmp_path):
     recorder = JournalRecorder(store)
     recorder.begin(random_meta())

@@ -1,12 +1,15 @@
 """A scripted operator for LIBERO: steers like a person at the arrow keys, once per chunk, from coarse geometry only.
 
-It knows roughly where the things of the task's goals are, what both fingers touch, and which goals LIBERO considers met. Near a thing, a
+It knows roughly where the things of the task's goals are, what both fingers touch, and which goals LIBERO considers met. It says "more"
+where "less" in the same direction had no effect. Near a thing, a
 handle or a knob it lets the policy act, and helps where a person would: lower, close, open. It never turns the hand, never gives a
 number, and never looks at a candidate before picking.
 
 Example, "pick up the alphabet soup and place it in the basket": "left/more" until the hand is over the can, "down/less", then the policy
 grasps; "up/more/close", "right/more/close", over the basket "stay/open".
 """
+
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -25,12 +28,22 @@ HIGH = 0.13
 """Metres over the grasp above which the hand is first brought down."""
 CENTRED = 0.02
 """Metres beside the grasp within which closing the fingers would take hold."""
+STILL_CENTRED = 0.03
+"""The same while the policy is grasping: small drifts are not corrected."""
+NO_EFFECT = 0.01
+"""Metres along a direction under which a chunk counts as not having followed it."""
 ABOVE = 0.04
 """Metres that the hand, or what it holds, is kept above what it passes."""
 LOW = 0.04
 """Metres above its place at which a held thing is released."""
 CLOSED = 0.5
 """Gripper command from which the fingers are closing."""
+LOWERED = 0.015
+"""Metres over the grasp under which the fingers can close."""
+AS_GOOD = 0.03
+"""Cost over the best grasp's up to which another is as good, as for 8 mm off the middle."""
+PATIENCE = 3
+"""Chunks at a thing, every second of them the policy's own, before a person takes it: down, close."""
 
 
 class LiberoOperator(SteeringScript):
@@ -45,18 +58,34 @@ class LiberoOperator(SteeringScript):
             wrong: fraction of chunks in which it commands a random direction.
         """
         super().__init__(seed=seed, wrong=wrong)
-        self._world, self._tries = world, 0
+        self._world, self._waited, self._is_taking, self._has_lifted = world, 0, False, False
         self._goals: tuple[Goal, ...] = ()
-        self._grasp: tuple[Float[Array, " 3"], Float[Array, " 3"]] | None = None
-        """Where the thing was, and where to take it."""
+        self._grasps: tuple[Float[Array, " 3"], Float[Array, "G 3"]] | None = None
+        """Where the thing was, and where it can be taken."""
+        self._before: tuple[Direction, Float[Array, " 3"]] | None = None
+        """The direction last said, and where the tool was then."""
 
     def begin(self, observation: Observation) -> None:
         """Forget the last episode."""
         super().begin(observation)
-        self._tries, self._grasp = 0, None
+        self._waited, self._is_taking, self._has_lifted = 0, False, False
+        self._grasps = self._before = None
         self._goals = in_order(self._world.geometry())
 
     def _decide(self) -> Saying:
+        command, reason = self._choose()
+        tool = self._world.state().p_tcp
+        if command is None or command.direction is None:
+            self._before = None
+            return command, reason
+        before, self._before = self._before, (command.direction, tool)
+        if before is not None and before[0] is command.direction and command.amount is Amount.LESS:
+            moved = float((tool - before[1]) @ command.direction.axis)
+            if moved < NO_EFFECT:
+                return replace(command, amount=Amount.MORE), reason
+        return command, reason
+
+    def _choose(self) -> Saying:
         scene, seen = self._world.geometry(), self._world.state()
         if not self._goals:
             self._goals = in_order(scene)
@@ -72,45 +101,55 @@ class LiberoOperator(SteeringScript):
     # --- put ----------------------------------------------------------------------------------------------------------
 
     def _put(self, scene: Scene, seen: Observation, goal: Goal) -> Saying:
-        if goal.thing in scene.held and seen.gripper_command > CLOSED:
-            self._tries, self._grasp = 0, None
+        is_closed = seen.gripper_command > CLOSED
+        if goal.thing in scene.held and is_closed:
+            self._waited, self._has_lifted = 0, False
             return self._carry(scene, goal)
-        if seen.gripper_command > CLOSED and scene.held:
-            return Command(None, gripper=Gripper.OPEN), "wrong thing, let go"
-        spot = self._where_to_grasp(scene, goal.thing)
+        if is_closed:
+            return self._look_whether_held(scene)
+        self._has_lifted = False
+        spot = self._where_to_grasp(scene, seen, goal.thing)
         top = float(scene.bounds(goal.thing)[1, 2])
-        go = over(seen.p_tcp, spot, clear=top + TIP + ABOVE, beside=top + TIP, within=CENTRED)
+        within = STILL_CENTRED if self._is_taking else CENTRED
+        go = over(seen.p_tcp, spot, clear=top + TIP + ABOVE, beside=top + TIP, within=within)
+        self._is_taking = go is None
         if go is not None:
-            self._tries = 0
             return go, f"towards {_plain(goal.thing)}"
         height = float(seen.p_tcp[2] - spot[2])
         if height > HIGH:
             return Command(Direction.DOWN, amount(height - 0.06)), f"down to {_plain(goal.thing)}"
-        return self._take(seen, height)
+        return self._take(height)
 
-    def _take(self, seen: Observation, height: float) -> Saying:
+    def _look_whether_held(self, scene: Scene) -> Saying:
+        """Return what to say with the fingers closed and the thing not between them: lift, and if that shows nothing, open."""
+        if scene.held:
+            return Command(None, gripper=Gripper.OPEN), "wrong thing, let go"
+        self._has_lifted = not self._has_lifted
+        if self._has_lifted:
+            return Command(Direction.UP, Amount.LESS, Gripper.CLOSE), "lift it"
+        return Command(None, gripper=Gripper.OPEN), "missed it, open"
+
+    def _take(self, height: float) -> Saying:
         """Return what to say at the thing: the policy grasps, and a person helps if it hesitates."""
-        self._tries += 1
-        is_turn = self._tries % 2 == 1
-        if height > 0.025:
-            return (None, "grasp it") if is_turn else (Command(Direction.DOWN, Amount.LESS), "lower")
-        if seen.gripper_command > CLOSED and self._tries > 3:
-            self._tries = 0
-            return Command(None, gripper=Gripper.OPEN), "missed it, open"
-        if is_turn and seen.gripper_command <= CLOSED:
-            return Command(None, gripper=Gripper.CLOSE), "grasp it"
-        return None, "grasp it"
+        self._waited += 1
+        if self._waited <= PATIENCE and self._waited % 2 == 1:
+            return None, "grasp it"
+        if height > LOWERED:
+            return Command(Direction.DOWN, Amount.LESS), "lower"
+        return Command(None, gripper=Gripper.CLOSE), "grasp it"
 
-    def _where_to_grasp(self, scene: Scene, thing: str) -> Float[Array, " 3"]:
-        """Return where an upright hand would take a thing; remembered until the thing moves."""
+    def _where_to_grasp(self, scene: Scene, seen: Observation, thing: str) -> Float[Array, " 3"]:
+        """Return where an upright hand would take a thing: of the places that are as good, the nearest to the hand."""
         at = scene.pose(thing)[:3, 3]
-        if self._grasp is None or np.linalg.norm(self._grasp[0] - at) > 0.01:
+        if self._grasps is None or np.linalg.norm(self._grasps[0] - at) > 0.01:
             points, rest = surface_points(*scene.boxes(of=(thing,))), surface_points(*scene.boxes(but=(thing,)))
             found = grasps(points, rest, floor=scene.table_height, yaws=(0.0,))
             low, high = scene.bounds(thing)
             middle = np.array([*(low + high)[:2] / 2, max(high[2] - 0.02, scene.table_height + TIP)])
-            self._grasp = (at, found[0].point if found else middle)
-        return self._grasp[1]
+            good = [grasp.point for grasp in found if grasp.cost < found[0].cost + AS_GOOD]
+            self._grasps = (at, np.stack(good or [middle]))
+        places = self._grasps[1]
+        return places[np.linalg.norm((places - seen.p_tcp)[:, :2], axis=1).argmin()]
 
     def _carry(self, scene: Scene, goal: Goal) -> Saying:
         """Return the command with the thing in the hand: over its place, down, release."""

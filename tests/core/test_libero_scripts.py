@@ -102,14 +102,14 @@ class Stage:
     """A scene and a hand, for scripts that read a world."""
 
     def __init__(self, scene: Scene, tool: tuple[float, float, float], *, gripper: float = 0.0) -> None:
-        self._scene, self._tool, self._gripper = scene, tool, gripper
+        self._scene, self.tool, self._gripper = scene, np.array(tool), gripper
 
     def geometry(self) -> Scene:
         return self._scene
 
     def state(self) -> Observation:
         T = np.eye(4)
-        T[:3, :3], T[:3, 3] = downward(), self._tool
+        T[:3, :3], T[:3, 3] = downward(), self.tool
         return Observation(
             frames={},
             q=np.zeros(7),
@@ -242,11 +242,16 @@ def said(scene: Scene, tool: tuple[float, float, float], *, gripper: float = 0.0
     return LiberoOperator(Stage(scene, tool, gripper=gripper)).say()[0]
 
 
+def rim(scene: Scene) -> Array:
+    """Where the bowl is best taken, and on the other side as well."""
+    return grasps(*of(scene, "bowl_1"), floor=0.0, yaws=(0.0,))[0].point
+
+
 def test_it_goes_to_the_thing_the_larger_distance_first_and_more_from_afar() -> None:
     scene = scene_of(ON_PLATE)
-    spot = LiberoOperator(Stage(scene, (0.4, 0.0, 0.2)))._where_to_grasp(scene, "bowl_1")
-    assert said(scene, (spot[0], spot[1] + 0.2, 0.3)) == Command(Direction.RIGHT, Amount.MORE)
-    assert said(scene, (spot[0] - 0.05, spot[1], 0.3)) == Command(Direction.FORWARD, Amount.LESS)
+    spot = rim(scene)
+    assert said(scene, (spot[0], 0.25, 0.3)) == Command(Direction.RIGHT, Amount.MORE)
+    assert said(scene, (spot[0] - 0.08, spot[1], 0.3)) == Command(Direction.FORWARD, Amount.LESS)
     # Low and far: up first, so that nothing is pushed over.
     low = said(scene, (spot[0] - 0.2, spot[1], 0.01))
     assert low is not None
@@ -254,12 +259,45 @@ def test_it_goes_to_the_thing_the_larger_distance_first_and_more_from_afar() -> 
     assert said(scene, (spot[0], spot[1], spot[2] + 0.3)) == Command(Direction.DOWN, Amount.MORE)
 
 
-def test_over_the_thing_the_policy_acts_and_the_operator_helps_in_turn() -> None:
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_of_the_places_that_are_as_good_it_goes_to_the_nearest(side: float) -> None:
     scene = scene_of(ON_PLATE)
-    spot = LiberoOperator(Stage(scene, (0.4, 0.0, 0.2)))._where_to_grasp(scene, "bowl_1")
-    above = LiberoOperator(Stage(scene, (spot[0], spot[1], spot[2] + 0.06)))
-    assert [above.say()[0] for _ in range(2)] == [None, Command(Direction.DOWN, Amount.LESS)]
-    assert said(scene, tuple(spot)) == Command(None, gripper=Gripper.CLOSE)
+    x, y, z = rim(scene)
+    assert said(scene, (x, side * abs(y), z + 0.3)) == Command(Direction.DOWN, Amount.MORE)
+    outwards = Direction.LEFT if side > 0 else Direction.RIGHT
+    assert said(scene, (x, 0.012 * side, z + 0.3)) == Command(outwards, Amount.LESS)
+
+
+def test_over_the_thing_the_policy_has_two_turns_then_the_operator_takes_it() -> None:
+    scene = scene_of(ON_PLATE)
+    x, y, z = rim(scene)
+    above = LiberoOperator(Stage(scene, (x, y, z + 0.06)))
+    lower = Command(Direction.DOWN, Amount.LESS)
+    assert [above.say()[0] for _ in range(4)] == [None, lower, None, lower]
+    assert above.say()[0] is not None
+    there = LiberoOperator(Stage(scene, (x, y, z)))
+    close = Command(None, gripper=Gripper.CLOSE)
+    assert [there.say()[0] for _ in range(4)] == [None, close, None, close]
+
+
+def test_it_lifts_closed_fingers_before_it_judges_a_grasp_as_missed() -> None:
+    scene = scene_of(ON_PLATE)
+    closed = LiberoOperator(Stage(scene, tuple(rim(scene)), gripper=1.0))
+    lift, let_go = Command(Direction.UP, Amount.LESS, Gripper.CLOSE), Command(None, gripper=Gripper.OPEN)
+    assert [closed.say()[0] for _ in range(3)] == [lift, let_go, lift]
+
+
+def test_it_says_more_where_less_had_no_effect() -> None:
+    scene = scene_of(ON_PLATE)
+    x, y, z = rim(scene)
+    stage = Stage(scene, (x - 0.08, y, z + 0.3))
+    operator = LiberoOperator(stage)
+    less, more = Command(Direction.FORWARD, Amount.LESS), Command(Direction.FORWARD, Amount.MORE)
+    assert [operator.say()[0] for _ in range(2)] == [less, more]
+    operator.begin(stage.state())
+    assert operator.say()[0] == less
+    stage.tool = np.array([x - 0.06, y, z + 0.3])
+    assert operator.say()[0] == less
 
 
 def test_a_held_thing_is_carried_with_closed_fingers_and_let_go_over_its_place() -> None:

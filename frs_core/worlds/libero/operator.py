@@ -108,7 +108,7 @@ class LiberoOperator(SteeringScript):
         if is_closed:
             return self._look_whether_held(scene)
         self._has_lifted = False
-        spot = self._where_to_grasp(scene, seen, goal.thing)
+        spot = self._where_to_grasp(scene, seen.p_tcp, goal.thing)
         top = float(scene.bounds(goal.thing)[1, 2])
         within = STILL_CENTRED if self._is_taking else CENTRED
         go = over(seen.p_tcp, spot, clear=top + TIP + ABOVE, beside=top + TIP, within=within)
@@ -138,7 +138,7 @@ class LiberoOperator(SteeringScript):
             return Command(Direction.DOWN, Amount.LESS), "lower"
         return Command(None, gripper=Gripper.CLOSE), "grasp it"
 
-    def _where_to_grasp(self, scene: Scene, seen: Observation, thing: str) -> Float[Array, " 3"]:
+    def _where_to_grasp(self, scene: Scene, tool: Float[Array, " 3"], thing: str) -> Float[Array, " 3"]:
         """Return where an upright hand would take a thing: of the places that are as good, the nearest to the hand."""
         at = scene.pose(thing)[:3, 3]
         if self._grasps is None or np.linalg.norm(self._grasps[0] - at) > 0.01:
@@ -149,7 +149,7 @@ class LiberoOperator(SteeringScript):
             good = [grasp.point for grasp in found if grasp.cost < found[0].cost + AS_GOOD]
             self._grasps = (at, np.stack(good or [middle]))
         places = self._grasps[1]
-        return places[np.linalg.norm((places - seen.p_tcp)[:, :2], axis=1).argmin()]
+        return places[np.linalg.norm((places - tool)[:, :2], axis=1).argmin()]
 
     def _carry(self, scene: Scene, goal: Goal) -> Saying:
         """Return the command with the thing in the hand: over its place, down, release."""

@@ -53,6 +53,8 @@ from frs_core.steering.plan import SteeringPlan
 if TYPE_CHECKING:
     from app.views.practise.attempts import Attempts
 
+_OWN_HOLDS = (HoldReason.OPERATOR, HoldReason.SUCCESS_SEEN)
+"""What holds because a label is in question; every other reason is shown in their place."""
 UNMARK_PX = 6.0
 """How near to the mark a click removes it, image pixels."""
 
@@ -265,6 +267,8 @@ class DriveActions:
         was_asked = question.asked is not None
         outcome = question.show_snapshot(snapshot)
         if outcome is not None:
+            if snapshot.phase is Phase.HOLD and snapshot.hold_reason not in _OWN_HOLDS:
+                self.next.stay()
             self._end(outcome)
         elif was_asked and question.asked is None:
             self.next.stay()

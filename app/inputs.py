@@ -6,10 +6,11 @@ only hold. GUI thread.
 """
 
 import dataclasses
+import re
 import time
 from collections.abc import Sequence
 
-from app.actions import ACTIONS, default_map
+from app.actions import ACTIONS, ANY_SCOPE, default_map
 from app.keymap import Keyboard
 from app.qt import QtCore, QtWidgets, Signal
 from frs_core.devices.base import ControlChange, DeviceNotice, InputDevice, Stage
@@ -19,6 +20,8 @@ POLL_MS = 8
 IDLE_POLL_MS = 400
 """How often to look for a device when none is connected."""
 HOLD = "drive.hold"
+_COMMAND = re.compile(r"key:(Ctrl\+|Alt\+|(Shift\+)?F\d)")
+"""Keys that type nothing."""
 
 
 class Inputs(QtCore.QObject):
@@ -50,7 +53,7 @@ class Inputs(QtCore.QObject):
         self.map: InputMap = default_map(overrides)
         self.scope = "drive"
         self.is_overlay_open = False
-        """While a card or the palette is open, only Hold and Escape reach the cockpit."""
+        """While a card or the palette is open, only Hold, Escape and the commands of the whole window reach the cockpit."""
         self.is_moving = False
         """While the robot moves, or may move without another act, Hold keys work even in text fields and cards."""
         self.devices: list[InputDevice] = list(devices)
@@ -111,7 +114,10 @@ class Inputs(QtCore.QObject):
         action = self.map.action(control, scope=self.scope)
         if action is None:
             return False
-        return not self.is_overlay_open or action in (HOLD, "help.keys", "help.palette", "app.quit")
+        if not self.is_overlay_open or action in (HOLD, "help.keys", "help.palette", "app.quit"):
+            return True
+        # As from the menus, which a card does not cover: the window's own commands, by keys that no card uses.
+        return ACTIONS[action].scope == ANY_SCOPE and bool(_COMMAND.match(control))
 
     def _always(self, control: str) -> bool:
         if control not in self.map.controls(HOLD):

@@ -269,6 +269,9 @@ class Keyboard(QtCore.QObject):
         control = self._usable(control)
         if control is None:
             return False
+        if event.isAutoRepeat() and not self._always(control):
+            # It has been down since before the window got the focus.
+            return True
         self._held[code] = control
         self._emit(control, Stage.PRESSED, pressed_ns(event))
         return True

@@ -2,7 +2,8 @@
 
     Y -> the label is sent -> the session says that it is on disk -> the next episode is started like with N
 
-A hold in between cancels the start. With `auto_next`, in simulation only, a success that the world reports counts down for two
+A hold in between cancels the start; the session knows whether one came after the press (`EndedEpisode.was_held`), since snapshots
+may show an earlier one late. With `auto_next`, in simulation only, a success that the world reports counts down for two
 seconds and then does the same; a pick, Back, a label or a hold stays in the episode. On a real robot the start asks as ever.
 GUI thread.
 """
@@ -45,11 +46,9 @@ class NextEpisode(QtCore.QObject):
         self._start, self._succeed, self._may_count = start, succeed, may_count
         self._awaited = 0
         """Number of the episode after whose label the next one starts; 0 = none."""
-        self._holds = 0
-        """Holds so far when the label was sent."""
         self._counted = 0
         """Number of the episode whose success was counted down or stayed in."""
-        self._seen_holds = self.seconds_left = 0
+        self.seconds_left = 0
         self._timer = QtCore.QTimer(self)
         self._timer.setInterval(1000)
         self._timer.timeout.connect(self._on_second)
@@ -58,7 +57,7 @@ class NextEpisode(QtCore.QObject):
         """Save the open episode as a success and start the next one; without an open one, start one."""
         self.stay()
         if snapshot is not None and is_episode_open(snapshot):
-            self._awaited, self._holds = snapshot.episode.number, _holds(snapshot)
+            self._awaited = snapshot.episode.number
             self._succeed()
         else:
             self._start()
@@ -73,12 +72,9 @@ class NextEpisode(QtCore.QObject):
         """Start what waits for the label, begin or stop the countdown."""
         number = snapshot.episode.number
         self._strip.show_open(is_episode_open(snapshot))
-        if self._awaited and _holds(snapshot) > self._holds:
-            self._awaited = 0
-        self._seen_holds = _holds(snapshot)
         if self._awaited and snapshot.ended is not None and snapshot.ended.status.number == self._awaited:
             is_free = snapshot.phase is Phase.HOLD and snapshot.hold_reason is HoldReason.EPISODE_END
-            is_success = snapshot.ended.outcome is Outcome.SUCCESS
+            is_success = snapshot.ended.outcome is Outcome.SUCCESS and not snapshot.ended.was_held
             self._awaited = 0
             if is_free and is_success:
                 self._start()
@@ -108,9 +104,5 @@ class NextEpisode(QtCore.QObject):
 
     def counted_down(self) -> None:
         """Save the success that was counted down, and start the next episode."""
-        self._awaited, self._holds = self._counted, self._seen_holds
+        self._awaited = self._counted
         self._succeed()
-
-
-def _holds(snapshot: Snapshot) -> int:
-    return snapshot.counters.get("holds", 0)

@@ -88,6 +88,7 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
     return {
         **(snapshot_status(window.snapshot) if window.snapshot is not None else {"phase": "starting"}),
         "layout": window.layout_name,
+        "is_full_screen": window.isFullScreen(),
         "is_active": window.inputs.keyboard.is_active,
         "second": window.second.camera,
         "focus": _name(QtWidgets.QApplication.focusWidget()),

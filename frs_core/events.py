@@ -339,6 +339,8 @@ class EndedEpisode:
     """Chunks that were gone back from; they are kept as well."""
     is_unfinished: bool = False
     """It could not be written to disk; the part that was written can be recovered."""
+    was_held: bool = False
+    """Something held the robot between the press of its label and the disk: nothing may follow by itself."""
 
     @property
     def is_kept(self) -> bool:

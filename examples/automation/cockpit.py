@@ -127,7 +127,8 @@ class Cockpit:
         )
         self.reconnect_if_lost()
         self.until("no card is open", lambda s: not s.get("card"), "Escape")
-        self.screen.press("F11")
+        # It may have been full when it was closed last, and F11 leaves a full screen too.
+        self.until("the window fills the screen", lambda s: s["is_full_screen"], "F11", wait_s=20.0)
 
     def until(
         self, what: str, is_done: Callable[[Status], Any], *keys: str, tries: int = 8, wait_s: float = 4.0

@@ -143,7 +143,7 @@ class SessionEngine:
             case ev.Resume():
                 self.episodes.resume(epoch)
             case ev.EndEpisode():
-                self._do(self.episodes.end(command))
+                self._do(self.episodes.end(command, epoch))
             case ev.BackOneChunk():
                 self.episodes.go_back(epoch)
             case ev.HandBack():

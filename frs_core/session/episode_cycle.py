@@ -189,21 +189,28 @@ class EpisodeCycle:
 
     # --- end ---------------------------------------------------------------------------------------------------------
 
-    def end(self, command: ev.EndEpisode) -> Deferred | None:
-        """Have an episode labelled and kept; return what is to be done next."""
+    def end(self, command: ev.EndEpisode, epoch: int) -> Deferred | None:
+        """Have an episode labelled and kept; return what is to be done next.
+
+        Args:
+            command: the label.
+            epoch: hold epoch it was asked for in; a later hold does not undo a label, but is kept beside it.
+        """
         p = self._parts
         if p.keeper.episode is None:
             p.status.refuse("No episode is running")
         elif p.keeper.closing is not None:
             p.status.refuse("Already saving this episode")
         elif p.motion.chunk is not None:
-            p.stop_to(command, p.link.epoch)
+            p.stop_to(command, epoch)
         elif p.keeper.throw_away(command):
             p.world.change = None
             p.status.note("The episode cannot be written to disk. The part that was written can be recovered")
             return self._close()
         else:
             last = self._last_state(command)
+            # That the task looks done is no reason against the label.
+            p.keeper.was_held = epoch != p.link.epoch and p.status.reason is not HoldReason.SUCCESS_SEEN
             p.world.change = None
             p.rest(HoldReason.EPISODE_END, "Keeping the episode" if p.keeper.is_recording else "")
             if p.keeper.label(command, last=last):

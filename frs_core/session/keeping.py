@@ -45,6 +45,8 @@ class EpisodeKeeper:
         self.episode: RunningEpisode | None = None
         self.closing: ev.EndEpisode | None = None
         """The label that is being written."""
+        self.was_held = False
+        """A hold came after that label was asked for."""
         self._is_thrown_away = False
         self.waiting: WaitingStart | None = None
         self.ended: list[RunningEpisode] = []
@@ -91,6 +93,7 @@ class EpisodeKeeper:
 
     def begin(self, order: ev.StartEpisode, observation: Observation, *, number: int, meta: EpisodeMeta) -> None:
         """Open the episode whose first observation has just arrived."""
+        self.was_held = False
         self.episode = RunningEpisode(
             order,
             number,
@@ -179,6 +182,7 @@ class EpisodeKeeper:
             self.closing.outcome,
             undone=self.episode.next_index - len(self.episode.line),
             is_unfinished=self._is_thrown_away,
+            was_held=self.was_held,
         )
         if self._remembers_ended:
             self.ended.append(self.episode)

@@ -176,5 +176,6 @@ class Parts:
     def call_off(self) -> None:
         """Withdraw every mandate and everything that waits to move the arm."""
         self.arbiter.withdraw()
+        self.keeper.was_held |= self.keeper.closing is not None
         if self.keeper.call_off():
             self.status.note("The waiting start was cancelled. Start again")

@@ -85,6 +85,18 @@ def test_flagged_auto_repeat_is_ignored(board: Any) -> None:
     assert seen == [("key:Left", Stage.PRESSED)]
 
 
+def test_a_key_that_is_down_when_the_window_gets_the_focus_back_is_pressed_no_second_time(board: Any) -> None:
+    window, _, keyboard, seen = board
+    send(window, PRESS, Qt.Key.Key_Left)
+    QtWidgets.QApplication.sendEvent(window, QtCore.QEvent(QtCore.QEvent.Type.WindowDeactivate))
+    send(window, PRESS, Qt.Key.Key_Left, repeat=True)
+    assert seen == [("key:Left", Stage.PRESSED), ("key:Left", Stage.RELEASED)]
+    assert keyboard.held == ()
+    send(window, RELEASE, Qt.Key.Key_Left)
+    send(window, PRESS, Qt.Key.Key_Left)
+    assert seen[2:] == [("key:Left", Stage.PRESSED)]
+
+
 def test_losing_the_window_releases_everything_at_once(board: Any) -> None:
     window, _, keyboard, seen = board
     send(window, PRESS, Qt.Key.Key_Left)

@@ -75,10 +75,39 @@ def test_the_same_key_starts_the_first_episode(window: Any, port: Any) -> None:
 def test_a_hold_of_the_session_while_the_label_is_written_calls_the_start_off(window: Any, port: Any) -> None:
     window.take(seen(counters={"holds": 4}))
     y(window)
-    stale = {"phase": Phase.HOLD, "hold_reason": HoldReason.CAMERA_STALE, "detail": "old", "counters": {"holds": 5}}
-    window.take(seen(**stale))
-    window.take(dataclasses.replace(ended(), counters={"holds": 5}))
+    last = ended()
+    window.take(dataclasses.replace(last, ended=dataclasses.replace(last.ended, was_held=True)))
     assert port.of(StartEpisode) == []
+
+
+@pytest.mark.parametrize("reason", [HoldReason.OPERATOR, HoldReason.SUCCESS_SEEN])
+def test_a_hold_before_the_label_that_is_shown_after_it_calls_nothing_off(
+    window: Any, port: Any, reason: HoldReason
+) -> None:
+    """Space and then Y, or Y just as a driver is stopped because the task looks done: the snapshot comes after the press."""
+    window.take(seen(phase=Phase.MOVING, picked="left/more"))
+    key(window, Qt.Key.Key_Space, text=" ")
+    y(window)
+    window.take(seen(phase=Phase.HOLD, hold_reason=reason, counters={"holds": 1}))
+    window.take(dataclasses.replace(ended(), counters={"holds": 1}))
+    assert len(port.of(StartEpisode)) == 1
+
+
+@pytest.mark.parametrize(("reason", "starts"), [(HoldReason.OPERATOR, 1), (HoldReason.CAMERA_STALE, 0)])
+def test_a_world_that_comes_to_agree_with_a_label_goes_on_unless_something_else_holds(
+    window: Any, port: Any, reason: HoldReason, starts: int
+) -> None:
+    window.take(seen(success=False, phase=Phase.MOVING, picked="left/more"))
+    y(window)
+    assert window.drive.question.asked is Outcome.SUCCESS
+    assert [hold.reason for hold in port.of(RequestHold)] == [HoldReason.OPERATOR]
+    held = {"phase": Phase.HOLD, "hold_reason": reason, "counters": {"holds": 1}}
+    window.take(seen(success=False, **held))
+    assert port.of(EndEpisode) == []
+    window.take(seen(**held))
+    assert [end.outcome for end in port.of(EndEpisode)] == [Outcome.SUCCESS]
+    window.take(dataclasses.replace(ended(), counters={"holds": 1}))
+    assert len(port.of(StartEpisode)) == starts
 
 
 @pytest.mark.parametrize("stop", ["hold", "focus", "resume", "label"])

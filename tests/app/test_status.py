@@ -54,6 +54,14 @@ def test_a_status_file_that_cannot_be_written_is_a_toast(window: Any, qtbot: Any
     status.close()
 
 
+def test_a_window_that_fills_the_screen_says_so(window: Any, qtbot: Any) -> None:
+    assert not status_of(window)["is_full_screen"]
+    window.run("view.fullscreen")
+    qtbot.waitUntil(lambda: status_of(window)["is_full_screen"], timeout=LONG_MS)
+    window.run("view.fullscreen")
+    qtbot.waitUntil(lambda: not status_of(window)["is_full_screen"], timeout=LONG_MS)
+
+
 def test_scene_and_task_are_chosen_without_a_mouse(window: Any, qtbot: Any) -> None:
     from app.qt import Qt
     from tests.fakes.snapshots import resting

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app import theme
 from app.actions import ACTIONS, DRIVE
 from app.crash import CrashGuard
 from app.facts import Facts
@@ -30,6 +31,7 @@ from frs_core.events import (
     Pacing,
     Phase,
     Pick,
+    Reconnect,
     RequestHold,
     Resume,
     StartEpisode,
@@ -265,6 +267,27 @@ def test_the_first_card_is_closed_by_keyboard_and_not_shown_again(make_window: A
         qtbot.keyClick(window.cards.first_run.button, how)
     assert not window.cards.is_open("first")
     assert window.settings.values.has_seen_first_run
+
+
+@pytest.mark.parametrize("card", ["first", "help", "palette"])
+def test_a_fault_is_left_by_its_key_under_a_card_too(window: Any, port: Any, card: str) -> None:
+    window.take(dataclasses.replace(resting(), phase=Phase.FAULT, hold_reason=HoldReason.WORLD_LOST))
+    window.toggle_card(card)
+    key(window, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    assert len(port.of(Reconnect)) == 1
+
+
+def test_a_card_keeps_the_keys_that_move_the_robot_or_type(window: Any, port: Any) -> None:
+    window.toggle_card("first")
+    for code, text in ((Qt.Key.Key_Left, ""), (Qt.Key.Key_N, "n"), (Qt.Key.Key_2, "2")):
+        key(window, code, text=text)
+    key(window, Qt.Key.Key_Backspace, Qt.KeyboardModifier.ControlModifier)
+    assert port.of(Pick) == port.of(StartEpisode) == port.of(EndEpisode) == []
+    assert window.layout_name == "drive"
+    dark = theme.current().is_dark
+    key(window, Qt.Key.Key_T, Qt.KeyboardModifier.ControlModifier)
+    assert theme.current().is_dark is not dark
+    assert window.cards.is_open("first")
 
 
 def test_tab_stays_on_the_open_card(make_window: Any, qtbot: Any) -> None:

@@ -284,3 +284,69 @@ def test_an_early_key_waits_for_its_fan_for_so_long_and_no_longer() -> None:
     assert said is not None
     assert "waited for longer than 2 s and was dropped" in said
     assert arbiter.overdue() is None
+
+
+# --- what came between the press of a label and the disk ------------------------------------------------------------------
+
+
+def test_a_label_tells_whether_a_hold_came_after_its_press_also_in_mid_chunk(chain: JoinedSession) -> None:
+    chain.send(LEFT)
+    chain.work_session()
+    assert chain.engine.phase is Phase.MOVING
+    chain.send(ev.EndEpisode(ev.Outcome.SUCCESS))
+    chain.work_session()
+    chain.send(ev.RequestHold())
+    chain.work_all(12)
+    last = chain.engine.snapshot().ended
+    assert last is not None
+    assert (last.outcome, last.was_held) == (ev.Outcome.SUCCESS, True)
+
+
+@pytest.mark.parametrize("is_moving", [False, True])
+def test_a_hold_before_the_press_of_a_label_is_none_after_it(chain: JoinedSession, is_moving: bool) -> None:
+    if is_moving:
+        chain.send(LEFT)
+        chain.work_session()
+    chain.send(ev.RequestHold())
+    chain.send(ev.EndEpisode(ev.Outcome.SUCCESS))
+    chain.work_all(12)
+    last = chain.engine.snapshot().ended
+    assert last is not None
+    assert not last.was_held
+
+
+def test_a_hold_between_the_press_of_a_label_and_its_reading_counts(chain: JoinedSession) -> None:
+    chain.send(ev.EndEpisode(ev.Outcome.SUCCESS))
+    chain.engine.hold(HoldReason.CAMERA_STALE)
+    chain.work_all(3)
+    last = chain.engine.snapshot().ended
+    assert last is not None
+    assert last.was_held
+
+
+def test_that_the_task_looks_done_is_no_hold_against_its_label(chain: JoinedSession) -> None:
+    chain.send(ev.EndEpisode(ev.Outcome.SUCCESS))
+    chain.engine.hold(HoldReason.SUCCESS_SEEN)
+    chain.work_all(3)
+    last = chain.engine.snapshot().ended
+    assert last is not None
+    assert not last.was_held
+
+
+def test_a_hold_while_a_label_is_written_counts_and_not_for_the_next_episode(chain: JoinedSession) -> None:
+    chain.send(ev.EndEpisode(ev.Outcome.SUCCESS))
+    chain.work_session()
+    chain.send(ev.RequestHold())
+    chain.work_all(12)
+    last = chain.engine.snapshot().ended
+    assert last is not None
+    assert last.was_held
+    chain.send(START)
+    chain.work_all(8)
+    chain.send(LEFT)
+    chain.work_all(12)
+    chain.send(ev.EndEpisode(ev.Outcome.SUCCESS))
+    chain.work_all(5)
+    last = chain.engine.snapshot().ended
+    assert last is not None
+    assert not last.was_held

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import Annotated, NoReturn, get_type_hints
 
-from frs_core.commands.arguments import checked
+from frs_core.commands.arguments import checked, path_rules
 from frs_core.commands.config_file import with_config
 from frs_core.commands.output import (
     OutputFails,
@@ -175,7 +175,9 @@ def _call(name: str, rest: list[str]) -> object:
     import tyro
 
     _mark_optional(function)
-    return tyro.cli(function, prog=f"frs {name}", args=rest, config=(tyro.conf.EnumChoicesFromValues,))
+    return tyro.cli(
+        function, prog=f"frs {name}", args=rest, config=(tyro.conf.EnumChoicesFromValues,), registry=path_rules()
+    )
 
 
 def _mark_optional(function: Callable[..., object]) -> None:

@@ -2,7 +2,8 @@
 
 Problem: an argument may be bytes that are no text, a path that no disk takes, a number that nothing can be done with; each would fail
 somewhere deep. Idea: every command's function is called through `checked`, which judges by the argument's value and, for numbers, by
-the bounds in its annotation (`frs_core.runtime.bounds`). A path may hold any bytes, a text must be UTF-8: it may be stored.
+the bounds in its annotation (`frs_core.runtime.bounds`). A path may hold any bytes, a text must be UTF-8: it may be stored. A word without
+a character is no path, though `Path("")` is the current folder; the parser keeps the two apart by `path_rules`.
 
 Main thread.
 """
@@ -12,14 +13,42 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from frs_core.errors import ConfigError
 from frs_core.runtime.bounds import require_within
 from frs_core.runtime.foreign import found_at, visible
 
+if TYPE_CHECKING:
+    from tyro.constructors import ConstructorRegistry
+
 LONGEST_NAME = 255
 """Bytes of one folder's or file's name. Source: NAME_MAX of ext4, XFS, Btrfs, ZFS, APFS and NTFS (there characters)."""
+
+
+class EmptyPath(type(Path())):
+    """What the command line has where a path is asked for and a word without a character is given."""
+
+
+def path_rules() -> "ConstructorRegistry":
+    """Return how the parser reads a path: as always, but for an empty word, which becomes an `EmptyPath`."""
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+    rules = ConstructorRegistry()
+
+    @rules.primitive_rule
+    def path(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+        if info.type is not Path:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="PATH",
+            instance_from_str=lambda words: Path(words[0]) if words[0] else EmptyPath(),
+            is_instance=lambda value: isinstance(value, Path),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    return rules
 
 
 def checked(function: Callable[..., object]) -> Callable[..., object]:
@@ -62,6 +91,10 @@ def _require_usable(option: str, value: object) -> None:
             raise ConfigError(f"{option} has '{visible(value)}', which holds a zero byte. Leave it out.")
     if not isinstance(value, Path):
         return
+    if isinstance(value, EmptyPath):
+        raise ConfigError(
+            f"{option} has an empty path. Write '.' for the current folder; a variable that is not set leaves an empty word."
+        )
     if "\0" in str(value):
         raise ConfigError(f"{option} has '{visible(value)}', which holds a zero byte; no path does. Correct it.")
     longest = max((len(os.fsencode(part)) for part in value.parts), default=0)

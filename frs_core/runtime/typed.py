@@ -100,6 +100,9 @@ def _of_class(value: Any, kind: type) -> Any:
 
 def _one_of(value: Any, kinds: Iterable[Any]) -> Any:
     """Return a value as the first type that takes it without a change, else as the first that it can be converted to."""
+    kinds = tuple(kinds)
+    if value == "" and Path in kinds:  # A text as well, but an empty one is no path.
+        kinds = tuple(kind for kind in kinds if kind is not str)
     found, expected = list[Any](), list[str]()
     for kind in kinds:
         try:

@@ -19,7 +19,7 @@ from frs_core.learning.registry import KNOWN as LEARNERS
 from frs_core.learning.request import Practice
 from frs_core.runtime.bounds import Bounds, _bounds_in, hints_of
 from frs_core.runtime.registry import resolve
-from frs_core.runtime.typed import hints_of_call
+from frs_core.runtime.typed import bare, hints_of_call
 from frs_core.worlds.droid import DroidConfig
 from tests.texts import ROOT
 from tests.waiting import LONG_S
@@ -134,6 +134,40 @@ def test_an_argument_that_cannot_be_used_is_named(
     assert code == 2
     assert there in text
     assert not any(own in text for own in PYTHONS_OWN)
+
+
+def paths() -> Iterator[tuple[str, str, bool]]:
+    """Yield command, option and whether it has a place instead of a name, for every path that a command takes."""
+    for name in cli.commands():
+        function = cli._function(name)
+        hints = get_type_hints(function, include_extras=True)
+        for option in inspect.signature(function).parameters:
+            if bare(hints[option]) is Path:
+                yield name, option, "Positional" in repr(hints[option])
+
+
+def test_an_empty_path_of_any_command_is_refused_and_not_taken_for_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = list(paths())
+    assert {("policy check", "path", True), ("cockpit", "data", False), ("demo", "out", False)} <= set(asked)
+    for name, option, is_placed in asked:
+        function = cli._function(name)
+        needed = {
+            n: p for n, p in inspect.signature(function).parameters.items() if p.default is p.empty and n != option
+        }
+        hints = get_type_hints(function, include_extras=True)
+        flag = f"--{option.replace('_', '-')}"
+        words = [*name.split(), *([""] if is_placed else [flag, ""])]
+        for other in needed:
+            words += ["x"] if "Positional" in repr(hints[other]) else [f"--{other.replace('_', '-')}", "x"]
+        code, text = said(words, capsys)
+        assert (code, text) == (
+            2,
+            f"frs: {flag} has an empty path. Write '.' for the current folder; a variable that is not set leaves an empty word.",
+        ), words
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ def test_a_value_is_taken_as_its_annotation_wants_it(value: object, hint: object
         (1, bool, "true or false"),
         ([1], str, "a text"),
         ("", Path, "a path"),
+        ("", str | Path | None, "a path"),
         ("up", Side, "one of left, right"),
         ("c", Literal["a", "b"], "one of a, b"),
         ("1, 2", tuple[float, float, float], "3 values, separated by commas"),

@@ -24,7 +24,7 @@ from frs_core.steering.directions import Amount
 NO_LESS = 0.9
 """Share of the larger step's motion from which the smaller one is shown as no less."""
 COLUMNS = ("candidate", "key", "value", "moves", "bent", "authority", "noise", "to mark", "⚠")
-WIDTHS = (116, 54, 48, 67, 64, 64, 52, 64, 26)
+WIDTHS = (116, 54, 48, 62, 60, 58, 52, 64, 24)
 """Of the columns, pixels; the first is as wide as its names."""
 _TIPS = (
     "What would be executed",
@@ -313,14 +313,15 @@ class VerdictList(QtWidgets.QTableView):
         self._fit_columns()
 
     def _fit_columns(self) -> None:
-        """Give names the room that they need; *bent* makes room for *value* and *to mark* where there is none for all."""
-        self.setColumnWidth(0, max(theme.px(WIDTHS[0]), self.sizeHintForColumn(0)))
+        """Give names and keys the room that they need; *bent* makes room where there is none for all."""
+        named = {i: max(theme.px(WIDTHS[i]), self.sizeHintForColumn(i)) for i in (0, 1)}
+        for column, width in named.items():
+            self.setColumnWidth(column, width)
         bent, viewport = COLUMNS.index("bent"), self.viewport()
         assert viewport is not None
         others = [i for i in range(len(COLUMNS)) if i != bent and not self.isColumnHidden(i)]
-        room = viewport.width() - sum(self.columnWidth(i) if i == 0 else theme.px(WIDTHS[i]) for i in others)
-        has_more = not (self.isColumnHidden(COLUMNS.index("value")) and self.isColumnHidden(COLUMNS.index("to mark")))
-        self.setColumnHidden(bent, has_more and room < theme.px(WIDTHS[bent]))
+        room = viewport.width() - sum(named.get(i, theme.px(WIDTHS[i])) for i in others)
+        self.setColumnHidden(bent, room < theme.px(WIDTHS[bent]))
 
     def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
         """Show the columns that fit."""

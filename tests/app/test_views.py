@@ -23,7 +23,7 @@ from app.views.verdicts import COLUMNS, VerdictList, warnings_of
 from frs_core.episodes.worked import size_of
 from frs_core.events import Driver, HoldReason, Pacing, Phase
 from frs_core.steering.candidates import Fan
-from frs_core.steering.directions import Amount
+from frs_core.steering.directions import Amount, Gripper
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.snapshots import resting, sample_fan, sample_observation, snapshot
 from tests.fakes.world import PointWorld
@@ -114,6 +114,24 @@ def test_names_are_whole_where_values_are_shown_and_the_least_needed_column_make
     table.resize(450, 300)
     table.show_fan(fan, FanStyle())
     assert (table.isColumnHidden(value), table.isColumnHidden(bent)) == (True, False)
+
+
+def test_longer_names_take_their_room_from_the_least_needed_column(qtbot: Any) -> None:
+    table, fan = VerdictList(lambda c: "⇧PgUp"), sample_fan()
+    qtbot.addWidget(table)
+    table.show()
+    closing = [
+        dataclasses.replace(
+            c, label=f"{c.label}/close", command=c.command and dataclasses.replace(c.command, gripper=Gripper.CLOSE)
+        )
+        for c in fan.candidates
+    ]
+    table.resize(450, 300)
+    table.show_fan(dataclasses.replace(fan, candidates=tuple(closing)), FanStyle())
+    assert table.columnWidth(0) >= table.sizeHintForColumn(0)
+    assert table.columnWidth(1) >= table.sizeHintForColumn(1)
+    last = COLUMNS.index("⚠")
+    assert table.columnViewportPosition(last) + table.columnWidth(last) <= table.viewport().width()
 
 
 def test_values_of_candidates_stand_beside_them_where_a_policy_has_them(qtbot: Any) -> None:

@@ -75,7 +75,7 @@ def make(
     stored = runs / "vision.safetensors"
     if not stored.exists():
         samples = Samples(course, work / "demonstrations", with_images=True)
-        save_file({"vision": training.store_vision(net, samples)}, stored)
+        save_file({"vision": training.store_vision(net, samples, on_log=on_log)}, stored)
     samples = Samples(course, work / "demonstrations", with_images=False)
     vision = read_tensors(stored)["vision"]
     if not _is_done(runs, "act", act):

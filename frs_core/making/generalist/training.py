@@ -33,6 +33,8 @@ LOOKS_HIDDEN = 0.3
 """Chance that a thing's looks, or the overview, are hidden from the act and mend stages."""
 LOG_EVERY = 100
 """Steps between lines of progress."""
+_VISION_LOG_EVERY = 20
+"""Batches between lines of progress while vision vectors are stored."""
 KEEP_EVERY = 500
 """Steps between checkpoints."""
 
@@ -290,13 +292,17 @@ def train_act(
 
 
 @torch.no_grad()
-def store_vision(net: GeneralistNet, samples: Samples, *, batch: int = 256) -> Tensor:
+def store_vision(net: GeneralistNet, samples: Samples, *, on_log: OnLog, batch: int = 256) -> Tensor:
     """Return the frozen vision vector of every sample, float16, on the CPU."""
     net.eval()
-    device, parts = device_of(net), []
+    device, parts, began = device_of(net), [], time.monotonic()
     for start in range(0, len(samples), batch):
         rows = np.arange(start, min(start + batch, len(samples)))
         parts.append(net.vision(samples.images(rows, device))[0].half().cpu())
+        done = start + len(rows)
+        if len(parts) % _VISION_LOG_EVERY == 0 or done == len(samples):
+            left = (time.monotonic() - began) / done * (len(samples) - done)
+            on_log(Log("vision", done, len(samples), {}, left))
     return torch.cat(parts)
 
 

@@ -1,6 +1,7 @@
 """pi0.5 folders as people have them: loaded where shapes and options suffice, else refused in a sentence; never half read."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -72,10 +73,61 @@ def test_a_pointer_of_git_lfs_is_called_one(tmp_path, family, name) -> None:
     assert any(f"'{Path(name).name}' is a Git LFS pointer" in p and "git lfs pull" in p for p in problems)
 
 
-def test_check_finds_a_tokenizer_that_loading_would_refuse(tmp_path) -> None:
+@pytest.mark.parametrize(("content", "why"), [(b"cut", "not a SentencePiece file"), (b"", r"\(it is empty\)")])
+def test_check_finds_a_tokenizer_that_loading_would_refuse(tmp_path, content, why) -> None:
     folder = make_checkpoint(tmp_path)
+    (folder / "tokenizer.model").write_bytes(content)
+    (problem,) = inspect_checkpoint(folder).problems
+    assert re.search(why, problem)
+    with pytest.raises(ConfigError, match=why):
+        load(folder, device="cpu")
+
+
+@pytest.mark.parametrize("family", ["openpi", "lerobot"])
+def test_check_names_every_file_that_is_no_good_and_not_the_first_alone(tmp_path, family) -> None:
+    folder = make_checkpoint(tmp_path, family=family)
+    (folder / "model.safetensors").write_bytes(b"cut")
     (folder / "tokenizer.model").write_bytes(b"cut")
-    assert any("not a SentencePiece file" in p for p in inspect_checkpoint(folder).problems)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"action_horizon": "many", "chunk_size": "many"}))
+    if family == "openpi":
+        file = folder / "assets/droid/norm_stats.json"
+        stats = json.loads(file.read_text())
+        stats["norm_stats"]["state"]["q01"][2] = math.nan
+        file.write_text(json.dumps(stats))
+    else:
+        file = folder / "policy_preprocessor_step_3_normalizer_processor.safetensors"
+        tensors = load_file(file)
+        tensors["observation.state.q01"][2] = math.nan
+        save_file(tensors, file)
+    problems = inspect_checkpoint(folder, preset="pi05_droid").problems
+    for told in (
+        "'model.safetensors'",
+        "config.json has",
+        "state.*not finite|state.*finite",
+        "not a SentencePiece file",
+    ):
+        assert any(re.search(told, problem) for problem in problems), (told, problems)
+
+
+def test_a_preset_and_a_horizon_replace_the_configuration_also_where_the_weights_are_refused(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path, name="29999")
+    (folder / "config.json").unlink()
+    (folder / "model.safetensors").write_text(POINTER)
+    (problem,) = inspect_checkpoint(folder, preset="pi05_droid", horizon=15).problems
+    assert "'model.safetensors' is a Git LFS pointer" in problem
+    assert any(
+        "give both --preset and --horizon" in p for p in inspect_checkpoint(folder, preset="pi05_droid").problems
+    )
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_lerobot_folder_without_its_configuration_says_what_no_preset_replaces(tmp_path, is_named) -> None:
+    folder = make_checkpoint(tmp_path, family="lerobot")
+    (folder / "config.json").unlink()
+    (folder / ("policy_preprocessor.json" if is_named else "model.safetensors")).unlink()
+    problems = inspect_checkpoint(folder, preset="pi05_droid", horizon=15).problems
+    assert any("'config.json' is missing. LeRobot saves it with the weights" in p for p in problems)
 
 
 def test_an_adapter_folder_says_how_to_merge_it(tmp_path) -> None:

@@ -8,6 +8,7 @@ Example: a converted folder whose `assets` were left behind gives the problem "N
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from frs_core.arrays import Array
 from frs_core.errors import ConfigError, FrsError, WeightsMissing
 from frs_core.policies.pi05.images import Resize
 from frs_core.policies.pi05.lerobot_files import (
+    PIPELINE,
     check_offsets,
     feature_size,
     is_gripper_offset,
@@ -170,16 +172,18 @@ def inspect_checkpoint(
         checkpoint.family = "lerobot" if "type" in config or "input_features" in config else "openpi"
     _attempt(checkpoint, lambda: _choose_preset(checkpoint, preset))
     if config is not None:
-        reader = _read_lerobot if checkpoint.family == "lerobot" else _read_openpi
-        _attempt(checkpoint, lambda: reader(checkpoint, config, horizon=horizon, norm_stats=norm_stats))
+        is_lerobot = checkpoint.family == "lerobot"
+        reader, statistics = (_read_lerobot, _lerobot_statistics) if is_lerobot else (_read_openpi, _openpi_statistics)
+        _attempt(checkpoint, lambda: reader(checkpoint, config, horizon=horizon))
+        # On its own: what is wrong with the settings does not hide what is wrong with the numbers.
+        _attempt(checkpoint, lambda: statistics(checkpoint, config, norm_stats=norm_stats))
         _attempt(checkpoint, lambda: _pair(checkpoint, cameras))
 
     def tokens() -> None:
         path = find_tokenizer(root, tokenizer)
         refuse_pointer(path)
-        if checkpoint.size is not None:
-            # Finds here what would fail at loading.
-            Tokenizer(path, vocabulary=checkpoint.size.vocabulary)
+        # Finds here what would fail at loading, also where the weights are refused.
+        Tokenizer(path, vocabulary=None if checkpoint.size is None else checkpoint.size.vocabulary)
         checkpoint.tokenizer = path
 
     _attempt(checkpoint, tokens)
@@ -189,15 +193,23 @@ def inspect_checkpoint(
 def _read_config(checkpoint: Checkpoint, preset: str | None, horizon: int | None) -> dict[str, Any] | None:
     """Return config.json; openpi's PyTorch trainer writes none, and its facts come from shapes and options instead."""
     path, size = checkpoint.root / "config.json", checkpoint.size
-    if path.is_file() or size is None or checkpoint.is_lerobot_named:
+    if os.path.lexists(path):
         return _read_json(checkpoint, path)
+    if checkpoint.is_lerobot_named or (checkpoint.root / PIPELINE).exists():
+        checkpoint.problems.append(
+            "'config.json' is missing. LeRobot saves it with the weights, and it states inputs and normalisation, which no preset does: take it "
+            "from where the checkpoint is from."
+        )
+        return None
     if preset is None or horizon is None:
         checkpoint.problems.append(
             "'config.json' is missing; it states the horizon. openpi's PyTorch trainer writes none: give both --preset and --horizon."
         )
         return None
-    checkpoint.notes.append(f"No config.json: horizon {horizon} as given, action width {size.width} by the weights.")
-    return {"action_dim": size.width, "action_horizon": horizon}
+    config = {"action_horizon": horizon} | ({} if size is None else {"action_dim": size.width})
+    width = "" if size is None else f", action width {size.width} by the weights"
+    checkpoint.notes.append(f"No config.json: horizon {horizon} as given{width}.")
+    return config
 
 
 def _elsewhere(root: Path) -> str:
@@ -374,9 +386,7 @@ def _take_statistics(
         checkpoint.problems.append(veto)
 
 
-def _read_openpi(
-    checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: int | None, norm_stats: Path | None
-) -> None:
+def _read_openpi(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: int | None) -> None:
     preset = checkpoint.preset
     if preset is None:
         return
@@ -400,6 +410,12 @@ def _read_openpi(
     _match(checkpoint, "horizon", checkpoint.horizon, horizon or preset.horizon)
     if checkpoint.size is not None:
         _match(checkpoint, "action width", checkpoint.size.width, _integer(config, "action_dim"))
+
+
+def _openpi_statistics(checkpoint: Checkpoint, config: Mapping[str, Any], *, norm_stats: Path | None) -> None:
+    preset = checkpoint.preset
+    if preset is None:
+        return
     path = norm_stats or _find_stats(checkpoint.root, preset.asset_id)
     stats = _read_stats(path)
     checkpoint.notes.append(f"Statistics from {path}.")
@@ -439,9 +455,7 @@ def _read_stats(path: Path) -> dict[str, dict[str, Array]]:
         ) from error
 
 
-def _read_lerobot(
-    checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: int | None, norm_stats: Path | None
-) -> None:
+def _read_lerobot(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: int | None) -> None:
     if config.get("type") != "pi05":
         raise ConfigError(
             f"This LeRobot checkpoint is a '{config.get('type')}', not a pi05. Load it with the policy 'lerobot'."
@@ -479,6 +493,12 @@ def _read_lerobot(
         checkpoint.is_gripper_offset = is_gripper_offset(config)
     _match(checkpoint, "action size", feature_size(config, "output_features", "action"), preset.action_kind.size)
     _match(checkpoint, "state size", feature_size(config, "input_features", "observation.state"), preset.state.size)
+
+
+def _lerobot_statistics(checkpoint: Checkpoint, config: Mapping[str, Any], *, norm_stats: Path | None) -> None:
+    preset = checkpoint.preset
+    if preset is None or config.get("type") != "pi05":
+        return
     path = norm_stats or lerobot_stats_file(checkpoint.root)
     stats = lerobot_stats(path)
     checkpoint.notes.append(f"Statistics from {path}.")

@@ -22,7 +22,7 @@ from frs_core.policies.pi05.tokens import MAX_TOKENS
 from frs_core.robot.actions import ActionKind
 from frs_core.runtime.foreign import DOCUMENT, is_lfs_pointer, plain_file, read_json
 
-_PIPELINE = "policy_preprocessor.json"
+PIPELINE = "policy_preprocessor.json"
 
 # fmt: off
 _SETTINGS = frozenset((
@@ -123,7 +123,7 @@ def is_gripper_offset(config: Mapping[str, Any]) -> bool:
 def renamed_inputs(root: Path) -> dict[str, str]:
     """Return image input -> former name, as the checkpoint's own pre-processor renames them."""
     renamed: dict[str, str] = {}
-    for step in _pipeline(root) if (root / _PIPELINE).is_file() else []:
+    for step in _pipeline(root) if (root / PIPELINE).is_file() else []:
         if step.get("registry_name") == "rename_observations_processor":
             table = (step.get("config") or {}).get("rename_map") or {}
             renamed |= {str(after): str(before) for before, after in table.items() if before != after}
@@ -132,12 +132,12 @@ def renamed_inputs(root: Path) -> dict[str, str]:
 
 def _pipeline(root: Path) -> list[dict[str, Any]]:
     try:
-        steps = read_json(root / _PIPELINE)["steps"]
+        steps = read_json(root / PIPELINE)["steps"]
         if not all(isinstance(step, dict) for step in steps):
             raise TypeError("a step is not an object")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"'{_PIPELINE}' is not readable ({error!r}), expected JSON with steps. Download it again."
+            f"'{PIPELINE}' is not readable ({error!r}), expected JSON with steps. Download it again."
         ) from error
     return steps
 
@@ -149,19 +149,19 @@ def lerobot_stats_file(root: Path) -> Path:
         WeightsMissing: the pre-processor's description is missing or names none.
         ConfigError: the description is not readable.
     """
-    if not (root / _PIPELINE).is_file():
+    if not (root / PIPELINE).is_file():
         raise WeightsMissing(
-            f"No {_PIPELINE} in '{root}': it names the file with the statistics. Download the whole "
+            f"No {PIPELINE} in '{root}': it names the file with the statistics. Download the whole "
             f"repository, or migrate an old checkpoint with LeRobot's script."
         )
     for step in _pipeline(root):
         if step.get("registry_name") == "normalizer_processor" and (name := step.get("state_file")):
             if not isinstance(name, str) or Path(name).name != name:
                 raise ConfigError(
-                    f"'{_PIPELINE}' names the statistics file {name!r}, expected a file beside it. Take both as they were saved."
+                    f"'{PIPELINE}' names the statistics file {name!r}, expected a file beside it. Take both as they were saved."
                 )
             return root / name
-    raise WeightsMissing(f"'{_PIPELINE}' names no statistics file (step normalizer_processor). Download it again.")
+    raise WeightsMissing(f"'{PIPELINE}' names no statistics file (step normalizer_processor). Download it again.")
 
 
 def lerobot_stats(path: Path) -> dict[str, dict[str, Array]]:

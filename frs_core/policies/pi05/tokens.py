@@ -66,12 +66,12 @@ def prompt_parts(form: PromptForm, instruction: str, state: Float[Array, " n"]) 
 class Tokenizer:
     """PaliGemma's SentencePiece vocabulary."""
 
-    def __init__(self, path: Path, *, vocabulary: int) -> None:
+    def __init__(self, path: Path, *, vocabulary: int | None) -> None:
         """Read the file.
 
         Args:
             path: the SentencePiece model.
-            vocabulary: rows of the network's embedding.
+            vocabulary: rows of the network's embedding; None where they are not known.
         Raises:
             ConfigError: sentencepiece is not installed, or the file belongs to another network.
         """
@@ -87,7 +87,7 @@ class Tokenizer:
             self._model = sentencepiece.SentencePieceProcessor(model_proto=data)
         except (OSError, RuntimeError) as e:
             raise ConfigError(f"'{path}' is not a SentencePiece file ({e}). Give paligemma_tokenizer.model.") from e
-        if self._model.vocab_size() > vocabulary:
+        if vocabulary is not None and self._model.vocab_size() > vocabulary:
             raise ConfigError(
                 f"Tokenizer '{path}' has {self._model.vocab_size()} words, the network knows {vocabulary}. "
                 f"Give the file that belongs to the checkpoint (paligemma_tokenizer.model)."

@@ -65,6 +65,10 @@ class Facts:
         """Whether the world has started and said what it is."""
         return self.workspace is not None
 
+    def title_of(self, task: str) -> str:
+        """Return what people read of a task."""
+        return dict(zip(self.tasks, self.titles, strict=False)).get(task) or task.replace("_", " ")
+
     @property
     def floor(self) -> float:
         """Height of the table, or else of the workspace's bottom, base frame, metres."""

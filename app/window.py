@@ -630,7 +630,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             # A world without tasks names none of the next episode before it runs.
             running = now.ended.status
         task = (running.task or running.instruction) if running is not None else bar.chosen_task or ""
-        self.drive.progress.show_progress(task.replace("_", " "), self.recorded.successes(task))
+        self.drive.progress.show_progress(self.facts.title_of(task), self.recorded.successes(task))
         self.drive.verdicts.use_record(self.recorded.worked)
 
     def _on_first_snapshot(self) -> None:

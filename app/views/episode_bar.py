@@ -7,9 +7,15 @@ from collections.abc import Callable, Collection, Sequence
 
 from app import theme
 from app.qt import Qt, QtWidgets, Signal
+from app.views.task_box import TaskBox
 from app.views.widgets import ActionButton, captioned
 from frs_core.devices.intent import InputMap
 from frs_core.events import Phase, Snapshot
+
+WORDS = {"task": 2, "scene": 0, "instruction": 4, "note": 2}
+"""Shares of the room that is left, where tasks are called by a few words."""
+SENTENCES = {"task": 7, "scene": 0, "instruction": 2, "note": 1}
+"""The same where their titles are sentences."""
 
 
 class EpisodeBar(QtWidgets.QFrame):
@@ -26,7 +32,7 @@ class EpisodeBar(QtWidgets.QFrame):
     def __init__(self, run: Callable[[str], object]) -> None:
         super().__init__()
         self.setProperty("role", "bar")
-        self.task = QtWidgets.QComboBox()
+        self.task = TaskBox()
         self.task.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         theme.on_scale(self.task, lambda box: box.setMinimumWidth(theme.px(105)))
         self.task.setToolTip("Task of the next episode")
@@ -61,21 +67,21 @@ class EpisodeBar(QtWidgets.QFrame):
         self.hold = ActionButton("drive.hold", run, text="HOLD", role="hold")
         theme.on_scale(self.hold, lambda button: button.setMinimumWidth(theme.px(92)))
         self._buttons = (self.start, self.resume, self.success, self.failure, self.discard, self.back, self.hold)
-        row = QtWidgets.QHBoxLayout(self)
+        row = self._row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(8, 2, 8, 6)
         row.setSpacing(8)
         self._boxes: dict[str, QtWidgets.QWidget] = {}
-        for caption, widget, stretch in (
-            ("task", self.task, 2),
-            ("scene", self.seed, 0),
-            ("instruction", self.instruction, 4),
-            ("note", self.note, 2),
+        for caption, widget in (
+            ("task", self.task),
+            ("scene", self.seed),
+            ("instruction", self.instruction),
+            ("note", self.note),
         ):
             box = self._boxes[caption] = QtWidgets.QWidget()
             inside = captioned(caption, widget)
             inside.setContentsMargins(0, 0, 0, 0)
             box.setLayout(inside)
-            row.addWidget(box, stretch)
+            row.addWidget(box, WORDS[caption])
         row.addWidget(self.unrecorded, 0, Qt.AlignmentFlag.AlignBottom)
         for button in self._buttons:
             row.addWidget(button, 0, Qt.AlignmentFlag.AlignBottom)
@@ -97,12 +103,10 @@ class EpisodeBar(QtWidgets.QFrame):
         self.task.clear()
         words = titles or [t.replace("_", " ") for t in tasks]
         self.task.addItems([f"{w}  · new" if t in new else w for t, w in zip(tasks, words, strict=True)])
-        if titles:
-            # A title may be a sentence: the list shows the whole of it, the bar its beginning.
-            self.task.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            self.task.setMinimumContentsLength(18)
-            if (items := self.task.view()) is not None:
-                items.setMinimumWidth(items.sizeHintForColumn(0) + 24)
+        self.task.use_titles(titles)
+        # A title is what the policy is told: it gets the room of the instruction.
+        for caption, stretch in (SENTENCES if titles else WORDS).items():
+            self._row.setStretchFactor(self._boxes[caption], stretch)
         for i, task in enumerate(tasks):
             self.task.setItemData(i, task)
             if new:

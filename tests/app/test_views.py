@@ -18,12 +18,14 @@ from app.views.episode_bar import EpisodeBar
 from app.views.fan_overlay import FanStyle
 from app.views.palette import score
 from app.views.state_bar import CANNOT_STEER, SOFTWARE_HOLD, StateBar, sentence_of, state_word
+from app.views.task_box import shortened
 from app.views.toasts import split_sentence
 from app.views.verdicts import COLUMNS, VerdictList, warnings_of
 from frs_core.episodes.worked import size_of
 from frs_core.events import Driver, HoldReason, Pacing, Phase
 from frs_core.steering.candidates import Fan
 from frs_core.steering.directions import Amount, Gripper
+from frs_core.worlds.libero.tasks import tasks
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.snapshots import resting, sample_fan, sample_observation, snapshot
 from tests.fakes.world import PointWorld
@@ -385,3 +387,38 @@ def test_a_title_of_any_length_is_shown_for_a_task_and_does_not_widen_the_bar(qt
     assert bar.chosen_task == "suite/1"
     assert bar.task.currentText().startswith("1  open the top")
     assert bar.task.sizeHint().width() < 300
+
+
+def libero_titles() -> dict[str, str]:
+    """Return the titles of the public benchmark: sentences, many of which begin alike."""
+    return {t.name: f"{t.suite.removeprefix('libero_')}/{t.number}  {t.words}" for t in tasks().values()}
+
+
+@pytest.mark.parametrize(("width", "is_whole"), [(1280, True), (1024, False)])
+def test_the_closed_list_tells_one_sentence_from_another(width: int, is_whole: bool, qtbot: Any) -> None:
+    titles = libero_titles()
+    bar = EpisodeBar(lambda _action: None)
+    qtbot.addWidget(bar)
+    bar.set_tasks(list(titles), titles=list(titles.values()), new={"libero_spatial/3"})
+    bar.show_snapshot(snapshot(), is_simulated=True)
+    bar.resize(width - 12, bar.sizeHint().height())
+    bar.show()
+    shown = []
+    for i, title in enumerate(titles.values()):
+        bar.task.setCurrentIndex(i)
+        lines, is_uncut = bar.task.lines
+        assert is_uncut or not is_whole, title
+        shown.append(" ".join(lines))
+        assert not bar.task.grab().toImage().isNull()
+    assert len(set(shown)) == len(titles)
+    assert "bowl" not in shown[0] or is_whole
+    bar.hide()
+
+
+def test_what_all_of_a_group_say_is_left_out_first() -> None:
+    short = shortened(
+        ["a/0  pick up the cup and go", "a/1  pick up the red can and go", "b/0  open the door", "b/1  push"]
+    )
+    assert short == ("a/0 … cup …", "a/1 … red can …", "b/0 open the door", "b/1 push")
+    assert shortened(["alone in the list"]) == ("alone in the list",)
+    assert shortened(["the same", "the same"]) == ("the same", "the same")

@@ -37,6 +37,7 @@ from frs_core.runtime.bounds import CountOrNone
 from frs_core.runtime.folders import recording_root
 from frs_core.runtime.foreign import MALFORMED
 from frs_core.runtime.registry import Option, named, plain_options
+from frs_core.steering.candidates import CandidateKind
 
 if TYPE_CHECKING:
     from frs_core.policies import FlowPolicy
@@ -131,10 +132,15 @@ def _show(episode: Episode, page: Console) -> bool:
         f"{counted(info.n_chunks, 'chunk')} ({info.n_undone} taken back) · {counted(info.n_steps, 'step')} · {info.duration_s:.1f} s · "
         f"steered {info.steered_share:.0%} · {episode.arrays.size_bytes / 1e6:.1f} MB"
     )
+    problems = []
+    try:
+        if used := _versions(episode):
+            page.print(f"learned candidate of {used}", soft_wrap=True)
+    except MALFORMED as error:
+        problems.append(f"noise policies  {_said(error)}")
     table = Table(box=None, header_style="bold", pad_edge=False)
     for header in ("chunk", "after", "picked", "by", "rows", "authority", "bent mm", "noise %", "reason"):
         table.add_column(header, justify="left" if header in ("picked", "by", "reason") else "right")
-    problems = []
     for i in range(episode.n_chunks):
         try:
             table.add_row(*_chunk_row(episode, i), style=None if i in episode.main_line else "dim strike")
@@ -570,13 +576,37 @@ def _row(info: EpisodeInfo, *, is_sealed: bool) -> tuple[str | Text, ...]:
     )
 
 
+def _versions(episode: Episode) -> str:
+    """Return which noise policies were in the fan, and in which chunks where there were several; empty where none was."""
+    from frs_core.learning.practice_folder import policy_name
+
+    runs: list[tuple[str, int]] = []
+    for index in range(episode.n_chunks):
+        name = episode.noise_policy(index)
+        if not runs or runs[-1][0] != name:
+            runs.append((name, index))
+    ends = [first - 1 for _, first in runs[1:]] + [episode.n_chunks - 1]
+    spans = [(policy_name(name), first, last) for (name, first), last in zip(runs, ends, strict=True) if name]
+    if len(runs) == 1:
+        return spans[0][0] if spans else ""
+    return ", ".join(f"{name} (chunk {a})" if a == b else f"{name} (chunks {a} to {b})" for name, a, b in spans)
+
+
+def _version(episode: Episode, index: int) -> str:
+    from frs_core.learning.practice_folder import policy_name
+
+    return policy_name(episode.noise_policy(index))
+
+
 def _chunk_row(episode: Episode, index: int) -> tuple[str, ...]:
     offers, parent = episode.offers(index), int(episode.arrays["chunks/parent"][index])
     verdict = offers.verdicts[offers.picked]
+    is_learned = offers.kinds[offers.picked] is CandidateKind.LEARNED
+    version = _version(episode, index) if is_learned else ""
     return (
         str(index),
         "start" if parent < 0 else str(parent),
-        offers.labels[offers.picked],
+        offers.labels[offers.picked] + (f" ★ {version}" if version else ""),
         episode.picked_by(index),
         str(len(episode.steps_of(index))),
         f"{verdict.authority:.2f}",

@@ -12,6 +12,7 @@ Free of the tensor library.
 
 from pathlib import Path
 
+from frs_core.counts import counted
 from frs_core.errors import ConfigError
 
 CONDITIONS, STATE, EPISODES = "practice.json", "learner.state", "episodes"
@@ -28,6 +29,19 @@ def version_folder(folder: Path, episodes: int) -> Path:
 def state_file(folder: Path, episodes: int) -> Path:
     """Return where a practice keeps the learner as it was at that version."""
     return folder / STATES / f"{episodes:04d}.state"
+
+
+def practice_name(folder: Path) -> str:
+    """Return the name of a practice, made from its folder `<task>/<learner>`."""
+    return f"{folder.parent.name.replace('_', '-')}-{folder.name}"
+
+
+def policy_name(path: Path | str) -> str:
+    """Return the name of a saved policy's folder; that of a practice's version says after how many attempts it was kept."""
+    folder = Path(path)
+    if folder.parent.name != VERSIONS or not folder.name.isdigit():
+        return folder.name
+    return f"{practice_name(folder.parent.parent)} after {counted(int(folder.name), 'attempt')}"
 
 
 def removed(folder: Path) -> ConfigError:

@@ -21,7 +21,7 @@ from frs_core.episodes.summary import HEADERS, summarise
 from frs_core.evaluation.insight import ChunkInsight
 from frs_core.events import NOBODY, Outcome
 from frs_core.steering.candidates import CandidateKind
-from tests.fakes.episodes import CAMERAS, random_chunks, random_meta
+from tests.fakes.episodes import CAMERAS, random_chunks, random_meta, record_versions
 from tests.waiting import LONG_MS
 
 WAIT = LONG_MS
@@ -66,6 +66,20 @@ def test_the_scrubber_says_who_picked_a_chunk_and_that_nobody_did() -> None:
     assert mark_sentence(picked, None) == "Chunk 0: left/more by person (gamepad)"
     alone = dataclasses.replace(picked, label="unsteered", device=NOBODY)
     assert mark_sentence(alone, None) == "Chunk 0: unsteered, the policy's own"
+
+
+def test_a_chunk_and_its_row_name_the_version_of_the_learned_policy(tmp_path: Path) -> None:
+    store = EpisodeStore(tmp_path)
+    record_versions(JournalRecorder(store), ["/learned/cup", "/learned/cup-2", "/learned/cup-2"], learned={0, 1})
+    (info,) = store.list()
+    marks = Record(info).marks
+    assert [mark.version for mark in marks] == ["cup", "cup-2", ""]
+    assert f"Chunk 1: {marks[1].label} ★ cup-2 by " in mark_sentence(marks[1], None)
+    assert "★" not in mark_sentence(marks[2], None)
+    rows = EpisodeModel()
+    rows.show_infos((info,))
+    for role in (QtCore.Qt.ItemDataRole.DisplayRole, QtCore.Qt.ItemDataRole.ToolTipRole):
+        assert "★ cup → ★ cup-2" in rows.data(rows.index(0), role)
 
 
 def test_the_newest_episode_is_shown_first(window: Any, names: list[str]) -> None:

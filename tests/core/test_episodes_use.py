@@ -24,7 +24,7 @@ from frs_core.policies.base import Context
 from frs_core.steering.candidates import UNSTEERED
 from frs_core.steering.directions import Gripper
 from frs_core.steering.methods import Method, SteeringPlan
-from tests.fakes.episodes import record
+from tests.fakes.episodes import record, record_versions
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.world import PointWorld
 
@@ -263,6 +263,23 @@ def test_an_episode_is_shown_with_the_options_of_its_world(store, tmp_path, caps
     recorder.end(Outcome.SUCCESS)
     assert commands.show(("last",), data=tmp_path) == 0
     assert "world random · cameras near · friction 0.7 · objects 3" in " ".join(capsys.readouterr().out.split())
+
+
+def test_show_names_the_version_that_drove_each_chunk(store, tmp_path, capsys) -> None:
+    old, new, kept = "/data/learned/cup-1", "/data/learned/cup-2", "/p/stack_cups/dsrl/versions/0050"
+    record_versions(JournalRecorder(store), [old, old, new, kept], learned={0, 2, 3})
+    assert commands.show(("last",), data=tmp_path) == 0
+    out = capsys.readouterr().out
+    assert (
+        "learned candidate of cup-1 (chunks 0 to 1), cup-2 (chunk 2), stack-cups-dsrl after 50 attempts (chunk 3)"
+        in out
+    )
+    rows = {line.split()[0]: line for line in out.splitlines() if line[:5].strip().isdigit()}
+    assert ["★" in rows[i] for i in "0123"] == [True, False, True, True]
+    assert "★ cup-2" in rows["2"]
+    record_versions(JournalRecorder(store), ["", ""], learned=set())
+    assert commands.show(("last",), data=tmp_path) == 0
+    assert "learned candidate" not in capsys.readouterr().out
 
 
 def test_the_command_line_lists_shows_checks_and_mends(store, tmp_path, capsys, monkeypatch):

@@ -1,12 +1,12 @@
 """Episodes made of seeded random numbers and images: every field filled, nothing simulated, quick to make."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
 from frs_core.episodes.records import ChunkRecord, EpisodeMeta, Recorder, StepRecord
-from frs_core.events import Driver, Latency
+from frs_core.events import Driver, Latency, Outcome
 from frs_core.robot.actions import ee_delta_space
 from frs_core.robot.observation import Calibration, CameraFrame, Observation
 from frs_core.steering.candidates import UNSTEERED, CandidateKind, Verdict
@@ -82,6 +82,24 @@ def record(recorder: Recorder, seed: int = 0, *, count: int = 3, size: int = 32,
     name = recorder.begin(random_meta(seed, size=size))
     for chunk in random_chunks(seed, count=count, size=size, **options):
         recorder.chunk(chunk)
+    return name
+
+
+def record_versions(recorder: Recorder, versions: Sequence[str], *, learned: Collection[int]) -> str:
+    """Record a success whose fans had these versions of a noise policy, one per chunk, and return its name.
+
+    Args:
+        recorder: keeps it.
+        versions: path of the noise policy in each chunk's fan; empty = none.
+        learned: chunks in which its candidate was picked.
+    """
+    name = recorder.begin(random_meta(1, noise_policy=versions[0] or None))
+    for i, chunk in enumerate(random_chunks(1, count=len(versions))):
+        kinds = list(chunk.offered_kinds)
+        if i in learned:
+            kinds[chunk.picked_index] = CandidateKind.LEARNED
+        recorder.chunk(dataclasses.replace(chunk, noise_policy=versions[i], offered_kinds=tuple(kinds)))
+    recorder.end(Outcome.SUCCESS)
     return name
 
 

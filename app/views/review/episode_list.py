@@ -4,6 +4,7 @@ import datetime
 from typing import Any
 
 from app import theme
+from app.names import policy_name
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.review.library import THUMB
 from frs_core.counts import counted
@@ -36,6 +37,11 @@ def summary(info: EpisodeInfo) -> str:
     seen = {True: " · success was seen", False: " · success was not seen", None: ""}
     cut = f" · {counted(sum(info.trimmed), 'chunk')} cut" if any(info.trimmed) else ""
     return f"{info.duration_s:.1f} s{cut} · {info.steered_share:.0%} steered · {who}{seen[info.success_seen] * info.is_contradicted}"
+
+
+def versions(info: EpisodeInfo) -> str:
+    """Return which noise policies were in the fan, in the order in which they took each other's place; empty where none was."""
+    return " → ".join(f"★ {policy_name(path)}" for path in info.noise_policies)
 
 
 class EpisodeModel(QtCore.QAbstractListModel):
@@ -78,13 +84,13 @@ class EpisodeModel(QtCore.QAbstractListModel):
         if role == INFO:
             return info
         if role == Qt.ItemDataRole.DisplayRole:
-            return f"{info.task or info.instruction} {outcome_sign(info)[1]} {summary(info)} {info.note} {info.name}"
+            return f"{info.task or info.instruction} {outcome_sign(info)[1]} {summary(info)} {versions(info)} {info.note} {info.name}"
         if role == Qt.ItemDataRole.DecorationRole:
             return self._thumbs.get(info.name)
         if role == Qt.ItemDataRole.ToolTipRole:
             return (
                 problem_of(info)
-                or f"{info.instruction}\n{info.name}\npolicy {info.policy}, scene {info.seed}\n{info.note}"
+                or f"{info.instruction}\n{info.name}\npolicy {info.policy}, scene {info.seed}\n{versions(info)}\n{info.note}"
             )
         return None
 
@@ -184,7 +190,8 @@ class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
         painter.setPen(theme.colour(tokens.dim))
         metrics = QtGui.QFontMetrics(font)
         when = datetime.datetime.fromtimestamp(info.started_at).strftime("%d %b %H:%M:%S") if info.started_at else ""
-        lines = [summary(info) if not info.problem else problem_of(info), " · ".join(x for x in (when, info.note) if x)]
+        facts = (when, versions(info), info.note)
+        lines = [summary(info) if not info.problem else problem_of(info), " · ".join(x for x in facts if x)]
         for i, line in enumerate(lines):
             painter.drawText(
                 QtCore.QRect(x, rect.top() + 24 + i * 17, width, 16),

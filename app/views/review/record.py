@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from app.names import policy_name
 from frs_core.arrays import Array
 from frs_core.episodes import Episode, EpisodeInfo, command_of, recorded_fan
 from frs_core.robot.observation import CameraFrame, Observation
@@ -42,6 +43,8 @@ class ChunkMark:
     """Labels picked here first and taken back."""
     value: float = float("nan")
     """Value of the pick under the loaded policy, 0..1; NaN where nobody said."""
+    version: str = ""
+    """Name of the noise policy whose candidate was picked; empty where another was picked, and in episodes that do not say."""
 
     @property
     def glyph(self) -> str:
@@ -139,6 +142,9 @@ class Record:
                     authority=offers.verdicts[offers.picked].authority,
                     value=float("nan") if offers.values is None else float(offers.values[offers.picked]),
                     branches=tuple(undone.get(int(episode.arrays["chunks/parent"][chunk]), ())),
+                    version=policy_name(episode.noise_policy(chunk))
+                    if offers.kinds[offers.picked] is CandidateKind.LEARNED
+                    else "",
                 )
             )
             start += rows

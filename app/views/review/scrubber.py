@@ -122,7 +122,8 @@ class Scrubber(QtWidgets.QWidget):
 def mark_sentence(mark: ChunkMark, is_good: bool | None) -> str:
     """Return a description of a chunk."""
     who = ", the policy's own" if mark.device == NOBODY else f" by {mark.driver} ({mark.device})"
-    parts = [f"Chunk {mark.index}: {mark.label}{who}"]
+    version = f" ★ {mark.version}" if mark.version else ""
+    parts = [f"Chunk {mark.index}: {mark.label}{version}{who}"]
     if mark.is_correction:
         parts.append("a correction")
     if mark.branches:

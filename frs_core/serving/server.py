@@ -21,6 +21,7 @@ import json
 import logging
 import math
 import secrets
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,14 @@ from frs_core.serving.websocket_server import Contexts, ServerSettings, Websocke
 from frs_core.steering.camera_pairing import is_exterior, is_wrist
 from frs_core.steering.methods import Method, Reference, Solver, SteeringPlan, gaussian
 from frs_core.wire.metadata import OPERATIONS, build_metadata
-from frs_core.wire.observations import blank_droid_message, mapping, read_droid, unpack_observation
+from frs_core.wire.observations import (
+    DROID_KEYS,
+    OBSERVATION_KEYS,
+    blank_droid_message,
+    mapping,
+    read_droid,
+    unpack_observation,
+)
 
 logger = logging.getLogger("frs.serving")
 
@@ -46,6 +54,10 @@ MAX_CANDIDATES = 64
 """Rows of one request; a fan has 13 or 14."""
 MAX_WORK = 20_000
 """Velocity rows of one request; a fan of 13 with K = 10 takes 260. Keeps a request from taking minutes."""
+MAX_UNREAD = 200
+"""Names of unread entries that are kept, so that no client fills the log."""
+_ENVELOPE = ("op", "id", "noise")
+"""Beside the observation in openpi's request."""
 
 
 class PolicyService:
@@ -60,6 +72,8 @@ class PolicyService:
         self.policy = policy
         self.metadata = build_metadata(policy.spec, policy.default_plan)
         self._draws = secrets.randbits(32)
+        self._unread: set[str] = set()
+        """Entries of observations that were said to be left out."""
         self._operations = {
             "encode": self._encode,
             "steer": self._steer,
@@ -184,9 +198,21 @@ class PolicyService:
 
     def _observation(self, message: dict[str, Any]) -> Observation:
         data = mapping(message.get("observation"), "observation")
-        return unpack_observation(data) if "frames" in data else self._read_droid(data)
+        if "frames" not in data:
+            return self._read_droid(data)
+        self._tell_unread(data, OBSERVATION_KEYS)
+        return unpack_observation(data)
+
+    def _tell_unread(self, data: dict[Any, Any], known: Collection[str]) -> None:
+        """Log which entries of an observation no policy here reads, each once: a client that sends them may count on them."""
+        found = [name for key in data if (name := str(key)[:80]) not in known and name not in self._unread]
+        if found and len(self._unread) < MAX_UNREAD:
+            self._unread.update(found)
+            named = ", ".join(found[:8]) + (" …" if len(found) > 8 else "")
+            logger.warning("Left out of a client's observation, because nothing reads it: %s (%d)", named, len(found))
 
     def _read_droid(self, data: dict[str, Any]) -> Observation:
+        self._tell_unread(data, (*DROID_KEYS, *_ENVELOPE))
         cameras = self.policy.spec.cameras
         if unclear := [camera for camera in cameras if not is_wrist(camera) and not is_exterior(camera)]:
             raise ConfigError(

@@ -83,6 +83,7 @@ class ServerSettings:
                 f"The server's token has {len(self.token)} characters, needs at least {MIN_TOKEN}. "
                 f"Make one with `openssl rand -hex 16`."
             )
+        _require_host(self.host)
         if not is_loopback(self.host) and self.token is None:
             raise ConfigError(
                 f"Listening on '{self.host}' lets other machines command the policy, and no token is set. "
@@ -91,6 +92,59 @@ class ServerSettings:
             )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigError("TLS needs both a certificate and a key, got one of them. Give both files or neither.")
+        # Before anything is loaded, which takes minutes.
+        _tls(self.tls_cert, self.tls_key)
+
+
+def _require_host(host: str) -> None:
+    """Do nothing, unless what is to be listened on is more than a host, or none. Raises ConfigError."""
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host)
+        return
+    if set(host) & set("/:[]@?# \t\r\n"):
+        name, _, port = host.rpartition("/")[2].rpartition(":")
+        bare = name.removeprefix("[").removesuffix("]")
+        way_out = f"--host {bare} --port {port}" if bare and port.isdigit() else "--host 127.0.0.1 --port 8000"
+        raise ConfigError(f"'{host}' is no host to listen on; the port is given on its own. Write: {way_out}")
+
+
+def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """Return what a certificate and its key make; None without. Raises ConfigError, which names the file that cannot be used."""
+    if cert is None or key is None:
+        return None
+    _require_pem(cert, "certificate", b"CERTIFICATE-----")
+    _require_pem(key, "private key", b"PRIVATE KEY-----")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # An empty password: without one OpenSSL would ask for it on the terminal.
+        context.load_cert_chain(cert, key, password="")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ConfigError(
+                f"'{key}' is not the key of the certificate '{cert}'. Give the two that were made together."
+            ) from error
+        if b"ENCRYPTED" in key.read_bytes():
+            fix = f"Store it without one where only you can read it: openssl pkey -in {key} -out plain.pem"
+            raise ConfigError(
+                f"The private key '{key}' needs a password, which nobody is there to type. {fix}"
+            ) from error
+        why = (error.reason or "unknown").replace("_", " ").lower()
+        raise ConfigError(f"Certificate '{cert}' and key '{key}' cannot be used: {why}. Make them again.") from error
+    return context
+
+
+def _require_pem(path: Path, what: str, mark: bytes) -> None:
+    """Do nothing, unless a file holds no PEM block of its kind. Raises ConfigError."""
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no file")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"The TLS {what} '{path}' cannot be read: {error.strerror or error}. Correct the path."
+        ) from error
+    if mark not in content:
+        raise ConfigError(f"'{path}' holds no {what} in PEM format, which begins with '-----BEGIN'. Give the PEM file.")
 
 
 def is_loopback(host: str) -> bool:
@@ -199,7 +253,7 @@ class WebsocketServer:
             self._talk,
             s.host,
             s.port,
-            ssl=self._tls(),
+            ssl=_tls(s.tls_cert, s.tls_key),
             process_request=self._admit,
             compression=None,
             max_size=s.message_bytes,
@@ -213,16 +267,6 @@ class WebsocketServer:
             self.port = next(iter(server.sockets)).getsockname()[1]
             on_ready()
             await self._stop.wait()
-
-    def _tls(self) -> ssl.SSLContext | None:
-        if self.settings.tls_cert is None:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            context.load_cert_chain(self.settings.tls_cert, self.settings.tls_key)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"TLS certificate or key cannot be read: {error}. Both must be PEM files.") from error
-        return context
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Return an HTTP answer for health checks and unwanted clients, None to continue."""

@@ -78,8 +78,30 @@ def unpack(data: bytes) -> Any:
         msgpack.exceptions.UnpackException,
     ) as error:
         raise MalformedMessage(
-            f"Message cannot be read: {type(error).__name__}: {str(error)[:200]}. Expected openpi's msgpack format."
+            f"Message of {len(data)} bytes cannot be read: {_why_unreadable(error)}. Expected openpi's msgpack format."
         ) from error
+
+
+def _why_unreadable(error: Exception) -> str:
+    """Return what is wrong with some bytes; msgpack's own words speak of its functions and of its stack."""
+    text = str(error)[:200]
+    if isinstance(error, msgpack.exceptions.ExtraData):
+        return "further bytes follow its end"
+    if isinstance(error, (msgpack.exceptions.StackError, RecursionError)):
+        return "its lists and maps are nested too deeply"
+    if isinstance(error, msgpack.exceptions.FormatError):
+        return "it holds a byte that begins no value"
+    if isinstance(error, UnicodeDecodeError):
+        return "a text in it is no UTF-8"
+    if isinstance(error, KeyError):
+        return f"an array or a number in it lacks '{error.args[0].decode()}'"
+    if "incomplete" in text:
+        return "it ends in the middle"
+    if "exceeds max_" in text:
+        return f"it has a list or map of {text.split()[0]} entries, expected at most {MAX_LIST}"
+    if "map key" in text:
+        return "a key of a map in it is no text"
+    return f"a number or array in it is none ({text})"
 
 
 class _Budget:

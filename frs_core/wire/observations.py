@@ -41,6 +41,11 @@ WRIST_KEY = "observation/wrist_image_left"
 JOINT_KEY = "observation/joint_position"
 GRIPPER_KEY = "observation/gripper_position"
 PROMPT_KEY = "prompt"
+DROID_KEYS = (EXTERIOR_KEY, WRIST_KEY, JOINT_KEY, GRIPPER_KEY, PROMPT_KEY)
+OBSERVATION_KEYS = tuple(
+    ["frames", "q", "dq", "gripper", "gripper_command", "T_base_tcp", "instruction", "captured_ns", "step"]
+)
+"""Of our own form."""
 _ROUNDING = 1e-3
 """By how much a resized float image may leave its range."""
 MAX_SIDE = 4096
@@ -140,7 +145,7 @@ def read_droid(message: Mapping[Any, Any], *, cameras: tuple[str, ...]) -> Obser
     Raises:
         MalformedMessage: a key is missing or holds something else.
     """
-    missing = [k for k in (EXTERIOR_KEY, WRIST_KEY, JOINT_KEY, GRIPPER_KEY, PROMPT_KEY) if k not in message]
+    missing = [k for k in DROID_KEYS if k not in message]
     if missing:
         raise MalformedMessage(
             f"Observation lacks {missing}. A message without `op` is read as openpi's DROID observation, with the keys "

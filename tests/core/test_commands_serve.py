@@ -12,6 +12,7 @@ from frs_core.commands.serve import describe_address, read_token
 from frs_core.errors import ConfigError
 from frs_core.policies import remote
 from frs_core.serving.websocket_server import ServerSettings
+from tests.fakes.certificate import make_certificate
 from tests.waiting import LONG_S
 
 TOKEN = "0123456789abcdef-secret"
@@ -43,7 +44,8 @@ def test_an_unencrypted_public_address_comes_with_instructions(tmp_path: Path) -
     assert "--tls-cert" in public
     assert "ssh -L 8000" in public
     assert TOKEN not in public
-    with_tls = ServerSettings(host="0.0.0.0", token=TOKEN, tls_cert=tmp_path / "c", tls_key=tmp_path / "k")
+    cert, key = make_certificate(tmp_path)
+    with_tls = ServerSettings(host="0.0.0.0", token=TOKEN, tls_cert=cert, tls_key=key)
     assert "Warning" not in describe_address(with_tls, 8000)
 
 

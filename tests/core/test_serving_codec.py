@@ -129,6 +129,27 @@ def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
         unpack(data)
 
 
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"\xc1", "a byte that begins no value"),
+        (b"\x93\x01", "of 2 bytes cannot be read: it ends in the middle"),
+        (b"\x01\x02", "further bytes follow its end"),
+        (b"\x91" * 5000, "nested too deeply"),
+        (b"\xa5\xff\xfe\xfd\xfc\xfb", "a text in it is no UTF-8"),
+        (b"\xdd\xff\xff\xff\xff", "a list or map of 4294967295 entries, expected at most 1024"),
+        (b"\x81\x01\x02", "a key of a map in it is no text"),
+        (msgpack.packb(_array(dtype=...)), "lacks 'dtype'"),
+        (msgpack.packb({b"__npgeneric__": True, b"data": "words", b"dtype": "<f8"}), "a number or array in it is none"),
+    ],
+)
+def test_what_is_wrong_with_bytes_is_said_in_words_of_our_own(data: bytes, why: str) -> None:
+    with pytest.raises(MalformedMessage) as refused:
+        unpack(data)
+    assert why in str(refused.value)
+    assert not any(own in str(refused.value) for own in ("unpack", "StackError", "ExtraData", "max_", "Error:"))
+
+
 def test_a_message_cannot_unfold_into_many_objects() -> None:
     lists = [[0] * 1000 for _ in range(MAX_ITEMS // 1000 + 1)]
     with pytest.raises(MalformedMessage, match="entries"):

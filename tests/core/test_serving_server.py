@@ -3,6 +3,7 @@
 import http.client
 import json
 import logging
+import re
 import socket
 import ssl
 import subprocess
@@ -27,6 +28,7 @@ from frs_core.serving.websocket_server import Contexts, ServerSettings, Websocke
 from frs_core.wire.codec import pack, unpack
 from frs_core.wire.metadata import build_metadata
 from frs_core.wire.observations import blank_droid_message, pack_observation
+from tests.fakes.certificate import make_certificate
 from tests.fakes.openpi_server import wire_default, wire_hook
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.slow_policy import GatedPolicy
@@ -488,31 +490,7 @@ def test_a_taken_port_is_reported_with_the_fix(server: WebsocketServer) -> None:
 
 
 def test_with_a_certificate_the_server_speaks_tls(tmp_path: Path) -> None:
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    try:
-        subprocess.run(
-            [
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-days",
-                "2",
-                "-keyout",
-                key,
-                "-out",
-                cert,
-                *names,
-            ],
-            check=True,
-            capture_output=True,
-            timeout=LONG_S,
-        )
-    except FileNotFoundError:
-        pytest.skip("openssl is not installed")
+    cert, key = make_certificate(tmp_path)
     settings = ServerSettings(port=0, tls_cert=cert, tls_key=key)
     with build_server(ToyPolicy(), settings).running() as server:
         with connect(server, ssl=ssl.create_default_context(cafile=str(cert))) as client:
@@ -520,6 +498,58 @@ def test_with_a_certificate_the_server_speaks_tls(tmp_path: Path) -> None:
             assert "actions" in ask(client, blank_droid_message())
         with pytest.raises(ssl.SSLError):
             connect(server, ssl=ssl.create_default_context())
+
+
+def test_a_certificate_or_key_that_cannot_be_used_is_named_before_anything_is_loaded(tmp_path: Path) -> None:
+    cert, key = make_certificate(tmp_path)
+    _, other = make_certificate(tmp_path, name="other-")
+    _, locked = make_certificate(tmp_path, name="locked-", password="secret")
+    cut = tmp_path / "cut.pem"
+    cut.write_bytes(cert.read_bytes()[:200])
+    for files, told in (
+        ((tmp_path / "gone.pem", key), rf"certificate '{tmp_path}/gone.pem' cannot be read: No such file"),
+        ((cert, tmp_path), rf"private key '{tmp_path}' cannot be read: it is no file"),
+        ((key, cert), rf"'{key}' holds no certificate in PEM format"),
+        ((cert, cert), rf"'{cert}' holds no private key in PEM format"),
+        ((cert, other), rf"'{other}' is not the key of the certificate '{cert}'"),
+        ((cert, locked), rf"private key '{locked}' needs a password"),
+        ((cut, key), rf"Certificate '{cut}' and key '{key}' cannot be used"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            ServerSettings(tls_cert=files[0], tls_key=files[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "way_out"),
+    [
+        ("127.0.0.1:8000", "--host 127.0.0.1 --port 8000"),
+        ("ws://gpu-box:9000", "--host gpu-box --port 9000"),
+        ("[::1]:8001", "--host ::1 --port 8001"),
+        ("[::1]", "--host 127.0.0.1 --port 8000"),
+        ("gpu box", "--host 127.0.0.1 --port 8000"),
+    ],
+)
+def test_a_host_to_listen_on_that_is_more_than_one_is_refused_with_the_way_out(host: str, way_out: str) -> None:
+    with pytest.raises(
+        ConfigError, match=f"'{re.escape(host)}' is no host to listen on.* Write: {re.escape(way_out)}$"
+    ):
+        ServerSettings(host=host, token=TOKEN)
+
+
+def test_what_a_client_sends_and_nothing_reads_is_said_once_by_name(
+    server: WebsocketServer, observation: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, logger="frs.serving")
+    more = blank_droid_message() | {"observation/cartesian_position": np.zeros(6), "observation/depth": np.zeros(2)}
+    for _ in range(2):
+        with connect(server) as client:
+            client.recv(timeout=LONG_S)
+            assert "actions" in ask(client, more)
+            assert "context" in ask(client, {"op": "encode", "observation": observation | {"force": 1.0}})
+    assert [record.getMessage() for record in caplog.records] == [
+        "Left out of a client's observation, because nothing reads it: observation/cartesian_position, observation/depth (2)",
+        "Left out of a client's observation, because nothing reads it: force (1)",
+    ]
 
 
 def test_warming_up_runs_every_part_once_before_the_first_client() -> None:

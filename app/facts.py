@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.blinding import Blinding
+from app.names import in_words
 from frs_core.arrays import Array
 from frs_core.choosers.base import Chooser
 from frs_core.events import Driver
@@ -67,7 +68,7 @@ class Facts:
 
     def title_of(self, task: str) -> str:
         """Return what people read of a task."""
-        return dict(zip(self.tasks, self.titles, strict=False)).get(task) or task.replace("_", " ")
+        return dict(zip(self.tasks, self.titles, strict=False)).get(task) or in_words(task)
 
     @property
     def floor(self) -> float:

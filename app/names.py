@@ -1,6 +1,11 @@
-"""How learned policies are called in texts; `frs_core.learning` is not loaded before the first paint. Pure functions."""
+"""How tasks and learned policies are called in texts; `frs_core.learning` is not loaded before the first paint. Pure functions."""
 
 from pathlib import Path
+
+
+def in_words(task: str) -> str:
+    """Return a task's name as it is shown: "can on plate" for can_on_plate; a number of a suite, such as libero_90/13, as it is."""
+    return task if "/" in task else task.replace("_", " ")
 
 
 def policy_name(path: Path | str) -> str:

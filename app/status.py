@@ -135,6 +135,7 @@ def snapshot_status(s: Snapshot) -> dict[str, Any]:
         "picked_by": s.picked_by.value if s.picked_by is not None else "",
         "waiting": s.waiting or "",
         "call": s.call,
+        "asks_for_help": s.asks_for_help,
         "noise_policy": s.noise_policy or "",
         "episode": {
             "name": e.name,

@@ -25,6 +25,8 @@ from frs_core.evaluation.wilson import format_rate, wilson
 
 STEERED_SCENE, FRESH_SCENE = 20_000, 30_000
 """First scenes of the steered and of the compared episodes; no other part of the product uses them."""
+PATIENCE_S = 20.0
+"""For a chunk, also where pictures are drawn slowly."""
 GIF_PLAN = [
     ("alone", 26),
     ("steer", 48),
@@ -72,7 +74,7 @@ class Story:
         cockpit.until("unrecorded", lambda s: s["next"]["unrecorded"], "ctrl+p")
         cockpit.until("continuous pacing", lambda s: s["pacing"] == "continuous", "p")
         for i in range(count):
-            self.film.say("1  The policy alone", f"{self.task.replace('_', ' ')}: {outcome.words}")
+            self.film.say("1  The policy alone", f"{self.task}: {outcome.words}")
             self.film.begin("alone")
             outcome.add(*self._watch(FRESH_SCENE + i))
             self.film.finish()
@@ -139,6 +141,7 @@ class Story:
         """Hand over: what was learned drives fresh scenes, the same that the policy had alone."""
         cockpit, outcome, began = self.cockpit, Outcome(), time.monotonic()
         cockpit.until("learned drives", lambda s: s["driver"] == "learned", "alt+2")
+        cockpit.until("it never asks for help", lambda s: not s["asks_for_help"], "shift+i")
         for i in range(count):
             self.film.say(title, f"the noise policy drives: {outcome.words}")
             self.film.begin(name)
@@ -154,12 +157,12 @@ class Story:
     def _watch(self, scene: int) -> tuple[bool, int]:
         """Let whoever drives do one episode; label it."""
         self._set_scene(scene)
-        enough = self.max_chunks
         return self._label(
-            self.cockpit.wait_running(
-                "the episode's end", lambda s: _is_done(s) or s["episode"]["chunks"] >= enough, timeout_s=300.0
-            )
+            self.cockpit.wait_running("the episode's end", self._is_over, timeout_s=PATIENCE_S * self.max_chunks)
         )
+
+    def _is_over(self, now: dict) -> bool:
+        return _is_done(now) or now["episode"]["chunks"] >= self.max_chunks
 
     def _steer_one(self, scene: int) -> tuple[bool, int]:
         """Steer one episode; label it."""
@@ -167,7 +170,7 @@ class Story:
         picked = 0
         while True:
             now = self._next_offer(picked)
-            if _is_done(now) or now["episode"]["chunks"] >= self.max_chunks:
+            if self._is_over(now):
                 return self._label(now)
             command, reason = self.operator.command(now)
             try:
@@ -223,7 +226,7 @@ def play(options: argparse.Namespace, screen: Screen, film: Film) -> dict:
             practised = story.learned(options.episodes, "practised", "6  Nobody steers, after practice")
             end += f"   ·   practised {practised.words}"
         film.begin("end")
-        film.say(options.task.replace("_", " "), end)
+        film.say(options.task, end)
         time.sleep(2.0)
         film.finish()
     finally:

@@ -6,6 +6,7 @@ Pressing a button runs an action of the table. GUI thread.
 from collections.abc import Callable, Collection, Sequence
 
 from app import theme
+from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
 from app.views.task_box import TaskBox
 from app.views.widgets import ActionButton, captioned
@@ -101,7 +102,7 @@ class EpisodeBar(QtWidgets.QFrame):
         """Set the tasks to choose from, shown by their titles where they have some; those that are new to the policy say so."""
         self.task.blockSignals(True)
         self.task.clear()
-        words = titles or [t.replace("_", " ") for t in tasks]
+        words = titles or [in_words(t) for t in tasks]
         self.task.addItems([f"{w}  · new" if t in new else w for t, w in zip(tasks, words, strict=True)])
         self.task.use_titles(titles)
         # A title is what the policy is told: it gets the room of the instruction.

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
 from app.views.widgets import label
 from app.workers import Job
@@ -80,7 +81,7 @@ class RecoveryStrip(QtWidgets.QFrame):
             return
         first, rest = self._waiting[0], len(self._waiting) - 1
         more = f" {rest} more to go." if rest else ""
-        what = (first.task or first.instruction or first.name).replace("_", " ")
+        what = in_words(first.task or first.instruction or first.name)
         said = f" It was labelled {first.outcome.value}." if first.outcome else ""
         self.keep.setText(f"Keep as {first.outcome.value}" if first.outcome else "Keep as failure")
         self.text.setText(

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from app.names import in_words
 from app.status import StatusFile, status_of
 from frs_core.events import HoldReason, Phase
 from tests.fakes.snapshots import snapshot
@@ -35,6 +38,17 @@ def test_an_offer_is_named_only_while_a_key_would_pick_from_it(window: Any) -> N
     assert "unsteered" in offer["offered"]
     window.take(snapshot(phase=Phase.CHOOSE, is_fan_stale=True))
     assert status_of(window)["offer"] == 0
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_whether_the_learned_policy_may_call_is_told(window: Any, asks: bool) -> None:
+    window.take(snapshot(asks_for_help=asks))
+    assert status_of(window)["asks_for_help"] is asks
+
+
+@pytest.mark.parametrize(("task", "words"), [("can_on_plate", "can on plate"), ("libero_90/13", "libero_90/13")])
+def test_a_task_without_a_title_is_shown_in_words_or_as_its_suite_writes_it(task: str, words: str) -> None:
+    assert in_words(task) == words
 
 
 def test_the_banner_and_its_mend_are_told(window: Any) -> None:

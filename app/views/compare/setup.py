@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
 from app.views.widgets import captioned, label, set_tone
 from frs_core.counts import counted
@@ -51,7 +52,7 @@ class CompareDialog(QtWidgets.QDialog):
         self._arms: tuple[Arm, ...] = ()
         self.task = QtWidgets.QComboBox()
         self.task.setAccessibleName("Task to compare on")
-        self.task.addItem(task.replace("_", " "), task)
+        self.task.addItem(in_words(task), task)
         self.policies = QtWidgets.QListWidget()
         self.policies.setAccessibleName("Policies to compare")
         self.policies.setAlternatingRowColors(True)
@@ -106,7 +107,7 @@ class CompareDialog(QtWidgets.QDialog):
         self.task.clear()
         self.task.setEditable(not offered.tasks)
         for task in offered.tasks or dict.fromkeys((*((chosen,) if chosen else ()), *offered.instructions)):
-            self.task.addItem(task.replace("_", " ") if offered.tasks else task, task)
+            self.task.addItem(in_words(task) if offered.tasks else task, task)
         self.task.setCurrentIndex(max(0, self.task.findData(chosen)))
         self.policies.clear()
         for arm in offered.arms:

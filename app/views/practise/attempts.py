@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from app.facts import Facts
+from app.names import in_words
 from app.qt import QtCore, Signal
 from app.views.episode_bar import is_episode_open
 from app.views.practise.attempt_run import AttemptRun, was_refused
@@ -339,7 +340,7 @@ class Attempts(QtCore.QObject):
 
     @property
     def _shown_task(self) -> str:
-        return self._task.replace("_", " ")
+        return in_words(self._task)
 
     @property
     def _under_way(self) -> str:

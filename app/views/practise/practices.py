@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
 from app.views.widgets import size_columns
 from app.workers import Rereader
@@ -100,7 +101,7 @@ def _item(record: PracticeRecord) -> QtWidgets.QTreeWidgetItem:
     sign = "⚠" if record.problem else ("" if record.is_finished else "◐")
     state = record.problem or ("finished" if record.is_finished else "not finished")
     item = QtWidgets.QTreeWidgetItem(
-        [sign, record.task.replace("_", " "), learner_title(record.learner), str(len(record.attempts)), rate]
+        [sign, in_words(record.task), learner_title(record.learner), str(len(record.attempts)), rate]
     )
     item.setData(0, FOLDER, str(record.folder))
     success = "" if best is None or not best.scenes else f"\nbest version {format_rate(best.successes, best.scenes)}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
 from app.views.practise.budget import PRESETS, Budget
 from app.views.practise.start import Problem
@@ -153,7 +154,7 @@ class SetupPane(QtWidgets.QWidget):
 
     def show_tasks(self, tasks: Sequence[str]) -> None:
         """Offer tasks; one that a person chose stays chosen, otherwise the first is."""
-        _fill(self.task, [(task.replace("_", " "), task, "") for task in tasks], keeps=self._has_task)
+        _fill(self.task, [(in_words(task), task, "") for task in tasks], keeps=self._has_task)
 
     def show_learners(self, rows: Sequence[LearnerSpec]) -> None:
         """Offer learners; the chosen one stays chosen."""

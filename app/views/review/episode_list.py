@@ -4,7 +4,7 @@ import datetime
 from typing import Any
 
 from app import theme
-from app.names import policy_name
+from app.names import in_words, policy_name
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.review.library import THUMB
 from frs_core.counts import counted
@@ -178,7 +178,7 @@ class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
         painter.drawText(QtCore.QRect(x, rect.top() + 4, width, 18), Qt.AlignmentFlag.AlignRight, f"{sign} {word}")
         used = QtGui.QFontMetrics(font).horizontalAdvance(f"{sign} {word}") + 8
         painter.setPen(theme.colour(tokens.text))
-        title = (info.task or info.instruction or info.name).replace("_", " ")
+        title = in_words(info.task or info.instruction or info.name)
         painter.drawText(
             QtCore.QRect(x, rect.top() + 4, width - used, 18),
             Qt.AlignmentFlag.AlignLeft,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.facts import Facts
+from app.names import in_words
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.review.episode_list import EpisodeDelegate, EpisodeModel
 from app.views.review.library import Library
@@ -197,7 +198,7 @@ class EpisodeChooser(QtWidgets.QWidget):
             self._task.clear()
             self._task.addItem(ALL_TASKS)
             for task in tasks:
-                self._task.addItem(task.replace("_", " "), task)
+                self._task.addItem(in_words(task), task)
             self._task.setCurrentIndex(max(0, self._task.findData(chosen) if chosen else 0))
             self._task.blockSignals(False)
         if self.isVisible():

@@ -288,7 +288,13 @@ def _as_words(options: Mapping[str, Option]) -> str:
 
 
 def export_mp4(
-    name: Name, *, out: Path | None = None, data: Path | None = None, camera: tuple[str, ...] = (), plain: bool = False
+    name: Name,
+    *,
+    out: Path | None = None,
+    data: Path | None = None,
+    camera: tuple[str, ...] = (),
+    plain: bool = False,
+    overwrite: bool = False,
 ) -> int:
     """Write an episode as a video, with the cameras side by side and the picked path drawn in.
 
@@ -298,17 +304,20 @@ def export_mp4(
         data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
         camera: Cameras, left to right; default all.
         plain: Do not draw into the images.
+        overwrite: Replace a file that is there.
     """
     from frs_core.episodes.export_mp4 import export_mp4 as write
 
     store = _store(data)
     episode = store.open(store.find(name))
-    path = write(episode, out or Path(f"{episode.name}.mp4"), cameras=camera, is_annotated=not plain)
+    path = write(
+        episode, out or Path(f"{episode.name}.mp4"), cameras=camera, is_annotated=not plain, overwrite=overwrite
+    )
     _console().print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB, {counted(len(episode.main_steps), 'frame')})")
     return 0
 
 
-def export(names: Names, *, format: str, out: Path, data: Path | None = None) -> int:
+def export(names: Names, *, format: str, out: Path, data: Path | None = None, overwrite: bool = False) -> int:
     """Write episodes in another format.
 
     Args:
@@ -317,16 +326,23 @@ def export(names: Names, *, format: str, out: Path, data: Path | None = None) ->
         out: File or folder to write; with several episodes each gets <out>/<episode>, except that DROID and LeRobot data
             sets take them all.
         data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
+        overwrite: Replace files that are there. Data sets hold each episode once.
     """
     from frs_core.episodes.formats import COLLECTIONS, exporter
 
+    if overwrite and format in COLLECTIONS:
+        raise ConfigError(
+            f"--overwrite replaces files, and format '{format}' adds to a data set. Leave it out, or choose another folder."
+        )
     store, write = _store(data), exporter(format)
+    # Only where it was given: a function of somebody's own need not know it.
+    given = {"overwrite": True} if overwrite else {}
     found = _found(store, names)
 
     def one(name: str) -> str:
         _require_unsealed(store, name)
         target = out if len(found) == 1 or format in COLLECTIONS else out / name
-        return f"Wrote {write(store.open(name), target)}"
+        return f"Wrote {write(store.open(name), target, **given)}"
 
     return _each(found, one)
 

@@ -67,15 +67,22 @@ def begun(target: Path, *, refusals: tuple[type[Exception], ...] = ()) -> Genera
         raise refused(target, error) from error
 
 
-def file_named(path: Path, suffix: str = "") -> Path:
+def file_named(path: Path, suffix: str = "", *, overwrite: bool) -> Path:
     """Return the path of a file to write, with the ending of its kind where it has another.
 
+    Args:
+        path: as a person named it.
+        suffix: the ending; empty = any.
+        overwrite: whether a file that is there may be replaced.
     Raises:
-        EpisodeError: the path names no file, as "." and "/" do.
+        EpisodeError: the path names no file, as "." and "/" do, or one that is there.
     """
     if not path.name:
         raise refused(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
-    return path if path.suffix == suffix or not suffix else path.with_name(f"{path.name}{suffix}")
+    named = path if path.suffix == suffix or not suffix else path.with_name(f"{path.name}{suffix}")
+    if os.path.isfile(named) and not overwrite:
+        raise EpisodeError(f"'{named}' already exists. Choose another name, or pass --overwrite.")
+    return named
 
 
 def refused(target: Path, error: Exception) -> EpisodeError:

@@ -37,15 +37,16 @@ _INFO = 2
 _COLOURS = {"picked": (1.0, 0.75, 0.24), "unsteered": (0.92, 0.92, 0.92), "other": (0.42, 0.47, 0.54)}
 
 
-def export_mcap(episode: Episode, path: Path) -> Path:
+def export_mcap(episode: Episode, path: Path, *, overwrite: bool = False) -> Path:
     """Write the file and return its path.
 
     Args:
         episode: what to show.
-        path: `.mcap` file; replaced when there. The ending is added where it lacks.
+        path: `.mcap` file. The ending is added where it lacks.
+        overwrite: replace a file that is there.
     Raises:
         ConfigError: mcap is missing.
-        EpisodeError: every chunk was taken back, or the file cannot be written.
+        EpisodeError: every chunk was taken back, or the file is there already or cannot be written.
         EpisodeCorrupt: damaged.
     """
     try:
@@ -54,7 +55,7 @@ def export_mcap(episode: Episode, path: Path) -> Path:
         raise ConfigError(
             "MCAP files need the package mcap. Install it with `pip install frs-cockpit[mcap]`."
         ) from error
-    path = file_named(path, ".mcap")
+    path = file_named(path, ".mcap", overwrite=overwrite)
     start_ns = round(max(0.0, episode.meta.started_unix) * 1e9)
     with begun(path) as files:
         part = files.add(path.with_name(f".{path.name}.part"))

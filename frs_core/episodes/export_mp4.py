@@ -30,19 +30,26 @@ _STEERED_COLOUR = (255, 190, 60)
 
 
 def export_mp4(
-    episode: Episode, path: Path, *, cameras: tuple[str, ...] = (), is_annotated: bool = True, crf: int = 20
+    episode: Episode,
+    path: Path,
+    *,
+    cameras: tuple[str, ...] = (),
+    is_annotated: bool = True,
+    crf: int = 20,
+    overwrite: bool = False,
 ) -> Path:
     """Write the video and return its path.
 
     Args:
         episode: what to show.
-        path: `.mp4` file; replaced when there.
+        path: `.mp4` file.
         cameras: which, left to right; empty = all.
         is_annotated: draw the picked path and label.
         crf: H.264 quality, 0 (lossless) .. 51.
+        overwrite: replace a file that is there.
     Raises:
         ConfigError: unknown camera, or PyAV is missing.
-        EpisodeError: it has no images or no standing steps, or the file cannot be written.
+        EpisodeError: it has no images or no standing steps, or the file is there already or cannot be written.
         EpisodeCorrupt: damaged.
     """
     try:
@@ -54,8 +61,9 @@ def export_mp4(
     if not names:
         raise EpisodeError(f"Episode '{episode.name}' has no images, so there is no film to write. Export it as droid.")
     steps = standing_steps(episode)
+    path = file_named(path, overwrite=overwrite)
     with begun(path, refusals=(FFmpegError,)) as files:
-        tmp = files.add(file_named(path).with_name(f".{path.name}.part"))
+        tmp = files.add(path.with_name(f".{path.name}.part"))
         with av.open(str(tmp), "w", format="mp4") as container:
             stream: Any = None
             size: tuple[int, int] | None = None

@@ -20,15 +20,16 @@ from frs_core.steering.candidates import UNSTEERED
 _PICKED, _UNSTEERED, _OTHER = (255, 190, 60), (235, 235, 235), (107, 119, 137)
 
 
-def export_rerun(episode: Episode, path: Path) -> Path:
+def export_rerun(episode: Episode, path: Path, *, overwrite: bool = False) -> Path:
     """Write the recording and return its path.
 
     Args:
         episode: what to show.
-        path: `.rrd` file; replaced when there. The ending is added where it lacks.
+        path: `.rrd` file. The ending is added where it lacks.
+        overwrite: replace a file that is there.
     Raises:
         ConfigError: rerun-sdk is missing.
-        EpisodeError: every chunk was taken back, or the file cannot be written.
+        EpisodeError: every chunk was taken back, or the file is there already or cannot be written.
         EpisodeCorrupt: damaged.
     """
     try:
@@ -38,7 +39,7 @@ def export_rerun(episode: Episode, path: Path) -> Path:
             "Recordings of Rerun need rerun-sdk. Install it with `pip install frs-cockpit[rerun]`."
         ) from error
     rr: Any = rerun
-    path = file_named(path, ".rrd")
+    path = file_named(path, ".rrd", overwrite=overwrite)
     with begun(path) as files:
         part = files.add(path.with_name(f".{path.stem}.part.rrd"))
         recording = rr.RecordingStream("frs-cockpit", recording_id=episode.name)

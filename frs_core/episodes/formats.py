@@ -1,7 +1,7 @@
 """Other formats an episode can be written to or made from, by name.
 
 Problem: exporters need libraries that few people have. Idea: a name points at a function; nothing is imported before it
-is asked for. An exporter is `(episode: Episode, path: Path) -> Path`; an importer is
+is asked for. An exporter is `(episode: Episode, path: Path) -> Path`, with `overwrite: bool` where it can replace a file; an importer is
 `(source: Path, store: EpisodeStore) -> Imported`, or the names of what it recorded through `JournalRecorder`, one or a tuple.
 
 Example: `exporter("mp4")(episode, Path("film.mp4"))`. A new format is one row here, or "module:function" of your own.
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from frs_core.episodes.imported import Imported
-from frs_core.episodes.reader import Episode
 from frs_core.runtime.registry import call, require_kind, resolve
 
 EXPORTERS: dict[str, str] = {
@@ -35,7 +34,7 @@ IMPORTERS: dict[str, str] = {
 """Name -> "module:function"."""
 
 
-def exporter(name: str) -> Callable[[Episode, Path], Path]:
+def exporter(name: str) -> Callable[..., Path]:
     """Return the function that writes an episode in a format. Raises ConfigError for an unknown or broken one."""
     return _called("export format", name, EXPORTERS, Path)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from frs_core.cli import main
 from frs_core.episodes import Episode, EpisodeStore, JournalRecorder
 from frs_core.episodes.formats import exporter
 from frs_core.episodes.lerobot_versions import number_stats
@@ -90,6 +91,46 @@ def test_what_is_in_the_way_of_an_export_is_said(episodes, tmp_path, name) -> No
         with pytest.raises(EpisodeError, match=r"file' is a file, so nothing can be written there. Name another place"):
             exporter(name)(episodes[0], tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_there_is_replaced_only_where_that_is_asked_for(episodes, tmp_path, name) -> None:
+    there = tmp_path / f"mine{FILES[name]}"
+    there.write_text("mine")
+    with pytest.raises(EpisodeError, match=r"mine.*' already exists. Choose another name, or pass --overwrite"):
+        write(name, episodes[0], tmp_path / "mine")
+    assert there.read_text() == "mine"
+    exporter(name)(episodes[0], tmp_path / "mine", overwrite=True)
+    assert there.stat().st_size > 1000
+    assert list(tmp_path.iterdir()) == [there]
+
+
+@pytest.mark.parametrize("words", [["export", "last", "--format", "mp4"], ["export-mp4", "last"]])
+def test_the_command_asks_before_it_replaces_a_file(episodes, tmp_path, words, capsys) -> None:
+    there = tmp_path / "film.mp4"
+    there.write_text("mine")
+    asked = ["episodes", *words, "--out", str(there), "--data", str(episodes[0].path.parents[1])]
+    for more, code, size in (([], (1, 2), 4), (["--overwrite"], (0,), 1000)):
+        with pytest.raises(SystemExit) as stop:
+            main([*asked, *more])
+        assert stop.value.code in code
+        assert there.stat().st_size >= size
+        assert ("already exists" in " ".join("".join(capsys.readouterr()).split())) == (not more)
+    with pytest.raises(SystemExit):
+        main(
+            [
+                "episodes",
+                "export",
+                "last",
+                "--format",
+                "droid",
+                "--out",
+                str(tmp_path / "set"),
+                *asked[-2:],
+                "--overwrite",
+            ]
+        )
+    assert "adds to a data set" in capsys.readouterr().err
 
 
 def test_statistics_of_large_numbers_are_numbers() -> None:

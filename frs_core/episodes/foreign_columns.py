@@ -246,7 +246,7 @@ class ParquetFile:
         self.path, (self._arrow, parquet) = path, arrow
         self._read: dict[str, Any] = {}
         try:
-            self._file = parquet.ParquetFile(plain_file(path))
+            self._file = parquet.ParquetFile(plain_file(path, as_text=True))
             about = self._file.metadata
             size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
             self._schema, self.rows = self._file.schema_arrow, int(about.num_rows)

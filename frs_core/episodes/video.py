@@ -81,7 +81,7 @@ def write_video(path: Path, images: Iterable[UInt8[Array, "H W 3"]], *, hz: floa
     count = 0
     size: tuple[int, int] | None = None
     with begun(path, refusals=(av.FFmpegError,)) as files:
-        part = files.add(file_named(path).with_name(f".{path.name}.part"))
+        part = files.add(file_named(path, overwrite=True).with_name(f".{path.name}.part"))
         with av.open(str(part), "w", format="mp4") as container:
             stream: Any = None
             for image in images:
@@ -105,7 +105,7 @@ def video_size(path: Path) -> tuple[int, int]:
     """Return (width, height) of a video. Raises as `read_video`."""
     av = _av()
     try:
-        with av.open(str(plain_file(path))) as container:
+        with av.open(str(plain_file(path, as_text=True))) as container:
             stream = container.streams.video[0]
             return int(stream.width), int(stream.height)
     except (OSError, av.FFmpegError, *MALFORMED) as error:
@@ -116,7 +116,7 @@ def video_rate(path: Path) -> float | None:
     """Return the frames per second that a video states; None where it states none. Raises as `read_video`."""
     av = _av()
     try:
-        with av.open(str(plain_file(path))) as container:
+        with av.open(str(plain_file(path, as_text=True))) as container:
             rate = container.streams.video[0].average_rate
             return float(rate) if rate else None
     except (OSError, av.FFmpegError, *MALFORMED) as error:
@@ -127,7 +127,7 @@ def count_frames(path: Path) -> int:
     """Return how many images a video holds, without decoding them. Raises as `read_video`."""
     av = _av()
     try:
-        with av.open(str(plain_file(path))) as container:
+        with av.open(str(plain_file(path, as_text=True))) as container:
             return sum(1 for packet in container.demux(video=0) if packet.size)
     except (OSError, av.FFmpegError, *MALFORMED) as error:
         raise _unreadable(path, error) from error
@@ -148,7 +148,7 @@ def read_video(
     """
     av = _av()
     try:
-        with av.open(str(plain_file(path))) as container:
+        with av.open(str(plain_file(path, as_text=True))) as container:
             for frame in container.decode(video=0):
                 image = frame.to_ndarray(format="rgb24")
                 if is_left_half:

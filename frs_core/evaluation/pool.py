@@ -129,6 +129,7 @@ class ProcessPool:
             try:
                 message = worker.connection.recv()
             except (EOFError, OSError):
+                worker.process.join(3.0)  # Its end is known a moment later than the pipe's.
                 lost += self._replace(worker, "The evaluation worker died")
                 continue
             if isinstance(message, FrsError):

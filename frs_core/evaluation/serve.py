@@ -1,10 +1,11 @@
 """What runs in a worker's process: the runner of its kind of work, on cells from a pipe."""
 
 import os
+import pickle
 import signal
 from multiprocessing.connection import Connection
 
-from frs_core.errors import FrsError
+from frs_core.errors import ConfigError, FrsError
 from frs_core.evaluation.worker import Runner, Work, WorkerJob
 
 
@@ -15,8 +16,9 @@ def serve(job: WorkerJob, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         runner = runner_class(job)(job)
-    except FrsError as error:
-        connection.send(error)
+    except (Exception, SystemExit) as error:
+        # Sent and not left to end the process: a thread that the loader began could keep it, and the parent waiting.
+        connection.send(_sendable(error))
         return
     connection.send(runner.ready)
     try:
@@ -26,6 +28,19 @@ def serve(job: WorkerJob, connection: Connection) -> None:
         return
     finally:
         runner.close()
+
+
+def _sendable(error: BaseException) -> FrsError:
+    """Return why a worker cannot start, as an error that the parent can read, whatever somebody else's loader raised."""
+    if isinstance(error, FrsError):
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # A class of somebody else's, with arguments of its own.
+            return ConfigError(str(error))
+        return error
+    return ConfigError(
+        f"An evaluation worker could not load its world and policy: {type(error).__name__}: {error}. Correct what was named."
+    )
 
 
 def runner_class(job: WorkerJob) -> type[Runner]:

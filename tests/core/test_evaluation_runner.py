@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from frs_core.errors import ConfigError, FingerprintMismatch, WeightsMissing
+from frs_core.errors import ConfigError, FingerprintMismatch, FrsError, WeightsMissing
 from frs_core.evaluation.pool import ProcessPool
 from frs_core.evaluation.results import Cell, Result, ResultFile, latest, read_results
 from frs_core.evaluation.runner import EvalSpec, run_evaluation
@@ -123,6 +123,27 @@ def test_a_worker_that_dies_is_replaced_and_its_episode_reported() -> None:
     finally:
         pool.close()
     assert [(r.success, r.error) for r in results] == [(False, "The evaluation worker died")]
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("raises", "failed: ZeroDivisionError: no batteries"),
+        ("exits", "could not load its world and policy: SystemExit: 3"),
+        ("odd", "the scales: not connected"),
+    ],
+)
+def test_a_loader_that_fails_in_its_own_way_is_told_in_a_sentence_at_once(
+    how: str, told: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    setup = {**SPEC.job.setup, "policy": "tests.fakes.failing_loader:load_nothing", "policy_options": {"how": how}}
+    pool = ProcessPool(dataclasses.replace(SPEC.job, setup=setup), workers=1)
+    try:
+        with pytest.raises(FrsError, match=told):
+            pool.ready()
+    finally:
+        pool.close()
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 def test_an_episode_that_hangs_is_ended_at_its_limit() -> None:

@@ -97,6 +97,13 @@ def test_what_was_exported_comes_back(store, tmp_path, version) -> None:
         assert abs(shown - first.frame("wrist", 5).astype(float).mean()) < 12
 
 
+def test_a_dataset_whose_path_is_no_utf_8_is_said_to_be_that(store, dataset, tmp_path) -> None:
+    odd = dataset.rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(EpisodeError, match=r"has a path that is no UTF-8 text, .* rename it"):
+        import_lerobot(odd, store, outcome=Outcome.SUCCESS)
+    assert not store.list()
+
+
 def packed_as_lerobot_does(root: Path) -> None:
     """Join a v3.0 dataset's files into one table, one film per camera and one list of episodes."""
     rows = [parquet.read_table(p).to_pylist()[0] for p in sorted((root / "meta/episodes").rglob("*.parquet"))]

@@ -233,6 +233,8 @@ def _trainer(request: TrainRequest, messages: "Queue[Progress | TrainResult | Fr
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if request.is_background:
         os.nice(10)
+        # A GPU knows no priorities, and the fan may be computed on it.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     from frs_core.learning.run import run_request
 
     def on_progress(progress: Progress) -> bool:

@@ -109,7 +109,7 @@ class TrainRequest:
     gate: Gate | None = None
     """Save it only if it is no worse than a former version; for `dsbc`. None = save it."""
     is_background: bool = False
-    """Leave the processors to others where they want them."""
+    """Leave the processors to others where they want them, and the GPU to the fan: train on the CPU, at low priority."""
     overwrite: bool = False
     source: str = "frs_core.learning.store:load_table"
     """`module:function` that takes (request, on_progress) and returns the training table."""

@@ -1,5 +1,9 @@
 """The trainer's process reports, stops on request, and its end is always heard of."""
 
+import dataclasses
+import multiprocessing
+import os
+import queue
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +19,7 @@ from frs_core.learning import (
     NetworkSettings,
     TrainJob,
     TrainRequest,
+    process,
 )
 from frs_core.learning.registry import load_noise_policy
 from tests.waiting import LONG_S
@@ -111,6 +116,29 @@ def test_an_unknown_source_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing_like_it"):
         job.wait(LONG_S)
     job.close()
+
+
+@pytest.mark.parametrize(("is_background", "gpus"), [(True, ""), (False, "0")])
+def test_a_training_in_the_background_leaves_the_gpu_to_the_fan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_background: bool, gpus: str
+) -> None:
+    seen: list[str | None] = []
+    politeness: list[int] = []
+
+    def run_request(*_: object) -> TrainingError:
+        seen.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        return TrainingError("nothing to learn")
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr("frs_core.learning.run.run_request", run_request)
+    monkeypatch.setattr(process.os, "nice", politeness.append)
+    monkeypatch.setattr(process.signal, "signal", lambda *_: None)
+    asked = dataclasses.replace(request(tmp_path, "load_synthetic"), is_background=is_background)
+    messages: queue.Queue[object] = queue.Queue()
+    process._trainer(asked, messages, multiprocessing.get_context("spawn").Event())  # type: ignore[arg-type]
+    assert seen == [gpus]
+    assert bool(politeness) is is_background
+    assert isinstance(messages.get_nowait(), TrainingError)
 
 
 def test_the_facade_does_not_load_torch() -> None:

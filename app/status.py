@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from app import theme
 from app.qt import QtCore, QtWidgets
 from app.window import CockpitWindow
 from frs_core.events import Phase, Snapshot
@@ -89,6 +90,7 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
         **(snapshot_status(window.snapshot) if window.snapshot is not None else {"phase": "starting"}),
         "layout": window.layout_name,
         "is_full_screen": window.isFullScreen(),
+        "theme": theme.current().name,
         "is_active": window.inputs.keyboard.is_active,
         "second": window.second.camera,
         "focus": _name(QtWidgets.QApplication.focusWidget()),

@@ -54,6 +54,8 @@ RUNNING: Check = lambda _before, now: now["episode"]["number"] and now["offer"] 
 ENDED: Check = lambda _before, now: not now["episode"]["number"]  # noqa: E731
 DIALOG: Check = lambda _before, now: not now["is_active"]  # noqa: E731
 CLOSED: Check = lambda _before, now: now["is_active"] and not now["card"]  # noqa: E731
+WAIT = "wait"
+"""In place of an action: nothing is pressed."""
 NEW_FAN: Check = lambda before, now: now["offer"] and now["offer"] != before["offer"]  # noqa: E731
 
 CARDS: list[tuple[str, str, Check]] = [
@@ -67,7 +69,14 @@ CARDS: list[tuple[str, str, Check]] = [
     ("", "Escape", CLOSED),
     ("episode.summary", "ctrl+shift+e", DIALOG),
     ("", "Escape", CLOSED),
+    ("settings.devices", "ctrl+comma", is_("card", "devices")),
+    ("", "Escape", CLOSED),
     ("settings.sounds", "ctrl+m", said("Sounds are")),
+    ("view.theme", "ctrl+t", differs("theme")),
+    ("view.theme", "ctrl+t", differs("theme")),
+    ("view.fullscreen", "F11", differs("is_full_screen")),
+    ("view.fullscreen", "F11", differs("is_full_screen")),
+    ("world.reconnect", "ctrl+shift+r", said("already connected")),
     ("view.larger", "ctrl+equal", said("Display size M")),
     ("view.smaller", "ctrl+minus", said("Display size S")),
     ("view.second_camera", "F9", lambda _before, now: now["second"]),
@@ -89,6 +98,8 @@ SETTINGS: list[tuple[str, str, Check]] = [
     ("drive.look_ahead", "shift+p", said("A press while the robot moves is the next pick")),
     ("episode.auto_next", "shift+y", said("is saved after")),
     ("episode.auto_next", "shift+y", said("no longer saved automatically")),
+    ("drive.help", "shift+i", said("no longer asks for help")),
+    ("drive.help", "shift+i", said("asks for help where")),
     ("learned.learn_on", "ctrl+shift+l", said("no longer learns from successes")),
     ("learned.learn_on", "ctrl+shift+l", said("learns on from each success")),
     ("learned.back", "ctrl+l", said("none to go back from")),
@@ -96,6 +107,8 @@ SETTINGS: list[tuple[str, str, Check]] = [
 ]
 EPISODE: list[tuple[str, str, Check]] = [
     ("episode.start", "n", RUNNING),
+    ("pick.learned", "l", said("No learned candidate")),
+    ("pick.suggestion", "v", said("There is no suggestion")),
     ("pick.unsteered", "Return", picked),
     ("steer.forward", "Up", picked),
     ("steer.back", "Down", picked),
@@ -130,6 +143,36 @@ EPISODE: list[tuple[str, str, Check]] = [
     ("episode.success", "ctrl+Return", lambda _a, b: b["question"] or not b["episode"]["number"]),
     ("episode.success", "ctrl+Return", ENDED),
 ]
+SUCCESS: list[tuple[str, str, Check]] = [
+    ("episode.start", "n", RUNNING),
+    ("pick.unsteered", "Return", picked),
+    ("episode.success", "ctrl+Return", lambda _a, b: b["question"] or not b["episode"]["number"]),
+    ("episode.success", "ctrl+Return", ENDED),
+]
+LEARNING: list[tuple[str, str, Check]] = [
+    *SUCCESS,
+    *SUCCESS,
+    *SUCCESS,
+    ("layout.train", "3", lambda _a, b: b["layout"] == "train" and b["training"]["ticked"] >= 3),
+    ("train.start", "ctrl+Return", lambda _a, b: b["training"]["is_running"]),
+    (WAIT, "", lambda _a, b: b["training"]["result"]),
+    ("train.use", "u", lambda _a, b: b["noise_policy"]),
+    ("layout.drive", "1", is_("layout", "drive")),
+    ("episode.start", "n", lambda _a, b: b["offer"] and "learned" in b["offered"]),
+    ("pick.learned", "l", picked),
+    ("steer.left", "Left", picked),
+    ("episode.success", "ctrl+Return", lambda _a, b: b["question"] or not b["episode"]["number"]),
+    ("episode.success", "ctrl+Return", ENDED),
+    (WAIT, "", lambda _a, b: "Version 2 learned from" in b["versions"]["text"]),
+    ("episode.start", "n", RUNNING),
+    ("pick.unsteered", "Return", picked),
+    # The new version is used only if it is no worse, so there may be none to go back from.
+    ("learned.back", "ctrl+l", lambda _a, b: any("Version 1 " in t or "no other version" in t for t in b["toasts"])),
+    ("episode.discard", "ctrl+shift+BackSpace", ENDED),
+    ("layout.train", "3", is_("layout", "train")),
+    ("train.unload", "shift+u", lambda _a, b: not b["noise_policy"]),
+]
+"""Three successes, a policy from them, another success from which its next version learns, and the way back."""
 COMPARISON: list[tuple[str, str, Check]] = [
     ("compare.exclude", "ctrl+shift+x", said("There is no attempt to exclude")),
     ("compare.stop", "ctrl+shift+s", said("No comparison is running")),
@@ -137,6 +180,8 @@ COMPARISON: list[tuple[str, str, Check]] = [
     ("", "Escape", CLOSED),
     ("compare.results", "ctrl+shift+t", said("There is no comparison yet")),
 ]
+LEARN_S = 300.0
+"""How long a training in the background may take."""
 
 
 class Walk:
@@ -151,7 +196,8 @@ class Walk:
         for action, key, is_done in steps:
             before = self.cockpit.now
             began = time.monotonic()
-            self.cockpit.screen.press(key)
+            if action != WAIT:
+                self.cockpit.screen.press(key)
             problem = ""
             try:
                 # A message that is still shown from the step before must not stand for this one: something has to change.
@@ -203,6 +249,7 @@ def main() -> int:
             cockpit.ready(timeout_s=300.0)
             for steps in (CARDS, SETTINGS, EPISODE, COMPARISON):
                 walk.take(steps, wait_s=given.wait)
+            walk.take(LEARNING, wait_s=max(given.wait, LEARN_S))
             walk.quit()
         finally:
             cockpit.close()

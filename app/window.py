@@ -179,7 +179,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.recovery = RecoveryStrip(self.say)
         column.addWidget(self.recovery)
         column.addWidget(self.pages, 1)
-        self.toasts, self.notices = Toasts(body), Notices(self)
+        self.toasts, self.notices = Toasts(body, over=self.drive.main), Notices(self)
         self.cards = Cards(
             body, self.run, self.inputs, save_map=self._save_map, on_first_run_read=self._on_first_run_read
         )

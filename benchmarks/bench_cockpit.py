@@ -267,7 +267,8 @@ def rows_of(store: "EpisodeStore", before: set[str]) -> dict[str, list[float]]:
     times, late = episode.arrays["steps/captured_ns"], episode.arrays["steps/overrun_ms"]
     periods: list[float] = []
     for chunk in range(episode.n_chunks):
-        periods += (np.diff(times[episode.steps_of(chunk)]) / 1e6).tolist()
+        # The first row was decided on what was seen before the pick.
+        periods += (np.diff(times[episode.steps_of(chunk)][1:]) / 1e6).tolist()
     return {"control period, recorded": periods, "row began late by, recorded": late[:].tolist()}
 
 
@@ -331,8 +332,8 @@ def main() -> None:
         else:
             print(f"{name:32}{0:5}        –        –{target:>9}")
     if learning is not None:
-        took = ", ".join(f"{s:.0f}" for s in learning.seconds) or "none ended"
-        print(f"trained in the background meanwhile: {took} s each")
+        took = ", ".join(f"{seconds:.0f} s" for seconds in learning.seconds)
+        print(f"trained in the background meanwhile: {took or 'one version, which had not ended'}")
     print(f"{bench.recorded_picks} of {bench.picks} picks while recording")
     print(f"Hold {bench.hold_after_s:.2f} s after the window's last heartbeat (limit 1.0 s plus one heartbeat)")
 

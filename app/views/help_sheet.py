@@ -8,7 +8,7 @@ from app.views.widgets import label
 from frs_core.devices.intent import ANY_SCOPE, InputMap
 
 _ROWS: tuple[tuple[tuple[str, float], ...], ...] = (
-    (("Esc", 1.4), ("", 0.6), ("F1", 1), ("F5", 1), ("F11", 1)),
+    (("Esc", 1.4), ("", 0.6), ("F1", 1), ("F5", 1), ("F9", 1), ("F11", 1)),
     (*((k, 1.0) for k in "1234567890-="), ("Backspace", 2.0), ("", 0.3), ("Home", 1.2), ("PgUp", 1.2)),
     (("Tab", 1.5), *((k, 1.0) for k in "QWERTYUIOP[]"), ("", 1.8 - 1.3), ("", 0.3), ("Del", 1.2), ("PgDown", 1.2)),
     (("", 1.8), *((k, 1.0) for k in "ASDFGHJKL"), ("", 0.6), ("Return", 2.6)),

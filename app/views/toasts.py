@@ -76,14 +76,24 @@ class Toast(QtWidgets.QFrame):
         self.expired.emit(self)
 
 
-class Toasts(QtCore.QObject):
-    """Stacks toasts in the lower right corner of a widget."""
+_MOVING = (QtCore.QEvent.Type.Resize, QtCore.QEvent.Type.Show, QtCore.QEvent.Type.Hide)
 
-    def __init__(self, host: QtWidgets.QWidget) -> None:
+
+class Toasts(QtCore.QObject):
+    """Stacks toasts in the lower right corner of a widget.
+
+    Args:
+        host: the widget.
+        over: lies in it; while it is shown, toasts lie over its lower end, so that they cover no button of the rows below it.
+    """
+
+    def __init__(self, host: QtWidgets.QWidget, *, over: QtWidgets.QWidget | None = None) -> None:
         super().__init__(host)
-        self._host = host
+        self._host, self._over = host, over
         self._shown: list[Toast] = []
-        host.installEventFilter(self)
+        for widget in (host, over):
+            if widget is not None:
+                widget.installEventFilter(self)
 
     @property
     def texts(self) -> list[str]:
@@ -120,8 +130,8 @@ class Toasts(QtCore.QObject):
             self._take_down(toast)
 
     def eventFilter(self, watched: QtCore.QObject | None, event: QtCore.QEvent | None) -> bool:
-        """Stay in the corner when the host is resized."""
-        if event is not None and event.type() == QtCore.QEvent.Type.Resize:
+        """Stay in the corner when the host is resized, and above the rows that appear."""
+        if event is not None and event.type() in _MOVING:
             self._place()
         return False
 
@@ -133,7 +143,9 @@ class Toasts(QtCore.QObject):
             self._place()
 
     def _place(self) -> None:
-        y = self._host.height() - 112
+        y = self._host.height() - theme.px(112)
+        if self._over is not None and self._over.isVisible():
+            y = self._over.mapTo(self._host, self._over.rect().bottomLeft()).y()
         for toast in reversed(self._shown):
             toast.adjustSize()
             y -= toast.height() + 8

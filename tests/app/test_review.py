@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.qt import QtCore
-from app.views.review.episode_list import EpisodeModel, outcome_sign
+from app.qt import QtCore, QtGui
+from app.views.review.episode_list import EpisodeModel, outcome_sign, said_beside
 from app.views.review.insight import sentence_of
 from app.views.review.library import Library
 from app.views.review.record import ChunkMark, Record
@@ -80,6 +80,15 @@ def test_a_chunk_and_its_row_name_the_version_of_the_learned_policy(tmp_path: Pa
     rows.show_infos((info,))
     for role in (QtCore.Qt.ItemDataRole.DisplayRole, QtCore.Qt.ItemDataRole.ToolTipRole):
         assert "★ cup → ★ cup-2" in rows.data(rows.index(0), role)
+
+
+def test_in_a_narrow_list_the_outcome_is_its_sign_before_the_task_is_cut(qapp: Any) -> None:
+    metrics = QtGui.QFontMetrics(qapp.font())
+    task = metrics.horizontalAdvance("can on plate")
+    for width, expected in ((4 * task, "✔ success"), (task + metrics.horizontalAdvance("✔") + 8, "✔")):
+        said, used = said_beside(metrics, width, "can on plate", sign="✔", word="success")
+        assert said == expected
+        assert task <= width - used
 
 
 def test_the_newest_episode_is_shown_first(window: Any, names: list[str]) -> None:

@@ -290,6 +290,31 @@ def test_a_card_keeps_the_keys_that_move_the_robot_or_type(window: Any, port: An
     assert window.cards.is_open("first")
 
 
+@pytest.mark.parametrize("strip", ["question", "countdown"])
+@pytest.mark.parametrize("size", [(1024, 700), (1280, 800)])
+def test_no_message_covers_a_button_below_the_images(
+    window: Any, strip: str, size: tuple[int, int], qtbot: Any
+) -> None:
+    window.resize(*size)
+    for text in ("short", "a message that is long enough for two lines of text in any window"):
+        window.say(text, "info")
+    if strip == "question":
+        window.drive.question.ask(window.snapshot, Outcome.SUCCESS, "The simulator does not report success")
+    else:
+        window.drive.countdown.show_countdown("Learned drives", 3)
+    rows = [getattr(window.drive, strip), window.drive.steering, window.drive.episode]
+
+    def covered() -> list[Any]:
+        host = window.centralWidget()
+        places = [QtCore.QRect(row.mapTo(host, QtCore.QPoint()), row.size()) for row in rows]
+        return [toast.text for toast in window.toasts._shown if any(toast.geometry().intersects(at) for at in places)]
+
+    qtbot.waitUntil(lambda: rows[0].height() > 20 and covered() == [], timeout=LONG_MS)
+    window.show_layout("train")
+    assert len(window.toasts.texts) == 2
+    window.toasts.clear()
+
+
 def test_tab_stays_on_the_open_card(make_window: Any, qtbot: Any) -> None:
     window = make_window(has_seen=False)
     qtbot.waitUntil(lambda: window.cards.overlays["first"].isVisible(), timeout=LONG_MS)

@@ -44,6 +44,22 @@ def versions(info: EpisodeInfo) -> str:
     return " → ".join(f"★ {policy_name(path)}" for path in info.noise_policies)
 
 
+def said_beside(metrics: QtGui.QFontMetrics, width: int, title: str, *, sign: str, word: str) -> tuple[str, int]:
+    """Return what is said of an outcome beside a title, and the room that it takes: the sign alone where both have no room.
+
+    Args:
+        metrics: of the font.
+        width: of both, pixels.
+        title: says which task it is.
+        sign: of the outcome.
+        word: for the outcome.
+    """
+    whole = f"{sign} {word}"
+    has_room = metrics.horizontalAdvance(title) + metrics.horizontalAdvance(whole) + 8 <= width
+    said = whole if has_room else sign
+    return said, metrics.horizontalAdvance(said) + 8
+
+
 class EpisodeModel(QtCore.QAbstractListModel):
     """Rows of the list."""
 
@@ -175,14 +191,15 @@ class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
         font.setBold(True)
         painter.setFont(font)
         painter.setPen(theme.colour(colour))
-        painter.drawText(QtCore.QRect(x, rect.top() + 4, width, 18), Qt.AlignmentFlag.AlignRight, f"{sign} {word}")
-        used = QtGui.QFontMetrics(font).horizontalAdvance(f"{sign} {word}") + 8
-        painter.setPen(theme.colour(tokens.text))
         title = in_words(info.task or info.instruction or info.name)
+        metrics = QtGui.QFontMetrics(font)
+        said, used = said_beside(metrics, width, title, sign=sign, word=word)
+        painter.drawText(QtCore.QRect(x, rect.top() + 4, width, 18), Qt.AlignmentFlag.AlignRight, said)
+        painter.setPen(theme.colour(tokens.text))
         painter.drawText(
             QtCore.QRect(x, rect.top() + 4, width - used, 18),
             Qt.AlignmentFlag.AlignLeft,
-            QtGui.QFontMetrics(font).elidedText(title, Qt.TextElideMode.ElideRight, width - used),
+            metrics.elidedText(title, Qt.TextElideMode.ElideRight, width - used),
         )
         font.setBold(False)
         font.setPixelSize(theme.px(11))

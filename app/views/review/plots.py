@@ -31,13 +31,15 @@ class Plots(pg.GraphicsLayoutWidget):
         self.setAccessibleName("Plots of the episode")
         self.setMinimumHeight(180)
         self._record: Record | None = None
+        self._names: list[Any] = []
         self._plots: list[Any] = []
         self._cursors: list[pg.InfiniteLine] = []
         for row, (title, tip) in enumerate(_ROWS):
-            plot: Any = self.ci.addPlot(row=row, col=0)
+            # Upright labels of axes would run into each other where the plots are low.
+            self._names.append(self.ci.addLabel(title, row=row, col=0, justify="right"))
+            plot: Any = self.ci.addPlot(row=row, col=1)
             plot.setToolTip(tip)
-            plot.getAxis("left").setWidth(62)
-            plot.setLabel("left", title)
+            plot.getAxis("left").setWidth(38)
             plot.hideButtons()
             plot.getAxis("left").enableAutoSIPrefix(False)
             plot.getAxis("bottom").enableAutoSIPrefix(False)
@@ -97,6 +99,8 @@ class Plots(pg.GraphicsLayoutWidget):
         """Use the current colours."""
         tokens = theme.current()
         self.setBackground(tokens.panel)
+        for name, (title, _) in zip(self._names, _ROWS, strict=True):
+            name.setText(title, color=tokens.dim, size=f"{theme.px(11)}px")
         for plot, cursor in zip(self._plots, self._cursors, strict=True):
             cursor.setPen(pg.mkPen(tokens.text, width=1.5))
             for name in ("left", "bottom"):

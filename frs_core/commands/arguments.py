@@ -11,9 +11,10 @@ Main thread.
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 
 from frs_core.errors import ConfigError
 from frs_core.runtime.bounds import require_within
@@ -83,10 +84,7 @@ def _require_usable(option: str, value: object) -> None:
     """Do nothing, unless a text is none or a path cannot be one. Raises ConfigError."""
     if isinstance(value, str):
         if any("\ud800" <= character <= "\udfff" for character in value):
-            raise ConfigError(
-                f"{option} has '{visible(value)}', which is no UTF-8 text and could not be stored. Write it in UTF-8 (`locale` tells "
-                f"what the terminal sends)."
-            )
+            _refuse_no_text(option, value)
         if "\0" in value:
             raise ConfigError(f"{option} has '{visible(value)}', which holds a zero byte. Leave it out.")
     if not isinstance(value, Path):
@@ -107,3 +105,18 @@ def _require_usable(option: str, value: object) -> None:
             f"{option} has a path of {len(os.fsencode(value))} bytes, '{visible(str(value))[:40]}…', which the system does not take. "
             f"Shorten it."
         )
+
+
+def _refuse_no_text(option: str, value: str) -> NoReturn:
+    """Raise ConfigError for a word that this process could not read as text."""
+    try:
+        meant = os.fsencode(value).decode()
+    except UnicodeError:
+        raise ConfigError(
+            f"{option} has '{visible(value)}', which is no UTF-8 text and could not be stored. Write it in UTF-8 (`locale` tells what the "
+            f"terminal sends)."
+        ) from None
+    raise ConfigError(
+        f"{option} has '{meant}' in UTF-8, and the locale here says {sys.getfilesystemencoding().upper()}, which has no such letters. Set "
+        f"LC_ALL=C.UTF-8, or PYTHONUTF8=1."
+    )

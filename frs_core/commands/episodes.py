@@ -388,6 +388,8 @@ def import_(
         page.print(f"Made episode {name}  {store.info(name).note}", soft_wrap=True)
     if made.earlier:
         page.print(_left_out(store, made.earlier), soft_wrap=True)
+        if unused := _unused(store, made.earlier, outcome=outcome, instruction=instruction):
+            page.print(unused, soft_wrap=True)
     return 0
 
 
@@ -563,6 +565,16 @@ def _left_out(store: EpisodeStore, names: tuple[str, ...]) -> str:
     where = f" ({'it is' if len(names) == 1 else f'{binned} of them are'} in the bin)" if binned else ""
     them = "it" if len(names) == 1 else "them"
     return f"Left out {counted(len(names), 'recording')} imported before, as {which}{where}. --again imports {them} once more."
+
+
+def _unused(store: EpisodeStore, names: tuple[str, ...], *, outcome: Outcome | None, instruction: str | None) -> str:
+    """Return what is said where earlier imports were told otherwise than this one; empty where they agree."""
+    rows = [i for binned in (False, True) for i in store.list(binned=binned) if i.name in names]
+    kept = sum(outcome not in (None, i.outcome) and i.outcome is not None for i in rows)
+    words = sum(instruction not in (None, i.instruction) for i in rows)
+    told = [f"--outcome was not used for {kept} of them: `frs episodes relabel` changes it."] if kept else []
+    told += [f"--instruction was not used for {words} of them: --again imports with it."] if words else []
+    return " ".join(told)
 
 
 def _one(found: list[Unfinished], text: str, *, within: Path) -> Unfinished:

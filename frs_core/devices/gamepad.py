@@ -12,6 +12,7 @@ pygame must be polled on the thread that initialised it: call everything from on
 import contextlib
 import os
 import time
+import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -114,7 +115,10 @@ class Gamepad(InputDevice):
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         try:
-            import pygame
+            with warnings.catch_warnings():
+                # pygame 2.6 reads its own data by way of pkg_resources, which warns whoever imports it, and so the operator's terminal.
+                warnings.filterwarnings("ignore", "pkg_resources is deprecated")
+                import pygame
             from pygame._sdl2 import controller
         except ImportError as error:
             raise DeviceError(

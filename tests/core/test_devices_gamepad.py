@@ -2,6 +2,8 @@
 
 import ctypes
 import ctypes.util
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 
 from frs_core.devices import ControlChange, DeviceNotice, Stage
 from frs_core.devices.gamepad import Gamepad
+from tests.texts import ROOT
+from tests.waiting import LONG_S
 
 pygame = pytest.importorskip("pygame")
 GAMECONTROLLER = 1
@@ -211,3 +215,11 @@ def test_an_axis_whose_first_report_is_its_end_counts_after_it_was_at_rest(gamep
     assert changes(gamepad, polls=4) == []
     raw.axis(3, -1.0)
     assert changes(gamepad)[-1] == ("pad:right_stick_left", Stage.PRESSED)
+
+
+def test_opening_the_pads_says_nothing_on_the_terminal() -> None:
+    code = "from frs_core.devices.gamepad import Gamepad; Gamepad().close()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=LONG_S, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")

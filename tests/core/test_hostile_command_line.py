@@ -348,6 +348,21 @@ def test_a_standard_stream_that_is_closed_leads_to_nowhere(
     assert int((tmp_path / "number").read_text()) > 2, "the next file takes the place of a standard stream"
 
 
+def test_a_text_in_utf_8_where_the_locale_knows_none_is_said_to_be_that(tmp_path: Path) -> None:
+    code = "from frs_core.cli import main; main()"
+    words = ["episodes", "relabel", "last", "--note", "\u00e9", "--data", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        timeout=LONG_S,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith("frs: --note has '\\xe9' in UTF-8, and the locale here says ASCII")
+    assert b"LC_ALL=C.UTF-8" in done.stderr
+
+
 def test_a_screenshots_folder_that_cannot_be_written_is_refused_before_there_is_a_window(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -288,6 +288,13 @@ def test_a_trajectory_is_imported_once_unless_it_is_asked_for_again(folder, stor
     assert import_droid_once(moved, store).earlier == (first,)
     moved.rename(folder)
     assert f"Left out 1 recording imported before, as {first}. --again imports it once more." in run()
+    first_outcome = store.info(first).outcome.value
+    assert "was not used" not in run("--outcome", first_outcome)
+    other = "failure" if first_outcome == "success" else "success"
+    said = run("--outcome", other, "--instruction", "something else")
+    assert "--outcome was not used for 1 of them: `frs episodes relabel` changes it." in said
+    assert "--instruction was not used for 1 of them: --again imports with it." in said
+    assert store.info(first).outcome.value == first_outcome
     store.bin(first)
     assert f"as {first} (it is in the bin)." in run()
     assert store.list() == []

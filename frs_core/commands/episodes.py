@@ -8,48 +8,38 @@ A command on several episodes reports each failure, continues with the rest, and
 Example: `frs episodes list`, `frs episodes check last`, `frs episodes export-mp4 01JBVX --out film.mp4`.
 """
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from frs_core.commands.printing import console, mark
+from frs_core.commands.episode_check import Checker
+from frs_core.commands.episode_show import MARKS, show_episode
+from frs_core.commands.printing import console, mark, said
 from frs_core.counts import counted
-from frs_core.episodes import Episode, EpisodeInfo, EpisodeStore, Unfinished
+from frs_core.episodes import EpisodeInfo, EpisodeStore, Unfinished
 from frs_core.episodes import bin_unfinished as _bin_unfinished
 from frs_core.episodes import recover as _recover
 from frs_core.episodes import unfinished as _unfinished
 from frs_core.episodes.layout import journal_dir, part_of_name
 from frs_core.episodes.stated import is_text
-from frs_core.errors import ConfigError, EpisodeError, FrsError, unknown_name
+from frs_core.errors import ConfigError, EpisodeError, FrsError
 from frs_core.evaluation.blind_log import sealed_episodes
 from frs_core.events import Outcome
-from frs_core.policies import KNOWN, NamedPolicy
-from frs_core.runtime.address import shown
+from frs_core.policies import KNOWN
 from frs_core.runtime.bounds import CountOrNone
 from frs_core.runtime.folders import recording_root
 from frs_core.runtime.foreign import MALFORMED
-from frs_core.runtime.registry import Option, named, plain_options
-from frs_core.steering.candidates import CandidateKind
-
-if TYPE_CHECKING:
-    from frs_core.policies import FlowPolicy
+from frs_core.runtime.registry import named, plain_options
 
 Names = Annotated[tuple[str, ...], tyro.conf.Positional]
 Name = Annotated[str, tyro.conf.Positional]
-
-_MARKS = {
-    Outcome.SUCCESS: ("✓ success", "green"),
-    Outcome.FAILURE: ("✗ failure", "yellow"),
-    Outcome.DISCARDED: ("– discarded", "dim"),
-}
 
 
 def list_episodes(*, data: Path | None = None, binned: bool = False, task: str | None = None) -> int:
@@ -102,7 +92,7 @@ def show(names: Names, *, data: Path | None = None) -> int:
     def one(name: str) -> str:
         nonlocal damaged
         _require_unsealed(store, name)
-        damaged += not _show(store.open(name), page)
+        damaged += not show_episode(store.open(name), page)
         return ""
 
     return max(_each(_found(store, names), one), int(damaged > 0))
@@ -115,41 +105,6 @@ def _require_unsealed(store: EpisodeStore, name: str) -> None:
             f"'{name}' belongs to a comparison that is still blinded, and would tell which policy drove. Unblind that one first: "
             f"`frs compare show NAME --unblind`."
         )
-
-
-def _show(episode: Episode, page: Console) -> bool:
-    """Print one episode and return whether every chunk could be read."""
-    info, meta = episode.info, episode.meta
-    page.print(mark(episode.name, "bold"), mark(*_MARKS[episode.outcome]), info.note)
-    options = "".join(f" · {name} {shown(value)}" for name, value in sorted(meta.world_options.items()))
-    page.print(f"task {meta.task} · “{meta.instruction}” · seed {meta.seed} · world {meta.world}{options}")
-    options = "".join(f" · {name} {shown(value)}" for name, value in sorted(meta.policy_options.items()))
-    page.print(
-        f"policy {meta.policy} ({meta.policy_fingerprint[:12]}){options} · {meta.action_space.kind.value} at {meta.control_hz:g} Hz · "
-        f"cameras {', '.join(episode.cameras) or 'none'}"
-    )
-    page.print(
-        f"{counted(info.n_chunks, 'chunk')} ({info.n_undone} taken back) · {counted(info.n_steps, 'step')} · {info.duration_s:.1f} s · "
-        f"steered {info.steered_share:.0%} · {episode.arrays.size_bytes / 1e6:.1f} MB"
-    )
-    problems = []
-    try:
-        if used := _versions(episode):
-            page.print(f"learned candidate of {used}", soft_wrap=True)
-    except MALFORMED as error:
-        problems.append(f"noise policies  {_said(error)}")
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for header in ("chunk", "after", "picked", "by", "rows", "authority", "bent mm", "noise %", "reason"):
-        table.add_column(header, justify="left" if header in ("picked", "by", "reason") else "right")
-    for i in range(episode.n_chunks):
-        try:
-            table.add_row(*_chunk_row(episode, i), style=None if i in episode.main_line else "dim strike")
-        except MALFORMED as error:
-            problems.append(f"chunk {i}  {_said(error)}")
-    page.print(table)
-    for problem in problems:
-        page.print(mark("✗", "red"), problem, soft_wrap=True)
-    return not problems
 
 
 def check(
@@ -178,7 +133,7 @@ def check(
     store, page = _store(data), _console()
     chosen = _found(store, names) if names else [i.name for i in store.list()]
     given = None if policy_options is None else plain_options(policy_options)
-    checker = _Checker(store, page, policy=policy, options=given, is_deep=deep, has_images=images)
+    checker = Checker(store, page, policy=policy, options=given, is_deep=deep, has_images=images)
     for name in chosen:
         checker.check(name)
     checker.close()
@@ -186,105 +141,6 @@ def check(
     unchecked = f", {checker.unchecked} not checked" if checker.unchecked else ""
     page.print(f"{checker.good} of {counted(len(chosen), 'episode')} good{unchecked}, {worst} (limit {TOLERANCE:g})")
     return 0 if checker.good == len(chosen) else 1
-
-
-class _Checker:
-    """Checks episodes one by one, each with the policy it names, and returns a result for each."""
-
-    def __init__(
-        self,
-        store: EpisodeStore,
-        page: Console,
-        *,
-        policy: str | None,
-        options: dict[str, Option] | None,
-        is_deep: bool,
-        has_images: bool,
-    ) -> None:
-        self._store, self._page, self._policy, self._options = store, page, policy, options
-        self._is_deep, self._has_images = is_deep, has_images
-        self._loaded: dict[str, FlowPolicy | FrsError] = {}
-        self.good, self.unchecked, self.worst = 0, 0, math.nan
-
-    def check(self, name: str) -> None:
-        """Check one episode; every problem is reported in its line."""
-        try:
-            episode = self._store.open(name)
-            if self._is_deep:
-                episode.verify()
-            is_good, mark_text, text = self._regenerated(episode)
-            if not episode.is_tied:
-                text += " (from before facts were tied to files: a zarr.json of another episode would not be noticed)"
-        except EpisodeError as error:
-            is_good, mark_text, text = False, ("✗", "red"), str(error)
-        except MALFORMED as error:
-            is_good, mark_text, text = False, ("✗", "red"), f"holds what no recording holds: {_said(error)}"
-        self.good += is_good
-        self._page.print(mark(*mark_text), f"{name}  {text}", soft_wrap=True)
-
-    def close(self) -> None:
-        """Close the policies."""
-        for loaded in self._loaded.values():
-            if not isinstance(loaded, FrsError):
-                loaded.close()
-
-    def _regenerated(self, episode: Episode) -> tuple[bool, tuple[str, str], str]:
-        """Return (whether it is good, mark, words) of the stored noises."""
-        from frs_core.episodes.check import check as check_episode
-        from frs_core.episodes.check import has_noises
-
-        if not has_noises(episode):
-            files = "every file is complete, " if self._is_deep else ""
-            return True, ("✓", "green"), f"{files}no chunk has a stored noise, so none is regenerated"
-        try:
-            report = check_episode(episode, self._policy_of(episode), from_features=False if self._has_images else None)
-        except EpisodeError:
-            raise
-        except (FrsError, RuntimeError, OSError) as error:
-            # A policy that fails on one episode must not prevent the checks of the others.
-            self.unchecked += 1
-            options = (
-                _as_words(episode.meta.policy_options) if self._policy is not None and self._options is None else ""
-            )
-            hint = f" It was recorded with --policy-options {options}." if options else ""
-            return False, ("?", "yellow"), f"not checked: {_said(error)}{hint}"
-        if report.n_checked:
-            self.worst = report.worst if math.isnan(self.worst) else max(self.worst, report.worst)
-        how, skipped = "features" if report.uses_features else "images", len(report.chunks) - report.n_checked
-        return (
-            report.is_good,
-            ("✓", "green") if report.is_good else ("✗", "red"),
-            f"worst error {report.worst:.2e} over {counted(report.n_checked, 'chunk')}, from {how}"
-            f"{f', {skipped} without a noise' if skipped else ''}",
-        )
-
-    def _policy_of(self, episode: Episode) -> "FlowPolicy":
-        """Return the wanted policy, loaded once. Raises FrsError, the same one each time."""
-        name = self._policy or episode.meta.policy
-        recorded = dict(episode.meta.policy_options) if self._policy is None else {}
-        options = recorded if self._options is None else self._options
-        wanted = json.dumps([name, options], sort_keys=True)
-        if wanted not in self._loaded:
-            try:
-                # A recording may name a policy, but no code of its own, and no file or address that is opened here.
-                if self._policy is None and ":" in name:
-                    raise unknown_name("policy", name, KNOWN)
-                if self._options is None and any(isinstance(value, str) for value in options.values()):
-                    raise ConfigError(
-                        f"Policy '{name}' was loaded with --policy-options {_as_words(options)}, and files and addresses that a recording names are not "
-                        f"opened unasked. Give --policy and --policy-options."
-                    )
-                self._loaded[wanted] = NamedPolicy(name, options).load()
-            except FrsError as error:
-                self._loaded[wanted] = error
-        loaded = self._loaded[wanted]
-        if isinstance(loaded, FrsError):
-            raise loaded
-        return loaded
-
-
-def _as_words(options: Mapping[str, Option]) -> str:
-    return " ".join(f"{option} {shown(value)}" for option, value in options.items())
 
 
 def export_mp4(
@@ -431,7 +287,7 @@ def relabel(names: Names, *, outcome: Outcome | None = None, note: str | None = 
         if note is not None:
             store.note(name, note)
         info = store.info(name)
-        return name, mark(*_MARKS[info.outcome]) if info.outcome else "", info.note
+        return name, mark(*MARKS[info.outcome]) if info.outcome else "", info.note
 
     return _each(_found(store, names), one)
 
@@ -535,16 +391,12 @@ def _each(names: Iterable[str], act: Callable[[str], str | Iterable[str | Text]]
     page, bad = _console(), 0
     for name in names:
         try:
-            said = act(name)
-            page.print(*([said] if isinstance(said, str) else said), soft_wrap=True)
+            told = act(name)
+            page.print(*([told] if isinstance(told, str) else told), soft_wrap=True)
         except (FrsError, *MALFORMED) as error:
             bad += 1
-            page.print(mark("✗", "red"), f"{name}  {_said(error)}", soft_wrap=True)
+            page.print(mark("✗", "red"), f"{name}  {said(error)}", soft_wrap=True)
     return 1 if bad else 0
-
-
-def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, FrsError) else f"{type(error).__name__}: {error}"
 
 
 def _store(data: Path | None, *, is_made: bool = False) -> EpisodeStore:
@@ -594,51 +446,11 @@ def _row(info: EpisodeInfo, *, is_sealed: bool) -> tuple[str | Text, ...]:
         info.name,
         when,
         info.task or "–",
-        mark(_MARKS[info.outcome][0] + " (the world says otherwise)" * info.is_contradicted, _MARKS[info.outcome][1]),
+        mark(MARKS[info.outcome][0] + " (the world says otherwise)" * info.is_contradicted, MARKS[info.outcome][1]),
         f"{info.n_chunks}{undone}",
         str(info.n_steps),
         f"{info.duration_s:.1f}",
         "" if is_sealed else f"{info.steered_share:.0%}",
         "blinded" if is_sealed else ", ".join(f"{who} {n}" for who, n in info.drivers.items()),
         info.note,
-    )
-
-
-def _versions(episode: Episode) -> str:
-    """Return which noise policies were in the fan, and in which chunks where there were several; empty where none was."""
-    from frs_core.learning.practice_folder import policy_name
-
-    runs: list[tuple[str, int]] = []
-    for index in range(episode.n_chunks):
-        name = episode.noise_policy(index)
-        if not runs or runs[-1][0] != name:
-            runs.append((name, index))
-    ends = [first - 1 for _, first in runs[1:]] + [episode.n_chunks - 1]
-    spans = [(policy_name(name), first, last) for (name, first), last in zip(runs, ends, strict=True) if name]
-    if len(runs) == 1:
-        return spans[0][0] if spans else ""
-    return ", ".join(f"{name} (chunk {a})" if a == b else f"{name} (chunks {a} to {b})" for name, a, b in spans)
-
-
-def _version(episode: Episode, index: int) -> str:
-    from frs_core.learning.practice_folder import policy_name
-
-    return policy_name(episode.noise_policy(index))
-
-
-def _chunk_row(episode: Episode, index: int) -> tuple[str, ...]:
-    offers, parent = episode.offers(index), int(episode.arrays["chunks/parent"][index])
-    verdict = offers.verdicts[offers.picked]
-    is_learned = offers.kinds[offers.picked] is CandidateKind.LEARNED
-    version = _version(episode, index) if is_learned else ""
-    return (
-        str(index),
-        "start" if parent < 0 else str(parent),
-        offers.labels[offers.picked] + (f" ★ {version}" if version else ""),
-        episode.picked_by(index),
-        str(len(episode.steps_of(index))),
-        f"{verdict.authority:.2f}",
-        f"{verdict.bent_mm:.0f}",
-        f"{verdict.noise_percentile:.0f}",
-        episode.text("chunks/reason", index),
     )

@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from frs_core.errors import FrsError
 from frs_core.runtime.foreign import visible
 
 PIPE_WIDTH = 240
@@ -50,3 +51,8 @@ def console(*, is_stderr: bool = False, is_wide: bool = False) -> Console:
 def mark(text: str, style: str) -> Text:
     """Return a text in a style, such as "red" or "dim"."""
     return Text(visible(text), style=style)
+
+
+def said(error: Exception) -> str:
+    """Return an error in words; one that is no sentence of ours begins with its kind."""
+    return str(error) if isinstance(error, FrsError) else f"{type(error).__name__}: {error}"

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
+from frs_core.commands import episode_show
 from frs_core.commands import episodes as commands
 from frs_core.commands.stats import stats
 from frs_core.episodes import EpisodeStore, JournalRecorder
@@ -56,14 +57,14 @@ def test_a_clock_before_1970_and_a_name_of_the_year_9999_still_give_names() -> N
 def test_show_goes_on_past_a_damaged_episode_and_a_damaged_chunk(store, capsys, monkeypatch) -> None:
     first, second = made(store, 1), made(store, 2)
     (store.path(first) / "zarr.json").write_text("{")
-    real = commands._chunk_row
+    real = episode_show.chunk_row
 
     def row(episode, index):
         if index == 1:
             raise ValueError("a kind of a later version")
         return real(episode, index)
 
-    monkeypatch.setattr(commands, "_chunk_row", row)
+    monkeypatch.setattr(episode_show, "chunk_row", row)
     assert commands.show((first, second), data=store.root) == 1
     out = capsys.readouterr().out
     assert "zarr.json" in out

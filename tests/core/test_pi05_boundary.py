@@ -110,6 +110,13 @@ def test_check_names_every_file_that_is_no_good_and_not_the_first_alone(tmp_path
         assert any(re.search(told, problem) for problem in problems), (told, problems)
 
 
+def test_a_file_that_two_readers_need_is_named_once(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path, family="lerobot")
+    (folder / "policy_preprocessor.json").write_text("{")
+    (problem,) = inspect_checkpoint(folder).problems
+    assert "'policy_preprocessor.json' is not readable" in problem
+
+
 def test_a_preset_and_a_horizon_replace_the_configuration_also_where_the_weights_are_refused(tmp_path) -> None:
     folder = make_checkpoint(tmp_path, name="29999")
     (folder / "config.json").unlink()

@@ -248,7 +248,8 @@ def _attempt(checkpoint: Checkpoint, action: Any) -> None:
     try:
         action()
     except FrsError as error:
-        checkpoint.problems.append(str(error))
+        # Two readers of one file find the same.
+        checkpoint.problems += [text] if (text := str(error)) not in checkpoint.problems else []
     except MALFORMED as error:
         checkpoint.problems.append(
             f"Its configuration holds what no pi0.5's does ({type(error).__name__}: {error}). Take config.json and "

@@ -26,14 +26,14 @@ from app.settings import SettingsFile
 from frs_core import paths, policies, worlds
 from frs_core.choosers.base import Chooser
 from frs_core.choosers.registry import KNOWN as CHOOSERS
-from frs_core.choosers.registry import ChooserOptions, Setting, find_chooser, make_choosers
+from frs_core.choosers.registry import ChooserOptions, Setting, find_chooser, make_choosers, typed_chooser_options
 from frs_core.devices import KNOWN as DEVICES
 from frs_core.errors import ConfigError, FrsError, why_left_out
 from frs_core.events import Driver, HoldReason, Pacing, RequestHold, Snapshot
 from frs_core.policies import NamedPolicy, PolicyOptions, WorldsPolicyName, usual_policy
 from frs_core.runtime.folders import recording_root, require_writable
 from frs_core.runtime.foreign import visible
-from frs_core.runtime.registry import loose_options, plain_options, require_name
+from frs_core.runtime.registry import plain_options, require_name
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
 from frs_core.worlds import WorldName, WorldOptions
 
@@ -131,7 +131,7 @@ def run(
         boundary_state=lambda: sessions[0].boundary_state if sessions else None,
         world_operator=lambda: sessions[0].world_spec.remote_operator if sessions and sessions[0].world_spec else "",
         options={
-            **loose_options(chooser_options),
+            **typed_chooser_options(chooser_options),
             "script": script,
             "vlm": vlm,
             "vlm_model": vlm_model or os.environ.get("FRS_VLM_MODEL", ""),

@@ -15,7 +15,19 @@ from typing_extensions import Doc
 from frs_core.choosers.base import Chooser
 from frs_core.errors import FrsError
 from frs_core.events import Driver
-from frs_core.runtime.registry import all_rows, by_id, find_row, plugins, require_words, resolve, warn_once
+from frs_core.runtime.registry import (
+    Option,
+    all_rows,
+    by_id,
+    find_row,
+    loose_options,
+    plain_options,
+    plugins,
+    require_words,
+    resolve,
+    typed_options,
+    warn_once,
+)
 
 GROUP = "frs_core.choosers"
 ChooserOptions = Annotated[dict[str, str] | None, Doc("Options of installed choosers: NAME VALUE ….")]
@@ -52,6 +64,9 @@ class ChooserSpec:
     """`module:function` that takes a `Setting` and returns the chooser, or None; empty = built into the session."""
     key: str = ""
     """Default key; empty = the cockpit assigns the next free one of Alt+1 to Alt+9."""
+    options: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """Option of `--chooser-options` -> annotation, with bounds (`runtime.bounds`) where it is a number. What no row states comes as the
+    number, switch or text that it can be read as."""
 
     def __post_init__(self) -> None:
         """Refuse a row without words to show. Raises ConfigError."""
@@ -117,6 +132,26 @@ def find_chooser(name: str) -> ChooserSpec:
         ConfigError: unknown chooser, or a plug-in that cannot be imported.
     """
     return find_row("chooser", ChooserSpec, name, KNOWN, plugins(GROUP))
+
+
+def typed_chooser_options(
+    given: Mapping[str, str] | None, rows: Mapping[str, ChooserSpec] | None = None
+) -> dict[str, Option]:
+    """Return options given on the command line as the rows that state them want them.
+
+    Args:
+        given: option -> word.
+        rows: by id; None = all.
+    Raises:
+        ConfigError: a value of another type, or outside its bounds.
+    """
+    stated = {o: (row.id, hint) for row in (rows or choosers()).values() for o, hint in row.options.items()}
+    found = loose_options(given)
+    for option in found.keys() & stated.keys():
+        name, hint = stated[option]
+        own = plain_options({option: (given or {})[option]})
+        found |= typed_options("chooser", name, None, own, hints={option: hint})
+    return found
 
 
 def make_choosers(setting: Setting) -> dict[Driver, Chooser]:

@@ -22,7 +22,14 @@ from frs_core import paths
 from frs_core.choosers.address import EXAMPLE, NO_MODEL, ModelAddress
 from frs_core.choosers.answers import FOLDER
 from frs_core.choosers.base import Chooser
-from frs_core.choosers.registry import ChooserOptions, ChooserSpec, Setting, find_chooser, make_chooser
+from frs_core.choosers.registry import (
+    ChooserOptions,
+    ChooserSpec,
+    Setting,
+    find_chooser,
+    make_chooser,
+    typed_chooser_options,
+)
 from frs_core.choosers.vlm import VlmChooser, unwatched
 from frs_core.commands.printing import console, mark
 from frs_core.counts import counted
@@ -45,7 +52,7 @@ from frs_core.evaluation.worker import WorkerJob
 from frs_core.policies import NamedPolicy, PolicyOptions, WorldsPolicyName, usual_policy
 from frs_core.runtime.bounds import Count, CountOrNone, Seed, Share, Workers
 from frs_core.runtime.folders import recording_root
-from frs_core.runtime.registry import Option, loose_options, plain_options
+from frs_core.runtime.registry import Option, plain_options
 from frs_core.worlds import DEFAULT as DEFAULT_WORLD
 from frs_core.worlds import WorldName, WorldOptions
 
@@ -315,7 +322,7 @@ def collect(
                 settings=settings,
                 most_attempts=most_attempts,
                 reasoner=reasoner,
-                chooser=None if row is None else _chooser(row, setup, loose_options(chooser_options)),
+                chooser=None if row is None else _chooser(row, setup, typed_chooser_options(chooser_options)),
                 on_episode=report,
             )
     finally:

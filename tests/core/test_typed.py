@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
+from frs_core.choosers.registry import ChooserSpec, typed_chooser_options
 from frs_core.errors import ConfigError
 from frs_core.runtime.bounds import Size
 from frs_core.runtime.registry import build, loose_options, plain_options
@@ -137,3 +138,21 @@ def test_a_secret_of_another_type_is_not_shown() -> None:
     with pytest.raises(ConfigError, match=r"'token' of policy .* is a secret, expected a text") as refused:
         build("policy", named(makes), {}, {"token": ["hidden"]})
     assert "hidden" not in str(refused.value)
+
+
+def test_options_of_a_chooser_are_read_along_what_its_row_states() -> None:
+    row = ChooserSpec(
+        "toy", "Toy", "Goes one way", "", "It picked", options={"way": Literal["left", "up"], "pace": Size, "name": str}
+    )
+    taken = typed_chooser_options({"way": "up", "pace": "3", "name": "007", "else": "1e3"}, {"toy": row})
+    assert taken == {"way": "up", "pace": 3, "name": "007", "else": 1000.0}
+    for words, told in (
+        (
+            {"way": "down"},
+            "Option 'way' of chooser 'toy' is 'down', expected one of left, up. Correct it in --chooser-options way",
+        ),
+        ({"pace": "fast"}, "is 'fast', expected a whole number"),
+        ({"pace": "0"}, "Option 'pace' of chooser 'toy' is 0, expected 1 to 65536"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            typed_chooser_options(words, {"toy": row})

@@ -37,4 +37,5 @@ ROW = ChooserSpec(
     why_not="Homing was not loaded; restart the cockpit",
     picked="Homing picked",
     make="frs_toy.chooser:from_setting",
+    options={"homing": Direction},
 )

@@ -24,7 +24,7 @@ from frs_core.steering.directions import Amount
 NO_LESS = 0.9
 """Share of the larger step's motion from which the smaller one is shown as no less."""
 COLUMNS = ("candidate", "key", "value", "moves", "bent", "authority", "noise", "to mark", "⚠")
-WIDTHS = (116, 54, 48, 58, 60, 64, 50, 64, 24)
+WIDTHS = (116, 54, 48, 62, 60, 64, 50, 64, 24)
 """Of the columns, pixels; the first is as wide as its names."""
 _TIPS = (
     "What would be executed",

@@ -104,6 +104,7 @@ def _short(text: str) -> str:
         "Show the request": "request shown",
         "Enlarge camera": "enlarge",
         "Next camera": "next camera",
+        "Camera in its own window": "own window",
     }.get(text, text.rstrip("…").lower())
 
 

@@ -313,15 +313,20 @@ class VerdictList(QtWidgets.QTableView):
         self._fit_columns()
 
     def _fit_columns(self) -> None:
-        """Give names and keys the room that they need; *bent* makes room where there is none for all."""
-        named = {i: max(theme.px(WIDTHS[i]), self.sizeHintForColumn(i)) for i in (0, 1)}
-        for column, width in named.items():
-            self.setColumnWidth(column, width)
-        bent, viewport = COLUMNS.index("bent"), self.viewport()
+        """Give names, keys and motions the room that they need; *bent*, then *noise*, make room where there is none for all."""
+        widths = {i: theme.px(width) for i, width in enumerate(WIDTHS)}
+        for name in ("candidate", "key", "moves"):
+            column = COLUMNS.index(name)
+            widths[column] = max(widths[column], self.sizeHintForColumn(column))
+            self.setColumnWidth(column, widths[column])
+        viewport = self.viewport()
         assert viewport is not None
-        others = [i for i in range(len(COLUMNS)) if i != bent and not self.isColumnHidden(i)]
-        room = viewport.width() - sum(named.get(i, theme.px(WIDTHS[i])) for i in others)
-        self.setColumnHidden(bent, room < theme.px(WIDTHS[bent]))
+        givers = [COLUMNS.index("bent"), COLUMNS.index("noise")]
+        shown = [i for i in range(len(COLUMNS)) if i in givers or not self.isColumnHidden(i)]
+        missing = sum(widths[i] for i in shown) - viewport.width()
+        for column in givers:
+            self.setColumnHidden(column, missing > 0)
+            missing -= widths[column] if missing > 0 else 0
 
     def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:
         """Show the columns that fit."""

@@ -104,7 +104,7 @@ class EpisodeBar(QtWidgets.QFrame):
         self.task.clear()
         words = titles or [in_words(t) for t in tasks]
         self.task.addItems([f"{w}  · new" if t in new else w for t, w in zip(tasks, words, strict=True)])
-        self.task.use_titles(titles)
+        self.task.use_titles(words)
         # A title is what the policy is told: it gets the room of the instruction.
         for caption, stretch in (SENTENCES if titles else WORDS).items():
             self._row.setStretchFactor(self._boxes[caption], stretch)

@@ -315,7 +315,7 @@ class VerdictList(QtWidgets.QTableView):
     def _fit_columns(self) -> None:
         """Give names, keys and motions the room that they need; *bent*, then *noise*, make room where there is none for all."""
         widths = {i: theme.px(width) for i, width in enumerate(WIDTHS)}
-        for name in ("candidate", "key", "moves"):
+        for name in ("candidate", "key", "moves", "bent"):
             column = COLUMNS.index(name)
             widths[column] = max(widths[column], self.sizeHintForColumn(column))
             self.setColumnWidth(column, widths[column])

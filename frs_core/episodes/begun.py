@@ -16,6 +16,7 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
+from frs_core.episodes.layout import SUFFIX, is_name
 from frs_core.errors import EpisodeError, FrsError
 from frs_core.runtime.foreign import found_at
 
@@ -55,8 +56,9 @@ def begun(target: Path, *, refusals: tuple[type[Exception], ...] = ()) -> Genera
         target: the file or folder that a person named, for the error.
         refusals: what a library raises where the system refuses, beside OSError.
     Raises:
-        EpisodeError: it could not be written.
+        EpisodeError: it could not be written, or lies among recordings.
     """
+    _require_outside_recordings(target)
     files = Begun()
     try:
         yield files
@@ -75,14 +77,29 @@ def file_named(path: Path, suffix: str = "", *, overwrite: bool) -> Path:
         suffix: the ending; empty = any.
         overwrite: whether a file that is there may be replaced.
     Raises:
-        EpisodeError: the path names no file, as "." and "/" do, or one that is there.
+        EpisodeError: the path names no file, as "." and "/" do, something else than a file, such as a device or a pipe, a place
+            among recordings, or a file that is there.
     """
     if not path.name:
         raise refused(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     named = path if path.suffix == suffix or not suffix else path.with_name(f"{path.name}{suffix}")
+    _require_outside_recordings(named)
+    if os.path.exists(named) and not os.path.isfile(named):
+        raise refused(named, FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)))
     if os.path.isfile(named) and not overwrite:
         raise EpisodeError(f"'{named}' already exists. Choose another name, or pass --overwrite.")
     return named
+
+
+def _require_outside_recordings(target: Path) -> None:
+    """Raise EpisodeError where a target lies in a recorded episode, or in the folder that holds them."""
+    place = Path(os.path.realpath(target))
+    for folder in (place, *place.parents):
+        is_episode = folder.suffix == SUFFIX and is_name(folder.stem)
+        if is_episode or (folder != place and (folder / ".lock").exists() and folder.name == "episodes"):
+            raise EpisodeError(
+                f"'{target}' lies among recordings, in '{folder}', which an export would damage. Name a place outside."
+            )
 
 
 def refused(target: Path, error: Exception) -> EpisodeError:

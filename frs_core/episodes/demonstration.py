@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from frs_core.arrays import Array
+from frs_core.counts import counted
 from frs_core.episodes.records import ChunkRecord, EpisodeMeta, StepRecord
 from frs_core.episodes.store import EpisodeStore
 from frs_core.episodes.writer import JournalRecorder
@@ -29,6 +30,9 @@ from frs_core.steering.directions import Gripper
 
 DEMONSTRATION = "demonstration"
 """Label of the only offer, and name of the policy that there was not."""
+
+_OVERSHOOT = 0.1
+"""How far beyond open or closed a gripper's numbers go where they are shares of its opening."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +120,30 @@ def record_demonstration(
         recorder.drop()
         raise
     return name
+
+
+def say_gripper_range(values: Float[Array, " n"], what: str, done: str, remarks: list[str]) -> None:
+    """Add a remark where a gripper's numbers go further beyond 0 (open) and 1 (closed) than they overshoot.
+
+    Args:
+        values: as recorded.
+        what: they are.
+        done: with those outside: "clipped" or "kept".
+        remarks: to add to.
+    """
+    if n := int(((values < -_OVERSHOOT) | (values > 1 + _OVERSHOOT)).sum()):
+        remarks.append(
+            f"{what}: {counted(n, 'number')} outside 0 (open) to 1 (closed), from {values.min():.3g} to {values.max():.3g}, {done}"
+        )
+
+
+def gripper_shares(values: Float[Array, " n"], what: str, remarks: list[str]) -> Float[Array, " n"]:
+    """Return a gripper's numbers clipped to 0 .. 1, saying what was far outside; what cannot be shares at all is returned as it is, and
+    refused when the episode is made."""
+    if not len(values) or np.abs(values).max() > WIDEST_GRIPPER:
+        return values
+    say_gripper_range(values, what, "clipped", remarks)
+    return np.clip(values, 0.0, 1.0)
 
 
 def _require_units(demonstration: Demonstration, kind: ActionKind, source: str) -> None:

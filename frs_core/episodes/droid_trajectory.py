@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int
 
 from frs_core.arrays import Array
 from frs_core.counts import counted
-from frs_core.episodes.demonstration import single
+from frs_core.episodes.demonstration import gripper_shares, single
 from frs_core.episodes.droid_cameras import DroidCamera, find_cameras
 from frs_core.episodes.foreign_columns import Hdf5File, open_hdf5
 from frs_core.episodes.stated import is_text, kind_of, read_stated
@@ -135,6 +135,8 @@ def _read(
     rows, damaged = np.flatnonzero(moved & is_finite & reached), np.flatnonzero(moved & ~is_finite)
     if not len(rows):
         raise EpisodeCorrupt(f"'{name}' has no row with both numbers and frames. Copy it and its films again.")
+    fingers = gripper_shares(columns["fingers"][rows, 0], paths["fingers"], remarks)
+    gripper = gripper_shares(columns["gripper"][rows, 0], paths["gripper"], remarks)
     between = np.searchsorted(damaged, rows)
     attributes = _attributes(data, remarks)
     started = _stated_start(attributes, folder)
@@ -145,8 +147,8 @@ def _read(
         gaps=frozenset(int(i) for i in np.flatnonzero(np.diff(between)) + 1),
         q=columns["q"][rows],
         dq=columns["dq"][rows],
-        gripper=columns["gripper"][rows, 0],
-        actions=single(np.column_stack([columns["arm"], np.clip(columns["fingers"], 0.0, 1.0)])[rows]),
+        gripper=gripper,
+        actions=single(np.column_stack([columns["arm"][rows], fingers])),
         times_ns=times_ns,
         cameras=cameras,
         started_unix=float(times_ns[0]) / 1e9 if times_ns[0] > 10**18 else started,

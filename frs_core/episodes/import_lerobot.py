@@ -26,6 +26,7 @@ from frs_core.episodes.demonstration import (
     Demonstration,
     demonstrated_space,
     record_demonstration,
+    say_gripper_range,
     single,
 )
 from frs_core.episodes.export_lerobot import pyarrow_modules
@@ -121,6 +122,8 @@ def import_lerobot_once(
             remarks = [*dataset.remarks, *before.remarks(digest)]
             if not said:
                 remarks.append(NO_INSTRUCTION)
+            say_gripper_range(taken.gripper[:, 0], dataset.gripper, "clipped", remarks)
+            say_gripper_range(taken.actions[:, -1], f"the gripper in {dataset.actions}", "kept", remarks)
             names.append(
                 record_demonstration(
                     _demonstration(dataset, episode, taken),

@@ -1,6 +1,7 @@
 """Exports that the disk refuses: one sentence, nothing left behind, what was there is as it was."""
 
 import contextlib
+import os
 import resource
 from collections.abc import Generator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from frs_core.cli import main
 from frs_core.episodes import Episode, EpisodeStore, JournalRecorder
+from frs_core.episodes.begun import file_named
 from frs_core.episodes.formats import exporter
 from frs_core.episodes.lerobot_versions import number_stats
 from frs_core.errors import EpisodeError
@@ -136,3 +138,32 @@ def test_the_command_asks_before_it_replaces_a_file(episodes, tmp_path, words, c
 def test_statistics_of_large_numbers_are_numbers() -> None:
     stats = number_stats(np.array([[3e38], [-3e38]], dtype=np.float32))
     assert all(np.isfinite(values).all() for values in stats.values())
+
+
+@pytest.mark.parametrize("name", ["mp4", "mcap", "rerun"])
+def test_an_export_replaces_no_device_pipe_or_folder(episodes, tmp_path, name) -> None:
+    pipe, folder = tmp_path / f"pipe{FILES[name]}", tmp_path / f"folder{FILES[name]}"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for place in (pipe, folder):
+        with pytest.raises(EpisodeError, match="so nothing can be written there"):
+            file_named(place, FILES[name], overwrite=True)
+    null = os.stat(os.devnull)
+    with pytest.raises(EpisodeError, match="is a device"):
+        file_named(Path(os.devnull), overwrite=True)
+    assert os.stat(os.devnull).st_ino == null.st_ino
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("place", ["{episode}", "{episode}/zarr.json", "{root}/episodes/.lock", "link/new"])
+def test_an_export_into_recordings_is_refused_and_they_stay_as_they_are(episodes, tmp_path, name, place) -> None:
+    if name in ("mcap", "rerun"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    folder = episodes[0].path
+    (tmp_path / "link").symlink_to(folder)
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    root = folder.parent.parent
+    target = tmp_path / place.format(episode=folder, root=root)
+    with pytest.raises(EpisodeError, match=r"lies among recordings|holds no LeRobot dataset"):
+        exporter(name)(episodes[1], target, **({"overwrite": True} if name in FILES else {}))
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before

@@ -200,6 +200,18 @@ def test_joints_in_degrees_and_a_gripper_in_motor_steps_are_refused(folder, stor
     assert store.list() == []
 
 
+def test_a_grippers_commands_in_millimetres_are_refused_and_those_far_outside_are_said(folder, store) -> None:
+    fingers = "action/gripper_position"
+    edit(folder, lambda f: f[fingers].__setitem__(slice(None), np.linspace(0.0, 85.0, N)))
+    with pytest.raises(EpisodeError, match=r"gripper's action reaches 8\d.*millimetres"):
+        import_droid(folder, store)
+    edit(folder, lambda f: f[fingers].__setitem__(slice(None), np.where(np.arange(N) % 2, 1.0, -1.0)))
+    _, note = taken(folder, store)
+    assert re.search(rf"{fingers}: \d+ numbers outside 0 .open. to 1 .closed., from -1 to 1, clipped", note)
+    edit(folder, lambda f: f[fingers].__setitem__(slice(None), np.linspace(-0.05, 1.04, N)))
+    assert "clipped" not in taken(folder, store)[1]
+
+
 def test_a_short_trajectory_may_lose_a_few_rows(folder, store) -> None:
     edit(folder, lambda f: f[Q].__setitem__(slice(13, 16), np.nan))
     episode, note = taken(folder, store)

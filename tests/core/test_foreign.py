@@ -31,6 +31,7 @@ MAY_READ = {
     "evaluation/rql_bench/official.py": "runs in an interpreter of its own, without this package",
     "testing/learner.py": "damages what it has just written",
     "serving/openpi_server.py": "runs in an openpi checkout, without this package",
+    "serving/websocket_server.py": "certificate and key, looked at first; it is copied into openpi_server.py, which has not this package",
 }
 """Files that open foreign files themselves, and why."""
 

@@ -136,10 +136,10 @@ class EpisodesPane(QtWidgets.QWidget):
         """Make an episode current; the first one if the name does not exist."""
         for row in range(self.filter.rowCount()):
             if self.filter.index(row, 0).data(INFO).name == name:
-                self.list.setCurrentIndex(self.filter.index(row, 0))
+                self._make_current(row)
                 return
         if self.filter.rowCount():
-            self.list.setCurrentIndex(self.filter.index(0, 0))
+            self._make_current(0)
         else:
             self.emptied.emit()
 
@@ -172,7 +172,13 @@ class EpisodesPane(QtWidgets.QWidget):
     def _move_row(self, by: int) -> None:
         row = self.list.currentIndex().row() + by
         if 0 <= row < self.filter.rowCount():
-            self.list.setCurrentIndex(self.filter.index(row, 0))
+            self._make_current(row)
+
+    def _make_current(self, row: int) -> None:
+        """Make a row current and the only selected one, whatever keys are held: the view's own way would ask for Ctrl and Shift."""
+        selection = self.list.selectionModel()
+        assert selection is not None
+        selection.setCurrentIndex(self.filter.index(row, 0), QtCore.QItemSelectionModel.SelectionFlag.ClearAndSelect)
 
     def _on_current(self, index: QtCore.QModelIndex, _former: QtCore.QModelIndex) -> None:
         info: EpisodeInfo | None = index.data(INFO) if index.isValid() else None

@@ -25,7 +25,7 @@ NO_LESS = 0.9
 """Share of the larger step's motion from which the smaller one is shown as no less."""
 COLUMNS = ("candidate", "key", "value", "moves", "bent", "authority", "noise", "to mark", "⚠")
 WIDTHS = (116, 54, 48, 62, 60, 64, 50, 64, 24)
-"""Of the columns, pixels; the first is as wide as its names."""
+"""Of the columns, pixels; names, keys and motions get more where they need it."""
 _TIPS = (
     "What would be executed",
     "The key that picks it",

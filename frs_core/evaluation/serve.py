@@ -1,7 +1,6 @@
 """What runs in a worker's process: the runner of its kind of work, on cells from a pipe."""
 
 import os
-import pickle
 import signal
 from multiprocessing.connection import Connection
 
@@ -33,11 +32,8 @@ def serve(job: WorkerJob, connection: Connection) -> None:
 def _sendable(error: BaseException) -> FrsError:
     """Return why a worker cannot start, as an error that the parent can read, whatever somebody else's loader raised."""
     if isinstance(error, FrsError):
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:  # A class of somebody else's, with arguments of its own.
-            return ConfigError(str(error))
-        return error
+        # A class of somebody else's may take arguments of its own, which the parent could not give it.
+        return error if type(error).__module__ == FrsError.__module__ else ConfigError(str(error))
     return ConfigError(
         f"An evaluation worker could not load its world and policy: {type(error).__name__}: {error}. Correct what was named."
     )

@@ -29,7 +29,7 @@ HIGH = 0.13
 CENTRED = 0.02
 """Metres beside the grasp within which closing the fingers would take hold."""
 STILL_CENTRED = 0.03
-"""The same while the policy is grasping: small drifts are not corrected."""
+"""The same once it is at the thing: small drifts are not corrected."""
 NO_EFFECT = 0.01
 """Metres along a direction under which a chunk counts as not having followed it."""
 ABOVE = 0.04

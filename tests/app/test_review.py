@@ -128,6 +128,15 @@ def test_a_binned_episode_comes_back_by_undo_and_by_restore(window: Any, names: 
     qtbot.waitUntil(lambda: page.episodes.filter.rowCount() == 3, timeout=WAIT)
 
 
+def test_a_row_is_selected_whatever_modifier_keys_are_held(window: Any, names: list[str], qtbot: Any) -> None:
+    qtbot.keyClick(window, QtCore.Qt.Key.Key_F12, QtCore.Qt.KeyboardModifier.ControlModifier)
+    assert QtGui.QGuiApplication.keyboardModifiers() == QtCore.Qt.KeyboardModifier.ControlModifier
+    for name in (names[0], names[-1], names[-1]):
+        window.review.episodes.select(name)
+        assert [info.name for info in window.review.episodes.selected()] == [name]
+    qtbot.keyClick(window, QtCore.Qt.Key.Key_F12)
+
+
 def test_the_last_episode_can_be_binned_from_drive(window: Any, names: list[str], qtbot: Any) -> None:
     window.show_layout("drive")
     window.run("episode.undo_last")

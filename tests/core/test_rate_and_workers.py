@@ -84,12 +84,14 @@ def test_the_inline_worker_has_answered_when_submit_returns() -> None:
 
 def test_a_worker_may_finish_what_waits_before_it_ends() -> None:
     done: list[int] = []
-    go = threading.Event()
+    started, go = threading.Event(), threading.Event()
     for finishes, expected in ((False, [0]), (True, [0, 1, 2])):
         done.clear()
+        started.clear()
         go.clear()
         worker = ThreadWorker("writer")
-        worker.submit(0, lambda: (go.wait(LONG_S), done.append(0)))
+        worker.submit(0, lambda: (started.set(), go.wait(LONG_S), done.append(0)))
+        assert started.wait(LONG_S)
         for ticket in (1, 2):
             worker.submit(ticket, lambda t=ticket: done.append(t))
         threading.Timer(0.2, go.set).start()

@@ -9,7 +9,6 @@ Source of image and line: the paper's reasoner (one call per chunk, third-person
 Runs on the chooser worker's thread; a key pressed meanwhile takes precedence. Without a window (`unwatched`) its answers are kept.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -26,6 +25,7 @@ from frs_core.choosers.registry import Setting
 from frs_core.errors import ConfigError, PolicyError
 from frs_core.events import Driver
 from frs_core.robot.observation import CameraFrame, Observation
+from frs_core.runtime.foreign import parse_json
 from frs_core.steering.candidates import UNSTEERED, Candidate, Fan
 
 T = TypeVar("T")
@@ -176,7 +176,7 @@ def _words(candidate: Candidate) -> str:
 def _choice(answered: str, fan: Fan, *, fix: str) -> Choice:
     start, end = answered.find("{"), answered.rfind("}")
     try:
-        answer = json.loads(answered[start : end + 1])
+        answer = parse_json(answered[start : end + 1])
         label, reason = answer["pick"], str(answer.get("reason", ""))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise PolicyError(

@@ -21,7 +21,7 @@ from typing import Any
 
 from frs_core.counts import counted
 from frs_core.errors import EpisodeCorrupt, EpisodeError
-from frs_core.runtime.foreign import DOCUMENT, parse_json, read_bytes, visible
+from frs_core.runtime.foreign import DOCUMENT, NamedTwice, parse_json, read_bytes, visible
 
 _MISSING = object()
 _LONGEST = 160
@@ -203,10 +203,8 @@ def _parsed(data: bytes, path: Path, place: str = "") -> Stated:
         raise EpisodeCorrupt(
             f"{where} is no JSON from {at} on. Correct it there, or put a whole copy of the file there."
         ) from error
-    except UnicodeDecodeError as error:
-        raise EpisodeCorrupt(
-            f"{where} is no text in UTF-8 from byte {error.start} on. Save it as UTF-8, or put a whole copy of the file there."
-        ) from error
+    except NamedTwice as error:
+        raise EpisodeCorrupt(f"{where}: {error}.") from error
     except ValueError as error:
         raise EpisodeCorrupt(
             f"{where} is no JSON that can be read: {error}. Put a whole copy of the file there."

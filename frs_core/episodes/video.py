@@ -8,7 +8,8 @@ Example: 300 frames of 320 x 180 become about 2 MB; `read_video(path, size=(640,
 Any thread.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +23,12 @@ from frs_core.arrays import Array
 from frs_core.episodes.begun import begun, file_named
 from frs_core.episodes.stated import KNOWN, unreadable
 from frs_core.errors import ConfigError, EpisodeError
-from frs_core.runtime.foreign import MALFORMED, plain_file
+from frs_core.runtime.foreign import MALFORMED, in_line, open_plain, plain_file, read_exactly
+
+_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+"""What a QuickTime or MP4 file may begin with, after a length of four bytes. Source: QuickTime File Format, "Atoms"."""
+_HEAD = 12
+"""Bytes that tell a container."""
 
 
 def _av() -> ModuleType:
@@ -31,6 +37,46 @@ def _av() -> ModuleType:
     except ImportError as error:
         raise ConfigError("Reading and writing films needs PyAV. Install it with `pip install av`.") from error
     return av
+
+
+def _container(path: Path) -> str:
+    """Return FFmpeg's name of the container that a film is, by its first bytes.
+
+    FFmpeg itself would also take a text that names other files or addresses (an ffconcat script, an HLS or DASH playlist), and follow it.
+
+    Raises:
+        EpisodeError: it is none of those that hold their images themselves.
+    """
+    with open_plain(path, may_link=True) as file:
+        head = read_exactly(file, _HEAD)
+    if head[4:8] in _BOXES:
+        return "mp4"
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return "matroska"
+    if head.startswith(b"RIFF") and head[8:] == b"AVI ":
+        return "avi"
+    if not head:
+        raise EpisodeError(f"'{path}' is not a readable film: it is empty. Copy it again from where it was made.")
+    raise EpisodeError(
+        f"'{path}' is no film in MP4, Matroska or AVI: it begins with '{in_line(head.decode('latin-1'))}'. Lists of other files and single "
+        f"images are not read; convert it to MP4."
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[Any, None, None]:
+    """Open a film as the container that it is, and as nothing else. Raises as `read_video`."""
+    av = _av()
+    try:
+        # The prefix keeps a name such as "concat:a|b.mp4" from being read as an address.
+        with av.open(
+            f"file:{plain_file(path, as_text=True)}",
+            format=_container(path),
+            options={"protocol_whitelist": "file"},
+        ) as container:
+            yield container
+    except (OSError, av.FFmpegError, *MALFORMED) as error:
+        raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> EpisodeError:
@@ -103,34 +149,22 @@ def write_video(path: Path, images: Iterable[UInt8[Array, "H W 3"]], *, hz: floa
 
 def video_size(path: Path) -> tuple[int, int]:
     """Return (width, height) of a video. Raises as `read_video`."""
-    av = _av()
-    try:
-        with av.open(str(plain_file(path, as_text=True))) as container:
-            stream = container.streams.video[0]
-            return int(stream.width), int(stream.height)
-    except (OSError, av.FFmpegError, *MALFORMED) as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        return int(stream.width), int(stream.height)
 
 
 def video_rate(path: Path) -> float | None:
     """Return the frames per second that a video states; None where it states none. Raises as `read_video`."""
-    av = _av()
-    try:
-        with av.open(str(plain_file(path, as_text=True))) as container:
-            rate = container.streams.video[0].average_rate
-            return float(rate) if rate else None
-    except (OSError, av.FFmpegError, *MALFORMED) as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as container:
+        rate = container.streams.video[0].average_rate
+        return float(rate) if rate else None
 
 
 def count_frames(path: Path) -> int:
     """Return how many images a video holds, without decoding them. Raises as `read_video`."""
-    av = _av()
-    try:
-        with av.open(str(plain_file(path, as_text=True))) as container:
-            return sum(1 for packet in container.demux(video=0) if packet.size)
-    except (OSError, av.FFmpegError, *MALFORMED) as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as container:
+        return sum(1 for packet in container.demux(video=0) if packet.size)
 
 
 def read_video(
@@ -139,22 +173,18 @@ def read_video(
     """Yield the RGB images of a video.
 
     Args:
-        path: any video PyAV reads.
+        path: MP4, Matroska or AVI, with any codec that PyAV reads.
         size: (width, height) to shrink to; None = as it is.
         is_left_half: take the left half of a side-by-side stereo image.
     Raises:
         ConfigError: PyAV is missing.
-        EpisodeError: not a readable video.
+        EpisodeError: not a readable video, or another container.
     """
-    av = _av()
-    try:
-        with av.open(str(plain_file(path, as_text=True))) as container:
-            for frame in container.decode(video=0):
-                image = frame.to_ndarray(format="rgb24")
-                if is_left_half:
-                    image = image[:, : image.shape[1] // 2]
-                if size is not None and (image.shape[1], image.shape[0]) != size:
-                    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-                yield np.ascontiguousarray(image)
-    except (OSError, av.FFmpegError, *MALFORMED) as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as container:
+        for frame in container.decode(video=0):
+            image = frame.to_ndarray(format="rgb24")
+            if is_left_half:
+                image = image[:, : image.shape[1] // 2]
+            if size is not None and (image.shape[1], image.shape[0]) != size:
+                image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            yield np.ascontiguousarray(image)

@@ -19,6 +19,7 @@ import re
 import stat
 import sys
 import tomllib
+from collections import Counter
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ _KINDS = {
 _POINTER = b"version https://git-lfs"
 _POINTER_SIZE = 1024
 """Bytes; most that a pointer has. Source: git-lfs docs/spec.md."""
+_LONG_NUMBER = f"a whole number has more than {sys.get_int_max_str_digits()} digits"
 _FLAGS = os.O_RDONLY | sum(getattr(os, n, 0) for n in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 # Control characters but tab and newline, marks that turn the reading direction, halves of surrogate pairs.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -182,12 +184,7 @@ def read_exactly(file: FileIO, size: int) -> bytes:
 
 def read_text(path: Path, *, limit: int = SMALL, may_link: bool = True) -> str:
     """Return a UTF-8 file, without the mark that some editors put first. Raises as `read_bytes`, and ValueError for other bytes."""
-    data = read_bytes(path, limit=limit, may_link=may_link)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
-        raise ValueError(f"byte 0x{byte:02x} in line {line} is no UTF-8; save the file as UTF-8") from None
+    return _decoded(read_bytes(path, limit=limit, may_link=may_link))
 
 
 def read_json(path: Path, *, limit: int = DOCUMENT, may_link: bool = True) -> Any:
@@ -201,6 +198,10 @@ def read_toml(path: Path, *, limit: int = SMALL, may_link: bool = True) -> dict[
         return tomllib.loads(read_text(path, limit=limit, may_link=may_link))
     except RecursionError:
         raise ValueError(f"nested more than {DEPTH} deep") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:
+        raise ValueError(_LONG_NUMBER if "digits" in str(error) else str(error)) from None
 
 
 def read_tensors(path: Path, *, limit: int = TENSORS, may_link: bool = True) -> "dict[str, Tensor]":
@@ -208,20 +209,25 @@ def read_tensors(path: Path, *, limit: int = TENSORS, may_link: bool = True) -> 
     return parse_tensors(read_bytes(path, limit=limit, may_link=may_link))
 
 
+class NamedTwice(ValueError):
+    """A JSON object has two values under one name, and which one counts is not stated."""
+
+
 def parse_json(data: bytes | str) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        ValueError: no JSON, or nested more than `DEPTH` deep.
+        ValueError: no JSON, no UTF-8, nested more than `DEPTH` deep, or an object with a name twice (`NamedTwice`).
     """
+    text = data if isinstance(data, str) else _decoded(data)
     try:
-        value: Any = json.loads(data)
+        value: Any = json.loads(text, object_pairs_hook=_named_once)
     except RecursionError:
         raise ValueError(f"nested more than {DEPTH} deep") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (json.JSONDecodeError, NamedTwice):
         raise
     except ValueError:
-        raise ValueError(f"a whole number has more than {sys.get_int_max_str_digits()} digits") from None
+        raise ValueError(_LONG_NUMBER) from None
     level = [value]
     for _ in range(DEPTH):
         level = [
@@ -237,11 +243,12 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def parse_tensors(data: bytes) -> "dict[str, Tensor]":
-    """Return the tensors of a safetensors file's bytes. Raises ValueError when they are none."""
+    """Return the tensors of a safetensors file's bytes. Raises ValueError when they are none, or its header names one twice."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
+        parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
         return load(data)
     except (SafetensorError, *MALFORMED) as error:
         raise ValueError(f"not a safetensors file ({error})") from error
@@ -309,6 +316,28 @@ def unpack_zstd(data: bytes | memoryview, *, size: int) -> bytes:
 def visible(text: object) -> str:
     """Return a foreign text that a terminal only shows: what would steer it, or could not be encoded, is spelled out."""
     return _UNSEEN.sub(lambda m: ascii(m[0])[1:-1], str(text))
+
+
+def _decoded(data: bytes) -> str:
+    """Return UTF-8 bytes as a text, without the mark that some editors put first. Raises ValueError for other bytes."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+        raise ValueError(f"byte 0x{byte:02x} in line {line} is no UTF-8; save the file as UTF-8") from None
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise NamedTwice(f"'{visible(twice[:80])}' is there twice in one object; remove one of the two")
+    return found
+
+
+def in_line(text: object) -> str:
+    """Return a foreign text as a part of one line, such as a name in a sentence: as `visible`, line breaks and tabs spelled out, too."""
+    return visible(text).replace("\n", r"\n").replace("\t", r"\t")
 
 
 def _zstd_size(head: bytes) -> int | None:

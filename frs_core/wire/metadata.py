@@ -16,6 +16,7 @@ import numpy as np
 
 from frs_core.errors import ConfigError, FrsError, ServingError
 from frs_core.robot.actions import ActionKind, ActionSpace, joint_space
+from frs_core.runtime.foreign import parse_json
 from frs_core.steering.camera_pairing import bare
 from frs_core.steering.plan import SteeringPlan
 from frs_core.steering.policy_spec import PolicySpec
@@ -108,7 +109,7 @@ def read_metadata(message: Any, *, url: str) -> ServerFacts | None:
             raise ConfigError(f"observation form {observation!r} is unknown")
         return ServerFacts(
             spec=_read_spec(mapping(facts.get("spec"), "spec")),
-            plan=SteeringPlan.from_json(json.loads(str(facts.get("plan")))),
+            plan=SteeringPlan.from_json(parse_json(str(facts.get("plan")))),
             observation=observation,
             operations=tuple(str(op) for op in facts.get("ops", ())),
             acts_in=ActionKind(facts["acts_in"]).value if facts.get("acts_in") else "",

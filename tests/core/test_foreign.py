@@ -89,6 +89,32 @@ def test_deep_json_is_refused(text):
     assert foreign.parse_json("[" * 64 + "]" * 64)
 
 
+def test_a_name_that_is_twice_in_an_object_is_refused_wherever_json_is_read(tmp_path):
+    assert foreign.parse_json('{"a": {"b": 1}, "b": {"b": 2}}') == {"a": {"b": 1}, "b": {"b": 2}}
+    header = b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'
+    weights, settings = tmp_path / "w.safetensors", tmp_path / "config.json"
+    weights.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    settings.write_text('{"steps": [{"w": 15, "h": 1, "w": 3}]}')
+    for read in (lambda: foreign.read_tensors(weights), lambda: foreign.read_json(settings)):
+        with pytest.raises(ValueError, match="'w' is there twice in one object; remove one of the two"):
+            read()
+
+
+def test_bytes_that_are_no_utf_8_and_endless_numbers_are_refused_in_words_of_our_own(tmp_path):
+    path = tmp_path / "f"
+    path.write_bytes('{"a": 1}'.encode("utf-16"))
+    for read in (foreign.read_json, foreign.read_toml):
+        with pytest.raises(ValueError, match="byte 0xff in line 1 is no UTF-8; save the file as UTF-8"):
+            read(path)
+    path.write_bytes(b"\0\0\0{\xff")
+    with pytest.raises(ValueError, match="byte 0xff in line 1 is no UTF-8"):
+        foreign.read_json(path)
+    for text, read in (('{"a": %s}', foreign.read_json), ("a = %s", foreign.read_toml)):
+        path.write_text(text % ("9" * 5000))
+        with pytest.raises(ValueError, match="a whole number has more than 4300 digits"):
+            read(path)
+
+
 @pytest.mark.parametrize("size", [0, 1, 200, 300, 70_000, 200_000])
 def test_zstd_gives_what_was_packed_and_nothing_else(size):
     raw = os.urandom(size)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import ANY
 
+import av
+import cv2
 import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
@@ -160,6 +162,41 @@ def test_a_short_film_is_named_and_leaves_nothing_of_its_episode(dataset, store)
     with pytest.raises(EpisodeCorrupt, match="has 3 frames of episode 0, expected 8"):
         import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
     assert (store.list(), list(journal_dir(store.root).glob("*"))) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile '{other}'\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:{other}\n#EXT-X-ENDLIST\n",
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"/>',
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n",
+    ],
+)
+def test_a_list_of_other_files_is_no_film(dataset, store, text) -> None:
+    films = sorted((dataset / "videos").rglob("wrist_image_left/*.mp4"))
+    films[0].write_text(text.format(other=films[1]))
+    with pytest.raises(EpisodeError, match=r"is no film in MP4, Matroska or AVI: it begins with '.*convert it to MP4"):
+        import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
+    assert not store.list()
+
+
+def test_a_film_is_read_as_the_container_that_it_is(tmp_path) -> None:
+    pictures = [np.full((32, 48, 3), 60 * i, np.uint8) for i in range(3)]
+    folder = tmp_path / "concat:a|b"
+    folder.mkdir()
+    for name in ("film.mp4", "%03d.mp4", "a:b.mp4"):
+        write_video(folder / name, pictures, hz=10)
+        assert [round(i.mean() / 60) for i in read_video(folder / name)] == [0, 1, 2]
+    for name, kind in (("film.mkv", "matroska"), ("film.avi", "avi")):
+        with av.open(str(folder / name), "w", format=kind) as target:
+            stream = target.add_stream("mpeg4", rate=10, width=48, height=32)
+            for picture in [*pictures, None]:
+                target.mux(stream.encode(picture if picture is None else av.VideoFrame.from_ndarray(picture)))
+        assert len(list(read_video(folder / name))) == 3
+    cv2.imwrite(str(folder / "one.png"), pictures[0])
+    with pytest.raises(EpisodeError, match=r"begins with '.*PNG.*single images are not read"):
+        next(read_video(folder / "one.png"))
 
 
 def test_what_came_before_a_broken_episode_stays_and_is_counted_and_pictures_left_out_are_said(dataset, store) -> None:

@@ -240,19 +240,22 @@ def test_a_film_has_one_frame_per_step_and_shows_the_pick(store, tmp_path):
     name = drive(JournalRecorder(store), PICKS, policy=ToyPolicy())
     episode = store.open(name)
     path = export_mp4(episode, tmp_path / "out" / "film.mp4")
-    with av.open(str(path)) as film:
-        stream = film.streams.video[0]
-        assert (stream.width, stream.height) == (192, 88)
-        assert float(stream.average_rate) == 15.0
-        assert sum(1 for _ in film.decode(video=0)) == 16
+    named = exporter("mp4")(episode, tmp_path / "named.mp4")
+    # H.264 encoders do not promise the same bytes twice; a frame is told from the others in any of them.
+    frames = np.array([film_frame(episode, step, cameras=episode.cameras) for step in range(16)], dtype=int)
+    for film_path in (path, named):
+        with av.open(str(film_path)) as film:
+            stream = film.streams.video[0]
+            assert (stream.width, stream.height) == (192, 88)
+            assert float(stream.average_rate) == 15.0
+            shown = [frame.to_ndarray(format="rgb24").astype(int) for frame in film.decode(video=0)]
+        assert [int(np.abs(frames - image).sum(axis=(1, 2, 3)).argmin()) for image in shown] == list(range(16))
     plain = film_frame(episode, 0, cameras=("left",), is_annotated=False)
     drawn = film_frame(episode, 0, cameras=("left",))
     np.testing.assert_array_equal(plain, episode.frame("left", 0))
     assert (drawn[:64] != plain).any(axis=-1).sum() > 10
     with pytest.raises(ConfigError, match="Unknown camera"):
         export_mp4(episode, tmp_path / "x.mp4", cameras=("back",))
-    named = exporter("mp4")(episode, tmp_path / "named.mp4")
-    assert named.read_bytes() == path.read_bytes()
     with pytest.raises(ConfigError, match="Unknown export format 'mp5'"):
         exporter("mp5")
 

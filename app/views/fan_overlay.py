@@ -385,7 +385,8 @@ def clear_of(
     if not pixels_per_m:
         return None
     x, y = _to_widget(curves[0].uv[0], scale, offset).tolist()
-    if not bounds.contains(QtCore.QPointF(x, y)):
+    # `contains` says yes to NaN, a start behind the camera.
+    if not (math.isfinite(x) and math.isfinite(y) and bounds.contains(QtCore.QPointF(x, y))):
         return None
     # A curve towards the camera is short in the image; the longest one is closest to true.
     radius = GRASPED_M * max(pixels_per_m) * scale

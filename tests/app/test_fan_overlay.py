@@ -150,13 +150,15 @@ def test_curves_that_end_together_are_numbered_where_they_lie_apart() -> None:
     assert tell_apart(ends[[0, 2]], [straight, alone]) == [None, None]
 
 
-def painted(style: FanStyle, ground: str) -> np.ndarray:
-    """Return the overlay on a plain ground."""
+def painted(style: FanStyle, ground: str, *, begins_behind: bool = False) -> np.ndarray:
+    """Return the overlay on a plain ground, whose first curve may begin behind the camera."""
     image = QtGui.QImage(512, 512, QtGui.QImage.Format.Format_RGB888)
     image.fill(QtGui.QColor(ground))
     calibration = FRAMES["left"].calibration
     assert calibration is not None
     curves = project_fan(sample_fan(), calibration, style=style, cap_of=lambda c: "K")
+    if begins_behind:
+        curves[0].uv[0] = np.nan
     painter = QtGui.QPainter(image)
     paint_fan(painter, curves, style=style, scale=8.0, offset=(0.0, 0.0), bounds=QtCore.QRectF(0, 0, 512, 512))
     painter.end()
@@ -183,3 +185,11 @@ def test_a_stale_fan_has_no_colour(qapp) -> None:
 def test_a_highlight_dims_the_others(qapp) -> None:
     plain, stressed = painted(FanStyle(), "#000000"), painted(FanStyle(highlight="left/more"), "#000000")
     assert stressed.astype(int).sum() < plain.astype(int).sum()
+
+
+def test_all_caps_are_shown_where_a_curve_begins_behind_the_camera(qapp) -> None:
+    with_caps, without = (
+        painted(FanStyle(has_caps=has), "#000000", begins_behind=True).astype(int) for has in (True, False)
+    )
+    # Two characters and a frame each, in light ink.
+    assert (np.abs(with_caps - without).max(axis=2) > 90).sum() > 1000

@@ -23,14 +23,22 @@ from frs_core.episodes.writer import JournalRecorder
 from frs_core.errors import EpisodeError, EpisodeUnconfirmed
 from frs_core.events import Driver, Latency, Outcome
 from frs_core.robot import kinematics
-from frs_core.robot.actions import ActionKind, ActionSpace, ee_delta_space
+from frs_core.robot.actions import JOINT_STEP, ActionKind, ActionSpace, ee_delta_space
 from frs_core.robot.observation import FULL_TURN, WIDEST_GRIPPER, CameraFrame, Observation
+from frs_core.runtime.foreign import in_line
 from frs_core.steering.candidates import CandidateKind, Verdict
 from frs_core.steering.directions import Gripper
 
 DEMONSTRATION = "demonstration"
 """Label of the only offer, and name of the policy that there was not."""
 
+FASTEST_JOINT = 20.0
+"""rad/s. Guess: four times the fastest joint of a Franka arm (5.26, FR3 data sheet); degrees per second are 57 times as many."""
+LARGEST_VELOCITY = 5.0
+"""Joint velocities of actions, whose 1 is `JOINT_STEP` per step. Guess: DROID clips them to 1; percent and degrees go to 50 and above."""
+LONGEST_STEP, WIDEST_TURN, SLOW_HZ = 0.5, 1.0, 5.0
+"""Metres and rad that an arm's tool is asked to move in one step, at this rate or a higher one; longer at lower rates. Guess: five times what an
+arm does at 1.7 m/s and 2.5 rad/s (Franka's data sheet) and 15 Hz; millimetres and degrees per step are 1000 and 57 times as many."""
 _OVERSHOOT = 0.1
 """How far beyond open or closed a gripper's numbers go where they are shares of its opening."""
 
@@ -102,7 +110,7 @@ def record_demonstration(
         EpisodeUnconfirmed: recorded, but a power cut could still take it.
         EpisodeError: numbers too large for their units, or the store cannot be written.
     """
-    _require_units(demonstration, meta.action_space.kind, source)
+    _require_units(demonstration, meta.action_space, source)
     recorder, name, n = JournalRecorder(store), "", len(demonstration.q)
     try:
         for index, (first, last) in enumerate(_stretches(n, meta.horizon, demonstration.gaps)):
@@ -111,7 +119,7 @@ def record_demonstration(
             if index == 0:
                 name = recorder.begin(meta)
             recorder.chunk(_chunk(index, seen, after, demonstration.actions[first:last], meta, demonstration.device))
-        recorder.end(outcome, note)
+        recorder.end(outcome, in_line(note))
     except EpisodeUnconfirmed:
         # It is committed; its journal stays and is recognised by the next writer.
         recorder.abort()
@@ -146,16 +154,48 @@ def gripper_shares(values: Float[Array, " n"], what: str, remarks: list[str]) ->
     return np.clip(values, 0.0, 1.0)
 
 
-def _require_units(demonstration: Demonstration, kind: ActionKind, source: str) -> None:
-    """Raise EpisodeError where joints cannot be radians, a gripper's numbers cannot be shares of its opening, or a number cannot be kept."""
-    arms = {"measured joint positions": demonstration.q}
-    if kind is ActionKind.JOINT_POSITION:
-        arms["joint positions of the actions"] = demonstration.actions[:, :-1]
-    for what, values in arms.items():
-        if (largest := float(np.abs(values).max())) > FULL_TURN:
-            raise EpisodeError(
-                f"{source}: the {what} reach {largest:.4g}, expected radians, of which no joint of the arm has more than {FULL_TURN:.2f}. Convert them "
-                f"first; such numbers are usually degrees."
+def require_unit(values: Float[Array, "..."], most: float, what: str, expected: str, fix: str) -> None:
+    """Raise EpisodeError where numbers are too large for their unit.
+
+    Args:
+        values: as recorded.
+        most: largest absolute value.
+        what: they are, with the file: "'trajectory.h5': the measured joints".
+        expected: the unit and why larger numbers have another.
+        fix: how to put it right.
+    """
+    if values.size and (largest := float(np.abs(values).max())) > most:
+        raise EpisodeError(f"{what} reach {largest:.4g}, expected {expected}. {fix}")
+
+
+def _require_units(demonstration: Demonstration, space: ActionSpace, source: str) -> None:
+    """Raise EpisodeError where numbers cannot be in the units that they are read in, or a number cannot be kept."""
+    radians = f"radians, of which no joint of the arm has more than {FULL_TURN:.2f}"
+    degrees = "Convert them first; such numbers are usually degrees."
+    require_unit(demonstration.q, FULL_TURN, f"{source}: the measured joint positions", radians, degrees)
+    arm = demonstration.actions[:, :-1]
+    if space.kind is ActionKind.JOINT_POSITION:
+        require_unit(arm, FULL_TURN, f"{source}: the joint positions of the actions", radians, degrees)
+    elif space.kind is ActionKind.JOINT_VELOCITY:
+        require_unit(
+            arm,
+            LARGEST_VELOCITY,
+            f"{source}: the joint velocities of the actions",
+            f"numbers of which 1 is {JOINT_STEP:g} rad per step, and none is above {LARGEST_VELOCITY:g}",
+            "Convert them first; such numbers are usually degrees per second or percent.",
+        )
+    else:
+        longer = max(1.0, SLOW_HZ / space.control_hz)
+        for part, most, what, unit, usually in (
+            (arm[:, :3], longer * LONGEST_STEP, "translations", "metres", "millimetres"),
+            (arm[:, 3:], longer * WIDEST_TURN, "rotations", "radians", "degrees"),
+        ):
+            require_unit(
+                part,
+                most,
+                f"{source}: the {what} of the actions",
+                f"{unit} per step, of which an arm makes no more than {most:g} at {space.control_hz:g} Hz",
+                f"Convert them first; such numbers are usually {usually}.",
             )
     for what, values in (("actions", demonstration.actions), ("measured joint speeds", demonstration.dq)):
         if len(bad := np.argwhere(~np.isfinite(single(values)))):

@@ -19,11 +19,12 @@ from jaxtyping import Bool, Float, Int
 
 from frs_core.arrays import Array
 from frs_core.counts import counted
+from frs_core.episodes.demonstration import require_unit
 from frs_core.episodes.foreign_columns import Hdf5File
 from frs_core.episodes.stated import kind_of, read_stated
 from frs_core.episodes.video import count_frames, read_video, video_size
 from frs_core.errors import EpisodeCorrupt, EpisodeError
-from frs_core.robot.observation import Calibration, CameraFrame
+from frs_core.robot.observation import FULL_TURN, Calibration, CameraFrame
 from frs_core.runtime.foreign import visible
 from frs_core.worlds.droid.calibration import pose_matrix, scale_intrinsics
 
@@ -31,6 +32,8 @@ STALE_MS = 200
 """An image older than this is not the row's own: three rows at 15 Hz."""
 WRIST = 0
 """DROID's `camera_type` of the hand camera; 1 varied, 2 fixed."""
+_FARTHEST = 20.0
+"""Metres from the robot's base to a camera. Guess: a large room; millimetres go to 100 and above."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +123,7 @@ def find_cameras(
     """
     films = dict(_films(folder))
     known = _known(data, facts, films, rows, remarks)
-    names = _names(known, remarks)
+    names = _names(known, facts.get("wrist_cam_serial", ""), remarks)
     cameras, reached = [], np.ones(rows, dtype=bool)
     for camera in sorted(known, key=lambda k: names[k.serial]):
         name, serial = names[camera.serial], camera.serial
@@ -153,7 +156,7 @@ def _films(folder: Path) -> Iterator[tuple[str, tuple[Path, bool]]]:
 
 
 def _svo(folder: Path, serial: str) -> str:
-    found = list((folder / "recordings").rglob(f"{serial}*.svo*"))
+    found = [path for path in (folder / "recordings").rglob("*.svo*") if path.name.startswith(serial)]
     if not found:
         return ""
     return f"; {counted(len(found), 'SVO recording')} there: bin this episode, convert to recordings/MP4/*.mp4 and import again with --again"
@@ -171,8 +174,13 @@ def _known(
             said = ", ".join(f"{v:g}" for v in stated[:3]) or "nothing"
             remarks.append(f"camera_type of {visible(serial)} says {said}, which is not one of 0, 1, 2: not used")
     for key, kind in (("wrist", WRIST), ("ext1", 1), ("ext2", 1)):
-        if serial := facts.get(f"{key}_cam_serial"):
-            kinds.setdefault(serial, kind)
+        if not (serial := facts.get(f"{key}_cam_serial")):
+            continue
+        stated = kinds.setdefault(serial, kind)
+        if stated is not None and (stated == WRIST) != (kind == WRIST):
+            remarks.append(
+                f"camera_type of {visible(serial)} says {stated}, the metadata record calls it {key}: camera_type taken"
+            )
     for serial in films:
         kinds.setdefault(serial, None)
     return [
@@ -180,7 +188,7 @@ def _known(
             serial,
             kind,
             _filled(data, f"observation/camera_intrinsics/{serial}_left", (rows, 3, 3)),
-            _filled(data, f"observation/camera_extrinsics/{serial}_left", (rows, 6)),
+            _pose(data, f"observation/camera_extrinsics/{serial}_left", rows),
         )
         for serial, kind in sorted(kinds.items())
     ]
@@ -202,16 +210,49 @@ def _filled(data: Hdf5File, path: str, shape: tuple[int, ...]) -> Array:
     return result
 
 
-def _names(known: list[_Known], remarks: list[str]) -> dict[str, str]:
-    """Return a name per serial number: wrist, left, right, else camera_<serial>."""
+def _pose(data: Hdf5File, path: str, rows: int) -> Float[Array, "n 6"]:
+    """Return a camera's pose in each row. Raises EpisodeError as `_filled`, and where it cannot be in metres and radians."""
+    pose = _filled(data, path, (rows, 6))
+    _require_pose_units(pose, data.where(path))
+    return pose
+
+
+def _require_pose_units(values: Array, where: str) -> None:
+    """Raise EpisodeError where a camera's pose cannot be in metres and radians."""
+    known = np.where(np.isfinite(values), values, 0.0)
+    fix = "Convert them first, or remove the dataset to import without that calibration; such numbers are usually"
+    for part, most, what, expected, usually in (
+        (known[:, :3], _FARTHEST, "positions", f"metres, and no more than {_FARTHEST:g}", "millimetres"),
+        (known[:, 3:], FULL_TURN, "angles", f"radians, and no more than {FULL_TURN:.2f}", "degrees"),
+    ):
+        require_unit(part, most, f"{where}: the {what}", expected, f"{fix} {usually}.")
+
+
+def _names(known: list[_Known], wrist: str, remarks: list[str]) -> dict[str, str]:
+    """Return a name per serial number: wrist, left, right, else camera_<serial>.
+
+    Args:
+        known: what is known of each camera.
+        wrist: serial number of the hand camera by the metadata record, empty where it says none; of several with that type, this is it.
+        remarks: gets a sentence for what was guessed or is ambiguous.
+    """
     names = {k.serial: f"camera_{k.serial}" for k in known}
-    hands = [k for k in known if k.kind == WRIST]
+    hands = [k.serial for k in known if k.kind == WRIST]
+    if len(hands) > 1:
+        named = wrist in hands
+        said = f"{visible(wrist)}, as the metadata record says" if named else "none of them"
+        remarks.append(f"camera_type says {WRIST} (hand) of {', '.join(map(visible, hands))}: wrist is {said}")
+        hands = [wrist] if named else []
     if hands:
-        names[hands[0].serial] = "wrist"
+        names[hands[0]] = "wrist"
     outer = [k for k in known if k.kind not in (WRIST, None)]
     sided = sorted((k for k in outer if np.isfinite(k.y)), key=lambda k: -k.y)
     rest = [k for k in outer if not np.isfinite(k.y)]
-    if len(sided) >= 2:
+    if len(sided) >= 2 and sided[0].y == sided[-1].y:
+        remarks.append(
+            f"the calibrations of {', '.join(visible(k.serial) for k in sided)} put them in one place: neither left nor right"
+        )
+    elif len(sided) >= 2:
         names[sided[0].serial], names[sided[-1].serial] = "left", "right"
     elif sided:
         side = "left" if sided[0].y >= 0 else "right"

@@ -20,13 +20,14 @@ from jaxtyping import Bool, Float, Int
 
 from frs_core.arrays import Array
 from frs_core.counts import counted
-from frs_core.episodes.demonstration import gripper_shares, single
+from frs_core.episodes.demonstration import FASTEST_JOINT, gripper_shares, require_unit, single
 from frs_core.episodes.droid_cameras import DroidCamera, find_cameras
 from frs_core.episodes.foreign_columns import Hdf5File, open_hdf5
 from frs_core.episodes.stated import is_text, kind_of, read_stated
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
 from frs_core.robot.actions import ActionKind
+from frs_core.runtime.foreign import in_line
 
 HZ = 15.0
 """Control rate. Source: DROID's RobotEnv."""
@@ -135,6 +136,13 @@ def _read(
     rows, damaged = np.flatnonzero(moved & is_finite & reached), np.flatnonzero(moved & ~is_finite)
     if not len(rows):
         raise EpisodeCorrupt(f"'{name}' has no row with both numbers and frames. Copy it and its films again.")
+    require_unit(
+        columns["dq"][rows],
+        FASTEST_JOINT,
+        f"{data.where(paths['dq'])}: the measured joint speeds",
+        f"radians per second, of which no joint of the arm makes more than {FASTEST_JOINT:g}",
+        "Convert them first; such numbers are usually degrees per second.",
+    )
     fingers = gripper_shares(columns["fingers"][rows, 0], paths["fingers"], remarks)
     gripper = gripper_shares(columns["gripper"][rows, 0], paths["gripper"], remarks)
     between = np.searchsorted(damaged, rows)
@@ -310,23 +318,37 @@ def _outcome(
     attributes: Mapping[str, str], facts: Mapping[str, str], data: Hdf5File, folder: Path, remarks: list[str]
 ) -> Outcome | None:
     """Return how it ended: by its attributes, its metadata, its folder, the controller's buttons, in this order."""
-    success = truth_of(attributes.get("success", ""))
-    if attributes.get("success") and success is None:
-        remarks.append(f"attribute success says {attributes['success'][:40]!r}, which is neither true nor false")
-    if success and truth_of(attributes.get("failure", "")):
+    if truth_of(attributes.get("success", "")) and truth_of(attributes.get("failure", "")):
         remarks.append("its attributes say both success and failure")
         return None
+    said: list[tuple[str, bool]] = []
+    for where, text, meant in (
+        ("attribute success", attributes.get("success", ""), True),
+        ("success of the metadata record", facts.get("success", ""), True),
+        ("attribute failure", attributes.get("failure", ""), False),
+    ):
+        truth = truth_of(text)
+        if text and truth is None:
+            remarks.append(f"{where} says '{in_line(text[:40])}', which is neither true nor false: not used")
+        elif truth is not None and (truth or meant):
+            said.append((where, truth is meant))
     above = folder.resolve().parents
-    placed = next((p.name == "success" for p in above[:2] if p.name in ("success", "failure")), None)
-    if success is not None and placed is not None and success != placed:
-        remarks.append(f"its attribute says {'success' if success else 'failure'}, its folder the contrary")
-    failure = True if truth_of(attributes.get("failure", "")) else None
-    ended = {
-        key: bool(data.flags(f"observation/controller_info/{key}").any())
+    said += [("its folder", p.name == "success") for p in above[:2] if p.name in ("success", "failure")][:1]
+    buttons = "observation/controller_info"
+    ended = [
+        key == "success"
         for key in ("success", "failure")
-        if data.has(f"observation/controller_info/{key}")
-    }
-    pressed = None if ended.get("success", False) == ended.get("failure", False) else ended.get("success", False)
-    stated = (success, truth_of(facts.get("success", "")), None if failure is None else False, placed, pressed)
-    said = next((s for s in stated if s is not None), None)
-    return None if said is None else Outcome.SUCCESS if said else Outcome.FAILURE
+        if data.has(f"{buttons}/{key}") and data.flags(f"{buttons}/{key}").any()
+    ]
+    if len(ended) == 1:
+        said.append(("controller_info", ended[0]))
+    elif ended:
+        remarks.append("controller_info says both success and failure: not used")
+    if len({is_success for _, is_success in said}) > 1:
+        words = ", ".join(f"{_word(is_success)} by {where}" for where, is_success in said)
+        remarks.append(f"how it ended is contradictory ({words}): taken for a {_word(said[0][1])}")
+    return None if not said else Outcome.SUCCESS if said[0][1] else Outcome.FAILURE
+
+
+def _word(is_success: bool) -> str:
+    return "success" if is_success else "failure"

@@ -99,8 +99,10 @@ def import_droid_once(
     trajectory = read_trajectory(folder, kind=kind, width=width)
     outcome = outcome or trajectory.outcome
     if outcome is None:
+        labels = [remark for remark in trajectory.remarks if "success" in remark or "failure" in remark]
         raise EpisodeError(
-            f"'{folder}' does not say whether it succeeded. Give --outcome success or --outcome failure."
+            f"'{folder}' does not say whether it succeeded{' (' * bool(labels)}{'; '.join(labels)}{')' * bool(labels)}. Give --outcome success or "
+            f"--outcome failure."
         )
     remarks = [*trajectory.remarks, *before.remarks(digest)]
     said = trajectory.instruction if instruction is None else instruction

@@ -33,7 +33,7 @@ from frs_core.episodes.export_lerobot import pyarrow_modules
 from frs_core.episodes.foreign_columns import ParquetFile
 from frs_core.episodes.imported import NO_INSTRUCTION, EarlierImports, Imported
 from frs_core.episodes.index import SOURCE
-from frs_core.episodes.lerobot_dataset import LeRobotDataset, LeRobotEpisode, read_dataset
+from frs_core.episodes.lerobot_dataset import SAME_RATE, LeRobotDataset, LeRobotEpisode, read_dataset
 from frs_core.episodes.records import EpisodeMeta
 from frs_core.episodes.store import EpisodeStore
 from frs_core.episodes.video import count_frames, read_video, video_rate
@@ -41,11 +41,8 @@ from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
 from frs_core.robot.kinematics import ROBOTIQ_OFFSET
 from frs_core.robot.observation import CameraFrame
-from frs_core.runtime.foreign import visible
+from frs_core.runtime.foreign import in_line, visible
 from frs_core.steering.plan import SteeringPlan
-
-_SAME_RATE = 0.01
-"""Relative difference of two rates that are one, such as 30 and 29.97."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,6 +111,8 @@ def import_lerobot_once(
     try:
         for episode in dataset.episodes:
             taken = _rows(dataset, episode, tables)
+            if instruction is None:
+                _require_own_task(dataset, episode, tables)
             digest = _digest(dataset, episode, taken)
             if not again and (name := before.find(digest)):
                 earlier.append(name)
@@ -180,27 +179,47 @@ def _rows(dataset: LeRobotDataset, episode: LeRobotEpisode, tables: _Tables) -> 
             f"'{table.path}' has {counted(len(mine), 'row')} of episode {number}, expected {episode.length} as meta/ lists it. Put a whole copy "
             f"of the dataset there."
         )
-    if (
-        "frame_index" in dataset.columns
-        and (wrong := np.flatnonzero(np.diff(table.whole("frame_index")[mine]) != 1)).size
-    ):
-        raise EpisodeCorrupt(
-            f"'{table.path}', 'frame_index' of episode {number} does not count up after row {mine[wrong[0]]}. Sort the rows, or put a whole copy "
-            f"of the file there."
-        )
+    if "frame_index" in dataset.columns:
+        counted_up = table.whole("frame_index")[mine]
+        if (wrong := np.flatnonzero(np.diff(counted_up) != 1)).size:
+            raise EpisodeCorrupt(
+                f"'{table.path}', 'frame_index' of episode {number} does not count up after row {mine[wrong[0]]}. Sort the rows, or put a whole "
+                f"copy of the file there."
+            )
+        if counted_up[0] != 0:
+            raise EpisodeCorrupt(
+                f"'{table.path}', 'frame_index' of episode {number} begins at {counted_up[0]}, expected 0: rows are missing, or were renumbered. Put "
+                f"a whole copy of the file there, or number the rows from 0."
+            )
     if "timestamp" in dataset.columns and table.has("timestamp"):
         times = table.numbers("timestamp", 1, mine)[:, 0]
-        off = np.abs(times - times[0] - np.arange(len(mine)) / dataset.hz) * dataset.hz
+        off = np.abs(times - np.arange(len(mine)) / dataset.hz) * dataset.hz
         if (late := np.flatnonzero(off > 0.5)).size:
             raise EpisodeCorrupt(
                 f"'{table.path}', 'timestamp' is {times[late[0]]:g} s in row {mine[late[0]]}, expected "
-                f"{times[0] + late[0] / dataset.hz:g} s at the {dataset.hz:g} Hz of meta/info.json. Correct fps there, or resample the episode."
+                f"{late[0] / dataset.hz:g} s at the {dataset.hz:g} Hz of meta/info.json. Correct fps there, or resample the episode."
             )
     return _Rows(
         q=table.numbers(dataset.joints, 7, mine),
         gripper=table.numbers(dataset.gripper, 1, mine),
         actions=table.numbers(dataset.actions, dataset.width, mine),
     )
+
+
+def _require_own_task(dataset: LeRobotDataset, episode: LeRobotEpisode, tables: _Tables) -> None:
+    """Raise EpisodeCorrupt where an episode's rows state another task than the list of episodes."""
+    table = tables.open(episode.table)
+    if not dataset.task_names or "task_index" not in dataset.columns or not table.has("task_index"):
+        return
+    mine = table.whole("episode_index") == episode.number
+    for index in np.unique(table.whole("task_index")[mine]):
+        if (task := dataset.task_names.get(int(index))) not in episode.tasks:
+            stated = "which the list of tasks lacks" if task is None else f"'{in_line(task[:80])}'"
+            listed = ", ".join(f"'{in_line(t[:80])}'" for t in episode.tasks[:5]) or "none"
+            raise EpisodeCorrupt(
+                f"'{table.path}', 'task_index' of episode {episode.number} is {index} ({stated}), and the list of episodes names {listed}. Correct one "
+                f"of them, or state the task with --instruction."
+            )
 
 
 def _digest(dataset: LeRobotDataset, episode: LeRobotEpisode, rows: _Rows) -> str:
@@ -232,14 +251,13 @@ def _demonstration(dataset: LeRobotDataset, episode: LeRobotEpisode, rows: _Rows
 
 
 def _require_one_frame_per_row(dataset: LeRobotDataset, episode: LeRobotEpisode, path: Path) -> None:
-    """Raise EpisodeCorrupt where a video's frame i is not row i: more frames than rows, or in a shared video another rate."""
-    if dataset.version == "v2.1":
-        if (count := count_frames(path)) > episode.length:
-            raise EpisodeCorrupt(
-                f"'{path}' has {counted(count, 'frame')}, episode {episode.number} {counted(episode.length, 'row')}: which frame belongs to "
-                f"which row is not stated. Write the video with one frame per row."
-            )
-    elif (rate := video_rate(path)) is not None and abs(rate / dataset.hz - 1) > _SAME_RATE:
+    """Raise EpisodeCorrupt where a video's frame i is not row i: more frames than rows, or another rate."""
+    if dataset.version == "v2.1" and (count := count_frames(path)) > episode.length:
+        raise EpisodeCorrupt(
+            f"'{path}' has {counted(count, 'frame')}, episode {episode.number} {counted(episode.length, 'row')}: which frame belongs to which row "
+            f"is not stated. Write the video with one frame per row."
+        )
+    if (rate := video_rate(path)) is not None and abs(rate / dataset.hz - 1) > SAME_RATE:
         raise EpisodeCorrupt(
             f"'{path}' has {rate:g} frames per second, meta/info.json states {dataset.hz:g}: which frame belongs to which row is not clear. "
             f"Write the video with one frame per row."

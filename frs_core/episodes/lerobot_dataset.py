@@ -12,6 +12,7 @@ cut off, and is left out.
 Any thread.
 """
 
+import itertools
 import re
 import string
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ from frs_core.runtime.foreign import visible
 VERSIONS = ("v2.1", "v3.0")
 SLOWEST, FASTEST = 0.01, 1e9
 """Hz. Times are kept as whole nanoseconds in 64 bits: steps are one apart at least, and `_MOST` of them must end within 292 years."""
+SAME_RATE = 0.01
+"""Relative difference of two rates that are one, such as 30 and 29.97."""
 _MOST = 10_000_000
 """Episodes, frames of an episode. Guess: ten times the largest public dataset's."""
 _JOINTS = ("joint_position", "observation.state.joint_position")
@@ -88,6 +91,8 @@ class LeRobotDataset:
     """Names of those with videos."""
     episodes: tuple[LeRobotEpisode, ...]
     """By number, at least one."""
+    task_names: Mapping[int, str]
+    """What the rows' `task_index` stands for; empty where the dataset does not say."""
     remarks: tuple[str, ...]
     """What was left out or is not stated."""
 
@@ -126,7 +131,8 @@ def read_dataset(folder: Path, *, arrow: tuple[ModuleType, ModuleType]) -> LeRob
     features = info["features"].members()
     kinds = {name: feature["dtype"].text() for name, feature in features.items()}
     action = _first(features, _ACTIONS, "actions", path)
-    films = _cameras([name for name, kind in kinds.items() if kind == "video"], path)
+    depth = sorted(name for name, kind in kinds.items() if kind == "video" and _is_depth(features[name]))
+    films = _cameras([name for name, kind in kinds.items() if kind == "video" and name not in depth], path)
     stated_robot = info["robot_type"]
     robot = stated_robot.text() if stated_robot.is_given else ""
     remarks = [
@@ -134,11 +140,15 @@ def read_dataset(folder: Path, *, arrow: tuple[ModuleType, ModuleType]) -> LeRob
         for left_out in [[name for name, kind in kinds.items() if kind == "image"]]
         if left_out
     ]
-    read = _packed if version == "v3.0" else _single
+    if depth:
+        remarks.append(f"films of depth, which are no pictures, were left out: {', '.join(map(visible, depth))}")
+    read, hz = _packed if version == "v3.0" else _single, info["fps"].number(low=SLOWEST, high=FASTEST)
+    episodes = _counted(info, read(folder, info, films, arrow), remarks)
+    _require_own_stretches(episodes, hz)
     return LeRobotDataset(
         folder=folder,
         version=version,
-        hz=info["fps"].number(low=SLOWEST, high=FASTEST),
+        hz=hz,
         robot="" if robot == "unknown" else robot,
         kind=_kind(features[action]["names"], path),
         joints=_first(features, _JOINTS, "measured joint positions", path),
@@ -146,8 +156,9 @@ def read_dataset(folder: Path, *, arrow: tuple[ModuleType, ModuleType]) -> LeRob
         actions=action,
         columns=frozenset(features),
         cameras=tuple(films.values()),
-        episodes=_counted(info, read(folder, info, films, arrow), remarks),
-        remarks=tuple([*remarks, *_said_of_tasks(folder, version)]),
+        episodes=episodes,
+        task_names=_task_names(folder, version, arrow, remarks),
+        remarks=tuple(remarks),
     )
 
 
@@ -225,10 +236,12 @@ def _packed(
     of_film = ("chunk_index", "file_index", "from_timestamp")
     wanted = ["episode_index", "length", "tasks", "data/chunk_index", "data/file_index"]
     wanted += [f"videos/{name}/{field}" for name in films for field in of_film]
+    hz = info["fps"].number(low=SLOWEST, high=FASTEST)
     result: list[tuple[Stated, LeRobotEpisode]] = []
     for path in sorted(p for p in (folder / "meta/episodes").rglob("*.parquet") if not p.name.startswith(".")):
         table = ParquetFile(path, arrow=arrow)
-        entries = table.entries(wanted)
+        ends = [end for name in films if table.has(end := f"videos/{name}/to_timestamp")]
+        entries = table.entries([*wanted, *ends])
         table.close()
         for entry in entries:
             number = entry["episode_index"].whole(high=_MOST)
@@ -236,11 +249,19 @@ def _packed(
             for name, camera in films.items():
                 at = {k: entry[f"videos/{name}/{k}"].whole(high=_MOST) for k in of_film[:2]}
                 start = entry[f"videos/{name}/from_timestamp"].number(low=0.0, high=_MOST / SLOWEST)
+                if (end := f"videos/{name}/to_timestamp") in ends:
+                    _require_length(entry[end], start, _length(entry), hz)
                 videos[camera] = (_path(folder, info["video_path"], video_key=name, **at), start)
             at = {k: entry[f"data/{k}"].whole(high=_MOST) for k in of_film[:2]}
             place = _path(folder, info["data_path"], **at)
             result.append((entry, LeRobotEpisode(number, _length(entry), _tasks(entry["tasks"]), place, videos)))
     return result
+
+
+def _require_length(end: Stated, start: float, rows: int, hz: float) -> None:
+    """Raise EpisodeCorrupt where an episode's seconds of a film are not those of its rows."""
+    if abs(end.number(low=0.0) - start - rows / hz) > _apart(rows / hz, hz):
+        raise end.error(f"{start + rows / hz:g}, where {counted(rows, 'row')} from {start:g} s on end at {hz:g} Hz")
 
 
 def _length(entry: Stated) -> int:
@@ -291,14 +312,57 @@ def _counted(
     return kept
 
 
-def _said_of_tasks(folder: Path, version: str) -> list[str]:
-    """Return a remark where the list of tasks lacks; each episode states its own as well, and that is what is read."""
-    name = "tasks.parquet" if version == "v3.0" else "tasks.jsonl"
-    return (
-        []
-        if kind_of(folder / "meta" / name)
-        else [f"meta/{name} is missing: tasks are taken from the list of episodes"]
+def _task_names(
+    folder: Path, version: str, arrow: tuple[ModuleType, ModuleType], remarks: list[str]
+) -> Mapping[int, str]:
+    """Return the list of tasks; each episode states its own as well, and that is what is read, so a list that lacks is only said."""
+    path = folder / "meta" / ("tasks.parquet" if version == "v3.0" else "tasks.jsonl")
+    if not kind_of(path):
+        remarks.append(f"meta/{path.name} is missing: tasks are taken from the list of episodes")
+        return {}
+    try:
+        entries, name = list[Stated](), "task"
+        if version == "v3.0":
+            table = ParquetFile(path, arrow=arrow)
+            # pandas names the index so where it has no name.
+            name = next((n for n in ("task", "__index_level_0__") if table.has(n)), "task")
+            entries = table.entries(["task_index", name])
+            table.close()
+        else:
+            entries = list(read_stated_lines(path))
+        return {entry["task_index"].whole(high=_MOST): entry[name].text() for entry in entries}
+    except EpisodeError as error:
+        why = str(error).removeprefix(f"'{path}'").partition(". ")[0].lstrip(", ")
+        remarks.append(f"meta/{path.name} was left out ({why}): tasks are taken from the list of episodes")
+        return {}
+
+
+def _is_depth(feature: Stated) -> bool:
+    """Return whether a film's feature says that it holds depth."""
+    about = [feature[key] for key in ("info", "video_info")]
+    flags = [part[key] for part in about if part.is_given for key in ("video.is_depth_map", "is_depth_map")]
+    for flag in flags:
+        if flag.is_given and not isinstance(flag.value, bool):
+            raise flag.error("true or false")
+    return any(flag.value is True for flag in flags)
+
+
+def _require_own_stretches(episodes: tuple[LeRobotEpisode, ...], hz: float) -> None:
+    """Raise EpisodeCorrupt where two episodes are said to have the same seconds of a film."""
+    stretches = sorted(
+        (str(film), start, e.length / hz, e.number) for e in episodes for film, start in e.films.values()
     )
+    for (film, start, duration, number), (other, then, _, second) in itertools.pairwise(stretches):
+        if film == other and then < start + duration - _apart(duration, hz):
+            raise EpisodeCorrupt(
+                f"'{film}': by meta/episodes, episode {number} has it from {start:g} s to {start + duration:g} s, and episode {second} from "
+                f"{then:g} s on. Put a whole copy of the folder meta/ there, or write the dataset anew with LeRobot."
+            )
+
+
+def _apart(duration: float, hz: float) -> float:
+    """Return by how many seconds two statements of a duration may differ: half a step, or what two rates that are one make of it."""
+    return max(0.5 / hz, SAME_RATE * duration)
 
 
 def _path(folder: Path, pattern: Stated, **fields: int | str) -> Path:

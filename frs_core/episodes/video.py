@@ -63,6 +63,16 @@ def _container(path: Path) -> str:
     )
 
 
+def _refuse_depth(path: Path, container: Any) -> None:
+    """Raise EpisodeError where a film holds one number of more than eight bits per pixel, as depth is kept."""
+    form = getattr(container.streams.video[0], "format", None)
+    if form is not None and len(form.components) == 1 and form.components[0].bits > 8:
+        raise EpisodeError(
+            f"'{path}' is no film of pictures: it has one number of {form.components[0].bits} bits per pixel ('{form.name}'), as depth is kept. Leave it "
+            f"out of the recording."
+        )
+
+
 @contextmanager
 def _opened(path: Path) -> Generator[Any, None, None]:
     """Open a film as the container that it is, and as nothing else. Raises as `read_video`."""
@@ -74,6 +84,7 @@ def _opened(path: Path) -> Generator[Any, None, None]:
             format=_container(path),
             options={"protocol_whitelist": "file"},
         ) as container:
+            _refuse_depth(path, container)
             yield container
     except (OSError, av.FFmpegError, *MALFORMED) as error:
         raise _unreadable(path, error) from error

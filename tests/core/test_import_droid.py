@@ -200,6 +200,60 @@ def test_joints_in_degrees_and_a_gripper_in_motor_steps_are_refused(folder, stor
     assert store.list() == []
 
 
+@pytest.mark.parametrize(
+    ("path", "factor", "words"),
+    [
+        ("action/joint_velocity", 300.0, r"joint velocities of the actions reach 30, expected .*0.2 rad per step"),
+        (
+            "observation/robot_state/joint_velocities",
+            57.3,
+            r"joint speeds reach 57.3, expected radians per second.*degrees",
+        ),
+        (
+            f"observation/camera_extrinsics/{SERIALS['left']}_left",
+            1e3,
+            r"positions reach 600, expected metres.*millimetres",
+        ),
+        (f"observation/camera_extrinsics/{SERIALS['left']}_left", 6.0, r"angles reach 15.6, expected radians.*degrees"),
+    ],
+)
+def test_numbers_too_large_for_their_unit_are_refused_with_the_unit(folder, store, path, factor, words) -> None:
+    speeds = "observation/robot_state/joint_velocities"
+    edit(folder, lambda f: replace(f, speeds, np.full((N, 7), 1.0)))
+    edit(folder, lambda f: replace(f, path, f[path][()] * factor))
+    with pytest.raises(EpisodeError, match=words):
+        import_droid(folder, store)
+    assert store.list() == []
+
+
+def test_of_several_hand_cameras_none_is_the_wrist_unless_the_metadata_names_one(folder, store) -> None:
+    path = f"observation/camera_type/{SERIALS['right']}"
+    edit(folder, lambda f: replace(f, path, np.zeros(N)))
+    episode, note = taken(folder, store)
+    assert sorted(episode.cameras) == ["camera_11111111", "camera_33333333", "left"]
+    assert "camera_type says 0 (hand) of 11111111, 33333333: wrist is none of them" in note
+    (folder / "metadata_x.json").write_text(
+        json.dumps({"wrist_cam_serial": SERIALS["wrist"], "ext1_cam_serial": SERIALS["right"]})
+    )
+    episode, note = taken(folder, store)
+    assert sorted(episode.cameras) == ["camera_11111111", "left", "wrist"]
+    assert "wrist is 33333333, as the metadata record says" in note
+    assert "camera_type of 11111111 says 0, the metadata record calls it ext1: camera_type taken" in note
+
+
+def test_cameras_that_stand_in_one_place_have_no_sides(folder, store) -> None:
+    left, right = (f"observation/camera_extrinsics/{SERIALS[side]}_left" for side in ("left", "right"))
+    edit(folder, lambda f: replace(f, right, f[left][()]))
+    episode, note = taken(folder, store)
+    assert sorted(episode.cameras) == ["camera_11111111", "camera_22222222", "wrist"]
+    assert "put them in one place: neither left nor right" in note
+
+
+def test_serials_that_are_no_names_are_spelled_out(folder, store) -> None:
+    (folder / "metadata_x.json").write_text(json.dumps({"ext1_cam_serial": "/**\n*"}))
+    assert r"no film of camera_/**\n* (/**\n*)" in taken(folder, store)[1]
+
+
 def test_a_grippers_commands_in_millimetres_are_refused_and_those_far_outside_are_said(folder, store) -> None:
     fingers = "action/gripper_position"
     edit(folder, lambda f: f[fingers].__setitem__(slice(None), np.linspace(0.0, 85.0, N)))
@@ -270,6 +324,25 @@ def test_a_label_that_lacks_is_taken_from_metadata_then_folder_then_buttons(whol
     edit(placed, lambda f: f.attrs.__delitem__("current_task"))
     episode, _ = taken(placed, store)
     assert (episode.outcome, episode.meta.instruction) == (Outcome.SUCCESS, "wipe")
+
+
+def test_labels_that_contradict_each_other_or_are_none_are_said(folder, store) -> None:
+    buttons = "observation/controller_info"
+    edit(folder, lambda f: (f.__delitem__(f"{buttons}/success"), f.__setitem__(f"{buttons}/failure", np.ones(N, bool))))
+    episode, note = taken(folder, store)
+    assert episode.outcome is Outcome.SUCCESS
+    assert (
+        "how it ended is contradictory (success by attribute success, failure by controller_info): taken for a success"
+        in note
+    )
+    edit(folder, lambda f: f.__setitem__(f"{buttons}/success", np.ones(N, bool)))
+    assert "controller_info says both success and failure: not used" in taken(folder, store)[1]
+    edit(folder, lambda f: (f.attrs.__setitem__("success", "maybe\n"), f.attrs.__setitem__("failure", "2")))
+    with pytest.raises(
+        EpisodeError,
+        match=r"does not say whether it succeeded \(attribute success says 'maybe', which is neither .*'2'.*",
+    ):
+        import_droid(folder, store)
 
 
 def test_a_label_that_nothing_states_is_asked_for(folder, store) -> None:

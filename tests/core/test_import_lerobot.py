@@ -1,10 +1,12 @@
 """LeRobot datasets in: what our export wrote comes back, v3.0's packing is followed, unstated meanings are refused."""
 
+import dataclasses
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import ANY
 
 import av
@@ -20,6 +22,7 @@ from frs_core.episodes.export_lerobot import export_lerobot
 from frs_core.episodes.import_lerobot import import_lerobot
 from frs_core.episodes.layout import journal_dir
 from frs_core.episodes.lerobot_versions import VERSIONS, joined_stats, number_stats
+from frs_core.episodes.records import ChunkRecord
 from frs_core.episodes.video import read_video, write_video
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
@@ -32,6 +35,13 @@ def store(tmp_path: Path) -> EpisodeStore:
     return EpisodeStore(tmp_path / "data")
 
 
+def small_steps(*args: Any, **options: Any) -> Iterator[ChunkRecord]:
+    """Yield random chunks whose actions are within an arm's steps."""
+    for chunk in random_chunks(*args, **options):
+        steps = [dataclasses.replace(s, action_sent=0.1 * s.action_sent) for s in chunk.steps]
+        yield dataclasses.replace(chunk, steps=tuple(steps))
+
+
 def make_dataset(tmp_path: Path, *, version: str = "v2.1", hz: float = 12.5) -> Path:
     """Record two episodes and export them."""
     own = EpisodeStore(tmp_path / "own")
@@ -40,7 +50,7 @@ def make_dataset(tmp_path: Path, *, version: str = "v2.1", hz: float = 12.5) -> 
         name = recorder.begin(
             random_meta(seed, cameras=("left", "wrist"), instruction=f"task {seed} ☕️", control_hz=hz)
         )
-        for chunk in random_chunks(seed, count=2, cameras=("left", "wrist")):
+        for chunk in small_steps(seed, count=2, cameras=("left", "wrist")):
             recorder.chunk(chunk)
         recorder.end(Outcome.SUCCESS)
         export_lerobot(own.open(name), tmp_path / "dataset", version=VERSIONS[version])
@@ -117,6 +127,7 @@ def packed_as_lerobot_does(root: Path) -> None:
     for at, row in enumerate(rows):
         row |= {k: 0 for k in row if k.endswith("/file_index")}
         row |= {f"videos/{c}/from_timestamp": 8 / 12.5 * at for c in cameras}
+        row |= {f"videos/{c}/to_timestamp": 8 / 12.5 * (at + 1) for c in cameras}
     parquet.write_table(pyarrow.concat_tables(tables), root / "data/chunk-000/file-000.parquet")
     parquet.write_table(pyarrow.Table.from_pylist(rows), root / "meta/episodes/chunk-000/file-000.parquet")
     for camera, images in films.items():
@@ -131,7 +142,7 @@ def test_a_dataset_with_several_episodes_per_file_is_read_and_not_added_to(store
     own = EpisodeStore(tmp_path / "own")
     recorder = JournalRecorder(own)
     name = recorder.begin(random_meta(3, cameras=("left", "wrist"), control_hz=12.5))
-    for chunk in random_chunks(3, count=2, cameras=("left", "wrist")):
+    for chunk in small_steps(3, count=2, cameras=("left", "wrist")):
         recorder.chunk(chunk)
     recorder.end(Outcome.SUCCESS)
     with pytest.raises(EpisodeError, match=r"keeps several episodes in a file.*another folder.*lerobot-edit-dataset"):
@@ -266,7 +277,7 @@ def test_version_3_has_the_tables_and_names_that_lerobots_policies_read(tmp_path
 def record(own: EpisodeStore, seed: int, robot: str) -> Episode:
     recorder = JournalRecorder(own)
     name = recorder.begin(random_meta(seed, cameras=("left", "wrist"), control_hz=12.5, robot=robot))
-    for chunk in random_chunks(seed, count=2, cameras=("left", "wrist")):
+    for chunk in small_steps(seed, count=2, cameras=("left", "wrist")):
         recorder.chunk(chunk)
     recorder.end(Outcome.SUCCESS)
     return own.open(name)
@@ -303,7 +314,7 @@ def test_an_export_that_cannot_be_finished_leaves_the_dataset_as_it_was(
     own = EpisodeStore(tmp_path / "own")
     recorder = JournalRecorder(own)
     name = recorder.begin(random_meta(3, cameras=("left", "wrist"), control_hz=12.5))
-    for chunk in random_chunks(3, count=2, cameras=("left", "wrist")):
+    for chunk in small_steps(3, count=2, cameras=("left", "wrist")):
         recorder.chunk(chunk)
     recorder.end(Outcome.SUCCESS)
 
@@ -382,6 +393,23 @@ def changed(dataset: Path, column: str, change: Callable[[np.ndarray], np.ndarra
     [
         ("joint_position", np.rad2deg, "episode 0: the measured joint positions reach .*usually degrees"),
         ("gripper_position", lambda g: 85.0 + 0 * g, "episode 0: the measured gripper reaches 85.*millimetres"),
+        (
+            "actions",
+            lambda a: a * 0 + [3, 0, 0, 0, 0, 0, 1],
+            "translations of the actions reach 3, expected metres per step.*millimetres",
+        ),
+        (
+            "actions",
+            lambda a: a * 0 + [0, 0, 0, 0, 0, 2, 1],
+            "rotations of the actions reach 2, expected radians per step.*degrees",
+        ),
+        ("frame_index", lambda i: i + 5, "'frame_index' of episode 0 begins at 5, expected 0"),
+        ("timestamp", lambda t: t + 3, "'timestamp' is 3 s in row 0, expected 0 s at the 12.5 Hz"),
+        (
+            "task_index",
+            lambda t: t + 7,
+            "'task_index' of episode 0 is 7 .which the list of tasks lacks., and .*--instruction",
+        ),
         ("frame_index", lambda i: i[::-1], "'frame_index' of episode 0 does not count up after row 0"),
     ],
 )
@@ -390,6 +418,64 @@ def test_numbers_in_other_units_or_another_order_are_refused(dataset, store, col
     with pytest.raises(EpisodeError, match=words):
         import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
     assert store.list() == []
+
+
+def test_a_task_that_the_rows_and_the_list_state_differently_is_refused_unless_it_is_given(dataset, store) -> None:
+    tasks = dataset / "meta/tasks.jsonl"
+    before = tasks.read_text()
+    tasks.write_text(json.dumps({"task_index": 0, "task": "wipe\nit"}) + "\n")
+    with pytest.raises(
+        EpisodeCorrupt, match=r"'task_index' of episode 0 is 0 \('wipe.nit'\), and the list of episodes names '"
+    ):
+        import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
+    given = import_lerobot(dataset, store, outcome=Outcome.SUCCESS, instruction="lift")
+    assert store.open(given[0]).meta.instruction == "lift"
+    tasks.write_text(before + "{")
+    names = import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
+    assert "meta/tasks.jsonl was left out (line " in store.open(names[0]).info.note
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("from_timestamp", 0.0, r"episode 0 has it from 0 s to 0.64 s, and episode 1 from 0 s on"),
+        ("to_timestamp", 9.0, r"to_timestamp: got 9.0, expected 1.28, where 8 rows from 0.64 s on end at 12.5 Hz"),
+    ],
+)
+def test_seconds_of_a_film_that_are_not_an_episodes_own_are_refused(store, tmp_path, field, value, words) -> None:
+    dataset = make_dataset(tmp_path)
+    pack(dataset)
+    path = dataset / "meta/episodes/chunk-000/file-000.parquet"
+    rows = parquet.read_table(path).to_pylist()
+    rows[1][f"videos/wrist_image_left/{field}"] = value
+    if field == "to_timestamp":
+        rows[0][f"videos/wrist_image_left/{field}"] = 8 / 12.5
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    with pytest.raises(EpisodeCorrupt, match=words):
+        import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
+    assert store.list() == []
+
+
+def test_films_of_depth_are_no_pictures(dataset, store, tmp_path) -> None:
+    path = dataset / "meta/info.json"
+    info = json.loads(path.read_text())
+    info["features"]["wrist_image_left"]["info"] = {"video.is_depth_map": True}
+    path.write_text(json.dumps(info))
+    names = import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
+    assert store.open(names[0]).cameras == ("left",)
+    assert "films of depth, which are no pictures, were left out: wrist_image_left" in store.open(names[0]).info.note
+    info["features"]["wrist_image_left"]["info"] = {"video.is_depth_map": "yes"}
+    path.write_text(json.dumps(info))
+    with pytest.raises(EpisodeCorrupt, match=r"video.is_depth_map: got 'yes', expected true or false"):
+        import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
+    film = tmp_path / "depth.mkv"
+    with av.open(str(film), "w") as container:
+        stream = container.add_stream("ffv1", rate=10, width=32, height=32)
+        stream.pix_fmt = "gray16le"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((32, 32), 900, np.uint16), format="gray16le")))
+        container.mux(stream.encode())
+    with pytest.raises(EpisodeError, match=r"one number of 16 bits per pixel \('gray16le'\), as depth is kept"):
+        next(read_video(film))
 
 
 @pytest.mark.parametrize("fps", [0, -15, float("nan"), "fast", None, 1e-300, 1e300, True, [15], 10**400])
@@ -455,6 +541,9 @@ def test_a_task_that_is_written_without_a_list_is_one_task(dataset, store) -> No
     path = dataset / "meta/episodes.jsonl"
     path.write_text(
         "\n".join(json.dumps(json.loads(r) | {"tasks": "pick it up"}) for r in path.read_text().split("\n") if r)
+    )
+    (dataset / "meta/tasks.jsonl").write_text(
+        "\n".join(json.dumps({"task_index": i, "task": "pick it up"}) for i in range(2))
     )
     first, *_ = import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
     assert store.open(first).meta.instruction == "pick it up"

@@ -53,7 +53,7 @@ def check(
         quick: Read headers only, which takes milliseconds; weights that are not finite and a network that samples no actions are then found by
             loading only.
     """
-    from frs_core.policies.pi05.checkpoint import inspect_checkpoint
+    from frs_core.policies.pi05.inspection import inspect_checkpoint
 
     page = console()
     found = inspect_checkpoint(

@@ -1,0 +1,51 @@
+"""Read values of a checkpoint's JSON files; what is no such value is refused with what was expected. Any thread."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from frs_core.errors import ConfigError, WeightsMissing
+from frs_core.policies.pi05.checkpoint import Checkpoint
+from frs_core.policies.pi05.lerobot_files import refuse_pointer
+from frs_core.runtime.foreign import found_at, read_json
+
+LONGEST_CHUNK = 1000
+"""Rows. Guess; those of released checkpoints have 10 to 50."""
+
+
+def read_object(checkpoint: Checkpoint, path: Path) -> dict[str, Any] | None:
+    """Return the object that a JSON file holds; None after adding a problem where it holds none."""
+    if not path.is_file():
+        there = found_at(path)
+        text = "is missing; it states the horizon" if there == "does not exist" else f"{there}, expected a file"
+        checkpoint.problems.append(f"'{path.name}' {text}.")
+        return None
+    try:
+        refuse_pointer(path)
+        data = read_json(path)
+    except WeightsMissing as error:
+        checkpoint.problems.append(str(error))
+        return None
+    except (OSError, ValueError) as error:
+        checkpoint.problems.append(f"'{path.name}' is not readable JSON ({error}).")
+        return None
+    if not isinstance(data, dict):
+        checkpoint.problems.append(f"'{path.name}' does not hold a JSON object.")
+        return None
+    return data
+
+
+def integer(config: Mapping[str, Any], key: str) -> int:
+    """Return a whole number of config.json, 1 to `LONGEST_CHUNK`."""
+    value = config.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LONGEST_CHUNK:
+        raise ConfigError(f"config.json has {key} = {value!r}, expected a whole number, 1 to {LONGEST_CHUNK}.")
+    return value
+
+
+def switch(config: Mapping[str, Any], key: str) -> bool:
+    """Return a setting that is true or false; a text of either is neither, and null is false."""
+    value = config.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise ConfigError(f"config.json has {key} = {value!r}, expected true or false. Correct it.")
+    return bool(value)

@@ -1,0 +1,92 @@
+"""Settings and statistics of a checkpoint that openpi's converter wrote: config.json, and norm_stats.json in `assets`. Any thread."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frs_core.arrays import Array
+from frs_core.errors import ConfigError, WeightsMissing
+from frs_core.policies.pi05.agreement import match, take_statistics
+from frs_core.policies.pi05.checkpoint import Checkpoint
+from frs_core.policies.pi05.config_values import integer
+from frs_core.policies.pi05.images import Resize
+from frs_core.policies.pi05.lerobot_files import refuse_pointer
+from frs_core.policies.pi05.normalisation import QUANTILE_EPS
+from frs_core.policies.pi05.tokens import MAX_TOKENS, PromptForm
+from frs_core.runtime.foreign import read_json
+
+_OPENPI_SETTINGS = {"action_dim", "action_horizon", "precision", "dtype", "paligemma_variant", "action_expert_variant"}
+"""Settings of openpi's converter; all but the first two are known from the weights themselves."""
+
+
+def read_openpi(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: int | None) -> None:
+    """Store what config.json states. Raises ConfigError where it contradicts the preset."""
+    preset = checkpoint.preset
+    if preset is None:
+        return
+    checkpoint.prompt, checkpoint.resize = preset.prompt, Resize.FILTERED
+    checkpoint.image_keys = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
+    for name, needed in (
+        ("pi05", True),
+        ("discrete_state_input", preset.prompt is PromptForm.STATE_TEXT),
+        ("max_token_len", MAX_TOKENS),
+    ):
+        if config.get(name, needed) != needed:
+            raise ConfigError(
+                f"config.json has {name} = {config[name]!r}, preset '{preset.name}' needs {needed}. Give the preset that it was trained with, or "
+                f"a pi0.5 checkpoint."
+            )
+    unread = sorted(config.keys() - _OPENPI_SETTINGS - {"pi05", "discrete_state_input", "max_token_len"})
+    if unread:
+        checkpoint.notes.append(f"Settings of config.json that are not read: {', '.join(unread)}.")
+    checkpoint.horizon = integer(config, "action_horizon")
+    checkpoint.execute_rows = min(preset.execute_rows, checkpoint.horizon)
+    match(checkpoint, "horizon", checkpoint.horizon, horizon or preset.horizon)
+    if checkpoint.size is not None:
+        match(checkpoint, "action width", checkpoint.size.width, integer(config, "action_dim"))
+
+
+def openpi_statistics(checkpoint: Checkpoint, config: Mapping[str, Any], *, norm_stats: Path | None) -> None:
+    """Store the statistics. Raises WeightsMissing or ConfigError where they are missing or unreadable."""
+    preset = checkpoint.preset
+    if preset is None:
+        return
+    path = norm_stats or _find_stats(checkpoint.root, preset.asset_id)
+    stats = _read_stats(path)
+    checkpoint.notes.append(f"Statistics from {path}.")
+    modes = ("quantiles", "quantiles")
+    take_statistics(checkpoint, preset, stats["state"], stats["actions"], modes=modes, eps=QUANTILE_EPS)
+
+
+def _find_stats(root: Path, asset_id: str) -> Path:
+    path = root / "assets" / asset_id / "norm_stats.json"
+    if path.is_file():
+        return path
+    others = sorted((root / "assets").rglob("norm_stats.json")) if (root / "assets").is_dir() else []
+    if others:
+        raise WeightsMissing(
+            f"No norm_stats.json under 'assets/{asset_id}', where this preset's are; found those of "
+            f"{', '.join(repr(str(o.relative_to(root).parent.relative_to('assets'))) for o in others)}. If the checkpoint was trained with "
+            f"them, say so: norm_stats, --norm-stats {others[0]}."
+        )
+    raise WeightsMissing(
+        f"No norm_stats.json under '{root / 'assets' / asset_id}'. openpi's converter leaves them behind: copy "
+        f"`assets` from the original checkpoint, or say where they are (norm_stats, --norm-stats)."
+    )
+
+
+def _read_stats(path: Path) -> dict[str, dict[str, Array]]:
+    refuse_pointer(path)
+    try:
+        data = read_json(path)
+        groups = data.get("norm_stats", data)
+        return {
+            group: {k: np.asarray(v, dtype=np.float64) for k, v in groups[group].items() if v is not None}
+            for group in ("state", "actions")
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"Statistics '{path}' are not readable ({error!r}); expected norm_stats with state and actions."
+        ) from error

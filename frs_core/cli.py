@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import Annotated, NoReturn, get_type_hints
 
-from frs_core.commands.arguments import checked, path_rules
+from frs_core.commands.arguments import checked, parser_rules
 from frs_core.commands.config_file import with_config
 from frs_core.commands.output import (
     OutputFails,
@@ -176,7 +176,7 @@ def _call(name: str, rest: list[str]) -> object:
 
     _mark_optional(function)
     return tyro.cli(
-        function, prog=f"frs {name}", args=rest, config=(tyro.conf.EnumChoicesFromValues,), registry=path_rules()
+        function, prog=f"frs {name}", args=rest, config=(tyro.conf.EnumChoicesFromValues,), registry=parser_rules()
     )
 
 

@@ -32,7 +32,7 @@ from frs_core.episodes.stated import is_text
 from frs_core.errors import ConfigError, EpisodeError, FrsError
 from frs_core.evaluation.blind_log import sealed_episodes
 from frs_core.events import Outcome
-from frs_core.policies import KNOWN
+from frs_core.policies import KNOWN, NamedPolicy
 from frs_core.runtime.bounds import CountOrNone
 from frs_core.runtime.folders import recording_root
 from frs_core.runtime.foreign import MALFORMED
@@ -130,9 +130,12 @@ def check(
     """
     from frs_core.episodes.check import TOLERANCE
 
+    given = None if policy_options is None else plain_options(policy_options)
+    if policy is not None:
+        # Also where no episode needs it, as none with stored noises is among them.
+        NamedPolicy(policy, given or {}).require()
     store, page = _store(data), _console()
     chosen = _found(store, names) if names else [i.name for i in store.list()]
-    given = None if policy_options is None else plain_options(policy_options)
     checker = Checker(store, page, policy=policy, options=given, is_deep=deep, has_images=images)
     for name in chosen:
         checker.check(name)
@@ -230,6 +233,10 @@ def import_(
     if instruction is not None and not is_text(instruction):
         raise ConfigError(
             f"--instruction '{instruction}' is no text in UTF-8. Set the terminal's encoding to UTF-8, or write it in a file for --config."
+        )
+    if instruction is not None and not instruction.strip():
+        raise ConfigError(
+            "--instruction is blank. Write what the robot is to do, or leave it out for what the source says."
         )
 
     store, page = _store(data, is_made=True), _console()

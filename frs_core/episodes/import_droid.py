@@ -106,7 +106,7 @@ def import_droid_once(
         )
     remarks = [*trajectory.remarks, *before.remarks(digest)]
     said = trajectory.instruction if instruction is None else instruction
-    if not said:
+    if not said.strip():
         remarks.append(NO_INSTRUCTION)
     films = FilmReader(trajectory.cameras)
     name = record_demonstration(

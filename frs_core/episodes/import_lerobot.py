@@ -119,7 +119,7 @@ def import_lerobot_once(
                 continue
             said = instruction if instruction is not None else "; ".join(filter(None, episode.tasks))
             remarks = [*dataset.remarks, *before.remarks(digest)]
-            if not said:
+            if not said.strip():
                 remarks.append(NO_INSTRUCTION)
             say_gripper_range(taken.gripper[:, 0], dataset.gripper, "clipped", remarks)
             say_gripper_range(taken.actions[:, -1], f"the gripper in {dataset.actions}", "kept", remarks)

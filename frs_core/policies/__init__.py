@@ -13,6 +13,7 @@ from frs_core.runtime.registry import (
     by_name,
     named,
     plugins,
+    prepared,
     require_kind,
     require_words,
     storable,
@@ -105,6 +106,10 @@ class NamedPolicy:
         except Exception:
             policy.close()
             raise
+
+    def require(self) -> None:
+        """Do nothing, unless there is no such policy, or it takes other options; it is not loaded. Raises ConfigError."""
+        prepared("policy", self.name, {**plugins(GROUP), **KNOWN}, self.options)
 
     @property
     def stored(self) -> "NamedPolicy":

@@ -335,6 +335,13 @@ def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def said(error: Exception) -> str:
+    """Return why a file was not read, in brackets or behind a colon: the system's or this module's words, without numbers and paths."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON from line {error.lineno}, column {error.colno} on"
+    return str(getattr(error, "strerror", None) or error)
+
+
 def in_line(text: object) -> str:
     """Return a foreign text as a part of one line, such as a name in a sentence: as `visible`, line breaks and tabs spelled out, too."""
     return visible(text).replace("\n", r"\n").replace("\t", r"\t")

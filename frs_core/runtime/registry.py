@@ -128,11 +128,19 @@ def build(kind: str, name: str, known: Mapping[str, str], options: Mapping[str, 
     Raises:
         ConfigError: unknown name or option, or a required option is missing; the text lists the options.
     """
+    factory, options = prepared(kind, name, known, options)
+    return call(kind, name, factory, **options)
+
+
+def prepared(
+    kind: str, name: str, known: Mapping[str, str], options: Mapping[str, Any]
+) -> tuple[Any, Mapping[str, Any]]:
+    """Return a named factory, which is not called, and options as its annotations want them. Raises as `build`."""
     factory = resolve(kind, name, known)
     if callable(factory):
         require_options(kind, name, factory, options)
         options = typed_options(kind, name, factory, options)
-    return call(kind, name, factory, **options)
+    return factory, options
 
 
 def call(kind: str, name: str, function: Any, *args: Any, **options: Any) -> Any:

@@ -13,11 +13,14 @@ import collections.abc
 import enum
 import inspect
 import math
+import re
 import types
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+_WHOLE = re.compile("-?[0-9]+")
+_REAL = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|-?(?:nan|inf|infinity)", re.IGNORECASE)
 UNIONS = (Union, types.UnionType)
 
 
@@ -135,9 +138,22 @@ def _switch(value: Any) -> bool:
     return _as_is(value, bool, "true or false")
 
 
-def _number(text: str, kind: type, expected: str) -> Any:
+def number_of(text: str, kind: type[int] | type[float]) -> Any:
+    """Return the number that a word is: ASCII digits, a minus, and for `float` also a point, an exponent, "nan" and "inf".
+
+    Python itself would take "1_5", "+15", " 15" and the digits of other scripts as well, which a person may have meant otherwise.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not (_WHOLE if kind is int else _REAL).fullmatch(text):
+        raise ValueError(f"'{text}' is no number")
+    return kind(text)
+
+
+def _number(text: str, kind: type[int] | type[float], expected: str) -> Any:
     try:
-        return kind(text)
+        return number_of(text, kind)
     except ValueError:
         raise Unfit(expected) from None
 
@@ -180,6 +196,6 @@ def loose(value: Any) -> Any:
 def _numbers(text: str) -> Iterable[int | float]:
     for kind in (int, float):
         try:
-            yield kind(text)
+            yield number_of(text, kind)
         except ValueError:
             continue

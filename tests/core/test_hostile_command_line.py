@@ -106,7 +106,7 @@ def test_the_doctor_says_what_is_in_the_place_of_the_recording_folder(odd: Path)
 @pytest.mark.parametrize(
     ("words", "there"),
     [
-        (["policy", "check", LONG], "--path has a name of 300 bytes"),
+        (["policy", "check", LONG], "PATH has a name of 300 bytes"),
         (["serve", "--path", LONG], "File name too long"),
         (["serve", "--token-file", LONG], "--token-file has a name of 300 bytes"),
         (["eval", "show", LONG], "has a name of 300 bytes"),
@@ -117,6 +117,20 @@ def test_the_doctor_says_what_is_in_the_place_of_the_recording_folder(odd: Path)
         (["episodes", "list", "--task", "a\0b"], "zero byte"),
         (["episodes", "list", "--data", "a\0b"], "zero byte"),
         (["serve", "--policy-options", "path", "\udcff"], "--policy-options has"),
+        (
+            ["serve", "--policy-options", "path", "a", "n", "1", "path", "b"],
+            "Option 'path' is given twice, as 'a' and 'b'. Give it once.",
+        ),
+        (["serve", "--policy-options", "token", "a", "token", "b"], "Option 'token' is given twice. Give it once."),
+        (["serve", "--policy-options", "path"], "Option 'path' has no value. Write NAME VALUE NAME VALUE."),
+        (["episodes", "check", "--policy", "nope"], "Unknown policy 'nope'"),
+        (["episodes", "check", "--policy", "tabletop", "--policy-options", "nope", "1"], "has no option 'nope'"),
+        (["episodes", "import", "a\0b", "--format", "droid"], "SOURCE has"),
+        (["episodes", "show", "a\0b"], "NAMES has"),
+        (["episodes", "import", "x", "--format", "droid", "--instruction", " "], "--instruction is blank"),
+        (["eval", "--tasks", "x", "--seeds", "1_5"], "1_5"),
+        (["eval", "--tasks", "x", "--seeds", "+15"], "+15"),
+        (["episodes", "stats", "--hours", "１５"], "１５"),
         (["serve", "--port", "70000"], "--port is 70000, expected 0 to 65535"),
         (["serve", "--message-mb", "-1"], "--message-mb is -1"),
         (["eval", "--tasks", "x", "--seeds", "-3"], "--seeds is -3, expected 1 to 1000000"),
@@ -165,7 +179,7 @@ def test_an_empty_path_of_any_command_is_refused_and_not_taken_for_the_current_f
         code, text = said(words, capsys)
         assert (code, text) == (
             2,
-            f"frs: {flag} has an empty path. Write '.' for the current folder; a variable that is not set leaves an empty word.",
+            f"frs: {option.upper() if is_placed else flag} has an empty path. Write '.' for the current folder; a variable that is not set leaves an empty word.",
         ), words
     assert not list(tmp_path.iterdir())
 

@@ -283,6 +283,11 @@ def test_a_file_that_is_not_the_weights_is_not_taken_for_its_folder(tmp_path) ->
     [
         ({"q01": [[0.0] * 8]}, "'q01' of shape (1, 8), expected a list of numbers"),
         ({"q99": [1.0] * 9}, "8 numbers in 'q01' and 9 numbers in 'q99'"),
+        ({"q01": ["0.1"] * 8}, "Statistic 'q01' of actions in "),
+        ({"q01": [True, *[0.0] * 7]}, "holds true, expected numbers alone"),
+        ({"q01": [None, *[0.0] * 7]}, "holds null, expected numbers alone"),
+        ({"q01": [[0.0], 0.0]}, "is no list of numbers (lists of different lengths"),
+        ({"q99": [1e30] * 8}, "joint 1 centre on 5.00e+29"),
     ],
 )
 def test_statistics_of_another_shape_are_refused(tmp_path, change, words) -> None:
@@ -300,6 +305,12 @@ def test_statistics_of_another_shape_are_refused(tmp_path, change, words) -> Non
         ("openpi", {"pi05": False}, "pi05 = False, preset 'pi05_droid' needs True"),
         ("openpi", {"discrete_state_input": False}, "discrete_state_input = False"),
         ("openpi", {"max_token_len": 48}, "max_token_len = 48"),
+        ("openpi", {"precision": "int4"}, "precision = 'int4', expected bfloat16, float16, float32"),
+        ("lerobot", {"dtype": "int8"}, "dtype = 'int8', expected bfloat16, float16, float32"),
+        ("lerobot", {"image_resolution": [512, 512]}, "image_resolution = [512, 512], supported is [56, 56]"),
+        ("lerobot", {"n_obs_steps": 2}, "n_obs_steps = 2, supported is 1"),
+        ("lerobot", {"num_inference_steps": 0}, "num_inference_steps = 0, expected a whole number, 1 to 1000"),
+        ("lerobot", {"normalization_mapping": {"VISUAL": "MEAN_STD"}}, "normalises images by MEAN_STD"),
         ("openpi", {"action_horizon": 10**12}, "expected a whole number, 1 to 1000"),
         ("lerobot", {"chunk_size": 10**12}, "expected a whole number, 1 to 1000"),
         ("lerobot", {"tokenizer_max_length": 48}, "tokenizer_max_length = 48, supported is 200"),
@@ -316,6 +327,42 @@ def test_settings_that_nobody_here_reads_are_named(tmp_path, family) -> None:
     found = inspect_checkpoint(folder)
     assert not found.problems
     assert "Settings of config.json that are not read: use_flash_memory." in found.notes
+
+
+def test_steps_that_are_not_taken_are_said(tmp_path) -> None:
+    folder = with_config(make_checkpoint(tmp_path, family="lerobot"), num_inference_steps=5)
+    assert "num_inference_steps = 5 is not used: 10 steps are taken unless a plan says otherwise." in (
+        inspect_checkpoint(folder).notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"steps": "x"}', "is not readable: it has no list of steps"),
+        ('{"steps": [1]}', "is not readable: it has no list of steps"),
+        ('{"steps": [],, }', r"is not readable (no JSON from line 1, column 14 on), expected JSON"),
+        ('{"steps": [], "steps": []}', "('steps' is there twice in one object; remove one of the two)"),
+    ],
+)
+def test_a_pipeline_that_is_none_is_said_in_words_of_our_own(tmp_path, text, words) -> None:
+    folder = make_checkpoint(tmp_path, family="lerobot")
+    (folder / "policy_preprocessor.json").write_text(text)
+    assert any(words in problem for problem in inspect_checkpoint(folder).problems)
+
+
+@pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "a named pipe"), (Path.mkdir, "a folder")])
+def test_what_is_in_the_place_of_the_tokenizer_is_said(tmp_path, make, kind) -> None:
+    folder = make_checkpoint(tmp_path)
+    (folder / "tokenizer.model").unlink()
+    make(folder / "tokenizer.model")
+    (problem,) = inspect_checkpoint(folder).problems
+    assert f"is not a SentencePiece file (is {kind}, expected a plain file)" in problem
+
+
+def test_a_device_that_is_none_is_refused_without_the_librarys_list(tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"^No device 'gpu'\. Use cuda, cuda:1 or cpu\.$"):
+        load(make_checkpoint(tmp_path), device="gpu")
 
 
 def test_a_statistics_file_elsewhere_is_not_read(tmp_path) -> None:

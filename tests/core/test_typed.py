@@ -80,6 +80,17 @@ def test_a_value_that_is_none_says_what_was_expected(value: object, hint: object
     assert str(refused.value) == expected
 
 
+@pytest.mark.parametrize(
+    "text", ["1_5", "+15", " 15", "15 ", "１５", "١٥", "0x1f", "1_0.5", "+1e3", "", "-", ".", "e3"]
+)
+def test_words_that_python_alone_would_take_for_numbers_are_none(text: str) -> None:
+    for kind in (int, float):
+        with pytest.raises(Unfit):
+            typed(text, kind)
+    assert loose_options({"a": text}) == {"a": text}
+    assert [typed(t, float) for t in ("-1", "1.", ".5", "1e3", "1E-3")] == [-1.0, 1.0, 0.5, 1000.0, 0.001]
+
+
 @pytest.mark.parametrize("text", ["007", "1_000", "+5", " 5", "1e3", "0.50", "True", "NaN", "-0", "x", ""])
 def test_a_word_that_a_number_would_be_written_otherwise_stays_a_word(text: str) -> None:
     assert plain(text) == text

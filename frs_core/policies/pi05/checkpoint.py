@@ -86,10 +86,10 @@ class Checkpoint:
         except FrsError as error:
             # Two readers of one file find the same.
             self.problems += [text] if (text := str(error)) not in self.problems else []
-        except MALFORMED as error:
+        except MALFORMED:
             self.problems.append(
-                f"Its configuration holds what no pi0.5's does ({type(error).__name__}: {error}). Take config.json and "
-                f"policy_preprocessor.json as they were saved with the weights."
+                "Its configuration holds what no pi0.5's does: a list, text or number where something else belongs. Take config.json and "
+                "policy_preprocessor.json as they were saved with the weights."
             )
 
     def fingerprint(self) -> str:

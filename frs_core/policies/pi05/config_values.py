@@ -7,8 +7,10 @@ from typing import Any
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.checkpoint import Checkpoint
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
-from frs_core.runtime.foreign import found_at, read_json
+from frs_core.runtime.foreign import found_at, read_json, said
 
+_PRECISIONS = (None, "bfloat16", "float16", "float32")
+"""What `precision` and `dtype` may be; null leaves it open. Source: openpi's converter, LeRobot configuration_pi05.py."""
 LONGEST_CHUNK = 1000
 """Rows. Guess; those of released checkpoints have 10 to 50."""
 
@@ -27,7 +29,7 @@ def read_object(checkpoint: Checkpoint, path: Path) -> dict[str, Any] | None:
         checkpoint.problems.append(str(error))
         return None
     except (OSError, ValueError) as error:
-        checkpoint.problems.append(f"'{path.name}' is not readable JSON ({error}).")
+        checkpoint.problems.append(f"'{path.name}' is not readable JSON ({said(error)}).")
         return None
     if not isinstance(data, dict):
         checkpoint.problems.append(f"'{path.name}' does not hold a JSON object.")
@@ -49,3 +51,13 @@ def switch(config: Mapping[str, Any], key: str) -> bool:
     if value is not None and not isinstance(value, bool):
         raise ConfigError(f"config.json has {key} = {value!r}, expected true or false. Correct it.")
     return bool(value)
+
+
+def require_precision(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a checkpoint says that its weights are kept in numbers that are not read."""
+    for key in ("precision", "dtype"):
+        if (value := config.get(key)) not in _PRECISIONS:
+            raise ConfigError(
+                f"config.json has {key} = {value!r}, expected {', '.join(str(p) for p in _PRECISIONS[1:])}: quantised weights are not read. Give the "
+                f"checkpoint as it was before, or correct {key}."
+            )

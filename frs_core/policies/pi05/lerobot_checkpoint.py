@@ -7,7 +7,7 @@ from typing import Any
 from frs_core.errors import ConfigError
 from frs_core.policies.pi05.agreement import match, take_statistics
 from frs_core.policies.pi05.checkpoint import Checkpoint
-from frs_core.policies.pi05.config_values import integer, switch
+from frs_core.policies.pi05.config_values import integer, require_precision, switch
 from frs_core.policies.pi05.images import Resize
 from frs_core.policies.pi05.lerobot_files import (
     check_offsets,
@@ -19,6 +19,7 @@ from frs_core.policies.pi05.lerobot_files import (
     renamed_inputs,
     unknown_settings,
 )
+from frs_core.policies.pi05.sizes import STEPS
 from frs_core.policies.pi05.tokens import PromptForm
 
 LEROBOT_EPS = 1e-8
@@ -41,7 +42,12 @@ def read_lerobot(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: 
             f"config.json has n_action_steps = {checkpoint.execute_rows}, chunk_size = {checkpoint.horizon}: more rows to execute than a "
             f"chunk has, which LeRobot refuses too. Correct n_action_steps."
         )
-    refuse_unsupported(config)
+    require_precision(config)
+    refuse_unsupported(config, side=None if checkpoint.size is None else checkpoint.size.vision.image)
+    if (steps := integer({"num_inference_steps": STEPS, **config}, "num_inference_steps")) != STEPS:
+        checkpoint.notes.append(
+            f"num_inference_steps = {steps} is not used: {STEPS} steps are taken unless a plan says otherwise."
+        )
     if unknown := unknown_settings(config):
         checkpoint.notes.append(f"Settings of config.json that are not read: {', '.join(unknown)}.")
     if checkpoint.size is not None:
@@ -75,6 +81,10 @@ def lerobot_statistics(checkpoint: Checkpoint, config: Mapping[str, Any], *, nor
     stats = lerobot_stats(path)
     checkpoint.notes.append(f"Statistics from {path}.")
     modes = config.get("normalization_mapping") or {}
+    if (pictures := str(modes.get("VISUAL", "IDENTITY")).split(".")[-1]) != "IDENTITY":
+        raise ConfigError(
+            f"config.json normalises images by {pictures}, this network takes them as they are (IDENTITY). Load it with the policy 'lerobot'."
+        )
     state, action = (str(modes.get(group, "QUANTILES")).split(".")[-1].lower() for group in ("STATE", "ACTION"))
     groups = stats.get("observation.state", {}), stats.get("action", {})
     take_statistics(checkpoint, preset, *groups, modes=(state, action), eps=LEROBOT_EPS)

@@ -20,7 +20,7 @@ from frs_core.policies.pi05.expert import MAX_PERIOD, MIN_PERIOD
 from frs_core.policies.pi05.presets import PRESETS, Preset
 from frs_core.policies.pi05.tokens import MAX_TOKENS
 from frs_core.robot.actions import ActionKind
-from frs_core.runtime.foreign import DOCUMENT, is_lfs_pointer, plain_file, read_json
+from frs_core.runtime.foreign import DOCUMENT, in_line, is_lfs_pointer, plain_file, read_json, said
 
 PIPELINE = "policy_preprocessor.json"
 
@@ -51,20 +51,29 @@ def refuse_pointer(path: Path) -> None:
         )
 
 
-def refuse_unsupported(config: Mapping[str, Any]) -> None:
+def refuse_unsupported(config: Mapping[str, Any], *, side: int | None) -> None:
     """Check config.json for settings that change what the network computes without changing its tensors.
 
+    Args:
+        config: config.json.
+        side: pixels of the images that the weights take, None where the weights do not tell.
     Raises:
         ConfigError: one is set that the network here does not follow.
     """
     for name, usual, what in (
         ("use_visual_memory", False, "sees earlier images too"),
         ("use_proprioceptive_memory", False, "reads earlier joint positions too"),
+        ("n_obs_steps", 1, "reads one observation"),
+        (
+            "image_resolution",
+            None if side is None else [side, side],
+            "takes images of the size that its weights were made for",
+        ),
         ("min_period", MIN_PERIOD, "encodes flow time otherwise"),
         ("max_period", MAX_PERIOD, "encodes flow time otherwise"),
         ("tokenizer_max_length", MAX_TOKENS, "cuts prompts elsewhere"),
     ):
-        if config.get(name, usual) != usual:
+        if usual is not None and config.get(name, usual) != usual:
             raise ConfigError(
                 f"config.json has {name} = {config[name]!r}, supported is {usual!r}: this network {what}. Load it with the policy 'lerobot'."
             )
@@ -132,13 +141,16 @@ def renamed_inputs(root: Path) -> dict[str, str]:
 
 def _pipeline(root: Path) -> list[dict[str, Any]]:
     try:
-        steps = read_json(root / PIPELINE)["steps"]
-        if not all(isinstance(step, dict) for step in steps):
-            raise TypeError("a step is not an object")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        pipeline = read_json(root / PIPELINE)
+    except (OSError, ValueError) as error:
         raise ConfigError(
-            f"'{PIPELINE}' is not readable ({error!r}), expected JSON with steps. Download it again."
+            f"'{PIPELINE}' is not readable ({said(error)}), expected JSON with steps. Download it again."
         ) from error
+    steps = pipeline.get("steps") if isinstance(pipeline, dict) else None
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise ConfigError(
+            f"'{PIPELINE}' is not readable: it has no list of steps, each with a name. Download it again."
+        )
     return steps
 
 
@@ -182,6 +194,10 @@ def lerobot_stats(path: Path) -> dict[str, dict[str, Array]]:
             f"Statistics file '{path.name}' is not a safetensors file ({error}). Download it again."
         ) from error
     for name, array in stored.items():
+        if array.dtype.kind not in "fiu":
+            raise ConfigError(
+                f"Statistic '{in_line(name)}' in '{path.name}' is stored as {array.dtype}, expected real numbers. Recompute the statistics."
+            )
         group, _, statistic = name.rpartition(".")
         groups.setdefault(group, {})[statistic] = array
     return groups

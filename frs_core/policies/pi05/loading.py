@@ -158,7 +158,7 @@ def _device(name: str | None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"No device '{name}' ({error}). Use cuda, cuda:1 or cpu.") from error
+        raise ConfigError(f"No device '{name}'. Use cuda, cuda:1 or cpu.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"Device '{name}' was asked for, but PyTorch sees no GPU. Check the driver, or use cpu.")
     return device

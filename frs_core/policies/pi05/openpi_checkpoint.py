@@ -1,5 +1,6 @@
 """Settings and statistics of a checkpoint that openpi's converter wrote: config.json, and norm_stats.json in `assets`. Any thread."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.agreement import match, take_statistics
 from frs_core.policies.pi05.checkpoint import Checkpoint
-from frs_core.policies.pi05.config_values import integer
+from frs_core.policies.pi05.config_values import integer, require_precision
 from frs_core.policies.pi05.images import Resize
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.normalisation import QUANTILE_EPS
 from frs_core.policies.pi05.tokens import MAX_TOKENS, PromptForm
-from frs_core.runtime.foreign import read_json
+from frs_core.runtime.foreign import in_line, read_json, said
 
 _OPENPI_SETTINGS = {"action_dim", "action_horizon", "precision", "dtype", "paligemma_variant", "action_expert_variant"}
 """Settings of openpi's converter; all but the first two are known from the weights themselves."""
@@ -38,6 +39,7 @@ def read_openpi(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: i
                 f"config.json has {name} = {config[name]!r}, preset '{preset.name}' needs {needed}. Give the preset that it was trained with, or "
                 f"a pi0.5 checkpoint."
             )
+    require_precision(config)
     unread = sorted(config.keys() - _OPENPI_SETTINGS - {"pi05", "discrete_state_input", "max_token_len"})
     if unread:
         checkpoint.notes.append(f"Settings of config.json that are not read: {', '.join(unread)}.")
@@ -79,14 +81,33 @@ def _find_stats(root: Path, asset_id: str) -> Path:
 
 def _read_stats(path: Path) -> dict[str, dict[str, Array]]:
     refuse_pointer(path)
+    expected = "expected JSON whose norm_stats hold tables state and actions. Take the checkpoint's own file."
     try:
         data = read_json(path)
-        groups = data.get("norm_stats", data)
-        return {
-            group: {k: np.asarray(v, dtype=np.float64) for k, v in groups[group].items() if v is not None}
-            for group in ("state", "actions")
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"Statistics '{path}' are not readable ({said(error)}); {expected}") from error
+    groups = data.get("norm_stats", data) if isinstance(data, dict) else None
+    found: dict[str, dict[str, Array]] = {}
+    for group in ("state", "actions"):
+        table = groups.get(group) if isinstance(groups, dict) else None
+        if not isinstance(table, dict):
+            raise ConfigError(f"Statistics '{path}' are not readable (there is no table '{group}'); {expected}")
+        found[group] = {k: _numbers(v, f"'{k}' of {group} in '{path}'") for k, v in table.items() if v is not None}
+    return found
+
+
+def _numbers(value: Any, where: str) -> Array:
+    """Return statistics as numbers, which texts and truth values are not. Raises ConfigError."""
+    parts = [value]
+    while lists := [part for part in parts if isinstance(part, list)]:
+        parts = [part for part in parts if not isinstance(part, list)] + [entry for part in lists for entry in part]
+    odd = next((part for part in parts if isinstance(part, bool) or not isinstance(part, int | float)), None)
+    if odd is not None or None in parts:
+        shown = in_line(json.dumps(odd))[:40]
+        raise ConfigError(f"Statistic {where} holds {shown}, expected numbers alone. Recompute the statistics.")
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (ValueError, OverflowError) as error:
         raise ConfigError(
-            f"Statistics '{path}' are not readable ({error!r}); expected norm_stats with state and actions."
+            f"Statistic {where} is no list of numbers (lists of different lengths, or a number beyond double precision). Recompute the statistics."
         ) from error

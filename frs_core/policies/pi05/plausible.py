@@ -40,15 +40,15 @@ def why_not_this_meaning(preset: Preset, *, state: Stats, actions: Stats) -> str
         if not abs(centre[worst] - home[worst]) <= FARTHEST_CENTRE:
             around = "the state's own" if is_absolute else "zero"
             return (
-                f"Statistics of the actions of joint {worst + 1} centre on {centre[worst]:.2f}, {preset.name} ({preset.summary}) would "
-                f"have them within {FARTHEST_CENTRE:g} of {around} {home[worst]:.2f}: another meaning. Choose another preset."
+                f"Statistics of the actions of joint {worst + 1} centre on {centre[worst]:#.3g}, {preset.name} ({preset.summary}) would "
+                f"have them within {FARTHEST_CENTRE:g} of {around} {home[worst]:#.3g}: another meaning. Choose another preset."
             )
     if preset.action_kind is ActionKind.JOINT_VELOCITY and covered is not None and {"q01", "q99"} <= set(actions):
         largest = np.maximum(-covered[0], covered[1])
         worst = int(largest.argmax())
         if not largest[worst] <= FARTHEST_SPEED:
             return (
-                f"Statistics of the actions of joint {worst + 1} reach {largest[worst]:.2f}, {preset.name} ({preset.summary}) stays within "
+                f"Statistics of the actions of joint {worst + 1} reach {largest[worst]:#.3g}, {preset.name} ({preset.summary}) stays within "
                 f"1: not joint speeds. Choose another preset."
             )
     return None

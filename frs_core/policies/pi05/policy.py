@@ -30,15 +30,13 @@ from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.normalisation import robot_range, robot_space
 from frs_core.policies.pi05.prefix import PrefixCache
 from frs_core.policies.pi05.presets import read_state
+from frs_core.policies.pi05.sizes import STEPS
 from frs_core.policies.pi05.tokens import PromptForm, Tokenizer
 from frs_core.robot.actions import ActionKind, ActionSpace
 from frs_core.robot.observation import Observation
 from frs_core.steering import flow
 from frs_core.steering.camera_pairing import NO_CAMERA, cameras_of, pairing_text
 from frs_core.steering.methods import Method, Reference, Steered, SteeringPlan, seeded_noise, steer
-
-STEPS = 10
-"""Euler steps of the stock sampler. Source: openpi models/pi0.py, sample_actions."""
 
 _Loop = Callable[[flow.Velocity, dict[str, Tensor]], tuple[Tensor, ...]]
 """(field, fixed inputs) -> results."""

@@ -21,6 +21,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 VISION_HEADS = 16
 """Attention heads of SigLIP So400m; the one size that shapes do not determine. Source: So400m/14 of the SigLIP release."""
 
+STEPS = 10
+"""Euler steps of the stock sampler. Source: openpi models/pi0.py, sample_actions."""
+
 _ROOT = "paligemma_with_expert."
 VISION = f"{_ROOT}paligemma.model.vision_tower.vision_model."
 PROJECTOR = f"{_ROOT}paligemma.model.multi_modal_projector.linear."

@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
-from frs_core.runtime.foreign import read_bytes
+from frs_core.runtime.foreign import read_bytes, said
 
 MAX_TOKENS = 200
 """Longest prompt a checkpoint was trained with. Source: openpi pi0_config.py, pi05."""
@@ -86,7 +86,8 @@ class Tokenizer:
                 raise OSError("it is empty")
             self._model = sentencepiece.SentencePieceProcessor(model_proto=data)
         except (OSError, RuntimeError) as e:
-            raise ConfigError(f"'{path}' is not a SentencePiece file ({e}). Give paligemma_tokenizer.model.") from e
+            why = said(e) if isinstance(e, OSError) else "its library cannot read it"
+            raise ConfigError(f"'{path}' is not a SentencePiece file ({why}). Give paligemma_tokenizer.model.") from e
         if vocabulary is not None and self._model.vocab_size() > vocabulary:
             raise ConfigError(
                 f"Tokenizer '{path}' has {self._model.vocab_size()} words, the network knows {vocabulary}. "
@@ -118,7 +119,8 @@ def find_tokenizer(root: Path, given: Path | None = None) -> Path:
     cache = Path(os.environ.get("OPENPI_DATA_HOME", "~/.cache/openpi")).expanduser() / "big_vision" / FILE_NAMES[0]
     candidates = [given] if given else [*(root / name for name in FILE_NAMES), cache]
     for path in candidates:
-        if path.is_file():
+        # What is there in another form than a file is refused as what it is by `Tokenizer`, and not passed over.
+        if os.path.lexists(path):
             return path
     raise WeightsMissing(
         f"No tokenizer for '{root.name}': looked at {', '.join(str(p) for p in candidates)}. "

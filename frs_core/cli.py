@@ -28,7 +28,7 @@ from frs_core.commands.output import (
     watch_output,
 )
 from frs_core.errors import FrsError, unknown_name, why_left_out
-from frs_core.runtime.foreign import visible
+from frs_core.runtime.foreign import in_line
 from frs_core.version import product_version
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -154,7 +154,7 @@ def _run(words: list[str]) -> NoReturn:
 def _complain(text: str) -> None:
     """Print a line to standard error; where that cannot be written either, the exit status alone speaks."""
     with contextlib.suppress(OSError):
-        print(visible(f"frs: {text}"), file=sys.stderr, flush=True)
+        print(in_line(f"frs: {text}"), file=sys.stderr, flush=True)
 
 
 def _accept_any_terminal() -> None:

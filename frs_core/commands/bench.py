@@ -56,9 +56,10 @@ def policy(
     import torch
 
     from frs_core.making.pi05 import speed
+    from frs_core.policies.torch_device import torch_device
 
     page = console()
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = torch_device(device)
     kinds = {"auto": torch.bfloat16 if where.type == "cuda" else torch.float32}
     kind = kinds.get(dtype) or getattr(torch, dtype)
     if where.type != "cuda":

@@ -65,7 +65,9 @@ def show(
     blind = Blind(folder, is_read_only=True)
     if out is not None:
         export(blind, out)
-    console(is_wide=True).print(markdown_of(blind), end="")
+    page = console(is_wide=True)
+    for line in markdown_of(blind).splitlines():
+        page.print(line)
     return 0
 
 

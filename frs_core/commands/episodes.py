@@ -67,10 +67,11 @@ def list_episodes(*, data: Path | None = None, binned: bool = False, task: str |
     for info in rows:
         table.add_row(*_row(info, is_sealed=info.name in sealed))
     page.print(table)
-    good = sum(i.outcome is Outcome.SUCCESS for i in rows)
+    good, unread = sum(i.outcome is Outcome.SUCCESS for i in rows), sum(i.ailment == "unreadable" for i in rows)
     page.print(
         mark(
-            f"{counted(len(rows), 'episode')}, {counted(good, 'success', 'successes')}, {sum(bool(i.problem) for i in rows)} damaged",
+            f"{counted(len(rows), 'episode')}, {counted(good, 'success', 'successes')}, "
+            f"{sum(bool(i.problem) for i in rows) - unread} damaged{f', {unread} unreadable' * bool(unread)}",
             "dim",
         )
     )
@@ -446,7 +447,7 @@ def _one(found: list[Unfinished], text: str, *, within: Path) -> Unfinished:
 
 def _row(info: EpisodeInfo, *, is_sealed: bool) -> tuple[str | Text, ...]:
     if info.outcome is None:
-        return (info.name, "", info.task or "", mark("! damaged", "red"), "", "", "", "", "", info.note)
+        return (info.name, "", info.task or "", mark(f"! {info.ailment}", "red"), "", "", "", "", "", info.note)
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(info.started_at))
     undone = f" (-{info.n_undone})" if info.n_undone else ""
     return (

@@ -82,7 +82,8 @@ def stats(*, data: Path | None = None, task: str | None = None, hours: Weight = 
         return 0
     page.print(_table(HEADERS, [row.cells for row in found]))
     if versions := summarise_versions(i for i in infos if task in (None, i.task)):
-        page.print("\nDriven by a noise policy, and how often it asked for help:")
+        page.print()
+        page.print("Driven by a noise policy, and how often it asked for help:")
         page.print(_table(VERSION_HEADERS, [row.cells for row in versions]))
     if replay:
         headers = ("task", "policy", "with noise", "from a whole fan", "last states of failures")

@@ -19,7 +19,14 @@ from typing import Any
 import numpy as np
 
 from frs_core.arrays import Array
-from frs_core.episodes.integrity import corrupt, read_file_table, require_written, verify_content, verify_metadata
+from frs_core.episodes.integrity import (
+    corrupt,
+    read_file_table,
+    require_written,
+    unreadable,
+    verify_content,
+    verify_metadata,
+)
 from frs_core.episodes.layout import ROOT_METADATA
 from frs_core.errors import EpisodeCorrupt
 from frs_core.runtime.foreign import MALFORMED, open_plain, parse_json, read_exactly, unpack_zstd
@@ -183,7 +190,7 @@ class EpisodeArrays:
                     return read_exactly(file, stop - start)
                 data = read_exactly(file, size + 1)
         except OSError as error:
-            raise corrupt(self._folder, f"file '{path}' cannot be read ({error.strerror})") from error
+            raise unreadable(self._folder, path, error) from error
         require_written(self._folder, self._table, path, data)
         self._compared[path] = stamp
         return data[start:stop]

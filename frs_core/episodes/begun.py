@@ -114,4 +114,9 @@ def refused(target: Path, error: Exception) -> EpisodeError:
         return EpisodeError(f"'{target}' {found_at(target)}, so nothing can be written there. Name another place.")
     if number in _FORBIDDEN:
         return EpisodeError(f"'{target}' could not be written: {said}. Change its permissions, or name another place.")
+    if number == errno.EFBIG:
+        return EpisodeError(
+            f"'{target}' could not be written: a file is larger than its disk or this process allows. Choose a disk that takes larger files, or raise "
+            f"`ulimit -f`."
+        )
     return EpisodeError(f"'{target}' could not be written: {said}. Free space or choose another folder.")

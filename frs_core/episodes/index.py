@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from frs_core.episodes.integrity import corrupt, read_group_metadata
+from frs_core.episodes.integrity import NOT_READ, corrupt, read_group_metadata
 from frs_core.episodes.layout import ROOT_METADATA, SCHEMA_VERSION, SUFFIX, names_in
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.events import Outcome
@@ -76,6 +76,11 @@ class EpisodeInfo:
     is_binned: bool = False
     problem: str = ""
     """Why it cannot be read; empty when it can."""
+
+    @property
+    def ailment(self) -> str:
+        """Its problem in a word; empty where it has none."""
+        return "" if not self.problem else "unreadable" if NOT_READ in self.problem else "damaged"
 
     @property
     def is_contradicted(self) -> bool:
@@ -218,6 +223,7 @@ class Index:
             stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         except OSError:
             stamp = (0, 0, 0)
-        if (row := self._known.get(name)) and row[0] == stamp and stamp[0]:
+        # What could not be read may be readable now, which no time of the file tells.
+        if (row := self._known.get(name)) and row[0] == stamp and stamp[0] and not row[1].problem:
             return row
         return stamp, read_info(folder, is_binned=self._is_binned)

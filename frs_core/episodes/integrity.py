@@ -10,6 +10,7 @@ Example: one flipped bit in `steps/q/c/0/0` gives `EpisodeCorrupt: …: file 'st
 Pure file reading; any thread.
 """
 
+import errno
 import json
 import os
 import stat
@@ -27,6 +28,11 @@ FileTable = Mapping[str, tuple[int, int]]
 
 TABLE_CHECKSUM = "files_checksum"
 """Root attribute: checksum of the episode's table of files; episodes written before it was kept have none."""
+NOT_READ = "could not be read"
+"""In the problem of an episode that may be whole."""
+_DENIED = {errno.EACCES, errno.EPERM}
+_NOT_NOW = _DENIED | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.ETIMEDOUT, errno.ESTALE}
+"""With these the system says nothing about the file itself."""
 _LARGEST_FILE = 1 << 31
 """Bytes; flat arrays are cut at 1 MiB, the largest table is far below."""
 
@@ -35,6 +41,22 @@ def corrupt(folder: Path, what: str) -> EpisodeCorrupt:
     """Return the error for a damaged episode."""
     return EpisodeCorrupt(
         f"Episode '{folder.name}' is damaged: {what}. Restore it from a copy, or bin it with `frs episodes bin`."
+    )
+
+
+def unreadable(folder: Path, path: str, error: OSError) -> EpisodeCorrupt:
+    """Return the error for a file of an episode that the system does not give: whether it is damaged is known only where it is gone.
+
+    Args:
+        folder: the episode.
+        path: of the file inside it.
+        error: what was raised.
+    """
+    if error.errno not in _NOT_NOW:
+        return corrupt(folder, f"file '{path}' cannot be read ({error.strerror})")
+    fix = "Change its permissions, or read it as its owner" if error.errno in _DENIED else "Try again"
+    return EpisodeCorrupt(
+        f"Episode '{folder.name}' {NOT_READ}: the system refuses file '{path}' ({error.strerror}). {fix}."
     )
 
 
@@ -71,7 +93,7 @@ def read_group_metadata(folder: Path, path: str = ROOT_METADATA) -> dict[str, An
     try:
         data = read_bytes(folder / path, limit=DOCUMENT)
     except OSError as error:
-        raise corrupt(folder, f"file '{path}' cannot be read ({error.strerror})") from error
+        raise unreadable(folder, path, error) from error
     try:
         document = parse_json(data)
         attributes = document["attributes"]
@@ -126,7 +148,7 @@ def verify_sizes(folder: Path, table: FileTable, paths: Iterable[str]) -> None:
         try:
             info = os.lstat(folder / path)
         except OSError as error:
-            raise corrupt(folder, f"file '{path}' cannot be read ({error.strerror})") from error
+            raise unreadable(folder, path, error) from error
         if not stat.S_ISREG(info.st_mode):
             raise corrupt(folder, f"file '{path}' is not a plain file")
         if info.st_size != table[path][0]:
@@ -139,7 +161,7 @@ def verify_content(folder: Path, table: FileTable, paths: Iterable[str]) -> None
         try:
             data = read_bytes(folder / path, limit=table[path][0])
         except OSError as error:
-            raise corrupt(folder, f"file '{path}' cannot be read ({error.strerror})") from error
+            raise unreadable(folder, path, error) from error
         require_written(folder, table, path, data)
 
 

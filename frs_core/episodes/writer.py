@@ -208,6 +208,8 @@ def _refused(what: str, error: OSError) -> EpisodeError:
             f"{what}: {error.strerror}, so nothing of this episode would be found again. Its folder was moved or deleted "
             f"while recording: put it back and try again, or leave the episode."
         )
-    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     fix = "Free space on the disk" if is_full else "Check the disk and the folder's permissions"
+    if error.errno == errno.EFBIG:
+        fix = "Record on a disk that takes larger files, or raise `ulimit -f`,"
     return EpisodeError(f"{what}: {error.strerror or error}. {fix} and try again; what was recorded before is safe.")

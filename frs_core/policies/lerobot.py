@@ -34,6 +34,7 @@ from frs_core.policies.pi05.normalisation import Affine, Stats, covered_range, r
 from frs_core.policies.pi05.plausible import why_not_this_meaning
 from frs_core.policies.pi05.policy import uncalibrated_plan
 from frs_core.policies.pi05.presets import Preset, find_preset, need_preset, published_preset, read_state
+from frs_core.policies.torch_device import torch_device
 from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.runtime.foreign import DOCUMENT, open_plain, plain_file, read_bytes
 from frs_core.steering import flow
@@ -314,7 +315,7 @@ def load(
     config = PreTrainedConfig.from_pretrained(str(root))
     if config.type not in TYPES:
         raise ConfigError(f"LeRobot policy '{config.type}' is not supported, only {', '.join(TYPES)}.")
-    config.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    config.device = str(torch_device(device))
     if getattr(config, "compile_model", False):
         config.compile_model = False
     stats = lerobot_stats(lerobot_stats_file(root))

@@ -1,6 +1,7 @@
 """Exports that the disk refuses: one sentence, nothing left behind, what was there is as it was."""
 
 import contextlib
+import errno
 import os
 import resource
 from collections.abc import Generator
@@ -11,7 +12,7 @@ import pytest
 
 from frs_core.cli import main
 from frs_core.episodes import Episode, EpisodeStore, JournalRecorder
-from frs_core.episodes.begun import file_named
+from frs_core.episodes.begun import file_named, refused
 from frs_core.episodes.formats import exporter
 from frs_core.episodes.lerobot_versions import number_stats
 from frs_core.errors import EpisodeError
@@ -57,7 +58,7 @@ def no_file_above(size: int) -> Generator[None, None, None]:
 def test_an_export_that_the_disk_refuses_leaves_nothing(episodes, tmp_path, name, size) -> None:
     with (
         no_file_above(size),
-        pytest.raises(EpisodeError, match=r"could not be written: .*Free space or choose another"),
+        pytest.raises(EpisodeError, match=r"could not be written: .*(Free space or choose another|ulimit -f)"),
     ):
         write(name, episodes[0], tmp_path / "a/b")
     assert list(tmp_path.iterdir()) == []
@@ -167,3 +168,10 @@ def test_an_export_into_recordings_is_refused_and_they_stay_as_they_are(episodes
     with pytest.raises(EpisodeError, match=r"lies among recordings|holds no LeRobot dataset"):
         exporter(name)(episodes[1], target, **({"overwrite": True} if name in FILES else {}))
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
+def test_a_file_that_is_too_large_for_its_disk_is_not_said_to_need_space(tmp_path):
+    said = str(refused(tmp_path / "a.mp4", OSError(errno.EFBIG, os.strerror(errno.EFBIG))))
+    assert "a file is larger than its disk or this process allows" in said
+    assert "ulimit -f" in said
+    assert "Free space" not in said

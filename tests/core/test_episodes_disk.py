@@ -86,7 +86,10 @@ def test_a_real_size_limit_refuses_a_chunk_and_keeps_the_ones_before(tmp_path):
     assert result.returncode == 0, result.stderr
     assert lines[-1] == "done"
     assert len(lines) == 4
-    assert all("File too large. Free space on the disk and try again" in line for line in lines[:3])
+    assert all(
+        "File too large. Record on a disk that takes larger files, or raise `ulimit -f`, and try again" in line
+        for line in lines[:3]
+    )
 
 
 def test_a_commit_that_the_disk_refuses_can_be_repeated(store, monkeypatch):

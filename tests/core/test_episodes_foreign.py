@@ -1,19 +1,22 @@
 """Nothing silently wrong: files in another's place, and files no recorder writes, are named item by item; the rest goes on."""
 
 import dataclasses
+import errno
 import json
 import math
 import os
 import shutil
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from backports import zstd
 
+from frs_core.cli import main
 from frs_core.commands import episodes as commands
-from frs_core.episodes import EpisodeStore, JournalRecorder
+from frs_core.episodes import EpisodeStore, JournalRecorder, integrity
 from frs_core.episodes.dataset import load_chunks
 from frs_core.episodes.integrity import TABLE_CHECKSUM, group_metadata, read_file_table, read_group_metadata
 from frs_core.episodes.layout import ROOT_METADATA
@@ -283,3 +286,44 @@ def test_a_trajectory_that_claims_absurd_sizes_is_refused_before_memory_is_taken
     with pytest.raises(EpisodeCorrupt, match="bytes, at most"):
         import_droid(folder, store)
     assert store.list() == []
+
+
+# --- what the system refuses, and what is shown ------------------------------------------------------------------------
+
+
+def test_an_episode_that_may_not_be_read_is_not_called_damaged_and_is_read_once_it_may(store, capsys, monkeypatch):
+    name = make(store)
+    read, may = integrity.read_bytes, [False]
+
+    def guarded(path: Path, **options: Any) -> bytes:
+        if not may[0] and name in str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return read(path, **options)
+
+    monkeypatch.setattr(integrity, "read_bytes", guarded)
+    assert commands.list_episodes(data=store.root) == 1
+    out = capsys.readouterr().out
+    assert "! unreadable" in out
+    assert "0 damaged, 1 unreadable" in out
+    assert (
+        f"Episode '{name}.zarr' could not be read: the system refuses file 'zarr.json' (Permission denied). Change its permissions"
+        in out
+    )
+    (info,) = store.list()
+    assert info.ailment == "unreadable"
+    may[0] = True
+    (info,) = store.list()
+    assert (info.ailment, info.outcome) == ("", Outcome.SUCCESS)
+
+
+def test_a_line_break_in_a_text_of_an_episode_is_spelled_out_in_lists(store, capsys):
+    make(store, task="a\nb", instruction="put\nit", policy="c\n\x1b[2Jd")
+    assert commands.list_episodes(data=store.root) == 0
+    assert r"a\nb" in capsys.readouterr().out
+    assert commands.show(("last",), data=store.root) == 0
+    shown = capsys.readouterr().out
+    assert r"task a\nb · “put\nit”" in shown
+    assert r"policy c\n\x1b[2Jd" in shown
+    with pytest.raises(SystemExit):
+        main(["episodes", "import", "no\nthing", "--format", "droid"])
+    assert r"'no\nthing" in capsys.readouterr().err

@@ -18,7 +18,7 @@ SORTS = ("newest", "oldest", "task", "outcome", "longest", "shortest", "most ste
 def outcome_sign(info: EpisodeInfo) -> tuple[str, str, str]:
     """Return sign, word and tone of an outcome."""
     if info.problem:
-        return "⚠", "damaged", "warn"
+        return "⚠", info.ailment, "warn"
     if info.outcome is Outcome.SUCCESS:
         return "✔", "success", "good"
     if info.outcome is Outcome.DISCARDED:
@@ -27,7 +27,7 @@ def outcome_sign(info: EpisodeInfo) -> tuple[str, str, str]:
 
 
 def problem_of(info: EpisodeInfo) -> str:
-    """Return why an episode is damaged, without advice for the command line."""
+    """Return why an episode is damaged or unreadable, without advice for the command line."""
     return info.problem.replace(" with `frs episodes bin`", "")
 
 

@@ -18,6 +18,7 @@ from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.policy import Pi05Policy
 from frs_core.policies.pi05.tokens import Tokenizer
 from frs_core.policies.pi05.weights import FileSource
+from frs_core.policies.torch_device import torch_device
 from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.runtime.bounds import Size
 from frs_core.steering.camera_pairing import CamerasOption
@@ -92,7 +93,7 @@ def load_inspected(
     assert checkpoint.size is not None
     assert checkpoint.tokenizer is not None
     words = Tokenizer(checkpoint.tokenizer, vocabulary=checkpoint.size.vocabulary)
-    where = _device(device)
+    where = torch_device(device)
     kind = dtype or ("bfloat16" if where.type == "cuda" else "float32")
     if kind not in _TYPES:
         raise ConfigError(f"dtype is '{kind}', known: {', '.join(_TYPES)}.")
@@ -150,15 +151,3 @@ def _self_test(policy: Pi05Policy) -> None:
             f"Policy '{spec.name}' samples actions {largest:.3g} times as large as its statistics' range, expected at most {FARTHEST:g}. "
             f"Its weights do not belong to a working pi0.5: download them again, or use an earlier checkpoint."
         )
-
-
-def _device(name: str | None) -> torch.device:
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"No device '{name}'. Use cuda, cuda:1 or cpu.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"Device '{name}' was asked for, but PyTorch sees no GPU. Check the driver, or use cpu.")
-    return device

@@ -147,8 +147,8 @@ def published_preset(name: str) -> Preset | None:
 
 def need_preset(folder: str) -> ConfigError:
     """Return the error for a checkpoint whose meaning is unknown; it lists every preset."""
-    lines = "".join(f"\n  {preset.name}: {preset.summary}" for preset in _PRESETS)
+    listed = "; ".join(f"{preset.name}: {preset.summary}" for preset in _PRESETS)
     return ConfigError(
         f"What the actions of '{folder}' mean on a robot is not written in it, and a name is not proof: joint speeds sent as joint "
-        f"positions are dangerous, so nothing is guessed. Pass preset= (--preset), one of:{lines}"
+        f"positions are dangerous, so nothing is guessed. Pass preset= (--preset), one of {listed}."
     )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from app.qt import QtCore, QtGui, QtWidgets, sip
+from frs_core import paths
 from frs_core.steering.directions import Direction
 
 
@@ -166,9 +167,13 @@ def contrast(a: str, b: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+_INKS = {"#0a0c10": "black", "#ffffff": "white"}
+"""Ink -> its word in names of files."""
+
+
 def ink_on(background: str) -> str:
     """Return black or white, whichever has more contrast on a background."""
-    return max(("#0a0c10", "#ffffff"), key=lambda c: contrast(c, background))
+    return max(_INKS, key=lambda c: contrast(c, background))
 
 
 def colour(value: str, alpha: int = 255) -> QtGui.QColor:
@@ -228,6 +233,7 @@ def _palette(theme: Theme) -> QtGui.QPalette:
 
 def _stylesheet(t: Theme) -> str:
     ink = ink_on(t.accent)
+    tick = (paths.assets() / "icons" / f"tick-{_INKS[ink]}.svg").as_posix()
     return f"""
 * {{ font-size: 13px; }}
 QMainWindow, QDialog {{ background: {t.window}; }}
@@ -286,8 +292,9 @@ QSlider::handle:horizontal {{ width: 14px; margin: -5px 0; background: {t.accent
 QSplitter::handle {{ background: {t.window}; }}
 QCheckBox {{ spacing: 6px; }}
 QCheckBox::indicator {{ width: 15px; height: 15px; border: 2px solid {t.dim}; border-radius: 3px; background: {t.window}; }}
-QCheckBox::indicator:checked {{ background: {t.accent}; border-color: {t.accent}; }}
+QCheckBox::indicator:checked {{ background: {t.accent}; border-color: {t.accent}; image: url("{tick}"); }}
 QCheckBox::indicator:focus {{ border-color: {t.accent}; }}
+QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
 QComboBox, QSpinBox {{ min-height: 26px; }}
 QComboBox QAbstractItemView {{ background: {t.panel}; color: {t.text}; selection-background-color: {t.accent}; selection-color: {ink}; }}
 """

@@ -4,7 +4,7 @@ from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.views.widgets import label
 from frs_core.events import Phase, Snapshot
 from frs_core.robot.limits import Limits
-from frs_core.session.failsafes import FAILSAFES, Failsafe
+from frs_core.session.failsafes import FAILSAFES, SETTABLE, Failsafe
 
 COLUMNS = ("cause", "holds when", "limit", "noticed by", "then")
 HEAD = (
@@ -69,6 +69,7 @@ class FailsafePage(QtWidgets.QDialog):
                 self._shown[option] = value
                 field.blockSignals(True)
                 field.setValue(value)
+                field.setSuffix(unit_of(SETTABLE[option], value))
                 field.blockSignals(False)
         if self.defaults is not None:
             self.defaults.setEnabled(is_holding)
@@ -93,13 +94,20 @@ class FailsafePage(QtWidgets.QDialog):
         field = QtWidgets.QDoubleSpinBox()
         field.setDecimals(0 if row.unit == "chunks" else 1)
         field.setRange(row.low, row.high)
-        field.setSuffix(f" {row.unit}")
+        field.setSuffix(unit_of(row, row.low))
         field.setKeyboardTracking(False)
         field.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
         field.setAccessibleName(row.name)
         field.setToolTip(f"{row.low:g} to {row.high:g} {row.unit}; {row.limit:g} by default")
+        field.valueChanged.connect(lambda value: field.setSuffix(unit_of(row, value)))
         field.valueChanged.connect(lambda value, option=row.option: self.changed.emit(option, value))
         return field
+
+
+def unit_of(row: Failsafe, value: float) -> str:
+    """Return the unit of a limit as it follows a value."""
+    unit = "chunk" if row.unit == "chunks" and value == 1 else row.unit
+    return f" {unit}"
 
 
 def limit_text(row: Failsafe) -> str:

@@ -45,3 +45,10 @@ class StillPlot(pg.PlotWidget):
         self._legend.setLabelTextColor(tokens.text)
         for _, name in self._legend.items:
             name.setText(name.text)  # The plot is redrawn only then.
+
+    def _mark(self, curve: Any, colour: str) -> None:
+        """Give a curve's points a colour, also in the legend of a plot that has none yet."""
+        curve.setSymbolBrush(colour)
+        curve.setSymbolPen(colour)
+        curve.scatter.setBrush(colour)
+        curve.scatter.setPen(colour)

@@ -42,6 +42,7 @@ def test_a_limit_that_is_set_is_asked_of_the_session_and_kept_once_it_is_used(
     window.take(dataclasses.replace(resting(), failsafes=USED))
     page = open_page(window)
     page.fields["unattended_chunks"].setValue(12)
+    assert page.fields["unattended_chunks"].text() == "12 chunks"
     assert port.of(SetFailsafe) == [SetFailsafe("unattended_chunks", 12.0)]
     assert window.settings.values.failsafes == {}
     window.take(dataclasses.replace(resting(), failsafes={**USED, "unattended_chunks": 12.0}))
@@ -59,6 +60,18 @@ def test_limits_can_be_set_only_while_the_robot_holds(window: Any) -> None:
     assert not any(field.isEnabled() for field in page.fields.values())
     window.take(dataclasses.replace(snapshot(phase=Phase.HOLD, hold_reason=HoldReason.FOCUS_LOST), failsafes=USED))
     assert all(field.isEnabled() for field in page.fields.values())
+    page.reject()
+
+
+def test_one_chunk_is_no_chunks(window: Any) -> None:
+    window.take(dataclasses.replace(resting(), failsafes={**USED, "unattended_chunks": 12.0}))
+    page = open_page(window)
+    field = page.fields["unattended_chunks"]
+    for value, text in ((1.0, "1 chunk"), (2.0, "2 chunks")):
+        page.show_snapshot(dataclasses.replace(resting(), failsafes={**USED, "unattended_chunks": value}))
+        assert field.text() == text
+    field.setValue(1)
+    assert field.text() == "1 chunk"
     page.reject()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from app import theme
 from app.facts import Facts
-from app.qt import Qt, QtCore, QtGui
+from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.camera_grid import CameraGrid, pack
 from app.views.cameras import CameraModel, CameraView
 from app.views.drive import rows_done_of
@@ -329,6 +329,25 @@ def test_text_and_badges_have_contrast(tokens: theme.Theme) -> None:
         assert theme.contrast(theme.ink_on(ground), ground) >= 4.5
     for tone in (tokens.good, tokens.warn, tokens.bad):
         assert theme.contrast(tone, tokens.panel) >= 4.5
+
+
+@pytest.mark.parametrize("tokens", theme.THEMES.values(), ids=lambda t: t.name)
+def test_a_checked_box_has_a_tick_and_dialogs_have_no_icons_of_another_theme(qtbot, qapp, tokens: theme.Theme) -> None:
+    theme.apply(qapp, tokens)
+    box, dialog = QtWidgets.QCheckBox("Unrecorded"), QtWidgets.QDialogButtonBox()
+    close = dialog.addButton(QtWidgets.QDialogButtonBox.StandardButton.Close)
+    for widget in (box, dialog):
+        qtbot.addWidget(widget)
+        widget.ensurePolished()
+    assert close is not None
+    assert close.icon().isNull()
+    box.setChecked(True)
+    box.resize(200, 40)
+    image, middle = box.grab().toImage(), box.height() // 2
+    # The fill, two pixels inside the border, and the lightest or darkest pixel of the tick on it.
+    inside = {image.pixelColor(x, y).name() for x in range(3, 16) for y in range(middle - 6, middle + 6)}
+    assert tokens.accent in inside
+    assert max(theme.contrast(colour, tokens.accent) for colour in inside) >= 4.5
 
 
 def test_hold_has_one_colour_in_both_themes() -> None:

@@ -40,7 +40,7 @@ class Curve(StillPlot):
         colours = theme.plot_colours()
         self._loss.setPen(pg.mkPen(colours[0], width=2))
         self._held.setPen(pg.mkPen(colours[1], width=2, style=Qt.PenStyle.DashLine))
-        self._held.setSymbolBrush(colours[1])
+        self._mark(self._held, colours[1])
 
     def _show(self) -> None:
         held = [(x, h) for x, _, h in self._points if math.isfinite(h)]

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from frs_core.counts import counted
+from frs_core.counts import count_of, counted
 from frs_core.errors import ConfigError, unknown_name
 from frs_core.learning.base import Acts, LearnerSpec
 from frs_core.learning.registry import find_learner, learners, require_working
@@ -81,7 +81,8 @@ def find_method(name: str) -> MethodSpec:
     spec = METHODS[base]
     if not variant:
         return spec
-    episodes = counted(int(variant), "episode") if variant.isdigit() else f"{variant} episodes"
+    count = count_of(variant)
+    episodes = f"{variant} episodes" if count is None else counted(count, "episode")
     return MethodSpec(name, f"{spec.title}, {episodes}", spec.actor, spec.plan, f"{spec.learned}@{variant}")
 
 
@@ -107,10 +108,11 @@ def learns_from(method: MethodSpec) -> LearnsFrom | None:
     if not method.learned:
         return None
     base, _, variant = method.name.partition("@")
-    if variant and not (variant.isdigit() and int(variant) > 0):
+    count = count_of(variant)
+    if variant and not count:
         raise ConfigError(f"'{method.name}' does not name a number of episodes. Write, for example, {base}@3.")
     row = find_learner(base)
-    return LearnsFrom(row, int(variant) if variant else row.episodes)
+    return LearnsFrom(row, count or row.episodes)
 
 
 def with_episodes(methods: tuple[str, ...], episodes: tuple[int, ...]) -> tuple[str, ...]:

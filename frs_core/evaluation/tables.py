@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from frs_core.counts import count_of
 from frs_core.evaluation.asked import Asked, asked
 from frs_core.evaluation.methods import METHODS, find_method
 from frs_core.evaluation.results import Result
@@ -140,7 +141,8 @@ def episodes_of(method: str, *, default: int) -> int | None:
     base, _, variant = method.partition("@")
     if not METHODS[base].learned:
         return None
-    return int(variant) if variant.isdigit() else default
+    count = count_of(variant)
+    return default if count is None else count
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
@@ -152,7 +154,8 @@ def _method_order(name: str) -> tuple[int, int, str, str]:
     base, _, variant = name.partition("@")
     names = list(METHODS)
     place = names.index(base) if base in names else len(names)
-    return place, int(variant) if variant.isdigit() else 10**9, variant, base
+    count = count_of(variant)
+    return place, 10**9 if count is None else count, variant, base
 
 
 def _rate(method: str, task: str, results: Sequence[Result]) -> Rate:

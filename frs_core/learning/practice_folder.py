@@ -12,7 +12,7 @@ Free of the tensor library.
 
 from pathlib import Path
 
-from frs_core.counts import counted
+from frs_core.counts import count_of, counted
 from frs_core.errors import ConfigError
 
 CONDITIONS, STATE, EPISODES = "practice.json", "learner.state", "episodes"
@@ -39,9 +39,10 @@ def practice_name(folder: Path) -> str:
 def policy_name(path: Path | str) -> str:
     """Return the name of a saved policy's folder; that of a practice's version says after how many attempts it was kept."""
     folder = Path(path)
-    if folder.parent.name != VERSIONS or not folder.name.isdigit():
+    count = count_of(folder.name)
+    if folder.parent.name != VERSIONS or count is None:
         return folder.name
-    return f"{practice_name(folder.parent.parent)} after {counted(int(folder.name), 'attempt')}"
+    return f"{practice_name(folder.parent.parent)} after {counted(count, 'attempt')}"
 
 
 def removed(folder: Path) -> ConfigError:

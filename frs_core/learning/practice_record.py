@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from frs_core.counts import counted
+from frs_core.counts import count_of, counted
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.learning.practice_folder import CONDITIONS, EPISODES, JSON, STATE, state_file, version_folder
 from frs_core.learning.practice_log import Point, best_of
@@ -218,7 +218,8 @@ def _read(folder: Path) -> PracticeRecord:
 def _attempts(folder: Path, practice: Practice) -> tuple[bool, ...]:
     """Return how each episode ended, those of a round in progress included, in the order of their scenes."""
     names = (path.stem for path in (folder / EPISODES).glob("*.table"))
-    seeds = sorted(int(name) for name in names if name.isdigit() and int(name) >= practice.first_seed)
+    found = (count_of(name) for name in names)
+    seeds = sorted(seed for seed in found if seed is not None and seed >= practice.first_seed)
     facts = (parse_json(read_one_tensor(folder / EPISODES / f"{seed}.table", JSON)) for seed in seeds)
     return tuple(bool(fact["succeeded"][0]) for fact in facts)
 

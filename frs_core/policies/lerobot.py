@@ -36,7 +36,7 @@ from frs_core.policies.pi05.policy import uncalibrated_plan
 from frs_core.policies.pi05.presets import Preset, find_preset, need_preset, published_preset, read_state
 from frs_core.policies.torch_device import torch_device
 from frs_core.robot.observation import CameraFrame, Observation
-from frs_core.runtime.foreign import DOCUMENT, open_plain, plain_file, read_bytes
+from frs_core.runtime.foreign import DOCUMENT, NamedTwice, open_plain, plain_file, read_bytes, require_named_once
 from frs_core.steering import flow
 from frs_core.steering.camera_pairing import NO_CAMERA, CamerasOption, cameras_of, pair_cameras, pairing_text
 from frs_core.steering.methods import gaussian
@@ -345,8 +345,8 @@ def load_strictly(policy: Any, weights: Path) -> None:
     from safetensors.torch import load_file
 
     try:
-        stored = load_file(plain_file(weights, as_text=True))
-    except (OSError, SafetensorError) as error:
+        stored = load_file(require_named_once(plain_file(weights, as_text=True)))
+    except (OSError, NamedTwice, SafetensorError) as error:
         raise ConfigError(f"The weights '{weights}' cannot be read: {error}. Download the checkpoint again.") from error
     if not any(name.startswith("model.") for name in stored):
         stored = {f"model.{name}": tensor for name, tensor in stored.items()}

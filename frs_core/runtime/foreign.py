@@ -36,6 +36,8 @@ DOCUMENT = 16 << 20
 """Bytes; metadata and indexes. Parsed they take about 20 times this at worst."""
 TENSORS = 1 << 30
 """Bytes; the weights of a small policy are about 5 MB."""
+HEADER = 100_000_000
+"""Bytes of a safetensors file's header. Source: safetensors' own bound."""
 DEPTH = 64
 """Levels of lists and objects in a document; ours have 6."""
 
@@ -254,6 +256,25 @@ def parse_tensors(data: bytes) -> "dict[str, Tensor]":
         raise ValueError(f"not a safetensors file ({error})") from error
 
 
+def require_named_once(path: Path) -> Path:
+    """Return the path of a safetensors file whose header names each tensor once, for a library that would take the last of two.
+
+    Raises:
+        OSError: it cannot be read, or is not a plain file.
+        NamedTwice: a tensor is named twice; what is no safetensors file at all is left to the library.
+    """
+    with open_plain(path, may_link=True) as file:
+        size = int.from_bytes(read_exactly(file, 8), "little")
+        header = read_exactly(file, size) if size <= HEADER else b""
+    try:
+        parse_json(header)
+    except NamedTwice:
+        raise
+    except ValueError:
+        pass
+    return path
+
+
 def read_one_tensor(path: Path, name: str, *, limit: int = DOCUMENT) -> bytes:
     """Return the bytes of one tensor of a safetensors file without reading the others or loading the tensor library.
 
@@ -339,6 +360,8 @@ def said(error: Exception) -> str:
     """Return why a file was not read, in brackets or behind a colon: the system's or this module's words, without numbers and paths."""
     if isinstance(error, json.JSONDecodeError):
         return f"no JSON from line {error.lineno}, column {error.colno} on"
+    if not isinstance(error, (OSError, ValueError)):
+        return "it lacks something, or holds another kind of value"
     return str(getattr(error, "strerror", None) or error)
 
 

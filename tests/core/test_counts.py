@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
-from frs_core.counts import counted
+import pytest
+
+from frs_core.counts import count_of, counted
 
 ROOT = Path(__file__).parents[2]
 NOUNS = "episodes|chunks|attempts|failures|warnings|successes|scenes|workers"
@@ -37,3 +39,9 @@ def test_no_text_writes_a_plural_behind_a_count_by_hand() -> None:
         if by_hand.search(line)
     }
     assert not found
+
+
+@pytest.mark.parametrize("text", ["", "²", "１５", "١٥", "+1", "-1", " 1", "1_0", "1.0", "9" * 5000])
+def test_what_is_not_written_in_ascii_digits_is_no_count(text: str) -> None:
+    assert count_of(text) is None
+    assert (count_of("0"), count_of("007"), count_of("15")) == (0, 7, 15)

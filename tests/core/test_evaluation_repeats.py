@@ -246,6 +246,7 @@ def test_a_forecast_on_the_card_lies_in_the_results(tmp_path: Path, hands: Hands
         ({"scenes": 0}, "0 scenes per draw"),
         ({"methods": ("dsbc@500",)}, "500 steered episodes per set"),
         ({"methods": ("dsbc@x",)}, "does not name a number of episodes"),
+        ({"methods": ("dsbc@²",)}, "does not name a number of episodes"),
     ],
 )
 def test_what_cannot_be_repeated_is_refused_at_once(tmp_path: Path, changes: dict[str, object], message: str) -> None:

@@ -95,9 +95,20 @@ def test_a_name_that_is_twice_in_an_object_is_refused_wherever_json_is_read(tmp_
     weights, settings = tmp_path / "w.safetensors", tmp_path / "config.json"
     weights.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
     settings.write_text('{"steps": [{"w": 15, "h": 1, "w": 3}]}')
-    for read in (lambda: foreign.read_tensors(weights), lambda: foreign.read_json(settings)):
+    for read in (
+        lambda: foreign.read_tensors(weights),
+        lambda: foreign.require_named_once(weights),
+        lambda: foreign.read_json(settings),
+    ):
         with pytest.raises(ValueError, match="'w' is there twice in one object; remove one of the two"):
             read()
+
+
+def test_what_is_no_header_is_left_to_the_library_that_reads_it(tmp_path):
+    for data in (b"", b"\xff" * 8, struct.pack("<Q", 2) + b"[]", struct.pack("<Q", 2) + b"\xff{"):
+        path = tmp_path / "w.safetensors"
+        path.write_bytes(data)
+        assert foreign.require_named_once(path) == path
 
 
 def test_bytes_that_are_no_utf_8_and_endless_numbers_are_refused_in_words_of_our_own(tmp_path):

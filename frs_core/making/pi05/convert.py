@@ -24,7 +24,7 @@ from frs_core.policies.pi05.adapters import MergedArrays
 from frs_core.policies.pi05.checkpoint import NOTE
 from frs_core.policies.pi05.presets import Preset
 from frs_core.policies.pi05.sizes import EMBEDDING, EXPERT, PROJECTOR, TEXT, VISION, problems_of, size_of
-from frs_core.runtime.foreign import MALFORMED, read_json
+from frs_core.runtime.foreign import MALFORMED, read_json, said
 
 _FILE = "model.safetensors"
 
@@ -122,7 +122,7 @@ def read_orbax(source: Path) -> dict[str, Callable[[], Array]]:
         if not all(keyed):
             raise ValueError("an array has no name")
     except (OSError, *MALFORMED) as error:
-        raise ConfigError(f"'{metadata}' is not readable ({error!r}). Download it again.") from error
+        raise ConfigError(f"'{metadata}' is not readable ({said(error)}). Download it again.") from error
     driver = "zarr3" if description.get("use_zarr3") else "zarr"
     is_packed = (folder / "manifest.ocdbt").exists()
 

@@ -29,7 +29,7 @@ from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.names import is_adapter_array, stored_names, tensor_name
 from frs_core.policies.pi05.sizes import problems_of, size_of
 from frs_core.policies.pi05.weights import read_header
-from frs_core.runtime.foreign import MALFORMED, found_at, plain_file, read_json
+from frs_core.runtime.foreign import MALFORMED, NamedTwice, found_at, plain_file, read_json, require_named_once, said
 
 WEIGHTS, ADAPTER, ADAPTER_CONFIG = "model.safetensors", "adapter_model.safetensors", "adapter_config.json"
 _BESIDE = (".json", ".model", ".safetensors")
@@ -129,7 +129,9 @@ def merge(
     try:
         settings = read_json(source / "config.json")
     except (OSError, ValueError) as error:
-        raise ConfigError(f"'{source / 'config.json'}' is not readable JSON ({error}). Download it again.") from error
+        raise ConfigError(
+            f"'{source / 'config.json'}' is not readable JSON ({said(error)}). Download it again."
+        ) from error
     if is_inside(source):
         weights, adapter, scale = _inside(source, base=base, lora_scale=lora_scale)
     else:
@@ -242,7 +244,7 @@ def _adapter_config(path: Path) -> dict[str, Any]:
         kind = config["peft_type"]
     except (OSError, *MALFORMED) as error:
         raise ConfigError(
-            f"'{path}' is not readable ({error!r}), expected PEFT's configuration. Download it again."
+            f"'{path}' is not readable ({said(error)}), expected PEFT's configuration. Download it again."
         ) from error
     odd = [name for name in _CHANGES_FORMULA if config.get(name)]
     odd += sorted(name for name, value in config.items() if value and name not in (*_KEEPS_FORMULA, *_CHANGES_FORMULA))
@@ -302,8 +304,8 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"'{path}' {found_at(path)}, expected a safetensors file.{other} Save the adapter with safe_serialization, or download it again."
         )
     try:
-        return load_file(plain_file(path, as_text=True))
-    except (OSError, SafetensorError) as error:
+        return load_file(require_named_once(plain_file(path, as_text=True)))
+    except (OSError, NamedTwice, SafetensorError) as error:
         raise ConfigError(f"'{path}' is not a safetensors file ({error}). Download it again.") from error
 
 

@@ -20,7 +20,16 @@ from frs_core.policies.pi05.expert import MAX_PERIOD, MIN_PERIOD
 from frs_core.policies.pi05.presets import PRESETS, Preset
 from frs_core.policies.pi05.tokens import MAX_TOKENS
 from frs_core.robot.actions import ActionKind
-from frs_core.runtime.foreign import DOCUMENT, in_line, is_lfs_pointer, plain_file, read_json, said
+from frs_core.runtime.foreign import (
+    DOCUMENT,
+    NamedTwice,
+    in_line,
+    is_lfs_pointer,
+    plain_file,
+    read_json,
+    require_named_once,
+    said,
+)
 
 PIPELINE = "policy_preprocessor.json"
 
@@ -188,8 +197,8 @@ def lerobot_stats(path: Path) -> dict[str, dict[str, Array]]:
     refuse_pointer(path)
     groups: dict[str, dict[str, Array]] = {}
     try:
-        stored = load_file(plain_file(path, limit=DOCUMENT, as_text=True))
-    except (OSError, SafetensorError) as error:
+        stored = load_file(require_named_once(plain_file(path, limit=DOCUMENT, as_text=True)))
+    except (OSError, NamedTwice, SafetensorError) as error:
         raise ConfigError(
             f"Statistics file '{path.name}' is not a safetensors file ({error}). Download it again."
         ) from error

@@ -121,7 +121,12 @@ def find_cameras(
     Raises:
         EpisodeError: a video, its time stamps or a column cannot be read, or a video reaches less than half of the rows.
     """
-    films = dict(_films(folder))
+    films: dict[str, tuple[Path, bool]] = {}
+    for serial, found in _films(folder):
+        if serial in films:
+            unused, used = (path.relative_to(folder) for path in (films[serial][0], found[0]))
+            remarks.append(f"'{unused}' is not used: '{used}' is of the same camera")
+        films[serial] = found
     known = _known(data, facts, films, rows, remarks)
     names = _names(known, facts.get("wrist_cam_serial", ""), remarks)
     cameras, reached = [], np.ones(rows, dtype=bool)

@@ -249,6 +249,15 @@ def test_cameras_that_stand_in_one_place_have_no_sides(folder, store) -> None:
     assert "put them in one place: neither left nor right" in note
 
 
+def test_a_second_film_of_a_camera_is_said_to_be_unused(folder, store) -> None:
+    left = film(folder, "left")
+    shutil.copy(left, left.with_name(f"{left.stem}-stereo.mp4"))
+    _, note = taken(folder, store)
+    assert (
+        "'recordings/MP4/22222222-stereo.mp4' is not used: 'recordings/MP4/22222222.mp4' is of the same camera" in note
+    )
+
+
 def test_serials_that_are_no_names_are_spelled_out(folder, store) -> None:
     (folder / "metadata_x.json").write_text(json.dumps({"ext1_cam_serial": "/**\n*"}))
     assert r"no film of camera_/**\n* (/**\n*)" in taken(folder, store)[1]

@@ -20,6 +20,7 @@ import stat
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -215,20 +216,23 @@ class NamedTwice(ValueError):
     """A JSON object has two values under one name, and which one counts is not stated."""
 
 
-def parse_json(data: bytes | str) -> Any:
+def parse_json(data: bytes | str, *, constant: Callable[[str], Any] | None = None) -> Any:
     """Return the value of a JSON text.
 
+    Args:
+        data: the text.
+        constant: called with NaN, Infinity and -Infinity, which are no JSON; None = they are numbers, as Python writes them.
     Raises:
         ValueError: no JSON, no UTF-8, nested more than `DEPTH` deep, or an object with a name twice (`NamedTwice`).
     """
     text = data if isinstance(data, str) else _decoded(data)
     try:
-        value: Any = json.loads(text, object_pairs_hook=_named_once)
+        value: Any = json.loads(text, object_pairs_hook=_named_once, parse_constant=constant)
     except RecursionError:
         raise ValueError(f"nested more than {DEPTH} deep") from None
-    except (json.JSONDecodeError, NamedTwice):
-        raise
-    except ValueError:
+    except ValueError as error:
+        if type(error) is not ValueError:
+            raise
         raise ValueError(_LONG_NUMBER) from None
     level = [value]
     for _ in range(DEPTH):

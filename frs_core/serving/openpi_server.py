@@ -121,7 +121,7 @@ def unpack(data: bytes) -> Any:
     try:
         return msgpack.unpackb(
             data,
-            object_hook=budget.read_map,
+            object_pairs_hook=budget.read_map,
             list_hook=budget.read_list,
             ext_hook=_refuse_extension,
             max_array_len=MAX_LIST,
@@ -177,8 +177,11 @@ class _Budget:
         self._spend(len(items))
         return items
 
-    def read_map(self, entries: dict[Any, Any]) -> Any:
-        self._spend(len(entries))
+    def read_map(self, pairs: list[tuple[Any, Any]]) -> Any:
+        self._spend(len(pairs))
+        entries = dict(pairs)
+        if len(entries) != len(pairs):
+            raise MalformedMessage("Message has a map with one name twice. Send each name once.")
         if b"__ndarray__" in entries:
             return _read_array(entries)
         if b"__npgeneric__" in entries:

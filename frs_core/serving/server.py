@@ -33,6 +33,7 @@ from frs_core.arrays import Array
 from frs_core.errors import ConfigError, ContextGone, MalformedMessage, SteeringUnavailable
 from frs_core.policies.base import Context, FlowPolicy
 from frs_core.robot.observation import Observation
+from frs_core.runtime.foreign import parse_json
 from frs_core.serving.websocket_server import Contexts, ServerSettings, WebsocketServer
 from frs_core.steering.camera_pairing import is_exterior, is_wrist
 from frs_core.steering.methods import Method, Reference, Solver, SteeringPlan, gaussian
@@ -256,7 +257,7 @@ def _read_plan(text: Any) -> SteeringPlan:
     if not isinstance(text, str) or len(text) > 10_000:
         raise MalformedMessage(f"`plan` is a {type(text).__name__}, expected JSON text of a steering plan.")
     try:
-        return SteeringPlan.from_json(mapping(json.loads(text, parse_constant=_refuse_constant), "plan"))
+        return SteeringPlan.from_json(mapping(parse_json(text, constant=_refuse_constant), "plan"))
     except MalformedMessage:
         raise
     except (ConfigError, TypeError, ValueError, RecursionError) as error:

@@ -104,6 +104,15 @@ def test_a_name_that_is_twice_in_an_object_is_refused_wherever_json_is_read(tmp_
             read()
 
 
+def test_a_caller_may_refuse_what_is_no_json_though_python_writes_it():
+    def refuse(name: str) -> float:
+        raise UnicodeError(name)
+
+    assert foreign.parse_json("[1, Infinity]") == [1, float("inf")]
+    with pytest.raises(UnicodeError, match="NaN"):
+        foreign.parse_json("[NaN]", constant=refuse)
+
+
 def test_what_is_no_header_is_left_to_the_library_that_reads_it(tmp_path):
     for data in (b"", b"\xff" * 8, struct.pack("<Q", 2) + b"[]", struct.pack("<Q", 2) + b"\xff{"):
         path = tmp_path / "w.safetensors"

@@ -155,3 +155,9 @@ def test_a_message_cannot_unfold_into_many_objects() -> None:
     with pytest.raises(MalformedMessage, match="entries"):
         unpack(msgpack.packb(lists))
     assert len(unpack(msgpack.packb(lists[: MAX_ITEMS // 1000 - 1]))) == MAX_ITEMS // 1000 - 1
+
+
+def test_a_map_with_one_name_twice_is_refused() -> None:
+    packed = b"\x82\xa6prompt\xa1a\xa6prompt\xa1b"
+    with pytest.raises(MalformedMessage, match="a map with one name twice"):
+        unpack(packed)

@@ -1,4 +1,4 @@
-"""The cockpit's window: four layouts, the state bar, cards, and the dispatch of intents to handlers.
+"""The cockpit's window: four layouts, the state bar, cards, and the handlers of actions.
 
 Every action is a row of `actions.ACTIONS`; keys, buttons, menus, palette and gamepads all call `run(id)`.
 The window holds the robot when it loses the focus, when a layout other than Drive is shown, and when it closes. GUI thread.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from app import theme
-from app.actions import ACTIONS, DRIVE, MENUS, cap_of, key_cap, tooltip_of
+from app.actions import ACTIONS, DRIVE, cap_of
 from app.ahead import Ahead
 from app.announcements import Announcements
 from app.arming import Arming
@@ -25,9 +25,12 @@ from app.failsafes import FailsafeSettings
 from app.geometry import GeometryFile
 from app.inputs import Inputs
 from app.load import Load, Shed
+from app.menus import Menus
 from app.pilot import STAY, Pilot
+from app.presses import Presses
 from app.qt import QtCore, QtGui, QtWidgets, Signal
 from app.recorded import Recorded
+from app.repaints import Repaints
 from app.scenes import RecordedScenes
 from app.second_screen import SecondScreen
 from app.settings import SettingsFile
@@ -44,9 +47,8 @@ from app.views.recovery import RecoveryStrip
 from app.views.state_bar import StateBar
 from app.views.toasts import Banner, Toasts
 from app.workers import SessionBridge, later
-from frs_core.devices.base import InputDevice, Stage
-from frs_core.devices.intent import Intent
-from frs_core.events import EpisodeStatus, HoldReason, Pacing, Phase, Pick, SessionCommand, Snapshot
+from frs_core.devices.base import InputDevice
+from frs_core.events import EpisodeStatus, HoldReason, Pacing, Phase, SessionCommand, Snapshot
 from frs_core.robot.limits import Limits
 from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate
 
@@ -58,11 +60,6 @@ if TYPE_CHECKING:
 
 _STUCK = "The session does not respond. Your request was lost and the robot holds. Wait a moment and try again."
 SAVE_MS = 5000
-AGE_MS = 250
-"""Interval at which image ages are updated while no snapshot arrives."""
-PULSE_MS = 30
-"""Delay between paints while the robot moves: ages and the mark on the picked curve advance between snapshots. Together with the
-time of a paint this gives 30 frames per second."""
 
 
 class CockpitWindow(QtWidgets.QMainWindow):
@@ -96,12 +93,6 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.inputs = Inputs(self, overrides=settings.values.input_map, devices=devices)
         self.undo = QtGui.QUndoStack(self)
         self.geometry_file = GeometryFile(self, settings)
-        self._ager = QtCore.QTimer(self)
-        self._ager.timeout.connect(self._show_age)
-        self._pulse = QtCore.QTimer(self)
-        self._pulse.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
-        self._pulse.timeout.connect(self._show_time)
-        self._taken_at = 0.0
         self.diagnostics = Diagnostics(
             self, settings=settings.path, seen=lambda: self.snapshot, say=self.say, report=self.report
         )
@@ -147,8 +138,28 @@ class CockpitWindow(QtWidgets.QMainWindow):
         )
         self.load = Load(self)
         self.load.changed.connect(self._on_shed)
+        self.repaints = Repaints(
+            self,
+            seen=lambda: self.snapshot,
+            painted=self.load.painted,
+            show_time=self._show_time,
+            show_again=self._show_again,
+        )
         self._handlers = self._all_handlers()
-        self._fill_menus()
+        bar = self.menuBar()
+        assert bar is not None
+        self.menus = Menus(bar, self.run)
+        self.presses = Presses(
+            self,
+            bridge=self.bridge,
+            inputs=self.inputs,
+            pilot=self.pilot,
+            cards=self.cards,
+            drive_actions=self.drive_actions,
+            facts=facts,
+            run=self.run,
+            say=self.say,
+        )
         self._connect()
         self._use_map()
         self._has_place = self.geometry_file.restore_window()
@@ -294,23 +305,18 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.bridge.command_lost.connect(self._on_command_lost)
         self.crashed.connect(self.report)
         self.recovery.settled.connect(self._note_changed_on_disk)
-        self.inputs.intended.connect(self._on_intent)
-        self.inputs.released_all.connect(self.pilot.release_all)
-        self.inputs.control_changed.connect(self._on_control)
-        self.inputs.device_lost.connect(self._on_device_lost)
-        self.inputs.device_found.connect(lambda name: self.say(f"{name} connected", "good"))
         self.inputs.map_changed.connect(self._use_map)
         self.pilot.highlight_changed.connect(lambda _label: self._restyle())
         self.pilot.choices_changed.connect(self._restyle)
-        self.pilot.press_refused.connect(self._on_press_refused)
+        self.presses.refused.connect(self._on_press_refused)
         self.sounds.cued.connect(lambda _cue: self.state.badge.flash())
         self.drive.candidate_hovered.connect(self.pilot.highlight)
-        self.drive.candidate_chosen.connect(self._on_candidate_chosen)
-        self.drive.curve_chosen.connect(self._on_curve_chosen)
+        self.drive.candidate_chosen.connect(self.presses.choose_candidate)
+        self.drive.curve_chosen.connect(self.presses.choose_curve)
         self.drive.cameras.primary_changed.connect(self._on_primary_changed)
         # Queued: runs after all views have been painted.
         queued = QtCore.Qt.ConnectionType.QueuedConnection
-        self.drive.cameras.painted.connect(self._on_cameras_painted, queued)  # pyright: ignore[reportCallIssue]
+        self.drive.cameras.painted.connect(self.repaints.on_cameras_painted, queued)  # pyright: ignore[reportCallIssue]
 
     def _all_handlers(self) -> dict[str, Callable[[], object]]:
         self.drive_actions = DriveActions(
@@ -354,21 +360,6 @@ class CockpitWindow(QtWidgets.QMainWindow):
             "app.quit": self.close,
         }
 
-    def _fill_menus(self) -> None:
-        bar = self.menuBar()
-        assert bar is not None
-        self.menu_actions: dict[str, QtGui.QAction] = {}
-        for name in MENUS:
-            menu = bar.addMenu(name)
-            assert menu is not None
-            menu.setToolTipsVisible(True)
-            for row in ACTIONS.values():
-                if row.menu == name and not row.is_held:
-                    action = QtGui.QAction(row.text, self)
-                    action.triggered.connect(lambda _checked=False, i=row.id: self.run(i))
-                    menu.addAction(action)
-                    self.menu_actions[row.id] = action
-
     # --- actions --------------------------------------------------------------------------------------
 
     def run(self, action: str) -> None:
@@ -399,30 +390,6 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.notices.add(text, tone)
         said(text, tone)
 
-    def _on_intent(self, intent: Intent) -> None:
-        if self._closes_overlay(intent):
-            return
-        if why_not := self.facts.blinding.why_not(intent.action):
-            if intent.stage is Stage.PRESSED:
-                self._on_press_refused(why_not)
-            return
-        if self.pilot.handle(intent):
-            return
-        if intent.stage is Stage.PRESSED:
-            with self.bridge.presses.of(intent.at_ns):
-                self.run(intent.action)
-
-    def _closes_overlay(self, intent: Intent) -> bool:
-        """Close a card on Escape; while the robot moves, hold as well."""
-        if intent.action != "drive.hold" or not self.inputs.is_overlay_open:
-            return False
-        if intent.stage is Stage.PRESSED:
-            if intent.control == "key:Esc" or (intent.control == "key:Space" and self.cards.is_open("first")):
-                self.cards.close()
-            if self.inputs.is_moving or intent.control != "key:Esc":
-                self.run("drive.hold")
-        return True
-
     def _put_into_fan(self, command: SessionCommand) -> None:
         """Send what Train puts into the fan, unless a practice decides who drives."""
         if self.drive_actions.attempts is not None:
@@ -447,33 +414,6 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def _on_command_lost(self, _command: object) -> None:
         self.report(_STUCK)
 
-    def _on_control(self, change: object) -> None:
-        self.cards.show_held(self.inputs.keyboard.held)
-
-    def _on_device_lost(self, name: str) -> None:
-        self.pilot.release_all()
-        advice = (
-            f"'{name}' was unplugged and its controls were released. Plug it in again or use the keyboard, then resume."
-        )
-        self.drive_actions.hold_because(HoldReason.DEVICE_LOST, advice)
-        self.say(f"{name} was unplugged", "bad")
-
-    def _on_candidate_chosen(self, label: str) -> None:
-        snapshot = self.pilot.snapshot
-        if snapshot is None or snapshot.fan is None or label not in snapshot.fan:
-            return
-        if snapshot.phase is Phase.CHOOSE and not snapshot.is_fan_stale:
-            self.bridge.send(Pick(label, device="mouse"))
-        else:
-            self.say(self.pilot.why_not(snapshot), "warn")
-
-    def _on_curve_chosen(self, label: str, fan: object, at_ns: int) -> None:
-        if self.snapshot is None or self.snapshot.fan is not fan:
-            self.say("The fan has changed; click again", "warn")
-            return
-        with self.bridge.presses.of(at_ns):
-            self._on_candidate_chosen(label)
-
     def _on_primary_changed(self, name: str) -> None:
         self.pilot.camera = name
         self.settings.values.primary_camera = name
@@ -488,7 +428,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.comparisons_if_built.attempts.take(snapshot)
         snapshot = self.facts.blinding.shown(snapshot)
         former, self.snapshot = self.snapshot, snapshot
-        self._taken_at = time.monotonic()
+        self.repaints.note_taken()
         self.pilot.take(snapshot)
         self.inputs.is_moving = snapshot.may_move or snapshot.phase in (Phase.MOVING, Phase.REPLAY)
         self.drive_actions.remember_plan(snapshot.plan)
@@ -514,35 +454,26 @@ class CockpitWindow(QtWidgets.QMainWindow):
         if snapshot.ended is not None and (former is None or former.ended != snapshot.ended):
             self.recorded.add(snapshot.ended)
 
-    def _on_cameras_painted(self) -> None:
-        """Schedule the next paint while the robot moves."""
-        is_moving = self.snapshot is not None and self.snapshot.phase is Phase.MOVING and self.isVisible()
-        if is_moving:
-            self.load.painted(time.monotonic())
-        self._pulse.start(PULSE_MS) if is_moving else self._pulse.stop()
-
     def _on_shed(self, shed: Shed) -> None:
         self.display_sizes.use_share(shed.display_share)
         self.drive.use_shed(shed)
         self.state.show_load(self.load.level)
         self._restyle()
 
-    def _show_time(self) -> None:
-        """Update what changes between two snapshots."""
-        if self.snapshot is None or self._layout != "drive":
-            self._pulse.stop()
-            return
-        self._show_state()
-        self.drive.show_time(self.snapshot)
-
-    def _show_age(self) -> None:
-        """Update image ages when no snapshot has arrived for a while."""
-        if self.snapshot is not None and time.monotonic() - self._taken_at > AGE_MS / 1000:
+    def _show_time(self, snapshot: Snapshot) -> bool:
+        """Update what changes between two snapshots; return whether Drive is shown."""
+        if self._layout == "drive":
             self._show_state()
-            if self._layout == "drive":
-                self.drive.show_snapshot(self.snapshot, self.style_now(), self.settings.values)
-            else:
-                self.drive.show_elsewhere(self.snapshot, self.style_now())
+            self.drive.show_time(snapshot)
+        return self._layout == "drive"
+
+    def _show_again(self, snapshot: Snapshot) -> None:
+        """Update image ages."""
+        self._show_state()
+        if self._layout == "drive":
+            self.drive.show_snapshot(snapshot, self.style_now(), self.settings.values)
+        else:
+            self.drive.show_elsewhere(snapshot, self.style_now())
 
     def _show_state(self) -> None:
         review = self._late.get("review")
@@ -694,11 +625,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     def _use_map(self) -> None:
         inputs = self.inputs.map
-        for action, item in self.menu_actions.items():
-            keys = [key_cap(c[4:]) for c in inputs.controls(action) if c.startswith("key:")]
-            item.setText(ACTIONS[action].text + (f"\t{keys[0]}" if keys else ""))
-            item.setToolTip(tooltip_of(action, inputs))
-            item.setStatusTip(ACTIONS[action].tooltip)
+        self.menus.use_map(inputs)
         drive = self.drive
         for page in (
             drive.steering,
@@ -768,7 +695,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.bridge.start()
         self.inputs.start()
         self._saver.start(SAVE_MS)
-        self._ager.start(AGE_MS)
+        self.repaints.start()
         for text in (*self.settings.warnings, *self.facts.notes):
             self.say(text, "warn")
         if self.facts.root is not None:
@@ -811,8 +738,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
                 self.display_size.shut,
                 self.display_sizes.shut,
                 self.bridge.stop,
-                self._pulse.stop,
-                self._ager.stop,
+                self.repaints.stop,
                 self._saver.stop,
                 self._save_geometry,
                 self._save_settings,

@@ -37,7 +37,7 @@ def test_every_action_is_handled_and_nothing_else(window: Any) -> None:
 
 
 def test_menus_hold_every_action_that_is_not_held(window: Any) -> None:
-    assert set(window.menu_actions) == {a.id for a in ACTIONS.values() if not a.is_held}
+    assert set(window.menus.actions) == {a.id for a in ACTIONS.values() if not a.is_held}
 
 
 def test_caps_and_tooltips_follow_the_map() -> None:

@@ -127,7 +127,7 @@ def test_a_step_of_closing_that_fails_keeps_no_other_from_being_done(
     assert [kind for kind, *_ in raised] == [OSError]
     assert port.of(RequestHold)
     assert port.callbacks == []
-    assert not window._ager.isActive()
+    assert not window.repaints.ager.isActive()
 
 
 def test_driving_on_and_on_leaves_nothing_behind_in_the_window(window: Any, qtbot: Any) -> None:

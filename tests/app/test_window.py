@@ -475,7 +475,7 @@ def test_no_episode_starts_before_the_world_has_said_whether_it_is_a_robot(make_
 def test_resume_on_another_page_shows_drive_before_anything_can_move(window: Any, port: Any, layout: str) -> None:
     window.show_layout(layout)
     window.take(snapshot(phase=Phase.HOLD, hold_reason=HoldReason.PAGE_LEFT))
-    window.menu_actions["drive.resume"].trigger()
+    window.menus.actions["drive.resume"].trigger()
     assert window.layout_name == "drive"
     assert len(port.of(Resume)) == 1
     assert [type(c) for c in port.sent][-1] is Resume
@@ -512,7 +512,7 @@ def test_while_the_robot_moves_the_window_goes_on_without_snapshots_and_rests_af
     qtbot.waitUntil(lambda: ages.add(view.model.age_s) or len(ages) > 4, timeout=LONG_MS)
     assert view.model.rows_done == pytest.approx(2.0)
     window.take(snapshot())
-    qtbot.waitUntil(lambda: not window._pulse.isActive(), timeout=LONG_MS)
+    qtbot.waitUntil(lambda: not window.repaints.pulse.isActive(), timeout=LONG_MS)
 
 
 def test_a_button_taken_by_the_editor_is_not_acted_on(window: Any, port: Any) -> None:

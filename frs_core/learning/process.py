@@ -131,7 +131,9 @@ class ProcessJob(Generic[News, Done]):
             except queue.Empty:
                 self._check_alive()
                 continue
-            self._finishes(message)
+            if self._finishes(message):
+                # Its last word is said and all is saved, yet a process takes up to a second to end. Whoever polls does not wait for that.
+                self._process.join(self._grace_s)
         if self.error is not None:
             raise self.error
         if self.result is None:
@@ -141,11 +143,10 @@ class ProcessJob(Generic[News, Done]):
         return self.result
 
     def close(self) -> None:
-        """End the process if it still runs, and free the queue; safe to call twice."""
-        self._end()
-        if self._process.pid is not None:
-            self._process.join(5.0)
+        """End the work if it still goes on, and free the queue; safe to call twice. A process that has told its end goes by itself."""
         if self.state is JobState.RUNNING:
+            self._end()
+            self._process.join(5.0)
             self._fail("was closed before it ended")
         self._queue.close()
         self._queue.cancel_join_thread()
@@ -158,7 +159,6 @@ class ProcessJob(Generic[News, Done]):
             self.state, self.error = JobState.FAILED, message
         else:
             return False
-        self._process.join(self._grace_s)
         return True
 
     def _fail(self, what: str) -> None:
@@ -232,7 +232,7 @@ def _trainer(request: TrainRequest, messages: "Queue[Progress | TrainResult | Fr
     # Ctrl+C in a terminal reaches the whole group; stopping is the owner's decision (it cancels and keeps the best).
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if request.is_background:
-        os.nice(10)
+        os.nice(19)
         # A GPU knows no priorities, and the fan may be computed on it.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     from frs_core.learning.run import run_request

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import queue
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from frs_core.learning import (
     TrainRequest,
     process,
 )
+from frs_core.learning.process import ProcessJob
 from frs_core.learning.registry import load_noise_policy
 from tests.waiting import LONG_S
 
@@ -108,6 +110,29 @@ def test_closing_a_running_job_ends_its_process(tmp_path: Path) -> None:
     job.close()
     assert job.state is JobState.FAILED
     assert not job._process.is_alive()
+
+
+def _tell_and_linger(messages: "queue.Queue[object]", go: threading.Event) -> None:
+    messages.put("the end")
+    go.wait(LONG_S)
+
+
+def test_whoever_polls_does_not_wait_for_the_process_to_end() -> None:
+    job: ProcessJob[object, str] = ProcessJob(
+        _tell_and_linger, (), done=str, what="This", consolation="", timeout_s=LONG_S, grace_s=LONG_S
+    )
+    job.start()
+    until = time.monotonic() + LONG_S
+    while job.state is JobState.RUNNING:
+        assert time.monotonic() < until
+        job.poll()
+        time.sleep(0.01)
+    assert job.result == "the end"
+    job.close()
+    assert job._process.is_alive()
+    job._cancel.set()
+    job._process.join(LONG_S)
+    assert job._process.exitcode == 0
 
 
 def test_an_unknown_source_is_named(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_damage_is_named_and_leaves_no_episode(store, tmp_path) -> None:
         import_droid(folder, store)
     (folder / "trajectory.h5").write_bytes(data)
     (folder / "recordings" / "MP4" / f"{SERIALS['left']}.mp4").write_bytes(b"not a film")
-    with pytest.raises(EpisodeError, match="not a readable film"):
+    with pytest.raises(EpisodeError, match="is no film in MP4, Matroska or AVI"):
         import_droid(folder, store)
     assert store.list() == []
 

@@ -3,7 +3,7 @@
 Problem: an argument may be bytes that are no text, a path that no disk takes, a number that nothing can be done with; each would fail
 somewhere deep. Idea: every command's function is called through `checked`, which judges by the argument's value and, for numbers, by
 the bounds in its annotation (`frs_core.runtime.bounds`). A path may hold any bytes, a text must be UTF-8: it may be stored. A word without
-a character is no path, though `Path("")` is the current folder; the parser keeps the two apart by `rules`, which also read numbers and tables of
+a character is no path, though `Path("")` is the current folder; the parser keeps the two apart by `parser_rules`, which also read numbers and tables of
 options as strictly as the rest of the product does.
 
 Main thread.

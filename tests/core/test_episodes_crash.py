@@ -29,23 +29,28 @@ SCRIPT = """
     from frs_core.events import Outcome
     from tests.fakes.episodes import random_chunks, random_meta
 
-    def record_for_ever(root):
+    def record_for_ever(root, report):
+        def say(*words):
+            os.write(report, (" ".join(map(str, words)) + "\\n").encode())
+
         recorder = JournalRecorder(EpisodeStore(Path(root)))
         for number in itertools.count():
             name = recorder.begin(random_meta(number, size=24))
-            print("begin", name, flush=True)
+            say("begin", name)
             for chunk in chunks:
                 recorder.chunk(chunk)
-                print("chunk", chunk.index, flush=True)
-            print("ending", flush=True)
+                say("chunk", chunk.index)
+            say("ending")
             recorder.end(Outcome.SUCCESS)
-            print("committed", name, flush=True)
+            say("committed", name)
 
     chunks = list(random_chunks(7, count=5, size=24))
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        report = os.open(line.rstrip("\\n"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         pid = os.fork()
         if pid == 0:
-            record_for_ever(sys.argv[1])
+            record_for_ever(sys.argv[1], report)
+        os.close(report)
         print("pid", pid, flush=True)
         os.waitpid(pid, 0)
         print("gone", flush=True)
@@ -65,25 +70,33 @@ def writers(root: Path) -> Iterator[subprocess.Popen[str]]:
             process.wait(LONG_S)
 
 
-def kill_one(process: subprocess.Popen[str], lines: int, delay_s: float) -> list[list[str]]:
+def reported(report: Path) -> list[list[str]]:
+    """Give the whole lines that the recording process wrote; a line cut by its end does not count."""
+    text = report.read_text() if report.exists() else ""
+    return [line.split() for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def heard(process: subprocess.Popen[str]) -> list[str]:
+    """Give the next line that the forking process says; the recording one never writes there, so no line is torn."""
+    line = process.stdout.readline()
+    assert line, "the process that forks the writers has ended"
+    return line.split()
+
+
+def kill_one(process: subprocess.Popen[str], report: Path, lines: int, delay_s: float) -> list[list[str]]:
     """Record until killed `delay_s` after the writer's `lines`-th report; return everything it reported."""
-    process.stdin.write("go\n")
+    process.stdin.write(f"{report}\n")
     process.stdin.flush()
-    said: list[list[str]] = []
-    pid = None
-    while len(said) < lines or pid is None:
-        words = process.stdout.readline().split()
-        if words[0] == "pid":
-            pid = int(words[1])
-        else:
-            said.append(words)
-    deadline = time.monotonic() + delay_s
-    while time.monotonic() < deadline:
-        time.sleep(max(0.0, min(0.01, deadline - time.monotonic())))
-    os.kill(pid, signal.SIGKILL)
-    while (words := process.stdout.readline().split()) != ["gone"]:
-        said.append(words)
-    return said
+    word, pid = heard(process)
+    assert word == "pid"
+    deadline = time.monotonic() + LONG_S
+    while len(reported(report)) < lines:
+        assert time.monotonic() < deadline, f"{reported(report)} for {LONG_S:.0f} s, {lines} reports awaited"
+        time.sleep(0.002)
+    time.sleep(delay_s)
+    os.kill(int(pid), signal.SIGKILL)
+    assert heard(process) == ["gone"]
+    return reported(report)
 
 
 def check_after_kill(root: Path, said: list[list[str]], known: set[str]) -> set[str]:
@@ -130,9 +143,10 @@ def kill_many(root: Path, times: int, seed: int) -> None:
     """Kill at random moments: somewhere in the first two episodes, so that each phase of a recording has its share."""
     rng, known = random.Random(seed), set()
     with writers(root) as process:
-        for _ in range(times):
+        for number in range(times):
             # One episode is eight reports, and its commit takes about as long as all the rest.
-            said = kill_one(process, rng.randrange(17), rng.uniform(0.0, 0.2))
+            report = root.with_name(f"report-{number}")
+            said = kill_one(process, report, rng.randrange(17), rng.uniform(0.0, 0.2))
             known = check_after_kill(root, said, known)
     assert known
 

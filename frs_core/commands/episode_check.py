@@ -12,8 +12,8 @@ from frs_core.counts import counted
 from frs_core.episodes import Episode, EpisodeStore
 from frs_core.errors import ConfigError, EpisodeError, FrsError, unknown_name
 from frs_core.policies import KNOWN, NamedPolicy
+from frs_core.runtime import foreign
 from frs_core.runtime.address import shown
-from frs_core.runtime.foreign import MALFORMED
 from frs_core.runtime.registry import Option
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class Checker:
                 text += " (from before facts were tied to files: a zarr.json of another episode would not be noticed)"
         except EpisodeError as error:
             is_good, mark_text, text = False, ("✗", "red"), str(error)
-        except MALFORMED as error:
-            is_good, mark_text, text = False, ("✗", "red"), f"holds what no recording holds: {said(error)}"
+        except foreign.MALFORMED as error:
+            is_good, mark_text, text = False, ("✗", "red"), f"holds what no recording holds: {foreign.said(error)}"
         self.good += is_good
         self._page.print(mark(*mark_text), f"{name}  {text}", soft_wrap=True)
 

@@ -36,7 +36,7 @@ from frs_core.learning import (
 from frs_core.policies import DEFAULT, NamedPolicy, PolicyName, PolicyOptions
 from frs_core.runtime.bounds import CountOrNone
 from frs_core.runtime.folders import recording_root
-from frs_core.runtime.foreign import MALFORMED
+from frs_core.runtime.foreign import MALFORMED, said
 from frs_core.runtime.registry import plain_options
 
 _PARAMETERS = """
@@ -106,7 +106,7 @@ def list_policies(*, data: Path | None = None) -> int:
         try:
             facts = _facts(metadata)
         except MALFORMED as error:
-            facts = ("! damaged", f"{type(error).__name__}: {error}")
+            facts = ("! damaged", said(error))
         table.add_row(str(path.relative_to(root)), metadata.kind, *facts)
     page.print(table)
     return 0

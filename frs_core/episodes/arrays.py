@@ -29,7 +29,7 @@ from frs_core.episodes.integrity import (
 )
 from frs_core.episodes.layout import ROOT_METADATA
 from frs_core.errors import EpisodeCorrupt
-from frs_core.runtime.foreign import MALFORMED, open_plain, parse_json, read_exactly, unpack_zstd
+from frs_core.runtime.foreign import MALFORMED, open_plain, parse_json, read_exactly, said, unpack_zstd
 
 LARGEST_ARRAY = 512 << 20
 """Bytes of one array read whole, or of one chunk; an hour of offers takes 200 MB."""
@@ -128,7 +128,7 @@ class EpisodeArrays:
         except EpisodeCorrupt:
             raise
         except MALFORMED as error:
-            raise corrupt(self._folder, f"file '{path}' has no texts ({type(error).__name__}: {error})") from error
+            raise corrupt(self._folder, f"file '{path}' has no texts ({said(error)})") from error
 
     def attributes(self, group: str) -> dict[str, Any]:
         """Return the attributes of a group. Raises EpisodeCorrupt."""
@@ -138,7 +138,7 @@ class EpisodeArrays:
         except EpisodeCorrupt:
             raise
         except MALFORMED as error:
-            raise corrupt(self._folder, f"file '{path}' has no attributes ({type(error).__name__}: {error})") from error
+            raise corrupt(self._folder, f"file '{path}' has no attributes ({said(error)})") from error
 
     def verify(self) -> None:
         """Read every byte. Raises EpisodeCorrupt at the first damaged file."""
@@ -154,9 +154,7 @@ class EpisodeArrays:
             except EpisodeCorrupt:
                 raise
             except MALFORMED as error:
-                raise corrupt(
-                    self._folder, f"file '{path}' is not an array ({type(error).__name__}: {error})"
-                ) from error
+                raise corrupt(self._folder, f"file '{path}' is not an array ({said(error)})") from error
         return self._layouts[name]
 
     def _piece(self, name: str, layout: _Layout, index: int, start: int = 0, stop: int | None = None) -> bytes:

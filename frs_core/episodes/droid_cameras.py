@@ -32,6 +32,7 @@ STALE_MS = 200
 """An image older than this is not the row's own: three rows at 15 Hz."""
 WRIST = 0
 """DROID's `camera_type` of the hand camera; 1 varied, 2 fixed."""
+_SVO = (".svo", ".svo2")
 _FARTHEST = 20.0
 """Metres from the robot's base to a camera. Guess: a large room; millimetres go to 100 and above."""
 
@@ -152,16 +153,21 @@ def find_cameras(
 
 def _films(folder: Path) -> Iterator[tuple[str, tuple[Path, bool]]]:
     """Yield (serial, (video, whether it is side by side)); a plain video wins over a stereo one."""
-    for where in (folder / "recordings", folder / "recordings" / "MP4"):
+    recordings = folder / "recordings"
+    for where in (recordings, *sorted(p for p in recordings.glob("*") if p.name.upper() == "MP4")):
         for stereo in ("-stereo", ""):
-            for film in sorted(where.glob("*.mp4")):
+            for film in sorted(p for p in where.glob("*") if p.suffix.lower() == ".mp4"):
                 serial = film.stem.removesuffix("-stereo")
                 if serial.isdigit() and film.stem == f"{serial}{stereo}":
                     yield serial, (film, bool(stereo))
 
 
 def _svo(folder: Path, serial: str) -> str:
-    found = [path for path in (folder / "recordings").rglob("*.svo*") if path.name.startswith(serial)]
+    found = [
+        path
+        for path in (folder / "recordings").rglob("*")
+        if path.suffix.lower() in _SVO and path.name.startswith(serial)
+    ]
     if not found:
         return ""
     return f"; {counted(len(found), 'SVO recording')} there: bin this episode, convert to recordings/MP4/*.mp4 and import again with --again"

@@ -21,7 +21,7 @@ from typing import Any
 
 from frs_core.episodes.layout import INTEGRITY, ROOT_METADATA
 from frs_core.errors import EpisodeCorrupt
-from frs_core.runtime.foreign import DOCUMENT, MALFORMED, parse_json, read_bytes
+from frs_core.runtime.foreign import DOCUMENT, MALFORMED, parse_json, read_bytes, said
 
 FileTable = Mapping[str, tuple[int, int]]
 """Path inside the episode -> (bytes, CRC-32)."""
@@ -100,7 +100,7 @@ def read_group_metadata(folder: Path, path: str = ROOT_METADATA) -> dict[str, An
         expected = attributes["checksum"]
         got = checksum(document)
     except MALFORMED as error:
-        raise corrupt(folder, f"file '{path}' is not group metadata ({type(error).__name__}: {error})") from error
+        raise corrupt(folder, f"file '{path}' is not a group's metadata: {said(error)}") from error
     if got != expected:
         raise corrupt(folder, f"file '{path}' has checksum {got}, expected {expected}")
     return {k: v for k, v in attributes.items() if k != "checksum"}

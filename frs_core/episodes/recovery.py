@@ -33,7 +33,7 @@ from frs_core.episodes.layout import (
 from frs_core.episodes.store import EpisodeStore
 from frs_core.errors import EpisodeCorrupt, EpisodeError, EpisodeUnconfirmed
 from frs_core.events import Outcome
-from frs_core.runtime.foreign import MALFORMED
+from frs_core.runtime.foreign import MALFORMED, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def _describe(path: Path) -> Unfinished:
     except EpisodeCorrupt as error:
         return Unfinished(name, path, problem=str(error))
     except MALFORMED as error:
-        return Unfinished(name, path, problem=f"Journal '{path}' is garbled ({type(error).__name__}: {error}).")
+        return Unfinished(name, path, problem=f"Journal '{path}' is garbled ({said(error)}).")
 
 
 def _described(name: str, path: Path) -> Unfinished:

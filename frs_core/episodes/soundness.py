@@ -19,7 +19,7 @@ from frs_core.episodes.integrity import read_file_table, verify_sizes
 from frs_core.episodes.layout import ROOT_METADATA
 from frs_core.episodes.reader import Episode
 from frs_core.errors import EpisodeCorrupt
-from frs_core.runtime.foreign import MALFORMED
+from frs_core.runtime.foreign import MALFORMED, said
 
 _Stamp = tuple[int, int, int]
 
@@ -78,7 +78,7 @@ def inspected(info: EpisodeInfo, *, whole: bool) -> EpisodeInfo:
     except EpisodeCorrupt as error:
         problem = str(error)
     except MALFORMED as error:
-        problem = f"Episode '{info.name}' holds what no recording holds: {type(error).__name__}: {error}."
+        problem = f"Episode '{info.name}' holds what no recording holds: {said(error)}."
     if problem and _stamp(info.path) != stamp:
         # It was moved or changed meanwhile; what is there now is another matter.
         return info

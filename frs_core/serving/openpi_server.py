@@ -879,6 +879,15 @@ class Service:
         return array
 
 
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = max(names, key=names.count)
+        raise MalformedMessage(f"`plan` has {twice[:40]!r} twice. Remove one of the two.")
+    return found
+
+
 def read_plan(text: Any, *, candidates: int) -> SimpleNamespace:
     """Return the plan of a JSON text, defaults filled in.
 
@@ -886,7 +895,11 @@ def read_plan(text: Any, *, candidates: int) -> SimpleNamespace:
         MalformedMessage: no plan, a setting of the wrong type or range, or too much work.
     """
     try:
-        given = json.loads(text) if isinstance(text, str) and len(text) <= 10_000 else None
+        given = (
+            json.loads(text, object_pairs_hook=_named_once) if isinstance(text, str) and len(text) <= 10_000 else None
+        )
+    except MalformedMessage:
+        raise
     except (ValueError, RecursionError) as error:
         raise MalformedMessage(f"`plan` is no JSON: {error}") from error
     if not isinstance(given, dict) or set(given) - set(_DEFAULT_PLAN):
@@ -1245,8 +1258,7 @@ def load_and_serve(options: argparse.Namespace) -> None:
     loaded = policy_config.create_trained_policy(
         training_config.get_config(options.config), options.dir, default_prompt=options.default_prompt
     )
-    plan = _DEFAULT_PLAN | (json.loads(options.plan.read_text()) if options.plan else {})
-    read_plan(json.dumps(plan), candidates=1)
+    plan = vars(read_plan(options.plan.read_text() if options.plan else "{}", candidates=1))
     logger.info("Compiling; this takes a minute or two")
     model = OpenpiModel(
         loaded,

@@ -258,6 +258,15 @@ def test_a_second_film_of_a_camera_is_said_to_be_unused(folder, store) -> None:
     )
 
 
+def test_films_are_found_whatever_the_case_of_their_suffix_and_folder(folder, store) -> None:
+    for path in (folder / "recordings" / "MP4").glob("*.mp4"):
+        path.rename(path.with_suffix(".Mp4"))
+    (folder / "recordings" / "MP4").rename(folder / "recordings" / "mp4")
+    episode, note = taken(folder, store)
+    assert len(episode.cameras) == 3
+    assert "no film" not in note
+
+
 def test_serials_that_are_no_names_are_spelled_out(folder, store) -> None:
     (folder / "metadata_x.json").write_text(json.dumps({"ext1_cam_serial": "/**\n*"}))
     assert r"no film of camera_/**\n* (/**\n*)" in taken(folder, store)[1]

@@ -179,6 +179,7 @@ def test_its_plan_has_the_products_settings_and_defaults() -> None:
         '{"method": "magic"}',
         '{"seed": true}',
         '{"colour": 1}',
+        '{"steps": 5, "steps": 6}',
     ],
 )
 def test_a_nonsensical_plan_is_refused(text: str | None) -> None:

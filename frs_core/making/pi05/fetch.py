@@ -24,7 +24,7 @@ from typing import Any
 
 from frs_core.errors import ConfigError, DownloadFailed, unknown_name
 from frs_core.runtime.address import shown
-from frs_core.runtime.foreign import DOCUMENT, MALFORMED, open_plain, parse_json
+from frs_core.runtime.foreign import DOCUMENT, MALFORMED, open_plain, parse_json, said
 from frs_core.wire.proxy import opener_for, through
 
 TIMEOUT_S = 30.0
@@ -162,7 +162,7 @@ def _understood(url: str) -> Generator[None]:
         yield
     except MALFORMED as error:
         raise DownloadFailed(
-            f"What answers is no list of files ({type(error).__name__}: {shown(error)}); a sign-in page of the network may. Fetch the files on "
+            f"What answers is no list of files ({shown(said(error))}); a sign-in page of the network may. Fetch the files on "
             f"another machine and copy the folder. Tried {shown(url)}"
         ) from error
 

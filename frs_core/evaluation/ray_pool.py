@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from frs_core.errors import ConfigError, FrsError, PolicyTimeout
+from frs_core.evaluation.pool import take_near
 from frs_core.evaluation.results import Cell, Result
 from frs_core.evaluation.serve import runner_class
 from frs_core.evaluation.worker import Ready, WorkerJob
@@ -81,11 +82,12 @@ class RayPool:
 
     def run(self, cells: Iterable[Cell]) -> Iterator[Result]:
         """Yield a result per cell, in order of completion."""
-        waiting, tries, idle = deque(cells), dict[Cell, int](), deque(self._actors)
+        waiting, tries, idle, last = deque(cells), dict[Cell, int](), deque(self._actors), dict[Any, Cell]()
         running: dict[Any, tuple[Any, Cell, float]] = {}
         while waiting or running:
             while waiting and idle:
-                cell, actor = waiting.popleft(), idle.popleft()
+                actor = idle.popleft()
+                last[actor] = cell = take_near(waiting, last.get(actor))
                 tries[cell] = tries.get(cell, 0) + 1
                 running[actor.run.remote(cell)] = (actor, cell, time.monotonic() + self._cell_timeout_s)
             done, _ = self._ray.wait(list(running), num_returns=1, timeout=1.0)

@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
+from collections import deque
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from frs_core.errors import ConfigError, FingerprintMismatch, FrsError, WeightsMissing
-from frs_core.evaluation.pool import ProcessPool
+from frs_core.evaluation.pool import NEAR, ProcessPool, take_near
 from frs_core.evaluation.results import Cell, Result, ResultFile, latest, read_results
 from frs_core.evaluation.runner import EvalSpec, run_evaluation
 from frs_core.evaluation.worker import Runner, WorkerJob
@@ -33,6 +35,24 @@ def test_processes_give_the_same_numbers_as_one(tmp_path: Path) -> None:
     one = run_evaluation(SPEC, tmp_path / "one.jsonl", pool=HerePool(SPEC.job))
     two = run_evaluation(SPEC, tmp_path / "two.jsonl", workers=2)
     assert outcomes(one) == outcomes(two)
+
+
+def test_a_worker_stays_with_its_task_as_long_as_the_queues_front_has_it() -> None:
+    spec = EvalSpec(("base", "frs"), ("one", "two", "three"), tuple(range(60)), job())
+    waiting, last, order = deque(spec.cells()), None, []
+    while waiting:
+        last = take_near(waiting, last)
+        order.append(last)
+    assert sorted(order, key=spec.cells().index) == spec.cells()
+    changes = sum(a.task != b.task for a, b in pairwise(order))
+    assert changes < len(order) / 10
+    where = {cell: i for i, cell in enumerate(spec.cells())}
+    assert all(where[cell] - i < NEAR for i, cell in enumerate(order))
+
+
+def test_another_draw_of_a_task_is_not_near() -> None:
+    other = Cell("dsbc", "one", 0, episode_set=2)
+    assert take_near(deque([Cell("dsbc", "two", 0), other]), Cell("dsbc", "one", 5, episode_set=1)).task == "two"
 
 
 def test_a_run_cut_short_goes_on_where_it_was(tmp_path: Path) -> None:

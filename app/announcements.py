@@ -15,12 +15,16 @@ _TROUBLE = (
     HoldReason.CAMERA_STALE,
     HoldReason.INFERENCE_LATE,
     HoldReason.INFERENCE_FAILED,
+    HoldReason.DRIVER_FAILED,
+    HoldReason.MISFIT,
     HoldReason.UNFIT_CHUNK,
+    HoldReason.ACTION_REFUSED,
     HoldReason.WORLD_LOST,
     HoldReason.DISK,
     HoldReason.EXCEPTION,
     HoldReason.DEVICE_LOST,
     HoldReason.GUI_SILENT,
+    HoldReason.SESSION_SILENT,
 )
 """Reasons shown in the banner, with what failed, where, and the fix."""
 _DONE = "The task looks done"
@@ -57,7 +61,7 @@ class Announcements:
         """Say what has changed since the former snapshot."""
         if snapshot.notice is not None and (former is None or snapshot.notice != former.notice):
             self._say(snapshot.notice[1], "warn")
-        if former is None or former.phase is not snapshot.phase or former.detail != snapshot.detail:
+        if former is None or _cause(former) != _cause(snapshot):
             self._on_phase(snapshot)
         was, now = former.episode if former else EpisodeStatus(), snapshot.episode
         if was.success_seen and (now.number != was.number or not now.success_seen):
@@ -94,3 +98,7 @@ class Announcements:
     def _remember(self, text: str) -> None:
         self._notices.add(text, "bad")
         said(text, "bad")
+
+
+def _cause(snapshot: Snapshot) -> tuple[object, ...]:
+    return snapshot.phase, snapshot.hold_reason, snapshot.detail

@@ -40,9 +40,11 @@ LOG_BYTES, LOG_FILES = 2_000_000, 5
 """Size and number of the log files: 10 MB, some weeks of driving."""
 FAULTS_BYTES = 500_000
 MOST_DUMPS = 20
-"""Stacks of a blocked window that are kept in one run, a few kilobytes each."""
+"""Stacks of a blocked process that are kept in one run, a few kilobytes each."""
 _PACKAGES = ("frs-cockpit", "numpy", "torch", "mujoco", "pillow", "PyQt6", "pyqtgraph", "pygame", "pyspacemouse")
 _record = logging.getLogger("app.record")
+_BLOCKED = (HoldReason.GUI_SILENT, HoldReason.SESSION_SILENT)
+"""Holds at which the stacks are kept."""
 
 
 def log_dir() -> Path:
@@ -116,16 +118,16 @@ class BlackBox:
         former, self._former = self._former, snapshot
         for line in changes(former, snapshot):
             _record.info("%s", line)
-        is_silent = snapshot.phase is Phase.HOLD and snapshot.hold_reason is HoldReason.GUI_SILENT
-        if is_silent and (former is None or former.hold_reason is not HoldReason.GUI_SILENT):
-            self._keep_stacks()
+        reason = snapshot.hold_reason if snapshot.phase is Phase.HOLD else None
+        if reason in _BLOCKED and (former is None or former.hold_reason is not reason):
+            self._keep_stacks(reason.value)
 
-    def _keep_stacks(self) -> None:
-        """Write what every thread of the blocked window is doing, at most `MOST_DUMPS` times in a run."""
+    def _keep_stacks(self, reason: str) -> None:
+        """Write what every thread of the blocked process is doing, at most `MOST_DUMPS` times in a run."""
         if self._handler is None or self._dumps >= MOST_DUMPS:
             return
         self._dumps += 1
-        print(time.strftime("%Y-%m-%d %H:%M:%S the window does not respond"), file=self._faults, flush=True)
+        print(time.strftime("%Y-%m-%d %H:%M:%S"), reason, file=self._faults, flush=True)
         faulthandler.dump_traceback(self._faults, all_threads=True)
 
 

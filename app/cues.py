@@ -31,10 +31,12 @@ EDGE_S = 0.006
 """Fade at both ends of a tone, so that it does not click."""
 RESTING = (HoldReason.START, HoldReason.EPISODE_END, None)
 CALLS = (
+    HoldReason.LABEL_ASKED,
     HoldReason.SUCCESS_SEEN,
     HoldReason.UNATTENDED,
     HoldReason.CHUNKS_USED_UP,
     HoldReason.PRACTICE_ENDED,
+    HoldReason.COMPARISON_ENDED,
 )
 """Holds in which nothing is wrong: the robot waits for a person."""
 

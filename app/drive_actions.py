@@ -53,7 +53,7 @@ from frs_core.steering.plan import SteeringPlan
 if TYPE_CHECKING:
     from app.views.practise.attempts import Attempts
 
-_OWN_HOLDS = (HoldReason.OPERATOR, HoldReason.SUCCESS_SEEN)
+_OWN_HOLDS = (HoldReason.OPERATOR, HoldReason.LABEL_ASKED, HoldReason.SUCCESS_SEEN)
 """What holds because a label is in question; every other reason is shown in their place."""
 UNMARK_PX = 6.0
 """How near to the mark a click removes it, image pixels."""
@@ -257,7 +257,7 @@ class DriveActions:
         if question.asked is None and (against := disagreement(snapshot, outcome)):
             question.ask(snapshot, outcome, against)
             if snapshot.may_move:
-                self._send(RequestHold(HoldReason.OPERATOR, "Say how the episode ended"))
+                self._send(RequestHold(HoldReason.LABEL_ASKED))
             return
         self._end(outcome)
 

@@ -145,7 +145,7 @@ class Ending:
             "%s: the robot holds, an open episode stays on disk, and the cockpit exits with %d.", reason, status
         )
         if self._session is not None:
-            self._session.send(RequestHold(HoldReason.OPERATOR, reason))
+            self._session.send(RequestHold(HoldReason.CLOSING, reason))
         return True
 
     def _handle_signals(self, source: socket.socket) -> None:

@@ -748,7 +748,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         super().closeEvent(event)
 
     def _hold_at_close(self) -> None:
-        self.drive_actions.hold_because(HoldReason.OPERATOR, "The window was closed")
+        self.drive_actions.hold_because(HoldReason.CLOSING)
 
     def _save_geometry(self) -> None:
         self.geometry_file.save((self.drive, *self._late.values()))

@@ -288,12 +288,12 @@ EXPECTED = {
     "inference-hangs": "inference_late",
     "camera-frozen": "camera_stale",
     "device-unplugged": "device_lost",
-    "window-frozen": "gui_silent|world_lost",
+    "window-frozen": "gui_silent|session_silent|world_lost",
     "world-killed": "world_lost",
     "world-frozen": "world_lost",
     "disk-full": "disk",
 }
-"""Fault -> reason of the hold that must follow; two where it depends on which process of a busy machine wakes first."""
+"""Fault -> reason of the hold that must follow; several where it depends on which process of a busy machine wakes first."""
 AT_AN_OFFER = ("device-unplugged", "camera-frozen")
 """Faults that begin at an offer and bring the motion themselves."""
 

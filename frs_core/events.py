@@ -90,17 +90,24 @@ class HoldReason(enum.Enum):
     PAGE_LEFT = "Drive was left"
     CAMERA_STALE = "A camera stopped delivering fresh frames"
     GUI_SILENT = "The window stopped answering"
+    SESSION_SILENT = "The session stopped answering"
     DEVICE_LOST = "The input device was unplugged"
     INFERENCE_LATE = "The policy did not answer in time"
     INFERENCE_FAILED = "The policy failed"
+    DRIVER_FAILED = "The driver failed"
+    MISFIT = "Policy and robot do not fit together"
     UNFIT_CHUNK = "The policy's first chunk does not fit the robot"
+    ACTION_REFUSED = "An action was refused"
     WORLD_LOST = "The robot or simulator stopped answering"
     DISK = "The episode could not be written to disk"
     EPISODE_END = "Episode ended"
+    LABEL_ASKED = "Say how the episode ended, or resume"
     SUCCESS_SEEN = "The task looks done. Label it, or resume"
     UNATTENDED = "Nobody has picked for a while. Resume to continue, or label the episode"
     CHUNKS_USED_UP = "The attempt has reached its maximum length. Label it"
     PRACTICE_ENDED = "The practice ended during an attempt. Resume and steer, or label it"
+    COMPARISON_ENDED = "The comparison ended during an attempt. Label it"
+    CLOSING = "The cockpit is closing"
     EXCEPTION = "An internal error occurred"
 
 
@@ -164,7 +171,8 @@ class HoldDirection(Act):
 class RequestHold(SessionCommand):
     """Stop motion and keep the arm where it is."""
 
-    reason: HoldReason = HoldReason.OPERATOR
+    reason: HoldReason
+    """The true cause: it is shown, logged and recorded in the status file."""
     detail: str = ""
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import time
 
 from frs_core import events as ev
+from frs_core.choosers.registry import find_chooser
 from frs_core.counts import counted
 from frs_core.events import Driver, HoldReason, Outcome, Phase
 from frs_core.robot.observation import Observation
@@ -89,7 +90,7 @@ class ChunkCycle:
         p = self._parts
         if isinstance(turn, Exception):
             p.status.error = turn
-            p.hold(HoldReason.EXCEPTION, f"The {p.arbiter.driver.value} driver failed: {turn}")
+            p.hold(HoldReason.DRIVER_FAILED, f"{find_chooser(p.arbiter.driver.value).title}: {turn}")
         elif p.status.phase is Phase.CHOOSE and p.is_offering:
             self._execute(turn)
 

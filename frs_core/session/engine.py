@@ -298,7 +298,7 @@ class SessionEngine:
             check_fit(p.fans.spec, p.world.spec, p.world.observation)
         except ConfigError as error:
             p.status.error = error
-            self._fault(HoldReason.EXCEPTION, str(error))
+            self._fault(HoldReason.MISFIT, str(error))
             return
         if p.status.reason is HoldReason.START:
             p.status.detail = ""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from frs_core.events import HoldReason
 from frs_core.robot.watchdog import MAX_AGE_S
 from frs_core.session.options import SessionOptions
+from frs_core.worlds.host import HostSettings
 from frs_core.worlds.process import SILENCE_S
 
 
@@ -49,10 +50,18 @@ FAILSAFES: tuple[Failsafe, ...] = (
     ),
     Failsafe(
         HoldReason.GUI_SILENT,
-        "the window is silent for longer than, or the session for half of it while the arm moves",
+        "the window is silent for longer than",
         "session",
         "Wait until it answers, resume",
         limit=_O.heartbeat_timeout_s,
+        unit="s",
+    ),
+    Failsafe(
+        HoldReason.SESSION_SILENT,
+        "the session loses requests or, while the arm moves, steps, or is silent for longer than",
+        "robot",
+        "Wait until it answers, resume",
+        limit=HostSettings().session_silence_s,
         unit="s",
     ),
     Failsafe(
@@ -77,10 +86,28 @@ FAILSAFES: tuple[Failsafe, ...] = (
     ),
     Failsafe(HoldReason.INFERENCE_FAILED, "the policy raises an error", "session", "Read the banner, resume"),
     Failsafe(
+        HoldReason.DRIVER_FAILED,
+        "a script, model or learned driver raises an error",
+        "session",
+        "Pick yourself, or let somebody else drive",
+    ),
+    Failsafe(
+        HoldReason.MISFIT,
+        "the policy wants other cameras or actions than the robot has",
+        "session",
+        "Start with a policy for this robot",
+    ),
+    Failsafe(
         HoldReason.UNFIT_CHUNK,
         "the first chunk would jump, or leaves the robot's limits",
         "session",
         "Check action space and units",
+    ),
+    Failsafe(
+        HoldReason.ACTION_REFUSED,
+        "an action is not finite, or has another size than the robot takes",
+        "robot",
+        "Check the policy's weights, resume",
     ),
     Failsafe(
         None,
@@ -106,11 +133,18 @@ FAILSAFES: tuple[Failsafe, ...] = (
         high=float(_O.unattended_chunks),
         name="number of chunks without a person's pick",
     ),
+    Failsafe(
+        HoldReason.LABEL_ASKED,
+        "a label contradicts the simulator while the robot moves",
+        "window",
+        "Label it, or resume",
+    ),
     Failsafe(HoldReason.SUCCESS_SEEN, "nobody steers and the world says that the task is done", "session", "Label it"),
     Failsafe(HoldReason.CHUNKS_USED_UP, "an attempt of a practice has had its chunks", "session", "Label it"),
     Failsafe(
         HoldReason.PRACTICE_ENDED, "the practice ended during an attempt", "window", "Resume and steer, or label it"
     ),
+    Failsafe(HoldReason.COMPARISON_ENDED, "a blinded comparison ended during an attempt", "window", "Label it"),
     Failsafe(
         HoldReason.DISK,
         "the disk refuses a chunk, or has not answered for",
@@ -126,6 +160,9 @@ FAILSAFES: tuple[Failsafe, ...] = (
         "Read the banner, reconnect",
         limit=SILENCE_S,
         unit="s",
+    ),
+    Failsafe(
+        HoldReason.CLOSING, "the window or the program is being closed", "window", "Start again; the episode is kept"
     ),
     Failsafe(HoldReason.EXCEPTION, "any error that nobody expected", "session", "Resume; save diagnostics"),
 )

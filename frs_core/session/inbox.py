@@ -82,5 +82,5 @@ class Inbox:
             self._has_dropped.clear()
             has_news = True
             if engine.phase is not Phase.FAULT:
-                engine.hold(HoldReason.EXCEPTION, "The session was stuck, and requests to it were lost.")
+                engine.hold(HoldReason.SESSION_SILENT, "It was stuck, and requests to it were lost.")
         return has_news

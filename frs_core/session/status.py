@@ -16,7 +16,10 @@ _WEAK = (
     HoldReason.FOCUS_LOST,
     HoldReason.PAGE_LEFT,
     HoldReason.GUI_SILENT,
+    HoldReason.LABEL_ASKED,
     HoldReason.PRACTICE_ENDED,
+    HoldReason.COMPARISON_ENDED,
+    HoldReason.CLOSING,
 )
 """Reasons that do not take the place of another one on display."""
 

@@ -167,7 +167,9 @@ class Host:
             self._trip("CAMERA_STALE", str(error))
         except WorldError:
             raise
-        except (FrsError, ValueError) as error:
+        except FrsError as error:
+            self._trip("ACTION_REFUSED", _words(error))
+        except ValueError as error:
             self._trip("EXCEPTION", _words(error))
         return True
 
@@ -243,10 +245,10 @@ class Host:
     def _watch_session(self) -> None:
         if self._rows and self._ring.is_full:
             # No step may be overwritten before it is read: it would be missing in the recording.
-            self._trip("GUI_SILENT", "The session did not keep up with the arm's steps.")
+            self._trip("SESSION_SILENT", "The session did not keep up with the arm's steps.")
         silence_s = (time.monotonic_ns() - int(self._ring.words[Word.SESSION_NS])) / 1e9
         if self._rows and silence_s > self._settings.session_silence_s:
-            self._trip("GUI_SILENT", f"The session was silent for {silence_s:.1f} s while the arm moved.")
+            self._trip("SESSION_SILENT", f"The session was silent for {silence_s:.1f} s while the arm moved.")
 
     # --- messages ---------------------------------------------------------------------------------------------------
 

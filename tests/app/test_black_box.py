@@ -165,11 +165,12 @@ def test_no_secret_reaches_the_log_or_the_zip(tmp_path: Path, monkeypatch: pytes
     assert "key:Space" in texts["settings.json"]
 
 
-def test_the_stacks_of_a_window_that_does_not_respond_are_kept_and_bounded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", [HoldReason.GUI_SILENT, HoldReason.SESSION_SILENT])
+def test_the_stacks_of_a_process_that_does_not_respond_are_kept_and_bounded(tmp_path: Path, reason: HoldReason) -> None:
     box = BlackBox(tmp_path)
     box.start()
     try:
-        silent = dataclasses.replace(snapshot(), phase=Phase.HOLD, hold_reason=HoldReason.GUI_SILENT)
+        silent = dataclasses.replace(snapshot(), phase=Phase.HOLD, hold_reason=reason)
         for _ in range(black_box.MOST_DUMPS + 5):
             box.on_snapshot(snapshot())
             box.on_snapshot(silent)
@@ -177,8 +178,8 @@ def test_the_stacks_of_a_window_that_does_not_respond_are_kept_and_bounded(tmp_p
     finally:
         box.close()
     faults = (tmp_path / "faults.log").read_text()
-    assert faults.count("the window does not respond") == black_box.MOST_DUMPS
-    assert "test_the_stacks_of_a_window" in faults
+    assert faults.count(reason.value) == black_box.MOST_DUMPS
+    assert "test_the_stacks_of_a_process" in faults
 
 
 def test_a_crash_of_a_process_that_the_cockpit_started_leaves_its_stacks(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from app.settings import SettingsFile
 from app.views.toasts import MAX_TOASTS, Toasts
 from app.window import CockpitWindow
 from app.workers import SessionBridge, later
-from frs_core.events import Heartbeat, Phase, RequestHold, Snapshot
+from frs_core.events import Heartbeat, HoldReason, Phase, RequestHold, Snapshot
 from frs_core.robot.observation import Observation
 from frs_core.steering.candidates import Fan
 from tests.fakes.closing import STATES
@@ -125,7 +125,7 @@ def test_a_step_of_closing_that_fails_keeps_no_other_from_being_done(
     with qtbot.captureExceptions() as raised:
         window.close()
     assert [kind for kind, *_ in raised] == [OSError]
-    assert port.of(RequestHold)
+    assert port.of(RequestHold)[0].reason is HoldReason.CLOSING
     assert port.callbacks == []
     assert not window.repaints.ager.isActive()
 

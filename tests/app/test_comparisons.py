@@ -24,6 +24,7 @@ from frs_core.events import (
     Pacing,
     Phase,
     Pick,
+    RequestHold,
     SetDriver,
     SetHelp,
     SetPacing,
@@ -257,6 +258,16 @@ def test_stopped_it_stays_blinded_continues_later_and_leaves_everything_as_it_wa
     setup.resume.click()
     assert real(window).folder == folder
     assert len(real(window).counted) == 1
+
+
+def test_a_comparison_that_ends_in_mid_attempt_holds_and_says_that_this_is_why(comparing: Any, port: Any) -> None:
+    window = comparing()
+    rest(window)
+    window.run("episode.start")
+    drive(window, 1)
+    port.sent.clear()
+    window.comparisons.attempts.end()
+    assert port.of(RequestHold) == [RequestHold(HoldReason.COMPARISON_ENDED)]
 
 
 def test_results_name_nobody_until_unblinding_which_asks_twice_and_is_exported_with_the_seed(

@@ -16,7 +16,7 @@ import pytest
 
 from app.ending import LOST, Ending
 from frs_core.episodes import EpisodeStore, unfinished
-from frs_core.events import RequestHold
+from frs_core.events import HoldReason, RequestHold
 from tests.fakes.display import own_display
 from tests.fakes.snapshots import FakePort
 from tests.waiting import LONG_MS, LONG_S
@@ -171,7 +171,7 @@ def test_the_first_cause_holds_at_once_and_decides_the_status(qtbot: Any) -> Non
     ending.begin("The window was destroyed", LOST)
     ending.finish()
     assert (ending.status, asked) == (128 + signal.SIGTERM, ["close"])
-    assert [c.detail for c in port.of(RequestHold)] == ["SIGTERM was received"]
+    assert port.of(RequestHold) == [RequestHold(HoldReason.CLOSING, "SIGTERM was received")]
     assert port.closed == 1
 
 

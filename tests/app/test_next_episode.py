@@ -93,14 +93,16 @@ def test_a_hold_before_the_label_that_is_shown_after_it_calls_nothing_off(
     assert len(port.of(StartEpisode)) == 1
 
 
-@pytest.mark.parametrize(("reason", "starts"), [(HoldReason.OPERATOR, 1), (HoldReason.CAMERA_STALE, 0)])
+@pytest.mark.parametrize(
+    ("reason", "starts"), [(HoldReason.LABEL_ASKED, 1), (HoldReason.OPERATOR, 1), (HoldReason.CAMERA_STALE, 0)]
+)
 def test_a_world_that_comes_to_agree_with_a_label_goes_on_unless_something_else_holds(
     window: Any, port: Any, reason: HoldReason, starts: int
 ) -> None:
     window.take(seen(success=False, phase=Phase.MOVING, picked="left/more"))
     y(window)
     assert window.drive.question.asked is Outcome.SUCCESS
-    assert [hold.reason for hold in port.of(RequestHold)] == [HoldReason.OPERATOR]
+    assert [hold.reason for hold in port.of(RequestHold)] == [HoldReason.LABEL_ASKED]
     held = {"phase": Phase.HOLD, "hold_reason": reason, "counters": {"holds": 1}}
     window.take(seen(success=False, **held))
     assert port.of(EndEpisode) == []

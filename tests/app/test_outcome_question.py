@@ -86,10 +86,10 @@ def test_a_moving_robot_holds_while_the_question_is_open_and_the_world_may_still
     moving = knowing(False, phase=Phase.MOVING, picked="left/more")
     window.take(moving)
     press(window, Outcome.SUCCESS)
-    assert len(port.of(RequestHold)) == 1
+    assert [h.reason for h in port.of(RequestHold)] == [HoldReason.LABEL_ASKED]
     window.take(moving)
     assert window.drive.question.isVisible()
-    held = {"phase": Phase.HOLD, "hold_reason": HoldReason.OPERATOR}
+    held = {"phase": Phase.HOLD, "hold_reason": HoldReason.LABEL_ASKED}
     window.take(knowing(False, **held))
     assert window.drive.question.isVisible()
     key(window, Qt.Key.Key_C, text="c")

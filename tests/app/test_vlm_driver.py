@@ -92,7 +92,7 @@ def test_it_drives_and_its_failure_holds_with_a_sentence(driven: Any, qtbot: Any
     qtbot.waitUntil(lambda: window.snapshot.episode.chunks >= 2, timeout=WAIT)
     server.status = 500
     qtbot.waitUntil(lambda: window.snapshot.phase is Phase.HOLD, timeout=WAIT)
-    assert window.snapshot.hold_reason is HoldReason.EXCEPTION
+    assert window.snapshot.hold_reason is HoldReason.DRIVER_FAILED
     assert "status 500" in window.snapshot.detail
     assert recorder.open_episode is not None
     chunk = recorder.open_episode.chunks[0]

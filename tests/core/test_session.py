@@ -243,7 +243,7 @@ def test_continuous_takes_the_held_direction_at_each_boundary_until_it_is_releas
     session.step_until(lambda s: s.episode.chunks == 2)
     session.engine.handle(ev.HoldDirection(None))
     session.step_until(lambda s: s.episode.chunks == 4)
-    session.engine.handle(ev.RequestHold())
+    session.engine.handle(ev.RequestHold(HoldReason.OPERATOR))
     session.settle()
     picked = [c.picked for c in session.chunks]
     assert picked[:2] == ["up/more", "up/more"]
@@ -308,7 +308,7 @@ def test_a_noise_policy_that_cannot_be_loaded_is_named_until_another_is_asked_fo
 def test_the_learned_driver_without_a_noise_policy_holds_and_says_why() -> None:
     snapshot = started().send(ev.SetDriver(Driver.LEARNED))
     assert snapshot.phase is Phase.HOLD
-    assert snapshot.detail.startswith("The learned driver failed: No noise policy is loaded")
+    assert snapshot.detail.startswith("★ Learned: No noise policy is loaded")
 
 
 def test_a_noise_policy_that_does_not_load_is_a_notice_and_drives_nothing() -> None:
@@ -493,7 +493,7 @@ def test_hold_stops_at_the_next_row_and_resume_goes_on_in_the_same_episode() -> 
     session = started()
     session.engine.handle(LEFT)
     session.step_until(lambda s: s.chunk_row == 1)
-    snapshot = session.send(ev.RequestHold())
+    snapshot = session.send(ev.RequestHold(HoldReason.OPERATOR))
     assert (snapshot.phase, snapshot.hold_reason) == (Phase.HOLD, HoldReason.OPERATOR)
     assert session.world.observe().step == 1
     assert session.send(LEFT).phase is Phase.HOLD
@@ -505,7 +505,7 @@ def test_hold_stops_at_the_next_row_and_resume_goes_on_in_the_same_episode() -> 
 def test_a_later_key_press_does_not_hide_why_the_session_holds() -> None:
     session = started()
     session.engine.hold(HoldReason.DEVICE_LOST, "The SpaceMouse was unplugged.")
-    snapshot = session.send(ev.RequestHold(), ev.RequestHold(HoldReason.FOCUS_LOST))
+    snapshot = session.send(ev.RequestHold(HoldReason.OPERATOR), ev.RequestHold(HoldReason.FOCUS_LOST))
     assert snapshot.hold_reason is HoldReason.DEVICE_LOST
     assert snapshot.detail == "The SpaceMouse was unplugged."
 
@@ -576,13 +576,15 @@ def test_a_chooser_that_raises_holds_with_a_sentence() -> None:
 
     session = HandSession(choosers={Driver.VLM: Broken()}, options=SessionOptions(driver=Driver.VLM))
     snapshot = session.send(START)
-    assert (snapshot.phase, snapshot.detail) == (Phase.HOLD, "The vlm driver failed: no route to host")
+    assert (snapshot.phase, snapshot.detail) == (Phase.HOLD, "VLM: no route to host")
+    assert snapshot.hold_reason is HoldReason.DRIVER_FAILED
 
 
 def test_a_policy_whose_cameras_the_world_lacks_is_a_fault_that_names_them() -> None:
     snapshot = HandSession(policy=ToyPolicy(cameras=("left", "overhead"))).engine.snapshot()
     assert snapshot.phase is Phase.FAULT
     assert snapshot.detail.startswith("Policy 'toy' needs camera 'overhead', world 'point' has left, right, wrist.")
+    assert snapshot.hold_reason is HoldReason.MISFIT
 
 
 def test_a_policy_whose_actions_the_world_does_not_take_is_a_fault() -> None:
@@ -679,7 +681,7 @@ def test_a_start_that_waits_for_the_policy_is_called_off_by_a_hold() -> None:
     session = HandSession()
     session.engine.parts.fans.spec, spec = None, session.engine.parts.fans.spec
     session.engine.handle(START)
-    session.engine.handle(ev.RequestHold())
+    session.engine.handle(ev.RequestHold(HoldReason.OPERATOR))
     session.engine.parts.fans.spec = spec
     session.engine._check_both()
     snapshot = session.settle()
@@ -710,7 +712,7 @@ def test_the_last_of_hold_resume_hold_counts_while_the_chunk_ends() -> None:
     session.engine.handle(START)
     session.step_until(lambda s: s.chunk_row >= 2)
     moved = session.world.observe().step
-    for command in (ev.RequestHold(), ev.Resume(), ev.RequestHold(HoldReason.OPERATOR, "again")):
+    for command in (ev.RequestHold(HoldReason.OPERATOR), ev.Resume(), ev.RequestHold(HoldReason.OPERATOR, "again")):
         session.engine.handle(command)
     assert session.settle().phase is Phase.HOLD
     assert session.world.observe().step == moved
@@ -721,7 +723,7 @@ def test_a_key_that_was_held_before_the_hold_does_not_steer_after_it() -> None:
     session.engine.handle(START)
     session.engine.handle(ev.HoldDirection("up/more"))
     session.step_until(lambda s: s.picked == "up/more")
-    session.engine.handle(ev.RequestHold())
+    session.engine.handle(ev.RequestHold(HoldReason.OPERATOR))
     session.settle()
     session.engine.handle(ev.Resume())
     assert session.step_until(lambda s: s.phase is Phase.MOVING).picked == UNSTEERED
@@ -809,7 +811,7 @@ def test_an_end_that_waits_for_the_chunk_is_not_replaced_by_resume_or_back() -> 
         session = HandSession(options=SessionOptions(pacing=Pacing.CONTINUOUS))
         session.engine.handle(START)
         session.step_until(lambda s: s.chunk_row >= 2)
-        for command in (ev.EndEpisode(Outcome.SUCCESS), ev.RequestHold(), later):
+        for command in (ev.EndEpisode(Outcome.SUCCESS), ev.RequestHold(HoldReason.OPERATOR), later):
             session.engine.handle(command)
         snapshot = session.settle()
         assert snapshot.hold_reason is HoldReason.EPISODE_END
@@ -1050,7 +1052,7 @@ def test_the_newest_press_while_the_robot_moves_is_the_next_pick_and_the_only_on
     assert [c.is_correction for c in session.chunks] == [False, False]
 
 
-@pytest.mark.parametrize("stop", [ev.DropPick(), ev.RequestHold(), ev.SetLookAhead(False)])
+@pytest.mark.parametrize("stop", [ev.DropPick(), ev.RequestHold(HoldReason.OPERATOR), ev.SetLookAhead(False)])
 def test_the_pick_that_waits_can_be_taken_back(stop: ev.SessionCommand) -> None:
     session = looking_ahead()
     session.engine.handle(ev.Pick("up/more"))

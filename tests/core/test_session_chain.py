@@ -70,7 +70,7 @@ def test_a_press_that_is_read_late_moves_nothing_and_says_so(
         chain.send(ev.EndEpisode(ev.Outcome.SUCCESS))
         chain.work_all(3)
     if isinstance(act, ev.Resume):
-        chain.send(ev.RequestHold())
+        chain.send(ev.RequestHold(HoldReason.OPERATOR))
         chain.work_all(3)
     if isinstance(act, ev.HoldDirection):
         chain.send(ev.SetDriver(Driver.VLM))
@@ -90,7 +90,7 @@ def test_a_press_that_is_read_in_time_counts_and_so_does_what_waits_in_the_sessi
     chain.work_session()
     assert chain.engine.phase is Phase.MOVING
     # Taken at once, carried out when the chunk has ended.
-    chain.send(ev.RequestHold())
+    chain.send(ev.RequestHold(HoldReason.OPERATOR))
     chain.work_session()
     chain.send(ev.Resume())
     chain.work_session()
@@ -111,7 +111,7 @@ def test_holds_and_releases_are_never_too_late(chain: JoinedSession) -> None:
     chain.work_session()
     assert chain.engine.parts.arbiter.held is None
     assert chain.engine.parts.arbiter.pacing is Pacing.GATED
-    chain.send(ev.RequestHold())
+    chain.send(ev.RequestHold(HoldReason.OPERATOR))
     chain.clock.now += 1.5
     chain.work_session()
     assert chain.engine.phase is Phase.HOLD
@@ -158,7 +158,7 @@ def reconnect(chain: JoinedSession) -> None:
 
 @pytest.mark.parametrize("pacing", Pacing)
 def test_resume_while_reconnecting_is_refused_and_the_new_world_lives(chain: JoinedSession, pacing: Pacing) -> None:
-    chain.send(ev.RequestHold())
+    chain.send(ev.RequestHold(HoldReason.OPERATOR))
     chain.send(ev.SetPacing(pacing))
     chain.work_all(2)
     reconnect(chain)
@@ -295,7 +295,7 @@ def test_a_label_tells_whether_a_hold_came_after_its_press_also_in_mid_chunk(cha
     assert chain.engine.phase is Phase.MOVING
     chain.send(ev.EndEpisode(ev.Outcome.SUCCESS))
     chain.work_session()
-    chain.send(ev.RequestHold())
+    chain.send(ev.RequestHold(HoldReason.OPERATOR))
     chain.work_all(12)
     last = chain.engine.snapshot().ended
     assert last is not None
@@ -307,7 +307,7 @@ def test_a_hold_before_the_press_of_a_label_is_none_after_it(chain: JoinedSessio
     if is_moving:
         chain.send(LEFT)
         chain.work_session()
-    chain.send(ev.RequestHold())
+    chain.send(ev.RequestHold(HoldReason.OPERATOR))
     chain.send(ev.EndEpisode(ev.Outcome.SUCCESS))
     chain.work_all(12)
     last = chain.engine.snapshot().ended
@@ -336,7 +336,7 @@ def test_that_the_task_looks_done_is_no_hold_against_its_label(chain: JoinedSess
 def test_a_hold_while_a_label_is_written_counts_and_not_for_the_next_episode(chain: JoinedSession) -> None:
     chain.send(ev.EndEpisode(ev.Outcome.SUCCESS))
     chain.work_session()
-    chain.send(ev.RequestHold())
+    chain.send(ev.RequestHold(HoldReason.OPERATOR))
     chain.work_all(12)
     last = chain.engine.snapshot().ended
     assert last is not None

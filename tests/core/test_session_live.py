@@ -150,7 +150,7 @@ def test_a_policy_that_cannot_be_loaded_is_a_fault_and_reconnect_tries_again(rec
 def test_hold_reaches_the_world_before_the_session_reads_it(session: LiveSession) -> None:
     held: list[int] = []
     session._link.hold = lambda: held.append(threading.get_ident())  # type: ignore[method-assign]
-    session.send(ev.RequestHold())
+    session.send(ev.RequestHold(HoldReason.OPERATOR))
     assert held[0] == threading.get_ident()
 
 
@@ -182,7 +182,7 @@ def test_requests_lost_to_a_full_queue_end_in_a_hold_that_says_so(
         pass
     go_on.set()
     snapshot = session.wait_for(lambda s: s.phase is Phase.HOLD, timeout_s=LONG_S)
-    assert snapshot.hold_reason is HoldReason.EXCEPTION
+    assert snapshot.hold_reason is HoldReason.SESSION_SILENT
     assert "requests to it were lost" in snapshot.detail
 
 

@@ -240,7 +240,7 @@ def test_a_session_that_falls_silent_in_mid_chunk_stops_the_arm(link: WorldProce
     time.sleep(1.2)
     facts = collect(link, has(Tripped))
     (tripped,) = [f for f in facts if isinstance(f, Tripped)]
-    assert tripped.reason is HoldReason.GUI_SILENT
+    assert tripped.reason is HoldReason.SESSION_SILENT
     assert "silent" in tripped.sentence
     assert not next(f for f in facts if isinstance(f, ChunkEnded)).is_complete
 
@@ -251,7 +251,9 @@ def test_an_action_that_is_not_finite_is_not_sent_and_holds(link: WorldProcess) 
     link.execute(14, rows, ActionKind.EE_DELTA, epoch=link.epoch)
     facts = collect(link, has(Tripped))
     assert sum(isinstance(f, Stepped) for f in facts) == 1
-    assert "non-finite" in next(f for f in facts if isinstance(f, Tripped)).sentence
+    tripped = next(f for f in facts if isinstance(f, Tripped))
+    assert tripped.reason is HoldReason.ACTION_REFUSED
+    assert "non-finite" in tripped.sentence
 
 
 # --- dying --------------------------------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ class BlindAttempts(Attempts):
         self._send(SetDriver(Driver.PERSON if wanted.actor is None else Driver.LEARNED))
 
     def _hold_at_end(self) -> None:
-        self._send(RequestHold(HoldReason.OPERATOR, "The comparison ended during this attempt. Label it"))
+        self._send(RequestHold(HoldReason.COMPARISON_ENDED))
 
     def _note_label(self, snapshot: Snapshot) -> None:
         """Keep what came of the attempt that has just ended, and want the next one."""

@@ -11,7 +11,6 @@ Example: pushing the puck away to 0.6 yields HINTED then PRESSED of "puck:forwar
 """
 
 import contextlib
-import io
 import queue
 import threading
 import time
@@ -25,6 +24,8 @@ from frs_core.devices.base import ControlChange, DeviceEvent, DeviceNotice, Domi
 
 READ_HZ = 200.0
 RESCAN_S = 1.0
+LONGEST_PAUSE_S = 10.0
+"""A puck that is lost again and again is opened after pauses of RESCAN_S, twice that, and so on up to this. Guess."""
 SILENT_S = 0.3
 """A displaced puck reports many times a second. After this long without a report it has lost its radio or its battery, and is
 treated as released; together with the polling period that takes less than half a second."""
@@ -138,21 +139,39 @@ class SpaceMouse(InputDevice):
     # --- the reading thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
+        pause_s = RESCAN_S
         while not self._is_closing.is_set():
+            began = time.monotonic()
             puck = self._find()
-            if puck is None:
-                self._is_closing.wait(RESCAN_S)
+            lost = None if puck is None else self._use(puck)
+            if isinstance(lost, _Replugged):
                 continue
-            self._name = str(getattr(puck, "name", "") or "SpaceMouse")
-            self._status = f"Connected: {self._name}"
-            self._send(DeviceNotice(self.kind, self._name, True))
-            self._read_until_lost(puck)
-            name, self._name = self._name, ""
-            with contextlib.suppress(Exception):
-                puck.close()
-            if not self._is_closing.is_set():
-                self._status = f"{name} was unplugged"
-                self._send(DeviceNotice(self.kind, name, False))
+            if puck is None or time.monotonic() - began > LONGEST_PAUSE_S:
+                pause_s = RESCAN_S
+            self._is_closing.wait(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _use(self, puck: Any) -> Exception | None:
+        """Read a puck until it is lost and return why; None = this device was closed. One that cannot be read once is not announced."""
+        name = str(getattr(puck, "name", "") or "SpaceMouse")
+        is_told, lost = False, None
+        try:
+            puck.read()
+            self._name, self._status, is_told = name, f"Connected: {name}", True
+            self._send(DeviceNotice(self.kind, name, True))
+            self._read(puck)
+        except Exception as error:  # Any exception here means that the device was unplugged, or cannot be read.
+            lost = error
+        self._name = ""
+        with contextlib.suppress(Exception):
+            puck.close()
+        if lost is not None:
+            self._status = (
+                f"{name} was unplugged" if is_told else f"{name} cannot be read. Unplug it and plug it in again"
+            )
+        if is_told and lost is not None:
+            self._send(DeviceNotice(self.kind, name, False))
+        return lost
 
     def _find(self) -> Any:
         try:
@@ -164,22 +183,20 @@ class SpaceMouse(InputDevice):
             self._status = LIBRARY_HINT if is_library else _unknown_model() or UDEV_HINT
         return None
 
-    def _read_until_lost(self, puck: Any) -> None:
+    def _read(self, puck: Any) -> None:
+        """Keep what a puck reports until this device is closed. Raises what the puck's `read` raises."""
         last, heard, at = -1.0, time.monotonic(), (0.0, 0.0, 0.0)
         buttons: tuple[bool, ...] = ()
         while not self._is_closing.is_set():
-            try:
-                # One read consumes one report; translation and rotation arrive in separate ones.
-                for _ in range(16):
-                    state = puck.read()
-                    if state is None or state.t == last:
-                        break
-                    last, heard, at = state.t, time.monotonic(), (state.x, state.y, state.z)
-                    buttons = tuple(bool(b) for b in state.buttons)
-                    with self._lock:
-                        self._state = (*at, buttons)
-            except Exception:  # Any exception here means that the device was unplugged.
-                return
+            # One read consumes one report; translation and rotation arrive in separate ones.
+            for _ in range(16):
+                state = puck.read()
+                if state is None or state.t == last:
+                    break
+                last, heard, at = state.t, time.monotonic(), (state.x, state.y, state.z)
+                buttons = tuple(bool(b) for b in state.buttons)
+                with self._lock:
+                    self._state = (*at, buttons)
             if any(at) and time.monotonic() - heard > SILENT_S:
                 at = (0.0, 0.0, 0.0)
                 with self._lock:
@@ -207,6 +224,10 @@ class _State:
         return not (self.x or self.y or self.z or any(self.buttons))
 
 
+class _Replugged(OSError):
+    """Other interfaces are plugged in than those that were opened."""
+
+
 class _Interfaces:
     """Every interface of the plugged-in pucks, read as one.
 
@@ -229,7 +250,8 @@ class _Interfaces:
         """Return the newest state; its `t` is the last one's when nothing was reported.
 
         Raises:
-            OSError: every interface is gone, or another one was plugged in while all were at rest.
+            OSError: every interface is gone.
+            _Replugged: others are plugged in than were opened, and nothing is displaced or pressed, or was not heard of for SILENT_S.
         """
         for puck in tuple(self._pucks):
             try:
@@ -254,10 +276,13 @@ class _Interfaces:
             return self._state
         if not self._pucks:
             raise OSError("unplugged")
-        if self._state.is_at_rest and time.monotonic() - self._looked > RESCAN_S:
-            self._looked = time.monotonic()
+        now = time.monotonic()
+        # A puck whose battery died while it was displaced or pressed never reports its rest.
+        is_free = self._state.is_at_rest or now - self._heard > SILENT_S
+        if is_free and now - self._looked > RESCAN_S:
+            self._looked = now
             if sorted(self._now_listed()) != self._listed:
-                raise OSError("other interfaces are plugged in")
+                raise _Replugged("other interfaces are plugged in")
         return self._state
 
     def close(self) -> None:
@@ -275,21 +300,25 @@ def _open() -> Any:
     """
     import pyspacemouse
 
+    # The library prints the name of what it opens. Standard output belongs to all threads, so only the library's own `print` is replaced.
+    pyspacemouse.api.__dict__["print"] = _print_nothing
     listed = pyspacemouse.get_connected_devices()
     pucks: list[Any] = []
     errors: list[Exception] = []
     for name, count in Counter(listed).items():
         for index in range(count):
             try:
-                # The library prints the device's name on stdout.
-                with contextlib.redirect_stdout(io.StringIO()):
-                    convention = pyspacemouse.AxisConvention.HID_Z_UP
-                    pucks.append(pyspacemouse.open(device=name, device_index=index, axis_convention=convention))
+                convention = pyspacemouse.AxisConvention.HID_Z_UP
+                pucks.append(pyspacemouse.open(device=name, device_index=index, axis_convention=convention))
             except Exception as error:  # One may be readable and another not.
                 errors.append(error)
     if not pucks:
         raise errors[0] if errors else RuntimeError("No connected or supported devices found.")
     return _Interfaces(pucks, listed=listed, now_listed=pyspacemouse.get_connected_devices)
+
+
+def _print_nothing(*_: object, **__: object) -> None:
+    """Stand in for `print` within the library."""
 
 
 def _unknown_model() -> str:

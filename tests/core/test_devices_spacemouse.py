@@ -1,6 +1,7 @@
 """The SpaceMouse back end on a fake HID device below pyspacemouse, and without library or device."""
 
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -318,3 +319,92 @@ def test_a_model_that_the_library_does_not_know_is_called_so(plugged: list[FakeH
             threading.Event().wait(0.005)
     finally:
         device.close()
+
+
+@pytest.mark.parametrize("is_button", [False, True])
+def test_a_cable_is_found_after_the_battery_died_while_the_puck_was_displaced(
+    plugged: list[FakeHid], monkeypatch: pytest.MonkeyPatch, is_button: bool
+) -> None:
+    plugged += [FakeHid()] if is_button else receiver()
+    device = SpaceMouse()
+    try:
+        connected(device)
+        if is_button:
+            plugged[0].press(1)
+        else:
+            plugged[0].push(0, -0.8, 0)
+        assert pressed(device)[-1][1] is Stage.PRESSED
+        monkeypatch.setattr("frs_core.devices.spacemouse.SILENT_S", 0.05)
+        cable = FakeHid()
+        plugged.append(cable)
+        connected(device)
+        monkeypatch.setattr("frs_core.devices.spacemouse.SILENT_S", 1e6)
+        cable.push(0, 0, -0.8)
+        assert pressed(device)[-1] == ("puck:up", Stage.PRESSED)
+    finally:
+        device.close()
+
+
+@pytest.mark.parametrize("good_reads", [0, 3])
+def test_a_puck_that_opens_and_cannot_be_read_is_opened_again_after_a_pause(
+    monkeypatch: pytest.MonkeyPatch, good_reads: int
+) -> None:
+    pauses: list[float] = []
+
+    class Faulty(Puck):
+        """Fails after some reads."""
+
+        left = good_reads
+
+        def read(self) -> Any:
+            self.left -= 1
+            if self.left < 0:
+                raise OSError("[Errno 5] Input/output error")
+            return self.state
+
+    class Clock(threading.Event):
+        """Counts the pauses, and waits for none."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            if timeout and timeout > 0.5:
+                pauses.append(timeout)
+                if len(pauses) == 6:
+                    self.set()
+            return self.is_set()
+
+    monkeypatch.setattr("frs_core.devices.spacemouse.threading.Event", Clock)
+    device = SpaceMouse(Faulty)
+    until = time.monotonic() + LONG_S
+    while len(pauses) < 6:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    device.close()
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    notices = [e for e in device.poll() if isinstance(e, DeviceNotice)]
+    assert len(notices) == (12 if good_reads else 0)
+    assert device.status == (
+        "Hand-made puck was unplugged"
+        if good_reads
+        else "Hand-made puck cannot be read. Unplug it and plug it in again"
+    )
+
+
+def test_opening_a_puck_prints_nothing_and_leaves_the_prints_of_other_threads(
+    hid: FakeHid, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    is_opening, may_go_on = threading.Event(), threading.Event()
+
+    def slow(self: FakeHid) -> None:
+        is_opening.set()
+        may_go_on.wait(LONG_S)
+
+    monkeypatch.setattr(FakeHid, "open", slow)
+    device = SpaceMouse()
+    try:
+        assert is_opening.wait(LONG_S)
+        sys.stdout.write("a line of another thread\n")
+        may_go_on.set()
+        connected(device)
+    finally:
+        device.close()
+    assert capsys.readouterr().out == "a line of another thread\n"

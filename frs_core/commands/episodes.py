@@ -448,7 +448,7 @@ def _one(found: list[Unfinished], text: str, *, within: Path) -> Unfinished:
 def _row(info: EpisodeInfo, *, is_sealed: bool) -> tuple[str | Text, ...]:
     if info.outcome is None:
         return (info.name, "", info.task or "", mark(f"! {info.ailment}", "red"), "", "", "", "", "", info.note)
-    when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(info.started_at))
+    when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(info.started_at)) if info.started_at else "unknown"
     undone = f" (-{info.n_undone})" if info.n_undone else ""
     return (
         info.name,

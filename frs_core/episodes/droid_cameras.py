@@ -33,8 +33,12 @@ STALE_MS = 200
 WRIST = 0
 """DROID's `camera_type` of the hand camera; 1 varied, 2 fixed."""
 _SVO = (".svo", ".svo2")
+_VIDEOS = (".mp4", ".mkv", ".avi", ".mov")
 _FARTHEST = 20.0
 """Metres from the robot's base to a camera. Guess: a large room; millimetres go to 100 and above."""
+
+_OFF_CENTRE = 0.25
+"""Share of the image's side by which the principal point may be off its centre. Guess: lenses are within a tenth; films of half or twice the size reach 0.5."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +138,7 @@ def find_cameras(
     for camera in sorted(known, key=lambda k: names[k.serial]):
         name, serial = names[camera.serial], camera.serial
         if serial not in films:
-            remarks.append(f"no film of {name} ({serial}){_svo(folder, serial)}")
+            remarks.append(f"no film of {name} ({serial}){_unread(folder, serial)}")
             continue
         film, is_stereo = films[serial]
         native = video_size(film)
@@ -142,10 +146,11 @@ def find_cameras(
         size = (width, round(native[1] * width / native[0])) if native[0] > width else native
         frames, has = _frame_numbers(film, data, serial, name, rows, remarks)
         reached &= has
+        K = _of_film(camera, name, native, remarks)
         _say_calibration(camera, name, remarks)
-        cameras.append(DroidCamera(name, serial, film, is_stereo, native, size, frames, camera.K, camera.pose))
+        cameras.append(DroidCamera(name, serial, film, is_stereo, native, size, frames, K, camera.pose))
     if not known:
-        remarks.append(f"no frames: neither cameras nor films are there{_svo(folder, '')}")
+        remarks.append(f"no frames: neither cameras nor films are there{_unread(folder, '')}")
     elif not cameras:
         remarks.append("no frames")
     return tuple(cameras), reached
@@ -153,8 +158,9 @@ def find_cameras(
 
 def _films(folder: Path) -> Iterator[tuple[str, tuple[Path, bool]]]:
     """Yield (serial, (video, whether it is side by side)); a plain video wins over a stereo one."""
-    recordings = folder / "recordings"
-    for where in (recordings, *sorted(p for p in recordings.glob("*") if p.name.upper() == "MP4")):
+    for where in (
+        part for recordings in _named(folder, "recordings") for part in (recordings, *_named(recordings, "mp4"))
+    ):
         for stereo in ("-stereo", ""):
             for film in sorted(p for p in where.glob("*") if p.suffix.lower() == ".mp4"):
                 serial = film.stem.removesuffix("-stereo")
@@ -162,12 +168,24 @@ def _films(folder: Path) -> Iterator[tuple[str, tuple[Path, bool]]]:
                     yield serial, (film, bool(stereo))
 
 
-def _svo(folder: Path, serial: str) -> str:
-    found = [
+def _named(folder: Path, name: str) -> list[Path]:
+    """Return the entries of a folder with a name, whatever the case of its letters: copies from other systems change it."""
+    return sorted(path for path in folder.glob("*") if path.name.lower() == name)
+
+
+def _unread(folder: Path, serial: str) -> str:
+    """Return what there is of a camera that has no film, to be said after that: recordings to convert, else films under other names."""
+    there = [
         path
-        for path in (folder / "recordings").rglob("*")
-        if path.suffix.lower() in _SVO and path.name.startswith(serial)
+        for recordings in _named(folder, "recordings")
+        for path in sorted(recordings.rglob("*"))
+        if serial in path.name
     ]
+    found = [path for path in there if path.suffix.lower() in _SVO]
+    films = [path for path in there if path.suffix.lower() in _VIDEOS]
+    if not found and films:
+        names = ", ".join(f"'{visible(path.relative_to(folder))}'" for path in films[:3])
+        return f"; {names} is there: rename it {serial or 'SERIAL'}.mp4 (or -stereo.mp4) and import again with --again"
     if not found:
         return ""
     return f"; {counted(len(found), 'SVO recording')} there: bin this episode, convert to recordings/MP4/*.mp4 and import again with --again"
@@ -178,7 +196,7 @@ def _known(
 ) -> list[_Known]:
     kinds: dict[str, int | None] = {}
     for serial in data.names("observation/camera_type"):
-        stated = np.unique(data.numbers(f"observation/camera_type/{serial}"))
+        stated = np.unique(data.values(f"observation/camera_type/{serial}"))
         is_one = len(stated) == 1 and stated[0] in (WRIST, 1, 2)
         kinds[serial] = int(stated[0]) if is_one else None
         if not is_one:
@@ -288,6 +306,20 @@ def _is_calibrated(K: Float[Array, "n 3 3"], pose: Float[Array, "n 6"]) -> Bool[
     """Tell for each row whether its numbers are a calibration: finite, a focal length, not all zero."""
     is_finite = np.isfinite(K).all(axis=(1, 2)) & np.isfinite(pose).all(axis=1)
     return is_finite & (K[:, 0, 0] > 0) & (K[:, 1, 1] > 0) & pose.any(axis=1)
+
+
+def _of_film(camera: _Known, name: str, native: tuple[int, int], remarks: list[str]) -> Float[Array, "n 3 3"]:
+    """Return the intrinsics, NaN in rows where they cannot be those of images of this size; the first is reported."""
+    with np.errstate(invalid="ignore"):
+        off = np.abs(camera.K[:, :2, 2] / native - 0.5).max(axis=1) > _OFF_CENTRE
+    if not off.any():
+        return camera.K
+    x, y = camera.K[np.flatnonzero(off)[0], :2, 2]
+    remarks.append(
+        f"{name} has no calibration in {np.count_nonzero(off)} of {len(off)} rows: camera_intrinsics/{camera.serial}_left has its centre at "
+        f"({x:.0f}, {y:.0f}), which is another film's: this one has {native[0]}x{native[1]} pixels"
+    )
+    return np.where(off[:, None, None], np.nan, camera.K)
 
 
 def _say_calibration(camera: _Known, name: str, remarks: list[str]) -> None:

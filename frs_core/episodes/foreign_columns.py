@@ -310,6 +310,18 @@ class ParquetFile:
             raise EpisodeCorrupt(f"{self._where(name)} holds {found}, expected whole numbers. {_COPY}")
         return column.to_numpy().astype(np.int64)
 
+    def truths(self, name: str, rows: Int[Array, " n"]) -> Bool[Array, " n"]:
+        """Return a column of true and false in some rows. Raises EpisodeCorrupt where it is missing or holds anything else."""
+        column, kind = self._column(name), self._schema.field(name).type
+        values = [
+            v[0] if isinstance(v, list) and len(v) == 1 else v for v in column.take(self._arrow.array(rows)).to_pylist()
+        ]
+        if not all(isinstance(value, bool) for value in values):
+            raise EpisodeCorrupt(
+                f"{self._where(name)} holds values of type {kind}, expected true or false in every row. Correct the column, or remove it and give --outcome."
+            )
+        return np.array(values, dtype=bool)
+
     def entries(self, names: Sequence[str]) -> list[Stated]:
         """Return the rows as documents with some columns. Raises EpisodeCorrupt where one of them is missing."""
         columns = {name: self._column(name).to_pylist() for name in dict.fromkeys(names)}

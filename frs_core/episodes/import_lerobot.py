@@ -33,7 +33,7 @@ from frs_core.episodes.export_lerobot import pyarrow_modules
 from frs_core.episodes.foreign_columns import ParquetFile
 from frs_core.episodes.imported import NO_INSTRUCTION, EarlierImports, Imported
 from frs_core.episodes.index import SOURCE
-from frs_core.episodes.lerobot_dataset import SAME_RATE, LeRobotDataset, LeRobotEpisode, read_dataset
+from frs_core.episodes.lerobot_dataset import ENDED, SAME_RATE, LeRobotDataset, LeRobotEpisode, read_dataset
 from frs_core.episodes.records import EpisodeMeta
 from frs_core.episodes.store import EpisodeStore
 from frs_core.episodes.video import count_frames, read_video, video_rate
@@ -69,13 +69,13 @@ def import_lerobot(
         source: the dataset's folder.
         store: where to record.
         instruction: what the policy is to do; default the dataset's task.
-        outcome: how the episodes ended, which the format has no place for.
+        outcome: how the episodes ended; default what the rows say, in one of the columns of `ENDED`.
         rows: steps per chunk.
         tool_offset: flange to fingertips, metres.
     Raises:
         ConfigError: pyarrow or PyAV is missing.
         EpisodeCorrupt: the dataset is damaged or contradicts itself.
-        EpisodeError: no such dataset, its columns' meaning is not stated, its numbers are too large for their units, or the store cannot
+        EpisodeError: no such dataset, its columns' meaning or an episode's outcome is not stated, its numbers are too large for their units, or the store cannot
             be written.
     """
     made = import_lerobot_once(
@@ -99,10 +99,6 @@ def import_lerobot_once(
     Args and Raises as of `import_lerobot`, and:
         again: record also what an earlier import made of the same rows.
     """
-    if outcome is None:
-        raise EpisodeError(
-            f"LeRobot datasets do not say how an episode ended. Give --outcome success (as for demonstrations) or failure, for '{source}'."
-        )
     arrow = pyarrow_modules()
     dataset = read_dataset(source, arrow=arrow)
     before, tables = EarlierImports(store), _Tables(arrow)
@@ -119,6 +115,7 @@ def import_lerobot_once(
                 continue
             said = instruction if instruction is not None else "; ".join(filter(None, episode.tasks))
             remarks = [*dataset.remarks, *before.remarks(digest)]
+            ended = _outcome(dataset, episode, tables, outcome, remarks)
             if not said.strip():
                 remarks.append(NO_INSTRUCTION)
             say_gripper_range(taken.gripper[:, 0], dataset.gripper, "clipped", remarks)
@@ -129,7 +126,7 @@ def import_lerobot_once(
                     store,
                     _meta(dataset, episode, rows, said, digest),
                     source=f"'{episode.table}', episode {episode.number}",
-                    outcome=outcome,
+                    outcome=ended,
                     note="; ".join([f"Imported from LeRobot: {_name(source)}, episode {episode.number}", *remarks]),
                     tool_offset=tool_offset,
                 )
@@ -220,6 +217,27 @@ def _require_own_task(dataset: LeRobotDataset, episode: LeRobotEpisode, tables: 
                 f"'{table.path}', 'task_index' of episode {episode.number} is {index} ({stated}), and the list of episodes names {listed}. Correct one "
                 f"of them, or state the task with --instruction."
             )
+
+
+def _outcome(
+    dataset: LeRobotDataset, episode: LeRobotEpisode, tables: _Tables, asked: Outcome | None, remarks: list[str]
+) -> Outcome:
+    """Return how an episode ended: as asked, else as its rows say. Raises EpisodeError where neither states it, or columns disagree."""
+    table = tables.open(episode.table)
+    mine = np.flatnonzero(table.whole("episode_index") == episode.number)
+    said = {name: bool(table.truths(name, mine).any()) for name in ENDED if table.has(name)}
+    stated = {Outcome.SUCCESS if is_success else Outcome.FAILURE for is_success in said.values()}
+    if asked is not None:
+        if stated - {asked}:
+            names = ", ".join(name for name, is_success in said.items() if is_success != (asked is Outcome.SUCCESS))
+            remarks.append(f"{names} says otherwise; {asked.value} as asked for")
+        return asked
+    if len(stated) == 1:
+        return stated.pop()
+    found = f"{', '.join(said)} contradict each other" if stated else f"no column {' or '.join(ENDED)}"
+    raise EpisodeError(
+        f"'{table.path}' does not say how episode {episode.number} ended ({found}). Give --outcome success (as for demonstrations) or failure."
+    )
 
 
 def _digest(dataset: LeRobotDataset, episode: LeRobotEpisode, rows: _Rows) -> str:

@@ -51,6 +51,11 @@ _MEANINGS = {
     ActionKind.JOINT_POSITION: [*(f"joint_position_{i}" for i in range(1, 8)), "gripper_position"],
     ActionKind.EE_DELTA: ["dx", "dy", "dz", "rx", "ry", "rz", "gripper_position"],
 }
+_GRIPPER_NAMES = ("gripper_position", "gripper", "gripper_0")
+_OWN = frozenset({"timestamp", "frame_index", "episode_index", "index", "task_index", "next.done"})
+"""LeRobot's own columns, of which none says what happened."""
+ENDED = ("next.success", "is_episode_successful")
+"""Columns that say for each row whether the episode succeeded, there or in the end. Source: LeRobot's evaluation, and its conversion of DROID."""
 _FORMAT = re.compile(r"0?\d{0,2}d?")
 """How a number in a path may be written, such as 06d."""
 
@@ -129,6 +134,12 @@ def read_dataset(folder: Path, *, arrow: tuple[ModuleType, ModuleType]) -> LeRob
             f"'{path}', codebase_version: got '{visible(version[:40])}', {' and '.join(VERSIONS)} are read. Convert the dataset with LeRobot first."
         )
     features = info["features"].members()
+    joints = _first(features, _JOINTS, "measured joint positions", path)
+    gripper = _first(features, _GRIPPERS, "a measured gripper position", path)
+    _require_width(features[joints], 7)
+    _require_width(features[gripper], 1)
+    _require_joints(features[joints], joints)
+    _require_gripper(features[gripper], gripper)
     kinds = {name: feature["dtype"].text() for name, feature in features.items()}
     action = _first(features, _ACTIONS, "actions", path)
     depth = sorted(name for name, kind in kinds.items() if kind == "video" and _is_depth(features[name]))
@@ -142,6 +153,11 @@ def read_dataset(folder: Path, *, arrow: tuple[ModuleType, ModuleType]) -> LeRob
     ]
     if depth:
         remarks.append(f"films of depth, which are no pictures, were left out: {', '.join(map(visible, depth))}")
+    used = {joints, gripper, action, *films, *depth, *ENDED} | {name for name, kind in kinds.items() if kind == "image"}
+    if unread := sorted(features.keys() - used - _OWN):
+        remarks.append(f"not read: {', '.join(map(visible, unread))[:300]}")
+    meaning = _kind(features[action]["names"], path)
+    _require_width(features[action], len(_MEANINGS[meaning]))
     read, hz = _packed if version == "v3.0" else _single, info["fps"].number(low=SLOWEST, high=FASTEST)
     episodes = _counted(info, read(folder, info, films, arrow), remarks)
     _require_own_stretches(episodes, hz)
@@ -150,9 +166,9 @@ def read_dataset(folder: Path, *, arrow: tuple[ModuleType, ModuleType]) -> LeRob
         version=version,
         hz=hz,
         robot="" if robot == "unknown" else robot,
-        kind=_kind(features[action]["names"], path),
-        joints=_first(features, _JOINTS, "measured joint positions", path),
-        gripper=_first(features, _GRIPPERS, "a measured gripper position", path),
+        kind=meaning,
+        joints=joints,
+        gripper=gripper,
         actions=action,
         columns=frozenset(features),
         cameras=tuple(films.values()),
@@ -170,6 +186,38 @@ def _first(features: Mapping[str, Stated], wanted: tuple[str, ...], what: str, p
         f"'{path}' has no {what}: looked for {' and '.join(wanted)} in its features, found {', '.join(map(visible, sorted(features)))[:300] or 'none'}. "
         f"Only datasets of a seven-joint arm with these columns are imported."
     )
+
+
+def _require_width(feature: Stated, width: int) -> None:
+    """Raise EpisodeCorrupt where a column is stated to hold something else than so many real numbers per row."""
+    kind, shape = feature["dtype"], feature["shape"]
+    if not kind.text().startswith(("float", "int")):
+        raise kind.error("float32 or another type of real numbers")
+    if shape.is_given and [size.whole() for size in shape.entries()] != [width]:
+        raise shape.error(f"[{width}], as of a seven-joint arm with one gripper")
+
+
+def _require_joints(feature: Stated, column: str) -> None:
+    """Raise EpisodeError where a column's names are not seven joints in their order."""
+    names = _flat(feature["names"]) if feature["names"].is_given else []
+    numbers = [re.fullmatch(r"(\D*)(\d+)(\D*)", name) for name in names]
+    is_counted = len(names) == 7 and all(numbers) and len({(n[1], n[3]) for n in numbers if n}) == 1
+    counts = [int(n[2]) for n in numbers if n]
+    if names and names != [column] and not (is_counted and counts in (list(range(7)), list(range(1, 8)))):
+        raise EpisodeError(
+            f"'{feature.file}', {feature['names'].place} are [{', '.join(visible(n[:40]) for n in names[:10])}], expected seven joints in their order, such "
+            f"as joint_1 … joint_7. Only datasets of a seven-joint arm are imported; reorder the numbers, or correct the names."
+        )
+
+
+def _require_gripper(feature: Stated, column: str) -> None:
+    """Raise EpisodeError where a gripper's name says that it counts something else than how far it is closed."""
+    names = _flat(feature["names"]) if feature["names"].is_given else []
+    if names and (len(names) != 1 or names[0] not in (column, *_GRIPPER_NAMES)):
+        raise EpisodeError(
+            f"'{feature.file}', {feature['names'].place} are [{', '.join(visible(n[:40]) for n in names[:10])}], expected {' or '.join(_GRIPPER_NAMES)}: 0 "
+            f"where it is open, 1 where it is closed. Convert the numbers, or correct the name."
+        )
 
 
 def _kind(stated: Stated, path: Path) -> ActionKind:

@@ -258,10 +258,36 @@ def test_a_second_film_of_a_camera_is_said_to_be_unused(folder, store) -> None:
     )
 
 
+@pytest.mark.parametrize("factor", [2.0, 0.25])
+def test_intrinsics_of_another_size_of_film_are_no_calibration(folder, store, factor) -> None:
+    def scale(file: h5py.File) -> None:
+        data = file[f"observation/camera_intrinsics/{SERIALS['left']}_left"]
+        data[5:] = data[5:] * np.array([factor, factor, 1])[:, None]
+
+    edit(folder, scale)
+    episode, note = taken(folder, store)
+    assert "left has no calibration in 19 of 24 rows: camera_intrinsics/22222222_left has its centre at" in note
+    assert "this one has 320x180 pixels" in note
+    known = [episode.calibration("left", int(step)) is not None for step in episode.main_steps]
+    assert known == [True] * sum(known) + [False] * (len(known) - sum(known))
+    assert 0 < sum(known) <= 5
+
+
+def test_a_film_under_another_name_is_named_with_the_one_it_needs(folder, store) -> None:
+    left = film(folder, "left")
+    left.rename(left.with_name("22222222_left.mp4"))
+    _, note = taken(folder, store)
+    assert (
+        "no film of left (22222222); 'recordings/MP4/22222222_left.mp4' is there: rename it 22222222.mp4 (or -stereo.mp4)"
+        in note
+    )
+
+
 def test_films_are_found_whatever_the_case_of_their_suffix_and_folder(folder, store) -> None:
     for path in (folder / "recordings" / "MP4").glob("*.mp4"):
         path.rename(path.with_suffix(".Mp4"))
     (folder / "recordings" / "MP4").rename(folder / "recordings" / "mp4")
+    (folder / "recordings").rename(folder / "Recordings")
     episode, note = taken(folder, store)
     assert len(episode.cameras) == 3
     assert "no film" not in note

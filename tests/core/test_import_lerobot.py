@@ -155,6 +155,67 @@ def test_an_outcome_is_asked_for_because_the_format_has_none(dataset, store) -> 
         import_lerobot(dataset, store)
 
 
+def restate(dataset: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the features that info.json states."""
+    path = dataset / "meta/info.json"
+    info = json.loads(path.read_text())
+    change(info["features"])
+    path.write_text(json.dumps(info))
+
+
+def add_column(dataset: Path, name: str, value: object, dtype: str) -> None:
+    """Add a column of one value to every table, and state it."""
+    for path in (dataset / "data").rglob("*.parquet"):
+        table = parquet.read_table(path)
+        parquet.write_table(table.append_column(name, pyarrow.array([value] * len(table))), path)
+    restate(dataset, lambda features: features.update({name: {"dtype": dtype, "shape": [1], "names": None}}))
+
+
+@pytest.mark.parametrize("column", ["next.success", "is_episode_successful"])
+@pytest.mark.parametrize("is_success", [True, False])
+def test_an_outcome_that_rows_state_is_taken_and_another_is_said(dataset, store, column, is_success) -> None:
+    add_column(dataset, column, is_success, "bool")
+    import_lerobot(dataset, store)
+    assert {i.outcome for i in store.list()} == {Outcome.SUCCESS if is_success else Outcome.FAILURE}
+    asked = Outcome.FAILURE if is_success else Outcome.SUCCESS
+    for name in import_lerobot(dataset, store, outcome=asked):
+        info = store.open(name).info
+        assert info.outcome is asked
+        assert f"{column} says otherwise; {asked.value} as asked for" in info.note
+
+
+def test_columns_that_contradict_each_other_state_no_outcome(dataset, store) -> None:
+    add_column(dataset, "next.success", True, "bool")
+    add_column(dataset, "is_episode_successful", False, "bool")
+    with pytest.raises(EpisodeError, match=r"next.success, is_episode_successful contradict each other.*--outcome"):
+        import_lerobot(dataset, store)
+
+
+def test_columns_that_nobody_reads_are_named(dataset, store) -> None:
+    add_column(dataset, "observation.torque", 1.0, "float32")
+    name = import_lerobot(dataset, store, outcome=Outcome.SUCCESS)[0]
+    assert "not read: observation.torque" in store.open(name).info.note
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "words"),
+    [
+        ("joint_position", {"names": [f"joint_{i}" for i in range(7, 0, -1)]}, "expected seven joints in their order"),
+        ("joint_position", {"names": ["shoulder_pan.pos", "elbow.pos"]}, "expected seven joints in their order"),
+        ("joint_position", {"shape": [6]}, r"joint_position, shape.*expected \[7\]"),
+        ("gripper_position", {"names": ["gripper_open_fraction"]}, "0 where it is open, 1 where it is closed"),
+        ("gripper_position", {"shape": [2]}, r"expected \[1\]"),
+        ("actions", {"dtype": "string"}, "expected float32 or another type of real numbers"),
+        ("actions", {"shape": [8]}, r"expected \[7\]"),
+    ],
+)
+def test_columns_that_are_stated_as_something_else_are_refused(dataset, store, column, change, words) -> None:
+    restate(dataset, lambda features: features[column].update(change))
+    with pytest.raises(EpisodeError, match=words):
+        import_lerobot(dataset, store, outcome=Outcome.SUCCESS)
+    assert store.list() == []
+
+
 def test_actions_whose_meaning_is_not_stated_are_refused(dataset, store) -> None:
     path = dataset / "meta/info.json"
     info = json.loads(path.read_text())

@@ -173,11 +173,16 @@ class Gamepad(InputDevice):
             else "No gamepad; plug one in at any time"
         )
         drifting = "; ".join(
-            f"the {stick.replace('_', ' ')} of '{pad.name}' is not used until it is at rest (let go of it; one that drifts needs calibration)"
+            f"the {stick.replace('_', ' ')} of '{pad.name}' is not used until it was seen at rest ({'let go of it' if pad.is_mapped else 'move it a little, then let go'}; one that drifts needs calibration)"
             for pad in self._pads.values()
             for stick in pad.restless
         )
-        return "; ".join(text for text in (used, drifting, unused) if text)
+        pulled = "; ".join(
+            f"the {trigger.replace('_', ' ')} of '{pad.name}' is not used: it was pulled when it first reported (plug the pad in again without touching it; a pedal stays unused)"
+            for pad in self._pads.values()
+            for trigger in pad.pulled
+        )
+        return "; ".join(text for text in (used, drifting, pulled, unused) if text)
 
     @property
     def levels(self) -> Mapping[str, float]:
@@ -254,9 +259,7 @@ class _Pad:
         self._joystick, self._controller = joystick, controller
         self._down: set[str] = set()
         self._values = dict.fromkeys(range(8), 0.0)
-        self._rest = RestingAxes(
-            [] if self.is_mapped else [joystick.get_axis(i) for i in range(joystick.get_numaxes())]
-        )
+        self._rest = RestingAxes()
         self._mapped_resting: set[int] = set()
         """SDL controller axes that were seen at rest."""
         self._sticks = {
@@ -270,6 +273,11 @@ class _Pad:
         """Sticks that were not seen at rest yet, and do not count."""
         resting = self._mapped_resting if self.is_mapped else {RAW_AXES[axis] for axis in self._rest.resting}
         return tuple(name for name, axes in _STICKS.items() if not resting.issuperset(axes))
+
+    @property
+    def pulled(self) -> tuple[str, ...]:
+        """Triggers that were pulled at their first report, and never count."""
+        return tuple(_TRIGGERS[RAW_AXES[axis]] for axis in sorted(self._rest.pedals))
 
     def close(self) -> None:
         """Close the SDL joystick."""
@@ -315,7 +323,7 @@ class _Pad:
     def look(self) -> None:
         """Notice which axes are at rest; called once per poll."""
         if not self.is_mapped:
-            self._rest.look()
+            self._rest.look([self._joystick.get_axis(i) for i in range(self._joystick.get_numaxes())])
             return
         for axis in (*_TRIGGERS, *(a for pair in _STICKS.values() for a in pair)):
             if axis not in self._mapped_resting and is_centred(self._controller.get_axis(axis) / 32767.0):

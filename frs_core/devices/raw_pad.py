@@ -1,11 +1,11 @@
 """Joysticks that SDL has no gamepad mapping for: which of them are pads, in which order, and when their axes count.
 
 Problem: a joystick without a mapping states neither which axis is which nor where its axes rest; pedals and throttles rest where a stick
-would be pushed. Idea: only the shape of Linux' xpad driver is taken for a pad, in xpad's order, and an axis counts once it was seen at rest
-where a stick's or a trigger's rest is.
+would be pushed. Idea: only the shape of Linux' xpad driver is taken for a pad, in xpad's order, and an axis counts once it has reported
+that it is where a stick's or a trigger's rest is.
 
-Example: axis 2 reads 0 until its trigger is touched; -1 for three polls makes it count, and 1 then presses "left_trigger". The device's
-own thread.
+Example: axis 2 reads 0 until its trigger is touched; -0.98, its first report, makes it count, and 1 then presses "left_trigger". One that
+reports 1 first is a pedal's. The device's own thread.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,45 +39,67 @@ _VIRTUAL, _PAD_TYPES = 0x76, (0, 1)
 """Byte 14 of SDL's GUID of a virtual joystick, and byte 15 of those that may be pads. Source: SDL_joystick.c, SDL_CreateJoystickGUID."""
 _CENTRE, _END = 0.25, 0.75
 """A stick at rest is nearer to 0 than the one; a trigger at rest is past the other, below 0."""
-_STILL_POLLS, _JITTER = 3, 0.05
-"""An axis is at rest when it stays within the one for as many polls. Guess; polls come about 100 times a second."""
+_STILL_POLLS, _LONG_STILL_POLLS, _JITTER = 3, 200, 0.05
+"""An axis is at rest when it stays within the last for as many polls; one that may be a pedal's needs the second. Guess; polls come about 100 times a second."""
 _TRIGGERS = frozenset({2, 5})
 """Axes, in xpad's order, that are triggers."""
+_PARTNERS: Mapping[int, tuple[int, ...]] = MappingProxyType({0: (1,), 1: (0,), 3: (4,), 4: (3,)})
+"""Axis, in xpad's order -> the other one of its stick."""
 
 
 class RestingAxes:
     """Which axes of a joystick were seen at rest, and count.
 
-    Args:
-        places: where each axis is when the joystick is plugged in, -1..1.
+    SDL gives 0 for an axis that has not reported anything, so exactly 0 shows nothing. The first other value decides. At rest, the axis counts
+    at once, and with it the other axis of a stick that has reported nothing. At an end that is not its rest it may be a pedal's: a trigger then never counts,
+    and a stick only after it stayed near the middle for as long as no pedal does. From anywhere else it counts once it is still at rest.
     """
 
-    def __init__(self, places: Sequence[float]) -> None:
-        self._anchors = {axis: (place, 0) for axis, place in enumerate(places)}
-        """Axis -> where it stays, and for how many polls."""
-        self._reported: set[int] = set()
+    def __init__(self) -> None:
+        self._anchors: dict[int, tuple[float, int]] = {}
+        """Axis -> where it stays, and for how many polls; axes that have reported something."""
+        self._far: set[int] = set()
+        """Axes that reported an end first which is not their rest."""
         self.resting: set[int] = set()
         """Axes that count, in the joystick's order."""
 
-    def look(self) -> None:
-        """Notice which axes are at rest; called once per poll."""
+    @property
+    def pedals(self) -> set[int]:
+        """Triggers, in xpad's order, that rest where they would be pulled, and never count."""
+        return self._far & _TRIGGERS
+
+    def look(self, places: Sequence[float]) -> None:
+        """Notice which axes are at rest; called once per poll with where each axis is, -1..1."""
+        for axis, place in enumerate(places):
+            self._report(axis, place)
         for axis, (place, polls) in self._anchors.items():
             self._anchors[axis] = place, polls + 1
-            if polls + 1 >= _STILL_POLLS and _is_rest(axis, place):
-                self.resting.add(axis)
+            needed = _LONG_STILL_POLLS if axis in self._far else _STILL_POLLS
+            if polls + 1 >= needed and axis not in self.pedals and _is_rest(axis, place):
+                self._rest(axis)
 
     def counts(self, axis: int, value: float) -> bool:
         """Take a report of an axis, -1..1, and return whether it counts."""
         if axis not in RAW_AXES:
             return False
-        if abs(value - self._anchors.get(axis, (value, 0))[0]) > _JITTER:
-            self._anchors[axis] = value, 0
-        if axis not in self._reported and value <= -1.0 + _JITTER and axis not in _TRIGGERS:
-            # It stood at 0 because nothing had been reported: a pedal, or a throttle, whose rest is here.
-            self.resting.discard(axis)
-        if value:  # SDL itself sends a 0 before the first report.
-            self._reported.add(axis)
+        self._report(axis, value)
         return axis in self.resting
+
+    def _report(self, axis: int, value: float) -> None:
+        is_first = axis not in self._anchors
+        if is_first and not value:
+            return
+        if is_first or abs(value - self._anchors[axis][0]) > _JITTER:
+            self._anchors[axis] = value, 0
+        if is_first and _is_rest(axis, value):
+            self._rest(axis)
+        elif is_first and axis not in self.resting and (value if axis in _TRIGGERS else abs(value)) >= 1.0 - _JITTER:
+            self._far.add(axis)
+
+    def _rest(self, axis: int) -> None:
+        """Let an axis count, and its stick's other one."""
+        self.resting.add(axis)
+        self.resting.update(other for other in _PARTNERS.get(axis, ()) if other not in self._anchors)
 
 
 def _is_rest(axis: int, value: float) -> bool:

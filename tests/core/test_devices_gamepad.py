@@ -180,18 +180,27 @@ def raw(gamepad: Gamepad) -> VirtualPad:
     return pad
 
 
-def test_a_pad_without_a_mapping_has_xpads_order(gamepad: Gamepad, raw: VirtualPad) -> None:
+@pytest.fixture
+def at_rest(gamepad: Gamepad, raw: VirtualPad) -> VirtualPad:
+    """The same, once its sticks have reported their rest."""
+    for axis in (0, 1, 3, 4):
+        raw.axis(axis, 0.01)
+    assert changes(gamepad) == []
+    return raw
+
+
+def test_a_pad_without_a_mapping_has_xpads_order(gamepad: Gamepad, at_rest: VirtualPad) -> None:
     for axis, control in (
         (0, "left_stick_right"),
         (1, "left_stick_down"),
         (3, "right_stick_right"),
         (4, "right_stick_down"),
     ):
-        raw.axis(axis, 0.9)
+        at_rest.axis(axis, 0.9)
         assert changes(gamepad)[-1] == (f"pad:{control}", Stage.PRESSED)
-        raw.axis(axis, 0.0)
+        at_rest.axis(axis, 0.0)
         assert changes(gamepad)[-1] == (f"pad:{control}", Stage.RELEASED)
-    raw.button(9, True)
+    at_rest.button(9, True)
     assert changes(gamepad) == [("pad:left_stick", Stage.PRESSED)]
 
 
@@ -207,14 +216,47 @@ def test_a_trigger_that_rests_at_minus_one_is_pressed_by_pulling_alone(
     assert changes(gamepad) == [(f"pad:{control}", Stage.RELEASED)]
 
 
-def test_an_axis_whose_first_report_is_its_end_counts_after_it_was_at_rest(gamepad: Gamepad, raw: VirtualPad) -> None:
-    for place in (-1.0, -0.4, -1.0):
+def test_an_axis_whose_first_report_is_away_from_its_rest_counts_after_it_was_there(
+    gamepad: Gamepad, raw: VirtualPad
+) -> None:
+    for place in (0.9, 0.4, -1.0):
         raw.axis(3, place)
         assert changes(gamepad, polls=4) == []
+    assert "the right stick of" in gamepad.status
     raw.axis(3, 0.02)
     assert changes(gamepad, polls=4) == []
     raw.axis(3, -1.0)
     assert changes(gamepad)[-1] == ("pad:right_stick_left", Stage.PRESSED)
+
+
+@pytest.mark.parametrize(
+    ("axis", "rest"), [*((axis, 1.0) for axis in range(6)), *((axis, -1.0) for axis in (0, 1, 3, 4))]
+)
+def test_a_pedal_that_rests_at_an_end_presses_nothing(
+    gamepad: Gamepad, raw: VirtualPad, axis: int, rest: float
+) -> None:
+    for place in (rest, -rest, rest, 0.0, rest, -rest, 0.1, rest):
+        raw.axis(axis, place)
+        assert changes(gamepad, polls=20) == []
+    assert ("trigger of" if axis in (2, 5) else "stick of") in gamepad.status
+
+
+def test_a_stick_whose_first_report_is_its_end_counts_after_it_was_let_go_for_long(
+    gamepad: Gamepad, raw: VirtualPad
+) -> None:
+    raw.axis(3, -1.0)
+    assert changes(gamepad, polls=4) == []
+    raw.axis(3, 0.02)
+    assert changes(gamepad, polls=210) == []
+    raw.axis(3, -1.0)
+    assert changes(gamepad)[-1] == ("pad:right_stick_left", Stage.PRESSED)
+
+
+def test_a_stick_counts_when_one_of_its_axes_has_reported_its_rest(gamepad: Gamepad, raw: VirtualPad) -> None:
+    raw.axis(4, -0.01)
+    assert changes(gamepad) == []
+    raw.axis(3, 1.0)
+    assert changes(gamepad)[-1] == ("pad:right_stick_right", Stage.PRESSED)
 
 
 def test_opening_the_pads_says_nothing_on_the_terminal() -> None:

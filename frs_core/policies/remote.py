@@ -15,6 +15,7 @@ Runs on the inference worker's thread; `cancel` may be called from any.
 
 import hashlib
 import json
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -50,9 +51,13 @@ from frs_core.wire.metadata import (
     droid_pairing,
     droid_space,
     read_metadata,
+    stock_action_space,
+    unread_by_stock,
     with_cameras,
 )
 from frs_core.wire.observations import DROID_IMAGE, JOINT_KEY, blank_droid_message, droid_message, pack_observation
+
+logger = logging.getLogger("frs.serving")
 
 DEFAULT_URL = "ws://127.0.0.1:8000"
 STOCK_REASON = (
@@ -70,7 +75,7 @@ def load(
     token: str | None = None,
     exterior: str | None = None,
     wrist: str | None = None,
-    action_space: ActionKind | str = ActionKind.JOINT_VELOCITY,
+    action_space: ActionKind | str | None = None,
     connect_timeout_s: Positive = 5.0,
     answer_timeout_s: Positive = 10.0,
     warm_up_timeout_s: Positive = 600.0,
@@ -86,8 +91,8 @@ def load(
         token: the server's token; None reads FRS_TOKEN.
         exterior: camera sent as openpi's exterior one, None = left; for servers with openpi's observation format only.
         wrist: camera sent as openpi's wrist one, None = wrist; likewise.
-        action_space: how to read a stock server's actions; a steering server states its own. Rejected if the server's first answer
-            contradicts it.
+        action_space: how to read a stock server's actions, None = as its metadata states, else joint_velocity; a steering server states its own.
+            Rejected if the server's metadata or first answer contradicts it.
         connect_timeout_s: for each attempt to connect, seconds.
         answer_timeout_s: for each answer, seconds.
         warm_up_timeout_s: for a stock server's first answer, which may wait for compilation, seconds.
@@ -96,11 +101,12 @@ def load(
         proxy: http://, https:// or socks5h:// address to connect through; None = the environment's, for public addresses only.
     Raises:
         ServingError: no server, wrong token, or not a policy server.
-        ConfigError: an option does not apply to this server, or its actions are not in `action_space`.
+        ConfigError: an option does not apply to this server, its actions are not in `action_space`, or it states that it needs what openpi's
+            DROID client does not send.
     """
     url = next(address for address in (url, path, DEFAULT_URL) if address is not None)
     try:
-        kind = ActionKind(action_space)
+        kind = None if action_space is None else ActionKind(action_space)
     except ValueError:
         raise unknown_name("action space", str(action_space), [known.value for known in ActionKind]) from None
     token = token or os.environ.get("FRS_TOKEN") or None
@@ -109,6 +115,9 @@ def load(
         metadata = client.connect()
         facts = read_metadata(metadata, url=shown(url))
         if facts is None:
+            kind = stock_action_space(metadata, url=shown(url), given=kind)
+            if unread := unread_by_stock(metadata):
+                logger.warning("The policy server at %s states more than is read: %s.", shown(url), ", ".join(unread))
             probe = client.ask(blank_droid_message(), timeout_s=warm_up_timeout_s, has_ids=False)
             spec = _stock_spec(metadata, probe, space=kind, cameras=(exterior or "left", wrist or "wrist"))
             return StockPolicy(client, spec, answer_timeout_s=answer_timeout_s)
@@ -326,13 +335,19 @@ class StockPolicy(RemotePolicy):
         space, rows = self.spec.action_space, []
         for _ in range(noise.shape[0]):
             reply = self._client.ask(context.payload.observation, timeout_s=self._timeout_s, has_ids=False)
-            rows.append(space.normalise(_stock_actions(reply, (self.spec.horizon, space.size))))
+            actions = _stock_actions(reply, (self.spec.horizon, space.size))
+            if not np.isfinite(actions).all():
+                raise PolicyError(
+                    f"The stock openpi server {_not_finite(actions)}. Check its checkpoint and the observation."
+                )
+            rows.append(space.normalise(actions))
         return self._finite(np.stack(rows).astype(np.float32))
 
     def _verify(self, metadata: Any) -> None:
-        """Raise `FingerprintMismatch` if a steering server has replaced the stock one."""
+        """Raise if a steering server has replaced the stock one, or another that states something else."""
         if read_metadata(metadata, url=self.url) is not None:
             raise FingerprintMismatch(f"The server at {self.url} has become a steering server. Load the policy again.")
+        stock_action_space(metadata, url=self.url, given=self.spec.action_space.kind)
 
 
 def _stock_spec(metadata: Any, probe: dict[str, Any], *, space: ActionKind, cameras: tuple[str, str]) -> PolicySpec:
@@ -367,6 +382,8 @@ def _stock_spec(metadata: Any, probe: dict[str, Any], *, space: ActionKind, came
 def _why_not_these_actions(actions: Float[Array, "H 8"], space: ActionKind) -> str | None:
     """Return why the answer to a blank message cannot be in `space`; None if it can."""
     rest = blank_droid_message()[JOINT_KEY]
+    if not np.isfinite(actions).all():
+        return f"The stock openpi server {_not_finite(actions)}. Check its checkpoint and its statistics; nothing can be executed."
     if space is ActionKind.JOINT_VELOCITY:
         largest = float(np.abs(actions[:, :7]).max())
         if not largest <= FARTHEST_SPEED:
@@ -379,9 +396,19 @@ def _why_not_these_actions(actions: Float[Array, "H 8"], space: ActionKind) -> s
         if not farthest <= FARTHEST_CENTRE:
             return (
                 f"The stock openpi server's first row is {farthest:.2f} rad from the joints it was asked at, at most "
-                f"{FARTHEST_CENTRE:g} was expected: they are not joint positions. Leave action_space out if it serves joint speeds."
+                f"{FARTHEST_CENTRE:g} was expected: they are not joint positions. Pass action_space=joint_velocity if it serves joint speeds."
             )
     return None
+
+
+def _not_finite(actions: Float[Array, "H 8"]) -> str:
+    """Return what a server gave in the place of numbers: "gave NaN in 120 of 120 numbers, first in row 0, number 0"."""
+    wrong = ~np.isfinite(actions)
+    row, column = (int(i) for i in np.argwhere(wrong)[0])
+    kinds = " and ".join(
+        name for name, found in (("NaN", np.isnan(actions).any()), ("infinity", np.isinf(actions).any())) if found
+    )
+    return f"gave {kinds} in {int(wrong.sum())} of {actions.size} numbers, first in row {row}, number {column}"
 
 
 def _stock_actions(reply: dict[str, Any], shape: tuple[int, int] | None) -> Float[Array, "H a"]:

@@ -27,6 +27,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.frames import CloseCode
 from websockets.sync.client import ClientConnection, connect
 
 from frs_core import errors
@@ -138,7 +139,8 @@ class WireClient:
             if type(error) is ServingError:
                 raise
             raise ServingError(
-                f"{self._shown} answers, but not as a policy server: {str(error).rstrip('.')}. Check the address and port."
+                self._too_large(error)
+                or f"{self._shown} answers, but not as a policy server: {str(error).rstrip('.')}. Check the address and port."
             ) from error
         except BaseException:
             opened.close()
@@ -251,7 +253,7 @@ class WireClient:
         if len(data) > self.settings.message_bytes:
             raise ConfigError(
                 f"A request of {len(data) / 2**20:.1f} MiB exceeds the limit of {self.settings.message_bytes / 2**20:.1f} MiB. "
-                f"Send fewer or smaller images."
+                f"Raise it with message_bytes, here and at the server, or send fewer or smaller images."
             )
         was_connected = self.is_connected
         self.connect()
@@ -335,8 +337,20 @@ class WireClient:
 
     def _lost(self, error: Exception) -> ServingError:
         return ServingError(
-            f"The connection to the policy server at {self._shown} was lost: {error}. The next request reconnects."
+            self._too_large(error)
+            or f"The connection to the policy server at {self._shown} was lost: {error}. The next request reconnects."
         )
+
+    def _too_large(self, error: Exception) -> str:
+        """Return what to say of a connection that ended at a message over a limit; empty where it ended otherwise."""
+        limit = f"{self.settings.message_bytes / 2**20:.1f} MiB"
+        if not isinstance(error, ConnectionClosed):
+            return ""
+        if error.sent is not None and error.sent.code == CloseCode.MESSAGE_TOO_BIG:
+            return f"The policy server at {self._shown} sent a message over this client's limit of {limit}. Raise it with message_bytes, or check what is served."
+        if error.rcvd is not None and error.rcvd.code == CloseCode.MESSAGE_TOO_BIG:
+            return f"A request is over the limit of the policy server at {self._shown}. Raise the server's limit (frs serve --message-mb), or send fewer or smaller images."
+        return ""
 
 
 def _remote_error(error: dict[Any, Any]) -> Exception:

@@ -16,11 +16,11 @@ import numpy as np
 
 from frs_core.errors import ConfigError, FrsError, ServingError
 from frs_core.robot.actions import ActionKind, ActionSpace, joint_space
-from frs_core.runtime.foreign import parse_json
+from frs_core.runtime.foreign import parse_json, visible
 from frs_core.steering.camera_pairing import bare
 from frs_core.steering.plan import SteeringPlan
 from frs_core.steering.policy_spec import PolicySpec
-from frs_core.wire.observations import EXTERIOR_KEY, WRIST_KEY, mapping, numbers
+from frs_core.wire.observations import DROID_IMAGE, EXTERIOR_KEY, WRIST_KEY, mapping, numbers
 
 PROTOCOL = 1
 OPERATIONS = ("encode", "steer", "denoise", "velocity", "release")
@@ -120,6 +120,78 @@ def read_metadata(message: Any, *, url: str) -> ServerFacts | None:
         raise _nonsense(url, error) from error
     except (FrsError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise _nonsense(url, error) from error
+
+
+_ACTION_KEY = "action_space"
+_MET_NEEDS = {
+    "needs_wrist_camera": (True, False),
+    "needs_stereo_camera": (False,),
+    "needs_session_id": (False,),
+    "n_external_cameras": (0, 1),
+    "image_resolution": (None, list(DROID_IMAGE)),
+}
+"""Key of a stock server's metadata -> the values that openpi's DROID message meets. Source: roboarena, policy_server.py, PolicyServerConfig."""
+
+
+def stock_action_space(metadata: Any, *, url: str, given: ActionKind | None) -> ActionKind:
+    """Return how to read a stock server's actions: as its metadata states, else as given, else as joint speeds, openpi's DROID default.
+
+    Args:
+        metadata: as `read_metadata` took it for a stock server's.
+        url: as it may be shown.
+        given: what the user said, None = nothing.
+    Raises:
+        ConfigError: the metadata contradicts what was given or itself, states a space that is not understood, or needs what
+            openpi's DROID client does not send.
+    """
+    kinds = {kind.value: kind for kind in ActionKind}
+    stated = {
+        _brief(key): value
+        for key, value in metadata.items()
+        if key == _ACTION_KEY or (isinstance(value, str) and value in kinds)
+    }
+    unmet = {
+        key: metadata[key] for key, met in _MET_NEEDS.items() if key in metadata and _plain(metadata[key]) not in met
+    }
+    for key, value in stated.items():
+        kind = kinds.get(value) if isinstance(value, str) else None
+        if kind is None or kind is ActionKind.EE_DELTA:
+            raise ConfigError(
+                f"The policy server at {url} states {key}={_brief(value)}; openpi's DROID policies are read as joint_velocity or joint_position. "
+                f"Serve a checkpoint that acts in one of them."
+            )
+        if given not in (None, kind):
+            raise ConfigError(
+                f"The policy server at {url} states {key}={value}, but action_space={given.value} was given. Leave action_space out, "
+                f"or serve the other checkpoint."
+            )
+        given = kind
+    if unmet:
+        raise ConfigError(
+            f"The policy server at {url} states {_pairs(unmet)}. It is asked as by openpi's DROID client, with one exterior and one wrist image of "
+            f"{DROID_IMAGE[0]} x {DROID_IMAGE[1]} and no session id. Serve the checkpoint with openpi's serve_policy.py or openpi_server.py."
+        )
+    return given or ActionKind.JOINT_VELOCITY
+
+
+def unread_by_stock(metadata: Any) -> list[str]:
+    """Return what a stock server states and nobody reads, as "key=value", shortened."""
+    known = {_ACTION_KEY, *_MET_NEEDS}
+    return [f"{_brief(key)}={_brief(value)}" for key, value in metadata.items() if key not in known][:20]
+
+
+def _pairs(entries: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={_brief(value)}" for key, value in entries.items())
+
+
+def _plain(value: Any) -> Any:
+    """Return an array or a tuple as a list."""
+    return value.tolist() if isinstance(value, np.ndarray) else list(value) if isinstance(value, tuple) else value
+
+
+def _brief(value: Any) -> str:
+    text = visible(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def droid_space(kind: ActionKind) -> ActionSpace:

@@ -383,6 +383,92 @@ def test_a_stock_server_whose_answer_contradicts_its_action_space_is_refused() -
         remote.load(url, action_space="joint_position")
 
 
+@pytest.mark.parametrize("key", ["action_space", "action_type"])
+def test_the_action_space_that_a_stock_server_states_is_taken_or_contradicts(
+    key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    at_rest = np.append(blank_droid_message()["observation/joint_position"], 0.0)
+    at_zero = np.tile(np.append(at_rest[:7] * 0.3, 0.0), (15, 1))  # within what joint speeds may be
+    roboarena = {"needs_wrist_camera": True, "needs_session_id": False, "n_external_cameras": 1}
+    stated = {key: "joint_position", **roboarena, "image_resolution": [224, 224], "reset_pose": [0.0, 1.0]}
+    with stock_server(lambda _: {"actions": np.tile(at_rest, (15, 1))}, stated) as url:
+        policy = remote.load(url)
+        assert policy.spec.action_space.kind is ActionKind.JOINT_POSITION
+        policy.close()
+        assert "reset_pose=[0.0, 1.0]" in caplog.text
+        assert "needs" not in caplog.text
+    with (
+        stock_server(lambda _: {"actions": at_zero}, stated) as url,
+        pytest.raises(ConfigError, match=f"states {key}=joint_position, but action_space=joint_velocity was given"),
+    ):
+        remote.load(url, action_space="joint_velocity")
+    both = stated | {"action_mode": "joint_velocity"}
+    with stock_server(lambda _: {"actions": at_zero}, both) as url, pytest.raises(ConfigError, match="action_mode"):
+        remote.load(url)
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        (
+            {"action_space": "cartesian_velocity"},
+            "action_space=cartesian_velocity; openpi's DROID policies are read as",
+        ),
+        ({"action_space": None}, "action_space=None"),
+        ({"action_space": "ee_delta"}, "action_space=ee_delta"),
+        (
+            {"needs_session_id": True, "image_resolution": (180, 320)},
+            "needs_session_id=True, image_resolution=.180, 320.",
+        ),
+        ({"needs_stereo_camera": True}, "needs_stereo_camera=True"),
+        ({"n_external_cameras": 2}, "n_external_cameras=2"),
+    ],
+)
+def test_what_a_stock_server_states_that_it_needs_and_is_not_sent_is_refused_by_name(
+    stated: dict[str, object], said: str
+) -> None:
+    with stock_server(droid_infer(), stated) as url, pytest.raises(ConfigError, match=said):
+        remote.load(url)
+
+
+def test_a_stock_server_that_is_replaced_by_one_of_another_action_space_is_refused() -> None:
+    with stock_server(droid_infer()) as url:
+        policy = remote.load(url)
+        assert isinstance(policy, StockPolicy)
+        policy._verify({"reset_pose": [0.0]})
+        with pytest.raises(ConfigError, match="states action_space=joint_position, but action_space=joint_velocity"):
+            policy._verify({"action_space": "joint_position"})
+        policy.close()
+
+
+@pytest.mark.parametrize(("value", "name"), [(np.nan, "NaN"), (np.inf, "infinity")])
+def test_a_stock_server_that_gives_no_numbers_is_said_to(value: float, name: str, observation: Observation) -> None:
+    actions = np.zeros((15, 8))
+    bad = actions.copy()
+    bad[3, 2] = value
+    with stock_server(lambda _: {"actions": bad}) as url:
+        with pytest.raises(ConfigError, match=f"gave {name} in 1 of 120 numbers, first in row 3, number 2") as caught:
+            remote.load(url)
+        assert "action_space" not in str(caught.value)
+    answers = iter([actions, bad])
+    with stock_server(lambda _: {"actions": next(answers)}) as url:
+        policy = remote.load(url)
+        with pytest.raises(PolicyError, match=f"gave {name} in 1 of 120 numbers"):
+            policy.denoise(policy.encode(observation), gaussian((1, 15, 8), seed=0))
+        policy.close()
+
+
+def test_an_answer_over_the_limit_names_the_option_that_raises_it() -> None:
+    large = {"actions": np.zeros((15, 8)), "extra": np.zeros(500_000, dtype=np.uint8)}
+    with stock_server(lambda _: large) as url:
+        with pytest.raises(ServingError, match=r"over this client's limit of 0\.4 MiB\. Raise it with message_bytes"):
+            remote.load(url, message_bytes=400_000)
+    with stock_server(droid_infer(), {"extra": "x" * 500_000}) as url:
+        with pytest.raises(ServingError, match=r"limit of 0\.4 MiB\. Raise it with message_bytes"):
+            remote.load(url, message_bytes=400_000)
+        remote.load(url).close()
+
+
 def test_cameras_that_a_server_would_not_be_sent_are_refused() -> None:
     server = build_server(ToyPolicy(), ServerSettings(port=0))
     with server.running(), pytest.raises(ConfigError, match="would have no effect"):

@@ -85,7 +85,7 @@ def check(
             (
                 "cameras",
                 ", ".join(f"{name} <- {camera}" for name, camera in found.pairing)
-                or f"not paired with {', '.join(found.image_keys) or 'any image input'}",
+                or f"not paired with {', '.join(found.image_keys or ()) or 'any image input'}",
             ),
         ]
     rows += [("tokenizer", found.tokenizer)] if found.tokenizer else []

@@ -29,7 +29,8 @@ from torch import Tensor
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, PolicyError, WeightsMissing
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
-from frs_core.policies.pi05.lerobot_files import check_offsets, lerobot_stats, lerobot_stats_file, renamed_inputs
+from frs_core.policies.pi05.lerobot_files import check_offsets, lerobot_stats
+from frs_core.policies.pi05.lerobot_pipelines import lerobot_stats_file, renamed_inputs
 from frs_core.policies.pi05.normalisation import Affine, Stats, covered_range, robot_range, robot_space
 from frs_core.policies.pi05.plausible import why_not_this_meaning
 from frs_core.policies.pi05.policy import uncalibrated_plan

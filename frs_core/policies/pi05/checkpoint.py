@@ -52,8 +52,8 @@ class Checkpoint:
     is_gripper_offset: bool = False
     """The gripper too is an offset from its value at the start of the chunk, as in LeRobot's relative actions unless they exclude it."""
     tokenizer: Path | None = None
-    image_keys: tuple[str, ...] = ()
-    """The checkpoint's own names of its image inputs, in its order."""
+    image_keys: tuple[str, ...] | None = None
+    """The checkpoint's own names of its image inputs, in its order; None where they could not be read."""
     renamed: dict[str, str] = field(default_factory=dict)
     """Image input -> the name its images had before the checkpoint's own pre-processor."""
     pairing: Pairing = ()

@@ -14,8 +14,14 @@ from typing import Any
 from frs_core.errors import WeightsMissing
 from frs_core.policies.pi05.checkpoint import NOTE, Checkpoint
 from frs_core.policies.pi05.config_values import read_object
-from frs_core.policies.pi05.lerobot_checkpoint import lerobot_statistics, read_lerobot
-from frs_core.policies.pi05.lerobot_files import PIPELINE, refuse_pointer
+from frs_core.policies.pi05.lerobot_checkpoint import (
+    hold_pipelines,
+    lerobot_statistics,
+    read_lerobot,
+    read_lerobot_inputs,
+)
+from frs_core.policies.pi05.lerobot_files import refuse_pointer
+from frs_core.policies.pi05.lerobot_pipelines import PIPELINE
 from frs_core.policies.pi05.openpi_checkpoint import openpi_statistics, read_openpi
 from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
 from frs_core.policies.pi05.tokens import Tokenizer, find_tokenizer
@@ -59,11 +65,15 @@ def inspect_checkpoint(
         checkpoint.family = "lerobot" if "type" in config or "input_features" in config else "openpi"
     checkpoint.attempt(lambda: _choose_preset(checkpoint, preset))
     if config is not None:
-        is_lerobot = checkpoint.family == "lerobot"
-        reader, statistics = (read_lerobot, lerobot_statistics) if is_lerobot else (read_openpi, openpi_statistics)
-        checkpoint.attempt(lambda: reader(checkpoint, config, horizon=horizon))
-        # On its own: what is wrong with the settings does not hide what is wrong with the numbers.
-        checkpoint.attempt(lambda: statistics(checkpoint, config, norm_stats=norm_stats))
+        # Each on its own: what is wrong with the settings does not hide what is wrong with the numbers.
+        if checkpoint.family == "lerobot":
+            checkpoint.attempt(lambda: read_lerobot(checkpoint, config, horizon=horizon))
+            checkpoint.attempt(lambda: read_lerobot_inputs(checkpoint, config))
+            checkpoint.attempt(lambda: lerobot_statistics(checkpoint, config, norm_stats=norm_stats))
+            checkpoint.attempt(lambda: hold_pipelines(checkpoint, config, norm_stats=norm_stats))
+        else:
+            checkpoint.attempt(lambda: read_openpi(checkpoint, config, horizon=horizon))
+            checkpoint.attempt(lambda: openpi_statistics(checkpoint, config, norm_stats=norm_stats))
         checkpoint.attempt(lambda: _pair(checkpoint, cameras))
 
     def tokens() -> None:
@@ -115,7 +125,7 @@ def _choose_preset(checkpoint: Checkpoint, given: str | None) -> None:
 
 def _pair(checkpoint: Checkpoint, cameras: CamerasOption | None) -> None:
     preset = checkpoint.preset
-    if preset is None:
+    if preset is None or checkpoint.image_keys is None:
         return
     checkpoint.pairing = pair_cameras(
         checkpoint.image_keys,

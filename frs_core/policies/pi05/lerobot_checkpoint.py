@@ -1,8 +1,11 @@
 """Settings and statistics of a checkpoint that LeRobot wrote, from the files of `lerobot_files`. Any thread."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from frs_core.errors import ConfigError
 from frs_core.policies.pi05.agreement import match, take_statistics
@@ -14,16 +17,25 @@ from frs_core.policies.pi05.lerobot_files import (
     feature_size,
     is_gripper_offset,
     lerobot_stats,
-    lerobot_stats_file,
     refuse_unsupported,
-    renamed_inputs,
     unknown_settings,
 )
+from frs_core.policies.pi05.lerobot_pipelines import (
+    LEROBOT_EPS,
+    lerobot_action_stats_file,
+    lerobot_stats_file,
+    missing_steps,
+    normalisation_modes,
+    pipeline_problems,
+    renamed_inputs,
+)
+from frs_core.policies.pi05.normalisation import affine_of
 from frs_core.policies.pi05.sizes import STEPS
 from frs_core.policies.pi05.tokens import PromptForm
+from frs_core.runtime.foreign import in_line
 
-LEROBOT_EPS = 1e-8
-"""Source: LeRobot normalize_processor.py."""
+_EMPTY = re.compile(r"observation\.images\.empty_camera_\d+")
+"""Inputs for which no camera exists; the network sees nothing there. Source: LeRobot configuration_pi05.py, `validate_features`."""
 
 
 def read_lerobot(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: int | None) -> None:
@@ -52,11 +64,6 @@ def read_lerobot(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: 
         checkpoint.notes.append(f"Settings of config.json that are not read: {', '.join(unknown)}.")
     if checkpoint.size is not None:
         match(checkpoint, "action width", checkpoint.size.width, int(config.get("max_action_dim", 32)))
-    inputs = config.get("input_features") or {}
-    checkpoint.image_keys = tuple(
-        key for key in inputs if key.startswith("observation.images.") and "empty_camera" not in key
-    )
-    checkpoint.renamed = renamed_inputs(checkpoint.root)
     preset = checkpoint.preset
     if preset is None:
         return
@@ -72,6 +79,27 @@ def read_lerobot(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: 
     match(checkpoint, "state size", feature_size(config, "input_features", "observation.state"), preset.state.size)
 
 
+def read_lerobot_inputs(checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:
+    """Store the image inputs, which are those of type VISUAL whatever they are called. Raises ConfigError where an input has no type."""
+    if config.get("type") != "pi05":
+        return  # said by `read_lerobot`
+    kinds: dict[str, str] = {}
+    for name, feature in (config.get("input_features") or {}).items():
+        if (kind := feature.get("type")) is None:
+            raise ConfigError(
+                f"config.json does not state the type of its input '{in_line(name)}', expected VISUAL for images and STATE for the robot's state. "
+                f"Take the one that was saved with the weights."
+            )
+        kinds[name] = str(kind).split(".")[-1]
+    checkpoint.image_keys = tuple(
+        name for name, kind in kinds.items() if kind == "VISUAL" and not _EMPTY.fullmatch(name)
+    )
+    others = sorted(name for name, kind in kinds.items() if kind != "VISUAL" and name != "observation.state")
+    if others:
+        checkpoint.notes.append(f"Inputs of config.json that pi05 does not look at: {in_line(', '.join(others))}.")
+    checkpoint.renamed = renamed_inputs(checkpoint.root)
+
+
 def lerobot_statistics(checkpoint: Checkpoint, config: Mapping[str, Any], *, norm_stats: Path | None) -> None:
     """Store the statistics. Raises WeightsMissing or ConfigError where they are missing or unreadable."""
     preset = checkpoint.preset
@@ -80,11 +108,41 @@ def lerobot_statistics(checkpoint: Checkpoint, config: Mapping[str, Any], *, nor
     path = norm_stats or lerobot_stats_file(checkpoint.root)
     stats = lerobot_stats(path)
     checkpoint.notes.append(f"Statistics from {path}.")
-    modes = config.get("normalization_mapping") or {}
-    if (pictures := str(modes.get("VISUAL", "IDENTITY")).split(".")[-1]) != "IDENTITY":
+    stated = config.get("normalization_mapping")
+    modes = normalisation_modes(stated)
+    if modes["VISUAL"] != "IDENTITY":
         raise ConfigError(
-            f"config.json normalises images by {pictures}, this network takes them as they are (IDENTITY). Load it with the policy 'lerobot'."
+            f"config.json normalises images by {modes['VISUAL']}, this network takes them as they are (IDENTITY). Load it with the policy 'lerobot'."
         )
-    state, action = (str(modes.get(group, "QUANTILES")).split(".")[-1].lower() for group in ("STATE", "ACTION"))
+    if raw := [group for group in modes if stated is not None and group not in stated and group != "VISUAL"]:
+        checkpoint.notes.append(
+            f"normalization_mapping of config.json has no {' and no '.join(raw)}: not normalised, as LeRobot does."
+        )
+    state, action = modes["STATE"].lower(), modes["ACTION"].lower()
     groups = stats.get("observation.state", {}), stats.get("action", {})
     take_statistics(checkpoint, preset, *groups, modes=(state, action), eps=LEROBOT_EPS)
+    other = None if norm_stats else lerobot_action_stats_file(checkpoint.root)
+    ours = checkpoint.actions
+    if other is None or ours is None:
+        return
+    theirs = affine_of(
+        lerobot_stats(other).get("action", {}), mode=action, size=ours.size, eps=LEROBOT_EPS, what="actions"
+    )
+    if not (np.array_equal(ours.offset, theirs.offset) and np.array_equal(ours.scale, theirs.scale)):
+        raise ConfigError(
+            f"'{path.name}' and '{other.name}' hold different statistics of actions: by which of them the weights were trained is not stated. Take "
+            f"both as they were saved, or give the right one as --norm-stats."
+        )
+
+
+def hold_pipelines(checkpoint: Checkpoint, config: Mapping[str, Any], *, norm_stats: Path | None) -> None:
+    """Add a problem for each thing that the saved pipelines do and config.json does not state. Raises ConfigError where they are unreadable."""
+    if config.get("type") != "pi05":
+        return
+    checkpoint.problems += pipeline_problems(
+        checkpoint.root,
+        config,
+        is_relative=switch(config, "use_relative_actions"),
+        own_statistics=norm_stats is None,
+    )
+    checkpoint.notes += missing_steps(checkpoint.root)

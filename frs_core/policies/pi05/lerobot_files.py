@@ -1,8 +1,7 @@
-"""What the files of a LeRobot checkpoint state: configuration, pre-processor and statistics, read without LeRobot.
+"""What config.json and the statistics of a LeRobot checkpoint state, read without LeRobot; its pipelines are `lerobot_pipelines`.
 
-Problem: LeRobot spreads the meaning of a checkpoint over config.json, a pipeline of pre-processing steps and a file of statistics that one
-of the steps names, and each may be missing, cut or a pointer of Git LFS. Idea: one function per question, which answers or says in a
-sentence why it cannot.
+Problem: each file may be missing, cut or a pointer of Git LFS, and a setting may change what the network computes. Idea: one function per
+question, which answers or says in a sentence why it cannot.
 
 Example: `lerobot_stats(lerobot_stats_file(root))["action"]["q99"]`. Any thread.
 """
@@ -26,12 +25,8 @@ from frs_core.runtime.foreign import (
     in_line,
     is_lfs_pointer,
     plain_file,
-    read_json,
     require_named_once,
-    said,
 )
-
-PIPELINE = "policy_preprocessor.json"
 
 # fmt: off
 _SETTINGS = frozenset((
@@ -136,53 +131,6 @@ def is_gripper_offset(config: Mapping[str, Any]) -> bool:
             f"Such a mixture is not supported."
         )
     return not any(is_absolute[7:8])
-
-
-def renamed_inputs(root: Path) -> dict[str, str]:
-    """Return image input -> former name, as the checkpoint's own pre-processor renames them."""
-    renamed: dict[str, str] = {}
-    for step in _pipeline(root) if (root / PIPELINE).is_file() else []:
-        if step.get("registry_name") == "rename_observations_processor":
-            table = (step.get("config") or {}).get("rename_map") or {}
-            renamed |= {str(after): str(before) for before, after in table.items() if before != after}
-    return renamed
-
-
-def _pipeline(root: Path) -> list[dict[str, Any]]:
-    try:
-        pipeline = read_json(root / PIPELINE)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"'{PIPELINE}' is not readable ({said(error)}), expected JSON with steps. Download it again."
-        ) from error
-    steps = pipeline.get("steps") if isinstance(pipeline, dict) else None
-    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
-        raise ConfigError(
-            f"'{PIPELINE}' is not readable: it has no list of steps, each with a name. Download it again."
-        )
-    return steps
-
-
-def lerobot_stats_file(root: Path) -> Path:
-    """Return the file with the statistics of a LeRobot checkpoint.
-
-    Raises:
-        WeightsMissing: the pre-processor's description is missing or names none.
-        ConfigError: the description is not readable.
-    """
-    if not (root / PIPELINE).is_file():
-        raise WeightsMissing(
-            f"No {PIPELINE} in '{root}': it names the file with the statistics. Download the whole "
-            f"repository, or migrate an old checkpoint with LeRobot's script."
-        )
-    for step in _pipeline(root):
-        if step.get("registry_name") == "normalizer_processor" and (name := step.get("state_file")):
-            if not isinstance(name, str) or Path(name).name != name:
-                raise ConfigError(
-                    f"'{PIPELINE}' names the statistics file {name!r}, expected a file beside it. Take both as they were saved."
-                )
-            return root / name
-    raise WeightsMissing(f"'{PIPELINE}' names no statistics file (step normalizer_processor). Download it again.")
 
 
 def lerobot_stats(path: Path) -> dict[str, dict[str, Array]]:

@@ -989,7 +989,7 @@ _ROWS = (
         menu="Help",
     ),
     _row("help.about", "About", tooltip="Versions, licences and the safety text", menu="Help"),
-    _row("app.quit", "Quit", tooltip="Hold, finish writing and close the window", controls="key:Ctrl+Q", menu="Help"),
+    _row("app.quit", "Quit", tooltip="Hold, finish writing and close the window", controls="key:Ctrl+Q", menu="Drive"),
 )
 
 DEVICES = device_classes()

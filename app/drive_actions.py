@@ -119,7 +119,7 @@ class DriveActions:
             "drive.help": self.toggle_help,
             "drive.frame": lambda: self.choose_frame("base" if settings.values.frame == "camera" else "camera"),
             **{f"driver.{row.id}": self._drives(row.driver) for row in choosers().values()},
-            "drive.unmark": lambda: send(SetTarget(None)),
+            "drive.unmark": self.unmark,
             "knob.step": self.toggle_step,
             "knob.depth_less": lambda: pilot.change_depth(-1),
             "knob.depth_more": lambda: pilot.change_depth(1),
@@ -131,7 +131,7 @@ class DriveActions:
             "episode.start": self.start,
             "episode.success_next": lambda: self.next.go(pilot.snapshot),
             "episode.auto_next": self.toggle_auto_next,
-            "episode.stay": self.stay,
+            "episode.stay": self.stop_countdown,
             "episode.success": lambda: self.end(Outcome.SUCCESS),
             "episode.failure": lambda: self.end(Outcome.FAILURE),
             "episode.discard": lambda: self.end(Outcome.DISCARDED),
@@ -168,6 +168,19 @@ class DriveActions:
         """Stop every countdown."""
         self.next.stay()
         self.countdown.stop()
+
+    def stop_countdown(self) -> None:
+        """Stop every countdown, or say that there is none."""
+        if not self.next.seconds_left and not self.countdown.seconds_left:
+            self._say("No countdown is running", "info")
+        self.stay()
+
+    def unmark(self) -> None:
+        """Remove the mark, or say that there is none."""
+        snapshot = self._pilot.snapshot
+        if snapshot is None or snapshot.target is None:
+            self._say("No target is marked", "info")
+        self._send(SetTarget(None))
 
     def hold_because(self, reason: HoldReason, detail: str = "") -> None:
         """Stop motion and whatever waits to be executed; the session reports it if there is anything to stop."""

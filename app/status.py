@@ -95,6 +95,8 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
         "second": window.second.camera,
         "focus": _name(QtWidgets.QApplication.focusWidget()),
         "card": card,
+        "dialog": _title(QtWidgets.QApplication.activeModalWidget()),
+        "popup": _name(QtWidgets.QApplication.activePopupWidget()),
         "gripper": window.state.gripper,
         "shed": window.load.level,
         "question": window.drive.question.sentence,
@@ -112,7 +114,14 @@ def status_of(window: CockpitWindow) -> dict[str, Any]:
             "amount": window.settings.values.amount,
             "frame": window.settings.values.frame,
         },
+        "view": {
+            "camera": window.drive.cameras.primary,
+            "is_alone": window.drive.cameras.is_alone,
+            "other_step": window.settings.values.show_other_step,
+            "request": window.settings.values.show_reference,
+        },
         "saved": window.drive.progress.count.text(),
+        "reviewing": _reviewing(window),
         "training": _training(window),
         "versions": {"is_on": window.versions.is_on, "text": window.versions.sentence},
         "practising": _practising(window),
@@ -149,6 +158,30 @@ def snapshot_status(s: Snapshot) -> dict[str, Any]:
             "success_seen": e.success_seen,
         },
         "counters": {k: v for k, v in s.counters.items() if k != "steps"},
+    }
+
+
+def _reviewing(window: CockpitWindow) -> dict[str, Any]:
+    page = window.review_if_built
+    if page is None:
+        return {}
+    pane, transport = page.episodes, page.transport
+    info = pane.current()
+    return {
+        "count": pane.count.text(),
+        "listed": pane.filter.rowCount(),
+        "words": pane.words.text(),
+        "is_bin": pane.is_binned,
+        "current": info.name if info is not None else "",
+        "outcome": info.outcome.value if info is not None and info.outcome is not None else "",
+        "note": info.note if info is not None else "",
+        "trimmed": list(info.trimmed) if info is not None else [],
+        "is_open": page.is_shown,
+        "position": transport.position,
+        "is_playing": transport.is_playing,
+        "speed": transport.speed,
+        "undo": window.undo.undoText(),
+        "trouble": page.trouble_text.text(),
     }
 
 
@@ -191,6 +224,8 @@ def _practising(window: CockpitWindow) -> dict[str, Any]:
         "starts_from": setup.prior.text(),
         "problem": setup.problem.problem.text if setup.problem.problem is not None else "",
         "can_start": setup.start_button.isEnabled(),
+        "practices": len(page.practices.records),
+        "practice": page.practices.chosen.folder.name if page.practices.chosen is not None else "",
         "versions": page.versions.list.topLevelItemCount(),
         "chosen": str(page.versions.chosen or ""),
         "in_use": page.versions.in_use or "",
@@ -222,6 +257,10 @@ def _comparing(window: CockpitWindow) -> dict[str, Any]:
 
 def _finite(value: float) -> float | None:
     return float(value) if value == value and abs(value) != float("inf") else None
+
+
+def _title(widget: QtWidgets.QWidget | None) -> str:
+    return "" if widget is None else widget.windowTitle()
 
 
 def _name(widget: QtWidgets.QWidget | None) -> str:

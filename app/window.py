@@ -207,6 +207,11 @@ class CockpitWindow(QtWidgets.QMainWindow):
         return self._late["review"]  # pyright: ignore[reportReturnType]
 
     @property
+    def review_if_built(self) -> "ReviewPage | None":
+        """The Review layout if it was ever shown."""
+        return self._late.get("review")  # pyright: ignore[reportReturnType]
+
+    @property
     def train(self) -> "TrainPage":
         """The Train layout; built when first needed."""
         if "train" not in self._late:
@@ -668,8 +673,8 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.showNormal() if self.isFullScreen() else self.showFullScreen()
 
     def _reset_layout(self) -> None:
-        page = self.pages.currentWidget()
-        page.reset_layout()  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        self._page(self._layout).reset_layout()
+        self.say("The panes have their first sizes again", "info")
 
     def _save_settings(self) -> None:
         problem = self.settings.save()

@@ -1,7 +1,8 @@
 """The page of failsafes: every cause of Hold, where it is noticed, its limit and what to do. GUI thread."""
 
+from app import theme
 from app.qt import Qt, QtCore, QtWidgets, Signal
-from app.views.widgets import label
+from app.views.widgets import label, size_dialog
 from frs_core.events import Phase, Snapshot
 from frs_core.robot.limits import Limits
 from frs_core.session.failsafes import FAILSAFES, SETTABLE, Failsafe
@@ -57,7 +58,7 @@ class FailsafePage(QtWidgets.QDialog):
         column.addWidget(self.table, 1)
         column.addWidget(self.robot)
         column.addWidget(buttons)
-        self.resize(1180, 690)
+        size_dialog(self, 1180, 690)
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Show the values in use; they can be changed while the robot holds."""
@@ -80,10 +81,10 @@ class FailsafePage(QtWidgets.QDialog):
         assert rows is not None
         rows.hide()
         for column, width in ((0, 250), (2, 118), (3, 84)):
-            self.table.setColumnWidth(column, width)
+            self.table.setColumnWidth(column, theme.px(width))
         for column in (1, 4):
             header.setSectionResizeMode(column, QtWidgets.QHeaderView.ResizeMode.Stretch)
-        rows.setMinimumSectionSize(26)
+        rows.setMinimumSectionSize(theme.px(26))
         fit = QtCore.QTimer(self)
         fit.setSingleShot(True)
         fit.timeout.connect(self.table.resizeRowsToContents)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.qt import QtCore, QtWidgets, Signal
-from app.views.widgets import sign_of
+from app.views.widgets import sign_of, size_dialog
 
 MOST = 200
 HOLDS = (
@@ -66,7 +66,7 @@ class Notices(QtCore.QObject):
         zipped.clicked.connect(save)
         buttons.rejected.connect(dialog.reject)
         column.addWidget(buttons)
-        dialog.resize(820, 460)
+        size_dialog(dialog, 820, 460)
         dialog.open()
         return dialog
 

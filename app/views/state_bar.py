@@ -25,7 +25,7 @@ LESS = (
     "This machine is busy: display pictures are smaller, small cameras may lack keys, and the 3D view is slower, until paints "
     "are in time again"
 )
-SOFTWARE_HOLD = "Software hold, not an emergency stop"
+SOFTWARE_HOLD = "Hold is not an emergency stop"
 CANNOT_STEER = "No direction has authority here. Demonstrate this one; steering cannot reach it"
 DONE_UNRECORDED = "The task looks done. This episode is not recorded; end it or continue"
 _SHAPES = {

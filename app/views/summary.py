@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.qt import QtCore, QtWidgets
-from app.views.widgets import label
+from app.views.widgets import label, size_dialog
 from app.workers import Job
 from frs_core.episodes import EpisodeStore
 from frs_core.episodes.summary import (
@@ -52,7 +52,7 @@ class SummaryDialog(QtWidgets.QDialog):
         buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         column.addWidget(buttons)
-        self.resize(960, 560)
+        size_dialog(self, 960, 560)
         self._job = Job(lambda _tell: read_summaries(root, since), self)
         self._job.finished.connect(self._on_read)
         self._job.failed.connect(lambda error: column.insertWidget(0, label(str(error), wrap=True)))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from app import theme
 from app.actions import ACTIONS, tooltip_of
-from app.qt import Qt, QtGui, QtWidgets, Signal
+from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from frs_core.devices.intent import InputMap
 
 
@@ -184,6 +184,26 @@ def panel(layout: QtWidgets.QLayout, *, role: str = "panel") -> QtWidgets.QFrame
     frame.setProperty("role", role)
     frame.setLayout(layout)
     return frame
+
+
+FRAME_PX = QtCore.QSize(16, 48)
+"""Room for what window managers draw around a dialog. Guess: openbox needs 2 x 24."""
+
+
+def size_dialog(dialog: QtWidgets.QDialog, width: float, height: float) -> None:
+    """Size a dialog for the present display size, at most as its screen has room.
+
+    Args:
+        dialog: with a parent, on whose screen it opens.
+        width: pixels at display size S.
+        height: the same.
+    """
+    parent = dialog.parentWidget()
+    screen = (parent or dialog).screen()
+    size = QtCore.QSize(theme.px(width), theme.px(height))
+    if screen is not None:
+        size = size.boundedTo(screen.availableSize() - FRAME_PX)
+    dialog.resize(size)
 
 
 def sign_of(tone: str) -> str:

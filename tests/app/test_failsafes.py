@@ -3,8 +3,11 @@
 import dataclasses
 from typing import Any
 
+from app import theme
+from app.qt import QtWidgets
 from app.settings import SettingsFile
 from app.views.failsafes import NO_HOLD, FailsafePage, robot_text
+from app.views.widgets import size_dialog
 from frs_core.events import HoldReason, Phase, SetFailsafe
 from frs_core.session.failsafes import FAILSAFES, SETTABLE, values_of
 from frs_core.session.options import SessionOptions
@@ -96,3 +99,15 @@ def test_every_row_says_what_to_do_and_every_setting_has_a_range_around_its_defa
     for option, row in SETTABLE.items():
         assert row.limit == getattr(SessionOptions(), option)
         assert row.low <= row.limit <= row.high
+
+
+def test_a_dialog_is_no_larger_than_its_screen_and_grows_with_the_display_size(window: Any, qapp: Any) -> None:
+    room = window.screen().availableSize()
+    page = open_page(window)
+    assert page.width() < room.width()
+    assert page.height() < room.height()
+    page.reject()
+    dialog = QtWidgets.QDialog(window)
+    theme.apply(qapp, theme.DARK, scale=1.5)
+    size_dialog(dialog, 200, 100)
+    assert (dialog.width(), dialog.height()) == (300, 150)

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from app import theme
 from app.qt import QtCore, QtGui
+from app.status import status_of
 from app.views.review.episode_list import EpisodeModel, outcome_sign, said_beside
 from app.views.review.insight import sentence_of
 from app.views.review.library import Library
@@ -64,9 +66,13 @@ def outcome(window: Any, name: str) -> Outcome | None:
 
 def test_the_scrubber_says_who_picked_a_chunk_and_that_nobody_did() -> None:
     picked = ChunkMark(0, 0, 4, "left/more", CandidateKind.STEERED, "person", "gamepad", "", False, 1.0, 1.0, ())
-    assert mark_sentence(picked, None) == "Chunk 0: left/more by person (gamepad)"
+    assert mark_sentence(picked, None) == "Chunk 0: left, more, by a person (gamepad)"
     alone = dataclasses.replace(picked, label="unsteered", device=NOBODY)
     assert mark_sentence(alone, None) == "Chunk 0: unsteered, the policy's own"
+    learned = dataclasses.replace(picked, label="learned", driver="learned", device="LearnedChooser", version="cup")
+    assert mark_sentence(learned, None) == "Chunk 0: learned ★ cup"
+    script = dataclasses.replace(picked, driver="scripted", device="ScriptedOperator")
+    assert mark_sentence(script, None) == "Chunk 0: left, more, by the script"
 
 
 def test_a_chunk_and_its_row_name_the_version_of_the_learned_policy(tmp_path: Path) -> None:
@@ -75,7 +81,7 @@ def test_a_chunk_and_its_row_name_the_version_of_the_learned_policy(tmp_path: Pa
     (info,) = store.list()
     marks = Record(info).marks
     assert [mark.version for mark in marks] == ["cup", "cup-2", ""]
-    assert f"Chunk 1: {marks[1].label} ★ cup-2 by " in mark_sentence(marks[1], None)
+    assert " ★ cup-2" in mark_sentence(marks[1], None)
     assert "★" not in mark_sentence(marks[2], None)
     rows = EpisodeModel()
     rows.show_infos((info,))
@@ -375,3 +381,49 @@ def test_a_long_episode_opens_and_scrubs_fast(tmp_path: Path, qapp: Any) -> None
 )
 def test_findings_are_told_in_words(chunk: ChunkInsight, words: str) -> None:
     assert words in sentence_of(chunk).sentence
+
+
+def test_the_status_file_says_what_review_shows(window: Any, names: list[str], qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: status_of(window)["reviewing"]["is_open"], timeout=LONG_MS)
+    said = status_of(window)["reviewing"]
+    assert (said["current"], said["listed"], said["position"]) == (max(names), 3, 0)
+    assert said["outcome"] in ("success", "failure")
+    window.run("review.failure")
+    qtbot.waitUntil(lambda: status_of(window)["reviewing"]["outcome"] == "failure", timeout=LONG_MS)
+    window.run("review.show_bin")
+    qtbot.waitUntil(lambda: status_of(window)["reviewing"]["listed"] == 0, timeout=LONG_MS)
+    assert status_of(window)["reviewing"]["is_bin"]
+
+
+def test_a_filter_leaves_a_current_row_and_shows_its_episode(window: Any, names: list[str], qtbot: Any) -> None:
+    pane = window.review.episodes
+    qtbot.waitUntil(lambda: window.review.is_shown, timeout=LONG_MS)
+    assert pane.current().name == names[2]
+    pane.words.setText("failure")
+    assert pane.filter.rowCount() == 1
+    assert pane.current().name == names[1]
+    qtbot.waitUntil(lambda: window.review.is_shown and window.review.record.info.name == names[1], timeout=LONG_MS)
+    pane.words.setText("no such words")
+    assert pane.current() is None
+    assert window.review.record is None
+
+
+def test_ends_are_not_set_by_what_is_shown_of_an_older_state(window: Any, qtbot: Any) -> None:
+    """Two presses in a row: the second would undo the first, by the marks of the episode as it was."""
+    page = window.review
+    qtbot.waitUntil(lambda: page.is_shown, timeout=LONG_MS)
+    before = page.record.info
+    page.episodes.trim(before, 1, 0)
+    qtbot.waitUntil(lambda: page.episodes.current().trimmed == (1, 0), timeout=LONG_MS)
+    page.record.info = before
+    window.run("review.trim_end")
+    assert "The episode is being read; try again in a moment" in window.toasts.texts
+    window.run("review.untrim")
+    qtbot.waitUntil(lambda: page.episodes.current().trimmed == (0, 0), timeout=LONG_MS)
+
+
+def test_labels_of_a_low_plot_do_not_run_into_each_other(window: Any) -> None:
+    axis = window.review.plots._plots[0].getAxis("left")
+    for size in (40.0, 200.0):
+        labels = max(len(values) for _, values in axis.tickValues(0.0, 0.65, size))
+        assert labels <= max(2, size / theme.px(26))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.names import in_words
+from app.qt import QtWidgets
 from app.status import StatusFile, status_of
 from frs_core.events import HoldReason, Phase
 from tests.fakes.snapshots import snapshot
@@ -86,3 +87,29 @@ def test_scene_and_task_are_chosen_without_a_mouse(window: Any, qtbot: Any) -> N
     qtbot.keyClick(window.drive.episode.seed, Qt.Key.Key_Return)
     assert status_of(window)["next"]["scene"] == 123
     assert not window.drive.episode.seed.hasFocus()
+
+
+def test_the_views_and_a_dialog_are_told(window: Any) -> None:
+    assert status_of(window)["view"]["is_alone"] is False
+    window.run("camera.enlarge")
+    window.run("view.reference")
+    window.run("help.about")
+    said = status_of(window)
+    assert said["view"]["is_alone"] is True
+    assert said["view"]["request"] is False
+    assert said["dialog"] == "About"
+    for box in window.findChildren(QtWidgets.QMessageBox):
+        box.reject()
+
+
+@pytest.mark.parametrize(
+    ("action", "sentence"),
+    [
+        ("drive.unmark", "No target is marked"),
+        ("episode.stay", "No countdown is running"),
+        ("view.reset_layout", "The panes have their first sizes again"),
+    ],
+)
+def test_a_press_that_finds_nothing_to_do_or_changes_little_says_so(window: Any, action: str, sentence: str) -> None:
+    window.run(action)
+    assert sentence in window.toasts.texts

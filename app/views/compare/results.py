@@ -1,7 +1,7 @@
 """The results of a comparison, as far as they may be known; unblinding and exporting it. GUI thread."""
 
 from app.qt import Qt, QtGui, QtWidgets, Signal
-from app.views.widgets import label
+from app.views.widgets import label, size_dialog
 
 UNBLIND, SURE = "Unblind…", "Name the policies; this ends the comparison"
 
@@ -42,7 +42,7 @@ class ResultsDialog(QtWidgets.QDialog):
             button.setAutoDefault(False)
         self.close_button.setDefault(True)
         self.close_button.setFocus()
-        self.resize(860, 560)
+        size_dialog(self, 860, 560)
 
     def show_results(self, markdown: str, *, is_unblinded: bool, why_not: str = "") -> None:
         """Show results.

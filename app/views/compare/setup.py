@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
-from app.views.widgets import captioned, label, set_tone
+from app.views.widgets import captioned, label, set_tone, size_dialog
 from frs_core.counts import counted
 from frs_core.evaluation.blind import Blind
 from frs_core.evaluation.blind_plan import LETTERS, Arm
@@ -77,7 +77,7 @@ class CompareDialog(QtWidgets.QDialog):
         self.results.clicked.connect(lambda: self._emit_folder(self.results_asked))
         self.cancel.clicked.connect(self.reject)
         self.policies.setFocus()
-        self.resize(640, 560)
+        size_dialog(self, 640, 560)
         self._show()
 
     def _lay_out(self) -> None:

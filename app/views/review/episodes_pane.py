@@ -38,7 +38,8 @@ class EpisodesPane(QtWidgets.QWidget):
     ) -> None:
         super().__init__()
         self._facts, self._undo, self._say = facts, undo, say
-        self._is_binned = False
+        self.is_binned = False
+        """Whether the bin is shown."""
         self._job: Job | None = None
         self.library = Library(facts.root, self)
         self.model, self.filter = EpisodeModel(), EpisodeFilter()
@@ -76,7 +77,7 @@ class EpisodesPane(QtWidgets.QWidget):
         self.words = QtWidgets.QLineEdit()
         self.words.setPlaceholderText("filter by words")
         self.words.setClearButtonEnabled(True)
-        self.words.textChanged.connect(self.filter.show_words)
+        self.words.textChanged.connect(self._on_words)
         self.order = QtWidgets.QComboBox()
         self.order.addItems(SORTS)
         self.order.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -86,14 +87,14 @@ class EpisodesPane(QtWidgets.QWidget):
             ActionButton("review.success", run, text="Success", role="good"),
             ActionButton("review.failure", run, text="Failure", role="bad"),
             ActionButton("review.note", run, text="Note"),
-            ActionButton("review.bin", run, text="Bin"),
+            ActionButton("review.bin", run, text="To bin"),
             ActionButton("review.restore", run, text="Restore"),
             ActionButton("review.export", run, text="Export"),
         ]
         self.note = QtWidgets.QLineEdit()
         self.note.setPlaceholderText("note")
         self.note.returnPressed.connect(self._on_note)
-        self.bin_toggle = ActionButton("review.show_bin", run, text="Bin", checkable=True)
+        self.bin_toggle = ActionButton("review.show_bin", run, text="Show bin", checkable=True)
         top = QtWidgets.QHBoxLayout()
         top.addWidget(self.words, 1)
         top.addWidget(self.order)
@@ -120,7 +121,7 @@ class EpisodesPane(QtWidgets.QWidget):
 
     def refresh(self) -> None:
         """Reload the episodes from disk."""
-        self.library.refresh(binned=self._is_binned)
+        self.library.refresh(binned=self.is_binned)
 
     def current(self) -> EpisodeInfo | None:
         """Return the current row."""
@@ -145,13 +146,13 @@ class EpisodesPane(QtWidgets.QWidget):
 
     def toggle_bin(self) -> None:
         """Switch between the bin and the recorded episodes."""
-        self._is_binned = not self._is_binned
-        self.bin_toggle.setChecked(self._is_binned)
+        self.is_binned = not self.is_binned
+        self.bin_toggle.setChecked(self.is_binned)
         self.refresh()
 
     def _on_listed(self, rows: tuple[tuple[EpisodeInfo, ...], bool]) -> None:
         infos, binned = rows
-        if binned != self._is_binned:
+        if binned != self.is_binned:
             return
         former = self.current()
         self.model.show_infos(infos)
@@ -168,6 +169,12 @@ class EpisodesPane(QtWidgets.QWidget):
         if former is not None and now is not None and now.name == former.name and now != former:
             # The row stayed current, so no selection signal says that the episode has changed.
             self.chosen.emit(now)
+
+    def _on_words(self, text: str) -> None:
+        """Show only what has these words; the current episode stays current, or else the first one becomes it."""
+        former = self.current()
+        self.filter.show_words(text)
+        self.select(former.name if former is not None else None)
 
     def _move_row(self, by: int) -> None:
         row = self.list.currentIndex().row() + by
@@ -193,24 +200,24 @@ class EpisodesPane(QtWidgets.QWidget):
     def relabel(self, outcome: Outcome) -> None:
         """Change the label of the selected episodes."""
         infos = [i for i in self.selected() if not i.problem]
-        if infos and not self._is_binned:
+        if infos and not self.is_binned:
             self._push(edits.relabel(self.library, infos, outcome))
 
     def trim(self, info: EpisodeInfo, first: int, last: int) -> None:
         """Leave out chunks at the ends of an episode's whole main line."""
-        if not self._is_binned and (first, last) != info.trimmed:
+        if not self.is_binned and (first, last) != info.trimmed:
             self._push(edits.trim(self.library, info, first, last))
 
     def bin_selected(self) -> None:
         """Move the selected episodes to the bin."""
         infos = self.selected()
-        if infos and not self._is_binned:
+        if infos and not self.is_binned:
             self._push(edits.move_to_bin(self.library, infos))
 
     def restore_selected(self) -> None:
         """Restore the selected episodes from the bin."""
         infos = self.selected()
-        if infos and self._is_binned:
+        if infos and self.is_binned:
             self._push(edits.restore(self.library, infos))
         elif infos:
             self._say("Open the bin to restore episodes", "info")
@@ -243,7 +250,7 @@ class EpisodesPane(QtWidgets.QWidget):
     def _on_note(self) -> None:
         info = self.current()
         self.note.clearFocus()
-        if info is not None and not self._is_binned and self.note.text() != info.note:
+        if info is not None and not self.is_binned and self.note.text() != info.note:
             self._push(edits.renote(self.library, info, self.note.text()))
 
     # --- export ---------------------------------------------------------------------------------------
@@ -256,7 +263,7 @@ class EpisodesPane(QtWidgets.QWidget):
         menu = QtWidgets.QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for name in EXPORTERS:
-            action = menu.addAction(f"{len(infos)} as {name}")
+            action = menu.addAction(f"{counted(len(infos), 'episode')} as {name}")
             assert action is not None
             action.triggered.connect(lambda _c=False, n=name: self.export(infos, n))
         button = self.edit_buttons[-1]

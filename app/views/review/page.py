@@ -51,7 +51,7 @@ class ReviewPage(LayoutPage):
             **self.transport.handlers,
             "review.trim_start": lambda: self._trim(is_start=True),
             "review.trim_end": lambda: self._trim(is_start=False),
-            "review.untrim": lambda: self.record and self.episodes.trim(self.record.info, 0, 0),
+            "review.untrim": self._untrim,
         }
         self.loader = Loader(self)
         self.record: Record | None = None
@@ -75,6 +75,14 @@ class ReviewPage(LayoutPage):
     def is_playing(self) -> bool:
         """Whether a recorded episode is playing."""
         return self.transport.is_playing
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the current row is shown as it is now; it is not while the episode is being read."""
+        moment, info = self.moment, self.episodes.current()
+        if moment is None or info is None:
+            return False
+        return moment.record is self.record and _opened(moment.record.info) == _opened(info)
 
     # --- building -----------------------------------------------------------------------------------
 
@@ -257,8 +265,9 @@ class ReviewPage(LayoutPage):
 
     def _trim(self, *, is_start: bool) -> None:
         """Leave out what lies before or after the chunk that is shown."""
-        moment, record = self.moment, self.record
-        if moment is None or record is None or moment.record is not record:
+        record = self.record
+        if record is None or not self.is_shown:
+            self._say("The episode is being read; try again in a moment", "warn")
             return
         at = record.marks.index(record.mark_at(self.transport.position))
         first, last = record.info.trimmed
@@ -267,6 +276,10 @@ class ReviewPage(LayoutPage):
         else:
             last += len(record.marks) - 1 - at
         self.episodes.trim(record.info, first, last)
+
+    def _untrim(self) -> None:
+        if (info := self.episodes.current()) is not None:
+            self.episodes.trim(info, 0, 0)
 
     def _on_hover(self, candidate_label: object) -> None:
         moment = self.moment

@@ -1,5 +1,6 @@
 """State, action, gripper, noise norm and authority over time, with one cursor. GUI thread."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,19 @@ _ROWS = (
     ("noise", "RMS of the executed noise; 1 is a typical draw"),
     ("authority", "0 = the policy's own motion, 1 = the request; dashed: value of the pick under the loaded policy"),
 )
+_LABEL_PX = 26
+"""Height that a label of an axis needs, with its distance to the next, at display size S."""
 _STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
+
+
+class _SparseAxis(pg.AxisItem):
+    """An axis with at most as many labels as have room in its height; pyqtgraph's own run into each other in low plots."""
+
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:
+        """Return spacing and values of each level of ticks; `size` in pixels."""
+        most = max(2, int(size / theme.px(_LABEL_PX)))
+        levels = super().tickValues(minVal, maxVal, size)
+        return [(spacing, list(ticks[:: math.ceil(len(ticks) / most) or 1])) for spacing, ticks in levels]
 
 
 class Plots(pg.GraphicsLayoutWidget):
@@ -37,7 +50,7 @@ class Plots(pg.GraphicsLayoutWidget):
         for row, (title, tip) in enumerate(_ROWS):
             # Upright labels of axes would run into each other where the plots are low.
             self._names.append(self.ci.addLabel(title, row=row, col=0, justify="right"))
-            plot: Any = self.ci.addPlot(row=row, col=1)
+            plot: Any = self.ci.addPlot(row=row, col=1, axisItems={"left": _SparseAxis("left")})
             plot.setToolTip(tip)
             plot.getAxis("left").setWidth(38)
             plot.hideButtons()

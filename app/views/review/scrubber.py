@@ -3,8 +3,9 @@
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.review.record import ChunkMark, Record
+from app.views.state_bar import spoken
 from frs_core.episodes import command_of
-from frs_core.events import NOBODY
+from frs_core.events import NOBODY, Driver
 from frs_core.steering.candidates import CandidateKind
 
 
@@ -119,11 +120,23 @@ class Scrubber(QtWidgets.QWidget):
         return 6 + position / max(1, self._record.length) * (self.width() - 12)
 
 
+_WHO = {
+    Driver.LEARNED.value: "the noise policy",
+    Driver.SCRIPTED.value: "the script",
+    Driver.VLM.value: "the vision-language model",
+}
+
+
 def mark_sentence(mark: ChunkMark, is_good: bool | None) -> str:
     """Return a description of a chunk."""
-    who = ", the policy's own" if mark.device == NOBODY else f" by {mark.driver} ({mark.device})"
     version = f" ★ {mark.version}" if mark.version else ""
-    parts = [f"Chunk {mark.index}: {mark.label}{version}{who}"]
+    parts = [f"Chunk {mark.index}: {spoken(mark.label)}{version}"]
+    if mark.device == NOBODY:
+        parts.append("the policy's own")
+    elif mark.driver == Driver.PERSON.value:
+        parts.append(f"by a person ({mark.device})")
+    elif mark.driver != mark.label:
+        parts.append(f"by {_WHO.get(mark.driver, mark.driver)}")
     if mark.is_correction:
         parts.append("a correction")
     if mark.branches:

@@ -67,7 +67,7 @@ class TrainPage(LayoutPage):
             "train.stop": self.stop,
             "train.use": self.use,
             "train.unload": lambda: self._use_path(None),
-            "train.successes": self.chooser.model.tick_successes,
+            "train.successes": self._tick_successes,
             "train.evaluate": self.compare,
         }
         self.chooser.changed.connect(self._show_buttons)
@@ -195,6 +195,11 @@ class TrainPage(LayoutPage):
     def is_training(self) -> bool:
         """Whether a trainer runs."""
         return self.job is not None and self.job.state is JobState.RUNNING
+
+    def _tick_successes(self) -> None:
+        self.chooser.model.tick_successes()
+        ticked = len(self.chooser.model.ticked)
+        self._say(f"{counted(ticked, 'success', 'successes')} of this policy ticked", "info")
 
     def start(self) -> None:
         """Train the chosen learner on the ticked episodes."""

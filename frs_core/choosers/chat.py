@@ -97,7 +97,7 @@ class ChatEndpoint:
         import urllib.error
         import urllib.request
 
-        from frs_core.wire.proxy import opener_for, through
+        from frs_core.wire.proxy import opener_for, reason_of, through
 
         headers = {"Content-Type": "application/json"}
         if key := os.environ.get(KEY):
@@ -105,7 +105,11 @@ class ChatEndpoint:
         request = urllib.request.Request(self.url, body, headers)
         began = time.monotonic()
         try:
-            with opener_for(self.url).open(request, timeout=self.timeout_s) as answer:
+            opener = opener_for(self.url)
+        except ConfigError as error:
+            raise ModelRefused(str(error)) from error
+        try:
+            with opener.open(request, timeout=self.timeout_s) as answer:
                 raw = answer.read(LARGEST_ANSWER)
             return _answer(raw, seconds=time.monotonic() - began)
         except urllib.error.HTTPError as error:
@@ -120,7 +124,7 @@ class ChatEndpoint:
             if isinstance(error.reason, TimeoutError):
                 raise self._late() from error
             raise PolicyError(
-                f"The model at {shown(self.url)} cannot be reached{through(self.url)}: {error.reason}. Start it, or correct --vlm."
+                f"The model at {shown(self.url)} cannot be reached{through(self.url)}: {reason_of(error)}. Start it, or correct --vlm."
             ) from error
         except (OSError, http.client.HTTPException, *MALFORMED) as error:
             raise PolicyError(

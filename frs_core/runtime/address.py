@@ -21,8 +21,18 @@ _USER = re.compile(r"""//(?:[^/@\s]*|[^/@\s:]+:(?!\d+/)[^@\s'"]*)@""")
 _QUERY = re.compile(r"""(//[^\s?#'"]*)[?#][^\s'"]*""")
 
 
+_WHOLE = re.compile(
+    r"""\s*((?:[a-z][a-z0-9+.-]*://)?)(?!.*://)(?![^/:\s]+:\d+/.*@[^@:]*$)(?:[^/]*|[^/:]*:.*)@([\w.:%\[\]-]+(?:[/?#]\S*)?)\s*""",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A text that is one address with a user; the password may then hold anything, and the scheme may lack, as in proxy variables."""
+
+
 def shown(text: object) -> str:
     """Return an address, or a text that holds some, without users, passwords and what follows a "?" or "#"."""
+    text = str(text)
+    if (whole := _WHOLE.fullmatch(text)) and (whole[1] or re.match(r"\S+:\S*@", text)):
+        text = whole[1] + whole[2]
     return visible(_QUERY.sub(r"\1?…", _USER.sub("//", str(text))))
 
 

@@ -232,7 +232,7 @@ class WireClient:
             # python-socks has its own tree of errors.
             if proxy is None:
                 raise
-            raise ServingError(f"No policy server at {self._shown}{through}: {error}.{way_out}") from error
+            raise ServingError(f"No policy server at {self._shown}{through}: {shown(error)}.{way_out}") from error
         _limit_sending(opened.socket, s.connect_timeout_s)
         return opened
 

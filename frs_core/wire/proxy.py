@@ -11,10 +11,15 @@ Any thread; resolving a name may take seconds.
 
 import contextlib
 import ipaddress
+import os
+import re
 import socket
+import urllib.error
 import urllib.request
-from urllib.parse import urlsplit
+from fnmatch import fnmatchcase
+from urllib.parse import quote, urlsplit
 
+from frs_core.errors import ConfigError
 from frs_core.runtime.address import shown
 
 _CARRIER = ipaddress.ip_network("100.64.0.0/10")
@@ -23,33 +28,48 @@ _CARRIER = ipaddress.ip_network("100.64.0.0/10")
 _VARIABLES = {
     "wss": ("wss", "socks", "https", "all"),
     "ws": ("ws", "socks", "https", "http", "all"),
-    "https": ("https",),
-    "http": ("http",),
+    "https": ("https", "all"),
+    "http": ("http", "all"),
 }
-"""Scheme of an address -> the proxy variables it goes by, the first that is set. Python's HTTP client knows no SOCKS, which ALL_PROXY often is."""
+"""Scheme of an address -> the proxy variables it goes by, the first that is set."""
+_USER_SIGNS = "%:!$&'()*+,;=-._~"
+"""What may stand in the user and password of an address, besides letters and digits; "%" because it may be written so already. Source: RFC 3986."""
 
 
 def proxy_for(url: str, *, given: str | None = None) -> str | None:
     """Return the proxy for an address, None = connect directly.
+
+    As curl and requests read them, one without a scheme is an http:// one, and the password may hold any sign.
 
     Args:
         url: ws://, wss://, http:// or https://.
         given: a proxy to use in any case.
     """
     if given is not None:
-        return given
+        return _address_of(given)
     parts = urlsplit(url)
     host, known = parts.hostname or "", urllib.request.getproxies()
-    found = next((known[name] for name in _VARIABLES[parts.scheme] if known.get(name)), None)
-    if found is None or is_near(host) or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+    name = next((name for name in _VARIABLES[parts.scheme] if known.get(name, "").strip()), None)
+    if name is None or is_near(host) or is_exempt(url):
         return None
+    found = _address_of(known[name])
     # The system's settings give a SOCKS proxy with the scheme of a web page.
-    return found.replace("http://", "socks5h://", 1) if found == known.get("socks") else found
+    return found.replace("http://", "socks5h://", 1) if name == "socks" else found
 
 
 def opener_for(url: str) -> urllib.request.OpenerDirector:
-    """Return an HTTP client that asks for an address through its proxy, if it has one."""
+    """Return an HTTP client that asks for an address through its proxy, if it has one.
+
+    Raises:
+        ConfigError: the proxy is one that Python's HTTP client cannot speak to.
+    """
     proxy = proxy_for(url)
+    if proxy is not None and not proxy.startswith("http://"):
+        parts = urlsplit(url)
+        raise ConfigError(
+            f"{shown(url)} cannot be asked for through the proxy {shown(proxy)}: only http:// proxies are understood here, neither SOCKS nor TLS "
+            f"ones. Set {parts.scheme}_proxy to one, or no_proxy={parts.hostname} to go without."
+        )
     return urllib.request.build_opener(
         urllib.request.ProxyHandler({} if proxy is None else {urlsplit(url).scheme: proxy})
     )
@@ -61,6 +81,54 @@ def through(url: str) -> str:
     return (
         "" if proxy is None else f" through the proxy {shown(proxy)} (no_proxy={urlsplit(url).hostname} goes without)"
     )
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a request failed, in the system's words, without Python's numbers and brackets and without what is secret."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"HTTP status {error.code} {shown(error.reason)}"
+    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
+        return reason_of(error.reason)
+    return shown(getattr(error, "strerror", None) or getattr(error, "reason", None) or error)
+
+
+def is_exempt(url: str) -> bool:
+    """Tell whether no_proxy names an address: by its host or domain, with or without a port, by an address, with or without brackets, or by a range.
+
+    Entries are separated by commas, semicolons or spaces; "*" stands for anything, as in "8.8.8.*". NO_PROXY counts where no_proxy is empty.
+    """
+    parts = urlsplit(url)
+    host = _plain_host(parts.hostname or "")
+    listed = next((text for name in ("no_proxy", "NO_PROXY") if (text := os.environ.get(name, "").strip())), "")
+    return any(_names(entry, host, parts.port) for entry in re.split(r"[,;\s]+", listed) if entry) or bool(
+        urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2])
+    )
+
+
+def _names(entry: str, host: str, port: int | None) -> bool:
+    """Tell whether one entry of no_proxy names a host."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
+    named = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::([0-9]+))?", entry)
+    if named is None or named[2] not in (None, str(port)):
+        return False
+    name = _plain_host(named[1].strip("[]")).removeprefix("*.").lstrip(".")
+    return bool(name) and (host == name or host.endswith("." + name) or ("*" in name and fnmatchcase(host, name)))
+
+
+def _plain_host(host: str) -> str:
+    """Return a host in one spelling."""
+    host = host.lower().rstrip(".")
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(host))
+    return host
+
+
+def _address_of(proxy: str) -> str:
+    """Return a proxy's address with its scheme, and with its user and password in the signs that an address may hold."""
+    scheme, _, rest = proxy.strip().rpartition("://")
+    user, at, place = rest.rpartition("@")
+    return f"{scheme or 'http'}://{quote(user, safe=_USER_SIGNS)}{at}{place}"
 
 
 def is_near(host: str) -> bool:

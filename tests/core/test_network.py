@@ -13,8 +13,9 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 from frs_core.choosers.chat import ChatEndpoint
-from frs_core.errors import ConfigError, PolicyError, ServingError
+from frs_core.errors import ConfigError, DownloadFailed, ModelRefused, PolicyError, ServingError
 from frs_core.learning import Practice
+from frs_core.making.pi05.fetch import Endpoints, list_hub
 from frs_core.policies import NamedPolicy, remote
 from frs_core.runtime.address import shown
 from frs_core.runtime.registry import storable
@@ -74,6 +75,86 @@ def test_public_addresses_take_the_environments_proxy_unless_no_proxy_names_them
     assert proxy_for("wss://8.8.8.8:8000") == DEAD
     monkeypatch.setenv("no_proxy", "8.8.8.8")
     assert proxy_for("wss://8.8.8.8:8000") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "listed"),
+    [
+        ("ws://[2606:4700::1111]:8000", "2606:4700::1111"),
+        ("ws://[2606:4700::1111]:8000", "[2606:4700:0:0::1111]"),
+        ("ws://[2606:4700::1111]:8000", "x, [2606:4700::1111]:8000"),
+        ("ws://[2606:4700::1111]:8000", "2606:4700::/32"),
+        ("ws://8.8.8.8:8000", "8.8.0.0/16"),
+        ("ws://8.8.8.8:8000", "8.8.8.*"),
+        ("ws://8.8.8.8:8000", "9.9.9.9;8.8.8.8"),
+        ("ws://8.8.8.8:8000", "9.9.9.9 8.8.8.8:8000"),
+        ("ws://gpu.example.invalid:8000", ".example.invalid"),
+        ("ws://gpu.example.invalid:8000", "*.EXAMPLE.invalid"),
+        ("ws://gpu.example.invalid:8000", "*"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["no_proxy", "NO_PROXY"])
+def test_no_proxy_names_a_host_a_domain_an_address_or_a_range(url, listed, variable, monkeypatch) -> None:
+    monkeypatch.setattr(proxies, "is_near", lambda host: False)
+    monkeypatch.setenv("http_proxy", DEAD)
+    monkeypatch.setenv("no_proxy", "8.8.8.8:9000, 2606:4700::/48x, xample.invalid, 8.8.9.0/24")
+    assert proxy_for(url) == DEAD
+    monkeypatch.setenv("no_proxy", " ")
+    monkeypatch.setenv(variable, listed)
+    assert proxy_for(url) is None
+
+
+@pytest.mark.parametrize("url", ["ws://[2606:4700::1111]:8000", "http://[2606:4700::1111]/v1"])
+def test_the_way_around_a_proxy_that_an_error_names_leads_around_it(url, monkeypatch) -> None:
+    monkeypatch.setenv("http_proxy", DEAD)
+    with pytest.raises((ServingError, PolicyError)) as refused:
+        remote.load(url) if url.startswith("ws") else ChatEndpoint(url).answer(b"{}")
+    monkeypatch.setenv("no_proxy", str(refused.value).partition("no_proxy=")[2].split()[0])
+    assert proxy_for(url) is None
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "ada:secret@127.0.0.1:9",
+        "http://a da:secret@127.0.0.1:9",
+        "ada:/sec secret@127.0.0.1:9",
+        " ada:secret#?@127.0.0.1:9 ",
+    ],
+)
+def test_a_proxys_password_is_not_shown_however_it_is_written(proxy, monkeypatch) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, proxy)
+    said = list[str]()
+    with pytest.raises(ServingError, match=r"through the proxy http://127\.0\.0\.1:9: Connection refused") as refused:
+        remote.load("ws://8.8.8.8:8000")
+    said.append(str(refused.value))
+    with pytest.raises(
+        DownloadFailed, match=r"through the proxy http://127\.0\.0\.1:9 .*\(Connection refused\)"
+    ) as failed:
+        list_hub("owner/name", endpoints=Endpoints(hub="https://8.8.8.8"))
+    said.append(str(failed.value))
+    with pytest.raises(PolicyError, match=r"http://127\.0\.0\.1:9 .*: Connection refused\. Start it") as unreachable:
+        ChatEndpoint("http://8.8.8.8/v1").answer(b"{}")
+    said.append(str(unreachable.value))
+    assert not any(word in text for word in ("secret", "ada", "sec", "urlopen", "Errno") for text in said)
+
+
+@pytest.mark.parametrize("variable", ["https_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "https"])
+def test_a_proxy_that_downloads_cannot_go_through_is_said_to_be_one(variable, scheme, monkeypatch) -> None:
+    monkeypatch.setenv(variable, f"{scheme}://ada:secret@127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"neither SOCKS nor TLS ones.*no_proxy=8\.8\.8\.8") as refused:
+        list_hub("owner/name", endpoints=Endpoints(hub="https://8.8.8.8"))
+    with pytest.raises(ModelRefused, match="neither SOCKS nor TLS ones"):
+        ChatEndpoint("https://8.8.8.8/v1").answer(b"{}")
+    assert "secret" not in str(refused.value)
+
+
+def test_all_proxy_counts_for_downloads(monkeypatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", DEAD)
+    assert proxy_for("https://8.8.8.8/") == DEAD
+    assert proxy_for("http://8.8.8.8/") == DEAD
 
 
 def test_a_proxy_that_is_given_is_used_even_for_this_machine() -> None:
@@ -138,6 +219,12 @@ def test_a_token_in_an_address_is_not_shown() -> None:
         ("ws://ada:pw/pw@h:8000/x", "ws://h:8000/x"),
         ("ws://h:8000/owner/@scope", "ws://h:8000/owner/@scope"),
         ("https://h/a?b=c and https://u@h/d#e", "https://h/a?… and https://h/d?…"),
+        ("ada:secret@proxy:3128", "proxy:3128"),
+        ("http://us er:secret@proxy:3128", "http://proxy:3128"),
+        ("http://ada:se cr@e#t?@proxy:3128/x", "http://proxy:3128/x"),
+        ("socks5h://ada:12/34@proxy:1080", "socks5h://proxy:1080"),
+        ("write to ada@example.org", "write to ada@example.org"),
+        ("Failed: ada@example.org", "Failed: ada@example.org"),
     ],
 )
 def test_an_address_is_shown_without_what_is_secret_and_otherwise_as_it_is(address: str, as_shown: str) -> None:

@@ -460,7 +460,7 @@ def test_a_stock_server_that_gives_no_numbers_is_said_to(value: float, name: str
 
 def test_an_answer_over_the_limit_names_the_option_that_raises_it() -> None:
     large = {"actions": np.zeros((15, 8)), "extra": np.zeros(500_000, dtype=np.uint8)}
-    with stock_server(lambda _: large) as url:
+    with stock_server(lambda _: large) as url:  # noqa: SIM117
         with pytest.raises(ServingError, match=r"over this client's limit of 0\.4 MiB\. Raise it with message_bytes"):
             remote.load(url, message_bytes=400_000)
     with stock_server(droid_infer(), {"extra": "x" * 500_000}) as url:

@@ -25,7 +25,7 @@ from typing import Any
 from frs_core.errors import ConfigError, DownloadFailed, unknown_name
 from frs_core.runtime.address import shown
 from frs_core.runtime.foreign import DOCUMENT, MALFORMED, open_plain, parse_json, said
-from frs_core.wire.proxy import opener_for, through
+from frs_core.wire.proxy import opener_for, reason_of, through
 
 TIMEOUT_S = 30.0
 """An attempt fails after this long without an answer or a byte."""
@@ -206,7 +206,7 @@ def _fetch(file: RemoteFile, path: Path, progress: Progress) -> None:
         try:
             _continue(file, partial, progress)
         except (OSError, HTTPException) as error:
-            reason = shown(error)
+            reason = reason_of(error)
             if isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404):
                 break
             continue
@@ -252,14 +252,17 @@ def _digest(path: Path, algorithm: str) -> str:
 
 
 def _get_json(url: str) -> Any:
+    opener = opener_for(url)
     try:
-        with opener_for(url).open(url, timeout=TIMEOUT_S) as answer:
+        with opener.open(url, timeout=TIMEOUT_S) as answer:
             return parse_json(answer.read(DOCUMENT))
     except urllib.error.HTTPError as error:
         hint = {401: "it needs a login or an accepted licence", 403: "access is refused", 404: "it does not exist"}
-        raise DownloadFailed(f"No list of files: {hint.get(error.code, error)}. Tried {shown(url)}") from error
+        raise DownloadFailed(
+            f"No list of files{through(url)}: {hint.get(error.code, reason_of(error))}. Tried {shown(url)}"
+        ) from error
     except (OSError, ValueError, HTTPException) as error:
         raise DownloadFailed(
-            f"No list of files, the network does not answer{through(url)} ({shown(error)}). Fetch the files on a connected machine and copy the "
+            f"No list of files, the network does not answer{through(url)} ({reason_of(error)}). Fetch the files on a connected machine and copy the "
             f"folder. Tried {shown(url)}"
         ) from error

@@ -19,6 +19,7 @@ from typing import Annotated, NoReturn, get_type_hints
 
 from frs_core.commands.arguments import checked, parser_rules
 from frs_core.commands.config_file import with_config
+from frs_core.commands.options import require_known
 from frs_core.commands.output import (
     OutputFails,
     discard_output,
@@ -172,6 +173,7 @@ def _call(name: str, rest: list[str]) -> object:
         # The most common start needs no parser, which takes a quarter of a second to load, here and in each process that
         # this one spawns.
         return function()
+    require_known(rest, function)
     import tyro
 
     _mark_optional(function)

@@ -12,11 +12,11 @@ Main thread.
 import dataclasses
 import difflib
 import enum
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
+from frs_core.commands.options import flattened, hints_of_command, is_positional
 from frs_core.errors import ConfigError
 from frs_core.runtime.bounds import hints_of
 from frs_core.runtime.foreign import found_at, read_toml
@@ -90,14 +90,12 @@ def _words(file: Path, name: str, function: Callable[..., object], commands: set
             )
     inner = {c.removeprefix(f"{name} ").split()[0] for c in commands if c.startswith(f"{name} ")}
     own = {key: value for key, value in table.items() if not (key in inner and isinstance(value, dict))}
-    hints = get_type_hints(function, include_extras=True)
-    named = {option: hints[option] for option in inspect.signature(function).parameters}
-    return _from_table(own, named, f"'{file}', [{'.'.join(path)}]", "")
+    return _from_table(own, hints_of_command(function), f"'{file}', [{'.'.join(path)}]", "")
 
 
 def _from_table(table: Mapping[str, Any], hints: Mapping[str, Any], where: str, prefix: str) -> list[str]:
     """Return the words of a table, along the annotations of what it may hold. Raises ConfigError."""
-    hints = _flattened(hints)
+    hints = flattened(hints)
     words: list[str] = []
     for key, value in table.items():
         option = key.replace("-", "_")
@@ -105,7 +103,7 @@ def _from_table(table: Mapping[str, Any], hints: Mapping[str, Any], where: str, 
             near = difflib.get_close_matches(option, hints, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise ConfigError(f"{where} has no option '{key}'. Known: {', '.join(sorted(hints))}.{hint}")
-        if _is_positional(hints[option]):
+        if is_positional(hints[option]):
             raise ConfigError(f"{where} has '{key}', which is given on the command line only. Leave it out there.")
         words += _from_value(value, hints[option], where, prefix, option)
     return words
@@ -159,20 +157,3 @@ def _scalar(value: Any, kind: Any, where: str, option: str) -> str:
 def _unfit(where: str, option: str, value: Any, expected: str) -> ConfigError:
     got = "a table" if isinstance(value, dict) else "a list" if isinstance(value, list) else repr(value)[:60]
     return ConfigError(f"{where} has {option} = {got}, expected {expected}. Correct it there.")
-
-
-def _flattened(hints: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options with those of a group whose name is not written (`tyro.conf.arg(name="")`) in place of the group."""
-    found: dict[str, Any] = {}
-    for name, hint in hints.items():
-        kind = bare(hint)
-        is_nameless = any(getattr(extra, "name", None) == "" for extra in getattr(hint, "__metadata__", ()))
-        if is_nameless and dataclasses.is_dataclass(kind) and isinstance(kind, type):
-            found |= hints_of(kind)
-        else:
-            found[name] = hint
-    return found
-
-
-def _is_positional(hint: Any) -> bool:
-    return any("positional" in repr(extra).lower() for extra in getattr(hint, "__metadata__", ()))

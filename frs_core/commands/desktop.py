@@ -11,6 +11,7 @@ from pathlib import Path
 from frs_core import paths
 from frs_core.commands.printing import console
 from frs_core.doctor.devices import udev_fix
+from frs_core.episodes.begun import begun, refused
 from frs_core.errors import ConfigError
 
 NAME = "frs-cockpit"
@@ -38,20 +39,24 @@ def desktop_install(*, remove: bool = False) -> int:
     page, share = console(), Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
     entry = share / "applications" / f"{NAME}.desktop"
     icon = share / "icons/hicolor/scalable/apps" / f"{NAME}.svg"
-    try:
-        if remove:
+    if remove:
+        try:
             for path in (entry, icon):
                 path.unlink(missing_ok=True)
                 page.print(f"Removed {path}", soft_wrap=True)
-            return 0
-        for path in (entry, icon):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(paths.assets() / "icons" / f"{NAME}.svg", icon)
-        entry.write_text(_ENTRY.format(command=_command(), icon=icon, name=NAME))
-    except OSError as error:
-        raise ConfigError(
-            f"'{share}' cannot be written: {error}. Set XDG_DATA_HOME to a folder that can be."
-        ) from error
+        except OSError as error:
+            raise refused(share, error) from error
+        return 0
+    texts = {
+        icon: (paths.assets() / "icons" / f"{NAME}.svg").read_text("utf-8"),
+        entry: _ENTRY.format(command=_command(), icon=icon, name=NAME),
+    }
+    with begun(share) as files:
+        partial = {path: files.add(path.with_name(f".{path.name}.{os.getpid()}.partial")) for path in texts}
+        for path, text in texts.items():
+            partial[path].write_text(text, "utf-8")
+        for path in texts:
+            partial[path].replace(path)
     page.print(f"Wrote {entry}\nWrote {icon}", soft_wrap=True)
     page.print(f"SpaceMice and gamepads without root:\n  {udev_fix()}", soft_wrap=True)
     return 0

@@ -2,12 +2,14 @@
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import pytest
 
 from frs_core import cli
 from frs_core.commands.config_file import with_config
+from frs_core.commands.options import require_known
 from frs_core.errors import ConfigError
 from frs_core.learning.base import Need
 from frs_core.learning.registry import KNOWN
@@ -64,6 +66,32 @@ def test_help_calls_nothing_a_default(words: list[str], capsys: pytest.CaptureFi
     assert "(optional)" in said
     assert "(default: None)" not in said
     assert "(default: )" not in said
+
+
+@pytest.mark.parametrize("words", [["--presett", "x", "FOLDER"], ["FOLDER", "--presett=x"], ["--quick", "--presett"]])
+def test_an_unknown_option_is_named_wherever_it_stands(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["policy", "check", *words])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert said.startswith("frs: Unknown option '--presett'. Known: --cameras,")
+    assert said.endswith("Did you mean '--preset'?\n")
+
+
+@pytest.mark.parametrize("name", [*cli.COMMANDS, "train dsbc", "practise pick-q"])
+def test_no_option_of_a_commands_help_is_unknown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    function = cli._function(name)
+    with pytest.raises(SystemExit):
+        cli.main([*name.split(), "--help"])
+    options = re.findall(r"(?<![\w-])--[a-z][\w.-]*", capsys.readouterr().out)
+    assert "--help" in options
+    own = [option for option in options if option != "--config"]
+    require_known(own, function)
+    for option in own:
+        require_known([option.replace("-", "_").replace("__", "--", 1)], function)
+    with pytest.raises(ConfigError, match="Unknown option '--nothing-of-this'"):
+        require_known(["--nothing-of-this"], function)
+    require_known(["--", "--nothing-of-this"], function)
 
 
 def configured(name: str, *words: str) -> list[str]:

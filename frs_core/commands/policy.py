@@ -181,6 +181,7 @@ def fetch(
     from frs_core.errors import ConfigError
     from frs_core.making.pi05 import fetch as remote
     from frs_core.making.pi05.convert import convert as convert_folder
+    from frs_core.making.pi05.new_folder import new_folder
     from frs_core.policies.pi05.adapters import ADAPTER_CONFIG, is_inside, merge
     from frs_core.policies.pi05.checkpoint import NOTE
     from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
@@ -200,11 +201,13 @@ def fetch(
         if (convert / ADAPTER_CONFIG).is_file() or is_inside(convert):
             note: dict[str, Any] = {"preset": meaning.name, "source": str(convert)}
             note |= {} if lora_scale is None else {"lora_scale": lora_scale}
-            merge(convert, folder, base=base, note=note, lora_scale=lora_scale)
+            with new_folder(folder) as made:
+                merge(convert, made, base=base, note=note, lora_scale=lora_scale)
         elif base is not None:
             raise ConfigError(f"--base was given, but '{convert}' has no {ADAPTER_CONFIG}. Leave it out.")
         else:
-            convert_folder(convert, folder, preset=meaning, lora_scale=lora_scale)
+            with new_folder(folder) as made:
+                convert_folder(convert, made, preset=meaning, lora_scale=lora_scale)
         return check(folder)
     if base is not None or lora_scale is not None:
         raise ConfigError("--base and --lora-scale belong to --convert. Give the folder as --convert.")
@@ -234,7 +237,8 @@ def fetch(
         _get(page, remote.list_bucket(remote.BUCKET, published.prefix), source)
         page.print("Converting …")
         origin = f"gs://{remote.BUCKET}/{published.prefix}"
-        convert_folder(source, folder, preset=find_preset(published.preset), origin=origin)
+        with new_folder(folder) as made:
+            convert_folder(source, made, preset=find_preset(published.preset), origin=origin)
         if not keep_source:
             shutil.rmtree(source)
     shutil.copy(_get_tokenizer(page, out), folder)

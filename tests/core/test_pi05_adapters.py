@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -309,6 +310,88 @@ def test_an_adapter_that_is_not_whole_or_not_pefts_is_refused(tmp_path: Path, ch
     with pytest.raises(ConfigError, match=re.escape(words)):
         merge(folder, tmp_path / "out", base=None, note=NOTE)
     assert not (tmp_path / "out").exists()
+
+
+PATTERN = r"(.*\.gemma_expert\..*\.self_attn\.(q|v)_proj|model\.(action_in_proj|action_out_proj))"
+"""Source: LeRobot modeling_pi05.py, `_get_default_peft_targets`."""
+
+
+def of_layers(*numbers: int) -> Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
+    return lambda arrays: {n: t for n, t in arrays.items() if any(f"layers.{i}." in n for i in numbers)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "change", "words"),
+    [
+        ({"target_modules": PATTERN}, dict, "name 6 matrices of the base, and 2 have no arrays in it"),
+        ({"target_modules": PATTERN}, of_layers(0), "and 4 have no arrays in it"),
+        ({"target_modules": "all-linear"}, dict, "have no arrays in it"),
+        ({"target_modules": ["gemma_expert.(", 1]}, dict, "target_modules = ['gemma_expert.(', 1], expected"),
+        ({"target_modules": "("}, dict, "a pattern in target_modules that is none"),
+        ({}, of_layers(0), "self_attn.q_proj.weight' and not 'paligemma_with_expert.gemma_expert.model.layers.1"),
+        (
+            {"target_modules": ["q_proj"], "exclude_modules": ".*(vision|language).*", "layers_to_transform": [0, 1]},
+            of_layers(0),
+            "name 2 matrices of the base, and 1 have no arrays in it",
+        ),
+        ({"modules_to_save": ["action_out_proj"]}, dict, "'action_out_proj', trained in full, and 2 of its 2 arrays"),
+        ({"modules_to_save": "action_out_proj"}, dict, "modules_to_save = 'action_out_proj', expected a list"),
+        ({"bias": "all"}, dict, "bias = 'all', and its file holds no bias"),
+        ({}, lambda a: {n: t.to(torch.float8_e4m3fn) for n, t in a.items()}, "is stored as torch.float8_e4m3fn"),
+        ({}, lambda a: {n: t * float("nan") for n, t in a.items()}, "of the adapter holds numbers that are not finite"),
+        ({"lora_alpha": 0}, dict, "lora_alpha = 0 for"),
+        ({"lora_alpha": -16}, dict, "lora_alpha = -16 for"),
+        ({"rank_pattern": ["q_proj"]}, dict, "rank_pattern = ['q_proj'], expected a table"),
+    ],
+)
+def test_an_adapter_that_its_configuration_does_not_fit_is_refused(tmp_path: Path, changes, change, words) -> None:
+    folder, _, arrays = make_adapter(tmp_path, **changes)
+    save_file(change(arrays), folder / ADAPTER)
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        merge(folder, tmp_path / "out", base=None, note=NOTE)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "change"),
+    [
+        ({"target_modules": r".*\.gemma_expert\..*\.self_attn\.(q|v)_proj"}, dict),
+        ({"target_modules": r".*expert\.model.*_proj", "exclude_modules": r".*(mlp|k_proj|o_proj).*"}, dict),
+        ({"target_modules": ["q_proj", "v_proj"], "exclude_modules": r".*(vision|language).*"}, dict),
+        (
+            {
+                "target_modules": ["q_proj", "v_proj"],
+                "exclude_modules": r".*(vision|language).*",
+                "layers_to_transform": [1],
+            },
+            of_layers(1),
+        ),
+    ],
+)
+def test_an_adapter_of_the_modules_that_peft_would_choose_is_whole(tmp_path: Path, changes, change) -> None:
+    folder, _, arrays = make_adapter(tmp_path, **changes)
+    save_file(change(arrays), folder / ADAPTER)
+    assert (merge(folder, tmp_path / "out", base=None, note=NOTE) / WEIGHTS).is_file()
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.float8_e4m3fn])
+def test_a_base_that_is_quantised_is_refused_before_anything_is_written(tmp_path: Path, kind) -> None:
+    folder, base, _ = make_adapter(tmp_path)
+    weights = load_file(base / WEIGHTS)
+    save_file({n: t.to(kind) if t.ndim == 2 else t for n, t in weights.items()}, base / WEIGHTS)
+    with pytest.raises(ConfigError, match="quantised weights are not read"):
+        merge(folder, tmp_path / "out", base=None, note=NOTE)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrapped_module_without_its_arrays_is_named(tmp_path: Path) -> None:
+    folder, base, arrays = make_adapter(tmp_path)
+    put_inside(folder, base, arrays, wrapped=True)
+    module = MODULE.format(1, "v")
+    weights = {n: t for n, t in load_file(folder / WEIGHTS).items() if f"{module}.lora" not in n}
+    save_file(weights, folder / WEIGHTS)
+    with pytest.raises(ConfigError, match=rf"the weights of '{module}' as an adapter leaves them"):
+        merge(folder, tmp_path / "out", base=None, note=NOTE)
 
 
 @pytest.mark.parametrize("name", [ADAPTER, "config.json", "adapter_model.bin"])

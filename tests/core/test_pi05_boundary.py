@@ -550,3 +550,105 @@ def test_what_is_in_the_place_of_the_weights_is_said(make, there, tmp_path) -> N
     path.unlink()
     {"folder": path.mkdir, "pipe": lambda: os.mkfifo(path), "loop": lambda: path.symlink_to(path)}[make]()
     assert there in inspect_checkpoint(folder).problems[0]
+
+
+def words_of(model: bytes) -> tuple[int, ...]:
+    """Return where each part of a SentencePiece model ends."""
+    ends, at = list[int](), 0
+    while at < len(model):
+        assert model[at + 1] < 128
+        at += 2 + model[at + 1]
+        ends.append(at)
+    return tuple(ends)
+
+
+@pytest.mark.parametrize("part", [60, 199, -2, 0])
+def test_a_tokenizer_that_was_cut_between_two_words_is_refused(tmp_path, part) -> None:
+    folder = make_checkpoint(tmp_path)
+    whole = (folder / "tokenizer.model").read_bytes()
+    (folder / "tokenizer.model").write_bytes(whole[: words_of(whole)[part]])
+    (problem,) = inspect_checkpoint(folder).problems
+    assert "is not a SentencePiece file (it is cut off: the parts that follow its words are missing)" in problem
+
+
+def test_a_tokenizer_with_too_few_words_or_without_a_begin_is_refused(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path)
+    whole = (folder / "tokenizer.model").read_bytes()
+    ends = words_of(whole)
+    (folder / "tokenizer.model").write_bytes(whole[: ends[150]] + whole[ends[199] :])
+    (problem,) = inspect_checkpoint(folder).problems
+    assert "has 151 words, the network knows 256" in problem
+    (folder / "tokenizer.model").write_bytes(whole[: ends[1]] + whole[ends[2] :])
+    (problem,) = inspect_checkpoint(folder).problems
+    assert "has no word for the begin of a text" in problem
+
+
+def test_a_width_that_the_weights_contradict_names_no_option(tmp_path) -> None:
+    for family, setting in (("lerobot", "max_action_dim"), ("openpi", "action_dim")):
+        folder = with_config(make_checkpoint(tmp_path / family, family=family), **{setting: 24})
+        (problem,) = inspect_checkpoint(folder).problems
+        assert f"have an action width of 32, config.json has {setting} = 24. Take the config.json" in problem
+
+
+@pytest.mark.parametrize("name", ["bf16", "torch.bfloat16", "fp32", None])
+def test_other_names_of_a_type_of_number_are_taken(tmp_path, name) -> None:
+    assert inspect_checkpoint(with_config(make_checkpoint(tmp_path), precision=name, dtype=name)).problems == []
+
+
+@pytest.mark.parametrize(("kind", "words"), [(None, "does not state its type"), ("pi0", "is a 'pi0', not a pi05")])
+def test_a_checkpoint_of_another_kind_is_one_problem(tmp_path, kind, words) -> None:
+    folder = with_config(make_checkpoint(tmp_path, family="lerobot"), type=kind)
+    (problem,) = inspect_checkpoint(folder, cameras="base=left,wrist=wrist").problems
+    assert words in problem
+
+
+def test_a_note_that_is_cut_is_one_problem(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path)
+    (folder / "frs_policy.json").write_text('{"pre')
+    (problem,) = inspect_checkpoint(folder).problems
+    assert "'frs_policy.json' is not readable JSON" in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("MODEL.SAFETENSORS", "'MODEL.SAFETENSORS' is there: rename it to 'model.safetensors'"),
+        ("model.safetensors.incomplete", "'model.safetensors.incomplete' is a download that has not ended"),
+        (
+            "model-00001-of-00002.safetensors",
+            "is one of the shards that 'model.safetensors.index.json' lists, which is",
+        ),
+        ("weights.safetensors", "'weights.safetensors' is there: if it holds the whole network, rename it"),
+        ("notes.txt", "'model.safetensors' is missing. Download it, or give the folder that holds it."),
+    ],
+)
+def test_what_a_folder_holds_in_the_place_of_its_weights_is_said(tmp_path, name, words) -> None:
+    folder = make_checkpoint(tmp_path)
+    (folder / "model.safetensors").rename(folder / name)
+    assert words in inspect_checkpoint(folder).problems[0]
+
+
+def test_an_index_of_shards_that_is_a_list_is_said_in_words_of_our_own(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path)
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text("[]")
+    assert "is not readable (it lacks something, or holds another" in inspect_checkpoint(folder).problems[0]
+
+
+def test_openpis_normalisation_by_mean_and_deviation_is_followed(tmp_path) -> None:
+    folder = with_config(make_checkpoint(tmp_path), use_quantile_norm=False)
+    found = inspect_checkpoint(folder)
+    stats = json.loads((folder / "assets/droid/norm_stats.json").read_text())["norm_stats"]
+    assert found.problems == []
+    assert found.actions is not None
+    np.testing.assert_array_equal(found.actions.offset, stats["actions"]["mean"])
+    assert "use_quantile_norm is false: normalised by mean and standard deviation." in found.notes
+    problems = inspect_checkpoint(with_config(folder, use_quantile_norm="no")).problems
+    assert any("use_quantile_norm = 'no', expected true or false" in problem for problem in problems)
+
+
+def test_a_pointer_is_named_with_its_folder(tmp_path) -> None:
+    folder = make_checkpoint(tmp_path)
+    (folder / "tokenizer.model").write_text(POINTER)
+    (problem,) = inspect_checkpoint(folder).problems
+    assert problem.endswith(f"Run `git lfs pull` in its repository, '{folder}'.")

@@ -1,8 +1,10 @@
 """openpi's own format converted without openpi, against the answers of openpi's JAX model; the commands around it."""
 
 import json
+import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from frs_core.policies.pi05.presets import find_preset
 from frs_core.policies.pi05.sizes import size_of
 from frs_core.policies.pi05.weights import FileSource, read_header
 from frs_core.steering import flow
+from tests.core.test_pi05_adapters import make_adapter
 from tests.fakes.pi05 import FIXTURE, HORIZON, make_checkpoint, make_observation
 
 THEIR_TIMES = (0.0, 0.1, 0.5, 0.9, 1.0)
@@ -102,4 +105,84 @@ def test_a_folder_without_params_and_a_missing_tensorstore_are_named(source: Pat
         convert(tmp_path, tmp_path / "out", preset=find_preset("pi05_droid"))
     monkeypatch.setitem(sys.modules, "tensorstore", None)
     with pytest.raises(ConfigError, match=r"frs-cockpit\[pi05\]"):
+        convert(source, tmp_path / "out", preset=find_preset("pi05_droid"))
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """Let this process write no file of more than 300 kB, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_conversion_that_the_disk_does_not_take_leaves_nothing(source: Path, tmp_path: Path, small_files) -> None:
+    with pytest.raises(ConfigError, match=r"out/pi05_droid' could not be written: a file is larger than its disk"):
+        fetch(convert=source, out=tmp_path / "deep/out")
+    assert not (tmp_path / "deep").exists()
+    kept = tmp_path / "weights/pi05_droid/tokenizer.model"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("mine")
+    with pytest.raises(ConfigError, match="could not be written"):
+        fetch(convert=source, out=tmp_path / "weights")
+    assert [path for path in (tmp_path / "weights").rglob("*") if path.is_file()] == [kept]
+
+
+def test_a_merge_that_the_disk_does_not_take_leaves_nothing(tmp_path: Path, small_files) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    folder, _, _ = make_adapter(tmp_path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with pytest.raises(ConfigError, match="a file is larger than its disk or this process allows"):
+        fetch(convert=folder, preset="pi05_droid", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_was_put_into_the_folder_before_stays_there(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "weights/pi05_droid"
+    folder.mkdir(parents=True)
+    shutil.copy(FIXTURE / "tokenizer.model", folder)
+    assert fetch(convert=source, out=tmp_path / "weights") == 0
+
+
+def test_a_file_in_the_place_of_the_folder_is_said(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(ConfigError, match=r"out' is a file, so nothing can be written there"):
+        fetch(convert=source, out=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda folder: (folder / "etc").symlink_to("/etc"), "etc' is a link to a folder, which is not followed"),
+        (lambda folder: (folder / "x.json").symlink_to("/etc/hostname"), "x.json' cannot be copied"),
+        (lambda folder: (folder / "gone.json").symlink_to("nowhere"), "gone.json' cannot be copied"),
+        (lambda folder: os.mkfifo(folder / "pipe"), r"pipe' cannot be copied \(is a named pipe"),
+    ],
+)
+def test_what_is_no_file_of_statistics_is_not_copied(source: Path, tmp_path: Path, spoil, words) -> None:
+    spoil(source / "assets/droid")
+    with pytest.raises(ConfigError, match=words):
+        fetch(convert=source, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_statistics_that_are_a_link_of_a_download_are_copied(source: Path, tmp_path: Path) -> None:
+    path = source / "assets/droid/norm_stats.json"
+    path.rename(tmp_path / "blob")
+    path.symlink_to(tmp_path / "blob")
+    fetch(convert=source, out=tmp_path / "out")
+    copied = tmp_path / "out/pi05_droid/assets/droid/norm_stats.json"
+    assert copied.read_bytes() == (tmp_path / "blob").read_bytes()
+    assert not copied.is_symlink()
+
+
+@pytest.mark.parametrize("which", ["manifest.ocdbt", "*/d/*"])
+def test_a_pointer_among_openpis_files_is_called_one(source: Path, tmp_path: Path, which: str) -> None:
+    path = max((source / "params").glob(which), key=lambda p: p.stat().st_size)
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(WeightsMissing, match=rf"{path.name}' is a Git LFS pointer.* in its repository, '{source}'"):
         convert(source, tmp_path / "out", preset=find_preset("pi05_droid"))

@@ -9,7 +9,6 @@ Example: `llm/layers/attn/q_einsum/w` [18, 8, 2048, 256] becomes 18 matrices `la
 """
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,9 @@ from safetensors.torch import save_file
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.adapters import MergedArrays
+from frs_core.policies.pi05.assets import copy_assets
 from frs_core.policies.pi05.checkpoint import NOTE
+from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.presets import Preset
 from frs_core.policies.pi05.sizes import EMBEDDING, EXPERT, PROJECTOR, TEXT, VISION, problems_of, size_of
 from frs_core.runtime.foreign import MALFORMED, read_json, said
@@ -61,8 +62,7 @@ def convert(source: Path, target: Path, *, preset: Preset, origin: str = "", lor
     if problems:
         raise ConfigError(f"'{source}' converts to an incomplete pi0.5: {' '.join(problems[:3])}")
     target.mkdir(parents=True, exist_ok=True)
-    if (source / "assets").is_dir():
-        shutil.copytree(source / "assets", target / "assets", dirs_exist_ok=True)
+    copy_assets(source, target)
     config = {"action_dim": size.width, "action_horizon": preset.horizon, "precision": "bfloat16"}
     (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     note: dict[str, object] = {"preset": preset.name, "source": origin or str(source)}
@@ -139,6 +139,7 @@ def read_orbax(source: Path) -> dict[str, Callable[[], Array]]:
             try:
                 return np.asarray(tensorstore.open(spec, open=True).result().read().result()).astype(np.float32)
             except (OSError, ValueError, KeyError, RuntimeError) as error:
+                _refuse_pointers(folder)
                 raise ConfigError(
                     f"'{folder}' is not whole: array '{path}' cannot be read ({str(error)[:200]}). Download it again."
                 ) from error
@@ -150,6 +151,13 @@ def read_orbax(source: Path) -> dict[str, Callable[[], Array]]:
         name = "/".join(keys[1:] if keys[0] == "params" else keys).removesuffix("/value")
         readers[name] = reader(".".join(keys))
     return readers
+
+
+def _refuse_pointers(folder: Path) -> None:
+    """Raise WeightsMissing where a file of a store that cannot be read is a Git LFS pointer."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            refuse_pointer(path, within=folder.parent)
 
 
 def _renamed(arrays: Mapping[str, Callable[[], Array]]) -> Iterator[tuple[str, Array]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -24,11 +25,13 @@ from torch import Tensor
 
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
+from frs_core.policies.pi05.adapter_targets import require_all_targets
+from frs_core.policies.pi05.assets import copy_assets
 from frs_core.policies.pi05.checkpoint import NOTE
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.names import is_adapter_array, stored_names, tensor_name
 from frs_core.policies.pi05.sizes import problems_of, size_of
-from frs_core.policies.pi05.weights import read_header
+from frs_core.policies.pi05.weights import read_header, why_not_weights
 from frs_core.runtime.foreign import MALFORMED, NamedTwice, found_at, plain_file, read_json, require_named_once, said
 
 WEIGHTS, ADAPTER, ADAPTER_CONFIG = "model.safetensors", "adapter_model.safetensors", "adapter_config.json"
@@ -138,9 +141,10 @@ def merge(
         config = _adapter_config(source / ADAPTER_CONFIG)
         if lora_scale is not None:
             raise ConfigError(f"--lora-scale was given, but '{ADAPTER_CONFIG}' states the scale. Leave it out.")
-        weights, adapter = _read(_base_of(config, base) / WEIGHTS), _read(source / ADAPTER)
+        base = _base_of(config, base)
+        weights, adapter = _read_weights(base / WEIGHTS), _read(source / ADAPTER)
         scale = _stated_scale(config)
-        _require_all_targets(config, adapter, weights)
+        _require_whole(config, adapter, weights)
     names = stored_names(weights)
     _apply(adapter, weights, names, scale=scale)
     shapes = {name: tuple(weights[theirs].shape) for name, theirs in names.items()}
@@ -148,10 +152,9 @@ def merge(
     if problems:
         raise ConfigError(f"The base of '{source}' is not a whole pi0.5: {' '.join(problems[:3])}")
     target.mkdir(parents=True, exist_ok=True)
+    copy_assets(source, target)
     for path in sorted(source.iterdir()):
-        if path.name == "assets" and path.is_dir():
-            shutil.copytree(path, target / path.name, dirs_exist_ok=True)
-        elif path.suffix in _BESIDE and path.is_file() and path.name not in (ADAPTER, ADAPTER_CONFIG):
+        if path.suffix in _BESIDE and path.is_file() and path.name not in (ADAPTER, ADAPTER_CONFIG):
             shutil.copy(path, target)
     if isinstance(settings, dict) and "use_peft" in settings:
         (target / "config.json").write_text(json.dumps(settings | {"use_peft": False}, indent=2) + "\n")
@@ -190,8 +193,10 @@ def _inside(
     weights: dict[str, Tensor] = {}
     adapter: dict[str, Tensor] = {}
     kinds: set[str] = set()
-    for name, tensor in _read(source / WEIGHTS).items():
+    wrapped: set[str] = set()
+    for name, tensor in _read_weights(source / WEIGHTS).items():
         inner = _OUTER.sub("", name)
+        wrapped |= {inner.removesuffix(".base_layer.weight")} if inner.endswith(".base_layer.weight") else set()
         found = _FACTOR.match(inner)
         if found is not None:
             kinds.add(found["adapter"] or "default")
@@ -210,11 +215,20 @@ def _inside(
             f"'{source / WEIGHTS}' holds the adapters {', '.join(sorted(kinds))}, and which of them acts is not stated. Merge it with PEFT's "
             f"merge_and_unload(), save the result, and give that folder."
         )
+    changed = {found["module"] for name in adapter if (found := _FACTOR.match(name)) is not None}
+    if missing := sorted(wrapped - changed):
+        raise ConfigError(
+            f"'{source / WEIGHTS}' holds the weights of '{missing[0]}' as an adapter leaves them (base_layer), without the adapter's arrays. Download "
+            f"it again."
+        )
     if (source / ADAPTER_CONFIG).is_file():
         if lora_scale is not None:
             raise ConfigError(f"--lora-scale was given, but '{ADAPTER_CONFIG}' states the scale. Leave it out.")
-        return weights, adapter, _stated_scale(_adapter_config(source / ADAPTER_CONFIG))
-    if lora_scale is None or not math.isfinite(lora_scale):
+        config = _adapter_config(source / ADAPTER_CONFIG)
+        _require_whole(config, adapter, weights)
+        return weights, adapter, _stated_scale(config)
+    _require_whole({}, adapter, weights)
+    if lora_scale is None or not (math.isfinite(lora_scale) and lora_scale > 0):
         raise ConfigError(
             f"'{source / WEIGHTS}' holds a LoRA adapter, and no {ADAPTER_CONFIG} beside it states alpha and rank. Put it there, or say alpha / "
             f"rank with --lora-scale, as in the training's configuration."
@@ -258,26 +272,17 @@ def _adapter_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _require_all_targets(config: Mapping[str, Any], adapter: Iterable[str], weights: Iterable[str]) -> None:
-    """Do nothing, unless an adapter lacks arrays of modules that its configuration names one by one. Raises ConfigError."""
-    targets = config.get("target_modules")
-    if not isinstance(targets, list) or any(
-        config.get(n) for n in ("exclude_modules", "layers_to_transform", "layers_pattern")
-    ):
-        return
-    ends = tuple(f".{target}" for target in targets)
-    wanted = {
-        tensor_name(name)
-        for name in weights
-        if f".{name.removesuffix('.weight')}".endswith(ends) and name.endswith(".weight")
-    }
-    factors = (_FACTOR.match(_OUTER.sub("", name)) for name in adapter)
-    missing = sorted(wanted - {tensor_name(f"{found['module']}.weight") for found in factors if found is not None})
-    if missing:
-        raise ConfigError(
-            f"The adapter's target_modules name {len(wanted)} matrices of the base, and {len(missing)} have no arrays in it, e.g. '{missing[0]}'. "
-            f"Download it again, or give the base that it was trained on as --base."
-        )
+def _require_whole(config: Mapping[str, Any], adapter: Iterable[str], weights: Mapping[str, Tensor]) -> None:
+    """Do nothing where an adapter has the arrays of every module that its configuration names. Raises ConfigError."""
+    inner = [_OUTER.sub("", name) for name in adapter]
+    factors = [(name, _FACTOR.match(name)) for name in inner]
+    require_all_targets(
+        config,
+        changed={tensor_name(f"{found['module']}.weight") for _, found in factors if found is not None},
+        full={tensor_name(_FULL.sub(".", name)) for name, found in factors if found is None},
+        matrices=[name for name, tensor in weights.items() if tensor.ndim == 2],
+        stored=weights,
+    )
 
 
 def _base_of(config: Mapping[str, Any], given: Path | None) -> Path:
@@ -289,6 +294,14 @@ def _base_of(config: Mapping[str, Any], given: Path | None) -> Path:
             f"(`frs policy fetch`) and give their folder as --base."
         )
     return base
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the arrays of weights, which an adapter can only be joined with where they are the weights themselves. Raises as `_read`."""
+    weights = _read(path)
+    if why := why_not_weights(path, weights):
+        raise ConfigError(f"'{path}': {why}")
+    return weights
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -311,6 +324,9 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 _FACTOR = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?P<adapter>[^.]+))?\.weight$")
 _OUTER = re.compile(r"^(?:base_model\.model\.)?")
+_FULL = re.compile(r"\.modules_to_save\.default\.")
+_NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types whose numbers are the arrays themselves."""
 
 
 ScaleOf = Callable[[str, int], float]
@@ -333,17 +349,22 @@ def _apply(adapter: dict[str, Tensor], weights: dict[str, Tensor], names: Mappin
     for name, tensor in adapter.items():
         inner = _OUTER.sub("", name)
         found = _FACTOR.match(inner)
-        if not tensor.is_floating_point():
+        if tensor.dtype not in _NUMBERS:
             raise ConfigError(
-                f"Array '{name}' of the adapter is stored as {tensor.dtype}, expected floating point: quantised arrays are not read. Give the "
-                f"adapter as it was before."
+                f"Array '{name}' of the adapter is stored as {tensor.dtype}, expected floating point of 16 bits or more: quantised arrays are not "
+                f"read. Give the adapter as it was before."
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise ConfigError(
+                f"Array '{name}' of the adapter holds numbers that are not finite: its training diverged, or the file is damaged. Use an earlier "
+                f"adapter, or download it again."
             )
         if found is not None:
             kinds.add(found["adapter"] or "default")
             factors.setdefault(found["module"], {})[found["side"]] = tensor
             continue
         # What PEFT trained in full (modules_to_save) takes the place of the base's.
-        theirs = names.get(tensor_name(inner.replace(".modules_to_save.default.", ".")))
+        theirs = names.get(tensor_name(_FULL.sub(".", inner)))
         if theirs is None and "lora" in inner:
             raise ConfigError(
                 f"Array '{name}' of the adapter is not named as PEFT names plain LoRA, lora_A and lora_B. Save it with PEFT, or merge it there "
@@ -402,11 +423,11 @@ def _scale(config: Mapping[str, Any], module: str, *, rank: int) -> float:
         ConfigError: the configuration states no alpha, or another rank than the arrays have.
     """
 
-    r = _of_module(config.get("rank_pattern"), module, otherwise=config.get("r"))
-    alpha = _of_module(config.get("alpha_pattern"), module, otherwise=config.get("lora_alpha"))
-    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not math.isfinite(alpha):
+    r = _of_module(config, "rank_pattern", module, otherwise="r")
+    alpha = _of_module(config, "alpha_pattern", module, otherwise="lora_alpha")
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not (math.isfinite(alpha) and alpha > 0):
         raise ConfigError(
-            f"The adapter's configuration has lora_alpha = {alpha!r} for '{module}', expected a number. Download it again."
+            f"The adapter's configuration has lora_alpha = {alpha!r} for '{module}', expected a number above 0. Download it again."
         )
     if r != rank or rank < 1:
         raise ConfigError(
@@ -415,9 +436,14 @@ def _scale(config: Mapping[str, Any], module: str, *, rank: int) -> float:
     return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
 
 
-def _of_module(patterns: object, module: str, *, otherwise: object) -> object:
-    """Return what PEFT's rank_pattern or alpha_pattern says of a module; its keys are the last parts of names."""
-    for key, value in patterns.items() if isinstance(patterns, dict) else ():
+def _of_module(config: Mapping[str, Any], setting: str, module: str, *, otherwise: str) -> object:
+    """Return what PEFT's rank_pattern or alpha_pattern says of a module; its keys are the last parts of names. Raises ConfigError."""
+    patterns = config.get(setting) or {}
+    if not isinstance(patterns, dict):
+        raise ConfigError(
+            f"The adapter's configuration has {setting} = {patterns!r}, expected a table of names and numbers. Download it again."
+        )
+    for key, value in patterns.items():
         if not re.fullmatch(r"[\w.]+", str(key)):
             raise ConfigError(
                 f"The adapter's configuration has the pattern {key!r}, plain names are supported. Merge it with PEFT's merge_and_unload(), "
@@ -425,4 +451,4 @@ def _of_module(patterns: object, module: str, *, otherwise: object) -> object:
             )
         if f".{module}".endswith(f".{key}"):
             return value
-    return otherwise
+    return config.get(otherwise)

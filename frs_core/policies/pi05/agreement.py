@@ -11,10 +11,20 @@ from frs_core.steering.directions import NEVER_MOVED
 
 def match(checkpoint: Checkpoint, what: str, got: int, expected: int) -> None:
     """Add a problem where a number is not the one that the preset needs."""
-    if got != expected:
-        name = checkpoint.preset.name if checkpoint.preset else "the weights"
+    if got == expected:
+        return
+    name = checkpoint.preset.name if checkpoint.preset else "the weights"
+    # Only the horizon may be given by a person; sizes are the robot's.
+    fix = "another preset, or pass horizon=" if what == "horizon" else "choose another preset"
+    checkpoint.problems.append(f"The {what} is {got}, {name} needs {expected}: {fix}.")
+
+
+def match_width(checkpoint: Checkpoint, setting: str, stated: int) -> None:
+    """Add a problem where the weights have another action width than a setting of config.json says."""
+    if checkpoint.size is not None and checkpoint.size.width != stated:
         checkpoint.problems.append(
-            f"The {what} is {got}, {name} needs {expected}: another preset, or pass {what.replace(' ', '_')}=."
+            f"The weights have an action width of {checkpoint.size.width}, config.json has {setting} = {stated}. Take the config.json that was saved "
+            f"with the weights."
         )
 
 

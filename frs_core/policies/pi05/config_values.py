@@ -9,8 +9,10 @@ from frs_core.policies.pi05.checkpoint import Checkpoint
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.runtime.foreign import found_at, read_json, said
 
-_PRECISIONS = (None, "bfloat16", "float16", "float32")
+_PRECISIONS = ("bfloat16", "float16", "float32")
 """What `precision` and `dtype` may be; null leaves it open. Source: openpi's converter, LeRobot configuration_pi05.py."""
+_SHORT = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32"}
+"""Other names of the same types, which PyTorch and trainers write."""
 LONGEST_CHUNK = 1000
 """Rows. Guess; those of released checkpoints have 10 to 50."""
 
@@ -56,8 +58,10 @@ def switch(config: Mapping[str, Any], key: str) -> bool:
 def require_precision(config: Mapping[str, Any]) -> None:
     """Raise ConfigError where a checkpoint says that its weights are kept in numbers that are not read."""
     for key in ("precision", "dtype"):
-        if (value := config.get(key)) not in _PRECISIONS:
+        value = config.get(key)
+        name = value.removeprefix("torch.") if isinstance(value, str) else value
+        if name is not None and name not in _PRECISIONS and name not in _SHORT:
             raise ConfigError(
-                f"config.json has {key} = {value!r}, expected {', '.join(str(p) for p in _PRECISIONS[1:])}: quantised weights are not read. Give the "
-                f"checkpoint as it was before, or correct {key}."
+                f"config.json has {key} = {value!r}, expected {', '.join(_PRECISIONS)}: weights in other numbers, such as quantised ones, are not "
+                f"read. Give the checkpoint as it was before, or correct {key}."
             )

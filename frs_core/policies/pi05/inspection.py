@@ -114,7 +114,8 @@ def _choose_preset(checkpoint: Checkpoint, given: str | None) -> None:
     if given is not None:
         checkpoint.preset, checkpoint.meaning_from = find_preset(given), "as given"
     elif note.is_file():
-        data = read_object(checkpoint, note) or {}
+        if (data := read_object(checkpoint, note)) is None:
+            return  # said already; without its note the folder's meaning is open
         if isinstance(data.get("preset"), str):
             checkpoint.preset, checkpoint.meaning_from = find_preset(data["preset"]), f"taken from its note {NOTE}"
     else:

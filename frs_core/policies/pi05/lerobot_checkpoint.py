@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from frs_core.errors import ConfigError
-from frs_core.policies.pi05.agreement import match, take_statistics
+from frs_core.policies.pi05.agreement import match, match_width, take_statistics
 from frs_core.policies.pi05.checkpoint import Checkpoint
 from frs_core.policies.pi05.config_values import integer, require_precision, switch
 from frs_core.policies.pi05.images import Resize
@@ -40,9 +40,13 @@ _EMPTY = re.compile(r"observation\.images\.empty_camera_\d+")
 
 def read_lerobot(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: int | None) -> None:
     """Store what config.json states. Raises ConfigError where it contradicts the preset, or is of another policy."""
-    if config.get("type") != "pi05":
+    if (kind := config.get("type")) is None:
         raise ConfigError(
-            f"This LeRobot checkpoint is a '{config.get('type')}', not a pi05. Load it with the policy 'lerobot'."
+            "config.json has LeRobot's inputs and does not state its type, expected 'pi05'. Take the config.json that was saved with the weights."
+        )
+    if kind != "pi05":
+        raise ConfigError(
+            f"This LeRobot checkpoint is a '{in_line(kind)}', not a pi05. Load it with the policy 'lerobot'."
         )
     checkpoint.prompt, checkpoint.resize = PromptForm.STATE_TEXT, Resize.SAMPLED
     checkpoint.horizon = integer(config, "chunk_size")
@@ -62,8 +66,7 @@ def read_lerobot(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: 
         )
     if unknown := unknown_settings(config):
         checkpoint.notes.append(f"Settings of config.json that are not read: {', '.join(unknown)}.")
-    if checkpoint.size is not None:
-        match(checkpoint, "action width", checkpoint.size.width, int(config.get("max_action_dim", 32)))
+    match_width(checkpoint, "max_action_dim", int(config.get("max_action_dim", 32)))
     preset = checkpoint.preset
     if preset is None:
         return

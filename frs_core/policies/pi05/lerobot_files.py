@@ -43,15 +43,24 @@ _SETTINGS = frozenset((
 LeRobot configuration_pi05.py, configs/policies.py. Those of optimiser and schedule begin with their words."""
 
 
-def refuse_pointer(path: Path) -> None:
-    """Raise WeightsMissing if a file is only a Git LFS pointer."""
+def refuse_pointer(path: Path, *, within: Path | None = None) -> None:
+    """Check that a file is there itself.
+
+    Args:
+        path: the file; a missing one is not judged.
+        within: the checkpoint's folder, where the file lies deeper in it; None = beside its other files.
+    Raises:
+        WeightsMissing: it is only a Git LFS pointer.
+    """
     try:
         is_pointer = is_lfs_pointer(path)
     except OSError:
         return  # the reader of the file reports the problem
     if is_pointer:
+        folder = within or path.parent
         raise WeightsMissing(
-            f"'{path.name}' is a Git LFS pointer, the file itself was not downloaded. Run `git lfs pull` in its repository."
+            f"'{path.relative_to(folder)}' is a Git LFS pointer, the file itself was not downloaded. Run `git lfs pull` in its repository, "
+            f"'{folder}'."
         )
 
 

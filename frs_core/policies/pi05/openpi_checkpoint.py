@@ -9,9 +9,9 @@ import numpy as np
 
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
-from frs_core.policies.pi05.agreement import match, take_statistics
+from frs_core.policies.pi05.agreement import match, match_width, take_statistics
 from frs_core.policies.pi05.checkpoint import Checkpoint
-from frs_core.policies.pi05.config_values import integer, require_precision
+from frs_core.policies.pi05.config_values import integer, require_precision, switch
 from frs_core.policies.pi05.images import Resize
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.normalisation import QUANTILE_EPS
@@ -40,14 +40,16 @@ def read_openpi(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: i
                 f"a pi0.5 checkpoint."
             )
     require_precision(config)
-    unread = sorted(config.keys() - _OPENPI_SETTINGS - {"pi05", "discrete_state_input", "max_token_len"})
+    unread = sorted(
+        config.keys() - _OPENPI_SETTINGS - {"pi05", "discrete_state_input", "max_token_len", "use_quantile_norm"}
+    )
     if unread:
         checkpoint.notes.append(f"Settings of config.json that are not read: {', '.join(unread)}.")
     checkpoint.horizon = integer(config, "action_horizon")
     checkpoint.execute_rows = min(preset.execute_rows, checkpoint.horizon)
     match(checkpoint, "horizon", checkpoint.horizon, horizon or preset.horizon)
     if checkpoint.size is not None:
-        match(checkpoint, "action width", checkpoint.size.width, integer(config, "action_dim"))
+        match_width(checkpoint, "action_dim", integer(config, "action_dim"))
 
 
 def openpi_statistics(checkpoint: Checkpoint, config: Mapping[str, Any], *, norm_stats: Path | None) -> None:
@@ -58,8 +60,11 @@ def openpi_statistics(checkpoint: Checkpoint, config: Mapping[str, Any], *, norm
     path = norm_stats or _find_stats(checkpoint.root, preset.asset_id)
     stats = _read_stats(path)
     checkpoint.notes.append(f"Statistics from {path}.")
-    modes = ("quantiles", "quantiles")
-    take_statistics(checkpoint, preset, stats["state"], stats["actions"], modes=modes, eps=QUANTILE_EPS)
+    # Source: openpi training/config.py, DataConfig.use_quantile_norm, which is true for every pi0.5 of openpi's own.
+    mode = "quantiles" if switch({"use_quantile_norm": True, **config}, "use_quantile_norm") else "mean_std"
+    if mode != "quantiles":
+        checkpoint.notes.append("use_quantile_norm is false: normalised by mean and standard deviation.")
+    take_statistics(checkpoint, preset, stats["state"], stats["actions"], modes=(mode, mode), eps=QUANTILE_EPS)
 
 
 def _find_stats(root: Path, asset_id: str) -> Path:

@@ -30,6 +30,9 @@ BINS = 256
 _LARGEST = 100 << 20
 """Bytes; PaliGemma's file has 4 MB."""
 
+_SPARE = 64
+"""Rows of an embedding beyond the words of its tokenizer, at most. Source: PaliGemma's configuration in transformers, 257,216 for 257,152 words."""
+
 FILE_NAMES = ("paligemma_tokenizer.model", "tokenizer.model")
 
 _log = logging.getLogger(__name__)
@@ -84,11 +87,18 @@ class Tokenizer:
             data = read_bytes(path, limit=_LARGEST, may_link=True)
             if not data:
                 raise OSError("it is empty")
+            if not _is_whole(data):
+                raise OSError("it is cut off: the parts that follow its words are missing")
             self._model = sentencepiece.SentencePieceProcessor(model_proto=data)
         except (OSError, RuntimeError) as e:
             why = said(e) if isinstance(e, OSError) else "its library cannot read it"
             raise ConfigError(f"'{path}' is not a SentencePiece file ({why}). Give paligemma_tokenizer.model.") from e
-        if vocabulary is not None and self._model.vocab_size() > vocabulary:
+        if self._model.bos_id() < 0:
+            raise ConfigError(
+                f"Tokenizer '{path}' has no word for the begin of a text, with which every prompt begins. Give the file that belongs to the checkpoint "
+                f"(paligemma_tokenizer.model)."
+            )
+        if vocabulary is not None and not vocabulary - _SPARE <= self._model.vocab_size() <= vocabulary:
             raise ConfigError(
                 f"Tokenizer '{path}' has {self._model.vocab_size()} words, the network knows {vocabulary}. "
                 f"Give the file that belongs to the checkpoint (paligemma_tokenizer.model)."
@@ -105,6 +115,43 @@ class Tokenizer:
                 "The prompt has %d tokens and is truncated to %d; shorten the instruction.", len(tokens), MAX_TOKENS
             )
         return tokens[:MAX_TOKENS]
+
+
+def _is_whole(data: bytes) -> bool:
+    """Return whether a SentencePiece model has all that a reader needs: words, how it was trained, how texts are normalised.
+
+    A file that was cut between two words is read by the library without complaint. Source: sentencepiece_model.proto, whose fields 2 and 3
+    follow the words (field 1); fields are written as in protobuf's encoding.
+    """
+    at, end, found = 0, len(data), set[int]()
+    while at + 1 < end:
+        while at + 1 < end and data[at] == _WORD and data[at + 1] < 128:
+            at += 2 + data[at + 1]
+            found.add(1)
+        if at + 1 >= end:
+            break
+        tag, at = _varint(data, at)
+        size, at = _varint(data, at)
+        if tag & 7 != 2:
+            return True  # of another kind: the library judges it
+        found.add(tag >> 3)
+        at += size
+    return at == end and found >= {1, 2, 3}
+
+
+_WORD = 1 << 3 | 2
+"""Tag of a word, field 1 with a length."""
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return a number of protobuf's encoding, and where the next begins."""
+    value = shift = 0
+    while at < len(data):
+        byte = data[at]
+        value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
+        if byte < 128 or shift > 63:
+            break
+    return value, at
 
 
 def find_tokenizer(root: Path, given: Path | None = None) -> Path:

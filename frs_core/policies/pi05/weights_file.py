@@ -1,5 +1,6 @@
 """Find the weights of a checkpoint and judge them by their header; where they are missing, say what the folder holds in their place. Any thread."""
 
+import re
 from pathlib import Path
 
 from frs_core.errors import WeightsMissing
@@ -8,9 +9,10 @@ from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.names import is_adapter_array, stored_names
 from frs_core.policies.pi05.sizes import problems_of, size_of
 from frs_core.policies.pi05.weights import Truncated, read_header, why_not_weights
-from frs_core.runtime.foreign import MALFORMED, found_at, is_text_path, read_json
+from frs_core.runtime.foreign import MALFORMED, found_at, in_line, is_text_path, read_json, said
 
 WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_SHARD = re.compile(r"-\d+-of-\d+\.safetensors$")
 _PICKLES = ("pytorch_model.bin", "pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 """Weights as files of Python objects, which may run code when they are read."""
 
@@ -30,6 +32,8 @@ def read_weights(checkpoint: Checkpoint) -> None:
                 f"safetensors.torch.save_file where you trust them."
             )
         there = found_at(path)
+        if there == "does not exist" and not hint:
+            hint = _other_files(checkpoint.root)
         text = "is missing" if there == "does not exist" else f"{there}, expected a file"
         checkpoint.problems.append(f"'model.safetensors' {text}.{hint}")
         return
@@ -92,12 +96,27 @@ def _elsewhere(root: Path) -> str:
     return f" A checkpoint lies in {named}: give that folder." if found else ""
 
 
+def _other_files(root: Path) -> str:
+    """Return what a folder holds in the place of its weights, and what to do with it."""
+    names = sorted(p.name for p in root.iterdir() if p.is_file())
+    if same := [name for name in names if name.lower() == WEIGHTS]:
+        return f" '{same[0]}' is there: rename it to '{WEIGHTS}'."
+    if begun := [name for name in names if name.startswith(WEIGHTS) or name.endswith(".incomplete")]:
+        return f" '{in_line(begun[0])}' is a download that has not ended: download it again."
+    if shards := [name for name in names if _SHARD.search(name)]:
+        return f" '{in_line(shards[0])}' is one of the shards that '{_INDEX}' lists, which is missing: download it too, and join all into one {WEIGHTS}."
+    others = [name for name in names if name.endswith(".safetensors") and "_processor" not in name]
+    if len(others) == 1:
+        return f" '{in_line(others[0])}' is there: if it holds the whole network, rename it to '{WEIGHTS}'."
+    return " Download it, or give the folder that holds it."
+
+
 def _shards(root: Path) -> str:
     """Return what to do with weights in shards, of which some may be missing. Raises nothing: the index itself may be none."""
     try:
         named = sorted({str(name) for name in read_json(root / _INDEX)["weight_map"].values()})
     except (OSError, *MALFORMED) as error:
-        return f" The weights are in shards, and '{_INDEX}' is not readable ({error}): download it again."
+        return f" The weights are in shards, and '{_INDEX}' is not readable ({said(error)}): download it again."
     if missing := [name for name in named if not (root / name).is_file()]:
         return (
             f" The weights are in {len(named)} shards, of which {len(missing)} are missing, e.g. '{missing[0]}': download them, and join all into "

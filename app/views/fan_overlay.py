@@ -212,7 +212,7 @@ def paint_mark(painter: QtGui.QPainter, at: QtCore.QPointF) -> None:
     """Draw the mark that follows the picked curve."""
     painter.setPen(_pen(theme.colour(theme.HALO), 2.5))
     painter.setBrush(theme.colour(theme.UNSTEERED_CORE))
-    painter.drawEllipse(at, 5.5, 5.5)
+    painter.drawEllipse(at, 5.5 * theme.scale(), 5.5 * theme.scale())
 
 
 def _to_widget(uv: Array, scale: float, offset: tuple[float, float]) -> Array:
@@ -243,9 +243,9 @@ def _paint_reference(
 ) -> None:
     assert curve.reference_uv is not None
     path = _polyline(_to_widget(curve.reference_uv, scale, offset))
-    painter.setPen(_pen(theme.colour(theme.HALO, 200 if is_strong else 90), 2.6, Qt.PenStyle.SolidLine))
+    painter.setPen(_pen(theme.colour(theme.HALO, 200 if is_strong else 90), 2.6 * theme.scale(), Qt.PenStyle.SolidLine))
     painter.drawPath(path)
-    pen = _pen(theme.colour(curve.colour, 255 if is_strong else 130), 1.2)
+    pen = _pen(theme.colour(curve.colour, 255 if is_strong else 130), 1.2 * theme.scale())
     pen.setDashPattern([4.0, 4.0])
     painter.setPen(pen)
     painter.drawPath(path)
@@ -265,7 +265,7 @@ def _paint_curve(
     alpha = 70 if is_dim else 255
     core = (4.5 if is_highlighted else 3.0) * theme.scale()
     if not curve.is_full and not is_highlighted:
-        core, alpha = 1.3, min(alpha, 150)
+        core, alpha = 1.3 * theme.scale(), min(alpha, 150)
     points = _to_widget(curve.uv, scale, offset)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     beyond = _polyline(points[curve.executed - 1 :])
@@ -275,7 +275,9 @@ def _paint_curve(
         painter.setPen(_pen(theme.colour(colour, alpha // 2), core * 0.4))
         painter.drawPath(beyond)
     path = _polyline(points[: curve.executed])
-    painter.setPen(_pen(theme.colour(theme.HALO, int(alpha * 0.9)), core + (3.5 if curve.is_full else 1.6)))
+    painter.setPen(
+        _pen(theme.colour(theme.HALO, int(alpha * 0.9)), core + (3.5 if curve.is_full else 1.6) * theme.scale())
+    )
     painter.drawPath(path)
     pen = _pen(theme.colour(colour, alpha), core)
     if style.is_stale:
@@ -294,14 +296,15 @@ def _paint_end(painter: QtGui.QPainter, points: Array, colour: str, alpha: int, 
     (x, y), (hx, hy) = finite[-1].tolist(), _heading(finite).tolist()
 
     def at(along: float, across: float) -> QtCore.QPointF:
+        along, across = along * theme.scale(), across * theme.scale()
         return QtCore.QPointF(x + hx * along - hy * across, y + hy * along + hx * across)
 
-    painter.setPen(_pen(theme.colour(theme.HALO, alpha), 2.0))
+    painter.setPen(_pen(theme.colour(theme.HALO, alpha), 2.0 * theme.scale()))
     painter.setBrush(theme.colour(colour, alpha))
     painter.drawPolygon(QtGui.QPolygonF([at(7, 0), at(-4, 6), at(-4, -6)]))
     gap = 2.0 if is_closing else 7.0
     for width, ink in ((4.5, theme.HALO), (2.0, colour)):
-        painter.setPen(_pen(theme.colour(ink, alpha), width))
+        painter.setPen(_pen(theme.colour(ink, alpha), width * theme.scale()))
         for side in (gap, -gap):
             painter.drawLine(at(9, side), at(15, side))
 
@@ -332,7 +335,7 @@ def place_caps(
         bounds: where caps must stay.
         keep_clear: x, y and radius of what they must not cover.
     """
-    centres = anchors + headings * (18.0 + sizes.max(axis=1, keepdims=True) / 2)
+    centres = anchors + headings * (18.0 * theme.scale() + sizes.max(axis=1, keepdims=True) / 2)
     low = np.array([bounds.left(), bounds.top()]) + sizes / 2 + 2
     high = np.array([bounds.right(), bounds.bottom()]) - sizes / 2 - 2
     centres = np.clip(centres, low, high)

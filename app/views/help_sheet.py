@@ -30,7 +30,7 @@ class KeyboardMap(QtWidgets.QWidget):
         self._scope = scope
         self._named: dict[str, str] = {}
         self._held: set[str] = set()
-        self.setMinimumSize(860, 6 * 54)
+        theme.on_scale(self, lambda keys: keys.setMinimumSize(theme.px(860), theme.px(6 * 54)))
         self.setAccessibleName("Keyboard map")
 
     def use_map(self, inputs: InputMap, scope: str) -> None:
@@ -77,14 +77,14 @@ class KeyboardMap(QtWidgets.QWidget):
         painter.setFont(font)
         painter.setPen(theme.colour(theme.ink_on(tokens.accent) if is_held else (tokens.text if name else tokens.dim)))
         painter.drawText(
-            box.adjusted(6, 2, -3, -2), Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, key_cap(key)
+            box.adjusted(theme.px(6), 2, -3, -2), Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, key_cap(key)
         )
         if name:
             font.setPixelSize(theme.px(9))
             font.setBold(False)
             painter.setFont(font)
             painter.drawText(
-                box.adjusted(3, 18, 0, -2),
+                box.adjusted(theme.px(3), theme.px(18), 0, -2),
                 Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignLeft | Qt.TextFlag.TextWordWrap,
                 name,
             )
@@ -144,7 +144,7 @@ class HelpSheet(Card):
         column.addWidget(self.keyboard)
         column.addWidget(self.table, 1)
         column.addWidget(label("Esc or F1 closes this. Change keys in Help, Keys and devices", "caption"))
-        self.setMinimumSize(900, 560)
+        theme.on_scale(self, lambda sheet: sheet.setMinimumSize(theme.px(900), theme.px(560)))
 
     def use_map(self, inputs: InputMap, scope: str) -> None:
         """Fill keyboard map and table."""
@@ -168,4 +168,4 @@ class HelpSheet(Card):
 
     def sizeHint(self) -> QtCore.QSize:
         """Return a size at which most texts take one line, where the window has the room."""
-        return QtCore.QSize(1220, 740)
+        return QtCore.QSize(theme.px(1220), theme.px(740))

@@ -5,7 +5,16 @@ from typing import Any
 import pyqtgraph as pg
 
 from app import theme
-from app.qt import Qt
+from app.qt import Qt, QtGui
+
+
+def use_scale(axis: Any) -> None:
+    """Write an axis' numbers and its name at the present display size."""
+    font = QtGui.QFont()
+    font.setPixelSize(theme.px(12))
+    axis.setStyle(tickFont=font)
+    if axis.labelText:
+        axis.setLabel(axis.labelText, **{**axis.labelStyle, "font-size": f"{theme.px(12)}px"})
 
 
 class StillPlot(pg.PlotWidget):
@@ -42,6 +51,8 @@ class StillPlot(pg.PlotWidget):
         for side in ("left", "bottom"):
             self.getAxis(side).setPen(tokens.line)
             self.getAxis(side).setTextPen(tokens.dim)
+            use_scale(self.getAxis(side))
+        self._legend.setLabelTextSize(f"{theme.px(12)}px")
         self._legend.setLabelTextColor(tokens.text)
         for _, name in self._legend.items:
             name.setText(name.text)  # The plot is redrawn only then.

@@ -109,3 +109,19 @@ def test_the_window_has_room_for_everything_at_its_least_size(window: Any) -> No
         least = window.centralWidget().minimumSizeHint()
         assert least.width() <= window.minimumWidth() <= LEAST[0], layout
         assert least.height() + window.menuBar().sizeHint().height() <= window.minimumHeight() <= LEAST[1], layout
+
+
+def test_what_is_painted_grows_with_the_display_size(window: Any, qapp: Any) -> None:
+    """Rows of episodes, time line, keyboard map and axes are painted, not laid out: their sizes are no fonts of the style sheet."""
+
+    def sizes() -> list[float]:
+        pane, option = window.review.episodes, QtWidgets.QStyleOptionViewItem()
+        row = pane.list.itemDelegate().sizeHint(option, QtCore.QModelIndex())
+        axis = window.train.curve.getAxis("left")
+        keys = window.cards.help.keyboard
+        return [row.height(), window.review.scrubber.height(), keys.minimumHeight(), axis.style["tickFont"].pixelSize()]
+
+    window.use_theme("dark")
+    before = sizes()
+    window.use_theme("dark", scale=2.0)
+    assert [b / a for a, b in zip(before, sizes(), strict=True)] == pytest.approx([2.0] * 4, rel=0.02)

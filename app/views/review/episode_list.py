@@ -157,11 +157,19 @@ class EpisodeFilter(QtCore.QSortFilterProxyModel):
 
 
 class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
-    """Draws the text of an episode beside its image."""
+    """Draws the text of an episode beside its image.
+
+    Args:
+        view: whose rows it draws.
+    """
+
+    def __init__(self, view: QtWidgets.QListView) -> None:
+        super().__init__(view)
+        theme.on_scale(view, QtWidgets.QListView.scheduleDelayedItemsLayout)
 
     def sizeHint(self, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex) -> QtCore.QSize:
         """Height of the thumbnail."""
-        return QtCore.QSize(200, THUMB[1] + 10)
+        return QtCore.QSize(theme.px(200), theme.px(THUMB[1] + 10))
 
     def paint(
         self, painter: QtGui.QPainter | None, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex
@@ -175,15 +183,15 @@ class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
         painter.save()
         if is_selected:
             painter.fillRect(rect, theme.colour(tokens.accent, 70))
-            painter.fillRect(rect.left(), rect.top(), 4, rect.height(), theme.colour(tokens.accent))
+            painter.fillRect(rect.left(), rect.top(), theme.px(4), rect.height(), theme.colour(tokens.accent))
         thumb = index.data(Qt.ItemDataRole.DecorationRole)
-        box = QtCore.QRect(rect.left() + 8, rect.top() + 5, *THUMB)
+        box = QtCore.QRect(rect.left() + theme.px(8), rect.top() + theme.px(5), theme.px(THUMB[0]), theme.px(THUMB[1]))
         if thumb is not None:
             painter.drawPixmap(box, thumb)
         else:
             painter.fillRect(box, theme.colour(tokens.raised))
-        x = box.right() + 10
-        width = rect.right() - x - 6
+        x = box.right() + theme.px(10)
+        width = rect.right() - x - theme.px(6)
         sign, word, tone = outcome_sign(info)
         colour = {"good": tokens.good, "bad": tokens.bad, "warn": tokens.warn}[tone]
         font = QtGui.QFont(option.font)
@@ -194,10 +202,12 @@ class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
         title = in_words(info.task or info.instruction or info.name)
         metrics = QtGui.QFontMetrics(font)
         said, used = said_beside(metrics, width, title, sign=sign, word=word)
-        painter.drawText(QtCore.QRect(x, rect.top() + 4, width, 18), Qt.AlignmentFlag.AlignRight, said)
+        painter.drawText(
+            QtCore.QRect(x, rect.top() + theme.px(4), width, theme.px(18)), Qt.AlignmentFlag.AlignRight, said
+        )
         painter.setPen(theme.colour(tokens.text))
         painter.drawText(
-            QtCore.QRect(x, rect.top() + 4, width - used, 18),
+            QtCore.QRect(x, rect.top() + theme.px(4), width - used, theme.px(18)),
             Qt.AlignmentFlag.AlignLeft,
             metrics.elidedText(title, Qt.TextElideMode.ElideRight, width - used),
         )
@@ -211,7 +221,7 @@ class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
         lines = [summary(info) if not info.problem else problem_of(info), " · ".join(x for x in facts if x)]
         for i, line in enumerate(lines):
             painter.drawText(
-                QtCore.QRect(x, rect.top() + 24 + i * 17, width, 16),
+                QtCore.QRect(x, rect.top() + theme.px(24 + i * 17), width, theme.px(16)),
                 Qt.AlignmentFlag.AlignLeft,
                 metrics.elidedText(line, Qt.TextElideMode.ElideRight, width),
             )

@@ -8,6 +8,7 @@ import pyqtgraph as pg
 
 from app import theme
 from app.qt import Qt, Signal
+from app.views.plot import use_scale
 from app.views.review.record import Record
 from frs_core.arrays import Array
 
@@ -52,7 +53,6 @@ class Plots(pg.GraphicsLayoutWidget):
             self._names.append(self.ci.addLabel(title, row=row, col=0, justify="right"))
             plot: Any = self.ci.addPlot(row=row, col=1, axisItems={"left": _SparseAxis("left")})
             plot.setToolTip(tip)
-            plot.getAxis("left").setWidth(38)
             plot.hideButtons()
             plot.getAxis("left").enableAutoSIPrefix(False)
             plot.getAxis("bottom").enableAutoSIPrefix(False)
@@ -119,6 +119,8 @@ class Plots(pg.GraphicsLayoutWidget):
             for name in ("left", "bottom"):
                 plot.getAxis(name).setPen(tokens.line)
                 plot.getAxis(name).setTextPen(tokens.dim)
+                use_scale(plot.getAxis(name))
+            plot.getAxis("left").setWidth(theme.px(38))
         self.show_record(self._record)
 
     def _curve(self, row: int, x: Array, y: Array, colour: str, style: Qt.PenStyle) -> None:

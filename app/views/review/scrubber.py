@@ -19,8 +19,7 @@ class Scrubber(QtWidgets.QWidget):
         self._record: Record | None = None
         self._position = 0
         self._checks: dict[int, bool] = {}
-        self.setMinimumHeight(58)
-        self.setMaximumHeight(58)
+        theme.on_scale(self, lambda line: line.setFixedHeight(theme.px(58)))
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setMouseTracking(True)
         self.setAccessibleName("Time line of the episode")
@@ -65,7 +64,7 @@ class Scrubber(QtWidgets.QWidget):
 
     def _paint_mark(self, painter: QtGui.QPainter, mark: ChunkMark, tokens: theme.Theme) -> None:
         left, right = self._x(mark.start), self._x(mark.stop)
-        box = QtCore.QRectF(left + 1, 8, max(2.0, right - left - 2), 34)
+        box = QtCore.QRectF(left + 1, theme.px(8), max(2.0, right - left - 2), theme.px(34))
         colour = _mark_colour(mark)
         painter.setPen(
             QtGui.QPen(theme.colour(tokens.bad if mark.is_correction else tokens.line), 2 if mark.is_correction else 1)
@@ -77,17 +76,17 @@ class Scrubber(QtWidgets.QWidget):
             text = mark.glyph + ("⎇" if mark.branches and box.width() > 26 else "")
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
         else:
-            painter.fillRect(box.adjusted(0, 8, 0, -8), theme.colour(colour))
+            painter.fillRect(box.adjusted(0, theme.px(8), 0, -theme.px(8)), theme.colour(colour))
         is_good = self._checks.get(mark.index)
-        centre = QtCore.QPointF(box.center().x(), 50)
+        centre = QtCore.QPointF(box.center().x(), theme.px(50))
         if is_good is None:
             painter.setPen(QtGui.QPen(theme.colour(tokens.dim), 1))
             painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawEllipse(centre, 2.5, 2.5)
+            painter.drawEllipse(centre, 2.5 * theme.scale(), 2.5 * theme.scale())
         elif is_good:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(theme.colour(tokens.good))
-            painter.drawEllipse(centre, 3.5, 3.5)
+            painter.drawEllipse(centre, 3.5 * theme.scale(), 3.5 * theme.scale())
         else:
             painter.setPen(QtGui.QPen(theme.colour(tokens.bad), 2))
             painter.drawLine(centre + QtCore.QPointF(-3, -3), centre + QtCore.QPointF(3, 3))

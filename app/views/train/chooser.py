@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from app import theme
 from app.facts import Facts
 from app.names import in_words
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
@@ -126,7 +127,9 @@ class TickDelegate(EpisodeDelegate):
         super().paint(painter, option, index)
         state = index.data(Qt.ItemDataRole.CheckStateRole)
         box = QtWidgets.QStyleOptionButton()
-        box.rect = QtCore.QRect(option.rect.left() + 10, option.rect.top() + 8, 20, 20)
+        box.rect = QtCore.QRect(
+            option.rect.left() + theme.px(10), option.rect.top() + theme.px(8), theme.px(20), theme.px(20)
+        )
         box.state = QtWidgets.QStyle.StateFlag.State_Enabled
         is_on = state == Qt.CheckState.Checked
         box.state |= QtWidgets.QStyle.StateFlag.State_On if is_on else QtWidgets.QStyle.StateFlag.State_Off

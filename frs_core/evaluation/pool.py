@@ -26,8 +26,8 @@ NEAR = 100
 def take_near(waiting: deque[Cell], last: Cell | None) -> Cell:
     """Take the cell that a worker runs next out of a queue that is not empty.
 
-    That is the first of the nearest cells with the task and draw of the worker's last one, else the first of all: another task costs LIBERO up to
-    17 s of loading, and the bound keeps an evaluation that is still running balanced over tasks.
+    That is the first of the nearest cells with the task and draw of the worker's last one, else the first of all: another task costs
+    LIBERO five times the next state of the same one, and the bound keeps an evaluation that is still running balanced over tasks.
 
     Args:
         waiting: cells in the order of the evaluation.

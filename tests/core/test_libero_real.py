@@ -135,6 +135,23 @@ def test_a_snapshot_brings_back_state_pictures_and_what_follows(libero: LiberoWo
             np.testing.assert_array_equal(a, b)
 
 
+def test_stored_states_after_one_another_are_those_of_a_fresh_world(libero: LiberoWorld) -> None:
+    def course(world: LiberoWorld, seed: int) -> tuple[bytes, bytes, list[bytes]]:
+        world.reset(task="libero_goal/7", seed=seed)
+        start = world.snapshot()
+        for action in libero_public.actions(seed):
+            world.step(robot_units(action), EE)
+        return start, world.snapshot(), [f.for_policy.tobytes() for f in world.observe().frames.values()]
+
+    for before in (4, 60, 8):
+        course(libero, before)
+    fresh = LiberoWorld()
+    try:
+        assert course(libero, 9) == course(fresh, 9)
+    finally:
+        fresh.close()
+
+
 def test_a_pi05_of_random_weights_drives_it(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path, name="pi05_libero", family="lerobot", sizes=(8, 7))
     options = {"path": str(folder), "preset": "pi05_libero", "device": "cpu", "horizon": HORIZON}

@@ -130,6 +130,7 @@ class Simulator:
         self._task = ()  # type: tuple
         self._keeps = False
         self._scene = ()  # type: tuple
+        self._reset = None  # how the reset of all stored states of the present model left things
         self._kinematics = None  # joint positions behind the present link poses; None = the present ones
         self._states = {}
 
@@ -197,16 +198,31 @@ class Simulator:
         domain.add_observable(Observable(name=SEEN, sensor=seen, sampling_rate=domain.control_freq))
 
     def _set_scene(self, seed):
+        """Reset, and take the stored state where there is one.
+
+        Stored states of a task are all reset with one seed. That builds the same model again, which takes seconds, so what the
+        first reset left is kept and gone back to.
+        """
         suite, task = self._task
         self._kinematics = None
         is_stored = seed < STORED
-        self._env.seed(SEED if is_stored else seed)
-        observed = self._env.reset()
+        if is_stored and self._reset is not None:
+            header, arrays, controller, draws = self._reset
+            self._restore(header, arrays)
+            # The controller does not look at the stored state before its second step: the first starts from what the reset left.
+            vars(self._env.robots[0].controller).update(_copied(controller))
+            np.random.set_state(draws)
+        else:
+            self._env.seed(SEED if is_stored else seed)
+            self._observed, self._done = self._env.reset(), False
+            self._scratch, self._reset = None, None
+            if is_stored and not self._keeps:
+                self._scene = (suite, task, seed)
+                self._reset = (*self.save(), _copied(vars(self._env.robots[0].controller)), np.random.get_state())
         if is_stored:
-            observed = self._env.set_init_state(self._stored(suite, task)[seed])
-        self._observed, self._done = observed, bool(self._env.check_success())
+            self._observed = self._env.set_init_state(self._stored(suite, task)[seed])
+        self._done = bool(self._env.check_success())
         self._scene = (suite, task, seed)
-        self._scratch = None
 
     def _stored(self, suite, task):
         """Return a task's stored states."""
@@ -304,12 +320,17 @@ class Simulator:
 
     def load(self, header, arrays):
         """Return to what `save` gave, exactly, and return the scene's facts."""
-        import mujoco
-
         scene = (header["suite"], header["task"], header["seed"])
         if scene != self._scene:
             self._build(*scene[:2], self._keeps)
             self._set_scene(scene[2])
+        self._restore(header, arrays)
+        return self.facts()
+
+    def _restore(self, header, arrays):
+        """Return to what `save` gave for a scene with the present model."""
+        import mujoco
+
         domain, sim = self._env.env, self._env.sim
         kind = mujoco.mjtState.mjSTATE_INTEGRATION
         size = mujoco.mj_stateSize(sim.model._model, kind)
@@ -341,7 +362,6 @@ class Simulator:
         for name, value in values.items():
             domain._observables[name]._current_observed_value = value.copy()
         self._observed, self._done = values, bool(header["done"])
-        return self.facts()
 
     # --- geometry -------------------------------------------------------------------------------------------------------
 
@@ -472,12 +492,18 @@ class Simulator:
     def close(self):
         """Free the environment."""
         if self._env is not None:
-            self._scratch = None
+            self._scratch, self._reset = None, None
             self._env.close()
             self._env, self._task, self._scene = None, (), ()
             import gc
 
             gc.collect()
+
+
+def _copied(values):
+    """Return the arrays, numbers and flags among an object's attributes."""
+    kinds = (np.ndarray, int, float, np.generic)
+    return {name: np.copy(v) if isinstance(v, np.ndarray) else v for name, v in values.items() if isinstance(v, kinds)}
 
 
 def _bodies_below(model, root):

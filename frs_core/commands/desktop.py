@@ -11,8 +11,8 @@ from pathlib import Path
 from frs_core import paths
 from frs_core.commands.printing import console
 from frs_core.doctor.devices import udev_fix
-from frs_core.episodes.begun import begun, refused
-from frs_core.errors import ConfigError
+from frs_core.episodes.begun import begun
+from frs_core.errors import ConfigError, EpisodeError
 
 NAME = "frs-cockpit"
 """Of both files; the window bears it too, so that desktops match window and entry."""
@@ -39,24 +39,24 @@ def desktop_install(*, remove: bool = False) -> int:
     page, share = console(), Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
     entry = share / "applications" / f"{NAME}.desktop"
     icon = share / "icons/hicolor/scalable/apps" / f"{NAME}.svg"
-    if remove:
-        try:
-            for path in (entry, icon):
-                path.unlink(missing_ok=True)
-                page.print(f"Removed {path}", soft_wrap=True)
-        except OSError as error:
-            raise refused(share, error) from error
-        return 0
     texts = {
         icon: (paths.assets() / "icons" / f"{NAME}.svg").read_text("utf-8"),
         entry: _ENTRY.format(command=_command(), icon=icon, name=NAME),
     }
-    with begun(share) as files:
-        partial = {path: files.add(path.with_name(f".{path.name}.{os.getpid()}.partial")) for path in texts}
-        for path, text in texts.items():
-            partial[path].write_text(text, "utf-8")
-        for path in texts:
-            partial[path].replace(path)
+    try:
+        with begun(share) as files:
+            if remove:
+                for path in (entry, icon):
+                    path.unlink(missing_ok=True)
+                    page.print(f"Removed {path}", soft_wrap=True)
+                return 0
+            partial = {path: files.add(path.with_name(f".{path.name}.{os.getpid()}.partial")) for path in texts}
+            for path, text in texts.items():
+                partial[path].write_text(text, "utf-8")
+            for path in texts:
+                partial[path].replace(path)
+    except EpisodeError as error:
+        raise ConfigError(f"{error} XDG_DATA_HOME says where.") from error
     page.print(f"Wrote {entry}\nWrote {icon}", soft_wrap=True)
     page.print(f"SpaceMice and gamepads without root:\n  {udev_fix()}", soft_wrap=True)
     return 0

@@ -531,6 +531,7 @@ def test_a_configuration_that_is_none_is_a_problem_and_no_traceback(tmp_path, ch
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     problems = inspect_checkpoint(folder).problems
     assert any(words in p for p in problems), problems
+    assert len(set(problems)) == len(problems)
 
 
 def test_a_table_of_new_names_that_is_none_is_a_problem(tmp_path) -> None:

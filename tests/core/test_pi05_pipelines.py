@@ -158,6 +158,14 @@ def test_offsets_of_the_gripper_that_the_configuration_leaves_out_are_refused(tm
     assert f"'{PRE}' makes the gripper too an offset" in problem
 
 
+@pytest.mark.parametrize(("file", "name"), [(PRE, RELATIVE), (POST, ABSOLUTE)])
+def test_relative_actions_that_no_step_carries_out_are_refused(tmp_path, file, name) -> None:
+    folder = make_saved(tmp_path, is_new=True, use_relative_actions=True, action_feature_names=JOINTS)
+    change(folder, file, without(name))
+    (problem,) = inspect_checkpoint(folder, preset="pi05_droid_jointpos_polaris").problems
+    assert f"'{file}' has no step {name}, and use_relative_actions of config.json is true" in problem
+
+
 def test_statistics_that_the_two_pipelines_do_not_share_are_refused_until_one_is_given(tmp_path) -> None:
     folder = make_saved(tmp_path)
     (file,) = folder.glob("policy_postprocessor_*.safetensors")
@@ -182,7 +190,7 @@ def test_pipelines_that_are_not_there_are_said_to_be_missing(tmp_path) -> None:
     change(folder, PRE, lambda steps: steps.__delitem__(slice(3, None)))
     notes = inspect_checkpoint(folder).notes
     assert any(f"No '{POST}', which LeRobot saves with the weights" in note for note in notes)
-    assert any(f"'{PRE}' has no step {PROMPT}, {TOKENISE}: LeRobot's usual ones" in note for note in notes)
+    assert any(f"'{PRE}' has no step {TOKENISE}: LeRobot's usual prompt" in note for note in notes)
 
 
 @pytest.mark.parametrize("mapping", [{}, {"ACTION": "MEAN_STD"}])
@@ -231,7 +239,9 @@ def test_an_image_input_is_one_by_its_type_and_is_refused_by_name_where_no_camer
 
 def test_inputs_that_the_network_does_not_look_at_are_said(tmp_path) -> None:
     inputs = images(**{"observation.images.wrist": "VISUAL", "observation.environment_state": "ENV"})
-    notes = inspect_checkpoint(make_saved(tmp_path, input_features=inputs)).notes
+    outputs = {name: {"type": "ACTION", "shape": [8]} for name in ("action", "action.torque")}
+    notes = inspect_checkpoint(make_saved(tmp_path, input_features=inputs, output_features=outputs)).notes
+    assert "Outputs of config.json that pi05 does not give: action.torque." in notes
     assert "Inputs of config.json that pi05 does not look at: observation.environment_state." in notes
 
 

@@ -83,14 +83,16 @@ class Checkpoint:
         """Take a step of the inspection; what it raises becomes a problem, and the next step is taken too."""
         try:
             step()
+            return
         except FrsError as error:
-            # Two readers of one file find the same.
-            self.problems += [text] if (text := str(error)) not in self.problems else []
+            text = str(error)
         except MALFORMED:
-            self.problems.append(
+            text = (
                 "Its configuration holds what no pi0.5's does: a list, text or number where something else belongs. Take config.json and "
                 "policy_preprocessor.json as they were saved with the weights."
             )
+        # Two readers of one file find the same.
+        self.problems += [text] if text not in self.problems else []
 
     def fingerprint(self) -> str:
         """Return a hash of everything that determines the policy's behaviour.

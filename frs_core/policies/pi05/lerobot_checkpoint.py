@@ -100,6 +100,8 @@ def read_lerobot_inputs(checkpoint: Checkpoint, config: Mapping[str, Any]) -> No
     others = sorted(name for name, kind in kinds.items() if kind != "VISUAL" and name != "observation.state")
     if others:
         checkpoint.notes.append(f"Inputs of config.json that pi05 does not look at: {in_line(', '.join(others))}.")
+    if outputs := sorted(set(config.get("output_features") or {}) - {"action"}):
+        checkpoint.notes.append(f"Outputs of config.json that pi05 does not give: {in_line(', '.join(outputs))}.")
     checkpoint.renamed = renamed_inputs(checkpoint.root)
 
 
@@ -142,10 +144,11 @@ def hold_pipelines(checkpoint: Checkpoint, config: Mapping[str, Any], *, norm_st
     """Add a problem for each thing that the saved pipelines do and config.json does not state. Raises ConfigError where they are unreadable."""
     if config.get("type") != "pi05":
         return
-    checkpoint.problems += pipeline_problems(
+    found = pipeline_problems(
         checkpoint.root,
         config,
         is_relative=switch(config, "use_relative_actions"),
         own_statistics=norm_stats is None,
     )
+    checkpoint.problems += [problem for problem in found if problem not in checkpoint.problems]
     checkpoint.notes += missing_steps(checkpoint.root)

@@ -169,13 +169,11 @@ def normalisation_modes(mapping: Any) -> dict[str, str]:
 def missing_steps(root: Path) -> list[str]:
     """Return notes on what the saved pipelines do not state, so that config.json alone counts."""
     notes: list[str] = []
-    for file, needed in ((PIPELINE, (_PROMPT, _TOKENISE)), (POST_PIPELINE, (_UNNORMALISE,))):
+    for file in (PIPELINE, POST_PIPELINE):
         if not os.path.lexists(root / file):
             notes.append(f"No '{file}', which LeRobot saves with the weights: what config.json states counts alone.")
-            continue
-        there = {step.name for step in read_steps(root, file)}
-        if lacking := [name for name in needed if name not in there]:
-            notes.append(f"'{file}' has no step {', '.join(lacking)}: LeRobot's usual ones are taken.")
+        elif file == PIPELINE and _TOKENISE not in {step.name for step in read_steps(root, file)}:
+            notes.append(f"'{file}' has no step {_TOKENISE}: LeRobot's usual prompt and tokenizer are taken.")
     return notes
 
 
@@ -204,12 +202,15 @@ def pipeline_problems(root: Path, config: Mapping[str, Any], *, is_relative: boo
                 _other_offsets(problems, file, step, config, is_relative=is_relative)
             elif step.name == _TOKENISE:
                 _other_tokenizer(problems, file, step)
-        names = [step.name for step in steps]
+        names = {step.name for step in steps}
         if _TOKENISE in names and _PROMPT not in names and file == PIPELINE:
             problems.append(
                 f"'{file}' has {_TOKENISE} without {_PROMPT}: its prompt is another than a pi05's, which states the task and the robot's state. "
                 f"Take it as it was saved, or load the checkpoint with the policy 'lerobot'."
             )
+        beside, lacking = (_TOKENISE, _RELATIVE) if file == PIPELINE else (_UNNORMALISE, _ABSOLUTE)
+        if is_relative and beside in names and lacking not in names:
+            problems.append(f"'{file}' has no step {lacking}, and use_relative_actions of config.json is true. {_FIX}")
     return problems
 
 

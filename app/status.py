@@ -162,7 +162,7 @@ def snapshot_status(s: Snapshot) -> dict[str, Any]:
 
 
 def _reviewing(window: CockpitWindow) -> dict[str, Any]:
-    page = window.review_if_built
+    page = window.late.review_if_built
     if page is None:
         return {}
     pane, transport = page.episodes, page.transport
@@ -186,7 +186,7 @@ def _reviewing(window: CockpitWindow) -> dict[str, Any]:
 
 
 def _training(window: CockpitWindow) -> dict[str, Any]:
-    page = window.train_if_built
+    page = window.late.train_if_built
     if page is None:
         return {}
     result = page.result
@@ -210,7 +210,7 @@ def _training(window: CockpitWindow) -> dict[str, Any]:
 
 
 def _practising(window: CockpitWindow) -> dict[str, Any]:
-    page = window.practise_if_built
+    page = window.late.practise_if_built
     if page is None:
         return {}
     live, setup = page.live, page.setup

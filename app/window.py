@@ -24,13 +24,14 @@ from app.facts import Facts
 from app.failsafes import FailsafeSettings
 from app.geometry import GeometryFile
 from app.inputs import Inputs
+from app.late_pages import LatePages
 from app.load import Load, Shed
 from app.menus import Menus
 from app.pilot import STAY, Pilot
 from app.presses import Presses
 from app.qt import QtCore, QtGui, QtWidgets, Signal
-from app.recorded import Recorded
 from app.repaints import Repaints
+from app.saved_counts import SavedCounts
 from app.scenes import RecordedScenes
 from app.second_screen import SecondScreen
 from app.settings import SettingsFile
@@ -51,6 +52,7 @@ from frs_core.devices.base import InputDevice
 from frs_core.events import EpisodeStatus, HoldReason, Pacing, Phase, SessionCommand, Snapshot
 from frs_core.robot.limits import Limits
 from frs_core.steering.candidates import LEARNED, UNSTEERED, Candidate
+from frs_core.worlds import WorldSpec
 
 if TYPE_CHECKING:
     from app.comparisons import Comparisons
@@ -100,7 +102,6 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.failsafes = FailsafeSettings(self, send=bridge.send, settings=settings.values, limits=self._robot_limits)
         self.sounds = Sounds(self, is_on=lambda: settings.values.sounds)
         self._recorded_scenes = RecordedScenes(self)
-        self.recorded = Recorded(self)
         self.versions = Versions(
             self,
             facts=facts,
@@ -113,6 +114,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self._saver = QtCore.QTimer(self)
         self._saver.timeout.connect(self._save_if_changed)
         self._build()
+        self.saved = SavedCounts(self, facts=facts, drive=self.drive, world=lambda: self._world_spec)
         self.display_sizes = DisplaySizes(self, send=bridge.send, grid=self.drive.cameras)
         self.display_size = DisplaySize(self, settings, use=self._use_scale, say=self.say)
         self.second = SecondScreen(
@@ -175,7 +177,16 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.banner = Banner()
         self.pages = QtWidgets.QStackedWidget()
         self.drive = DrivePage(self.run, self.facts, self.cap_of)
-        self._late: dict[str, LayoutPage] = {}
+        self.late = LatePages(
+            run=self.run,
+            facts=self.facts,
+            undo=self.undo,
+            versions=self.versions,
+            send=self.bridge.send,
+            put_into_fan=self._put_into_fan,
+            say=self.say,
+            adopt=self._adopt,
+        )
         self.pages.addWidget(self.drive)
         top = QtWidgets.QHBoxLayout()
         top.setSpacing(0)
@@ -197,50 +208,18 @@ class CockpitWindow(QtWidgets.QMainWindow):
 
     @property
     def review(self) -> "ReviewPage":
-        """The Review layout; built when first needed, so that it does not delay the first image."""
-        if "review" not in self._late:
-            from app.views.review.page import ReviewPage
-
-            page = ReviewPage(self.run, self.facts, self.undo, say=self.say)
-            page.playing_changed.connect(lambda _on: self._show_state())
-            self._adopt("review", page)
-        return self._late["review"]  # pyright: ignore[reportReturnType]
-
-    @property
-    def review_if_built(self) -> "ReviewPage | None":
-        """The Review layout if it was ever shown."""
-        return self._late.get("review")  # pyright: ignore[reportReturnType]
+        """The Review layout; built when first needed."""
+        return self.late.review
 
     @property
     def train(self) -> "TrainPage":
         """The Train layout; built when first needed."""
-        if "train" not in self._late:
-            from app.views.train.page import TrainPage
-
-            self._adopt("train", TrainPage(self.run, self.facts, self.versions, send=self._put_into_fan, say=self.say))
-        return self._late["train"]  # pyright: ignore[reportReturnType]
-
-    @property
-    def train_if_built(self) -> "TrainPage | None":
-        """The Train layout if it was ever shown."""
-        return self._late.get("train")  # pyright: ignore[reportReturnType]
+        return self.late.train
 
     @property
     def practise(self) -> "PractisePage":
         """The Practise layout; built when first needed."""
-        if "practise" not in self._late:
-            from app.views.practise.page import PractisePage
-
-            page = PractisePage(self.run, self.facts, self.undo, send=self.bridge.send, say=self.say)
-            page.attempts.changed.connect(lambda: self.drive.show_attempt(page.attempts.sentence, page.attempts.tried))
-            self.drive_actions.sources.append(page.attempts)
-            self._adopt("practise", page)
-        return self._late["practise"]  # pyright: ignore[reportReturnType]
-
-    @property
-    def practise_if_built(self) -> "PractisePage | None":
-        """The Practise layout if it was ever shown."""
-        return self._late.get("practise")  # pyright: ignore[reportReturnType]
+        return self.late.practise
 
     @property
     def comparisons(self) -> "Comparisons":
@@ -288,8 +267,14 @@ class CockpitWindow(QtWidgets.QMainWindow):
             "practise": lambda: self.practise,
         }[name]()
 
-    def _adopt(self, name: str, page: LayoutPage) -> None:
-        self._late[name] = page
+    def _adopt(self, page: LayoutPage) -> None:
+        review, practise = self.late.review_if_built, self.late.practise_if_built
+        if review is not None and page is review:
+            review.playing_changed.connect(lambda _on: self._show_state())
+        elif practise is not None and page is practise:
+            attempts = practise.attempts
+            attempts.changed.connect(lambda: self.drive.show_attempt(attempts.sentence, attempts.tried))
+            self.drive_actions.sources.append(attempts)
         self.pages.addWidget(page)
         page.use_map(self.inputs.map)
         page.use_theme()
@@ -305,8 +290,6 @@ class CockpitWindow(QtWidgets.QMainWindow):
     def _connect(self) -> None:
         self.bridge.snapshot_arrived.connect(self.take)
         self._recorded_scenes.found.connect(self.drive_actions.go_on_from)
-        self.recorded.changed.connect(self._show_recorded)
-        self.drive.episode.task_chosen.connect(lambda _text: self._show_recorded())
         self.bridge.command_lost.connect(self._on_command_lost)
         self.crashed.connect(self.report)
         self.recovery.settled.connect(self._note_changed_on_disk)
@@ -448,7 +431,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.drive.show_snapshot(snapshot, self.style_now(), self.settings.values)
         else:
             self.drive.show_elsewhere(snapshot, self.style_now())
-        for page in self._late.values():
+        for page in self.late:
             page.show_snapshot(snapshot)
         self.frames_shown += snapshot.observation is not None
         self._learn_facts()
@@ -456,8 +439,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self._on_first_snapshot()
         self.announcements.follow(former, snapshot)
         self._on_episode(former.episode if former else EpisodeStatus(), snapshot.episode)
-        if snapshot.ended is not None and (former is None or former.ended != snapshot.ended):
-            self.recorded.add(snapshot.ended)
+        self.saved.follow(former, snapshot)
 
     def _on_shed(self, shed: Shed) -> None:
         self.display_sizes.use_share(shed.display_share)
@@ -481,9 +463,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.drive.show_elsewhere(snapshot, self.style_now())
 
     def _show_state(self) -> None:
-        review = self._late.get("review")
+        review = self.late.review_if_built
         if self.snapshot is not None:
-            is_playing = bool(getattr(review, "is_playing", False))
+            is_playing = review is not None and review.is_playing
             self.state.show_snapshot(self.snapshot, is_replaying=is_playing and self._layout == "review")
 
     def style_now(self) -> FanStyle:
@@ -529,9 +511,9 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.state.use_facts(self.facts)
             self.drive_actions.use_look_ahead()
             self.drive_actions.use_help()
-            self._recorded_scenes.look(self.facts.root, getattr(port, "world_spec", None))
-            self._look_at_recorded()
-            for page in self._late.values():
+            self._recorded_scenes.look(self.facts.root, self._world_spec)
+            self.saved.look()
+            for page in self.late:
                 page.use_facts()
 
     def _first_task(self) -> str:
@@ -539,14 +521,12 @@ class CockpitWindow(QtWidgets.QMainWindow):
         last = self.settings.values.last_task
         return last if last in self.facts.tasks else self.facts.example_task
 
-    def _robot_limits(self) -> Limits | None:
-        world = getattr(self.bridge.port, "world_spec", None)
-        return world.limits if world is not None else None
+    @property
+    def _world_spec(self) -> WorldSpec | None:
+        return getattr(self.bridge.port, "world_spec", None)
 
-    def _look_at_recorded(self) -> None:
-        world = getattr(self.bridge.port, "world_spec", None)
-        if world is not None:
-            self.recorded.look(self.facts.root, world=world.name, fingerprint=self.facts.fingerprint)
+    def _robot_limits(self) -> Limits | None:
+        return self._world_spec.limits if self._world_spec is not None else None
 
     def _show_summary(self) -> None:
         """Show what was recorded in this session and before."""
@@ -556,18 +536,6 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.say("This run does not record episodes", "warn")
         else:
             SummaryDialog(self, self.facts.root, self._started_unix).open()
-
-    def _show_recorded(self) -> None:
-        """Show how many successes of the task are saved, and rate noises by those that succeeded."""
-        bar = self.drive.episode
-        now = self.snapshot
-        running = now.episode if now is not None and now.episode.number else None
-        if running is None and not self.facts.tasks and now is not None and now.ended is not None:
-            # A world without tasks names none of the next episode before it runs.
-            running = now.ended.status
-        task = (running.task or running.instruction) if running is not None else bar.chosen_task or ""
-        self.drive.progress.show_progress(self.facts.title_of(task), self.recorded.successes(task))
-        self.drive.verdicts.use_record(self.recorded.worked)
 
     def _on_first_snapshot(self) -> None:
         values, bar = self.settings.values, self.drive.episode
@@ -580,14 +548,12 @@ class CockpitWindow(QtWidgets.QMainWindow):
             self.drive_actions.choose_pacing(Pacing(values.pacing))
 
     def _on_episode(self, former: EpisodeStatus, now: EpisodeStatus) -> None:
-        if now.number != former.number:
-            self._show_recorded()
         was_open = former.is_recording
         if was_open and not now.is_recording:
             self._note_changed_on_disk()
 
     def _note_changed_on_disk(self) -> None:
-        for page in self._late.values():
+        for page in self.late:
             page.note_changed_on_disk()
 
     def show_layout(self, name: str) -> None:
@@ -604,10 +570,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
             focused.clearFocus()
         if name == "drive" and self._layout != "drive":
             # Labels may have been changed, episodes binned.
-            self._look_at_recorded()
+            self.saved.look()
         self._layout = name
         self.display_sizes.set_shown(name == "drive")
-        for other in self._late.values():
+        for other in self.late:
             other.set_active(other is page)
         if self.snapshot is not None and name == "drive":
             self.take(self.snapshot)
@@ -641,7 +607,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
             drive.countdown,
             drive.progress,
             self.tabs,
-            *self._late.values(),
+            *self.late,
         ):
             page.use_map(inputs)
         for clash in inputs.clashes():
@@ -662,7 +628,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
         assert isinstance(app, QtWidgets.QApplication)
         theme.apply(app, theme.THEMES[name], scale=scale)
         self.settings.values.theme = name
-        for page in self._late.values():
+        for page in self.late:
             page.use_theme()
         self._restyle()
 
@@ -735,7 +701,7 @@ class CockpitWindow(QtWidgets.QMainWindow):
                 self.arming.shut,
                 self._recorded_scenes.shut,
                 self.versions.shut,
-                *(page.shut for page in self._late.values()),
+                *(page.shut for page in self.late),
                 *((self.comparisons_if_built.shut,) if self.comparisons_if_built is not None else ()),
                 self.inputs.stop,
                 self.ahead.stop,
@@ -756,4 +722,4 @@ class CockpitWindow(QtWidgets.QMainWindow):
         self.drive_actions.hold_because(HoldReason.CLOSING)
 
     def _save_geometry(self) -> None:
-        self.geometry_file.save((self.drive, *self._late.values()))
+        self.geometry_file.save((self.drive, *self.late))

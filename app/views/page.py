@@ -11,7 +11,7 @@ from frs_core.events import Snapshot
 class LayoutPage(QtWidgets.QWidget):
     """A page with its own actions; overriding the hooks is optional."""
 
-    handlers: dict[str, Callable[[], None]]
+    handlers: dict[str, Callable[[], object]]
     """Action id -> handler."""
 
     def use_map(self, inputs: InputMap) -> None:

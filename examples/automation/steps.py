@@ -276,8 +276,9 @@ PRACTICE: list[tuple[str, str, Check]] = [
     ("practise.back", "b", lambda a, b: b["practising"]["practices"] > a["practising"]["practices"]),
     ("practise.next", "Down", differs("practising", "practice")),
     ("practise.previous", "Up", differs("practising", "practice")),
-    ("practise.older", "Next", differs("practising", "chosen")),
-    ("practise.newer", "Prior", differs("practising", "chosen")),
+    # It has one version.
+    ("practise.older", "Next", said("There is no older version")),
+    ("practise.newer", "Prior", said("There is no newer version")),
     ("practise.new", "ctrl+n", differs("practising", "practice")),
 ]
 """Minutes: it begins with an evaluation."""

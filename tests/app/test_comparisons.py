@@ -328,7 +328,7 @@ def test_no_practice_and_no_second_comparison_begins_meanwhile(comparing: Any, p
     for action in ("practise.start", "train.use"):
         window.run(action)
         assert any("comparison is running" in text for text in window.toasts.texts)
-    assert window.practise_if_built is None
+    assert window.late.practise_if_built is None
 
 
 def test_blinding_that_is_off_changes_nothing() -> None:

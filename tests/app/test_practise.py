@@ -233,6 +233,8 @@ def test_a_practice_runs_from_start_to_use_it(make_page: Any, port: Any, qtbot: 
     page.window_of_test.run("practise.older")
     page.window_of_test.run("practise.use")
     assert port.of(LoadNoisePolicy)[-1] == LoadNoisePolicy(str(job.folder / "versions" / "0000"))
+    page.window_of_test.run("practise.older")
+    assert "There is no older version" in page.window_of_test.toasts.texts
     page.window_of_test.run("practise.unload")
     assert port.of(LoadNoisePolicy)[-1] == LoadNoisePolicy(None)
 

@@ -97,14 +97,14 @@ class PractisePage(LayoutPage):
         self.live = LivePane()
         self.versions = VersionsPane(run, say=say)
         self._lay_out()
-        self.handlers: dict[str, Callable[[], None]] = {
+        self.handlers: dict[str, Callable[[], object]] = {
             "practise.start": self.start,
             "practise.stop": self.stop,
             "practise.new": self.begin_new,
             "practise.next": lambda: step(self.practices, 1),
             "practise.previous": lambda: step(self.practices, -1),
-            "practise.older": lambda: step(self.versions.list, 1),
-            "practise.newer": lambda: step(self.versions.list, -1),
+            "practise.older": lambda: self._step_version(1, "There is no older version"),
+            "practise.newer": lambda: self._step_version(-1, "There is no newer version"),
             "practise.back": self.go_back,
             "practise.use": self.use,
             "practise.unload": self.unload,
@@ -437,6 +437,10 @@ class PractisePage(LayoutPage):
         self.practices.read(choose=job.folder)
         self._show_buttons()
 
+    def _step_version(self, by: int, otherwise: str) -> None:
+        if not step(self.versions.list, by):
+            self._say(otherwise, "info")
+
     # --- using --------------------------------------------------------------------------------------------
 
     def use(self) -> None:
@@ -493,12 +497,15 @@ class PractisePage(LayoutPage):
         return self.record.learner if self.record is not None else ""
 
 
-def step(rows: QtWidgets.QTreeWidget, by: int) -> None:
-    """Select the row after the selected one, or before it; the first where none is."""
-    if not rows.isEnabled() or not rows.topLevelItemCount():
-        return
+def step(rows: QtWidgets.QTreeWidget, by: int) -> bool:
+    """Select the row after the selected one, or before it, or the first where none is; return whether there is such a row."""
+    if not rows.isEnabled():
+        return False
     at = rows.indexOfTopLevelItem(rows.selectedItems()[0]) + by if rows.selectedItems() else 0
-    rows.setCurrentItem(rows.topLevelItem(min(max(at, 0), rows.topLevelItemCount() - 1)))
+    item = rows.topLevelItem(at)
+    if item is not None:
+        rows.setCurrentItem(item)
+    return item is not None
 
 
 def _job(request: TrainRequest, folder: Path, attended: PolicySpec | None) -> PracticeJob:

@@ -45,7 +45,7 @@ class EpisodesPane(QtWidgets.QWidget):
         self.model, self.filter = EpisodeModel(), EpisodeFilter()
         self.filter.setSourceModel(self.model)
         self._build(run)
-        self.handlers: dict[str, Callable[[], None]] = {
+        self.handlers: dict[str, Callable[[], object]] = {
             "review.next_episode": lambda: self._move_row(1),
             "review.previous_episode": lambda: self._move_row(-1),
             "review.success": lambda: self.relabel(Outcome.SUCCESS),

@@ -31,7 +31,7 @@ class Transport(QtWidgets.QWidget):
         self._clock = QtCore.QTimer(self)
         self._clock.setTimerType(Qt.TimerType.PreciseTimer)
         self._clock.timeout.connect(self._tick)
-        self.handlers: dict[str, Callable[[], None]] = {
+        self.handlers: dict[str, Callable[[], object]] = {
             "review.play": self.toggle_play,
             "review.frame_back": lambda: self.step(-1),
             "review.frame_forward": lambda: self.step(1),

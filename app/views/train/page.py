@@ -62,7 +62,7 @@ class TrainPage(LayoutPage):
         self.saved = SavedPane(run, facts, say=say)
         self.learning_on = LearningOn(run, versions)
         self._build(run)
-        self.handlers: dict[str, Callable[[], None]] = {
+        self.handlers: dict[str, Callable[[], object]] = {
             "train.start": self.start,
             "train.stop": self.stop,
             "train.use": self.use,

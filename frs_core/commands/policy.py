@@ -18,7 +18,7 @@ from frs_core.counts import counted
 from frs_core.runtime.bounds import Positive, Size
 
 if TYPE_CHECKING:
-    from frs_core.policies.pi05.checkpoint import Checkpoint
+    from frs_core.policies.pi05.checkpoint_facts import Checkpoint
 
 Target = Annotated[Path, tyro.conf.Positional]
 Name = Annotated[str, tyro.conf.Positional]
@@ -53,7 +53,7 @@ def check(
         quick: Read headers only, which takes milliseconds; weights that are not finite and a network that samples no actions are then found by
             loading only.
     """
-    from frs_core.policies.pi05.inspection import inspect_checkpoint
+    from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 
     page = console()
     found = inspect_checkpoint(
@@ -183,7 +183,7 @@ def fetch(
     from frs_core.making.pi05.convert import convert as convert_folder
     from frs_core.making.pi05.new_folder import new_folder
     from frs_core.policies.pi05.adapters import ADAPTER_CONFIG, is_inside, merge
-    from frs_core.policies.pi05.checkpoint import NOTE
+    from frs_core.policies.pi05.checkpoint_facts import NOTE
     from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
 
     page = console()

@@ -138,7 +138,7 @@ def check_weights(checkpoint: Path | None = None) -> list[Finding]:
             fix = f"Restore assets/{policy}/{WEIGHTS}, or make it again: frs generalist make --world {world}"
             findings.append(Finding(Level.FAILURE, "Weights", text, fix))
     if checkpoint is not None:
-        from frs_core.policies.pi05.inspection import inspect_checkpoint
+        from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 
         found = inspect_checkpoint(checkpoint)
         if not found.problems:

@@ -16,7 +16,7 @@ from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.making.pi05.convert import convert
 from frs_core.policies.pi05 import load
 from frs_core.policies.pi05.adapters import ADAPTER, ADAPTER_CONFIG, WEIGHTS, MergedArrays, merge
-from frs_core.policies.pi05.inspection import inspect_checkpoint
+from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 from frs_core.policies.pi05.presets import find_preset
 from tests.fakes.pi05 import FIXTURE, make_checkpoint
 

@@ -18,7 +18,7 @@ from frs_core.commands.policy import check
 from frs_core.errors import ConfigError, PolicyError, WeightsMissing
 from frs_core.making.pi05.convert import convert
 from frs_core.policies.pi05 import load, loading
-from frs_core.policies.pi05.inspection import inspect_checkpoint
+from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 from frs_core.policies.pi05.presets import find_preset
 from tests.fakes.pi05 import FIXTURE, make_checkpoint, make_observation
 

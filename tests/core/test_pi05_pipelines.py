@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from frs_core.policies.pi05 import load
-from frs_core.policies.pi05.inspection import inspect_checkpoint
+from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 from frs_core.policies.pi05.lerobot_pipelines import renamed_inputs
 from tests.fakes.pi05 import make_checkpoint, make_observation
 

@@ -21,7 +21,7 @@ from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.adapters import MergedArrays
 from frs_core.policies.pi05.assets import copy_assets
-from frs_core.policies.pi05.checkpoint import NOTE
+from frs_core.policies.pi05.checkpoint_facts import NOTE
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.presets import Preset
 from frs_core.policies.pi05.sizes import EMBEDDING, EXPERT, PROJECTOR, TEXT, VISION, problems_of, size_of

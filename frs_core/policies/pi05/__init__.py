@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from frs_core.policies.pi05.presets import PRESETS, Preset
 
 if TYPE_CHECKING:
-    from frs_core.policies.pi05.checkpoint import Checkpoint
-    from frs_core.policies.pi05.inspection import inspect_checkpoint
+    from frs_core.policies.pi05.checkpoint import inspect_checkpoint
+    from frs_core.policies.pi05.checkpoint_facts import Checkpoint
     from frs_core.policies.pi05.loading import load
     from frs_core.policies.pi05.policy import Pi05Policy
 
@@ -17,7 +17,12 @@ def __getattr__(name: str) -> object:
     """Import what needs PyTorch when it is asked for."""
     from importlib import import_module
 
-    homes = {"Checkpoint": "checkpoint", "inspect_checkpoint": "inspection", "load": "loading", "Pi05Policy": "policy"}
+    homes = {
+        "Checkpoint": "checkpoint_facts",
+        "inspect_checkpoint": "checkpoint",
+        "load": "loading",
+        "Pi05Policy": "policy",
+    }
     if name in homes:
         return getattr(import_module(f"{__name__}.{homes[name]}"), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

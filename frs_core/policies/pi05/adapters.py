@@ -27,7 +27,7 @@ from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.adapter_targets import require_all_targets
 from frs_core.policies.pi05.assets import copy_assets
-from frs_core.policies.pi05.checkpoint import NOTE
+from frs_core.policies.pi05.checkpoint_facts import NOTE
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.names import is_adapter_array, stored_names, tensor_name
 from frs_core.policies.pi05.sizes import problems_of, size_of

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from frs_core.policies.pi05.checkpoint import Checkpoint
+from frs_core.policies.pi05.checkpoint_facts import Checkpoint
 from frs_core.policies.pi05.normalisation import Stats, affine_of, covered_range
 from frs_core.policies.pi05.plausible import why_not_this_meaning
 from frs_core.policies.pi05.presets import Preset

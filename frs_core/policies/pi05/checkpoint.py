@@ -1,116 +1,138 @@
-"""What is known of a folder with a pi0.5 checkpoint before a single weight is read: facts, notes and every problem, one sentence each.
+"""Inspect a folder with a pi0.5 checkpoint before a single weight is read.
 
-Filled by `inspection.inspect_checkpoint`; loading fails unless the list of problems is empty. Any thread.
+Problem: two kinds of folders hold the same network (openpi converted to safetensors; LeRobot), store horizon and statistics
+differently, and are often incomplete in known ways. Idea: `inspect_checkpoint` collects the facts and every problem, one sentence
+each; `frs policy check` prints them, and loading fails unless the list of problems is empty.
+
+Example: a converted folder whose `assets` were left behind gives the problem "No norm_stats.json under ...". Any thread.
 """
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import os
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from jaxtyping import Float
+from frs_core.errors import WeightsMissing
+from frs_core.policies.pi05.checkpoint_facts import NOTE, Checkpoint
+from frs_core.policies.pi05.config_values import read_object
+from frs_core.policies.pi05.lerobot_checkpoint import (
+    hold_pipelines,
+    lerobot_statistics,
+    read_lerobot,
+    read_lerobot_inputs,
+)
+from frs_core.policies.pi05.lerobot_files import refuse_pointer
+from frs_core.policies.pi05.lerobot_pipelines import PIPELINE
+from frs_core.policies.pi05.openpi_checkpoint import openpi_statistics, read_openpi
+from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
+from frs_core.policies.pi05.tokens import Tokenizer, find_tokenizer
+from frs_core.policies.pi05.weights_file import WEIGHTS, read_weights
+from frs_core.steering.camera_pairing import CamerasOption, pair_cameras
 
-from frs_core.arrays import Array
-from frs_core.errors import ConfigError, FrsError
-from frs_core.policies.pi05.images import Resize
-from frs_core.policies.pi05.normalisation import Affine
-from frs_core.policies.pi05.presets import Preset
-from frs_core.policies.pi05.sizes import ModelSize
-from frs_core.policies.pi05.tokens import PromptForm
-from frs_core.runtime.foreign import MALFORMED, open_plain
-from frs_core.steering.camera_pairing import Pairing
 
-NOTE = "frs_policy.json"
-"""Written by `frs policy fetch`: {"preset": name, "source": where from, "sha256": {file: digest}}."""
+def inspect_checkpoint(
+    root: Path,
+    *,
+    preset: str | None = None,
+    norm_stats: Path | None = None,
+    tokenizer: Path | None = None,
+    horizon: int | None = None,
+    cameras: CamerasOption | None = None,
+) -> Checkpoint:
+    """Return the facts and the problems of a folder; raises only if there is no such folder.
 
-_SAMPLES, _SAMPLE_BYTES = 64, 65536
-
-
-@dataclass(slots=True, eq=False)
-class Checkpoint:
-    """Everything known about a folder; usable when `problems` is empty."""
-
-    root: Path
-    family: str = "unknown"
-    """ "openpi" or "lerobot"."""
-    weights: Path | None = None
-    names: dict[str, str] = field(default_factory=dict)
-    """Tensor -> its name in the file."""
-    size: ModelSize | None = None
-    horizon: int = 0
-    execute_rows: int = 0
-    preset: Preset | None = None
-    meaning_from: str = ""
-    """Where the preset comes from, in words."""
-    prompt: PromptForm = PromptForm.STATE_TEXT
-    resize: Resize = Resize.FILTERED
-    state: Affine | None = None
-    actions: Affine | None = None
-    covered: tuple[Float[Array, " a"], Float[Array, " a"]] | None = None
-    """1 % and 99 % quantiles of the raw training actions; None if the statistics do not contain them."""
-    is_gripper_offset: bool = False
-    """The gripper too is an offset from its value at the start of the chunk, as in LeRobot's relative actions unless they exclude it."""
-    tokenizer: Path | None = None
-    image_keys: tuple[str, ...] | None = None
-    """The checkpoint's own names of its image inputs, in its order; None where they could not be read."""
-    renamed: dict[str, str] = field(default_factory=dict)
-    """Image input -> the name its images had before the checkpoint's own pre-processor."""
-    pairing: Pairing = ()
-    """(image input, world camera)."""
-    notes: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def is_lerobot_named(self) -> bool:
-        """Whether names begin with LeRobot's `model.`."""
-        return "model." in self.names.get("action_out_proj.weight", "")
-
-    def require(self) -> None:
-        """Raise unless the checkpoint is complete.
-
-        Raises:
-            ConfigError: it has problems; the text lists the first five.
-        """
-        if self.problems:
-            more = f" (and {len(self.problems) - 5} more)" if len(self.problems) > 5 else ""
-            raise ConfigError(
-                f"Checkpoint '{self.root}' cannot be used: {' '.join(self.problems[:5])}{more} "
-                f"See all with `frs policy check {self.root}`."
+    Args:
+        root: the folder, or its `model.safetensors`.
+        preset: meaning of the actions, a name of `presets.PRESETS`; None = from the folder's note, or its exact published name.
+        norm_stats: statistics file, if it is not in the folder.
+        tokenizer: SentencePiece file, if it is not in the folder.
+        horizon: rows of a chunk, for a fine-tune that changed its preset's.
+        cameras: which camera fills which image input, if the names do not determine it (`camera_pairing.pair_cameras`).
+    Raises:
+        WeightsMissing: no such folder, or a file of another name.
+    """
+    if root.is_file():
+        if root.name != WEIGHTS:
+            raise WeightsMissing(
+                f"'{root}' is a file, and weights are read from '{WEIGHTS}' in a folder with its configuration. Give that folder."
             )
+        root = root.parent
+    if not root.is_dir():
+        raise WeightsMissing(f"No checkpoint folder '{root}'. Get one with `frs policy fetch`, or correct the path.")
+    checkpoint = Checkpoint(root)
+    read_weights(checkpoint)
+    config = _read_config(checkpoint, preset, horizon)
+    if config is not None:
+        checkpoint.family = "lerobot" if "type" in config or "input_features" in config else "openpi"
+    checkpoint.attempt(lambda: _choose_preset(checkpoint, preset))
+    if config is not None:
+        # Each on its own: what is wrong with the settings does not hide what is wrong with the numbers.
+        if checkpoint.family == "lerobot":
+            checkpoint.attempt(lambda: read_lerobot(checkpoint, config, horizon=horizon))
+            checkpoint.attempt(lambda: read_lerobot_inputs(checkpoint, config))
+            checkpoint.attempt(lambda: lerobot_statistics(checkpoint, config, norm_stats=norm_stats))
+            checkpoint.attempt(lambda: hold_pipelines(checkpoint, config, norm_stats=norm_stats))
+        else:
+            checkpoint.attempt(lambda: read_openpi(checkpoint, config, horizon=horizon))
+            checkpoint.attempt(lambda: openpi_statistics(checkpoint, config, norm_stats=norm_stats))
+        checkpoint.attempt(lambda: _pair(checkpoint, cameras))
 
-    def attempt(self, step: Callable[[], object]) -> None:
-        """Take a step of the inspection; what it raises becomes a problem, and the next step is taken too."""
-        try:
-            step()
-            return
-        except FrsError as error:
-            text = str(error)
-        except MALFORMED:
-            text = (
-                "Its configuration holds what no pi0.5's does: a list, text or number where something else belongs. Take config.json and "
-                "policy_preprocessor.json as they were saved with the weights."
-            )
-        # Two readers of one file find the same.
-        self.problems += [text] if text not in self.problems else []
+    def tokens() -> None:
+        path = find_tokenizer(root, tokenizer)
+        refuse_pointer(path)
+        # Finds here what would fail at loading, also where the weights are refused.
+        Tokenizer(path, vocabulary=None if checkpoint.size is None else checkpoint.size.vocabulary)
+        checkpoint.tokenizer = path
 
-    def fingerprint(self) -> str:
-        """Return a hash of everything that determines the policy's behaviour.
+    checkpoint.attempt(tokens)
+    return checkpoint
 
-        Hashes the weights' header and 64 evenly spaced blocks of 64 kB (any training run changes every tensor), sizes,
-        statistics and meaning; a 7 GB file takes milliseconds.
-        """
-        assert self.weights is not None
-        assert self.preset is not None
-        digest = hashlib.sha256()
-        length = self.weights.stat().st_size
-        with open_plain(self.weights, may_link=True) as file:
-            for start in np.linspace(0, max(0, length - _SAMPLE_BYTES), _SAMPLES, dtype=np.int64):
-                file.seek(int(start))
-                digest.update(file.read(_SAMPLE_BYTES))
-        for affine in (self.state, self.actions):
-            if affine is not None:
-                digest.update(affine.offset.astype("<f8").tobytes() + affine.scale.astype("<f8").tobytes())
-        facts = (length, self.horizon, self.preset.name, self.prompt.value, self.resize.value)
-        digest.update(repr(facts).encode())
-        return digest.hexdigest()
+
+def _read_config(checkpoint: Checkpoint, preset: str | None, horizon: int | None) -> dict[str, Any] | None:
+    """Return config.json; openpi's PyTorch trainer writes none, and its facts come from shapes and options instead."""
+    path, size = checkpoint.root / "config.json", checkpoint.size
+    if os.path.lexists(path):
+        return read_object(checkpoint, path)
+    if checkpoint.is_lerobot_named or (checkpoint.root / PIPELINE).exists():
+        checkpoint.problems.append(
+            "'config.json' is missing. LeRobot saves it with the weights, and it states inputs and normalisation, which no preset does: take it "
+            "from where the checkpoint is from."
+        )
+        return None
+    if preset is None or horizon is None:
+        checkpoint.problems.append(
+            "'config.json' is missing; it states the horizon. openpi's PyTorch trainer writes none: give both --preset and --horizon."
+        )
+        return None
+    config = {"action_horizon": horizon} | ({} if size is None else {"action_dim": size.width})
+    width = "" if size is None else f", action width {size.width} by the weights"
+    checkpoint.notes.append(f"No config.json: horizon {horizon} as given{width}.")
+    return config
+
+
+def _choose_preset(checkpoint: Checkpoint, given: str | None) -> None:
+    note, name = checkpoint.root / NOTE, checkpoint.root.resolve().name
+    if given is not None:
+        checkpoint.preset, checkpoint.meaning_from = find_preset(given), "as given"
+    elif note.is_file():
+        if (data := read_object(checkpoint, note)) is None:
+            return  # said already; without its note the folder's meaning is open
+        if isinstance(data.get("preset"), str):
+            checkpoint.preset, checkpoint.meaning_from = find_preset(data["preset"]), f"taken from its note {NOTE}"
+    else:
+        checkpoint.preset, checkpoint.meaning_from = published_preset(name), "taken from its published name"
+    if checkpoint.preset is None:
+        raise need_preset(name)
+
+
+def _pair(checkpoint: Checkpoint, cameras: CamerasOption | None) -> None:
+    preset = checkpoint.preset
+    if preset is None or checkpoint.image_keys is None:
+        return
+    checkpoint.pairing = pair_cameras(
+        checkpoint.image_keys,
+        cameras=cameras,
+        usual=preset.cameras,
+        names=preset.picture_names,
+        masked=preset.masked,
+        renamed=checkpoint.renamed,
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from frs_core.errors import ConfigError, WeightsMissing
-from frs_core.policies.pi05.checkpoint import Checkpoint
+from frs_core.policies.pi05.checkpoint_facts import Checkpoint
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.runtime.foreign import found_at, read_json, said
 

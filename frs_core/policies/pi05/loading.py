@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from frs_core.errors import ConfigError, PolicyError
-from frs_core.policies.pi05.checkpoint import Checkpoint
-from frs_core.policies.pi05.inspection import inspect_checkpoint
+from frs_core.policies.pi05.checkpoint import inspect_checkpoint
+from frs_core.policies.pi05.checkpoint_facts import Checkpoint
 from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.policy import Pi05Policy
 from frs_core.policies.pi05.tokens import Tokenizer

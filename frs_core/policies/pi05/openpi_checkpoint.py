@@ -10,7 +10,7 @@ import numpy as np
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.agreement import match, match_width, take_statistics
-from frs_core.policies.pi05.checkpoint import Checkpoint
+from frs_core.policies.pi05.checkpoint_facts import Checkpoint
 from frs_core.policies.pi05.config_values import integer, require_precision, switch
 from frs_core.policies.pi05.images import Resize
 from frs_core.policies.pi05.lerobot_files import refuse_pointer

@@ -22,7 +22,7 @@ from torch import Tensor
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, PolicyError
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
-from frs_core.policies.pi05.checkpoint import Checkpoint
+from frs_core.policies.pi05.checkpoint_facts import Checkpoint
 from frs_core.policies.pi05.cuda_graph import LoopCache
 from frs_core.policies.pi05.images import to_tower
 from frs_core.policies.pi05.layout import Layout

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from frs_core.errors import WeightsMissing
-from frs_core.policies.pi05.checkpoint import Checkpoint
+from frs_core.policies.pi05.checkpoint_facts import Checkpoint
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.names import is_adapter_array, stored_names
 from frs_core.policies.pi05.sizes import problems_of, size_of

@@ -13,6 +13,7 @@ from frs_core.commands.printing import console
 from frs_core.doctor.devices import udev_fix
 from frs_core.episodes.begun import begun
 from frs_core.errors import ConfigError, EpisodeError
+from frs_core.runtime.foreign import read_text
 
 NAME = "frs-cockpit"
 """Of both files; the window bears it too, so that desktops match window and entry."""
@@ -40,7 +41,7 @@ def desktop_install(*, remove: bool = False) -> int:
     entry = share / "applications" / f"{NAME}.desktop"
     icon = share / "icons/hicolor/scalable/apps" / f"{NAME}.svg"
     texts = {
-        icon: (paths.assets() / "icons" / f"{NAME}.svg").read_text("utf-8"),
+        icon: read_text(paths.assets() / "icons" / f"{NAME}.svg"),
         entry: _ENTRY.format(command=_command(), icon=icon, name=NAME),
     }
     try:

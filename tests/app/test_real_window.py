@@ -43,9 +43,20 @@ def test_the_whole_story_is_played_by_key_presses(tmp_path: Path) -> None:
     assert (tmp_path / "story.gif").stat().st_size < 6_000_000
 
 
-def test_the_window_is_walked_through_by_keys_alone_and_the_status_file_follows(tmp_path: Path) -> None:
-    toy = ("--world", "tests.fakes.world:PointWorld", "--policy", "tests.fakes.policy:ToyPolicy")
-    done = _run("walkthrough.py", tmp_path, *toy)
+TOY = ("--world", "tests.fakes.world:PointWorld", "--policy", "tests.fakes.policy:ToyPolicy")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("--parts", "cards", "settings", "episode", "review", "crash", *TOY), id="toy"),
+        pytest.param((), id="all"),
+    ],
+)
+def test_the_window_is_walked_through_by_keys_alone_and_the_status_file_follows(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = _run("walkthrough.py", tmp_path, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / "walk.json").read_text())
     assert report["failed"] == 0

@@ -4,8 +4,8 @@ Problem: under X11 a held key arrives as release/press pairs, not always flagged
 window has the focus is never reported; text fields need the arrow keys while someone types. Idea: an event filter on the
 window's QWindow converts key events to *controls*. A release waits `RELEASE_DELAY_MS` for a following press; the window
 system's time stamps distinguish auto-repeat from fast typing and from events that queued up while the window was busy. Losing
-the focus releases all keys. Text fields receive their keys first, except Hold. An open menu or list receives all keys in a window of its
-own; Hold is read there, too, while the robot moves.
+the focus releases all keys, and so does a menu or list that opens, which receives all keys from then on; Hold is read there, too,
+while the robot moves. Text fields receive their keys first, except Hold.
 
 Example: press, (release, press in the same millisecond) x 20, release of Left gives exactly one press and one release; press,
 release, press 40 ms later gives two presses, however late they are read. Runs on the GUI thread.
@@ -132,6 +132,8 @@ class Keyboard(QtCore.QObject):
         """While the key editor waits for a key, keys do nothing else."""
         self._handles: dict[QtWidgets.QWidget, QtGui.QWindow] = {}
         """The QWindow of each window whose keys are taken."""
+        self._popup: QtGui.QWindow | None = None
+        """The QWindow of the open menu or list."""
         self._windows = [window]
         window.installEventFilter(self)
         self._watch_handle(window)
@@ -220,11 +222,15 @@ class Keyboard(QtCore.QObject):
             handle.installEventFilter(self)
 
     def _watch_popup(self) -> None:
-        """Filter the QWindow of an open menu or list; one that is filtered already stays so."""
+        """Filter the QWindow of an open menu or list; keys that are down as it opens are released."""
         popup = QtWidgets.QApplication.activePopupWidget()
         handle = popup.windowHandle() if popup is not None else None
         if handle is not None:
             handle.installEventFilter(self)
+        if handle is not self._popup and handle is not None and self._held:
+            # Their releases are the popup's; the window keeps the focus, so nothing else would say so.
+            self.release_all()
+        self._popup = handle
 
     @staticmethod
     def _is_popup(watched: QtCore.QObject) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from frs_core.arrays import Array
 from frs_core.counts import counted
@@ -49,6 +49,8 @@ from frs_core.steering.plan import SteeringPlan
 class _Rows:
     """The numbers of one episode, as its table has them."""
 
+    places: Int[Array, " N"]
+    """Rows of the table."""
     q: Float[Array, "N 7"]
     gripper: Float[Array, "N 1"]
     actions: Float[Array, "N a"]
@@ -108,14 +110,14 @@ def import_lerobot_once(
         for episode in dataset.episodes:
             taken = _rows(dataset, episode, tables)
             if instruction is None:
-                _require_own_task(dataset, episode, tables)
+                _require_own_task(dataset, episode, tables.open(episode.table), taken)
             digest = _digest(dataset, episode, taken)
             if not again and (name := before.find(digest)):
                 earlier.append(name)
                 continue
             said = instruction if instruction is not None else "; ".join(filter(None, episode.tasks))
             remarks = [*dataset.remarks, *before.remarks(digest)]
-            ended = _outcome(dataset, episode, tables, outcome, remarks)
+            ended = _outcome(episode, tables.open(episode.table), taken, outcome, remarks)
             if not said.strip():
                 remarks.append(NO_INSTRUCTION)
             say_gripper_range(taken.gripper[:, 0], dataset.gripper, "clipped", remarks)
@@ -197,19 +199,18 @@ def _rows(dataset: LeRobotDataset, episode: LeRobotEpisode, tables: _Tables) -> 
                 f"{late[0] / dataset.hz:g} s at the {dataset.hz:g} Hz of meta/info.json. Correct fps there, or resample the episode."
             )
     return _Rows(
+        places=mine,
         q=table.numbers(dataset.joints, 7, mine),
         gripper=table.numbers(dataset.gripper, 1, mine),
         actions=table.numbers(dataset.actions, dataset.width, mine),
     )
 
 
-def _require_own_task(dataset: LeRobotDataset, episode: LeRobotEpisode, tables: _Tables) -> None:
+def _require_own_task(dataset: LeRobotDataset, episode: LeRobotEpisode, table: ParquetFile, rows: _Rows) -> None:
     """Raise EpisodeCorrupt where an episode's rows state another task than the list of episodes."""
-    table = tables.open(episode.table)
     if not dataset.task_names or "task_index" not in dataset.columns or not table.has("task_index"):
         return
-    mine = table.whole("episode_index") == episode.number
-    for index in np.unique(table.whole("task_index")[mine]):
+    for index in np.unique(table.whole("task_index")[rows.places]):
         if (task := dataset.task_names.get(int(index))) not in episode.tasks:
             stated = "which the list of tasks lacks" if task is None else f"'{in_line(task[:80])}'"
             listed = ", ".join(f"'{in_line(t[:80])}'" for t in episode.tasks[:5]) or "none"
@@ -220,12 +221,10 @@ def _require_own_task(dataset: LeRobotDataset, episode: LeRobotEpisode, tables: 
 
 
 def _outcome(
-    dataset: LeRobotDataset, episode: LeRobotEpisode, tables: _Tables, asked: Outcome | None, remarks: list[str]
+    episode: LeRobotEpisode, table: ParquetFile, rows: _Rows, asked: Outcome | None, remarks: list[str]
 ) -> Outcome:
     """Return how an episode ended: as asked, else as its rows say. Raises EpisodeError where neither states it, or columns disagree."""
-    table = tables.open(episode.table)
-    mine = np.flatnonzero(table.whole("episode_index") == episode.number)
-    said = {name: bool(table.truths(name, mine).any()) for name in ENDED if table.has(name)}
+    said = {name: bool(table.truths(name, rows.places).any()) for name in ENDED if table.has(name)}
     stated = {Outcome.SUCCESS if is_success else Outcome.FAILURE for is_success in said.values()}
     if asked is not None:
         if stated - {asked}:

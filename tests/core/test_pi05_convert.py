@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from frs_core.commands.policy import check, fetch
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.making.pi05.convert import convert
+from frs_core.making.pi05.new_folder import new_folder
 from frs_core.policies.pi05 import load
 from frs_core.policies.pi05.layout import Layout
 from frs_core.policies.pi05.model import Pi05Model
@@ -139,6 +140,16 @@ def test_a_merge_that_the_disk_does_not_take_leaves_nothing(tmp_path: Path, smal
     with pytest.raises(ConfigError, match="a file is larger than its disk or this process allows"):
         fetch(convert=folder, preset="pi05_droid", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_there_is_filled_from_within_since_it_may_be_another_disk(tmp_path: Path) -> None:
+    target = tmp_path / "volume"
+    target.mkdir()
+    with new_folder(target) as made:
+        assert made.parent == target
+        (made / "assets").mkdir()
+        (made / "assets/norm_stats.json").write_text("{}")
+    assert [path.relative_to(target).as_posix() for path in target.rglob("*")] == ["assets", "assets/norm_stats.json"]
 
 
 def test_what_was_put_into_the_folder_before_stays_there(source: Path, tmp_path: Path) -> None:

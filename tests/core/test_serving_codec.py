@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from frs_core.errors import MalformedMessage
-from frs_core.wire.codec import MAX_ITEMS, pack, unpack
+from frs_core.serving.codec import pack, unpack
+from frs_core.wire.codec import MAX_ITEMS
 from tests.fakes.openpi_server import wire_default, wire_hook
 
 _DTYPES = ["?", "u1", "i2", "<u4", "<i8", "<f2", "<f4", "<f8", ">f4"]

@@ -1,4 +1,4 @@
-"""A folder that is there whole or not at all: it is filled beside its place and put there last.
+"""A folder that is there whole or not at all: it is filled on the same disk and put in its place last.
 
     with new_folder(Path("weights/pi05_droid")) as made:
         convert(source, made, preset=preset)
@@ -44,7 +44,8 @@ def new_folder(target: Path) -> Generator[Path, None, None]:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.isdir(target) and os.path.lexists(target):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
-        made = Path(tempfile.mkdtemp(prefix=".converting-", dir=target.parent))
+        # Within a folder that is there: it may be a disk of its own, such as a container's volume.
+        made = Path(tempfile.mkdtemp(prefix=".converting-", dir=target if target.is_dir() else target.parent))
         yield made
         _put(made, target)
     except BaseException as error:

@@ -54,7 +54,7 @@ def editing(root: Path, *, wait_s: float = EDIT_WAIT_S) -> Generator[None, None,
             f"The lock '{path}' cannot be made: {error.strerror}. Check the disk and the folder's permissions."
         ) from error
     with file:
-        while not _try_lock(file.fileno()):
+        while not try_lock(file.fileno()):
             if time.monotonic() >= until:
                 raise StoreLocked(
                     f"The episodes of '{root}' are being edited by another program, for more than {wait_s:g} s. Try again, "
@@ -84,7 +84,7 @@ class StoreLock:
             raise EpisodeError(
                 f"The episode store's lock '{path}' cannot be made: {error.strerror}. Choose a folder you may write to."
             ) from error
-        if not _try_lock(self._file.fileno()):
+        if not try_lock(self._file.fileno()):
             self._file.close()
             raise StoreLocked(
                 f"The episode store '{path.parent.parent}' is being written by {describe_owner(path)}. "
@@ -129,7 +129,7 @@ def _stale_pid(path: Path) -> int | None:
         return None
 
 
-def _try_lock(fd: int) -> bool:
+def try_lock(fd: int) -> bool:
     """Return whether the exclusive lock could be had at once."""
     try:
         if sys.platform == "win32":

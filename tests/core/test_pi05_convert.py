@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,6 +152,19 @@ def test_a_folder_that_is_there_is_filled_from_within_since_it_may_be_another_di
         (made / "assets").mkdir()
         (made / "assets/norm_stats.json").write_text("{}")
     assert [path.relative_to(target).as_posix() for path in target.rglob("*")] == ["assets", "assets/norm_stats.json"]
+
+
+def test_what_a_killed_conversion_left_is_removed_by_the_next_and_a_running_one_is_not(tmp_path: Path) -> None:
+    kill = "import os, signal; from pathlib import Path; from frs_core.making.pi05.new_folder import new_folder\n"
+    kill += "with new_folder(Path('pi05_droid')) as made:\n    (made / 'half').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)"
+    assert subprocess.run([sys.executable, "-c", kill], cwd=tmp_path, check=False).returncode == -signal.SIGKILL
+    assert len(list(tmp_path.rglob("half"))) == 1
+    with new_folder(tmp_path / "running") as running:
+        assert not list(tmp_path.rglob("half"))
+        with new_folder(tmp_path / "pi05_droid") as made:
+            (made / "config.json").write_text("{}")
+        assert running.is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pi05_droid"]
 
 
 def test_what_was_put_into_the_folder_before_stays_there(source: Path, tmp_path: Path) -> None:

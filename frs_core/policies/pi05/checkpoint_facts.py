@@ -62,6 +62,11 @@ class Checkpoint:
     problems: list[str] = field(default_factory=list)
 
     @property
+    def picture_keys(self) -> tuple[str, ...] | None:
+        """`image_keys` under its former name, for scripts that were written with it."""
+        return self.image_keys
+
+    @property
     def is_lerobot_named(self) -> bool:
         """Whether names begin with LeRobot's `model.`."""
         return "model." in self.names.get("action_out_proj.weight", "")

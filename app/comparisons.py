@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from app import theme
 from app.facts import Facts
 from app.qt import QtCore, QtGui, QtWidgets
 from app.views.compare.attempts import BlindAttempts
@@ -188,7 +189,7 @@ class Comparisons(QtCore.QObject):
             f"Why does attempt {last.number + 1} ({last.outcome.value}) not count? It is repeated. Leave this empty to have it count."
         )
         box.setTextValue(last.excluded)
-        box.setMinimumWidth(520)
+        box.setMinimumWidth(theme.px(520))
         box.textValueSelected.connect(lambda text: self._exclude(last.number, text))
         box.finished.connect(self._forget_reason)
         box.open()

@@ -15,10 +15,12 @@ from app.qt import QtCore, QtWidgets
 from app.settings import SettingsFile
 
 SCALES = {"s": 1.0, "m": 1.4, "l": 2.5}
-LEAST = (1024, 700)
-"""Width and height of a window in which everything fits at scale 1, logical pixels."""
 TITLE_BAR = 48
 """Height that title bars have at most, logical pixels; a window's own is known only after it was shown."""
+LEAST_SCREEN = (1024, 700)
+"""Width and height of a screen for which everything is made at scale 1, logical pixels."""
+LEAST = (LEAST_SCREEN[0], LEAST_SCREEN[1] - TITLE_BAR)
+"""Width and height of a window in which everything fits at scale 1: such a screen without the title bar."""
 STEP = 0.05
 SETTLE_MS = 200
 """Delay after the last change of the window's size."""
@@ -32,7 +34,7 @@ def fitting_scale(size: str, width: int, height: int) -> float:
         width: of the window, logical pixels.
         height: the same.
     """
-    room = min(width / LEAST[0], height / LEAST[1])
+    room = min(width / LEAST_SCREEN[0], height / LEAST_SCREEN[1])
     return max(1.0, math.floor(min(SCALES[size], room) / STEP + 1e-9) * STEP)
 
 
@@ -41,7 +43,7 @@ def is_tight(size: QtCore.QSize, screen: QtCore.QSize) -> bool:
 
     Where even the least size does not fit, filling the screen would not help.
     """
-    has_least = screen.width() >= LEAST[0] and screen.height() >= LEAST[1]
+    has_least = screen.width() >= LEAST_SCREEN[0] and screen.height() >= LEAST_SCREEN[1]
     return has_least and (screen.width() < size.width() or screen.height() < size.height() + TITLE_BAR)
 
 

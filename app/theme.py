@@ -231,9 +231,15 @@ def _palette(theme: Theme) -> QtGui.QPalette:
     return palette
 
 
+def _icon(name: str, ink: str) -> str:
+    """Return the file of an icon in an ink of `ink_on`."""
+    return (paths.assets() / "icons" / f"{name}-{_INKS[ink]}.svg").as_posix()
+
+
 def _stylesheet(t: Theme) -> str:
     ink = ink_on(t.accent)
-    tick = (paths.assets() / "icons" / f"tick-{_INKS[ink]}.svg").as_posix()
+    tick, plain = _icon("tick", ink), ink_on(t.panel)
+    up, down = _icon("up", plain), _icon("down", plain)
     return f"""
 * {{ font-size: 13px; }}
 QMainWindow, QDialog {{ background: {t.window}; }}
@@ -278,7 +284,8 @@ QHeaderView::section {{ background: {t.panel}; color: {t.dim}; border: none; bor
   padding: 3px 6px; font-size: 11px; }}
 QTableView, QListView, QTreeView {{ background: {t.panel}; alternate-background-color: {t.window}; border: 1px solid {t.line};
   border-radius: {RADIUS}px; gridline-color: {t.raised}; selection-background-color: {t.accent}; selection-color: {ink}; }}
-QMenuBar {{ background: {t.window}; color: {t.text}; }}
+QMenuBar {{ background: {t.window}; color: {t.text}; spacing: 2px; }}
+QMenuBar::item {{ padding: 3px 6px; background: transparent; }}
 QMenuBar::item:selected, QMenu::item:selected {{ background: {t.accent}; color: {ink}; }}
 QMenu {{ background: {t.panel}; color: {t.text}; border: 1px solid {t.line}; }}
 QScrollBar:vertical {{ background: {t.window}; width: 11px; }}
@@ -287,14 +294,30 @@ QScrollBar::handle {{ background: {t.line}; border-radius: 5px; min-height: 24px
 QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
 QProgressBar {{ background: {t.window}; border: 1px solid {t.line}; border-radius: 4px; text-align: center; color: {t.text}; }}
 QProgressBar::chunk {{ background: {t.accent}; border-radius: 3px; }}
+QSlider:horizontal {{ min-height: 20px; }}
 QSlider::groove:horizontal {{ height: 5px; background: {t.line}; border-radius: 2px; }}
-QSlider::handle:horizontal {{ width: 14px; margin: -5px 0; background: {t.accent}; border-radius: 7px; }}
+QSlider::handle:horizontal {{ width: 14px; margin: -5px 0; background: {t.accent}; border-radius: 6px; }}
 QSplitter::handle {{ background: {t.window}; }}
+QSplitter::handle:horizontal {{ width: 5px; }}
+QSplitter::handle:vertical {{ height: 5px; }}
 QCheckBox {{ spacing: 6px; }}
 QCheckBox::indicator {{ width: 15px; height: 15px; border: 2px solid {t.dim}; border-radius: 3px; background: {t.window}; }}
 QCheckBox::indicator:checked {{ background: {t.accent}; border-color: {t.accent}; image: url("{tick}"); }}
 QCheckBox::indicator:focus {{ border-color: {t.accent}; }}
 QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
-QComboBox, QSpinBox {{ min-height: 26px; }}
+QComboBox, QAbstractSpinBox {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line}; border-radius: 4px;
+  padding: 2px 2px 2px 7px; min-height: 22px; selection-background-color: {t.accent}; }}
+QComboBox:hover, QAbstractSpinBox:hover {{ border-color: {t.accent}; }}
+QComboBox:focus, QAbstractSpinBox:focus {{ border: 2px solid {t.accent}; padding: 1px 1px 1px 6px; }}
+QComboBox:disabled, QAbstractSpinBox:disabled {{ background: {t.panel}; color: {t.dim}; }}
+QAbstractSpinBox {{ background: {t.window}; }}
+QComboBox::drop-down {{ border: none; width: 20px; }}
+QComboBox::down-arrow {{ image: url("{down}"); width: 12px; height: 12px; }}
+QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ background: {t.raised}; border: none; width: 20px; }}
+QAbstractSpinBox::up-button:hover, QAbstractSpinBox::down-button:hover {{ background: {t.line}; }}
+QAbstractSpinBox::up-arrow {{ image: url("{up}"); width: 10px; height: 10px; }}
+QAbstractSpinBox::down-arrow {{ image: url("{down}"); width: 10px; height: 10px; }}
+QToolButton::menu-indicator {{ image: url("{down}"); width: 10px; height: 10px;
+  subcontrol-origin: padding; subcontrol-position: right center; right: 4px; }}
 QComboBox QAbstractItemView {{ background: {t.panel}; color: {t.text}; selection-background-color: {t.accent}; selection-color: {ink}; }}
 """

@@ -15,6 +15,7 @@ from app.ahead import Ahead
 from app.announcements import Announcements
 from app.arming import Arming
 from app.black_box import said
+from app.boxes import Column, Row
 from app.cues import Cue
 from app.diagnostics import Diagnostics
 from app.display_size import LEAST, DisplaySize, is_tight
@@ -188,14 +189,11 @@ class CockpitWindow(QtWidgets.QMainWindow):
             adopt=self._adopt,
         )
         self.pages.addWidget(self.drive)
-        top = QtWidgets.QHBoxLayout()
-        top.setSpacing(0)
+        top = Row(spacing=0)
         top.addWidget(self.state, 1)
         self.tabs = LayoutTabs(self.run)
         top.addWidget(self.tabs)
-        column = QtWidgets.QVBoxLayout(body)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = Column(body, margins=(0, 0, 0, 0), spacing=0)
         column.addLayout(top)
         column.addWidget(self.banner)
         self.recovery = RecoveryStrip(self.say)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from app import theme
+from app.boxes import Column, Grid
 from app.qt import Qt, QtWidgets
 from app.views.about import SAFETY
 from app.views.widgets import label, set_tone
@@ -45,15 +47,14 @@ class Checklist(QtWidgets.QDialog):
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         self.confirm.toggled.connect(lambda _on: self._show_start())
-        self._column = column = QtWidgets.QVBoxLayout(self)
-        column.setSpacing(10)
+        self._column = column = Column(self, spacing=10)
         column.addWidget(self.head)
         column.addWidget(self._rows)
         column.addWidget(self.verdict)
         column.addWidget(label(SAFETY, "caption", wrap=True))
         column.addWidget(self.confirm)
         column.addWidget(buttons)
-        self.setMinimumWidth(LEAST_PX)
+        theme.on_scale(self, lambda dialog: dialog.setMinimumWidth(theme.px(LEAST_PX)))
         self.confirm.setFocus()
 
     @property
@@ -102,11 +103,8 @@ class Checklist(QtWidgets.QDialog):
     def _fill(self) -> None:
         """Put new rows in the place of those shown."""
         rows = QtWidgets.QWidget()
-        grid = QtWidgets.QGridLayout(rows)
-        grid.setContentsMargins(0, 0, 0, 0)
+        grid = Grid(rows, margins=(0, 0, 0, 0), spacing=(10, 4))
         grid.setColumnStretch(2, 1)
-        grid.setHorizontalSpacing(10)
-        grid.setVerticalSpacing(4)
         for i, finding in enumerate(self._shown):
             sign, tone = _MARKS[finding.level.value]
             mark = label(sign)
@@ -122,7 +120,7 @@ class Checklist(QtWidgets.QDialog):
             assert words is not None
             # The first size hint of a wrapped label ignores its width, and its font is that of the dialog only once it is in it.
             words.ensurePolished()
-            words.setMinimumHeight(words.heightForWidth(TEXT_PX) + 2)
+            words.setMinimumHeight(words.heightForWidth(theme.px(TEXT_PX)) + 2)
         self._rows.hide()
         self._rows.deleteLater()
         self._rows = rows

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from app.boxes import Row
 from app.qt import QtWidgets
 from app.views.widgets import ActionButton, label
 from frs_core.devices.intent import InputMap
@@ -25,8 +26,7 @@ class AttemptStrip(QtWidgets.QFrame):
         self.text, self.tried = label("", "sentence", wrap=True), label("", "caption")
         self.tried.setToolTip("Success of its attempts so far, with the 95 % Wilson interval")
         self.buttons = {action: ActionButton(action, run, text=text) for action, text in actions}
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(14, 4, 10, 4)
+        row = Row(self, margins=(14, 4, 10, 4))
         row.addWidget(self.text, 1)
         row.addWidget(self.tried)
         for button in self.buttons.values():

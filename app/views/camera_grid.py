@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from app import theme
 from app.qt import QtGui, QtWidgets, Signal
 from app.views.cameras import CameraModel, CameraView
 from app.views.fan_overlay import FanStyle
@@ -41,7 +42,7 @@ class CameraGrid(QtWidgets.QWidget):
         self._is_sparse = False
         self.guests: list[CameraView] = []
         """Views in other windows."""
-        self.setMinimumSize(360, 260)
+        theme.on_scale(self, lambda grid: grid.setMinimumSize(theme.px(360), theme.px(200)))
 
     def show_models(self, models: list[CameraModel]) -> None:
         """Show these cameras; adds and removes views as needed."""

@@ -1,5 +1,7 @@
 """One camera with the fan in a window of its own, for a second screen. GUI thread."""
 
+from app import theme
+from app.boxes import Column
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.cameras import CameraView
 
@@ -20,10 +22,9 @@ class CameraWindow(QtWidgets.QWidget):
         super().__init__(parent, Qt.WindowType.Window)
         self.view = view
         self.setWindowTitle(f"{view.model.name} – FRS cockpit")
-        self.setMinimumSize(240, 200)
+        theme.on_scale(self, lambda window: window.setMinimumSize(theme.px(240), theme.px(200)))
         self.resize(720, 720)
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = Column(self, margins=(0, 0, 0, 0))
         column.addWidget(view)
 
     def resizeEvent(self, event: QtGui.QResizeEvent | None) -> None:

@@ -243,7 +243,7 @@ class CameraView(QtWidgets.QWidget):
         points = [QtCore.QPointF(x, y) for x, y in uv.tolist()]
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
         for colour, width, alpha in ((theme.HALO, 3.0, 90), ("#ffffff", 1.0, 150)):
-            painter.setPen(QtGui.QPen(theme.colour(colour, alpha), width))
+            painter.setPen(QtGui.QPen(theme.colour(colour, alpha), width * theme.scale()))
             painter.drawPolyline(QtGui.QPolygonF(points))
 
     def _badge(self) -> tuple[str, QtCore.QRectF]:
@@ -260,7 +260,7 @@ class CameraView(QtWidgets.QWidget):
                 text += f"   calibration {days:.0f} days old"
         corner = self._area().topLeft()
         width = QtGui.QFontMetricsF(self._badge_font()).horizontalAdvance(text) + theme.px(14)
-        return text, QtCore.QRectF(corner.x() + 6, corner.y() + 6, width, theme.px(20))
+        return text, QtCore.QRectF(corner.x() + theme.px(6), corner.y() + theme.px(6), width, theme.px(20))
 
     @property
     def _is_old(self) -> bool:
@@ -352,10 +352,13 @@ def _paint_target(
     painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     for colour, width in ((theme.HALO, 4.0), (theme.CORE_TARGET, 1.8)):
-        painter.setPen(QtGui.QPen(theme.colour(colour), width))
-        painter.drawEllipse(QtCore.QPointF(x, y), 9.0, 9.0)
+        painter.setPen(QtGui.QPen(theme.colour(colour), width * theme.scale()))
+        painter.drawEllipse(QtCore.QPointF(x, y), theme.px(9), theme.px(9))
+        inner, outer = theme.px(5), theme.px(14)
         for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-            painter.drawLine(QtCore.QPointF(x + 5 * dx, y + 5 * dy), QtCore.QPointF(x + 14 * dx, y + 14 * dy))
+            painter.drawLine(
+                QtCore.QPointF(x + inner * dx, y + inner * dy), QtCore.QPointF(x + outer * dx, y + outer * dy)
+            )
 
 
 def _is_same_trail(a: Array | None, b: Array | None) -> bool:

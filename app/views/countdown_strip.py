@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from app.boxes import Row
 from app.qt import QtWidgets
 from app.views.widgets import ActionButton, label
 from frs_core.devices.intent import InputMap
@@ -23,8 +24,7 @@ class CountdownStrip(QtWidgets.QFrame):
             ActionButton("episode.stay", run, text="Stop the countdown", role="primary"),
             ActionButton("drive.hold", run, text="HOLD", role="hold"),
         )
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(14, 4, 10, 4)
+        row = Row(self, margins=(14, 4, 10, 4))
         row.addWidget(self.seconds)
         row.addWidget(self.text, 1)
         for button in self._buttons:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from app import theme
 from app.actions import ACTIONS, DEVICES, key_cap
+from app.boxes import Column
 from app.inputs import Inputs
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.key_editor import KeyEditor
@@ -15,6 +16,7 @@ from app.views.widgets import label
 
 CAPS_IN_ROW = 10
 """Controls of a device per row of the panel."""
+ROW_PX = 23
 
 
 class ControlLights(QtWidgets.QWidget):
@@ -24,7 +26,7 @@ class ControlLights(QtWidgets.QWidget):
         super().__init__()
         self._controls: list[tuple[str, str]] = []
         self._levels: dict[str, float] = {}
-        self.setMinimumHeight(64)
+        theme.on_scale(self, lambda lights: lights.setMinimumHeight(theme.px(64)))
         self.setAccessibleName(name)
 
     def show_levels(self, controls: list[tuple[str, str]], levels: dict[str, float]) -> None:
@@ -44,21 +46,22 @@ class ControlLights(QtWidgets.QWidget):
         metrics = QtGui.QFontMetricsF(font)
         x, y = 0.0, 0.0
         for control, text in self._controls:
-            width = metrics.horizontalAdvance(text) + 12
+            width = metrics.horizontalAdvance(text) + theme.px(12)
             if x + width > self.width():
-                x, y = 0.0, y + 23
+                x, y = 0.0, y + theme.px(ROW_PX)
             level = min(1.0, self._levels.get(control, 0.0))
-            box = QtCore.QRectF(x + 0.5, y + 0.5, width, 20)
+            box = QtCore.QRectF(x + 0.5, y + 0.5, width, theme.px(20))
             painter.setPen(theme.colour(tokens.accent if level > 0.2 else tokens.line))
             painter.setBrush(theme.colour(tokens.window))
-            painter.drawRoundedRect(box, 4, 4)
+            painter.drawRoundedRect(box, theme.px(4), theme.px(4))
             if level > 0.02:
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(theme.colour(tokens.accent, 255 if level > 0.45 else 120))
-                painter.drawRoundedRect(QtCore.QRectF(box.left(), box.top(), box.width() * level, box.height()), 4, 4)
+                filled = QtCore.QRectF(box.left(), box.top(), box.width() * level, box.height())
+                painter.drawRoundedRect(filled, theme.px(4), theme.px(4))
             painter.setPen(theme.colour(theme.ink_on(tokens.accent) if level > 0.9 else tokens.text))
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
-            x += width + 4
+            x += width + theme.px(4)
 
 
 class DevicesPanel(Card):
@@ -75,18 +78,19 @@ class DevicesPanel(Card):
         self.editor = KeyEditor(inputs, save=save)
         self._lights: dict[str, ControlLights] = {}
         self._status: dict[str, QtWidgets.QLabel] = {}
-        column = QtWidgets.QVBoxLayout(self)
+        column = Column(self)
         column.addWidget(label("Keys and devices", "title"))
         for kind in ("keyboard", *(device.kind for device in DEVICES)):
             self._status[kind] = label("", wrap=True)
             self._lights[kind] = ControlLights(kind)
             count = next((len(d.controls) for d in DEVICES if d.kind == kind), CAPS_IN_ROW + 1)
-            self._lights[kind].setMinimumHeight(23 * -(-count // CAPS_IN_ROW) - 1)
+            rows = -(-count // CAPS_IN_ROW)
+            theme.on_scale(self._lights[kind], lambda lights, n=rows: lights.setMinimumHeight(theme.px(ROW_PX * n - 1)))
             column.addWidget(self._status[kind])
             column.addWidget(self._lights[kind])
         column.addWidget(self.editor, 1)
         column.addWidget(label("Esc closes this. While an action waits for a key, Esc is assigned to it", "caption"))
-        self.setMinimumSize(900, 640)
+        theme.on_scale(self, lambda panel: panel.setMinimumSize(theme.px(900), theme.px(640)))
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self._show)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from app.boxes import Column
 from app.facts import Facts
 from app.load import LEVELS, Shed
 from app.qt import Qt, QtCore, QtWidgets, Signal
@@ -81,17 +82,13 @@ class DrivePage(QtWidgets.QWidget):
         self.main = QtWidgets.QSplitter(Qt.Orientation.Horizontal)
         self.main.addWidget(self.cameras)
         right = QtWidgets.QWidget()
-        beside = QtWidgets.QVBoxLayout(right)
-        beside.setContentsMargins(0, 0, 0, 0)
-        beside.setSpacing(2)
+        beside = Column(right, margins=(0, 0, 0, 0), spacing=2)
         beside.addWidget(self.progress)
         beside.addWidget(self.side, 1)
         self.main.addWidget(right)
         self.main.setChildrenCollapsible(False)
         self.reset_layout()
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(6, 4, 6, 0)
-        column.setSpacing(4)
+        column = Column(self, margins=(6, 4, 6, 0), spacing=4)
         column.addWidget(self.attempt)
         column.addWidget(self.comparison)
         column.addWidget(self.main, 1)

@@ -6,6 +6,7 @@ Pressing a button runs an action of the table. GUI thread.
 from collections.abc import Callable, Collection, Sequence
 
 from app import theme
+from app.boxes import Row
 from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
 from app.views.task_box import TaskBox
@@ -68,9 +69,7 @@ class EpisodeBar(QtWidgets.QFrame):
         self.hold = ActionButton("drive.hold", run, text="HOLD", role="hold")
         theme.on_scale(self.hold, lambda button: button.setMinimumWidth(theme.px(92)))
         self._buttons = (self.start, self.resume, self.success, self.failure, self.discard, self.back, self.hold)
-        row = self._row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(8, 2, 8, 6)
-        row.setSpacing(8)
+        row = self._row = Row(self, margins=(8, 2, 8, 6), spacing=8)
         self._boxes: dict[str, QtWidgets.QWidget] = {}
         for caption, widget in (
             ("task", self.task),
@@ -79,9 +78,7 @@ class EpisodeBar(QtWidgets.QFrame):
             ("note", self.note),
         ):
             box = self._boxes[caption] = QtWidgets.QWidget()
-            inside = captioned(caption, widget)
-            inside.setContentsMargins(0, 0, 0, 0)
-            box.setLayout(inside)
+            captioned(caption, widget, box=box)
             row.addWidget(box, WORDS[caption])
         row.addWidget(self.unrecorded, 0, Qt.AlignmentFlag.AlignBottom)
         for button in self._buttons:
@@ -170,6 +167,7 @@ class EpisodeBar(QtWidgets.QFrame):
         self._show_scene(episode.seed, is_open=is_open)
         if not self.instruction.hasFocus():
             self.instruction.setText(episode.instruction)
+            self.instruction.setCursorPosition(0)
 
     def _show_scene(self, running: int, *, is_open: bool) -> None:
         """Show the scene of the running episode, or else the next scene."""

@@ -1,6 +1,7 @@
 """The page of failsafes: every cause of Hold, where it is noticed, its limit and what to do. GUI thread."""
 
 from app import theme
+from app.boxes import Column
 from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.views.widgets import label, size_dialog
 from frs_core.events import Phase, Snapshot
@@ -53,7 +54,7 @@ class FailsafePage(QtWidgets.QDialog):
         assert self.defaults is not None
         self.defaults.clicked.connect(self.reset_asked)
         buttons.rejected.connect(self.reject)
-        column = QtWidgets.QVBoxLayout(self)
+        column = Column(self)
         column.addWidget(label(HEAD, wrap=True))
         column.addWidget(self.table, 1)
         column.addWidget(self.robot)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from app import theme
 from app.actions import cap_of
+from app.boxes import Column
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.overlay import Card
 from app.views.widgets import label
@@ -83,9 +84,7 @@ class FirstRunCard(Card):
     def __init__(self, close: Callable[[], None]) -> None:
         super().__init__()
         self.diagram = ArrowDiagram()
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(28, 22, 28, 20)
-        column.setSpacing(12)
+        column = Column(self, margins=(28, 22, 28, 20), spacing=12)
         column.addWidget(label("Steer a generalist robot policy", "big"))
         for i, sentence in enumerate(SENTENCES, 1):
             line = label(f"{i}   {sentence}", "sentence", wrap=True)

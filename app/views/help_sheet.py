@@ -2,6 +2,7 @@
 
 from app import theme
 from app.actions import ACTIONS, DEVICES, MENUS, columns_of, key_cap
+from app.boxes import Column
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.overlay import Card
 from app.views.widgets import label
@@ -139,7 +140,7 @@ class HelpSheet(Card):
         assert header is not None
         header.sectionResized.connect(self.table.scheduleDelayedItemsLayout)
         self.table.setAccessibleName("All actions and their keys")
-        column = QtWidgets.QVBoxLayout(self)
+        column = Column(self)
         column.addWidget(label("Keys", "title"))
         column.addWidget(self.keyboard)
         column.addWidget(self.table, 1)

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from app.actions import ACTIONS, DEVICES, MENUS, columns_of
+from app.boxes import Column, Row
 from app.inputs import Inputs
 from app.keymap import control_of
 from app.qt import Qt, QtCore, QtGui, QtWidgets
-from app.views.widgets import label, set_tone
+from app.views.widgets import label, set_tone, size_columns
 from frs_core.devices.base import ControlChange, Stage
 from frs_core.errors import ConfigError
 
@@ -30,20 +31,18 @@ class KeyEditor(QtWidgets.QWidget):
         self.table.setRootIsDecorated(False)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.table.setAccessibleName("Actions and their keys")
-        for column, width in enumerate((220, 190, 230, *(130 for _ in DEVICES[1:]))):
-            self.table.setColumnWidth(column, width)
+        size_columns(self.table, (220, 190, 230, *(130 for _ in DEVICES[1:])))
         self.add = QtWidgets.QPushButton("Add key or button…")
         self.remove = QtWidgets.QPushButton("Remove all")
         self.reset_one = QtWidgets.QPushButton("Default")
         self.reset_all = QtWidgets.QPushButton("All defaults")
         self.message = label("Choose an action, then add a key, a gamepad button or a SpaceMouse direction", wrap=True)
-        row = QtWidgets.QHBoxLayout()
+        row = Row()
         for button in (self.add, self.remove, self.reset_one, self.reset_all):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             row.addWidget(button)
         row.addStretch(1)
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = Column(self, margins=(0, 0, 0, 0))
         column.addWidget(self.table, 1)
         column.addLayout(row)
         column.addWidget(self.message)

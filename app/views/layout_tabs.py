@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from app.actions import tooltip_of
+from app.boxes import Column, Row
 from app.qt import QtCore, QtWidgets
 from frs_core.devices.intent import InputMap
 
@@ -15,12 +16,9 @@ class LayoutTabs(QtWidgets.QFrame):
     def __init__(self, run: Callable[[str], object]) -> None:
         super().__init__()
         self.setProperty("role", "bar")
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 4, 8, 4)
-        column.setSpacing(2)
+        column = Column(self, margins=(0, 4, 8, 4), spacing=2)
         self._buttons: dict[str, QtWidgets.QToolButton] = {}
-        row = QtWidgets.QHBoxLayout()
-        row.setSpacing(2)
+        row = Row(spacing=2)
         for i, name in enumerate(LAYOUTS, 1):
             button = QtWidgets.QToolButton()
             button.setText(f"{i} {name.capitalize()}")

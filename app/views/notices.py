@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from app.boxes import Column
 from app.qt import QtCore, QtWidgets, Signal
 from app.views.widgets import sign_of, size_dialog
 
@@ -58,7 +59,7 @@ class Notices(QtCore.QObject):
         text.setAccessibleName("Notices, the newest first")
         follow = _Following(text, self)
         self.added.connect(follow.fill)
-        column = QtWidgets.QVBoxLayout(dialog)
+        column = Column(dialog)
         column.addWidget(text)
         buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.StandardButton.Close)
         zipped = buttons.addButton("Save diagnostics…", QtWidgets.QDialogButtonBox.ButtonRole.ActionRole)

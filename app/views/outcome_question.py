@@ -6,6 +6,7 @@ pick. GUI thread.
 
 from collections.abc import Callable
 
+from app.boxes import Row
 from app.qt import QtWidgets
 from app.views.widgets import ActionButton, label
 from frs_core.devices.intent import InputMap
@@ -44,8 +45,7 @@ class OutcomeQuestion(QtWidgets.QFrame):
             ActionButton("episode.failure", run, text="Keep as failure", role="bad"),
             ActionButton("drive.resume", run, text="Continue"),
         )
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(14, 4, 10, 4)
+        row = Row(self, margins=(14, 4, 10, 4))
         row.addWidget(label("?", "big"))
         row.addWidget(self.text, 1)
         for button in self._buttons:

@@ -54,11 +54,11 @@ class Overlay(QtWidgets.QWidget):
         assert host is not None
         self.setGeometry(host.rect())
         size = self.card.sizeHint().expandedTo(self.card.minimumSize())
-        size = size.boundedTo(QtCore.QSize(self.width() - 32, self.height() - 32))
-        y = 70 if self._top else (self.height() - size.height()) // 2
+        size = size.boundedTo(QtCore.QSize(self.width() - theme.px(32), self.height() - theme.px(32)))
+        y = theme.px(70) if self._top else (self.height() - size.height()) // 2
         self.card.setGeometry(
             (self.width() - size.width()) // 2,
-            max(16, min(y, self.height() - size.height() - 16)),
+            max(theme.px(16), min(y, self.height() - size.height() - theme.px(16))),
             size.width(),
             size.height(),
         )

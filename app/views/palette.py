@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+from app import theme
 from app.actions import ACTIONS, key_cap
+from app.boxes import Column
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.overlay import Card
 from frs_core.devices.intent import ANY_SCOPE, InputMap
@@ -45,10 +47,10 @@ class Palette(Card):
         self.list = QtWidgets.QListWidget()
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.list.setAccessibleName("Matching actions")
-        column = QtWidgets.QVBoxLayout(self)
+        column = Column(self)
         column.addWidget(self.line)
         column.addWidget(self.list)
-        self.setMinimumSize(560, 380)
+        theme.on_scale(self, lambda palette: palette.setMinimumSize(theme.px(560), theme.px(380)))
         self.setFocusProxy(self.line)
         self.line.textChanged.connect(self._fill)
         self.line.installEventFilter(self)

@@ -57,8 +57,15 @@ class StillPlot(pg.PlotWidget):
         for _, name in self._legend.items:
             name.setText(name.text)  # The plot is redrawn only then.
 
-    def _mark(self, curve: Any, colour: str) -> None:
-        """Give a curve's points a colour, also in the legend of a plot that has none yet."""
+    def _mark(self, curve: Any, colour: str, size: float) -> None:
+        """Give a curve's points a colour and a size, also in the legend of a plot that has none yet.
+
+        Args:
+            curve: with points.
+            colour: of them.
+            size: pixels at display size S.
+        """
+        curve.setSymbolSize(theme.px(size))
         curve.setSymbolBrush(colour)
         curve.setSymbolPen(colour)
         curve.scatter.setBrush(colour)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from app.boxes import Column, Row
 from app.qt import QtWidgets
 from app.views.widgets import ActionButton, label
 from frs_core.devices.intent import InputMap
@@ -25,12 +26,10 @@ class ProgressStrip(QtWidgets.QFrame):
         self.train_button = ActionButton("layout.train", run, text="Train now", role="primary")
         self.stay_button = ActionButton("episode.stay", run, text="Stay")
         self._buttons = (self.next_button, self.train_button, self.stay_button)
-        column = QtWidgets.QVBoxLayout()
-        column.setSpacing(0)
+        column = Column(spacing=0)
         column.addWidget(self.count)
         column.addWidget(self.caption)
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(8, 2, 4, 2)
+        row = Row(self, margins=(8, 2, 4, 2))
         row.addLayout(column, 1)
         for button in self._buttons:
             row.addWidget(button)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from app.boxes import Row
 from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
 from app.views.widgets import label
@@ -33,8 +34,7 @@ class RecoveryStrip(QtWidgets.QFrame):
         self.keep = QtWidgets.QPushButton("Keep as failure")
         self.throw = QtWidgets.QPushButton("Move to the bin")
         self.later = QtWidgets.QPushButton("Later")
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(14, 6, 10, 6)
+        row = Row(self, margins=(14, 6, 10, 6))
         row.addWidget(label("⟲", "big"))
         row.addWidget(self.text, 1)
         for button in (self.keep, self.throw, self.later):

@@ -56,7 +56,7 @@ class PaintedScene(QtWidgets.QWidget):
         self._model: SceneModel | None = None
         self._azimuth, self._elevation, self._zoom = np.radians(-145.0), np.radians(28.0), 1.0
         self._drag: QtCore.QPointF | None = None
-        self.setMinimumSize(200, 160)
+        theme.on_scale(self, lambda view: view.setMinimumSize(theme.px(200), theme.px(120)))
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName("3D view, painted")
         self.setToolTip("Drag to turn, wheel to zoom; painted without OpenGL")
@@ -98,16 +98,16 @@ class PaintedScene(QtWidgets.QWidget):
         self._line(painter, skeleton, theme.HALO, 11.0, 1.0)
         self._line(painter, skeleton, "#d7dbe2", 7.0, 1.0)
         for point in self.project(skeleton):
-            painter.setPen(QtGui.QPen(theme.colour(theme.HALO), 1.5))
+            painter.setPen(QtGui.QPen(theme.colour(theme.HALO), 1.5 * theme.scale()))
             painter.setBrush(theme.colour("#8fa3bd"))
-            painter.drawEllipse(QtCore.QPointF(*map(float, point)), 4.0, 4.0)
+            painter.drawEllipse(QtCore.QPointF(*map(float, point)), theme.px(4), theme.px(4))
         for line in self._model.lines:
             if line.width >= 2:
                 self._line(painter, line.points, theme.HALO, line.width + 2, line.alpha)
             self._line(painter, line.points, line.colour, line.width, line.alpha)
 
     def _line(self, painter: QtGui.QPainter, points: Array, colour: str, width: float, alpha: float) -> None:
-        pen = QtGui.QPen(theme.colour(colour, int(alpha * 255)), width)
+        pen = QtGui.QPen(theme.colour(colour, int(alpha * 255)), width * theme.scale())
         pen.setCapStyle(Qt.PenCapStyle.RoundCap)
         pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
         painter.setPen(pen)

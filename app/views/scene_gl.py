@@ -11,6 +11,7 @@ from PyQt6 import QtOpenGL  # Not in app.qt, which is also used without GL.
 from pyqtgraph.opengl.GLViewWidget import GLViewMixin
 from pyqtgraph.opengl.shaders import FragmentShader, ShaderProgram, VertexShader
 
+from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views import meshes
 from app.views.scene_model import Line, SceneModel
@@ -71,7 +72,7 @@ class GlScene(GLViewMixin, QtWidgets.QWidget):
         self._surface.setFormat(self._context.format())
         self._surface.create()
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self.setMinimumSize(200, 160)
+        theme.on_scale(self, lambda view: view.setMinimumSize(theme.px(200), theme.px(120)))
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName("3D view")
         self.setToolTip("Drag to turn, wheel to zoom")
@@ -177,10 +178,11 @@ class GlScene(GLViewMixin, QtWidgets.QWidget):
             group = groups.get(width, [])
             item.setVisible(bool(group))
             if group:
+                wide = width * theme.scale()
                 # Each inner point ends one segment and begins the next.
                 points = [np.repeat(line.points, 2, axis=0)[1:-1] for line in group]
                 colours = [np.tile(_rgba(line), (len(p), 1)) for line, p in zip(group, points, strict=True)]
-                item.setData(pos=np.concatenate(points).astype(np.float32), color=np.concatenate(colours))
+                item.setData(pos=np.concatenate(points).astype(np.float32), color=np.concatenate(colours), width=wide)
 
 
 def _rgba(line: Line) -> Array:

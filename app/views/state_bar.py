@@ -10,6 +10,7 @@ import time
 
 from app import theme
 from app.blinding import BLINDED
+from app.boxes import Column, Row
 from app.facts import Facts
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.gripper_state import GripperReadout
@@ -184,8 +185,10 @@ class StateBadge(QtWidgets.QWidget):
         painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, self.word)
         if self.is_flashing:
             painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QtGui.QPen(ink, 4))
-            painter.drawRoundedRect(self.rect().adjusted(4, 4, -4, -4), 6, 6)
+            painter.setPen(QtGui.QPen(ink, theme.px(4)))
+            painter.drawRoundedRect(
+                self.rect().adjusted(aside := theme.px(4), aside, -aside, -aside), theme.px(6), theme.px(6)
+            )
 
 
 _SIZES = ((15, 19, 2), (12, 15, 3))
@@ -297,9 +300,7 @@ class StateBar(QtWidgets.QFrame):
         self._boxes: dict[str, QtWidgets.QWidget] = {}
         self._has_network = False
         self._readout, self.gripper = GripperReadout(), ""
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(8, 6, 10, 6)
-        row.setSpacing(6)
+        row = Row(self, margins=(8, 6, 10, 6), spacing=6)
         row.addWidget(self.badge)
         row.addWidget(self.sentence, 1)
         for name, caption, tip in (
@@ -394,9 +395,8 @@ class StateBar(QtWidgets.QFrame):
         label.setProperty("role", "caption")
         label.setToolTip(tip)
         box = QtWidgets.QWidget()
-        column = QtWidgets.QVBoxLayout(box)
-        theme.on_scale(box, _leave_gap)
-        column.setSpacing(0)
+        # A figure is kept apart from the one to its right.
+        column = Column(box, margins=(0, 0, 8, 0), spacing=0)
         column.addStretch(1)
         column.addWidget(value)
         column.addWidget(label)
@@ -414,12 +414,6 @@ def camera_age_ms(snapshot: Snapshot, now_ns: int) -> float:
     """Return the age of the oldest image, ms; NaN without images."""
     frames = snapshot.observation.frames.values() if snapshot.observation else ()
     return max((max(0, now_ns - f.captured_ns) / 1e6 for f in frames), default=math.nan)
-
-
-def _leave_gap(box: QtWidgets.QWidget) -> None:
-    """Keep a figure apart from the one to its right."""
-    if (column := box.layout()) is not None:
-        column.setContentsMargins(0, 0, theme.px(8), 0)
 
 
 def _restyle(widget: QtWidgets.QWidget) -> None:

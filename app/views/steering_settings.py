@@ -7,6 +7,7 @@ button with a menu, the drivers first, because installed packages add to them. G
 from collections.abc import Callable
 
 from app import theme
+from app.boxes import Column, Row
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.settings import Settings
 from app.views.widgets import ActionButton, Segments, captioned
@@ -82,14 +83,13 @@ class SteeringSettings(QtWidgets.QFrame):
         self._depth_later.setInterval(60)
         self._depth_later.timeout.connect(lambda: self.depth_chosen.emit(self.depth_slider.value()))
         depth = QtWidgets.QWidget()
-        inner = QtWidgets.QHBoxLayout(depth)
-        inner.setContentsMargins(0, 0, 0, 0)
+        # As high as the buttons beside it, so that the captions are on one line.
+        theme.on_scale(depth, lambda box: box.setMinimumHeight(theme.px(30)))
+        inner = Row(depth, margins=(0, 0, 0, 0))
         inner.addWidget(self.depth_slider)
         inner.addWidget(self._depth_text)
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(8, 2, 8, 4)
-        row.setSpacing(10)
-        columns: dict[QtWidgets.QWidget, QtWidgets.QVBoxLayout] = {}
+        row = Row(self, margins=(8, 2, 8, 4), spacing=10)
+        columns: dict[QtWidgets.QWidget, Column] = {}
         for caption, widget in (
             ("pacing", self.pacing),
             ("who drives", self.driver),
@@ -169,7 +169,7 @@ class SteeringSettings(QtWidgets.QFrame):
         self._depth_later.start()
 
 
-def _menu_width(segments: Segments, column: QtWidgets.QVBoxLayout) -> int:
+def _menu_width(segments: Segments, column: Column) -> int:
     """Return the width of options and caption where the options are behind a menu."""
     caption = column.itemAt(0)
     assert caption is not None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.boxes import Column
 from app.qt import QtCore, QtWidgets
 from app.views.widgets import label, size_dialog
 from app.workers import Job
@@ -45,7 +46,7 @@ class SummaryDialog(QtWidgets.QDialog):
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
         self.session, self.all = _table("This session", HEADERS), _table("All recordings", HEADERS)
         self.versions = _table("Help by noise policy", VERSION_HEADERS)
-        column = QtWidgets.QVBoxLayout(self)
+        column = Column(self)
         for table in (self.session, self.all, self.versions):
             column.addWidget(label(table.accessibleName(), "title"))
             column.addWidget(table, 1)

@@ -31,7 +31,7 @@ class TaskBox(QtWidgets.QComboBox):
         self.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(18)
         if (items := self.view()) is not None:
-            items.setMinimumWidth(items.sizeHintForColumn(0) + 24)
+            items.setMinimumWidth(items.sizeHintForColumn(0) + theme.px(24))
 
     @property
     def lines(self) -> tuple[list[str], bool]:

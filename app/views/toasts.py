@@ -7,6 +7,7 @@ is over, and its host removes it. GUI thread.
 from collections.abc import Callable
 
 from app import theme
+from app.boxes import Column, Row
 from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.views.widgets import label, set_tone, sign_of
 
@@ -43,8 +44,7 @@ class Toast(QtWidgets.QFrame):
         self.setProperty("role", "toast")
         self.setProperty("tone", tone)
         self.text = text
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(12, 8, 10, 8)
+        row = Row(self, margins=(12, 8, 10, 8))
         mark = label(sign_of(tone))
         set_tone(mark, tone)
         row.addWidget(mark)
@@ -172,13 +172,12 @@ class Banner(QtWidgets.QFrame):
         for button in (self._details, self._fix, self._close):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._on_fix: Callable[[], None] | None = None
-        row = QtWidgets.QHBoxLayout()
+        row = Row()
         row.addWidget(label("⚠", "big"))
         row.addWidget(self._head, 1)
         for button in (self._fix, self._details, self._close):
             row.addWidget(button)
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(14, 6, 10, 6)
+        column = Column(self, margins=(14, 6, 10, 6))
         column.addLayout(row)
         column.addWidget(self._rest)
         self._details.toggled.connect(self._rest.setVisible)

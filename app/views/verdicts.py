@@ -23,6 +23,8 @@ from frs_core.steering.directions import Amount
 
 NO_LESS = 0.9
 """Share of the larger step's motion from which the smaller one is shown as no less."""
+BAR_PX = 8
+"""Height of the bars."""
 COLUMNS = ("candidate", "key", "value", "moves", "bent", "authority", "noise", "to mark", "⚠")
 WIDTHS = (116, 54, 48, 62, 60, 64, 50, 64, 24)
 """Of the columns, pixels; names, keys and motions get more where they need it."""
@@ -229,7 +231,8 @@ class BarDelegate(QtWidgets.QStyledItemDelegate):
         value = index.data(Qt.ItemDataRole.UserRole)
         if value is None or painter is None or not math.isfinite(value):
             return
-        box = QtCore.QRectF(option.rect).adjusted(6, option.rect.height() / 2 - 4, -6, -option.rect.height() / 2 + 4)
+        aside = (option.rect.height() - BAR_PX * theme.scale()) / 2
+        box = QtCore.QRectF(option.rect).adjusted(theme.px(6), aside, -theme.px(6), -aside)
         tokens = theme.current()
         painter.fillRect(box, theme.colour(tokens.line))
         share = min(1.0, max(0.0, value))
@@ -248,7 +251,7 @@ class WarningDelegate(QtWidgets.QStyledItemDelegate):
         if (
             option is not None
             and option.text
-            and option.fontMetrics.horizontalAdvance(option.text) + 8 > option.rect.width()
+            and option.fontMetrics.horizontalAdvance(option.text) + theme.px(8) > option.rect.width()
         ):
             option.text = "⚠"
 
@@ -275,7 +278,6 @@ class VerdictList(QtWidgets.QTableView):
         assert vertical is not None
         assert horizontal is not None
         vertical.hide()
-        horizontal.setMinimumSectionSize(24)
         theme.on_scale(self, VerdictList._use_scale)
         for name in ("value", "to mark"):
             self.setColumnHidden(COLUMNS.index(name), True)
@@ -285,8 +287,10 @@ class VerdictList(QtWidgets.QTableView):
         self.doubleClicked.connect(self._on_double_clicked)
 
     def _use_scale(self) -> None:
-        rows = self.verticalHeader()
+        rows, columns = self.verticalHeader(), self.horizontalHeader()
         assert rows is not None
+        assert columns is not None
+        columns.setMinimumSectionSize(theme.px(24))
         rows.setMinimumSectionSize(theme.px(18))
         rows.setDefaultSectionSize(theme.px(19))
         for column, width in enumerate(WIDTHS):

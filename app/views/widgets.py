@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from app import theme
 from app.actions import ACTIONS, tooltip_of
+from app.boxes import AROUND, Column, Row, grow
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from frs_core.devices.intent import InputMap
 
@@ -56,9 +57,7 @@ class Segments(QtWidgets.QWidget):
     def __init__(self, options: Sequence[tuple[str, str, str]], *, name: str) -> None:
         super().__init__()
         self.setAccessibleName(name)
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(2)
+        row = Row(self, margins=(0, 0, 0, 0), spacing=2)
         self._buttons: dict[str, QtWidgets.QToolButton] = {}
         self._entries: dict[str, QtGui.QAction] = {}
         self._tips = {value: tip for value, _, tip in options}
@@ -134,12 +133,24 @@ class Segments(QtWidgets.QWidget):
         self.chosen.emit(value)
 
 
-def _bold_width(widget: QtWidgets.QWidget, text: str) -> int:
-    """Return the width of a text in the bold font of checked buttons, pixels."""
+def _width(widget: QtWidgets.QWidget, text: str, *, is_bold: bool) -> int:
+    """Return the width of a text in the font that the stylesheet gives most widgets, pixels."""
     font = QtGui.QFont(widget.font())
     font.setPixelSize(theme.px(13))
-    font.setBold(True)
+    font.setBold(is_bold)
     return QtGui.QFontMetrics(font).horizontalAdvance(text)
+
+
+def _bold_width(widget: QtWidgets.QWidget, text: str) -> int:
+    """Return the width of a text in the bold font of checked buttons, pixels."""
+    return _width(widget, text, is_bold=True)
+
+
+def leave_room_for_placeholder(line: QtWidgets.QLineEdit) -> None:
+    """Keep a field so wide that its placeholder can be read."""
+    theme.on_scale(
+        line, lambda field: field.setMinimumWidth(_width(field, field.placeholderText(), is_bold=False) + theme.px(20))
+    )
 
 
 def size_columns(view: QtWidgets.QTreeView | QtWidgets.QTableView, widths: Sequence[int]) -> None:
@@ -157,10 +168,15 @@ def size_columns(view: QtWidgets.QTreeView | QtWidgets.QTableView, widths: Seque
     theme.on_scale(view, use)
 
 
-def captioned(caption: str, widget: QtWidgets.QWidget) -> QtWidgets.QVBoxLayout:
-    """Return a widget under its small caption."""
-    column = QtWidgets.QVBoxLayout()
-    column.setSpacing(1)
+def captioned(caption: str, widget: QtWidgets.QWidget, *, box: QtWidgets.QWidget | None = None) -> Column:
+    """Return a widget under its small caption.
+
+    Args:
+        caption: lower case.
+        widget: below it.
+        box: gets both as its layout.
+    """
+    column = Column(box, margins=(0, 0, 0, 0), spacing=1)
     label = QtWidgets.QLabel(caption)
     label.setProperty("role", "caption")
     label.setBuddy(widget)
@@ -183,6 +199,7 @@ def panel(layout: QtWidgets.QLayout, *, role: str = "panel") -> QtWidgets.QFrame
     frame = QtWidgets.QFrame()
     frame.setProperty("role", role)
     frame.setLayout(layout)
+    grow(layout, margins=AROUND)
     return frame
 
 

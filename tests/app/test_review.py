@@ -13,7 +13,7 @@ import pytest
 from app import theme
 from app.qt import QtCore, QtGui
 from app.status import status_of
-from app.views.review.episode_list import EpisodeModel, outcome_sign, said_beside
+from app.views.review.episode_list import EpisodeModel, outcome_sign, said_beside, set_on_lines
 from app.views.review.insight import sentence_of
 from app.views.review.library import Library
 from app.views.review.record import ChunkMark, Record
@@ -96,6 +96,18 @@ def test_in_a_narrow_list_the_outcome_is_its_sign_before_the_task_is_cut(qapp: A
         said, used = said_beside(metrics, width, "can on plate", sign="✔", word="success")
         assert said == expected
         assert task <= width - used
+
+
+def test_who_drove_stays_whole_where_a_row_is_narrow(qapp: Any) -> None:
+    metrics = QtGui.QFontMetrics(QtGui.QFont())
+    facts = ["7.6 s", "87% steered", "scripted", "29 Nov 17:38:45"]
+    whole = " · ".join(facts)
+    assert set_on_lines(metrics, metrics.horizontalAdvance(whole), facts, lines=2) == [whole]
+    narrow = metrics.horizontalAdvance("7.6 s · 87% steered")
+    first, second = set_on_lines(metrics, narrow, facts, lines=2)
+    assert first == "7.6 s · 87% steered"
+    assert second.startswith("scripted · ")
+    assert metrics.horizontalAdvance(second) <= narrow
 
 
 def test_the_newest_episode_is_shown_first(window: Any, names: list[str]) -> None:

@@ -1,5 +1,6 @@
 """The results of a comparison, as far as they may be known; unblinding and exporting it. GUI thread."""
 
+from app.boxes import Column, Row
 from app.qt import Qt, QtGui, QtWidgets, Signal
 from app.views.widgets import label, size_dialog
 
@@ -29,10 +30,10 @@ class ResultsDialog(QtWidgets.QDialog):
         self.unblind.clicked.connect(self._on_unblind)
         self.export.clicked.connect(self.export_asked)
         self.close_button.clicked.connect(self.reject)
-        column = QtWidgets.QVBoxLayout(self)
+        column = Column(self)
         column.addWidget(self.text, 1)
         column.addWidget(self.said)
-        row = QtWidgets.QHBoxLayout()
+        row = Row()
         row.addWidget(self.unblind)
         row.addWidget(self.export)
         row.addStretch(1)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.boxes import Column, Row
 from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
 from app.views.widgets import captioned, label, set_tone, size_dialog
@@ -81,16 +82,16 @@ class CompareDialog(QtWidgets.QDialog):
         self._show()
 
     def _lay_out(self) -> None:
-        column = QtWidgets.QVBoxLayout(self)
+        column = Column(self)
         column.addWidget(label(HEAD, wrap=True))
-        row = QtWidgets.QHBoxLayout()
+        row = Row()
         row.addLayout(captioned("task", self.task), 1)
         row.addLayout(captioned("attempts of each", self.attempts))
         column.addLayout(row)
         column.addLayout(captioned("policies (Space ticks one)", self.policies), 3)
         column.addWidget(self.verdict)
         column.addLayout(captioned("earlier comparisons", self.earlier), 2)
-        buttons = QtWidgets.QHBoxLayout()
+        buttons = Row()
         for button in (self.resume, self.results):
             buttons.addWidget(button)
         buttons.addStretch(1)

@@ -23,8 +23,8 @@ class PracticeCurve(StillPlot):
         self._low, self._high = self.plot([], []), self.plot([], [])
         self._band = pg.FillBetweenItem(self._low, self._high)
         self.addItem(self._band)
-        self._checked = self.plot([], [], name="evaluated (95 % interval)", symbol="o", symbolSize=7)
-        self._tried = self.plot([], [], name="while exploring", symbol="s", symbolSize=5)
+        self._checked = self.plot([], [], name="evaluated (95 % interval)", symbol="o")
+        self._tried = self.plot([], [], name="while exploring", symbol="s")
         self.use_theme()
 
     def show_curve(self, curve: Sequence[Point], *, attempts: int) -> None:
@@ -54,7 +54,7 @@ class PracticeCurve(StillPlot):
         for edge in (self._low, self._high):
             edge.setPen(None)
         self._band.setBrush(theme.colour(colours[0], BAND_ALPHA))
-        self._checked.setPen(pg.mkPen(colours[0], width=2))
-        self._mark(self._checked, colours[0])
-        self._tried.setPen(pg.mkPen(colours[1], width=1.5, style=Qt.PenStyle.DashLine))
-        self._mark(self._tried, colours[1])
+        self._checked.setPen(pg.mkPen(colours[0], width=theme.px(2)))
+        self._mark(self._checked, colours[0], 7)
+        self._tried.setPen(pg.mkPen(colours[1], width=1.5 * theme.scale(), style=Qt.PenStyle.DashLine))
+        self._mark(self._tried, colours[1], 5)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from app import theme
+from app.boxes import Column, Row
 from app.qt import QtCore, QtGui, QtWidgets
 from app.views.practise.budget import ENDLESS
 from app.views.practise.curve import PracticeCurve
@@ -50,9 +51,7 @@ class Figure(QtWidgets.QWidget):
         self._value = label("–", "value")
         self._value.setAccessibleName(caption)
         self.setToolTip(tip)
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(1)
+        column = Column(self, margins=(0, 0, 0, 0), spacing=1)
         column.addWidget(label(caption, "caption"))
         column.addWidget(self._value)
 
@@ -72,7 +71,7 @@ class AttemptImages(QtWidgets.QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._images: list[tuple[str, QtGui.QImage]] = []
-        self.setFixedHeight(IMAGE_HEIGHT)
+        theme.on_scale(self, lambda images: images.setFixedHeight(theme.px(IMAGE_HEIGHT)))
 
     def show_attempt(self, attempt: Attempt | None) -> None:
         """Show an attempt's last images, or none."""
@@ -90,7 +89,7 @@ class AttemptImages(QtWidgets.QWidget):
         """Draw the images side by side, as large as fits."""
         painter = QtGui.QPainter(self)
         painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)
-        gap = theme.SPACE
+        gap = theme.px(theme.SPACE)
         shapes = [image.width() / image.height() for _, image in self._images]
         height = min(self.height(), (self.width() - gap * (len(shapes) - 1)) / max(1e-6, sum(shapes)))
         x = 0.0
@@ -119,13 +118,11 @@ class LivePane(QtWidgets.QWidget):
         )
         self.last = label("", "caption")
         self.images, self.curve = AttemptImages(), PracticeCurve()
-        figures = QtWidgets.QHBoxLayout()
-        figures.setSpacing(12)
+        figures = Row(spacing=12)
         for figure in (self.attempts, self.recent, self.best):
             figures.addWidget(figure)
         figures.addStretch(1)
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = Column(self, margins=(0, 0, 0, 0))
         column.addWidget(self.stage)
         column.addWidget(self.progress)
         column.addLayout(figures)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from app.boxes import Column, Row
 from app.facts import Facts
 from app.names import practice_name
 from app.qt import Qt, QtCore, QtGui, QtWidgets
@@ -119,19 +120,19 @@ class PractisePage(LayoutPage):
     # --- building -----------------------------------------------------------------------------------
 
     def _lay_out(self) -> None:
-        left = QtWidgets.QVBoxLayout()
+        left = Column()
         left.addWidget(label("1  Choose", "title"))
         left.addWidget(self.setup)
-        head = QtWidgets.QHBoxLayout()
+        head = Row()
         head.addWidget(label("Practices so far"))
         head.addStretch(1)
         head.addWidget(self.new_button)
         left.addLayout(head)
         left.addWidget(self.practices, 1)
-        middle = QtWidgets.QVBoxLayout()
+        middle = Column()
         middle.addWidget(label("2  Practise", "title"))
         middle.addWidget(self.live, 1)
-        right = QtWidgets.QVBoxLayout()
+        right = Column()
         right.addWidget(label("3  Use", "title"))
         right.addWidget(self.versions, 1)
         self.main = QtWidgets.QSplitter(Qt.Orientation.Horizontal)
@@ -139,8 +140,7 @@ class PractisePage(LayoutPage):
             self.main.addWidget(panel(layout))
         self.main.setChildrenCollapsible(False)
         self.reset_layout()
-        outer = QtWidgets.QVBoxLayout(self)
-        outer.setContentsMargins(6, 4, 6, 6)
+        outer = Column(self, margins=(6, 4, 6, 6))
         outer.addWidget(self.main)
 
     # --- hooks ----------------------------------------------------------------------------------------

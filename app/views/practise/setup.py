@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from app.boxes import Column, Row
 from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
 from app.views.practise.budget import PRESETS, Budget
@@ -27,8 +28,7 @@ class ProblemStrip(QtWidgets.QFrame):
         self.button = QtWidgets.QPushButton()
         self.button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.button.clicked.connect(self._on_clicked)
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = Column(self, margins=(0, 0, 0, 0))
         column.addWidget(self.text)
         column.addWidget(self.button, 0, Qt.AlignmentFlag.AlignLeft)
         self.problem: Problem | None = None
@@ -95,23 +95,20 @@ class SetupPane(QtWidgets.QWidget):
         self.start_button = ActionButton("practise.start", run, role="primary")
         self.stop_button = ActionButton("practise.stop", run, text="Stop and keep best")
         self.problem = ProblemStrip(run)
-        row = QtWidgets.QHBoxLayout()
+        row = Row()
         row.addLayout(captioned("task", self.task), 3)
         row.addLayout(captioned("learner", self.learner), 2)
-        buttons = QtWidgets.QHBoxLayout()
+        buttons = Row()
         buttons.addWidget(self.start_button)
         buttons.addWidget(self.stop_button)
         buttons.addStretch(1)
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = Column(self, margins=(0, 0, 0, 0))
         column.addLayout(row)
         self.where = QtWidgets.QWidget()
-        where = captioned("where", self.where_choice)
-        where.setContentsMargins(0, 0, 0, 0)
-        self.where.setLayout(where)
+        captioned("where", self.where_choice, box=self.where)
         column.addWidget(self.where, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self.prior)
-        how_long = QtWidgets.QHBoxLayout()
+        how_long = Row()
         how_long.addLayout(captioned("how long", self.budget_choice))
         how_long.addStretch(1)
         column.addLayout(how_long)

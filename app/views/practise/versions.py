@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from app.boxes import Column, Row
 from app.names import policy_name
 from app.qt import Qt, QtWidgets, Signal
 from app.views.widgets import ActionButton, label, size_columns
@@ -48,7 +49,7 @@ class VersionsPane(QtWidgets.QWidget):
         assert header is not None
         header.setMinimumSectionSize(24)
         header.setStretchLastSection(False)
-        size_columns(self.list, (22, 118, 150, 50))
+        size_columns(self.list, (22, 118, 150, 58))
         header.setSectionResizeMode(2, QtWidgets.QHeaderView.ResizeMode.Stretch)
         self.list.itemSelectionChanged.connect(self.changed)
         self.use_button = ActionButton("practise.use", run, role="primary")
@@ -56,11 +57,10 @@ class VersionsPane(QtWidgets.QWidget):
         self.unload_button = ActionButton("practise.unload", run, text="Remove from the fan")
         self.hint = label("", "caption", wrap=True)
         self.in_use_text = label("No learned candidate in the fan", "caption", wrap=True)
-        row = QtWidgets.QHBoxLayout()
+        row = Row()
         row.addWidget(self.use_button)
         row.addWidget(self.back_button)
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = Column(self, margins=(0, 0, 0, 0))
         column.addWidget(self.list, 1)
         column.addWidget(self.hint)
         column.addLayout(row)

@@ -1,6 +1,7 @@
 """The list of episodes: thumbnail, task, outcome, length, steered share, who drove. Filter by words, sort by a choice."""
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from app import theme
@@ -31,12 +32,36 @@ def problem_of(info: EpisodeInfo) -> str:
     return info.problem.replace(" with `frs episodes bin`", "")
 
 
-def summary(info: EpisodeInfo) -> str:
-    """Return length, steered share and drivers in one line."""
-    who = ", ".join(info.drivers) or "nobody"
-    seen = {True: " · success was seen", False: " · success was not seen", None: ""}
-    cut = f" · {counted(sum(info.trimmed), 'chunk')} cut" if any(info.trimmed) else ""
-    return f"{info.duration_s:.1f} s{cut} · {info.steered_share:.0%} steered · {who}{seen[info.success_seen] * info.is_contradicted}"
+def summary(info: EpisodeInfo) -> tuple[str, ...]:
+    """Return length, steered share, drivers, and what the world says against the label."""
+    seen = {True: "success was seen", False: "success was not seen", None: ""}[info.success_seen]
+    facts = (
+        f"{info.duration_s:.1f} s",
+        f"{counted(sum(info.trimmed), 'chunk')} cut" if any(info.trimmed) else "",
+        f"{info.steered_share:.0%} steered",
+        ", ".join(info.drivers) or "nobody",
+        seen if info.is_contradicted else "",
+    )
+    return tuple(fact for fact in facts if fact)
+
+
+def set_on_lines(metrics: QtGui.QFontMetrics, width: int, facts: Sequence[str], *, lines: int) -> list[str]:
+    """Return facts on lines, none parted: one that has no room on its line begins the next. The last line is shortened.
+
+    Args:
+        metrics: of the font.
+        width: of a line, pixels.
+        facts: the most important first.
+        lines: how many there are at most.
+    """
+    rest, said = list(facts), list[str]()
+    while rest and len(said) < lines:
+        line = rest.pop(0)
+        while rest and (metrics.horizontalAdvance(f"{line} · {rest[0]}") <= width or len(said) == lines - 1):
+            line = f"{line} · {rest.pop(0)}"
+        has_room = metrics.horizontalAdvance(line) <= width
+        said.append(line if has_room else metrics.elidedText(line, Qt.TextElideMode.ElideRight, width))
+    return said
 
 
 def versions(info: EpisodeInfo) -> str:
@@ -100,7 +125,7 @@ class EpisodeModel(QtCore.QAbstractListModel):
         if role == INFO:
             return info
         if role == Qt.ItemDataRole.DisplayRole:
-            return f"{info.task or info.instruction} {outcome_sign(info)[1]} {summary(info)} {versions(info)} {info.note} {info.name}"
+            return f"{info.task or info.instruction} {outcome_sign(info)[1]} {' · '.join(summary(info))} {versions(info)} {info.note} {info.name}"
         if role == Qt.ItemDataRole.DecorationRole:
             return self._thumbs.get(info.name)
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -217,12 +242,11 @@ class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
         painter.setPen(theme.colour(tokens.dim))
         metrics = QtGui.QFontMetrics(font)
         when = datetime.datetime.fromtimestamp(info.started_at).strftime("%d %b %H:%M:%S") if info.started_at else ""
-        facts = (when, versions(info), info.note)
-        lines = [summary(info) if not info.problem else problem_of(info), " · ".join(x for x in facts if x)]
-        for i, line in enumerate(lines):
+        facts = (*(summary(info) if not info.problem else (problem_of(info),)), when, versions(info), info.note)
+        for i, line in enumerate(set_on_lines(metrics, width, [fact for fact in facts if fact], lines=2)):
             painter.drawText(
                 QtCore.QRect(x, rect.top() + theme.px(24 + i * 17), width, theme.px(16)),
                 Qt.AlignmentFlag.AlignLeft,
-                metrics.elidedText(line, Qt.TextElideMode.ElideRight, width),
+                line,
             )
         painter.restore()

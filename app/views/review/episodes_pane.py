@@ -4,12 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.actions import cap_of
+from app.boxes import Column, Grid, Row
 from app.facts import Facts
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.views.review import library as edits
 from app.views.review.episode_list import INFO, SORTS, EpisodeDelegate, EpisodeFilter, EpisodeModel
 from app.views.review.library import Library
-from app.views.widgets import ActionButton, label
+from app.views.widgets import ActionButton, label, leave_room_for_placeholder
 from app.workers import Job
 from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
@@ -76,6 +77,7 @@ class EpisodesPane(QtWidgets.QWidget):
         selection.currentChanged.connect(self._on_current)
         self.words = QtWidgets.QLineEdit()
         self.words.setPlaceholderText("filter by words")
+        leave_room_for_placeholder(self.words)
         self.words.setClearButtonEnabled(True)
         self.words.textChanged.connect(self._on_words)
         self.order = QtWidgets.QComboBox()
@@ -95,19 +97,19 @@ class EpisodesPane(QtWidgets.QWidget):
         self.note.setPlaceholderText("note")
         self.note.returnPressed.connect(self._on_note)
         self.bin_toggle = ActionButton("review.show_bin", run, text="Show bin", checkable=True)
-        top = QtWidgets.QHBoxLayout()
+        top = Row()
         top.addWidget(self.words, 1)
         top.addWidget(self.order)
-        top.addWidget(self.bin_toggle)
-        edit = QtWidgets.QGridLayout()
-        edit.setSpacing(4)
+        edit = Grid(spacing=(4, 4))
         for i, button in enumerate(self.edit_buttons):
             edit.addWidget(button, i // 3, i % 3)
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 4)
+        column = Column(self, margins=(0, 0, 0, 4))
         column.addLayout(top)
         column.addWidget(self.list, 1)
-        column.addWidget(self.count)
+        below = Row()
+        below.addWidget(self.count, 1)
+        below.addWidget(self.bin_toggle)
+        column.addLayout(below)
         column.addLayout(edit)
         column.addWidget(self.note)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from app.boxes import Column, Row
 from app.facts import Facts
 from app.qt import Qt, QtGui, QtWidgets, Signal
 from app.views.camera_grid import CameraGrid
@@ -96,8 +97,7 @@ class ReviewPage(LayoutPage):
         self.insight_text = label("", "caption", wrap=True)
         self.trouble_text, self._trouble = label("", "sentence", wrap=True), QtWidgets.QWidget()
         self._bin_button = ActionButton("review.bin", run, text="Move to bin")
-        column = QtWidgets.QVBoxLayout(self._trouble)
-        column.setContentsMargins(40, 0, 40, 0)
+        column = Column(self._trouble, margins=(40, 0, 40, 0))
         column.addStretch(1)
         column.addWidget(self.trouble_text)
         column.addWidget(self._bin_button, 0, Qt.AlignmentFlag.AlignLeft)
@@ -111,11 +111,10 @@ class ReviewPage(LayoutPage):
 
     def _lay_out(self) -> None:
         panel = QtWidgets.QWidget()
-        chunk = QtWidgets.QVBoxLayout(panel)
-        chunk.setContentsMargins(0, 0, 0, 0)
+        chunk = Column(panel, margins=(0, 0, 0, 0))
         chunk.addWidget(self.offers, 1)
         chunk.addWidget(self.insight_text)
-        bar = QtWidgets.QHBoxLayout()
+        bar = Row()
         bar.addWidget(self.transport)
         bar.addWidget(self.sentence, 1)
         for button in self._trims:
@@ -126,9 +125,7 @@ class ReviewPage(LayoutPage):
         self._views.addWidget(self._trouble)
         below = _splitter(Qt.Orientation.Horizontal, self.plots, panel)
         middle = QtWidgets.QWidget()
-        inner = QtWidgets.QVBoxLayout(middle)
-        inner.setContentsMargins(0, 0, 0, 0)
-        inner.setSpacing(4)
+        inner = Column(middle, margins=(0, 0, 0, 0), spacing=4)
         inner.addWidget(self.scrubber)
         inner.addLayout(bar)
         inner.addWidget(below, 1)
@@ -138,8 +135,7 @@ class ReviewPage(LayoutPage):
         self.main.setStretchFactor(1, 1)
         self._splitters = {views: [640, 300], below: [530, 410], right: [330, 380], self.main: [330, 950]}
         self.reset_layout()
-        outer = QtWidgets.QVBoxLayout(self)
-        outer.setContentsMargins(6, 4, 6, 4)
+        outer = Column(self, margins=(6, 4, 6, 4))
         outer.addWidget(self.main)
 
     # --- hooks ----------------------------------------------------------------------------------------

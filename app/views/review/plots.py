@@ -43,7 +43,7 @@ class Plots(pg.GraphicsLayoutWidget):
         super().__init__()
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName("Plots of the episode")
-        self.setMinimumHeight(180)
+        theme.on_scale(self, lambda plots: plots.setMinimumHeight(theme.px(140)))
         self._record: Record | None = None
         self._names: list[Any] = []
         self._plots: list[Any] = []
@@ -63,7 +63,7 @@ class Plots(pg.GraphicsLayoutWidget):
             plot.getAxis("bottom").setStyle(showValues=row == len(_ROWS) - 1)
             if self._plots:
                 plot.setXLink(self._plots[0])
-            cursor = pg.InfiniteLine(angle=90, pen=pg.mkPen(theme.current().text, width=1.5))
+            cursor = pg.InfiniteLine(angle=90, pen=pg.mkPen(theme.current().text, width=1.5 * theme.scale()))
             plot.addItem(cursor, ignoreBounds=True)
             self._plots.append(plot)
             self._cursors.append(cursor)
@@ -115,7 +115,7 @@ class Plots(pg.GraphicsLayoutWidget):
         for name, (title, _) in zip(self._names, _ROWS, strict=True):
             name.setText(title, color=tokens.dim, size=f"{theme.px(11)}px")
         for plot, cursor in zip(self._plots, self._cursors, strict=True):
-            cursor.setPen(pg.mkPen(tokens.text, width=1.5))
+            cursor.setPen(pg.mkPen(tokens.text, width=1.5 * theme.scale()))
             for name in ("left", "bottom"):
                 plot.getAxis(name).setPen(tokens.line)
                 plot.getAxis(name).setTextPen(tokens.dim)
@@ -124,7 +124,7 @@ class Plots(pg.GraphicsLayoutWidget):
         self.show_record(self._record)
 
     def _curve(self, row: int, x: Array, y: Array, colour: str, style: Qt.PenStyle) -> None:
-        self._plots[row].plot(x, y, pen=pg.mkPen(colour, width=1.5, style=style), connect="finite")
+        self._plots[row].plot(x, y, pen=pg.mkPen(colour, width=1.5 * theme.scale(), style=style), connect="finite")
 
     def _on_clicked(self, event: object) -> None:
         if self._record is None:

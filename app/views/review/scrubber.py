@@ -57,30 +57,32 @@ class Scrubber(QtWidgets.QWidget):
         for mark in record.marks:
             self._paint_mark(painter, mark, tokens)
         x = self._x(self._position + 0.5)
-        painter.setPen(QtGui.QPen(theme.colour(tokens.text), 2))
+        painter.setPen(QtGui.QPen(theme.colour(tokens.text), theme.px(2)))
         painter.drawLine(QtCore.QPointF(x, 2), QtCore.QPointF(x, self.height() - 2))
         painter.setBrush(theme.colour(tokens.text))
-        painter.drawPolygon(QtGui.QPolygonF([QtCore.QPointF(x - 5, 0), QtCore.QPointF(x + 5, 0), QtCore.QPointF(x, 7)]))
+        wide, high = theme.px(5), theme.px(7)
+        painter.drawPolygon(
+            QtGui.QPolygonF([QtCore.QPointF(x - wide, 0), QtCore.QPointF(x + wide, 0), QtCore.QPointF(x, high)])
+        )
 
     def _paint_mark(self, painter: QtGui.QPainter, mark: ChunkMark, tokens: theme.Theme) -> None:
         left, right = self._x(mark.start), self._x(mark.stop)
         box = QtCore.QRectF(left + 1, theme.px(8), max(2.0, right - left - 2), theme.px(34))
         colour = _mark_colour(mark)
-        painter.setPen(
-            QtGui.QPen(theme.colour(tokens.bad if mark.is_correction else tokens.line), 2 if mark.is_correction else 1)
-        )
+        edge, wide = (tokens.bad, 2) if mark.is_correction else (tokens.line, 1)
+        painter.setPen(QtGui.QPen(theme.colour(edge), theme.px(wide)))
         painter.setBrush(theme.colour(theme.HALO))
-        painter.drawRoundedRect(box, 3, 3)
-        if box.width() > 9:
+        painter.drawRoundedRect(box, theme.px(3), theme.px(3))
+        if box.width() > theme.px(9):
             painter.setPen(theme.colour(colour))
-            text = mark.glyph + ("⎇" if mark.branches and box.width() > 26 else "")
+            text = mark.glyph + ("⎇" if mark.branches and box.width() > theme.px(26) else "")
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
         else:
             painter.fillRect(box.adjusted(0, theme.px(8), 0, -theme.px(8)), theme.colour(colour))
         is_good = self._checks.get(mark.index)
         centre = QtCore.QPointF(box.center().x(), theme.px(50))
         if is_good is None:
-            painter.setPen(QtGui.QPen(theme.colour(tokens.dim), 1))
+            painter.setPen(QtGui.QPen(theme.colour(tokens.dim), theme.px(1)))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawEllipse(centre, 2.5 * theme.scale(), 2.5 * theme.scale())
         elif is_good:
@@ -88,9 +90,9 @@ class Scrubber(QtWidgets.QWidget):
             painter.setBrush(theme.colour(tokens.good))
             painter.drawEllipse(centre, 3.5 * theme.scale(), 3.5 * theme.scale())
         else:
-            painter.setPen(QtGui.QPen(theme.colour(tokens.bad), 2))
-            painter.drawLine(centre + QtCore.QPointF(-3, -3), centre + QtCore.QPointF(3, 3))
-            painter.drawLine(centre + QtCore.QPointF(-3, 3), centre + QtCore.QPointF(3, -3))
+            painter.setPen(QtGui.QPen(theme.colour(tokens.bad), theme.px(2)))
+            for corner in (QtCore.QPointF(theme.px(3), theme.px(3)), QtCore.QPointF(theme.px(3), -theme.px(3))):
+                painter.drawLine(centre - corner, centre + corner)
 
     def mousePressEvent(self, event: QtGui.QMouseEvent | None) -> None:
         """Move to the pointer."""
@@ -112,11 +114,17 @@ class Scrubber(QtWidgets.QWidget):
 
     def _at(self, x: float) -> int:
         assert self._record is not None
-        return max(0, min(self._record.length - 1, int((x - 6) / max(1.0, self.width() - 12) * self._record.length)))
+        return max(
+            0,
+            min(
+                self._record.length - 1,
+                int((x - theme.px(6)) / max(1.0, self.width() - theme.px(12)) * self._record.length),
+            ),
+        )
 
     def _x(self, position: float) -> float:
         assert self._record is not None
-        return 6 + position / max(1, self._record.length) * (self.width() - 12)
+        return theme.px(6) + position / max(1, self._record.length) * (self.width() - theme.px(12))
 
 
 _WHO = {

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from app import theme
+from app.boxes import Row
 from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.views.widgets import ActionButton, label
 from frs_core.devices.intent import InputMap
@@ -42,8 +43,7 @@ class Transport(QtWidgets.QWidget):
             "review.slower": lambda: self._change_speed(-1),
             "review.faster": lambda: self._change_speed(1),
         }
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        row = Row(self, margins=(0, 0, 0, 0))
         self.buttons = {
             a: ActionButton(f"review.{a}", run, text="")
             for a in ("chunk_back", "frame_back", "play", "frame_forward", "chunk_forward")

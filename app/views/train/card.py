@@ -2,6 +2,7 @@
 
 import math
 
+from app.boxes import Grid
 from app.qt import Qt, QtWidgets
 from app.views.widgets import label, set_tone
 from frs_core.counts import counted
@@ -21,8 +22,7 @@ class BeforeAfter(QtWidgets.QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("role", "panel")
-        grid = QtWidgets.QGridLayout(self)
-        grid.setHorizontalSpacing(18)
+        grid = Grid(self, spacing=(18, 6))
         grid.addWidget(label("Before and after", "title"), 0, 0)
         for column, text in ((1, "policy alone"), (2, "with the trained policy")):
             grid.addWidget(label(text, "caption"), 0, column, Qt.AlignmentFlag.AlignBottom)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app import theme
+from app.boxes import Column, Row
 from app.facts import Facts
 from app.names import in_words
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
@@ -168,11 +169,10 @@ class EpisodeChooser(QtWidgets.QWidget):
         self._task.currentIndexChanged.connect(lambda _i: self.model.show_task(self.task))
         self._successes = ActionButton("train.successes", run, text="All successes")
         self.count = label("", "value", wrap=True)
-        top = QtWidgets.QHBoxLayout()
+        top = Row()
         top.addWidget(self._task, 1)
         top.addWidget(self._successes)
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = Column(self, margins=(0, 0, 0, 0))
         column.addLayout(top)
         column.addWidget(self.list, 1)
         column.addWidget(self.count)

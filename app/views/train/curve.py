@@ -16,7 +16,7 @@ class Curve(StillPlot):
     def __init__(self) -> None:
         super().__init__("Training loss", left="loss", bottom="gradient steps", legend=(-10, 10), right=8)
         self._loss = self.plot([], [], name="training")
-        self._held = self.plot([], [], name="held out", symbol="o", symbolSize=4)
+        self._held = self.plot([], [], name="held out", symbol="o")
         self._points: list[tuple[float, float, float]] = []
         self.use_theme()
 
@@ -38,9 +38,9 @@ class Curve(StillPlot):
         """Use the current colours."""
         super().use_theme()
         colours = theme.plot_colours()
-        self._loss.setPen(pg.mkPen(colours[0], width=2))
-        self._held.setPen(pg.mkPen(colours[1], width=2, style=Qt.PenStyle.DashLine))
-        self._mark(self._held, colours[1])
+        self._loss.setPen(pg.mkPen(colours[0], width=theme.px(2)))
+        self._held.setPen(pg.mkPen(colours[1], width=theme.px(2), style=Qt.PenStyle.DashLine))
+        self._mark(self._held, colours[1], 4)
 
     def _show(self) -> None:
         held = [(x, h) for x, _, h in self._points if math.isfinite(h)]

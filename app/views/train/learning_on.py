@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from app.actions import ACTIONS, tooltip_of
+from app.boxes import Column, Row
 from app.qt import Qt, QtWidgets
 from app.versions import Versions
 from app.views.widgets import ActionButton, label
@@ -25,11 +26,10 @@ class LearningOn(QtWidgets.QWidget):
         self.back_button = ActionButton("learned.back", run, text="Version before")
         self.text = label("", "caption", wrap=True)
         self.text.setAccessibleName("What became of the last success")
-        row = QtWidgets.QHBoxLayout()
+        row = Row()
         row.addWidget(self.switch, 1)
         row.addWidget(self.back_button)
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = Column(self, margins=(0, 0, 0, 0))
         column.addLayout(row)
         column.addWidget(self.text)
         # Not `toggled`, which `show_now` would emit too.

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from app.boxes import Column, Row
 from app.facts import Facts
 from app.qt import Qt, QtCore, QtWidgets
 from app.versions import Versions
@@ -99,16 +100,16 @@ class TrainPage(LayoutPage):
         self._show_buttons()
 
     def _lay_out(self) -> None:
-        left = QtWidgets.QVBoxLayout()
+        left = Column()
         left.addWidget(label("1  Episodes", "title"))
         left.addWidget(self.chooser, 1)
-        middle = QtWidgets.QVBoxLayout()
+        middle = Column()
         middle.addWidget(label("2  Train", "title"))
-        row = QtWidgets.QHBoxLayout()
+        row = Row()
         row.addLayout(captioned("learner", self.learner))
         row.addLayout(captioned("name", self.name), 1)
         middle.addLayout(row)
-        buttons = QtWidgets.QHBoxLayout()
+        buttons = Row()
         buttons.addWidget(self.start_button)
         buttons.addWidget(self.stop_button)
         buttons.addStretch(1)
@@ -116,12 +117,12 @@ class TrainPage(LayoutPage):
         middle.addWidget(self.progress)
         middle.addWidget(self.curve, 1)
         middle.addWidget(self.card)
-        again = QtWidgets.QHBoxLayout()
+        again = Row()
         again.addWidget(self.episodes)
         again.addWidget(self.compare_button)
         again.addStretch(1)
         middle.addLayout(again)
-        right = QtWidgets.QVBoxLayout()
+        right = Column()
         right.addWidget(label("3  Use", "title"))
         right.addWidget(self.saved, 1)
         right.addWidget(self.learning_on)
@@ -130,8 +131,7 @@ class TrainPage(LayoutPage):
             self.main.addWidget(panel(layout))
         self.main.setChildrenCollapsible(False)
         self.reset_layout()
-        outer = QtWidgets.QVBoxLayout(self)
-        outer.setContentsMargins(6, 4, 6, 6)
+        outer = Column(self, margins=(6, 4, 6, 6))
         outer.addWidget(self.main)
 
     # --- hooks ----------------------------------------------------------------------------------------

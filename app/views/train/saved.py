@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Callable
 from pathlib import Path
 
+from app.boxes import Column, Row
 from app.facts import Facts
 from app.names import policy_name
 from app.qt import Qt, QtCore, QtWidgets, Signal
@@ -137,11 +138,10 @@ class SavedPane(QtWidgets.QWidget):
         self.use_button = ActionButton("train.use", run, role="primary")
         self.unload_button = ActionButton("train.unload", run, text="Remove from the fan")
         self.in_use_text = label("No learned candidate in the fan", "caption", wrap=True)
-        row = QtWidgets.QHBoxLayout()
+        row = Row()
         row.addWidget(self.use_button)
         row.addWidget(self.unload_button)
-        column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column = Column(self, margins=(0, 0, 0, 0))
         column.addWidget(self.list, 1)
         column.addLayout(row)
         column.addWidget(self.in_use_text)

@@ -167,6 +167,12 @@ def contrast(a: str, b: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+def blend(colour: str, over: str, share: float) -> str:
+    """Return #rrggbb of a colour that covers another by a share 0..1."""
+    pairs = ((int(colour[i : i + 2], 16), int(over[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(share * a + (1 - share) * b):02x}" for a, b in pairs)
+
+
 _INKS = {"#0a0c10": "black", "#ffffff": "white"}
 """Ink -> its word in names of files."""
 
@@ -293,7 +299,7 @@ QScrollBar:horizontal {{ background: {t.window}; height: 11px; }}
 QScrollBar::handle {{ background: {t.line}; border-radius: 5px; min-height: 24px; min-width: 24px; }}
 QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
 QProgressBar {{ background: {t.window}; border: 1px solid {t.line}; border-radius: 4px; text-align: center; color: {t.text}; }}
-QProgressBar::chunk {{ background: {t.accent}; border-radius: 3px; }}
+QProgressBar::chunk {{ background: {blend(t.accent, t.window, 0.35)}; border-radius: 3px; }}
 QSlider:horizontal {{ min-height: 20px; }}
 QSlider::groove:horizontal {{ height: 5px; background: {t.line}; border-radius: 2px; }}
 QSlider::handle:horizontal {{ width: 14px; margin: -5px 0; background: {t.accent}; border-radius: 6px; }}

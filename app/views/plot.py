@@ -54,6 +54,8 @@ class StillPlot(pg.PlotWidget):
             use_scale(self.getAxis(side))
         self._legend.setLabelTextSize(f"{theme.px(12)}px")
         self._legend.setLabelTextColor(tokens.text)
+        # Curves pass behind the words.
+        self._legend.setBrush(theme.colour(tokens.panel, 220))
         for _, name in self._legend.items:
             name.setText(name.text)  # The plot is redrawn only then.
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 import time
 from typing import Any
 
@@ -329,6 +330,10 @@ def test_text_and_badges_have_contrast(tokens: theme.Theme) -> None:
         assert theme.contrast(theme.ink_on(ground), ground) >= 4.5
     for tone in (tokens.good, tokens.warn, tokens.bad):
         assert theme.contrast(tone, tokens.panel) >= 4.5
+    # What a progress bar says is read on its filled part too.
+    filled = re.search(r"QProgressBar::chunk {[^}]*background: (#\w+)", theme._stylesheet(tokens))
+    assert filled is not None
+    assert theme.contrast(tokens.text, filled[1]) >= 4.5
 
 
 @pytest.mark.parametrize("tokens", theme.THEMES.values(), ids=lambda t: t.name)

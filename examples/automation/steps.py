@@ -280,6 +280,7 @@ PRACTICE: list[tuple[str, str, Check]] = [
     ("practise.older", "Next", said("There is no older version")),
     ("practise.newer", "Prior", said("There is no newer version")),
     ("practise.new", "ctrl+n", differs("practising", "practice")),
+    ("layout.drive", "1", is_("layout", "drive")),
 ]
 """Minutes: it begins with an evaluation."""
 COMPARISON: list[tuple[str, str, Check]] = [

@@ -310,7 +310,7 @@ class SessionEngine:
         if p.status.phase in (Phase.CHOOSE, Phase.MOVING) and (late := self._watchdog.overdue()):
             self._watchdog.disarm("window")
             p.hold(HoldReason.GUI_SILENT, f"No heartbeat from the window for {late[1]:.1f} s.")
-        if error := p.fans.overdue():
+        if error := p.fans.overdue(is_awaited=p.status.phase is not Phase.HOLD):
             p.status.error = error
             stop = self._fault if p.fans.spec is None else p.hold
             stop(HoldReason.INFERENCE_LATE, str(error))

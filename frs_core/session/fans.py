@@ -164,10 +164,19 @@ class FanRequests:
         """Return what the policy's worker has done; stale fans are counted, not returned."""
         return [a for a in map(self._take, self._worker.poll()) if a is not None]
 
-    def overdue(self) -> PolicyError | None:
-        """Return the error of a request that takes too long, once; its answer will be late."""
+    def overdue(self, *, is_awaited: bool = True) -> PolicyError | None:
+        """Return the error of a request that takes too long, once; its answer will be late.
+
+        Args:
+            is_awaited: somebody waits for the fan. The time of a preview counts from when somebody does; that of loading and of the
+                first fan always.
+        """
+        if self._in_flight is None:
+            return None
         patience = self.timeout_s if self._has_inferred else self._first_timeout_s
-        if self._in_flight is None or self._clock() - self._in_flight[1] <= patience:
+        if self._has_inferred and not is_awaited:
+            self._in_flight = (self._in_flight[0], self._clock())
+        if self._clock() - self._in_flight[1] <= patience:
             return None
         self._in_flight = None
         self._maker.cancel()

@@ -532,6 +532,18 @@ def test_a_policy_that_raises_holds_with_its_sentence_and_resume_asks_again() ->
     assert session.send(LEFT).episode.chunks == 2
 
 
+def test_a_late_preview_is_no_failure_while_the_robot_holds_and_its_time_counts_from_the_resume() -> None:
+    session = started()
+    session.inference.is_paused = True
+    session.send(ev.RequestHold(ev.HoldReason.OPERATOR))
+    session.send(ev.SetInstruction("something else"))
+    snapshot = session.wait(9.0)
+    assert (snapshot.hold_reason, snapshot.detail) == (HoldReason.OPERATOR, "")
+    session.send(ev.Resume())
+    assert session.wait(2.0).phase is Phase.CHOOSE
+    assert session.wait(1.5).hold_reason is HoldReason.INFERENCE_LATE
+
+
 def test_a_policy_that_hangs_holds_and_its_late_answer_is_dropped() -> None:
     session = started()
     session.inference.is_paused = True

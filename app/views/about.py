@@ -1,5 +1,7 @@
 """The About box. GUI thread."""
 
+import html
+
 from app.facts import Facts
 from app.qt import QtCore, QtWidgets
 from frs_core.steering.policy_spec import PolicySpec
@@ -15,7 +17,7 @@ def about_text(facts: Facts) -> str:
     """Return versions, licences and the safety text."""
     return (
         f"<h3>FRS cockpit {product_version()}</h3>"
-        f"<p>World {facts.world}, policy {facts.policy}<br>Qt {QtCore.qVersion()}, PyQt {QtCore.PYQT_VERSION_STR}</p>"
+        f"<p>World {html.escape(facts.world)}, policy {html.escape(facts.policy)}<br>Qt {QtCore.qVersion()}, PyQt {QtCore.PYQT_VERSION_STR}</p>"
         f"<p><b>{SAFETY}</b></p>"
         "<p>Source under Apache-2.0. A bundle that includes PyQt6 is under GPLv3. "
         "The robot's meshes have their own licence.</p>"
@@ -28,6 +30,6 @@ def show_about(parent: QtWidgets.QWidget, facts: Facts, policy: PolicySpec | Non
     box.setWindowTitle("About")
     box.setText(about_text(facts))
     pairing = policy.camera_pairing if policy is not None else ()
-    box.setInformativeText("\n".join(f"{image} shows {camera}" for image, camera in pairing))
+    box.setInformativeText("".join(f"<p>{html.escape(f'{image} shows {camera}')}</p>" for image, camera in pairing))
     box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
     box.open()

@@ -99,6 +99,7 @@ def ask_diagnostics(parent: QtWidgets.QWidget, on_yes: Callable[[Path, bool], No
     target = Path.home() / f"frs-diagnostics-{time.strftime('%Y%m%d-%H%M%S')}.zip"
     box = QtWidgets.QMessageBox(parent)
     box.setWindowTitle("Save diagnostics")
+    box.setTextFormat(QtCore.Qt.TextFormat.PlainText)
     box.setText(f"Save diagnostics in one zip file?\n{target}")
     box.setInformativeText(HOLDS)
     images = QtWidgets.QCheckBox("Include the last camera images")

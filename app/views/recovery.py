@@ -6,7 +6,7 @@ from pathlib import Path
 from app.boxes import Row
 from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
-from app.views.widgets import label
+from app.views.widgets import label, plain_tip
 from app.workers import Job
 from frs_core.counts import counted
 from frs_core.episodes import EpisodeStore, Unfinished, bin_unfinished, recover, unfinished
@@ -87,7 +87,7 @@ class RecoveryStrip(QtWidgets.QFrame):
         self.text.setText(
             f"An unfinished episode was found: {what}, {counted(first.n_chunks, 'chunk')}, {counted(first.n_steps, 'step')}.{said}{more}"
         )
-        self.setToolTip(first.problem or str(first.path))
+        self.setToolTip(plain_tip(first.problem or str(first.path)))
 
     def _settle(self, act: Callable[[EpisodeStore, Unfinished], object], what: str) -> None:
         if not self._waiting or self._root is None or (self._job is not None and self._job.is_running):

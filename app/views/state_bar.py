@@ -14,6 +14,7 @@ from app.boxes import Column, Row
 from app.facts import Facts
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.gripper_state import GripperReadout
+from app.views.widgets import label, plain_tip
 from frs_core.choosers.registry import find_chooser
 from frs_core.counts import counted
 from frs_core.events import Driver, EndedEpisode, HoldReason, Outcome, Phase, Snapshot
@@ -222,7 +223,7 @@ class Sentence(QtWidgets.QWidget):
         if (text, hint) != (self._text, self._hint):
             self._text, self._hint = text, hint
             self._look_wide()
-            self.setToolTip(f"{text}\n{hint}".strip())
+            self.setToolTip(plain_tip(f"{text}\n{hint}".strip()))
             self.setAccessibleDescription(f"{text}. {hint}")
             self.update()
 
@@ -315,8 +316,7 @@ class StateBar(QtWidgets.QFrame):
         ):
             self._boxes[name] = self._number(name, caption, tip)
             row.addWidget(self._boxes[name])
-        self.recording = QtWidgets.QLabel("● REC")
-        self.recording.setProperty("role", "recording")
+        self.recording = label("● REC", "recording")
         self.recording.setAccessibleName("Recording")
         theme.on_scale(self.recording, lambda mark: mark.setFixedWidth(theme.px(62)))
         self.recording.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -385,21 +385,19 @@ class StateBar(QtWidgets.QFrame):
             room -= wide if is_shown else 0
 
     def _number(self, name: str, caption: str, tip: str) -> QtWidgets.QWidget:
-        value = QtWidgets.QLabel("–")
-        value.setProperty("role", "value")
+        value = label("–", "value")
         value.setToolTip(tip)
         value.setAccessibleName(caption)
         least = {"loop": 72, "camera": 72, "gripper": 132}.get(name, 60)
         theme.on_scale(value, lambda number: number.setMinimumWidth(theme.px(least)))
-        label = self._captions[name] = QtWidgets.QLabel(caption)
-        label.setProperty("role", "caption")
-        label.setToolTip(tip)
+        under = self._captions[name] = label(caption, "caption")
+        under.setToolTip(tip)
         box = QtWidgets.QWidget()
         # A figure is kept apart from the one to its right.
         column = Column(box, margins=(0, 0, 8, 0), spacing=0)
         column.addStretch(1)
         column.addWidget(value)
-        column.addWidget(label)
+        column.addWidget(under)
         column.addStretch(1)
         self._numbers[name] = value
         return box

@@ -10,7 +10,7 @@ from app import theme
 from app.boxes import Column, Row
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from app.settings import Settings
-from app.views.widgets import ActionButton, Segments, captioned
+from app.views.widgets import ActionButton, Segments, captioned, label
 from frs_core.choosers.registry import choosers
 from frs_core.devices.intent import InputMap
 from frs_core.events import Driver, Pacing, Snapshot
@@ -75,7 +75,7 @@ class SteeringSettings(QtWidgets.QFrame):
         self.depth_slider.setToolTip(
             "Steps of reversal: fewer stay closer to the request, more to the policy's own behaviour"
         )
-        self._depth_text = QtWidgets.QLabel("10 of 10")
+        self._depth_text = label("10 of 10")
         theme.on_scale(self._depth_text, lambda text: text.setMinimumWidth(theme.px(58)))
         self.seed = ActionButton("knob.seed", run, text="New")
         self._depth_later = QtCore.QTimer(self)

@@ -1,5 +1,6 @@
 """Small widgets that several views share: action buttons, segmented choices, captioned groups."""
 
+import html
 from collections.abc import Callable, Sequence
 
 from app import theme
@@ -177,21 +178,26 @@ def captioned(caption: str, widget: QtWidgets.QWidget, *, box: QtWidgets.QWidget
         box: gets both as its layout.
     """
     column = Column(box, margins=(0, 0, 0, 0), spacing=1)
-    label = QtWidgets.QLabel(caption)
-    label.setProperty("role", "caption")
-    label.setBuddy(widget)
-    column.addWidget(label)
+    above = label(caption, "caption")
+    above.setBuddy(widget)
+    column.addWidget(above)
     column.addWidget(widget)
     return column
 
 
 def label(text: str, role: str = "", *, wrap: bool = False) -> QtWidgets.QLabel:
-    """Return a label with a role of the stylesheet."""
+    """Return a label with a role of the stylesheet; shows text as it is, where Qt would take a task such as "onto the <table>" for HTML."""
     result = QtWidgets.QLabel(text)
+    result.setTextFormat(Qt.TextFormat.PlainText)
     if role:
         result.setProperty("role", role)
     result.setWordWrap(wrap)
     return result
+
+
+def plain_tip(text: str) -> str:
+    """Return a tooltip that shows a foreign text, such as a path or an error, as it is."""
+    return f"<p>{html.escape(text).replace(chr(10), '<br>')}</p>" if "<" in text else text
 
 
 def panel(layout: QtWidgets.QLayout, *, role: str = "panel") -> QtWidgets.QFrame:

@@ -7,6 +7,7 @@ Example: `markdown_of(Blind(folder, is_read_only=True))`. Any thread.
 """
 
 import json
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -175,4 +176,4 @@ def _day(at: float) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("\n", " ")
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(text.split()))

@@ -11,5 +11,5 @@ def test_the_about_box_tells_which_camera_fills_which_picture_input(window: Any,
     port.policy_spec = dataclasses.replace(port.policy_spec, camera_pairing=pairing)
     window.run("help.about")
     box = window.findChild(QtWidgets.QMessageBox)
-    assert "base_0_rgb shows left\nright_wrist_0_rgb shows none" in box.informativeText()
+    assert "<p>base_0_rgb shows left</p><p>right_wrist_0_rgb shows none</p>" in box.informativeText()
     box.close()

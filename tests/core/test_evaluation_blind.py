@@ -175,6 +175,15 @@ def test_unblinded_it_is_the_table_of_an_evaluation_with_names_seed_and_digests_
         blind.relabel(0, Outcome.SUCCESS)
 
 
+def test_a_note_is_text_in_the_table_whatever_it_holds(tmp_path: Path, begin: Callable[..., Blind]) -> None:
+    blind = begin(tmp_path, blocks=8)
+    drive(blind, 16)
+    blind.exclude(3, "a | bump\nat the <table>, *twice*")
+    drive(blind, 1)
+    blind.unblind()
+    assert r"| a \| bump at the \<table\>, \*twice\* |" in markdown_of(blind)
+
+
 def test_labels_can_be_corrected_and_change_the_comparison(tmp_path: Path, begin: Callable[..., Blind]) -> None:
     blind = begin(tmp_path, blocks=8)
     drive(blind, 16)

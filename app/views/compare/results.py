@@ -53,7 +53,14 @@ class ResultsDialog(QtWidgets.QDialog):
             is_unblinded: nothing is hidden any more.
             why_not: why it cannot be unblinded now; empty where it can.
         """
-        self.text.setMarkdown(markdown)
+        document = self.text.document()
+        assert document is not None
+        # A note such as "stopped at <table>" is text.
+        document.setMarkdown(
+            markdown,
+            QtGui.QTextDocument.MarkdownFeature.MarkdownDialectGitHub
+            | QtGui.QTextDocument.MarkdownFeature.MarkdownNoHTML,
+        )
         self._style_tables()
         self.unblind.setText(UNBLIND)
         self.unblind.setEnabled(not is_unblinded and not why_not)

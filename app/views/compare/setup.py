@@ -7,7 +7,7 @@ from pathlib import Path
 from app.boxes import Column, Row
 from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
-from app.views.widgets import captioned, label, set_tone, size_dialog
+from app.views.widgets import captioned, label, plain_tip, set_tone, size_dialog
 from frs_core.counts import counted
 from frs_core.evaluation.blind import Blind
 from frs_core.evaluation.blind_plan import LETTERS, Arm
@@ -113,7 +113,7 @@ class CompareDialog(QtWidgets.QDialog):
         self.policies.clear()
         for arm in offered.arms:
             item = QtWidgets.QListWidgetItem(arm.title if not arm.path else f"★ {arm.title}  ({arm.method})")
-            item.setToolTip(arm.path or "The generalist, which nobody steers")
+            item.setToolTip(plain_tip(arm.path) or "The generalist, which nobody steers")
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(Qt.CheckState.Unchecked)
             self.policies.addItem(item)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
-from app.views.widgets import size_columns
+from app.views.widgets import plain_tip, size_columns
 from app.workers import Rereader
 from frs_core.errors import ConfigError
 from frs_core.evaluation.wilson import format_rate
@@ -106,5 +106,7 @@ def _item(record: PracticeRecord) -> QtWidgets.QTreeWidgetItem:
     item.setData(0, FOLDER, str(record.folder))
     success = "" if best is None or not best.scenes else f"\nbest version {format_rate(best.successes, best.scenes)}"
     for column in range(5):
-        item.setToolTip(column, f"{record.folder.parent.name}/{record.folder.name}: {state}{success}\n{record.folder}")
+        item.setToolTip(
+            column, plain_tip(f"{record.folder.parent.name}/{record.folder.name}: {state}{success}\n{record.folder}")
+        )
     return item

@@ -8,7 +8,7 @@ from app.qt import Qt, QtWidgets, Signal
 from app.views.practise.budget import PRESETS, Budget
 from app.views.practise.start import Problem
 from app.views.toasts import split_sentence
-from app.views.widgets import ActionButton, Segments, captioned, label, set_tone
+from app.views.widgets import ActionButton, Segments, captioned, label, plain_tip, set_tone
 from frs_core.devices.intent import InputMap
 from frs_core.learning import LearnerSpec
 
@@ -42,7 +42,7 @@ class ProblemStrip(QtWidgets.QFrame):
             return
         head, rest = split_sentence(problem.text)
         self.text.setText(f"⚠ {head}")
-        self.text.setToolTip(rest)
+        self.text.setToolTip(plain_tip(rest))
         self.text.setAccessibleDescription(rest)
         self.button.setText(problem.button)
         self.button.setVisible(bool(problem.action))

@@ -6,7 +6,7 @@ from pathlib import Path
 from app.boxes import Column, Row
 from app.names import policy_name
 from app.qt import Qt, QtWidgets, Signal
-from app.views.widgets import ActionButton, label, size_columns
+from app.views.widgets import ActionButton, label, plain_tip, size_columns
 from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
 from frs_core.evaluation.wilson import format_rate
@@ -107,7 +107,7 @@ class VersionsPane(QtWidgets.QWidget):
             item = QtWidgets.QTreeWidgetItem(["", f"{words} ▲" if is_best else words, rate, chunks])
             item.setData(0, PATH, str(path))
             for column in range(4):
-                item.setToolTip(column, f"{tip}{'; the best version' if is_best else ''}\n{path}")
+                item.setToolTip(column, plain_tip(f"{tip}{'; the best version' if is_best else ''}\n{path}"))
             self.list.addTopLevelItem(item)
             if path == former or (former is None and point is best):
                 self.list.setCurrentItem(item)

@@ -8,6 +8,7 @@ from app import theme
 from app.names import in_words, policy_name
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 from app.views.review.library import THUMB
+from app.views.widgets import plain_tip
 from frs_core.counts import counted
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import Outcome
@@ -129,7 +130,7 @@ class EpisodeModel(QtCore.QAbstractListModel):
         if role == Qt.ItemDataRole.DecorationRole:
             return self._thumbs.get(info.name)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return (
+            return plain_tip(
                 problem_of(info)
                 or f"{info.instruction}\n{info.name}\npolicy {info.policy}, scene {info.seed}\n{versions(info)}\n{info.note}"
             )

@@ -2,6 +2,7 @@
 
 from app.facts import Facts
 from app.qt import Qt, QtGui, QtWidgets
+from app.views.widgets import plain_tip
 from frs_core.learning import LearnerSpec, Need, learners
 
 
@@ -36,7 +37,7 @@ class LearnerMenu(QtWidgets.QComboBox):
             item = model.item(index)
             assert item is not None
             item.setEnabled(not problem)
-            item.setToolTip(f"{row.summary}. {problem}" if problem else row.summary)
+            item.setToolTip(plain_tip(f"{row.summary}. {problem}" if problem else row.summary))
 
 
 def why_not(row: LearnerSpec, facts: Facts) -> str:

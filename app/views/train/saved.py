@@ -8,7 +8,7 @@ from app.boxes import Column, Row
 from app.facts import Facts
 from app.names import policy_name
 from app.qt import Qt, QtCore, QtWidgets, Signal
-from app.views.widgets import ActionButton, label, size_columns
+from app.views.widgets import ActionButton, label, plain_tip, size_columns
 from app.workers import Rereader
 from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
@@ -80,7 +80,7 @@ class SavedList(QtWidgets.QTreeWidget):
             else:
                 for column in range(3):
                     tip = f"{metadata.kind}\n{trained_on(metadata)}\npolicy {metadata.policy_fingerprint[:12]}\n{path}"
-                    item.setToolTip(column, tip)
+                    item.setToolTip(column, plain_tip(tip))
             self.addTopLevelItem(item)
             if chosen == path:
                 self.setCurrentItem(item)

@@ -41,7 +41,7 @@ from app.versions import Versions
 from app.views.about import show_about
 from app.views.cards import Cards
 from app.views.drive import DrivePage
-from app.views.fan_overlay import FanStyle
+from app.views.fan_curves import FanStyle
 from app.views.layout_tabs import LAYOUTS, LayoutTabs
 from app.views.notices import Notices
 from app.views.page import LayoutPage

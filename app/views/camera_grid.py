@@ -12,7 +12,7 @@ import numpy as np
 from app import theme
 from app.qt import QtGui, QtWidgets, Signal
 from app.views.cameras import CameraModel, CameraView
-from app.views.fan_overlay import FanStyle
+from app.views.fan_curves import FanStyle
 from frs_core.steering.candidates import Candidate
 
 

@@ -20,7 +20,8 @@ import numpy as np
 from app import theme
 from app.press_times import pressed_ns
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
-from app.views.fan_overlay import MARK_SIZE, Curve, FanStyle, curve_at, mark_on, paint_fan, paint_mark, project_fan
+from app.views.fan_curves import Curve, FanStyle, curve_at, mark_on, project_fan
+from app.views.fan_overlay import MARK_SIZE, paint_fan, paint_mark
 from frs_core.arrays import Array
 from frs_core.robot.observation import Calibration, CameraFrame
 from frs_core.steering.candidates import Candidate, Fan

@@ -19,7 +19,7 @@ from app.views.camera_grid import CameraGrid
 from app.views.cameras import CameraModel
 from app.views.countdown_strip import CountdownStrip
 from app.views.episode_bar import EpisodeBar
-from app.views.fan_overlay import FanStyle
+from app.views.fan_curves import FanStyle
 from app.views.outcome_question import OutcomeQuestion
 from app.views.progress_strip import ProgressStrip
 from app.views.scene3d import make_scene_view

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from app.views.fan_overlay import FanStyle, colour_of
+from app.views.fan_curves import FanStyle, colour_of
 from frs_core.arrays import Array
 from frs_core.events import Snapshot
 from frs_core.robot import kinematics

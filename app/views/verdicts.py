@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets, Signal
-from app.views.fan_overlay import FanStyle, colour_of, glyph_of
+from app.views.fan_curves import FanStyle, colour_of, glyph_of
 from frs_core.arrays import Array
 from frs_core.counts import counted
 from frs_core.episodes.worked import share_below, size_of

@@ -6,18 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.qt import QtCore, QtGui
-from app.views.fan_overlay import (
-    TOGETHER_PX,
-    FanStyle,
-    clear_of,
-    curve_at,
-    glyph_of,
-    mark_on,
-    paint_fan,
-    place_caps,
-    project_fan,
-    tell_apart,
-)
+from app.views.fan_caps import TOGETHER_PX, clear_of, place_caps, tell_apart
+from app.views.fan_curves import FanStyle, curve_at, glyph_of, mark_on, project_fan
+from app.views.fan_overlay import paint_fan
 from frs_core.steering.candidates import CandidateKind
 from frs_core.steering.directions import Amount, Gripper
 from tests.fakes.snapshots import sample_fan, sample_observation

@@ -8,7 +8,7 @@ import pytest
 
 from app.qt import QtGui
 from app.views import meshes
-from app.views.fan_overlay import FanStyle
+from app.views.fan_curves import FanStyle
 from app.views.scene3d import PaintedScene, can_use_gl, make_scene_view
 from app.views.scene_model import from_snapshot
 from tests.fakes.snapshots import snapshot
@@ -88,7 +88,7 @@ from app.gl import pin_platform
 assert pin_platform()
 import frs_core.worlds.tabletop.objects
 from app.qt import QtWidgets
-from app.views.fan_overlay import FanStyle
+from app.views.fan_curves import FanStyle
 from app.views.scene3d import make_scene_view
 from app.views.scene_model import from_snapshot
 from tests.fakes.snapshots import snapshot

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.views.fan_overlay import FanStyle, project_fan
+from app.views.fan_curves import FanStyle, project_fan
 from frs_core.candidates.fan import build_fan
 from tests.fakes.policy import ToyPolicy
 from tests.fakes.snapshots import PLAN

@@ -16,7 +16,7 @@ from app.views.camera_grid import CameraGrid, pack
 from app.views.cameras import CameraModel, CameraView
 from app.views.drive import rows_done_of
 from app.views.episode_bar import EpisodeBar
-from app.views.fan_overlay import FanStyle
+from app.views.fan_curves import FanStyle
 from app.views.palette import score
 from app.views.state_bar import CANNOT_STEER, SOFTWARE_HOLD, StateBar, sentence_of, state_word
 from app.views.task_box import shortened

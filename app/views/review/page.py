@@ -8,7 +8,7 @@ from app.facts import Facts
 from app.qt import Qt, QtGui, QtWidgets, Signal
 from app.views.camera_grid import CameraGrid
 from app.views.cameras import CameraModel
-from app.views.fan_overlay import FanStyle
+from app.views.fan_curves import FanStyle
 from app.views.page import LayoutPage
 from app.views.review.episode_list import problem_of
 from app.views.review.episodes_pane import EpisodesPane

@@ -68,7 +68,7 @@ def practising(make_page: Any, port: Any) -> Any:  # noqa: F811
 def hear(page: Any, job: Any, news: PracticeNews) -> None:
     """Have the page hear something."""
     job.tell(news)
-    page._poll()
+    page.running.poll()
 
 
 def under_way(practising: Any) -> tuple[Any, Any, Any]:
@@ -161,7 +161,7 @@ def test_stopping_waits_for_the_attempt_and_leaves_driver_and_fan_as_they_were(p
     port.sent.clear()
     write_practice(job.folder, attempts=[True])
     job.finish(was_stopped=True)
-    page._poll()
+    page.running.poll()
     assert port.sent == [SetDriver(Driver.PERSON), LoadNoisePolicy(None)]
     assert not window.drive.attempt.isVisible()
 
@@ -170,7 +170,7 @@ def test_a_practice_that_fails_in_mid_attempt_does_not_drive_on(practising: Any,
     page, job, _window = under_way(practising)
     port.sent.clear()
     job.fail(TrainingError("'x' could not be written: No space left on device. Free some space."))
-    page._poll()
+    page.running.poll()
     # In continuous pacing the policy itself would drive on.
     assert port.sent[:2] == [RequestHold(HoldReason.PRACTICE_ENDED), SetDriver(Driver.PERSON)]
 

@@ -143,7 +143,7 @@ def test_two_attempts_on_a_robot_from_the_first_steered_success_to_the_stop(
     chunks(window, qtbot, 1)
     label(window, qtbot, "episode.failure")
     qtbot.waitUntil(lambda: strip.text.text().startswith("Attempt 3 at stack the cups (3 of 10"), timeout=WAIT)
-    job = page.job
+    job = page.running.job
     assert job is not None
     window.run("practise.stop")
     qtbot.waitUntil(lambda: not page.is_practising, timeout=WAIT)

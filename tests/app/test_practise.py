@@ -71,7 +71,7 @@ def make_page(make_window: Any, tmp_path: Path) -> Any:
             page.jobs.append(FakeJob(request, folder, attended))
             return page.jobs[-1]
 
-        page.make_job = made
+        page.running.make_job = made
         window.show_layout("practise")
         page.window_of_test = window
         return page
@@ -210,7 +210,7 @@ def test_a_practice_runs_from_start_to_use_it(make_page: Any, port: Any, qtbot: 
     assert not page.setup.start_button.isEnabled()
     write_practice(job.folder, attempts=[True, False, True], curve=CURVE[:2])
     job.tell(some_news([True, False, True], CURVE[:2]))
-    page._poll()
+    page.running.poll()
     qtbot.waitUntil(lambda: page.practices.topLevelItemCount() == 1, timeout=WAIT)
     assert not page.setup.start_button.isEnabled()
     assert page.live.stage.text() == "Practising: 2 of 5 attempts of this round done"
@@ -221,7 +221,7 @@ def test_a_practice_runs_from_start_to_use_it(make_page: Any, port: Any, qtbot: 
     assert page.versions.list.topLevelItemCount() == 2
     write_practice(job.folder, attempts=[True] * 100, curve=CURVE)
     job.finish()
-    page._poll()
+    page.running.poll()
     assert job.is_closed
     qtbot.waitUntil(lambda: page.record is not None and len(page.record.attempts) == 100, timeout=WAIT)
     assert page.versions.chosen == job.folder / "versions" / "0025"
@@ -248,11 +248,11 @@ def test_stop_asks_the_job_and_the_practice_can_continue(make_page: Any, qtbot: 
     assert job.is_cancelled
     assert not page.setup.stop_button.isEnabled()
     job.tell(some_news([True]))
-    page._poll()
+    page.running.poll()
     assert page.live.stage.text().startswith("Stopping after the attempt in progress")
     write_practice(job.folder, attempts=[True] * 30, curve=CURVE[:2])
     job.finish(was_stopped=True)
-    page._poll()
+    page.running.poll()
     qtbot.waitUntil(lambda: page.record is not None, timeout=WAIT)
     assert page.setup.start_button.text() == "▶ Continue"
     assert page.setup.note.text() == "70 of 100 attempts left"
@@ -300,7 +300,7 @@ def test_a_failed_job_is_told_with_its_button_and_can_continue(make_page: Any, q
     write_practice(job.folder, attempts=[True] * 3)
     text = "'learner.state' could not be written: No space left on device. Free some space and start it again."
     job.fail(TrainingError(text))
-    page._poll()
+    page.running.poll()
     qtbot.waitUntil(lambda: page.record is not None, timeout=WAIT)
     assert page.setup.problem.text.text() == "⚠ 'learner.state' could not be written: No space left on device."
     assert page.setup.problem.text.toolTip().startswith("Free some space")
@@ -349,7 +349,7 @@ def test_every_stage_is_told_in_words(make_page: Any, stage: Stage) -> None:
 def test_the_state_of_a_job_is_that_of_a_training(make_page: Any) -> None:
     page = make_page()
     assert not page.is_practising
-    page.job = FakeJob.__new__(FakeJob)
-    page.job.state = JobState.RUNNING
+    page.running.job = FakeJob.__new__(FakeJob)
+    page.running.job.state = JobState.RUNNING
     assert page.is_practising
-    page.job = None
+    page.running.job = None

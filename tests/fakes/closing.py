@@ -90,8 +90,8 @@ def _comparing(window: CockpitWindow) -> None:
 
 def _practising(window: CockpitWindow) -> None:
     window.show_layout("practise")
-    window.practise.job = EndlessTraining()  # pyright: ignore[reportAttributeAccessIssue]
-    window.practise._timer.start(1)
+    window.practise.running.job = EndlessTraining()  # pyright: ignore[reportAttributeAccessIssue]
+    window.practise.running._timer.start(1)
 
 
 def _playing(window: CockpitWindow) -> None:

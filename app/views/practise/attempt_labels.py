@@ -9,6 +9,7 @@ Example: an attempt was called a success by mistake -> Ctrl+Z -> its recording i
 from collections.abc import Callable
 from pathlib import Path
 
+from app.qt import QtGui
 from app.views.label_command import LabelCommand
 from app.views.review.library import Library
 from frs_core.evaluation.practice_job import PracticeNews
@@ -60,3 +61,29 @@ class AttemptLabel(LabelCommand):
             self._say(f"The recording is a {outcome.value} now. {TOO_LATE}", "warn")
         else:
             self._say(f"Attempt {self.index + 1} counts as a {outcome.value} now", "info")
+
+
+class AttemptLabels:
+    """The labels of attempts that their practice has not learned from.
+
+    Args:
+        undo: where each label goes.
+        library: relabels recordings.
+        say: shows a toast (text, tone).
+    """
+
+    def __init__(self, undo: QtGui.QUndoStack, library: Library, *, say: Callable[..., None]) -> None:
+        self._undo, self._library, self._say = undo, library, say
+        self._labels: list[AttemptLabel] = []
+
+    def add(self, folder: Path, name: str, outcome: Outcome, index: int) -> None:
+        """Let Undo correct the label of the attempt that has just ended; arguments as of `AttemptLabel`."""
+        label = AttemptLabel(self._library, name, outcome, folder=folder, index=index, say=self._say)
+        self._labels.append(label)
+        self._undo.push(label)
+
+    def hear(self, folder: Path, news: PracticeNews) -> None:
+        """Tell the labels of a practice whether they were learned from."""
+        if any([label.hear(news) for label in self._labels if label.folder == folder]):
+            self._say(TOO_LATE, "warn")
+        self._labels = [label for label in self._labels if not label.is_learned]

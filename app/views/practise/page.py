@@ -3,20 +3,20 @@
 In the background, actors drive worlds of their own. In Drive, and always on a robot, a person starts every attempt (`attempts`).
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from app.boxes import Column, Row
 from app.facts import Facts
 from app.names import practice_name
-from app.qt import Qt, QtCore, QtGui, QtWidgets
+from app.qt import Qt, QtGui, QtWidgets
 from app.views.page import LayoutPage
-from app.views.practise.attempt_labels import TOO_LATE, AttemptLabel
+from app.views.practise.attempt_labels import AttemptLabels
 from app.views.practise.attempts import Attempts
 from app.views.practise.budget import budget_in_words, continued, is_attended, rest_in_words
 from app.views.practise.live import LivePane
 from app.views.practise.practices import PracticesList, learner_title
+from app.views.practise.running import Running
 from app.views.practise.setup import SetupPane
 from app.views.practise.start import (
     Prior,
@@ -40,17 +40,12 @@ from app.workers import Job
 from frs_core.counts import counted
 from frs_core.devices.intent import InputMap
 from frs_core.episodes import EpisodeInfo
-from frs_core.errors import FrsError
-from frs_core.evaluation.practice_job import PracticeJob, PracticeNews, PracticeResult
-from frs_core.events import LoadNoisePolicy, Outcome, SessionCommand, Snapshot
+from frs_core.evaluation.practice_job import PracticeJob, PracticeNews
+from frs_core.events import LoadNoisePolicy, SessionCommand, Snapshot
 from frs_core.learning import Acts, JobState, LearnerSpec, Practice, TrainRequest, find_learner, learners
 from frs_core.learning.practice_log import Point
 from frs_core.learning.practice_record import PracticeRecord, branch, can_branch, request_of
 from frs_core.steering.policy_spec import PolicySpec
-
-POLL_MS = 120
-MOST_ACTORS = 4
-"""Processes that drive; the world and the window need some cores too. Guess."""
 
 
 class PractisePage(LayoutPage):
@@ -77,19 +72,14 @@ class PractisePage(LayoutPage):
         self._run, self._facts, self._send, self._say = run, facts, send, say
         self._infos: tuple[EpisodeInfo, ...] = ()
         self._failure: Problem | None = None
-        self._news: PracticeNews | None = None
-        self._is_stopping = self._has_chosen = False
-        self.job: PracticeJob | None = None
-        self.make_job: Callable[[TrainRequest, Path, PolicySpec | None], PracticeJob] = _job
-        self.attempts = Attempts(facts, send, self)
-        self.attempts.labelled.connect(self._on_labelled)
-        self._undo = undo
-        self._labels: list[AttemptLabel] = []
-        """Of attempts that the practice has not learned from."""
+        self._versions_heard = 0
+        self._has_chosen = False
         self._going_back: Job | None = None
-        self._timer = QtCore.QTimer(self)
-        self._timer.timeout.connect(self._poll)
         self.library = Library(facts.root, self)
+        self.attempts = Attempts(facts, send, self)
+        self.running = Running(self.attempts, AttemptLabels(undo, self.library, say=say), self)
+        self.running.heard.connect(self._on_heard)
+        self.running.ended.connect(self._on_ended)
         self.library.listed.connect(self._on_episodes)
         self.library.failed.connect(lambda text: say(text, "bad"))
         self.setup = SetupPane(run)
@@ -186,10 +176,7 @@ class PractisePage(LayoutPage):
 
     def shut(self) -> None:
         """Stop timers and practice; what was practised is kept, and the next run of the cockpit can continue it."""
-        self._timer.stop()
-        self.attempts.shut()
-        if self.job is not None:
-            self.job.close()
+        self.running.shut()
         self.library.close()
         super().shut()
 
@@ -203,7 +190,7 @@ class PractisePage(LayoutPage):
     @property
     def is_practising(self) -> bool:
         """Whether a practice runs."""
-        return self.job is not None and self.job.state is JobState.RUNNING
+        return self.running.is_on
 
     @property
     def record(self) -> PracticeRecord | None:
@@ -302,7 +289,8 @@ class PractisePage(LayoutPage):
         self._show_buttons()
 
     def _is_of_job(self, record: PracticeRecord) -> bool:
-        return self.job is not None and self.job.folder == record.folder
+        job = self.running.job
+        return job is not None and job.folder == record.folder
 
     def _show_buttons(self) -> None:
         is_running, record, problem = self.is_practising, self.record, self.problem
@@ -313,7 +301,7 @@ class PractisePage(LayoutPage):
         self.setup.set_choosable(record is None and not is_running)
         self.setup.start_button.setText("▶ Practise" if record is None else "▶ Continue")
         self.setup.start_button.setEnabled(not is_running and problem is None)
-        self.setup.stop_button.setEnabled(is_running and not self._is_stopping)
+        self.setup.stop_button.setEnabled(is_running and not self.running.is_stopping)
         self.setup.budget_choice.setEnabled(not is_running and (record is None or record.is_finished))
         self.practices.setEnabled(not is_running)
         self.new_button.setEnabled(not is_running and record is not None)
@@ -353,88 +341,51 @@ class PractisePage(LayoutPage):
 
     def _begin(self, request: TrainRequest, folder: Path, spec: PolicySpec | None) -> None:
         practice = request.practice or Practice()
-        self._failure, self._news, self._is_stopping, self._has_chosen = None, None, False, True
-        self.job = self.make_job(request, folder, spec)
-        self.job.start()
+        self._failure, self._versions_heard, self._has_chosen = None, -1, True
+        self.running.begin(request, folder, spec)
         self.setup.note.setText(
             f"Runs for {budget_in_words(practice)} in total; closing the window stops it, and it can continue"
         )
         self.live.stage.setText("Getting ready")
-        self._timer.start(POLL_MS)
         self._show_buttons()
         if spec is not None:
-            self.attempts.begin(self.job)
             self._run("layout.drive")
 
     def stop(self) -> None:
         """Stop after the attempt in progress and keep the best version."""
-        if not self.is_practising or self.job is None:
+        if not self.is_practising:
             self._say("No practice is running", "warn")
             return
-        self._is_stopping = True
-        self.attempts.stop() if self.attempts.is_on else self.job.cancel()
+        self.running.stop()
         self.live.stage.setText(self._stopping_words)
         self._show_buttons()
 
     @property
     def _stopping_words(self) -> str:
-        return "Stopping after the attempt in progress; everything so far is kept" if self._is_stopping else ""
+        return "Stopping after the attempt in progress; everything so far is kept" if self.running.is_stopping else ""
 
-    def _poll(self) -> None:
-        if self.job is None:
-            return
-        news = self.job.poll()
-        if news:
-            former, self._news = self._news, news[-1]
-            if former is None or len(former.curve) != len(self._news.curve):
-                self.practices.read(choose=self.job.folder)
-            practice = self.job.request.practice or Practice()
-            self.live.show_news(self._news, practice, words=self._stopping_words)
-            self.versions.show_versions(self.job.folder, self._news.curve)
-            self.attempts.hear(self._news)
-            self._tell_labels(self.job, self._news)
-        if self.job.state is JobState.DONE and self.job.result is not None:
-            self._on_done(self.job, self.job.result)
-        elif self.job.state is JobState.FAILED:
-            self._on_failed(self.job, self.job.error)
+    def _on_heard(self, news: PracticeNews) -> None:
+        job = self.running.job
+        assert job is not None
+        if len(news.curve) != self._versions_heard:
+            self._versions_heard = len(news.curve)
+            self.practices.read(choose=job.folder)
+        self.live.show_news(news, job.request.practice or Practice(), words=self._stopping_words)
+        self.versions.show_versions(job.folder, news.curve)
 
-    def _on_labelled(self, name: str, outcome: Outcome, index: int) -> None:
-        """Let Undo correct the label of the attempt that has just ended."""
-        if self.job is None:
-            return
-        label = AttemptLabel(self.library, name, outcome, folder=self.job.folder, index=index, say=self._say)
-        self._labels.append(label)
-        self._undo.push(label)
-
-    def _tell_labels(self, job: PracticeJob, news: PracticeNews) -> None:
-        """Tell the labels of attempts whether they were learned from."""
-        labels = [label for label in self._labels if label.folder == job.folder]
-        if any([label.hear(news) for label in labels]):
-            self._say(TOO_LATE, "warn")
-        self._labels = [label for label in self._labels if not label.is_learned]
-
-    def _on_done(self, job: PracticeJob, result: PracticeResult) -> None:
-        self._end(job)
-        best, attempts = result.record.best, result.record.attempts
-        if result.was_stopped:
-            self._say(f"Stopped; {practice_name(job.folder)} can continue where it is", "info")
-        elif best is not None:
-            action = (("★ Use it", self.use),) if find_learner(job.request.kind).acts is Acts.NOISE else ()
-            self._say(f"{practice_name(job.folder)} is done: {success_in_words(best, attempts)}", "good", *action)
-
-    def _on_failed(self, job: PracticeJob, error: FrsError | None) -> None:
-        self._end(job)
-        self._failure = problem_of(error)
-        self._say(self._failure.text, "bad")
-        self._show_buttons()
-
-    def _end(self, job: PracticeJob) -> None:
-        self._timer.stop()
-        self._is_stopping = False
-        self.attempts.end()
-        job.close()
+    def _on_ended(self, job: PracticeJob) -> None:
         self.live.stage.setText("Stopped")
         self.practices.read(choose=job.folder)
+        result = job.result
+        if job.state is JobState.FAILED or result is None:
+            self._failure = problem_of(job.error)
+            self._say(self._failure.text, "bad")
+        elif result.was_stopped:
+            self._say(f"Stopped; {practice_name(job.folder)} can continue where it is", "info")
+        elif (best := result.record.best) is not None:
+            action = (("★ Use it", self.use),) if find_learner(job.request.kind).acts is Acts.NOISE else ()
+            done = success_in_words(best, result.record.attempts)
+            self._say(f"{practice_name(job.folder)} is done: {done}", "good", *action)
         self._show_buttons()
 
     def _step_version(self, by: int, otherwise: str) -> None:
@@ -492,8 +443,9 @@ class PractisePage(LayoutPage):
 
     @property
     def _kind(self) -> str:
-        if self.is_practising and self.job is not None:
-            return self.job.request.kind
+        job = self.running.job
+        if self.is_practising and job is not None:
+            return job.request.kind
         return self.record.learner if self.record is not None else ""
 
 
@@ -506,7 +458,3 @@ def step(rows: QtWidgets.QTreeWidget, by: int) -> bool:
     if item is not None:
         rows.setCurrentItem(item)
     return item is not None
-
-
-def _job(request: TrainRequest, folder: Path, attended: PolicySpec | None) -> PracticeJob:
-    return PracticeJob(request, folder, actors=max(1, min(MOST_ACTORS, os.cpu_count() or 1)), attended=attended)

@@ -37,6 +37,7 @@ def check(
     norm_stats: Path | None = None,
     tokenizer: Path | None = None,
     cameras: str | None = None,
+    prompt_state_size: Size | None = None,
     quick: bool = False,
 ) -> int:
     """Show what a checkpoint is and whether it can be loaded, by loading it: every weight is read, and one chunk is sampled.
@@ -50,14 +51,29 @@ def check(
         norm_stats: Statistics file, if it is elsewhere.
         tokenizer: SentencePiece file, if it is elsewhere.
         cameras: Which camera fills which image input, if the names do not show it, such as base_0_rgb=left,left_wrist_0_rgb=wrist.
+        prompt_state_size: Numbers of the robot's state in the prompt: 32 for what LeRobot 0.4 trained, which added zeros; default the state's own.
         quick: Read headers only, which takes milliseconds; weights that are not finite and a network that samples no actions are then found by
             loading only.
     """
     from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 
     page = console()
+    given = {
+        "preset": preset,
+        "horizon": horizon,
+        "norm_stats": norm_stats,
+        "tokenizer": tokenizer,
+        "cameras": cameras,
+        "prompt_state_size": prompt_state_size,
+    }
     found = inspect_checkpoint(
-        path, preset=preset, horizon=horizon, norm_stats=norm_stats, tokenizer=tokenizer, cameras=cameras
+        path,
+        preset=preset,
+        horizon=horizon,
+        norm_stats=norm_stats,
+        tokenizer=tokenizer,
+        cameras=cameras,
+        prompt_state_size=prompt_state_size,
     )
     is_read = not quick and found.weights is not None and found.size is not None and not found.problems
     if is_read and found.weights is not None and found.size is not None:
@@ -81,7 +97,10 @@ def check(
                 "meaning",
                 f"{found.preset.name}: {found.preset.action_kind.value} at {found.preset.control_hz:g} Hz, {found.meaning_from}",
             ),
-            ("prompt", found.prompt.value),
+            (
+                "prompt",
+                found.prompt.value + (f", {found.prompt_zeros} zeros after the state" if found.prompt_zeros else ""),
+            ),
             (
                 "cameras",
                 ", ".join(f"{name} <- {camera}" for name, camera in found.pairing)
@@ -92,7 +111,7 @@ def check(
     rows += [("fingerprint", found.fingerprint()[:16])] if not found.problems else []
     for label, value in rows:
         page.print(mark(f"{label:>12}", "dim"), f" {value}", soft_wrap=True)
-    for note in found.notes:
+    for note in (*found.notes, *found.assumed_notes):
         page.print(mark(f"{'note':>12}", "dim"), f" {note}", soft_wrap=True)
     for problem in found.problems[:MOST_PROBLEMS]:
         page.print(mark(f"{'✗':>12}", "red"), f" {problem}", soft_wrap=True)
@@ -103,13 +122,6 @@ def check(
             f"{'':>12}  It cannot be loaded. `frs policy fetch` lists what is published; docs/pi05.md describes the contents of a folder."
         )
     if not found.problems:
-        given = {
-            "preset": preset,
-            "horizon": horizon,
-            "norm_stats": norm_stats,
-            "tokenizer": tokenizer,
-            "cameras": cameras,
-        }
         options = {"path": found.root} | {name: value for name, value in given.items() if value is not None}
         words = " ".join(f"{name} {shlex.quote(str(value))}" for name, value in options.items())
         page.print(

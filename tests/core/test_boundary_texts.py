@@ -19,7 +19,7 @@ from frs_core import cli, errors
 from tests.texts import ROOT, check_snapshot, text_of
 
 ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.FrsError)}
-LISTS = {"problems", "notes", "remarks"}
+LISTS = {"problems", "notes", "assumed_notes", "remarks"}
 """Where texts are collected instead of raised."""
 
 

@@ -12,9 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from frs_core.policies.pi05 import load
+from frs_core.policies.pi05 import load, tokens
 from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 from frs_core.policies.pi05.lerobot_pipelines import renamed_inputs
+from frs_core.policies.pi05.policy import Pi05Policy
+from frs_core.policies.pi05.tokens import prompt_parts
 from tests.fakes.pi05 import make_checkpoint, make_observation
 
 PRE, POST = "policy_preprocessor.json", "policy_postprocessor.json"
@@ -103,6 +105,53 @@ def test_the_pipelines_that_lerobot_writes_are_taken_without_a_remark(tmp_path, 
     policy = load(folder, device="cpu")
     zeros = torch.zeros(1, policy.spec.horizon, policy.spec.width)
     assert bool(torch.isfinite(policy.denoise(policy.encode(make_observation()), zeros)).all())
+
+
+def prompt_of(policy: Pi05Policy, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the numbers of the state in the prompt that a policy encodes."""
+    seen: list[str] = []
+
+    def recorded(*args: Any) -> tuple[str, ...]:
+        seen.extend(parts := prompt_parts(*args))
+        return parts
+
+    monkeypatch.setattr(tokens, "prompt_parts", recorded)
+    policy.encode(make_observation())
+    return seen[-1].split("State: ")[1].split(";")[0].split()
+
+
+def test_a_prompt_is_padded_as_lerobot_0_4_did_where_it_is_said(tmp_path, monkeypatch, caplog) -> None:
+    folder = make_saved(tmp_path)
+    own = prompt_of(load(folder, device="cpu"), monkeypatch)
+    assert len(own) == 8
+    assert "give --prompt-state-size 32" in caplog.text
+    caplog.clear()
+    padded = load(folder, device="cpu", prompt_state_size=32)
+    # Source: LeRobot 0.4.4 processor_pi05.py, which pads the normalised state with zeros and takes its bins afterwards.
+    assert prompt_of(padded, monkeypatch) == [*own, *["128"] * 24]
+    assert caplog.text == ""
+    assert padded.spec.fingerprint != load(folder, device="cpu").spec.fingerprint
+
+
+def test_a_checkpoint_that_shows_a_later_lerobot_is_read_without_a_remark(tmp_path) -> None:
+    assert inspect_checkpoint(make_saved(tmp_path, is_new=True, use_relative_actions=False)).assumed_notes == []
+    old = inspect_checkpoint(make_saved(tmp_path / "old"))
+    assert ["LeRobot trained the checkpoint, 0.4 or 0.5.0" in note for note in old.assumed_notes] == [True]
+    assert inspect_checkpoint(old.root, prompt_state_size=8).assumed_notes == []
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "size", "words"),
+    [
+        ("lerobot", "pi05_droid", 16, "expected 8, the state's own numbers, or 32"),
+        ("openpi", "pi05_droid", 32, "has the state's own 8 numbers. Leave it out"),
+        ("openpi", "pi05_libero", 8, "has no state. Leave it out"),
+    ],
+)
+def test_a_size_of_the_prompts_state_that_nobody_trains_with_is_refused(tmp_path, family, name, size, words) -> None:
+    folder = make_checkpoint(tmp_path, name=name, family=family, sizes=(8, 7 if "libero" in name else 8))
+    problems = inspect_checkpoint(folder, prompt_state_size=size).problems
+    assert any(f"--prompt-state-size is {size}" in p and words in p for p in problems)
 
 
 def test_relative_actions_that_both_state_are_taken(tmp_path) -> None:

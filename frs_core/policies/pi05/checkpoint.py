@@ -19,10 +19,11 @@ from frs_core.policies.pi05.lerobot_checkpoint import (
     lerobot_statistics,
     read_lerobot,
     read_lerobot_inputs,
+    read_prompt_padding,
 )
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.lerobot_pipelines import PIPELINE
-from frs_core.policies.pi05.openpi_checkpoint import openpi_statistics, read_openpi
+from frs_core.policies.pi05.openpi_checkpoint import openpi_statistics, read_openpi, require_own_state
 from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
 from frs_core.policies.pi05.tokens import Tokenizer, find_tokenizer
 from frs_core.policies.pi05.weights_file import WEIGHTS, read_weights
@@ -37,6 +38,7 @@ def inspect_checkpoint(
     tokenizer: Path | None = None,
     horizon: int | None = None,
     cameras: CamerasOption | None = None,
+    prompt_state_size: int | None = None,
 ) -> Checkpoint:
     """Return the facts and the problems of a folder; raises only if there is no such folder.
 
@@ -47,6 +49,7 @@ def inspect_checkpoint(
         tokenizer: SentencePiece file, if it is not in the folder.
         horizon: rows of a chunk, for a fine-tune that changed its preset's.
         cameras: which camera fills which image input, if the names do not determine it (`camera_pairing.pair_cameras`).
+        prompt_state_size: numbers of the state in the prompt, zeros included; None = the robot's own.
     Raises:
         WeightsMissing: no such folder, or a file of another name.
     """
@@ -68,11 +71,13 @@ def inspect_checkpoint(
         # Each on its own: what is wrong with the settings does not hide what is wrong with the numbers.
         if checkpoint.family == "lerobot":
             checkpoint.attempt(lambda: read_lerobot(checkpoint, config, horizon=horizon))
+            checkpoint.attempt(lambda: read_prompt_padding(checkpoint, config, given=prompt_state_size))
             checkpoint.attempt(lambda: read_lerobot_inputs(checkpoint, config))
             checkpoint.attempt(lambda: lerobot_statistics(checkpoint, config, norm_stats=norm_stats))
             checkpoint.attempt(lambda: hold_pipelines(checkpoint, config, norm_stats=norm_stats))
         else:
             checkpoint.attempt(lambda: read_openpi(checkpoint, config, horizon=horizon))
+            checkpoint.attempt(lambda: require_own_state(checkpoint, given=prompt_state_size))
             checkpoint.attempt(lambda: openpi_statistics(checkpoint, config, norm_stats=norm_stats))
         checkpoint.attempt(lambda: _pair(checkpoint, cameras))
 

@@ -44,6 +44,8 @@ class Checkpoint:
     meaning_from: str = ""
     """Where the preset comes from, in words."""
     prompt: PromptForm = PromptForm.STATE_TEXT
+    prompt_zeros: int = 0
+    """Zeros that the prompt states after the robot's own numbers, as LeRobot 0.4 padded them."""
     resize: Resize = Resize.FILTERED
     state: Affine | None = None
     actions: Affine | None = None
@@ -59,6 +61,8 @@ class Checkpoint:
     pairing: Pairing = ()
     """(image input, world camera)."""
     notes: list[str] = field(default_factory=list)
+    assumed_notes: list[str] = field(default_factory=list)
+    """What is taken though the folder does not state it, with what to give where it is wrong; loading says these too."""
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -117,5 +121,6 @@ class Checkpoint:
             if affine is not None:
                 digest.update(affine.offset.astype("<f8").tobytes() + affine.scale.astype("<f8").tobytes())
         facts = (length, self.horizon, self.preset.name, self.prompt.value, self.resize.value)
+        facts += (self.prompt_zeros,) if self.prompt_zeros else ()
         digest.update(repr(facts).encode())
         return digest.hexdigest()

@@ -82,6 +82,39 @@ def read_lerobot(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: 
     match(checkpoint, "state size", feature_size(config, "input_features", "observation.state"), preset.state.size)
 
 
+def read_prompt_padding(checkpoint: Checkpoint, config: Mapping[str, Any], *, given: int | None) -> None:
+    """Store how many zeros follow the state in the prompt.
+
+    LeRobot 0.4 padded the state to `max_state_dim` before it wrote it into the prompt; 0.5.0 and later write the robot's own numbers. No file
+    states which; `use_relative_actions` is in config.json from 0.5.1 on. Source: LeRobot processor_pi05.py and configuration_pi05.py, 0.4.0 to
+    0.6.2.
+
+    Args:
+        checkpoint: of LeRobot.
+        config: its config.json.
+        given: numbers of the state in the prompt, zeros included; None = as LeRobot reads the checkpoint today, said where 0.4 may have trained it.
+    Raises:
+        ConfigError: no version of LeRobot writes so many numbers.
+    """
+    preset = checkpoint.preset
+    if preset is None or config.get("type") != "pi05":
+        return
+    own, padded = preset.state.size, integer({"max_state_dim": 32, **config}, "max_state_dim")
+    if given is not None:
+        if given not in (own, padded):
+            raise ConfigError(
+                f"--prompt-state-size is {given}, expected {own}, the state's own numbers, or {padded}, to which LeRobot 0.4 padded them with zeros "
+                f"(max_state_dim of config.json)."
+            )
+        checkpoint.prompt_zeros = given - own
+    elif "use_relative_actions" not in config and padded > own:
+        checkpoint.assumed_notes.append(
+            f"config.json does not show which LeRobot trained the checkpoint, 0.4 or 0.5.0: the prompt states the state's own {own} numbers, as LeRobot "
+            f"writes it from 0.5.0 on. If 0.4 trained it, whose prompt has zeros up to {padded} numbers, give --prompt-state-size {padded} (option "
+            f"prompt_state_size)."
+        )
+
+
 def read_lerobot_inputs(checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:
     """Store the image inputs, which are those of type VISUAL whatever they are called. Raises ConfigError where an input has no type."""
     if config.get("type") != "pi05":

@@ -55,7 +55,8 @@ _READ = {
     _PROMPT: ("max_state_dim",),
     _TOKENISE: ("tokenizer_name",),
 }
-"""Step -> settings that are judged by a function below, or that change no number: LeRobot pads the state after 0.4 no more."""
+"""Step -> settings that are judged by a function below or by `lerobot_checkpoint`, or that change no number: a step that states its
+`max_state_dim` is of LeRobot 0.6.2 or later, which pads no state in the prompt."""
 
 _USUAL_MODES = {"VISUAL": "IDENTITY", "STATE": "QUANTILES", "ACTION": "QUANTILES"}
 """Source: LeRobot configuration_pi05.py."""

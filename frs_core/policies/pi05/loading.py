@@ -4,6 +4,7 @@ Example: `load("weights/pi05_droid")`; on a GPU in bfloat16, else float32 on the
 Any thread; the policy then belongs to the inference worker.
 """
 
+import logging
 import math
 from pathlib import Path
 
@@ -29,6 +30,8 @@ FARTHEST = 10.0
 _HOME = (0.0, -math.pi / 5, 0.0, -4 * math.pi / 5, 0.0, 3 * math.pi / 5, 0.0)
 """Joints, rad, near which every statistics of a Franka lie. Source: droid/robot_env.py, reset_joints."""
 
+_log = logging.getLogger(__name__)
+
 _TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -42,6 +45,7 @@ def load(
     norm_stats: str | Path | None = None,
     tokenizer: str | Path | None = None,
     horizon: Size | None = None,
+    prompt_state_size: Size | None = None,
     use_graphs: bool = True,
     hold_padding: bool = False,
     name: str | None = None,
@@ -57,6 +61,7 @@ def load(
         norm_stats: statistics file, if it is not in the folder.
         tokenizer: SentencePiece file, if it is not in the folder.
         horizon: rows of a chunk, for a fine-tune that changed its preset's.
+        prompt_state_size: numbers of the state in the prompt, 32 for what LeRobot 0.4 trained, which padded it; None = the robot's own.
         use_graphs: record loops on a GPU.
         hold_padding: keep unused columns at zero along the flow (fine-tunes by LeRobot).
         name: shown to the operator; None = the folder's name.
@@ -72,7 +77,10 @@ def load(
         tokenizer=Path(tokenizer) if tokenizer else None,
         horizon=horizon,
         cameras=cameras,
+        prompt_state_size=prompt_state_size,
     )
+    for note in checkpoint.assumed_notes:
+        _log.warning("Checkpoint '%s': %s", checkpoint.root, note)
     return load_inspected(
         checkpoint, device=device, dtype=dtype, use_graphs=use_graphs, hold_padding=hold_padding, name=name
     )

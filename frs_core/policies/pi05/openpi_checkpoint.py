@@ -52,6 +52,18 @@ def read_openpi(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: i
         match_width(checkpoint, "action_dim", integer(config, "action_dim"))
 
 
+def require_own_state(checkpoint: Checkpoint, *, given: int | None) -> None:
+    """Raise ConfigError where another number of state numbers is given for the prompt than openpi, which pads none, puts there."""
+    if checkpoint.preset is None or given is None:
+        return
+    has_state = checkpoint.prompt is PromptForm.STATE_TEXT
+    if not has_state or given != checkpoint.preset.state.size:
+        there = f"the state's own {checkpoint.preset.state.size} numbers" if has_state else "no state"
+        raise ConfigError(
+            f"--prompt-state-size is {given}, and openpi's prompt for '{checkpoint.preset.name}' has {there}. Leave it out."
+        )
+
+
 def openpi_statistics(checkpoint: Checkpoint, config: Mapping[str, Any], *, norm_stats: Path | None) -> None:
     """Store the statistics. Raises WeightsMissing or ConfigError where they are missing or unreadable."""
     preset = checkpoint.preset

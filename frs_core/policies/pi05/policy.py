@@ -189,7 +189,8 @@ class Pi05Policy(FlowPolicy):
         """Return the normalised state for the prompt; empty where the prompt has none."""
         if self._checkpoint.prompt is PromptForm.PLAIN:
             return np.empty(0)
-        return self._state.normalise(read_state(self._preset.state, observation))
+        state = self._state.normalise(read_state(self._preset.state, observation))
+        return np.pad(state, (0, self._checkpoint.prompt_zeros))
 
     def _run(self, context: Context, key: Hashable, loop: _Loop, values: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """Return the results of a loop over this context's velocity field, from a recording where possible."""

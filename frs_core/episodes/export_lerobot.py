@@ -41,7 +41,7 @@ from frs_core.episodes.lerobot_versions import (
 from frs_core.episodes.reader import Episode, standing_steps
 from frs_core.episodes.video import fitted, write_video
 from frs_core.errors import ConfigError, EpisodeError
-from frs_core.robot.actions import ActionKind
+from frs_core.robot.action_names import ACTION_NAMES
 from frs_core.runtime.foreign import MALFORMED, is_text_path, read_json
 
 HEIGHT = 180
@@ -52,11 +52,6 @@ STAT_IMAGES = 100
 SOURCES = Path("meta") / "frs_episodes.jsonl"
 """Which recorded episode each number of the dataset is; LeRobot passes over it."""
 
-_ARM_NAMES = {
-    ActionKind.EE_DELTA: ["dx", "dy", "dz", "rx", "ry", "rz", "gripper_position"],
-    ActionKind.JOINT_VELOCITY: [*(f"joint_velocity_{i}" for i in range(1, 8)), "gripper_position"],
-    ActionKind.JOINT_POSITION: [*(f"joint_position_{i}" for i in range(1, 8)), "gripper_position"],
-}
 _COUNTERS = {
     "timestamp": "float32",
     "frame_index": "int64",
@@ -182,7 +177,7 @@ def _features(episode: Episode, sizes: Mapping[str, tuple[int, int]], version: D
             "info": video,
         }
     joints = [f"joint_{i}" for i in range(1, 8)]
-    numbers = {"joint_position": joints, "gripper_position": ["gripper_position"], "actions": _ARM_NAMES[space.kind]}
+    numbers = {"joint_position": joints, "gripper_position": ["gripper_position"], "actions": ACTION_NAMES[space.kind]}
     for ours, names in numbers.items():
         features[version.columns[ours]] = {"dtype": "float32", "shape": [len(names)], "names": names}
     if version.has_state:

@@ -25,6 +25,7 @@ from frs_core.episodes.foreign_columns import ParquetFile
 from frs_core.episodes.layout import check_part
 from frs_core.episodes.stated import Stated, kind_of, read_stated, read_stated_lines
 from frs_core.errors import EpisodeCorrupt, EpisodeError
+from frs_core.robot.action_names import ACTION_NAMES
 from frs_core.robot.actions import ActionKind
 from frs_core.runtime.foreign import visible
 
@@ -45,11 +46,6 @@ _CAMERAS = {
     "exterior_1_left": "left",
     "exterior_2_left": "right",
     "wrist_left": "wrist",
-}
-_MEANINGS = {
-    ActionKind.JOINT_VELOCITY: [*(f"joint_velocity_{i}" for i in range(1, 8)), "gripper_position"],
-    ActionKind.JOINT_POSITION: [*(f"joint_position_{i}" for i in range(1, 8)), "gripper_position"],
-    ActionKind.EE_DELTA: ["dx", "dy", "dz", "rx", "ry", "rz", "gripper_position"],
 }
 _GRIPPER_NAMES = ("gripper_position", "gripper", "gripper_0")
 _OWN = frozenset({"timestamp", "frame_index", "episode_index", "index", "task_index", "next.done"})
@@ -104,7 +100,7 @@ class LeRobotDataset:
     @property
     def width(self) -> int:
         """Numbers of an action."""
-        return len(_MEANINGS[self.kind])
+        return len(ACTION_NAMES[self.kind])
 
 
 def read_dataset(folder: Path, *, arrow: tuple[ModuleType, ModuleType]) -> LeRobotDataset:
@@ -157,7 +153,7 @@ def read_dataset(folder: Path, *, arrow: tuple[ModuleType, ModuleType]) -> LeRob
     if unread := sorted(features.keys() - used - _OWN):
         remarks.append(f"not read: {', '.join(map(visible, unread))[:300]}")
     meaning = _kind(features[action]["names"], path)
-    _require_width(features[action], len(_MEANINGS[meaning]))
+    _require_width(features[action], len(ACTION_NAMES[meaning]))
     read, hz = _packed if version == "v3.0" else _single, info["fps"].number(low=SLOWEST, high=FASTEST)
     episodes = _counted(info, read(folder, info, films, arrow), remarks)
     _require_own_stretches(episodes, hz)
@@ -223,12 +219,12 @@ def _require_gripper(feature: Stated, column: str) -> None:
 def _kind(stated: Stated, path: Path) -> ActionKind:
     """Return what the actions mean, by their names. Raises EpisodeError where they do not say."""
     names = _flat(stated) if stated.is_given else []
-    for kind, expected in _MEANINGS.items():
+    for kind, expected in ACTION_NAMES.items():
         if names == expected:
             return kind
     raise EpisodeError(
         f"'{path}' does not state what its actions mean: {stated.place} are [{', '.join(visible(n[:40]) for n in names[:10])}], understood "
-        f"are {', '.join(f'{n[0]} … {n[-1]}' for n in _MEANINGS.values())}. Name them there as they were recorded."
+        f"are {', '.join(f'{n[0]} … {n[-1]}' for n in ACTION_NAMES.values())}. Name them there as they were recorded."
     )
 
 

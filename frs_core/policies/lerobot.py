@@ -29,7 +29,7 @@ from torch import Tensor
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, PolicyError, WeightsMissing
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
-from frs_core.policies.pi05.lerobot_files import check_offsets, lerobot_stats
+from frs_core.policies.pi05.lerobot_files import check_names, check_offsets, lerobot_stats
 from frs_core.policies.pi05.lerobot_pipelines import lerobot_stats_file, renamed_inputs
 from frs_core.policies.pi05.normalisation import Affine, Stats, covered_range, robot_range, robot_space
 from frs_core.policies.pi05.plausible import why_not_this_meaning
@@ -129,6 +129,7 @@ class LerobotPolicy(FlowPolicy):
             raise ConfigError(
                 f"'{name}' has {used} action numbers, preset '{preset.name}' means {preset.action_kind.size}. Choose another."
             )
+        check_names(preset, getattr(config, "action_feature_names", None))
         check_offsets(preset, is_relative=bool(getattr(config, "use_relative_actions", False)))
         if preset.adds_joints:
             raise ConfigError(

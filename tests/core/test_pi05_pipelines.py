@@ -154,6 +154,30 @@ def test_a_size_of_the_prompts_state_that_nobody_trains_with_is_refused(tmp_path
     assert any(f"--prompt-state-size is {size}" in p and words in p for p in problems)
 
 
+@pytest.mark.parametrize("names", [["gripper", *JOINTS[:7]], ["x", "y", "z", "roll", "pitch", "yaw", "gripper", "end"]])
+def test_names_of_actions_that_contradict_the_preset_are_refused(tmp_path, names) -> None:
+    folder = make_saved(tmp_path, is_new=True, action_feature_names=names)
+    (problem,) = inspect_checkpoint(folder).problems
+    assert (
+        f"number 1 is called '{names[0]}', where joint 1's speed belongs (action_feature_names of config.json)"
+        in problem
+    )
+
+
+def test_names_of_actions_that_agree_with_one_preset_are_refused_by_another(tmp_path) -> None:
+    names = [*(f"joint_position_{i}" for i in range(1, 8)), "gripper_position"]
+    folder = make_saved(tmp_path, is_new=True, action_feature_names=names)
+    (problem,) = inspect_checkpoint(folder, preset="pi05_droid").problems
+    assert "number 1 is called 'joint_position_1', where joint 1's speed belongs" in problem
+    assert not any("is called" in p for p in inspect_checkpoint(folder, preset="pi05_droid_jointpos_absolute").problems)
+
+
+def test_names_of_actions_that_say_nothing_or_are_none(tmp_path) -> None:
+    assert inspect_checkpoint(make_saved(tmp_path / "a", is_new=True, action_feature_names=JOINTS)).problems == []
+    (problem,) = inspect_checkpoint(make_saved(tmp_path / "b", is_new=True, action_feature_names="joint")).problems
+    assert "has action_feature_names = 'joint', expected a list of names" in problem
+
+
 def test_relative_actions_that_both_state_are_taken(tmp_path) -> None:
     folder = make_saved(tmp_path, is_new=True, use_relative_actions=True, action_feature_names=JOINTS)
     assert inspect_checkpoint(folder, preset="pi05_droid_jointpos_polaris").problems == []

@@ -13,6 +13,7 @@ from frs_core.policies.pi05.checkpoint_facts import Checkpoint
 from frs_core.policies.pi05.config_values import integer, require_precision, switch
 from frs_core.policies.pi05.images import Resize
 from frs_core.policies.pi05.lerobot_files import (
+    check_names,
     check_offsets,
     feature_size,
     is_gripper_offset,
@@ -75,6 +76,7 @@ def read_lerobot(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: 
             f"n_action_steps = {checkpoint.execute_rows}: every pick moves for {checkpoint.execute_rows / preset.control_hz:.1f} s before the "
             f"next fan. Clients of {preset.name} execute {preset.execute_rows} rows; change it in config.json for shorter picks."
         )
+    checkpoint.attempt(lambda: check_names(preset, config.get("action_feature_names")))
     check_offsets(preset, is_relative=switch(config, "use_relative_actions"))
     if preset.adds_joints:
         checkpoint.is_gripper_offset = is_gripper_offset(config)

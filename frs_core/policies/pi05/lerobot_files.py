@@ -8,7 +8,7 @@ Example: `lerobot_stats(lerobot_stats_file(root))["action"]["q99"]`. Any thread.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
@@ -18,6 +18,7 @@ from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.expert import MAX_PERIOD, MIN_PERIOD
 from frs_core.policies.pi05.presets import PRESETS, Preset
 from frs_core.policies.pi05.tokens import MAX_TOKENS
+from frs_core.robot.action_names import why_not_named
 from frs_core.robot.actions import ActionKind
 from frs_core.runtime.foreign import (
     DOCUMENT,
@@ -120,6 +121,28 @@ def check_offsets(preset: Preset, *, is_relative: bool) -> None:
         f"The checkpoint's actions are absolute (use_relative_actions is not true), preset '{preset.name}' would add the arm's joints "
         f"to them. For absolute joint positions use {', '.join(others)}."
     )
+
+
+def check_names(preset: Preset, names: object) -> None:
+    """Raise unless the names that a LeRobot checkpoint gives its actions are those of the preset's, or say nothing.
+
+    Args:
+        preset: meaning of the actions.
+        names: `action_feature_names` of the checkpoint's configuration, which LeRobot from 0.5.1 on takes from the data set; None = not stated.
+    Raises:
+        ConfigError: a name says that its number is something else, or they are no list of names.
+    """
+    if names is None:
+        return
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in cast(list[Any], names)):
+        raise ConfigError(
+            f"config.json has action_feature_names = {in_line(repr(names))[:80]}, expected a list of names. Take the one that was saved with the weights."
+        )
+    if why := why_not_named(preset.action_kind, [in_line(str(name)) for name in cast(list[Any], names)]):
+        raise ConfigError(
+            f"The checkpoint names its actions otherwise than preset '{preset.name}' ({preset.summary}) means them: {why} (action_feature_names of "
+            f"config.json). Choose the preset of its data set; where none has this order, it cannot drive this arm."
+        )
 
 
 def is_gripper_offset(config: Mapping[str, Any]) -> bool:

@@ -50,12 +50,38 @@ _KEEP = (
 )
 
 
+class Layout:
+    """The layout of the keyboard, as far as its keys have shown it.
+
+    Hebrew types ' and Greek ; where others have letters, as Dvorak does too, which has its letters elsewhere. So such a sign is told by
+    the letter that was typed last; before there was one, by the language of the system.
+    """
+
+    def __init__(self) -> None:
+        self.has_latin_letters = QtCore.QLocale.system().script() is QtCore.QLocale.Script.LatinScript
+
+    def see(self, event: QtGui.QKeyEvent) -> None:
+        """Learn from a key; Shift and Ctrl make many layouts type Latin letters."""
+        sign = chr(min(event.key(), 0x10FFFF))
+        if event.modifiers() & _KEEP == Qt.KeyboardModifier.NoModifier and event.key() < 0x1000000 and sign.isalpha():
+            self.has_latin_letters = _is_latin(sign)
+
+
+_LAYOUT = Layout()
+"""There is one for the whole program, as for the window system."""
+
+
+def _is_latin(sign: str) -> bool:
+    return unicodedata.name(sign, "").startswith("LATIN")
+
+
 def _latin(event: QtGui.QKeyEvent) -> int:
     """Return the key's number; by its position on the keyboard if the layout has no Latin letter or digit there.
 
     The Russian С is the C key, Х is [, and AZERTY's & is 1. Letters that a Latin layout moves, such as Dvorak's, keep the position of
     that layout.
     """
+    _LAYOUT.see(event)
     key = event.key()
     place = _PLACES.get(event.nativeScanCode()) if sys.platform.startswith("linux") else None
     if place is None:
@@ -64,8 +90,10 @@ def _latin(event: QtGui.QKeyEvent) -> int:
         is_shifted = bool(event.modifiers() & _SHIFT)
         return key if is_shifted or ord("0") <= key <= ord("9") else ord(place)
     sign = chr(min(key, 0x10FFFF))
-    is_foreign = 0x80 <= key < 0x1000000 and not unicodedata.name(sign, "").startswith("LATIN")
-    if not place.isalpha():
+    is_foreign = 0x80 <= key < 0x1000000 and not _is_latin(sign)
+    if place.isalpha():
+        is_foreign |= 0x20 < key < 0x80 and not sign.isalnum() and not _LAYOUT.has_latin_letters
+    else:
         is_foreign &= sign.isalpha()
     return ord(place) if is_foreign or key not in _KNOWN or key in _NO_LETTERS else key
 
@@ -92,6 +120,12 @@ def control_of(event: QtGui.QKeyEvent) -> str:
     if number in _NO_LETTERS or not name.isprintable():
         return f"key:code{event.nativeScanCode()}"  # Qt's name is no text that a file can hold.
     return f"key:{name}"
+
+
+def _physical(event: QtGui.QKeyEvent) -> int:
+    """Return a number of the physical key. What it types changes while it is down, as Shift or the layout does, and two keys may type one sign."""
+    code = event.nativeVirtualKey() if sys.platform == "darwin" else event.nativeScanCode()
+    return -code or event.key()
 
 
 def stamp_of(event: QtGui.QKeyEvent) -> int:
@@ -259,7 +293,7 @@ class Keyboard(QtCore.QObject):
             return False
         if QtWidgets.QApplication.activeModalWidget() is not None:
             return False
-        code, control = event.key(), control_of(event)
+        code, control = _physical(event), control_of(event)
         if self._always(control):
             _leave_field()
         timer = self._releasing.get(code)
@@ -295,7 +329,7 @@ class Keyboard(QtCore.QObject):
         return plain if plain != control and self._wants(plain) else None
 
     def _on_release(self, event: QtGui.QKeyEvent) -> bool:
-        code = event.key()
+        code = _physical(event)
         if code not in self._held:
             return False
         if event.isAutoRepeat() or code in self._releasing:

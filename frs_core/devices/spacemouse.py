@@ -3,8 +3,8 @@
 Problem: a 3D mouse sends six analogue axes in two alternating reports, repeats its last value at rest, and raises an
 exception when unplugged. Idea: a thread reads reports at 200 Hz and keeps the newest; `poll` reduces the three translations
 to one dominant direction with a dead zone and hysteresis. A receiver shows several interfaces of which one reports, and a puck may hang on
-cable and receiver at once: all are read, and one that is displaced or pressed is alone until it lets go. Without the device or its system library everything else works,
-and `status` says what to install. Frame: puck pushed away = forward, to the left = left, lifted = up, as an operator behind
+cable and receiver at once: all are read, and one that is displaced or pressed is alone until it lets go. Models list 2 to 31 buttons in any
+order: left and right are found by name. Without the device or its system library everything else works, and `status` says what to install. Frame: puck pushed away = forward, to the left = left, lifted = up, as an operator behind
 the robot sees it. The input map and the operator's camera are applied later.
 
 Example: pushing the puck away to 0.6 yields HINTED then PRESSED of "puck:forward".
@@ -32,6 +32,9 @@ treated as released; together with the polling period that takes less than half 
 VENDOR = 0x256F
 """3Dconnexion's USB vendor."""
 BUTTONS = ("puck:button_left", "puck:button_right")
+PAIRS = (("LEFT", "RIGHT"), ("MENU", "FIT"), ("BTN_1", "BTN_2"))
+"""What the left and the right button are called, by model. The receiver's list is a SpaceMouse Pro's, whose large left and right buttons are
+MENU and FIT; a puck with two buttons sends the same bits. Source: pyspacemouse's devices.toml."""
 CONTROLS = ("puck:left", "puck:right", "puck:back", "puck:forward", "puck:down", "puck:up", *BUTTONS)
 LIBRARY_HINT = (
     "SpaceMouse needs the system library hidapi: on Debian and Ubuntu run `sudo apt install libhidapi-hidraw0`"
@@ -240,6 +243,7 @@ class _Interfaces:
     def __init__(self, pucks: Sequence[Any], *, listed: Sequence[str], now_listed: Callable[[], Sequence[str]]) -> None:
         self._pucks = list(pucks)
         self._listed, self._now_listed, self._looked = sorted(listed), now_listed, time.monotonic()
+        self._pairs = {id(puck): pair_of(puck.info.button_names) for puck in pucks}
         self._last: dict[int, float] = {}
         self._speaker: Any = None
         """The one that is displaced or pressed; others are not listened to."""
@@ -270,7 +274,8 @@ class _Interfaces:
             if self._speaker not in (None, puck) and time.monotonic() - self._heard <= SILENT_S:
                 continue
             now = time.monotonic()
-            self._state = _State(now, state.x, state.y, state.z, tuple(bool(b) for b in state.buttons))
+            buttons = tuple(i is not None and bool(state.buttons[i]) for i in self._pairs[id(puck)])
+            self._state = _State(now, state.x, state.y, state.z, buttons)
             self._speaker, self._heard = (None if self._state.is_at_rest else puck), now
             self.name = str(puck.name)
             return self._state
@@ -290,6 +295,18 @@ class _Interfaces:
         for puck in self._pucks:
             with contextlib.suppress(Exception):
                 puck.close()
+
+
+def pair_of(names: Sequence[str]) -> tuple[int | None, int | None]:
+    """Return the places of the left and the right button in a model's list, None where it has none that is called so.
+
+    Args:
+        names: of all buttons, in the order of their states.
+    """
+    for left, right in PAIRS:
+        if left in names and right in names:
+            return names.index(left), names.index(right)
+    return None, None
 
 
 def _open() -> Any:

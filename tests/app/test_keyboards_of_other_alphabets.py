@@ -12,7 +12,7 @@ NONE, SHIFT, CTRL = (
     Qt.KeyboardModifier.ShiftModifier,
     Qt.KeyboardModifier.ControlModifier,
 )
-C, A, ONE, TWO, LETTER_I, BRACKET = 54, 38, 10, 11, 31, 34
+C, A, ONE, TWO, LETTER_I, BRACKET, Q, W = 54, 38, 10, 11, 31, 34, 24, 25
 """X11 key codes."""
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="places are known by X11's key codes")
@@ -50,6 +50,23 @@ def test_a_shifted_digit_key_stays_the_sign_it_types() -> None:
 def test_a_latin_layout_keeps_its_own_letters() -> None:
     assert control(Qt.Key.Key_Q.value, "q", NONE, A) == "key:Q"
     assert control(0xD6, "ö", NONE, 47) == "key:Ö"
+
+
+@pytest.mark.parametrize(
+    ("letter", "sign", "place", "name"),
+    [("ש", "'", W, "W"), ("ש", "/", Q, "Q"), ("α", ";", Q, "Q"), ("ь", ",", Q, "Q")],
+)
+def test_a_sign_in_a_letters_place_is_that_letter_unless_the_layouts_letters_are_latin(
+    letter, sign, place, name
+) -> None:
+    assert control(ord(letter.upper()), letter, NONE, A) == "key:A"
+    assert control(ord(sign), sign, NONE, place) == f"key:{name}"
+    # Hebrew types Latin capitals with Shift.
+    assert control(Qt.Key.Key_W.value, "W", SHIFT, W) == "key:Shift+W"
+    assert control(ord(sign), sign, NONE, place) == f"key:{name}"
+    # Dvorak, or the other layout.
+    assert control(Qt.Key.Key_A.value, "a", NONE, A) == "key:A"
+    assert control(ord(sign), sign, NONE, place) == f"key:{sign}"
 
 
 @pytest.mark.parametrize("key", [0, Qt.Key.Key_unknown.value, Qt.Key.Key_Dead_Circumflex.value, 0x131, 0x130, 0x10FFFF])

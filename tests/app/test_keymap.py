@@ -1,5 +1,6 @@
 """The keyboard: one press is one press, however X repeats it; nothing sticks; text fields keep their keys."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ def board(qtbot: Any) -> Any:
     qtbot.addWidget(window)
     keyboard = Keyboard(
         window,
-        wants=lambda c: c in ("key:Left", "key:Shift", "key:Ctrl+K"),
+        wants=lambda c: c in ("key:Left", "key:Shift", "key:Ctrl+K", "key:.", "key:W", "key:S"),
         always=lambda c: c == "key:Esc",
         urgent=lambda c: c == "key:Space",
     )
@@ -126,6 +127,39 @@ def test_shift_does_not_hide_a_steering_key(board: Any) -> None:
     send(window, PRESS, Qt.Key.Key_Shift, modifiers=Qt.KeyboardModifier.ShiftModifier)
     send(window, PRESS, Qt.Key.Key_Left, modifiers=Qt.KeyboardModifier.ShiftModifier)
     assert [c for c, _ in seen] == ["key:Shift", "key:Left"]
+
+
+COLON_KEY, SHIFT_KEY = 59, 50
+
+
+def test_a_key_is_released_and_pressed_again_whatever_shift_made_of_it_meanwhile(board: Any, qtbot: Any) -> None:
+    """On AZERTY a full stop is Shift and the key of the semicolon, and a quick hand lets go of Shift first."""
+    window, _, keyboard, seen = board
+    shifted = Qt.KeyboardModifier.ShiftModifier
+    for count in (1, 2):
+        for kind, code, modifiers, place in (
+            (PRESS, Qt.Key.Key_Shift, shifted, SHIFT_KEY),
+            (PRESS, Qt.Key.Key_Period, shifted, COLON_KEY),
+            (RELEASE, Qt.Key.Key_Shift, NONE, SHIFT_KEY),
+            (RELEASE, Qt.Key.Key_Semicolon, NONE, COLON_KEY),
+        ):
+            text = "." if code is Qt.Key.Key_Period else ""
+            send_key(window, KeyEvent(kind, code, modifiers=modifiers, place=place, text=text))
+        qtbot.waitUntil(lambda: not keyboard.held, timeout=RELEASE_DELAY_MS * 20)
+        assert [stage for control, stage in seen if control == "key:."] == [Stage.PRESSED, Stage.RELEASED] * count
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="places are known by X11's key codes")
+def test_two_keys_that_type_one_letter_are_two_keys(board: Any, qtbot: Any) -> None:
+    """Greek has a sigma in the places of W and of S."""
+    window, _, keyboard, seen = board
+    sigma, w, s = 0x3A3, 25, 39
+    send_key(window, KeyEvent(PRESS, sigma, place=w))
+    send_key(window, KeyEvent(PRESS, sigma, place=s))
+    send_key(window, KeyEvent(RELEASE, sigma, place=s))
+    qtbot.waitUntil(lambda: len(seen) == 3, timeout=RELEASE_DELAY_MS * 20)
+    assert seen == [("key:W", Stage.PRESSED), ("key:S", Stage.PRESSED), ("key:S", Stage.RELEASED)]
+    assert keyboard.held == ("key:W",)
 
 
 def test_unwanted_keys_go_on_to_the_widgets(board: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from frs_core.devices import ControlChange, DeviceNotice, Stage
-from frs_core.devices.spacemouse import LIBRARY_HINT, SILENT_S, UDEV_HINT, SpaceMouse
+from frs_core.devices.spacemouse import LIBRARY_HINT, SILENT_S, UDEV_HINT, SpaceMouse, pair_of
 from tests.waiting import LONG_S
 
 pyspacemouse = pytest.importorskip("pyspacemouse")
@@ -58,6 +58,11 @@ class FakeHid:
         """Queue a button report."""
         with self.lock:
             self.reports.append(bytes([3, mask, 0]))
+
+    def press_of_many(self, mask: int) -> None:
+        """Queue a button report as models with many buttons send it."""
+        with self.lock:
+            self.reports.append(bytes([3, mask, 0, 0, 0, 0, 0]))
 
 
 @pytest.fixture(autouse=True)
@@ -237,6 +242,32 @@ def test_raw_hid_reports_through_the_real_library_press_the_right_control(
         assert [e.control for e in seen if isinstance(e, ControlChange)] == [control]
     finally:
         device.close()
+
+
+@pytest.mark.parametrize(
+    "model", ["SpaceMouseCompact", "SpaceMouseWireless", "SpaceMousePro", "UniversalReceiver", "SpaceMouseEnterprise"]
+)
+def test_left_and_right_button_are_found_whatever_else_the_model_has(hid: FakeHid, model: str) -> None:
+    hid.vendor_id, hid.product_id = next(
+        (vendor, product) for name, vendor, product in pyspacemouse.get_supported_devices() if name == model
+    )
+    device = SpaceMouse()
+    try:
+        connected(device)
+        for mask, control in ((1, "puck:button_left"), (2, "puck:button_right")):
+            hid.press_of_many(mask)
+            seen = wait(device, lambda s: any(isinstance(e, ControlChange) for e in s))
+            assert [(e.control, e.stage) for e in seen if isinstance(e, ControlChange)] == [(control, Stage.PRESSED)]
+            hid.press_of_many(0)
+            wait(device, lambda s: any(isinstance(e, ControlChange) and e.stage is Stage.RELEASED for e in s))
+    finally:
+        device.close()
+
+
+def test_every_model_with_two_buttons_has_a_left_and_a_right_one() -> None:
+    for name, info in pyspacemouse.loader.get_device_specs().items():
+        left, right = pair_of(info.button_names)
+        assert (left is None) == (right is None) == (len(info.button_names) < 2), name
 
 
 def test_a_hid_device_that_vanishes_is_told_and_found_again(hid: FakeHid) -> None:

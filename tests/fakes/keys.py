@@ -20,15 +20,16 @@ class KeyEvent(QtGui.QKeyEvent):
     def __init__(
         self,
         kind: QtCore.QEvent.Type,
-        code: Qt.Key,
+        code: Qt.Key | int,
         *,
         modifiers: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
         text: str = "",
         is_repeat: bool = False,
         at_ms: int | None = None,
+        place: int = 0,
     ) -> None:
-        """Make one event; `at_ms` None = a moment after the last one."""
-        super().__init__(kind, code, modifiers, text, is_repeat)
+        """Make one event; `at_ms` None = a moment after the last one, `place` 0 = the window system does not tell which key it is."""
+        super().__init__(kind, code, modifiers, place, 0, 0, text, is_repeat)
         self._at_ms = _stamp() if at_ms is None else at_ms
 
     def timestamp(self) -> int:

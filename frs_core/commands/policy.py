@@ -169,6 +169,7 @@ def fetch(
     tokenizer_only: bool = False,
     convert: Path | None = None,
     base: Path | None = None,
+    horizon: Size | None = None,
     lora_scale: Positive | None = None,
     keep_source: bool = False,
 ) -> int:
@@ -186,6 +187,7 @@ def fetch(
         convert: Instead: convert openpi's checkpoint of this folder (params/ and assets/), or merge the PEFT adapter in this folder or in its weights;
             no network needed.
         base: With --convert of an adapter: the checkpoint that it changes, if the adapter's configuration does not name its folder.
+        horizon: With --convert of openpi's checkpoint, which does not state it: rows of a chunk; default the preset's.
         lora_scale: With --convert, where no adapter_config.json states it: alpha / rank; of openpi's LoRA that of the attention's adapters, 1 for
             gemma_2b_lora and gemma_300m_lora.
         keep_source: Keep openpi's own files after conversion.
@@ -211,6 +213,8 @@ def fetch(
             raise ConfigError(f"'{convert}' would be converted into itself. Choose another --out.")
         folder = out / title
         if (convert / ADAPTER_CONFIG).is_file() or is_inside(convert):
+            if horizon is not None:
+                raise ConfigError("--horizon was given, but the adapter's config.json states it. Leave it out.")
             note: dict[str, Any] = {"preset": meaning.name, "source": str(convert)}
             note |= {} if lora_scale is None else {"lora_scale": lora_scale}
             with new_folder(folder) as made:
@@ -219,10 +223,12 @@ def fetch(
             raise ConfigError(f"--base was given, but '{convert}' has no {ADAPTER_CONFIG}. Leave it out.")
         else:
             with new_folder(folder) as made:
-                convert_folder(convert, made, preset=meaning, lora_scale=lora_scale)
+                # What bears its published name was trained with the published horizon.
+                rows = meaning.horizon if horizon is None and meaning == published_preset(title) else horizon
+                convert_folder(convert, made, preset=meaning, horizon=rows, lora_scale=lora_scale)
         return check(folder)
-    if base is not None or lora_scale is not None:
-        raise ConfigError("--base and --lora-scale belong to --convert. Give the folder as --convert.")
+    if base is not None or lora_scale is not None or horizon is not None:
+        raise ConfigError("--base, --horizon and --lora-scale belong to --convert. Give the folder as --convert.")
     if tokenizer_only:
         _get_tokenizer(page, out)
         return 0
@@ -250,7 +256,8 @@ def fetch(
         page.print("Converting …")
         origin = f"gs://{remote.BUCKET}/{published.prefix}"
         with new_folder(folder) as made:
-            convert_folder(source, made, preset=find_preset(published.preset), origin=origin)
+            meaning = find_preset(published.preset)
+            convert_folder(source, made, preset=meaning, horizon=meaning.horizon, origin=origin)
         if not keep_source:
             shutil.rmtree(source)
     shutil.copy(_get_tokenizer(page, out), folder)

@@ -18,6 +18,7 @@ from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.making.pi05.convert import convert
 from frs_core.making.pi05.new_folder import new_folder
 from frs_core.policies.pi05 import load
+from frs_core.policies.pi05.checkpoint import inspect_checkpoint
 from frs_core.policies.pi05.layout import Layout
 from frs_core.policies.pi05.model import Pi05Model
 from frs_core.policies.pi05.presets import find_preset
@@ -62,7 +63,7 @@ def test_converted_weights_equal_openpis_jax_model(source: Path, tmp_path: Path)
 
 
 def test_a_converted_folder_brings_statistics_and_meaning_and_loads(source: Path, tmp_path: Path) -> None:
-    folder = convert(source, tmp_path / "renamed", preset=find_preset("pi05_droid"), origin="a bucket")
+    folder = convert(source, tmp_path / "renamed", preset=find_preset("pi05_droid"), horizon=15, origin="a bucket")
     shutil.copy(FIXTURE / "tokenizer.model", folder)
     assert json.loads((folder / "frs_policy.json").read_text()) == {"preset": "pi05_droid", "source": "a bucket"}
     policy = load(folder, device="cpu")
@@ -77,6 +78,44 @@ def test_the_command_converts_and_checks(source: Path, tmp_path: Path, capsys: p
     assert (tmp_path / "weights/pi05_droid/model.safetensors").is_file()
     with pytest.raises(ConfigError, match="exists"):
         fetch(convert=source, out=tmp_path / "weights")
+
+
+def test_a_horizon_that_no_file_states_is_said_to_be_the_presets(source: Path, tmp_path: Path, capsys, caplog) -> None:
+    own = source.rename(tmp_path / "29999")
+    fetch(convert=own, out=tmp_path / "out", preset="pi05_droid_finetune")
+    said = "The horizon of 16 rows is the one of preset 'pi05_droid_finetune', since openpi's checkpoints state none."
+    assert said in capsys.readouterr().out
+    folder = tmp_path / "out/29999"
+    shutil.copy(FIXTURE / "tokenizer.model", folder)
+    assert check(folder, quick=True) == 0
+    assert load(folder, device="cpu").spec.horizon == 16
+    assert said in caplog.text
+    assert check(folder, horizon=12, quick=True) == 0
+    assert said not in capsys.readouterr().out.split("complete")[1]
+    assert load(folder, device="cpu", horizon=12).spec.horizon == 12
+
+
+def test_a_horizon_that_is_given_at_conversion_is_stated_afterwards(source: Path, tmp_path: Path, capsys) -> None:
+    own = source.rename(tmp_path / "29999")
+    fetch(convert=own, out=tmp_path / "out", preset="pi05_droid", horizon=12)
+    assert "since openpi's checkpoints state none" not in capsys.readouterr().out
+    folder = tmp_path / "out/29999"
+    shutil.copy(FIXTURE / "tokenizer.model", folder)
+    (problem,) = inspect_checkpoint(folder).problems
+    assert problem.startswith(
+        "config.json has action_horizon = 12, and preset 'pi05_droid' has 15 rows. Give --horizon 12"
+    )
+    (problem,) = inspect_checkpoint(folder, horizon=20).problems
+    assert problem.startswith("config.json has action_horizon = 12, and --horizon says 20.")
+    assert inspect_checkpoint(folder, horizon=12).problems == []
+
+
+def test_a_horizon_beside_what_states_it_or_is_not_converted_is_refused(tmp_path: Path) -> None:
+    folder, _, _ = make_adapter(tmp_path)
+    with pytest.raises(ConfigError, match=r"the adapter's config.json states it"):
+        fetch(convert=folder, out=tmp_path / "out", preset="pi05_droid", horizon=12)
+    with pytest.raises(ConfigError, match="belong to --convert"):
+        fetch("pi05_droid", horizon=12)
 
 
 def test_check_tells_what_a_checkpoint_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -254,7 +254,7 @@ def _other_horizon(folder: Path) -> None:
         (_truncate, "not a safetensors file"),
         (_cut_in_the_tensors, "'model.safetensors' is not whole: it has "),
         (_spoil_stats, "have 5 numbers in 'q99', the robot needs 8"),
-        (_other_horizon, "The horizon is 10, pi05_droid needs 15"),
+        (_other_horizon, "config.json has action_horizon = 10, and preset 'pi05_droid' has 15 rows"),
     ],
 )
 def test_an_incomplete_checkpoint_is_refused_with_the_reason(tmp_path: Path, monkeypatch, damage, sentence) -> None:

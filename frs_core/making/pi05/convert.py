@@ -21,7 +21,7 @@ from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.adapters import MergedArrays
 from frs_core.policies.pi05.assets import copy_assets
-from frs_core.policies.pi05.checkpoint_facts import NOTE
+from frs_core.policies.pi05.checkpoint_facts import HORIZON_FROM, NOTE, PRESETS_OWN
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.presets import Preset
 from frs_core.policies.pi05.sizes import EMBEDDING, EXPERT, PROJECTOR, TEXT, VISION, problems_of, size_of
@@ -30,13 +30,22 @@ from frs_core.runtime.foreign import MALFORMED, read_json, said
 _FILE = "model.safetensors"
 
 
-def convert(source: Path, target: Path, *, preset: Preset, origin: str = "", lora_scale: float | None = None) -> Path:
+def convert(
+    source: Path,
+    target: Path,
+    *,
+    preset: Preset,
+    horizon: int | None = None,
+    origin: str = "",
+    lora_scale: float | None = None,
+) -> Path:
     """Convert openpi's checkpoint folder to one that `load` accepts, and return it.
 
     Args:
         source: folder with `params/` and `assets/`.
         target: folder to create; must not contain weights.
-        preset: meaning of the actions, and the horizon.
+        preset: meaning of the actions.
+        horizon: rows of a chunk; None = the preset's, which the note keeps as such, since the checkpoint states none.
         origin: where the source came from, stored in the note.
         lora_scale: alpha / rank of the attention's LoRA adapters, if it was fine-tuned with some; they are merged into the weights.
     Returns:
@@ -63,9 +72,11 @@ def convert(source: Path, target: Path, *, preset: Preset, origin: str = "", lor
         raise ConfigError(f"'{source}' converts to an incomplete pi0.5: {' '.join(problems[:3])}")
     target.mkdir(parents=True, exist_ok=True)
     copy_assets(source, target)
-    config = {"action_dim": size.width, "action_horizon": preset.horizon, "precision": "bfloat16"}
+    config = {"action_dim": size.width, "action_horizon": horizon or preset.horizon, "precision": "bfloat16"}
     (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     note: dict[str, object] = {"preset": preset.name, "source": origin or str(source)}
+    if horizon is None:
+        note[HORIZON_FROM] = PRESETS_OWN
     if joined.pairs:
         note |= {"merged_adapters": len(joined.pairs), "lora_scale": lora_scale}
     (target / NOTE).write_text(json.dumps(note, indent=2) + "\n")

@@ -11,12 +11,40 @@ from frs_core.steering.directions import NEVER_MOVED
 
 def match(checkpoint: Checkpoint, what: str, got: int, expected: int) -> None:
     """Add a problem where a number is not the one that the preset needs."""
-    if got == expected:
-        return
-    name = checkpoint.preset.name if checkpoint.preset else "the weights"
-    # Only the horizon may be given by a person; sizes are the robot's.
-    fix = "another preset, or pass horizon=" if what == "horizon" else "choose another preset"
-    checkpoint.problems.append(f"The {what} is {got}, {name} needs {expected}: {fix}.")
+    if got != expected:
+        name = checkpoint.preset.name if checkpoint.preset else "the weights"
+        checkpoint.problems.append(f"The {what} is {got}, {name} needs {expected}: choose another preset.")
+
+
+def take_horizon(checkpoint: Checkpoint, setting: str, stated: int, *, given: int | None, usual: int | None) -> None:
+    """Store the rows of a chunk; add a problem where those who state them disagree.
+
+    Args:
+        checkpoint: whose note says whether config.json states its own number.
+        setting: name in config.json.
+        stated: number there.
+        given: by a person; None = not.
+        usual: the preset's; None = it does not count, since config.json was saved by the trainer itself.
+    """
+    checkpoint.horizon = stated
+    name = checkpoint.preset.name if checkpoint.preset else ""
+    if not checkpoint.is_horizon_stated:
+        checkpoint.horizon = given or stated
+        if given is None:
+            checkpoint.assumed_notes.append(
+                f"The horizon of {stated} rows is the one of preset '{name}', since openpi's checkpoints state none. If it was trained with another, give "
+                f"it as --horizon (option horizon)."
+            )
+    elif given is not None and given != stated:
+        checkpoint.problems.append(
+            f"config.json has {setting} = {stated}, and --horizon says {given}. Leave --horizon out, or take the config.json that was saved with the "
+            f"weights."
+        )
+    elif given is None and usual is not None and stated != usual:
+        checkpoint.problems.append(
+            f"config.json has {setting} = {stated}, and preset '{name}' has {usual} rows. Give --horizon {stated} if the checkpoint was trained with "
+            f"them, or choose another preset."
+        )
 
 
 def match_width(checkpoint: Checkpoint, setting: str, stated: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from frs_core.errors import WeightsMissing
-from frs_core.policies.pi05.checkpoint_facts import NOTE, Checkpoint
+from frs_core.policies.pi05.checkpoint_facts import HORIZON_FROM, NOTE, PRESETS_OWN, Checkpoint
 from frs_core.policies.pi05.config_values import read_object
 from frs_core.policies.pi05.lerobot_checkpoint import (
     hold_pipelines,
@@ -115,12 +115,16 @@ def _read_config(checkpoint: Checkpoint, preset: str | None, horizon: int | None
 
 
 def _choose_preset(checkpoint: Checkpoint, given: str | None) -> None:
-    note, name = checkpoint.root / NOTE, checkpoint.root.resolve().name
+    path, name = checkpoint.root / NOTE, checkpoint.root.resolve().name
+    data: dict[str, Any] = {}
+    if path.is_file():
+        if (note := read_object(checkpoint, path)) is None:
+            return  # said already; without its note the folder's meaning is open
+        data = note
+        checkpoint.is_horizon_stated = data.get(HORIZON_FROM) != PRESETS_OWN
     if given is not None:
         checkpoint.preset, checkpoint.meaning_from = find_preset(given), "as given"
-    elif note.is_file():
-        if (data := read_object(checkpoint, note)) is None:
-            return  # said already; without its note the folder's meaning is open
+    elif path.is_file():
         if isinstance(data.get("preset"), str):
             checkpoint.preset, checkpoint.meaning_from = find_preset(data["preset"]), f"taken from its note {NOTE}"
     else:

@@ -22,7 +22,9 @@ from frs_core.runtime.foreign import MALFORMED, open_plain
 from frs_core.steering.camera_pairing import Pairing
 
 NOTE = "frs_policy.json"
-"""Written by `frs policy fetch`: {"preset": name, "source": where from, "sha256": {file: digest}}."""
+"""Written by `frs policy fetch`: {"preset": name, "source": where from, …}."""
+HORIZON_FROM, PRESETS_OWN = "horizon_from", "preset"
+"""Key and value of the note where a conversion took the horizon from the preset, since openpi's checkpoint states none."""
 
 _SAMPLES, _SAMPLE_BYTES = 64, 65536
 
@@ -39,6 +41,8 @@ class Checkpoint:
     """Tensor -> its name in the file."""
     size: ModelSize | None = None
     horizon: int = 0
+    is_horizon_stated: bool = True
+    """False where config.json has the preset's number, put there by a conversion."""
     execute_rows: int = 0
     preset: Preset | None = None
     meaning_from: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from frs_core.errors import ConfigError
-from frs_core.policies.pi05.agreement import match, match_width, take_statistics
+from frs_core.policies.pi05.agreement import match, match_width, take_horizon, take_statistics
 from frs_core.policies.pi05.checkpoint_facts import Checkpoint
 from frs_core.policies.pi05.config_values import integer, require_precision, switch
 from frs_core.policies.pi05.images import Resize
@@ -50,10 +50,8 @@ def read_lerobot(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: 
             f"This LeRobot checkpoint is a '{in_line(kind)}', not a pi05. Load it with the policy 'lerobot'."
         )
     checkpoint.prompt, checkpoint.resize = PromptForm.STATE_TEXT, Resize.SAMPLED
-    checkpoint.horizon = integer(config, "chunk_size")
+    take_horizon(checkpoint, "chunk_size", integer(config, "chunk_size"), given=horizon, usual=None)
     checkpoint.execute_rows = integer(config, "n_action_steps")
-    if horizon is not None:
-        match(checkpoint, "horizon", checkpoint.horizon, horizon)
     if checkpoint.execute_rows > checkpoint.horizon:
         raise ConfigError(
             f"config.json has n_action_steps = {checkpoint.execute_rows}, chunk_size = {checkpoint.horizon}: more rows to execute than a "

@@ -9,7 +9,7 @@ import numpy as np
 
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
-from frs_core.policies.pi05.agreement import match, match_width, take_statistics
+from frs_core.policies.pi05.agreement import match_width, take_horizon, take_statistics
 from frs_core.policies.pi05.checkpoint_facts import Checkpoint
 from frs_core.policies.pi05.config_values import integer, require_precision, switch
 from frs_core.policies.pi05.images import Resize
@@ -45,9 +45,9 @@ def read_openpi(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: i
     )
     if unread:
         checkpoint.notes.append(f"Settings of config.json that are not read: {', '.join(unread)}.")
-    checkpoint.horizon = integer(config, "action_horizon")
+    stated = integer(config, "action_horizon")
+    take_horizon(checkpoint, "action_horizon", stated, given=horizon, usual=preset.horizon)
     checkpoint.execute_rows = min(preset.execute_rows, checkpoint.horizon)
-    match(checkpoint, "horizon", checkpoint.horizon, horizon or preset.horizon)
     if checkpoint.size is not None:
         match_width(checkpoint, "action_dim", integer(config, "action_dim"))
 

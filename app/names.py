@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from frs_core.runtime.foreign import in_line
+
 
 def in_words(task: str) -> str:
-    """Return a task's name as it is shown: "can on plate" for can_on_plate; a number of a suite, such as libero_90/13, as it is."""
-    return task if "/" in task else task.replace("_", " ")
+    """Return a task's name as it is shown, on one line: "can on plate" for can_on_plate; a number of a suite, such as libero_90/13, as it is."""
+    return in_line(task if "/" in task else task.replace("_", " "))
 
 
 def policy_name(path: Path | str) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.names import in_words
 from app.qt import Qt, QtWidgets
 from app.views.compare.results import ResultsDialog
 from app.views.widgets import label, plain_tip
@@ -22,6 +23,10 @@ def test_a_label_shows_what_reads_as_a_tag(qtbot: Any) -> None:
     qtbot.addWidget(plain)
     qtbot.addWidget(tagged)
     assert tagged.sizeHint().width() > plain.sizeHint().width()
+
+
+def test_a_task_is_shown_on_one_line() -> None:
+    assert in_words("put_the\ncan\u2028on it") == r"put the\ncan\u2028on it"
 
 
 def test_a_tooltip_shows_what_reads_as_a_tag() -> None:

@@ -12,6 +12,7 @@ from app.views.widgets import plain_tip
 from frs_core.counts import counted
 from frs_core.episodes import EpisodeInfo
 from frs_core.events import Outcome
+from frs_core.runtime.foreign import in_line
 
 INFO = Qt.ItemDataRole.UserRole
 SORTS = ("newest", "oldest", "task", "outcome", "longest", "shortest", "most steered")
@@ -243,7 +244,12 @@ class EpisodeDelegate(QtWidgets.QStyledItemDelegate):
         painter.setPen(theme.colour(tokens.dim))
         metrics = QtGui.QFontMetrics(font)
         when = datetime.datetime.fromtimestamp(info.started_at).strftime("%d %b %H:%M:%S") if info.started_at else ""
-        facts = (*(summary(info) if not info.problem else (problem_of(info),)), when, versions(info), info.note)
+        facts = (
+            *(summary(info) if not info.problem else (problem_of(info),)),
+            when,
+            versions(info),
+            in_line(info.note),
+        )
         for i, line in enumerate(set_on_lines(metrics, width, [fact for fact in facts if fact], lines=2)):
             painter.drawText(
                 QtCore.QRect(x, rect.top() + theme.px(24 + i * 17), width, theme.px(16)),

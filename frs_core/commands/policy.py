@@ -196,12 +196,14 @@ def fetch(
     from frs_core.making.pi05 import fetch as remote
     from frs_core.making.pi05.convert import convert as convert_folder
     from frs_core.making.pi05.new_folder import new_folder
-    from frs_core.policies.pi05.adapters import ADAPTER_CONFIG, is_inside, merge
+    from frs_core.policies.pi05.adapters import is_inside, merge
     from frs_core.policies.pi05.checkpoint_facts import NOTE
+    from frs_core.policies.pi05.places import ADAPTER_CONFIG, PARAMS, name_of_run, require_convertible
     from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
 
     page = console()
     if convert is not None:
+        require_convertible(convert)
         # `fetch` itself keeps openpi's own files of a checkpoint under its name and this ending.
         title = convert.resolve().name.removesuffix(OPENPI_ENDING)
         meaning = find_preset(preset) if preset else published_preset(title)
@@ -209,9 +211,9 @@ def fetch(
             raise need_preset(title)
         if not preset:
             page.print(f"Meaning {meaning.name} ({meaning.summary}), taken from its published name.")
-        if (out / title).resolve() == convert.resolve():
+        folder = out / name_of_run(convert).removesuffix(OPENPI_ENDING)
+        if folder.resolve() == convert.resolve():
             raise ConfigError(f"'{convert}' would be converted into itself. Choose another --out.")
-        folder = out / title
         if (convert / ADAPTER_CONFIG).is_file() or is_inside(convert):
             if horizon is not None:
                 raise ConfigError("--horizon was given, but the adapter's config.json states it. Leave it out.")
@@ -219,6 +221,10 @@ def fetch(
             note |= {} if lora_scale is None else {"lora_scale": lora_scale}
             with new_folder(folder) as made:
                 merge(convert, made, base=base, note=note, lora_scale=lora_scale)
+        elif not (convert / PARAMS).is_file():
+            raise ConfigError(
+                f"'{convert}' holds weights without an adapter, which need no conversion. Check them with `frs policy check {convert}`."
+            )
         elif base is not None:
             raise ConfigError(f"--base was given, but '{convert}' has no {ADAPTER_CONFIG}. Leave it out.")
         else:

@@ -15,8 +15,9 @@ from frs_core.commands.policy import fetch
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.making.pi05.convert import convert
 from frs_core.policies.pi05 import load
-from frs_core.policies.pi05.adapters import ADAPTER, ADAPTER_CONFIG, WEIGHTS, MergedArrays, merge
+from frs_core.policies.pi05.adapters import ADAPTER, MergedArrays, merge
 from frs_core.policies.pi05.checkpoint import inspect_checkpoint
+from frs_core.policies.pi05.places import ADAPTER_CONFIG, WEIGHTS
 from frs_core.policies.pi05.presets import find_preset
 from tests.fakes.pi05 import FIXTURE, make_checkpoint
 
@@ -413,7 +414,9 @@ def test_a_file_of_an_adapter_that_is_missing_or_cut_is_named(tmp_path: Path, na
 
 def test_a_base_that_is_not_here_is_asked_for(tmp_path: Path) -> None:
     folder, _, _ = make_adapter(tmp_path, base_model_name_or_path="lerobot/pi05_base")
-    with pytest.raises(WeightsMissing, match=r"changes the weights of 'lerobot/pi05_base'.* as --base"):
+    with pytest.raises(
+        WeightsMissing, match=r"changes the weights of 'lerobot/pi05_base'.* add --base weights/pi05_base"
+    ):
         merge(folder, tmp_path / "out", base=None, note=NOTE)
 
 

@@ -269,7 +269,7 @@ def test_an_incomplete_checkpoint_is_refused_with_the_reason(tmp_path: Path, mon
 
 def test_the_meaning_of_actions_is_never_guessed(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path, name="my_finetune")
-    with pytest.raises(ConfigError, match="Pass preset="):
+    with pytest.raises(ConfigError, match="Give --preset NAME"):
         load(folder, device="cpu")
     assert load(folder, device="cpu", preset="pi05_droid").spec.name == "my_finetune"
     with pytest.raises(ConfigError, match="Did you mean 'pi05_droid'"):

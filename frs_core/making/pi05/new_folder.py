@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from frs_core.episodes.begun import refused
 from frs_core.episodes.lock import try_lock
 from frs_core.errors import ConfigError, FrsError
-from frs_core.policies.pi05.weights_file import WEIGHTS
+from frs_core.policies.pi05.places import WEIGHTS
 from frs_core.runtime.foreign import in_line, open_lock
 
 _PREFIX, _LOCK = ".converting-", ".lock"

@@ -30,11 +30,21 @@ from frs_core.policies.pi05.assets import copy_assets
 from frs_core.policies.pi05.checkpoint_facts import NOTE
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.names import is_adapter_array, stored_names, tensor_name
+from frs_core.policies.pi05.places import ADAPTER_CONFIG, WEIGHTS, elsewhere
 from frs_core.policies.pi05.sizes import problems_of, size_of
 from frs_core.policies.pi05.weights import read_header, why_not_weights
-from frs_core.runtime.foreign import MALFORMED, NamedTwice, found_at, plain_file, read_json, require_named_once, said
+from frs_core.runtime.foreign import (
+    MALFORMED,
+    NamedTwice,
+    found_at,
+    in_line,
+    plain_file,
+    read_json,
+    require_named_once,
+    said,
+)
 
-WEIGHTS, ADAPTER, ADAPTER_CONFIG = "model.safetensors", "adapter_model.safetensors", "adapter_config.json"
+ADAPTER = "adapter_model.safetensors"
 _BESIDE = (".json", ".model", ".safetensors")
 """Endings of what a checkpoint's folder holds beside its weights."""
 
@@ -285,15 +295,42 @@ def _require_whole(config: Mapping[str, Any], adapter: Iterable[str], weights: M
     )
 
 
+_HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+"""Name of a repository on the hub."""
+
+
 def _base_of(config: Mapping[str, Any], given: Path | None) -> Path:
+    """Return the folder of the weights that an adapter changes: the given one, or a local one that its configuration names.
+
+    Raises:
+        WeightsMissing: there are none.
+    """
     named = config.get("base_model_name_or_path")
     base = given or (Path(named) if isinstance(named, str) and named else None)
-    if base is None or not (base / WEIGHTS).is_file():
+    if base is None:
         raise WeightsMissing(
-            f"The adapter changes the weights of '{named}', and '{base}' is no local folder with {WEIGHTS}. Fetch those weights "
-            f"(`frs policy fetch`) and give their folder as --base."
+            "The adapter's configuration does not name the weights that it changes. Give their folder as --base."
         )
-    return base
+    if base.name == WEIGHTS and base.is_file():
+        base = base.parent
+    if (base / WEIGHTS).is_file():
+        return base
+    if given is not None or base.exists():
+        there = (
+            f"has no {WEIGHTS}.{elsewhere(base)}"
+            if base.is_dir()
+            else f"{found_at(base)}, expected a folder with {WEIGHTS}."
+        )
+        raise WeightsMissing(
+            f"The adapter changes the weights of '{in_line(str(named))}', and '{in_line(base)}' {there} Give their folder as --base."
+        )
+    name = in_line(str(named))
+    fetched = f"`frs policy fetch --hub {name} --preset NAME` fetches them: " if _HUB.fullmatch(name) else "Get them: "
+    folder = f"weights/{base.name}" if _HUB.fullmatch(name) else "FOLDER"
+    raise WeightsMissing(
+        f"The adapter changes the weights of '{name}', which are not on this machine. {fetched}of that folder the weights alone count. Then add "
+        f"--base {folder}."
+    )
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -24,9 +24,10 @@ from frs_core.policies.pi05.lerobot_checkpoint import (
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.lerobot_pipelines import PIPELINE
 from frs_core.policies.pi05.openpi_checkpoint import openpi_statistics, read_openpi, require_own_state
+from frs_core.policies.pi05.places import WEIGHTS
 from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
 from frs_core.policies.pi05.tokens import Tokenizer, find_tokenizer
-from frs_core.policies.pi05.weights_file import WEIGHTS, read_weights
+from frs_core.policies.pi05.weights_file import read_weights
 from frs_core.steering.camera_pairing import CamerasOption, pair_cameras
 
 
@@ -63,6 +64,8 @@ def inspect_checkpoint(
         raise WeightsMissing(f"No checkpoint folder '{root}'. Get one with `frs policy fetch`, or correct the path.")
     checkpoint = Checkpoint(root)
     read_weights(checkpoint)
+    if not any(os.path.lexists(root / name) for name in (WEIGHTS, "config.json", PIPELINE)):
+        return checkpoint  # it is another folder; what else is not there follows from that
     config = _read_config(checkpoint, preset, horizon)
     if config is not None:
         checkpoint.family = "lerobot" if "type" in config or "input_features" in config else "openpi"

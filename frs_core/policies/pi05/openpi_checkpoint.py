@@ -1,6 +1,7 @@
 """Settings and statistics of a checkpoint that openpi's converter wrote: config.json, and norm_stats.json in `assets`. Any thread."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,11 @@ def _find_stats(root: Path, asset_id: str) -> Path:
         raise WeightsMissing(
             f"No norm_stats.json under 'assets/{asset_id}', where this preset's are; found those of "
             f"{', '.join(repr(str(o.relative_to(root).parent.relative_to('assets'))) for o in others)}. If the checkpoint was trained with "
-            f"them, say so: norm_stats, --norm-stats {others[0]}."
+            f"them, give --norm-stats {shlex.quote(str(others[0]))} (option norm_stats)."
         )
     raise WeightsMissing(
         f"No norm_stats.json under '{root / 'assets' / asset_id}'. openpi's converter leaves them behind: copy "
-        f"`assets` from the original checkpoint, or say where they are (norm_stats, --norm-stats)."
+        f"`assets` from the original checkpoint, or give --norm-stats FILE (option norm_stats)."
     )
 
 

@@ -150,5 +150,5 @@ def need_preset(folder: str) -> ConfigError:
     listed = "; ".join(f"{preset.name}: {preset.summary}" for preset in _PRESETS)
     return ConfigError(
         f"What the actions of '{folder}' mean on a robot is not written in it, and a name is not proof: joint speeds sent as joint "
-        f"positions are dangerous, so nothing is guessed. Pass preset= (--preset), one of {listed}."
+        f"positions are dangerous, so nothing is guessed. Give --preset NAME (option preset), one of {listed}."
     )

@@ -12,6 +12,7 @@ file (public; `frs policy fetch` gets it). No padding is added. Runs on the infe
 import enum
 import logging
 import os
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +156,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def find_tokenizer(root: Path, given: Path | None = None) -> Path:
-    """Return the tokenizer file: the given one, the checkpoint's, or openpi's cached one.
+    """Return the tokenizer file: the given one, the checkpoint's, the one that `frs policy fetch` put beside the folder, or openpi's cached one.
 
     Args:
         root: folder of the checkpoint.
@@ -164,12 +165,13 @@ def find_tokenizer(root: Path, given: Path | None = None) -> Path:
         WeightsMissing: none was found.
     """
     cache = Path(os.environ.get("OPENPI_DATA_HOME", "~/.cache/openpi")).expanduser() / "big_vision" / FILE_NAMES[0]
-    candidates = [given] if given else [*(root / name for name in FILE_NAMES), cache]
+    beside = root.absolute().parent / FILE_NAMES[0]
+    candidates = [given] if given else [*(root / name for name in FILE_NAMES), beside, cache]
     for path in candidates:
         # What is there in another form than a file is refused as what it is by `Tokenizer`, and not passed over.
         if os.path.lexists(path):
             return path
     raise WeightsMissing(
         f"No tokenizer for '{root.name}': looked at {', '.join(str(p) for p in candidates)}. "
-        f"Run `frs policy fetch --tokenizer-only` or pass tokenizer=."
+        f"Get it with `frs policy fetch --tokenizer-only --out {shlex.quote(str(root))}`, or give --tokenizer FILE (option tokenizer)."
     )

@@ -1,17 +1,19 @@
 """Find the weights of a checkpoint and judge them by their header; where they are missing, say what the folder holds in their place. Any thread."""
 
 import re
+import shlex
 from pathlib import Path
 
 from frs_core.errors import WeightsMissing
 from frs_core.policies.pi05.checkpoint_facts import Checkpoint
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.names import is_adapter_array, stored_names
+from frs_core.policies.pi05.places import UNFINISHED, WEIGHTS, elsewhere, is_unfinished
 from frs_core.policies.pi05.sizes import problems_of, size_of
 from frs_core.policies.pi05.weights import Truncated, read_header, why_not_weights
 from frs_core.runtime.foreign import MALFORMED, found_at, in_line, is_text_path, read_json, said
 
-WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"-\d+-of-\d+\.safetensors$")
 _PICKLES = ("pytorch_model.bin", "pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 """Weights as files of Python objects, which may run code when they are read."""
@@ -21,9 +23,12 @@ def read_weights(checkpoint: Checkpoint) -> None:
     """Store the weights' file, their names and size; add a problem where they cannot be used."""
     path = checkpoint.root / WEIGHTS
     if not path.is_file():
-        hint = _adapter(checkpoint.root) or _elsewhere(checkpoint.root)
-        if (checkpoint.root / "params").is_dir():
-            hint = " This is openpi's JAX format: convert it with `frs policy fetch --convert`."
+        root = shlex.quote(in_line(checkpoint.root))
+        hint = _adapter(checkpoint.root) or elsewhere(checkpoint.root)
+        if is_unfinished(checkpoint.root):
+            hint = f" The folder {UNFINISHED}"
+        elif (checkpoint.root / "params").is_dir():
+            hint = f" This is openpi's JAX format: convert it with `frs policy fetch --convert {root} --preset NAME`, and give the new folder."
         elif (checkpoint.root / _INDEX).is_file():
             hint = _shards(checkpoint.root)
         elif found := sorted(p.name for pattern in _PICKLES for p in checkpoint.root.glob(pattern)):
@@ -86,14 +91,6 @@ def _adapter(root: Path) -> str:
         " This is a PEFT adapter, which changes another checkpoint: merge it with "
         f"`frs policy fetch --convert {root} --base WEIGHTS --preset NAME`, and give the new folder."
     )
-
-
-def _elsewhere(root: Path) -> str:
-    """Return a hint at weights in subfolders; empty if there are none."""
-    found = {p.parent for depth in ("*", "*/*", "*/*/*") for p in root.glob(f"{depth}/model.safetensors")}
-    found |= {p.parent.parent for depth in ("*", "*/*") for p in root.glob(f"{depth}/params/_METADATA")}
-    named = ", ".join(f"'{p.relative_to(root)}'" for p in sorted(found)[-3:])
-    return f" A checkpoint lies in {named}: give that folder." if found else ""
 
 
 def _other_files(root: Path) -> str:

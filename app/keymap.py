@@ -296,16 +296,20 @@ class Keyboard(QtCore.QObject):
         code, control = _physical(event), control_of(event)
         if self._always(control):
             _leave_field()
-        timer = self._releasing.get(code)
+        timer, is_repeat = self._releasing.get(code), event.isAutoRepeat()
         if timer is not None:
             if stamp_of(event) - self._released_ms[code] > REPEAT_GAP_MS:
                 self._released(code)
             else:
+                is_repeat = True
                 timer.stop()
                 timer.deleteLater()
                 del self._releasing[code]
         if code in self._held:
-            return True
+            if is_repeat:
+                return True
+            # Its release went to something that has opened and closed since, too soon for `_watch_popup`.
+            self._released(code)
         control = self._usable(control)
         if control is None:
             return False

@@ -199,6 +199,19 @@ def test_a_menu_that_opens_releases_keys_whose_release_only_it_will_see(board: A
     assert [stage for _, stage in seen] == [Stage.PRESSED, Stage.RELEASED, Stage.PRESSED]
 
 
+def test_a_key_whose_release_was_lost_is_taken_the_next_time(board: Any) -> None:
+    window, _, keyboard, seen = board
+    menu = QtWidgets.QMenu(window)
+    menu.addAction("A task")
+    send(window, PRESS, Qt.Key.Key_Left)
+    menu.popup(window.mapToGlobal(QtCore.QPoint(5, 5)))
+    send(menu, RELEASE, Qt.Key.Key_Left)
+    menu.close()
+    send(window, PRESS, Qt.Key.Key_Left)
+    assert [stage for _, stage in seen] == [Stage.PRESSED, Stage.RELEASED, Stage.PRESSED]
+    assert keyboard.held == ("key:Left",)
+
+
 def test_a_key_that_holds_leaves_the_field_so_that_the_next_key_is_a_command(board: Any) -> None:
     window, field, _, seen = board
     field.setFocus()

@@ -307,8 +307,8 @@ QSplitter::handle {{ background: {t.window}; }}
 QSplitter::handle:horizontal {{ width: 5px; }}
 QSplitter::handle:vertical {{ height: 5px; }}
 QCheckBox {{ spacing: 6px; }}
-QCheckBox::indicator {{ width: 15px; height: 15px; border: 2px solid {t.dim}; border-radius: 3px; background: {t.window}; }}
-QCheckBox::indicator:checked {{ background: {t.accent}; border-color: {t.accent}; image: url("{tick}"); }}
+QCheckBox::indicator, QListView::indicator, QTreeView::indicator {{ width: 15px; height: 15px; border: 2px solid {t.dim}; border-radius: 3px; background: {t.window}; }}
+QCheckBox::indicator:checked, QListView::indicator:checked, QTreeView::indicator:checked {{ background: {t.accent}; border-color: {t.accent}; image: url("{tick}"); }}
 QCheckBox::indicator:focus {{ border-color: {t.accent}; }}
 QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
 QComboBox, QAbstractSpinBox {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line}; border-radius: 4px;

@@ -8,6 +8,7 @@ from app.boxes import Column, Grid
 from app.qt import Qt, QtWidgets
 from app.views.about import SAFETY
 from app.views.widgets import label, set_tone
+from app.workers import later
 
 CONFIRM = "The emergency stop is in my hand, and nobody is within reach of the arm"
 LEAST_PX, TEXT_PX = 720, 560
@@ -112,7 +113,7 @@ class Checklist(QtWidgets.QDialog):
             text = f"{finding.text}\n→ {finding.fix}" if finding.fix and tone in ("warn", "bad") else finding.text
             grid.addWidget(mark, i, 0, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(label(finding.subject, "caption"), i, 1, Qt.AlignmentFlag.AlignTop)
-            grid.addWidget(label(text, wrap=True), i, 2)
+            grid.addWidget(label(text, wrap=True), i, 2, Qt.AlignmentFlag.AlignTop)
         self._column.replaceWidget(self._rows, rows)
         for i in range(len(self._shown)):
             item = grid.itemAtPosition(i, 2)
@@ -128,3 +129,8 @@ class Checklist(QtWidgets.QDialog):
         rows.setFixedHeight(grid.minimumSize().height())
         self._column.activate()
         self.adjustSize()
+        later(self, 0, self._fit_height)
+
+    def _fit_height(self) -> None:
+        """Give wrapped lines their room: `adjustSize` does not know their height yet."""
+        self.resize(self.width(), max(self.height(), self._column.totalHeightForWidth(self.width())))

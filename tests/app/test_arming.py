@@ -71,6 +71,7 @@ def test_no_line_of_the_checklist_is_drawn_over_another(robot: Any, port: Any, q
     assert len(words) == 12
     for above, below in itertools.pairwise(words):
         assert above.geometry().bottom() < below.geometry().top()
+    assert found._rows.geometry().bottom() < found.verdict.geometry().top()
 
 
 def test_the_checklist_is_confirmed_by_keyboard_alone(robot: Any, port: Any, qtbot: Any) -> None:

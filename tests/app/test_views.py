@@ -341,7 +341,8 @@ def test_a_checked_box_has_a_tick_and_dialogs_have_no_icons_of_another_theme(qtb
     theme.apply(qapp, tokens)
     box, dialog = QtWidgets.QCheckBox("Unrecorded"), QtWidgets.QDialogButtonBox()
     close = dialog.addButton(QtWidgets.QDialogButtonBox.StandardButton.Close)
-    for widget in (box, dialog):
+    listed = QtWidgets.QListWidget()
+    for widget in (box, dialog, listed):
         qtbot.addWidget(widget)
         widget.ensurePolished()
     assert close is not None
@@ -353,6 +354,13 @@ def test_a_checked_box_has_a_tick_and_dialogs_have_no_icons_of_another_theme(qtb
     inside = {image.pixelColor(x, y).name() for x in range(3, 16) for y in range(middle - 6, middle + 6)}
     assert tokens.accent in inside
     assert max(theme.contrast(colour, tokens.accent) for colour in inside) >= 4.5
+    # Boxes in lists are drawn like others.
+    item = QtWidgets.QListWidgetItem("Base policy", listed)
+    item.setCheckState(QtCore.Qt.CheckState.Checked)
+    listed.resize(200, 60)
+    row, image = listed.visualItemRect(item), listed.grab().toImage()
+    rows = range(row.top(), row.bottom())
+    assert tokens.accent in {image.pixelColor(x, y).name() for x in range(2, 18) for y in rows}
 
 
 def test_hold_has_one_colour_in_both_themes() -> None:

@@ -50,7 +50,9 @@ class VersionsPane(QtWidgets.QWidget):
         header.setMinimumSectionSize(24)
         header.setStretchLastSection(False)
         size_columns(self.list, (22, 118, 150, 58))
-        header.setSectionResizeMode(2, QtWidgets.QHeaderView.ResizeMode.Stretch)
+        # An interval that is cut off says nothing; a name is also told by its place.
+        header.setSectionResizeMode(1, QtWidgets.QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(2, QtWidgets.QHeaderView.ResizeMode.ResizeToContents)
         self.list.itemSelectionChanged.connect(self.changed)
         self.use_button = ActionButton("practise.use", run, role="primary")
         self.back_button = ActionButton("practise.back", run)
@@ -104,7 +106,7 @@ class VersionsPane(QtWidgets.QWidget):
             is_best = point is best and point.scenes > 0
             rate, tip = _success(curve, index)
             chunks = f"{point.chunks:.0f}" if point.scenes else ""
-            item = QtWidgets.QTreeWidgetItem(["", f"{words} ▲" if is_best else words, rate, chunks])
+            item = QtWidgets.QTreeWidgetItem(["", f"▲ {words}" if is_best else words, rate, chunks])
             item.setData(0, PATH, str(path))
             for column in range(4):
                 item.setToolTip(column, plain_tip(f"{tip}{'; the best version' if is_best else ''}\n{path}"))

@@ -9,7 +9,6 @@ Messages are msgpack maps on a pipe. From the session: `reset`, `restore`, `exec
 """
 
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -33,9 +32,6 @@ from frs_core.worlds.base import World, WorldSpec
 from frs_core.worlds.guard import GuardedWorld
 from frs_core.worlds.ring import ObservationRing, Word, camera_sizes
 
-BEAT_S = 0.1
-"""Between two heartbeats of a busy simulation."""
-
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
@@ -45,9 +41,6 @@ class HostSettings:
     """Longest silence of the session while rows are left to execute."""
     idle_hz: float = 4.0
     """Observations per second of an idle simulation, in which nothing moves. A real robot observes at the control rate."""
-    stall_s: float = 10.0
-    """Longest step, image or scene of a simulation before its process falls silent. Guess; a busy machine takes seconds for what
-    takes a tenth of one, and nothing real moves meanwhile. The process of a real robot falls silent with its loop."""
     keeps_states: bool = True
     """Send the simulator's state at every chunk boundary."""
 
@@ -116,7 +109,6 @@ class Host:
         self._is_open = False
         self._said: str | None = None
         self._look_at = 0.0
-        self._alive_at = time.monotonic()
         self._first = self._guard.observe()
         cameras = {n: list(s) for n, s in camera_sizes(self._first).items()}
         _tell(pipe, "hello", spec=pack_spec(world.spec), cameras=cameras, display_side=world.display_side)
@@ -139,10 +131,6 @@ class Host:
     def run(self) -> None:
         """Loop until asked to close."""
         rate = RateLoop(self._spec.control_hz)
-        is_over = threading.Event()
-        pulse = threading.Thread(target=self._beat, args=(is_over,), name="frs-world-pulse", daemon=True)
-        if self._spec.is_simulated:
-            pulse.start()
         try:
             while True:
                 late_s = rate.wait()
@@ -154,9 +142,6 @@ class Host:
                     return
         finally:
             self._guard.world.hold()
-            is_over.set()
-            if pulse.is_alive():
-                pulse.join()
             self._ring.close()
 
     def tick(self, late_s: float = 0.0) -> bool:
@@ -255,14 +240,7 @@ class Host:
         _tell(self._pipe, "tripped", reason=reason, text=sentence, number=number)
 
     def _show_life(self) -> None:
-        self._alive_at = time.monotonic()
         self._ring.words[Word.WORLD_NS] = time.monotonic_ns()
-
-    def _beat(self, is_over: threading.Event) -> None:
-        """Show life for a simulation that is busy, from a thread of its own, but not for one that hangs."""
-        while not is_over.wait(BEAT_S):
-            if time.monotonic() - self._alive_at < self._settings.stall_s:
-                self._ring.words[Word.WORLD_NS] = time.monotonic_ns()
 
     def _watch_session(self) -> None:
         if self._rows and self._ring.is_full:

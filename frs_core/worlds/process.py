@@ -46,6 +46,11 @@ _AGAIN = "Reconnect to start it again."
 
 SILENCE_S = 2.0
 """Longest silence of a running world. Guess; 30 of its ticks."""
+BUSY_S = 10.0
+"""How much longer a simulation may be silent while it computes: on a loaded machine an image takes seconds, and nothing real moves
+meanwhile. Guess."""
+BUSY_SHARE = 0.02
+"""Share of a processor from which a process computes; one that hangs uses less, and so would one on a machine with load 50."""
 
 
 class WorldProcess(WorldLink):
@@ -83,6 +88,8 @@ class WorldProcess(WorldLink):
         """At which cameras are shown."""
         self._refused: list[WorldFact] = []
         """Answers to requests that came while no world was ready."""
+        self._use: tuple[float, float, float] | None = None
+        """For a simulation that is silent: its last sign of life, a later time, and the processor time used until then, seconds."""
         self._holds = 0
         """Number of holds of this link, over all its worlds; the ring has a copy for the world to read."""
         self._hold_lock = threading.Lock()
@@ -321,9 +328,29 @@ class WorldProcess(WorldLink):
             return None
         assert self._ring is not None
         heard = int(self._ring.words[Word.WORLD_NS]) / 1e9
-        if not self._is_setting and heard and now - heard > self._silence_s:
+        if self._is_setting or not heard or now - heard <= self._silence_s / 2 or self._is_busy(heard, now):
+            return None
+        if now - heard > self._silence_s:
             return f"The world '{self._name}' was silent for {now - heard:.1f} s and was stopped. {_AGAIN}"
         return None
+
+    def _is_busy(self, heard: float, now: float) -> bool:
+        """Whether a simulation computes while it is silent, or may do so: that is known half the silence after the first look."""
+        if self._spec is None or not self._spec.is_simulated or now - heard > self._silence_s + BUSY_S:
+            return False
+        if self._use is None or self._use[0] != heard:
+            self._use = (heard, now, self._used_s())
+        _, since, used_s = self._use
+        return now - since < self._silence_s / 2 or self._used_s() - used_s > BUSY_SHARE * (now - since)
+
+    def _used_s(self) -> float:
+        """Return the processor time that the process has used, seconds."""
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            times = psutil.Process(self._process.pid).cpu_times()
+            return times.user + times.system
+        return 0.0
 
     def _newest(self) -> int:
         return int(self._ring.words[Word.LATEST]) if self._ring is not None else 0

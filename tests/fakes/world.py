@@ -38,6 +38,7 @@ class PointWorld(World):
         die_at_step: int | None = None,
         hang_at_step: int | None = None,
         step_delay_s: float = 0.0,
+        step_work_s: float = 0.0,
     ) -> None:
         """Build the world at its home pose.
 
@@ -46,6 +47,7 @@ class PointWorld(World):
             die_at_step: the process exits without a word at this step.
             hang_at_step: `step` never returns at this step.
             step_delay_s: extra time per step, seconds.
+            step_work_s: the same, computing.
         """
         self.spec = WorldSpec(
             name="point",
@@ -58,7 +60,7 @@ class PointWorld(World):
             is_simulated=True,
         )
         self._frozen_camera, self._die_at, self._hang_at = frozen_camera, die_at_step, hang_at_step
-        self._delay_s = step_delay_s
+        self._delay_s, self._work_s = step_delay_s, step_work_s
         self._frozen: UInt8[np.ndarray, "H W 3"] | None = None
         self._limits = ee_delta_space(translation=0.02, rotation=0.1)
         self.task = "reach_left"
@@ -108,6 +110,9 @@ class PointWorld(World):
         """Move the tool or the joints by one action, stopping at the workspace."""
         if self._step == self._die_at:
             raise SystemExit(7)
+        until = time.monotonic() + self._work_s
+        while time.monotonic() < until:
+            pass
         while self._step == self._hang_at:
             time.sleep(0.05)
         if self._delay_s:

@@ -47,6 +47,10 @@ class Tour:
         window = self._window
         yield from self._until(lambda: window.snapshot is not None and window.snapshot.observation is not None)
         window.cards.close()
+        for layout in (*LAYOUTS[1:], LAYOUTS[0]):
+            # Building a page takes long on a slow machine; a robot in an episode would hold meanwhile.
+            window.show_layout(layout)
+            yield 500
         window.drive.episode.unrecorded.setChecked(True)
         window.run("episode.start")
         yield from self._until(self._has_fan)

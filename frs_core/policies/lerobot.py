@@ -29,7 +29,7 @@ from torch import Tensor
 from frs_core.arrays import Array
 from frs_core.errors import ConfigError, PolicyError, WeightsMissing
 from frs_core.policies.base import Context, FlowPolicy, PolicySpec
-from frs_core.policies.pi05.lerobot_files import check_names, check_offsets, lerobot_stats
+from frs_core.policies.pi05.lerobot_files import LEROBOT_TYPES, check_names, check_offsets, lerobot_stats
 from frs_core.policies.pi05.lerobot_pipelines import lerobot_stats_file, renamed_inputs
 from frs_core.policies.pi05.normalisation import Affine, Stats, covered_range, robot_range, robot_space
 from frs_core.policies.pi05.plausible import why_not_this_meaning
@@ -42,7 +42,7 @@ from frs_core.steering import flow
 from frs_core.steering.camera_pairing import NO_CAMERA, CamerasOption, cameras_of, pair_cameras, pairing_text
 from frs_core.steering.methods import gaussian
 
-TYPES = ("smolvla", "pi0", "pi05")
+TYPES = LEROBOT_TYPES
 """LeRobot policy types whose sampler has the shape described above."""
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}

@@ -172,6 +172,70 @@ def test_names_of_actions_that_agree_with_one_preset_are_refused_by_another(tmp_
     assert not any("is called" in p for p in inspect_checkpoint(folder, preset="pi05_droid_jointpos_absolute").problems)
 
 
+def at_base_width(root: Path, *, sizes: tuple[int, int] = (8, 8)) -> Path:
+    """Write what lerobot-train leaves where it began at pi05_base: the features of the base, the statistics of the data set."""
+    folder = make_checkpoint(root, name="pi05_droid", family="lerobot", sizes=sizes)
+    config = json.loads((folder / "config.json").read_text())
+    config["input_features"]["observation.state"]["shape"] = config["output_features"]["action"]["shape"] = [32]
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_the_width_of_a_base_says_nothing_of_the_robot(tmp_path) -> None:
+    found = inspect_checkpoint(at_base_width(tmp_path))
+    assert found.problems == []
+    for group in ("state", "action"):
+        assert any(
+            f"config.json gives the {group} 32 numbers" in note and "its statistics are judged" in note
+            for note in found.notes
+        )
+    assert load(found.root, device="cpu").spec.action_space.size == 8
+
+
+@pytest.mark.parametrize("sizes", [(14, 14), (7, 7)])
+def test_statistics_of_another_robot_are_refused_beside_a_bases_width(tmp_path, sizes) -> None:
+    problems = inspect_checkpoint(at_base_width(tmp_path, sizes=sizes)).problems
+    assert any(f"have {sizes[0]} numbers" in problem for problem in problems)
+
+
+def test_a_bases_width_without_statistics_is_refused(tmp_path) -> None:
+    folder = at_base_width(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["normalization_mapping"]["STATE"] = "IDENTITY"
+    (folder / "config.json").write_text(json.dumps(config))
+    assert any("The state size is 32, pi05_droid needs 8" in problem for problem in inspect_checkpoint(folder).problems)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("pi0", "is a 'pi0', not a pi05. Load it with the policy 'lerobot' (--policy lerobot)."),
+        ("smolvla", "is a 'smolvla', not a pi05. Load it with the policy 'lerobot'"),
+        ("act", "is a 'act', which is not supported: only pi05 is, and smolvla and pi0 with the policy 'lerobot'."),
+        ("groot", "is a 'groot', which is not supported"),
+    ],
+)
+def test_a_policy_of_another_type_is_sent_to_lerobots_only_where_that_takes_it(tmp_path, kind, words) -> None:
+    (problem,) = inspect_checkpoint(make_saved(tmp_path, type=kind)).problems
+    assert words in problem
+
+
+def test_statistics_of_the_other_family_are_called_so(tmp_path) -> None:
+    theirs, ours = make_checkpoint(tmp_path / "a"), make_saved(tmp_path / "b")
+    norm_stats = theirs / "assets/droid/norm_stats.json"
+    (stats,) = ours.glob("policy_pre*.safetensors")
+    (problem,) = inspect_checkpoint(theirs, norm_stats=stats).problems
+    assert (
+        "are a safetensors file, as LeRobot writes it; those of a checkpoint of openpi are norm_stats.json" in problem
+    )
+    (problem,) = inspect_checkpoint(ours, norm_stats=norm_stats).problems
+    assert (
+        "is JSON, as of openpi's checkpoints or of a data set; a LeRobot checkpoint's are a safetensors file" in problem
+    )
+    (problem,) = inspect_checkpoint(ours, norm_stats=norm_stats.parent).problems
+    assert "assets/droid' is a folder, expected a file. Give the file itself." in problem
+
+
 def test_names_of_actions_that_say_nothing_or_are_none(tmp_path) -> None:
     assert inspect_checkpoint(make_saved(tmp_path / "a", is_new=True, action_feature_names=JOINTS)).problems == []
     (problem,) = inspect_checkpoint(make_saved(tmp_path / "b", is_new=True, action_feature_names="joint")).problems

@@ -13,6 +13,7 @@ from frs_core.policies.pi05.checkpoint_facts import Checkpoint
 from frs_core.policies.pi05.config_values import integer, require_precision, switch
 from frs_core.policies.pi05.images import Resize
 from frs_core.policies.pi05.lerobot_files import (
+    LEROBOT_TYPES,
     check_names,
     check_offsets,
     feature_size,
@@ -46,8 +47,13 @@ def read_lerobot(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: 
             "config.json has LeRobot's inputs and does not state its type, expected 'pi05'. Take the config.json that was saved with the weights."
         )
     if kind != "pi05":
+        if kind in LEROBOT_TYPES:
+            raise ConfigError(
+                f"This LeRobot checkpoint is a '{kind}', not a pi05. Load it with the policy 'lerobot' (--policy lerobot)."
+            )
+        others = " and ".join(name for name in LEROBOT_TYPES if name != "pi05")
         raise ConfigError(
-            f"This LeRobot checkpoint is a '{in_line(kind)}', not a pi05. Load it with the policy 'lerobot'."
+            f"This LeRobot checkpoint is a '{in_line(kind)}', which is not supported: only pi05 is, and {others} with the policy 'lerobot'."
         )
     checkpoint.prompt, checkpoint.resize = PromptForm.STATE_TEXT, Resize.SAMPLED
     take_horizon(checkpoint, "chunk_size", integer(config, "chunk_size"), given=horizon, usual=None)
@@ -78,8 +84,19 @@ def read_lerobot(checkpoint: Checkpoint, config: Mapping[str, Any], *, horizon: 
     check_offsets(preset, is_relative=switch(config, "use_relative_actions"))
     if preset.adds_joints:
         checkpoint.is_gripper_offset = is_gripper_offset(config)
-    match(checkpoint, "action size", feature_size(config, "output_features", "action"), preset.action_kind.size)
-    match(checkpoint, "state size", feature_size(config, "input_features", "observation.state"), preset.state.size)
+    modes = normalisation_modes(config.get("normalization_mapping"))
+    for group, needed in (("ACTION", preset.action_kind.size), ("STATE", preset.state.size)):
+        stated, padded = _sizes(config, group)
+        # A base's padded width says nothing of the robot; its statistics do, and they are judged with the preset.
+        if stated != padded or modes[group] == "IDENTITY":
+            match(checkpoint, f"{group.lower()} size", stated, needed)
+
+
+def _sizes(config: Mapping[str, Any], group: str) -> tuple[int, int]:
+    """Return how many numbers config.json states for "STATE" or "ACTION", and to how many the network pads them."""
+    place = ("input_features", "observation.state") if group == "STATE" else ("output_features", "action")
+    limit = f"max_{group.lower()}_dim"
+    return feature_size(config, *place), integer({limit: 32, **config}, limit)
 
 
 def read_prompt_padding(checkpoint: Checkpoint, config: Mapping[str, Any], *, given: int | None) -> None:
@@ -159,6 +176,13 @@ def lerobot_statistics(checkpoint: Checkpoint, config: Mapping[str, Any], *, nor
     state, action = modes["STATE"].lower(), modes["ACTION"].lower()
     groups = stats.get("observation.state", {}), stats.get("action", {})
     take_statistics(checkpoint, preset, *groups, modes=(state, action), eps=LEROBOT_EPS)
+    for group, needed in (("STATE", preset.state.size), ("ACTION", preset.action_kind.size)):
+        stated, padded = _sizes(config, group)
+        if stated == padded != needed and modes[group] != "IDENTITY":
+            checkpoint.notes.append(
+                f"config.json gives the {group.lower()} {stated} numbers, the width of the network, as where training began at a base that states no "
+                f"robot: its statistics are judged instead."
+            )
     other = None if norm_stats else lerobot_action_stats_file(checkpoint.root)
     ours = checkpoint.actions
     if other is None or ours is None:

@@ -23,11 +23,15 @@ from frs_core.robot.actions import ActionKind
 from frs_core.runtime.foreign import (
     DOCUMENT,
     NamedTwice,
+    found_at,
     in_line,
     is_lfs_pointer,
     plain_file,
     require_named_once,
 )
+
+LEROBOT_TYPES = ("smolvla", "pi0", "pi05")
+"""LeRobot's policies that `policies.lerobot` runs; pi05 alone is also read without LeRobot."""
 
 # fmt: off
 _SETTINGS = frozenset((
@@ -173,7 +177,15 @@ def lerobot_stats(path: Path) -> dict[str, dict[str, Array]]:
         ConfigError: it is not readable.
     """
     if not path.is_file():
-        raise WeightsMissing(f"Statistics file '{path.name}' is missing from '{path.parent}'. Download it again.")
+        there = found_at(path)
+        if there == "does not exist":
+            raise WeightsMissing(f"Statistics file '{path.name}' is missing from '{path.parent}'. Download it again.")
+        raise WeightsMissing(f"Statistics file '{in_line(path)}' {there}, expected a file. Give the file itself.")
+    if path.suffix.lower() == ".json":
+        raise ConfigError(
+            f"Statistics file '{in_line(path)}' is JSON, as of openpi's checkpoints or of a data set; a LeRobot checkpoint's are a safetensors file, such "
+            f"as policy_preprocessor_step_3_normalizer_processor.safetensors. Give that of the checkpoint."
+        )
     refuse_pointer(path)
     groups: dict[str, dict[str, Array]] = {}
     try:

@@ -99,6 +99,11 @@ def _find_stats(root: Path, asset_id: str) -> Path:
 
 def _read_stats(path: Path) -> dict[str, dict[str, Array]]:
     refuse_pointer(path)
+    if path.suffix.lower() == ".safetensors":
+        raise ConfigError(
+            f"Statistics '{in_line(path)}' are a safetensors file, as LeRobot writes it; those of a checkpoint of openpi are norm_stats.json. Give that "
+            f"of the checkpoint."
+        )
     expected = "expected JSON whose norm_stats hold tables state and actions. Take the checkpoint's own file."
     try:
         data = read_json(path)

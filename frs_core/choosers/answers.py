@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from frs_core.choosers.chat import Answer, ChatEndpoint
+from frs_core.choosers.chat import ChatEndpoint
+from frs_core.choosers.completion import Answer
 from frs_core.counts import counted
 from frs_core.errors import ModelRefused, PolicyError
 from frs_core.runtime.files import write_whole

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from frs_core.arrays import Array
 from frs_core.events import Driver
 from frs_core.robot.observation import Observation
+from frs_core.runtime.foreign import in_line
 from frs_core.steering.candidates import Doubt, Fan
 from frs_core.steering.directions import Command
 from frs_core.steering.policy_spec import Context
@@ -21,7 +22,11 @@ class Choice:
     label: str
     """A label of the fan."""
     reason: str = ""
-    """A few words for the operator."""
+    """A few words for the operator, in one line: they may be a model's, and what no line shows is spelled out."""
+
+    def __post_init__(self) -> None:
+        """Keep the reason in one line."""
+        object.__setattr__(self, "reason", in_line(self.reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,11 @@ class HelpCall:
     choice: Choice
     """What it would pick without help."""
     reason: str
-    """Why it asks, in a few words."""
+    """Why it asks, in a few words; in one line, likewise."""
+
+    def __post_init__(self) -> None:
+        """Keep the reason in one line."""
+        object.__setattr__(self, "reason", in_line(self.reason))
 
 
 class Chooser(abc.ABC):

@@ -7,25 +7,29 @@ Any thread; a call blocks.
 """
 
 import base64
+import contextlib
 import json
+import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import UInt8
 
 from frs_core.arrays import Array
 from frs_core.choosers.address import require_model_address
+from frs_core.choosers.completion import KEY, Answer, answer_of, stated
 from frs_core.errors import ConfigError, ModelRefused, PolicyError, PolicyTimeout
 from frs_core.robot.observation import CameraFrame, Observation
 from frs_core.runtime import image_files
 from frs_core.runtime.address import shown
-from frs_core.runtime.foreign import MALFORMED, parse_json
+from frs_core.runtime.foreign import MALFORMED, in_line
 from frs_core.steering.camera_pairing import is_wrist
 
-KEY = "FRS_VLM_KEY"
+if TYPE_CHECKING:
+    from urllib.error import HTTPError
+
 LARGEST_ANSWER = 1_000_000
 """Bytes read from an answer; a pick takes a few hundred."""
 MOST_TOKENS = 2000
@@ -34,17 +38,10 @@ PASSING = (408, 409, 425, 429)
 """Refusals below 500 that may pass. Source: RFC 9110, RFC 6585, RFC 8470."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a model said, and what it took."""
+_INSTEAD = {"max_tokens": "max_completion_tokens", "temperature": ""}
+"""What newer models take in the place of a field; empty = nothing. Source: OpenAI's API reference, reasoning models."""
 
-    text: str
-    """Empty where it said nothing."""
-    seconds: float
-    """From the request to the whole answer."""
-    tokens_in: int | None = None
-    """As the endpoint counts them, images included; None where it does not say."""
-    tokens_out: int | None = None
+logger = logging.getLogger("frs.choosers")
 
 
 class ChatEndpoint:
@@ -63,6 +60,8 @@ class ChatEndpoint:
         require_model_address(endpoint)
         self.url = endpoint.rstrip("/") + "/chat/completions"
         self.model, self.timeout_s = model, timeout_s
+        self._not_taken = frozenset[str]()
+        """Fields that the model has refused."""
 
     @property
     def name(self) -> str:
@@ -71,7 +70,7 @@ class ChatEndpoint:
         return f"{self.model} at {base}" if self.model else base
 
     def body(self, instruction: str, content: Sequence[Mapping[str, Any]], *, max_tokens: int = MOST_TOKENS) -> bytes:
-        """Return what is sent; the same question is the same bytes.
+        """Return what is asked; the same question is the same bytes.
 
         Args:
             instruction: the system's message.
@@ -87,11 +86,28 @@ class ChatEndpoint:
     def answer(self, body: bytes) -> Answer:
         """Return the model's answer to a body.
 
+        A model that states that it does not take `max_tokens` or `temperature` is asked once more with `max_completion_tokens`, or without a
+        temperature, and from then on.
+
         Raises:
             PolicyTimeout: no answer in time.
             ModelRefused: the endpoint will refuse this request again.
             PolicyError: no connection, another refusal, or something else than a chat completion.
         """
+        began = time.monotonic()
+        while True:
+            raw, refused = self._sent(_without(body, self._not_taken))
+            if refused is None:
+                return answer_of(raw, at=shown(self.url), seconds=time.monotonic() - began)
+            said = stated(raw)
+            odd = {name for name in _INSTEAD if refused.code in (400, 422) and name in said} - self._not_taken
+            if not odd:
+                raise self._refusal(refused, said)
+            self._not_taken |= odd
+            logger.warning("The model at %s does not take %s: %s", shown(self.url), " and ".join(sorted(odd)), said)
+
+    def _sent(self, body: bytes) -> "tuple[bytes, HTTPError | None]":
+        """Return what the endpoint says, and the error that it is said with."""
         # The HTTP client is loaded with the first question, not with every start of the window.
         import http.client
         import urllib.error
@@ -103,21 +119,19 @@ class ChatEndpoint:
         if key := os.environ.get(KEY):
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(self.url, body, headers)
-        began = time.monotonic()
         try:
             opener = opener_for(self.url)
         except ConfigError as error:
             raise ModelRefused(str(error)) from error
         try:
             with opener.open(request, timeout=self.timeout_s) as answer:
-                raw = answer.read(LARGEST_ANSWER)
-            return _answer(raw, seconds=time.monotonic() - began)
+                raw = answer.read(LARGEST_ANSWER + 1)
+                missing = answer.length
         except urllib.error.HTTPError as error:
-            error.close()
-            kind = PolicyError if error.code in PASSING or error.code >= 500 else ModelRefused
-            raise kind(
-                f"The model at {shown(self.url)} refused the request: status {error.code} ({error.reason}). {_fix(error.code)}"
-            ) from error
+            # A refusal counts without its words, too.
+            with error, contextlib.suppress(OSError, http.client.HTTPException):
+                return error.read(LARGEST_ANSWER), error
+            return b"", error
         except TimeoutError as error:
             raise self._late() from error
         except urllib.error.URLError as error:
@@ -128,8 +142,37 @@ class ChatEndpoint:
             ) from error
         except (OSError, http.client.HTTPException, *MALFORMED) as error:
             raise PolicyError(
-                f"The model at {shown(self.url)} gave no chat completion: {type(error).__name__}: {error}. Check the address."
+                f"The model at {shown(self.url)} gave no chat completion: {type(error).__name__}: {shown(error)}. Check the address."
             ) from error
+        if len(raw) > LARGEST_ANSWER:
+            raise PolicyError(
+                f"The model at {shown(self.url)} gave more than {LARGEST_ANSWER:,} bytes, a pick takes a few hundred. Check the address."
+            )
+        if missing:
+            raise PolicyError(
+                f"The connection to the model at {shown(self.url)} ended before its answer did: {missing} bytes are missing. Ask again."
+            )
+        return raw, None
+
+    def _refusal(self, error: "HTTPError", said: str) -> PolicyError:
+        """Return a refusal with the endpoint's own words; behind a proxy that reads along, either may have refused."""
+        from frs_core.wire.proxy import redirection, through
+
+        at = f"The model at {shown(self.url)}"
+        if elsewhere := redirection(error.code, error.headers.get("Location")):
+            return ModelRefused(
+                f"{at} {elsewhere}; nothing was sent there. Give the address that answers itself, with /v1 at its end, as --vlm."
+            )
+        quoted = f", '{said}'" if said else ""
+        words = f"status {error.code} ({in_line(shown(error.reason))}){quoted}"
+        proxy = through(self.url) if self.url.startswith("http://") else ""
+        if proxy and error.code == 407:
+            return ModelRefused(
+                f"{at} was not asked: its proxy wants a user and password; the request went{proxy}. Give both in http_proxy."
+            )
+        kind = PolicyError if error.code in PASSING or error.code >= 500 else ModelRefused
+        by = f", or the proxy before it, refused the request{proxy}" if proxy else " refused the request"
+        return kind(f"{at}{by}: {words}. {_fix(error.code)}")
 
     def _late(self) -> PolicyTimeout:
         return PolicyTimeout(
@@ -137,15 +180,13 @@ class ChatEndpoint:
         )
 
 
-def _answer(raw: bytes, *, seconds: float) -> Answer:
-    """Return a chat completion. Raises MALFORMED for anything else."""
-    document = parse_json(raw)
-    said = document["choices"][0]["message"]["content"]
-    usage = document.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    tokens = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    counts = [n if isinstance(n, int) and not isinstance(n, bool) and n >= 0 else None for n in tokens]
-    return Answer("" if said is None else str(said), seconds, *counts)
+def _without(body: bytes, names: Set[str]) -> bytes:
+    """Return a body with what a model takes instead of the fields that it does not."""
+    if not names:
+        return body
+    fields = {(_INSTEAD[k] if k in names else k): v for k, v in json.loads(body).items()}
+    fields.pop("", None)
+    return json.dumps(fields).encode()
 
 
 def _fix(status: int) -> str:

@@ -21,11 +21,12 @@ from frs_core.choosers.address import EXAMPLE, ModelAddress
 from frs_core.choosers.answers import PAUSE_S, TRIES, Answers
 from frs_core.choosers.base import Choice, Chooser
 from frs_core.choosers.chat import ChatEndpoint, image_part, outside_frame, text
+from frs_core.choosers.completion import kind_of
 from frs_core.choosers.registry import Setting
 from frs_core.errors import ConfigError, PolicyError
 from frs_core.events import Driver
 from frs_core.robot.observation import CameraFrame, Observation
-from frs_core.runtime.foreign import parse_json
+from frs_core.runtime.foreign import in_line, parse_json
 from frs_core.steering.candidates import UNSTEERED, Candidate, Fan
 
 T = TypeVar("T")
@@ -177,11 +178,15 @@ def _choice(answered: str, fan: Fan, *, fix: str) -> Choice:
     start, end = answered.find("{"), answered.rfind("}")
     try:
         answer = parse_json(answered[start : end + 1])
-        label, reason = answer["pick"], str(answer.get("reason", ""))
+        label, reason = answer["pick"], answer.get("reason")
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise PolicyError(
-            f"The model answered '{answered[:80]}', expected JSON with 'pick' and 'reason'. {fix}"
+            f"The model answered '{in_line(answered[:80])}', expected JSON with 'pick' and 'reason'. {fix}"
         ) from error
+    if isinstance(label, str):
+        label = label.strip()
     if label not in fan:
-        raise PolicyError(f"The model picked '{str(label)[:80]}', which is not in the fan. {fix}")
-    return Choice(label, reason[:120])
+        raise PolicyError(f"The model picked '{in_line(str(label)[:80])}', which is not in the fan. {fix}")
+    if reason is not None and not isinstance(reason, str):
+        raise PolicyError(f"The model gave {kind_of(reason)} as its reason, expected a text. {fix}")
+    return Choice(label, (reason or "")[:120])

@@ -20,10 +20,12 @@ _MAX_BYTES = 1 << 31
 def pack(value: Any) -> bytes:
     """Return a tree of None, bool, int, float, str, bytes, list, dict and arrays as bytes.
 
+    What no UTF-8 can hold, half of a surrogate pair, is spelled out ("\\ud83d"): a foreign text never keeps an episode from being written.
+
     Raises:
         TypeError: something else, or an array of objects.
     """
-    return msgpack.packb(value, default=_pack_array, use_bin_type=True)
+    return msgpack.packb(value, default=_pack_array, use_bin_type=True, unicode_errors="backslashreplace")
 
 
 def unpack(data: bytes | memoryview) -> Any:

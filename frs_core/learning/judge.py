@@ -11,7 +11,6 @@ Example: an episode of 16 chunks has 17 boundaries; 8 of them are sent (about 20
 waits up to `timeout_s`.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from frs_core.arrays import Array
 from frs_core.choosers.answers import Answers
 from frs_core.choosers.chat import ChatEndpoint, image_part, text
 from frs_core.errors import PolicyError
-from frs_core.runtime.foreign import MALFORMED
+from frs_core.runtime.foreign import MALFORMED, in_line, parse_json
 
 DONE = 0.9
 """Progress from which an attempt counts as a success."""
@@ -66,10 +65,10 @@ def _numbers(answered: str, count: int) -> list[float]:
     """Return the numbers of an answer. Raises PolicyError for any other."""
     start, end = answered.find("{"), answered.rfind("}")
     try:
-        return _checked(json.loads(answered[start : end + 1])["progress"], count)
+        return _checked(parse_json(answered[start : end + 1])["progress"], count)
     except MALFORMED as error:
         raise PolicyError(
-            f"The model answered '{answered[:80]}', expected JSON with 'progress', {count} numbers in 0..1 ({error}). Give the "
+            f"The model answered '{in_line(answered[:80])}', expected JSON with 'progress', {count} numbers in 0..1 ({error}). Give the "
             f"same command again to ask again, choose another model, or leave --reward vlm out."
         ) from error
 

@@ -14,6 +14,7 @@ import contextlib
 import ipaddress
 import itertools
 import logging
+import re
 import socket
 import ssl
 import struct
@@ -26,16 +27,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus, InvalidURI, WebSocketException
 from websockets.frames import CloseCode
+from websockets.http11 import Response
 from websockets.sync.client import ClientConnection, connect
 
 from frs_core import errors
 from frs_core.errors import ConfigError, MalformedMessage, PolicyError, PolicyTimeout, ServingError
 from frs_core.runtime.address import require_address, shown
-from frs_core.runtime.foreign import visible
+from frs_core.runtime.foreign import in_line, visible
 from frs_core.wire.codec import pack, unpack
-from frs_core.wire.proxy import proxy_for
+from frs_core.wire.proxy import proxy_for, redirection
 
 logger = logging.getLogger("frs.serving")
 
@@ -43,8 +45,14 @@ _SLICE_S = 0.1
 """How soon a waiting request notices `cancel`. An answer is noticed at once."""
 _PING_S = 20.0
 """How long a server that has answered before may leave a ping without an answer. Source: websockets' default."""
+_QUOTED = 1000
+"""Characters of a server's text, and of the traceback before it, in an error. Guess."""
 _BACKOFF_S = (0.5, 5.0)
 """First and longest pause between attempts to connect."""
+_ANOTHER_NAME = (62, 64)
+"""Of a host, of an address by number. Source: OpenSSL, X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
+"""What OpenSSL makes of plain bytes, by its versions."""
 _KNOWN_ERRORS = {
     name: getattr(errors, name)
     for name in (
@@ -75,6 +83,25 @@ class ClientSettings:
     """http://, https:// or socks5h:// address to connect through; None = the environment's, for public addresses only."""
     tls_ca: Path | None = None
     """PEM file of the authority (or the server's own certificate) to trust instead of the system's."""
+
+
+class _Answered(Exception):
+    """What answers speaks HTTP, and does not open a WebSocket."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+class _Straight(ClientConnection):
+    """Follows no redirection, as websockets 17 would: who is redirected to is not the policy server that was asked for."""
+
+    def handshake(self, *args: Any, **options: Any) -> None:
+        """Open the connection. Raises _Answered, which websockets leaves alone."""
+        try:
+            super().handshake(*args, **options)
+        except InvalidStatus as error:
+            raise _Answered(error.response) from error
 
 
 class WireClient:
@@ -202,9 +229,10 @@ class WireClient:
                 # A stock server computes on its event loop and answers no ping while it compiles.
                 ping_timeout=None,
                 proxy=proxy,
+                create_connection=_Straight,
             ).__enter__()
-        except InvalidStatus as error:
-            raise self._refusal(error.response.status_code) from error
+        except _Answered as error:
+            raise self._refusal(error.response) from error
         except InvalidURI as error:
             raise ConfigError(
                 f"Policy server address '{self._shown}' is not usable: {shown(str(error))}. Write ws://host:8000."
@@ -216,7 +244,7 @@ class WireClient:
             ) from error
         except ssl.SSLError as error:
             raise ServingError(
-                f"TLS with the policy server at {self._shown} failed: {error}. Give its certificate with tls_ca."
+                f"TLS with the policy server at {self._shown}{through} failed: {_why_no_tls(error, s.url)}{way_out}"
             ) from error
         except TimeoutError as error:
             raise ServingError(
@@ -227,6 +255,8 @@ class WireClient:
             # One of them is a connection closed before it was open: whoever hangs up before the request is sent.
             said = getattr(error, "strerror", None) or shown(str(error))
             fix = way_out or " Start one with `frs serve`, or check the address."
+            if isinstance(error, InvalidMessage) and urlsplit(s.url).scheme == "ws":
+                fix = f" If it speaks TLS, write wss://.{fix}"
             raise ServingError(f"No policy server at {self._shown}{through}: {said}.{fix}") from error
         except Exception as error:
             # python-socks has its own tree of errors.
@@ -236,8 +266,10 @@ class WireClient:
         _limit_sending(opened.socket, s.connect_timeout_s)
         return opened
 
-    def _refusal(self, status: int) -> ServingError:
-        url = self._shown
+    def _refusal(self, response: Response) -> ServingError:
+        url, status = self._shown, response.status_code
+        if elsewhere := redirection(status, response.headers.get("Location")):
+            return ServingError(f"{url} {elsewhere}; nothing was sent there. Give the address of the server itself.")
         if status in (401, 403):
             return ServingError(
                 f"The policy server at {url} refused the token. Set the server's token on this machine too."
@@ -279,7 +311,7 @@ class WireClient:
             if isinstance(frame, str):
                 # openpi's server sends its traceback as text and hangs up.
                 self.close()
-                raise PolicyError(f"The policy server reports an error: {frame[:1000]}")
+                raise PolicyError(f"The policy server reports an error: {_last_first(frame)}")
             try:
                 reply = unpack(frame)
             except ServingError:
@@ -338,7 +370,7 @@ class WireClient:
     def _lost(self, error: Exception) -> ServingError:
         return ServingError(
             self._too_large(error)
-            or f"The connection to the policy server at {self._shown} was lost: {error}. The next request reconnects."
+            or f"The connection to the policy server at {self._shown} was lost{_how(error)}. The next request reconnects."
         )
 
     def _too_large(self, error: Exception) -> str:
@@ -353,9 +385,32 @@ class WireClient:
         return ""
 
 
+def _how(error: Exception) -> str:
+    """Return how a connection ended, as a part of a sentence: ": it was closed by the server, 'going away'"."""
+    if not isinstance(error, ConnectionClosed):
+        return f": {shown(error)}"
+    if error.rcvd is None:
+        return ": it broke off"
+    if error.rcvd.code in (CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY):
+        return ": the server closed it"
+    said = in_line(shown(error.rcvd.reason)) or f"code {error.rcvd.code}"
+    return f": the server closed it and said '{said}'"
+
+
+def _last_first(trace: str) -> str:
+    """Return what a traceback ends with, its cause, before the rest; what would steer a terminal is spelled out."""
+    lines = visible(trace.rstrip()).splitlines() or ["no text"]
+    # The last line may go on below the one that names the error: that one is the last without an indent and with a colon.
+    start = max((i for i, line in enumerate(lines) if re.match(r"[\w.]+(: |$)", line)), default=len(lines) - 1)
+    cause, rest = "\n".join(lines[start:])[:_QUOTED], "\n".join(lines[:start])
+    if len(rest) > _QUOTED:
+        rest = f"…\n{rest[-_QUOTED:].partition(chr(10))[2]}"
+    return f"{cause}\n{rest}".rstrip()
+
+
 def _remote_error(error: dict[Any, Any]) -> Exception:
     """Return a server's error as the class of the same name here; unknown ones as PolicyError."""
-    kind, text = str(error.get("type")), str(error.get("message"))[:2000]
+    kind, text = in_line(str(error.get("type"))[:80]), visible(str(error.get("message"))[:2000])
     known = _KNOWN_ERRORS.get(kind)
     return known(text) if known else PolicyError(f"The policy server reports {kind}: {text}")
 
@@ -375,6 +430,20 @@ def _trusting(authority: Path | None) -> ssl.SSLContext:
             f"'{authority}' cannot be used as tls_ca: {error.strerror or error}. Give a certificate in PEM form: the server's own, or its "
             f"authority's."
         ) from error
+
+
+def _why_no_tls(error: ssl.SSLError, url: str) -> str:
+    """Return why TLS failed, with the fix."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _ANOTHER_NAME:
+            return (
+                f"its certificate is for another name than '{urlsplit(url).hostname}'. Connect by the name that it is for (`openssl x509 -noout -ext "
+                f"subjectAltName -in cert.pem` shows it), or make one for this name."
+            )
+        return f"{visible(error.verify_message)}. Give its certificate with tls_ca."
+    if isinstance(error, ssl.SSLEOFError) or error.reason in _NO_TLS:
+        return "what answers does not speak TLS. If the server has no certificate, write ws://; its token then travels unencrypted."
+    return f"{(error.reason or visible(error)).replace('_', ' ').lower()}. Check the server's certificate and its version of TLS."
 
 
 def _is_local(host: str) -> bool:

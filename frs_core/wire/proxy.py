@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 
 from frs_core.errors import ConfigError
 from frs_core.runtime.address import shown
+from frs_core.runtime.foreign import in_line
 
 _CARRIER = ipaddress.ip_network("100.64.0.0/10")
 """Shared addresses, as private networks over the internet use them. Source: RFC 6598."""
@@ -44,22 +45,35 @@ def proxy_for(url: str, *, given: str | None = None) -> str | None:
     Args:
         url: ws://, wss://, http:// or https://.
         given: a proxy to use in any case.
+    Raises:
+        ConfigError: the proxy's address is none.
     """
     if given is not None:
-        return _address_of(given)
+        return _address_of(given, option="proxy", url=url)
     parts = urlsplit(url)
     host, known = parts.hostname or "", urllib.request.getproxies()
     name = next((name for name in _VARIABLES[parts.scheme] if known.get(name, "").strip()), None)
     if name is None or is_near(host) or is_exempt(url):
         return None
-    found = _address_of(known[name])
+    found = _address_of(known[name], option=f"{name}_proxy", url=url)
     # The system's settings give a SOCKS proxy with the scheme of a web page.
     return found.replace("http://", "socks5h://", 1) if name == "socks" else found
 
 
-def opener_for(url: str) -> urllib.request.OpenerDirector:
+class _Straight(urllib.request.HTTPRedirectHandler):
+    """Leaves a redirection to whoever asked, as the HTTPError that it is."""
+
+    def redirect_request(self, req: object, fp: object, code: int, msg: str, headers: object, newurl: str) -> None:
+        """Return None: nothing else is asked for."""
+
+
+def opener_for(url: str, *, follows: bool = False) -> urllib.request.OpenerDirector:
     """Return an HTTP client that asks for an address through its proxy, if it has one.
 
+    Args:
+        url: http:// or https://.
+        follows: whether redirections are followed, to any host: for public downloads alone. What is sent may be secret, and is sent on; a
+            POST becomes a GET, whose answer is none to what was asked.
     Raises:
         ConfigError: the proxy is one that Python's HTTP client cannot speak to.
     """
@@ -71,8 +85,16 @@ def opener_for(url: str) -> urllib.request.OpenerDirector:
             f"ones. Set {parts.scheme}_proxy to one, or no_proxy={parts.hostname} to go without."
         )
     return urllib.request.build_opener(
-        urllib.request.ProxyHandler({} if proxy is None else {urlsplit(url).scheme: proxy})
+        urllib.request.ProxyHandler({} if proxy is None else {urlsplit(url).scheme: proxy}),
+        *([] if follows else [_Straight()]),
     )
+
+
+def redirection(status: int, location: object) -> str:
+    """Return what to say of an answer that sends elsewhere: "sends elsewhere (HTTP status 302), to http://other/"; empty for any other."""
+    if not 300 <= status < 400:
+        return ""
+    return f"sends elsewhere (HTTP status {status}), to {in_line(shown(location or 'no address'))[:200]}"
 
 
 def through(url: str) -> str:
@@ -124,11 +146,22 @@ def _plain_host(host: str) -> str:
     return host
 
 
-def _address_of(proxy: str) -> str:
+def _address_of(proxy: str, *, option: str, url: str) -> str:
     """Return a proxy's address with its scheme, and with its user and password in the signs that an address may hold."""
     scheme, _, rest = proxy.strip().rpartition("://")
     user, at, place = rest.rpartition("@")
-    return f"{scheme or 'http'}://{quote(user, safe=_USER_SIGNS)}{at}{place}"
+    address = f"{scheme or 'http'}://{quote(user, safe=_USER_SIGNS)}{at}{place}"
+    try:
+        parts = urlsplit(address)
+        why = "" if parts.hostname and parts.port != 0 else "it names no host or port 0"
+    except ValueError as error:
+        why = shown(error)
+    if why:
+        raise ConfigError(
+            f"The proxy '{shown(address)}' of {option} is not usable: {why}. Write http://host:3128, or set no_proxy={urlsplit(url).hostname} to "
+            f"go without."
+        )
+    return address
 
 
 def is_near(host: str) -> bool:

@@ -327,3 +327,8 @@ def test_a_line_break_in_a_text_of_an_episode_is_spelled_out_in_lists(store, cap
     with pytest.raises(SystemExit):
         main(["episodes", "import", "no\nthing", "--format", "droid"])
     assert r"'no\nthing" in capsys.readouterr().err
+
+
+def test_half_a_surrogate_pair_in_any_text_is_spelled_out_when_it_is_stored(store):
+    name = make(store, instruction="put \ud83d down")
+    assert store.open(name).meta.instruction == r"put \ud83d down"

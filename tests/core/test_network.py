@@ -1,12 +1,16 @@
 """Networks as laboratories have them: proxies, servers that compile for minutes, pipes that close, terminals of another alphabet."""
 
+import contextlib
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -27,6 +31,10 @@ from frs_core.wire.proxy import proxy_for
 from frs_core.worlds.droid.connection import Connection
 from tests.waiting import LONG_S
 
+TRACE = "Traceback (most recent call last):\n" + "".join(
+    f'  File "m.py", line {i}, in step\n    return step({i}, note="x: y")\n' for i in range(60)
+)
+TRACE += "jax.errors.Shape: no: CAUSE \x1b[31m\n"
 ROOT = Path(__file__).parents[2]
 DEAD = "http://ada:secret@127.0.0.1:9"
 
@@ -356,3 +364,145 @@ def test_a_server_of_something_else_that_greets_with_text_is_quoted() -> None:
             thread.join(LONG_S)
     assert "\x1b" not in str(refused.value)
     assert ".." not in str(refused.value)
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    status = 403
+    seen: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        self.seen.append(self.path)
+        self.send_response(self.status)
+        self.send_header("Location", f"ws://127.0.0.1:{self.server.server_port}/elsewhere?token=x")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@contextlib.contextmanager
+def refusing(status: int) -> Iterator[int]:
+    """Within, everything on this port is answered with a status."""
+    handler = type("Refusing", (_Refusing,), {"status": status, "seen": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join(LONG_S)
+    assert len(handler.seen) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_a_policy_server_that_sends_elsewhere_is_not_followed(status) -> None:
+    with (
+        refusing(status) as port,
+        pytest.raises(ServingError, match=rf"HTTP status {status}\), to ws://127.0.0.1:{port}/elsewhere\?…; nothing"),
+    ):
+        remote.load(f"ws://127.0.0.1:{port}", token="secret")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (403, ModelRefused, "or the proxy before it, refused"),
+        (407, ModelRefused, "wants a user and password"),
+        (502, PolicyError, "or the proxy before it, refused"),
+    ],
+)
+def test_a_proxy_that_refuses_what_it_reads_is_named(status, kind, words, monkeypatch) -> None:
+    with refusing(status) as port:
+        monkeypatch.setenv("http_proxy", f"http://ada:secret@127.0.0.1:{port}")
+        with pytest.raises(kind, match=rf"{words}.*the proxy http://127.0.0.1:{port} \(no_proxy=8.8.8.8") as refused:
+            ChatEndpoint("http://8.8.8.8/v1").answer(b"{}")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("proxy", ["http://ada:secret@proxy:notaport", "http://", ":::", "http://[::1", "proxy:0"])
+def test_a_proxy_that_is_none_is_refused_by_the_name_of_its_variable(proxy, monkeypatch) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(ConfigError, match=r"of http_proxy is not usable: .*no_proxy=8\.8\.8\.8") as refused:
+        remote.load("ws://8.8.8.8:8000")
+    with pytest.raises(ModelRefused, match="of http_proxy is not usable"):
+        ChatEndpoint("http://8.8.8.8/v1").answer(b"{}")
+    assert "secret" not in str(refused.value)
+    with pytest.raises(ConfigError, match="of proxy is not usable"):
+        remote.load("ws://127.0.0.1:8000", proxy=proxy)
+
+
+@contextlib.contextmanager
+def talking(talk: Callable[[ServerConnection], object], **options: Any) -> Iterator[int]:
+    """Within, a WebSocket server listens on this port."""
+    with serve(talk, "127.0.0.1", 0, compression=None, **options) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.socket.getsockname()[1]
+        finally:
+            server.shutdown()
+            thread.join(LONG_S)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for the name "gpu-box", with its key beside it."""
+    folder = tmp_path_factory.mktemp("tls")
+    name = ["-subj", "/CN=gpu-box", "-addext", "subjectAltName=DNS:gpu-box"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *files, *name]
+    subprocess.run(words, check=True, capture_output=True, timeout=LONG_S)
+    return folder / "cert.pem"
+
+
+def test_each_way_to_miss_tls_has_its_own_advice(certificate) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    with talking(lambda socket: socket.send(pack({})), ssl=context) as port:
+        for host in ("127.0.0.1", "localhost"):
+            with pytest.raises(ServingError, match=f"for another name than '{host}'. Connect by the name"):
+                remote.load(f"wss://{host}:{port}", tls_ca=certificate, connect_timeout_s=LONG_S)
+        with pytest.raises(ServingError, match=r"self-signed certificate\. Give its certificate with tls_ca"):
+            remote.load(f"wss://127.0.0.1:{port}", connect_timeout_s=LONG_S)
+        with pytest.raises(ServingError, match="If it speaks TLS, write wss://"):
+            remote.load(f"ws://127.0.0.1:{port}", connect_timeout_s=LONG_S)
+    with (
+        talking(lambda socket: socket.send(pack({}))) as port,
+        pytest.raises(ServingError, match=r"does not speak TLS\. If the server has no certificate, write ws://"),
+    ):
+        remote.load(f"wss://127.0.0.1:{port}", connect_timeout_s=LONG_S)
+
+
+@pytest.mark.parametrize("text", [TRACE, TRACE.replace("no: ", "no:\n  ")])
+def test_a_servers_traceback_is_told_by_its_cause(text) -> None:
+    def talk(socket: ServerConnection) -> None:
+        socket.send(pack({}))
+        socket.recv()
+        socket.send(text)
+
+    with talking(talk) as port, pytest.raises(PolicyError) as told:
+        remote.load(f"ws://127.0.0.1:{port}", connect_timeout_s=LONG_S)
+    assert str(told.value).startswith("The policy server reports an error: jax.errors.Shape: no:")
+    assert r"CAUSE \x1b[31m" in str(told.value)
+    assert "\x1b" not in str(told.value)
+    assert 'File "m.py", line 59' in str(told.value)
+    assert len(str(told.value)) < 2200
+
+
+def test_a_connection_that_a_server_closes_is_said_to_be_closed() -> None:
+    def talk(socket: ServerConnection) -> None:
+        socket.send(pack({}))
+        socket.recv()
+
+    with (
+        talking(talk) as port,
+        pytest.raises(ServingError, match=r"was lost: the server closed it\. The next"),
+    ):
+        remote.load(f"ws://127.0.0.1:{port}", connect_timeout_s=LONG_S)

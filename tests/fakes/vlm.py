@@ -29,12 +29,24 @@ class FakeVlm:
         """What becomes of the next requests, in order: a status, or None = the connection is closed without a word."""
         self.usage: dict[str, int] | None = None
         self.requests: list[tuple[dict[str, str], dict[str, Any]]] = []
+        self.refuses: Callable[[dict[str, Any]], str] | None = None
+        """Says why it refuses a body with status 400; an empty text = it does not."""
+        self.location: str | None = None
+        """Where it sends, with a status from 300 to 399."""
+        self.missing_bytes = 0
+        """How many more it announces than it sends."""
+        self.asked_otherwise: list[str] = []
+        """Paths of requests that are no POST."""
         self._is_over = threading.Event()
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 fake._answer(self)
+
+            def do_GET(self) -> None:
+                fake.asked_otherwise.append(self.path)
+                self.send_error(404)
 
             def log_message(self, format: str, *args: object) -> None:
                 return
@@ -68,8 +80,12 @@ class FakeVlm:
         content = self.content if self.answer is None else self.answer(pictures(self.requests[-1][1]))
         said: dict[str, Any] = {"choices": [{"message": {"content": content}}]}
         answer = self.raw or json.dumps(said if self.usage is None else {**said, "usage": self.usage}).encode()
+        if self.refuses is not None and (why := self.refuses(self.requests[-1][1])):
+            status, answer = 400, json.dumps({"error": {"message": why}}).encode()
         request.send_response(status if request.path == "/v1/chat/completions" else 404)
-        request.send_header("Content-Length", str(len(answer)))
+        if self.location is not None:
+            request.send_header("Location", self.location)
+        request.send_header("Content-Length", str(len(answer) + self.missing_bytes))
         request.end_headers()
         request.wfile.write(answer)
 

@@ -231,7 +231,7 @@ def _continue(file: RemoteFile, partial: Path, progress: Progress) -> None:
     if have >= file.size > 0:
         return
     request = urllib.request.Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})
-    with opener_for(file.url).open(request, timeout=TIMEOUT_S) as answer:
+    with opener_for(file.url, follows=True).open(request, timeout=TIMEOUT_S) as answer:
         is_rest = answer.status == 206
         with partial.open("ab" if is_rest else "wb") as out:
             have = have if is_rest else 0
@@ -252,7 +252,7 @@ def _digest(path: Path, algorithm: str) -> str:
 
 
 def _get_json(url: str) -> Any:
-    opener = opener_for(url)
+    opener = opener_for(url, follows=True)
     try:
         with opener.open(url, timeout=TIMEOUT_S) as answer:
             return parse_json(answer.read(DOCUMENT))

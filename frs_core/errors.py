@@ -18,6 +18,7 @@ FrsError
 ├── EpisodeError (RuntimeError)       the episode store
 │   ├── EpisodeCorrupt (ValueError)
 │   ├── EpisodeUnconfirmed          done, but a power cut could still undo it; the same call may be repeated
+│   ├── EpisodeUnwritten            the disk refused, as it will refuse whatever comes next
 │   └── StoreLocked (RuntimeError)
 ├── TrainingError (RuntimeError)
 └── ServingError (ConnectionError)    a policy server or the way to it failed
@@ -111,6 +112,10 @@ class EpisodeCorrupt(EpisodeError, ValueError):
 
 class EpisodeUnconfirmed(EpisodeError):
     """The change is made, but the disk has not confirmed that it would survive a power cut."""
+
+
+class EpisodeUnwritten(EpisodeError):
+    """The disk refused an episode, as it will refuse whatever comes next."""
 
 
 class StoreLocked(EpisodeError):

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from frs_core.commands.episode_check import Checker
+from frs_core.commands.episode_import import import_
 from frs_core.commands.episode_show import MARKS, show_episode
 from frs_core.commands.printing import console, mark, said
 from frs_core.counts import counted
@@ -28,7 +29,6 @@ from frs_core.episodes import bin_unfinished as _bin_unfinished
 from frs_core.episodes import recover as _recover
 from frs_core.episodes import unfinished as _unfinished
 from frs_core.episodes.layout import journal_dir, part_of_name
-from frs_core.episodes.stated import is_text
 from frs_core.errors import ConfigError, EpisodeError, FrsError
 from frs_core.evaluation.blind_log import sealed_episodes
 from frs_core.events import Outcome
@@ -207,56 +207,6 @@ def export(names: Names, *, format: str, out: Path, data: Path | None = None, ov
     return _each(found, one)
 
 
-def import_(
-    source: Annotated[Path, tyro.conf.Positional],
-    *,
-    format: str,
-    data: Path | None = None,
-    instruction: str | None = None,
-    outcome: Outcome | None = None,
-    again: bool = False,
-) -> int:
-    """Import episodes from another format, and report what was left out, not stated or guessed.
-
-    What an earlier import made of the same recordings is not made again, so an interrupted import continues when it is started again.
-
-    Args:
-        source: File or folder to read.
-        format: A known format, or "module:function" of your own that takes (Path, EpisodeStore).
-        data: Recording folder; default as `frs doctor` says, or FRS_DATA_DIR.
-        instruction: The instruction; default: from the source.
-        outcome: The outcome; default: from the source.
-        again: Make episodes also of recordings that were imported before.
-    """
-    from frs_core.episodes.formats import importer
-    from frs_core.episodes.imported import Imported
-
-    if instruction is not None and not is_text(instruction):
-        raise ConfigError(
-            f"--instruction '{instruction}' is no text in UTF-8. Set the terminal's encoding to UTF-8, or write it in a file for --config."
-        )
-    if instruction is not None and not instruction.strip():
-        raise ConfigError(
-            "--instruction is blank. Write what the robot is to do, or leave it out for what the source says."
-        )
-
-    store, page = _store(data, is_made=True), _console()
-    # Only what was given: a function of somebody's own need not know these options.
-    given = {
-        k: v for k, v in (("instruction", instruction), ("outcome", outcome), ("again", again or None)) if v is not None
-    }
-    made = importer(format)(source, store, **given)
-    if not isinstance(made, Imported):
-        made = Imported((made,) if isinstance(made, str) else made)
-    for name in made.names:
-        page.print(f"Made episode {name}  {store.info(name).note}", soft_wrap=True)
-    if made.earlier:
-        page.print(_left_out(store, made.earlier), soft_wrap=True)
-        if unused := _unused(store, made.earlier, outcome=outcome, instruction=instruction):
-            page.print(unused, soft_wrap=True)
-    return 0
-
-
 def trim(names: Names, *, first: CountOrNone = 0, last: CountOrNone = 0, data: Path | None = None) -> int:
     """Exclude chunks at the ends of episodes from use; nothing is deleted, and `--first 0 --last 0` restores them.
 
@@ -407,8 +357,8 @@ def _each(names: Iterable[str], act: Callable[[str], str | Iterable[str | Text]]
     return 1 if bad else 0
 
 
-def _store(data: Path | None, *, is_made: bool = False) -> EpisodeStore:
-    return EpisodeStore(recording_root(data, is_made=is_made))
+def _store(data: Path | None) -> EpisodeStore:
+    return EpisodeStore(recording_root(data))
 
 
 def _found(store: EpisodeStore, names: tuple[str, ...], *, binned: bool = False) -> list[str]:
@@ -416,25 +366,6 @@ def _found(store: EpisodeStore, names: tuple[str, ...], *, binned: bool = False)
     if not names:
         raise EpisodeError("No episodes were given. Give at least one name, a part of one, or 'last'.")
     return list(dict.fromkeys(store.find(n, binned=binned) for n in names))
-
-
-def _left_out(store: EpisodeStore, names: tuple[str, ...]) -> str:
-    """Return what is said of recordings that earlier imports made episodes of, under these names."""
-    binned = len({i.name for i in store.list(binned=True)} & set(names))
-    which = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-    where = f" ({'it is' if len(names) == 1 else f'{binned} of them are'} in the bin)" if binned else ""
-    them = "it" if len(names) == 1 else "them"
-    return f"Left out {counted(len(names), 'recording')} imported before, as {which}{where}. --again imports {them} once more."
-
-
-def _unused(store: EpisodeStore, names: tuple[str, ...], *, outcome: Outcome | None, instruction: str | None) -> str:
-    """Return what is said where earlier imports were told otherwise than this one; empty where they agree."""
-    rows = [i for binned in (False, True) for i in store.list(binned=binned) if i.name in names]
-    kept = sum(outcome not in (None, i.outcome) and i.outcome is not None for i in rows)
-    words = sum(instruction not in (None, i.instruction) for i in rows)
-    told = [f"--outcome was not used for {kept} of them: `frs episodes relabel` changes it."] if kept else []
-    told += [f"--instruction was not used for {words} of them: --again imports with it."] if words else []
-    return " ".join(told)
 
 
 def _one(found: list[Unfinished], text: str, *, within: Path) -> Unfinished:

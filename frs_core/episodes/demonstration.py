@@ -42,6 +42,10 @@ arm does at 1.7 m/s and 2.5 rad/s (Franka's data sheet) and 15 Hz; millimetres a
 _OVERSHOOT = 0.1
 """How far beyond open or closed a gripper's numbers go where they are shares of its opening."""
 
+_NARROW, _WIDTH = 0.02, 0.1
+"""A gripper's numbers that go beyond the one and never beyond the other may be metres between its fingers. Guess: 0.08 of Franka's hand and 0.085 of
+Robotiq's 2F-85 with some play; an open gripper's share stays below the one."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Demonstration:
@@ -63,6 +67,8 @@ class Demonstration:
     """Images of a step; asked for in order, a step possibly twice."""
     device: str
     """What it was made with, e.g. "droid"."""
+    instructions: tuple[str, ...] = ()
+    """Of each step; empty = all have the episode's. No chunk has two."""
 
 
 def demonstrated_space(kind: ActionKind, *, hz: float = 15.0) -> ActionSpace:
@@ -108,12 +114,16 @@ def record_demonstration(
         tool_offset: flange to fingertips, metres.
     Raises:
         EpisodeUnconfirmed: recorded, but a power cut could still take it.
-        EpisodeError: numbers too large for their units, or the store cannot be written.
+        EpisodeUnwritten: the disk refused.
+        StoreLocked: another program records into the store.
+        EpisodeError: numbers too large for their units, or an image cannot be read.
     """
     _require_units(demonstration, meta.action_space, source)
-    recorder, name, n = JournalRecorder(store), "", len(demonstration.q)
+    recorder, name, n = JournalRecorder(store, is_all_or_nothing=True), "", len(demonstration.q)
     try:
-        for index, (first, last) in enumerate(_stretches(n, meta.horizon, demonstration.gaps)):
+        for index, (first, last) in enumerate(
+            _stretches(n, meta.horizon, demonstration.gaps | _changes(demonstration.instructions))
+        ):
             seen = [_observe(demonstration, s, meta, tool_offset) for s in range(first, last)]
             after = _observe(demonstration, min(last, n - 1), meta, tool_offset)
             if index == 0:
@@ -131,7 +141,7 @@ def record_demonstration(
 
 
 def say_gripper_range(values: Float[Array, " n"], what: str, done: str, remarks: list[str]) -> None:
-    """Add a remark where a gripper's numbers go further beyond 0 (open) and 1 (closed) than they overshoot.
+    """Add a remark where a gripper's numbers go further beyond 0 (open) and 1 (closed) than they overshoot, or look like metres.
 
     Args:
         values: as recorded.
@@ -139,6 +149,11 @@ def say_gripper_range(values: Float[Array, " n"], what: str, done: str, remarks:
         done: with those outside: "clipped" or "kept".
         remarks: to add to.
     """
+    if len(values) and _NARROW < values.max() <= _WIDTH:
+        remarks.append(
+            f"{what}: no number is above {values.max():.3g}, read as shares from 0 (open) to 1 (closed), so nearly open throughout; if these are metres, "
+            f"convert them to shares and import again with --again"
+        )
     if n := int(((values < -_OVERSHOOT) | (values > 1 + _OVERSHOOT)).sum()):
         remarks.append(
             f"{what}: {counted(n, 'number')} outside 0 (open) to 1 (closed), from {values.min():.3g} to {values.max():.3g}, {done}"
@@ -166,6 +181,17 @@ def require_unit(values: Float[Array, "..."], most: float, what: str, expected: 
     """
     if values.size and (largest := float(np.abs(values).max())) > most:
         raise EpisodeError(f"{what} reach {largest:.4g}, expected {expected}. {fix}")
+
+
+def require_joint_speeds(speeds: Float[Array, "N 7"], where: str) -> None:
+    """Raise EpisodeError where measured joint speeds cannot be in radians per second."""
+    require_unit(
+        speeds,
+        FASTEST_JOINT,
+        f"{where}: the measured joint speeds",
+        f"radians per second, of which no joint of the arm makes more than {FASTEST_JOINT:g}",
+        "Convert them first; such numbers are usually degrees per second.",
+    )
 
 
 def _require_units(demonstration: Demonstration, space: ActionSpace, source: str) -> None:
@@ -213,6 +239,11 @@ def _require_units(demonstration: Demonstration, space: ActionSpace, source: str
             )
 
 
+def _changes(instructions: tuple[str, ...]) -> frozenset[int]:
+    """Return the steps at which the instruction changes."""
+    return frozenset(i + 1 for i, (now, then) in enumerate(itertools.pairwise(instructions)) if now != then)
+
+
 def _stretches(n: int, rows: int, gaps: frozenset[int]) -> list[tuple[int, int]]:
     """Return (first, last + 1) of each chunk."""
     edges = [0, *sorted(g for g in gaps if 0 < g < n), n]
@@ -232,7 +263,7 @@ def _observe(demonstration: Demonstration, step: int, meta: EpisodeMeta, tool_of
         dq=demonstration.dq[step],
         gripper=float(np.clip(demonstration.gripper[step], 0.0, 1.0)),
         T_base_tcp=T,
-        instruction=meta.instruction,
+        instruction=demonstration.instructions[step] if demonstration.instructions else meta.instruction,
         captured_ns=int(demonstration.times_ns[step]),
         step=step,
         gripper_command=float(before),
@@ -274,7 +305,7 @@ def _chunk(
         unsteered_chunk=np.full_like(chunk, np.nan),
         plan=meta.plan,
         gripper=Gripper.POLICY,
-        instruction=meta.instruction,
+        instruction=seen[0].instruction,
         steps=tuple(
             StepRecord(row, o, action, action, is_clipped=False)
             for row, (o, action) in enumerate(zip(seen, actions, strict=True))

@@ -37,6 +37,9 @@ _VIDEOS = (".mp4", ".mkv", ".avi", ".mov")
 _FARTHEST = 20.0
 """Metres from the robot's base to a camera. Guess: a large room; millimetres go to 100 and above."""
 
+_TOO_MANY = 1.5
+"""Frames per row, or per time stamp, from which on a film was not recorded row by row. Guess: half as many again; DROID records one frame for each row,
+and films of all frames of a camera at 60 Hz have four."""
 _OFF_CENTRE = 0.25
 """Share of the image's side by which the principal point may be off its centre. Guess: lenses are within a tenth; films of half or twice the size reach 0.5."""
 
@@ -348,12 +351,14 @@ def _frame_numbers(
         if len(inside):
             reached[inside[0] : inside[-1] + 1] = True
         if count > len(recorded):
+            _require_of_rows(film, count, len(recorded), "time stamps")
             remarks.append(
                 f"the film of {name} has {count} frames for {len(recorded)} time stamps: the last {count - len(recorded)} left out"
             )
         if late := int((reached & ~own).sum()):
             remarks.append(f"{name} shows a frame older than {STALE_MS} ms in {late} of {n} rows")
     elif count > n + 1:
+        _require_of_rows(film, count, n, "rows and no usable time stamps")
         remarks.append(
             f"the film of {name} has {count} frames for {n} rows and no usable time stamps: frame i for row i"
         )
@@ -365,6 +370,15 @@ def _frame_numbers(
     if not reached.all():
         remarks.append(f"the film of {name} has no frames of {n - int(reached.sum())} of {n} rows")
     return frames, reached
+
+
+def _require_of_rows(film: Path, count: int, n: int, what: str) -> None:
+    """Raise EpisodeError where a film has so many frames that they do not belong to the rows, or time stamps, one by one."""
+    if count > _TOO_MANY * n:
+        raise EpisodeError(
+            f"'{film}' has {count} frames for {n} {what}, so which frame belongs to which row is not stated: DROID records one frame for each row. Write it "
+            f"so, or move it away to import without that camera."
+        )
 
 
 def _timed(

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int
 
 from frs_core.arrays import Array
 from frs_core.counts import counted
-from frs_core.episodes.demonstration import FASTEST_JOINT, gripper_shares, require_unit, single
+from frs_core.episodes.demonstration import gripper_shares, require_joint_speeds, single
 from frs_core.episodes.droid_cameras import DroidCamera, find_cameras
 from frs_core.episodes.foreign_columns import Hdf5File, open_hdf5
 from frs_core.episodes.stated import is_text, kind_of, read_stated
@@ -35,7 +35,7 @@ TOLERATED = 0.1
 """Share of rows that may be left out as damaged. Guess: one image in ten seconds, not one in three."""
 FEW = 3
 """Rows that may be left out of a trajectory however short, 0.2 s. Guess: a tenth of a short one would be a single row."""
-_USED = ("current_task", "success", "failure", "time", "user", "building")
+_USED = ("current_task", "success", "failure", "time", "user", "building", "action_space")
 """Attributes of trajectory.h5 that are read."""
 _FACTS = ("current_task", "success", "wrist_cam_serial", "ext1_cam_serial", "ext2_cam_serial")
 """Members of the metadata record that are read."""
@@ -45,6 +45,8 @@ _LEAST_MS = 1.0
 """Two rows closer together than this have no time stamps in milliseconds."""
 _LATEST_MS = 1e3 * 253402300800.0
 """The year 10000, which no calendar writes."""
+_FASTEST_COMMAND = 1.0 + 1e-6
+"""DROID's robots refuse joint velocities beyond 1, so larger ones were computed from another kind of command. Source: DROID's RobotEnv.step."""
 _COLUMNS = {ActionKind.JOINT_VELOCITY: "joint_velocity", ActionKind.JOINT_POSITION: "joint_position"}
 _TRUE, _FALSE = {"true", "1", "1.0", "yes", "y", "t", "success"}, {"false", "0", "0.0", "no", "n", "f", "failure"}
 
@@ -98,7 +100,7 @@ def trajectory_file(folder: Path) -> Path:
     """Return the trajectory.h5 of a folder. Raises EpisodeError where there is none."""
     path = folder / "trajectory.h5"
     if not kind_of(path):
-        below = sum(1 for _ in folder.glob("**/trajectory.h5")) if kind_of(folder) == "folder" else 0
+        below = len(trajectories_below(folder)) if kind_of(folder) == "folder" else 0
         raise EpisodeError(
             f"'{folder}' holds no trajectory.h5. Name the folder of one DROID trajectory"
             f"{f', of which {below} lie' + 's' * (below == 1) + ' below it' if below else ''}."
@@ -106,13 +108,18 @@ def trajectory_file(folder: Path) -> Path:
     return path
 
 
+def trajectories_below(folder: Path) -> list[Path]:
+    """Return the folders below a folder that hold a trajectory.h5, by name."""
+    return sorted(path.parent for path in folder.glob("**/trajectory.h5"))
+
+
 def _read(
     data: Hdf5File, folder: Path, facts: Mapping[str, str], kind: ActionKind | None, width: int, remarks: list[str]
 ) -> DroidTrajectory:
     name = folder / "trajectory.h5"
+    attributes = _attributes(data, remarks)
     if kind is None:
-        there = data.names("action")
-        kind = next((k for k, column in _COLUMNS.items() if column in there), ActionKind.JOINT_VELOCITY)
+        kind = _commanded(data.names("action"), attributes.get("action_space", ""), remarks)
     table = {
         "q": ("observation/robot_state/joint_positions", 7),
         "dq": ("observation/robot_state/joint_velocities", 7),
@@ -136,19 +143,21 @@ def _read(
     rows, damaged = np.flatnonzero(moved & is_finite & reached), np.flatnonzero(moved & ~is_finite)
     if not len(rows):
         raise EpisodeCorrupt(f"'{name}' has no row with both numbers and frames. Copy it and its films again.")
-    require_unit(
-        columns["dq"][rows],
-        FASTEST_JOINT,
-        f"{data.where(paths['dq'])}: the measured joint speeds",
-        f"radians per second, of which no joint of the arm makes more than {FASTEST_JOINT:g}",
-        "Convert them first; such numbers are usually degrees per second.",
-    )
+    require_joint_speeds(columns["dq"][rows], data.where(paths["dq"]))
+    fastest = float(np.abs(columns["arm"][rows]).max())
+    if kind is ActionKind.JOINT_VELOCITY and fastest > _FASTEST_COMMAND:
+        remarks.append(
+            f"joint velocities reach {fastest:.3g}, and DROID commands none beyond 1: they were computed from another kind of action; if joint positions "
+            f"were commanded, import with --actions joint_position --again"
+        )
     fingers = gripper_shares(columns["fingers"][rows, 0], paths["fingers"], remarks)
     gripper = gripper_shares(columns["gripper"][rows, 0], paths["gripper"], remarks)
     between = np.searchsorted(damaged, rows)
-    attributes = _attributes(data, remarks)
     started = _stated_start(attributes, folder)
     times_ns = _rising(times, n, started, remarks)[rows]
+    stamped = bool(times is not None and times_ns[0] > 10**18)
+    if started and not stamped:
+        remarks.append("its beginning is stated without a time zone: taken for UTC")
     return DroidTrajectory(
         kind=kind,
         rows=rows,
@@ -159,12 +168,31 @@ def _read(
         actions=single(np.column_stack([columns["arm"][rows], fingers])),
         times_ns=times_ns,
         cameras=cameras,
-        started_unix=float(times_ns[0]) / 1e9 if times_ns[0] > 10**18 else started,
+        started_unix=float(times_ns[0]) / 1e9 if stamped else started,
         instruction=attributes.get("current_task") or facts.get("current_task", ""),
         outcome=_outcome(attributes, facts, data, folder, remarks),
         attributes=attributes,
         remarks=tuple(remarks),
     )
+
+
+def _commanded(there: list[str], stated: str, remarks: list[str]) -> ActionKind:
+    """Return which column has what was commanded: the one that is stated, else joint velocities, else joint positions where there are only those.
+
+    Args:
+        there: columns of actions.
+        stated: the attribute action_space, which DROID does not write and our export does.
+        remarks: gets a sentence where nothing states it, or it is not read.
+    """
+    for kind, column in _COLUMNS.items():
+        if stated == kind.value and column in there:
+            return kind
+    if stated:
+        remarks.append(f"action_space says '{in_line(stated[:40])}', which is not read")
+    if "joint_velocity" not in there and "joint_position" in there:
+        remarks.append("no joint_velocity: actions are joint_position")
+        return ActionKind.JOINT_POSITION
+    return ActionKind.JOINT_VELOCITY
 
 
 def text_of(value: Any) -> str | None:

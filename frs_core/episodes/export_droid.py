@@ -31,6 +31,7 @@ from frs_core.robot.observation import Calibration
 from frs_core.worlds.droid.calibration import pose_numbers, scale_intrinsics
 
 DROID_VERSION = "1.3"
+_UNKNOWN = "unknown"
 _CAMERA_TYPES = {"wrist": 0}
 """DROID's numbers: 0 hand, 1 varied; every other camera is varied."""
 
@@ -62,11 +63,11 @@ def export_droid(episode: Episode, path: Path) -> Path:
         EpisodeCorrupt: the episode is damaged.
     """
     h5py = h5py_module()
-    started = time.localtime(episode.meta.started_unix)
+    started = _started(episode)
     label = "success" if episode.outcome is Outcome.SUCCESS else "failure"
     # DROID's own folder names hold colons, which some file systems refuse; its tools read underscores as well.
-    name = time.asctime(started).replace(" ", "_").replace(":", "_")
-    folder = path / label / time.strftime("%Y-%m-%d", started) / name
+    name = time.asctime(started).replace(" ", "_").replace(":", "_") if started else f"{_UNKNOWN}_{episode.name}"
+    folder = path / label / (time.strftime("%Y-%m-%d", started) if started else _UNKNOWN) / name
     if (folder / "trajectory.h5").exists():
         raise EpisodeError(f"'{folder}' holds a trajectory already. Choose another folder, or remove it.")
     serials, steps = serial_numbers(episode), standing_steps(episode)
@@ -189,32 +190,45 @@ def _put(group: Any, leaves: Mapping[str, Any]) -> None:
             group.create_dataset(name, data=value, maxshape=(None, *value.shape[1:]), chunks=True)
 
 
-def _attributes(episode: Episode, started: time.struct_time) -> dict[str, Any]:
+def _started(episode: Episode) -> time.struct_time | None:
+    """Return when an episode began, local time as DROID writes it; None where that is not known, as of episodes of LeRobot datasets."""
+    began = episode.meta.started_unix
+    return time.localtime(began) if began > 0 else None
+
+
+def _attributes(episode: Episode, started: time.struct_time | None) -> dict[str, Any]:
     is_success = episode.outcome is Outcome.SUCCESS
     return {
         "user": episode.meta.operator or "unknown",
         "building": str(episode.meta.world_options.get("building", "unknown")),
         "scene_id": int(episode.meta.seed),
         "current_task": episode.meta.instruction,
-        "time": time.asctime(started).replace(" ", "_"),
+        "time": time.asctime(started).replace(" ", "_") if started else _UNKNOWN,
         "robot_serial_number": episode.meta.robot or "unknown",
         "version_number": DROID_VERSION,
         "success": is_success,
         "failure": not is_success,
         "movement_enabled": True,
         "controller_on": True,
+        # DROID has no word for it. A reader needs one: joint velocities that were computed from positions are no commands, and go beyond 1.
+        "action_space": episode.meta.action_space.kind.value,
     }
 
 
 def _write_metadata(
-    episode: Episode, folder: Path, root: Path, serials: Mapping[str, str], started: time.struct_time, files: Begun
+    episode: Episode,
+    folder: Path,
+    root: Path,
+    serials: Mapping[str, str],
+    started: time.struct_time | None,
+    files: Begun,
 ) -> None:
     """Write DROID's metadata record; paths in it are relative to the data root."""
-    stamp = time.strftime("%Y-%m-%d-%Hh-%Mm-%Ss", started)
+    stamp = time.strftime("%Y-%m-%d-%Hh-%Mm-%Ss", started) if started else _UNKNOWN
     user = episode.meta.operator or "unknown"
     uuid = f"FRS+{episode.name[-8:].lower()}+{stamp}"
     record: dict[str, Any] = {"uuid": uuid, "lab": "FRS", "user": user, "user_id": episode.name[-8:].lower()}
-    record |= {"date": stamp[:10], "timestamp": stamp}
+    record |= {"date": stamp[:10] if started else _UNKNOWN, "timestamp": stamp}
     record |= {
         "hdf5_path": str((folder / "trajectory.h5").relative_to(root)),
         "trajectory_length": len(episode.main_steps),

@@ -21,7 +21,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from frs_core.arrays import Array
 from frs_core.counts import counted
@@ -118,13 +118,15 @@ def export_lerobot(episode: Episode, path: Path, *, version: DatasetVersion = VE
             f"Episode '{episode.name}' is in '{path}' already, as number {there['episode_index']}. Nothing was added."
         )
     tasks = version.read_tasks(path / "meta", modules)
-    task = episode.meta.instruction
-    if task not in [t["task"] for t in tasks]:
-        tasks.append({"task_index": len(tasks), "task": task})
+    own = [episode.text("steps/instruction", s) or episode.meta.instruction for s in steps]
+    for task in dict.fromkeys(own):
+        if task not in [t["task"] for t in tasks]:
+            tasks.append({"task_index": len(tasks), "task": task})
+    numbers = {t["task"]: int(t["task_index"]) for t in reversed(tasks)}
     number = int(info["total_episodes"])
     place = version.place(number)
     with begun(path) as files:
-        columns = _columns(episode, info, next(t["task_index"] for t in tasks if t["task"] == task), version)
+        columns = _columns(episode, info, np.array([numbers[task] for task in own]), version)
         stats = {name: number_stats(np.asarray(values)) for name, values in columns.items()}
         table = path / version.data_path.format(**place)
         _write_table(files.add(part_of(table)), columns, modules)
@@ -134,7 +136,9 @@ def export_lerobot(episode: Episode, path: Path, *, version: DatasetVersion = VE
             stats[key] = _write_film(episode, camera, files.add(film), sizes[camera])
         sources.append({"episode_index": number, "episode": episode.name})
         replace_lines(path / SOURCES, sources, files)
-        meta = version.write_meta(path, info, tasks, stats, columns=columns, task=task, arrow=modules, files=files)
+        meta = version.write_meta(
+            path, info, tasks, stats, columns=columns, own_tasks=list(dict.fromkeys(own)), arrow=modules, files=files
+        )
         for file in (table, *meta):
             os.replace(part_of(file), files.add(file))
         counted = _counted(info, len(tasks), len(columns["index"]))
@@ -212,7 +216,9 @@ def _counted(info: Mapping[str, Any], tasks: int, length: int) -> dict[str, Any]
     return {**info, **counts, "splits": {"train": f"0:{total}"}}
 
 
-def _columns(episode: Episode, info: Mapping[str, Any], task_index: int, version: DatasetVersion) -> dict[str, Array]:
+def _columns(
+    episode: Episode, info: Mapping[str, Any], task_index: Int[Array, " n"], version: DatasetVersion
+) -> dict[str, Array]:
     steps = standing_steps(episode)
     a, n = episode.arrays, len(steps)
     q, gripper = a["steps/q"][steps].astype(np.float32), a["steps/gripper"][steps].astype(np.float32)
@@ -225,7 +231,7 @@ def _columns(episode: Episode, info: Mapping[str, Any], task_index: int, version
         "frame_index": np.arange(n),
         "episode_index": np.full(n, info["total_episodes"]),
         "index": np.arange(n) + info["total_frames"],
-        "task_index": np.full(n, task_index),
+        "task_index": task_index,
     }
     for name, values in columns.items():
         bad = np.flatnonzero(~np.isfinite(values.reshape(n, -1)).all(axis=1))

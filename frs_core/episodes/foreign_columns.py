@@ -13,20 +13,21 @@ Any thread; an open file is used by one thread at a time.
 """
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from frs_core.arrays import Array
 from frs_core.counts import counted
 from frs_core.episodes.export_droid import h5py_module
 from frs_core.episodes.stated import Stated, unreadable
 from frs_core.errors import EpisodeCorrupt
-from frs_core.runtime.foreign import MALFORMED, plain_file, visible
+from frs_core.runtime import image_files
+from frs_core.runtime.foreign import MALFORMED, in_line, plain_file, visible
 
 LARGEST_COLUMN = 256 << 20
 """Bytes of one dataset; ten minutes of seven joints take 0.5 MB."""
@@ -45,6 +46,8 @@ _NO_NUMBERS = {
     "m": "durations",
 }
 """Kind of a NumPy type -> what its values are."""
+_PNG, _PNG_BITS, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24, (b"\x10\x00", b"\x10\x04")
+"""How a PNG file begins, where it has its bits per number and its kind of colour, and what depth has there. Source: RFC 2083."""
 _FIX = "Write it as floating-point numbers and import again."
 _COPY = "Put a whole copy of the file there."
 
@@ -321,6 +324,41 @@ class ParquetFile:
                 f"{self._where(name)} holds values of type {kind}, expected true or false in every row. Correct the column, or remove it and give --outcome."
             )
         return np.array(values, dtype=bool)
+
+    def texts(self, name: str, rows: Int[Array, " n"]) -> list[str]:
+        """Return a column of texts in some rows, empty where one has none. Raises EpisodeCorrupt where it is missing or holds anything else."""
+        column, kind = self._column(name), self._schema.field(name).type
+        if not (self._arrow.types.is_string(kind) or self._arrow.types.is_large_string(kind)):
+            raise EpisodeCorrupt(f"{self._where(name)} holds values of type {kind}, expected texts. {_COPY}")
+        return [text or "" for text in column.take(self._arrow.array(rows)).to_pylist()]
+
+    def pictures(self, name: str, rows: Int[Array, " n"]) -> Iterator[UInt8[Array, "H W 3"]]:
+        """Yield a column's pictures in some rows: PNG or JPEG files, as LeRobot keeps them where it makes no films.
+
+        Raises:
+            EpisodeCorrupt: it is missing, or a row has no picture in colour.
+        """
+        column = self._column(name)
+        for row in map(int, rows):
+            entry = column[row].as_py()
+            data = entry.get("bytes") if isinstance(entry, dict) else entry
+            where = f"{self._where(name)}, row {row}"
+            if not isinstance(data, bytes):
+                place = entry.get("path") if isinstance(entry, dict) else None
+                found = f"only the path '{in_line(str(place)[:80])}'" if place else "none"
+                raise EpisodeCorrupt(
+                    f"{where}: expected a picture, got {found}. Write the dataset so that its tables hold the pictures, as LeRobot does."
+                )
+            if data.startswith(_PNG) and data[_PNG_BITS : _PNG_BITS + 2] in _PNG_DEPTH:
+                raise EpisodeCorrupt(
+                    f"{where}: it is no picture but one number of 16 bits per pixel, as depth is kept. Remove the column from meta/info.json."
+                )
+            try:
+                yield image_files.decode(data)
+            except ValueError as error:
+                raise EpisodeCorrupt(
+                    f"{where}: no PNG or JPEG that can be read ({_first_words(error)}). {_COPY}"
+                ) from error
 
     def entries(self, names: Sequence[str]) -> list[Stated]:
         """Return the rows as documents with some columns. Raises EpisodeCorrupt where one of them is missing."""

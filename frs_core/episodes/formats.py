@@ -2,7 +2,8 @@
 
 Problem: exporters need libraries that few people have. Idea: a name points at a function; nothing is imported before it
 is asked for. An exporter is `(episode: Episode, path: Path) -> Path`, with `overwrite: bool` where it can replace a file; an importer is
-`(source: Path, store: EpisodeStore) -> Imported`, or the names of what it recorded through `JournalRecorder`, one or a tuple.
+`(source: Path, store: EpisodeStore) -> Imported`, or the names of what it recorded through `JournalRecorder`, one or a tuple; it takes
+`instruction`, `outcome`, `actions`, `arm`, `tool_offset` and `again` where it can use what a person states.
 
 Example: `exporter("mp4")(episode, Path("film.mp4"))`. A new format is one row here, or "module:function" of your own.
 

@@ -10,12 +10,13 @@ left out, not stated or guessed stands in the episode's note.
 Any thread; tens of seconds for HD videos.
 """
 
+from functools import partial
 from pathlib import Path
 
 from frs_core.episodes.demonstration import DEMONSTRATION, Demonstration, demonstrated_space, record_demonstration
 from frs_core.episodes.droid_cameras import FilmReader
-from frs_core.episodes.droid_trajectory import HZ, DroidTrajectory, read_trajectory, trajectory_file
-from frs_core.episodes.imported import NO_INSTRUCTION, EarlierImports, Imported
+from frs_core.episodes.droid_trajectory import HZ, DroidTrajectory, read_trajectory, trajectories_below, trajectory_file
+from frs_core.episodes.imported import NO_INSTRUCTION, EarlierImports, Imported, import_each
 from frs_core.episodes.index import SOURCE
 from frs_core.episodes.records import EpisodeMeta
 from frs_core.episodes.stated import kind_of, unreadable
@@ -23,7 +24,7 @@ from frs_core.episodes.store import EpisodeStore
 from frs_core.errors import EpisodeError
 from frs_core.events import Outcome
 from frs_core.robot.actions import ActionKind
-from frs_core.robot.kinematics import ROBOTIQ_OFFSET
+from frs_core.robot.kinematics import ROBOTIQ_OFFSET, Arm
 from frs_core.runtime.foreign import digest as file_digest
 from frs_core.runtime.foreign import visible
 from frs_core.steering.plan import SteeringPlan
@@ -33,7 +34,7 @@ def import_droid(
     source: Path,
     store: EpisodeStore,
     *,
-    kind: ActionKind | None = None,
+    actions: ActionKind | None = None,
     instruction: str | None = None,
     outcome: Outcome | None = None,
     rows: int = 8,
@@ -45,7 +46,7 @@ def import_droid(
     Args:
         source: the trajectory's folder, or its trajectory.h5.
         store: where to record.
-        kind: which of DROID's action columns to take, joint velocity or joint position; None = velocity, else position where
+        actions: which of DROID's action columns to take, joint velocity or joint position; None = velocity, else position where
             the file has only that.
         instruction: what the policy is to do; default what the trajectory says.
         outcome: how it ended; default what the trajectory says.
@@ -57,10 +58,11 @@ def import_droid(
         EpisodeCorrupt: the trajectory is damaged or not DROID's.
         EpisodeError: it does not say how it ended, or the store cannot be written.
     """
+    trajectory_file(source if kind_of(source) == "folder" else source.parent)
     made = import_droid_once(
         source,
         store,
-        kind=kind,
+        actions=actions,
         instruction=instruction,
         outcome=outcome,
         again=True,
@@ -75,28 +77,65 @@ def import_droid_once(
     source: Path,
     store: EpisodeStore,
     *,
-    kind: ActionKind | None = None,
+    actions: ActionKind | None = None,
     instruction: str | None = None,
     outcome: Outcome | None = None,
     again: bool = False,
+    arm: Arm | None = None,
     rows: int = 8,
     width: int = 640,
     tool_offset: float = ROBOTIQ_OFFSET,
 ) -> Imported:
-    """Record a trajectory into a store, unless an earlier import did; a failure leaves nothing in the store.
+    """Record the trajectories at or below a folder into a store that no earlier import made; one that fails leaves nothing of itself.
 
-    Args and Raises as of `import_droid`, and:
-        again: record it also where an earlier import made an episode of the same trajectory.h5.
+    Args and Raises as of `import_droid`; of several trajectories, one that fails is reported in the result. And:
+        again: record also what an earlier import made an episode of, by the same trajectory.h5.
+        arm: may be stated; all of DROID's robots are Franka arms.
     """
     folder = source if kind_of(source) == "folder" else source.parent
     if folder != source and source.name != "trajectory.h5":
         raise EpisodeError(
             f"'{source}' is {'no trajectory.h5' if kind_of(source) else 'not there'}. Name the folder of one DROID trajectory, or its trajectory.h5."
         )
-    digest, before = _digest(trajectory_file(folder)), EarlierImports(store)
+    before = EarlierImports(store)
+
+    def one(folder: Path) -> Imported:
+        return _import_one(
+            folder,
+            store,
+            before,
+            actions,
+            instruction,
+            outcome,
+            again=again,
+            rows=rows,
+            width=width,
+            tool_offset=tool_offset,
+        )
+
+    below = [] if kind_of(folder / "trajectory.h5") else trajectories_below(folder)
+    if not below:
+        return one(folder)
+    return import_each((f"'{visible(f.relative_to(folder))}'", partial(one, f)) for f in below)
+
+
+def _import_one(
+    folder: Path,
+    store: EpisodeStore,
+    before: EarlierImports,
+    actions: ActionKind | None,
+    instruction: str | None,
+    outcome: Outcome | None,
+    *,
+    again: bool,
+    rows: int,
+    width: int,
+    tool_offset: float,
+) -> Imported:
+    digest = _digest(trajectory_file(folder))
     if not again and (earlier := before.find(digest)):
         return Imported((), (earlier,))
-    trajectory = read_trajectory(folder, kind=kind, width=width)
+    trajectory = read_trajectory(folder, kind=actions, width=width)
     outcome = outcome or trajectory.outcome
     if outcome is None:
         labels = [remark for remark in trajectory.remarks if "success" in remark or "failure" in remark]

@@ -5,15 +5,22 @@
 
 Problem: an import that was interrupted is started again, and must not make what it made before a second time. Idea: an imported episode keeps
 the SHA-256 of what it was made from in the options of its world; that finds it again, in the bin too, whatever the folder is called by then.
-An import that a crash cut short counts for nothing: its source is imported whole, and a remark names what is left of it.
+An import that a crash cut short counts for nothing: its source is imported whole, and a remark names what is left of it. Of several recordings,
+one that cannot be imported is reported, and the rest continues.
 
 Any thread.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from frs_core.counts import counted
 from frs_core.episodes.recovery import unfinished
 from frs_core.episodes.store import EpisodeStore
+from frs_core.errors import EpisodeError, EpisodeUnconfirmed, EpisodeUnwritten, StoreLocked
+
+OF_THE_STORE = (EpisodeUnconfirmed, EpisodeUnwritten, StoreLocked)
+"""Errors after which an import does not go on, since what comes next would meet them as well."""
 
 NO_INSTRUCTION = "no instruction is stated: bin this episode and import again with --instruction TEXT --again"
 """Remark of an episode whose source states none."""
@@ -27,6 +34,51 @@ class Imported:
     """The new episodes."""
     earlier: tuple[str, ...] = ()
     """Episodes that earlier imports made of the same recordings, which were not made again."""
+    failures: tuple["NotImported", ...] = ()
+    """What could not be imported; the rest was."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotImported:
+    """A recording of which no episode was made."""
+
+    what: str
+    """It is, such as "episode 3" or a folder."""
+    error: EpisodeError
+
+
+def import_each(recordings: Iterable[tuple[str, Callable[[], Imported]]]) -> Imported:
+    """Import recordings one by one; one that fails is reported in the result, and the rest continues until the store itself refuses.
+
+    Args:
+        recordings: what each is ("episode 3"), and what imports it.
+    Raises:
+        EpisodeError: the store refused the first of them.
+    """
+    names, earlier, failures = list[str](), list[str](), list[NotImported]()
+    for what, act in recordings:
+        try:
+            made = act()
+        except OF_THE_STORE as error:
+            if not (names or failures):
+                raise
+            failures.append(NotImported(f"{what} and all after it", error))
+            break
+        except EpisodeError as error:
+            failures.append(NotImported(what, error))
+        else:
+            names += made.names
+            earlier += made.earlier
+    return Imported(tuple(names), tuple(earlier), tuple(failures))
+
+
+def raise_first(made: Imported) -> None:
+    """Raise what the first failure was, with how many there were and what is kept; nothing where there was none."""
+    if made.failures:
+        first = made.failures[0].error
+        more = f" So for {counted(len(made.failures), 'recording')} in all." if len(made.failures) > 1 else ""
+        kept = f" Imported and kept: {counted(len(made.names), 'episode')}." if made.names else ""
+        raise type(first)(f"{first}{more}{kept}") from first
 
 
 class EarlierImports:

@@ -4,7 +4,7 @@
     for episode in dataset.episodes: ...
 
 Problem: a dataset's columns mean what their names say, and often they say nothing. Idea: seven joints, a gripper and actions are taken
-where the names state them, in the words of our export and of the DROID dataset; anything else is refused with what was found. v2.1 has
+where the names state them, in the words of our export and of the DROID dataset, or a person does; anything else is refused with what was found. v2.1 has
 one table and one video per episode; v3.0 packs several into one and says in `meta/episodes` where each begins. `info.json` says how many
 episodes there are, and the lists are held against it: an episode that lacks is refused, one beyond the count is an export that was
 cut off, and is left out.
@@ -23,10 +23,11 @@ from types import ModuleType
 from frs_core.counts import counted
 from frs_core.episodes.foreign_columns import ParquetFile
 from frs_core.episodes.layout import check_part
-from frs_core.episodes.stated import Stated, kind_of, read_stated, read_stated_lines
+from frs_core.episodes.stated import Stated, kind_of, read_stated, read_stated_lines, shown
 from frs_core.errors import EpisodeCorrupt, EpisodeError
 from frs_core.robot.action_names import ACTION_NAMES
 from frs_core.robot.actions import ActionKind
+from frs_core.robot.kinematics import Arm
 from frs_core.runtime.foreign import visible
 
 VERSIONS = ("v2.1", "v3.0")
@@ -38,7 +39,13 @@ _MOST = 10_000_000
 """Episodes, frames of an episode. Guess: ten times the largest public dataset's."""
 _JOINTS = ("joint_position", "observation.state.joint_position")
 _GRIPPERS = ("gripper_position", "observation.state.gripper_position")
+_SPEEDS = ("joint_velocity", "observation.state.joint_velocity")
 _ACTIONS = ("actions", "action")
+_PORT = {kind: f"action.{kind.value}" for kind in (ActionKind.JOINT_VELOCITY, ActionKind.JOINT_POSITION)}
+_PORT_GRIPPER = "action.gripper_position"
+"""Columns of LeRobot's port of DROID, whose names say what they hold. Source: LeRobot, examples/port_datasets/port_droid.py."""
+LANGUAGE = "language_instruction"
+"""Column of texts of that port."""
 _CAMERAS = {
     "exterior_image_1_left": "left",
     "exterior_image_2_left": "right",
@@ -47,6 +54,9 @@ _CAMERAS = {
     "exterior_2_left": "right",
     "wrist_left": "wrist",
 }
+_FRANKA = re.compile(r"franka.*|(panda|fr3|fer|droid)([^a-z].*)?", re.IGNORECASE | re.DOTALL)
+"""What datasets call a Franka arm, such as "Franka", "panda" and "fr3"; DROID's robots have one."""
+_UNSTATED = ("", "unknown")
 _GRIPPER_NAMES = ("gripper_position", "gripper", "gripper_0")
 _OWN = frozenset({"timestamp", "frame_index", "episode_index", "index", "task_index", "next.done"})
 """LeRobot's own columns, of which none says what happened."""
@@ -84,38 +94,49 @@ class LeRobotDataset:
     """Column of the measured joints, 7 numbers."""
     gripper: str
     """Column of the measured gripper, 1 number."""
-    actions: str
-    """Column of the actions, as many numbers as the kind has."""
+    speeds: str
+    """Column of the measured joint speeds, 7 numbers; empty where there is none."""
+    actions: tuple[str, ...]
+    """Columns of the actions, side by side as many numbers as the kind has."""
     columns: frozenset[str]
     """All features."""
-    cameras: tuple[str, ...]
-    """Names of those with videos."""
+    pictures: Mapping[str, str]
+    """Camera -> column, of those whose images are in the table."""
     episodes: tuple[LeRobotEpisode, ...]
     """By number, at least one."""
     task_names: Mapping[int, str]
     """What the rows' `task_index` stands for; empty where the dataset does not say."""
     remarks: tuple[str, ...]
     """What was left out or is not stated."""
+    unread: frozenset[str]
+    """Columns that say something, and of which nothing is read."""
 
     @property
-    def width(self) -> int:
-        """Numbers of an action."""
-        return len(ACTION_NAMES[self.kind])
+    def action_widths(self) -> list[tuple[str, int]]:
+        """The columns of the actions, each with its numbers per row."""
+        size = len(ACTION_NAMES[self.kind])
+        return (
+            [(self.actions[0], size)] if len(self.actions) == 1 else [(self.actions[0], size - 1), (self.actions[1], 1)]
+        )
 
 
-def read_dataset(folder: Path, *, arrow: tuple[ModuleType, ModuleType]) -> LeRobotDataset:
+def read_dataset(
+    folder: Path, *, arrow: tuple[ModuleType, ModuleType], kind: ActionKind | None = None, arm: Arm | None = None
+) -> LeRobotDataset:
     """Return what a dataset states.
 
     Args:
         folder: the dataset's.
         arrow: pyarrow and pyarrow.parquet.
+        kind: what the actions mean; None = as the dataset states.
+        arm: whose joints they are; None = as the dataset states.
     Raises:
         EpisodeCorrupt: the dataset is damaged or contradicts itself.
-        EpisodeError: there is none, of another version, empty, or its columns' meaning is not stated.
+        EpisodeError: there is none, of another version, of another arm, empty, or its columns' meaning is not stated.
     """
-    if (kind := kind_of(folder)) != "folder":
+    if (found := kind_of(folder)) != "folder":
         raise EpisodeError(
-            f"'{folder}' is {'a file' if kind else 'not there'}, expected the folder of a LeRobot dataset. Name the folder that holds meta/, "
+            f"'{folder}' is {'a file' if found else 'not there'}, expected the folder of a LeRobot dataset. Name the folder that holds meta/, "
             f"data/ and videos/."
         )
     path = folder / "meta" / "info.json"
@@ -129,31 +150,24 @@ def read_dataset(folder: Path, *, arrow: tuple[ModuleType, ModuleType]) -> LeRob
         raise EpisodeError(
             f"'{path}', codebase_version: got '{visible(version[:40])}', {' and '.join(VERSIONS)} are read. Convert the dataset with LeRobot first."
         )
-    features = info["features"].members()
+    features, remarks = info["features"].members(), list[str]()
+    robot = _robot(info["robot_type"], arm, remarks)
     joints = _first(features, _JOINTS, "measured joint positions", path)
     gripper = _first(features, _GRIPPERS, "a measured gripper position", path)
-    _require_width(features[joints], 7)
+    _require_seven(features[joints], joints)
     _require_width(features[gripper], 1)
-    _require_joints(features[joints], joints)
     _require_gripper(features[gripper], gripper)
+    speeds = next((name for name in _SPEEDS if name in features and _is_seven(features[name], name)), "")
+    if not speeds:
+        remarks.append("joint speeds are not stated: differences of the joint positions")
     kinds = {name: feature["dtype"].text() for name, feature in features.items()}
-    action = _first(features, _ACTIONS, "actions", path)
-    depth = sorted(name for name, kind in kinds.items() if kind == "video" and _is_depth(features[name]))
-    films = _cameras([name for name, kind in kinds.items() if kind == "video" and name not in depth], path)
-    stated_robot = info["robot_type"]
-    robot = stated_robot.text() if stated_robot.is_given else ""
-    remarks = [
-        f"frames kept in the table were left out: {', '.join(map(visible, sorted(left_out)))}"
-        for left_out in [[name for name, kind in kinds.items() if kind == "image"]]
-        if left_out
-    ]
+    meaning, actions = _actions(features, kind, path, remarks)
+    seen = [name for name, dtype in kinds.items() if dtype in ("video", "image")]
+    depth = sorted(name for name in seen if _is_depth(features[name]))
+    cameras = _cameras([name for name in seen if name not in depth], path)
+    films = {name: camera for name, camera in cameras.items() if kinds[name] == "video"}
     if depth:
         remarks.append(f"films of depth, which are no pictures, were left out: {', '.join(map(visible, depth))}")
-    used = {joints, gripper, action, *films, *depth, *ENDED} | {name for name, kind in kinds.items() if kind == "image"}
-    if unread := sorted(features.keys() - used - _OWN):
-        remarks.append(f"not read: {', '.join(map(visible, unread))[:300]}")
-    meaning = _kind(features[action]["names"], path)
-    _require_width(features[action], len(ACTION_NAMES[meaning]))
     read, hz = _packed if version == "v3.0" else _single, info["fps"].number(low=SLOWEST, high=FASTEST)
     episodes = _counted(info, read(folder, info, films, arrow), remarks)
     _require_own_stretches(episodes, hz)
@@ -161,17 +175,72 @@ def read_dataset(folder: Path, *, arrow: tuple[ModuleType, ModuleType]) -> LeRob
         folder=folder,
         version=version,
         hz=hz,
-        robot="" if robot == "unknown" else robot,
+        robot=robot,
         kind=meaning,
         joints=joints,
         gripper=gripper,
-        actions=action,
+        speeds=speeds,
+        actions=actions,
         columns=frozenset(features),
-        cameras=tuple(films.values()),
+        pictures={camera: name for name, camera in cameras.items() if kinds[name] == "image"},
         episodes=episodes,
         task_names=_task_names(folder, version, arrow, remarks),
         remarks=tuple(remarks),
+        unread=frozenset(features) - {joints, gripper, speeds, *actions, *seen, *ENDED} - _OWN,
     )
+
+
+def _robot(stated: Stated, arm: Arm | None, remarks: list[str]) -> str:
+    """Return the robot's name, empty where it is not stated. Raises EpisodeError for one that is no Franka arm, unless a person says it is one."""
+    name = stated.text() if stated.is_given else ""
+    if arm is Arm.FRANKA or _FRANKA.fullmatch(name):
+        return name if name not in _UNSTATED else ""
+    if name in _UNSTATED:
+        remarks.append("robot_type is not stated: taken for a Franka arm")
+        return ""
+    raise EpisodeError(
+        f"'{stated.file}', {stated.place}: got {shown(name)}, and poses are computed with the kinematics of a Franka arm alone. Give --arm {Arm.FRANKA.value} if "
+        f"it is one; other arms are not imported."
+    )
+
+
+def _actions(
+    features: Mapping[str, Stated], asked: ActionKind | None, path: Path, remarks: list[str]
+) -> tuple[ActionKind, tuple[str, ...]]:
+    """Return what the actions mean and their columns: by their names, else by the columns of the port of DROID, else as a person says.
+
+    Raises:
+        EpisodeError: nothing states it, or the names state another meaning than the person.
+    """
+    columns = {k: (name, _PORT_GRIPPER) for k, name in _PORT.items() if {name, _PORT_GRIPPER} <= features.keys()}
+    name = next((n for n in _ACTIONS if n in features), "")
+    stated = _stated_kind(features[name]["names"]) if name else None
+    if stated is not None and asked in (None, stated):
+        _require_width(features[name], len(ACTION_NAMES[stated]))
+        return stated, (name,)
+    if kind := asked if asked in columns else None if asked else next(iter(columns), None):
+        _require_seven(features[columns[kind][0]], columns[kind][0])
+        _require_width(features[_PORT_GRIPPER], 1)
+        if others := [k.value for k in columns if k is not kind and asked is None]:
+            remarks.append(f"actions are {columns[kind][0]}; --actions {others[0]} takes the other column")
+        return kind, columns[kind]
+    if not name:
+        _first(features, (*_ACTIONS, *_PORT.values()), "actions", path)
+    names = features[name]["names"]
+    if asked is None:
+        said = ", ".join(visible(n[:40]) for n in (_flat(names) if names.is_given else [])[:10])
+        raise EpisodeError(
+            f"'{path}' does not state what its actions mean: {names.place} are [{said}], understood "
+            f"are {', '.join(f'{n[0]} … {n[-1]}' for n in ACTION_NAMES.values())}. Name them there as they were recorded, or state it with --actions "
+            f"{' or '.join(k.value for k in ACTION_NAMES)}."
+        )
+    if stated is not None:
+        raise EpisodeError(
+            f"'{path}', {names.place}: the actions are stated to be {stated.value}, and --actions says {asked.value}. Leave it out, or correct the names."
+        )
+    _require_width(features[name], len(ACTION_NAMES[asked]))
+    remarks.append(f"{name} was taken for {asked.value}, as asked for")
+    return asked, (name,)
 
 
 def _first(features: Mapping[str, Stated], wanted: tuple[str, ...], what: str, path: Path) -> str:
@@ -193,10 +262,20 @@ def _require_width(feature: Stated, width: int) -> None:
         raise shape.error(f"[{width}], as of a seven-joint arm with one gripper")
 
 
-def _require_joints(feature: Stated, column: str) -> None:
-    """Raise EpisodeError where a column's names are not seven joints in their order."""
+def _is_seven(feature: Stated, column: str) -> bool:
+    """Return whether a column is stated as seven joints in their order."""
+    try:
+        _require_seven(feature, column)
+    except EpisodeError:
+        return False
+    return True
+
+
+def _require_seven(feature: Stated, column: str) -> None:
+    """Raise EpisodeError where a column is not stated as seven joints in their order."""
+    _require_width(feature, 7)
     names = _flat(feature["names"]) if feature["names"].is_given else []
-    numbers = [re.fullmatch(r"(\D*)(\d+)(\D*)", name) for name in names]
+    numbers = [re.fullmatch(r"(.*?)(\d+)(\D*)", name, re.DOTALL) for name in names]
     is_counted = len(names) == 7 and all(numbers) and len({(n[1], n[3]) for n in numbers if n}) == 1
     counts = [int(n[2]) for n in numbers if n]
     if names and names != [column] and not (is_counted and counts in (list(range(7)), list(range(1, 8)))):
@@ -216,16 +295,14 @@ def _require_gripper(feature: Stated, column: str) -> None:
         )
 
 
-def _kind(stated: Stated, path: Path) -> ActionKind:
-    """Return what the actions mean, by their names. Raises EpisodeError where they do not say."""
+def _stated_kind(stated: Stated) -> ActionKind | None:
+    """Return what actions mean by their names, whose joints are counted from 1 or 0; None where these do not say."""
     names = _flat(stated) if stated.is_given else []
     for kind, expected in ACTION_NAMES.items():
-        if names == expected:
+        from_zero = [re.sub(r"\d+$", lambda n: str(int(n[0]) - 1), name) for name in expected]
+        if names in (expected, from_zero):
             return kind
-    raise EpisodeError(
-        f"'{path}' does not state what its actions mean: {stated.place} are [{', '.join(visible(n[:40]) for n in names[:10])}], understood "
-        f"are {', '.join(f'{n[0]} … {n[-1]}' for n in ACTION_NAMES.values())}. Name them there as they were recorded."
-    )
+    return None
 
 
 def _flat(names: Stated) -> list[str]:

@@ -78,7 +78,7 @@ class DatasetVersion(ABC):
         stats: Mapping[str, Stats],
         *,
         columns: Mapping[str, Array],
-        task: str,
+        own_tasks: list[str],
         arrow: tuple[ModuleType, ModuleType],
         files: Begun,
     ) -> list[Path]:
@@ -90,7 +90,7 @@ class DatasetVersion(ABC):
             tasks: all tasks, this episode's included.
             stats: of the episode's features.
             columns: its numbers.
-            task: its task.
+            own_tasks: its tasks, in the order of its rows.
             arrow: pyarrow and pyarrow.parquet.
             files: gets what is written.
         """
@@ -124,13 +124,16 @@ class V21(DatasetVersion):
         stats: Mapping[str, Stats],
         *,
         columns: Mapping[str, Array],
-        task: str,
+        own_tasks: list[str],
         arrow: tuple[ModuleType, ModuleType],
         files: Begun,
     ) -> list[Path]:
         """Rewrite the lines with one more."""
         meta, number = root / "meta", int(info["total_episodes"])
-        entries = {"episodes": {"tasks": [task], "length": len(columns["index"])}, "episodes_stats": {"stats": stats}}
+        entries = {
+            "episodes": {"tasks": own_tasks, "length": len(columns["index"])},
+            "episodes_stats": {"stats": stats},
+        }
         replace_lines(meta / "tasks.jsonl", tasks, files)
         for name, entry in entries.items():
             path = meta / f"{name}.jsonl"
@@ -204,7 +207,7 @@ class V30(DatasetVersion):
         stats: Mapping[str, Stats],
         *,
         columns: Mapping[str, Array],
-        task: str,
+        own_tasks: list[str],
         arrow: tuple[ModuleType, ModuleType],
         files: Begun,
     ) -> list[Path]:
@@ -213,7 +216,7 @@ class V30(DatasetVersion):
         place = self.place(number)
         row: dict[str, Any] = {
             "episode_index": number,
-            "tasks": [task],
+            "tasks": own_tasks,
             "length": length,
             "dataset_from_index": start,
             "dataset_to_index": start + length,

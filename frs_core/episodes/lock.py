@@ -21,7 +21,7 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-from frs_core.errors import EpisodeError, StoreLocked
+from frs_core.errors import EpisodeError, EpisodeUnwritten, StoreLocked
 from frs_core.runtime.foreign import MALFORMED, open_lock, read_json
 
 if sys.platform == "win32":
@@ -81,7 +81,7 @@ class StoreLock:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open_lock(path)
         except OSError as error:
-            raise EpisodeError(
+            raise EpisodeUnwritten(
                 f"The episode store's lock '{path}' cannot be made: {error.strerror}. Choose a folder you may write to."
             ) from error
         if not try_lock(self._file.fileno()):

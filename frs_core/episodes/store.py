@@ -210,6 +210,20 @@ class EpisodeStore:
             self._lock.release()
             self._lock = None
 
+    def remove_unused(self) -> None:
+        """Remove the folders and the lock that a first recording makes, where nothing was recorded; otherwise nothing. Never raises."""
+        if not episodes_dir(self.root).is_dir():
+            return
+        with contextlib.suppress(OSError, EpisodeError), self.writing():
+            for folder in (journal_dir(self.root), trash_dir(self.root)):
+                with contextlib.suppress(FileNotFoundError):
+                    folder.rmdir()
+            if [p.name for p in episodes_dir(self.root).iterdir()] == [".lock"]:
+                # What another program would lock is removed with its folder, before the lock is given back.
+                (episodes_dir(self.root) / ".lock").unlink()
+                episodes_dir(self.root).rmdir()
+                self.root.rmdir()
+
     def _edit(self, name: str, changes: dict[str, Any]) -> None:
         try:
             edit(self.root, self.path(name), changes)

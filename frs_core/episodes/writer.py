@@ -24,7 +24,7 @@ from frs_core.episodes.journal import JournalFile, JournalGone, frame_record, re
 from frs_core.episodes.layout import Unconfirmed, check_part, journal_path
 from frs_core.episodes.records import ChunkRecord, EpisodeMeta, LastState, Recorder
 from frs_core.episodes.store import EpisodeStore
-from frs_core.errors import EpisodeCorrupt, EpisodeError, EpisodeUnconfirmed
+from frs_core.errors import EpisodeCorrupt, EpisodeError, EpisodeUnconfirmed, EpisodeUnwritten
 from frs_core.events import Outcome
 from frs_core.runtime.foreign import MALFORMED
 
@@ -46,9 +46,14 @@ class _Open:
 class JournalRecorder(Recorder):
     """Records into a store, synchronously; used by one thread at a time."""
 
-    def __init__(self, store: EpisodeStore) -> None:
-        """Record into `store`; its lock is taken while an episode is open."""
-        self._store = store
+    def __init__(self, store: EpisodeStore, *, is_all_or_nothing: bool = False) -> None:
+        """Record into a store, whose lock is taken while an episode is open.
+
+        Args:
+            store: where to record.
+            is_all_or_nothing: the caller drops an episode that cannot be written whole, as an import does; errors say so.
+        """
+        self._store, self._is_all_or_nothing = store, is_all_or_nothing
         self._open: _Open | None = None
 
     @property
@@ -86,7 +91,7 @@ class JournalRecorder(Recorder):
                 raise
         except OSError as error:
             self._store.release()
-            raise _refused(f"Episode '{name}' could not be begun", error) from error
+            raise self._refused(f"Episode '{name}' could not be begun", error) from error
         self._open = _Open(name, journal, ChunkEncoder(meta), FrameState())
         return name
 
@@ -170,7 +175,7 @@ class JournalRecorder(Recorder):
                 f"could still take it; its journal stays until then. Check the disk and end it again."
             ) from error
         except OSError as error:
-            raise _refused(what, error) from error
+            raise self._refused(what, error) from error
         except MALFORMED as error:
             if isinstance(error, EpisodeError):
                 raise
@@ -182,7 +187,7 @@ class JournalRecorder(Recorder):
         try:
             episode.journal.append(frame_record(record))
         except OSError as error:
-            raise _refused(what, error) from error
+            raise self._refused(what, error) from error
         except (TypeError, ValueError) as error:
             raise EpisodeError(f"{what}: {error}. Give plain values and numeric arrays.") from error
 
@@ -201,15 +206,15 @@ class JournalRecorder(Recorder):
         self._open = None
         self._store.release()
 
-
-def _refused(what: str, error: OSError) -> EpisodeError:
-    if isinstance(error, JournalGone):
-        return EpisodeError(
-            f"{what}: {error.strerror}, so nothing of this episode would be found again. Its folder was moved or deleted "
-            f"while recording: put it back and try again, or leave the episode."
-        )
-    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    fix = "Free space on the disk" if is_full else "Check the disk and the folder's permissions"
-    if error.errno == errno.EFBIG:
-        fix = "Record on a disk that takes larger files, or raise `ulimit -f`,"
-    return EpisodeError(f"{what}: {error.strerror or error}. {fix} and try again; what was recorded before is safe.")
+    def _refused(self, what: str, error: OSError) -> EpisodeError:
+        if isinstance(error, JournalGone):
+            return EpisodeUnwritten(
+                f"{what}: {error.strerror}, so nothing of this episode would be found again. Its folder was moved or deleted "
+                f"while recording: put it back and try again, or leave the episode."
+            )
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        fix = "Free space on the disk" if is_full else "Check the disk and the folder's permissions"
+        if error.errno == errno.EFBIG:
+            fix = "Record on a disk that takes larger files, or raise `ulimit -f`,"
+        kept = "nothing of this episode is kept" if self._is_all_or_nothing else "what was recorded before is safe"
+        return EpisodeUnwritten(f"{what}: {error.strerror or error}. {fix} and try again; {kept}.")

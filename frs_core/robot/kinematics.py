@@ -4,6 +4,8 @@ Used to draw candidates' paths, to turn a direction into joint commands, and to 
 Frames: base (link 0) -> flange (DROID's panda_link8) -> tool centre point of the Franka hand.
 """
 
+import enum
+
 import numpy as np
 from jaxtyping import Float
 
@@ -15,6 +17,13 @@ Q_HIGH = np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973])
 
 DQ_MAX = np.array([2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61])
 """Joint speed limits, rad/s. Source: same table."""
+
+
+class Arm(enum.Enum):
+    """Arms whose kinematics these are."""
+
+    FRANKA = "franka"
+
 
 HAND_TCP_OFFSET = 0.1034
 """Flange to fingertips along flange z, metres. Source: Franka hand data sheet."""

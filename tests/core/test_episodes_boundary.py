@@ -31,7 +31,8 @@ def store(tmp_path: Path) -> EpisodeStore:
 def made(store: EpisodeStore, seed: int = 0, *, chunks=None, cameras=("left", "wrist"), size: int = 32, **meta) -> str:
     recorder = JournalRecorder(store)
     name = recorder.begin(random_meta(seed, cameras=cameras, size=size, **meta))
-    for chunk in chunks or random_chunks(seed, count=2, cameras=cameras, size=size):
+    said = {"instruction": meta["instruction"]} if "instruction" in meta else {}
+    for chunk in chunks or random_chunks(seed, count=2, cameras=cameras, size=size, **said):
         recorder.chunk(chunk)
     recorder.end(Outcome.SUCCESS, f"episode {seed}")
     return name

@@ -13,6 +13,7 @@ import pytest
 
 from frs_core.cli import main
 from frs_core.episodes import Episode, EpisodeStore, JournalRecorder, recover, unfinished
+from frs_core.episodes.export_droid import export_droid
 from frs_core.episodes.import_droid import import_droid, import_droid_once
 from frs_core.episodes.journal import JournalFile
 from frs_core.episodes.layout import journal_dir
@@ -337,7 +338,9 @@ def test_columns_that_older_versions_did_not_write_are_said_to_lack(folder, stor
 
 def test_without_joint_velocities_joint_positions_are_taken_and_without_both_it_is_refused(folder, store) -> None:
     edit(folder, lambda f: f.__delitem__("action/joint_velocity"))
-    assert taken(folder, store)[0].meta.action_space.kind is ActionKind.JOINT_POSITION
+    episode, note = taken(folder, store)
+    assert episode.meta.action_space.kind is ActionKind.JOINT_POSITION
+    assert "no joint_velocity: actions are joint_position" in note
     edit(folder, lambda f: f.__delitem__("action/joint_position"))
     with pytest.raises(EpisodeCorrupt, match="has no dataset 'action/joint_velocity'"):
         import_droid(folder, store)
@@ -541,6 +544,80 @@ def test_a_full_disk_leaves_nothing_of_an_import(folder, store, monkeypatch, fai
     assert (store.list(), store.list(binned=True), list(journal_dir(store.root).iterdir())) == ([], [], [])
 
 
-def test_a_parent_folder_says_what_lies_below_it(folder, store) -> None:
+def run(capsys: pytest.CaptureFixture[str], folder: Path, store: EpisodeStore, *words: str) -> tuple[int, str]:
+    """Run the import as a command and return its status and what it said."""
+    with pytest.raises(SystemExit) as exit_:
+        main(["episodes", "import", str(folder), "--format", "droid", "--data", str(store.root), *words])
+    assert isinstance(exit_.value.code, int)
+    said = capsys.readouterr()
+    return exit_.value.code, " ".join((said.out + said.err).split())
+
+
+def test_all_trajectories_below_a_folder_are_imported_and_a_broken_one_is_said(folder, store, tmp_path, capsys) -> None:
     with pytest.raises(EpisodeError, match="of which 1 lies below it"):
         import_droid(folder.parent, store)
+    day = tmp_path / "success" / "2023-04-20"
+    for i in range(3):
+        shutil.copytree(folder, day / f"t{i}")
+        edit(day / f"t{i}", lambda f, i=i: f.attrs.__setitem__("current_task", f"task {i}"))
+    whole = (day / "t1" / "trajectory.h5").read_bytes()
+    (day / "t1" / "trajectory.h5").write_bytes(whole[:100])
+    code, said = run(capsys, day, store)
+    assert (code, [store.open(i.name).meta.instruction for i in store.list()]) == (1, ["task 0", "task 2"])
+    assert "✗ 't1' '" in said
+    (day / "t1" / "trajectory.h5").write_bytes(whole)
+    code, said = run(capsys, day, store)
+    assert (code, len(store.list())) == (0, 3)
+    assert "Left out 2 recordings" in said
+    assert run(capsys, tmp_path / "nothing", store)[0] == 2
+
+
+def test_which_actions_are_taken_may_be_said_and_is_not_ignored_later(folder, store, capsys) -> None:
+    assert run(capsys, folder, store, "--actions", "joint_position", "--arm", "franka")[0] == 0
+    assert store.open(store.find("last")).meta.action_space.kind is ActionKind.JOINT_POSITION
+    _, said = run(capsys, folder, store, "--actions", "joint_velocity")
+    assert "--actions was not used for 1 of them: --again imports with it." in said
+    assert "was not used" not in run(capsys, folder, store, "--actions", "joint_position")[1]
+
+
+def test_commanded_positions_come_back_as_such_and_velocities_computed_from_them_are_said(
+    folder, store, tmp_path
+) -> None:
+    edit(folder, lambda f: replace(f, "action/joint_position", f[Q][()] + 0.5))
+    positions, _ = taken(folder, store, actions=ActionKind.JOINT_POSITION)
+    out = export_droid(positions, tmp_path / "out")
+    again, note = taken(out, store)
+    assert again.meta.action_space.kind is ActionKind.JOINT_POSITION
+    np.testing.assert_allclose(again.arrays["steps/action_sent"], positions.arrays["steps/action_sent"], atol=1e-6)
+    assert note == f"Imported from DROID: {out.name}"
+    edit(out, lambda f: f.attrs.__delitem__("action_space"))
+    velocities, note = taken(out, store)
+    assert velocities.meta.action_space.kind is ActionKind.JOINT_VELOCITY
+    assert "joint velocities reach 2.5, and DROID commands none beyond 1" in note
+    assert "import with --actions joint_position --again" in note
+    edit(out, lambda f: f.attrs.__setitem__("action_space", "torque"))
+    assert "action_space says 'torque', which is not read" in taken(out, store)[1]
+
+
+@pytest.mark.parametrize("has_stamps", [False, True])
+def test_a_film_of_many_more_frames_than_rows_is_refused(folder, store, has_stamps) -> None:
+    write_video(film(folder, "left"), (picture("left", i // 4) for i in range(4 * N)), hz=60)
+    if not has_stamps:
+        film(folder, "left").with_name(f"{SERIALS['left']}_timestamps.json").unlink()
+    with pytest.raises(EpisodeError, match=r"has 96 frames for 24 .* is not stated: .*import without that camera"):
+        import_droid(folder, store)
+    assert store.list() == []
+    film(folder, "left").unlink()
+    assert len(taken(folder, store)[0].cameras) == 2
+
+
+def test_a_beginning_without_a_time_zone_is_said_to_be_taken_for_utc(folder, store) -> None:
+    assert "time zone" not in taken(folder, store)[1]
+    edit(folder, lambda f: f.__delitem__("observation/timestamp/control"))
+    assert "its beginning is stated without a time zone: taken for UTC" in taken(folder, store)[1]
+
+
+def test_a_gripper_that_may_be_in_metres_is_said(folder, store) -> None:
+    path = "observation/robot_state/gripper_position"
+    edit(folder, lambda f: replace(f, path, 0.085 * f[path][()]))
+    assert f"{path}: no number is above 0.085, read as shares from 0 (open)" in taken(folder, store)[1]

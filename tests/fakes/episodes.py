@@ -16,13 +16,16 @@ from frs_core.steering.methods import SteeringPlan
 CAMERAS = ("left", "right", "wrist")
 HORIZON, WIDTH, FEATURES = 8, 9, 12
 
+INSTRUCTION = "put the bowl on the plate, ‘gently’"
+"""Of every step, unless another is asked for."""
+
 
 def random_meta(seed: int = 0, *, cameras: tuple[str, ...] = CAMERAS, size: int = 32, **changes: object) -> EpisodeMeta:
     """Return the facts of an episode."""
     rng = np.random.default_rng(seed)
     meta = EpisodeMeta(
         task="stack_bowls",
-        instruction="put the bowl on the plate, ‘gently’",
+        instruction=INSTRUCTION,
         seed=seed,
         world="random",
         is_simulated=True,
@@ -52,10 +55,11 @@ def random_chunks(
     size: int = 32,
     cameras: tuple[str, ...] = CAMERAS,
     has_step_images: bool = True,
+    instruction: str = INSTRUCTION,
 ) -> Iterator[ChunkRecord]:
     """Yield chunks that follow each other; the end of one is the boundary of the next."""
     rng = np.random.default_rng(seed)
-    now = _observation(rng, 0, size, cameras)
+    now = _observation(rng, 0, size, cameras, instruction)
     for index in range(count):
         boundary, steps = now, []
         for row in range(rows):
@@ -73,7 +77,7 @@ def random_chunks(
                     overrun_ms=float(rng.random()),
                 )
             )
-            now = _observation(rng, index * rows + row + 1, size, cameras)
+            now = _observation(rng, index * rows + row + 1, size, cameras, instruction)
         yield _chunk(rng, index, boundary, tuple(steps), now)
 
 
@@ -147,7 +151,9 @@ def _chunk(
     )
 
 
-def _observation(rng: np.random.Generator, step: int, size: int, cameras: tuple[str, ...]) -> Observation:
+def _observation(
+    rng: np.random.Generator, step: int, size: int, cameras: tuple[str, ...], instruction: str
+) -> Observation:
     T = np.eye(4)
     T[:3, 3] = rng.normal(size=3)
     now = 10**12 + step * 66_666_667
@@ -157,7 +163,7 @@ def _observation(rng: np.random.Generator, step: int, size: int, cameras: tuple[
         dq=rng.normal(size=7),
         gripper=float(rng.random()),
         T_base_tcp=T,
-        instruction="put the bowl on the plate, ‘gently’",
+        instruction=instruction,
         captured_ns=now,
         step=step,
         gripper_command=float(rng.random()),

@@ -75,9 +75,9 @@ def check(
         cameras=cameras,
         prompt_state_size=prompt_state_size,
     )
-    is_read = not quick and found.weights is not None and found.size is not None and not found.problems
-    if is_read and found.weights is not None and found.size is not None:
-        with page.status(f"Loading {found.weights.stat().st_size / 1e9:.1f} GB of weights …"):
+    is_read = not quick and found.size is not None and not found.problems
+    if is_read:
+        with page.status(f"Loading {found.weights_bytes / 1e9:.1f} GB of weights …"):
             found.problems += _why_not_loading(found)
     rows: list[tuple[str, object]] = [("folder", found.root), ("family", found.family)]
     if found.size is not None:
@@ -144,7 +144,6 @@ def _why_not_loading(found: "Checkpoint") -> list[str]:
     from frs_core.policies.pi05.loading import load_inspected
     from frs_core.policies.pi05.weights import why_no_weights
 
-    assert found.weights is not None
     assert found.size is not None
     needed, free = 4 * found.size.parameters(), psutil.virtual_memory().available
     if needed > free and not torch.cuda.is_available():
@@ -152,11 +151,11 @@ def _why_not_loading(found: "Checkpoint") -> list[str]:
             f"Nothing was sampled: on this machine's processor the weights take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. Loading "
             f"samples once where it runs."
         )
-        return why_no_weights(found.weights, found.size)
+        return why_no_weights(found.files, found.size)
     try:
         load_inspected(found).close()
     except FrsError as error:
-        return why_no_weights(found.weights, found.size) or [str(error)]
+        return why_no_weights(found.files, found.size) or [str(error)]
     return []
 
 

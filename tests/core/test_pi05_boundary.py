@@ -270,6 +270,64 @@ def test_weights_in_other_files_are_said_to_be_there(tmp_path, there) -> None:
     assert wanted in said
 
 
+def in_shards(folder: Path, *, twice: str = "") -> Path:
+    """Store a checkpoint's weights in two shards with an index, a tensor in both if asked for."""
+    weights = load_file(folder / "model.safetensors")
+    names = sorted(weights)
+    halves = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for file, half in halves.items():
+        save_file({name: weights[name] for name in {*half, *([twice] if twice else [])}}, folder / file)
+    index = {"weight_map": {name: file for file, half in halves.items() for name in half}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("family", ["openpi", "lerobot"])
+def test_weights_in_shards_are_those_of_one_file(tmp_path, family) -> None:
+    whole = load(make_checkpoint(tmp_path / "a", family=family), device="cpu")
+    folder = in_shards(make_checkpoint(tmp_path / "b", family=family))
+    works(folder)
+    assert check(folder) == 0
+    noise = torch.zeros(1, whole.spec.horizon, whole.spec.width)
+    chunks = [p.denoise(p.encode(make_observation()), noise) for p in (whole, load(folder, device="cpu"))]
+    assert torch.equal(*chunks)
+    fingerprint = inspect_checkpoint(folder).fingerprint()
+    second = folder / "model-00002-of-00002.safetensors"
+    weights = load_file(second)
+    save_file({name: tensor + 1 for name, tensor in weights.items()}, second)
+    assert inspect_checkpoint(folder).fingerprint() != fingerprint
+
+
+def test_a_tensor_in_two_shards_is_refused(tmp_path) -> None:
+    folder = in_shards(make_checkpoint(tmp_path), twice="time_mlp_in.weight")
+    (problem,) = inspect_checkpoint(folder).problems
+    assert "Tensor 'time_mlp_in.weight' is in two shards" in problem
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        ({"weight_map": {"a": "../other.safetensors"}}, "it names '../other.safetensors', expected files beside it"),
+        ({"weight_map": {"a": "weights.bin"}}, "it names 'weights.bin', expected files beside it"),
+        ({"weight_map": {}}, "it names no file"),
+    ],
+)
+def test_an_index_that_names_no_shards_beside_it_is_refused(tmp_path, index, words) -> None:
+    folder = in_shards(make_checkpoint(tmp_path))
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert words in inspect_checkpoint(folder).problems[0]
+
+
+def test_a_shard_that_is_cut_or_a_pointer_is_named(tmp_path) -> None:
+    folder = in_shards(make_checkpoint(tmp_path))
+    path = folder / "model-00002-of-00002.safetensors"
+    path.write_bytes(path.read_bytes()[:-8])
+    assert "'model-00002-of-00002.safetensors' is not whole" in inspect_checkpoint(folder).problems[0]
+    path.write_text(POINTER)
+    assert "'model-00002-of-00002.safetensors' is a Git LFS pointer" in inspect_checkpoint(folder).problems[0]
+
+
 def test_a_file_that_is_not_the_weights_is_not_taken_for_its_folder(tmp_path) -> None:
     folder = make_checkpoint(tmp_path)
     shutil.copy(folder / "model.safetensors", folder / "ema.safetensors")

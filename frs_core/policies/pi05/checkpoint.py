@@ -24,7 +24,7 @@ from frs_core.policies.pi05.lerobot_checkpoint import (
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.lerobot_pipelines import PIPELINE
 from frs_core.policies.pi05.openpi_checkpoint import openpi_statistics, read_openpi, require_own_state
-from frs_core.policies.pi05.places import WEIGHTS
+from frs_core.policies.pi05.places import INDEX, WEIGHTS
 from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
 from frs_core.policies.pi05.tokens import Tokenizer, find_tokenizer
 from frs_core.policies.pi05.weights_file import read_weights
@@ -64,7 +64,7 @@ def inspect_checkpoint(
         raise WeightsMissing(f"No checkpoint folder '{root}'. Get one with `frs policy fetch`, or correct the path.")
     checkpoint = Checkpoint(root)
     read_weights(checkpoint)
-    if not any(os.path.lexists(root / name) for name in (WEIGHTS, "config.json", PIPELINE)):
+    if not any(os.path.lexists(root / name) for name in (WEIGHTS, INDEX, "config.json", PIPELINE)):
         return checkpoint  # it is another folder; what else is not there follows from that
     config = _read_config(checkpoint, preset, horizon)
     if config is not None:

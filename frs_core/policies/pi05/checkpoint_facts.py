@@ -36,7 +36,8 @@ class Checkpoint:
     root: Path
     family: str = "unknown"
     """ "openpi" or "lerobot"."""
-    weights: Path | None = None
+    files: tuple[Path, ...] = ()
+    """Of the weights: one, or the shards that an index names."""
     names: dict[str, str] = field(default_factory=dict)
     """Tensor -> its name in the file."""
     size: ModelSize | None = None
@@ -73,6 +74,16 @@ class Checkpoint:
     def picture_keys(self) -> tuple[str, ...] | None:
         """`image_keys` under its former name, for scripts that were written with it."""
         return self.image_keys
+
+    @property
+    def weights(self) -> Path | None:
+        """First file of the weights; None where they cannot be used."""
+        return self.files[0] if self.files else None
+
+    @property
+    def weights_bytes(self) -> int:
+        """Size of all files of the weights."""
+        return sum(path.stat().st_size for path in self.files)
 
     @property
     def is_lerobot_named(self) -> bool:
@@ -113,18 +124,18 @@ class Checkpoint:
         Hashes the weights' header and 64 evenly spaced blocks of 64 kB (any training run changes every tensor), sizes,
         statistics and meaning; a 7 GB file takes milliseconds.
         """
-        assert self.weights is not None
+        assert self.files
         assert self.preset is not None
         digest = hashlib.sha256()
-        length = self.weights.stat().st_size
-        with open_plain(self.weights, may_link=True) as file:
-            for start in np.linspace(0, max(0, length - _SAMPLE_BYTES), _SAMPLES, dtype=np.int64):
-                file.seek(int(start))
-                digest.update(file.read(_SAMPLE_BYTES))
+        for path in self.files:
+            with open_plain(path, may_link=True) as file:
+                for start in np.linspace(0, max(0, path.stat().st_size - _SAMPLE_BYTES), _SAMPLES, dtype=np.int64):
+                    file.seek(int(start))
+                    digest.update(file.read(_SAMPLE_BYTES))
         for affine in (self.state, self.actions):
             if affine is not None:
                 digest.update(affine.offset.astype("<f8").tobytes() + affine.scale.astype("<f8").tobytes())
-        facts = (length, self.horizon, self.preset.name, self.prompt.value, self.resize.value)
+        facts = (self.weights_bytes, self.horizon, self.preset.name, self.prompt.value, self.resize.value)
         facts += (self.prompt_zeros,) if self.prompt_zeros else ()
         digest.update(repr(facts).encode())
         return digest.hexdigest()

@@ -97,7 +97,6 @@ def load_inspected(
 ) -> Pi05Policy:
     """Return the policy of a checkpoint that was inspected; arguments and errors as of `load`."""
     checkpoint.require()
-    assert checkpoint.weights is not None
     assert checkpoint.size is not None
     assert checkpoint.tokenizer is not None
     words = Tokenizer(checkpoint.tokenizer, vocabulary=checkpoint.size.vocabulary)
@@ -106,7 +105,7 @@ def load_inspected(
     if kind not in _TYPES:
         raise ConfigError(f"dtype is '{kind}', known: {', '.join(_TYPES)}.")
     try:
-        source = FileSource(checkpoint.weights, device=where, dtype=_TYPES[kind])
+        source = FileSource(checkpoint.files, device=where, dtype=_TYPES[kind])
         with torch.inference_mode():
             model = Pi05Model(source, checkpoint.size)
         policy = Pi05Policy(

@@ -9,7 +9,7 @@ from pathlib import Path
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.runtime.foreign import in_line
 
-WEIGHTS, ADAPTER_CONFIG = "model.safetensors", "adapter_config.json"
+WEIGHTS, INDEX, ADAPTER_CONFIG = "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
 PARAMS = Path("params") / "_METADATA"
 """In a folder of openpi's JAX format."""
 _RUN = "pretrained_model"
@@ -31,7 +31,7 @@ def elsewhere(root: Path, *, convertible: bool = False) -> str:
         root: the folder that was given.
         convertible: look for those that `frs policy fetch --convert` takes alone.
     """
-    parts = [PARAMS.as_posix(), ADAPTER_CONFIG] + ([] if convertible else [WEIGHTS])
+    parts = [PARAMS.as_posix(), ADAPTER_CONFIG] + ([] if convertible else [WEIGHTS, INDEX])
     found: dict[Path, Path] = {}
     for part in parts:
         for depth in ("*", "*/*", "*/*/*"):

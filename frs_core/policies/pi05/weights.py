@@ -11,7 +11,7 @@ Any thread.
 
 import abc
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,25 +115,27 @@ class WeightSource(abc.ABC):
 
 
 class FileSource(WeightSource):
-    """Tensors of one safetensors file, read when asked for."""
+    """Tensors of a safetensors file or of its shards, read when asked for."""
 
-    def __init__(self, path: Path, *, device: torch.device, dtype: torch.dtype) -> None:
-        """Open the file.
+    def __init__(self, path: Path | Sequence[Path], *, device: torch.device, dtype: torch.dtype) -> None:
+        """Open the files.
 
         Args:
-            path: the safetensors file, already checked against `problems_of`.
+            path: the safetensors file or its shards, already checked against `problems_of`.
             device: where tensors go.
             dtype: type of the big matrices.
         """
         super().__init__(device=device, dtype=dtype)
-        self._file = safe_open(plain_file(path, as_text=True), framework="pt", device="cpu")
-        stored: list[str] = list(self._file.keys())
-        self._names = stored_names(stored)
+        paths = [path] if isinstance(path, Path) else path
+        files = [safe_open(plain_file(path, as_text=True), framework="pt", device="cpu") for path in paths]
+        self._file_of: dict[str, Any] = {str(name): file for file in files for name in file.keys()}  # noqa: SIM118
+        self._names = stored_names(self._file_of)
 
     def _read(self, name: str) -> Tensor:
         if name == EMBEDDING and name not in self._names:
             name = TIED_EMBEDDING
-        tensor = self._file.get_tensor(self._names[name])
+        theirs = self._names[name]
+        tensor: Tensor = self._file_of[theirs].get_tensor(theirs)
         if tensor.dtype is torch.float64:
             # What is beyond float32 becomes infinite here, and is then named.
             tensor = tensor.float()
@@ -151,7 +153,7 @@ class FileSource(WeightSource):
         return tensor
 
 
-def why_no_weights(path: Path, size: ModelSize) -> list[str]:
+def why_no_weights(path: Path | Sequence[Path], size: ModelSize) -> list[str]:
     """Return one sentence per tensor that holds no weights: numbers which are not finite, a matrix of zeros. Reads the whole file, one tensor at
     a time."""
     source, problems = FileSource(path, device=torch.device("cpu"), dtype=torch.float32), list[str]()

@@ -109,11 +109,11 @@ def run(
     for handler in logging.getLogger().handlers:
         # Lower levels go to the log file only.
         handler.setLevel(logging.WARNING)
+    require_name("world", world, worlds.KNOWN, worlds.GROUP)
+    require_name("policy", policy or usual_policy(world), policies.KNOWN, policies.GROUP)
     if not has_display():
         return _run_without_display(given)
-    require_name("world", world, worlds.KNOWN, worlds.GROUP)
     policy = policy or usual_policy(world)
-    require_name("policy", policy, policies.KNOWN, policies.GROUP)
     if screenshot is not None:
         require_writable("--screenshot", screenshot)
     settings = SettingsFile(is_safe=safe_mode)

@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import inspect
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -129,6 +130,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(words: list[str]) -> NoReturn:
     """Run the command line. Raises SystemExit."""
+    # Where its settings are kept, and that it makes a temporary folder where they cannot be, is for nobody to read.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     if words and words[0] in ("-h", "--help", "help"):
         print(_help())
         raise SystemExit(0)

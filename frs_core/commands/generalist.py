@@ -11,6 +11,7 @@ from frs_core.counts import counted
 from frs_core.making.generalist.stages import Log
 from frs_core.making.generalist.training import ACT, MEND, SEE
 from frs_core.runtime.bounds import Count, Positive, Steps, Workers
+from frs_core.runtime.folders import require_writable
 from frs_core.runtime.registry import by_name, named, resolve
 
 COURSES = by_name(
@@ -51,12 +52,16 @@ def make(
         workers: Processes for demonstrations, threads for training.
         minutes: Stop the training stages after this time; run again to continue.
     """
+    work, out = work or Path("runs/generalist") / world, out or paths.assets() / world
+    # Here, once: each worker would find it out for itself.
+    require_writable("--work", work)
+    require_writable("--out", out)
     import torch
 
     from frs_core.making.generalist import make as maker
 
     course = resolve("course", world, COURSES)
-    work, count = work or Path("runs/generalist") / world, episodes or course.episodes
+    count = episodes or course.episodes
     page, began = console(), time.monotonic()
 
     def show(log: Log) -> None:
@@ -72,7 +77,7 @@ def make(
     is_done = maker.make(
         course,
         work,
-        out or paths.assets() / world,
+        out,
         episodes=count,
         see=replace(SEE, steps=see_steps or course.see_steps),
         act=replace(ACT, steps=act_steps or course.act_steps),

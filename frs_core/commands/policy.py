@@ -193,6 +193,15 @@ def fetch(
     """
     from frs_core.errors import ConfigError
     from frs_core.making.pi05 import fetch as remote
+
+    page = console()
+    if convert is None and (base is not None or lora_scale is not None or horizon is not None):
+        raise ConfigError("--base, --horizon and --lora-scale belong to --convert. Give the folder as --convert.")
+    if not (name or tokenizer_only or hub is not None or convert is not None):
+        for known, published in remote.PUBLISHED.items():
+            page.print(f"{known:<32} gs://{remote.BUCKET}/{published.prefix}")
+        page.print(mark("Also: --hub owner/name for LeRobot's pi05, --convert FOLDER for what is already here.", "dim"))
+        return 0
     from frs_core.making.pi05.convert import convert as convert_folder
     from frs_core.making.pi05.new_folder import new_folder
     from frs_core.policies.pi05.adapters import is_inside, merge
@@ -200,7 +209,6 @@ def fetch(
     from frs_core.policies.pi05.places import ADAPTER_CONFIG, PARAMS, name_of_run, require_convertible
     from frs_core.policies.pi05.presets import find_preset, need_preset, published_preset
 
-    page = console()
     if convert is not None:
         require_convertible(convert)
         # `fetch` itself keeps openpi's own files of a checkpoint under its name and this ending.
@@ -232,8 +240,6 @@ def fetch(
                 rows = meaning.horizon if horizon is None and meaning == published_preset(title) else horizon
                 convert_folder(convert, made, preset=meaning, horizon=rows, lora_scale=lora_scale)
         return check(folder)
-    if base is not None or lora_scale is not None or horizon is not None:
-        raise ConfigError("--base, --horizon and --lora-scale belong to --convert. Give the folder as --convert.")
     if tokenizer_only:
         _get_tokenizer(page, out)
         return 0
@@ -247,11 +253,6 @@ def fetch(
         (folder / NOTE).write_text(json.dumps({"preset": meaning.name, "source": f"hub:{hub}"}, indent=2) + "\n")
         shutil.copy(_get_tokenizer(page, out), folder)
         return check(folder)
-    if not name:
-        for known, published in remote.PUBLISHED.items():
-            page.print(f"{known:<32} gs://{remote.BUCKET}/{published.prefix}")
-        page.print(mark("Also: --hub owner/name for LeRobot's pi05, --convert FOLDER for what is already here.", "dim"))
-        return 0
     published = remote.find_published(name)
     if preset is not None and preset != published.preset:
         raise ConfigError(f"'{name}' means '{published.preset}', got preset '{preset}'. Leave it out.")

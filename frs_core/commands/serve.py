@@ -15,10 +15,10 @@ from frs_core.errors import ConfigError
 from frs_core.policies import DEFAULT, NamedPolicy, PolicyName, PolicyOptions
 from frs_core.runtime.address import shown
 from frs_core.runtime.bounds import Port, Size
-from frs_core.runtime.foreign import read_text
+from frs_core.runtime.foreign import read_text, said
 from frs_core.runtime.registry import with_flags
 from frs_core.serving.server import PolicyService, build_server
-from frs_core.serving.websocket_server import ServerSettings, is_loopback
+from frs_core.serving.websocket_server import ServerSettings, is_loopback, place, require_port
 from frs_core.steering.camera_pairing import pairing_text
 
 TOKEN_VARIABLE = "FRS_TOKEN"
@@ -85,6 +85,7 @@ def serve(
         tls_key=tls_key,
         message_bytes=message_mb * 2**20,
     )
+    require_port(settings)
     flags: dict[str, str | int | None] = {"path": path, "device": device, "preset": preset, "cameras": cameras}
     flags |= {"horizon": horizon, "norm_stats": _text(norm_stats), "tokenizer": _text(tokenizer)}
     loaded = NamedPolicy(policy, with_flags(policy_options, flags), action_space).load()
@@ -147,7 +148,7 @@ def read_token(token_file: Path | None) -> str | None:
         lines = read_text(token_file).splitlines()
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"Token file {token_file} cannot be read: {error}. Make one readable by you alone."
+            f"Token file {token_file} cannot be read: {said(error)}. Make one readable by you alone."
         ) from error
     if not lines or not lines[0].strip():
         raise ConfigError(f"Token file {token_file} is empty. Fill it with `openssl rand -hex 16 > {token_file}`.")
@@ -157,7 +158,7 @@ def read_token(token_file: Path | None) -> str | None:
 def describe_address(settings: ServerSettings, port: int) -> str:
     """Return where clients find the server, and what to do about encryption if it is needed."""
     scheme = "ws" if settings.tls_cert is None else "wss"
-    lines = [f"Serving on {scheme}://{settings.host}:{port}" + (" · token required" if settings.token else "")]
+    lines = [f"Serving on {scheme}://{place(settings.host, port)}" + (" · token required" if settings.token else "")]
     if not is_loopback(settings.host) and settings.tls_cert is None:
         lines += [
             "Warning: token, images and actions cross the network unencrypted. Either",

@@ -22,7 +22,7 @@ from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from typing import Any, Generic, TypeVar
 
-from frs_core.errors import FrsError, TrainingError
+from frs_core.errors import FrsError, TrainingError, why_left_out
 from frs_core.learning.progress import Progress, TrainResult
 from frs_core.learning.request import TrainRequest
 from frs_core.runtime.owner import owned
@@ -235,7 +235,6 @@ def _trainer(request: TrainRequest, messages: "Queue[Progress | TrainResult | Fr
         os.nice(19)
         # A GPU knows no priorities, and the fan may be computed on it.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    from frs_core.learning.run import run_request
 
     def on_progress(progress: Progress) -> bool:
         with contextlib.suppress(queue.Full):
@@ -243,9 +242,14 @@ def _trainer(request: TrainRequest, messages: "Queue[Progress | TrainResult | Fr
         return not cancel.is_set()
 
     try:
+        from frs_core.learning.run import run_request
+
         outcome: TrainResult | FrsError = run_request(request, on_progress)
     except FrsError as error:
         outcome = error
+    except ModuleNotFoundError as error:
+        missing = why_left_out(error.name) or f"Install the package of '{error.name}', which is missing."
+        outcome = TrainingError(f"Training cannot begin. {missing}")
     except Exception as error:
         outcome = TrainingError(f"Training failed: {type(error).__name__}: {error}. This is a bug; please report it.")
     messages.put(outcome, timeout=GRACE_S)

@@ -64,6 +64,8 @@ STOCK_REASON = (
     "This is a stock openpi server: it samples, but neither accepts noise nor reverses the flow, so directions are not "
     "available. Start `frs serve`, or openpi_server.py inside your openpi checkout, to steer."
 )
+_GRIPPER_BEYOND = 0.5
+"""How far a sample may lie outside 0..1. Guess: a policy overshoots by a few percent; -1 is another convention."""
 _STOCK_ROWS = 8
 """Rows of a chunk that openpi's DROID client executes. Source: examples/droid/main.py, open_loop_horizon."""
 
@@ -340,6 +342,8 @@ class StockPolicy(RemotePolicy):
                 raise PolicyError(
                     f"The stock openpi server {_not_finite(actions)}. Check its checkpoint and the observation."
                 )
+            if why_not := _why_no_gripper(actions):
+                raise PolicyError(why_not)
             rows.append(space.normalise(actions))
         return self._finite(np.stack(rows).astype(np.float32))
 
@@ -384,6 +388,8 @@ def _why_not_these_actions(actions: Float[Array, "H 8"], space: ActionKind) -> s
     rest = blank_droid_message()[JOINT_KEY]
     if not np.isfinite(actions).all():
         return f"The stock openpi server {_not_finite(actions)}. Check its checkpoint and its statistics; nothing can be executed."
+    if why_not := _why_no_gripper(actions):
+        return why_not
     if space is ActionKind.JOINT_VELOCITY:
         largest = float(np.abs(actions[:, :7]).max())
         if not largest <= FARTHEST_SPEED:
@@ -399,6 +405,17 @@ def _why_not_these_actions(actions: Float[Array, "H 8"], space: ActionKind) -> s
                 f"{FARTHEST_CENTRE:g} was expected: they are not joint positions. Pass action_space=joint_velocity if it serves joint speeds."
             )
     return None
+
+
+def _why_no_gripper(actions: Float[Array, "H 8"]) -> str | None:
+    """Return why the last number of a row cannot be a gripper's command; None if it can."""
+    low, high = float(actions[:, 7].min()), float(actions[:, 7].max())
+    if low >= -_GRIPPER_BEYOND and high <= 1.0 + _GRIPPER_BEYOND:
+        return None
+    return (
+        f"The stock openpi server's gripper goes from {low:.4g} to {high:.4g}, expected 0 (open) to 1 (closed). Only DROID checkpoints are "
+        f"understood; serve others with openpi_server.py."
+    )
 
 
 def _not_finite(actions: Float[Array, "H 8"]) -> str:

@@ -38,6 +38,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import ssl
 import threading
 import time
@@ -360,6 +361,34 @@ def _is_number(host: str) -> bool:
     return False
 
 
+def require_port(settings: ServerSettings) -> None:
+    """Do nothing, unless the address cannot be listened on: looked at before a policy is loaded, which takes minutes. Raises ServingError."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as trial:
+                # As asyncio sets them, so that a port that a former server has just left counts as free.
+                if os.name == "posix":
+                    trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                trial.bind(address)
+    except OSError as error:
+        raise _cannot_listen(settings, error) from error
+
+
+def place(host: str, port: int) -> str:
+    """Return host and port as an address writes them: an IPv6 one in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _cannot_listen(settings: ServerSettings, error: OSError) -> ServingError:
+    return ServingError(
+        f"Cannot listen on {place(settings.host, settings.port)}: {error.strerror or error}. "
+        f"Choose another port, or stop the server that has it."
+    )
+
+
 class WebsocketServer:
     """Serves one handler to many clients."""
 
@@ -397,10 +426,7 @@ class WebsocketServer:
         try:
             asyncio.run(self._serve(on_ready))
         except OSError as error:
-            raise ServingError(
-                f"Cannot listen on {self.settings.host}:{self.settings.port}: {error.strerror or error}. "
-                f"Choose another port, or stop the server that has it."
-            ) from error
+            raise _cannot_listen(self.settings, error) from error
         finally:
             self._worker.shutdown(wait=False, cancel_futures=True)
 
@@ -495,7 +521,7 @@ class WebsocketServer:
         own = {f"{scheme}://{host}".lower() for host in hosts for scheme in ("http", "https", "ws", "wss")}
         is_safe = self.settings.token is not None or (len(hosts) == 1 and _is_number(hosts[0]))
         is_own = len(origins) == 1 and origins[0].lower() in own and is_safe
-        return None if is_own else ", ".join(origins)[:200]
+        return None if is_own else ", ".join(origin or "''" for origin in origins)[:200]
 
     def _is_authorised(self, request: Request) -> bool:
         expected = (self.settings.token or "").encode()
@@ -1252,6 +1278,7 @@ def load_and_serve(options: argparse.Namespace) -> None:
     """Load the policy, compile, and serve until SIGINT or SIGTERM. Raises what openpi and the system raise."""
     token = options.token_file.read_text().strip() if options.token_file else os.environ.get("FRS_TOKEN") or None
     settings = ServerSettings(options.host, options.port, token, options.tls_cert, options.tls_key)
+    require_port(settings)
     from openpi.policies import policy_config
     from openpi.training import config as training_config
 

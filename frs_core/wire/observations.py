@@ -281,9 +281,8 @@ def _read_frame(entry: Any) -> CameraFrame:
 def _read_image(value: Any, key: str) -> UInt8[Array, "H W 3"]:
     """Return uint8 [H, W, 3]; floats in 0..1, integers in 0..255 and channels first are accepted, as openpi does."""
     if not isinstance(value, np.ndarray) or value.ndim != 3 or value.dtype.kind not in "iuf":
-        kind = str(value.dtype) if isinstance(value, np.ndarray) else type(value).__name__
-        shape = getattr(value, "shape", None)
-        raise MalformedMessage(f"`{key}` is a {kind} of shape {shape}, expected uint8 [H, W, 3].")
+        got = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise MalformedMessage(f"`{key}` is {got}, expected an array uint8 [H, W, 3].")
     if value.shape[-1] != 3 and value.shape[0] == 3:
         value = value.transpose(1, 2, 0)
     if value.shape[-1] != 3 or not (1 <= value.shape[0] <= MAX_SIDE and 1 <= value.shape[1] <= MAX_SIDE):

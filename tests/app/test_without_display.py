@@ -24,8 +24,8 @@ def _no_display(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_world_is_refused() -> None:
-    with pytest.raises(ConfigError, match="Unknown world 'nowhere'"):
-        run(world="nowhere")
+    with pytest.raises(ConfigError, match=r"Unknown world 'tabletopp'.*Did you mean 'tabletop'"):
+        run(world="tabletopp")
 
 
 @pytest.mark.parametrize(("kind", "name"), [("world", "nowhere"), ("policy", "nothing")])

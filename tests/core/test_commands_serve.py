@@ -2,16 +2,17 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from frs_core.commands.serve import describe_address, read_token
-from frs_core.errors import ConfigError
+from frs_core.commands.serve import describe_address, read_token, serve
+from frs_core.errors import ConfigError, ServingError
 from frs_core.policies import remote
-from frs_core.serving.websocket_server import ServerSettings
+from frs_core.serving.websocket_server import ServerSettings, require_port
 from tests.fakes.certificate import make_certificate
 from tests.waiting import LONG_S
 
@@ -31,7 +32,7 @@ def test_the_token_is_read_from_the_file_before_the_environment(
 
 
 def test_a_missing_or_empty_token_file_is_an_error_not_an_open_door(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"cannot be read: No such file or directory\. Make"):
         read_token(tmp_path / "none")
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(ConfigError, match="is empty"):
@@ -93,3 +94,16 @@ def test_what_a_client_breaks_is_one_line_of_the_log() -> None:
     stack = OneLine("%(levelname)s %(message)s", has_stacks=True).format(record).splitlines()
     assert stack[:2] == ["ERROR opening handshake failed", "Traceback (most recent call last):"]
     assert stack[-1] == "while reading ws://host/?…"
+
+
+def test_an_address_of_numbers_is_written_in_brackets() -> None:
+    assert describe_address(ServerSettings(host="::1"), 8124) == "Serving on ws://[::1]:8124"
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServingError, match=f"Cannot listen on 127.0.0.1:{port}: .*in use. Choose another port"):
+            serve(policy="tests.fakes.policy:NothingLikeIt", port=port)
+    require_port(ServerSettings(port=port))
+    require_port(ServerSettings(port=0))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import logging
 import math
 import os
 import signal
@@ -395,3 +396,21 @@ def test_a_screenshots_folder_that_cannot_be_written_is_refused_before_there_is_
         code, text = said(["--screenshot", str(tmp_path / name)], capsys)
         assert code == 2
         assert there in text
+
+
+@pytest.mark.parametrize("option", ["--work", "--out"])
+def test_making_a_generalist_where_nothing_can_be_written_is_refused_at_once(option, tmp_path, capsys) -> None:
+    (tmp_path / "file").write_text("")
+    others = {"--work": tmp_path / "work", "--out": tmp_path / "out"} | {option: tmp_path / "file" / "sub"}
+    words = [str(word) for pair in others.items() for word in pair]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["generalist", "make", "--episodes", "1", *words])
+    assert ended.value.code == 2
+    assert f"{option} is '" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
+
+
+def test_where_matplotlib_keeps_its_settings_is_not_said() -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert logging.getLogger("matplotlib").getEffectiveLevel() == logging.ERROR

@@ -526,3 +526,19 @@ def test_whoever_hangs_up_before_the_first_word_is_no_policy_server(monkeypatch:
     monkeypatch.setattr(client, "connect", hung_up)
     with pytest.raises(ServingError, match=r"No policy server at ws://127\.0\.0\.1:9"):
         client.WireClient(client.ClientSettings("ws://127.0.0.1:9")).connect()
+
+
+@pytest.mark.parametrize("gripper", [200.0, -1.0])
+def test_a_stock_server_whose_gripper_is_no_share_is_refused(gripper: float, observation: Observation) -> None:
+    actions = np.zeros((15, 8))
+    actions[:, 7] = 1.04  # A policy overshoots a little.
+    bad = actions.copy()
+    bad[4, 7] = gripper
+    with stock_server(lambda _: {"actions": bad}) as url, pytest.raises(ConfigError, match="gripper goes from"):
+        remote.load(url)
+    answers = iter([actions, bad])
+    with stock_server(lambda _: {"actions": next(answers)}) as url:
+        policy = remote.load(url)
+        with pytest.raises(PolicyError, match=rf"gripper goes from .*{gripper:g}.*, expected 0 \(open\) to 1"):
+            policy.denoise(policy.encode(observation), gaussian((1, 15, 8), seed=0))
+        policy.close()

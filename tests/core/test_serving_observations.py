@@ -159,3 +159,9 @@ def test_letterbox_keeps_proportions_and_averages_what_it_shrinks(shape: tuple[i
 def test_a_picture_of_the_right_size_is_left_alone() -> None:
     image = np.zeros((224, 224, 3), dtype=np.uint8)
     assert letterbox(image, size=(224, 224)) is image
+
+
+def test_an_image_that_is_no_array_is_said_to_be_none() -> None:
+    message = {**blank_droid_message(), "observation/exterior_image_1_left": b"jpeg"}
+    with pytest.raises(MalformedMessage, match="exterior_image_1_left` is bytes, expected an array uint8"):
+        read_droid(message, cameras=("left", "wrist"))

@@ -440,6 +440,9 @@ def test_a_web_page_cannot_talk_to_a_server_on_loopback(server: WebsocketServer)
         connect(server, origin="https://evil.example")
     assert refused.value.response.status_code == 403
     assert b"Origin https://evil.example is not served" in refused.value.response.body
+    with pytest.raises(InvalidStatus) as unnamed:
+        connect(server, origin="")
+    assert b"Origin '' is not served" in unnamed.value.response.body
 
 
 def test_an_ordinary_client_that_names_the_server_itself_as_origin_is_served(server: WebsocketServer) -> None:

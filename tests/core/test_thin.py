@@ -123,6 +123,33 @@ def test_a_remote_policys_fan_is_steered_and_recorded(tmp_path: Path, plan: dict
     assert (chunks, cameras) == (3, ["left", "right", "wrist"])
 
 
+TRAIN = """
+from pathlib import Path
+from queue import Queue
+from threading import Event
+from frs_core.learning.process import _trainer
+from frs_core.learning.registry import find_learner
+from frs_core.learning.request import TrainRequest
+
+if __name__ == "__main__":
+    row = find_learner("bc-flow")
+    request = TrainRequest(kind=row.id, root=Path("."), episodes=(), out=Path("x"), fingerprint="", task="t", settings=row.settings())
+    messages = Queue()
+    _trainer(request, messages, Event())
+    print(messages.get())
+"""
+
+
+def test_training_says_in_a_sentence_what_it_needs() -> None:
+    done = run(TRAIN)
+    assert "Training cannot begin. This needs PyTorch, which the thin cockpit does without." in done.stdout, done.stderr
+
+
+def test_published_checkpoints_are_listed_without_pytorch() -> None:
+    done = run("from frs_core.cli import main\nmain(['policy', 'fetch'])\n")
+    assert (done.returncode, "pi05_droid" in done.stdout) == (0, True), done.stderr[-2000:]
+
+
 @pytest.mark.parametrize(("words", "title"), [(["demo"], "PyTorch"), (["serve"], "PyTorch")])
 def test_a_command_that_needs_more_says_so_in_a_sentence(words: list[str], title: str) -> None:
     done = run(f"from frs_core.cli import main\nmain({words!r})\n")

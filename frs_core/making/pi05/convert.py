@@ -21,7 +21,7 @@ from frs_core.arrays import Array
 from frs_core.errors import ConfigError, WeightsMissing
 from frs_core.policies.pi05.adapters import MergedArrays
 from frs_core.policies.pi05.assets import copy_assets
-from frs_core.policies.pi05.checkpoint_facts import HORIZON_FROM, NOTE, PRESETS_OWN
+from frs_core.policies.pi05.checkpoint_facts import GIVEN, HORIZON_FROM, NOTE, PRESETS_OWN
 from frs_core.policies.pi05.lerobot_files import refuse_pointer
 from frs_core.policies.pi05.presets import Preset
 from frs_core.policies.pi05.sizes import EMBEDDING, EXPERT, PROJECTOR, TEXT, VISION, problems_of, size_of
@@ -75,8 +75,8 @@ def convert(
     config = {"action_dim": size.width, "action_horizon": horizon or preset.horizon, "precision": "bfloat16"}
     (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     note: dict[str, object] = {"preset": preset.name, "source": origin or str(source)}
-    if horizon is None:
-        note[HORIZON_FROM] = PRESETS_OWN
+    if horizon != preset.horizon:
+        note[HORIZON_FROM] = PRESETS_OWN if horizon is None else GIVEN
     if joined.pairs:
         note |= {"merged_adapters": len(joined.pairs), "lora_scale": lora_scale}
     (target / NOTE).write_text(json.dumps(note, indent=2) + "\n")

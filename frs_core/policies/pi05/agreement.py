@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from frs_core.policies.pi05.checkpoint_facts import Checkpoint
+from frs_core.policies.pi05.checkpoint_facts import GIVEN, PRESETS_OWN, Checkpoint
 from frs_core.policies.pi05.normalisation import Stats, affine_of, covered_range
 from frs_core.policies.pi05.plausible import why_not_this_meaning
 from frs_core.policies.pi05.presets import Preset
@@ -20,7 +20,7 @@ def take_horizon(checkpoint: Checkpoint, setting: str, stated: int, *, given: in
     """Store the rows of a chunk; add a problem where those who state them disagree.
 
     Args:
-        checkpoint: whose note says whether config.json states its own number.
+        checkpoint: whose note says where the number in config.json is from.
         setting: name in config.json.
         stated: number there.
         given: by a person; None = not.
@@ -28,7 +28,7 @@ def take_horizon(checkpoint: Checkpoint, setting: str, stated: int, *, given: in
     """
     checkpoint.horizon = stated
     name = checkpoint.preset.name if checkpoint.preset else ""
-    if not checkpoint.is_horizon_stated:
+    if checkpoint.horizon_from == PRESETS_OWN:
         checkpoint.horizon = given or stated
         if given is None:
             checkpoint.assumed_notes.append(
@@ -40,7 +40,7 @@ def take_horizon(checkpoint: Checkpoint, setting: str, stated: int, *, given: in
             f"config.json has {setting} = {stated}, and --horizon says {given}. Leave --horizon out, or take the config.json that was saved with the "
             f"weights."
         )
-    elif given is None and usual is not None and stated != usual:
+    elif given is None and usual not in (None, stated) and checkpoint.horizon_from != GIVEN:
         checkpoint.problems.append(
             f"config.json has {setting} = {stated}, and preset '{name}' has {usual} rows. Give --horizon {stated} if the checkpoint was trained with "
             f"them, or choose another preset."

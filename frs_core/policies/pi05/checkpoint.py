@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from frs_core.errors import WeightsMissing
-from frs_core.policies.pi05.checkpoint_facts import HORIZON_FROM, NOTE, PRESETS_OWN, Checkpoint
+from frs_core.policies.pi05.checkpoint_facts import HORIZON_FROM, NOTE, Checkpoint
 from frs_core.policies.pi05.config_values import read_object
 from frs_core.policies.pi05.lerobot_checkpoint import (
     hold_pipelines,
@@ -124,7 +124,7 @@ def _choose_preset(checkpoint: Checkpoint, given: str | None) -> None:
         if (note := read_object(checkpoint, path)) is None:
             return  # said already; without its note the folder's meaning is open
         data = note
-        checkpoint.is_horizon_stated = data.get(HORIZON_FROM) != PRESETS_OWN
+        checkpoint.horizon_from = str(data.get(HORIZON_FROM, ""))
     if given is not None:
         checkpoint.preset, checkpoint.meaning_from = find_preset(given), "as given"
     elif path.is_file():

@@ -23,8 +23,8 @@ from frs_core.steering.camera_pairing import Pairing
 
 NOTE = "frs_policy.json"
 """Written by `frs policy fetch`: {"preset": name, "source": where from, …}."""
-HORIZON_FROM, PRESETS_OWN = "horizon_from", "preset"
-"""Key and value of the note where a conversion took the horizon from the preset, since openpi's checkpoint states none."""
+HORIZON_FROM, PRESETS_OWN, GIVEN = "horizon_from", "preset", "given"
+"""Key of the note, and its values: a conversion took the horizon from the preset, since openpi's checkpoint states none, or was given another."""
 
 _SAMPLES, _SAMPLE_BYTES = 64, 65536
 
@@ -42,8 +42,8 @@ class Checkpoint:
     """Tensor -> its name in the file."""
     size: ModelSize | None = None
     horizon: int = 0
-    is_horizon_stated: bool = True
-    """False where config.json has the preset's number, put there by a conversion."""
+    horizon_from: str = ""
+    """What the note says of the number in config.json: `PRESETS_OWN`, `GIVEN`, or nothing."""
     execute_rows: int = 0
     preset: Preset | None = None
     meaning_from: str = ""

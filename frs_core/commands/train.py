@@ -6,10 +6,12 @@ policies are saved under `<data>/learned/<task>/<learner>`, where `frs eval` loo
 Example: `frs train dsbc --task mug_on_plate`, then `frs eval --methods base dsbc --tasks mug_on_plate`.
 """
 
+import contextlib
 import inspect
 import math
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from rich.console import Console
@@ -153,7 +155,7 @@ def _train(request: TrainRequest) -> int:
         TextColumn("{task.fields[detail]}", markup=False),
     )
     try:
-        with Bar(*columns, console=page, transient=True) as bar:
+        with _ended_as_interrupted(), Bar(*columns, console=page, transient=True) as bar:
             row = bar.add_task("loading", total=1, detail="")
             job.start()
             result = _follow(job, bar, row, page)
@@ -188,6 +190,20 @@ def _follow(job: TrainJob, bar: Bar, row: TaskID, page: Console) -> TrainResult:
             page.print("Stopping; keeping the best so far.")
             job.cancel()
     return job.wait(1.0)
+
+
+@contextlib.contextmanager
+def _ended_as_interrupted() -> Generator[None]:
+    """Within, SIGTERM does what Ctrl+C does: the best so far is kept, and nothing is left behind."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _detail(report: Progress) -> str:

@@ -23,6 +23,10 @@ def load_table(request: TrainRequest, on_progress: OnProgress) -> TrainingTable:
     """
     store, row = EpisodeStore(request.root), find_learner(request.kind)
     names = [store.find(text) for text in request.episodes] or _names(store, request.task, row)
+    if not names and not store.root.is_dir():
+        raise TrainingError(
+            f"The recording folder '{store.root}' does not exist, and there is nothing to learn from. Correct --data, or record some episodes."
+        )
     if not names:
         about = f" of task '{request.task}'" if request.task else ""
         tasks = ", ".join(sorted({info.task for info in store.list() if info.task})) or "none"

@@ -1,10 +1,13 @@
 """The commands run the whole workflow from a terminal and say what they did."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 import tyro
 
+from frs_core.cli import main
 from frs_core.commands import demo as demo_commands
 from frs_core.commands import eval as eval_commands
 from frs_core.commands import practise as practise_commands
@@ -12,8 +15,18 @@ from frs_core.commands import train as train_commands
 from frs_core.commands import vlm as vlm_commands
 from frs_core.errors import ConfigError, TrainingError
 from frs_core.evaluation import repeats, runner
-from frs_core.learning import DsbcSettings, FitSettings, NetworkSettings, Practice
-from frs_core.learning.registry import KNOWN
+from frs_core.learning import (
+    DsbcSettings,
+    FitSettings,
+    JobState,
+    NetworkSettings,
+    Practice,
+    Progress,
+    TrainJob,
+    TrainRequest,
+    TrainResult,
+)
+from frs_core.learning.registry import KNOWN, find_learner
 from tests.fakes.evaluation import TASK, HerePool
 
 WORLD, POLICY = "tests.fakes.world:PointWorld", "tests.fakes.policy:ToyPolicy"
@@ -194,3 +207,50 @@ def test_a_world_without_an_operator_is_named(tmp_path: Path) -> None:
         eval_commands.collect(TASK, data=tmp_path, world=WORLD, policy=POLICY)
     with pytest.raises(ConfigError, match="has no scripted demonstrator"):
         eval_commands.collect(TASK, data=tmp_path, world=WORLD, policy=POLICY, demonstrations=True)
+
+
+def test_sigterm_keeps_the_best_so_far_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Job(TrainJob):
+        state = JobState.RUNNING
+        is_closed = False
+
+        def __init__(self, *_: object, **__: object) -> None:
+            jobs.append(self)
+
+        def start(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM if jobs[1:] else 0)
+
+        def poll(self) -> tuple[Progress, ...]:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return ()
+
+        def cancel(self) -> None:
+            self.state = JobState.DONE
+
+        def wait(self, timeout_s: float | None = None) -> TrainResult:
+            raise TrainingError("the best so far")
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    jobs = list[Job]()
+    monkeypatch.setattr(train_commands, "TrainJob", Job)
+    before = signal.getsignal(signal.SIGTERM)
+    row = find_learner("bc-flow")
+    request = TrainRequest(
+        kind=row.id, root=tmp_path, episodes=(), out=tmp_path / "x", fingerprint="", task="t", settings=row.settings()
+    )
+    with pytest.raises(TrainingError, match="the best so far"):
+        train_commands._train(request)
+    with pytest.raises(KeyboardInterrupt):
+        train_commands._train(request)
+    assert all(job.is_closed for job in jobs)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_practising_from_a_recording_folder_that_is_not_there_says_so(tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["practise", "pick-q", "--task", "can_on_plate", "--data", str(tmp_path / "none")])
+    assert ended.value.code == 2
+    assert f"The recording folder '{tmp_path / 'none'}' does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()

@@ -72,8 +72,8 @@ def test_the_others_reach_the_demonstration(monkeypatch: pytest.MonkeyPatch) -> 
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(demo, "demo", lambda **options: asked.append(options) or 7)
     options = {"world_options": {"a": "1"}, "policy_options": {"b": "2"}}
-    assert run(world="w", policy="p", action_space="joint_velocity", **options) == 7
-    assert asked == [{"world": "w", "policy": "p", "action_space": "joint_velocity", **options}]
+    assert run(world="tabletop", policy="tabletop", action_space="joint_velocity", **options) == 7
+    assert asked == [{"world": "tabletop", "policy": "tabletop", "action_space": "joint_velocity", **options}]
 
 
 @pytest.mark.parametrize(

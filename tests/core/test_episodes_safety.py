@@ -441,6 +441,6 @@ def test_an_end_whose_journal_gives_back_less_than_was_recorded_is_refused(store
 
 def test_facts_that_cannot_be_written_leave_the_store_free(store):
     with pytest.raises(EpisodeError, match="cannot be stored"):
-        JournalRecorder(store).begin(random_meta(size=8, instruction="half a pair \ud800"))
+        JournalRecorder(store).begin(random_meta(size=8, world_options={"friction": float("nan")}))
     with EpisodeStore(store.root).writing():
         pass

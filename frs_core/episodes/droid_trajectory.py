@@ -192,6 +192,8 @@ def _commanded(there: list[str], stated: str, remarks: list[str]) -> ActionKind:
     if "joint_velocity" not in there and "joint_position" in there:
         remarks.append("no joint_velocity: actions are joint_position")
         return ActionKind.JOINT_POSITION
+    if stated:
+        remarks.append("actions are joint_velocity")
     return ActionKind.JOINT_VELOCITY
 
 

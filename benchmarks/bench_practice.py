@@ -4,7 +4,8 @@ Each learner runs in a process and on a thread of its own, as in a practice: it 
 and fans of the embedded generalist's sizes, drawn at random) and learns from rounds of five attempts. The attempts are the generalist's own
 in the embedded world, all of them 40 chunks long or until success.
 
-    python -m benchmarks.bench_practice [--rounds 6] [--attempts 12] [--actors 1 2]
+    python -m benchmarks.bench_practice [--rounds 2] [--attempts 12] [--actors 1 2]      # about six minutes
+    python -m benchmarks.bench_practice --rounds 0                                       # the actors alone
 
 Where stable-baselines3 (which DSRL's own code builds on) is installed, its soft actor-critic takes as many updates of the same sizes
 beside ours, in turns: batch 128, four critics of two layers of 256, one update of the actor per update of the critics.
@@ -141,29 +142,37 @@ def drive(actors: int, count: int) -> tuple[float, float]:
     return 60.0 * count / seconds, rows / seconds
 
 
-def main() -> None:
-    """Run and print Markdown tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=6, help="of five attempts that each learner learns from")
-    parser.add_argument("--attempts", type=int, default=12, help="driven by the actors")
-    parser.add_argument("--actors", type=int, nargs="*", default=[1, 2], help="processes; none = drive nothing")
-    options = parser.parse_args()
+def show_learning(rounds: int) -> None:
+    """Print what each learner takes, and the comparison."""
     print("| learner | updates/s | learning per attempt, s | memory, MB |\n|---|---|---|---|")
     context = multiprocessing.get_context("spawn")
     for kind in LEARNERS:
         answers = context.SimpleQueue()
-        process = context.Process(target=learn, args=(kind, options.rounds, answers))
+        process = context.Process(target=learn, args=(kind, rounds, answers))
         process.start()
         rate, seconds, memory = answers.get()
         process.join()
         print(f"| `{kind}` | {rate:.0f} | {seconds:.2f} | {memory:.0f} |", flush=True)
     if importlib.util.find_spec("stable_baselines3"):
-        ours, theirs = compare_with_peer(options.rounds)
+        ours, theirs = compare_with_peer(2 * rounds)
         print(
             f"\nSoft actor-critic alone: ours {ours:.0f}, stable-baselines3 {theirs:.0f} updates/s: {ours / theirs:.2f}"
         )
     else:
         print("\nstable-baselines3 is not installed: no comparison.")
+
+
+def main() -> None:
+    """Run and print Markdown tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--rounds", type=int, default=2, help="of five attempts that each learner learns from; 0 = learn nothing"
+    )
+    parser.add_argument("--attempts", type=int, default=12, help="driven by the actors")
+    parser.add_argument("--actors", type=int, nargs="*", default=[1, 2], help="processes; none = drive nothing")
+    options = parser.parse_args()
+    if options.rounds:
+        show_learning(options.rounds)
     if options.actors:
         print("\n| actors | attempts per minute | chunks per second |\n|---|---|---|")
     for actors in options.actors:

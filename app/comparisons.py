@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app import theme
 from app.facts import Facts
+from app.names import in_words, policy_name
 from app.qt import QtCore, QtGui, QtWidgets
 from app.views.compare.attempts import BlindAttempts
 from app.views.compare.labels import BlindLabel
@@ -17,7 +18,6 @@ from app.views.compare.results import ResultsDialog
 from app.views.compare.setup import CompareDialog, Offered, sound
 from app.views.review.library import Library
 from app.workers import Job
-from frs_core.counts import counted
 from frs_core.episodes import EpisodeStore
 from frs_core.errors import FrsError
 from frs_core.evaluation.blind import Blind, list_blind, new_folder
@@ -334,7 +334,7 @@ def offered(root: Path, *, tasks: tuple[str, ...], fingerprint: str) -> Offered:
     arms = [Arm("Base policy", BASE)]
     for path, metadata in list_saved(root / "learned"):
         if metadata.policy_fingerprint == fingerprint and find_learner(metadata.kind).acts is Acts.NOISE:
-            title = ", ".join((metadata.name or path.name, *metadata.tasks))
+            title = ", ".join((metadata.name or path.name, *map(in_words, metadata.tasks)))
             arms.append(Arm(title, metadata.kind, str(path), metadata.weights_sha256))
     for record in list_practices(root / "practice"):
         for point in record.curve:
@@ -345,9 +345,8 @@ def offered(root: Path, *, tasks: tuple[str, ...], fingerprint: str) -> Offered:
             except FrsError:
                 # Damaged, or of a learner that is not installed: Practise says so.
                 continue
-            name = f"{record.folder.parent.name}/{record.folder.name} after {counted(point.episodes, 'attempt')}"
             if is_noise and record.fingerprint in ("", fingerprint) and all(a.digest != arm.digest for a in arms):
-                arms.append(replace(arm, title=name.replace("_", " ")))
+                arms.append(replace(arm, title=policy_name(folder)))
     if not tasks:
         spoken = [i.instruction for i in EpisodeStore(root).list() if i.instruction]
         return Offered(tuple(arms), (), sound(list_blind(root)), tuple(dict.fromkeys(reversed(spoken))))

@@ -13,6 +13,37 @@ from app import theme
 from app.qt import Qt, QtCore, QtGui, QtWidgets
 
 LINES = 2
+PAUSE_MS = 1000
+"""Without a key for as long, the next key begins another search."""
+
+
+class TaskList(QtWidgets.QListView):
+    """The open list: typing finds the first item that begins with it, else one that has it anywhere, in title or name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._typed, self._clock = "", QtCore.QElapsedTimer()
+
+    def keyboardSearch(self, search: str | None) -> None:
+        """Go to what was typed."""
+        super().keyboardSearch(search)
+        is_new = not self._clock.isValid() or self._clock.elapsed() > PAUSE_MS
+        self._typed = ("" if is_new else self._typed) + (search or "").casefold()
+        self._clock.start()
+        model = self.model()
+        # A key again and again goes from one item to the next, as in every list.
+        if model is None or len(set(self._typed)) < 2:
+            return
+        items = [model.index(row, 0) for row in range(model.rowCount())]
+        titles = [str(item.data()).casefold() for item in items]
+        names = [str(item.data(Qt.ItemDataRole.UserRole)).casefold() for item in items]
+        begins = [i for i, title in enumerate(titles) if title.startswith(self._typed)]
+        anywhere = [
+            i for i, words in enumerate(zip(titles, names, strict=True)) if any(self._typed in w for w in words)
+        ]
+        found = begins or anywhere
+        if found and self.currentIndex().row() not in found:
+            self.setCurrentIndex(items[found[0]])
 
 
 class TaskBox(QtWidgets.QComboBox):
@@ -20,6 +51,7 @@ class TaskBox(QtWidgets.QComboBox):
 
     def __init__(self) -> None:
         super().__init__()
+        self.setView(TaskList())
         self._titles: tuple[str, ...] = ()
         self._short: tuple[str, ...] = ()
 

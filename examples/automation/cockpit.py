@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from app.names import in_words
 from automation.screen import Screen
 from frs_core.steering.directions import Command, Gripper
 
@@ -164,7 +165,7 @@ class Cockpit:
                 return
             self.screen.press("ctrl+o")
             time.sleep(0.4)
-            self.screen.type(task.replace("_", " "))
+            self.screen.type(in_words(task))
             time.sleep(0.2)
             self.screen.press("Return")
             try:

@@ -45,10 +45,10 @@ class PolicyMetadata:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Titles of the tasks it was trained on; empty where it does not say."""
+        """Names of the tasks it was trained on; empty where it does not say."""
         tasks = self.data.get("tasks", ())
         named = tasks if isinstance(tasks, (list, tuple)) else (tasks,)
-        return tuple(str(task).replace("_", " ") for task in named)
+        return tuple(str(task) for task in named)
 
 
 def read_metadata(folder: Path) -> PolicyMetadata:

@@ -32,8 +32,10 @@ def state_file(folder: Path, episodes: int) -> Path:
 
 
 def practice_name(folder: Path) -> str:
-    """Return the name of a practice, made from its folder `<task>/<learner>`."""
-    return f"{folder.parent.name.replace('_', '-')}-{folder.name}"
+    """Return the name of a practice, made from its folder `<task>/<learner>`; a task of a suite, such as libero_90/41, is two folders."""
+    task = folder.parent
+    words = f"{task.parent.name}-{task.name}" if task.name.isdecimal() else task.name
+    return f"{words.replace('_', '-')}-{folder.name}"
 
 
 def policy_name(path: Path | str) -> str:

@@ -16,6 +16,7 @@ from app.views.practise.start import (
     Prior,
     new_folder,
     new_request,
+    policy_folder,
     prior_of,
     tasks_of,
     why_not,
@@ -188,6 +189,12 @@ def test_folders_and_names(tmp_path: Path) -> None:
     assert new_folder(tmp_path, TASK, KIND).name == f"{KIND}-2"
     assert policy_name(first / "versions" / "0025") == f"reach-left-{KIND} after 25 attempts"
     assert policy_name(tmp_path / "learned" / "mug") == "mug"
+    # Tasks of two suites that have the same number are told apart, wherever the practice was begun.
+    for suite in ("libero_90", "libero_goal"):
+        name = f"{suite.replace('_', '-')}-3-{KIND}"
+        for folder in (new_folder(tmp_path, f"{suite}/3", KIND), tmp_path / "practice" / suite / "3" / KIND):
+            assert policy_name(folder / "versions" / "0025") == f"{name} after 25 attempts"
+            assert policy_folder(tmp_path, folder).name == name
 
 
 @pytest.mark.parametrize(

@@ -454,3 +454,28 @@ def test_what_all_of_a_group_say_is_left_out_first() -> None:
     assert short == ("a/0 … cup …", "a/1 … red can …", "b/0 open the door", "b/1 push")
     assert shortened(["alone in the list"]) == ("alone in the list",)
     assert shortened(["the same", "the same"]) == ("the same", "the same")
+
+
+@pytest.mark.parametrize(
+    ("typed", "task"),
+    [
+        ("b/1", "suite_b/1"),
+        ("suite_a/1", "suite_a/1"),
+        ("red can", "suite_a/1"),
+        ("Door", "suite_b/0"),
+        ("nowhere", "suite_a/0"),
+        ("aa", "suite_a/1"),
+    ],
+)
+def test_typing_in_the_open_list_of_tasks_finds_any_words_of_them(qtbot: Any, typed: str, task: str) -> None:
+    bar = EpisodeBar(lambda action: None)
+    qtbot.addWidget(bar)
+    names = ["suite_a/0", "suite_a/1", "suite_b/0", "suite_b/1"]
+    titles = ["a/0  pick up the cup", "a/1  pick up the red can", "b/0  open the door", "b/1  push"]
+    bar.set_tasks(names, titles=titles, new={"suite_b/0"}, chosen="suite_a/0")
+    bar.show()
+    bar.choose_task()
+    view = bar.task.view()
+    qtbot.keyClicks(view, typed)
+    qtbot.keyClick(view, Qt.Key.Key_Return)
+    assert bar.chosen_task == task

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.boxes import Column, Row
 from app.facts import Facts
-from app.names import policy_name
+from app.names import in_words, policy_name
 from app.qt import Qt, QtCore, QtWidgets, Signal
 from app.views.widgets import ActionButton, label, plain_tip, size_columns
 from app.workers import Rereader
@@ -108,7 +108,7 @@ def trained_on(metadata: PolicyMetadata) -> str:
     data = metadata.data
     episodes = data.get("episodes", ())
     count = len(episodes) if isinstance(episodes, (list, tuple)) else episodes
-    words = ", ".join(metadata.tasks)
+    words = ", ".join(map(in_words, metadata.tasks))
     known = [counted(n, noun) for n, noun in ((count, "episode"), (data.get("chunks"), "chunk")) if isinstance(n, int)]
     return ", ".join(known) + (f": {words}" if words else "")
 

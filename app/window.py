@@ -515,9 +515,10 @@ class CockpitWindow(QtWidgets.QMainWindow):
                 page.use_facts()
 
     def _first_task(self) -> str:
-        """Return the task chosen last, if the world has it, else the world's example."""
-        last = self.settings.values.last_task
-        return last if last in self.facts.tasks else self.facts.example_task
+        """Return the task that the world was asked for, or the one chosen last, if the world has it, else the world's example."""
+        asked, example = str(self.facts.world_options.get("task", "")), self.facts.example_task
+        first = asked or self.settings.values.last_task
+        return first if first in self.facts.tasks else example
 
     @property
     def _world_spec(self) -> WorldSpec | None:

@@ -39,7 +39,7 @@ class WorldSpec:
     options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     """The options it was created with, as given, without secrets; stored in recordings."""
     example_task: str = ""
-    """Task of the demonstration; empty = none in particular."""
+    """Task that a window and a demonstration begin with; empty = none in particular."""
     operator: str = ""
     """`module:Class` of a `Chooser` constructed from the world, which steers as a person would; empty = none."""
     remote_operator: str = ""

@@ -83,3 +83,15 @@ def test_a_window_begins_with_the_last_task_or_the_worlds_example(make_window: A
         port.world_spec = world
         window.take(resting())
         assert window.drive.episode.chosen_task == chosen
+
+
+def test_a_task_that_the_world_was_asked_for_goes_before_the_last(make_window: Any, port: Any) -> None:
+    spec = dataclasses.replace(PointWorld().spec, tasks=("reach_up", "reach_left"), example_task="reach_left")
+    # A world that takes a task by its words as well names it as its example.
+    for asked, chosen in (("reach_up", "reach_up"), ("reach to the left", "reach_left")):
+        port.world_spec = None
+        window = make_window()
+        window.settings.values.last_task = "reach_left" if asked == "reach_up" else "reach_up"
+        port.world_spec = dataclasses.replace(spec, options={"task": asked})
+        window.take(resting())
+        assert window.drive.episode.chosen_task == chosen

@@ -243,7 +243,9 @@ class PractisePage(LayoutPage):
 
     def _show_tasks(self) -> None:
         """Offer the world's tasks, those with most successes first."""
-        self.setup.show_tasks(tasks_of(self._facts, self._infos))
+        facts = self._facts
+        titles = {task: facts.title_of(task) for task in tasks_of(facts, self._infos)}
+        self.setup.show_tasks(titles, are_sentences=bool(facts.titles))
 
     def _on_listed(self) -> None:
         """Once, show the practice that is not finished, so that it can be continued."""

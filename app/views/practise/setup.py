@@ -1,12 +1,12 @@
 """What to practise: task, learner, what it starts from, how long; start, stop, and what is in the way. GUI thread."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from app.boxes import Column, Row
-from app.names import in_words
 from app.qt import Qt, QtWidgets, Signal
 from app.views.practise.budget import PRESETS, Budget
 from app.views.practise.start import Problem
+from app.views.task_box import TaskBox
 from app.views.toasts import split_sentence
 from app.views.widgets import ActionButton, Segments, captioned, label, plain_tip, set_tone
 from frs_core.devices.intent import InputMap
@@ -64,7 +64,7 @@ class SetupPane(QtWidgets.QWidget):
 
     def __init__(self, run: Callable[[str], object]) -> None:
         super().__init__()
-        self.task, self.learner = QtWidgets.QComboBox(), QtWidgets.QComboBox()
+        self.task, self.learner = TaskBox(), QtWidgets.QComboBox()
         self._has_task = False
         self.task.activated.connect(self._on_task)
         for box, name in ((self.task, "Task to practise"), (self.learner, "Learner that practises")):
@@ -149,9 +149,10 @@ class SetupPane(QtWidgets.QWidget):
         self.start_button.use_map(inputs)
         self.stop_button.use_map(inputs)
 
-    def show_tasks(self, tasks: Sequence[str]) -> None:
-        """Offer tasks; one that a person chose stays chosen, otherwise the first is."""
-        _fill(self.task, [(in_words(task), task, "") for task in tasks], keeps=self._has_task)
+    def show_tasks(self, tasks: Mapping[str, str], *, are_sentences: bool) -> None:
+        """Offer tasks with their titles; one that a person chose stays chosen, otherwise the first is."""
+        if _fill(self.task, [(title, task, "") for task, title in tasks.items()], keeps=self._has_task):
+            self.task.use_titles(tuple(tasks.values()) if are_sentences else ())
 
     def show_learners(self, rows: Sequence[LearnerSpec]) -> None:
         """Offer learners; the chosen one stays chosen."""
@@ -185,9 +186,10 @@ class SetupPane(QtWidgets.QWidget):
         self.changed.emit()
 
 
-def _fill(box: QtWidgets.QComboBox, rows: Sequence[tuple[str, str, str]], *, keeps: bool) -> None:
+def _fill(box: QtWidgets.QComboBox, rows: Sequence[tuple[str, str, str]], *, keeps: bool) -> bool:
+    """Offer rows of (text, value, tip) and return True, unless they are on offer already."""
     if [box.itemData(i) for i in range(box.count())] == [value for _, value, _ in rows]:
-        return
+        return False
     chosen = box.currentData()
     box.blockSignals(True)
     box.clear()
@@ -196,3 +198,4 @@ def _fill(box: QtWidgets.QComboBox, rows: Sequence[tuple[str, str, str]], *, kee
         box.setItemData(index, tip, Qt.ItemDataRole.ToolTipRole)
     box.setCurrentIndex(max(0, box.findData(chosen) if keeps else 0) if rows else -1)
     box.blockSignals(False)
+    return True

@@ -65,11 +65,13 @@ def task_of(info: EpisodeInfo) -> str | None:
 
 
 def tasks_of(facts: Facts, infos: Sequence[EpisodeInfo]) -> list[str]:
-    """Return the tasks that can be practised, those with most successes first: the world's, or else those recorded with the policy."""
+    """Return the tasks that can be practised, those with most successes first, then the world's example: the world's, or else those recorded with the policy."""
     won = [task_of(i) for i in infos if i.outcome is Outcome.SUCCESS]
     recorded = [i for i in infos if not i.problem and not i.is_binned and i.world in ("", facts.world)]
     fitting = [task for i in recorded if i.fingerprint == facts.fingerprint and (task := task_of(i))]
-    return sorted(facts.tasks or dict.fromkeys(fitting), key=lambda task: -won.count(task))
+    return sorted(
+        facts.tasks or dict.fromkeys(fitting), key=lambda task: (-won.count(task), task != facts.example_task)
+    )
 
 
 def why_not(facts: Facts, rows: Sequence[LearnerSpec], *, is_attended: bool, has_tasks: bool) -> Problem | None:

@@ -143,7 +143,7 @@ class LiberoWorld(World):
             gripper_mm=1000 * FINGER_TRAVEL,
             robot="panda",
             action_kinds=(ActionKind.EE_DELTA,),
-            example_task=EXAMPLE,
+            example_task=self._first[0].name,
             operator="frs_core.worlds.libero.operator:LiberoOperator",
             demonstrator="frs_core.worlds.libero.demonstrator:demonstrator",
         )

@@ -326,4 +326,6 @@ QAbstractSpinBox::down-arrow {{ image: url("{down}"); width: 10px; height: 10px;
 QToolButton::menu-indicator {{ image: url("{down}"); width: 10px; height: 10px;
   subcontrol-origin: padding; subcontrol-position: right center; right: 4px; }}
 QComboBox QAbstractItemView {{ background: {t.panel}; color: {t.text}; selection-background-color: {t.accent}; selection-color: {ink}; }}
+TaskList::item {{ padding: 3px 4px; }}
+TaskList::item:selected {{ background: {t.accent}; color: {ink}; }}
 """

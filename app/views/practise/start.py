@@ -65,7 +65,10 @@ def task_of(info: EpisodeInfo) -> str | None:
 
 
 def tasks_of(facts: Facts, infos: Sequence[EpisodeInfo]) -> list[str]:
-    """Return the tasks that can be practised, those with most successes first, then the world's example: the world's, or else those recorded with the policy."""
+    """Return the tasks that can be practised: the world's, or else those recorded with the policy.
+
+    Those with most successes come first, of equal ones the world's example.
+    """
     won = [task_of(i) for i in infos if i.outcome is Outcome.SUCCESS]
     recorded = [i for i in infos if not i.problem and not i.is_binned and i.world in ("", facts.world)]
     fitting = [task for i in recorded if i.fingerprint == facts.fingerprint and (task := task_of(i))]

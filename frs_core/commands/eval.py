@@ -247,6 +247,7 @@ def collect(
     max_chunks: Count = 40,
     operator_noise: Share = 0.0,
     most_attempts: Count | None = None,
+    step_images: bool = True,
 ) -> int:
     """Collect successful episodes of a task in simulation, steered by the scripted operator, a vision-language model or a chooser of yours.
 
@@ -273,6 +274,8 @@ def collect(
         max_chunks: Maximum length of an attempt, in chunks.
         operator_noise: Fraction of the operator's chunks, 0 to 1, that get a wrong direction; drawn by scene and chunk.
         most_attempts: Stop after this many attempts; default five per success.
+        step_images: Record images of every control step, for review; without, one per chunk, which is all that learning needs and
+            several times faster where rendering is slow. Demonstrations have one per chunk.
     """
     if demonstrations and operator_noise:
         raise ConfigError(
@@ -320,6 +323,7 @@ def collect(
                 first_seed=first_seed,
                 method=method,
                 settings=settings,
+                step_images=step_images,
                 most_attempts=most_attempts,
                 reasoner=reasoner,
                 chooser=None if row is None else _chooser(row, setup, typed_chooser_options(chooser_options)),

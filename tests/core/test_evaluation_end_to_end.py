@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from frs_core.commands import eval as eval_commands
 from frs_core.episodes import EpisodeStore
 from frs_core.errors import ConfigError, FingerprintMismatch, PolicyError, TrainingError
 from frs_core.evaluation.cloned import ClonedPolicy
@@ -141,6 +142,28 @@ def test_another_fingerprint_is_refused_at_training_too(run: EndToEnd, tmp_path:
 def test_a_task_nobody_recorded_is_named(run: EndToEnd, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no successful episodes of task 'reach_up'"):
         run_request(request(run.root, "dsbc", task="reach_up", out=tmp_path / "x"))
+
+
+@pytest.mark.parametrize("step_images", [True, False])
+def test_collecting_records_images_of_every_step_or_of_chunk_ends(tmp_path: Path, step_images: bool) -> None:
+    eval_commands.collect(
+        TASK,
+        episodes=1,
+        first_seed=10,
+        data=tmp_path,
+        world="tests.fakes.world:PointWorld",
+        policy="tests.fakes.policy:ToyPolicy",
+        scripted_operator="tests.fakes.operator:PointOperator",
+        max_chunks=MAX_CHUNKS,
+        step_images=step_images,
+    )
+    store = EpisodeStore(tmp_path)
+    episode = store.open(store.list()[-1].name)
+    images = len(episode.arrays["images/left/captured_ns"])
+    # One before the first step, then one per step or per chunk; an episode may end within a chunk.
+    steps, chunks = episode.info.n_steps, episode.info.n_chunks
+    assert steps > chunks
+    assert images == 1 + (steps if step_images else chunks)
 
 
 def test_collecting_gives_up_after_its_limit(tmp_path: Path) -> None:

@@ -274,8 +274,8 @@ def collect(
         max_chunks: Maximum length of an attempt, in chunks.
         operator_noise: Fraction of the operator's chunks, 0 to 1, that get a wrong direction; drawn by scene and chunk.
         most_attempts: Stop after this many attempts; default five per success.
-        step_images: Record images of every control step, for review; without, one per chunk, which is all that learning needs and
-            several times faster where rendering is slow. Demonstrations have one per chunk.
+        step_images: Record images of every control step, for review and exports; without, one per chunk, which is all that learning
+            needs and several times faster where rendering is slow; Review and exports then repeat it. Demonstrations have one per chunk.
     """
     if demonstrations and operator_noise:
         raise ConfigError(
